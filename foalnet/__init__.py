@@ -1,0 +1,1 @@
+"""Raw corpora to a report that can be believed."""

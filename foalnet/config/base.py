@@ -1,0 +1,70 @@
+"""The base of every params block: frozen, no unknown keys, errors that name the nearest valid key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from foalnet.errors import UsageError
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Frozen(BaseModel):
+    """A params block: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """Say which valid word was probably meant: "; did you mean 'epochs'?", or list them all."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(names)}"
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Return the valid keys of the block that `path` leads to, [] where it leads out of the models."""
+    current: Any = model
+    for step in path:
+        fields = getattr(current, "model_fields", None)
+        if fields is not None and step in fields:
+            current = _model_in(fields[step].annotation)
+        elif fields is not None:
+            return []
+        if current is None:
+            return []
+    return sorted(getattr(current, "model_fields", {}))
+
+
+def _model_in(annotation: Any) -> Any:
+    """Find the params model inside an annotation such as `dict[str, Block]` or `Block | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in getattr(annotation, "__args__", ()):
+        found = _model_in(part)
+        if found is not None:
+            return found
+    return None
+
+
+def validated(model: type[M], data: Any, *, file: object) -> M:
+    """Validate `data` as `model`; every fault becomes one line of a UsageError (exit 2)."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors(include_url=False):
+            path = ".".join(str(step) for step in fault["loc"])
+            if fault["type"] == "extra_forbidden":
+                valid = _fields_at(model, fault["loc"][:-1])
+                lines.append(f"{path}: unknown key; {nearest(str(fault['loc'][-1]), valid)}")
+            else:
+                lines.append(f"{path}: {fault['msg']} (got {fault.get('input')!r})")
+        raise UsageError(
+            "\n".join(lines), file=file, action="correct these keys and run the same command again"
+        ) from error

@@ -1,0 +1,156 @@
+"""The params blocks, one per stage: every key that can change a result, with its default, unit and source."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from foalnet.config.base import Frozen
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+Variant = Literal["audio_only", "video_only", "baseline", "avel", "mem", "foal"]
+Picture = Literal["face", "half", "features"]
+
+
+class Draw(Frozen):
+    """The drawn corpus: structure, rule shares and seed (docs/drawn.md)."""
+
+    seed: int = 1
+    dialogues_per_session: Count = 6
+    used_per_dialogue: Count = Field(14, description="utterances with one of the four classes")
+    unused_per_dialogue: Annotated[int, Field(ge=0)] = Field(2, description="utterances labelled xxx or fru")
+    share_both: Fraction = Field(0.36, description="sound and face both show the emotion")
+    share_sound: Fraction = Field(0.24, description="sound alone shows it")
+    share_face: Fraction = Field(0.12, description="face alone shows it")
+    share_interaction: Fraction = Field(0.28, description="only sound and face together show it")
+    length_min_s: Positive = 1.2
+    length_max_s: Positive = 2.0
+    rate_fps: Literal["30000/1001"] = "30000/1001"
+
+
+class Contract(Frozen):
+    """The counts that a corpus must show; an empty mapping or None is not checked."""
+
+    dialogues: dict[str, int] = Field(default_factory=dict, description="dialogues per session")
+    utterances: int | None = Field(None, description="all label lines")
+    raw_labels: dict[str, int] = Field(default_factory=dict, description="label lines per raw label")
+    classes: dict[str, int] = Field(default_factory=dict, description="used utterances per class")
+    used_by_session: dict[str, int] = Field(default_factory=dict, description="used utterances per session")
+
+
+class Manifest(Frozen):
+    """From raw labels to classes, and the count contract."""
+
+    classes: dict[str, list[str]] = Field(description="class name -> raw labels merged into it, in class order")
+    contract: Contract | Literal["published"] | None = Field(
+        None, description="'published': the reader's own counts; None: nothing is checked"
+    )
+    max_drop_fraction: Fraction = Field(0.02, description="of the label lines that the reader cannot use")
+
+
+class Shards(Frozen):
+    """Staging: from a dialogue's files to one shard of clips."""
+
+    utterances: Literal["all", "used"] = "all"
+    rate_hz: Literal[16000] = 16000
+    detector: str = Field("haar", description="name in the detector registry")
+    detector_score: Fraction = Field(0.5, description="boxes below it are not used (detectors without scores give 1)")
+    stride: Count = Field(6, description="the detector looks at every n-th frame of an utterance and at its last")
+    bridge_s: Annotated[float, Field(ge=0.0)] = Field(1.0, description="longest gap between detections that is bridged")
+    min_face_px: Count = Field(24, description="smallest face height searched for, pixels of the source picture")
+    margin: Annotated[float, Field(ge=0.0)] = Field(0.3, description="added on each side, of the box's larger side")
+    face_px: Count = Field(64, description="side of the square face crop")
+    half_width_px: Count = 128
+    half_height_px: Count = 96
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 92
+    sides: Literal["rule"] = Field("rule", description="who sits where: the corpus' side rule")
+    letterbox: bool = Field(True, description="cut black bars off the half picture before it is scaled")
+    length_tolerance_s: Positive = Field(0.02, description="sound longer or shorter than its label by more is counted")
+    min_samples: Count = Field(400, description="shorter sound is padded with zeros to it, and counted")
+    max_drop_fraction: Fraction = Field(0.02, description="of the utterances; more is an error (exit 3)")
+
+
+class AudioEncoder(Frozen):
+    """The audio branch."""
+
+    encoder: str = Field("logmel_cnn", description="name in the encoder registry")
+    width: Count = Field(64, description="D of its output")
+    dropout: Fraction = 0.1
+
+
+class VideoEncoder(Frozen):
+    """The video branch."""
+
+    encoder: str = Field("crop_cnn", description="name in the encoder registry")
+    width: Count = Field(64, description="D of its output")
+    dropout: Fraction = 0.1
+
+
+class Fusion(Frozen):
+    """Two stacks of cross-attention (METHOD: N = 2 layers, 4 heads, dropout 0.1)."""
+
+    layers: Count = 2
+    heads: Count = 4
+    dropout: Fraction = 0.1
+    project: Count = Field(128, description="width of the AVEL projection (512 in the paper)")
+    project_dropout: Fraction = Field(0.5, description="dropout inside the projection")
+    head_dropout: Fraction = Field(0.1, description="before the classifier")
+
+
+class Objective(Frozen):
+    """L = L_ce + alpha L_avel + beta L_mem (paper, objective)."""
+
+    alpha: Annotated[float, Field(ge=0.0)] = 1.0
+    beta: Annotated[float, Field(ge=0.0)] = 0.1
+    max_scale: Positive = Field(100.0, description="the AVEL logit scale is clamped to it")
+
+
+class Train(Frozen):
+    """Training of one variant and seed over all folds."""
+
+    protocol: Literal["loso_dev_session"] = "loso_dev_session"
+    picture: Picture = "face"
+    frame_step: Count = Field(6, description="the network sees every n-th frame")
+    max_s: Positive = Field(10.0, description="longer utterances are cut to their first max_s seconds, and counted")
+    audio: AudioEncoder = AudioEncoder()
+    video: VideoEncoder = VideoEncoder()
+    fusion: Fusion = Fusion()
+    objective: Objective = Objective()
+    epochs: Count = 24
+    patience: Count = Field(8, description="epochs without a better dev UA before a fold stops")
+    batch_size: Count = 16
+    lr: Positive = 1e-3
+    warmup: Fraction = Field(0.1, description="share of all steps with a rising rate")
+    lr_end: Fraction = Field(0.1, description="cosine falls to this share of lr")
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    clip_norm: Positive = 1.0
+    sampler: Literal["balanced", "plain"] = Field(
+        "balanced",
+        description="balanced: with replacement, weight 1 / class count; plain: shuffled, class weights in the loss",
+    )
+    determinism: Literal["off", "seeded", "strict"] = "strict"
+    max_bad_steps: Count = Field(3, description="non-finite steps in a fold before it fails")
+
+
+class Evaluate(Frozen):
+    """Selection rule and calibration bins."""
+
+    select: Literal["best_dev_ua"] = "best_dev_ua"
+    calibration_bins: Count = 10
+
+
+class Report(Frozen):
+    """Intervals and the comparisons that the report makes."""
+
+    level: Fraction = Field(0.95, description="of every interval")
+    bootstrap: Count = Field(2000, description="resamples over clusters")
+    permutations: Count = Field(10000, description="sign flips of a paired test")
+    seed: int = 7
+    compare: list[tuple[str, str]] = Field(
+        default_factory=lambda: [("foal", "baseline"), ("foal", "audio_only"), ("foal", "video_only")],
+        description="pairs (a, b): a minus b, where both were trained",
+    )

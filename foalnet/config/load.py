@@ -1,0 +1,128 @@
+"""params.yaml: read, checked whole, and resolved for one corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from foalnet.config import blocks
+from foalnet.config.base import Frozen, nearest, validated
+from foalnet.errors import UsageError
+
+DEFAULT_PARAMS = Path("params.yaml")
+
+
+class Entry(Frozen):
+    """One corpus of params.yaml: its reader, source and classes, and what it overrides of the blocks below."""
+
+    reader: str = Field(description="name in the corpus registry")
+    source: str = Field(description="what `inventory` depends on: the drawn corpus, or a small committed file")
+    variants: list[blocks.Variant]
+    seeds: list[int]
+    manifest: dict[str, Any]
+    shards: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+    evaluate: dict[str, Any] = Field(default_factory=dict)
+    report: dict[str, Any] = Field(default_factory=dict)
+
+
+class Run(Frozen):
+    """One training run: the item of dvc.yaml's `train` and `evaluate`."""
+
+    corpus: str
+    variant: blocks.Variant
+    seed: int
+
+
+class File(Frozen):
+    """params.yaml as it stands on disk."""
+
+    corpora: dict[str, Entry]
+    runs: dict[str, Run] = Field(description="corpora x variants x seeds, written by `foalnet config --sync`")
+    draw: blocks.Draw = blocks.Draw()
+    shards: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+    evaluate: dict[str, Any] = Field(default_factory=dict)
+    report: dict[str, Any] = Field(default_factory=dict)
+
+
+class Params(Frozen):
+    """Everything that can change the results of one corpus, resolved: block defaults < params.yaml < the entry."""
+
+    corpus: str
+    reader: str
+    source: str
+    variants: list[blocks.Variant]
+    seeds: list[int]
+    draw: blocks.Draw
+    manifest: blocks.Manifest
+    shards: blocks.Shards
+    train: blocks.Train
+    evaluate: blocks.Evaluate
+    report: blocks.Report
+
+
+def read_file(path: Path = DEFAULT_PARAMS) -> File:
+    """Read params.yaml and check every key of it (UsageError, exit 2, names the nearest valid key)."""
+    try:
+        data = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError("there is no params file here", file=path, action="run in the project's folder") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"the params file cannot be read: {error}", file=path, action="correct the YAML") from error
+    file = validated(File, data, file=path)
+    for corpus in file.corpora:
+        resolve(file, corpus, path=path)
+    return file
+
+
+def load_params(corpus: str, path: Path = DEFAULT_PARAMS) -> Params:
+    """Return the checked params of one corpus."""
+    return resolve(read_file(path), corpus, path=path)
+
+
+def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
+    """Merge the entry's overrides over the file's blocks and validate the whole."""
+    if corpus not in file.corpora:
+        raise UsageError(
+            f"no corpus '{corpus}'; {nearest(corpus, file.corpora)}",
+            file=path,
+            action="see `foalnet add-corpus --help`",
+        )
+    entry = file.corpora[corpus]
+    merged: dict[str, Any] = {
+        "corpus": corpus,
+        "reader": entry.reader,
+        "source": entry.source,
+        "variants": entry.variants,
+        "seeds": entry.seeds,
+        "draw": file.draw,
+        "manifest": entry.manifest,
+    }
+    for block in ("shards", "train", "evaluate", "report"):
+        merged[block] = merge(getattr(file, block), getattr(entry, block))
+    return validated(Params, merged, file=f"{path} (corpora.{corpus})")
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Deep-merge two mappings; `over` wins; lists and scalars are replaced whole."""
+    out = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(out.get(key), dict):
+            out[key] = merge(out[key], value)
+        else:
+            out[key] = value
+    return out
+
+
+def expected_runs(file: File) -> dict[str, dict[str, Any]]:
+    """Return the `runs` block that corpora, variants and seeds call for, in their order."""
+    return {
+        f"{corpus}-{variant}-s{seed}": {"corpus": corpus, "variant": variant, "seed": seed}
+        for corpus, entry in file.corpora.items()
+        for variant in entry.variants
+        for seed in entry.seeds
+    }

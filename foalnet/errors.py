@@ -1,0 +1,73 @@
+"""Typed errors: each one names file, utterance, stage and the next action, and carries its exit code.
+
+Exit codes: 0 ok, 2 usage or params, 3 data contract, 4 environment (a retry may help),
+5 interrupted (a rerun resumes), 70 bug.
+"""
+
+from __future__ import annotations
+
+
+class FoalnetError(Exception):
+    """An error a user can act on; anything else that escapes is a bug (exit 70)."""
+
+    exit_code = 70
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        file: object | None = None,
+        utterance: str | None = None,
+        stage: str | None = None,
+        action: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.file = None if file is None else str(file)
+        self.utterance = utterance
+        self.stage = stage
+        self.action = action
+
+    def __str__(self) -> str:
+        """One readable block: what happened, where, and what to do next."""
+        where = [("stage", self.stage), ("file", self.file), ("utterance", self.utterance), ("next", self.action)]
+        return "\n".join([self.what, *(f"  {name}: {value}" for name, value in where if value)])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross process borders whole: a worker's error reads the same in its parent."""
+        return _rebuild, (type(self), self.what, self.file, self.utterance, self.stage, self.action)
+
+
+def _rebuild(
+    kind: type[FoalnetError],
+    what: str,
+    file: str | None,
+    utterance: str | None,
+    stage: str | None,
+    action: str | None,
+) -> FoalnetError:
+    return kind(what, file=file, utterance=utterance, stage=stage, action=action)
+
+
+class UsageError(FoalnetError):
+    """Wrong arguments or params (exit 2); a retry cannot help."""
+
+    exit_code = 2
+
+
+class DataError(FoalnetError):
+    """The data breaks its contract (exit 3); a retry cannot help."""
+
+    exit_code = 3
+
+
+class MachineError(FoalnetError):
+    """Something this machine lacks or refuses (exit 4); a retry may help."""
+
+    exit_code = 4
+
+
+class Interrupted(FoalnetError):
+    """Stopped from outside (exit 5); running the same command again resumes."""
+
+    exit_code = 5

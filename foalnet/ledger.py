@@ -1,0 +1,78 @@
+"""The account of every item: kept, repaired or dropped, each with a reason; nothing is lost in silence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from foalnet.records import LedgerEntry
+
+# Code -> meaning, as the report prints it. Sorted.
+REASONS: dict[str, str] = {
+    "audio_nonfinite": "the sound holds NaN or infinite samples",
+    "audio_padded": "shorter than the shortest clip; padded with zeros",
+    "audio_resampled": "the sound had another rate or several channels",
+    "audio_truncated": "longer than max_s; only its start is used",
+    "detector_failed": "the face detector failed on a frame; the frame counts as having no face",
+    "duplicate_label": "the utterance has two label lines that agree; one is used",
+    "duplicate_label_conflict": "the utterance has two label lines that disagree",
+    "encoding_repaired": "bytes that are not UTF-8 were read as Latin-1",
+    "label_not_used": "the raw label belongs to no class of this experiment",
+    "label_unparsed": "a label line that does not follow the grammar",
+    "length_differs": "the sound's length differs from its label's by more than the tolerance",
+    "no_face": "no face was found in any frame",
+    "segment_clamped": "the label's times reach past the recording by a little; cut to its end",
+    "segment_invalid": "the label's times are empty, negative, reversed or far outside the recording",
+    "shadow_file": "a macOS shadow file (._name); ignored",
+    "transcript_missing": "no transcript line",
+    "video_missing": "no picture at all; the utterance is kept with every frame masked",
+    "video_truncated": "the video ends inside the utterance; the missing frames are masked",
+    "video_unreadable": "the video file cannot be decoded",
+    "wav_from_dialogue": "sentences/wav has no file; cut from dialog/wav",
+    "wav_missing": "no sound in sentences/wav or dialog/wav",
+    "wav_unreadable": "the sound file cannot be read",
+}
+
+
+class Ledger:
+    """Collects entries; `counts()` and the sorted `entries` are the same whatever the order of the calls."""
+
+    def __init__(self, entries: Iterable[LedgerEntry] = ()) -> None:
+        self._entries: list[LedgerEntry] = list(entries)
+
+    def keep(self, item: str, reason: str = "", detail: str = "") -> None:
+        """Count an item that is used as it is (a reason says what is special about it)."""
+        self._add("kept", item, reason, detail)
+
+    def repair(self, item: str, reason: str, detail: str = "") -> None:
+        """Count an item that is used after a stated repair."""
+        self._add("repaired", item, reason, detail)
+
+    def drop(self, item: str, reason: str, detail: str = "") -> None:
+        """Count an item that is not used, and why."""
+        self._add("dropped", item, reason, detail)
+
+    def extend(self, entries: Iterable[LedgerEntry]) -> None:
+        """Take over the entries of another account."""
+        self._entries += entries
+
+    def _add(self, kind: str, item: str, reason: str, detail: str) -> None:
+        if reason not in REASONS and not (kind == "kept" and reason == ""):
+            raise ValueError(f"unknown ledger reason {reason!r}: add it to foalnet.ledger.REASONS with its meaning")
+        self._entries.append(LedgerEntry(kind=kind, item=item, reason=reason, detail=detail))  # type: ignore[arg-type]
+
+    @property
+    def entries(self) -> list[LedgerEntry]:
+        """All entries, sorted by item, kind, reason."""
+        return sorted(self._entries, key=lambda e: (e.item, e.kind, e.reason, e.detail))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many entries there are of each `kind/reason`, sorted by name; plain keeps are `kept`."""
+        tally = Counter(f"{e.kind}/{e.reason}" if e.reason else e.kind for e in self._entries)
+        return dict(sorted(tally.items()))
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the entries that say something (all but plain keeps) as JSON rows, sorted."""
+        return [
+            {"kind": e.kind, "item": e.item, "reason": e.reason, "detail": e.detail} for e in self.entries if e.reason
+        ]
