@@ -125,7 +125,7 @@ def publishing(path: Path) -> Iterator[Path]:
         yield temp
         with temp.open("rb") as handle:
             os.fsync(handle.fileno())
-        os.replace(temp, path)
+        temp.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         raise MachineError(

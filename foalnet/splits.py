@@ -70,7 +70,7 @@ def groups_of(utterances: Iterable[Utterance], fold_group: str) -> dict[str, str
     for u in rows:
         if by_speaker.setdefault(u.speaker, u.session) != u.session:
             raise DataError(
-                f"speaker {u.speaker} is in sessions {by_speaker[u.speaker]} and {u.session}: folds would share a speaker",
+                f"speaker {u.speaker} is in {by_speaker[u.speaker]} and {u.session}: folds would share a speaker",
                 utterance=u.key,
                 stage="train",
                 action="fold this corpus by speaker",

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foalnet.errors import UsageError
 
-
 M = TypeVar("M", bound=BaseModel)
 
 

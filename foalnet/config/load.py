@@ -23,10 +23,10 @@ class Entry(Frozen):
     variants: list[blocks.Variant]
     seeds: list[int]
     manifest: dict[str, Any]
-    shards: dict[str, Any] = Field(default_factory=dict)
-    train: dict[str, Any] = Field(default_factory=dict)
-    evaluate: dict[str, Any] = Field(default_factory=dict)
-    report: dict[str, Any] = Field(default_factory=dict)
+    shards: dict[str, Any]
+    train: dict[str, Any]
+    evaluate: dict[str, Any]
+    report: dict[str, Any]
 
 
 class Run(Frozen):

@@ -1,0 +1,48 @@
+# Needs Python 3.11, pip, git and make. README names the same lines for systems without make.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+PYTHON ?= python3
+BIN := .venv/bin
+# Stages call `foalnet`, so the environment's programs come first on PATH.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+.PHONY: help run test test-all lint format serve clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	touch $@
+
+.venv/.tested: .venv/.installed
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
+	touch $@
+
+run: .venv/.installed  ## draw the small corpus, stage, train, evaluate; ends with the headline table and the report's path
+	@test -e .git || $(BIN)/dvc config --local core.no_scm true
+	$(BIN)/dvc repro
+	$(BIN)/foalnet show drawn
+
+test: .venv/.tested  ## the tests (under 10 minutes)
+	@$(BIN)/python -m pytest -m "not long"
+
+test-all: .venv/.tested  ## all tests, the long ones too (under 80 minutes)
+	@$(BIN)/python -m pytest
+
+lint: .venv/.tested  ## ruff and mypy
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.tested  ## let ruff format the code
+	@$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove caches that can be made again (work/); DVC's cache stays
+	@rm -rf work .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,5 @@
+"""`python -m foalnet`."""
+
+from foalnet.cli import main
+
+main()

@@ -1,0 +1,84 @@
+"""The door: verbs in the order of the road, one place that turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from foalnet.errors import FoalnetError, Interrupted
+
+BUG = 70
+
+EPILOG = """Exit codes: 0 ok, 2 usage or params, 3 data contract, 4 environment (a retry may help), 5 interrupted (the same
+command resumes), 70 bug. Results: params.yaml. Machine: settings.yaml and FOALNET_… variables."""
+
+
+class Ordered(click.Group):
+    """Lists its verbs in the order in which a corpus meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the verbs in registration order."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=Ordered, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(package_name="foalnet")
+def cli() -> None:
+    """From an emotion corpus as it was downloaded to a report that can be believed.
+
+    `dvc repro` runs the verbs below in the right order and only where something changed; run one by hand to look at
+    a single step. Start with `make run`, then `foalnet add-corpus --help`.
+    """
+
+
+def _stop(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt(f"signal {signum}")
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with the code of DESIGN section 6; no traceback unless FOALNET_DEBUG is set."""
+    from foalnet.cli import setup, stages  # registers the verbs  # noqa: F401
+
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        _fail(Interrupted("stopped by the keyboard", action="run the same command again: it goes on where it stopped"))
+    except KeyboardInterrupt:
+        _fail(Interrupted("stopped by a signal", action="run the same command again: it goes on where it stopped"))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except FoalnetError as error:
+        _fail(error)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("FOALNET_DEBUG"):
+            traceback.print_exc()
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        click.echo(
+            f"foalnet: internal error: {type(error).__name__}: {error}\n"
+            f"  at: {os.path.basename(where.filename)}:{where.lineno} in {where.name}\n"  # noqa: PTH119
+            "  next: this is a bug; set FOALNET_DEBUG=1 for the traceback and report it",
+            err=True,
+        )
+        sys.exit(BUG)
+
+
+def _fail(error: FoalnetError) -> NoReturn:
+    if os.environ.get("FOALNET_DEBUG"):
+        traceback.print_exception(error)
+    click.echo(f"foalnet: {error}", err=True)
+    sys.exit(error.exit_code)

@@ -1,0 +1,127 @@
+"""The verbs that dvc.yaml calls, one per stage. Heavy imports live inside, so that --help is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from foalnet.cli.main import cli
+from foalnet.config import Params, Settings, load_params, load_settings
+from foalnet.paths import Paths
+
+CORPUS = click.argument("corpus")
+
+
+def _run_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    verb = click.option("--seed", required=True, type=int, help="One of the corpus' seeds.")(verb)
+    return click.option("--variant", required=True, help="audio_only, video_only, baseline, avel, mem or foal.")(verb)
+
+
+@contextmanager
+def _stage(name: str, corpus: str) -> Iterator[tuple[Params, Settings, Paths]]:
+    """Check params and settings first; refuse to finish if the code changed meanwhile; one writer at a time."""
+    from foalnet.files import lock
+    from foalnet.provenance import CodeGuard
+
+    params, settings = load_params(corpus), load_settings()
+    guard = CodeGuard(name)
+    with lock(settings.work / "locks" / f"{name}-{corpus}", stage=name):
+        yield params, settings, Paths(corpus)
+        guard.check()
+
+
+@cli.command()
+def draw() -> None:
+    """Draw the embedded corpus into data/drawn/raw, in IEMOCAP's exact layout (docs/drawn.md)."""
+    from foalnet.corpora.drawn import draw as draw_corpus
+
+    with _stage("draw", "drawn") as (params, settings, paths):
+        draw_corpus(params.draw, paths.data / "raw", workers=settings.workers)
+
+
+@cli.command()
+@CORPUS
+def inventory(corpus: str) -> None:
+    """List path, size and digest of each file used; the only verb that knows where the corpus lies."""
+    from foalnet.cli.setup import check_runs
+    from foalnet.inventory import inventory as take
+
+    check_runs()
+    with _stage("inventory", corpus) as (params, settings, paths):
+        summary = take(params, settings, paths.inventory)
+    click.echo(f"inventory: {summary}")
+
+
+@cli.command()
+@CORPUS
+def manifest(corpus: str) -> None:
+    """Read labels, transcripts and raters into the checked utterance table; hold the counts to their contract."""
+    from foalnet.manifest import build
+
+    with _stage("manifest", corpus) as (params, settings, paths):
+        build(params, settings, paths.inventory, paths.manifest, paths.counts)
+
+
+@cli.command()
+@CORPUS
+def shards(corpus: str) -> None:
+    """Stage every dialogue (decode once, find the speaker's face, cut the sound) and pack one shard each."""
+    from foalnet.clips import stage
+    from foalnet.inventory import resolve_root
+
+    with _stage("shards", corpus) as (params, settings, paths):
+        summary = stage(
+            params,
+            settings,
+            root=resolve_root(params, settings),
+            inventory=paths.inventory,
+            manifest=paths.manifest,
+            out=paths.shards,
+            report=paths.staging,
+        )
+    click.echo(f"shards: {summary}")
+
+
+@cli.command()
+@CORPUS
+@_run_options
+def train(corpus: str, variant: str, seed: int) -> None:
+    """Train all folds of one variant and seed; interrupted, the same command resumes."""
+    from foalnet.train import train_run
+
+    with _stage(f"train-{variant}-s{seed}", corpus) as (params, settings, paths):
+        train_run(params, settings, paths, variant=variant, seed=seed)
+
+
+@cli.command()
+@CORPUS
+@_run_options
+def evaluate(corpus: str, variant: str, seed: int) -> None:
+    """Apply the selection rule and score the test sessions: the only verb that sees test labels."""
+    from foalnet.evaluate import evaluate_run
+
+    with _stage(f"evaluate-{variant}-s{seed}", corpus) as (params, _, paths):
+        evaluate_run(params, paths, variant=variant, seed=seed)
+
+
+@cli.command()
+@CORPUS
+def report(corpus: str) -> None:
+    """Write the offline page, its Markdown twin and the aggregate metrics, with intervals and what was dropped."""
+    from foalnet.report import build
+
+    with _stage("report", corpus) as (params, _, paths):
+        build(params, paths)
+
+
+@cli.command()
+@CORPUS
+def show(corpus: str) -> None:
+    """Print the headline table and where the report lies."""
+    from foalnet.report import headline
+
+    load_params(corpus)
+    click.echo(headline(Paths(corpus)))
