@@ -205,5 +205,5 @@ def need_free(folder: Path, needed_bytes: int, *, stage: str) -> None:
             f"the disk has {free:,} bytes free, {needed_bytes:,} are needed",
             file=folder,
             stage=stage,
-            action="free space (`foalnet gc` empties the work cache), then run the same command again",
+            action="free space (the folder work/ is a cache and may be emptied), then run the same command again",
         )

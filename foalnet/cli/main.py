@@ -15,8 +15,9 @@ from foalnet.errors import FoalnetError, Interrupted
 
 BUG = 70
 
-EPILOG = """Exit codes: 0 ok, 2 usage or params, 3 data contract, 4 environment (a retry may help), 5 interrupted (the same
-command resumes), 70 bug. Results: params.yaml. Machine: settings.yaml and FOALNET_… variables."""
+EPILOG = """Exit codes: 0 ok, 2 usage or params, 3 data contract, 4 environment (a retry may help),
+5 interrupted (the same command resumes), 70 bug.
+What changes a result is in params.yaml; what a machine has is in settings.yaml and FOALNET_… variables."""
 
 
 class Ordered(click.Group):
@@ -39,7 +40,7 @@ def cli() -> None:
     """
 
 
-def _stop(signum: int, frame: FrameType | None) -> NoReturn:
+def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(f"signal {signum}")
 
 

@@ -46,7 +46,7 @@ def draw() -> None:
 @CORPUS
 def inventory(corpus: str) -> None:
     """List path, size and digest of each file used; the only verb that knows where the corpus lies."""
-    from foalnet.cli.setup import check_runs
+    from foalnet.cli.entries import check_runs
     from foalnet.inventory import inventory as take
 
     check_runs()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -29,14 +29,17 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     """Return the valid keys of the block that `path` leads to, [] where it leads out of the models."""
     current: Any = model
+    inside_mapping = False
     for step in path:
-        fields = getattr(current, "model_fields", None)
-        if fields is not None and step in fields:
-            current = _model_in(fields[step].annotation)
-        elif fields is not None:
+        if inside_mapping:
+            inside_mapping = False
+            continue
+        fields = getattr(current, "model_fields", {})
+        if step not in fields:
             return []
-        if current is None:
-            return []
+        annotation = fields[step].annotation
+        current = _model_in(annotation)
+        inside_mapping = get_origin(annotation) is dict
     return sorted(getattr(current, "model_fields", {}))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
 Variant = Literal["audio_only", "video_only", "baseline", "avel", "mem", "foal"]
+VARIANTS: tuple[str, ...] = get_args(Variant)
 Picture = Literal["face", "half", "features"]
 
 

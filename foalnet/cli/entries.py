@@ -1,0 +1,244 @@
+"""Entries of params.yaml: adding a corpus, and keeping `runs` what variants and seeds call for."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from foalnet.config.blocks import VARIANTS
+from foalnet.config.load import DEFAULT_PARAMS, expected_runs, read_file
+from foalnet.config.settings import SETTINGS_FILE
+from foalnet.errors import MachineError, UsageError
+from foalnet.files import json_bytes, publish_bytes
+
+PREFECT_FILE = Path("prefect.yaml")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewEntry:
+    """What `add-corpus` was asked for, checked."""
+
+    reader: str
+    root: Path
+    name: str
+    classes: dict[str, list[str]]
+    variants: list[str]
+    seeds: list[int]
+    epochs: int | None
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        reader: str,
+        root: str,
+        name: str | None,
+        classes: str | None,
+        variants: str,
+        seeds: str,
+        epochs: int | None,
+    ) -> NewEntry:
+        """Check every option before anything is written (UsageError, exit 2; MachineError, exit 4, for the root)."""
+        from foalnet.corpora import get_reader
+
+        kind = get_reader(reader)
+        name = name or reader
+        if not NAME.fullmatch(name) or name == "drawn":
+            raise UsageError(f"'{name}' is not a free corpus name", action="use small letters, digits and _ (--name)")
+        folder = Path(root).expanduser().resolve()
+        if not folder.is_dir():
+            raise MachineError("the corpus root is not a folder", file=folder, action="mount it, or correct --root")
+        kind.check_root(folder)
+        names = [v.strip() for v in variants.split(",") if v.strip()]
+        for variant in names:
+            if variant not in VARIANTS:
+                raise UsageError(f"no variant '{variant}'; valid: {', '.join(VARIANTS)}", action="correct --variants")
+        try:
+            numbers = [int(s) for s in seeds.split(",")]
+        except ValueError as error:
+            raise UsageError(
+                f"--seeds needs whole numbers, got '{seeds}'", action="for example --seeds 1,2,3"
+            ) from error
+        return cls(
+            reader=reader,
+            root=folder,
+            name=name,
+            classes=parse_classes(classes, kind.class_presets, kind.default_classes),
+            variants=names,
+            seeds=numbers,
+            epochs=epochs,
+        )
+
+
+def parse_classes(text: str | None, presets: dict[str, list[str]], default: list[str]) -> dict[str, list[str]]:
+    """Turn "neutral,happy=hap+exc" into class -> raw labels; names without `=` are looked up in the presets."""
+    words = list(default) if text is None else list(presets) if text == "all" else text.split(",")
+    classes: dict[str, list[str]] = {}
+    for word in (w.strip() for w in words):
+        label, _, raws = word.partition("=")
+        if not raws and label not in presets:
+            raise UsageError(
+                f"no class '{label}'; this reader has {', '.join(presets)}",
+                action="correct --classes, or spell the raw labels: name=raw1+raw2",
+            )
+        if label in classes:
+            raise UsageError(f"class '{label}' is named twice", action="correct --classes")
+        classes[label] = raws.split("+") if raws else list(presets[label])
+    if len(classes) < 2:
+        raise UsageError("an experiment needs at least two classes", action="correct --classes")
+    return classes
+
+
+def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
+    """Write entry, root, source file and deployment; yield the difference, line by line."""
+    from foalnet.corpora import get_reader
+
+    reader = get_reader(asked.reader)
+    source = Path("data") / f"{asked.name}.source.json"
+    params = _yaml(DEFAULT_PARAMS)
+    if asked.name in params["corpora"] and params["corpora"][asked.name]["reader"] != asked.reader:
+        raise UsageError(
+            f"corpus '{asked.name}' is there already, with another reader",
+            file=DEFAULT_PARAMS,
+            action="choose another --name, or remove that entry by hand",
+        )
+    preset: dict[str, Any] = reader.entry_preset
+    train = dict(preset.get("train", {})) | ({"epochs": asked.epochs} if asked.epochs else {})
+    params["corpora"][asked.name] = {
+        "reader": asked.reader,
+        "source": source.as_posix(),
+        "variants": _flow(asked.variants),
+        "seeds": _flow(asked.seeds),
+        "manifest": {"classes": _flow(asked.classes), "contract": preset.get("contract")},
+        "shards": preset.get("shards", {}),
+        "train": train,
+        "evaluate": {},
+        "report": {},
+    }
+    _sync_runs(params)
+    settings = _yaml(SETTINGS_FILE) if SETTINGS_FILE.exists() else CommentedMap()
+    settings.setdefault("roots", {})[asked.name] = str(asked.root)
+    prefect = _with_deployment(asked.name)
+    note = {"corpus": asked.name, "note": "what `inventory` depends on in git; the root is a machine setting"}
+    changes = [(DEFAULT_PARAMS, _dump(params)), (SETTINGS_FILE, _dump(settings)), (source, json_bytes(note))]
+    changes += [(PREFECT_FILE, prefect)] if prefect is not None else []
+    different = False
+    for path, data in changes:
+        before = path.read_bytes() if path.exists() else b""
+        different |= before != data
+        yield from difflib.unified_diff(
+            before.decode().splitlines(), data.decode().splitlines(), f"a/{path}", f"b/{path}", lineterm=""
+        )
+        if write and before != data:
+            publish_bytes(path, data)
+    if write:
+        read_file()
+    yield ("next: dvc repro" if write else "nothing was written (--dry-run)") if different else "nothing to change"
+
+
+def _with_deployment(name: str) -> bytes | None:
+    """Return prefect.yaml with a deployment for the corpus, made after the first one; None without the file."""
+    if not PREFECT_FILE.exists():
+        return None
+    prefect = _yaml(PREFECT_FILE)
+    deployments = prefect["deployments"]
+    if not any(d["name"] == name for d in deployments):
+        import copy
+
+        new = copy.deepcopy(deployments[0])
+        new["name"] = name
+        new["parameters"] = {**new.get("parameters", {}), "corpus": name}
+        deployments.append(new)
+    return _dump(prefect)
+
+
+def sync(path: Path) -> Iterator[str]:
+    """Write `runs` anew; results of runs that are gone leave the working tree (DVC's cache keeps them)."""
+    params = _yaml(path)
+    _sync_runs(params)
+    before, after = path.read_bytes(), _dump(params)
+    yield from difflib.unified_diff(
+        before.decode().splitlines(), after.decode().splitlines(), f"a/{path}", f"b/{path}", lineterm=""
+    )
+    if before != after:
+        publish_bytes(path, after)
+    for folder in stale_runs(path):
+        shutil.rmtree(folder)
+        yield f"removed {folder}: no longer among the runs (DVC's cache keeps what was recorded)"
+    yield "params.yaml is in step"
+
+
+def stale_runs(path: Path = DEFAULT_PARAMS) -> list[Path]:
+    """Return folders of runs that params no longer ask for: `report` depends on their parent."""
+    file = read_file(path)
+    wanted = {(run.corpus, f"{run.variant}-s{run.seed}") for run in file.runs.values()}
+    return [
+        folder
+        for corpus in file.corpora
+        for folder in sorted((path.parent / "reports" / corpus / "runs").glob("*"))
+        if folder.is_dir() and (corpus, folder.name) not in wanted
+    ]
+
+
+def check_runs(path: Path = DEFAULT_PARAMS) -> None:
+    """Refuse (UsageError, exit 2) params whose `runs` are not what corpora, variants and seeds call for."""
+    file = read_file(path)
+    found = {name: run.model_dump() for name, run in file.runs.items()}
+    expected = expected_runs(file)
+    stale = [folder.as_posix() for folder in stale_runs(path)]
+    if found == expected and not stale:
+        return
+    wrong = sorted(set(found) ^ set(expected)) or sorted(n for n in found if found[n] != expected[n]) or stale
+    raise UsageError(
+        f"`runs` is not in step with variants and seeds: {', '.join(wrong)}",
+        file=path,
+        stage="inventory",
+        action="run `foalnet config --sync`",
+    )
+
+
+def _sync_runs(params: Any) -> None:
+    runs = CommentedMap()
+    for corpus, entry in params["corpora"].items():
+        for variant in entry["variants"]:
+            for seed in entry["seeds"]:
+                run = CommentedMap(corpus=corpus, variant=variant, seed=seed)
+                run.fa.set_flow_style()
+                runs[f"{corpus}-{variant}-s{seed}"] = run
+    params["runs"] = runs
+
+
+def _round_trip() -> YAML:
+    yaml = YAML()
+    yaml.width = 120
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
+    return yaml
+
+
+def _yaml(path: Path) -> Any:
+    return _round_trip().load(path.read_text("utf-8"))
+
+
+def _dump(document: Any) -> bytes:
+    stream = io.StringIO()
+    _round_trip().dump(document, stream)
+    return stream.getvalue().encode()
+
+
+def _flow(value: Any) -> Any:
+    """Mark a list or mapping to be written on one line."""
+    node = _round_trip().load(_dump({"x": value}).decode())["x"]
+    node.fa.set_flow_style()
+    return node

@@ -1,0 +1,61 @@
+"""The verbs that change params and settings: each shows the difference it makes, and twice is the same as once."""
+
+from __future__ import annotations
+
+import click
+import yaml
+
+from foalnet.cli.main import cli
+from foalnet.config import load_params
+from foalnet.config.load import DEFAULT_PARAMS, read_file
+
+
+@cli.command("add-corpus")
+@click.argument("reader")
+@click.option("--root", required=True, help="Folder of the corpus as it was downloaded; it is only read.")
+@click.option("--name", help="Name of the entry, its folders and its report [default: the reader's name].")
+@click.option("--classes", help="Classes, in order: 'neutral,happy,sad,angry', 'happy=hap+exc,sad', or 'all'.")
+@click.option("--variants", default="audio_only,video_only,baseline,foal", show_default=True, help="What to train.")
+@click.option("--seeds", default="1", show_default=True, help="Seeds, separated by commas.")
+@click.option("--epochs", type=click.IntRange(min=1), help="At most so many epochs [default: params.yaml's].")
+@click.option("--dry-run", is_flag=True, help="Show the difference and write nothing.")
+def add_corpus(
+    reader: str,
+    root: str,
+    name: str | None,
+    classes: str | None,
+    variants: str,
+    seeds: str,
+    epochs: int | None,
+    dry_run: bool,
+) -> None:
+    """Add a corpus read by READER (iemocap, ravdess): its root to settings.yaml, its entry to params.yaml.
+
+    A deployment goes into prefect.yaml. The difference is shown; nothing of the other corpora is touched.
+    """
+    from foalnet.cli.entries import NewEntry, add
+
+    asked = NewEntry.parse(
+        reader=reader, root=root, name=name, classes=classes, variants=variants, seeds=seeds, epochs=epochs
+    )
+    for line in add(asked, write=not dry_run):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("corpus", required=False)
+@click.option("--sync", "sync_", is_flag=True, help="Write the `runs` of params.yaml anew from variants and seeds.")
+def config(corpus: str | None, sync_: bool) -> None:
+    """Check params.yaml and print the resolved params of CORPUS (of all, without it)."""
+    from foalnet.cli.entries import sync
+
+    if sync_:
+        for line in sync(DEFAULT_PARAMS):
+            click.echo(line)
+        return
+    names = [corpus] if corpus else list(read_file().corpora)
+    for each in names:
+        params = load_params(each)
+        click.echo(
+            yaml.safe_dump({each: params.model_dump(mode="json")}, sort_keys=False, allow_unicode=True), nl=False
+        )

@@ -1,0 +1,98 @@
+"""The house: floors, budgets, cheap import, no forbidden strings. Read from the sources, not from promises."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.structure import FLOORS, module_of, package_imports
+
+PACKAGE = Path(__file__).resolve().parents[2] / "foalnet"
+SOURCES = sorted(PACKAGE.rglob("*.py")) + sorted((PACKAGE.parent / "flows").rglob("*.py"))
+ROOMS = ("corpora", "faces", "nets")
+
+
+def test_every_module_has_a_floor() -> None:
+    rooms = {p.relative_to(PACKAGE).parts[0].removesuffix(".py") for p in PACKAGE.rglob("*.py")}
+    assert rooms - {"__init__", "__main__"} <= set(FLOORS)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_a_module_imports_only_from_lower_floors_or_its_own_room(path: Path) -> None:
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if room in ("__init__", "__main__"):
+        return
+    for target in package_imports(path):
+        other = target.split(".")[1] if "." in target else ""
+        if other in ("", room):
+            continue
+        assert FLOORS[other] < FLOORS[room], f"{room} (floor {FLOORS[room]}) imports {target} (floor {FLOORS[other]})"
+
+
+def test_the_library_knows_nothing_of_prefect() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert not re.search(r"^\s*(import|from) (prefect|flows)\b", path.read_text(), re.M), path
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_below_floor_4_heavy_packages_are_imported_inside_functions(path: Path) -> None:
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if FLOORS.get(room, 0) >= 4:
+        return
+    heavy = {"torch", "torchaudio", "webdataset", "face_alignment", "transformers"}
+    for node in ast.parse(path.read_text()).body:
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert not heavy & {n.split(".")[0] for n in names}, f"{path.name} imports {names} at its top"
+
+
+def test_budgets_of_modules_and_functions() -> None:
+    lengths = {p: len(p.read_text().splitlines()) for p in SOURCES}
+    assert statistics.median(lengths.values()) <= 150
+    assert {p.name: n for p, n in lengths.items() if n > 400} == {}
+    long = [
+        f"{p.name}:{node.name} {node.end_lineno - node.lineno + 1}"
+        for p in SOURCES
+        for node in ast.walk(ast.parse(p.read_text()))
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno + 1 > 60
+    ]
+    assert long == []
+
+
+def test_t91_import_opens_no_socket_loads_no_torch_and_is_quick() -> None:
+    code = (
+        "import sys, time, socket\n"
+        "def refuse(*a, **k): raise SystemExit('socket opened')\n"
+        "socket.socket.connect = refuse\n"
+        "t = time.perf_counter(); import foalnet; t = time.perf_counter() - t\n"
+        "assert 'torch' not in sys.modules and 'prefect' not in sys.modules\n"
+        "print(t)"
+    )
+    times = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(times) < 0.3
+
+
+def test_help_of_every_verb_loads_no_torch() -> None:
+    code = (
+        "import sys\nfrom click.testing import CliRunner\n"
+        "from foalnet.cli.main import cli\nfrom foalnet.cli import setup, stages\n"
+        "for name in cli.commands:\n"
+        "    result = CliRunner().invoke(cli, [name, '--help'])\n"
+        "    assert result.exit_code == 0 and len(result.output) > 80, name\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.name)
+def test_no_machine_path_in_the_sources(path: Path) -> None:
+    assert not re.search(r"""["'](/home/|/root/|/share/|/work/|/tmp/|C:\\\\)""", path.read_text()), module_of(path)

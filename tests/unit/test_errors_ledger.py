@@ -1,0 +1,38 @@
+"""Errors read well and cross process borders; the ledger loses nothing and knows its reasons."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from foalnet.errors import DataError, Interrupted, MachineError, UsageError
+from foalnet.ledger import REASONS, Ledger
+
+
+def test_exit_codes() -> None:
+    assert [e.exit_code for e in (UsageError, DataError, MachineError, Interrupted)] == [2, 3, 4, 5]
+
+
+def test_message_names_stage_file_utterance_and_next_action() -> None:
+    error = DataError("the shard is short", file="a.tar", utterance="u1", stage="train", action="restage it")
+    assert str(error).splitlines() == [
+        "the shard is short", "  stage: train", "  file: a.tar", "  utterance: u1", "  next: restage it",
+    ]  # fmt: skip
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_ledger_counts_sorts_and_refuses_unknown_reasons() -> None:
+    ledger = Ledger()
+    ledger.keep("u2")
+    ledger.drop("u1", "wav_missing")
+    ledger.repair("u0", "wav_from_dialogue", "cut")
+    assert ledger.counts() == {"dropped/wav_missing": 1, "kept": 1, "repaired/wav_from_dialogue": 1}
+    assert [row["item"] for row in ledger.rows()] == ["u0", "u1"]
+    with pytest.raises(ValueError, match="bad_luck"):
+        ledger.drop("u3", "bad_luck")
+
+
+def test_reasons_are_sorted_and_explained() -> None:
+    assert list(REASONS) == sorted(REASONS)
+    assert all(REASONS.values())
