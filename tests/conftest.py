@@ -27,3 +27,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs real clips in ../shared/data, absent here ({folder.name} not found)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, shrunk to 40 utterances and 2 epochs, taken down the whole road once."""
+    from tests.projects import TINY, change_params, copy_project, repro
+
+    project = copy_project(tmp_path_factory.mktemp("tiny") / "project")
+    change_params(project, **TINY)
+    repro(project)
+    return project
