@@ -37,3 +37,68 @@ def package_imports(path: Path) -> Iterator[str]:
             assert node.module is not None
             for alias in node.names:
                 yield from (f"{node.module}.{alias.name}",)
+
+
+# Code that cannot change a byte of an output: it checks, names or guards. Every value of config's blocks is spelled in
+# params.yaml (a test), so a changed default is a changed param.
+WITHOUT_RESULT = {"config", "errors", "paths", "cli", "provenance"}
+
+VERBS = {
+    "draw": "foalnet.corpora.drawn",
+    "inventory": "foalnet.inventory",
+    "manifest": "foalnet.manifest",
+    "shards": "foalnet.clips",
+    "train": "foalnet.train",
+    "evaluate": "foalnet.evaluate",
+    "report": "foalnet.report",
+}
+
+
+def source_of(dotted: str) -> Path | None:
+    """Return the file of a module, or of the module that holds a name; None for the bare package."""
+    parts = dotted.split(".")
+    while len(parts) > 1:
+        base = REPOSITORY.joinpath(*parts)
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path.is_file():
+                return path
+        parts.pop()
+    return None
+
+
+def import_closure(dotted: str) -> set[Path]:
+    """Return every file of the package that a module's import graph reaches, the packages' own __init__ too."""
+    start = source_of(dotted)
+    assert start is not None, dotted
+    todo, seen = [start], set()
+    while todo:
+        path = todo.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        found = [source_of(name) for name in package_imports(path)]
+        todo += [p for p in found if p is not None]
+        parent = path.parent / "__init__.py"
+        if parent.is_file() and parent.parent != PACKAGE:
+            todo.append(parent)
+    return seen
+
+
+def code_deps(stage: str) -> list[str]:
+    """Return what dvc.yaml must list for a stage: whole folders where every file is reached, else files."""
+    files = {
+        p
+        for p in import_closure(VERBS[stage])
+        if p.relative_to(PACKAGE).parts[0].removesuffix(".py") not in WITHOUT_RESULT
+    }
+    if stage == "report":
+        files |= set((PACKAGE / "report" / "templates").glob("*"))
+    for folder in sorted({p.parent for p in files} - {PACKAGE}, key=lambda p: -len(p.parts)):
+        inside = {p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+        if inside <= files:
+            files = (files - inside) | {folder}
+            for p in list(files):
+                if folder in p.parents:
+                    files.discard(p)
+    covered = [p for p in files if not any(q in files for q in p.parents)]
+    return sorted(p.relative_to(REPOSITORY).as_posix() for p in covered)

@@ -1,0 +1,46 @@
+"""dvc.yaml: each stage depends on the code of its verb, and on nothing that is not the project's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from foalnet.config import blocks
+from foalnet.config.base import Frozen
+from tests.structure import REPOSITORY, VERBS, code_deps
+
+STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+
+
+@pytest.mark.parametrize("stage", VERBS)
+def test_code_dependencies_are_the_import_closure_of_the_verb(stage: str) -> None:
+    body = STAGES[stage].get("do", STAGES[stage])
+    listed = sorted(dep for dep in body["deps"] if dep.startswith("foalnet"))
+    expected = code_deps(stage)
+    assert listed == expected, "list these in dvc.yaml:\n" + "\n".join(f"        - {dep}" for dep in expected)
+
+
+def unspelled(model: type[Frozen], given: dict[str, Any], path: str) -> list[str]:
+    """Return the keys of a block that params.yaml leaves to a default in the code."""
+    missing = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if name not in given:
+            missing.append(f"{path}.{name}")
+        elif isinstance(inner, type) and issubclass(inner, Frozen):
+            missing += unspelled(inner, given[name], f"{path}.{name}")
+    return missing
+
+
+@pytest.mark.parametrize("block", ["draw", "shards", "train", "evaluate", "report"])
+def test_params_yaml_spells_every_value(block: str) -> None:
+    given = yaml.safe_load((REPOSITORY / "params.yaml").read_text())[block]
+    assert unspelled(getattr(blocks, block.capitalize()), given, block) == []
+
+
+def test_inventory_alone_is_always_run_and_keeps_its_record() -> None:
+    always = [name for name, stage in STAGES.items() if stage.get("do", stage).get("always_changed")]
+    assert always == ["inventory"]
+    assert STAGES["inventory"]["do"]["outs"] == [{"data/${key}/inventory.json": {"persist": True}}]

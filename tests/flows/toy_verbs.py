@@ -1,0 +1,66 @@
+"""Stand-ins for the verbs: the same outputs by name, in milliseconds, and failures to order.
+
+`toy.json` in the project's folder maps a stage to what its next calls do: an exit code, a signal as a negative
+number, or "sleep" (with a grandchild in a session of its own that ignores SIGTERM). Each call is noted in `calls.txt`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from foalnet.files import json_bytes
+from foalnet.paths import Paths
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
+
+
+def misbehave(stage: str) -> None:
+    orders = Path("toy.json")
+    plans = json.loads(orders.read_text()) if orders.exists() else {}
+    if not plans.get(stage):
+        return
+    order = plans[stage].pop(0)
+    orders.write_text(json.dumps(plans))
+    if order == "sleep":
+        child = subprocess.Popen([sys.executable, "-c", STUBBORN], start_new_session=True, stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        Path("pids.txt").write_text(f"{os.getpid()} {child.pid}")
+        time.sleep(600)
+    elif order < 0:
+        os.kill(os.getpid(), -order)
+    else:
+        sys.stderr.write(f"foalnet: failing with {order}, as ordered\n")
+        sys.exit(order)
+
+
+def main() -> None:
+    stage = os.environ["DVC_STAGE"]
+    with Path("calls.txt").open("a") as calls:
+        calls.write(f"{stage}\n")
+    misbehave(stage)
+    verb, corpus, rest = sys.argv[1], *(sys.argv[2:3] or ["drawn"]), sys.argv[3:]
+    paths = Paths(corpus)
+    variant, seed = (rest[1], int(rest[3])) if rest else ("", 0)
+    outs = {
+        "draw": [paths.data / "raw" / "a.txt"],
+        "inventory": [paths.inventory],
+        "manifest": [paths.manifest, paths.counts],
+        "shards": [paths.shards / "index.json", paths.staging],
+        "train": [paths.model(variant, seed) / "train.json"],
+        "evaluate": [paths.run(variant, seed) / "metrics.json"],
+        "report": [paths.report_html, paths.report_md, paths.metrics],
+    }[verb]
+    for out in outs:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(json_bytes({"of": stage, "nested": {"ua": 0.5, "names": ["a", "b"]}}))
+    sys.stdout.write(f"{verb}: made as ordered\n")
+
+
+if __name__ == "__main__":
+    main()
