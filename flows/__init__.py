@@ -1,1 +1,7 @@
-"""Prefect flows."""
+"""Flows: when, where and again. The only package that imports prefect; DVC owns the graph and the cache."""
+
+import os
+
+# Prefect reads these when it is first imported.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.process import Stopped, TimedOut, run
-from tests.flows.conftest import alive, until
+from tests.flows.helpers import alive, until
 
 # A grandchild in a session of its own that ignores SIGTERM, as a training launcher might start.
 STUBBORN = """
@@ -47,7 +47,7 @@ def test_lines_of_both_streams_come_in_order_and_the_exit_code_is_the_commands_o
 
 def test_a_character_cut_by_the_pipe_is_put_together_again() -> None:
     lines: list[str] = []
-    code = "import os, time\ndata = 'ä'.encode()\nos.write(1, data[:1]); time.sleep(0.3); os.write(1, data[1:] + b'\\xff\\n')"
+    code = "import os, time\nos.write(1, b'\\xc3')\ntime.sleep(0.3)\nos.write(1, b'\\xa4\\xff\\n')"
     assert start(code, lines) == 0
     assert lines == ["ä\ufffd"]
 
@@ -114,8 +114,9 @@ def test_what_a_finished_command_left_behind_is_ended_too() -> None:
 def test_nothing_outlives_a_flow_that_is_itself_killed() -> None:
     code = (
         "import os, sys\nfrom pathlib import Path\nfrom flows.process import run\n"
-        f"run([sys.executable, '-u', '-c', {STUBBORN!r}], cwd=Path(), env=os.environ, on_line=lambda l: print(l, flush=True),"
-        " grace_s=1.0)"
+        f"command = [sys.executable, '-u', '-c', {STUBBORN!r}]\n"
+        "show = lambda line: print(line, flush=True)\n"
+        "run(command, cwd=Path(), env=os.environ, on_line=show, grace_s=1.0)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as flow:
         assert flow.stdout is not None

@@ -17,7 +17,7 @@ from flows import process
 from flows.process import Stopped
 from flows.stages import LOCKED, RETRIES, StageFailed, command, environment, may_retry, plan, reproduce
 from foalnet.errors import UsageError
-from tests.flows.conftest import alive, calls, until
+from tests.flows.helpers import alive, calls, until
 from tests.projects import change_params, repro, run
 
 TRAIN = "train@drawn-baseline-s1"

@@ -1,0 +1,165 @@
+"""The stages of one corpus, as DVC sees them: their order, running one, and what its failure means.
+
+DVC owns the graph and dvc.lock. Stages run one by one in the order in which `dvc repro` would run them, so the flow
+and the laptop leave the same dvc.lock, byte for byte.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.process import TimedOut, run
+from foalnet.config.load import read_file, resolve
+from foalnet.errors import FoalnetError, MachineError, UsageError
+
+RETRIES = 2
+LAST = "report"
+SAID_LINES = 12
+
+LOCKED = 255
+"""Not a verb's code: DVC gives 255 for every failure; here it stands for a lock that another DVC holds."""
+KILLED = (129, 130, 137, 143)
+"""128 + HUP, INT, KILL, TERM: ended from outside, by a person or for want of memory."""
+
+MEANINGS = {
+    2: ("wrong usage or params", "correct what the lines above name, then run the flow again"),
+    3: ("the data breaks its contract", "mend the data that the lines above name, then run the flow again"),
+    4: ("this machine lacks something", "see the lines above, then run the flow again"),
+    5: ("it was interrupted", "run the flow again: it resumes"),
+    70: ("an error in foalnet", "report it with the lines above"),
+    LOCKED: ("another DVC is at work in this folder", "wait for it to end, then run the flow again"),
+}
+
+# `ERROR: failed to reproduce 'train@x': failed to run: foalnet train x, exited with 4`
+VERB_FAILED = re.compile(r"^ERROR: failed to reproduce '.*': failed to run: .*, exited with (-?\d+)$")
+DVC_LOCKED = re.compile(r"^ERROR: .*(Unable to acquire lock|is busy, it is being blocked by)")
+RAN = re.compile(r"^Running stage '")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """A stage of dvc.yaml and the stages whose outputs it reads."""
+
+    name: str
+    needs: tuple[str, ...]
+
+
+class StageFailed(FoalnetError):
+    """A stage failed: `code` is its verb's exit code, LOCKED, or None for an error of DVC itself."""
+
+    def __init__(self, stage: str, code: int | None, said: str = "") -> None:
+        self.code = code
+        self.said = said
+        meaning, action = MEANINGS.get(
+            5 if code in KILLED else code or 0, ("DVC or its command failed", "see the lines above")
+        )
+        number = "" if code is None or code == LOCKED else f" (exit {code})"
+        super().__init__(f"{said}\n{meaning}{number}".strip(), stage=stage, action=action)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross process borders whole."""
+        return StageFailed, (self.stage, self.code, self.said)
+
+
+def may_retry(code: int | None, tries: int) -> bool:
+    """Say whether a stage that failed `tries` times, the last time with `code`, is run again.
+
+    Only what the environment caused (4), what was ended from outside though the flow was not cancelled (5 and
+    KILLED: the verb resumes), and once a lock of DVC. Never 2 and 3: the same input fails the same way.
+    """
+    if code == LOCKED:
+        return tries <= 1
+    return tries <= RETRIES and (code in (4, 5) or code in KILLED)
+
+
+def plan(home: Path, corpus: str) -> list[Stage]:
+    """Return the stages that the corpus' report needs, in the order of `dvc repro`.
+
+    Raises UsageError where the corpus or the project is not there.
+    """
+    resolve(read_file(home / "params.yaml"), corpus, path=home / "params.yaml")
+
+    import networkx
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.repo.reproduce import get_active_graph, plan_repro
+
+    try:
+        with Repo(str(home)) as repo:
+            graph = get_active_graph(repo.index.graph)
+            order = [stage for stage in plan_repro(graph) if stage.path_in_repo == "dvc.yaml"]
+            names = {stage: stage.name for stage in order}
+            last = next((stage for stage, name in names.items() if name == f"{LAST}@{corpus}"), None)
+            if last is None:
+                raise UsageError(
+                    f"no stage {LAST}@{corpus}", file=home / "dvc.yaml", action="compare it with `dvc stage list`"
+                )
+            wanted = {last} | networkx.descendants(graph, last)
+            return [
+                Stage(name=names[stage], needs=tuple(sorted(names[n] for n in graph.successors(stage) if n in wanted)))
+                for stage in order
+                if stage in wanted
+            ]
+    except DvcException as error:
+        raise UsageError(
+            f"DVC cannot read the project: {error}",
+            file=home,
+            action="try `dvc status` there; without .git: `dvc config --local core.no_scm true`",
+        ) from error
+
+
+def command(stage: str) -> list[str]:
+    """Return the argument list that runs one stage, waiting for DVC's repository lock."""
+    return [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
+
+
+def environment() -> dict[str, str]:
+    """Return this process' environment, with the programs beside its Python first on PATH: stages call `foalnet`."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def reproduce(
+    stage: str,
+    home: Path,
+    *,
+    on_line: Callable[[str], None],
+    stop: threading.Event | None = None,
+    timeout_s: float | None = None,
+) -> bool:
+    """Bring one stage up to date; return whether its command ran.
+
+    Raises StageFailed with the verb's own exit code (DVC itself gives 255 for everything), Stopped on a cancel.
+    """
+    said: deque[str] = deque(maxlen=SAID_LINES)
+    ran = False
+    code: int | None = None
+
+    def listen(line: str) -> None:
+        nonlocal ran, code
+        ran = ran or RAN.match(line) is not None
+        if failed := VERB_FAILED.match(line):
+            code = int(failed[1])
+        elif DVC_LOCKED.match(line):
+            code = LOCKED
+        said.append(line)
+        on_line(line)
+
+    try:
+        status = run(command(stage), cwd=home, env=environment(), on_line=listen, stop=stop, timeout_s=timeout_s)
+    except TimedOut as error:
+        raise StageFailed(stage, MachineError.exit_code, str(error)) from error
+    if status == 0:
+        return ran
+    if code is None and status in KILLED:
+        code = status
+    elif code is not None and code < 0:
+        code = 128 - code
+    raise StageFailed(stage, code, "\n".join(said))

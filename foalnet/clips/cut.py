@@ -1,0 +1,87 @@
+"""The sound of an utterance: its own file as it is, else cut out of the dialogue's recording; FLAC, every repair told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from foalnet import media
+from foalnet.config.blocks import Shards
+from foalnet.ledger import Ledger
+from foalnet.records import Utterance
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sound:
+    """One utterance's sound as the shard holds it; `reason` is the first repair that made it, None where none did."""
+
+    flac: bytes
+    samples: int
+    reason: str | None
+
+
+@dataclass(kw_only=True)
+class Cutter:
+    """Cuts the sounds of one dialogue; the dialogue's recording is read once, and only where it is needed.
+
+    `root` is the corpus folder, `present` the relative paths that the inventory has.
+    """
+
+    root: Path
+    present: frozenset[str]
+    params: Shards
+    ledger: Ledger
+    _recordings: dict[str, tuple[np.ndarray, int]] = field(default_factory=dict)
+
+    def sound(self, u: Utterance) -> Sound | None:
+        """Return the utterance's sound at the params' rate, None where it has none that can be used.
+
+        In the ledger: wav_from_dialogue, audio_resampled, audio_padded (repaired), length_differs (kept), wav_missing,
+        wav_unreadable, audio_nonfinite (dropped).
+        """
+        repairs: list[tuple[str, str]] = []
+        try:
+            found = self._read(u, repairs)
+        except (media.AudioUnreadable, media.AudioNonfinite) as error:
+            self.ledger.drop(u.key, error.reason, error.what)
+            return None
+        if found is None or found[0].size == 0:
+            why = ("wav_missing", "") if found is None else ("wav_unreadable", "it has no samples")
+            self.ledger.drop(u.key, *why)
+            return None
+        wave_N, rate_hz = found
+        excess_s = wave_N.size / rate_hz - (u.end_s - u.start_s)
+        if abs(excess_s) > self.params.length_tolerance_s:
+            self.ledger.keep(u.key, "length_differs", f"{excess_s:+.3f} s against the label")
+        if rate_hz != self.params.rate_hz:
+            wave_N = media.resample(wave_N, rate_hz, self.params.rate_hz)
+            repairs.append(("audio_resampled", f"from {rate_hz} Hz"))
+        if wave_N.size < self.params.min_samples:
+            repairs.append(("audio_padded", f"from {wave_N.size} samples"))
+            wave_N = np.pad(wave_N, (0, self.params.min_samples - wave_N.size))
+        for reason, detail in repairs:
+            self.ledger.repair(u.key, reason, detail)
+        flac = media.flac_bytes(wave_N, self.params.rate_hz)
+        return Sound(flac=flac, samples=int(wave_N.size), reason=repairs[0][0] if repairs else None)
+
+    def _read(self, u: Utterance, repairs: list[tuple[str, str]]) -> tuple[np.ndarray, int] | None:
+        """Return (wave_N float32 mono, its rate) from the utterance's file or the dialogue's, None where both lack."""
+        if u.audio is not None and u.audio in self.present:
+            path = self.root / u.audio
+            channels = media.probe_wave(path).channels
+            if channels > 1:
+                repairs.append(("audio_resampled", f"{channels} channels averaged"))
+            return media.read_wave(path)
+        if u.dialogue_audio is not None and u.dialogue_audio in self.present:
+            wave_N, rate_hz = self._recording(u.dialogue_audio)
+            repairs.append(("wav_from_dialogue", u.dialogue_audio))
+            return wave_N[round(u.start_s * rate_hz) : round(u.end_s * rate_hz)], rate_hz
+        return None
+
+    def _recording(self, path: str) -> tuple[np.ndarray, int]:
+        """Return the dialogue's sound, its channels averaged: which actor is on which channel is told nowhere."""
+        if path not in self._recordings:
+            self._recordings[path] = media.read_wave(self.root / path)
+        return self._recordings[path]

@@ -1,0 +1,261 @@
+"""One dialogue to one shard: the unit of work, idempotent, kept under the digest of everything that shapes it."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foalnet import media
+from foalnet.clips.cut import Cutter, Sound
+from foalnet.clips.pictures import Film, film_dialogue, masked, offsets
+from foalnet.clips.plan import STAGE, Job
+from foalnet.clips.slots import slots_of
+from foalnet.corpora.tables import parse_reference, read_table
+from foalnet.errors import DataError, MachineError
+from foalnet.faces import Detector
+from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, sha256_file
+from foalnet.ledger import Ledger
+from foalnet.records import LedgerEntry, Sample, Utterance
+from foalnet.shards import ShardEntry, as_entry, fault_of, write_shard
+
+SCHEMA = 1
+SHARD = "shard.tar"
+ENTRY = "entry.json"
+BOX_DIGITS = 2
+SCORE_DIGITS = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Staged:
+    """A finished dialogue: its shard (None where every utterance was dropped), account, and figures per utterance."""
+
+    job: Job
+    shard: ShardEntry | None
+    ledger: tuple[LedgerEntry, ...]
+    utterances: tuple[dict[str, Any], ...]
+
+
+def kept(job: Job, work: Path) -> Staged | None:
+    """Return what the work cache holds of a job, None where it was not finished; nothing is verified yet."""
+    try:
+        data = (job.folder(work) / ENTRY).read_bytes()
+    except FileNotFoundError:
+        return None
+    return _from_entry(job, data)
+
+
+def verified(job: Job, work: Path) -> Staged | None:
+    """Return what the work cache holds of a job, None where it was not finished or its shard is damaged."""
+    found = kept(job, work)
+    if found is not None and found.shard is not None and fault_of(job.folder(work) / SHARD, found.shard) is not None:
+        return None
+    return found
+
+
+def _from_entry(job: Job, data: bytes) -> Staged | None:
+    import json
+
+    try:
+        entry = json.loads(data)
+        if entry["schema"] != SCHEMA or entry["key"] != job.key:
+            return None
+        return Staged(
+            job=job,
+            shard=None if entry["shard"] is None else as_entry(entry["shard"]),
+            ledger=tuple(LedgerEntry(**row) for row in entry["ledger"]),
+            utterances=tuple(entry["utterances"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | None, timeout_s: float) -> Staged:
+    """Make one dialogue's shard in the work cache, entry last; where it is there and whole, do nothing.
+
+    DataError (exit 3) where an input differs from the inventory; MachineError (exit 4) where it cannot be read.
+    """
+    found = verified(job, work)
+    if found is not None:
+        return found
+    folder = job.folder(work)
+    (folder / ENTRY).unlink(missing_ok=True)
+    check_inputs(job, root)
+    ledger = Ledger()
+    cutter = Cutter(root=root, present=frozenset(job.files), params=job.params, ledger=ledger)
+    sounds = {u.key: sound for u in job.utterances if (sound := cutter.sound(u)) is not None}
+    audible = [u for u in job.utterances if u.key in sounds]
+    if job.tables:
+        samples, rows = _from_tables(job, root, audible, sounds, ledger)
+    else:
+        assert detector is not None
+        films = _films(job, root, audible, detector, timeout_s, ledger)
+        samples = [_picture_sample(u, sounds[u.key], films[u.key]) for u in audible]
+        rows = [_figures(u, sounds[u.key], films[u.key]) for u in audible]
+    for u in audible:
+        ledger.keep(u.key)
+    shard = write_shard(folder / SHARD, samples, session=job.session, group=job.dialogue) if samples else None
+    entry = {
+        "schema": SCHEMA,
+        "key": job.key,
+        "session": job.session,
+        "dialogue": job.dialogue,
+        "shard": None if shard is None else asdict(shard),
+        "ledger": [asdict(line) for line in ledger.entries],
+        "utterances": rows,
+    }
+    publish_bytes(folder / ENTRY, json_bytes(entry))
+    return Staged(job=job, shard=shard, ledger=tuple(ledger.entries), utterances=tuple(rows))
+
+
+def check_inputs(job: Job, root: Path) -> None:
+    """Refuse (DataError, exit 3) an input file that is not, byte by byte, what the inventory lists."""
+    for path, entry in job.files.items():
+        try:
+            size = (root / path).stat().st_size
+            same = size == entry.size and sha256_file(root / path) == entry.sha256
+            how = "differs from the inventory"
+        except FileNotFoundError:
+            same, how = False, "is gone since the inventory was taken"
+        except OSError as error:
+            raise MachineError(
+                f"the file cannot be read: {error.strerror or error}",
+                file=root / path,
+                stage=STAGE,
+                action="mend the disk or the permissions, then run the same command again",
+            ) from error
+        if not same:
+            raise DataError(
+                f"a file of dialogue {job.dialogue} {how}",
+                file=root / path,
+                stage=STAGE,
+                action="run `dvc repro`: its first stage takes the inventory anew",
+            )
+
+
+def _films(
+    job: Job, root: Path, utterances: list[Utterance], detector: Detector, timeout_s: float, ledger: Ledger
+) -> dict[str, Film]:
+    """Return every utterance's film, fully masked where there is no video that decodes, each loss in the ledger."""
+    films: dict[str, Film] = {}
+    by_video: dict[str | None, list[Utterance]] = {}
+    for u in utterances:
+        by_video.setdefault(u.video if u.video in job.files else None, []).append(u)
+    for video, members in sorted(by_video.items(), key=lambda item: item[0] or ""):
+        if video is not None:
+            try:
+                films |= film_dialogue(
+                    root / video, members, params=job.params, detector=detector, timeout_s=timeout_s
+                )
+                continue
+            except media.VideoUnreadable:
+                ledger.keep(job.dialogue, "video_unreadable", video)
+        films |= {u.key: masked(slots_of(u.start_s, u.end_s, (), 0.0), "video_missing") for u in members}
+    for u in utterances:
+        _account(u, films[u.key], ledger)
+    return films
+
+
+def _account(u: Utterance, film: Film, ledger: Ledger) -> None:
+    """Count in the ledger what an utterance's picture lacks."""
+    reasons, frames = Counter(film.track.reasons), len(film.track.times_s)
+    for reason in ("video_missing", "video_truncated", "video_damaged", "detector_failed"):
+        if reasons[reason]:
+            ledger.keep(u.key, reason, f"{reasons[reason]} of {frames} frames")
+    if all(box is None for box in film.track.boxes) and reasons["no_face"]:
+        ledger.keep(u.key, "no_face", f"{reasons['no_face']} of {frames} frames")
+
+
+def _told(u: Utterance, sound: Sound, rate_hz: int) -> dict[str, Any]:
+    """Return the metadata that every sample has."""
+    return {
+        "key": u.key,
+        "corpus": u.corpus,
+        "session": u.session,
+        "dialogue": u.dialogue,
+        "speaker": u.speaker,
+        "side": u.side,
+        "start_s": u.start_s,
+        "end_s": u.end_s,
+        "raw_label": u.raw_label,
+        "audio": {"rate_hz": rate_hz, "samples": sound.samples, "reason": sound.reason},
+        "video": None,
+        "features": None,
+    }
+
+
+def _picture_sample(u: Utterance, sound: Sound, film: Film, rate_hz: int = 16000) -> Sample:
+    """Pack sound, face crops and half pictures."""
+    video = {
+        "times_s": list(film.track.times_s),
+        "boxes": [
+            None if b is None else [round(v, BOX_DIGITS) for v in (b.left, b.top, b.right, b.bottom)]
+            for b in film.track.boxes
+        ],
+        "scores": [None if b is None else round(b.score, SCORE_DIGITS) for b in film.track.boxes],
+        "sources": list(film.track.sources),
+        "reasons": list(film.track.reasons),
+        "area": list(film.area),
+        "face_offsets": offsets(film.faces),
+        "half_offsets": offsets(film.halves),
+    }
+    members = {
+        "json": jsonl_bytes([{**_told(u, sound, rate_hz), "video": video}]),
+        "flac": sound.flac,
+        "face.mjpg": b"".join(film.faces),
+        "half.mjpg": b"".join(film.halves),
+    }
+    return Sample(key=u.key, shard="", members=members)
+
+
+def _figures(u: Utterance, sound: Sound, film: Film) -> dict[str, Any]:
+    """Return what staging.json needs to know of an utterance."""
+    sources = Counter(film.track.sources)
+    return {
+        "key": u.key,
+        "session": u.session,
+        "speaker": u.speaker,
+        "samples": sound.samples,
+        "frames": len(film.track.times_s),
+        "detected": sources["detected"],
+        "bridged": sources["bridged"],
+        "missing": dict(sorted(Counter(r for r in film.track.reasons if r is not None).items())),
+    }
+
+
+def _from_tables(
+    job: Job, root: Path, utterances: list[Utterance], sounds: Mapping[str, Sound], ledger: Ledger
+) -> tuple[list[Sample], list[dict[str, Any]]]:
+    """Return samples whose pictures are rows of feature tables, and their figures; a missing row has no frames."""
+    tables = {path: read_table(root / path) for path in job.tables}
+    dims = max(row.shape[1] for table in tables.values() for row in table.values())
+    samples, figures = [], []
+    for u in utterances:
+        table, clip = parse_reference(u.features) if u.features is not None else ("", "")
+        features_FD = tables.get(table, {}).get(clip)
+        if features_FD is None:
+            features_FD = np.zeros((0, dims), np.float32)
+            ledger.keep(u.key, "video_missing", "no row in a feature table")
+        frames, width = features_FD.shape
+        told = {**_told(u, sounds[u.key], job.params.rate_hz), "features": {"dims": width, "frames": frames}}
+        members = {"json": jsonl_bytes([told]), "flac": sounds[u.key].flac, "video.npy": _npy(features_FD)}
+        samples.append(Sample(key=u.key, shard="", members=members))
+        figures.append(
+            {"key": u.key, "session": u.session, "speaker": u.speaker, "samples": sounds[u.key].samples}
+            | {"features": frames}
+        )
+    return samples, figures
+
+
+def _npy(features_FD: np.ndarray) -> bytes:
+    """Encode [F, D] float32 as .npy without objects."""
+    out = io.BytesIO()
+    np.lib.format.write_array(
+        out, np.ascontiguousarray(features_FD, np.dtype("<f4")), version=(1, 0), allow_pickle=False
+    )
+    return out.getvalue()

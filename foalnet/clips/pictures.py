@@ -1,0 +1,233 @@
+"""The pictures of a dialogue's utterances: one decode, the speaker's half, the face tracked through it, JPEGs.
+
+Frames are taken as they come. Only the utterances that are open at a frame hold it, so memory follows the longest
+utterance and not the video. Shapes: H rows, W columns, C = 3 colours.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from foalnet import media
+from foalnet.clips.slots import Slots, slots_of
+from foalnet.config.blocks import Shards
+from foalnet.errors import DataError
+from foalnet.faces import Detector, crop, track
+from foalnet.records import Box, FaceTrack, Side, Utterance
+
+Area = tuple[int, int, int, int]
+
+# Black bars are looked for in this many of the first frames used, this many frames apart: one dark moment tells nothing.
+LETTERBOX_FRAMES = 9
+LETTERBOX_STEP = 8
+# The raw frames of one open utterance; an hour-long "utterance" would otherwise take the machine down.
+MAX_OPEN_BYTES = 3 * 2**29
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Film:
+    """What a shard holds of one utterance's picture.
+
+    `track` has one slot per frame, its boxes in pixels of the source picture. `faces` and `halves` are the JPEGs of each
+    slot, empty where there is none. `area` is what `halves` show of the source picture: left, top, right, bottom.
+    """
+
+    track: FaceTrack
+    faces: tuple[bytes, ...]
+    halves: tuple[bytes, ...]
+    area: Area
+
+
+def masked(slots: Slots, reason: str) -> Film:
+    """Return the film of an utterance without any picture: every slot missing for one reason."""
+    frames = len(slots.times_s)
+    nothing = (b"",) * frames
+    face_track = FaceTrack(
+        boxes=(None,) * frames, sources=("missing",) * frames, reasons=(reason,) * frames, times_s=slots.times_s
+    )
+    return Film(track=face_track, faces=nothing, halves=nothing, area=(0, 0, 0, 0))
+
+
+def film_dialogue(
+    path: Path, utterances: Iterable[Utterance], *, params: Shards, detector: Detector, timeout_s: float
+) -> dict[str, Film]:
+    """Return the film of every utterance of one video, by key.
+
+    Decodes the video once, no further than its last frame that is used. VideoUnreadable or VideoTooLarge (exit 3)
+    where it cannot be decoded, DataError for an utterance too long to be held.
+    """
+    info = media.probe_times(path)
+    plans = {u.key: (u, slots_of(u.start_s, u.end_s, info.times_s, info.rate_fps)) for u in utterances}
+    for u, slots in plans.values():
+        _check_size(u, slots, info)
+    films = {key: masked(slots, "video_missing") for key, (_, slots) in plans.items() if not slots.existing}
+    waiting = sorted((p for p in plans.values() if p[1].existing), key=lambda p: (p[1].first, p[0].key))
+    if not waiting:
+        return films
+    stop = max(slots.stop for _, slots in waiting)
+    frames = media.decode_indexed(path, info, timeout_s=timeout_s)
+    used = ((i, f) for i, f in itertools.takewhile(lambda p: p[0] < stop, frames) if i >= waiting[0][1].first)
+    open_now: list[_Open] = []
+    for index, halves in _halves(used, {u.side for u, _ in waiting}, params):
+        while waiting and waiting[0][1].first <= index:
+            open_now.append(_Open(*waiting.pop(0)))
+        for utterance in open_now:
+            if index < utterance.slots.stop:
+                utterance.frames[index] = halves(utterance.u.side)
+        for utterance in [o for o in open_now if index >= o.slots.stop - 1]:
+            films[utterance.u.key] = utterance.finish(params, detector)
+            open_now.remove(utterance)
+    # Frames at the end that exist in the container and do not decode leave utterances open, or never opened.
+    for utterance in [*open_now, *(_Open(*plan) for plan in waiting)]:
+        films[utterance.u.key] = utterance.finish(params, detector)
+    return films
+
+
+def _check_size(u: Utterance, slots: Slots, info: media.VideoInfo) -> None:
+    share = 1 if u.side == "whole" else 2
+    needed = slots.existing * info.height_px * info.width_px * 3 // share
+    if needed > MAX_OPEN_BYTES:
+        raise DataError(
+            f"the utterance has {slots.existing} frames of {info.width_px} x {info.height_px} pixels, "
+            f"{needed / 2**30:.1f} GiB; one may have {MAX_OPEN_BYTES / 2**30:.1f}",
+            utterance=u.key,
+            stage="shards",
+            action="cut it into shorter utterances, or scale the video down",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Half:
+    """One side of one frame: its pixels, its JPEG as the shard holds it, and the area of the source it shows."""
+
+    pixels_HWC: np.ndarray
+    jpeg: bytes
+    area: Area
+
+
+@dataclass(slots=True)
+class _Open:
+    """An utterance whose frames are coming in."""
+
+    u: Utterance
+    slots: Slots
+    frames: dict[int, _Half] = field(default_factory=dict)
+
+    def finish(self, params: Shards, detector: Detector) -> Film:
+        """Find the face in the strided frames and the last, track it through all, and encode every slot."""
+        if not self.frames:
+            return masked(self.slots, "video_missing")
+        first = self.slots.first
+        have = {index - first: half for index, half in sorted(self.frames.items())}
+        area = next(iter(have.values())).area
+        looked_at = [i for i in have if i % params.stride == 0 or i == max(have)]
+        boxes = detector.detect([have[i].pixels_HWC for i in looked_at])
+        found = track(
+            dict(zip(looked_at, boxes, strict=True)),
+            self.slots.times_s[: self.slots.existing],
+            width=area[2] - area[0],
+            height=area[3] - area[1],
+            params=params,
+        )
+        faces = [
+            media.jpeg_bytes(
+                crop(have[i].pixels_HWC, box, size_px=params.face_px, margin=params.margin), params.jpeg_quality
+            )
+            if box is not None and i in have
+            else b""
+            for i, box in enumerate(found.boxes)
+        ]
+        after = len(self.slots.times_s) - self.slots.existing
+        return Film(
+            track=_whole_track(found, have.keys(), self.slots, area),
+            faces=(*faces, *(b"",) * after),
+            halves=(*(have[i].jpeg if i in have else b"" for i in range(self.slots.existing)), *(b"",) * after),
+            area=area,
+        )
+
+
+def _whole_track(found: FaceTrack, have: Iterable[int], slots: Slots, area: Area) -> FaceTrack:
+    """Move the boxes into the source picture, and say why each slot without a picture has none."""
+    present = set(have)
+    last = max(present)
+    boxes: list[Box | None] = []
+    reasons: list[str | None] = []
+    sources = list(found.sources)
+    for i, (box, reason) in enumerate(zip(found.boxes, found.reasons, strict=True)):
+        if i in present:
+            boxes.append(None if box is None else _moved(box, area))
+            reasons.append(reason)
+        else:
+            boxes.append(None)
+            sources[i] = "missing"
+            reasons.append("video_damaged" if i < last else "video_truncated")
+    after = len(slots.times_s) - slots.existing
+    return FaceTrack(
+        boxes=(*boxes, *(None,) * after),
+        sources=(*sources, *("missing",) * after),  # type: ignore[arg-type]
+        reasons=(*reasons, *("video_truncated",) * after),
+        times_s=slots.times_s,
+    )
+
+
+def _moved(box: Box, area: Area) -> Box:
+    left, top = area[:2]
+    return replace(box, left=box.left + left, top=box.top + top, right=box.right + left, bottom=box.bottom + top)
+
+
+def _halves(
+    frames: Iterator[tuple[int, np.ndarray]], sides: set[Side], params: Shards
+) -> Iterator[tuple[int, Callable[[Side], _Half]]]:
+    """Yield (index, side -> half) for every frame; each side is cut and encoded at most once a frame."""
+    held = list(itertools.islice(frames, LETTERBOX_FRAMES * LETTERBOX_STEP))
+    if not held:
+        return
+    height, width = held[0][1].shape[:2]
+    sample = [frame for _, frame in held[::LETTERBOX_STEP]]
+    top, bottom = media.letterbox_rows(sample) if params.letterbox else (0, height)
+    areas = {side: _area(side, width, top, bottom) for side in sorted(sides)}
+    for index, frame_HWC in _released(held, frames):
+        yield index, _cutter(frame_HWC, areas, params)
+
+
+def _released(
+    held: list[tuple[int, np.ndarray]], rest: Iterator[tuple[int, np.ndarray]]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the held frames, letting go of each, then the rest."""
+    held.reverse()
+    while held:
+        yield held.pop()
+    yield from rest
+
+
+def _area(side: Side, width: int, top: int, bottom: int) -> Area:
+    """Return the source area of a side: the left picture is columns [0, W/2), the right one the others."""
+    middle = width // 2
+    left, right = {"left": (0, middle), "right": (middle, width), "whole": (0, width)}[side]
+    return left, top, right, bottom
+
+
+def _cutter(frame_HWC: np.ndarray, areas: Mapping[Side, Area], params: Shards) -> Callable[[Side], _Half]:
+    done: dict[Side, _Half] = {}
+
+    def half(side: Side) -> _Half:
+        if side not in done:
+            left, top, right, bottom = areas[side]
+            # A copy: a view would keep the whole frame alive for as long as the utterance is open.
+            pixels = np.ascontiguousarray(frame_HWC[top:bottom, left:right]).copy()
+            small = media.resize(pixels, width_px=params.half_width_px, height_px=params.half_height_px)
+            jpeg = media.jpeg_bytes(small, params.jpeg_quality)
+            done[side] = _Half(pixels_HWC=pixels, jpeg=jpeg, area=areas[side])
+        return done[side]
+
+    return half
+
+
+def offsets(pieces: Sequence[bytes]) -> list[int]:
+    """Return the byte offsets of the pieces of a stream: one more than there are pieces, from 0 to its size."""
+    return [0, *itertools.accumulate(len(piece) for piece in pieces)]

@@ -1,0 +1,141 @@
+"""From manifest and inventory to one job per dialogue: everything that its shard's bytes depend on, under one key."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foalnet.config.blocks import Shards
+from foalnet.errors import DataError
+from foalnet.files import content_key
+from foalnet.inventory import FileEntry
+from foalnet.records import Utterance
+from foalnet.shards import valid_key
+
+STAGE = "shards"
+# The reason the manifest gives an utterance that is sound but in no class of this experiment.
+NOT_IN_A_CLASS = "label_not_used"
+# What a shard tells of an utterance. Classes, votes and words are not among them: they come from the manifest when
+# they are needed, so that a new class set or a corrected transcript stages nothing again.
+TOLD = (
+    "key",
+    "corpus",
+    "session",
+    "dialogue",
+    "speaker",
+    "side",
+    "start_s",
+    "end_s",
+    "raw_label",
+    "audio",
+    "dialogue_audio",
+    "video",
+    "features",
+)
+# Params of the block that choose or judge what is staged; they change no byte of a shard.
+NO_BYTES = {"utterances", "max_drop_fraction"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One dialogue to stage. `files` are the inputs it reads, by path; `key` digests all that shapes its bytes."""
+
+    corpus: str
+    reader: str
+    session: str
+    dialogue: str
+    utterances: tuple[Utterance, ...]
+    files: dict[str, FileEntry]
+    params: Shards
+    key: str
+
+    def folder(self, work: Path) -> Path:
+        """Return the job's place in the work cache."""
+        return work / "clips" / self.key
+
+    @property
+    def seconds(self) -> float:
+        """Length of its utterances together."""
+        return sum(u.end_s - u.start_s for u in self.utterances)
+
+
+def chosen(utterances: Iterable[Utterance], which: str) -> list[Utterance]:
+    """Return the utterances to stage: "used", or "all" whose only fault is to be in no class."""
+    return [u for u in utterances if u.used or (which == "all" and u.reason == NOT_IN_A_CLASS)]
+
+
+def plan(
+    utterances: Iterable[Utterance],
+    files: Sequence[FileEntry],
+    *,
+    corpus: str,
+    reader: str,
+    params: Shards,
+    tools: Mapping[str, Any],
+) -> list[Job]:
+    """Return one job per dialogue, sorted by session and dialogue; `tools` digests code, decoder and detector.
+
+    DataError (exit 3) for a key, session or dialogue that cannot name a sample or a folder, and for nothing to stage.
+    """
+    by_path = {entry.path: entry for entry in files}
+    groups: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
+    for u in chosen(utterances, params.utterances):
+        _check_names(u)
+        groups[u.session, u.dialogue].append(u)
+    if not groups:
+        raise DataError(
+            "the manifest has no utterance to stage",
+            stage=STAGE,
+            action="check manifest.classes in params.yaml against the raw labels in the counts report",
+        )
+    sound_params = params.model_dump(mode="json", exclude=NO_BYTES)
+    jobs = []
+    for (session, dialogue), members in sorted(groups.items()):
+        ordered = tuple(sorted(members, key=lambda u: u.key))
+        used = _files_of(ordered, by_path)
+        content = {
+            "utterances": [{name: getattr(u, name) for name in TOLD} for u in ordered],
+            "files": {path: entry.sha256 for path, entry in used.items()},
+            "params": sound_params,
+            "tools": dict(tools),
+        }
+        jobs.append(
+            Job(
+                corpus=corpus,
+                reader=reader,
+                session=session,
+                dialogue=dialogue,
+                utterances=ordered,
+                files=used,
+                params=params,
+                key=content_key(content),
+            )
+        )
+    return jobs
+
+
+def _files_of(utterances: Sequence[Utterance], by_path: Mapping[str, FileEntry]) -> dict[str, FileEntry]:
+    """Return the inventory's entries of the files that these utterances are made from."""
+    paths: set[str] = set()
+    for u in utterances:
+        # The dialogue's recording is read only where the utterance has no file of its own.
+        sound = u.audio if u.audio in by_path else u.dialogue_audio
+        paths |= {path for path in (sound, u.video) if path is not None}
+    if any(u.features is not None for u in utterances):
+        paths |= {path for path, entry in by_path.items() if entry.role == "features"}
+    return {path: by_path[path] for path in sorted(paths) if path in by_path}
+
+
+def _check_names(u: Utterance) -> None:
+    for name in ("key", "session", "dialogue"):
+        value = getattr(u, name)
+        if not valid_key(value):
+            raise DataError(
+                f"the {name} {value!r} cannot name a sample: only A-Z a-z 0-9 _ - are safe in a shard",
+                utterance=u.key,
+                stage=STAGE,
+                action="let the corpus reader give another name",
+            )

@@ -1,0 +1,192 @@
+"""Worker processes for jobs that may kill them: a death costs one retry of one job, an interrupt leaves nobody behind.
+
+`concurrent.futures` cannot tell which job broke its pool, so each worker here has a pipe of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, TypeVar
+
+from foalnet.errors import FoalnetError, Interrupted, MachineError
+
+Job = TypeVar("Job")
+RETRIES = 1
+
+
+@dataclass(kw_only=True, slots=True)
+class _Worker:
+    """A process, our end of its pipe, and the position of the job it has."""
+
+    process: Any
+    pipe: Connection
+    job: int | None = None
+
+    def kill(self) -> None:
+        """End the process and everything it started, at once."""
+        if self.process.pid is not None and self.process.is_alive():
+            for send in (os.killpg, os.kill):
+                try:
+                    send(self.process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+        self.process.join()
+        self.pipe.close()
+
+
+@dataclass(kw_only=True)
+class Pool(Generic[Job]):
+    """Runs `work(state, job)` for every job on `workers` processes; `setup()` makes each process' state once.
+
+    `setup` and `work` must be importable functions (or partials of them). `name` names a job in messages.
+    """
+
+    setup: Callable[[], Any]
+    work: Callable[[Any, Job], Any]
+    name: Callable[[Job], str]
+    stage: str
+    workers: int
+    done: Callable[[Job], None] = lambda _: None
+    errors: dict[int, FoalnetError | RuntimeError] = field(default_factory=dict)
+
+    def run(self, jobs: Sequence[Job]) -> list[Any]:
+        """Return the jobs' results in their order; every job is tried before the first failure is raised.
+
+        A worker that dies is replaced and its job tried once more; dying again is MachineError (exit 4). Interrupted
+        (exit 5) after Ctrl-C, with every worker and its children ended.
+        """
+        results: list[Any] = [None] * len(jobs)
+        queue, tries = deque(range(len(jobs))), [0] * len(jobs)
+        staff: list[_Worker] = []
+        try:
+            staff = [self._hire() for _ in range(min(self.workers, len(jobs)))]
+            while queue or any(worker.job is not None for worker in staff):
+                for worker in staff:
+                    if worker.job is None and queue:
+                        self._give(worker, queue.popleft(), jobs)
+                busy = [worker for worker in staff if worker.job is not None]
+                ready = wait([worker.pipe for worker in busy])
+                for worker in [w for w in busy if w.pipe in ready]:
+                    self._take(worker, jobs, results, queue, tries, staff)
+        except KeyboardInterrupt as error:
+            raise Interrupted(
+                "stopped while dialogues were being staged",
+                stage=self.stage,
+                action="run the same command again: finished dialogues are kept",
+            ) from error
+        finally:
+            for worker in staff:
+                worker.kill()
+        self._raise_first(jobs)
+        return results
+
+    def _hire(self) -> _Worker:
+        # spawn: a forked child would inherit locks of threads that it does not have.
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self.setup, self.work, os.getpid()), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process=process, pipe=ours)
+
+    def _give(self, worker: _Worker, position: int, jobs: Sequence[Job]) -> None:
+        worker.job = position
+        try:
+            worker.pipe.send(jobs[position])
+        except OSError:
+            return  # it died while idle; `_take` sees the closed pipe and deals with it
+
+    def _take(
+        self,
+        worker: _Worker,
+        jobs: Sequence[Job],
+        results: list[Any],
+        queue: deque[int],
+        tries: list[int],
+        staff: list[_Worker],
+    ) -> None:
+        """Receive what a worker has to say, or replace it where it can say nothing any more."""
+        position = worker.job
+        assert position is not None
+        try:
+            kind, value = worker.pipe.recv()
+        except (EOFError, OSError):
+            worker.kill()
+            staff[staff.index(worker)] = self._hire()
+            tries[position] += 1
+            if tries[position] <= RETRIES:
+                queue.appendleft(position)
+            else:
+                self.errors[position] = self._died(jobs[position], worker.process.exitcode)
+            return
+        worker.job = None
+        if kind == "result":
+            results[position] = value
+            self.done(jobs[position])
+        elif kind == "error":
+            self.errors[position] = value
+        else:
+            self.errors[position] = RuntimeError(f"{self.name(jobs[position])}: a bug in a worker\n{value}")
+
+    def _died(self, job: Job, exit_code: int | None) -> MachineError:
+        how = f"killed by signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"exit {exit_code}"
+        return MachineError(
+            f"the worker for {self.name(job)} died twice ({how}); the other jobs are done and kept",
+            stage=self.stage,
+            action="if memory ran out, lower FOALNET_WORKERS; then run the same command again",
+        )
+
+    def _raise_first(self, jobs: Sequence[Job]) -> None:
+        if not self.errors:
+            return
+        first = self.errors[min(self.errors)]
+        others = [self.name(jobs[position]) for position in sorted(self.errors)][1:]
+        if others and isinstance(first, FoalnetError):
+            first.what += f"\n  {len(others)} more failed: {', '.join(others[:10])}{', …' if len(others) > 10 else ''}"
+        raise first
+
+
+def _serve(pipe: Connection, setup: Callable[[], Any], work: Callable[[Any, Any], Any], parent: int) -> None:
+    """A worker's life: a group of its own, no interest in Ctrl-C, no life after its parent."""
+    # Ctrl-C goes to the terminal's whole group. A decoder stopped by it would look like an unreadable video, so the
+    # worker and its children leave that group; the parent ends them.
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with(parent)
+    state, ready = None, False
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        try:
+            if not ready:
+                state, ready = setup(), True
+            answer: tuple[str, Any] = ("result", work(state, job))
+        except FoalnetError as error:
+            answer = ("error", error)
+        except Exception:
+            answer = ("bug", traceback.format_exc())
+        try:
+            pipe.send(answer)
+        except OSError:
+            return
+
+
+def _die_with(parent: int) -> None:
+    """Let the kernel end this process when its parent ends, however that happens (Linux)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        set_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before we asked
+            os._exit(1)

@@ -1,0 +1,21 @@
+"""The embedded corpus, drawn by code in IEMOCAP's layout (docs/drawn.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from foalnet.config.blocks import Draw
+
+__all__ = ["draw"]
+
+
+def draw(params: Draw, out: Path, *, workers: int = 1, progress: Callable[[int, int], None] | None = None) -> None:
+    """Draw the whole corpus and publish it as the folder `out`: absent, old or whole, the same for any `workers`.
+
+    `progress(done, total)` is called after each dialogue. A folder at `out` that was not drawn by this function is
+    refused (UsageError, exit 2). Errors of the machine (disk, ffmpeg) are MachineError (exit 4).
+    """
+    from foalnet.corpora.drawn.write import draw_corpus
+
+    draw_corpus(params, out, workers=workers, progress=progress)

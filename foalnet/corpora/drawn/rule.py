@@ -1,0 +1,137 @@
+"""The rule that spreads the emotion over sound and face, and the best scores that follow from it.
+
+Four classes, equally frequent. Each used utterance is of one of four kinds, with shares from the params:
+
+=============  =============================  =============================
+kind           sound cue                      face cue
+=============  =============================  =============================
+both           the class                      the class
+sound          the class                      blank
+face           blank                          the class
+interaction    one of two mixed cues, i       one of two mixed cues, j
+=============  =============================  =============================
+
+In the interaction kind i and j are fair coins of their own, and PAIRS[i xor j] holds the label: neither cue alone says
+anything about it, both together say in which pair of classes it lies, and nothing says which one of the pair.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+
+from foalnet.config.blocks import Draw
+from foalnet.errors import UsageError
+
+CLASSES = ("happy", "neutral", "sad", "angry")
+KINDS = ("both", "sound", "face", "interaction")
+BLANK = "blank"
+SOUND_MIXED = ("hum", "quaver")
+FACE_MIXED = ("pout", "wince")
+SOUND_CUES = (*CLASSES, BLANK, *SOUND_MIXED)
+FACE_CUES = (*CLASSES, BLANK, *FACE_MIXED)
+PAIRS = (("happy", "neutral"), ("sad", "angry"))
+
+# The raw labels that one class is made of, used in equal parts.
+RAW_LABELS = {"happy": ("hap", "exc"), "neutral": ("neu",), "sad": ("sad",), "angry": ("ang",)}
+UNUSED_LABELS = ("xxx", "fru")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Cell:
+    """One case of the rule: the class and what sound and face show of it."""
+
+    kind: str
+    label: str
+    sound: str
+    face: str
+
+
+def shares(params: Draw) -> dict[str, float]:
+    """Return the share of each kind (UsageError, exit 2, where they do not add up to 1)."""
+    by_kind = {
+        "both": params.share_both,
+        "sound": params.share_sound,
+        "face": params.share_face,
+        "interaction": params.share_interaction,
+    }
+    total = sum(by_kind.values())
+    if abs(total - 1.0) > 1e-6:
+        raise UsageError(
+            f"the four shares of the drawn corpus add up to {total:.4f}, not to 1",
+            file="params.yaml",
+            stage="draw",
+            action="correct draw.share_both, share_sound, share_face, share_interaction",
+        )
+    return by_kind
+
+
+def cells(kind: str) -> list[Cell]:
+    """Return the equally probable cases of one kind, the classes in turn (4 cases; 8 of the interaction kind)."""
+    if kind != "interaction":
+        return [
+            Cell(
+                kind=kind, label=name, sound=BLANK if kind == "face" else name, face=BLANK if kind == "sound" else name
+            )
+            for name in CLASSES
+        ]
+    found = []
+    for i in range(2):
+        for pair, labels in enumerate(PAIRS):
+            found += [
+                Cell(kind=kind, label=name, sound=SOUND_MIXED[i], face=FACE_MIXED[i ^ pair]) for name in labels
+            ]
+    return found
+
+
+def joint(params: Draw) -> dict[Cell, float]:
+    """Return the probability of every case; the values add up to 1."""
+    return {cell: share / len(cells(kind)) for kind, share in shares(params).items() for cell in cells(kind)}
+
+
+def best_scores(params: Draw) -> dict[str, float]:
+    """Return the best UA that any classifier can expect, from the rule alone.
+
+    `sound`, `picture` and `both`: the Bayes rule on what each of them shows. `late_average`: the Bayes posteriors of
+    sound alone and of picture alone, multiplied and divided by the prior, the largest wins, ties shared. Averaging two
+    classifiers cannot see the interaction kind, so `both - late_average` is what a fusion has to win. `chance`: 0.25.
+    Classes are equally frequent, so the best UA is the best accuracy.
+    """
+    cases = joint(params)
+    return {
+        "sound": bayes(cases, lambda cell: cell.sound),
+        "picture": bayes(cases, lambda cell: cell.face),
+        "both": bayes(cases, lambda cell: (cell.sound, cell.face)),
+        "late_average": late_average(cases),
+        "chance": 1.0 / len(CLASSES),
+    }
+
+
+def bayes(cases: Mapping[Cell, float], view: Callable[[Cell], Hashable]) -> float:
+    """Return the accuracy of the best decision on what `view` shows of a case."""
+    return round(sum(max(by_label.values()) for by_label in _by_view(cases, view).values()), 9)
+
+
+def late_average(cases: Mapping[Cell, float]) -> float:
+    """Return the accuracy of the product of the two single posteriors; tied classes share a case equally."""
+    prior = {name: sum(p for cell, p in cases.items() if cell.label == name) for name in CLASSES}
+    by_sound = _by_view(cases, lambda cell: cell.sound)
+    by_face = _by_view(cases, lambda cell: cell.face)
+    correct = 0.0
+    for cell, probability in cases.items():
+        votes = {
+            name: by_sound[cell.sound].get(name, 0.0) * by_face[cell.face].get(name, 0.0) / (prior[name] or 1.0)
+            for name in CLASSES
+        }
+        top = max(votes.values())
+        winners = [name for name, vote in votes.items() if vote > top - 1e-12]
+        correct += probability / len(winners) if cell.label in winners else 0.0
+    return round(correct, 9)
+
+
+def _by_view(cases: Mapping[Cell, float], view: Callable[[Cell], Hashable]) -> dict[Hashable, dict[str, float]]:
+    table: dict[Hashable, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for cell, probability in cases.items():
+        table[view(cell)][cell.label] += probability
+    return table

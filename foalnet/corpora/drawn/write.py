@@ -1,0 +1,188 @@
+"""From the plan to the tree of files: one dialogue at a time, in as many processes as allowed, published whole."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from foalnet.config.blocks import Draw
+from foalnet.corpora.drawn import avi, face, scene, text, voice
+from foalnet.corpora.drawn.plan import ACTORS, RATE_HZ, Dialogue, Turn, plan, stream
+from foalnet.corpora.drawn.rule import best_scores
+from foalnet.errors import MachineError, UsageError
+from foalnet.files import json_bytes, sync_folder
+
+TRUTH = "TRUTH"
+# What one microphone hears of the other actor.
+CROSSTALK = 0.04
+SHADOW = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(96)
+
+
+def draw_corpus(params: Draw, out: Path, *, workers: int, progress: Callable[[int, int], None] | None) -> None:
+    """Draw into a folder beside `out`, then put it in its place; see the package's `draw`."""
+    _check(params, out)
+    dialogues = plan(params)
+    fresh = out.parent / f".{out.name}.drawing"
+    try:
+        if fresh.exists():
+            shutil.rmtree(fresh)
+        (fresh / TRUTH).mkdir(parents=True)
+        (fresh / TRUTH / "rule.json").write_bytes(
+            json_bytes({"best_scores": best_scores(params), "params": params.model_dump()})
+        )
+        _draw_all(params, dialogues, fresh, workers, progress or (lambda done, total: None))
+        _publish(fresh, out)
+    except OSError as error:
+        raise MachineError(
+            f"cannot write: {error.strerror or error}",
+            file=error.filename or out,
+            stage="draw",
+            action="free space or permissions, then run the same command again",
+        ) from error
+
+
+def _check(params: Draw, out: Path) -> None:
+    if params.length_max_s < params.length_min_s:
+        raise UsageError(
+            f"draw.length_max_s ({params.length_max_s}) is below draw.length_min_s ({params.length_min_s})",
+            file="params.yaml",
+            stage="draw",
+            action="correct the two lengths",
+        )
+    if out.exists() and not (out / TRUTH).is_dir() and not (out.is_dir() and not any(out.iterdir())):
+        raise UsageError(
+            "this folder holds something that was not drawn here, it is left as it is",
+            file=out,
+            stage="draw",
+            action="name another folder, or move this one away",
+        )
+
+
+def _draw_all(
+    params: Draw, dialogues: list[Dialogue], root: Path, workers: int, progress: Callable[[int, int], None]
+) -> None:
+    task = partial(draw_dialogue, params, root=root)
+    if workers <= 1:
+        for done, dialogue in enumerate(dialogues, 1):
+            task(dialogue)
+            progress(done, len(dialogues))
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(dialogues)), mp_context=context, initializer=_one_thread) as pool:
+        futures = [pool.submit(task, dialogue) for dialogue in dialogues]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                progress(done, len(dialogues))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _publish(fresh: Path, out: Path) -> None:
+    """Make the drawn files durable, then swap the folders."""
+    os.sync()
+    old = out.parent / f".{out.name}.old"
+    if old.exists():
+        shutil.rmtree(old)
+    if out.exists():
+        out.rename(old)
+    fresh.rename(out)
+    sync_folder(out.parent)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def draw_dialogue(params: Draw, dialogue: Dialogue, *, root: Path) -> None:
+    """Write every file of one dialogue below `root`; nothing but params and plan decides their bytes."""
+    session = root / f"Session{dialogue.session}"
+    sound_N2, articulation = _speak(params, dialogue)
+    files: dict[Path, bytes] = {}
+    said = text.opinions(dialogue, params.seed)
+    labels = session / "dialog" / "EmoEvaluation"
+    files[labels / f"{dialogue.name}.txt"] = text.label_file(dialogue, said).encode()
+    for name, content in text.rater_files(dialogue, said).items():
+        files[labels / name] = content.encode()
+    words = session / "dialog" / "transcriptions" / f"{dialogue.name}.txt"
+    files[words] = text.transcription(dialogue, params.seed).encode()
+    film = session / "dialog" / "avi" / "DivX" / f"{dialogue.name}.avi"
+    whole = session / "dialog" / "wav" / f"{dialogue.name}.wav"
+    clips = session / "sentences" / "wav" / dialogue.name
+    sounds = {clips / f"{turn.key}.wav": sound_N2[_span(turn), ACTORS.index(turn.speaker)] for turn in dialogue.turns}
+    if dialogue.number == 0:
+        first = clips / f"{dialogue.turns[0].key}.wav"
+        for path in (labels / f"{dialogue.name}.txt", words, film, whole, first):
+            files[path.with_name(f"._{path.name}")] = SHADOW
+    for path in sorted({*files, *sounds, film, whole}):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    for path, data in files.items():
+        path.write_bytes(data)
+    for path, wave in {whole: sound_N2, **sounds}.items():
+        soundfile.write(path, wave, RATE_HZ, subtype="PCM_16", format="WAV")
+    truth = _film(params, dialogue, articulation, film)
+    (root / TRUTH / f"{dialogue.name}.json").write_bytes(
+        (json.dumps(truth, sort_keys=True, allow_nan=False) + "\n").encode()
+    )
+
+
+def _span(turn: Turn) -> slice:
+    return slice(round(turn.start_s * RATE_HZ), round(turn.end_s * RATE_HZ))
+
+
+def _speak(params: Draw, dialogue: Dialogue) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the dialogue's sound, int16 [N, 2] (F, M), and each actor's articulation [N]."""
+    samples = dialogue.samples
+    tracks_2N = np.zeros((len(ACTORS), samples), np.float32)
+    articulation = {actor: np.zeros(samples, np.float32) for actor in ACTORS}
+    voices = {
+        actor: voice.voice_of(actor, stream(params.seed, dialogue.session, 6, index))
+        for index, actor in enumerate(ACTORS)
+    }
+    for index, turn in enumerate(dialogue.turns):
+        rng = stream(params.seed, dialogue.session, 7, dialogue.number, index)
+        span = _span(turn)
+        spoken = voice.speak(voices[turn.speaker], turn.sound, span.stop - span.start, rng)
+        tracks_2N[ACTORS.index(turn.speaker), span] = spoken.wave_N
+        articulation[turn.speaker][span] = spoken.articulation_N
+    heard_2N = tracks_2N + CROSSTALK * tracks_2N[::-1]
+    rng = stream(params.seed, dialogue.session, 8, dialogue.number)
+    heard_2N += np.stack([voice.room(samples, rng) for _ in ACTORS])
+    return np.round(np.clip(heard_2N, -1.0, 1.0).T * 32767).astype(np.int16), articulation
+
+
+def _film(params: Draw, dialogue: Dialogue, articulation: dict[str, np.ndarray], path: Path) -> dict[str, object]:
+    """Encode the dialogue's picture and return its truth."""
+    rng = stream(params.seed, dialogue.session, 9, dialogue.number)
+    by_side = {"left": dialogue.marker, "right": next(a for a in ACTORS if a != dialogue.marker)}
+    looks = {
+        side: face.look_of(actor, stream(params.seed, dialogue.session, 10, ACTORS.index(actor)))
+        for side, actor in by_side.items()
+    }
+    seats = {side: scene.seat(side, rng) for side in by_side}
+    moves = {side: scene.motion(dialogue, actor, articulation[actor], rng) for side, actor in by_side.items()}
+    background = scene.room(looks, seats, rng)
+    actors = {side: (looks[side], moves[side], seats[side]) for side in by_side}
+    count = avi.encode(
+        path,
+        scene.frames(background, actors, rng),
+        width_px=scene.WIDTH_PX,
+        height_px=scene.HEIGHT_PX,
+        rate=params.rate_fps,
+    )
+    assert count == dialogue.frames
+    return scene.truth(dialogue, by_side, actors)

@@ -1,0 +1,136 @@
+"""RAVDESS: the public corpus of 24 actors who speak two sentences in eight emotions, sound and picture.
+
+Source: Livingstone and Russo, "The Ryerson Audio-Visual Database of Emotional Speech and Song", 2018, CC BY-NC-SA 4.0.
+Sound: `Actor_01/03-01-05-01-02-01-01.wav` (or .flac): modality, vocal channel, emotion, intensity, statement,
+repetition, actor. Picture: a table of features at the root whose `clip` names the same recording; the two names differ
+in the first field (01 picture and sound, 02 picture, 03 sound), so they are joined on the other six.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from foalnet.config.blocks import Contract
+from foalnet.corpora.base import SHADOW, find_holder, is_shadow, stem
+from foalnet.corpora.tables import read_table, reference
+from foalnet.ledger import Ledger
+from foalnet.records import Utterance
+
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
+ACTORS = tuple(f"Actor_{number:02d}" for number in range(1, 25))
+
+_REST = r"01-(?P<emotion>0[1-8])-0[12]-(?P<statement>0[12])-0[12]-(?P<actor>0[1-9]|1[0-9]|2[0-4])"
+_SPOKEN = re.compile(rf"03-{_REST}")
+_CLIP = re.compile(rf"0[123]-(?P<rest>{_REST})")
+_SOUND = re.compile(rf"Actor_(?P<folder>[0-9]{{2}})/03-{_REST}\.(?:flac|wav)")
+_TABLE = re.compile(r"[A-Za-z0-9_-]+\.tsv")
+_ACTOR = re.compile(r"Actor_[0-9]{2}")
+
+# speech of the public release: 4 neutral clips an actor, 8 of each other emotion
+PUBLISHED = Contract(
+    dialogues=dict.fromkeys(ACTORS, 1),
+    utterances=1440,
+    raw_labels={emotion: 96 if emotion == "neutral" else 192 for emotion in EMOTIONS},
+    classes={emotion: 96 if emotion == "neutral" else 192 for emotion in EMOTIONS},
+    used_by_session=dict.fromkeys(ACTORS, 60),
+)
+
+
+class Ravdess:
+    """Reads the actors' folders of speech and the feature table beside them.
+
+    An actor is dialogue (the unit of staging) and session (so that a shard holds one speaker) at once; folds are made
+    of actors.
+    """
+
+    name = "ravdess"
+    layout = "Actor_01 … Actor_24 with 03-01-01-01-01-01-01.wav (or .flac), and a table *.tsv with a column `clip`"
+    side_rule = "one actor fills the picture"
+    class_presets: dict[str, list[str]] = {emotion: [emotion] for emotion in EMOTIONS}  # noqa: RUF012
+    default_classes: list[str] = list(EMOTIONS)  # noqa: RUF012
+    entry_preset: dict[str, Any] = {  # noqa: RUF012
+        "contract": None,
+        "train": {"picture": "features", "frame_step": 1, "video": {"encoder": "linear"}},
+    }
+    published: Contract | None = PUBLISHED
+    fold_group: Literal["session", "speaker"] = "speaker"
+    needs: tuple[str, ...] = ("audio",)
+    reads: tuple[str, ...] = ("audio", "features")
+
+    def check_root(self, root: Path) -> Path:
+        """Return the folder that holds the actors' folders: `root` or one folder in it (see `Reader.check_root`)."""
+        return find_holder(root, lambda name: _ACTOR.fullmatch(name) is not None, self.layout)
+
+    def wanted(self, path: str) -> str | None:
+        """Return "audio" for a clip of speech in its actor's folder, "features" for a table at the root."""
+        if is_shadow(path):
+            return SHADOW
+        sound = _SOUND.fullmatch(path)
+        if sound is not None:
+            return "audio" if sound["folder"] == sound["actor"] else None
+        return "features" if _TABLE.fullmatch(path) else None
+
+    def utterances(self, root: Path, files: Mapping[str, str], ledger: Ledger) -> list[Utterance]:
+        """Return one Utterance per clip of sound, sorted by key; rows without sound are named in `ledger`."""
+        sounds: dict[str, str] = {}
+        for path in sorted(path for path, role in files.items() if role == "audio"):
+            if stem(path) in sounds:
+                ledger.repair(stem(path), "duplicate_sound", f"{path} is not used, {sounds[stem(path)]} is")
+            sounds.setdefault(stem(path), path)
+        rows = _rows(root, (path for path, role in files.items() if role == "features"))
+        for rest in sorted(set(rows) - {key[3:] for key in sounds}):
+            ledger.drop(rows[rest].rpartition("#")[2], "features_unpaired")
+        return [_utterance(root, key, sounds[key], rows.get(key[3:]), ledger) for key in sorted(sounds)]
+
+
+def _rows(root: Path, tables: Iterable[str]) -> dict[str, str]:
+    """Return the last six fields of a clip's name -> the reference to its row (picture and sound before picture)."""
+    rows: dict[str, str] = {}
+    for table in sorted(tables):
+        for clip in sorted(read_table(root / table)):
+            found = _CLIP.fullmatch(clip)
+            if found is not None:
+                rows.setdefault(found["rest"], reference(table, clip))
+    return rows
+
+
+def _utterance(root: Path, key: str, path: str, features: str | None, ledger: Ledger) -> Utterance:
+    found = _SPOKEN.fullmatch(key)
+    assert found is not None, f"`wanted` let {key} pass"
+    speaker = f"Actor_{found['actor']}"
+    length_s = _length_s(root / path)
+    if length_s is None:
+        ledger.drop(key, "wav_unreadable", path)
+    elif features is None:
+        ledger.keep(key, "video_missing", "no row in a feature table")
+    return Utterance(
+        key=key,
+        corpus=Ravdess.name,
+        session=speaker,
+        dialogue=speaker,
+        speaker=speaker,
+        side="whole",
+        start_s=0.0,
+        end_s=length_s or 0.0,
+        raw_label=EMOTIONS[int(found["emotion"]) - 1],
+        label=None,
+        reason="wav_unreadable" if length_s is None else None,
+        transcript=STATEMENTS[found["statement"]],
+        audio=path,
+        features=features,
+    )
+
+
+def _length_s(path: Path) -> float | None:
+    """Return the length that the sound's header gives; None where there is no readable header."""
+    import soundfile
+
+    try:
+        info = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, RuntimeError):
+        return None
+    return float(info.frames / info.samplerate)

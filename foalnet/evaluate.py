@@ -1,0 +1,214 @@
+"""The only place that scores test sessions: it applies the selection rule to stored logits and writes the scores.
+
+Shape letters: E epochs, N utterances, C classes. `train` stores, for each fold and epoch, logits of the dev and the
+test part; the test part is unlabelled until here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from foalnet.config import Params
+from foalnet.corpora import get_reader
+from foalnet.errors import DataError
+from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, read_json
+from foalnet.manifest import read_manifest
+from foalnet.metrics import DECIMALS, best_epoch, mean_sd, scores, softmax
+from foalnet.paths import Paths
+from foalnet.records import Prediction, Utterance
+
+STAGE = "evaluate"
+SUMMED = ("ua", "wa", "macro_f1", "weighted_f1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldLogits:
+    """One fold as `train` left it: keys in the order of the rows of the logits, float32 [E, N, C]."""
+
+    name: str
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+    dev_logits_ENC: np.ndarray
+    test_logits_ENC: np.ndarray
+
+
+def evaluate_run(params: Params, paths: Paths, *, variant: str, seed: int) -> dict[str, Any]:
+    """Score one variant and seed: write its predictions.jsonl and metrics.json, return the metrics.
+
+    Each fold's epoch is chosen on its dev part alone (`params.evaluate.select`); then, and only then, its test part is
+    scored. DataError (exit 3) where logits and manifest do not belong together.
+    """
+    model = paths.model(variant, seed)
+    train = read_json(model / "train.json", stage=STAGE)
+    classes = list(params.manifest.classes)
+    used = {u.key: u for u in read_manifest(paths.manifest) if u.used}
+    class_of = _class_numbers(used, classes, paths.manifest)
+    rows: list[Prediction] = []
+    folds: dict[str, Any] = {}
+    for fold in read_logits(model, classes):
+        _check_fold(fold, class_of, taken={row.key for row in rows}, file=model / "logits.json")
+        epoch, dev_ua_E = best_epoch(fold.dev_logits_ENC, np.array([class_of[key] for key in fold.dev]))
+        found, scored = _score_test(fold, epoch, used, classes, params.evaluate.calibration_bins)
+        rows += found
+        folds[fold.name] = scored | {"epoch": epoch + 1, "epochs_run": len(dev_ua_E), "dev_ua_by_epoch": dev_ua_E}
+    rows.sort(key=lambda row: row.key)
+    metrics = {
+        "schema": 1,
+        "corpus": params.corpus,
+        "variant": variant,
+        "seed": seed,
+        "protocol": params.train.protocol,
+        "select": params.evaluate.select,
+        "cluster": "speaker" if get_reader(params.reader).fold_group == "speaker" else "dialogue",
+        "classes": classes,
+        "pooled": _pooled(rows, classes, params.evaluate.calibration_bins),
+        "folds": folds,
+        "over_folds": {name: mean_sd([fold[name] for fold in folds.values()]) for name in SUMMED},
+        "unpredicted": sorted(used.keys() - {row.key for row in rows}),
+        "train": _train_facts(train),
+    }
+    out = paths.run(variant, seed)
+    publish_bytes(out / "predictions.jsonl", jsonl_bytes(asdict(row) for row in rows))
+    publish_bytes(out / "metrics.json", json_bytes(metrics))
+    return metrics
+
+
+def read_logits(model: Path, classes: list[str]) -> Iterator[FoldLogits]:
+    """Yield the folds of logits.safetensors and logits.json, sorted by name, refusing what does not fit (exit 3)."""
+    index = read_json(model / "logits.json", stage=STAGE)
+    if list(index["classes"]) != classes:
+        raise DataError(
+            f"the model was trained on classes {', '.join(index['classes'])}; params name {', '.join(classes)}",
+            file=model / "logits.json",
+            stage=STAGE,
+            action="run `dvc repro`: it trains again for the classes of today",
+        )
+    file = model / "logits.safetensors"
+    try:
+        tensors = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"the logits cannot be read: {error}", file=file, stage=STAGE, action="remove them and run `dvc repro`"
+        ) from error
+    for name in sorted(index["folds"]):
+        parts = {part: tuple(index["folds"][name][part]) for part in ("dev", "test")}
+        found = {part: _logits(tensors, f"{name}/{part}", parts[part], len(classes), file) for part in parts}
+        yield FoldLogits(
+            name=name,
+            dev=parts["dev"],
+            test=parts["test"],
+            dev_logits_ENC=found["dev"],
+            test_logits_ENC=found["test"],
+        )
+
+
+def _logits(
+    tensors: Mapping[str, np.ndarray], name: str, keys: tuple[str, ...], classes: int, file: Path
+) -> np.ndarray:
+    """Return one part's finite logits [E, N, C], with a row for each key."""
+    logits_ENC = tensors.get(name)
+    if logits_ENC is None or logits_ENC.ndim != 3 or logits_ENC.shape[1:] != (len(keys), classes) or not keys:
+        shape = "absent" if logits_ENC is None else f"of shape {list(logits_ENC.shape)}"
+        raise DataError(
+            f"tensor '{name}' is {shape}; expected [epochs, {len(keys)} utterances (at least 1), {classes} classes]",
+            file=file,
+            stage=STAGE,
+            action="remove the model's folder and run `dvc repro`",
+        )
+    bad = np.argwhere(~np.isfinite(logits_ENC))
+    if len(bad):
+        raise DataError(
+            f"tensor '{name}' holds {len(bad)} values that are not finite, the first in epoch {bad[0][0] + 1}",
+            file=file,
+            utterance=keys[bad[0][1]],
+            stage=STAGE,
+            action="train again with a smaller train.lr or train.clip_norm",
+        )
+    return logits_ENC
+
+
+def _class_numbers(used: Mapping[str, Utterance], classes: list[str], manifest: Path) -> dict[str, int]:
+    """Return key -> class number; a class that params do not name is refused."""
+    for key, utterance in used.items():
+        if utterance.label not in classes:
+            raise DataError(
+                f"class '{utterance.label}' is not among {', '.join(classes)}",
+                file=manifest,
+                utterance=key,
+                stage=STAGE,
+                action="run `dvc repro`: the manifest is older than params.yaml",
+            )
+    return {key: classes.index(str(utterance.label)) for key, utterance in used.items()}
+
+
+def _check_fold(fold: FoldLogits, class_of: Mapping[str, int], *, taken: set[str], file: Path) -> None:
+    """Refuse a fold whose parts overlap, repeat a key, test what another fold tested, or name a key without a label."""
+    keys = Counter([*fold.dev, *fold.test])
+    faults = [
+        ("is listed twice or in both the dev and the test part", {key for key, count in keys.items() if count > 1}),
+        ("was already tested in another fold", taken & set(fold.test)),
+        ("has no label in the manifest", keys.keys() - class_of.keys()),
+    ]
+    for what, found in faults:
+        if found:
+            raise DataError(
+                f"fold {fold.name}: an utterance {what} ({len(found)} such)",
+                file=file,
+                utterance=min(found),
+                stage=STAGE,
+                action="remove the model's folder and run `dvc repro`",
+            )
+
+
+def _score_test(
+    fold: FoldLogits, epoch: int, used: Mapping[str, Utterance], classes: list[str], bins: int
+) -> tuple[list[Prediction], dict[str, Any]]:
+    """Return the test part's predictions at the chosen epoch, and their scores."""
+    logits_NC = fold.test_logits_ENC[epoch]
+    predicted_N = logits_NC.argmax(axis=1)
+    probability_NC = np.round(softmax(logits_NC), DECIMALS)
+    rows = [
+        Prediction(
+            key=key,
+            fold=fold.name,
+            session=used[key].session,
+            dialogue=used[key].dialogue,
+            speaker=used[key].speaker,
+            label=str(used[key].label),
+            predicted=classes[predicted],
+            probabilities=tuple(float(p) for p in probability_C),
+        )
+        for key, predicted, probability_C in zip(fold.test, predicted_N, probability_NC, strict=True)
+    ]
+    return rows, _pooled(rows, classes, bins)
+
+
+def _pooled(rows: list[Prediction], classes: list[str], bins: int) -> dict[str, Any]:
+    """Score rows together, whatever folds they come from."""
+    number = {name: i for i, name in enumerate(classes)}
+    return scores(
+        np.array([number[row.label] for row in rows]),
+        np.array([number[row.predicted] for row in rows]),
+        np.array([row.probabilities for row in rows]),
+        classes,
+        calibration_bins=bins,
+    )
+
+
+def _train_facts(train: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy what the report says about training, so that it need not read a model's folder."""
+    facts = {key: value for key, value in train.items() if key not in ("folds", "classes")}
+    plain = (str, int, float, type(None))
+    folds = {
+        name: {key: value for key, value in fold.items() if isinstance(value, (*plain, dict))}
+        for name, fold in train.get("folds", {}).items()
+    }
+    return facts | {"folds": folds}

@@ -1,0 +1,49 @@
+"""Faces: detectors by name, the track of one person through an utterance, and the crops.
+
+A new detector is one file, one line here and one test: docs/add-a-detector.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from foalnet.config import Settings, nearest
+from foalnet.config.blocks import Shards
+from foalnet.errors import UsageError
+from foalnet.faces.base import Detector, Found, find_faces
+from foalnet.faces.blazeface import make_back, make_front
+from foalnet.faces.crop import crop
+from foalnet.faces.fixed import FixedDetector, make_fixed
+from foalnet.faces.haar import make_haar
+from foalnet.faces.track import count_jumps, track
+
+DETECTORS: dict[str, Callable[[Shards, Settings], Detector]] = {
+    "blazeface": make_front,
+    "blazeface_back": make_back,
+    "fixed": make_fixed,
+    "haar": make_haar,
+}
+
+__all__ = [
+    "DETECTORS",
+    "Detector",
+    "FixedDetector",
+    "Found",
+    "count_jumps",
+    "crop",
+    "find_faces",
+    "get_detector",
+    "track",
+]
+
+
+def get_detector(params: Shards, settings: Settings) -> Detector:
+    """Build the detector that the params name (UsageError, exit 2, where there is none of that name)."""
+    make = DETECTORS.get(params.detector)
+    if make is None:
+        raise UsageError(
+            f"shards.detector: no detector '{params.detector}'; {nearest(params.detector, DETECTORS)}",
+            file="params.yaml",
+            action="correct the name",
+        )
+    return make(params, settings)

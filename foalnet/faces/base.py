@@ -1,0 +1,79 @@
+"""What a face detector promises, and what is done when it breaks its promise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from foalnet.errors import FoalnetError
+from foalnet.records import Box
+
+
+class Detector(Protocol):
+    """Finds faces in pictures; knows nothing of corpora, utterances or time.
+
+    The same picture gives the same boxes, in the same order, whatever pictures are detected beside it.
+    """
+
+    name: str
+
+    def digest(self) -> str:
+        """Return a SHA-256 over everything that shapes its boxes: weights, settings, library version."""
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Box]]:
+        """Return the boxes of each frame [H, W, 3] uint8 RGB, in that frame's pixels, best first; [] where none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What a detector found: `boxes[i]` of frame i; `failed` are the frames it could not answer for."""
+
+    boxes: tuple[tuple[Box, ...], ...]
+    failed: tuple[int, ...]
+
+
+def find_faces(detector: Detector, frames: Sequence[np.ndarray]) -> Found:
+    """Detect in every frame; a frame on which the detector fails has no box and is named, the others keep theirs.
+
+    Failing is: an exception, no answer (None), or a box that is no box (NaN, empty, inside out). Errors that say what
+    is wrong with the machine or the params (FoalnetError) pass through.
+    """
+    whole = _answer(detector, frames)
+    answers = whole if whole is not None else [_first(_answer(detector, [frame])) for frame in frames]
+    boxes, failed = [], []
+    for index, answer in enumerate(answers):
+        good = [box for box in answer or () if is_box(box)]
+        if answer is None or len(good) != len(answer):
+            failed.append(index)
+        boxes.append(tuple(good))
+    return Found(boxes=tuple(boxes), failed=tuple(failed))
+
+
+def _answer(detector: Detector, frames: Sequence[np.ndarray]) -> list[list[Box]] | None:
+    try:
+        answers = detector.detect(frames)
+    except FoalnetError:
+        raise
+    except Exception:
+        # A foreign library on one odd frame: any of its exceptions means the same, "no answer".
+        return None
+    return answers if isinstance(answers, list) and len(answers) == len(frames) else None
+
+
+def _first(answers: list[list[Box]] | None) -> list[Box] | None:
+    return answers[0] if answers else None
+
+
+def is_box(box: Box) -> bool:
+    """Return whether a box has a finite place, a positive size and a finite score."""
+    numbers = (box.left, box.top, box.right, box.bottom, box.score)
+    return all(math.isfinite(number) for number in numbers) and box.right > box.left and box.bottom > box.top
+
+
+def best_first(boxes: Iterable[Box]) -> list[Box]:
+    """Return boxes by falling score, then place: one order, whatever the library's."""
+    return sorted(boxes, key=lambda box: (-box.score, box.left, box.top, box.right, box.bottom))

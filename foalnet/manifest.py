@@ -1,0 +1,246 @@
+"""The manifest: every labelled utterance of a corpus, its class or the reason why it has none, and the count contract.
+
+An utterance that cannot be used stays in with a reason, so that what is missing can be seen and counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from foalnet.config import Params, Settings
+from foalnet.config.blocks import Contract
+from foalnet.corpora import Reader, get_reader
+from foalnet.errors import DataError, UsageError
+from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, read_jsonl
+from foalnet.inventory import checked_inventory, hold_to, need_root
+from foalnet.labels import class_of
+from foalnet.ledger import Ledger
+from foalnet.records import Utterance
+
+STAGE = "manifest"
+NOT_USED = "label_not_used"
+KEY = re.compile(r"[A-Za-z0-9_-]+")
+NAMED_IN_ERROR = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Breach:
+    """One count that differs from its contract: `what` is counted, `name` is which (a session, a label, a class)."""
+
+    what: str
+    name: str
+    expected: int
+    found: int
+
+    def __str__(self) -> str:
+        """Say it with the difference: "raw label 'sad': 1084 expected, 1083 found (1 missing)"."""
+        difference = self.found - self.expected
+        said = f"{difference} too many" if difference > 0 else f"{-difference} missing"
+        name = f" '{self.name}'" if self.name else ""
+        return f"{self.what}{name}: {self.expected} expected, {self.found} found ({said})"
+
+
+def build(params: Params, settings: Settings, inventory_path: Path, out: Path, counts_path: Path) -> dict[str, Any]:
+    """Write the manifest to `out` and the account of it to `counts_path`; return the counts found.
+
+    The account is written also where the contract fails. Raises DataError (exit 3): a breach of the count contract
+    with each missing or extra count by name, too many lines that cannot be used, no utterance at all, files that
+    changed since the inventory; MachineError (exit 4): the corpus is not on this machine.
+    """
+    reader = get_reader(params.reader)
+    found_files = checked_inventory(inventory_path, params, stage=STAGE)
+    root = need_root(params, settings, stage=STAGE)
+    hold_to(found_files, root, reader.reads, settings, stage=STAGE)
+    ledger = Ledger()
+    rows = reader.utterances(root, found_files.roles(), ledger)
+    utterances = classify(rows, params.corpus, params.manifest.classes, ledger)
+    expected = contract_of(params.manifest.contract, reader, params.manifest.classes)
+    found = count(utterances, params.manifest.classes)
+    breaches = compare(expected, found)
+    account = {
+        "corpus": params.corpus,
+        "reader": params.reader,
+        "found": found.model_dump(),
+        "expected": expected.model_dump() if expected else None,
+        "breaches": [asdict(breach) for breach in breaches],
+        "used": sum(u.used for u in utterances),
+        "ignored_files": found_files.ignored,
+        "ledger": ledger.counts(),
+        "entries": [row for row in ledger.rows() if row["reason"] != NOT_USED],
+    }
+    publish_bytes(counts_path, json_bytes(account))
+    _refuse(breaches, utterances, params, ledger, counts_path)
+    publish_bytes(out, jsonl_bytes(asdict(u) for u in utterances))
+    return found.model_dump()
+
+
+def classify(rows: Iterable[Utterance], corpus: str, classes: dict[str, list[str]], ledger: Ledger) -> list[Utterance]:
+    """Return the utterances sorted by key, each with its class or with a reason; raw labels of no class are kept.
+
+    DataError (exit 3) for a key that a shard could not carry, or that stands twice.
+    """
+    inverse = class_of(classes)
+    utterances: list[Utterance] = []
+    for row in sorted(rows, key=lambda u: u.key):
+        if not KEY.fullmatch(row.key) or (utterances and utterances[-1].key == row.key):
+            raise DataError(
+                "the utterance's key stands twice" if KEY.fullmatch(row.key) else "a key may hold A-Z a-z 0-9 _ - only",
+                utterance=row.key,
+                stage=STAGE,
+                action="mend the corpus' reader: its keys must be unique and follow this rule",
+            )
+        reason, label = row.reason, inverse.get(row.raw_label)
+        if reason is None and not 0 <= row.start_s < row.end_s:
+            reason = "segment_invalid"
+            ledger.drop(row.key, reason, f"from {row.start_s} s to {row.end_s} s")
+        elif reason is None and label is None:
+            reason = NOT_USED
+            ledger.keep(row.key, reason, row.raw_label)
+        elif reason is None:
+            ledger.keep(row.key)
+        utterances.append(replace(row, corpus=corpus, label=None if reason else label, reason=reason))
+    return utterances
+
+
+def count(utterances: Iterable[Utterance], classes: Iterable[str]) -> Contract:
+    """Count what a contract can hold: dialogues, utterances and raw labels of all; classes and sessions of the used."""
+    rows = list(utterances)
+    used = [u for u in rows if u.used]
+    sessions = {u.session for u in rows}
+    per_class = Counter(u.label for u in used)
+    per_session = Counter(u.session for u in used)
+    return Contract(
+        dialogues=dict(sorted(Counter(session for session, _ in {(u.session, u.dialogue) for u in rows}).items())),
+        utterances=len(rows),
+        raw_labels=dict(sorted(Counter(u.raw_label for u in rows).items())),
+        classes={name: per_class[name] for name in classes},
+        used_by_session={session: per_session[session] for session in sorted(sessions)},
+    )
+
+
+def contract_of(asked: Contract | str | None, reader: Reader, classes: dict[str, list[str]]) -> Contract | None:
+    """Return the contract to hold the counts to; "published" is the reader's own, put under this experiment's classes.
+
+    The published counts by session are for the reader's default classes: with other raw labels they say nothing and
+    are left out, and a class is expected to have the sum of its raw labels. UsageError (exit 2) where there is none.
+    """
+    if asked is None or isinstance(asked, Contract):
+        return asked
+    if reader.published is None:
+        raise UsageError(
+            f"reader '{reader.name}' has no published counts",
+            action="set manifest.contract to null, or spell the counts",
+        )
+    raw_labels = reader.published.raw_labels
+    used = {raw for raws in classes.values() for raw in raws}
+    same = used == {raw for name in reader.default_classes for raw in reader.class_presets[name]}
+    return reader.published.model_copy(
+        update={
+            "classes": {name: sum(raw_labels.get(raw, 0) for raw in raws) for name, raws in classes.items()},
+            "used_by_session": reader.published.used_by_session if same else {},
+        }
+    )
+
+
+def compare(expected: Contract | None, found: Contract) -> list[Breach]:
+    """Return every count that differs, by name; an empty mapping or None in `expected` is not checked."""
+    breaches = []
+    if expected is not None and expected.utterances not in (None, found.utterances):
+        breaches.append(
+            Breach(what="labelled utterances", name="", expected=expected.utterances or 0, found=found.utterances or 0)
+        )
+    for field, what in (
+        ("dialogues", "dialogues of"),
+        ("raw_labels", "raw label"),
+        ("classes", "class"),
+        ("used_by_session", "used utterances of"),
+    ):
+        wanted: dict[str, int] = getattr(expected, field, {})
+        there: dict[str, int] = getattr(found, field)
+        breaches += [
+            Breach(what=what, name=name, expected=wanted.get(name, 0), found=there.get(name, 0))
+            for name in sorted({*wanted, *there} if wanted else ())
+            if wanted.get(name, 0) != there.get(name, 0)
+        ]
+    return breaches
+
+
+def _refuse(
+    breaches: Sequence[Breach], utterances: Sequence[Utterance], params: Params, ledger: Ledger, counts_path: Path
+) -> None:
+    """Raise DataError where the contract or the drop limit is broken, or nothing is left to learn from."""
+    lost = [entry for entry in ledger.entries if entry.kind == "dropped" and entry.reason not in _NO_LOSS]
+    unparsed = sum(entry.reason == "label_unparsed" for entry in lost)
+    unusable = unparsed + sum(u.reason is not None and u.reason != NOT_USED for u in utterances)
+    lines, limit = len(utterances) + unparsed, params.manifest.max_drop_fraction
+    faults = [str(breach) for breach in breaches]
+    if unusable > limit * lines:
+        faults.append(f"{unusable} of {lines} label lines cannot be used, manifest.max_drop_fraction allows {limit:g}")
+    if not any(u.used for u in utterances):
+        raws = ", ".join(sorted({u.raw_label for u in utterances})) or "none"
+        faults.append(f"no utterance has a class of this experiment; raw labels found: {raws}")
+    if not faults:
+        return
+    named = [f"  {entry.item}: {entry.reason}{f' ({entry.detail})' if entry.detail else ''}" for entry in lost]
+    what = ["the corpus breaks its count contract:", *(f"  {fault}" for fault in faults)]
+    if named:
+        what += ["what is lost, as far as the files tell:", *named[:NAMED_IN_ERROR]]
+    if len(named) > NAMED_IN_ERROR:
+        what.append(f"  … and {len(named) - NAMED_IN_ERROR} more, all in the file below")
+    raise DataError(
+        "\n".join(what),
+        file=counts_path,
+        stage=STAGE,
+        action=(
+            "complete or mend the corpus (was its archive unpacked whole?), or state the counts that you have as "
+            f"corpora.{params.corpus}.manifest.contract in params.yaml"
+        ),
+    )
+
+
+# dropped, yet no labelled utterance is lost by it
+_NO_LOSS = ("features_unpaired", "transcript_unparsed", "vote_unparsed")
+
+
+def read_manifest(path: Path, *, stage: str | None = None) -> list[Utterance]:
+    """Return the utterances of a manifest, sorted by key as written.
+
+    DataError (exit 3) names the line that is no utterance, has neither class nor reason (or both), is out of order or
+    stands twice.
+    """
+    adapter, names = TypeAdapter(Utterance), {field.name for field in fields(Utterance)}
+    utterances: list[Utterance] = []
+    for number, row in enumerate(read_jsonl(path, stage=stage), 1):
+        fault = None if isinstance(row, dict) and set(row) == names else "its keys are not those of an utterance"
+        try:
+            utterance = None if fault else adapter.validate_python(row)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            fault = f"{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
+        if fault is None and utterance is not None:
+            fault = _fault(utterance, utterances[-1].key if utterances else "")
+        if fault is not None or utterance is None:
+            raise DataError(
+                f"line {number}: {fault}", file=path, stage=stage, action="remove the file and run `dvc repro`"
+            )
+        utterances.append(utterance)
+    return utterances
+
+
+def _fault(utterance: Utterance, before: str) -> str | None:
+    if not KEY.fullmatch(utterance.key):
+        return f"key {utterance.key!r} holds other characters than A-Z a-z 0-9 _ -"
+    if utterance.key <= before:
+        return f"key {utterance.key!r} stands twice or out of order"
+    if (utterance.label is None) == (utterance.reason is None):
+        return f"{utterance.key} needs either a class or a reason why it has none"
+    if utterance.used and not 0 <= utterance.start_s < utterance.end_s:
+        return f"{utterance.key} has no length: {utterance.start_s} s to {utterance.end_s} s"
+    return None

@@ -1,0 +1,84 @@
+"""Which video containers are opened at all, decided by their first bytes and never by their name.
+
+FFmpeg recognises playlists and concat scripts under any file name and then opens whatever they point to. Here the
+demuxer is chosen by us, from three, and both readers (PyAV and ffmpeg) are told to use that one and no other.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from foalnet.errors import DataError, MachineError
+
+MAX_SIDE_PX = 8192
+MAX_AREA_PX = 8192 * 4320
+MAX_DURATION_S = 6 * 3600.0
+MAX_FRAMES = int(MAX_DURATION_S) * 120
+
+# Local files for the input, the pipe for our own output: no other protocol is ever spoken.
+PROTOCOLS = "file,pipe"
+
+_HEAD_BYTES = 12
+_MOV_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+
+
+class VideoUnreadable(DataError):
+    """A video that cannot be decoded; `reason` is its ledger code."""
+
+    reason = "video_unreadable"
+
+
+class VideoTooLarge(DataError):
+    """A video beyond the limits of size or length; nothing of it was decoded."""
+
+
+def unreadable(path: Path, why: str) -> VideoUnreadable:
+    """Build the error for a video that cannot be decoded."""
+    return VideoUnreadable(
+        f"the video cannot be read: {why}",
+        file=path,
+        action="put the original file back; until then its utterances have no picture",
+    )
+
+
+def demuxer_of(path: Path) -> str:
+    """Return FFmpeg's demuxer for a file ("avi", "mov" or "mpeg"), judged by its first bytes.
+
+    Anything else, above all text that merely bears a video's name, is VideoUnreadable (exit 3).
+    """
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(_HEAD_BYTES)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise unreadable(path, "there is no such file") from error
+    except OSError as error:
+        raise MachineError(
+            f"the video cannot be opened: {error.strerror}", file=path, action="make the file readable, then run again"
+        ) from error
+    if not head:
+        raise unreadable(path, "the file is empty (0 bytes)")
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "avi"
+    if head[4:8] in _MOV_ATOMS:
+        return "mov"
+    if head[:4] == b"\x00\x00\x01\xba":
+        return "mpeg"
+    raise unreadable(path, f"neither AVI, MOV/MP4 nor MPEG (it begins with {head!r})")
+
+
+def file_url(path: Path) -> str:
+    """Return the file's address for FFmpeg: with the protocol named, no file name can be an option or an address."""
+    return f"file:{path.absolute()}"
+
+
+def check_limits(path: Path, *, width_px: int, height_px: int, duration_s: float, frames: int) -> None:
+    """Refuse (VideoTooLarge, exit 3) what would eat the machine: too large a picture or too long a video."""
+    if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_AREA_PX:
+        what = f"its picture is {width_px} x {height_px} pixels; the limit is {MAX_SIDE_PX} a side"
+    elif duration_s > MAX_DURATION_S or frames > MAX_FRAMES:
+        what = f"it lasts {duration_s / 3600:.1f} h in {frames:,} frames; the limit is {MAX_DURATION_S / 3600:.0f} h"
+    else:
+        return
+    raise VideoTooLarge(
+        f"the video is beyond the limits: {what}", file=path, action="take the file out of the corpus, or cut it"
+    )

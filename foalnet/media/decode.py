@@ -1,0 +1,249 @@
+"""One sequential decode of a video by the wheel's ffmpeg: every frame once, each known by its presentation stamp.
+
+ffmpeg writes raw pictures to a pipe and the stamp of each to a file beside it (`-stats_enc_pre`, flushed before the
+picture leaves), so a frame that a damaged packet swallowed shifts nothing: the next one still finds its own slot.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from bisect import bisect_left
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from foalnet.errors import MachineError
+from foalnet.media.container import PROTOCOLS, demuxer_of, file_url, unreadable
+from foalnet.media.ffmpeg_exe import ffmpeg_exe
+from foalnet.media.video import STAMP_UNITS, VideoInfo, probe_times, stamp_key
+
+Crop = tuple[int, int, int, int]
+
+ATTEMPTS = 2
+_TAIL_CHARS = 600
+_GRACE_S = 5.0
+# A frame is about a megabyte: with the usual 64 kB the two processes wake each other sixteen times for it.
+_PIPE_BYTES = 1 << 20
+
+
+class _Stalled(Exception):
+    """ffmpeg gave nothing for the whole timeout."""
+
+
+def decode_frames(path: Path, *, crop: Crop | None = None, timeout_s: float = 3600.0) -> Iterator[np.ndarray]:
+    """Yield every frame that decodes, in the order shown: [H, W, 3] uint8 RGB.
+
+    `crop` is (left, top, width, height) in pixels of the picture as shown. `timeout_s`: the longest wait for one frame;
+    then ffmpeg is killed and started once more. Closing the generator ends ffmpeg. In an undamaged file the i-th frame
+    belongs to the i-th stamp of `probe_times`; `decode_indexed` says it of each frame, whatever the damage.
+    VideoUnreadable (exit 3) where nothing decodes, MachineError (exit 4) where ffmpeg hangs or is killed.
+    """
+    for _, frame_HWC in decode_indexed(path, probe_times(path), crop=crop, timeout_s=timeout_s):
+        yield frame_HWC
+
+
+def decode_indexed(
+    path: Path, info: VideoInfo, *, crop: Crop | None = None, timeout_s: float = 3600.0
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (index into `info.times_s`, frame [H, W, 3] uint8 RGB), indices rising; as `decode_frames` otherwise.
+
+    An index that never comes is a frame that exists in the file and does not decode.
+    """
+    window = crop or (0, 0, info.width_px, info.height_px)
+    _check_crop(window, info)
+    done = -1
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            for index, frame_HWC in _run(path, info, window, timeout_s):
+                if index > done:
+                    done = index
+                    yield index, frame_HWC
+        except _Stalled as error:
+            if attempt == ATTEMPTS:
+                raise MachineError(
+                    f"ffmpeg gave nothing for {timeout_s:g} s, {ATTEMPTS} times; it was killed",
+                    file=path,
+                    action="run the same command again; on a slow disk set FOALNET_FFMPEG_TIMEOUT_S higher",
+                ) from error
+        else:
+            return
+
+
+def command(path: Path, window: Crop, stamps_file: Path) -> list[str]:
+    """Return ffmpeg's argument list: forced demuxer, local files only, one thread, no frame doubled or dropped."""
+    import ffmpeg
+
+    left, top, width, height = window
+    source = ffmpeg.input(
+        file_url(path),
+        f=demuxer_of(path),
+        protocol_whitelist=PROTOCOLS,
+        fflags="+discardcorrupt",
+        threads=1,
+        nostdin=None,
+        hide_banner=None,
+        loglevel="error",
+        max_error_rate=1,
+    )
+    # The scale to its own size changes nothing until a stream changes its picture size half way: the pipe's
+    # frames must keep theirs.
+    picture = source.video.filter("crop", width, height, left, top).filter("scale", width, height)
+    output = picture.output(
+        "pipe:1",
+        format="rawvideo",
+        pix_fmt="rgb24",
+        fps_mode="passthrough",
+        enc_time_base="demux",
+        stats_enc_pre=str(stamps_file),
+        stats_enc_pre_fmt="{pts} {tb}",
+        threads=1,
+        filter_complex_threads=1,
+    )
+    return [str(part) for part in output.compile(cmd=ffmpeg_exe(), overwrite_output=True)]
+
+
+def _check_crop(window: Crop, info: VideoInfo) -> None:
+    left, top, width, height = window
+    inside = left >= 0 and top >= 0 and left + width <= info.width_px and top + height <= info.height_px
+    if not inside or width < 1 or height < 1:
+        raise ValueError(f"crop {window} does not lie in a picture of {info.width_px} x {info.height_px} pixels")
+
+
+def _even_window(window: Crop, info: VideoInfo) -> Crop:
+    """Widen a window to even edges: chroma is halved, so ffmpeg cuts at even pixels; the rest is sliced off here."""
+    left, top, width, height = window
+    right, bottom = left + width, top + height
+    left, top = left - left % 2, top - top % 2
+    right, bottom = min(right + right % 2, info.width_px), min(bottom + bottom % 2, info.height_px)
+    return left, top, right - left, bottom - top
+
+
+def _run(path: Path, info: VideoInfo, window: Crop, timeout_s: float) -> Iterator[tuple[int, np.ndarray]]:
+    """Run ffmpeg once; yield indexed frames; leave no process and no file behind, however it ends."""
+    even = _even_window(window, info)
+    skip_x, skip_y = window[0] - even[0], window[1] - even[1]
+    with tempfile.TemporaryDirectory(prefix="foalnet-") as folder, (Path(folder) / "stderr").open("w+b") as stderr:
+        stamps_file = Path(folder) / "stamps"
+        process = subprocess.Popen(
+            command(path, even, stamps_file),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            bufsize=0,
+            pipesize=_PIPE_BYTES,
+            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        try:
+            slots = _Slots(info, stamps_file)
+            count = 0
+            for frame_HWC in _pictures(process.stdout, even[2], even[3], timeout_s):
+                count += 1
+                index = slots.next_index()
+                if index is not None:
+                    yield index, frame_HWC[skip_y : skip_y + window[3], skip_x : skip_x + window[2]]
+            _check_end(path, process, stderr, count, timeout_s)
+        finally:
+            process.stdout.close()
+            _end(process)
+
+
+def _pictures(pipe: IO[bytes], width: int, height: int, timeout_s: float) -> Iterator[np.ndarray]:
+    """Yield whole pictures [H, W, 3] from a pipe; _Stalled where one does not come within the timeout."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            frame_HWC = np.empty((height, width, 3), np.uint8)
+            rest = memoryview(frame_HWC).cast("B")
+            deadline = time.monotonic() + timeout_s
+            while rest:
+                if not selector.select(max(deadline - time.monotonic(), 0.0)):
+                    raise _Stalled
+                got = os.readv(pipe.fileno(), [rest])
+                if got == 0:
+                    return
+                rest = rest[got:]
+            yield frame_HWC
+
+
+class _Slots:
+    """Finds the slot of each decoded frame by the stamp that ffmpeg wrote for it."""
+
+    def __init__(self, info: VideoInfo, stamps_file: Path) -> None:
+        self._keys = [stamp_key(Fraction(t)) for t in info.times_s]
+        self._file = stamps_file
+        self._handle: Any = None
+        self._next = 0
+        self._half_period = round(STAMP_UNITS / (2 * info.rate_fps)) if info.rate_fps else 0
+
+    def next_index(self) -> int | None:
+        """Return the index of the next decoded frame, None where its stamp belongs to no slot that is left.
+
+        The two readers agree to the microsecond on sound files; a stamp that a decoder had to guess may lie up to half
+        a frame beside its slot.
+        """
+        key = self._next_key()
+        after = bisect_left(self._keys, key, lo=self._next)
+        near = [i for i in (after - 1, after) if self._next <= i < len(self._keys)]
+        index = min(near, key=lambda i: (abs(self._keys[i] - key), i), default=None)
+        if index is None or abs(self._keys[index] - key) > self._half_period:
+            return None
+        self._next = index + 1
+        return index
+
+    def _next_key(self) -> int:
+        if self._handle is None:
+            self._handle = self._file.open()
+        line = self._handle.readline()
+        if not line.endswith("\n"):
+            raise MachineError(
+                "ffmpeg gave a frame without its stamp", file=ffmpeg_exe(), action="unset IMAGEIO_FFMPEG_EXE"
+            )
+        stamp, base = line.split()
+        return stamp_key(int(stamp) * Fraction(base))
+
+
+def _check_end(path: Path, process: subprocess.Popen[bytes], stderr: IO[bytes], count: int, timeout_s: float) -> None:
+    """Say why ffmpeg ended, where it did not end well."""
+    try:
+        code = process.wait(timeout_s)
+    except subprocess.TimeoutExpired as error:
+        raise _Stalled from error
+    if code == 0 and count:
+        return
+    tail = _tail(stderr)
+    if code < 0:
+        raise MachineError(
+            f"ffmpeg was killed by {signal.Signals(-code).name}", file=path, action="run the same command again"
+        )
+    if "Unrecognized option" in tail or "Option not found" in tail:
+        raise MachineError(
+            f"this ffmpeg is too old ({tail.strip()})", file=ffmpeg_exe(), action="unset IMAGEIO_FFMPEG_EXE"
+        )
+    raise unreadable(path, f"ffmpeg ended with {code} after {count} frames: {tail.strip() or 'it gave no reason'}")
+
+
+def _tail(stderr: IO[bytes]) -> str:
+    """Return the last words of ffmpeg."""
+    end = stderr.seek(0, os.SEEK_END)
+    stderr.seek(max(0, end - _TAIL_CHARS))
+    return stderr.read().decode("utf-8", errors="replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill ffmpeg's whole process group if it still runs, and reap it."""
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait(_GRACE_S)

@@ -1,0 +1,33 @@
+"""The ffmpeg that decodes: the pinned binary of the imageio-ffmpeg wheel, known by its digest."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from foalnet.errors import MachineError
+from foalnet.files import sha256_file
+
+
+def ffmpeg_exe() -> str:
+    """Return the path of the ffmpeg that decodes (MachineError, exit 4, where there is none)."""
+    import imageio_ffmpeg
+
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise MachineError(
+            "no ffmpeg: the imageio-ffmpeg package has no binary for this machine",
+            action="pip install -c constraints.txt imageio-ffmpeg",
+        ) from error
+
+
+def ffmpeg_digest() -> str:
+    """Return the SHA-256 of the ffmpeg binary: pictures decoded by another one may differ, so it belongs in cache keys."""
+    return _digest(ffmpeg_exe())
+
+
+@lru_cache(maxsize=4)
+def _digest(path: str) -> str:
+    # 170 MB and about a second a process: once is enough.
+    return sha256_file(Path(path))

@@ -1,0 +1,133 @@
+"""What a video holds and when: presentation stamps of all frames, read by PyAV without decoding them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from foalnet.media.container import MAX_FRAMES, check_limits, demuxer_of, file_url, unreadable
+
+STAMP_UNITS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoInfo:
+    """One video's facts.
+
+    `width_px`, `height_px`: the picture as shown (after the container's rotation). `rate_fps`: what the header says.
+    `times_s`: presentation stamps of the frames that exist, rising; the i-th belongs to the i-th frame shown. Their
+    zero is where the container begins, picture or sound, as in sound cut out of it by ffmpeg. (An
+    AVI with B-frames begins one frame late, as every player shows it.) `declared_frames`: what the header promises,
+    None where it promises nothing. `truncated`: the header promises more than exists.
+    """
+
+    width_px: int
+    height_px: int
+    rate_fps: float
+    times_s: tuple[float, ...]
+    declared_frames: int | None
+    truncated: bool
+
+
+def probe_times(path: Path) -> VideoInfo:
+    """Return a video's size, rate and the stamp of every frame that exists (VideoUnreadable or VideoTooLarge, exit 3).
+
+    Whole packets only: the half packet at the end of a truncated file is not a frame. Packets that an edit list cuts
+    off are not frames either. One frame is decoded, so a file that no decoder reads is refused here.
+    """
+    import av
+
+    try:
+        width_px, height_px = _first_frame_size(path)
+        with _open(path) as container:
+            stream = container.streams.video[0]
+            stamps, packets, corrupt = _stamps(path, container, stream)
+            rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+            declared = int(stream.frames) or None
+            is_avi = container.format.name == "avi"
+            zero = Fraction(container.start_time or 0, 1_000_000)
+    except av.FFmpegError as error:
+        raise unreadable(path, str(error.strerror or error)) from error
+    if not stamps:
+        raise unreadable(path, "it holds no whole frame")
+    # AVI counts time slots, of which some may be empty (variable rate); the others count packets.
+    present = round(stamps[-1] * rate) + 1 if is_avi else packets
+    return VideoInfo(
+        width_px=width_px,
+        height_px=height_px,
+        rate_fps=float(rate),
+        times_s=tuple(float(stamp - zero) for stamp in stamps),
+        declared_frames=declared,
+        truncated=corrupt or (declared is not None and present < declared - 1),
+    )
+
+
+def stamp_key(stamp: Fraction) -> int:
+    """Return a stamp as a whole number of microseconds, by which the two readers' stamps are compared."""
+    return round(stamp * STAMP_UNITS)
+
+
+def _open(path: Path) -> Any:
+    """Open a container for reading with the demuxer that its first bytes call for, and local files only."""
+    import av
+
+    return av.open(
+        file_url(path),
+        format=demuxer_of(path),
+        options={"protocol_whitelist": "file"},
+        metadata_errors="ignore",
+    )
+
+
+def _first_frame_size(path: Path) -> tuple[int, int]:
+    """Check the header's limits, decode one frame and return its width and height as shown."""
+    with _open(path) as container:
+        if not container.streams.video:
+            raise unreadable(path, "it holds no video stream")
+        stream = container.streams.video[0]
+        check_limits(
+            path,
+            width_px=stream.codec_context.width,
+            height_px=stream.codec_context.height,
+            duration_s=_header_duration_s(container, stream),
+            frames=stream.frames,
+        )
+        stream.codec_context.thread_count = 1
+        frame = next(container.decode(stream), None)
+        if frame is None:
+            raise unreadable(path, "no frame of it can be decoded")
+        upright = round(frame.rotation) % 180 == 0
+        return (frame.width, frame.height) if upright else (frame.height, frame.width)
+
+
+def _header_duration_s(container: Any, stream: Any) -> float:
+    """Return the longest duration that any part of the header claims, seconds."""
+    claims = [Fraction(container.duration or 0, 1_000_000)]
+    if stream.duration and stream.time_base:
+        claims.append(stream.duration * stream.time_base)
+    if stream.frames and stream.average_rate:
+        claims.append(stream.frames / stream.average_rate)
+    return float(max(claims))
+
+
+def _stamps(path: Path, container: Any, stream: Any) -> tuple[list[Fraction], int, bool]:
+    """Return the sorted stamps of the frames to show (s), how many packets there are, and whether one is damaged."""
+    stamps: list[Fraction] = []
+    packets, corrupt = 0, False
+    for packet in container.demux(stream):
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if packet.size == 0 or stamp is None:
+            continue
+        packets += 1
+        corrupt |= packet.is_corrupt
+        if packet.is_discard or packet.is_corrupt:
+            continue
+        stamps.append(stamp * packet.time_base)
+        if len(stamps) > MAX_FRAMES:
+            check_limits(path, width_px=0, height_px=0, duration_s=float(stamps[-1]), frames=len(stamps))
+    stamps.sort()
+    if stamps:
+        check_limits(path, width_px=0, height_px=0, duration_s=float(stamps[-1] - stamps[0]), frames=len(stamps))
+    return stamps, packets, corrupt

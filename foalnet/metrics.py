@@ -1,0 +1,119 @@
+"""Scores of class predictions: UA, WA, F1, recalls, confusion, calibration. scikit-learn counts, nothing is re-derived.
+
+Shape letters: E epochs, N utterances, C classes. A class that is absent from the truth has no recall: it is left out of
+every mean over classes, and named. Ties between classes go to the class that is listed first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+
+# Digits kept in outputs: far beyond what 10,000 utterances resolve, far from what another processor may change.
+DECIMALS = 6
+
+
+def rounded(value: float) -> float:
+    """Round to the digits that outputs keep; minus zero becomes zero."""
+    return round(float(value), DECIMALS) + 0.0
+
+
+def softmax(logits_NC: np.ndarray) -> np.ndarray:
+    """Return probabilities [N, C] in float64; rows sum to 1 whatever the size of the logits."""
+    shifted_NC = logits_NC.astype(np.float64) - logits_NC.max(axis=-1, keepdims=True).astype(np.float64)
+    exp_NC = np.exp(shifted_NC)
+    return exp_NC / exp_NC.sum(axis=-1, keepdims=True)
+
+
+def ua(label_N: np.ndarray, predicted_N: np.ndarray) -> float:
+    """Return the unweighted accuracy: the mean recall over the classes that the truth holds (METHOD, metrics).
+
+    Integer class numbers in, 0 to 1 out. The same as scikit-learn's balanced_accuracy_score, without its warning where
+    a class is predicted that the truth does not hold.
+    """
+    return float(recall_score(label_N, predicted_N, labels=np.unique(label_N), average="macro", zero_division=0))
+
+
+def best_epoch(dev_logits_ENC: np.ndarray, label_N: np.ndarray) -> tuple[int, list[float]]:
+    """Return the first epoch (0-based) of the best dev UA, and the dev UA of every epoch.
+
+    UAs are compared at `DECIMALS` digits: two epochs that are equal on paper are a tie, whatever the last bits say.
+    """
+    scores_E = [rounded(ua(label_N, logits_NC.argmax(axis=1))) for logits_NC in dev_logits_ENC]
+    return int(np.argmax(scores_E)), scores_E
+
+
+def calibration(probability_NC: np.ndarray, label_N: np.ndarray, predicted_N: np.ndarray, bins: int) -> dict[str, Any]:
+    """Return the expected calibration error and its bins of equal width over the confidence (Guo et al. 2017).
+
+    Confidence is the probability of the predicted class. A bin holds low < confidence <= high; `accuracy` and
+    `confidence` of an empty bin are None. ECE = sum over bins of n / N * |accuracy - confidence|.
+    """
+    confidence_N = probability_NC[np.arange(len(label_N)), predicted_N]
+    correct_N = predicted_N == label_N
+    # The rounding keeps 0.3 in the bin that ends at 0.3.
+    bin_N = np.clip(np.ceil(np.round(confidence_N * bins, DECIMALS)).astype(int) - 1, 0, bins - 1)
+    rows: list[dict[str, Any]] = []
+    error = 0.0
+    for index in range(bins):
+        inside_N = bin_N == index
+        count = int(inside_N.sum())
+        row: dict[str, Any] = {"low": rounded(index / bins), "high": rounded((index + 1) / bins), "n": count}
+        row |= {"accuracy": None, "confidence": None}
+        if count:
+            accuracy, confidence = float(correct_N[inside_N].mean()), float(confidence_N[inside_N].mean())
+            error += count / len(label_N) * abs(accuracy - confidence)
+            row |= {"accuracy": rounded(accuracy), "confidence": rounded(confidence)}
+        rows.append(row)
+    return {"ece": rounded(error), "bins": rows}
+
+
+def scores(
+    label_N: np.ndarray,
+    predicted_N: np.ndarray,
+    probability_NC: np.ndarray,
+    classes: Sequence[str],
+    *,
+    calibration_bins: int,
+) -> dict[str, Any]:
+    """Return every score of one set of predictions as a JSON-ready mapping, rounded to `DECIMALS`.
+
+    `ua`, `wa`, `macro_f1`, `weighted_f1`, `n`; `recall` and `support` by class (recall None where the truth lacks the
+    class, which is then named in `absent`); `confusion` rows are the truth, columns the prediction, in class order;
+    `calibration` as `calibration()` gives it. Needs at least one utterance (ValueError).
+    """
+    if len(label_N) == 0:
+        raise ValueError("no utterance to score")
+    all_C = np.arange(len(classes))
+    present = np.unique(label_N)
+    confusion_CC = confusion_matrix(label_N, predicted_N, labels=all_C)
+    support_C = confusion_CC.sum(axis=1)
+    recall_C = recall_score(label_N, predicted_N, labels=all_C, average=None, zero_division=0)
+    f1 = {
+        kind: f1_score(label_N, predicted_N, labels=present, average=kind, zero_division=0)
+        for kind in ("macro", "weighted")
+    }
+    return {
+        "n": len(label_N),
+        "ua": rounded(ua(label_N, predicted_N)),
+        "wa": rounded(accuracy_score(label_N, predicted_N)),
+        "macro_f1": rounded(f1["macro"]),
+        "weighted_f1": rounded(f1["weighted"]),
+        "recall": {
+            name: rounded(recall) if count else None
+            for name, recall, count in zip(classes, recall_C, support_C, strict=True)
+        },
+        "support": {name: int(count) for name, count in zip(classes, support_C, strict=True)},
+        "absent": [name for name, count in zip(classes, support_C, strict=True) if not count],
+        "confusion": confusion_CC.astype(int).tolist(),
+        "calibration": calibration(probability_NC, label_N, predicted_N, calibration_bins),
+    }
+
+
+def mean_sd(values: Sequence[float]) -> dict[str, float]:
+    """Return mean and sample standard deviation (n - 1; 0 for a single value), rounded."""
+    array = np.asarray(values, dtype=np.float64)
+    return {"mean": rounded(array.mean()), "sd": rounded(array.std(ddof=1) if len(array) > 1 else 0.0)}

@@ -1,0 +1,42 @@
+"""The report: words and pictures from JSON, deterministic bytes, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from foalnet.config import Params
+from foalnet.files import json_bytes, publish_bytes, read_json
+from foalnet.paths import Paths
+from foalnet.report.terminal import table_text
+
+__all__ = ["build", "headline"]
+
+
+def build(params: Params, paths: Paths, *, best_possible: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """Write report.html, report.md and metrics.json of one corpus; return the aggregate metrics.
+
+    `best_possible` are the expected best scores of a drawn corpus by what is seen (`sound`, `picture`, `both`,
+    `late_average`), shares of 1; None for a corpus whose rule nobody knows. DataError (exit 3) where no run has been
+    evaluated or the runs do not belong together; an optional file that is absent becomes a sentence on the page.
+    """
+    from foalnet.report.aggregate import aggregate, comparisons, results
+    from foalnet.report.gather import gather
+    from foalnet.report.markdown import markdown
+    from foalnet.report.outline import outline
+    from foalnet.report.page import html
+
+    facts = gather(params, paths, best_possible)
+    table, pairs = results(facts), comparisons(facts)
+    page = outline(facts, table, pairs)
+    metrics = aggregate(facts, table, pairs)
+    publish_bytes(paths.report_html, html(page).encode())
+    publish_bytes(paths.report_md, markdown(page).encode())
+    publish_bytes(paths.metrics, json_bytes(metrics))
+    return metrics
+
+
+def headline(paths: Paths) -> str:
+    """Return the headline table of a built report for a terminal, and where the report lies."""
+    metrics = read_json(paths.metrics, stage="report")
+    return f"{table_text(metrics)}\n\nreport: {paths.report_html.as_posix()}"

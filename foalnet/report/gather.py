@@ -1,0 +1,156 @@
+"""Everything that the report tells, read from JSON and checked; an optional file that is absent becomes a stated gap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foalnet.config import Params
+from foalnet.errors import DataError
+from foalnet.files import read_json, read_jsonl
+from foalnet.paths import Paths
+
+STAGE = "report"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One variant and seed: what `evaluate` wrote. `rows` is key -> prediction."""
+
+    variant: str
+    seed: int
+    metrics: Mapping[str, Any]
+    rows: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def keys(self) -> list[str]:
+        """Sorted utterance keys."""
+        return sorted(self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that the report may use. `runs` follows the order of params' variants; `gaps` are sentences."""
+
+    params: Params
+    runs: Mapping[str, tuple[Run, ...]]
+    manifest: tuple[Mapping[str, Any], ...]
+    counts: Mapping[str, Any] | None
+    staging: Mapping[str, Any] | None
+    inventory: Mapping[str, Any] | None
+    best_possible: Mapping[str, float] | None
+    gaps: tuple[str, ...]
+
+    @property
+    def first(self) -> Run:
+        """The first run: classes, protocol and clusters are the same in all of them."""
+        return next(iter(self.runs.values()))[0]
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in order."""
+        return list(self.first.metrics["classes"])
+
+    @property
+    def folds(self) -> list[str]:
+        """Sorted fold names."""
+        return sorted(self.first.metrics["folds"])
+
+    @property
+    def used(self) -> list[Mapping[str, Any]]:
+        """The utterances that have a class."""
+        return [row for row in self.manifest if row["label"] is not None]
+
+
+def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | None = None) -> Facts:
+    """Read what the stages left for the report (DataError, exit 3, where no run is there or runs do not agree)."""
+    gaps: list[str] = []
+    runs: dict[str, tuple[Run, ...]] = {}
+    for variant in params.variants:
+        found = [run for seed in params.seeds if (run := _run(paths, variant, seed, gaps))]
+        if found:
+            runs[variant] = tuple(found)
+    if not runs:
+        raise DataError(
+            "no run has been evaluated", file=paths.reports / "runs", stage=STAGE, action="run `dvc repro`"
+        )
+    every = [run for group in runs.values() for run in group]
+    _check_agreement(every, paths)
+    common = set.intersection(*(set(run.rows) for run in every))
+    if not common:
+        raise DataError(
+            "the runs have no utterance in common",
+            file=paths.reports / "runs",
+            stage=STAGE,
+            action="remove the models' folder and run `dvc repro`",
+        )
+    if any(len(run.rows) != len(common) for run in every):
+        gaps.append(
+            f"The runs did not predict the same utterances: {len(common)} are common to all. Each variant is scored on "
+            "what all its seeds predicted, each comparison on what both its variants predicted."
+        )
+    optional = {
+        "inventory": (paths.inventory, "which files were used, and their digests"),
+        "counts": (paths.counts, "how the counts compare with what the corpus should hold, and what was dropped"),
+        "staging": (paths.staging, "how many faces were found, and what was repaired in sound and picture"),
+    }
+    read = {name: _optional(path, what, paths, gaps) for name, (path, what) in optional.items()}
+    manifest: list[Any] = []
+    if paths.manifest.is_file():
+        manifest = read_jsonl(paths.manifest, stage=STAGE)
+    else:
+        gaps.append(f"{_name(paths.manifest, paths)} is not here: hours and unused utterances cannot be told.")
+    return Facts(
+        params=params, runs=runs, manifest=tuple(manifest), best_possible=best_possible, gaps=tuple(gaps), **read
+    )
+
+
+def _run(paths: Paths, variant: str, seed: int, gaps: list[str]) -> Run | None:
+    folder = paths.run(variant, seed)
+    if not (folder / "metrics.json").is_file():
+        gaps.append(f"Variant {variant}, seed {seed} has not been evaluated: it is missing from every table.")
+        return None
+    rows = read_jsonl(folder / "predictions.jsonl", stage=STAGE)
+    return Run(
+        variant=variant,
+        seed=seed,
+        metrics=read_json(folder / "metrics.json", stage=STAGE),
+        rows={row["key"]: row for row in rows},
+    )
+
+
+def _optional(path: Path, what: str, paths: Paths, gaps: list[str]) -> Any:
+    if path.is_file():
+        return read_json(path, stage=STAGE)
+    gaps.append(f"{_name(path, paths)} is not here, so the report cannot tell {what}.")
+    return None
+
+
+def _name(path: Path, paths: Paths) -> str:
+    return path.relative_to(paths.home).as_posix()
+
+
+def _check_agreement(runs: list[Run], paths: Paths) -> None:
+    """Refuse runs that answer different questions: other classes, protocol, or another label for an utterance."""
+    first = runs[0]
+    for run in runs:
+        file = paths.run(run.variant, run.seed)
+        for what in ("classes", "protocol", "cluster"):
+            if run.metrics[what] != first.metrics[what]:
+                raise DataError(
+                    f"{what} is {run.metrics[what]} here and {first.metrics[what]} in {first.variant}-s{first.seed}",
+                    file=file / "metrics.json",
+                    stage=STAGE,
+                    action="run `dvc repro`: a run is older than params.yaml",
+                )
+        for key in run.rows.keys() & first.rows.keys():
+            if run.rows[key]["label"] != first.rows[key]["label"]:
+                raise DataError(
+                    f"the label is {run.rows[key]['label']} here and {first.rows[key]['label']} in another run",
+                    file=file / "predictions.jsonl",
+                    utterance=key,
+                    stage=STAGE,
+                    action="run `dvc repro`: a run is older than the manifest",
+                )

@@ -1,0 +1,34 @@
+"""The order of the page: answers first, then the detail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from foalnet.report import detail, losses, provenance, published, staging, summary
+from foalnet.report.aggregate import Comparison, Result
+from foalnet.report.gather import Facts
+from foalnet.report.view import Page
+
+
+def outline(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -> Page:
+    """Return the whole page; a section without content is left out."""
+    sections = [
+        summary.result(facts, table),
+        summary.certainty(facts, table, pairs),
+        summary.data(facts),
+        summary.protocol(facts),
+        losses.losses(facts),
+        detail.folds(facts, table),
+        detail.classes(facts, table),
+        detail.calibration(table),
+        detail.training(facts),
+        staging.staging(facts),
+        published.published(facts),
+        provenance.provenance(facts),
+        detail.limits(facts),
+    ]
+    return Page(
+        title=f"Emotion recognition on “{facts.params.corpus}”",
+        answer=summary.answer(facts, table, pairs),
+        sections=tuple(section for section in sections if section is not None),
+    )

@@ -1,0 +1,29 @@
+"""The page: one offline HTML file from the view. Everything in it is escaped by the template engine."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from foalnet.report.view import Page
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@cache
+def _environment() -> Environment:
+    """Return the engine: autoescape is on for every template, and an unknown name is an error."""
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def html(page: Page) -> str:
+    """Return the page as one HTML file: inline style and SVG, no script, nothing is fetched."""
+    return _environment().get_template("report.html.jinja").render(page=page) + "\n"

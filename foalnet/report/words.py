@@ -1,0 +1,92 @@
+"""Numbers in words: percent, points, intervals, p values, counts. One spelling for the page and the terminal."""
+
+from __future__ import annotations
+
+from foalnet.stats import Difference, Interval
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+
+VARIANTS = {
+    "audio_only": "sound alone",
+    "video_only": "picture alone",
+    "baseline": "fusion of both and classifier, no auxiliary task",
+    "avel": "fusion with emotion alignment (AVEL)",
+    "mem": "fusion with label matching (MEM)",
+    "foal": "Foal-Net: fusion with both auxiliary tasks",
+}
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Return a share as a percent figure without the sign: 0.7214 is "72.1"; None is a dash."""
+    return DASH if share is None else f"{100 * share:.{digits}f}".replace("-", MINUS)
+
+
+def points(gap: float) -> str:
+    """Return a difference of shares in percentage points with its sign: 0.042 is "+4.2"."""
+    text = f"{100 * gap:+.1f}".replace("-", MINUS)
+    return "0.0" if text[1:] == "0.0" else text
+
+
+def span(found: Interval, *, signed: bool = False) -> str:
+    """Return the bounds of an interval: "66.9 to 77.0"."""
+    show = points if signed else percent
+    return f"{show(found.low)} to {show(found.high)}"
+
+
+def level(share: float) -> str:
+    """Return a confidence level: 0.95 is "95 %"."""
+    return f"{100 * share:g} %"
+
+
+def number(count: float) -> str:
+    """Return a count with thin thousands: 5531 is "5,531"."""
+    return f"{count:,}"
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return "1 speaker", "2 speakers"."""
+    return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def listed(items: list[str], word: str = "and") -> str:
+    """Return "a", "a and b", "a, b and c"."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}" if items else "none"
+
+
+def hours(seconds: float) -> str:
+    """Return a length of sound as a reader measures it: minutes under two hours."""
+    return f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:.2f} hours"
+
+
+def p_value_text(p: float) -> str:
+    """Return a p value as figures: "p = 0.031", "p < 0.001"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def chance(found: Difference) -> str:
+    """Say in words how often chance alone would make a difference as large."""
+    if found.p < 0.001:
+        often = "in fewer than 1 of 1,000 cases"
+    elif found.p < 0.01:
+        often = f"in about {round(1000 * found.p)} of 1,000 cases"
+    elif found.p < 0.995:
+        often = f"in about {round(100 * found.p)} of 100 cases"
+    else:
+        often = "in nearly every case"
+    return f"if the two were equally good, chance alone would make a difference at least this large {often} ({p_value_text(found.p)})"
+
+
+def verdict(a: str, b: str, found: Difference) -> str:
+    """Say in plain words what a paired difference shows, and how sure that is."""
+    inside = found.interval
+    bounds = f"{level(inside.level)} interval {span(inside, signed=True)}"
+    if inside.low > 0 or inside.high < 0:
+        better, worse, size = (a, b, inside.estimate) if inside.low > 0 else (b, a, -inside.estimate)
+        start = f"{better} is better than {worse} by {percent(size)} points of UA on these data ({a} minus {b}: {bounds})"
+    else:
+        start = (
+            f"These data do not decide between {a} and {b}: {a} minus {b} is {points(inside.estimate)} points of UA, "
+            f"and the {bounds} holds zero"
+        )
+    return f"{start}; {chance(found)}."

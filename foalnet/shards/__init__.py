@@ -1,0 +1,21 @@
+"""Shards that cannot lie: deterministic WebDataset tars under an index that is checked to the byte."""
+
+from foalnet.shards.check import fault_of
+from foalnet.shards.index import INDEX, ShardEntry, as_entry, read_index, write_index
+from foalnet.shards.members import split_frames, valid_key
+from foalnet.shards.read import ShardSet, open_shards
+from foalnet.shards.write import write_shard
+
+__all__ = [
+    "INDEX",
+    "ShardEntry",
+    "ShardSet",
+    "as_entry",
+    "fault_of",
+    "open_shards",
+    "read_index",
+    "split_frames",
+    "valid_key",
+    "write_index",
+    "write_shard",
+]

@@ -1,0 +1,121 @@
+"""One shard or a folder of them against the index, byte by byte: whole, or the name of what is not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from foalnet.errors import DataError
+from foalnet.files import sha256_file
+from foalnet.shards.index import INDEX, Index, ShardEntry
+from foalnet.shards.members import KINDS, valid_key
+from foalnet.shards.walk import Damage, ranges
+
+MAX_FAULTS_SHOWN = 10
+
+
+def entry_of(path: Path, *, session: str, group: str) -> ShardEntry:
+    """Describe a finished tar (Damage where its members are not whole samples); its `path` is the bare file name."""
+    runs = ranges(path)
+    fault = _order_fault(runs, [run[0] for run in runs])
+    if fault:
+        raise Damage(fault[1])
+    return ShardEntry(
+        path=path.name,
+        session=session,
+        group=group,
+        sha256=sha256_file(path),
+        size=path.stat().st_size,
+        count=len(runs),
+        keys=[run[0] for run in runs],
+        ends=[run[3] for run in runs],
+        digests=[_digest(path, start, end) for _, _, start, end in runs],
+    )
+
+
+def _digest(path: Path, start: int, end: int) -> str:
+    """Return 16 hex digits of the SHA-256 of the file's bytes [start, end)."""
+    with path.open("rb") as handle:
+        handle.seek(start)
+        return hashlib.sha256(handle.read(end - start)).hexdigest()[:16]
+
+
+def _order_fault(runs: Sequence[tuple[str, tuple[str, ...], int, int]], keys: Sequence[str]) -> tuple[str, str] | None:
+    """Compare a tar's runs of members with the keys it must hold; return (key, what is wrong) or None."""
+    for position, key in enumerate(keys):
+        if position >= len(runs):
+            return key, f"key {key} is missing"
+        found, extensions, *_ = runs[position]
+        if found != key:
+            return key, f"where key {key} belongs stands {found!r}"
+        if extensions not in KINDS:
+            return key, f"key {key} has the members {', '.join(extensions)}"
+        if not valid_key(key):
+            return key, f"{key!r} cannot be a key"
+    if len(runs) > len(keys):
+        return runs[len(keys)][0], f"key {runs[len(keys)][0]!r} is in the tar but not in the index"
+    if len(set(keys)) < len(keys):
+        twice = next(key for i, key in enumerate(keys) if key in keys[:i])
+        return twice, f"key {twice} comes twice"
+    return None
+
+
+def fault_of(path: Path, entry: ShardEntry) -> str | None:
+    """Check one shard to the byte; return None, or what is wrong with which key."""
+    if not path.is_file():
+        return f"the shard is missing (its first key is {entry.keys[0]})"
+    size = path.stat().st_size
+    if size != entry.size or sha256_file(path) != entry.sha256:
+        return _damaged_key(path, entry, size)
+    try:
+        fault = _order_fault(ranges(path), entry.keys)
+    except Damage as error:
+        return f"refused: {error}"
+    return f"refused: {fault[1]}" if fault else None
+
+
+def _damaged_key(path: Path, entry: ShardEntry, size: int) -> str:
+    """Name the first key whose bytes are not the index's."""
+    length = f"it has {size} bytes instead of {entry.size}; " if size != entry.size else ""
+    start = 0
+    for key, end, digest in zip(entry.keys, entry.ends, entry.digests, strict=True):
+        if size < end:
+            state = "is missing" if size <= start else "is cut"
+            return f"{length}key {key} {state}"
+        if _digest(path, start, end) != digest:
+            return f"{length}key {key} is altered"
+        start = end
+    return f"{length}the bytes after its last key {entry.keys[-1]} are altered or cut"
+
+
+def check_folder(folder: Path, index: Index, *, stage: str | None = None) -> None:
+    """Compare a folder with its index: each shard's bytes, none missing, none extra (DataError, exit 3).
+
+    The error names the shards, the first damaged key of each, and the dialogues to stage again.
+    """
+    listed = {entry.path for entry in index.shards}
+    present = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and (path.suffix == ".tar" or not path.name.startswith("."))
+    )
+    extra = [name for name in present if name != INDEX and name not in listed]
+    faults: list[tuple[str, str, str]] = [(name, "", "the file is not in the index") for name in extra]
+    for entry in index.shards:
+        what = fault_of(folder / entry.path, entry)
+        if what is not None:
+            faults.append((entry.path, entry.group, what))
+    if not faults:
+        return
+    lines = [f"{name}{f' (dialogue {group})' if group else ''}: {what}" for name, group, what in faults]
+    more = len(lines) - MAX_FAULTS_SHOWN
+    shown = lines[:MAX_FAULTS_SHOWN] + ([f"and {more} more"] if more > 0 else [])
+    groups = sorted({group for _, group, _ in faults if group})
+    what_to_do = f"stages {', '.join(groups)} again and leaves the rest" if groups else "leaves what belongs here"
+    raise DataError(
+        "the shards are not what their index says:\n  " + "\n  ".join(shown),
+        file=folder / faults[0][0],
+        stage=stage,
+        action=f"run `dvc repro --force --single-item shards@{index.corpus}`: it {what_to_do}",
+    )

@@ -1,0 +1,130 @@
+"""The index of a shard folder: what must be there, to the byte; written last."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from foalnet.errors import DataError
+from foalnet.files import json_bytes, publish_bytes
+from foalnet.shards.members import valid_key
+
+INDEX = "index.json"
+SCHEMA = 1
+SHARD_PATH = re.compile(r"([A-Za-z0-9_-]+)/[0-9]{6}\.tar")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardEntry:
+    """One shard: `group` is the dialogue it holds; `ends[i]` and `digests[i]` are the end (byte) and the first 16 hex
+    digits of the SHA-256 of key i's bytes in the tar, so that damage can be put down to a key.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    path: str
+    session: str
+    group: str
+    sha256: str
+    size: int
+    count: int
+    keys: list[str]
+    ends: list[int]
+    digests: list[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Index:
+    """The whole index; shards in the order of their paths, every key once."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    schema: int
+    corpus: str
+    shards: list[ShardEntry]
+
+
+def write_index(folder: Path, corpus: str, entries: Iterable[ShardEntry]) -> Path:
+    """Publish `folder`/index.json: the shards become a data set in this instant, not before."""
+    index = Index(schema=SCHEMA, corpus=corpus, shards=sorted(entries, key=lambda e: e.path))
+    _check_sense(index, folder / INDEX)
+    publish_bytes(folder / INDEX, json_bytes(asdict(index)))
+    return folder / INDEX
+
+
+def read_index(folder: Path, *, stage: str | None = None) -> Index:
+    """Read and check the index alone (DataError, exit 3, where it is absent, malformed or contradicts itself)."""
+    path = folder / INDEX
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(
+            "these shards have no index: staging did not finish, or nothing was staged here",
+            file=path,
+            stage=stage,
+            action="run `dvc repro`: dialogues that are done are not staged again",
+        ) from error
+    try:
+        raw = json.loads(data)
+        if isinstance(raw, dict) and raw.get("schema") != SCHEMA:
+            raise DataError(
+                f"the index has schema {raw.get('schema')!r}, this version reads {SCHEMA}",
+                file=path,
+                stage=stage,
+                action="stage again with this version: `dvc repro`",
+            )
+        index = TypeAdapter(Index).validate_json(data)
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise _index_error(f"the index is damaged: {_first_line(error)}", path, stage) from error
+    _check_sense(index, path, stage)
+    return index
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        fault = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, fault['loc'])) or 'top level'}: {fault['msg']}"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _index_error(what: str, path: Path, stage: str | None) -> DataError:
+    return DataError(what, file=path, stage=stage, action="run `dvc repro --force --single-item shards@CORPUS`")
+
+
+def _check_sense(index: Index, path: Path, stage: str | None = None) -> None:
+    """Refuse an index that contradicts itself: paths, counts, order, keys."""
+
+    def must(condition: bool, what: str) -> None:
+        if not condition:
+            raise _index_error(f"the index contradicts itself: {what}", path, stage)
+
+    paths = [e.path for e in index.shards]
+    must(paths == sorted(set(paths)), "its shards are not sorted, or one is listed twice")
+    seen: dict[str, str] = {}
+    for entry in index.shards:
+        match = SHARD_PATH.fullmatch(entry.path)
+        must(match is not None and match[1] == entry.session, f"{entry.path!r} is no path of session {entry.session!r}")
+        must(
+            entry.count == len(entry.keys) == len(entry.ends) == len(entry.digests) and entry.count > 0,
+            f"{entry.path}: count and lists differ",
+        )
+        must(re.fullmatch(r"[0-9a-f]{64}", entry.sha256) is not None, f"{entry.path}: no SHA-256")
+        must(
+            [0, *entry.ends] == sorted({0, *entry.ends}) and entry.ends[-1] < entry.size,
+            f"{entry.path}: the ends of its keys do not rise within its size",
+        )
+        for key in entry.keys:
+            must(valid_key(key), f"{entry.path}: {key!r} cannot be a key")
+            must(key not in seen, f"key {key} is in {entry.path} and {seen.get(key)}")
+            seen[key] = entry.path
+
+
+def as_entry(data: Any) -> ShardEntry:
+    """Build an entry from its JSON (ValueError where it does not fit)."""
+    return TypeAdapter(ShardEntry).validate_json(json_bytes(data))

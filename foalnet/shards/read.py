@@ -1,0 +1,104 @@
+"""Shards to samples: verified whole before the first sample, streamed by webdataset, every member accounted for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foalnet.errors import DataError
+from foalnet.records import Sample
+from foalnet.shards.check import check_folder
+from foalnet.shards.index import ShardEntry, read_index
+from foalnet.shards.members import declared, valid_offsets
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardSet:
+    """A verified folder of shards; `entries` in path order, one per dialogue."""
+
+    folder: Path
+    corpus: str
+    entries: tuple[ShardEntry, ...]
+    stage: str | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        """Every utterance key, sorted."""
+        return sorted(key for entry in self.entries for key in entry.keys)
+
+    def samples(self, sessions: Iterable[str] | None = None) -> Iterator[Sample]:
+        """Stream the samples of all sessions, or of those named, in path and key order; none is ever left out."""
+        wanted = None if sessions is None else set(sessions)
+        for entry in self.entries:
+            if wanted is None or entry.session in wanted:
+                yield from self._shard(entry)
+
+    def _shard(self, entry: ShardEntry) -> Iterator[Sample]:
+        """Stream one shard through webdataset and hold it to the index."""
+        from webdataset import handlers, tariterators, utils
+
+        # What WDS_SECURE=1 sets before an import. We neither decode nor open addresses through webdataset; this
+        # keeps it so for anything that does in this process.
+        utils.enforce_security = True
+        path = self.folder / entry.path
+        found = 0
+        with path.open("rb") as stream:
+            files = tariterators.tar_file_expander(
+                [{"url": entry.path, "stream": stream}], handler=handlers.reraise_exception
+            )
+            for raw in tariterators.group_by_keys(files, lcase=False, handler=handlers.reraise_exception):
+                if found >= entry.count or raw["__key__"] != entry.keys[found]:
+                    break
+                found += 1
+                yield self._sample(entry, raw)
+            else:
+                if found == entry.count:
+                    return
+        raise self._error(
+            f"changed while it was read: {entry.count} samples belong in it, {found} came whole",
+            entry,
+            entry.keys[min(found, entry.count - 1)],
+        )
+
+    def _sample(self, entry: ShardEntry, raw: dict[str, Any]) -> Sample:
+        """Check one sample's members against what its own metadata declares."""
+        key = raw["__key__"]
+        members: dict[str, bytes] = {name: data for name, data in raw.items() if not name.startswith("__")}
+        try:
+            meta = json.loads(members["json"])
+        except (KeyError, ValueError, RecursionError) as error:
+            raise self._error("its metadata is no JSON", entry, key) from error
+        wanted = declared(meta)
+        if wanted is None or tuple(members) != wanted or meta.get("key") != key:
+            told = "nothing" if wanted is None else ", ".join(wanted)
+            raise self._error(f"it declares {told} and has {', '.join(members)}", entry, key)
+        video = meta.get("video")
+        if video is not None:
+            frames = len(video["times_s"]) if isinstance(video.get("times_s"), list) else -1
+            for name in ("face", "half"):
+                if not valid_offsets(video.get(f"{name}_offsets"), frames, len(members[f"{name}.mjpg"])):
+                    raise self._error(f"its {name} pictures are not cut into {frames} frames", entry, key)
+        return Sample(key=key, shard=entry.path, members=members)
+
+    def _error(self, what: str, entry: ShardEntry, key: str) -> DataError:
+        return DataError(
+            f"{entry.path} (dialogue {entry.group}): {what}",
+            file=self.folder / entry.path,
+            utterance=key,
+            stage=self.stage,
+            action=f"run `dvc repro --force --single-item shards@{self.corpus}`: it stages {entry.group} again",
+        )
+
+
+def open_shards(folder: Path, *, stage: str | None = None) -> ShardSet:
+    """Verify a shard folder against its index, every byte of it, and give access to its samples.
+
+    DataError (exit 3) names each shard that is missing, extra, truncated or altered, its first damaged key and the
+    dialogue to stage again.
+    """
+    index = read_index(folder, stage=stage)
+    check_folder(folder, index, stage=stage)
+    return ShardSet(folder=folder, corpus=index.corpus, entries=tuple(index.shards), stage=stage)

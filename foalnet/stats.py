@@ -1,0 +1,211 @@
+"""How sure: intervals and paired tests over clusters of utterances (METHOD, protocol and metrics). No torch.
+
+The unit is an utterance: its correctness, averaged over seeds, between 0 and 1. Utterances of one dialogue (or of one
+speaker, where a corpus is folded by speaker) are alike, so whole clusters are drawn, never single utterances.
+
+Shape letters: N utterances, K clusters, C classes, R resamples, P permutations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.stats import norm, t
+
+Metric = Literal["ua", "wa"]
+
+# Below this many clusters a percentile interval is too narrow to trust (METHOD).
+FEW_CLUSTERS = 20
+# Sign flips handled at once: bounds the memory at some 10 MB whatever the number of clusters.
+CHUNK = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """An estimate with its interval: `method` and `warning` say how far to trust it."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+    clusters: int
+    method: Literal["bootstrap", "t"]
+    warning: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """A minus b on the same utterances: its interval, and the p value of a sign-flip test."""
+
+    interval: Interval
+    p: float
+    exact: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sums:
+    """Per cluster and class: the sum of the values and the number of utterances, both [K, C]; enough for UA and WA."""
+
+    value_KC: np.ndarray
+    count_KC: np.ndarray
+
+
+def sums(values: Sequence[float], clusters: Sequence[str], labels: Sequence[str]) -> Sums:
+    """Add up values by cluster and class, both sorted by name, so that the order of the rows changes nothing.
+
+    ValueError where the three differ in length, are empty, or hold a value that is not finite.
+    """
+    value_N = np.asarray(values, dtype=np.float64)
+    if not len(value_N) == len(clusters) == len(labels) or len(value_N) == 0:
+        raise ValueError(f"{len(value_N)} values, {len(clusters)} clusters, {len(labels)} labels: need as many of each")
+    if not np.isfinite(value_N).all():
+        raise ValueError("a value is not finite")
+    names, cluster_N = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    classes, class_N = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
+    value_KC = np.zeros((len(names), len(classes)))
+    count_KC = np.zeros((len(names), len(classes)))
+    order = np.lexsort((value_N, class_N, cluster_N))
+    np.add.at(value_KC, (cluster_N[order], class_N[order]), value_N[order])
+    np.add.at(count_KC, (cluster_N, class_N), 1.0)
+    return Sums(value_KC=value_KC, count_KC=count_KC)
+
+
+def metric_of(value_RC: np.ndarray, count_RC: np.ndarray, metric: Metric) -> np.ndarray:
+    """Return UA (mean over the classes present) or WA of each row of sums; [..., C] in, [...] out."""
+    if metric == "wa":
+        return value_RC.sum(axis=-1) / count_RC.sum(axis=-1)
+    present_RC = count_RC > 0
+    recall_RC = np.divide(value_RC, count_RC, out=np.zeros_like(value_RC), where=present_RC)
+    return recall_RC.sum(axis=-1) / present_RC.sum(axis=-1)
+
+
+def shares(cluster_sums: Sums, metric: Metric) -> np.ndarray:
+    """Return what each cluster adds to the metric, [K]: the shares sum to it."""
+    totals_C = cluster_sums.count_KC.sum(axis=0)
+    if metric == "wa":
+        return cluster_sums.value_KC.sum(axis=1) / totals_C.sum()
+    return (cluster_sums.value_KC / totals_C).mean(axis=1)
+
+
+def interval(
+    values: Sequence[float],
+    clusters: Sequence[str],
+    labels: Sequence[str],
+    *,
+    metric: Metric,
+    level: float,
+    resamples: int,
+    seed: int,
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> Interval:
+    """Return UA or WA of correctness `values` with an interval over clusters.
+
+    From `FEW_CLUSTERS` clusters on: cluster bootstrap, expanded percentiles (Hesterberg 2015, section 4.3: the levels
+    are widened as the t distribution of K - 1 degrees is wider than the normal one, which plain percentiles miss).
+    Below: a t interval over cluster means, with a warning.
+    """
+    table = sums(values, clusters, labels)
+    estimate = float(metric_of(table.value_KC.sum(axis=0), table.count_KC.sum(axis=0), metric))
+    count = len(table.value_KC)
+    if count < FEW_CLUSTERS:
+        low, high = _t_bounds(table, metric, estimate, level)
+        warning: str | None = (
+            f"only {count} clusters: the interval assumes that their means are spread like a normal distribution"
+            if count > 1
+            else "one cluster only: nothing can be said about the spread"
+        )
+    else:
+        low, high = _bootstrap_bounds(table, metric, level, resamples, seed)
+        warning = None
+    return Interval(
+        estimate=estimate,
+        low=max(bounds[0], low),
+        high=min(bounds[1], high),
+        level=level,
+        clusters=count,
+        method="bootstrap" if warning is None else "t",
+        warning=warning,
+    )
+
+
+def _bootstrap_bounds(table: Sums, metric: Metric, level: float, resamples: int, seed: int) -> tuple[float, float]:
+    """Draw clusters with replacement, recompute the metric from their sums, take the expanded percentiles."""
+    count = len(table.value_KC)
+    times_RK = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
+    metric_R = metric_of(times_RK @ table.value_KC, times_RK @ table.count_KC, metric)
+    tail = norm.cdf(np.sqrt(count / (count - 1)) * t.ppf((1 - level) / 2, count - 1))
+    low, high = np.quantile(metric_R, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _t_bounds(table: Sums, metric: Metric, estimate: float, level: float) -> tuple[float, float]:
+    """Return the t interval over cluster means.
+
+    A cluster's mean is taken as the metric plus K times what the cluster adds beyond its share of utterances: with
+    clusters of equal make-up this is the plain mean, and unequal ones keep their weight (the linearised ratio).
+    """
+    count = len(table.value_KC)
+    if count < 2:
+        return -np.inf, np.inf
+    totals_C = table.count_KC.sum(axis=0)
+    level_C = table.value_KC.sum(axis=0) / totals_C if metric == "ua" else np.full(len(totals_C), estimate)
+    excess = Sums(value_KC=table.value_KC - level_C * table.count_KC, count_KC=table.count_KC)
+    mean_K = estimate + count * shares(excess, metric)
+    half = t.ppf((1 + level) / 2, count - 1) * mean_K.std(ddof=1) / np.sqrt(count)
+    return float(estimate - half), float(estimate + half)
+
+
+def difference(
+    a: Sequence[float],
+    b: Sequence[float],
+    clusters: Sequence[str],
+    labels: Sequence[str],
+    *,
+    metric: Metric,
+    level: float,
+    resamples: int,
+    permutations: int,
+    seed: int,
+) -> Difference:
+    """Return a minus b on the same utterances, with an interval over clusters and a paired test.
+
+    The test asks how often a difference this large comes about if a and b are exchangeable within each cluster: the
+    sign of every cluster's share of the difference is flipped at random, two-sided. With few clusters all sign
+    patterns are counted (`exact`), otherwise p = (1 + hits) / (1 + permutations).
+    """
+    if len(a) != len(b):
+        raise ValueError(f"a has {len(a)} utterances, b has {len(b)}: a paired difference needs the same ones")
+    gap = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    found = interval(
+        gap.tolist(),
+        clusters,
+        labels,
+        metric=metric,
+        level=level,
+        resamples=resamples,
+        seed=seed,
+        bounds=(-1.0, 1.0),
+    )
+    p, exact = sign_flip(shares(sums(gap.tolist(), clusters, labels), metric), permutations=permutations, seed=seed)
+    return Difference(interval=found, p=p, exact=exact)
+
+
+def sign_flip(share_K: np.ndarray, *, permutations: int, seed: int) -> tuple[float, bool]:
+    """Return the two-sided p of a sum under random signs of its terms, and whether every pattern was counted."""
+    terms_K = share_K[share_K != 0]  # a zero keeps its value under either sign
+    seen = abs(float(share_K.sum())) - 1e-12  # ties on paper stay ties
+    exact = 2 ** len(terms_K) <= permutations
+    patterns = 2 ** len(terms_K) if exact else permutations
+    generator = np.random.default_rng(seed)
+    hits, step = 0, max(1, CHUNK // max(1, len(terms_K)))
+    for start in range(0, patterns, step):
+        size = min(step, patterns - start)
+        if exact:
+            bits_PK = (np.arange(start, start + size)[:, None] >> np.arange(len(terms_K))) & 1
+        else:
+            bits_PK = generator.integers(0, 2, size=(size, len(terms_K)), dtype=np.int8)
+        hits += int((np.abs((1.0 - 2.0 * bits_PK) @ terms_K) >= seen).sum())
+    return (hits / patterns if exact else (1 + hits) / (1 + patterns)), exact

@@ -1,0 +1,134 @@
+"""What the flow tests share: toy projects, waiting, and Prefect's server and worker as children of the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.pool import POOL
+from tests.projects import environment
+
+STOP_S = 20.0
+
+
+def make_toy(project: Path) -> Path:
+    """Replace the verbs of a copy by toys; everything else stays as committed."""
+    path = project / "dvc.yaml"
+    path.write_text(path.read_text().replace("cmd: foalnet ", "cmd: python -m tests.flows.toy_verbs "))
+    return project
+
+
+def calls(project: Path) -> list[str]:
+    """The stages whose toy verbs were called, in order."""
+    path = project / "calls.txt"
+    return path.read_text().split() if path.exists() else []
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not collected yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Wait for a condition, or fail saying what did not happen."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(0.1)
+
+
+@contextmanager
+def child(log: Path, *command: str, cwd: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A long-running child of the test, ended by TERM, then KILL of its group; its output goes to `log`."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_S)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A Prefect server on loopback with a home of its own."""
+
+    folder: Path
+    env: dict[str, str]
+
+    def prefect(
+        self, project: Path, *command: str, timeout_s: float = 120, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a prefect command in a project's folder, as docs/operating.md has it."""
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", *command],
+            cwd=project,
+            env=self.environment(project),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"prefect {' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def environment(self, project: Path) -> dict[str, str]:
+        """Return the environment of a worker for a project."""
+        return environment(project) | self.env | {"FOALNET_HOME": str(project)}
+
+    def healthy(self) -> bool:
+        """Whether the server answers."""
+        try:
+            with urllib.request.urlopen(f"{self.env['PREFECT_API_URL']}/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def ask(self, path: str, **body: object) -> Any:
+        """Post to the API and return its answer."""
+        request = urllib.request.Request(
+            f"{self.env['PREFECT_API_URL']}/{path}",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def runs(self, **where: object) -> list[dict[str, Any]]:
+        """Return flow runs, the newest first."""
+        return list(self.ask("flow_runs/filter", sort="START_TIME_DESC", flow_runs=where))
+
+    @contextmanager
+    def worker(self, project: Path) -> Iterator[Path]:
+        """A process worker; gives the path of its log."""
+        log = self.folder / f"worker-{project.parent.name}.log"
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
+        with child(log, *command, cwd=project, env=self.environment(project)):
+            yield log

@@ -1,0 +1,26 @@
+"""Two doors, one house: `dvc repro` on a laptop and a deployment on a server leave the same dvc.lock."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.flows.helpers import Server
+from tests.projects import TINY, change_params, copy_project, repro
+
+
+@pytest.mark.long
+def test_a_deployment_leaves_the_same_lock_as_dvc_repro(server: Server, tmp_path: Path) -> None:
+    laptop = copy_project(tmp_path / "laptop")
+    change_params(laptop, **TINY)
+    machine = shutil.copytree(laptop, tmp_path / "server", symlinks=True)
+    repro(laptop)
+    assert not (machine / "dvc.lock").exists()
+    server.prefect(machine, "deploy", "--all")
+    with server.worker(machine) as log:
+        done = server.prefect(machine, "deployment", "run", "retrain/drawn", "--watch", timeout_s=1800, check=False)
+        assert "Completed" in done.stdout, done.stdout + log.read_text()[-8000:]
+    assert (machine / "dvc.lock").read_bytes() == (laptop / "dvc.lock").read_bytes()
+    assert (machine / "reports/drawn/report.html").read_bytes() == (laptop / "reports/drawn/report.html").read_bytes()

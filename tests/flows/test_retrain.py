@@ -1,0 +1,134 @@
+"""The flow and its task without a server (`.fn`), what they show, and what a missing server does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.states import Failed
+
+from flows import artifacts
+from flows.process import Stopped
+from flows.retrain import STOP, project_home, retrain, retry_condition, run_stage
+from flows.stages import RETRIES, StageFailed
+from foalnet.errors import UsageError
+from foalnet.files import json_bytes
+from foalnet.paths import Paths
+from tests.flows.helpers import calls, free_port
+from tests.projects import repro
+
+LIMIT_BYTES = 64_000
+
+
+def task_run(tries: int) -> TaskRun:
+    return TaskRun(task_key="run_stage", dynamic_key="0", run_count=tries, total_run_time=timedelta())
+
+
+@pytest.mark.parametrize(("code", "retried"), [(2, 0), (3, 0), (4, RETRIES), (5, RETRIES), (255, 1), (70, 0)])
+def test_t82_prefect_asks_the_policy_with_the_tries_made(code: int, retried: int) -> None:
+    state = Failed(data=StageFailed("draw", code))
+    answers = [retry_condition(run_stage, task_run(tries), state) for tries in (1, 2, 3)]
+    assert answers == [tries <= retried for tries in (1, 2, 3)]
+
+
+def test_t82_a_cancel_or_a_bug_in_the_flow_is_never_run_again() -> None:
+    assert not retry_condition(run_stage, task_run(1), Failed(data=Stopped("cancelled")))
+    assert not retry_condition(run_stage, task_run(1), Failed(data=ValueError("bug")))
+
+
+def test_the_task_leaves_caching_to_dvc_and_its_waits_fit_into_a_cancel() -> None:
+    assert run_stage.cache_policy == NO_CACHE
+    assert run_stage.persist_result is False
+    assert run_stage.retries == RETRIES
+    delays = run_stage.retry_delay_seconds
+    assert isinstance(delays, list)
+    assert len(delays) == RETRIES
+    assert max(delays) < 30
+
+
+def test_t84_a_task_takes_two_words_and_gives_a_small_dict(toy: Path) -> None:
+    done = run_stage.fn("draw", str(toy))
+    assert done == {"stage": "draw", "ran": True}
+    assert run_stage.fn("draw", str(toy)) == {"stage": "draw", "ran": False}
+    assert calls(toy) == ["draw"]
+
+
+def test_t84_artifacts_stay_small_whatever_the_report_holds(tmp_path: Path) -> None:
+    paths = Paths("drawn", tmp_path)
+    paths.reports.mkdir(parents=True)
+    paths.metrics.write_bytes(json_bytes({f"figure {n}": n / 7 for n in range(5000)}))
+    paths.counts.write_bytes(json_bytes({"ledger": {"no_label": 3}, "missing": ["a", "b"]}))
+    paths.staging.write_bytes(json_bytes({"drops": {"video|missing": 1}}))
+    table = artifacts.metrics(paths)
+    assert len(table.encode()) < LIMIT_BYTES
+    assert "| figure 0 | 0.0000 |" in table
+    assert "4940 more rows" in table
+    drops = artifacts.drops(paths)
+    assert "| ledger.no_label | 3 |" in drops
+    assert "| missing (entries) | 2 |" in drops
+    assert "| drops.video\\|missing | 1 |" in drops
+    assert str(paths.report_html) in artifacts.report(paths)
+
+
+def test_a_cancel_reaches_the_task_through_its_context(toy: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    token = STOP.set(stop)
+    try:
+        with pytest.raises(Stopped):
+            run_stage.fn("draw", str(toy))
+    finally:
+        STOP.reset(token)
+    assert calls(toy) == []
+
+
+def test_the_flow_works_in_the_folder_that_foalnet_home_names(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Path.cwd() != toy
+    assert project_home() == toy
+    monkeypatch.delenv("FOALNET_HOME")
+    with pytest.raises(UsageError, match="FOALNET_HOME"):
+        project_home()
+    with pytest.raises(UsageError, match="FOALNET_HOME"):
+        retrain.fn()
+    monkeypatch.chdir(toy)
+    assert project_home() == toy
+
+
+def test_an_unknown_corpus_ends_the_flow_before_anything_runs(toy: Path) -> None:
+    with pytest.raises(UsageError, match="no corpus 'nosuch'"):
+        retrain.fn("nosuch")
+    assert calls(toy) == []
+
+
+def test_importing_the_flows_switches_telemetry_off() -> None:
+    code = "import os, sys; import flows; assert 'prefect' not in sys.modules; print(os.environ['DO_NOT_TRACK'])"
+    env = {k: v for k, v in os.environ.items() if k not in ("DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED")}
+    code += "; print(os.environ['PREFECT_SERVER_ANALYTICS_ENABLED'])"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "false"]
+
+
+def test_t83_without_its_server_the_flow_fails_fast_and_dvc_repro_goes_on(toy: Path, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}/api"
+    env = os.environ | {"PREFECT_API_URL": url, "PREFECT_HOME": str(tmp_path / "prefect")}
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", "from flows.retrain import retrain; retrain()"],
+        cwd=toy, env=env, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert time.monotonic() - began < 30
+    assert done.returncode != 0
+    assert url in done.stderr
+    assert calls(toy) == []
+    repro(toy, "draw", PREFECT_API_URL=url)
+    assert calls(toy) == ["draw"]

@@ -1,0 +1,143 @@
+"""Plausible stage outputs, made without a model: what `evaluate` and `report` read, for their tests and for a look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from foalnet.config import Params, resolve
+from foalnet.config.load import Entry, File
+from foalnet.files import json_bytes, jsonl_bytes, publish_bytes
+from foalnet.paths import Paths
+from foalnet.records import Utterance
+from foalnet.splits import groups_of, loso_dev_session
+
+CLASSES = {"happy": ["hap", "exc"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}
+VARIANTS = ("audio_only", "video_only", "baseline", "foal")
+# How much of an utterance's class a variant sees: the margin of the right class' logit.
+SKILL = {"audio_only": 1.9, "video_only": 1.0, "baseline": 2.3, "avel": 2.5, "mem": 2.4, "foal": 3.0}
+BEST = {"sound": 0.74, "picture": 0.62, "both": 0.86, "late_average": 0.79, "chance": 0.25}
+EPOCHS = 8
+
+
+def make_params(corpus: str = "drawn", *, reader: str = "iemocap", **blocks: Any) -> Params:
+    """Params of one corpus with small report work; `blocks` override an entry's keys."""
+    entry = {
+        "reader": reader,
+        "source": "data/drawn/raw" if corpus == "drawn" else "data/sources/x.json",
+        "variants": list(VARIANTS),
+        "seeds": [1],
+        "manifest": {"classes": CLASSES},
+        "shards": {},
+        "train": {},
+        "evaluate": {},
+        "report": {"bootstrap": 300, "permutations": 500},
+    } | blocks
+    return resolve(File(corpora={corpus: Entry.model_validate(entry)}, runs={}), corpus)
+
+
+def make_utterances(
+    params: Params, *, sessions: int = 5, dialogues: int = 6, used: int = 14, unused: int = 2, seed: int = 0
+) -> list[Utterance]:
+    """Utterances in IEMOCAP's structure, sorted by key; `unused` of each dialogue have no class."""
+    generator = np.random.default_rng(seed)
+    names, raws = list(params.manifest.classes), params.manifest.classes
+    found = []
+    for session in range(1, sessions + 1):
+        for number in range(dialogues):
+            dialogue = f"Ses{session:02d}{'FM'[number % 2]}_impro{number + 1:02d}"
+            order = generator.permutation(used + unused)
+            for place, which in enumerate(order):
+                label = names[which % len(names)] if which < used else None
+                gender = "FM"[place % 2]
+                start_s = round(3.0 * place + 0.5, 4)
+                found.append(
+                    Utterance(
+                        key=f"{dialogue}_{gender}{place:03d}",
+                        corpus=params.corpus,
+                        session=f"Ses{session:02d}",
+                        dialogue=dialogue,
+                        speaker=f"Ses{session:02d}{gender}",
+                        side="left" if gender == dialogue[5] else "right",
+                        start_s=start_s,
+                        end_s=round(start_s + 1.2 + 0.8 * float(generator.random()), 4),
+                        raw_label=raws[label][which % len(raws[label])] if label else "xxx",
+                        label=label,
+                        reason=None if label else "label_not_used",
+                    )
+                )
+    return sorted(found, key=lambda u: u.key)
+
+
+def make_logits(labels: Sequence[int], clusters: Sequence[int], classes: int, skill: float, seed: int) -> np.ndarray:
+    """Logits [E, N, C] that get better by epoch, with noise that utterances and whole clusters share over epochs."""
+    generator = np.random.default_rng(seed)
+    noise_NC = generator.normal(0, 1.2, (len(labels), classes))
+    mood_K = generator.normal(0, 0.5, max(clusters) + 1)
+    right_NC = np.eye(classes)[list(labels)]
+    logits = []
+    for epoch in range(EPOCHS):
+        grown = skill * (1 - np.exp(-(epoch + 1) / 2.5))
+        small = generator.normal(0, 0.4, noise_NC.shape)
+        logits.append(right_NC * (grown + mood_K[list(clusters)])[:, None] + noise_NC + small)
+    return np.stack(logits).astype(np.float32)
+
+
+def write_model(params: Params, paths: Paths, utterances: Sequence[Utterance], variant: str, seed: int = 1) -> Path:
+    """Write one run as `train` leaves it: train.json, logits.json, logits.safetensors."""
+    used = [u for u in utterances if u.used]
+    names = list(params.manifest.classes)
+    groups = groups_of(used, "session")
+    cluster = {name: i for i, name in enumerate(sorted({u.dialogue for u in used}))}
+    tensors: dict[str, np.ndarray] = {}
+    index: dict[str, Any] = {"classes": names, "folds": {}}
+    folds: dict[str, Any] = {}
+    for place, fold in enumerate(loso_dev_session(groups.values())):
+        index["folds"][fold.name] = {}
+        for part in ("dev", "test"):
+            rows = [u for u in used if fold.part_of(groups[u.key]) == part]
+            salt = 1000 * seed + 10 * place + sum(map(ord, variant)) * 7919 + (part == "dev")
+            labels = [names.index(str(u.label)) for u in rows]
+            tensors[f"{fold.name}/{part}"] = make_logits(
+                labels, [cluster[u.dialogue] for u in rows], len(names), SKILL[variant], salt
+            )
+            index["folds"][fold.name][part] = [u.key for u in rows]
+        folds[fold.name] = {"epochs_run": EPOCHS}
+    model = paths.model(variant, seed)
+    model.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, model / "logits.safetensors")
+    publish_bytes(model / "logits.json", json_bytes(index))
+    train = {"schema": 1, "classes": names, "folds": folds, "determinism": "strict", "threads": 2}
+    publish_bytes(model / "train.json", json_bytes(train))
+    return model
+
+
+def write_stages(params: Params, paths: Paths, utterances: Sequence[Utterance]) -> None:
+    """Write manifest, inventory, counts and staging of a corpus with a few drops and repairs."""
+    publish_bytes(paths.manifest, jsonl_bytes(asdict(u) for u in utterances))
+    files = [
+        {"path": f"Session1/dialog/wav/{name}.wav", "role": "dialogue_audio", "sha256": "0" * 64, "size": 640_044}
+        for name in sorted({u.dialogue for u in utterances})
+    ]
+    inventory = {"corpus": params.corpus, "reader": params.reader, "files": files, "ignored": {"shadow": 5, "other": 1}}
+    publish_bytes(paths.inventory, json_bytes(inventory))
+    used = sum(u.used for u in utterances)
+    counts = {
+        "corpus": params.corpus,
+        "reader": params.reader,
+        "found": {"utterances": len(utterances)},
+        "expected": None,
+        "breaches": [],
+        "used": used,
+        "ignored_files": {"shadow": 5, "other": 1},
+        "ledger": {"kept": used, "kept/label_not_used": len(utterances) - used, "repaired/transcript_missing": 1},
+        "entries": [
+            {"kind": "repaired", "item": utterances[3].key, "reason": "transcript_missing", "detail": ""},
+        ],
+    }
+    publish_bytes(paths.counts, json_bytes(counts))
