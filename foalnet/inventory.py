@@ -239,8 +239,8 @@ class DigestCache:
             stat = (root / path).stat()
             state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             known = self._known.get(path)
-            if known is not None and known[0] == state:
-                return stat.st_size, str(known[1]), False
+            if isinstance(known, list) and known[:1] == [state]:
+                return stat.st_size, str(known[-1]), False
             digest = sha256_file(root / path)
             after = (root / path).stat()
         except OSError as error:

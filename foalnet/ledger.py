@@ -30,6 +30,7 @@ REASONS: dict[str, str] = {
     "shadow_file": "a macOS shadow file (._name); ignored",
     "transcript_missing": "no transcript line",
     "transcript_unparsed": "a transcription line that does not follow the grammar",
+    "video_damaged": "frames inside the video do not decode; they are masked",
     "video_missing": "no picture at all; the utterance is kept with every frame masked",
     "video_truncated": "the video ends inside the utterance; the missing frames are masked",
     "video_unreadable": "the video file cannot be decoded",

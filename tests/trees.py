@@ -18,6 +18,10 @@ import soundfile
 
 from foalnet.config import Params, Settings
 from foalnet.config.load import File, resolve
+from foalnet.files import read_json
+from foalnet.inventory import inventory
+from foalnet.manifest import build, read_manifest
+from foalnet.records import Utterance
 
 Lines = Sequence[tuple[str, str]]
 """Of one dialogue: (suffix such as "F000", raw label such as "neu")."""
@@ -145,6 +149,7 @@ def make_params(
         "variants": ["foal"],
         "seeds": [1],
         "manifest": {"classes": dict(classes), "contract": contract, "max_drop_fraction": max_drop_fraction},
+        **{block: {} for block in ("shards", "train", "evaluate", "report")},
         **blocks,
     }
     return resolve(File.model_validate({"corpora": {corpus: entry}, "runs": {}}), corpus)
@@ -153,3 +158,15 @@ def make_params(
 def make_settings(work: Path, roots: Mapping[str, Path] | None = None, **more: Any) -> Settings:
     """Return machine settings with their work folder and corpus roots."""
     return Settings(work=work, roots={name: str(path) for name, path in (roots or {}).items()}, workers=2, **more)
+
+
+def stages(root: Path, **block: Any) -> tuple[list[Utterance], dict[str, int]]:
+    """Take inventory and manifest of an IEMOCAP tree, outputs beside it; return utterances and the ledger's counts.
+
+    `block` goes to `make_params`; drops are allowed unless it says otherwise.
+    """
+    folder, params = root.parent, make_params(**{"max_drop_fraction": 1.0, **block})
+    settings = make_settings(folder / "work", {"iemocap": root})
+    inventory(params, settings, folder / "inventory.json")
+    build(params, settings, folder / "inventory.json", folder / "manifest.jsonl", folder / "counts.json")
+    return read_manifest(folder / "manifest.jsonl"), read_json(folder / "counts.json")["ledger"]

@@ -1,4 +1,4 @@
-"""The sound of an utterance: its own file as it is, else cut out of the dialogue's recording; FLAC, every repair told."""
+"""The sound of an utterance: its own file as it is, else cut out of the dialogue's recording; every repair told."""
 
 from __future__ import annotations
 

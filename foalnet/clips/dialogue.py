@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -59,8 +60,6 @@ def verified(job: Job, work: Path) -> Staged | None:
 
 
 def _from_entry(job: Job, data: bytes) -> Staged | None:
-    import json
-
     try:
         entry = json.loads(data)
         if entry["schema"] != SCHEMA or entry["key"] != job.key:
@@ -95,10 +94,12 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
     else:
         assert detector is not None
         films = _films(job, root, audible, detector, timeout_s, ledger)
-        samples = [_picture_sample(u, sounds[u.key], films[u.key]) for u in audible]
+        samples = [_picture_sample(u, sounds[u.key], films[u.key], job.params.rate_hz) for u in audible]
         rows = [_figures(u, sounds[u.key], films[u.key]) for u in audible]
+    repaired = {line.item for line in ledger.entries if line.kind == "repaired"}
     for u in audible:
-        ledger.keep(u.key)
+        if u.key not in repaired:
+            ledger.keep(u.key)
     shard = write_shard(folder / SHARD, samples, session=job.session, group=job.dialogue) if samples else None
     entry = {
         "schema": SCHEMA,
@@ -149,9 +150,7 @@ def _films(
     for video, members in sorted(by_video.items(), key=lambda item: item[0] or ""):
         if video is not None:
             try:
-                films |= film_dialogue(
-                    root / video, members, params=job.params, detector=detector, timeout_s=timeout_s
-                )
+                films |= film_dialogue(root / video, members, params=job.params, detector=detector, timeout_s=timeout_s)
                 continue
             except media.VideoUnreadable:
                 ledger.keep(job.dialogue, "video_unreadable", video)
@@ -164,9 +163,11 @@ def _films(
 def _account(u: Utterance, film: Film, ledger: Ledger) -> None:
     """Count in the ledger what an utterance's picture lacks."""
     reasons, frames = Counter(film.track.reasons), len(film.track.times_s)
-    for reason in ("video_missing", "video_truncated", "video_damaged", "detector_failed"):
+    for reason in ("video_missing", "video_truncated", "video_damaged"):
         if reasons[reason]:
             ledger.keep(u.key, reason, f"{reasons[reason]} of {frames} frames")
+    if film.failed:
+        ledger.keep(u.key, "detector_failed", f"{film.failed} frames")
     if all(box is None for box in film.track.boxes) and reasons["no_face"]:
         ledger.keep(u.key, "no_face", f"{reasons['no_face']} of {frames} frames")
 
@@ -189,7 +190,7 @@ def _told(u: Utterance, sound: Sound, rate_hz: int) -> dict[str, Any]:
     }
 
 
-def _picture_sample(u: Utterance, sound: Sound, film: Film, rate_hz: int = 16000) -> Sample:
+def _picture_sample(u: Utterance, sound: Sound, film: Film, rate_hz: int) -> Sample:
     """Pack sound, face crops and half pictures."""
     video = {
         "times_s": list(film.track.times_s),
@@ -224,6 +225,7 @@ def _figures(u: Utterance, sound: Sound, film: Film) -> dict[str, Any]:
         "frames": len(film.track.times_s),
         "detected": sources["detected"],
         "bridged": sources["bridged"],
+        "jumps": film.jumps,
         "missing": dict(sorted(Counter(r for r in film.track.reasons if r is not None).items())),
     }
 

@@ -17,30 +17,34 @@ from foalnet import media
 from foalnet.clips.slots import Slots, slots_of
 from foalnet.config.blocks import Shards
 from foalnet.errors import DataError
-from foalnet.faces import Detector, crop, track
-from foalnet.records import Box, FaceTrack, Side, Utterance
+from foalnet.faces import Detector, count_jumps, crop, find_faces, track
+from foalnet.records import Box, BoxSource, FaceTrack, Side, Utterance
 
 Area = tuple[int, int, int, int]
 
-# Black bars are looked for in this many of the first frames used, this many frames apart: one dark moment tells nothing.
+# Black bars are looked for in this many of the first frames used, this many apart: one dark moment tells nothing.
 LETTERBOX_FRAMES = 9
 LETTERBOX_STEP = 8
 # The raw frames of one open utterance; an hour-long "utterance" would otherwise take the machine down.
 MAX_OPEN_BYTES = 3 * 2**29
+MISSING: BoxSource = "missing"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Film:
     """What a shard holds of one utterance's picture.
 
-    `track` has one slot per frame, its boxes in pixels of the source picture. `faces` and `halves` are the JPEGs of each
-    slot, empty where there is none. `area` is what `halves` show of the source picture: left, top, right, bottom.
+    `track` has one slot per frame, its boxes in pixels of the source picture. `faces` and `halves` are the JPEGs of
+    each slot, empty where there is none. `area` is what `halves` show of the source picture: left, top, right, bottom.
+    `failed`: frames on which the detector broke down; `jumps`: frames on which it saw only somebody else.
     """
 
     track: FaceTrack
     faces: tuple[bytes, ...]
     halves: tuple[bytes, ...]
     area: Area
+    failed: int = 0
+    jumps: int = 0
 
 
 def masked(slots: Slots, reason: str) -> Film:
@@ -48,7 +52,7 @@ def masked(slots: Slots, reason: str) -> Film:
     frames = len(slots.times_s)
     nothing = (b"",) * frames
     face_track = FaceTrack(
-        boxes=(None,) * frames, sources=("missing",) * frames, reasons=(reason,) * frames, times_s=slots.times_s
+        boxes=(None,) * frames, sources=(MISSING,) * frames, reasons=(reason,) * frames, times_s=slots.times_s
     )
     return Film(track=face_track, faces=nothing, halves=nothing, area=(0, 0, 0, 0))
 
@@ -126,14 +130,12 @@ class _Open:
         have = {index - first: half for index, half in sorted(self.frames.items())}
         area = next(iter(have.values())).area
         looked_at = [i for i in have if i % params.stride == 0 or i == max(have)]
-        boxes = detector.detect([have[i].pixels_HWC for i in looked_at])
-        found = track(
-            dict(zip(looked_at, boxes, strict=True)),
-            self.slots.times_s[: self.slots.existing],
-            width=area[2] - area[0],
-            height=area[3] - area[1],
-            params=params,
-        )
+        answer = find_faces(detector, [have[i].pixels_HWC for i in looked_at])
+        detections = dict(zip(looked_at, answer.boxes, strict=True))
+        times_s = self.slots.times_s[: self.slots.existing]
+        width_px, height_px = area[2] - area[0], area[3] - area[1]
+        found = track(detections, times_s, width_px=width_px, height_px=height_px, params=params)
+        jumps = count_jumps(detections, times_s, width_px=width_px, height_px=height_px, params=params)
         faces = [
             media.jpeg_bytes(
                 crop(have[i].pixels_HWC, box, size_px=params.face_px, margin=params.margin), params.jpeg_quality
@@ -148,6 +150,8 @@ class _Open:
             faces=(*faces, *(b"",) * after),
             halves=(*(have[i].jpeg if i in have else b"" for i in range(self.slots.existing)), *(b"",) * after),
             area=area,
+            failed=len(answer.failed),
+            jumps=jumps,
         )
 
 
@@ -164,12 +168,12 @@ def _whole_track(found: FaceTrack, have: Iterable[int], slots: Slots, area: Area
             reasons.append(reason)
         else:
             boxes.append(None)
-            sources[i] = "missing"
+            sources[i] = MISSING
             reasons.append("video_damaged" if i < last else "video_truncated")
     after = len(slots.times_s) - slots.existing
     return FaceTrack(
         boxes=(*boxes, *(None,) * after),
-        sources=(*sources, *("missing",) * after),  # type: ignore[arg-type]
+        sources=(*sources, *(MISSING,) * after),
         reasons=(*reasons, *("video_truncated",) * after),
         times_s=slots.times_s,
     )

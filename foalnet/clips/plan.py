@@ -41,7 +41,11 @@ NO_BYTES = {"utterances", "max_drop_fraction"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One dialogue to stage. `files` are the inputs it reads, by path; `key` digests all that shapes its bytes."""
+    """One dialogue to stage.
+
+    `files`: the inputs it reads, by path. `tables`: the feature tables among them, in a corpus whose pictures are such
+    tables; () elsewhere. `key`: digest of all that shapes its bytes.
+    """
 
     corpus: str
     reader: str
@@ -49,6 +53,7 @@ class Job:
     dialogue: str
     utterances: tuple[Utterance, ...]
     files: dict[str, FileEntry]
+    tables: tuple[str, ...]
     params: Shards
     key: str
 
@@ -91,15 +96,17 @@ def plan(
             stage=STAGE,
             action="check manifest.classes in params.yaml against the raw labels in the counts report",
         )
-    sound_params = params.model_dump(mode="json", exclude=NO_BYTES)
+    shaping = params.model_dump(mode="json", exclude=NO_BYTES)
+    by_table = any(u.features is not None for members in groups.values() for u in members)
+    tables = tuple(path for path in sorted(by_path) if by_table and by_path[path].role == "features")
     jobs = []
     for (session, dialogue), members in sorted(groups.items()):
         ordered = tuple(sorted(members, key=lambda u: u.key))
-        used = _files_of(ordered, by_path)
+        used = _files_of(ordered, by_path, tables)
         content = {
             "utterances": [{name: getattr(u, name) for name in TOLD} for u in ordered],
             "files": {path: entry.sha256 for path, entry in used.items()},
-            "params": sound_params,
+            "params": shaping,
             "tools": dict(tools),
         }
         jobs.append(
@@ -110,6 +117,7 @@ def plan(
                 dialogue=dialogue,
                 utterances=ordered,
                 files=used,
+                tables=tables,
                 params=params,
                 key=content_key(content),
             )
@@ -117,15 +125,15 @@ def plan(
     return jobs
 
 
-def _files_of(utterances: Sequence[Utterance], by_path: Mapping[str, FileEntry]) -> dict[str, FileEntry]:
+def _files_of(
+    utterances: Sequence[Utterance], by_path: Mapping[str, FileEntry], tables: Iterable[str]
+) -> dict[str, FileEntry]:
     """Return the inventory's entries of the files that these utterances are made from."""
-    paths: set[str] = set()
+    paths: set[str] = set(tables)
     for u in utterances:
         # The dialogue's recording is read only where the utterance has no file of its own.
         sound = u.audio if u.audio in by_path else u.dialogue_audio
         paths |= {path for path in (sound, u.video) if path is not None}
-    if any(u.features is not None for u in utterances):
-        paths |= {path for path, entry in by_path.items() if entry.role == "features"}
     return {path: by_path[path] for path in sorted(paths) if path in by_path}
 
 

@@ -1,8 +1,9 @@
 """`blazeface`, `blazeface_back`: face-alignment's BlazeFace, fed square tiles.
 
-The network sees a square of 128 (back: 256) pixels; face-alignment gives it the centre of a picture and nothing of its
-sides. Here the picture is covered by overlapping square tiles of several sizes, so that every face from `min_face_px` to
-the picture's height lies whole in some tile and fills at least MIN_SHARE of it; the tiles' boxes are then merged.
+The network sees a square of 128 (back: 256) pixels; face-alignment gives it the centre of a picture and nothing of
+its sides. Here the picture is covered by overlapping square tiles of several sizes, so that every face from
+`min_face_px` to the picture's height lies whole in some tile and fills at least MIN_SHARE of it; the tiles' boxes are
+then merged.
 """
 
 from __future__ import annotations
@@ -195,9 +196,7 @@ def _shared(one: Box, other: Box) -> float:
 
 def make_front(params: Shards, settings: Settings) -> BlazeFaceDetector:
     """Build the front-camera network (0.4 MB, input 128)."""
-    return BlazeFaceDetector(
-        FRONT, min_face_px=params.min_face_px, min_score=params.detector_score, settings=settings
-    )
+    return BlazeFaceDetector(FRONT, min_face_px=params.min_face_px, min_score=params.detector_score, settings=settings)
 
 
 def make_back(params: Shards, settings: Settings) -> BlazeFaceDetector:

@@ -1,6 +1,7 @@
 """From boxes on some frames to one person on every frame: choose, bridge, smooth.
 
-Shapes: D detections that may be the person, K chosen ones, F frames; a place row is (centre x, centre y, width, height).
+Shapes: D detections that may be the person, K chosen ones, F frames; a place row is (centre x, centre y, width,
+height).
 Everything here is arithmetic on a few numbers: deterministic, no pixels.
 """
 
@@ -29,6 +30,8 @@ MOVE_COST = 0.5
 # Widths of the smoothing kernels. A detector's size is noisier than its centre, and a head moves sooner than it grows.
 CENTRE_SIGMA_S = 0.25
 SIZE_SIGMA_S = 0.6
+# Three boxes within this time say the same thing three times; further apart they need not.
+MEDIAN_SPAN_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +115,7 @@ def _side(place_D4: np.ndarray) -> np.ndarray:
 
 
 def _best_chain(found: _Detections) -> np.ndarray:
-    """Return the indices of the chain that is worth most (longest path over boxes that one head can link), in time order."""
+    """Return the boxes of the chain worth most, in time order: the longest path over links that one head can make."""
     count = len(found.frame_D)
     total_D, before_D = found.worth_D.copy(), np.full(count, -1)
     side_D = _side(found.place_D4)
@@ -151,12 +154,13 @@ def _smoothed(time_K: np.ndarray, place_K4: np.ndarray) -> np.ndarray:
 
 
 def _medians(time_K: np.ndarray, value_K2: np.ndarray) -> np.ndarray:
-    """Replace each value that has a neighbour on both sides by the median of the three: one wild box vanishes."""
-    del time_K
-    if len(value_K2) < 3:
-        return value_K2
-    inner = np.median(np.stack([value_K2[:-2], value_K2[1:-1], value_K2[2:]]), axis=0)
-    return np.concatenate([value_K2[:1], inner, value_K2[-1:]])
+    """Replace each value that has a near neighbour on both sides by the median of the three: one wild box vanishes."""
+    out_K2 = value_K2.copy()
+    if len(value_K2) >= 3:
+        near = (time_K[2:] - time_K[:-2] <= MEDIAN_SPAN_S)[:, None]
+        inner = np.median(np.stack([value_K2[:-2], value_K2[1:-1], value_K2[2:]]), axis=0)
+        out_K2[1:-1] = np.where(near, inner, value_K2[1:-1])
+    return out_K2
 
 
 def _kernel(time_K: np.ndarray, sigma_s: float) -> np.ndarray:

@@ -6,6 +6,7 @@ picture leaves), so a frame that a damaged packet swallowed shifts nothing: the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -163,7 +164,7 @@ def _pictures(pipe: IO[bytes], width: int, height: int, timeout_s: float) -> Ite
         selector.register(pipe, selectors.EVENT_READ)
         while True:
             frame_HWC = np.empty((height, width, 3), np.uint8)
-            rest = memoryview(frame_HWC).cast("B")
+            rest = frame_HWC.data.cast("B")
             deadline = time.monotonic() + timeout_s
             while rest:
                 if not selector.select(max(deadline - time.monotonic(), 0.0)):
@@ -242,8 +243,6 @@ def _tail(stderr: IO[bytes]) -> str:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill ffmpeg's whole process group if it still runs, and reap it."""
     if process.poll() is None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait(_GRACE_S)

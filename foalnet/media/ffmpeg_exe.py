@@ -23,7 +23,7 @@ def ffmpeg_exe() -> str:
 
 
 def ffmpeg_digest() -> str:
-    """Return the SHA-256 of the ffmpeg binary: pictures decoded by another one may differ, so it belongs in cache keys."""
+    """Return the SHA-256 of the ffmpeg binary: another one may decode other pictures, so it belongs in cache keys."""
     return _digest(ffmpeg_exe())
 
 

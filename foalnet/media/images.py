@@ -48,14 +48,12 @@ def read_jpeg(data: bytes) -> np.ndarray:
     whole = data[:2] == b"\xff\xd8" and data[-2:] == b"\xff\xd9"
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if whole else None
     if picture is None:
-        raise DataError(
-            f"{len(data)} bytes that are no whole JPEG", action="build the shards again: `foalnet shards`"
-        )
+        raise DataError(f"{len(data)} bytes that are no whole JPEG", action="build the shards again: `foalnet shards`")
     return np.ascontiguousarray(picture[..., ::-1])
 
 
 def resize(frame_HWC: np.ndarray, *, width_px: int, height_px: int) -> np.ndarray:
-    """Return the picture scaled to exactly height_px x width_px: by area means where it shrinks, linear where it grows."""
+    """Return the picture scaled to exactly the size asked for: by area means where it shrinks, else linearly."""
     import cv2
 
     height, width = frame_HWC.shape[:2]

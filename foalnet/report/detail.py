@@ -94,7 +94,7 @@ def classes(facts: Facts, table: Sequence[Result]) -> Section:
             Paragraph(
                 text=(
                     "Confusion: a row is the true class, a column the class that was given; the small figure is the "
-                    "percentage of the row. A dark diagonal is what one hopes for; a dark cell beside it names the two "
+                    "percentage of the row. A strongly coloured diagonal is what one hopes for; a strong cell beside it names the two "
                     "classes that are taken for each other."
                     + (" Counts are summed over seeds." if len(table[0].seeds) > 1 else "")
                 )
@@ -179,8 +179,15 @@ def limits(facts: Facts) -> Section:
         "Faces and voices are personal data. This page holds none, and no transcript; it names speakers and dialogues by "
         "the codes of the corpus only.",
     ]
+    if facts.params.train.picture == "features":
+        items.insert(
+            0,
+            "The picture of an utterance is one row of precomputed features, so attention over its frames has nothing to "
+            "choose from: what is gained over the single modalities is gained by the system, not by the attention.",
+        )
     if facts.params.corpus == "drawn":
         items.insert(
-            0, "The drawn corpus has no people in it: its figures show that the machinery works, and nothing about emotion."
+            0,
+            "The drawn corpus has no people in it: its figures show that the machinery works, and nothing about emotion.",
         )
     return Section(name="limits", title="What these figures cannot tell", blocks=(Bullets(items=tuple(items)),))

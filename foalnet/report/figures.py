@@ -16,7 +16,7 @@ from foalnet.report.view import Figure
 from foalnet.report.words import level, percent, points
 
 # Inner size of a panel and its margins, in SVG units (about pixels).
-PANEL_WIDTH, PANEL_HEIGHT, PANEL_LEFT, PANEL_TOP = 200, 150, 34, 8
+PANEL_WIDTH, PANEL_HEIGHT, PANEL_LEFT, PANEL_TOP = 160, 130, 32, 8
 
 
 def _at(share: float, low: float = 0.0, high: float = 1.0) -> float:
@@ -37,15 +37,19 @@ def scores(table: Sequence[Result], chance: float) -> Figure:
         }
         for result in table
     ]
-    best = " The upright mark is the best possible score of what the variant sees." if table[0].best else ""
+    best = "; the upright mark is the best possible score of what the variant sees." if table[0].best else "."
     return Figure(
         macro="strips",
         caption=(
-            f"UA of each variant, from 0 to 100 %. The dot is the score, the bar its {level(table[0].ua.level)} interval;"
+            f"UA of each variant, from 0 to 100 %. The dot is the score, the bar its {level(table[0].ua.level)} interval"
             f"{best} The dashed line is guessing ({percent(chance)} %). Look whether bars overlap, and how far they stay "
             "from the dashed line."
         ),
-        data={"rows": rows, "line": _at(chance), "ticks": [(0, "0"), (25, "25"), (50, "50"), (75, "75"), (100, "100 %")]},
+        data={
+            "rows": rows,
+            "line": _at(chance),
+            "ticks": [(0, "0"), (25, "25"), (50, "50"), (75, "75"), (100, "100 %")],
+        },
     )
 
 
@@ -92,7 +96,11 @@ def folds(table: Sequence[Result], chance: float) -> Figure:
             "UA of each fold (dots) and their mean (upright mark). A wide spread means that the score depends on who is "
             "tested. The dashed line is guessing."
         ),
-        data={"rows": rows, "line": _at(chance), "ticks": [(0, "0"), (25, "25"), (50, "50"), (75, "75"), (100, "100 %")]},
+        data={
+            "rows": rows,
+            "line": _at(chance),
+            "ticks": [(0, "0"), (25, "25"), (50, "50"), (75, "75"), (100, "100 %")],
+        },
     )
 
 
@@ -136,9 +144,7 @@ def reliability(table: Sequence[Result]) -> Figure:
 def curves(facts: Facts, chance: float) -> Figure:
     """One panel per variant: dev UA by epoch, a line per fold of the first seed, a dot where the epoch was chosen."""
     panels = []
-    longest = max(
-        fold["epochs_run"] for runs in facts.runs.values() for fold in runs[0].metrics["folds"].values()
-    )
+    longest = max(fold["epochs_run"] for runs in facts.runs.values() for fold in runs[0].metrics["folds"].values())
     for variant, runs in facts.runs.items():
         lines = []
         for _, fold in sorted(runs[0].metrics["folds"].items()):
@@ -152,7 +158,7 @@ def curves(facts: Facts, chance: float) -> Figure:
         macro="curves",
         caption=(
             f"UA on the dev part after each epoch (1 to {longest}), one line per fold; the dot is the epoch that was "
-            "chosen. The dashed line is guessing. A line that still rises at its end would have gained from more epochs."
+            "chosen. The dashed line is guessing. A line that still rises at its end might gain from more epochs."
         ),
         data={"panels": panels, "frame": _frame(), "line": _y(chance), "last": longest},
     )

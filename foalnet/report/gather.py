@@ -73,9 +73,7 @@ def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | No
         if found:
             runs[variant] = tuple(found)
     if not runs:
-        raise DataError(
-            "no run has been evaluated", file=paths.reports / "runs", stage=STAGE, action="run `dvc repro`"
-        )
+        raise DataError("no run has been evaluated", file=paths.reports / "runs", stage=STAGE, action="run `dvc repro`")
     every = [run for group in runs.values() for run in group]
     _check_agreement(every, paths)
     common = set.intersection(*(set(run.rows) for run in every))

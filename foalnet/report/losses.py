@@ -24,7 +24,7 @@ def losses(facts: Facts) -> Section:
     if rows:
         blocks.append(
             Table(
-                caption="Everything that was dropped, repaired or noted, with its reason. Nothing is left out in silence.",
+                caption="Everything that was dropped, repaired or noted, with its reason.",
                 head=("Stage", "What happened", "Why", "Count"),
                 rows=tuple(cells(row) for row in rows),
                 labels=3,
@@ -52,9 +52,13 @@ def _funnel(facts: Facts) -> str:
         return f"{plural(scored, 'utterance')} were scored."
     total, used = len(facts.manifest), len(facts.used)
     reasons = Counter(str(row["reason"]) for row in facts.manifest if row["label"] is None)
-    text = f"The corpus labels {plural(total, 'utterance')}; {number(used)} have one of the {len(facts.classes)} classes. "
+    text = (
+        f"The corpus labels {plural(total, 'utterance')}; {number(used)} have one of the {len(facts.classes)} classes. "
+    )
     if reasons:
-        why = listed([f"{number(count)} for the reason “{_meaning(reason)}”" for reason, count in sorted(reasons.items())])
+        why = listed(
+            [f"{number(count)} for the reason “{_meaning(reason)}”" for reason, count in sorted(reasons.items())]
+        )
         text += f"{number(total - used)} are not used: {why}. "
     if scored == used:
         return text + f"All {number(used)} were scored."
@@ -89,10 +93,9 @@ def _reason_rows(facts: Facts) -> list[tuple[str, str, str, str]]:
     rows = []
     for order, fate in enumerate(FATES):
         for source, stage in STAGES:
-            ledger: Mapping[str, int] = (getattr(facts, source) or {}).get("ledger", {})
-            for name, count in sorted(ledger.items()):
+            for name, count in sorted(_counts(getattr(facts, source)).items()):
                 kind, _, reason = name.partition("/")
-                if kind == fate and reason:
+                if kind == fate and reason and count:
                     rows.append((order, stage, FATES[fate], _meaning(reason), number(count)))
     return [row[1:] for row in rows]
 
@@ -104,14 +107,19 @@ def _named(facts: Facts) -> list[tuple[str, str]]:
         for entry in _entries(getattr(facts, source)):
             if entry["kind"] != "kept":
                 found.setdefault(str(entry["reason"]), []).append(str(entry["item"]))
-    return [
-        (_meaning(reason), _some(sorted(set(items))))
-        for reason, items in sorted(found.items())
-    ]
+    return [(_meaning(reason), _some(sorted(set(items)))) for reason, items in sorted(found.items())]
 
 
-def _entries(source: Mapping[str, Any] | None) -> Sequence[Mapping[str, Any]]:
-    return (source or {}).get("entries", [])
+def _counts(account: Mapping[str, Any] | None) -> Mapping[str, int]:
+    """Return an account's counts by `kind/reason`: staging keeps them beside the entries, the manifest apart."""
+    ledger = (account or {}).get("ledger", {})
+    return ledger["counts"] if "counts" in ledger else ledger
+
+
+def _entries(account: Mapping[str, Any] | None) -> Sequence[Mapping[str, Any]]:
+    """Return an account's single entries."""
+    found = account or {}
+    return found["entries"] if "entries" in found else found.get("ledger", {}).get("entries", [])
 
 
 def _some(items: list[str]) -> str:

@@ -18,7 +18,7 @@ def escape(text: str) -> str:
 
 def markdown(page: Page) -> str:
     """Return the page as Markdown."""
-    parts = [f"# {escape(page.title)}", f"**{escape(page.answer)}**"]
+    parts = [f"# {escape(page.title)}", f"**{escape(page.answer[0])}**", *map(escape, page.answer[1:])]
     for section in page.sections:
         parts.append(f"## {escape(section.title)}")
         for block in section.blocks:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from foalnet.report.view import Page
 
 TEMPLATES = Path(__file__).parent / "templates"
+# A line must not end between a figure and its sign: "95 %", "p < 0.001".
+LOOSE = re.compile(r"(?<=\d) (?=%)|(?<=\bp) (?=[<=])|(?<=p [<=]) (?=\d)")
+
+
+def _bind(value: Any) -> Any:
+    """Put no-break spaces into plain text; markup that a macro made is done already."""
+    return LOOSE.sub("\N{NO-BREAK SPACE}", value) if type(value) is str else value
 
 
 @cache
@@ -19,6 +28,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_bind,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -2,10 +2,99 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from foalnet.report.gather import Facts
-from foalnet.report.view import Section
+from foalnet.report.view import Block, Cell, Note, Paragraph, Section, Table, cells
+from foalnet.report.words import hours, number, percent, plural
+
+# A session whose mean share of frames with a face lies below it is worth a look.
+LOW_COVERAGE = 0.8
+# Why a single frame has no face; the ledger's words for the same codes speak of whole utterances.
+MISSING = {
+    "detector_failed": "the detector failed",
+    "no_face": "no face found",
+    "video_missing": "there is no video",
+    "video_truncated": "the video had ended",
+}
 
 
 def staging(facts: Facts) -> Section | None:
-    """Return the coverage of faces, or None where nothing was staged from video."""
-    return None
+    """Return what staging made of sound and picture, or None where its account is absent."""
+    account = facts.staging
+    if account is None:
+        return None
+    blocks: list[Block] = [Paragraph(text=_sound(account))]
+    if account.get("frames") and account.get("coverage"):
+        blocks += _pictures(account)
+    if account.get("features"):
+        table = account["features"]
+        blocks.append(
+            Paragraph(
+                text=(
+                    f"The pictures are {plural(table['frames'], 'row')} of precomputed features; "
+                    f"{plural(table['utterances_without'], 'utterance has', 'utterances have')} none and are masked."
+                )
+            )
+        )
+    return Section(name="staging", title="What staging found", blocks=tuple(blocks))
+
+
+def _sound(account: Mapping[str, Any]) -> str:
+    seen = account["utterances"]
+    return (
+        f"{plural(seen['staged'], 'utterance')} of {plural(account['dialogues'], 'dialogue')} were staged, "
+        f"{number(seen['dropped'])} dropped, {number(seen['not_staged'])} not asked for: {hours(account['sound']['seconds'])} "
+        f"of sound at {number(account['sound']['rate_hz'])} Hz in {plural(account['shards']['count'], 'shard')}."
+    )
+
+
+def _pictures(account: Mapping[str, Any]) -> list[Block]:
+    frames, coverage = account["frames"], account["coverage"]
+    total = frames["total"]
+    detector = (account.get("tools", {}).get("detector") or {}).get("name", "unnamed")
+    rows = [
+        ("detected by the face detector", frames["detected"]),
+        ("bridged between two detections", frames["bridged"]),
+        *((f"missing: {MISSING.get(reason, reason)}", count) for reason, count in sorted(frames["missing"].items())),
+    ]
+    found: list[Block] = [
+        Paragraph(
+            text=(
+                f"A face was found, by the detector “{detector}”, in {percent(coverage['overall'])} % of an utterance's "
+                "frames on average. A frame without a face keeps its place and is masked: time does not shrink. Who sits "
+                f"where: {account['side_rule'].rstrip('.')}."
+            )
+        ),
+        Table(
+            caption="Frames of all staged utterances.",
+            head=("Frames", "Count", "Share %"),
+            rows=tuple(cells([what, number(count), percent(count / total)]) for what, count in rows),
+        ),
+        Table(
+            caption="Mean share of an utterance's frames that have a face, in percent.",
+            head=("Session", "Coverage"),
+            rows=tuple((Cell(text=name), Cell(text=percent(share))) for name, share in coverage["by_session"].items()),
+        ),
+    ]
+    low = [name for name, share in coverage["by_session"].items() if share < LOW_COVERAGE]
+    if low:
+        found.append(
+            Note(
+                text=(
+                    f"Below {percent(LOW_COVERAGE, 0)} % in {', '.join(low)}: scores of the picture may say more about the "
+                    "detector than about faces."
+                )
+            )
+        )
+    empty = len(account["no_face"])
+    found.append(
+        Paragraph(
+            text=(
+                f"{plural(empty, 'utterance has', 'utterances have')} no face in any frame. Between neighbouring frames a "
+                f"face box jumped {plural(account['jumps'] or 0, 'time')}."
+            )
+        )
+    )
+    return found

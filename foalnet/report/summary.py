@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from foalnet.report import figures
 from foalnet.report.aggregate import Comparison, Result
 from foalnet.report.gather import Facts
-from foalnet.report.view import Block, Cell, Note, Pairs, Paragraph, Section, Table, cells
+from foalnet.report.view import Block, Bullets, Cell, Note, Pairs, Paragraph, Section, Table, cells
 from foalnet.report.words import (
     VARIANTS,
     hours,
@@ -19,37 +19,38 @@ from foalnet.report.words import (
     plural,
     points,
     span,
+    span_short,
     verdict,
 )
 
 
-def answer(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -> str:
-    """Return the result in two sentences."""
+def answer(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -> tuple[str, ...]:
+    """Return the result in two or three sentences, the first one by itself."""
     main = next((result for result in table if result.variant == "foal"), table[-1])
     speakers = len({row["speaker"] for row in facts.first.rows.values()})
     best = "" if main.best is None else f", and no method can expect more than {percent(main.best)} % on these data"
-    text = (
-        f"{main.variant} ({VARIANTS[main.variant]}) reaches {percent(main.ua.estimate)} % UA "
+    score = (
+        f"Variant {main.variant} ({VARIANTS[main.variant]}) reaches {percent(main.ua.estimate)} % UA "
         f"({level(main.ua.level)} interval {span(main.ua)}) on {plural(main.n, 'utterance')} of "
-        f"{plural(speakers, 'speaker')} that it never heard in training. Guessing gives "
-        f"{percent(1 / len(facts.classes))} %{best}."
+        f"{plural(speakers, 'speaker')} that it never met in training."
     )
+    scale = f"Guessing gives {percent(1 / len(facts.classes))} %{best}."
     first = [pair for pair in pairs if pair.a == main.variant][:1]
-    return " ".join([text, *(verdict(pair.a, pair.b, pair.ua) for pair in first)])
+    return score, " ".join([scale, *(verdict(pair.a, pair.b, pair.ua) for pair in first)])
 
 
 def result(facts: Facts, table: Sequence[Result]) -> Section:
     """Return the headline table with its figure."""
     guess = 1 / len(facts.classes)
     with_best = any(row.best is not None for row in table)
-    head = ["Variant", "UA %", "WA %", "macro-F1 %", *(["best possible UA %"] if with_best else [])]
+    head = ["Variant", "UA", *(["best possible UA"] if with_best else []), "WA", "macro-F1"]
     rows = [
         (
             Cell(text=row.variant, small=VARIANTS[row.variant]),
-            Cell(text=percent(row.ua.estimate), small=span(row.ua), strong=True),
-            Cell(text=percent(row.wa.estimate), small=span(row.wa)),
-            Cell(text=percent(row.macro_f1)),
+            Cell(text=percent(row.ua.estimate), small=span_short(row.ua), strong=True),
             *([Cell(text=percent(row.best))] if with_best else []),
+            Cell(text=percent(row.wa.estimate), small=span_short(row.wa)),
+            Cell(text=percent(row.macro_f1)),
         )
         for row in table
     ]
@@ -89,15 +90,12 @@ def data(facts: Facts) -> Section:
     """Return which corpus, how much of it, and the classes."""
     rows = facts.first.rows.values()
     used = facts.used
-    tiles = [
-        (number(len(rows)), "utterances tested"),
-        (number(len({row["speaker"] for row in rows})), "speakers"),
-        (number(len({row["session"] for row in rows})), "sessions"),
-        (number(len({row["dialogue"] for row in rows})), "dialogues"),
-        (number(len(facts.classes)), "classes"),
-    ]
+    units = ["speaker", "session", "dialogue"] if facts.first.metrics["cluster"] == "dialogue" else ["speaker"]
+    tiles = [(number(len(rows)), "utterances tested")]
+    tiles += [(number(len({row[unit] for row in rows})), f"{unit}s") for unit in units]
     if used:
-        tiles.insert(4, (hours(sum(row["end_s"] - row["start_s"] for row in used)), "of labelled speech used"))
+        tiles.append((hours(sum(row["end_s"] - row["start_s"] for row in used)), "of labelled speech"))
+    tiles.append((number(len(facts.classes)), "classes"))
     blocks: list[Block] = [Paragraph(text=_origin(facts)), Pairs(items=tuple(tiles), tiles=True)]
     support = table_of_support(facts)
     blocks.append(support)
@@ -124,8 +122,15 @@ def table_of_support(facts: Facts) -> Table:
     support = facts.first.metrics["pooled"]["support"]
     total = sum(support.values())
     rows = tuple(
-        cells([name, listed(facts.params.manifest.classes.get(name, [])), number(count), percent(count / total)])
-        for name, count in support.items()
+        cells(
+            [
+                name,
+                ", ".join(facts.params.manifest.classes.get(name, [])),
+                number(support[name]),
+                percent(support[name] / total),
+            ]
+        )
+        for name in facts.classes
     )
     return Table(
         caption="Utterances per class; always choosing the largest class would give its share as WA, and 1 / classes as UA.",
@@ -176,8 +181,9 @@ def protocol(facts: Facts) -> Section:
 
 def certainty(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -> Section:
     """Return paired differences, and how intervals and p values came about."""
-    blocks: list[Block] = [Paragraph(text=verdict(pair.a, pair.b, pair.ua)) for pair in pairs]
+    blocks: list[Block] = []
     if pairs:
+        blocks.append(Bullets(items=tuple(verdict(pair.a, pair.b, pair.ua) for pair in pairs)))
         rows = tuple(
             (
                 Cell(text=f"{pair.a} minus {pair.b}"),
@@ -188,18 +194,28 @@ def certainty(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
             )
             for pair in pairs
         )
-        caption = "Paired differences in percentage points, on the same utterances, with intervals and two-sided p values."
+        caption = (
+            "Paired differences in percentage points, on the same utterances, with intervals and two-sided p values."
+        )
         head = ("Comparison", "UA", "p (UA)", "WA", "p (WA)")
         blocks += [figures.differences(pairs), Table(caption=caption, head=head, rows=rows)]
     else:
         blocks.append(Note(text="No pair of variants named in report.compare was trained, so nothing is compared."))
-    blocks += [Note(text=f"The intervals rest on {warning}.") for warning in _warnings(table)]
+    if table[0].ua.warning:
+        blocks.append(Note(text=_few(facts, table[0])))
     blocks.append(Paragraph(text=_method(facts, table[0], bool(pairs))))
     return Section(name="certainty", title="How sure are we", blocks=tuple(blocks), part="answers")
 
 
-def _warnings(table: Sequence[Result]) -> list[str]:
-    return sorted({row.ua.warning for row in table if row.ua.warning})
+def _few(facts: Facts, row: Result) -> str:
+    """Caution where the clusters are too few for a bootstrap."""
+    cluster = facts.first.metrics["cluster"]
+    if row.ua.clusters == 1:
+        return f"There is one {cluster} only: nothing can be said about how far the scores would move with another one."
+    return (
+        f"There are only {row.ua.clusters} {cluster}s. The intervals assume that their means are spread like a normal "
+        "distribution, which so few cannot show: read them with care."
+    )
 
 
 def _method(facts: Facts, row: Result, compared: bool) -> str:
@@ -228,4 +244,3 @@ def _method(facts: Facts, row: Result, compared: bool) -> str:
             "number of comparisons."
         )
     return text
-

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from foalnet.report.words import level, p_value_text, percent, points
+from foalnet.report.words import VARIANTS, level, p_value_text, percent, points
+
+# JSON is sorted by name; a reader expects the single modalities first.
+ORDER = list(VARIANTS)
 
 
 def table_text(metrics: Mapping[str, Any]) -> str:
@@ -14,7 +17,7 @@ def table_text(metrics: Mapping[str, Any]) -> str:
     with_best = any("ua_best_possible" in row for row in metrics["variants"].values())
     head = ["variant", "UA %", bounds, "WA %", bounds, "macro-F1 %", *(["best possible UA %"] if with_best else [])]
     rows = [head]
-    for name, row in metrics["variants"].items():
+    for name, row in sorted(metrics["variants"].items(), key=lambda item: ORDER.index(item[0])):
         cells = [name]
         for metric in ("ua", "wa"):
             cells += [percent(row[metric]), f"{percent(row[f'{metric}_low'])} to {percent(row[f'{metric}_high'])}"]
@@ -45,6 +48,8 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     """Pad columns: the first to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
         for row in rows
     ]

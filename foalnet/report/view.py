@@ -98,10 +98,10 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """The whole report: a title, the answer in one sentence, and sections."""
+    """The whole report: a title, the answer in a few sentences, and sections."""
 
     title: str
-    answer: str
+    answer: tuple[str, ...]
     sections: tuple[Section, ...]
 
 

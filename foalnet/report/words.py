@@ -34,6 +34,11 @@ def span(found: Interval, *, signed: bool = False) -> str:
     return f"{show(found.low)} to {show(found.high)}"
 
 
+def span_short(found: Interval) -> str:
+    """Return the bounds of an interval of scores as a table cell has room for: "66.9–77.0"."""
+    return f"{percent(found.low)}{DASH}{percent(found.high)}"
+
+
 def level(share: float) -> str:
     """Return a confidence level: 0.95 is "95 %"."""
     return f"{100 * share:g} %"
@@ -56,7 +61,7 @@ def listed(items: list[str], word: str = "and") -> str:
 
 def hours(seconds: float) -> str:
     """Return a length of sound as a reader measures it: minutes under two hours."""
-    return f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:.2f} hours"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
 
 
 def p_value_text(p: float) -> str:
@@ -83,7 +88,9 @@ def verdict(a: str, b: str, found: Difference) -> str:
     bounds = f"{level(inside.level)} interval {span(inside, signed=True)}"
     if inside.low > 0 or inside.high < 0:
         better, worse, size = (a, b, inside.estimate) if inside.low > 0 else (b, a, -inside.estimate)
-        start = f"{better} is better than {worse} by {percent(size)} points of UA on these data ({a} minus {b}: {bounds})"
+        start = (
+            f"On these data {better} is better than {worse} by {percent(size)} points of UA ({a} minus {b}: {bounds})"
+        )
     else:
         start = (
             f"These data do not decide between {a} and {b}: {a} minus {b} is {points(inside.estimate)} points of UA, "

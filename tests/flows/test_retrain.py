@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Failed
 
 from flows import artifacts
@@ -34,7 +34,7 @@ def task_run(tries: int) -> TaskRun:
 
 @pytest.mark.parametrize(("code", "retried"), [(2, 0), (3, 0), (4, RETRIES), (5, RETRIES), (255, 1), (70, 0)])
 def test_t82_prefect_asks_the_policy_with_the_tries_made(code: int, retried: int) -> None:
-    state = Failed(data=StageFailed("draw", code))
+    state: State[None] = Failed(data=StageFailed("draw", code))
     answers = [retry_condition(run_stage, task_run(tries), state) for tries in (1, 2, 3)]
     assert answers == [tries <= retried for tries in (1, 2, 3)]
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.flows.helpers import Server, alive, calls, until
-from tests.projects import repro, run
+from tests.projects import repro
 
 pytestmark = pytest.mark.long
 
@@ -94,7 +94,8 @@ def test_t89_the_scheduler_makes_a_run_and_it_ends_with_the_lock_of_dvc_repro(
 
 
 def test_the_ui_gets_metrics_drops_and_the_reports_place(server: Server, toy: Path) -> None:
-    run(toy, sys.executable, "-c", "from flows.retrain import retrain; print(retrain())", **server.env)
+    command = [sys.executable, "-c", "from flows.retrain import retrain; retrain()"]
+    subprocess.run(command, cwd=toy, env=server.environment(toy), check=True)
     kept = {a["key"]: a["data"] for a in server.ask("artifacts/latest/filter", sort="KEY_ASC") if a["key"]}
     assert "| nested.ua | 0.5000 |" in kept["metrics-drawn"]
     assert "## shards" in kept["drops-drawn"]

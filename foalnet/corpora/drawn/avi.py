@@ -14,16 +14,17 @@ import numpy as np
 
 from foalnet.errors import MachineError
 
-# Quantiser 4 keeps a mouth of 14 pixels readable at about 0.5 Mbit/s (docs/drawn.md).
-QUALITY = 4
+# Quantiser 3 keeps a mouth of 14 pixels readable.
+QUALITY = 3
 KEY_EVERY_FRAMES = 120
 TIMEOUT_S = 600.0
 
 
 def encode(path: Path, frames: Iterable[np.ndarray], *, width_px: int, height_px: int, rate: str) -> int:
-    """Write yuv420p frames (uint8 [height * 3 / 2, width]) as one AVI; return how many. MachineError (exit 4) if ffmpeg fails.
+    """Write yuv420p frames (uint8 [height * 3 / 2, width]) as one AVI and return how many they were.
 
-    One thread and the bitexact flags: the file depends on the frames and on ffmpeg's build alone.
+    One thread and the bitexact flags: the file depends on the frames and on ffmpeg's build alone. MachineError
+    (exit 4) where ffmpeg fails or hangs.
     """
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(

@@ -33,7 +33,7 @@ def session_cells(params: Draw, count: int, session: int) -> list[Cell]:
 
 
 def assign(dealt: list[Cell], strata: Mapping[str, Hashable], rng: np.random.Generator) -> dict[str, Cell]:
-    """Give each key a case so that every stratum gets the same mix of classes and kinds, as near as whole numbers allow.
+    """Give each key a case so that every stratum gets the same mix of classes and kinds, but for whole numbers.
 
     Which key of a stratum gets which case is a shuffle: a case depends on nothing else that is known of the key.
     """

@@ -76,7 +76,7 @@ def look_of(speaker: str, rng: np.random.Generator) -> Look:
     tone, hair = rng.uniform(0.0, 1.0), rng.uniform(0.0, 1.0)
     skin = np.array([232, 190, 160]) * (1 - 0.28 * tone) + rng.uniform(-5, 5, 3)
     dark = np.array([38, 30, 28]) * (1 - hair) + np.array([112, 78, 46]) * hair
-    shirt = rng.uniform(40, 170, 3)
+    shirt = rng.uniform(50, 150) * 0.6 + rng.uniform(30, 170, 3) * 0.4
     return Look(
         skin=_colour(skin),
         hair=_colour(dark),
@@ -227,7 +227,9 @@ def _eyes(rgb: np.ndarray, pen: Pen, look: Look, how: Expression, strength: floa
             lift = 0.065 * lid
         else:
             lift = -0.02
-        pen.line(rgb, [(x - 0.16, -0.16), (x - 0.08, -0.17 - lift), (x + 0.08, -0.17 - lift), (x + 0.16, -0.16)], line, 1.1)
+        pen.line(
+            rgb, [(x - 0.16, -0.16), (x - 0.08, -0.17 - lift), (x + 0.08, -0.17 - lift), (x + 0.16, -0.16)], line, 1.1
+        )
         raised = -0.385 - how.brow * strength
         inner, outer = raised + how.slant * strength, raised - 0.3 * how.slant * strength
         arch = min(inner, outer) * 0.4 + (inner + outer) * 0.3 - 0.03

@@ -53,7 +53,7 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialogue:
-    """One dialogue: `marker` wears the markers and sits left; `away`: frames (first, last) in which a head is turned."""
+    """One dialogue: `marker` wears the markers and sits left; `away`: frames (first, last) with the head turned."""
 
     name: str
     session: int

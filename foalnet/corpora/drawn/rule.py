@@ -17,8 +17,8 @@ anything about it, both together say in which pair of classes it lies, and nothi
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from foalnet.config.blocks import Draw
@@ -46,6 +46,12 @@ class Cell:
     label: str
     sound: str
     face: str
+
+
+def frequencies(drawn: Iterable[Cell]) -> dict[Cell, float]:
+    """Return the share of each case among those drawn."""
+    counts = Counter(drawn)
+    return {cell: counts[cell] / counts.total() for cell in sorted(counts)}
 
 
 def shares(params: Draw) -> dict[str, float]:
@@ -79,9 +85,7 @@ def cells(kind: str) -> list[Cell]:
     found = []
     for i in range(2):
         for pair, labels in enumerate(PAIRS):
-            found += [
-                Cell(kind=kind, label=name, sound=SOUND_MIXED[i], face=FACE_MIXED[i ^ pair]) for name in labels
-            ]
+            found += [Cell(kind=kind, label=name, sound=SOUND_MIXED[i], face=FACE_MIXED[i ^ pair]) for name in labels]
     return found
 
 
@@ -98,7 +102,11 @@ def best_scores(params: Draw) -> dict[str, float]:
     classifiers cannot see the interaction kind, so `both - late_average` is what a fusion has to win. `chance`: 0.25.
     Classes are equally frequent, so the best UA is the best accuracy.
     """
-    cases = joint(params)
+    return scores_of(joint(params))
+
+
+def scores_of(cases: Mapping[Cell, float]) -> dict[str, float]:
+    """Return the scores of `best_scores` for any table of cases whose classes are equally frequent."""
     return {
         "sound": bayes(cases, lambda cell: cell.sound),
         "picture": bayes(cases, lambda cell: cell.face),

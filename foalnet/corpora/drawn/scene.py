@@ -1,95 +1,22 @@
-"""Two heads before two walls: every frame of a dialogue as planes of yuv420p, and the truth about it."""
+"""Two heads before two walls: every frame of a dialogue as planes of yuv420p."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from foalnet.corpora.drawn import face
-from foalnet.corpora.drawn.plan import FPS_DEN, FPS_NUM, RATE_HZ, Dialogue
+from foalnet.corpora.drawn.motion import TURN_FULL, Motion
 
 WIDTH_PX, HEIGHT_PX = 720, 480
 # The two camera pictures inside the black bars: (first column, last column + 1), rows likewise.
 COLUMNS = {"left": (8, 354), "right": (366, 714)}
 ROWS = (120, 360)
 PATCH_WIDTH, PATCH_HEIGHT = 112, 128
-FADE_FRAMES = 3
-BLINK_FRAMES = 3
-BLINK_EVERY_S = 3.5
-STRENGTHS = (0.9, 1.0, 1.1)
-TURN_HALF, TURN_FULL = 0.4, 1.0
 GRAIN = 1.5
 GRAINS = 8
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Motion:
-    """One actor over a dialogue, an entry a frame: what the face shows, and where the head is (pixels, degrees)."""
-
-    cue: list[str]
-    weight_F: np.ndarray
-    strength_F: np.ndarray
-    opening_F: np.ndarray
-    blink_F: np.ndarray
-    turn_F: np.ndarray
-    x_F: np.ndarray
-    y_F: np.ndarray
-    angle_F: np.ndarray
-    scale_F: np.ndarray
-
-
-def openings(articulation_N: np.ndarray, frames: int) -> np.ndarray:
-    """Turn articulation (0..1 a sample) into the mouth's opening of each frame, 0 to face.OPENINGS - 1, int [F]."""
-    edges = np.minimum(np.round(np.arange(frames + 1) * FPS_DEN / FPS_NUM * RATE_HZ).astype(int), len(articulation_N))
-    sums = np.concatenate([[0.0], np.cumsum(articulation_N, dtype=np.float64)])
-    mean_F = (sums[edges[1:]] - sums[edges[:-1]]) / np.maximum(edges[1:] - edges[:-1], 1)
-    return np.round(mean_F * (face.OPENINGS - 1)).astype(int)
-
-
-def motion(dialogue: Dialogue, actor: str, articulation_N: np.ndarray, rng: np.random.Generator) -> Motion:
-    """Lay out one actor's face and head over the dialogue; expressions are whole in every frame of an utterance."""
-    frames = dialogue.frames
-    cue, weight_F, strength_F = [face.REST] * frames, np.zeros(frames), np.ones(frames)
-    for turn in dialogue.turns:
-        if turn.speaker != actor:
-            continue
-        first, last = turn.frames
-        strength = STRENGTHS[int(rng.integers(len(STRENGTHS)))]
-        for frame in range(max(0, first - FADE_FRAMES), min(frames, last + FADE_FRAMES + 1)):
-            distance = max(first - frame, frame - last, 0)
-            cue[frame], strength_F[frame] = turn.face, strength
-            weight_F[frame] = 1.0 - distance / (FADE_FRAMES + 1)
-    blink_F = np.zeros(frames, bool)
-    for _ in range(round(frames / (BLINK_EVERY_S * FPS_NUM / FPS_DEN))):
-        first = int(rng.integers(frames))
-        blink_F[first : first + BLINK_FRAMES] = True
-    turn_F = np.zeros(frames)
-    for first, last in dialogue.away[actor]:
-        way = float(rng.choice([-1.0, 1.0]))
-        turn_F[max(0, first - 1) : last + 2] = way * TURN_HALF
-        turn_F[max(0, first) : last + 1] = way * TURN_FULL
-    return Motion(
-        cue=cue,
-        weight_F=weight_F,
-        strength_F=strength_F,
-        opening_F=openings(articulation_N, frames),
-        blink_F=blink_F,
-        turn_F=turn_F,
-        x_F=_drift(frames, 5.0, rng),
-        y_F=_drift(frames, 3.0, rng),
-        angle_F=_drift(frames, 4.0, rng),
-        scale_F=1.0 + _drift(frames, 0.02, rng),
-    )
-
-
-def _drift(frames: int, reach: float, rng: np.random.Generator) -> np.ndarray:
-    """A small smooth movement between -reach and reach: three slow waves [F]."""
-    time_F = np.arange(frames) * FPS_DEN / FPS_NUM
-    waves = [np.sin(2 * np.pi * (rng.uniform(0.08, 0.4) * time_F + rng.random())) for _ in range(3)]
-    return reach * np.sum(waves, axis=0) / 3
 
 
 def seat(side: str, rng: np.random.Generator) -> tuple[float, float]:
@@ -98,13 +25,16 @@ def seat(side: str, rng: np.random.Generator) -> tuple[float, float]:
     return (first + last) / 2 + rng.uniform(-50, 50), ROWS[0] + rng.uniform(80, 120)
 
 
-def room(looks: Mapping[str, face.Look], seats: Mapping[str, tuple[float, float]], rng: np.random.Generator) -> np.ndarray:
+def room(
+    looks: Mapping[str, face.Look], seats: Mapping[str, tuple[float, float]], rng: np.random.Generator
+) -> np.ndarray:
     """Paint what does not move, by side: walls, furniture, shoulders; rgb uint8 [480, 720, 3] with black bars."""
     picture = np.zeros((HEIGHT_PX, WIDTH_PX, 3), np.uint8)
     for side, (first, last) in COLUMNS.items():
         height, width = ROWS[1] - ROWS[0], last - first
         wall = rng.uniform(70, 140, 3) * 0.4 + rng.uniform(80, 130) * 0.6
-        fall = np.linspace(1.1, 0.8, height)[:, None] * np.linspace(*rng.permutation([0.85, 1.1]), width)[None]
+        left_light = 0.85 if rng.random() < 0.5 else 1.1
+        fall = np.linspace(1.1, 0.8, height)[:, None] * np.linspace(left_light, 1.95 - left_light, width)[None]
         view = np.clip(wall * fall[..., None], 0, 255).astype(np.uint8)
         for _ in range(3):
             x, y = int(rng.integers(width)), int(rng.integers(height // 2))
@@ -120,7 +50,16 @@ def room(looks: Mapping[str, face.Look], seats: Mapping[str, tuple[float, float]
 def _shoulders(view: np.ndarray, look: face.Look, place: tuple[float, float]) -> None:
     """Paint the trunk that the head sits on."""
     unit = face.HALF_FACE_PX * look.size
-    outline = [(-0.45, 1.05), (0.45, 1.05), (1.5, 1.45), (1.95, 2.2), (2.2, 8.0), (-2.2, 8.0), (-1.95, 2.2), (-1.5, 1.45)]
+    outline = [
+        (-0.45, 1.05),
+        (0.45, 1.05),
+        (1.5, 1.45),
+        (1.95, 2.2),
+        (2.2, 8.0),
+        (-2.2, 8.0),
+        (-1.95, 2.2),
+        (-1.5, 1.45),
+    ]
     corners = np.array([[round(place[0] + x * unit), round(place[1] + y * unit)] for x, y in outline], np.int32)
     layer = view.copy()
     cv2.fillPoly(layer, [corners], look.shirt, cv2.LINE_AA)
@@ -173,7 +112,9 @@ def _paste(
     left = int(centre[0] - PATCH_WIDTH / 2) // 2 * 2
     top = int(centre[1] - PATCH_HEIGHT / 2) // 2 * 2
     matrix = cv2.getRotationMatrix2D(
-        (face.WIDTH_PX * face.SPRITE_SCALE / 2, face.HEIGHT_PX * face.SPRITE_SCALE / 2), pose[0], pose[1] / face.SPRITE_SCALE
+        (face.WIDTH_PX * face.SPRITE_SCALE / 2, face.HEIGHT_PX * face.SPRITE_SCALE / 2),
+        pose[0],
+        pose[1] / face.SPRITE_SCALE,
     )
     matrix[0, 2] += centre[0] - left - face.WIDTH_PX * face.SPRITE_SCALE / 2
     matrix[1, 2] += centre[1] - top - face.HEIGHT_PX * face.SPRITE_SCALE / 2
@@ -191,50 +132,3 @@ def _paste(
         first, target = PATCH_HEIGHT + plane * quarter, HEIGHT_PX + plane * HEIGHT_PX // 4
         chroma = planes[first : first + quarter].reshape(half)
         buffer[target : target + HEIGHT_PX // 4].reshape(HEIGHT_PX // 2, WIDTH_PX // 2)[rows, columns] = chroma
-
-
-def truth(
-    dialogue: Dialogue,
-    by_side: Mapping[str, str],
-    actors: Mapping[str, tuple[face.Look, Motion, tuple[float, float]]],
-) -> dict[str, object]:
-    """Return what a test may ask of a dialogue: per actor side, boxes, frames away; per utterance its case.
-
-    A box is left, top, right, bottom of the face's ellipse (hairline to chin, without hair) in pixels of the video.
-    """
-    seen: dict[str, object] = {}
-    for side, actor in by_side.items():
-        look, moves, place = actors[side]
-        half_height_F = face.HALF_FACE_PX * look.size * moves.scale_F
-        half_width_F = half_height_F * look.aspect
-        x_F, y_F = place[0] + moves.x_F, place[1] + moves.y_F
-        edges_F4 = np.stack([x_F - half_width_F, y_F - half_height_F, x_F + half_width_F, y_F + half_height_F], 1)
-        away = [list(interval) for interval in dialogue.away[actor]]
-        seen[actor] = {"side": side, "boxes": np.round(edges_F4, 1).tolist(), "away": away}
-    turns = [
-        {
-            "key": turn.key,
-            "speaker": turn.speaker,
-            "side": turn.side,
-            "start_s": turn.start_s,
-            "end_s": turn.end_s,
-            "frames": list(turn.frames),
-            "raw_label": turn.raw_label,
-            "label": turn.cell.label if turn.cell else None,
-            "kind": turn.cell.kind if turn.cell else None,
-            "sound": turn.sound,
-            "face": turn.face,
-        }
-        for turn in dialogue.turns
-    ]
-    return {
-        "dialogue": dialogue.name,
-        "session": dialogue.session,
-        "marker": dialogue.marker,
-        "rate_fps": "30000/1001",
-        "frames": dialogue.frames,
-        "samples": dialogue.samples,
-        "channels": ["F", "M"],
-        "actors": seen,
-        "utterances": turns,
-    }

@@ -72,7 +72,7 @@ def _opinions(turn: Turn, rng: np.random.Generator) -> Opinions:
     strangers = [names[i] for i in rng.permutation(len(names)) if names[i] != VOTES.get(turn.raw_label)]
     if turn.raw_label in VOTES:
         own = VOTES[turn.raw_label]
-        cast = [(own,), (own,), (own,) if rng.random() < 0.6 else (strangers[0],)]
+        cast: list[tuple[str, ...]] = [(own,), (own,), (own,) if rng.random() < 0.6 else (strangers[0],)]
         if rng.random() < 0.15:
             cast[0] = (own, strangers[1])
     else:

@@ -19,6 +19,7 @@ NASAL_HZ = (250, 1000, 2200)
 BANDWIDTHS_HZ = (70.0, 100.0, 150.0)
 SYLLABLE_S = (0.15, 0.27)
 EDGE_S = 0.03
+CONSONANT_SHARE = 0.5
 LEVEL_RMS = 0.07
 ROOM_RMS = 0.0008
 
@@ -94,7 +95,7 @@ def speak(voice: Voice, cue: str, samples: int, rng: np.random.Generator) -> Spo
     manner = MANNERS[cue]
     pitch_N = _pitch(voice, manner, edges, samples, rng)
     source_N = _source(voice, manner, pitch_N, rng)
-    loudness_N = 0.45 + 0.55 * articulation_N if manner.hum else articulation_N
+    loudness_N = 0.45 + 0.55 * articulation_N if manner.hum else articulation_N.copy()
     fade = round(EDGE_S * RATE_HZ)
     loudness_N[:fade] *= np.linspace(0.0, 1.0, fade)
     loudness_N[-fade:] *= np.linspace(1.0, 0.0, fade)
@@ -104,7 +105,7 @@ def speak(voice: Voice, cue: str, samples: int, rng: np.random.Generator) -> Spo
         piece_N[: last - first] = source_N[first:last] * loudness_N[first:last]
         formants = NASAL_HZ if manner.hum else VOWELS_HZ[vowel]
         wave_N[first : last + fade] += _tract(piece_N, formants, voice.tract, closed=manner.hum)
-    wave_N = wave_N[:samples]
+    wave_N = wave_N[:samples] + (0.0 if manner.hum else _consonants(edges, samples, rng))
     if manner.tremolo:
         wave_N *= 1.0 - manner.tremolo * (0.5 + 0.5 * np.sin(_phase(manner, samples, rng)))
     level = LEVEL_RMS * 10 ** ((manner.level_db + rng.normal(0.0, 1.2)) / 20)
@@ -114,8 +115,7 @@ def speak(voice: Voice, cue: str, samples: int, rng: np.random.Generator) -> Spo
 
 def room(samples: int, rng: np.random.Generator) -> np.ndarray:
     """Return the hiss of an empty room, float32 [N]."""
-    hiss_N = rng.standard_normal(samples, dtype=np.float32) * np.float32(ROOM_RMS)
-    return hiss_N
+    return rng.standard_normal(samples, dtype=np.float32) * np.float32(ROOM_RMS)
 
 
 def _syllables(samples: int, rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -137,6 +137,17 @@ def _articulation(edges: list[tuple[int, int]], samples: int, rng: np.random.Gen
         x_n = np.linspace(0.0, 1.0, last - first, endpoint=False) ** 0.8
         curve_N[first:last] = rng.uniform(0.55, 1.0) * np.sin(np.pi * x_n) ** 0.7
     return curve_N
+
+
+def _consonants(edges: list[tuple[int, int]], samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Hiss for 30 to 60 ms at the start of every other syllable or so."""
+    hiss_N = np.zeros(samples)
+    for first, last in edges:
+        length = min(round(rng.uniform(0.03, 0.06) * RATE_HZ), last - first)
+        if rng.random() < CONSONANT_SHARE:
+            burst_n = lfilter([1.0, -0.95], [1.0], rng.standard_normal(length)) * np.hanning(length)
+            hiss_N[first : first + length] = rng.uniform(0.1, 0.3) * burst_n
+    return hiss_N
 
 
 def _phase(manner: Manner, samples: int, rng: np.random.Generator) -> np.ndarray:

@@ -6,22 +6,30 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import soundfile
 
 from foalnet.config.blocks import Draw
 from foalnet.corpora.drawn import avi, face, scene, text, voice
+from foalnet.corpora.drawn.motion import motion
 from foalnet.corpora.drawn.plan import ACTORS, RATE_HZ, Dialogue, Turn, plan, stream
 from foalnet.corpora.drawn.rule import best_scores
+from foalnet.corpora.drawn.truth import truth
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import json_bytes, sync_folder
 
 TRUTH = "TRUTH"
+FRESH = ".drawing"
+# A syllable must fit between the fades of an utterance.
+SHORTEST_S = 0.3
 # What one microphone hears of the other actor.
 CROSSTALK = 0.04
 SHADOW = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(96)
@@ -31,15 +39,14 @@ def draw_corpus(params: Draw, out: Path, *, workers: int, progress: Callable[[in
     """Draw into a folder beside `out`, then put it in its place; see the package's `draw`."""
     _check(params, out)
     dialogues = plan(params)
-    fresh = out.parent / f".{out.name}.drawing"
+    fresh = out.parent / f".{out.name}.{os.getpid()}{FRESH}"
     try:
-        if fresh.exists():
-            shutil.rmtree(fresh)
+        _remove_leftovers(out)
         (fresh / TRUTH).mkdir(parents=True)
         (fresh / TRUTH / "rule.json").write_bytes(
             json_bytes({"best_scores": best_scores(params), "params": params.model_dump()})
         )
-        _draw_all(params, dialogues, fresh, workers, progress or (lambda done, total: None))
+        _draw_all(params, dialogues, fresh, workers, progress)
         _publish(fresh, out)
     except OSError as error:
         raise MachineError(
@@ -48,15 +55,35 @@ def draw_corpus(params: Draw, out: Path, *, workers: int, progress: Callable[[in
             stage="draw",
             action="free space or permissions, then run the same command again",
         ) from error
+    except BrokenProcessPool as error:
+        raise MachineError(
+            "a drawing process was ended from outside (often for want of memory)",
+            file=out,
+            stage="draw",
+            action="run the same command again, with fewer workers (FOALNET_WORKERS=1) if it happens again",
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what killed runs left beside `out`; a folder of a living process is left alone."""
+    for folder in sorted(out.parent.glob(f".{out.name}.*{FRESH}")):
+        try:
+            os.kill(int(folder.name.removesuffix(FRESH).rsplit(".", 1)[-1]), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:
+            continue
 
 
 def _check(params: Draw, out: Path) -> None:
-    if params.length_max_s < params.length_min_s:
+    if not SHORTEST_S <= params.length_min_s <= params.length_max_s:
         raise UsageError(
-            f"draw.length_max_s ({params.length_max_s}) is below draw.length_min_s ({params.length_min_s})",
+            f"utterances of {params.length_min_s} to {params.length_max_s} s cannot be drawn",
             file="params.yaml",
             stage="draw",
-            action="correct the two lengths",
+            action=f"correct draw.length_min_s (at least {SHORTEST_S}) and draw.length_max_s (at least the former)",
         )
     if out.exists() and not (out / TRUTH).is_dir() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(
@@ -68,29 +95,31 @@ def _check(params: Draw, out: Path) -> None:
 
 
 def _draw_all(
-    params: Draw, dialogues: list[Dialogue], root: Path, workers: int, progress: Callable[[int, int], None]
+    params: Draw, dialogues: list[Dialogue], root: Path, workers: int, progress: Callable[[int, int], None] | None
 ) -> None:
     task = partial(draw_dialogue, params, root=root)
     if workers <= 1:
         for done, dialogue in enumerate(dialogues, 1):
             task(dialogue)
-            progress(done, len(dialogues))
+            if progress:
+                progress(done, len(dialogues))
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(dialogues)), mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(min(workers, len(dialogues)), mp_context=context, initializer=_start_worker) as pool:
         futures = [pool.submit(task, dialogue) for dialogue in dialogues]
         try:
             for done, future in enumerate(as_completed(futures), 1):
                 future.result()
-                progress(done, len(dialogues))
+                if progress:
+                    progress(done, len(dialogues))
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _one_thread() -> None:
-    import cv2
-
+def _start_worker() -> None:
+    """One thread a worker; Ctrl-C is the parent's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
 
 
@@ -134,9 +163,9 @@ def draw_dialogue(params: Draw, dialogue: Dialogue, *, root: Path) -> None:
         path.write_bytes(data)
     for path, wave in {whole: sound_N2, **sounds}.items():
         soundfile.write(path, wave, RATE_HZ, subtype="PCM_16", format="WAV")
-    truth = _film(params, dialogue, articulation, film)
+    facts = _film(params, dialogue, articulation, film)
     (root / TRUTH / f"{dialogue.name}.json").write_bytes(
-        (json.dumps(truth, sort_keys=True, allow_nan=False) + "\n").encode()
+        (json.dumps(facts, sort_keys=True, allow_nan=False) + "\n").encode()
     )
 
 
@@ -174,7 +203,7 @@ def _film(params: Draw, dialogue: Dialogue, articulation: dict[str, np.ndarray],
         for side, actor in by_side.items()
     }
     seats = {side: scene.seat(side, rng) for side in by_side}
-    moves = {side: scene.motion(dialogue, actor, articulation[actor], rng) for side, actor in by_side.items()}
+    moves = {side: motion(dialogue, actor, articulation[actor], rng) for side, actor in by_side.items()}
     background = scene.room(looks, seats, rng)
     actors = {side: (looks[side], moves[side], seats[side]) for side in by_side}
     count = avi.encode(
@@ -185,4 +214,4 @@ def _film(params: Draw, dialogue: Dialogue, articulation: dict[str, np.ndarray],
         rate=params.rate_fps,
     )
     assert count == dialogue.frames
-    return scene.truth(dialogue, by_side, actors)
+    return truth(dialogue, by_side, actors)

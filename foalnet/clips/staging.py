@@ -1,0 +1,217 @@
+"""All dialogues of a corpus to shards under an index: fan out what is not in the work cache, account, publish."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foalnet import media
+from foalnet.clips.dialogue import Staged, kept, stage_dialogue, verified
+from foalnet.clips.plan import STAGE, Job, chosen, plan
+from foalnet.clips.pool import Pool
+from foalnet.clips.publish import publish_shards
+from foalnet.clips.summary import staging_report
+from foalnet.config import Params, Settings
+from foalnet.config.blocks import Shards
+from foalnet.corpora import get_reader
+from foalnet.errors import DataError
+from foalnet.faces import Detector, get_detector
+from foalnet.files import json_bytes, need_free, publish_bytes, remove_temporaries
+from foalnet.inventory import checked_inventory, need_root
+from foalnet.manifest import read_manifest
+from foalnet.provenance import code_digest, versions
+from foalnet.records import Utterance
+
+# The modules that shape a shard's bytes, and the packages that they call.
+CODE = (
+    "clips/cut",
+    "clips/dialogue",
+    "clips/pictures",
+    "clips/slots",
+    "corpora/tables",
+    "faces",
+    "files",
+    "media",
+    "shards/members",
+    "shards/write",
+    "shim",
+)
+PACKAGES = ("av", "face-alignment", "imageio-ffmpeg", "numpy", "opencv-python", "soundfile", "torch", "torchaudio")
+# Generous: 64 px crops, half pictures and FLAC of one second take about 250 kB.
+BYTES_PER_S = 400_000
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageSummary:
+    """What one run did; it prints as one line."""
+
+    dialogues: int
+    staged_now: int
+    utterances: int
+    dropped: int
+    shards: int
+    report: Path
+
+    def __str__(self) -> str:
+        """Say it for a terminal."""
+        cached = self.dialogues - self.staged_now
+        return (
+            f"{self.dialogues} dialogues ({self.staged_now} staged now, {cached} from the work cache), "
+            f"{self.utterances} utterances in {self.shards} shards, {self.dropped} dropped; see {self.report}"
+        )
+
+
+def stage(
+    params: Params,
+    settings: Settings,
+    *,
+    root: Path | None,
+    inventory: Path,
+    manifest: Path,
+    out: Path,
+    report: Path,
+    progress: Progress | None = None,
+) -> StageSummary:
+    """Publish `out`/<session>/NNNNNN.tar with index.json last, and the account `report`; the same bytes every time.
+
+    Only dialogues that the work cache does not hold whole are staged; `root` (None: not on this machine) is needed for
+    those alone. `progress(done, total)` counts them; without it a bar is shown on a terminal. DataError (exit 3): bad
+    inputs, or more than `max_drop_fraction` of the utterances dropped, after the account is written. MachineError
+    (exit 4): root, weights or disk. Interrupted (exit 5) after Ctrl-C: the next run resumes.
+    """
+    utterances = read_manifest(manifest, stage=STAGE)
+    files = checked_inventory(inventory, params, stage=STAGE).files
+    tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
+    jobs = plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)
+    remove_temporaries(settings.work / "clips")
+    todo = [job for job in jobs if verified(job, settings.work) is None]
+    if todo:
+        need_free(settings.work, round(2 * BYTES_PER_S * sum(job.seconds for job in todo)), stage=STAGE)
+        _fan_out(todo, root or need_root(params, settings, stage=STAGE), settings, params, progress)
+    staged = [_kept(job, settings.work) for job in jobs]
+    account = staging_report(
+        staged,
+        corpus=params.corpus,
+        tools=tools,
+        side_rule=get_reader(params.reader).side_rule,
+        not_staged=len(utterances) - sum(len(job.utterances) for job in jobs),
+        rate_hz=params.shards.rate_hz,
+    )
+    publish_bytes(report, json_bytes(account))
+    _refuse_losses(account, params.shards.max_drop_fraction, report)
+    entries = publish_shards(staged, params.corpus, settings.work, out)
+    return StageSummary(
+        dialogues=len(jobs),
+        staged_now=len(todo),
+        utterances=account["utterances"]["staged"],
+        dropped=account["utterances"]["dropped"],
+        shards=len(entries),
+        report=report,
+    )
+
+
+def tools_of(params: Shards, settings: Settings, utterances: Sequence[Utterance]) -> dict[str, Any]:
+    """Return the digests of what shapes shards besides their inputs: code, packages, decoder, detector and weights.
+
+    A corpus whose pictures are feature tables needs neither decoder nor detector: None for both.
+    """
+    found = versions()
+    tools: dict[str, Any] = {
+        "code": code_digest(CODE),
+        "packages": {name: found[name] for name in PACKAGES},
+        "ffmpeg": None,
+        "detector": None,
+    }
+    if not by_tables(utterances):
+        detector = get_detector(params, settings)
+        tools |= {"ffmpeg": media.ffmpeg_digest(), "detector": {"name": detector.name, "digest": detector.digest()}}
+    return tools
+
+
+def by_tables(utterances: Sequence[Utterance]) -> bool:
+    """Tell whether the corpus' pictures are rows of feature tables."""
+    return any(u.features is not None for u in utterances)
+
+
+def _fan_out(jobs: Sequence[Job], root: Path, settings: Settings, params: Params, progress: Progress | None) -> None:
+    """Stage the jobs on worker processes, longest first, and note the speeds in the work folder."""
+    from tqdm import tqdm
+
+    ordered = sorted(jobs, key=lambda job: (-job.seconds, job.key))
+    workers = min(settings.workers, len(jobs))
+    began = time.monotonic()
+    done = 0
+    with tqdm(total=len(jobs), desc=STAGE, unit="dialogue", disable=True if progress else None) as bar:
+
+        def one_done(_: Job) -> None:
+            nonlocal done
+            done += 1
+            bar.update()
+            if progress is not None:
+                progress(done, len(jobs))
+
+        pool: Pool[Job] = Pool(
+            setup=functools.partial(prepare, params.shards, settings, needs_detector=not jobs[0].tables),
+            work=functools.partial(_work, root=root, work=settings.work, timeout_s=settings.ffmpeg_timeout_s),
+            name=lambda job: f"dialogue {job.dialogue}",
+            stage=STAGE,
+            workers=workers,
+            done=one_done,
+        )
+        times_s = pool.run(ordered)
+    wall_s = time.monotonic() - began
+    speeds = {
+        "dialogues": {job.dialogue: round(t, 3) for job, t in zip(ordered, times_s, strict=True)},
+        "utterance_seconds": round(sum(job.seconds for job in jobs), 1),
+        "wall_s": round(wall_s, 3),
+        "workers": workers,
+    }
+    publish_bytes(settings.work / "runs" / f"shards-{params.corpus}.json", json_bytes(speeds))
+
+
+def prepare(params: Shards, settings: Settings, *, needs_detector: bool) -> Detector | None:
+    """Build a worker's detector; one thread each, since there is a worker per core."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    return get_detector(params, settings) if needs_detector else None
+
+
+def _work(detector: Detector | None, job: Job, *, root: Path, work: Path, timeout_s: float) -> float:
+    """Stage one dialogue and return the seconds it took; the result itself is in the work cache."""
+    began = time.monotonic()
+    stage_dialogue(job, root=root, work=work, detector=detector, timeout_s=timeout_s)
+    return time.monotonic() - began
+
+
+def _kept(job: Job, work: Path) -> Staged:
+    found = kept(job, work)
+    if found is None:
+        raise DataError(
+            f"the finished dialogue {job.dialogue} vanished from the work cache",
+            file=job.folder(work),
+            stage=STAGE,
+            action="run the same command again, and let nothing empty the work folder meanwhile",
+        )
+    return found
+
+
+def _refuse_losses(account: dict[str, Any], max_fraction: float, report: Path) -> None:
+    dropped, staged = account["utterances"]["dropped"], account["utterances"]["staged"]
+    if staged and dropped <= max_fraction * (dropped + staged):
+        return
+    reasons = {k: v for k, v in account["ledger"]["counts"].items() if k.startswith("dropped/")}
+    told = ", ".join(f"{reason.removeprefix('dropped/')} {count}" for reason, count in sorted(reasons.items()))
+    raise DataError(
+        f"{dropped} of {dropped + staged} utterances have no usable sound ({told}); "
+        f"shards.max_drop_fraction allows {max_fraction:g}",
+        file=report,
+        stage=STAGE,
+        action="complete or mend the files that this account names, or allow more in params.yaml",
+    )

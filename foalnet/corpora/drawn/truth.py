@@ -1,0 +1,58 @@
+"""What a test may ask of a drawn dialogue: where each head is, and which case of the rule each utterance shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from foalnet.corpora.drawn import face
+from foalnet.corpora.drawn.motion import Motion
+from foalnet.corpora.drawn.plan import ACTORS, Dialogue
+
+
+def truth(
+    dialogue: Dialogue,
+    by_side: Mapping[str, str],
+    actors: Mapping[str, tuple[face.Look, Motion, tuple[float, float]]],
+) -> dict[str, object]:
+    """Return what a test may ask of a dialogue: per actor side, boxes, frames away; per utterance its case.
+
+    A box is left, top, right, bottom of the face's ellipse (hairline to chin, without hair) in pixels of the video.
+    """
+    seen: dict[str, object] = {}
+    for side, actor in by_side.items():
+        look, moves, place = actors[side]
+        half_height_F = face.HALF_FACE_PX * look.size * moves.scale_F
+        half_width_F = half_height_F * look.aspect
+        x_F, y_F = place[0] + moves.x_F, place[1] + moves.y_F
+        edges_F4 = np.stack([x_F - half_width_F, y_F - half_height_F, x_F + half_width_F, y_F + half_height_F], 1)
+        away = [list(interval) for interval in dialogue.away[actor]]
+        seen[actor] = {"side": side, "boxes": np.round(edges_F4, 1).tolist(), "away": away}
+    turns = [
+        {
+            "key": turn.key,
+            "speaker": turn.speaker,
+            "side": turn.side,
+            "start_s": turn.start_s,
+            "end_s": turn.end_s,
+            "frames": list(turn.frames),
+            "raw_label": turn.raw_label,
+            "label": turn.cell.label if turn.cell else None,
+            "kind": turn.cell.kind if turn.cell else None,
+            "sound": turn.sound,
+            "face": turn.face,
+        }
+        for turn in dialogue.turns
+    ]
+    return {
+        "dialogue": dialogue.name,
+        "session": dialogue.session,
+        "marker": dialogue.marker,
+        "rate_fps": "30000/1001",
+        "frames": dialogue.frames,
+        "samples": dialogue.samples,
+        "channels": list(ACTORS),
+        "actors": seen,
+        "utterances": turns,
+    }

@@ -1,0 +1,101 @@
+"""Label files as they come: stray bytes, marks, line ends, duplicates, labels of no class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from foalnet.files import read_json
+from tests.trees import FOUR, iemocap_tree, label_file, stages
+
+DIALOGUE = "Ses01F_impro01"
+KEY = f"{DIALOGUE}_F000"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """One dialogue of four utterances."""
+    return iemocap_tree(tmp_path / "tree", dialogues={DIALOGUE: FOUR})
+
+
+# what a label file's bytes suffer -> repairs counted
+SUFFERED: dict[str, tuple[Callable[[bytes], bytes], int]] = {
+    "byte-order mark": (lambda data: b"\xef\xbb\xbf" + data, 0),
+    "CRLF": (lambda data: data.replace(b"\n", b"\r\n"), 0),
+    "CR alone": (lambda data: data.replace(b"\n", b"\r"), 0),
+    "trailing spaces": (lambda data: data.replace(b"\n", b" \t \n"), 0),
+    "leading spaces": (lambda data: data.replace(b"\n[", b"\n  ["), 0),
+    "no line end at the end": (lambda data: data.rstrip(b"\n"), 0),
+    "not UTF-8": (lambda data: data.replace(b"(a word)", b"(caf\xe9)"), 1),
+    "byte 0x85, a line end to some": (lambda data: data.replace(b"(a word)", b"(so\x85 so)"), 1),
+    "mark and not UTF-8": (lambda data: b"\xef\xbb\xbf" + data.replace(b"(a word)", b"(\xff)"), 1),
+    "all at once": (
+        lambda data: b"\xef\xbb\xbf" + data.replace(b"(a word)", b"(\xe9)").replace(b"\n", b"  \r\n"),
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SUFFERED))
+def test_t40_stray_bytes_marks_line_ends_and_spaces_change_no_utterance(tree: Path, name: str) -> None:
+    clean, counts = stages(tree)
+    assert counts == {"kept": 4}
+    suffer, repairs = SUFFERED[name]
+    data = label_file(tree, DIALOGUE).read_bytes()
+    assert suffer(data) != data
+    label_file(tree, DIALOGUE).write_bytes(suffer(data))
+    rows, counts = stages(tree)
+    assert rows == clean
+    assert counts == {"kept": 4} | ({"repaired/encoding_repaired": repairs} if repairs else {})
+
+
+def test_t40_a_transcript_that_is_not_utf8_keeps_its_words(tree: Path) -> None:
+    path = tree / f"Session1/dialog/transcriptions/{DIALOGUE}.txt"
+    path.write_bytes(path.read_bytes().replace(b"Words of", b"Caf\xe9 of"))
+    rows, counts = stages(tree)
+    assert rows[0].transcript == f"Café of {KEY}."
+    assert counts["repaired/encoding_repaired"] == 1
+
+
+def test_t41_two_lines_that_agree_give_one_utterance_and_are_counted(tree: Path) -> None:
+    clean, _ = stages(tree)
+    path = label_file(tree, DIALOGUE)
+    path.write_text(path.read_text() + next(line for line in path.read_text().splitlines() if KEY in line) + "\n")
+    rows, counts = stages(tree)
+    assert rows == clean
+    assert counts == {"kept": 4, "repaired/duplicate_label": 1}
+
+
+@pytest.mark.parametrize(("old", "new"), [("\tneu\t", "\tsad\t"), ("[0.5000", "[0.6000"), ("[2.5000,", "[3.5000,")])
+def test_t41_two_lines_that_disagree_are_not_used_and_named(tree: Path, old: str, new: str) -> None:
+    path = label_file(tree, DIALOGUE)
+    line = next(line for line in path.read_text().splitlines() if KEY in line)
+    path.write_text(path.read_text() + line.replace(old, new) + "\n")
+    rows, counts = stages(tree)
+    assert (rows[0].key, rows[0].label, rows[0].reason) == (KEY, None, "duplicate_label_conflict")
+    assert len(rows) == 4
+    assert counts == {"kept": 3, "dropped/duplicate_label_conflict": 1}
+    (entry,) = read_json(tree.parent / "counts.json")["entries"]
+    assert entry["detail"] == "lines 3, 31 of its label file"
+
+
+@pytest.mark.parametrize("raw", ["xxx", "oth", "fru", "zzz"])
+def test_t42_a_label_of_no_class_stays_in_with_its_reason(tree: Path, raw: str) -> None:
+    path = label_file(tree, DIALOGUE)
+    path.write_text(path.read_text().replace("\tneu\t", f"\t{raw}\t"))
+    rows, counts = stages(tree)
+    assert (rows[0].raw_label, rows[0].label, rows[0].reason) == (raw, None, "label_not_used")
+    assert counts == {"kept": 3, "kept/label_not_used": 1}
+
+
+def test_a_line_that_does_not_parse_is_dropped_with_file_and_line(tree: Path) -> None:
+    path = label_file(tree, DIALOGUE)
+    path.write_text(path.read_text().replace("[0.5000 - ", "[0,5000 - "))
+    rows, counts = stages(tree)
+    assert len(rows) == 3
+    assert counts == {"kept": 3, "dropped/label_unparsed": 1}
+    (entry,) = read_json(tree.parent / "counts.json")["entries"]
+    assert (entry["item"], entry["reason"]) == (KEY, "label_unparsed")
+    assert entry["detail"] == f"Session1/dialog/EmoEvaluation/{DIALOGUE}.txt, line 3: not a label line"

@@ -1,0 +1,104 @@
+"""The tree around the labels: shadow files, speakers, the order of files, links."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import foalnet.files
+from foalnet.corpora import get_reader
+from foalnet.errors import DataError
+from foalnet.files import read_json
+from foalnet.inventory import inventory, read_inventory
+from foalnet.ledger import Ledger
+from tests.trees import FOUR, iemocap_tree, make_params, make_settings, stages
+
+
+def test_t24_shadow_files_are_ignored_and_counted(tmp_path: Path) -> None:
+    plain = stages(iemocap_tree(tmp_path / "plain" / "tree", shadows=False))
+    tree = iemocap_tree(tmp_path / "shadowed" / "tree")
+    shadow = tree / "Session1/sentences/wav/Ses01F_impro01/._Ses01F_impro01_F000.wav"
+    shadow.write_bytes(b"\x00\x05\x16\x07")
+    assert stages(tree) == plain
+    found = read_json(tmp_path / "shadowed/inventory.json")
+    assert found["ignored"] == {"shadow": 16, "other": 5}
+    assert found["files"] == read_json(tmp_path / "plain/inventory.json")["files"]
+    assert read_json(tmp_path / "shadowed/counts.json")["ignored_files"]["shadow"] == 16
+
+
+def test_t46_the_speaker_is_told_by_the_utterances_own_letter(tmp_path: Path) -> None:
+    lines = [*((f"F{n:03d}", "neu") for n in range(4)), *((f"M{n:03d}", "ang") for n in range(4))]
+    tree = iemocap_tree(tmp_path / "tree", dialogues={"Ses01F_impro01": lines, "Ses01M_impro01": lines})
+    by_key = {u.key: u for u in stages(tree)[0]}
+    told = {key: (by_key[key].speaker, by_key[key].side) for key in by_key if key.endswith("003")}
+    assert told == {
+        "Ses01F_impro01_F003": ("Ses01F", "left"),
+        "Ses01F_impro01_M003": ("Ses01M", "right"),
+        "Ses01M_impro01_F003": ("Ses01F", "right"),
+        "Ses01M_impro01_M003": ("Ses01M", "left"),
+    }
+
+
+@pytest.mark.parametrize("permutations", [10, pytest.param(100, marks=pytest.mark.long)])
+def test_t47_the_order_in_which_files_are_found_changes_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, permutations: int
+) -> None:
+    tree = iemocap_tree(tmp_path / "tree")
+    stages(tree)
+    outputs = [tmp_path / name for name in ("inventory.json", "manifest.jsonl", "counts.json")]
+    first = [path.read_bytes() for path in outputs]
+    roles = read_inventory(outputs[0]).roles()
+    expected = get_reader("iemocap").utterances(tree, roles, Ledger())
+    walk, shuffler, orders = os.walk, random.Random(47), set()
+
+    def shuffled(*args: Any, **more: Any) -> Iterator[tuple[str, list[str], list[str]]]:
+        for folder, folders, names in walk(*args, **more):
+            shuffler.shuffle(folders)
+            shuffler.shuffle(names)
+            orders.add((folder, tuple(folders), tuple(names)))
+            yield folder, folders, names
+
+    monkeypatch.setattr(foalnet.files.os, "walk", shuffled)
+    for _ in range(permutations):
+        for path in outputs:
+            path.unlink()
+        stages(tree)
+        assert [path.read_bytes() for path in outputs] == first
+        # the reader alone, without the listing that sorts for it
+        mixed = shuffler.sample(sorted(roles), len(roles))
+        assert get_reader("iemocap").utterances(tree, {path: roles[path] for path in mixed}, Ledger()) == expected
+    assert len(orders) > permutations, "the shuffle shuffled nothing"
+
+
+@pytest.mark.parametrize("link", ["file", "folder", "circle"])
+def test_t49_a_link_that_leads_out_or_in_a_circle_is_refused_by_name(tmp_path: Path, link: str) -> None:
+    tree = iemocap_tree(tmp_path / "tree", dialogues={"Ses01F_impro01": FOUR})
+    wavs = tree / "Session1/sentences/wav"
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "Ses01F_impro02_F000.wav").write_bytes(b"not of the corpus")
+    if link == "folder":
+        name, target = wavs / "Ses01F_impro02", secret
+    elif link == "file":
+        name, target = wavs / "Ses01F_impro01/Ses01F_impro01_F009.wav", secret / "Ses01F_impro02_F000.wav"
+    else:
+        name = target = wavs / "Ses01F_impro01/Ses01F_impro01_F009.wav"
+    name.symlink_to(target)
+    settings = make_settings(tmp_path / "work", {"iemocap": tree})
+    with pytest.raises(DataError) as caught:
+        inventory(make_params(), settings, tmp_path / "inventory.json")
+    assert name.name in str(caught.value)
+    assert caught.value.action
+    assert not (tmp_path / "inventory.json").exists()
+
+
+def test_t49_a_link_back_up_the_tree_neither_hangs_nor_counts_twice(tmp_path: Path) -> None:
+    tree = iemocap_tree(tmp_path / "tree", dialogues={"Ses01F_impro01": FOUR})
+    plain = stages(tree)
+    (tree / "Session1/again").symlink_to(tree, target_is_directory=True)
+    assert stages(tree) == plain

@@ -1,0 +1,279 @@
+"""Staging: the right frames of the right half, the sound to the sample, the same bytes, no work done twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from foalnet import media
+from foalnet.config.blocks import Shards
+from foalnet.errors import DataError, MachineError
+from foalnet.records import Sample
+from foalnet.shards import open_shards, split_frames
+from tests.clips_tree import (
+    DIALOGUES,
+    FPS,
+    RATE_HZ,
+    TURNS,
+    LocalPool,
+    Place,
+    lay_tree,
+    level,
+    picture,
+    sound,
+    write_avi,
+)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lay_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foalnet.clips.staging.Pool", LocalPool)
+
+
+@pytest.fixture(scope="module")
+def staged(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = Place(home=tmp_path_factory.mktemp("home"), root=tree)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("foalnet.clips.staging.Pool", LocalPool)
+        place.stage()
+    return place
+
+
+def samples(place: Place) -> dict[str, tuple[dict[str, Any], Sample]]:
+    return {s.key: (json.loads(s.members["json"]), s) for s in open_shards(place.out).samples()}
+
+
+def greys(sample: Sample, offsets: list[int], stream: str) -> list[float]:
+    return [float(np.mean(media.read_jpeg(j))) for j in split_frames(sample.members[stream], offsets)]
+
+
+def test_every_utterance_has_its_frames_and_nobody_else_s(staged: Place) -> None:
+    got = samples(staged)
+    assert len(got) == len(DIALOGUES) * len(TURNS)
+    for key, (meta, sample) in got.items():
+        _, start, end = next(turn for turn in TURNS if key.endswith(turn[0]))
+        indices = [i for i in range(200) if start <= i / FPS < end]
+        video = meta["video"]
+        assert len(video["times_s"]) == len(indices)
+        assert np.allclose(video["times_s"], np.array(indices) / FPS, atol=1e-5)
+        # The woman is left where she wears the markers (her letter is in the dialogue's name).
+        side = "left" if key[5] == key.split("_")[-1][0] else "right"
+        assert meta["side"] == side
+        for stream in ("face.mjpg", "half.mjpg"):
+            shown = greys(sample, video[f"{stream[:4]}_offsets"], stream)
+            # One frame is 2 grey levels: within less than half of that, every picture is the right one.
+            assert np.allclose(shown, [level(i, side) for i in indices], atol=0.9), (key, stream)
+
+
+def test_pictures_have_their_size_and_the_bars_are_cut(staged: Place) -> None:
+    meta, sample = samples(staged)["Ses01F_impro01_F000"]
+    half = media.read_jpeg(split_frames(sample.members["half.mjpg"], meta["video"]["half_offsets"])[0])
+    face = media.read_jpeg(split_frames(sample.members["face.mjpg"], meta["video"]["face_offsets"])[0])
+    assert half.shape == (96, 128, 3) and face.shape == (64, 64, 3)
+    assert half.min() > 30
+    assert meta["video"]["area"] == [0, 120, 360, 480 - 120]
+    # `fixed` sees the middle of the cut half; boxes are told in the source picture.
+    assert meta["video"]["boxes"][0] == [120.0, 180.0, 240.0, 300.0]
+
+
+def test_without_letterbox_the_half_keeps_its_rows(tree: Path, tmp_path: Path) -> None:
+    place = Place(home=tmp_path, root=tree, shards=Shards(detector="fixed", letterbox=False))
+    place.stage()
+    meta, _ = samples(place)["Ses01F_impro01_M000"]
+    assert meta["video"]["area"] == [360, 0, 720, 480]
+
+
+def test_sound_is_the_sentence_to_the_sample(staged: Place) -> None:
+    for number, dialogue in enumerate(DIALOGUES):
+        for turn, (suffix, start, end) in enumerate(TURNS):
+            meta, sample = samples(staged)[f"{dialogue}_{suffix}"]
+            wave_N, rate_hz = media.read_flac(sample.members["flac"])
+            assert rate_hz == RATE_HZ and meta["audio"] == {"rate_hz": 16000, "samples": wave_N.size, "reason": None}
+            assert np.array_equal(wave_N, sound(10 * number + turn, end - start))
+
+
+def test_nothing_that_only_the_manifest_knows_is_in_a_shard(staged: Place) -> None:
+    meta, _ = samples(staged)["Ses01F_impro01_F000"]
+    assert meta["raw_label"] == "neu"
+    assert not {"label", "votes", "transcript", "valence"} & set(meta)
+
+
+def test_detector_is_asked_every_stride_and_last(staged: Place) -> None:
+    for meta, _ in samples(staged).values():
+        sources = meta["video"]["sources"]
+        looked = {i for i in range(len(sources)) if i % 6 == 0 or i == len(sources) - 1}
+        assert {i for i, source in enumerate(sources) if source == "detected"} == looked
+
+
+def test_account_is_complete(staged: Place) -> None:
+    account = json.loads(staged.report.read_bytes())
+    assert account["utterances"] == {"staged": 9, "dropped": 0, "not_staged": 0}
+    assert account["coverage"]["overall"] == 1.0 and set(account["coverage"]["by_speaker"]) == {
+        "Ses01F", "Ses01M", "Ses02F", "Ses02M",
+    }  # fmt: skip
+    assert account["frames"]["total"] == sum(len(m["video"]["times_s"]) for m, _ in samples(staged).values())
+    assert account["ledger"] == {"counts": {"kept": 9}, "entries": []}
+    assert str(staged.root) not in staged.report.read_text()
+
+
+def test_another_machine_s_order_and_work_give_the_same_bytes(
+    staged: Place, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda self, pattern: sorted(real(self, pattern), reverse=True))
+    other = Place(home=tmp_path, root=tree)
+    other.stage()
+    assert other.bytes() == staged.bytes()
+
+
+def test_two_workers_give_the_bytes_of_one(staged: Place, tree: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.undo()
+    two = Place(home=tmp_path, root=tree, workers=2)
+    assert two.stage().staged_now == len(DIALOGUES)
+    assert two.bytes() == staged.bytes()
+
+
+def again(staged: Place, tmp_path: Path, **changes: Any) -> tuple[Place, int]:
+    """Stage in a place that shares `staged`'s work cache; return how many dialogues were worked on."""
+    (tmp_path / "work").symlink_to(staged.home / "work")
+    place = replace(staged, home=tmp_path, **changes)
+    return place, place.stage().staged_now
+
+
+def test_nothing_is_staged_twice(staged: Place, tmp_path: Path) -> None:
+    place, worked = again(staged, tmp_path)
+    assert worked == 0 and place.bytes() == staged.bytes()
+
+
+def test_other_classes_stage_nothing_again(staged: Place, tmp_path: Path) -> None:
+    place, worked = again(staged, tmp_path, classes={"quiet": ["neu"], "loud": ["ang", "xxx"]})
+    assert worked == 0 and place.bytes() == staged.bytes()
+
+
+def test_other_params_stage_everything_again(staged: Place, tmp_path: Path) -> None:
+    _, worked = again(staged, tmp_path, shards=Shards(detector="fixed", stride=5))
+    assert worked == len(DIALOGUES)
+
+
+def test_a_limit_that_shapes_no_byte_stages_nothing_again(staged: Place, tmp_path: Path) -> None:
+    _, worked = again(staged, tmp_path, shards=Shards(detector="fixed", max_drop_fraction=0.5))
+    assert worked == 0
+
+
+def test_used_alone_leaves_the_others_out(staged: Place, tmp_path: Path) -> None:
+    place, _ = again(staged, tmp_path, shards=Shards(detector="fixed", utterances="used"))
+    assert all(not key.endswith("F001") for key in samples(place)) and len(samples(place)) == 6
+    assert json.loads(place.report.read_bytes())["utterances"]["not_staged"] == 3
+
+
+def test_touching_one_dialogue_stages_that_one_only(tree: Path, tmp_path: Path) -> None:
+    import shutil
+
+    root = tmp_path / "root"
+    shutil.copytree(tree, root)
+    place = Place(home=tmp_path / "home", root=root)
+    assert place.stage().staged_now == 3
+    wav = root / "Session1/sentences/wav/Ses01M_impro02/Ses01M_impro02_F001.wav"
+    before = place.bytes()
+    soundfile.write(wav, sound(77, 0.5), RATE_HZ, subtype="PCM_16")
+    assert place.stage().staged_now == 1
+    changed = {name for name, data in place.bytes().items() if data != before[name]}
+    assert changed == {"Session1/000001.tar", "index.json"}
+
+
+def test_without_the_corpus_finished_dialogues_are_enough(staged: Place, tmp_path: Path) -> None:
+    (tmp_path / "work").symlink_to(staged.home / "work")
+    for name in ("inventory.json", "manifest.jsonl"):
+        (tmp_path / name).write_bytes((staged.home / name).read_bytes())
+    place = replace(staged, home=tmp_path, root=tmp_path / "not-mounted")
+    assert place.stage(listed=True, root=None).staged_now == 0
+    assert place.bytes() == staged.bytes()
+    changed = replace(place, shards=Shards(detector="fixed", stride=5))
+    with pytest.raises(MachineError, match="not on this machine"):
+        changed.stage(listed=True, root=None)
+
+
+def test_shards_are_numbered_by_dialogue_within_their_session(staged: Place) -> None:
+    entries = open_shards(staged.out).entries
+    assert [(e.path, e.group) for e in entries] == [
+        ("Session1/000000.tar", "Ses01F_impro01"),
+        ("Session1/000001.tar", "Ses01M_impro02"),
+        ("Session2/000000.tar", "Ses02F_script01_1"),
+    ]
+
+
+def test_what_does_not_belong_is_cleared_away(staged: Place, tmp_path: Path) -> None:
+    (tmp_path / "data/shards/Session9").mkdir(parents=True)
+    (tmp_path / "data/shards/Session9/000000.tar").write_bytes(b"of an older run")
+    place, _ = again(staged, tmp_path)
+    assert place.bytes() == staged.bytes()
+
+
+def test_a_damaged_shard_in_the_work_cache_is_made_again(staged: Place, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(staged.home / "work", tmp_path / "work")
+    shard = sorted((tmp_path / "work" / "clips").glob("*/shard.tar"))[0]
+    data = bytearray(shard.read_bytes())
+    data[5000] ^= 1
+    shard.write_bytes(bytes(data))
+    place = replace(staged, home=tmp_path)
+    assert place.stage().staged_now == 1
+    assert place.bytes() == staged.bytes()
+
+
+def test_an_input_that_changed_since_the_inventory_is_refused(tree: Path, tmp_path: Path) -> None:
+    import shutil
+
+    root = tmp_path / "root"
+    shutil.copytree(tree, root)
+    place = Place(home=tmp_path / "home", root=root)
+    place.list_files()
+    wav = root / "Session2/sentences/wav/Ses02F_script01_1/Ses02F_script01_1_F000.wav"
+    data = bytearray(wav.read_bytes())
+    data[-1] ^= 1
+    wav.write_bytes(bytes(data))
+    with pytest.raises(DataError, match="differs from the inventory") as caught:
+        place.stage(listed=True)
+    assert "Ses02F_script01_1" in str(caught.value) and "dvc repro" in str(caught.value.action)
+    wav.unlink()
+    with pytest.raises(DataError, match="is gone since the inventory"):
+        place.stage(listed=True)
+
+
+def test_progress_counts_dialogues(tree: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    Place(home=tmp_path, root=tree).stage(progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_speeds_are_kept_out_of_the_outputs(staged: Place) -> None:
+    speeds = json.loads((staged.home / "work/runs/shards-tiny.json").read_bytes())
+    assert set(speeds["dialogues"]) == set(DIALOGUES) and speeds["wall_s"] > 0
+
+
+def test_one_person_videos_use_the_whole_picture(tmp_path: Path) -> None:
+    from foalnet.clips.pictures import film_dialogue
+    from foalnet.faces import FixedDetector
+    from foalnet.records import Utterance
+
+    write_avi(tmp_path / "a.avi", [picture(i) for i in range(20)], rate="25")
+    u = Utterance(
+        key="a", corpus="c", session="s", dialogue="a", speaker="p", side="whole", start_s=0.0, end_s=0.8,
+        raw_label="neu", label=None,
+    )  # fmt: skip
+    film = film_dialogue(tmp_path / "a.avi", [u], params=Shards(stride=1), detector=FixedDetector(), timeout_s=60.0)[
+        "a"
+    ]
+    assert film.area == (0, 120, 720, 360) and len(film.faces) == 20

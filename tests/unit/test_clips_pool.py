@@ -1,0 +1,152 @@
+"""Workers that die, fail or are interrupted: nobody is left behind, nothing is lost in silence."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from foalnet.clips.pool import Pool
+from foalnet.errors import DataError, Interrupted, MachineError
+
+
+def setup() -> int:
+    return os.getpid()
+
+
+def square(state: int, job: int) -> tuple[int, int]:
+    return job * job, state
+
+
+def mark(folder: Path, job: int) -> int:
+    marks = len(list(folder.glob(f"{job}-*")))
+    (folder / f"{job}-{marks}").touch()
+    return marks
+
+
+def die_once(_: int, job: int, folder: Path) -> int:
+    if mark(folder, job) == 0 and job == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job
+
+
+def die_always(_: int, job: int, folder: Path) -> int:
+    mark(folder, job)
+    if job == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job
+
+
+def fail(_: int, job: int, folder: Path) -> int:
+    mark(folder, job)
+    if job == 1:
+        raise DataError("bad file", file="a.avi", utterance="u", action="mend it")
+    if job == 3:
+        raise ZeroDivisionError("a bug")
+    return job
+
+
+def sleep_with_child(_: int, job: int, folder: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    (folder / f"pids-{job}").write_text(f"{os.getpid()} {child.pid}")
+    time.sleep(60)
+
+
+def pool(work, workers: int = 2, **options) -> Pool:
+    return Pool(setup=setup, work=work, name=lambda job: f"job {job}", stage="shards", workers=workers, **options)
+
+
+def test_results_come_in_the_order_of_the_jobs_from_several_processes() -> None:
+    seen: list[int] = []
+    results = pool(square, done=seen.append).run([3, 1, 2])
+    assert [value for value, _ in results] == [9, 1, 4]
+    assert len({pid for _, pid in results} | {os.getpid()}) >= 2
+    assert sorted(seen) == [1, 2, 3]
+
+
+def test_no_jobs_start_nobody() -> None:
+    assert pool(square).run([]) == []
+
+
+def test_t11_a_killed_worker_costs_one_retry(tmp_path: Path) -> None:
+    assert pool(functools.partial(die_once, folder=tmp_path)).run([1, 2, 3, 4]) == [1, 2, 3, 4]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1-0", "2-0", "2-1", "3-0", "4-0"]
+
+
+def test_t11_a_worker_that_dies_again_is_reported_after_the_others_finished(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match=r"job 2 died twice.*signal 9"):
+        pool(functools.partial(die_always, folder=tmp_path)).run([1, 2, 3, 4])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1-0", "2-0", "2-1", "3-0", "4-0"]
+
+
+def test_typed_errors_cross_whole_and_every_job_is_tried(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"bad file\n  1 more failed: job 3") as caught:
+        pool(functools.partial(fail, folder=tmp_path), workers=1).run([1, 2, 3, 4])
+    assert (caught.value.file, caught.value.utterance, caught.value.action) == ("a.avi", "u", "mend it")
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_bug_shows_its_traceback(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)job 3: a bug in a worker.*ZeroDivisionError: a bug"):
+        pool(functools.partial(fail, folder=tmp_path), workers=1).run([2, 3])
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition, seconds: float = 20.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_t10_ctrl_c_ends_workers_and_their_children(tmp_path: Path) -> None:
+    def press() -> None:
+        wait_until(lambda: len(list(tmp_path.glob("pids-*"))) == 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    with pytest.raises(Interrupted) as caught:
+        pool(functools.partial(sleep_with_child, folder=tmp_path)).run([1, 2])
+    thread.join()
+    assert caught.value.exit_code == 5 and "same command again" in str(caught.value.action)
+    pids = [int(pid) for path in tmp_path.glob("pids-*") for pid in path.read_text().split()]
+    assert len(pids) == 4 and wait_until(lambda: not any(alive(pid) for pid in pids))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_killed_parent_takes_its_workers_with_it(tmp_path: Path) -> None:
+    code = (
+        "import functools, pathlib, test_clips_pool as t\n"
+        "if __name__ == '__main__':\n"
+        f"    t.pool(functools.partial(t.sleep_with_child, folder=pathlib.Path({str(tmp_path)!r}))).run([1])\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    environment = os.environ | {"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[2]}"}
+    parent = subprocess.Popen([sys.executable, str(script)], env=environment)
+    try:
+        assert wait_until(lambda: (tmp_path / "pids-1").exists() and (tmp_path / "pids-1").read_text().count(" ") == 1)
+    finally:
+        parent.kill()
+        parent.wait()
+    worker, child = map(int, (tmp_path / "pids-1").read_text().split())
+    assert wait_until(lambda: not alive(worker))
+    if alive(child):
+        os.kill(child, signal.SIGKILL)
