@@ -93,11 +93,19 @@ def sorted_files(root: Path) -> list[str]:
     """
     base = root.resolve()
     found = []
-    for folder, folders, names in os.walk(root, followlinks=False):
+
+    def unreadable(error: OSError) -> None:
+        raise MachineError(
+            f"a folder cannot be listed: {error.strerror}",
+            file=error.filename,
+            action="give read permission, then rerun",
+        ) from error
+
+    for folder, folders, names in os.walk(root, followlinks=False, onerror=unreadable):
         folders.sort()
         for name in (*folders, *names):
             path = Path(folder, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(base):
+            if path.is_symlink() and not _target(path).is_relative_to(base):
                 raise DataError(
                     "a link leads out of the corpus folder",
                     file=path,
@@ -105,6 +113,15 @@ def sorted_files(root: Path) -> list[str]:
                 )
         found += [Path(folder, name).relative_to(root).as_posix() for name in names if Path(folder, name).is_file()]
     return sorted(found)
+
+
+def _target(link: Path) -> Path:
+    try:
+        return link.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            "a link leads nowhere or to itself", file=link, action="replace the link by the file it stands for"
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support, recall_score
 
 # Digits kept in outputs: far beyond what 10,000 utterances resolve, far from what another processor may change.
 DECIMALS = 6
@@ -89,26 +89,22 @@ def scores(
         raise ValueError("no utterance to score")
     all_C = np.arange(len(classes))
     present = np.unique(label_N)
-    confusion_CC = confusion_matrix(label_N, predicted_N, labels=all_C)
-    support_C = confusion_CC.sum(axis=1)
-    recall_C = recall_score(label_N, predicted_N, labels=all_C, average=None, zero_division=0)
-    f1 = {
-        kind: f1_score(label_N, predicted_N, labels=present, average=kind, zero_division=0)
-        for kind in ("macro", "weighted")
-    }
+    _, recall_C, f1_C, support_C = precision_recall_fscore_support(
+        label_N, predicted_N, labels=all_C, average=None, zero_division=0
+    )
     return {
         "n": len(label_N),
-        "ua": rounded(ua(label_N, predicted_N)),
+        "ua": rounded(recall_C[present].mean()),
         "wa": rounded(accuracy_score(label_N, predicted_N)),
-        "macro_f1": rounded(f1["macro"]),
-        "weighted_f1": rounded(f1["weighted"]),
+        "macro_f1": rounded(f1_C[present].mean()),
+        "weighted_f1": rounded(np.average(f1_C, weights=support_C)),
         "recall": {
             name: rounded(recall) if count else None
             for name, recall, count in zip(classes, recall_C, support_C, strict=True)
         },
         "support": {name: int(count) for name, count in zip(classes, support_C, strict=True)},
         "absent": [name for name, count in zip(classes, support_C, strict=True) if not count],
-        "confusion": confusion_CC.astype(int).tolist(),
+        "confusion": confusion_matrix(label_N, predicted_N, labels=all_C).astype(int).tolist(),
         "calibration": calibration(probability_NC, label_N, predicted_N, calibration_bins),
     }
 

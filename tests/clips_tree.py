@@ -122,7 +122,9 @@ class Place:
             variants=["foal"],
             seeds=[1],
             draw=Draw(),
-            manifest=Manifest(classes=dict(self.classes or {"neutral": ["neu"], "angry": ["ang"]})),
+            manifest=Manifest(
+                classes=dict(self.classes or {"neutral": ["neu"], "angry": ["ang"]}), max_drop_fraction=1.0
+            ),
             shards=self.shards,
             train=Train(),
             evaluate=Evaluate(),

@@ -195,7 +195,7 @@ def make_staging(params: Params, utterances: Sequence[Utterance]) -> dict[str, A
         "coverage": {
             "overall": 0.9871,
             "by_session": {name: 0.99 - 0.01 * i for i, name in enumerate(sessions)},
-            "by_speaker": {name: 0.98 for name in speakers},
+            "by_speaker": dict.fromkeys(speakers, 0.98),
         },
         "no_face": [utterances[0].key],
         "jumps": 3,

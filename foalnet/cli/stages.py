@@ -52,7 +52,8 @@ def inventory(corpus: str) -> None:
     check_runs()
     with _stage("inventory", corpus) as (params, settings, paths):
         summary = take(params, settings, paths.inventory)
-    click.echo(f"inventory: {summary}")
+    note = f"; {summary['note']}" if summary["note"] else ""
+    click.echo(f"inventory: {summary['files']} files, {summary['bytes']:,} bytes, {summary['hashed']} hashed now{note}")
 
 
 @cli.command()

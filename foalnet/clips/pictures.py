@@ -73,9 +73,9 @@ def film_dialogue(
     waiting = sorted((p for p in plans.values() if p[1].existing), key=lambda p: (p[1].first, p[0].key))
     if not waiting:
         return films
-    stop = max(slots.stop for _, slots in waiting)
+    start, stop = waiting[0][1].first, max(slots.stop for _, slots in waiting)
     frames = media.decode_indexed(path, info, timeout_s=timeout_s)
-    used = ((i, f) for i, f in itertools.takewhile(lambda p: p[0] < stop, frames) if i >= waiting[0][1].first)
+    used = ((i, f) for i, f in itertools.takewhile(lambda p: p[0] < stop, frames) if i >= start)
     open_now: list[_Open] = []
     for index, halves in _halves(used, {u.side for u, _ in waiting}, params):
         while waiting and waiting[0][1].first <= index:

@@ -144,7 +144,7 @@ def _fan_out(jobs: Sequence[Job], root: Path, settings: Settings, params: Params
     """Stage the jobs on worker processes, longest first, and note the speeds in the work folder."""
     from tqdm import tqdm
 
-    ordered = sorted(jobs, key=lambda job: (-job.seconds, job.key))
+    ordered = sorted(jobs, key=lambda job: (-job.seconds, job.session, job.dialogue))
     workers = min(settings.workers, len(jobs))
     began = time.monotonic()
     done = 0

@@ -79,8 +79,10 @@ class AudioEncoder(Frozen):
     """The audio branch."""
 
     encoder: str = Field("logmel_cnn", description="name in the encoder registry")
-    width: Count = Field(64, description="D of its output")
-    dropout: Fraction = 0.1
+    width: Count = Field(128, description="D of its output")
+    dropout: Fraction = 0.2
+    mels: Count = Field(40, description="bands of the log-mel spectrogram")
+    augment: bool = Field(True, description="training varies loudness, shifts the spectrum, hides bands and steps")
 
 
 class VideoEncoder(Frozen):
@@ -88,12 +90,14 @@ class VideoEncoder(Frozen):
 
     encoder: str = Field("crop_cnn", description="name in the encoder registry")
     width: Count = Field(64, description="D of its output")
-    dropout: Fraction = 0.1
+    dropout: Fraction = 0.2
+    augment: bool = Field(True, description="training moves, scales and turns the crops and varies their light")
 
 
 class Fusion(Frozen):
     """Two stacks of cross-attention (METHOD: N = 2 layers, 4 heads, dropout 0.1)."""
 
+    kind: str = Field("cross_attention", description="name in the fusion registry")
     layers: Count = 2
     heads: Count = 4
     dropout: Fraction = 0.1

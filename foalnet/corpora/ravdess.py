@@ -126,11 +126,11 @@ def _utterance(root: Path, key: str, path: str, features: str | None, ledger: Le
 
 
 def _length_s(path: Path) -> float | None:
-    """Return the length that the sound's header gives; None where there is no readable header."""
-    import soundfile
+    """Return the length of a sound file, None where it cannot be read."""
+    from foalnet.media import AudioUnreadable, probe_wave
 
     try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, RuntimeError):
+        info = probe_wave(path)
+    except AudioUnreadable:
         return None
-    return float(info.frames / info.samplerate)
+    return info.samples / info.rate_hz

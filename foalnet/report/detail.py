@@ -16,8 +16,8 @@ def folds(facts: Facts, table: Sequence[Result]) -> Section:
     """Return UA and WA of every fold, and the epochs that the dev part chose."""
     variants = tuple(result.variant for result in table)
     absent = [
-        f"The test part of fold {name} has no utterance of class {listed(fold['absent'])}: the fold's UA is the mean over "
-        "the other classes."
+        f"The test part of fold {name} has no utterance of class {listed(fold['absent'])}: the fold's UA is the mean "
+        "over the other classes."
         for name, fold in table[0].folds.items()
         if fold["absent"]
     ]
@@ -94,8 +94,8 @@ def classes(facts: Facts, table: Sequence[Result]) -> Section:
             Paragraph(
                 text=(
                     "Confusion: a row is the true class, a column the class that was given; the small figure is the "
-                    "percentage of the row. A strongly coloured diagonal is what one hopes for; a strong cell beside it names the two "
-                    "classes that are taken for each other."
+                    "percentage of the row. A strongly coloured diagonal is what one hopes for; a strong cell beside "
+                    "it names the two classes that are taken for each other."
                     + (" Counts are summed over seeds." if len(table[0].seeds) > 1 else "")
                 )
             ),
@@ -130,8 +130,8 @@ def calibration(table: Sequence[Result]) -> Section:
         blocks=(
             Paragraph(
                 text=(
-                    "The expected calibration error (ECE) is the mean distance between how sure a variant is and how often "
-                    "it is right, over bins of confidence weighted by their utterances. 0 is perfect."
+                    "The expected calibration error (ECE) is the mean distance between how sure a variant is and how "
+                    "often it is right, over bins of confidence weighted by their utterances. 0 is perfect."
                 )
             ),
             figures.reliability(table),
@@ -172,22 +172,24 @@ def limits(facts: Facts) -> Section:
     """Return what the figures cannot tell."""
     items = [
         "The labels are what raters heard and saw, merged by majority. They are not what a person felt.",
-        "Acted and prompted speech differs from daily life. A score here does not carry over to other people, languages, "
-        "rooms, cameras or moods, and nothing here was tested for fairness between groups of people.",
-        "A system like this must not judge people: not at work, in schools, in hiring, in policing or at borders. In the "
-        "European Union inferring emotions at work and in schools is prohibited (AI Act, article 5).",
-        "Faces and voices are personal data. This page holds none, and no transcript; it names speakers and dialogues by "
-        "the codes of the corpus only.",
+        "Acted and prompted speech differs from daily life. A score here does not carry over to other people, "
+        "languages, rooms, cameras or moods, and nothing here was tested for fairness between groups of people.",
+        "A system like this must not judge people: not at work, in schools, in hiring, in policing or at borders. In "
+        "the European Union inferring emotions at work and in schools is prohibited (AI Act, article 5).",
+        "Faces and voices are personal data. This page holds none, and no transcript; it names speakers and "
+        "dialogues by the codes of the corpus only.",
     ]
     if facts.params.train.picture == "features":
         items.insert(
             0,
-            "The picture of an utterance is one row of precomputed features, so attention over its frames has nothing to "
-            "choose from: what is gained over the single modalities is gained by the system, not by the attention.",
+            "The picture of an utterance is one row of precomputed features, so attention over its frames has "
+            "nothing to choose from: what is gained over the single modalities is gained by the system, not by the "
+            "attention.",
         )
     if facts.params.corpus == "drawn":
         items.insert(
             0,
-            "The drawn corpus has no people in it: its figures show that the machinery works, and nothing about emotion.",
+            "The drawn corpus has no people in it: its figures show that the machinery works, and nothing about "
+            "emotion.",
         )
     return Section(name="limits", title="What these figures cannot tell", blocks=(Bullets(items=tuple(items)),))

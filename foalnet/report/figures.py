@@ -41,9 +41,9 @@ def scores(table: Sequence[Result], chance: float) -> Figure:
     return Figure(
         macro="strips",
         caption=(
-            f"UA of each variant, from 0 to 100 %. The dot is the score, the bar its {level(table[0].ua.level)} interval"
-            f"{best} The dashed line is guessing ({percent(chance)} %). Look whether bars overlap, and how far they stay "
-            "from the dashed line."
+            f"UA of each variant, from 0 to 100 %. The dot is the score, the bar its {level(table[0].ua.level)} "
+            f"interval{best} The dashed line is guessing ({percent(chance)} %). Look whether bars overlap, and how "
+            "far they stay from the dashed line."
         ),
         data={
             "rows": rows,
@@ -93,8 +93,8 @@ def folds(table: Sequence[Result], chance: float) -> Figure:
     return Figure(
         macro="strips",
         caption=(
-            "UA of each fold (dots) and their mean (upright mark). A wide spread means that the score depends on who is "
-            "tested. The dashed line is guessing."
+            "UA of each fold (dots) and their mean (upright mark). A wide spread means that the score depends on who "
+            "is tested. The dashed line is guessing."
         ),
         data={
             "rows": rows,
@@ -113,7 +113,7 @@ def _y(share: float) -> float:
 
 
 def reliability(table: Sequence[Result]) -> Figure:
-    """One panel per variant: share right against confidence, with the share of utterances in each bin as its opacity."""
+    """One panel per variant: share right against confidence; the fewer utterances a bin holds, the paler it is."""
     panels = []
     for result in table:
         total = sum(row["n"] for row in result.bins)
@@ -133,9 +133,9 @@ def reliability(table: Sequence[Result]) -> Figure:
     return Figure(
         macro="reliability",
         caption=(
-            "How often a variant is right (upwards) when it is this confident (to the right), from 0 to 100 % each. Bars "
-            "below the diagonal mean that it is surer than it should be, bars above that it is too modest. Pale bars hold "
-            "few utterances."
+            "How often a variant is right (upwards) when it is this confident (to the right), from 0 to 100 % each. "
+            "Bars below the diagonal mean that it is surer than it should be, bars above that it is too modest. Pale "
+            "bars hold few utterances."
         ),
         data={"panels": panels, "frame": _frame()},
     )

@@ -1,4 +1,4 @@
-"""Everything that the report tells, read from JSON and checked; an optional file that is absent becomes a stated gap."""
+"""Everything that the report tells, read from JSON and checked; an optional file that is absent is a stated gap."""
 
 from __future__ import annotations
 

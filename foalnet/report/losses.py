@@ -8,7 +8,7 @@ from typing import Any
 
 from foalnet.ledger import REASONS
 from foalnet.report.gather import Facts
-from foalnet.report.view import Block, Cell, Note, Paragraph, Section, Table, cells
+from foalnet.report.view import Block, Note, Paragraph, Section, Table, cells
 from foalnet.report.words import listed, number, percent, plural
 
 # Items named in full per reason; the rest is counted, and stands in counts.json and staging.json.
@@ -36,7 +36,7 @@ def losses(facts: Facts) -> Section:
     if named:
         blocks.append(
             Table(
-                caption=f"Items behind these counts, at most {NAMED} per reason; counts.json and staging.json name all.",
+                caption=f"Items behind these counts, at most {NAMED} a reason; counts.json and staging.json name all.",
                 head=("Why", "Items"),
                 rows=tuple(cells(row) for row in named),
                 labels=2,
@@ -63,8 +63,8 @@ def _funnel(facts: Facts) -> str:
     if scored == used:
         return text + f"All {number(used)} were scored."
     return text + (
-        f"{number(scored)} were scored; {number(used - scored)} were lost on the way ({percent((used - scored) / used)} %), "
-        "for the reasons below."
+        f"{number(scored)} were scored; {number(used - scored)} were lost on the way "
+        f"({percent((used - scored) / used)} %), for the reasons below."
     )
 
 
@@ -113,7 +113,7 @@ def _named(facts: Facts) -> list[tuple[str, str]]:
 def _counts(account: Mapping[str, Any] | None) -> Mapping[str, int]:
     """Return an account's counts by `kind/reason`: staging keeps them beside the entries, the manifest apart."""
     ledger = (account or {}).get("ledger", {})
-    return ledger["counts"] if "counts" in ledger else ledger
+    return ledger.get("counts", ledger)
 
 
 def _entries(account: Mapping[str, Any] | None) -> Sequence[Mapping[str, Any]]:

@@ -42,9 +42,9 @@ def provenance(facts: Facts) -> Section:
     blocks: list[Block] = [
         Paragraph(
             text=(
-                "Equal inputs give equal bytes of this page. It therefore names no time, no machine and no git commit (a "
-                "commit that changes only a text would change it), but digests of content: the same digest means the same "
-                f"bytes. Digests are SHA-256, the first {SHORT} digits."
+                "Equal inputs give equal bytes of this page. It therefore names no time, no machine and no git "
+                "commit (a commit that changes only a text would change it), but digests of content: the same digest "
+                f"means the same bytes. Digests are SHA-256, the first {SHORT} digits."
             )
         ),
         Table(caption="Inputs, params and code.", head=("What", "Value"), rows=tuple(rows), labels=2),

@@ -45,10 +45,10 @@ def published(facts: Facts) -> Section | None:
         blocks=(
             Note(
                 text=(
-                    "These figures are quoted, not reproduced, and must not be ranked against the ones above: the released "
-                    "code chose its best epoch on the session that it was tested on, which is optimistic, and used large "
-                    "pretrained encoders. Until 2024-10-01 that code exchanged UA and WA when it printed and chose, so the "
-                    "published 80.10 and 79.45 may be exchanged."
+                    "These figures are quoted, not reproduced, and must not be ranked against the ones above: the "
+                    "released code chose its best epoch on the session that it was tested on, which is optimistic, "
+                    "and used large pretrained encoders. Until 2024-10-01 that code exchanged UA and WA when it "
+                    "printed and chose, so the published 80.10 and 79.45 may be exchanged."
                 )
             ),
             Table(
@@ -66,7 +66,7 @@ def published(facts: Facts) -> Section | None:
                 labels=3,
             ),
             Paragraph(
-                text="Source: Li, Gao, Wen, Wang, Li, Interspeech 2024, pages 4663-4667, doi 10.21437/Interspeech.2024-1462."
+                text="Source: Li and others, Interspeech 2024, pages 4663-4667, doi 10.21437/Interspeech.2024-1462."
             ),
         ),
     )

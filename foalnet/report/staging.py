@@ -45,8 +45,9 @@ def _sound(account: Mapping[str, Any]) -> str:
     seen = account["utterances"]
     return (
         f"{plural(seen['staged'], 'utterance')} of {plural(account['dialogues'], 'dialogue')} were staged, "
-        f"{number(seen['dropped'])} dropped, {number(seen['not_staged'])} not asked for: {hours(account['sound']['seconds'])} "
-        f"of sound at {number(account['sound']['rate_hz'])} Hz in {plural(account['shards']['count'], 'shard')}."
+        f"{number(seen['dropped'])} dropped, {number(seen['not_staged'])} not asked for: "
+        f"{hours(account['sound']['seconds'])} of sound at {number(account['sound']['rate_hz'])} Hz in "
+        f"{plural(account['shards']['count'], 'shard')}."
     )
 
 
@@ -62,9 +63,9 @@ def _pictures(account: Mapping[str, Any]) -> list[Block]:
     found: list[Block] = [
         Paragraph(
             text=(
-                f"A face was found, by the detector “{detector}”, in {percent(coverage['overall'])} % of an utterance's "
-                "frames on average. A frame without a face keeps its place and is masked: time does not shrink. Who sits "
-                f"where: {account['side_rule'].rstrip('.')}."
+                f"A face was found, by the detector “{detector}”, in {percent(coverage['overall'])} % of an "
+                "utterance's frames on average. A frame without a face keeps its place and is masked: time does not "
+                f"shrink. Who sits where: {account['side_rule'].rstrip('.')}."
             )
         ),
         Table(
@@ -83,8 +84,8 @@ def _pictures(account: Mapping[str, Any]) -> list[Block]:
         found.append(
             Note(
                 text=(
-                    f"Below {percent(LOW_COVERAGE, 0)} % in {', '.join(low)}: scores of the picture may say more about the "
-                    "detector than about faces."
+                    f"Below {percent(LOW_COVERAGE, 0)} % in {', '.join(low)}: scores of the picture may say more "
+                    "about the detector than about faces."
                 )
             )
         )
@@ -92,8 +93,8 @@ def _pictures(account: Mapping[str, Any]) -> list[Block]:
     found.append(
         Paragraph(
             text=(
-                f"{plural(empty, 'utterance has', 'utterances have')} no face in any frame. Between neighbouring frames a "
-                f"face box jumped {plural(account['jumps'] or 0, 'time')}."
+                f"{plural(empty, 'utterance has', 'utterances have')} no face in any frame. Between neighbouring "
+                f"frames a face box jumped {plural(account['jumps'] or 0, 'time')}."
             )
         )
     )

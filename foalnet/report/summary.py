@@ -28,7 +28,7 @@ def answer(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -
     """Return the result in two or three sentences, the first one by itself."""
     main = next((result for result in table if result.variant == "foal"), table[-1])
     speakers = len({row["speaker"] for row in facts.first.rows.values()})
-    best = "" if main.best is None else f", and no method can expect more than {percent(main.best)} % on these data"
+    best = "" if main.best is None else f", and no method can expect more than {percent(main.best)} %"
     score = (
         f"Variant {main.variant} ({VARIANTS[main.variant]}) reaches {percent(main.ua.estimate)} % UA "
         f"({level(main.ua.level)} interval {span(main.ua)}) on {plural(main.n, 'utterance')} of "
@@ -74,9 +74,9 @@ def result(facts: Facts, table: Sequence[Result]) -> Section:
 def _best_words(scores: Mapping[str, float]) -> str:
     """Explain the best possible scores of the drawn corpus."""
     text = (
-        "The best possible scores follow from the rule by which the corpus is drawn, not from a model: they are what the "
-        f"best decision can expect from the sound alone ({percent(scores.get('sound'))} %), from the picture alone "
-        f"({percent(scores.get('picture'))} %) and from both together ({percent(scores.get('both'))} %)."
+        "The best possible scores follow from the rule by which the corpus is drawn, not from a model: they are what "
+        f"the best decision can expect from the sound alone ({percent(scores.get('sound'))} %), from the picture "
+        f"alone ({percent(scores.get('picture'))} %) and from both together ({percent(scores.get('both'))} %)."
     )
     if "late_average" in scores:
         text += (
@@ -112,8 +112,9 @@ def _origin(facts: Facts) -> str:
             "emotion."
         )
     return (
-        f"Corpus “{params.corpus}”, read by the “{params.reader}” reader from a copy on this machine. The page shows no "
-        "face, plays no voice and quotes no transcript: they are personal data, and the corpus' licence governs them."
+        f"Corpus “{params.corpus}”, read by the “{params.reader}” reader from a copy on this machine. The page shows "
+        "no face, plays no voice and quotes no transcript: they are personal data, and the corpus' licence governs "
+        "them."
     )
 
 
@@ -133,7 +134,7 @@ def table_of_support(facts: Facts) -> Table:
         for name in facts.classes
     )
     return Table(
-        caption="Utterances per class; always choosing the largest class would give its share as WA, and 1 / classes as UA.",
+        caption="Utterances per class. Always choosing the largest one would give its share as WA, and guessing as UA.",
         head=("Class", "Raw labels", "Utterances", "Share %"),
         rows=rows,
         labels=2,
@@ -160,19 +161,20 @@ def protocol(facts: Facts) -> Section:
             ),
             Paragraph(
                 text=(
-                    f"Each fold tests on one {unit}, chooses its epoch on the next one (the dev part), and trains on the "
-                    f"other {count - 2}. No speaker is in two of them, so every score is about unseen people. The epoch is "
-                    "the first one with the best UA on the dev part; labels of the test part are not available to "
-                    "training and are read for the first time when the scores are made. Every utterance is tested once."
+                    f"Each fold tests on one {unit}, chooses its epoch on the next one (the dev part), and trains on "
+                    f"the other {count - 2}. No speaker is in two of them, so every score is about unseen people. The "
+                    "epoch is the first one with the best UA on the dev part; labels of the test part are not "
+                    "available to training and are read for the first time when the scores are made. Every utterance "
+                    "is tested once."
                 )
             ),
             Paragraph(
                 text=(
-                    "UA (unweighted accuracy) is the mean of the recalls of the classes: each class counts the same. WA "
-                    "(weighted accuracy) is the share of utterances that are right. Macro-F1 is the mean over classes of "
-                    "2 × precision × recall / (precision + recall). The headline pools the test utterances of all folds; "
-                    "means over folds stand further below. A class that a fold's test part lacks is left out of that "
-                    "fold's means, and named."
+                    "UA (unweighted accuracy) is the mean of the recalls of the classes: each class counts the same. "
+                    "WA (weighted accuracy) is the share of utterances that are right. Macro-F1 is the mean over "
+                    "classes of 2 × precision × recall / (precision + recall). The headline pools the test "
+                    "utterances of all folds; means over folds stand further below. A class that a fold's test part "
+                    "lacks is left out of that fold's means, and named."
                 )
             ),
         ),
@@ -229,8 +231,8 @@ def _method(facts: Facts, row: Result, compared: bool) -> str:
     )
     seeds = len(row.seeds)
     text = (
-        f"Utterances of one {cluster} are alike, so the intervals {how}. They tell how far the scores would move with other "
-        f"{cluster}s of the same kind. "
+        f"Utterances of one {cluster} are alike, so the intervals {how}. They tell how far the scores would move with "
+        f"other {cluster}s of the same kind. "
     )
     text += (
         "They do not hold the spread between trainings: one seed was trained."
@@ -240,7 +242,7 @@ def _method(facts: Facts, row: Result, compared: bool) -> str:
     if compared:
         text += (
             f" The p values come from flipping the sign of the difference of whole {cluster}s at random "
-            f"({number(params.permutations)} times, or all patterns where there are fewer). They are not corrected for the "
-            "number of comparisons."
+            f"({number(params.permutations)} times, or all patterns where there are fewer). They are not corrected "
+            "for the number of comparisons."
         )
     return text

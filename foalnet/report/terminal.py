@@ -24,8 +24,8 @@ def table_text(metrics: Mapping[str, Any]) -> str:
         cells += [percent(row["macro_f1"]), *([percent(row.get("ua_best_possible"))] if with_best else [])]
         rows.append(cells)
     title = (
-        f"{metrics['corpus']}: {data['utterances']} utterances, {data['speakers']} speakers, {metrics['classes']} classes "
-        f"(guessing gives {percent(1 / metrics['classes'])} % UA), protocol {metrics['protocol']}"
+        f"{metrics['corpus']}: {data['utterances']} utterances, {data['speakers']} speakers, {metrics['classes']} "
+        f"classes (guessing gives {percent(1 / metrics['classes'])} % UA), protocol {metrics['protocol']}"
     )
     lines = [title, "", *_aligned(rows)]
     if metrics["differences"]:

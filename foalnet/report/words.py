@@ -79,7 +79,8 @@ def chance(found: Difference) -> str:
         often = f"in about {round(100 * found.p)} of 100 cases"
     else:
         often = "in nearly every case"
-    return f"if the two were equally good, chance alone would make a difference at least this large {often} ({p_value_text(found.p)})"
+    start = "if the two were equally good, chance alone would make a difference at least this large"
+    return f"{start} {often} ({p_value_text(found.p)})"
 
 
 def verdict(a: str, b: str, found: Difference) -> str:

@@ -72,8 +72,9 @@ def test_every_utterance_has_its_frames_and_nobody_else_s(staged: Place) -> None
         assert meta["side"] == side
         for stream in ("face.mjpg", "half.mjpg"):
             shown = greys(sample, video[f"{stream[:4]}_offsets"], stream)
-            # One frame is 2 grey levels: within less than half of that, every picture is the right one.
-            assert np.allclose(shown, [level(i, side) for i in indices], atol=0.9), (key, stream)
+            # A picture one frame off would be 2 grey levels off; the codec's own error is at most 1.
+            error = np.array(shown) - [level(i, side) for i in indices]
+            assert np.abs(error).max() < 1.5 and abs(error.mean()) < 0.7, (key, stream)
 
 
 def test_pictures_have_their_size_and_the_bars_are_cut(staged: Place) -> None:
@@ -199,7 +200,7 @@ def test_without_the_corpus_finished_dialogues_are_enough(staged: Place, tmp_pat
     place = replace(staged, home=tmp_path, root=tmp_path / "not-mounted")
     assert place.stage(listed=True, root=None).staged_now == 0
     assert place.bytes() == staged.bytes()
-    changed = replace(place, shards=Shards(detector="fixed", stride=5))
+    changed = replace(place, shards=Shards(detector="fixed", stride=4))
     with pytest.raises(MachineError, match="not on this machine"):
         changed.stage(listed=True, root=None)
 

@@ -89,6 +89,10 @@ def test_sorted_files_lists_by_name_and_refuses_a_link_that_escapes(tmp_path: Pa
     (root / "a" / "out").symlink_to(tmp_path / "secret")
     with pytest.raises(DataError, match="leads out"):
         sorted_files(root)
+    (root / "a" / "out").unlink()
+    (root / "a" / "self").symlink_to(root / "a" / "self")
+    with pytest.raises(DataError, match="to itself"):
+        sorted_files(root)
 
 
 def test_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:

@@ -201,6 +201,16 @@ def test_raters_below_a_line_that_does_not_parse_are_not_given_to_the_utterance_
     assert entry.detail.startswith("a.txt, line 3")
 
 
+def test_a_line_of_another_dialogue_is_not_believed() -> None:
+    ledger = Ledger()
+    other = GOOD.replace("Ses01F_impro01", "Ses01F_impro02")
+    (line,) = parse_labels(f"{GOOD}\n{other}\n", "a.txt", "Ses01F_impro01", ledger)
+    assert line.key == "Ses01F_impro01_F000"
+    (entry,) = ledger.entries
+    assert (entry.item, entry.reason) == ("Ses01F_impro02_F000", "label_unparsed")
+    assert entry.detail == "a.txt, line 2: names an utterance of another dialogue than Ses01F_impro01"
+
+
 def test_a_vote_that_belongs_to_no_utterance_is_counted() -> None:
     ledger = Ledger()
     assert parse_labels(f"C-E1:\tNeutral;\t()\n{GOOD}\nC-9:\tNeutral;\t()\n", "a.txt", "Ses01F_impro01", ledger)

@@ -218,6 +218,11 @@ def test_a_key_twice_is_refused() -> None:
         classify([an_utterance(), an_utterance()], "c", {"x": ["neu"]}, Ledger())
 
 
+def test_rows_are_sorted_by_key() -> None:
+    rows = [an_utterance(key=key) for key in ("b", "A", "a-1", "a_1")]
+    assert [u.key for u in classify(rows, "c", {"x": ["neu"]}, Ledger())] == ["A", "a-1", "a_1", "b"]
+
+
 def test_count_of_nothing() -> None:
     assert count([], ["a"]) == Contract(utterances=0, classes={"a": 0})
 

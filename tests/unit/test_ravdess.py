@@ -22,6 +22,12 @@ from tests.trees import make_params, ravdess_tree, write, write_wav
 FIELDS = st.tuples(*(st.integers(1, n) for n in (3, 2, 8, 2, 2, 2, 24)))
 
 
+def reversed_read(root: Path) -> list[Utterance]:
+    """Read with the files in the opposite order."""
+    paths = sorted((p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()), reverse=True)
+    return Ravdess().utterances(root, {path: Ravdess().wanted(path) or "" for path in paths}, Ledger())
+
+
 def read(root: Path, ledger: Ledger | None = None) -> list[Utterance]:
     """Read a tree as the stages do, without their checks."""
     reader = get_reader("ravdess")
@@ -123,6 +129,7 @@ def test_a_sound_that_cannot_be_read_is_dropped_and_a_second_one_counted(tmp_pat
     by_key = {u.key: u for u in read(tree, ledger)}
     assert by_key["03-01-01-01-01-01-01"].reason == "wav_unreadable"
     assert by_key["03-01-03-01-01-01-01"].end_s == 0.5
+    assert reversed_read(tree) == list(by_key.values())
     assert ledger.counts() == {"dropped/wav_unreadable": 1, "repaired/duplicate_sound": 1}
 
 

@@ -35,7 +35,7 @@ def room(
         wall = rng.uniform(70, 140, 3) * 0.4 + rng.uniform(80, 130) * 0.6
         left_light = 0.85 if rng.random() < 0.5 else 1.1
         fall = np.linspace(1.1, 0.8, height)[:, None] * np.linspace(left_light, 1.95 - left_light, width)[None]
-        view = np.clip(wall * fall[..., None], 0, 255).astype(np.uint8)
+        view: np.ndarray = np.clip(wall * fall[..., None], 0, 255).astype(np.uint8)
         for _ in range(3):
             x, y = int(rng.integers(width)), int(rng.integers(height // 2))
             corner = (x + int(rng.integers(30, 110)), y + int(rng.integers(40, 130)))

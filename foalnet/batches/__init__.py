@@ -1,0 +1,17 @@
+"""From verified shards to padded batches with masks; labels come from the caller, who has them from `splits`."""
+
+from foalnet.batches.collate import collate, derived_seed, eval_batches, train_batches, train_order
+from foalnet.batches.store import Clip, Store, load_store, read_clip, stack_pictures
+
+__all__ = [
+    "Clip",
+    "Store",
+    "collate",
+    "derived_seed",
+    "eval_batches",
+    "load_store",
+    "read_clip",
+    "stack_pictures",
+    "train_batches",
+    "train_order",
+]

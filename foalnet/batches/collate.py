@@ -1,0 +1,86 @@
+"""Clips to padded batches, in an order that seed and epoch alone decide.
+
+Shape letters: B utterances, N samples, F frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from foalnet.batches.store import Clip, Store
+from foalnet.files import content_key
+from foalnet.nets import Batch
+
+# Evaluation batches; larger than training's, as no gradient is kept.
+EVAL_SIZE = 32
+
+
+def collate(clips: Sequence[Clip], labels: Mapping[str, int] | None = None) -> Batch:
+    """Lay clips side by side, padded with zeros to the longest; masks say what is real.
+
+    ValueError for a clip without sound, or whose mask and frames differ in length: length 0 must not become a mask that
+    says "all valid".
+    """
+    for clip in clips:
+        if not len(clip.wave_N) or len(clip.frames) != len(clip.frame_mask_F):
+            raise ValueError(
+                f"{clip.key}: {len(clip.wave_N)} samples, {len(clip.frames)} frames, mask of {len(clip.frame_mask_F)}"
+            )
+    wave_BN, wave_mask_BN = _padded([clip.wave_N for clip in clips])
+    frames, slots_BF = _padded([clip.frames for clip in clips])
+    frame_mask_BF, _ = _padded([clip.frame_mask_F for clip in clips])
+    return Batch(
+        keys=tuple(clip.key for clip in clips),
+        wave_BN=wave_BN,
+        wave_mask_BN=wave_mask_BN,
+        frames=frames,
+        frame_mask_BF=frame_mask_BF & slots_BF,
+        label_B=None if labels is None else torch.tensor([labels[clip.key] for clip in clips]),
+    )
+
+
+def _padded(arrays: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Return arrays of different first length as one tensor, and where they are real; at least one step long."""
+    longest = max(1, *(len(array) for array in arrays))
+    out = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), arrays[0].dtype)
+    mask = np.zeros((len(arrays), longest), bool)
+    for row, array in enumerate(arrays):
+        out[row, : len(array)] = array
+        mask[row, : len(array)] = True
+    return torch.from_numpy(out), torch.from_numpy(mask)
+
+
+def derived_seed(*parts: object) -> int:
+    """Return a number below 2**63 that the parts decide: independent streams for seed, fold, epoch and purpose."""
+    return int(content_key([str(part) for part in parts])[:16], 16) >> 1
+
+
+def train_order(labels: Mapping[str, int], sampler: str, *seeds: object) -> list[str]:
+    """Return the keys of one epoch, as many as there are labels; order of the mapping, workers or machine have no say.
+
+    `balanced`: drawn with replacement, weight 1 / class count (METHOD, `sampler`); `plain`: each once, shuffled.
+    """
+    keys = sorted(labels)
+    generator = np.random.Generator(np.random.PCG64(derived_seed("order", *seeds)))
+    if sampler == "plain":
+        return [keys[i] for i in generator.permutation(len(keys))]
+    counts = np.bincount([labels[key] for key in keys])
+    weight_N = np.array([1.0 / counts[labels[key]] for key in keys])
+    return [keys[i] for i in generator.choice(len(keys), size=len(keys), p=weight_N / weight_N.sum())]
+
+
+def train_batches(store: Store, order: Sequence[str], labels: Mapping[str, int], size: int) -> Iterator[Batch]:
+    """Yield the batches of one epoch in the order given; the last one may be smaller, none is dropped."""
+    for first in range(0, len(order), size):
+        yield collate([store.clips[key] for key in order[first : first + size]], labels)
+
+
+def eval_batches(store: Store, keys: Sequence[str], size: int = EVAL_SIZE) -> Iterator[Batch]:
+    """Yield unlabelled batches of all keys, similar lengths together so that little is padding."""
+    by_length = sorted(keys, key=lambda key: (store.samples(key), key))
+    for first in range(0, len(by_length), size):
+        yield collate([store.clips[key] for key in by_length[first : first + size]])

@@ -1,0 +1,25 @@
+"""Networks: encoders, fusions and the variants built of them. They see tensors, never labels or files."""
+
+from foalnet.nets.encoder import Encoder, InputShape
+from foalnet.nets.fusion import Fusion
+from foalnet.nets.registry import AUDIO_ENCODERS, FUSIONS, VIDEO_ENCODERS, Net, build_net, encoders
+from foalnet.nets.tensors import Batch, Inputs, MatchLogits, Outputs
+from foalnet.nets.variants import VARIANTS, Tasks
+
+__all__ = [
+    "AUDIO_ENCODERS",
+    "FUSIONS",
+    "VARIANTS",
+    "VIDEO_ENCODERS",
+    "Batch",
+    "Encoder",
+    "Fusion",
+    "InputShape",
+    "Inputs",
+    "MatchLogits",
+    "Net",
+    "Outputs",
+    "Tasks",
+    "build_net",
+    "encoders",
+]

@@ -1,0 +1,75 @@
+"""Cross-attention as the paper stacks it: no feed-forward sublayer, keys and values never change.
+
+Source: METHOD "Fusion" (Li et al., Interspeech 2024). Shape letters: B utterances, T query steps, S key steps, D query
+width, E key width, H heads.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from foalnet.errors import UsageError
+from foalnet.nets.masks import masked_mean, zero_masked
+from foalnet.nets.tensors import Steps
+
+
+class CrossAttention(nn.Module):
+    """LayerNorm(query + dropout(output(attention))): linear q, k, v and output with bias, padded keys masked.
+
+    Where an utterance has no key at all, attention adds nothing and the result is LayerNorm(query).
+    """
+
+    def __init__(self, query_width: int, key_width: int, *, heads: int, dropout: float) -> None:
+        super().__init__()
+        if query_width % heads:
+            raise UsageError(
+                f"a width of {query_width} cannot be cut into {heads} attention heads",
+                stage="train",
+                action="make train.audio.width and train.video.width multiples of train.fusion.heads",
+            )
+        self.heads = heads
+        self.query = nn.Linear(query_width, query_width)
+        self.key = nn.Linear(key_width, query_width)
+        self.value = nn.Linear(key_width, query_width)
+        self.out = nn.Linear(query_width, query_width)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(query_width)
+
+    def forward(self, query_BTD: Tensor, keys_BSE: Tensor, key_mask_BS: Tensor) -> Tensor:
+        """Return [B, T, D]; masked query steps hold something finite that pooling must leave out."""
+        q_BHTd, k_BHSd, v_BHSd = (
+            self._split(x) for x in (self.query(query_BTD), self.key(keys_BSE), self.value(keys_BSE))
+        )
+        scores_BHTS = q_BHTd @ k_BHSd.transpose(-1, -2) / math.sqrt(q_BHTd.shape[-1])
+        valid_B11S = key_mask_BS[:, None, None, :]
+        lowest = torch.finfo(scores_BHTS.dtype).min
+        weights_BHTS = scores_BHTS.masked_fill(~valid_B11S, lowest).softmax(dim=-1) * valid_B11S
+        context_BTD = (weights_BHTS @ v_BHSd).transpose(1, 2).flatten(2)
+        # The output's bias would otherwise speak for a picture that is not there.
+        added_BTD = self.dropout(self.out(context_BTD)) * key_mask_BS.any(dim=1)[:, None, None]
+        mixed: Tensor = self.norm(query_BTD + added_BTD)
+        return mixed
+
+    def _split(self, x_BTD: Tensor) -> Tensor:
+        return x_BTD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class AttentionStack(nn.Module):
+    """Layers of cross-attention whose keys and values are one encoder output; masked mean over the query's steps."""
+
+    def __init__(self, query_width: int, key_width: int, *, layers: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            CrossAttention(query_width, key_width, heads=heads, dropout=dropout) for _ in range(layers)
+        )
+
+    def forward(self, query: Steps, keys: Steps) -> Tensor:
+        """Return the pooled query [B, D]: zeros where the query has no valid step."""
+        x_BTD = query.values_BTD
+        keys_BSE = zero_masked(keys.values_BTD, keys.mask_BT)
+        for layer in self.layers:
+            x_BTD = layer(x_BTD, keys_BSE, keys.mask_BT)
+        return masked_mean(x_BTD, query.mask_BT)

@@ -1,0 +1,57 @@
+"""Changes of the input that keep its emotion, in training only; they draw from torch's global generator.
+
+Shape letters: B utterances, T steps, M mel bands, V frames, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Widest hidden stretch, as a share of bands or steps, after SpecAugment (Park et al., Interspeech 2019).
+HIDDEN_SHARE = 1 / 6
+# Farthest shift of the bands: another vocal tract and pitch.
+SHIFT_BANDS = 2
+
+
+def _stretch(batch: int, size: int, device: torch.device) -> Tensor:
+    """Return [B, size] bool: one stretch per row, of a random place and a width up to its share."""
+    first_B1 = torch.randint(0, size, (batch, 1), device=device)
+    width_B1 = torch.randint(0, max(1, round(size * HIDDEN_SHARE)) + 1, (batch, 1), device=device)
+    place = torch.arange(size, device=device)
+    return (place >= first_B1) & (place < first_B1 + width_B1)
+
+
+def mask_bands_and_steps(x_BTM: Tensor) -> Tensor:
+    """Set one stretch of bands and one of steps of each utterance to 0 (the mean, as the input is standardised)."""
+    batch, steps, bands = x_BTM.shape
+    hidden_BTM = _stretch(batch, bands, x_BTM.device)[:, None, :] | _stretch(batch, steps, x_BTM.device)[:, :, None]
+    return x_BTM.masked_fill(hidden_BTM, 0.0)
+
+
+def shift_bands(x_BTM: Tensor) -> Tensor:
+    """Move each utterance's spectrum up or down by up to SHIFT_BANDS bands; the edge bands are repeated."""
+    bands = x_BTM.shape[2]
+    shift_B1 = torch.randint(-SHIFT_BANDS, SHIFT_BANDS + 1, (len(x_BTM), 1), device=x_BTM.device)
+    source_BM = (torch.arange(bands, device=x_BTM.device) + shift_B1).clamp(0, bands - 1)
+    return x_BTM.gather(2, source_BM[:, None, :].expand_as(x_BTM))
+
+
+def jitter_pictures(x_VCHW: Tensor, *, shift: float, zoom: float, turn: float) -> Tensor:
+    """Move (share of the half side), scale and turn (radians) each picture a little; edges are repeated.
+
+    No mirroring: one corner of the mouth may say something else than the other.
+    """
+    count = len(x_VCHW)
+    if not count:
+        return x_VCHW
+    noise_V4 = torch.rand(count, 4, device=x_VCHW.device) * 2 - 1
+    angle_V, scale_V = noise_V4[:, 0] * turn, 1 + noise_V4[:, 1] * zoom
+    cosine_V, sine_V = scale_V * angle_V.cos(), scale_V * angle_V.sin()
+    move_V2 = noise_V4[:, 2:] * shift
+    theta_V23 = torch.stack(
+        [torch.stack([cosine_V, -sine_V, move_V2[:, 0]], 1), torch.stack([sine_V, cosine_V, move_V2[:, 1]], 1)], 1
+    )
+    grid = F.affine_grid(theta_V23, list(x_VCHW.shape), align_corners=False)
+    return F.grid_sample(x_VCHW, grid, padding_mode="border", align_corners=False)

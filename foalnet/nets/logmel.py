@@ -1,0 +1,116 @@
+"""Small audio encoder, trained from scratch: log-mel spectrogram, then convolutions over time.
+
+Shape letters: B utterances, N samples, T steps, M mel bands, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foalnet.config.blocks import AudioEncoder
+from foalnet.nets.augment import mask_bands_and_steps, shift_bands
+from foalnet.nets.encoder import Encoder, InputShape, Moments
+from foalnet.nets.masks import masked_mean, strided, zero_masked
+from foalnet.nets.tensors import Inputs, Steps
+from foalnet.shim import load_torchaudio
+
+WINDOW_S, HOP_S = 0.025, 0.0125
+FFT = 512
+LOWEST_HZ, HIGHEST_HZ = 60.0, 7600.0
+FLOOR = 1e-6
+KERNEL = 5
+# (stride, dilation) of each layer: 80 steps a second come in, 20 leave, each having seen about 1.5 s.
+LAYERS = ((2, 1), (2, 1), (1, 2), (1, 4))
+# Loudness in training varies by this many standard deviations of a band (about 1 dB each 0.3).
+GAIN_SD = 0.3
+
+
+class MaskedConv(nn.Module):
+    """Convolution over time, LayerNorm over channels, GELU, dropout, and the mask again; residual where it fits."""
+
+    def __init__(self, width_in: int, width: int, *, stride: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv = nn.Conv1d(
+            width_in, width, KERNEL, stride=stride, dilation=dilation, padding=dilation * (KERNEL // 2)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.residual = stride == 1 and width_in == width
+
+    def forward(self, steps: Steps) -> Steps:
+        """Return the sequence at 1 / stride of its rate; nothing behind the mask has a say in it."""
+        x_BTD = self.conv(steps.values_BTD.transpose(1, 2)).transpose(1, 2)
+        x_BTD = self.dropout(F.gelu(self.norm(x_BTD)))
+        if self.residual:
+            x_BTD = x_BTD + steps.values_BTD
+        mask_BT = strided(steps.mask_BT, self.stride)
+        return Steps(values_BTD=zero_masked(x_BTD, mask_BT), mask_BT=mask_BT)
+
+
+class LogmelCnn(Encoder):
+    """20 steps a second from a log-mel spectrogram, seen both against the training fold and against its own mean.
+
+    The first keeps loudness and timbre, the second is free of the speaker's and the microphone's.
+    """
+
+    def __init__(self, params: AudioEncoder, shape: InputShape) -> None:
+        super().__init__()
+        self.width = params.width
+        self.augment = params.augment
+        self.hop = round(HOP_S * shape.rate_hz)
+        self.spectrogram = load_torchaudio().transforms.MelSpectrogram(
+            sample_rate=shape.rate_hz,
+            n_fft=FFT,
+            win_length=round(WINDOW_S * shape.rate_hz),
+            hop_length=self.hop,
+            f_min=LOWEST_HZ,
+            f_max=HIGHEST_HZ,
+            n_mels=params.mels,
+            # Zeros on both ends: then a shorter utterance in a longer batch sees what it would see alone.
+            pad_mode="constant",
+        )
+        self.mean_M: Tensor
+        self.deviation_M: Tensor
+        self.register_buffer("mean_M", torch.zeros(params.mels))
+        self.register_buffer("deviation_M", torch.ones(params.mels))
+        widths = [2 * params.mels, *[params.width] * len(LAYERS)]
+        self.layers = nn.ModuleList(
+            MaskedConv(w, params.width, stride=stride, dilation=dilation, dropout=params.dropout)
+            for w, (stride, dilation) in zip(widths, LAYERS, strict=False)
+        )
+
+    def logmel(self, inputs: Inputs) -> Steps:
+        """Return log-mel energies [B, T, M], 80 steps a second: step t is centred on sample t * hop."""
+        wave_BN = inputs.wave_BN * inputs.wave_mask_BN
+        steps = -(-wave_BN.shape[1] // self.hop)
+        energy_BTM = self.spectrogram(wave_BN).transpose(1, 2)[:, :steps]
+        mask_BT = inputs.wave_mask_BN[:, :: self.hop]
+        return Steps(values_BTD=torch.log(energy_BTM + FLOOR), mask_BT=mask_BT)
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[Inputs]) -> None:
+        """Take mean and deviation of each band over the training fold."""
+        moments = Moments()
+        for batch in batches:
+            steps = self.logmel(batch)
+            moments.add(steps.values_BTD[steps.mask_BT])
+        moments.into(self.mean_M, self.deviation_M)
+
+    def forward(self, inputs: Inputs) -> Steps:
+        """Return values_BTD and mask_BT, 20 steps a second."""
+        steps = self.logmel(inputs)
+        x_BTM = (steps.values_BTD - self.mean_M) / self.deviation_M
+        if self.training and self.augment:
+            x_BTM = x_BTM + GAIN_SD * torch.randn(len(x_BTM), 1, 1, device=x_BTM.device)
+            x_BTM = mask_bands_and_steps(shift_bands(x_BTM))
+        own_BTM = x_BTM - masked_mean(x_BTM, steps.mask_BT).unsqueeze(1)
+        both_BTM = zero_masked(torch.cat([x_BTM, own_BTM], dim=2), steps.mask_BT)
+        steps = Steps(values_BTD=both_BTM, mask_BT=steps.mask_BT)
+        for layer in self.layers:
+            steps = layer(steps)
+        return steps

@@ -1,0 +1,30 @@
+"""Masked arithmetic: values behind a mask never reach a result, and nothing to average is zero, not NaN.
+
+Shape letters: B utterances, T steps, D width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def zero_masked(values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return the values with every masked step set to 0 (NaN behind the mask too)."""
+    return torch.where(mask_BT.unsqueeze(-1), values_BTD, values_BTD.new_zeros(()))
+
+
+def masked_mean(values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return the mean over the valid steps, [B, D]; zeros for an utterance without one."""
+    total_BD = zero_masked(values_BTD, mask_BT).sum(dim=1)
+    return total_BD / mask_BT.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def strided(mask_BT: Tensor, stride: int) -> Tensor:
+    """Return the mask after a same-padded convolution of that stride: step j is valid where step j * stride was."""
+    return mask_BT[:, ::stride]
+
+
+def length_mask(length_B: Tensor, steps: int) -> Tensor:
+    """Return a bool mask [B, steps] that is True for the first `length_B` steps (0 <= length <= steps)."""
+    return torch.arange(steps, device=length_B.device).unsqueeze(0) < length_B.unsqueeze(1)

@@ -1,0 +1,183 @@
+"""One fold: epochs of training, unlabelled logits of dev and test after each, early stop on the dev part's UA.
+
+Labels come from `splits.FoldLabels` alone, which has none of the test part. Shape letters: N utterances, C classes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from foalnet.batches import Store, derived_seed, eval_batches, train_batches, train_order
+from foalnet.checkpoint import net_tensors
+from foalnet.config.blocks import Train
+from foalnet.errors import DataError, Interrupted
+from foalnet.losses import Loss, Objective
+from foalnet.nets import VARIANTS, Net, build_net, encoders
+from foalnet.splits import Fold, FoldLabels
+from foalnet.train.machine import STAGE, Stop
+from foalnet.train.optim import optimizer, rate, take_step
+from foalnet.train.state import Progress, load_progress, save_progress
+
+logger = logging.getLogger(__name__)
+
+DIGITS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldTask:
+    """All that one fold's training depends on. `train`, `dev`, `test` are sorted keys that the store holds."""
+
+    fold: Fold
+    variant: str
+    seed: int
+    params: Train
+    classes: tuple[str, ...]
+    labels: FoldLabels
+    train: tuple[str, ...]
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def numbers(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return key -> class number of train or dev keys."""
+        place = {name: i for i, name in enumerate(self.classes)}
+        return {key: place[self.labels.label(key)] for key in keys}
+
+
+def train_fold(
+    task: FoldTask,
+    store: Store,
+    state: Path,
+    *,
+    device: torch.device,
+    stop: Stop,
+    tick: Callable[[Progress], None] = lambda _: None,
+) -> Progress:
+    """Train one fold to its end, from where `state` says it stood; `tick` is called after each epoch.
+
+    Interrupted (exit 5) where somebody asked to stop: the epochs done are kept. DataError (exit 3) after more than
+    `max_bad_steps` steps whose loss or gradient was not finite.
+    """
+    labels, dev_labels = task.numbers(task.train), task.numbers(task.dev)
+    torch.manual_seed(derived_seed("weights", task.seed, task.fold.name))
+    net = build_net(task.variant, task.params, classes=len(task.classes), shape=store.shape).to(device)
+    optim = optimizer(net, task.params)
+    progress = load_progress(state, net, optim)
+    if progress is None:
+        progress = Progress()
+        for encoder in encoders(net):
+            encoder.fit(batch.to(device) for batch in eval_batches(store, task.train))
+    objective = _objective(task, labels, device)
+    while not progress.finished:
+        row = _epoch(task, store, net, optim, objective, labels, progress, stop)
+        progress.dev_NC.append(logits_of(net, store, task.dev, device))
+        progress.test_NC.append(logits_of(net, store, task.test, device))
+        dev_ua = unweighted_accuracy(progress.dev_NC[-1], [dev_labels[key] for key in task.dev])
+        progress.rows.append(row | {"dev_ua": round(dev_ua, DIGITS)})
+        # Strictly better: the first epoch of a tie is kept, as `evaluate` chooses it.
+        if dev_ua > progress.best_ua:
+            progress.best, progress.best_ua = progress.epochs - 1, dev_ua
+            progress.best_net = net_tensors(net)
+        waited = progress.epochs - 1 - progress.best
+        progress.finished = progress.epochs >= task.params.epochs or waited >= task.params.patience
+        save_progress(state, progress, net, optim)
+        tick(progress)
+    return progress
+
+
+def _objective(task: FoldTask, labels: dict[str, int], device: torch.device) -> Objective:
+    """Return the objective of the variant; class weights only where the sampler does not balance already."""
+    weight_C = None
+    if task.params.sampler == "plain":
+        count_C = torch.bincount(torch.tensor(list(labels.values())), minlength=len(task.classes)).clamp(min=1)
+        weight_C = (len(labels) / (len(task.classes) * count_C)).float().to(device)
+    weights = task.params.objective
+    return Objective(tasks=VARIANTS[task.variant], alpha=weights.alpha, beta=weights.beta, class_weight_C=weight_C)
+
+
+def _epoch(
+    task: FoldTask,
+    store: Store,
+    net: Net,
+    optim: torch.optim.Optimizer,
+    objective: Objective,
+    labels: dict[str, int],
+    progress: Progress,
+    stop: Stop,
+) -> dict[str, float | int | str | None]:
+    """Train one epoch and return its row of the history: mean losses over its steps."""
+    params, epoch = task.params, progress.epochs
+    seeds = (task.seed, task.fold.name, epoch)
+    device = next(net.parameters()).device
+    order = train_order(labels, params.sampler, *seeds)
+    per_epoch = -(-len(order) // params.batch_size)
+    torch.manual_seed(derived_seed("epoch", *seeds))
+    net.train()
+    losses: list[Loss] = []
+    lr = 0.0
+    for step, batch in enumerate(train_batches(store, order, labels, params.batch_size)):
+        if stop.asked:
+            raise Interrupted(
+                f"stopped in fold {task.fold.name}, epoch {epoch + 1}; {epoch} epochs of it are kept",
+                stage=STAGE,
+                action="run the same command again: it goes on from there",
+            )
+        lr = rate(epoch * per_epoch + step, params.epochs * per_epoch, params)
+        loss = take_step(net, batch.to(device), objective, optim, lr=lr, clip_norm=params.clip_norm).loss
+        if loss is None:
+            _skipped(task, progress, epoch, step, batch.keys)
+        else:
+            losses.append(loss)
+            progress.add("pairs_without_negative", loss.pairs_without_negative)
+            progress.add("pairs_without_video", loss.pairs_without_video)
+    return {
+        "fold": task.fold.name,
+        "epoch": epoch + 1,
+        "lr": float(f"{lr:.6g}"),
+        "loss": _mean([loss.total for loss in losses]),
+        "cross_entropy": _mean([loss.cross_entropy for loss in losses]),
+        "avel": _mean([loss.avel for loss in losses if loss.avel is not None]),
+        "mem": _mean([loss.mem for loss in losses if loss.mem is not None]),
+    }
+
+
+def _mean(values: Sequence[Tensor]) -> float | None:
+    return round(float(torch.stack([v.detach() for v in values]).double().mean()), DIGITS) if values else None
+
+
+def _skipped(task: FoldTask, progress: Progress, epoch: int, step: int, keys: tuple[str, ...]) -> None:
+    """Log and count a step that was skipped; fail where there were too many."""
+    progress.add("bad_steps")
+    progress.bad_steps.append({"epoch": epoch + 1, "step": step + 1, "keys": list(keys)})
+    where = f"fold {task.fold.name}, epoch {epoch + 1}, step {step + 1}"
+    logger.warning("%s: loss or gradient is not finite; the step is skipped. Utterances: %s", where, ", ".join(keys))
+    if len(progress.bad_steps) > task.params.max_bad_steps:
+        common = set.intersection(*(set(bad["keys"]) for bad in progress.bad_steps))
+        raise DataError(
+            f"{len(progress.bad_steps)} steps had a loss or gradient that is not finite, the last in {where}",
+            utterance=", ".join(sorted(common or keys)),
+            stage=STAGE,
+            action="look at these utterances, or lower train.lr; train.max_bad_steps sets how many are borne",
+        )
+
+
+@torch.no_grad()
+def logits_of(net: Net, store: Store, keys: Sequence[str], device: torch.device) -> Tensor:
+    """Return the logits [N, C] float32 of unlabelled utterances, in the order of `keys`."""
+    net.eval()
+    found: dict[str, Tensor] = {}
+    for batch in eval_batches(store, keys):
+        found |= zip(batch.keys, net(batch.to(device)).logits_BC.float().cpu(), strict=True)
+    return torch.stack([found[key] for key in keys])
+
+
+def unweighted_accuracy(logits_NC: Tensor, labels: Sequence[int]) -> float:
+    """Return the mean of the recalls of the classes that occur (METHOD, UA)."""
+    label_N = torch.tensor(labels)
+    right_N = logits_NC.argmax(dim=1) == label_N
+    return float(torch.stack([right_N[label_N == c].double().mean() for c in label_N.unique()]).mean())

@@ -1,0 +1,104 @@
+"""Where training runs: device, threads, determinism; and how it is stopped from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+
+from foalnet.config import Settings
+from foalnet.errors import MachineError, UsageError
+
+STAGE = "train"
+
+
+def threads(settings: Settings) -> int:
+    """Return how many threads torch uses: the setting, or one per core up to 2."""
+    return settings.threads or min(2, os.cpu_count() or 1)
+
+
+def device(settings: Settings) -> torch.device:
+    """Return the device that the settings ask for (MachineError, exit 4, where this machine lacks it)."""
+    asked = settings.device
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(asked)
+    except RuntimeError as error:
+        raise UsageError(
+            f"device '{asked}' is not known", stage=STAGE, action="set FOALNET_DEVICE to auto, cpu, cuda or cuda:N"
+        ) from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise MachineError(
+            f"device '{asked}' was asked for; torch {torch.__version__} sees {torch.cuda.device_count()} GPUs here",
+            stage=STAGE,
+            action="install a CUDA build of torch and a driver, or set FOALNET_DEVICE=cpu",
+        )
+    return found
+
+
+@contextmanager
+def determined(level: str, thread_count: int) -> Iterator[None]:
+    """Hold torch to a level of determinism inside the block; what was set before comes back after it.
+
+    `strict`: an operation without a deterministic form is an error, and no reduced-precision or searched kernels;
+    `seeded`: seeds alone; `off`: the same, and the caller seeds from entropy.
+    """
+    before = (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.benchmark,
+        torch.backends.cuda.matmul.allow_tf32,
+        torch.backends.cudnn.allow_tf32,
+    )
+    strict = level == "strict"
+    torch.set_num_threads(thread_count)
+    if strict:
+        # cuBLAS reads it once, before its first call.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+        torch.backends.cudnn.benchmark = before[2]
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before[3:]
+
+
+class Stop:
+    """Tells whether somebody asked to stop; inside `listening` Ctrl-C and SIGTERM ask."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    @property
+    def asked(self) -> bool:
+        """True from the moment that somebody asked."""
+        return self._event.is_set()
+
+    def ask(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """Ask to stop after the step at work."""
+        self._event.set()
+
+
+@contextmanager
+def listening() -> Iterator[Stop]:
+    """Give a Stop that Ctrl-C and SIGTERM ask; outside the main thread, where Python allows no handlers, a mute one."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

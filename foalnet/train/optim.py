@@ -1,0 +1,59 @@
+"""The optimiser, its rate over the steps, and one step: skipped, not poisoned, where a number is not finite."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from foalnet.config.blocks import Train
+from foalnet.losses import Loss, Objective
+from foalnet.nets import Batch, Net
+
+
+def optimizer(net: nn.Module, params: Train) -> torch.optim.AdamW:
+    """Return AdamW over all that learns; weights decay, biases, norms and the logit scale do not (METHOD)."""
+    learning = [p for p in net.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in learning if p.ndim > 1], "weight_decay": params.weight_decay},
+        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=params.lr)
+
+
+def rate(step: int, steps: int, params: Train) -> float:
+    """Return the learning rate of a step (from 0) of `steps`: linear warm-up, then a cosine down to `lr_end` of it."""
+    warm = params.warmup * steps
+    if step < warm:
+        return params.lr * (step + 1) / (math.ceil(warm) + 1)
+    done = (step - warm) / max(1.0, steps - warm)
+    return params.lr * (params.lr_end + (1 - params.lr_end) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """One step: its loss, or None where it was skipped because loss or gradient was not finite."""
+
+    loss: Loss | None
+
+
+def take_step(
+    net: Net, batch: Batch, objective: Objective, optim: torch.optim.Optimizer, *, lr: float, clip_norm: float
+) -> StepResult:
+    """Learn from one batch; where loss or gradient is not finite nothing changes and the result says so."""
+    assert batch.label_B is not None
+    for group in optim.param_groups:
+        group["lr"] = lr
+    optim.zero_grad(set_to_none=True)
+    loss = objective(net, net(batch), batch.label_B)  # type: ignore[arg-type]
+    if not bool(torch.isfinite(loss.total)):
+        return StepResult(loss=None)
+    loss.total.backward()
+    norm = nn.utils.clip_grad_norm_(net.parameters(), clip_norm)
+    if not bool(torch.isfinite(norm)):
+        return StepResult(loss=None)
+    optim.step()
+    net.clamp_()
+    return StepResult(loss=loss)

@@ -1,0 +1,97 @@
+"""A finished run into its folder: train.json last, so that its presence means whole.
+
+Shape letters: E epochs, N utterances, C classes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save
+
+from foalnet.batches import Store
+from foalnet.checkpoint import save_checkpoint
+from foalnet.files import json_bytes, publish_bytes
+from foalnet.train.state import Progress
+
+if TYPE_CHECKING:
+    from foalnet.train.run import Run
+
+COLUMNS = ("fold", "epoch", "lr", "loss", "cross_entropy", "avel", "mem", "dev_ua")
+SCHEMA = 1
+
+
+def publish(
+    out: Path, run: Run, store: Store, done: Mapping[str, Progress], *, corpus: str, told: Mapping[str, Any]
+) -> None:
+    """Write history.csv, one checkpoint a fold, logits.safetensors, logits.json and, last, train.json."""
+    publish_bytes(out / "history.csv", _history(done))
+    logits: dict[str, torch.Tensor] = {}
+    index: dict[str, Any] = {}
+    for fold in run.folds:
+        progress, task = done[fold.name], run.task(fold, store)
+        save_checkpoint(out / f"fold-{fold.name}.safetensors", progress.best_net, model_facts(run, store, fold.name))
+        logits |= {f"{fold.name}/dev": torch.stack(progress.dev_NC), f"{fold.name}/test": torch.stack(progress.test_NC)}
+        index[fold.name] = {"dev": list(task.dev), "test": list(task.test)}
+    publish_bytes(out / "logits.safetensors", save(logits))
+    publish_bytes(out / "logits.json", json_bytes({"classes": list(run.classes), "folds": index}))
+    publish_bytes(out / "train.json", json_bytes(_facts(run, store, done, corpus) | dict(told)))
+
+
+def model_facts(run: Run, store: Store, fold: str) -> dict[str, Any]:
+    """Return what is needed to build this network again and feed it."""
+    return {
+        "variant": run.variant,
+        "seed": run.seed,
+        "fold": fold,
+        "classes": list(run.classes),
+        "rate_hz": store.shape.rate_hz,
+        "frame": list(store.shape.frame),
+        "train": run.params.model_dump(),
+    }
+
+
+def _history(done: Mapping[str, Progress]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for progress in done.values():
+        writer.writerows(progress.rows)
+    return text.getvalue().encode()
+
+
+def _facts(run: Run, store: Store, done: Mapping[str, Progress], corpus: str) -> dict[str, Any]:
+    """Return what train.json says of the run, beside its provenance; no label of a test part is in it."""
+    ledger = Counter(entry.reason for entry in store.ledger.entries if entry.reason)
+    counts = Counter({"pairs_without_negative": 0, "pairs_without_video": 0, "bad_steps": 0})
+    for progress in done.values():
+        counts.update(progress.counts)
+    counts.update({"audio_truncated": ledger["audio_truncated"], "video_missing": ledger["video_missing"]})
+    counts["not_in_shards"] = sum(key not in store for key in run.labels)
+    counts["weights"] = sum(t.numel() for t in next(iter(done.values())).best_net.values())
+    folds = {}
+    for fold in run.folds:
+        progress, task = done[fold.name], run.task(fold, store)
+        folds[fold.name] = {
+            "chosen_epoch": progress.best + 1,
+            "epochs_run": progress.epochs,
+            "dev_ua": [row["dev_ua"] for row in progress.rows],
+            "utterances": {"train": len(task.train), "dev": len(task.dev), "test": len(task.test)},
+            "bad_steps": progress.bad_steps,
+        }
+    return {
+        "schema": SCHEMA,
+        "corpus": corpus,
+        "variant": run.variant,
+        "seed": run.seed,
+        "classes": list(run.classes),
+        "protocol": run.params.protocol,
+        "counts": dict(sorted(counts.items())),
+        "folds": folds,
+    }

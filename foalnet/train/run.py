@@ -1,0 +1,145 @@
+"""All folds of one variant and seed: read the clips once, train fold after fold, publish at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from foalnet.batches import Store, load_store
+from foalnet.config import Params, Settings
+from foalnet.config.blocks import Train
+from foalnet.corpora import get_reader
+from foalnet.errors import DataError
+from foalnet.files import content_key, sha256_file
+from foalnet.manifest import read_manifest
+from foalnet.nets import VARIANTS
+from foalnet.paths import Paths
+from foalnet.provenance import code_digest, versions
+from foalnet.records import Utterance
+from foalnet.shards import INDEX, open_shards
+from foalnet.splits import Fold, FoldLabels, groups_of, loso_dev_session
+from foalnet.train.fold import FoldTask, train_fold
+from foalnet.train.machine import STAGE, determined, device, listening, threads
+from foalnet.train.publish import Trained, publish
+from foalnet.train.state import Progress
+
+CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One variant and seed over all folds: what `train_folds` needs beside the clips."""
+
+    variant: str
+    seed: int
+    params: Train
+    classes: tuple[str, ...]
+    folds: tuple[Fold, ...]
+    labels: Mapping[str, str]
+    groups: Mapping[str, str]
+
+    def task(self, fold: Fold, store: Store) -> FoldTask:
+        """Return one fold's task: its labels sealed for the test part, its keys sorted, those without a clip left out."""
+        parts: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
+        for key in sorted(self.labels):
+            if key in store:
+                parts[fold.part_of(self.groups[key])].append(key)
+        for name, keys in parts.items():
+            if not keys:
+                raise DataError(
+                    f"fold {fold.name}: its {name} part ({', '.join(getattr(fold, name))}) has no utterance",
+                    stage=STAGE,
+                    action="look at reports/CORPUS/staging.json: was a whole session dropped?",
+                )
+        return FoldTask(
+            fold=fold,
+            variant=self.variant,
+            seed=self.seed,
+            params=self.params,
+            classes=self.classes,
+            labels=FoldLabels(fold, self.labels, self.groups),
+            train=tuple(parts["train"]),
+            dev=tuple(parts["dev"]),
+            test=tuple(parts["test"]),
+        )
+
+
+def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str, seed: int) -> None:
+    """Train all folds of one variant and seed and publish them into the model's folder.
+
+    Resumes per fold and epoch from `settings.work`. Interrupted (exit 5) after Ctrl-C or SIGTERM; UsageError (2),
+    DataError (3), MachineError (4) as their messages say.
+    """
+    utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
+    shards = open_shards(paths.shards, stage=STAGE)
+    run = plan(params, utterances, variant=variant, seed=seed)
+    where = device(settings)
+    told = {
+        "code": code_digest(CODE),
+        "params": content_key(params.train.model_dump()),
+        "determinism": params.train.determinism,
+        "device": where.type,
+        "threads": threads(settings),
+        "versions": versions(),
+    }
+    inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
+    key = content_key([told, inputs, params.corpus, list(run.classes), variant, seed])
+    store = load_store(shards, run.labels.keys(), params.train)
+    need_pictures(store, variant, paths)
+    done = train_folds(run, store, settings, settings.work / "train" / key)
+    publish(paths.model(variant, seed), run, store, done, corpus=params.corpus, told=told)
+
+
+def plan(params: Params, utterances: Sequence[Utterance], *, variant: str, seed: int) -> Run:
+    """Return the folds of a corpus' used utterances, by session or by speaker as its reader says."""
+    groups = groups_of(utterances, get_reader(params.reader).fold_group)
+    return Run(
+        variant=variant,
+        seed=seed,
+        params=params.train,
+        classes=tuple(params.manifest.classes),
+        folds=tuple(loso_dev_session(groups.values())),
+        labels={u.key: str(u.label) for u in utterances},
+        groups=groups,
+    )
+
+
+def need_pictures(store: Store, variant: str, paths: Paths) -> None:
+    """Refuse (DataError, exit 3) to train a variant with pictures where no utterance has one."""
+    if VARIANTS[variant].video and store.shape.frame == (0,):
+        raise DataError(
+            f"variant {variant} needs pictures, and no utterance has one",
+            file=paths.staging,
+            stage=STAGE,
+            action="the file says why; mend it, or train audio_only alone (variants in params.yaml)",
+        )
+
+
+def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[str, Progress]:
+    """Return the finished progress of every fold by name; states lie in `work`, one file a fold."""
+    done: dict[str, Progress] = {}
+    total = len(run.folds) * run.params.epochs
+    with (
+        determined(run.params.determinism, threads(settings)),
+        listening() as stop,
+        tqdm(total=total, desc=f"{run.variant} s{run.seed}", unit="epoch", disable=None) as bar,
+    ):
+        for place, fold in enumerate(run.folds):
+
+            def tick(progress: Progress, fold: Fold = fold, place: int = place) -> None:
+                bar.set_postfix_str(f"fold {fold.name}, best dev UA {progress.best_ua:.3f}", refresh=False)
+                bar.n = place * run.params.epochs + progress.epochs
+                bar.refresh()
+
+            done[fold.name] = train_fold(
+                run.task(fold, store),
+                store,
+                work / f"{fold.name}.safetensors",
+                device=device(settings),
+                stop=stop,
+                tick=tick,
+            )
+    return done

@@ -1,0 +1,145 @@
+"""kill -9 at any byte of staging: what is left is never taken for whole, and the next run gives the same bytes."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foalnet.errors import DataError
+from foalnet.shards import open_shards
+from tests.clips_tree import LocalPool, Place, lay_tree
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DIALOGUES = ("Ses01F_impro01", "Ses02M_impro02")
+
+# Runs staging in one process and kills it when it has written BUDGET bytes in all, in the middle of a write.
+SCRIPT = """
+import builtins, io, os, pathlib, shutil, signal, sys
+sys.path.insert(0, {repository!r})
+home, root, budget = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
+written = 0
+
+class Killing(io.FileIO):
+    def write(self, data):
+        global written
+        data = memoryview(data).cast("B")
+        part = data[: max(budget - written, 0)] if budget >= 0 else data
+        super().write(part)
+        written += len(part)
+        if len(part) < len(data):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return len(data)
+
+def killing_open(file, mode="r", *args, **options):
+    if mode == "wb" and str(file).startswith(str(home)):
+        return Killing(str(file), "wb")
+    return builtins.open(file, mode, *args, **options)
+
+real = pathlib.Path.open
+
+def path_open(self, mode="r", *args, **options):
+    return killing_open(self, mode) if mode == "wb" else real(self, mode, *args, **options)
+
+pathlib.Path.open = path_open
+shutil.open, shutil._USE_CP_SENDFILE = killing_open, False
+
+import foalnet.clips.staging as staging
+from tests.clips_tree import LocalPool, Place
+
+staging.Pool = LocalPool
+Place(home=home, root=root).stage(listed=True)
+print(written)
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lay_tree(tmp_path_factory.mktemp("tree"), DIALOGUES)
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foalnet.clips.staging.Pool", LocalPool)
+
+
+def run(place: Place, budget: int) -> subprocess.CompletedProcess[str]:
+    """Stage in a process that ends with its budget of written bytes (-1: no limit)."""
+    script = SCRIPT.format(repository=str(REPOSITORY))
+    arguments = [sys.executable, "-c", script, str(place.home), str(place.root), str(budget)]
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def whole(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], int]:
+    """The bytes of an undisturbed run, and how many it writes in all."""
+    place = Place(home=tmp_path_factory.mktemp("whole"), root=tree)
+    place.list_files()
+    done = run(place, -1)
+    assert done.returncode == 0, done.stderr
+    return place.bytes(), int(done.stdout.split()[-1])
+
+
+def killed_at(place: Place, budget: int) -> None:
+    """List the files, then stage and be killed."""
+    place.list_files()
+    done = run(place, budget)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def check_recovery(place: Place, wanted: dict[str, bytes]) -> None:
+    """What a kill leaves is no data set; the rerun gives the undisturbed bytes and clears up."""
+    if not (place.out / "index.json").exists():
+        with pytest.raises(DataError, match="no index"):
+            open_shards(place.out)
+    place.stage(listed=True)
+    assert place.bytes() == wanted
+    left = [p for p in place.home.rglob("*") if p.name.startswith(".") or p.suffix == ".part"]
+    assert left == []
+
+
+def test_t01_kill_in_the_first_shard_in_the_middle_and_near_the_end(
+    tree: Path, tmp_path: Path, whole: tuple[dict[str, bytes], int]
+) -> None:
+    wanted, total = whole
+    dice = random.Random(1)
+    for number, (low, high) in enumerate([(0.0, 0.2), (0.3, 0.6), (0.8, 1.0)]):
+        place = Place(home=tmp_path / str(number), root=tree)
+        killed_at(place, int(total * dice.uniform(low, high)))
+        check_recovery(place, wanted)
+
+
+@pytest.mark.long
+def test_t01_kill_at_fifty_random_bytes(tree: Path, tmp_path: Path, whole: tuple[dict[str, bytes], int]) -> None:
+    wanted, total = whole
+    dice = random.Random(2)
+    for number in range(50):
+        place = Place(home=tmp_path / str(number), root=tree)
+        killed_at(place, dice.randrange(total))
+        check_recovery(place, wanted)
+
+
+def test_t02_kill_before_the_index_leaves_only_the_index_to_write(
+    tree: Path, tmp_path: Path, whole: tuple[dict[str, bytes], int]
+) -> None:
+    wanted, total = whole
+    place = Place(home=tmp_path, root=tree)
+    killed_at(place, total - len(wanted["index.json"]) // 2)
+    shards = {p: p.stat().st_mtime_ns for p in place.out.rglob("*.tar")}
+    assert len(shards) == len(DIALOGUES)
+    check_recovery(place, wanted)
+    assert {p: p.stat().st_mtime_ns for p in place.out.rglob("*.tar")} == shards
+
+
+def test_t01_killed_again_and_again_it_still_gets_there(
+    tree: Path, tmp_path: Path, whole: tuple[dict[str, bytes], int]
+) -> None:
+    wanted, total = whole
+    place = Place(home=tmp_path, root=tree)
+    for _ in range(3):
+        killed_at(place, total // 4)
+    check_recovery(place, wanted)

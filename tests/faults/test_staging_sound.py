@@ -1,0 +1,179 @@
+"""Sound files that are missing, short, odd or broken: a repair or a drop with a reason, and the rest untouched."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from foalnet import media
+from foalnet.config.blocks import Shards
+from foalnet.errors import DataError
+from foalnet.shards import open_shards
+from tests.clips_tree import RATE_HZ, LocalPool, Place, lay_tree, sound
+
+DIALOGUE = "Ses01F_impro01"
+KEY = f"{DIALOGUE}_F000"
+START, END = 0.31, 1.20
+SENTENCE = f"Session1/sentences/wav/{DIALOGUE}/{KEY}.wav"
+RECORDING = f"Session1/dialog/wav/{DIALOGUE}.wav"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lay_tree(tmp_path_factory.mktemp("tree"), [DIALOGUE])
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foalnet.clips.staging.Pool", LocalPool)
+
+
+@pytest.fixture
+def place(original: Path, tmp_path: Path) -> Place:
+    shutil.copytree(original, tmp_path / "root")
+    return Place(home=tmp_path, root=tmp_path / "root", shards=Shards(detector="fixed", max_drop_fraction=0.4))
+
+
+def staged(place: Place) -> dict[str, tuple[dict[str, Any], np.ndarray]]:
+    """Stage and return key -> (audio metadata, wave)."""
+    place.stage()
+    got = {}
+    for sample in open_shards(place.out).samples():
+        wave_N, rate_hz = media.read_flac(sample.members["flac"])
+        assert rate_hz == RATE_HZ
+        got[sample.key] = (json.loads(sample.members["json"])["audio"], wave_N)
+    return got
+
+
+def lines(place: Place) -> list[tuple[str, str, str]]:
+    """Return (kind, item, reason) of the account."""
+    entries = json.loads(place.report.read_bytes())["ledger"]["entries"]
+    return [(e["kind"], e["item"], e["reason"]) for e in entries]
+
+
+def others_are_untouched(got: dict[str, tuple[dict[str, Any], np.ndarray]]) -> bool:
+    """Tell whether the two other utterances came as they were laid."""
+    wanted = {f"{DIALOGUE}_M000": sound(1, 2.02 - 1.05), f"{DIALOGUE}_F001": sound(2, 2.6 - 2.1)}
+    return all(np.array_equal(got[key][1], wave_N) and got[key][0]["reason"] is None for key, wave_N in wanted.items())
+
+
+def test_t31_missing_wav_is_cut_from_the_dialogue_to_the_sample(place: Place) -> None:
+    (place.root / SENTENCE).unlink()
+    got = staged(place)
+    audio, wave_N = got[KEY]
+    assert audio["reason"] == "wav_from_dialogue"
+    both_N = (sound(900, 2.8).astype(np.float64) + sound(950, 2.8)) / 2
+    cut_N = both_N[round(START * RATE_HZ) : round(END * RATE_HZ)]
+    assert wave_N.size == round(END * RATE_HZ) - round(START * RATE_HZ)
+    assert np.abs(wave_N - cut_N).max() <= 1 / 32768
+    assert lines(place) == [("repaired", KEY, "wav_from_dialogue")]
+    assert others_are_untouched(got)
+
+
+def test_t31_missing_in_both_places_is_no_utterance(place: Place) -> None:
+    (place.root / SENTENCE).unlink()
+    (place.root / RECORDING).unlink()
+    got = staged(place)
+    assert set(got) == {f"{DIALOGUE}_M000", f"{DIALOGUE}_F001"} and others_are_untouched(got)
+    # The manifest refuses it first, with a reason; staging says how many it did not get.
+    counts = json.loads((place.home / "reports/counts.json").read_bytes())
+    assert {"wav_missing"} == {e["reason"] for e in counts["entries"] if e["item"] == KEY}
+    assert json.loads(place.report.read_bytes())["utterances"]["not_staged"] == 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "counted"),
+    [(-1, False), (1, False), (-320, False), (-321, True), (321, True), (-7120, True)],
+)
+def test_t32_wav_shorter_or_longer_than_its_label(place: Place, samples: int, counted: bool) -> None:
+    wave_N = sound(0, 1.2)[: round((END - START) * RATE_HZ) + samples]
+    soundfile.write(place.root / SENTENCE, wave_N, RATE_HZ, subtype="PCM_16")
+    got = staged(place)
+    assert np.array_equal(got[KEY][1], wave_N), "the sentence is used as it is, whatever its label says"
+    assert lines(place) == ([("kept", KEY, "length_differs")] if counted else [])
+    assert others_are_untouched(got)
+
+
+def test_t33_header_promises_more_sound_than_there_is(place: Place) -> None:
+    path = place.root / SENTENCE
+    path.write_bytes(path.read_bytes()[: 44 + 2 * 8000])
+    got = staged(place)
+    assert np.array_equal(got[KEY][1], sound(0, END - START)[:8000])
+    assert lines(place) == [("kept", KEY, "length_differs")]
+
+
+def _eight_khz(path: Path, wave_N: np.ndarray) -> None:
+    soundfile.write(path, media.resample(wave_N, RATE_HZ, 8000), 8000, subtype="PCM_16")
+
+
+def _cd(path: Path, wave_N: np.ndarray) -> None:
+    soundfile.write(path, media.resample(wave_N, RATE_HZ, 44100), 44100, subtype="PCM_24")
+
+
+def _stereo(path: Path, wave_N: np.ndarray) -> None:
+    soundfile.write(path, np.stack([wave_N, wave_N], axis=1), RATE_HZ, subtype="PCM_16")
+
+
+@pytest.mark.parametrize("write", [_eight_khz, _cd, _stereo])
+def test_t34_other_rates_and_channels_are_brought_to_one_with_a_note(place: Place, write: Callable[..., None]) -> None:
+    time_N = np.arange(round((END - START) * RATE_HZ)) / RATE_HZ
+    tone_N = (0.4 * np.sin(2 * np.pi * 440 * time_N)).astype(np.float32)
+    write(place.root / SENTENCE, tone_N)
+    got = staged(place)
+    audio, wave_N = got[KEY]
+    assert audio["reason"] == "audio_resampled" and abs(wave_N.size - tone_N.size) <= 1
+    middle = slice(2000, 12000)
+    assert np.abs(wave_N[middle] - tone_N[middle]).max() < 0.01
+    assert lines(place) == [("repaired", KEY, "audio_resampled")]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_t35_nan_or_infinite_sound_is_dropped(place: Place, bad: float) -> None:
+    wave_N = sound(0, END - START)
+    wave_N[700] = bad
+    soundfile.write(place.root / SENTENCE, wave_N, RATE_HZ, subtype="FLOAT")
+    got = staged(place)
+    assert KEY not in got and others_are_untouched(got)
+    assert lines(place) == [("dropped", KEY, "audio_nonfinite")]
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF", b"no sound at all" * 100])
+def test_an_unreadable_wav_is_dropped_not_replaced(place: Place, data: bytes) -> None:
+    (place.root / SENTENCE).write_bytes(data)
+    got = staged(place)
+    assert KEY not in got and others_are_untouched(got)
+    assert lines(place) == [("dropped", KEY, "wav_unreadable")]
+
+
+@pytest.mark.parametrize(("samples", "padded"), [(399, True), (400, False), (401, False), (1, True)])
+def test_t38_short_clips_are_padded_to_the_minimum(place: Place, samples: int, padded: bool) -> None:
+    wave_N = sound(5, 1.0)[:samples]
+    soundfile.write(place.root / SENTENCE, wave_N, RATE_HZ, subtype="PCM_16")
+    audio, got_N = staged(place)[KEY]
+    assert got_N.size == max(samples, 400) and np.array_equal(got_N[:samples], wave_N) and not got_N[samples:].any()
+    assert (audio["reason"] == "audio_padded") == padded
+    assert (("repaired", KEY, "audio_padded") in lines(place)) == padded
+
+
+def test_too_many_drops_are_an_error_after_the_account_is_written(place: Place) -> None:
+    (place.root / SENTENCE).write_bytes(b"no sound")
+    strict = Place(home=place.home, root=place.root)
+    with pytest.raises(DataError, match=r"1 of 3 utterances have no usable sound .wav_unreadable 1.") as caught:
+        strict.stage()
+    assert caught.value.exit_code == 3 and str(place.report) in str(caught.value)
+    assert lines(place) == [("dropped", KEY, "wav_unreadable")]
+    assert not place.out.exists()
+
+
+def test_every_sound_dropped_is_an_error_whatever_the_limit(place: Place) -> None:
+    for wav in place.root.glob("Session1/sentences/wav/*/*.wav"):
+        wav.write_bytes(b"no sound")
+    with pytest.raises(DataError, match="3 of 3"):
+        Place(home=place.home, root=place.root, shards=Shards(detector="fixed", max_drop_fraction=1.0)).stage()

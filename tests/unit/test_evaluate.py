@@ -1,0 +1,213 @@
+"""The selection rule, the scores of test sessions, and what evaluate refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from foalnet.config import Params
+from foalnet.errors import DataError
+from foalnet.evaluate import evaluate_run
+from foalnet.files import json_bytes, publish_bytes, read_json, read_jsonl
+from foalnet.metrics import ua
+from foalnet.paths import Paths
+from foalnet.records import Utterance
+from tests.reports import make_params, make_speakers, make_utterances, write_model, write_stages
+
+Corpus = tuple[Params, Paths, list[Utterance]]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    """One trained run of a small corpus."""
+    params, paths = make_params(), Paths("drawn", tmp_path)
+    utterances = make_utterances(params, dialogues=2, used=8, unused=1)
+    write_stages(params, paths, utterances)
+    write_model(params, paths, utterances, "foal")
+    return params, paths, utterances
+
+
+def score(corpus: Corpus) -> dict[str, Any]:
+    return evaluate_run(corpus[0], corpus[1], variant="foal", seed=1)
+
+
+def change_index(paths: Paths, change: Any) -> None:
+    path = paths.model("foal", 1) / "logits.json"
+    index = read_json(path)
+    change(index)
+    publish_bytes(path, json_bytes(index))
+
+
+def change_logits(paths: Paths, change: Any) -> None:
+    path = paths.model("foal", 1) / "logits.safetensors"
+    tensors = {name: array.copy() for name, array in load_file(path).items()}
+    change(tensors)
+    save_file(tensors, path)
+
+
+def test_every_used_utterance_is_scored_once_at_the_epoch_its_dev_part_chose(corpus: Corpus) -> None:
+    params, paths, utterances = corpus
+    metrics = score(corpus)
+    rows = read_jsonl(paths.run("foal", 1) / "predictions.jsonl")
+    assert [row["key"] for row in rows] == [u.key for u in utterances if u.used]
+    tensors = load_file(paths.model("foal", 1) / "logits.safetensors")
+    index = read_json(paths.model("foal", 1) / "logits.json")["folds"]
+    names, labels = list(params.manifest.classes), {u.key: u.label for u in utterances}
+    for name, fold in metrics["folds"].items():
+        truth = np.array([names.index(str(labels[key])) for key in index[name]["dev"]])
+        by_epoch = [ua(truth, epoch.argmax(axis=1)) for epoch in tensors[f"{name}/dev"]]
+        assert fold["epoch"] == 1 + int(np.argmax(np.round(by_epoch, 6)))
+        given = tensors[f"{name}/test"][fold["epoch"] - 1].argmax(axis=1)
+        assert [row["predicted"] for key in index[name]["test"] for row in rows if row["key"] == key] == [
+            names[i] for i in given
+        ]
+    assert metrics["pooled"]["wa"] == round(sum(r["label"] == r["predicted"] for r in rows) / len(rows), 6)
+    assert metrics["over_folds"]["wa"]["mean"] == pytest.approx(
+        np.mean([fold["wa"] for fold in metrics["folds"].values()]), abs=1e-6
+    )
+    assert (metrics["cluster"], metrics["protocol"]) == ("dialogue", "loso_dev_session")
+
+
+def test_the_test_part_has_no_say_in_the_choice(corpus: Corpus) -> None:
+    before = {name: fold["epoch"] for name, fold in score(corpus)["folds"].items()}
+
+    def spoil(tensors: dict[str, np.ndarray]) -> None:
+        for name in tensors:
+            if name.endswith("/test"):
+                tensors[name][:] = np.random.default_rng(0).normal(size=tensors[name].shape)
+
+    change_logits(corpus[1], spoil)
+    after = score(corpus)
+    assert {name: fold["epoch"] for name, fold in after["folds"].items()} == before
+    assert after["pooled"]["ua"] < 0.5
+
+
+def test_probabilities_are_rounded_sum_to_one_and_agree_with_the_prediction(corpus: Corpus) -> None:
+    score(corpus)
+    names = list(corpus[0].manifest.classes)
+    for row in read_jsonl(corpus[1].run("foal", 1) / "predictions.jsonl"):
+        assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-5)
+        assert all(round(p, 6) == p for p in row["probabilities"])
+        assert row["probabilities"][names.index(row["predicted"])] == max(row["probabilities"])
+
+
+def test_same_bytes_again_whatever_the_order_of_the_folds_in_the_index(corpus: Corpus) -> None:
+    folder = corpus[1].run("foal", 1)
+    score(corpus)
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    path = corpus[1].model("foal", 1) / "logits.json"
+    index = read_json(path)
+    index["folds"] = dict(reversed(index["folds"].items()))
+    path.write_text(json.dumps(index))
+    score(corpus)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    assert sorted(first) == ["metrics.json", "predictions.jsonl"]
+
+
+def test_an_utterance_that_never_reached_training_is_named(corpus: Corpus) -> None:
+    lost: list[str] = []
+
+    def lose(index: dict[str, Any]) -> None:
+        lost.append(index["folds"]["Ses01"]["test"].pop())
+        index["folds"]["Ses05"]["dev"].remove(lost[0])
+
+    change_index(corpus[1], lose)
+
+    def cut(tensors: dict[str, np.ndarray]) -> None:
+        tensors["Ses01/test"] = tensors["Ses01/test"][:, :-1].copy()
+        tensors["Ses05/dev"] = tensors["Ses05/dev"][:, :-1].copy()
+
+    change_logits(corpus[1], cut)
+    assert score(corpus)["unpredicted"] == lost
+
+
+def test_a_corpus_folded_by_speaker_is_clustered_by_speaker(tmp_path: Path) -> None:
+    params, paths = make_params("ravdess4", reader="ravdess"), Paths("ravdess4", tmp_path)
+    utterances = make_speakers(params, each=4)
+    write_stages(params, paths, utterances)
+    write_model(params, paths, utterances, "audio_only")
+    metrics = evaluate_run(params, paths, variant="audio_only", seed=1)
+    assert metrics["cluster"] == "speaker"
+    assert sorted(metrics["folds"]) == [f"group{i}" for i in range(1, 6)]
+
+
+def test_a_class_absent_from_a_fold_is_named_there(corpus: Corpus) -> None:
+    params, paths, utterances = corpus
+    kept = [u for u in utterances if not (u.session == "Ses02" and u.label == "sad")]
+    write_stages(params, paths, kept)
+    write_model(params, paths, kept, "foal")
+    folds = score(corpus)["folds"]
+    assert folds["Ses02"]["absent"] == ["sad"]
+    assert folds["Ses02"]["recall"]["sad"] is None
+    assert folds["Ses01"]["absent"] == []
+
+
+def other_classes(index: dict[str, Any]) -> None:
+    index["classes"] = ["neutral", "happy", "sad", "angry"]
+
+
+def test_twice(index: dict[str, Any]) -> None:
+    index["folds"]["Ses02"]["test"] = index["folds"]["Ses01"]["test"]
+
+
+def leaked(index: dict[str, Any]) -> None:
+    index["folds"]["Ses01"]["dev"][0] = index["folds"]["Ses01"]["test"][0]
+
+
+def unknown(index: dict[str, Any]) -> None:
+    index["folds"]["Ses01"]["test"][0] = "Ses09F_impro01_F000"
+
+
+def one_too_few(index: dict[str, Any]) -> None:
+    index["folds"]["Ses01"]["test"].pop()
+
+
+test_twice.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (other_classes, "was trained on classes"),
+        (test_twice, "was already tested in another fold"),
+        (leaked, "listed twice or in both"),
+        (unknown, "has no label in the manifest"),
+        (one_too_few, "expected \\[epochs, 15 utterances"),
+    ],
+)
+def test_an_index_that_does_not_fit_is_refused(corpus: Corpus, change: Any, says: str) -> None:
+    change_index(corpus[1], change)
+    with pytest.raises(DataError, match=says) as caught:
+        score(corpus)
+    assert caught.value.action
+    assert caught.value.file
+    assert not corpus[1].run("foal", 1).exists()
+
+
+def test_logits_that_are_not_finite_are_refused_by_name(corpus: Corpus) -> None:
+    def spoil(tensors: dict[str, np.ndarray]) -> None:
+        tensors["Ses03/test"][4, 2, 1] = np.nan
+
+    change_logits(corpus[1], spoil)
+    key = read_json(corpus[1].model("foal", 1) / "logits.json")["folds"]["Ses03"]["test"][2]
+    with pytest.raises(DataError, match="not finite, the first in epoch 5") as caught:
+        score(corpus)
+    assert caught.value.utterance == key
+
+
+def test_logits_that_cannot_be_read_are_an_error_of_the_data(corpus: Corpus) -> None:
+    path = corpus[1].model("foal", 1) / "logits.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match="cannot be read"):
+        score(corpus)
+
+
+def test_evaluate_loads_no_torch() -> None:
+    run([sys.executable, "-c", "import sys, foalnet.evaluate; assert 'torch' not in sys.modules"], check=True)

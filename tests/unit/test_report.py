@@ -1,0 +1,267 @@
+"""The report: what it says, beside what it was given; gaps are stated; nothing heavy is loaded."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+
+from foalnet.config import Params
+from foalnet.errors import DataError
+from foalnet.evaluate import evaluate_run
+from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, read_json, read_jsonl
+from foalnet.paths import Paths
+from foalnet.report import build, headline
+from foalnet.report.provenance import CODE
+from foalnet.report.words import chance, hours, listed, percent, plural, points, verdict
+from foalnet.stats import Difference, Interval
+from tests.pages import Page, markdown_tables
+from tests.reports import BEST, VARIANTS, make_params, make_speakers, make_utterances, write_model, write_stages
+from tests.structure import code_deps
+
+Built = tuple[Params, Paths]
+
+
+def make(home: Path, params: Params, utterances: Any = None, best: Any = None) -> Paths:
+    """Write stages and runs of a corpus, evaluate them, build the report."""
+    paths = Paths(params.corpus, home)
+    utterances = utterances or make_utterances(params)
+    write_stages(params, paths, utterances)
+    for variant in params.variants:
+        for seed in params.seeds:
+            write_model(params, paths, utterances, variant, seed)
+            evaluate_run(params, paths, variant=variant, seed=seed)
+    build(params, paths, best_possible=best)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The report of a drawn corpus of 420 used utterances in 30 dialogues."""
+    params = make_params()
+    return params, make(tmp_path_factory.mktemp("drawn"), params, best=BEST)
+
+
+@pytest.fixture(scope="module")
+def speakers(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The report of a corpus folded by speaker: 16 clusters, two seeds, a table of features as picture."""
+    params = make_params("ravdess4", reader="ravdess", seeds=[1, 2], train={"picture": "features"})
+    return params, make(tmp_path_factory.mktemp("speakers"), params, make_speakers(params))
+
+
+def page_of(built: Built) -> Page:
+    return Page(built[1].report_html.read_text())
+
+
+def test_page_one_answers_in_this_order(drawn: Built) -> None:
+    text = drawn[1].report_html.read_text()
+    titles = re.findall(r"<h2>(.*?)</h2>", text)
+    assert titles[:5] == [
+        "The result",
+        "How sure are we",
+        "Which data",
+        "Which protocol",
+        "What was dropped, and why",
+    ]
+    assert "What was published" not in titles, "quoted figures have no place beside a drawn corpus"
+
+
+def test_the_headline_is_what_the_runs_say(drawn: Built) -> None:
+    params, paths = drawn
+    table = page_of(drawn).tables[0]
+    assert table[0] == ["Variant", "UA", "best possible UA", "WA", "macro-F1"]
+    assert [row[0].split()[0] for row in table[1:]] == params.variants
+    for row in table[1:]:
+        pooled = read_json(paths.run(row[0].split()[0], 1) / "metrics.json")["pooled"]
+        assert row[1].split()[0] == percent(pooled["ua"])
+        assert row[3].split()[0] == percent(pooled["wa"])
+        assert row[4] == percent(pooled["macro_f1"])
+    assert [row[2] for row in table[1:]] == ["74.0", "62.0", "86.0", "86.0"]
+
+
+def test_aggregate_metrics_are_small_and_hold_no_utterance(drawn: Built) -> None:
+    metrics = read_json(drawn[1].metrics)
+    assert set(metrics["variants"]) == set(VARIANTS)
+    for row in metrics["variants"].values():
+        assert row["ua_low"] <= row["ua"] <= row["ua_high"]
+    assert metrics["data"] == {"clusters": 30, "speakers": 10, "utterances": 420}
+    assert metrics["differences"]["foal_minus_baseline"]["ua"] == pytest.approx(
+        metrics["variants"]["foal"]["ua"] - metrics["variants"]["baseline"]["ua"], abs=2e-6
+    )
+    assert len(drawn[1].metrics.read_bytes()) < 5000
+    assert b"Ses01" not in drawn[1].metrics.read_bytes()
+
+
+def test_counts_and_reasons_stand_on_the_page_with_their_meaning(drawn: Built) -> None:
+    page = page_of(drawn)
+    assert "The corpus labels 480 utterances; 420 have one of the 4 classes." in page.text
+    assert "60 for the reason “the raw label belongs to no class of this experiment”" in page.text
+    assert "All 420 were scored." in page.text
+    reasons = next(table for table in page.tables if table[0][-1] == "Count" and "Why" in table[0])
+    assert ["staging", "repaired and used", "sentences/wav has no file; cut from dialog/wav", "2"] in reasons
+    assert "1 utterance has no face in any frame" in page.text
+
+
+def test_lost_utterances_are_told(drawn: Built, tmp_path: Path) -> None:
+    params = drawn[0]
+    paths = make(tmp_path, params)
+    for variant in params.variants:
+        path = paths.run(variant, 1) / "predictions.jsonl"
+        publish_bytes(path, jsonl_bytes(read_jsonl(path)[4:]))
+    build(params, paths)
+    assert "416 were scored; 4 were lost on the way (1.0\N{NO-BREAK SPACE}%)" in paths.report_html.read_text()
+
+
+def test_markdown_has_the_same_tables(drawn: Built, speakers: Built) -> None:
+    for built in (drawn, speakers):
+        web = page_of(built).tables
+        twin = markdown_tables(built[1].report_md.read_text())
+        assert len(web) == len(twin)
+        for one, two in zip(web, twin, strict=True):
+            flat = [[re.sub(r"[()]", "", cell).replace("  ", " ") for cell in row] for row in two]
+            assert [[re.sub(r"[()]", "", cell.strip()) for cell in row] for row in one] == flat
+
+
+def test_markdown_renders_as_tables_without_stray_markup(drawn: Built) -> None:
+    source = drawn[1].report_md.read_text()
+    rendered = MarkdownIt("commonmark").enable("table").render(source)
+    assert rendered.count("<table>") == len(markdown_tables(source))
+    assert "<em>only" not in rendered
+
+
+def test_a_corpus_folded_by_speaker_speaks_of_speakers_and_warns_of_few(speakers: Built) -> None:
+    text = page_of(speakers).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "5, each tested on one group of speakers" in text
+    assert "There are only 16 speakers." in text
+    assert "Mean of seeds 1 and 2." in text
+    assert "Correctness is averaged over 2 seeds" in text
+    assert "not by the attention" in text
+    assert "best possible" not in text
+
+
+def test_the_score_over_seeds_is_the_mean_of_the_seeds(speakers: Built) -> None:
+    paths = speakers[1]
+    seeds = [read_json(paths.run("foal", seed) / "metrics.json")["pooled"]["ua"] for seed in (1, 2)]
+    assert read_json(paths.metrics)["variants"]["foal"]["ua"] == pytest.approx(sum(seeds) / 2, abs=2e-6)
+
+
+def test_real_iemocap_gets_the_published_tables_with_their_caution(tmp_path: Path) -> None:
+    params = make_params("iemocap", variants=["foal"])
+    page = Page(make(tmp_path, params).report_html.read_text())
+    assert "may be exchanged" in page.text
+    assert ["Foal-Net", "A+V", "2024", "80.10", "79.45"] in [row for table in page.tables for row in table]
+    assert "nothing is compared" in page.text
+
+
+@pytest.mark.parametrize("name", ["staging", "counts", "inventory", "manifest"])
+def test_an_absent_file_is_a_stated_gap(tmp_path: Path, name: str) -> None:
+    params = make_params(variants=["foal", "baseline"])
+    paths = make(tmp_path, params)
+    path: Path = getattr(paths, name)
+    path.unlink()
+    build(params, paths)
+    assert f"{path.relative_to(tmp_path).as_posix()} is not here" in paths.report_html.read_text()
+
+
+def test_a_run_that_is_not_there_is_named_and_none_at_all_is_an_error(tmp_path: Path) -> None:
+    params = make_params(variants=["foal", "baseline"])
+    paths = make(tmp_path, params)
+    (paths.run("baseline", 1) / "metrics.json").unlink()
+    build(params, paths)
+    assert "Variant baseline, seed 1 has not been evaluated" in paths.report_html.read_text()
+    (paths.run("foal", 1) / "metrics.json").unlink()
+    with pytest.raises(DataError, match="no run has been evaluated"):
+        build(params, paths)
+
+
+def relabel(paths: Paths) -> None:
+    path = paths.run("baseline", 1) / "predictions.jsonl"
+    rows = read_jsonl(path)
+    rows[0]["label"] = "sad" if rows[0]["label"] != "sad" else "happy"
+    publish_bytes(path, jsonl_bytes(rows))
+
+
+def other_protocol(paths: Paths) -> None:
+    path = paths.run("baseline", 1) / "metrics.json"
+    publish_bytes(path, json_bytes(read_json(path) | {"protocol": "paper_best_on_test"}))
+
+
+@pytest.mark.parametrize(("change", "says"), [(relabel, "the label is"), (other_protocol, "protocol is paper")])
+def test_runs_that_answer_different_questions_are_refused(
+    tmp_path: Path, change: Callable[[Paths], None], says: str
+) -> None:
+    params = make_params(variants=["foal", "baseline"])
+    paths = make(tmp_path, params)
+    change(paths)
+    with pytest.raises(DataError, match=says):
+        build(params, paths)
+
+
+def test_one_dialogue_a_session_still_gives_a_report(tmp_path: Path) -> None:
+    params = make_params()
+    paths = make(tmp_path, params, make_utterances(params, dialogues=1, used=8, unused=0))
+    assert "There are only 5 dialogues." in paths.report_html.read_text()
+
+
+def test_the_terminal_table_aligns_and_names_the_report(drawn: Built) -> None:
+    lines = headline(drawn[1]).splitlines()
+    assert lines[-1] == f"report: {drawn[1].report_html}"
+    table = [line for line in lines if line.split(" ")[0] in ("variant", *VARIANTS)]
+    assert [line.split()[0] for line in table] == ["variant", *VARIANTS]
+    assert len({len(line) for line in table}) == 1
+    assert "chance" not in lines[0]
+    assert "guessing gives 25.0 % UA" in lines[0]
+
+
+def test_report_loads_no_torch_and_takes_seconds(drawn: Built) -> None:
+    start = time.perf_counter()
+    build(drawn[0], drawn[1], best_possible=BEST)
+    assert time.perf_counter() - start < 10
+    code = (
+        "import sys, foalnet.report\n"
+        "from foalnet.report import aggregate, gather, markdown, outline, page\n"
+        "assert not {'torch', 'matplotlib', 'prefect'} & set(sys.modules)"
+    )
+    run([sys.executable, "-c", code], check=True)
+
+
+def test_the_digest_covers_the_code_that_dvc_watches() -> None:
+    rooms = {dep.split("/")[1].removesuffix(".py") for dep in code_deps("report")}
+    assert rooms == set(CODE)
+
+
+def difference(estimate: float, low: float, high: float, p: float) -> Difference:
+    found = Interval(estimate=estimate, low=low, high=high, level=0.95, clusters=30, method="bootstrap")
+    return Difference(interval=found, p=p, exact=False)
+
+
+def test_verdicts_in_words() -> None:
+    assert verdict("foal", "baseline", difference(0.042, 0.011, 0.073, 0.0212)) == (
+        "On these data foal is better than baseline by 4.2 points of UA (foal minus baseline: 95 % interval +1.1 to "
+        "+7.3); if the two were equally good, chance alone would make a difference at least this large in about 2 of "
+        "100 cases (p = 0.021)."
+    )
+    assert verdict("foal", "baseline", difference(-0.05, -0.08, -0.02, 0.0004)).startswith(
+        "On these data baseline is better than foal by 5.0 points of UA (foal minus baseline: 95 % interval −8.0 to "
+        "−2.0)"
+    )
+    assert verdict("foal", "baseline", difference(0.01, -0.02, 0.04, 0.5)).startswith(
+        "These data do not decide between foal and baseline: foal minus baseline is +1.0 points of UA"
+    )
+    assert "in fewer than 1 of 1,000 cases (p < 0.001)" in chance(difference(0.1, 0.05, 0.2, 0.0001))
+    assert "in nearly every case (p = 1.000)" in chance(difference(0, 0, 0, 1.0))
+
+
+def test_numbers_in_words() -> None:
+    assert (points(0.0004), points(-0.0004), points(-0.012)) == ("0.0", "0.0", "−1.2")
+    assert (percent(None), percent(0.5)) == ("–", "50.0")
+    assert (listed([]), listed(["a"]), listed(["a", "b", "c"])) == ("none", "a", "a, b and c")
+    assert (plural(1, "speaker"), plural(5531, "utterance")) == ("1 speaker", "5,531 utterances")
+    assert (hours(678), hours(25164)) == ("11.3 min", "6.99 h")

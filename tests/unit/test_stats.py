@@ -1,0 +1,141 @@
+"""Intervals and paired tests: exact cases, invariants, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from subprocess import run
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foalnet.stats import FEW_CLUSTERS, difference, interval, metric_of, shares, sign_flip, sums
+
+SETTING = {"level": 0.95, "resamples": 500, "seed": 7}
+
+
+def corpus(clusters: int = 30, each: int = 10, seed: int = 0) -> tuple[list[float], list[str], list[str]]:
+    generator = np.random.default_rng(seed)
+    values = (generator.random(clusters * each) < 0.6).astype(float).tolist()
+    names = [f"d{i:02d}" for i in range(clusters) for _ in range(each)]
+    labels = [f"c{i}" for i in generator.integers(0, 4, clusters * each)]
+    return values, names, labels
+
+
+def test_estimates_are_ua_and_wa() -> None:
+    values, clusters, labels = [1.0, 1.0, 0.0, 1.0], ["a", "a", "b", "b"], ["x", "x", "x", "y"]
+    assert interval(values, clusters, labels, metric="wa", **SETTING).estimate == 0.75
+    assert interval(values, clusters, labels, metric="ua", **SETTING).estimate == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_from_20_clusters_on_a_bootstrap_below_a_t_interval_with_a_warning() -> None:
+    many = interval(*corpus(FEW_CLUSTERS), metric="ua", **SETTING)
+    few = interval(*corpus(FEW_CLUSTERS - 1), metric="ua", **SETTING)
+    assert (many.method, many.warning) == ("bootstrap", None)
+    assert few.method == "t"
+    assert few.warning is not None
+    assert "19 clusters" in few.warning
+
+
+def test_the_t_interval_is_the_textbook_one_on_equal_clusters() -> None:
+    means = [0.4, 0.5, 0.6, 0.7]
+    values = [float(i < 10 * mean) for mean in means for i in range(10)]
+    clusters = [name for name in "abcd" for _ in range(10)]
+    found = interval(values, clusters, ["x"] * 40, metric="wa", **SETTING)
+    # t(0.975, 3) = 3.18245, standard deviation of the means 0.12910, 3.18245 * 0.12910 / 2 = 0.20543
+    assert found.estimate == pytest.approx(0.55)
+    assert found.high == pytest.approx(0.55 + 0.20543, abs=1e-4)
+    assert found.low == pytest.approx(0.55 - 0.20543, abs=1e-4)
+
+
+def test_one_cluster_says_that_nothing_can_be_said() -> None:
+    found = interval([1.0, 0.0], ["a", "a"], ["x", "y"], metric="ua", **SETTING)
+    assert (found.low, found.high) == (0.0, 1.0)
+    assert found.warning is not None
+
+
+def test_clusters_that_agree_within_widen_the_interval() -> None:
+    """The same utterances, once as clusters that are all right or all wrong, once mixed."""
+    values = [1.0] * 200 + [0.0] * 200
+    alike = [f"d{i // 10:02d}" for i in range(400)]
+    mixed = [f"d{i % 40:02d}" for i in range(400)]
+    wide, narrow = (interval(values, c, ["x"] * 400, metric="wa", **SETTING) for c in (alike, mixed))
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low + 0.05)
+
+
+@given(st.permutations(range(60)), st.sampled_from([3, 25]))
+@settings(max_examples=25, deadline=None)
+def test_order_of_rows_and_names_of_clusters_change_nothing(order: list[int], clusters: int) -> None:
+    generator = np.random.default_rng(1)
+    values = (generator.integers(0, 4, 60) / 3).tolist()
+    names = [f"d{i % clusters:02d}" for i in range(60)]
+    labels = [f"c{i % 3}" for i in range(60)]
+    one = interval(values, names, labels, metric="ua", **SETTING)
+    two = interval(
+        [values[i] for i in order], [names[i] for i in order], [labels[i] for i in order], metric="ua", **SETTING
+    )
+    assert one == two
+    assert one.low <= one.estimate <= one.high
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["ua", "wa"]))
+@settings(max_examples=30, deadline=None)
+def test_shares_of_clusters_add_up_to_the_metric(seed: int, metric: str) -> None:
+    table = sums(*corpus(7, 9, seed))
+    whole = metric_of(table.value_KC.sum(axis=0), table.count_KC.sum(axis=0), metric)  # type: ignore[arg-type]
+    assert shares(table, metric).sum() == pytest.approx(float(whole))  # type: ignore[arg-type]
+
+
+def test_sign_flip_counts_every_pattern_of_few_clusters() -> None:
+    terms = np.array([0.3, 0.1, -0.05, 0.2, 0.0])
+    signs = list(itertools.product([1, -1], repeat=5))
+    expected = np.mean([abs(np.dot(s, terms)) >= abs(terms.sum()) - 1e-12 for s in signs])
+    p, exact = sign_flip(terms, permutations=100, seed=0)
+    assert (p, exact) == (expected, True)
+
+
+def test_sign_flip_by_chance_is_near_the_exact_value_and_never_zero() -> None:
+    terms = np.random.default_rng(3).normal(0.05, 0.2, 14)
+    exact, _ = sign_flip(terms, permutations=2**14, seed=0)
+    drawn, is_exact = sign_flip(terms, permutations=8000, seed=0)
+    assert not is_exact
+    assert drawn == pytest.approx(exact, abs=0.02)
+    assert sign_flip(np.full(60, 0.1), permutations=999, seed=0)[0] == pytest.approx(1 / 1000)
+
+
+def test_equal_variants_differ_by_nothing() -> None:
+    values, clusters, labels = corpus()
+    found = difference(values, values, clusters, labels, metric="ua", permutations=200, **SETTING)
+    assert (found.interval.estimate, found.interval.low, found.interval.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_a_difference_is_antisymmetric_and_may_be_negative() -> None:
+    values, clusters, labels = corpus()
+    worse = [v * (i % 3 > 0) for i, v in enumerate(values)]
+    up = difference(values, worse, clusters, labels, metric="ua", permutations=200, **SETTING)
+    down = difference(worse, values, clusters, labels, metric="ua", permutations=200, **SETTING)
+    assert up.interval.low > 0
+    assert up.p < 0.05
+    assert down.interval.estimate == pytest.approx(-up.interval.estimate)
+    assert down.interval.high == pytest.approx(-up.interval.low)
+    assert down.p == up.p
+
+
+@pytest.mark.parametrize(
+    ("values", "clusters", "labels"),
+    [([], [], []), ([1.0], ["a", "b"], ["x"]), ([float("nan")], ["a"], ["x"])],
+)
+def test_what_cannot_be_counted_is_refused(values: list[float], clusters: list[str], labels: list[str]) -> None:
+    with pytest.raises(ValueError):
+        interval(values, clusters, labels, metric="ua", **SETTING)
+
+
+def test_a_pair_needs_the_same_utterances() -> None:
+    with pytest.raises(ValueError, match="the same ones"):
+        difference([1.0], [1.0, 0.0], ["a"], ["x"], metric="ua", permutations=10, **SETTING)
+
+
+def test_stats_loads_no_torch() -> None:
+    run([sys.executable, "-c", "import sys, foalnet.stats; assert 'torch' not in sys.modules"], check=True)
