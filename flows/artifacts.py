@@ -1,39 +1,66 @@
-"""What the UI shows of a finished run: the headline figures, what was dropped and why, where the report lies."""
+"""What the UI shows of a finished run: scores and confusion, what was dropped and why, where the report lies."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
 from foalnet.files import read_json
+from foalnet.ledger import REASONS
 from foalnet.paths import Paths
+from foalnet.report.words import VARIANTS, level, p_value_text, percent, points
 
 MAX_ROWS = 60
 """A table in the UI is for a glance, and the server keeps every version of it; the report has the rest."""
 
 
 def publish(paths: Paths) -> None:
-    """Put the three artifacts of one corpus on the server, one key each, so that the UI keeps their history."""
+    """Put three artifacts of one corpus on the server, each under a key of its own, so that the UI has their history."""
     name = re.sub(r"[^a-z0-9]+", "-", paths.corpus.lower())
     for kind, text in (("metrics", metrics(paths)), ("drops", drops(paths)), ("report", report(paths))):
         create_markdown_artifact(text, key=f"{kind}-{name}", description=f"{kind} of corpus {paths.corpus}")
 
 
 def metrics(paths: Paths) -> str:
-    """Return the figures of metrics.json as a Markdown table."""
-    rows = [(name, _figure(value)) for name, value in _leaves(read_json(paths.metrics, stage="report"))]
-    return f"# {paths.corpus}: metrics\n\n{_table(('figure', 'value'), rows)}"
+    """Return scores, paired differences and one confusion table per run as Markdown."""
+    found = read_json(paths.metrics, stage="report")
+    bounds = f"{level(found['level'])} interval"
+    data = found["data"]
+    parts = [
+        f"# {paths.corpus}: metrics",
+        f"{data['utterances']} utterances of {data['speakers']} speakers, {found['classes']} classes, protocol "
+        f"{_plain(found['protocol'])}; percent.",
+        _table(("variant", "UA", bounds, "WA", bounds, "macro-F1", "best possible UA"), _scores(found["variants"])),
+    ]
+    if found["differences"]:
+        rows = [
+            (name.replace("_minus_", " minus "), points(row["ua"]), _span(row, "ua", points), p_value_text(row["ua_p"]))
+            for name, row in found["differences"].items()
+        ]
+        parts += ["## Differences of UA, in points", _table(("pair", "UA", bounds, "p"), rows)]
+    for folder in sorted((paths.reports / "runs").glob("*-s*")):
+        run = read_json(folder / "metrics.json", stage="evaluate")
+        rows = [(name, *map(str, line)) for name, line in zip(run["classes"], run["pooled"]["confusion"], strict=True)]
+        parts += [f"## Confusion of {folder.name}", _table(("true / predicted", *run["classes"]), rows)]
+    return "\n\n".join(parts)
 
 
 def drops(paths: Paths) -> str:
-    """Return what manifest and staging counted, drops and repairs with their reasons, as Markdown tables."""
+    """Return what manifest and staging repaired and dropped, counted by reason, then item by item."""
     parts = [f"# {paths.corpus}: kept, repaired, dropped"]
-    for stage, path in (("manifest", paths.counts), ("shards", paths.staging)):
-        rows = [(name, _figure(value)) for name, value in _leaves(read_json(path, stage=stage))]
-        parts.append(f"## {stage}\n\n{_table(('what', 'count'), rows)}")
+    counts, staging = read_json(paths.counts, stage="manifest"), read_json(paths.staging, stage="shards")
+    for stage, tally, entries in (
+        ("manifest", counts["ledger"], counts["entries"]),
+        ("shards", staging["ledger"]["counts"], staging["ledger"]["entries"]),
+    ):
+        rows = [(*_meaning(name), str(count)) for name, count in sorted(tally.items())]
+        parts += [f"## {stage}", _table(("what", "why", "count"), rows)]
+        items = [(e["item"], e["kind"], e["reason"], e["detail"]) for e in entries if e["kind"] != "kept"]
+        if items:
+            parts.append(_table(("item", "what", "reason", "detail"), items))
     return "\n\n".join(parts)
 
 
@@ -42,26 +69,37 @@ def report(paths: Paths) -> str:
     return f"# {paths.corpus}: report\n\nOn the machine of the worker: `{paths.report_html.resolve()}`"
 
 
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the figures of nested JSON with dotted names; lists are shown by their length."""
-    if isinstance(value, Mapping):
-        for key in sorted(value):
-            yield from _leaves(value[key], f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list):
-        yield f"{name} (entries)", len(value)
-    else:
-        yield name, value
+def _scores(variants: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """Yield one row per variant, the single modalities first."""
+    order = list(VARIANTS)
+    for name, row in sorted(variants.items(), key=lambda item: order.index(item[0])):
+        yield (
+            name,
+            *(percent(row["ua"]), _span(row, "ua", percent)),
+            *(percent(row["wa"]), _span(row, "wa", percent)),
+            *(percent(row["macro_f1"]), percent(row.get("ua_best_possible"))),
+        )
 
 
-def _figure(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+def _span(row: Mapping[str, Any], metric: str, show: Any) -> str:
+    return f"{show(row[f'{metric}_low'])} to {show(row[f'{metric}_high'])}"
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Return a Markdown table of at most MAX_ROWS rows; the last line says how many are left out."""
-    lines = [head, tuple("---" for _ in head), *rows[:MAX_ROWS]]
-    text = "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
-    )
+def _meaning(name: str) -> tuple[str, str]:
+    """Split a ledger count's name, `kind/reason` or `kept`, and say what the reason means."""
+    kind, _, reason = name.partition("/")
+    return kind, f"{reason}: {REASONS.get(reason, 'not known')}" if reason else "as it is"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table of at most MAX_ROWS rows; a line below it says how many are left out."""
+    rows = list(rows)
+    lines = [head, ["---"] * len(head), *rows[:MAX_ROWS]]
+    text = "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in lines)
     left = len(rows) - MAX_ROWS
-    return text + (f"\n\n{left} more rows: see the report." if left > 0 else "")
+    return text + (f"\n\n{left} more: see the report." if left > 0 else "")
+
+
+def _plain(text: str) -> str:
+    """Return text that breaks out of no table cell and makes no markup."""
+    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", " ".join(text.split()))

@@ -20,10 +20,10 @@ from foalnet.config import Params
 from foalnet.corpora import get_reader
 from foalnet.errors import DataError
 from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, read_json
-from foalnet.manifest import read_manifest
 from foalnet.metrics import DECIMALS, best_epoch, mean_sd, scores, softmax
 from foalnet.paths import Paths
 from foalnet.records import Prediction, Utterance
+from foalnet.table import read_manifest
 
 STAGE = "evaluate"
 SUMMED = ("ua", "wa", "macro_f1", "weighted_f1")
@@ -58,7 +58,12 @@ def evaluate_run(params: Params, paths: Paths, *, variant: str, seed: int) -> di
         epoch, dev_ua_E = best_epoch(fold.dev_logits_ENC, np.array([class_of[key] for key in fold.dev]))
         found, scored = _score_test(fold, epoch, used, classes, params.evaluate.calibration_bins)
         rows += found
-        folds[fold.name] = scored | {"epoch": epoch + 1, "epochs_run": len(dev_ua_E), "dev_ua_by_epoch": dev_ua_E}
+        folds[fold.name] = scored | {
+            "epoch": epoch + 1,
+            "epochs_run": len(dev_ua_E),
+            "dev_ua_by_epoch": dev_ua_E,
+            "checkpoint_epoch": train["folds"].get(fold.name, {}).get("chosen_epoch"),
+        }
     rows.sort(key=lambda row: row.key)
     metrics = {
         "schema": 1,

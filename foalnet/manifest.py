@@ -21,13 +21,12 @@ from foalnet.inventory import checked_inventory, hold_to, need_root
 from foalnet.labels import class_of
 from foalnet.ledger import Ledger
 from foalnet.records import Utterance
-from foalnet.table import read_manifest
+from foalnet.table import KEY, read_manifest
 
 __all__ = ["build", "read_manifest"]
 
 STAGE = "manifest"
 NOT_USED = "label_not_used"
-KEY = re.compile(r"[A-Za-z0-9_-]+")
 NAMED_IN_ERROR = 20
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from foalnet.errors import DataError
 from foalnet.files import read_jsonl
 from foalnet.records import Utterance
+
+KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def read_manifest(path: Path, *, stage: str | None = None) -> list[Utterance]:

@@ -14,6 +14,7 @@ from foalnet.config import Params, resolve
 from foalnet.config.load import Entry, File
 from foalnet.corpora import get_reader
 from foalnet.files import json_bytes, jsonl_bytes, publish_bytes
+from foalnet.metrics import best_epoch
 from foalnet.paths import Paths
 from foalnet.records import Utterance
 from foalnet.splits import groups_of, loso_dev_session
@@ -129,12 +130,25 @@ def write_model(params: Params, paths: Paths, utterances: Sequence[Utterance], v
                 labels, [cluster[u.dialogue] for u in rows], len(names), SKILL[variant], salt
             )
             index["folds"][fold.name][part] = [u.key for u in rows]
-        folds[fold.name] = {"epochs_run": EPOCHS}
+        dev = [names.index(str(u.label)) for u in used if fold.part_of(groups[u.key]) == "dev"]
+        best, by_epoch = best_epoch(tensors[f"{fold.name}/dev"], np.array(dev))
+        folds[fold.name] = {"chosen_epoch": best + 1, "epochs_run": EPOCHS, "dev_ua": by_epoch, "bad_steps": 0}
     model = paths.model(variant, seed)
     model.mkdir(parents=True, exist_ok=True)
     save_file(tensors, model / "logits.safetensors")
     publish_bytes(model / "logits.json", json_bytes(index))
-    train = {"schema": 1, "classes": names, "folds": folds, "determinism": "strict", "threads": 2}
+    train = {
+        "schema": 1,
+        "classes": names,
+        "folds": folds,
+        "determinism": "strict",
+        "device": "cpu",
+        "threads": 2,
+        "code": "d" * 64,
+        "params": "e" * 64,
+        "versions": {"numpy": "2.4.6", "torch": "2.13.0"},
+        "counts": {"audio_truncated": 0, "pairs_without_negative": 12, "weights": 123_456},
+    }
     publish_bytes(model / "train.json", json_bytes(train))
     return model
 

@@ -24,7 +24,7 @@ import numpy as np
 from foalnet.errors import MachineError
 from foalnet.media.container import PROTOCOLS, demuxer_of, file_url, unreadable
 from foalnet.media.ffmpeg_exe import ffmpeg_exe
-from foalnet.media.video import STAMP_UNITS, VideoInfo, probe_times, stamp_key
+from foalnet.media.video import STAMP_UNITS, VideoInfo, demux_flags, probe_times, stamp_key
 
 Crop = tuple[int, int, int, int]
 
@@ -78,7 +78,7 @@ def decode_indexed(
             return
 
 
-def command(path: Path, window: Crop, stamps_file: Path) -> list[str]:
+def command(path: Path, info: VideoInfo, window: Crop, stamps_file: Path) -> list[str]:
     """Return ffmpeg's argument list: forced demuxer, local files only, one thread, no frame doubled or dropped."""
     import ffmpeg
 
@@ -87,16 +87,17 @@ def command(path: Path, window: Crop, stamps_file: Path) -> list[str]:
         file_url(path),
         f=demuxer_of(path),
         protocol_whitelist=PROTOCOLS,
-        fflags="+discardcorrupt",
+        fflags=demux_flags(info.by_index),
         threads=1,
         nostdin=None,
         hide_banner=None,
         loglevel="error",
         max_error_rate=1,
     )
-    # The scale to its own size changes nothing until a stream changes its picture size half way: the pipe's
-    # frames must keep theirs.
-    picture = source.video.filter("crop", width, height, left, top).filter("scale", width, height)
+    # The scale to its own size changes nothing until a stream changes its picture size half way: the pipe's frames
+    # must keep theirs.
+    whole = source.video.filter("scale", info.width_px, info.height_px)
+    picture = whole.filter("crop", width, height, left, top)
     output = picture.output(
         "pipe:1",
         format="rawvideo",
@@ -134,7 +135,7 @@ def _run(path: Path, info: VideoInfo, window: Crop, timeout_s: float) -> Iterato
     with tempfile.TemporaryDirectory(prefix="foalnet-") as folder, (Path(folder) / "stderr").open("w+b") as stderr:
         stamps_file = Path(folder) / "stamps"
         process = subprocess.Popen(
-            command(path, even, stamps_file),
+            command(path, info, even, stamps_file),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

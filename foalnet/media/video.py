@@ -20,7 +20,8 @@ class VideoInfo:
     `times_s`: presentation stamps of the frames that exist, rising; the i-th belongs to the i-th frame shown. Their
     zero is where the container begins, picture or sound, as in sound cut out of it by ffmpeg. (An
     AVI with B-frames begins one frame late, as every player shows it.) `declared_frames`: what the header promises,
-    None where it promises nothing. `truncated`: the header promises more than exists.
+    None where it promises nothing. `truncated`: the header promises more than exists. `by_index`: an AVI whose index
+    is whole, so that the frames' places and times are taken from it and a damaged spot shifts no later frame.
     """
 
     width_px: int
@@ -29,6 +30,7 @@ class VideoInfo:
     times_s: tuple[float, ...]
     declared_frames: int | None
     truncated: bool
+    by_index: bool = False
 
 
 def probe_times(path: Path) -> VideoInfo:
@@ -41,13 +43,19 @@ def probe_times(path: Path) -> VideoInfo:
 
     try:
         width_px, height_px = _first_frame_size(path)
+        is_avi = demuxer_of(path) == "avi"
         with _open(path) as container:
             stream = container.streams.video[0]
-            stamps, packets, corrupt = _stamps(path, container, stream)
             rate = stream.average_rate or stream.guessed_rate or Fraction(0)
             declared = int(stream.frames) or None
-            is_avi = container.format.name == "avi"
             zero = Fraction(container.start_time or 0, 1_000_000)
+            stamps, packets, corrupt = _stamps(path, container, stream)
+        by_index = False
+        if is_avi:
+            with _open(path, by_index=True) as container:
+                indexed = _stamps(path, container, container.streams.video[0])
+            by_index = len(indexed[0]) >= len(stamps)
+            stamps = indexed[0] if by_index else stamps
     except av.FFmpegError as error:
         raise unreadable(path, str(error.strerror or error)) from error
     if not stamps:
@@ -60,7 +68,8 @@ def probe_times(path: Path) -> VideoInfo:
         rate_fps=float(rate),
         times_s=tuple(float(stamp - zero) for stamp in stamps),
         declared_frames=declared,
-        truncated=corrupt or (declared is not None and present < declared - 1),
+        truncated=corrupt or (declared is not None and present < declared),
+        by_index=by_index,
     )
 
 
@@ -69,16 +78,22 @@ def stamp_key(stamp: Fraction) -> int:
     return round(stamp * STAMP_UNITS)
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, *, by_index: bool = False) -> Any:
     """Open a container for reading with the demuxer that its first bytes call for, and local files only."""
     import av
 
     return av.open(
         file_url(path),
         format=demuxer_of(path),
-        options={"protocol_whitelist": "file"},
+        options={"protocol_whitelist": "file", "fflags": demux_flags(by_index)},
         metadata_errors="ignore",
     )
+
+
+def demux_flags(by_index: bool) -> str:
+    """Return the demuxer flags that both readers are given, so that they see the same packets."""
+    # "sortdts" makes the AVI demuxer follow the index instead of counting chunks as it meets them.
+    return "+discardcorrupt+sortdts" if by_index else "+discardcorrupt"
 
 
 def _first_frame_size(path: Path) -> tuple[int, int]:

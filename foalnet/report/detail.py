@@ -11,6 +11,17 @@ from foalnet.report.gather import Facts
 from foalnet.report.view import Block, Bullets, Cell, Note, Paragraph, Section, Table, Tables
 from foalnet.report.words import listed, number, percent
 
+# What `train` counts, in words.
+COUNTED = {
+    "audio_truncated": "sounds cut to train.max_s",
+    "bad_steps": "steps left out: not finite",
+    "not_in_shards": "utterances without a clip",
+    "pairs_without_negative": "pairs left out of MEM: no negative in the batch",
+    "pairs_without_video": "pairs left out of AVEL and MEM: no picture",
+    "video_missing": "utterances without any picture",
+    "weights": "weights of the network",
+}
+
 
 def folds(facts: Facts, table: Sequence[Result]) -> Section:
     """Return UA and WA of every fold, and the epochs that the dev part chose."""
@@ -41,7 +52,7 @@ def folds(facts: Facts, table: Sequence[Result]) -> Section:
         ),
     )
     blocks: list[Block] = [figures.folds(table, 1 / len(facts.classes)), Tables(tables=(*scored, epochs))]
-    blocks += [Note(text=sentence) for sentence in absent]
+    blocks += [Note(text=sentence) for sentence in (*absent, *_other_checkpoints(facts))]
     return Section(name="folds", title="Each fold", blocks=tuple(blocks))
 
 
@@ -65,6 +76,18 @@ def _mean_row(table: Sequence[Result], metric: str) -> tuple[Cell, ...]:
             for found in (result.over_folds[metric] for result in table)
         ),
     )
+
+
+def _other_checkpoints(facts: Facts) -> list[str]:
+    """Name the folds whose kept weights are not those of the epoch that was scored."""
+    return [
+        f"{run.variant}, seed {run.seed}, fold {name}: epoch {fold['epoch']} was scored, but the weights that were "
+        f"kept are those of epoch {fold['checkpoint_epoch']}."
+        for group in facts.runs.values()
+        for run in group
+        for name, fold in sorted(run.metrics["folds"].items())
+        if fold["checkpoint_epoch"] not in (None, fold["epoch"])
+    ]
 
 
 def _epochs(fold: Any) -> str:
@@ -150,20 +173,22 @@ def training(facts: Facts) -> Section:
 
 
 def _counts(facts: Facts) -> Table | None:
-    """Tabulate the scalar facts of training that differ by variant: parameters, truncated clips, pairs left out."""
+    """Tabulate what training counted, a column per run: weights, clips cut short, pairs left out."""
     runs = [run for group in facts.runs.values() for run in group]
-    names = sorted({name for run in runs for name in run.metrics["train"].get("counts", {})})
+    counts = [run.metrics["train"].get("counts", {}) for run in runs]
+    names = sorted({name for found in counts for name in found})
     if not names:
         return None
+    several = len(facts.params.seeds) > 1
     return Table(
-        caption="What training counted, over all folds.",
-        head=("Run", *(name.replace("_", " ") for name in names)),
+        caption="What training counted, added up over folds and epochs.",
+        head=("Count", *(f"{run.variant}, seed {run.seed}" if several else run.variant for run in runs)),
         rows=tuple(
             (
-                Cell(text=f"{run.variant}, seed {run.seed}"),
-                *(Cell(text=number(run.metrics["train"].get("counts", {}).get(name, 0))) for name in names),
+                Cell(text=COUNTED.get(name, name.replace("_", " "))),
+                *(Cell(text=number(found.get(name, 0))) for found in counts),
             )
-            for run in runs
+            for name in names
         ),
     )
 

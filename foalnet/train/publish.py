@@ -10,7 +10,7 @@ import io
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -18,10 +18,9 @@ from safetensors.torch import save
 from foalnet.batches import Store
 from foalnet.checkpoint import save_checkpoint
 from foalnet.files import json_bytes, publish_bytes
+from foalnet.nets import build_net
+from foalnet.train.plan import Run
 from foalnet.train.state import Progress
-
-if TYPE_CHECKING:
-    from foalnet.train.run import Run
 
 COLUMNS = ("fold", "epoch", "lr", "loss", "cross_entropy", "avel", "mem", "dev_ua")
 SCHEMA = 1
@@ -74,7 +73,8 @@ def _facts(run: Run, store: Store, done: Mapping[str, Progress], corpus: str) ->
         counts.update(progress.counts)
     counts.update({"audio_truncated": ledger["audio_truncated"], "video_missing": ledger["video_missing"]})
     counts["not_in_shards"] = sum(key not in store for key in run.labels)
-    counts["weights"] = sum(t.numel() for t in next(iter(done.values())).best_net.values())
+    net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape)
+    counts["parameters"] = sum(p.numel() for p in net.parameters())
     folds = {}
     for fold in run.folds:
         progress, task = done[fold.name], run.task(fold, store)

@@ -2,69 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
-from foalnet.config.blocks import Train
-from foalnet.corpora import get_reader
 from foalnet.errors import DataError
 from foalnet.files import content_key, sha256_file
 from foalnet.manifest import read_manifest
 from foalnet.nets import VARIANTS
 from foalnet.paths import Paths
 from foalnet.provenance import code_digest, versions
-from foalnet.records import Utterance
 from foalnet.shards import INDEX, open_shards
-from foalnet.splits import Fold, FoldLabels, groups_of, loso_dev_session
-from foalnet.train.fold import FoldTask, train_fold
+from foalnet.splits import Fold
+from foalnet.train.fold import train_fold
 from foalnet.train.machine import STAGE, determined, device, listening, threads
-from foalnet.train.publish import Trained, publish
+from foalnet.train.plan import Run, plan
+from foalnet.train.publish import publish
 from foalnet.train.state import Progress
 
 CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One variant and seed over all folds: what `train_folds` needs beside the clips."""
-
-    variant: str
-    seed: int
-    params: Train
-    classes: tuple[str, ...]
-    folds: tuple[Fold, ...]
-    labels: Mapping[str, str]
-    groups: Mapping[str, str]
-
-    def task(self, fold: Fold, store: Store) -> FoldTask:
-        """Return one fold's task: its labels sealed for the test part, its keys sorted, those without a clip left out."""
-        parts: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
-        for key in sorted(self.labels):
-            if key in store:
-                parts[fold.part_of(self.groups[key])].append(key)
-        for name, keys in parts.items():
-            if not keys:
-                raise DataError(
-                    f"fold {fold.name}: its {name} part ({', '.join(getattr(fold, name))}) has no utterance",
-                    stage=STAGE,
-                    action="look at reports/CORPUS/staging.json: was a whole session dropped?",
-                )
-        return FoldTask(
-            fold=fold,
-            variant=self.variant,
-            seed=self.seed,
-            params=self.params,
-            classes=self.classes,
-            labels=FoldLabels(fold, self.labels, self.groups),
-            train=tuple(parts["train"]),
-            dev=tuple(parts["dev"]),
-            test=tuple(parts["test"]),
-        )
 
 
 def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str, seed: int) -> None:
@@ -91,20 +49,6 @@ def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str,
     need_pictures(store, variant, paths)
     done = train_folds(run, store, settings, settings.work / "train" / key)
     publish(paths.model(variant, seed), run, store, done, corpus=params.corpus, told=told)
-
-
-def plan(params: Params, utterances: Sequence[Utterance], *, variant: str, seed: int) -> Run:
-    """Return the folds of a corpus' used utterances, by session or by speaker as its reader says."""
-    groups = groups_of(utterances, get_reader(params.reader).fold_group)
-    return Run(
-        variant=variant,
-        seed=seed,
-        params=params.train,
-        classes=tuple(params.manifest.classes),
-        folds=tuple(loso_dev_session(groups.values())),
-        labels={u.key: str(u.label) for u in utterances},
-        groups=groups,
-    )
 
 
 def need_pictures(store: Store, variant: str, paths: Paths) -> None:

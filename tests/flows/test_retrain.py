@@ -23,6 +23,7 @@ from foalnet.errors import UsageError
 from foalnet.files import json_bytes
 from foalnet.paths import Paths
 from tests.flows.helpers import calls, free_port
+from tests.flows.toy_verbs import CONTENT
 from tests.projects import repro
 
 LIMIT_BYTES = 64_000
@@ -30,6 +31,19 @@ LIMIT_BYTES = 64_000
 
 def task_run(tries: int) -> TaskRun:
     return TaskRun(task_key="run_stage", dynamic_key="0", run_count=tries, total_run_time=timedelta())
+
+
+def write_results(paths: Paths) -> None:
+    """Write what the toy verbs write, as they write it."""
+    files = {
+        ("manifest", "counts.json"): paths.counts,
+        ("shards", "staging.json"): paths.staging,
+        ("evaluate", "metrics.json"): paths.run("foal", 1) / "metrics.json",
+        ("report", "metrics.json"): paths.metrics,
+    }
+    for name, path in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(json_bytes(CONTENT[name]))
 
 
 @pytest.mark.parametrize(("code", "retried"), [(2, 0), (3, 0), (4, RETRIES), (5, RETRIES), (255, 1), (70, 0)])
@@ -61,21 +75,30 @@ def test_t84_a_task_takes_two_words_and_gives_a_small_dict(toy: Path) -> None:
     assert calls(toy) == ["draw"]
 
 
-def test_t84_artifacts_stay_small_whatever_the_report_holds(tmp_path: Path) -> None:
-    paths = Paths("drawn", tmp_path)
-    paths.reports.mkdir(parents=True)
-    paths.metrics.write_bytes(json_bytes({f"figure {n}": n / 7 for n in range(5000)}))
-    paths.counts.write_bytes(json_bytes({"ledger": {"no_label": 3}, "missing": ["a", "b"]}))
-    paths.staging.write_bytes(json_bytes({"drops": {"video|missing": 1}}))
+def test_artifacts_show_scores_confusion_drops_and_the_place_of_the_report(toy: Path) -> None:
+    paths = Paths("drawn", toy)
+    write_results(paths)
     table = artifacts.metrics(paths)
-    assert len(table.encode()) < LIMIT_BYTES
-    assert "| figure 0 | 0.0000 |" in table
-    assert "4940 more rows" in table
+    first, second = (line for line in table.splitlines() if "50.0 | 40.0 to 60.0" in line)
+    assert first.startswith("| audio\\_only |"), "single modalities come first"
+    assert second == "| foal | 50.0 | 40.0 to 60.0 | 70.0 | 60.0 to 80.0 | 55.0 | 90.0 |"
+    assert "| foal minus audio\\_only | +10.0 | \N{MINUS SIGN}10.0 to +30.0 | p = 0.250 |" in table
+    assert "## Confusion of foal-s1\n\n| true / predicted | happy | sad |" in table
+    assert "| happy | 3 | 1 |" in table
     drops = artifacts.drops(paths)
-    assert "| ledger.no_label | 3 |" in drops
-    assert "| missing (entries) | 2 |" in drops
-    assert "| drops.video\\|missing | 1 |" in drops
+    assert "| dropped | wav\\_missing: no sound in sentences/wav or dialog/wav | 1 |" in drops
+    assert "| Ses01F\\_impro01\\_F000 | dropped | wav\\_missing | a\\|b |" in drops
     assert str(paths.report_html) in artifacts.report(paths)
+
+
+def test_t84_artifacts_stay_small_whatever_was_dropped(toy: Path) -> None:
+    paths = Paths("drawn", toy)
+    write_results(paths)
+    entries = [{"kind": "dropped", "item": f"u{n}", "reason": "no_face", "detail": ""} for n in range(5000)]
+    paths.counts.write_bytes(json_bytes({"ledger": {"dropped/no_face": 5000}, "entries": entries}))
+    drops = artifacts.drops(paths)
+    assert "4940 more: see the report" in drops
+    assert len(drops.encode()) < LIMIT_BYTES
 
 
 def test_a_cancel_reaches_the_task_through_its_context(toy: Path) -> None:

@@ -97,6 +97,6 @@ def test_the_ui_gets_metrics_drops_and_the_reports_place(server: Server, toy: Pa
     command = [sys.executable, "-c", "from flows.retrain import retrain; retrain()"]
     subprocess.run(command, cwd=toy, env=server.environment(toy), check=True)
     kept = {a["key"]: a["data"] for a in server.ask("artifacts/latest/filter", sort="KEY_ASC") if a["key"]}
-    assert "| nested.ua | 0.5000 |" in kept["metrics-drawn"]
+    assert "| foal | 50.0 |" in kept["metrics-drawn"]
     assert "## shards" in kept["drops-drawn"]
     assert "reports/drawn/report.html" in kept["report-drawn"]

@@ -18,6 +18,23 @@ from foalnet.paths import Paths
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
 
+LEDGER = {"kept": 40, "dropped/wav_missing": 1}
+ENTRIES = [{"kind": "dropped", "item": "Ses01F_impro01_F000", "reason": "wav_missing", "detail": "a|b"}]
+SCORES = {"ua": 0.5, "ua_low": 0.4, "ua_high": 0.6, "wa": 0.7, "wa_low": 0.6, "wa_high": 0.8, "macro_f1": 0.55}
+CONTENT = {
+    ("manifest", "counts.json"): {"ledger": LEDGER, "entries": ENTRIES},
+    ("shards", "staging.json"): {"ledger": {"counts": {"kept": 39}, "entries": []}},
+    ("evaluate", "metrics.json"): {"classes": ["happy", "sad"], "pooled": {"confusion": [[3, 1], [0, 4]]}},
+    ("report", "metrics.json"): {
+        "level": 0.95,
+        "protocol": "loso_dev_session",
+        "classes": 2,
+        "data": {"utterances": 8, "speakers": 2},
+        "variants": {"foal": SCORES | {"ua_best_possible": 0.9}, "audio_only": SCORES},
+        "differences": {"foal_minus_audio_only": {"ua": 0.1, "ua_low": -0.1, "ua_high": 0.3, "ua_p": 0.25}},
+    },
+}
+
 
 def misbehave(stage: str) -> None:
     orders = Path("toy.json")
@@ -58,7 +75,7 @@ def main() -> None:
     }[verb]
     for out in outs:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(json_bytes({"of": stage, "nested": {"ua": 0.5, "names": ["a", "b"]}}))
+        out.write_bytes(json_bytes(CONTENT.get((verb, out.name), {"of": stage})))
     sys.stdout.write(f"{verb}: made as ordered\n")
 
 

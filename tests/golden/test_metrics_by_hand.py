@@ -50,6 +50,9 @@ def test_the_edge_of_a_bin_belongs_to_the_lower_one() -> None:
     assert found["bins"][6] == {"low": 0.6, "high": 0.7, "n": 1, "accuracy": 1.0, "confidence": 0.7}
     assert found["bins"][0]["accuracy"] is None
     assert found["ece"] == pytest.approx((0.3 + 0.8 + 0.0) / 3, abs=1e-6)
+    # 0.28 * 25 is 7.000000000000001: the edge must not slip into the next bin.
+    edge = calibration(np.array([[0.28, 0.72]]), np.array([0]), np.array([0]), 25)
+    assert [row["n"] for row in edge["bins"]].index(1) == 6
 
 
 def test_a_tie_of_epochs_goes_to_the_first_and_a_tie_of_classes_to_the_first() -> None:

@@ -204,6 +204,29 @@ def test_runs_that_answer_different_questions_are_refused(
         build(params, paths)
 
 
+def test_weights_of_another_epoch_than_the_scored_one_are_told(tmp_path: Path) -> None:
+    params = make_params(variants=["foal"])
+    utterances = make_utterances(params, dialogues=2)
+    paths = make(tmp_path, params, utterances)
+    assert "the weights that were kept" not in paths.report_html.read_text()
+    file = paths.model("foal", 1) / "train.json"
+    train = read_json(file)
+    train["folds"]["Ses02"]["chosen_epoch"] = 99
+    publish_bytes(file, json_bytes(train))
+    evaluate_run(params, paths, variant="foal", seed=1)
+    build(params, paths)
+    assert "foal, seed 1, fold Ses02: epoch" in paths.report_html.read_text()
+    assert "the weights that were kept are those of epoch 99." in paths.report_html.read_text()
+
+
+def test_what_training_counted_and_with_what_is_told(drawn: Built) -> None:
+    rows = [row for table in page_of(drawn).tables for row in table]
+    assert ["weights of the network", *["123,456"] * 4] in rows
+    assert ["Determinism of training", "strict"] in rows
+    assert ["torch", "2.13.0"] in rows
+    assert ["Digest of the training code", "d" * 16] in rows
+
+
 def test_one_dialogue_a_session_still_gives_a_report(tmp_path: Path) -> None:
     params = make_params()
     paths = make(tmp_path, params, make_utterances(params, dialogues=1, used=8, unused=0))

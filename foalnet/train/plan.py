@@ -1,0 +1,68 @@
+"""What a run is made of: its folds, their parts, and labels that stay sealed for the test part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from foalnet.batches import Store
+from foalnet.config import Params
+from foalnet.config.blocks import Train
+from foalnet.corpora import get_reader
+from foalnet.errors import DataError
+from foalnet.records import Utterance
+from foalnet.splits import Fold, FoldLabels, groups_of, loso_dev_session
+from foalnet.train.fold import FoldTask
+from foalnet.train.machine import STAGE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One variant and seed over all folds: what `train_folds` needs beside the clips."""
+
+    variant: str
+    seed: int
+    params: Train
+    classes: tuple[str, ...]
+    folds: tuple[Fold, ...]
+    labels: Mapping[str, str]
+    groups: Mapping[str, str]
+
+    def task(self, fold: Fold, store: Store) -> FoldTask:
+        """Return one fold's task: labels sealed for the test part, keys sorted, those without a clip left out."""
+        parts: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
+        for key in sorted(self.labels):
+            if key in store:
+                parts[fold.part_of(self.groups[key])].append(key)
+        for name, keys in parts.items():
+            if not keys:
+                raise DataError(
+                    f"fold {fold.name}: its {name} part ({', '.join(getattr(fold, name))}) has no utterance",
+                    stage=STAGE,
+                    action="look at reports/CORPUS/staging.json: was a whole session dropped?",
+                )
+        return FoldTask(
+            fold=fold,
+            variant=self.variant,
+            seed=self.seed,
+            params=self.params,
+            classes=self.classes,
+            labels=FoldLabels(fold, self.labels, self.groups),
+            train=tuple(parts["train"]),
+            dev=tuple(parts["dev"]),
+            test=tuple(parts["test"]),
+        )
+
+
+def plan(params: Params, utterances: Sequence[Utterance], *, variant: str, seed: int) -> Run:
+    """Return the folds of a corpus' used utterances, by session or by speaker as its reader says."""
+    groups = groups_of(utterances, get_reader(params.reader).fold_group)
+    return Run(
+        variant=variant,
+        seed=seed,
+        params=params.train,
+        classes=tuple(params.manifest.classes),
+        folds=tuple(loso_dev_session(groups.values())),
+        labels={u.key: str(u.label) for u in utterances},
+        groups=groups,
+    )

@@ -1,0 +1,341 @@
+"""Videos that are broken, disguised or badly named, and an ffmpeg that misbehaves: RELIABILITY's T18 to T30."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from foalnet.errors import MachineError
+from foalnet.media import (
+    VideoTooLarge,
+    VideoUnreadable,
+    decode,
+    decode_frames,
+    decode_indexed,
+    probe_times,
+)
+from foalnet.media import container as container_module
+from tests.video_files import ffmpeg, number_of, numbered_video
+
+COUNT = 100
+
+
+@pytest.fixture(scope="module")
+def avi(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return numbered_video(tmp_path_factory.mktemp("avi") / "a.avi", COUNT, "-g", "12")
+
+
+@pytest.mark.parametrize("percent", [10, 50, 90])
+@pytest.mark.parametrize("b_frames", ["0", "2"])
+def test_t18_a_truncated_avi_gives_the_frames_before_the_cut(tmp_path: Path, percent: int, b_frames: str) -> None:
+    whole = numbered_video(tmp_path / "whole.avi", COUNT, "-bf", b_frames)
+    cut, data = tmp_path / "cut.avi", whole.read_bytes()
+    pictures, index = data.index(b"movi"), data.index(b"idx1")
+    cut.write_bytes(data[: pictures + (index - pictures) * percent // 100])
+    info, complete = probe_times(cut), probe_times(whole)
+    assert info.truncated and not complete.truncated and info.declared_frames == COUNT
+    assert info.times_s == complete.times_s[: len(info.times_s)]
+    assert 0 < len(info.times_s) < COUNT
+    found = [(index, number_of(frame)) for index, frame in decode_indexed(cut, info)]
+    assert all(index == number for index, number in found)
+    # A B frame whose later neighbour was cut off may be lost too; every other frame is there, untouched.
+    assert len(found) >= len(info.times_s) - int(b_frames)
+    original, decoded = list(decode_frames(whole)), dict(decode_indexed(cut, info))
+    assert all(np.array_equal(decoded[i], original[i]) for i in range(len(info.times_s) - 3))
+
+
+def test_t18_an_avi_cut_inside_its_index_keeps_every_frame(tmp_path: Path) -> None:
+    path = numbered_video(tmp_path / "a.avi", COUNT)
+    path.write_bytes(path.read_bytes()[:-1000])
+    info = probe_times(path)
+    assert [(index, number_of(frame)) for index, frame in decode_indexed(path, info)] == [(i, i) for i in range(COUNT)]
+    assert not info.by_index and not info.truncated
+
+
+def test_t18_a_damaged_middle_shifts_no_later_frame(avi: Path, tmp_path: Path) -> None:
+    data = bytearray(avi.read_bytes())
+    with av.open(str(avi)) as source:
+        packets = [(packet.pos, packet.size) for packet in source.demux(video=0) if packet.size]
+    # Packet 40 and the head of the next chunk are noise: what counts chunks as it meets them is one behind from here.
+    position, size = packets[40]
+    data[position + 8 : position + 8 + size] = np.random.default_rng(3).integers(0, 256, size, np.uint8).tobytes()
+    broken = tmp_path / "broken.avi"
+    broken.write_bytes(data)
+    info = probe_times(broken)
+    found = {index: number_of(frame) for index, frame in decode_indexed(broken, info)}
+    # 48 is the next key frame.
+    assert all(found[index] == index for index in [*range(40), *range(48, COUNT)])
+    assert info.by_index and info.times_s == probe_times(avi).times_s
+
+
+def test_t18_a_truncated_mov_without_its_index_is_unreadable(tmp_path: Path) -> None:
+    whole = numbered_video(tmp_path / "a.mov", 30)
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(VideoUnreadable):
+        probe_times(whole)
+
+
+@pytest.mark.parametrize("cut", [12, 100, 2000])
+def test_t18_an_avi_cut_inside_its_header_is_unreadable(avi: Path, tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "cut.avi"
+    path.write_bytes(avi.read_bytes()[:cut])
+    with pytest.raises(VideoUnreadable):
+        probe_times(path)
+
+
+def test_t19_a_zero_byte_avi_is_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    path.touch()
+    with pytest.raises(VideoUnreadable, match="0 bytes") as error:
+        probe_times(path)
+    assert error.value.reason == "video_unreadable" and error.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "data", [b"hello\n" * 100, b"R", b"RIFF\x00\x00\x00\x00AVI ", b"\x00\x00\x01\xba" + b"\xff" * 5000]
+)
+def test_t20_what_is_no_video_is_unreadable_whatever_its_name(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.avi"
+    path.write_bytes(data)
+    with pytest.raises(VideoUnreadable) as error:
+        probe_times(path)
+    assert error.value.file == str(path) and error.value.action
+
+
+def test_t20_sound_without_a_picture_is_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1", str(path))
+    with pytest.raises(VideoUnreadable, match="no video stream"):
+        probe_times(path)
+
+
+@pytest.mark.parametrize("suffix", ["avi", "mov"])
+def test_t22_a_variable_frame_rate_keeps_every_frame_at_its_own_time(tmp_path: Path, suffix: str) -> None:
+    kept = [n for n in range(COUNT) if n % 3 == 0 or n % 7 == 0]
+    choose = "select=not(mod(n\\,3))+not(mod(n\\,7))"
+    path = numbered_video(tmp_path / f"a.{suffix}", COUNT, "-vf", choose, "-fps_mode", "passthrough", rate="25")
+    info = probe_times(path)
+    assert np.allclose(info.times_s, np.array(kept) / 25) and not info.truncated
+    assert [number_of(frame) for _, frame in decode_indexed(path, info)] == kept
+    for second in range(3):
+        inside = [n for n in kept if second <= n / 25 < second + 1]
+        assert abs(sum(second <= t < second + 1 for t in info.times_s) - len(inside)) <= 1
+
+
+def patched(avi: Path, path: Path, changes: dict[tuple[bytes, int], int]) -> Path:
+    """Copy an AVI with 32-bit words of its header replaced, each named by its chunk and its offset in that."""
+    data = bytearray(avi.read_bytes())
+    for (chunk, offset), value in changes.items():
+        struct.pack_into("<I", data, data.index(chunk) + 8 + offset, value)
+    path.write_bytes(data)
+    return path
+
+
+def test_t25_ten_hours_are_refused(avi: Path, tmp_path: Path) -> None:
+    # One frame takes 400 s: the header's scale and rate, and its microseconds a frame.
+    slow = {(b"strh", 20): 400, (b"strh", 24): 1, (b"avih", 0): 400_000_000}
+    with pytest.raises(VideoTooLarge, match=r"lasts 11\.1 h") as error:
+        probe_times(patched(avi, tmp_path / "long.avi", slow))
+    assert error.value.exit_code == 3
+
+
+def test_t25_a_picture_of_16000_pixels_is_refused_in_little_memory(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.avi"
+    grey = ["-f", "lavfi", "-i", "color=c=gray:s=16000x16000:r=1,format=yuvj420p"]
+    ffmpeg("-threads", "1", *grey, "-frames:v", "1", "-c:v", "mjpeg", "-threads", "1", str(huge))
+    code = (
+        "import resource, sys; from pathlib import Path; from foalnet.media import *\n"
+        "try: probe_times(Path(sys.argv[1]))\n"
+        "except VideoTooLarge as error: print(error.what, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code, str(huge)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "16000 x 16000 pixels" in out.stdout
+    assert int(out.stdout.split()[-1]) < 2 << 20, "kilobytes"
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, list[str]]]:
+    """A server on loopback that remembers what it was asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def disguises(secret: Path, url: str) -> dict[str, str]:
+    segments = f"#EXTINF:1,\nfile://{secret}\n#EXTINF:1,\n{url}/a.ts\n#EXT-X-ENDLIST\n"
+    return {
+        "playlist": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n{segments}",
+        "concat": f"ffconcat version 1.0\nfile '{secret}'\nfile '{url}/b.avi'\n",
+        "sdp": f"v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5000 RTP/AVP 96\na=control:{url}/c\n",
+        "dash": f'<?xml version="1.0"?><MPD><BaseURL>{url}/</BaseURL></MPD>',
+    }
+
+
+@pytest.mark.parametrize("kind", ["playlist", "concat", "sdp", "dash"])
+def test_t26_a_playlist_disguised_as_avi_opens_nothing(
+    tmp_path: Path, avi: Path, listener: tuple[str, list[str]], kind: str
+) -> None:
+    url, asked = listener
+    secret = tmp_path / "secret.avi"
+    secret.write_bytes(avi.read_bytes())
+    os.utime(secret, (1, 1))
+    path = tmp_path / "disguised.avi"
+    path.write_text(disguises(secret, url)[kind])
+    for read in (probe_times, lambda p: list(decode_frames(p))):
+        with pytest.raises(VideoUnreadable):
+            read(path)
+    assert asked == []
+
+
+@pytest.mark.parametrize("kind", ["playlist", "concat", "sdp", "dash"])
+def test_t26_even_past_the_first_look_nothing_else_is_opened(
+    tmp_path: Path, avi: Path, listener: tuple[str, list[str]], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second wall: with the first bytes' check gone, the forced demuxer and the protocol list still hold."""
+    url, asked = listener
+    path = tmp_path / "disguised.avi"
+    path.write_text(disguises(avi, url)[kind])
+    for module in (container_module, decode, sys.modules["foalnet.media.video"]):
+        monkeypatch.setattr(module, "demuxer_of", lambda path: "avi")
+    with pytest.raises(VideoUnreadable):
+        probe_times(path)
+    facts = probe_times.__globals__["VideoInfo"](
+        width_px=8, height_px=8, rate_fps=25.0, times_s=(0.0,), declared_frames=1, truncated=False
+    )
+    with pytest.raises(VideoUnreadable):
+        list(decode_indexed(path, facts))
+    assert asked == []
+
+
+ODD_NAMES = [
+    "with space.avi",
+    'it\'s "quoted".avi',
+    "new\nline.avi",
+    "-dash.avi",
+    "a;b|c&d$(e).avi",
+    "pipe:1.avi",
+    "é%d.avi",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_t27_odd_file_names_are_only_names(
+    tmp_path: Path, avi: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_bytes(avi.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    # Relative on purpose: that is where a leading dash or a protocol's name could bite.
+    path = Path(name)
+    info = probe_times(path)
+    assert [number_of(frame) for _, frame in decode_indexed(path, info)] == list(range(COUNT))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [name]
+
+
+def fake_ffmpeg(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a script before the real ffmpeg, which it reaches as $REAL."""
+    fake = folder / "fake-ffmpeg"
+    fake.write_text(f"#!/bin/sh\nREAL='{imageio_ffmpeg.get_ffmpeg_exe()}'\n{script}\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(fake))
+
+
+def test_t28_a_megabyte_on_stderr_does_not_hang(tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_ffmpeg(tmp_path, 'head -c 1048576 /dev/zero | tr "\\0" "x" >&2\nexec "$REAL" "$@"', monkeypatch)
+    assert len(list(decode_frames(avi, timeout_s=20))) == COUNT
+
+
+def test_t28_the_error_bears_the_end_of_stderr(tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_ffmpeg(tmp_path, 'head -c 1048576 /dev/zero | tr "\\0" "x" >&2\necho the last words >&2\nexit 3', monkeypatch)
+    with pytest.raises(VideoUnreadable, match=r"ended with 3 after 0 frames.*the last words") as error:
+        list(decode_frames(avi, timeout_s=20))
+    assert len(str(error.value)) < 1500
+
+
+def alive(pids: list[int]) -> list[int]:
+    def is_alive(pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+        except FileNotFoundError:
+            return False
+
+    return [pid for pid in pids if is_alive(pid)]
+
+
+def test_t29_a_hanging_ffmpeg_is_killed_with_its_children_and_tried_once_more(
+    tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_ffmpeg(tmp_path, f"echo $$ >> '{tmp_path}/pids'\nsleep 300 &\necho $! >> '{tmp_path}/pids'\nwait", monkeypatch)
+    start = time.monotonic()
+    with pytest.raises(MachineError, match=r"gave nothing for 0\.5 s, 2 times") as error:
+        list(decode_frames(avi, timeout_s=0.5))
+    assert time.monotonic() - start < 15 and error.value.exit_code == 4
+    pids = [int(line) for line in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 4, "two tries, each with a child"
+    time.sleep(0.3)
+    assert alive(pids) == []
+
+
+def test_t29_a_hang_in_the_middle_is_taken_up_where_it_stopped(
+    tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_time = f"""
+if mkdir '{tmp_path}/tried' 2>/dev/null; then
+    "$REAL" "$@" | head -c {96 * 128 * 3 * 30 + 1000}
+    sleep 300
+fi
+exec "$REAL" "$@"
+"""
+    fake_ffmpeg(tmp_path, first_time, monkeypatch)
+    assert [number_of(frame) for frame in decode_frames(avi, timeout_s=1.5)] == list(range(COUNT))
+    assert (tmp_path / "tried").is_dir()
+
+
+@pytest.mark.parametrize("suffix", ["avi", "mpg", "mp4"])
+def test_t30_two_readers_see_the_same_frames(tmp_path: Path, suffix: str) -> None:
+    codec = ("-c:v", "mpeg1video") if suffix == "mpg" else ()
+    path = numbered_video(tmp_path / f"a.{suffix}", 40, *codec, rate="25")
+    ours = list(decode_frames(path))
+    with av.open(str(path)) as source:
+        theirs = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
+    assert len(ours) == len(theirs) == 40
+    assert max(np.abs(a.astype(int) - b).max() for a, b in zip(ours, theirs, strict=True)) <= 4
+
+
+def test_t30_two_readers_see_the_same_frames_of_real_clips(shared_data: Path) -> None:
+    for path in sorted((shared_data / "clips").glob("*.mpg")):
+        ours = list(decode_frames(path))
+        with av.open(str(path)) as source:
+            theirs = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
+        assert len(ours) == len(theirs) == 75
+        assert max(np.abs(a.astype(int) - b).max() for a, b in zip(ours, theirs, strict=True)) <= 4
