@@ -18,7 +18,7 @@ MAX_ROWS = 60
 
 
 def publish(paths: Paths) -> None:
-    """Put three artifacts of one corpus on the server, each under a key of its own, so that the UI has their history."""
+    """Put three artifacts of one corpus on the server, each under a key of its own: the UI keeps their history."""
     name = re.sub(r"[^a-z0-9]+", "-", paths.corpus.lower())
     for kind, text in (("metrics", metrics(paths)), ("drops", drops(paths)), ("report", report(paths))):
         create_markdown_artifact(text, key=f"{kind}-{name}", description=f"{kind} of corpus {paths.corpus}")

@@ -5,7 +5,6 @@ An utterance that cannot be used stays in with a reason, so that what is missing
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace

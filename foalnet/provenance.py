@@ -18,7 +18,7 @@ RESULT_PACKAGES = (
     "ffmpeg-python",
     "imageio-ffmpeg",
     "face-alignment",
-    "matplotlib",
+    "jinja2",
     "numpy",
     "opencv-python",
     "scikit-learn",

@@ -43,14 +43,15 @@ def package_imports(path: Path) -> Iterator[str]:
 # params.yaml (a test), so a changed default is a changed param.
 WITHOUT_RESULT = {"config", "errors", "paths", "cli", "provenance"}
 
+# What each verb of the CLI imports.
 VERBS = {
-    "draw": "foalnet.corpora.drawn",
-    "inventory": "foalnet.inventory",
-    "manifest": "foalnet.manifest",
-    "shards": "foalnet.clips",
-    "train": "foalnet.train",
-    "evaluate": "foalnet.evaluate",
-    "report": "foalnet.report",
+    "draw": ["foalnet.corpora.drawn"],
+    "inventory": ["foalnet.inventory"],
+    "manifest": ["foalnet.manifest"],
+    "shards": ["foalnet.clips", "foalnet.inventory"],
+    "train": ["foalnet.train"],
+    "evaluate": ["foalnet.evaluate"],
+    "report": ["foalnet.report", "foalnet.corpora.drawn.rule"],
 }
 
 
@@ -88,17 +89,20 @@ def code_deps(stage: str) -> list[str]:
     """Return what dvc.yaml must list for a stage: whole folders where every file is reached, else files."""
     files = {
         p
-        for p in import_closure(VERBS[stage])
+        for entry in VERBS[stage]
+        for p in import_closure(entry)
         if p.relative_to(PACKAGE).parts[0].removesuffix(".py") not in WITHOUT_RESULT
     }
     if stage == "report":
         files |= set((PACKAGE / "report" / "templates").glob("*"))
-    for folder in sorted({p.parent for p in files} - {PACKAGE}, key=lambda p: -len(p.parts)):
-        inside = {p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-        if inside <= files:
-            files = (files - inside) | {folder}
-            for p in list(files):
-                if folder in p.parents:
-                    files.discard(p)
-    covered = [p for p in files if not any(q in files for q in p.parents)]
+    whole = {
+        folder
+        for folder in {q for p in files for q in p.parents if PACKAGE in q.parents}
+        if all(
+            p in files
+            for p in folder.rglob("*")
+            if p.is_file() and "__pycache__" not in p.parts and p.name != "__main__.py"
+        )
+    }
+    covered = [p for p in files | whole if not any(q in whole for q in p.parents)]
     return sorted(p.relative_to(REPOSITORY).as_posix() for p in covered)

@@ -112,10 +112,11 @@ def evaluate(corpus: str, variant: str, seed: int) -> None:
 @CORPUS
 def report(corpus: str) -> None:
     """Write the offline page, its Markdown twin and the aggregate metrics, with intervals and what was dropped."""
+    from foalnet.corpora.drawn.rule import best_scores
     from foalnet.report import build
 
     with _stage("report", corpus) as (params, _, paths):
-        build(params, paths)
+        build(params, paths, best_possible=best_scores(params.draw) if corpus == "drawn" else None)
 
 
 @cli.command()

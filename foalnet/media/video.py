@@ -49,13 +49,13 @@ def probe_times(path: Path) -> VideoInfo:
             rate = stream.average_rate or stream.guessed_rate or Fraction(0)
             declared = int(stream.frames) or None
             zero = Fraction(container.start_time or 0, 1_000_000)
-            stamps, packets, corrupt = _stamps(path, container, stream)
+            stamps, packets = _stamps(path, container, stream)
         by_index = False
         if is_avi:
             with _open(path, by_index=True) as container:
-                indexed = _stamps(path, container, container.streams.video[0])
-            by_index = len(indexed[0]) >= len(stamps)
-            stamps = indexed[0] if by_index else stamps
+                indexed, _ = _stamps(path, container, container.streams.video[0])
+            by_index = len(indexed) >= len(stamps)
+            stamps = indexed if by_index else stamps
     except av.FFmpegError as error:
         raise unreadable(path, str(error.strerror or error)) from error
     if not stamps:
@@ -68,7 +68,7 @@ def probe_times(path: Path) -> VideoInfo:
         rate_fps=float(rate),
         times_s=tuple(float(stamp - zero) for stamp in stamps),
         declared_frames=declared,
-        truncated=corrupt or (declared is not None and present < declared),
+        truncated=declared is not None and present < declared,
         by_index=by_index,
     )
 
@@ -102,6 +102,8 @@ def _first_frame_size(path: Path) -> tuple[int, int]:
         if not container.streams.video:
             raise unreadable(path, "it holds no video stream")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise unreadable(path, "no decoder knows its codec")
         check_limits(
             path,
             width_px=stream.codec_context.width,
@@ -127,22 +129,20 @@ def _header_duration_s(container: Any, stream: Any) -> float:
     return float(max(claims))
 
 
-def _stamps(path: Path, container: Any, stream: Any) -> tuple[list[Fraction], int, bool]:
-    """Return the sorted stamps of the frames to show (s), how many packets there are, and whether one is damaged."""
+def _stamps(path: Path, container: Any, stream: Any) -> tuple[list[Fraction], int]:
+    """Return the sorted stamps of the frames to show, seconds, and how many packets there are."""
     stamps: list[Fraction] = []
-    packets, corrupt = 0, False
+    packets = 0
     for packet in container.demux(stream):
         stamp = packet.dts if packet.pts is None else packet.pts
         if packet.size == 0 or stamp is None:
             continue
         packets += 1
-        corrupt |= packet.is_corrupt
-        if packet.is_discard or packet.is_corrupt:
-            continue
-        stamps.append(stamp * packet.time_base)
-        if len(stamps) > MAX_FRAMES:
-            check_limits(path, width_px=0, height_px=0, duration_s=float(stamps[-1]), frames=len(stamps))
+        if not packet.is_discard:
+            stamps.append(stamp * packet.time_base)
+        if packets > MAX_FRAMES:
+            break
     stamps.sort()
-    if stamps:
-        check_limits(path, width_px=0, height_px=0, duration_s=float(stamps[-1] - stamps[0]), frames=len(stamps))
-    return stamps, packets, corrupt
+    length_s = float(stamps[-1] - stamps[0]) if stamps else 0.0
+    check_limits(path, width_px=0, height_px=0, duration_s=length_s, frames=packets)
+    return stamps, packets

@@ -96,17 +96,26 @@ def _epochs(fold: Any) -> str:
 
 def classes(facts: Facts, table: Sequence[Result]) -> Section:
     """Return recall per class and the confusion matrices."""
+    weighted = (
+        Cell(text="weighted F1"),
+        Cell(text=number(sum(table[0].support.values()))),
+        *(Cell(text=percent(result.weighted_f1)) for result in table),
+    )
+    rows = (
+        (
+            Cell(text=name),
+            Cell(text=number(table[0].support[name])),
+            *(Cell(text=percent(result.recall[name]), shade=result.recall[name]) for result in table),
+        )
+        for name in facts.classes
+    )
     recall = Table(
-        caption="Recall: the share of the utterances of a class that were given this class, in percent.",
-        head=("Class", "Utterances", *(result.variant for result in table)),
-        rows=tuple(
-            (
-                Cell(text=name),
-                Cell(text=number(table[0].support[name])),
-                *(Cell(text=percent(result.recall[name]), shade=result.recall[name]) for result in table),
-            )
-            for name in facts.classes
+        caption=(
+            "Recall: the share of the utterances of a class that were given this class, in percent. Last row: F1, "
+            "its mean over classes weighted by their utterances."
         ),
+        head=("Class", "Utterances", *(result.variant for result in table)),
+        rows=(*rows, weighted),
     )
     matrices = Tables(tables=tuple(_confusion(result, facts.classes) for result in table))
     return Section(
@@ -181,7 +190,7 @@ def _counts(facts: Facts) -> Table | None:
         return None
     several = len(facts.params.seeds) > 1
     return Table(
-        caption="What training counted, added up over folds and epochs.",
+        caption="What training counted; events are added up over folds and epochs.",
         head=("Count", *(f"{run.variant}, seed {run.seed}" if several else run.variant for run in runs)),
         rows=tuple(
             (

@@ -134,7 +134,10 @@ def table_of_support(facts: Facts) -> Table:
         for name in facts.classes
     )
     return Table(
-        caption="Utterances per class. Always choosing the largest one would give its share as WA, and guessing as UA.",
+        caption=(
+            "Utterances per class. Always choosing the largest one would give its share as WA and "
+            f"{percent(1 / len(facts.classes))} % as UA."
+        ),
         head=("Class", "Raw labels", "Utterances", "Share %"),
         rows=rows,
         labels=2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import os
 import struct
@@ -169,6 +170,23 @@ def test_t25_a_picture_of_16000_pixels_is_refused_in_little_memory(tmp_path: Pat
     )
     assert "16000 x 16000 pixels" in out.stdout
     assert int(out.stdout.split()[-1]) < 2 << 20, "kilobytes"
+
+
+def test_t92_altered_bytes_give_typed_errors_only(tmp_path: Path) -> None:
+    originals = [
+        numbered_video(tmp_path / "a.avi", 12).read_bytes(),
+        numbered_video(tmp_path / "a.mp4", 12, "-bf", "2").read_bytes(),
+        numbered_video(tmp_path / "a.mpg", 12, "-c:v", "mpeg1video", rate="25").read_bytes(),
+    ]
+    random, path, read = np.random.default_rng(0), tmp_path / "x.avi", 0
+    for turn in range(150):
+        data = bytearray(originals[turn % 3])
+        for _ in range(random.choice([1, 5, 40])):
+            data[random.integers(12, min(len(data), 6000))] = random.integers(256)
+        path.write_bytes(data)
+        with contextlib.suppress(VideoUnreadable, VideoTooLarge):
+            read += len(probe_times(path).times_s) > 0
+    assert read > 20, "most of the altered files must still get past the first bytes"
 
 
 @pytest.fixture

@@ -1,0 +1,180 @@
+"""Detectors: chosen by name, deterministic, and safe to ask about anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foalnet import faces
+from foalnet.config import Settings
+from foalnet.config.blocks import Shards
+from foalnet.errors import MachineError, UsageError
+from foalnet.faces import DETECTORS, FixedDetector, find_faces, get_detector
+from foalnet.faces.blazeface import FRONT, agreed, square_tiles
+from foalnet.faces.fixed import frame_digest
+from foalnet.faces.weights import checkpoint_folder, find_weights
+from foalnet.files import sha256_bytes
+from foalnet.records import Box
+
+GREY = np.full((120, 160, 3), 127, np.uint8)
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine without any weight file."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path
+
+
+def test_the_registry_names_the_detectors_as_params_do() -> None:
+    assert sorted(DETECTORS) == list(DETECTORS) == ["blazeface", "blazeface_back", "fixed", "haar"]
+    assert get_detector(Shards(), Settings()).name == "haar"
+
+
+def test_an_unknown_detector_is_named_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'haar'") as error:
+        get_detector(Shards(detector="harr"), Settings())
+    assert error.value.exit_code == 2
+
+
+def test_haar_sees_nothing_in_nothing_and_in_a_picture_too_small_for_a_face() -> None:
+    haar = get_detector(Shards(), Settings())
+    assert haar.detect([GREY, np.zeros((10, 10, 3), np.uint8)]) == [[], []] and haar.detect([]) == []
+    assert get_detector(Shards(detector_score=1.0), Settings()).detect([GREY]) == [[]]
+
+
+def test_haar_puts_opencvs_threads_back() -> None:
+    import cv2
+
+    before = cv2.getNumThreads()
+    get_detector(Shards(), Settings()).detect([GREY])
+    assert cv2.getNumThreads() == before
+
+
+def test_a_digest_changes_with_what_changes_boxes() -> None:
+    digests = [
+        get_detector(params, Settings()).digest()
+        for params in (Shards(), Shards(min_face_px=30), Shards(detector_score=0.6), Shards(detector="fixed"))
+    ]
+    assert len(set(digests)) == 4 and digests[0] == get_detector(Shards(stride=2), Settings()).digest()
+
+
+def test_fixed_gives_what_its_mapping_holds_and_the_middle_elsewhere() -> None:
+    known = np.zeros((120, 160, 3), np.uint8)
+    box = Box(left=1, top=2, right=3, bottom=4, score=0.9)
+    fixed = FixedDetector({frame_digest(known): [box], frame_digest(GREY[:50]): []})
+    assert fixed.detect([known, GREY, GREY[:50]]) == [[box], [Box(left=50, top=30, right=110, bottom=90)], []]
+    assert fixed.digest() != FixedDetector().digest()
+
+
+class Broken:
+    """A detector that fails on black frames in one of several ways."""
+
+    name = "broken"
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def digest(self) -> str:
+        return ""
+
+    def detect(self, frames: Any) -> Any:
+        if any(frame.max() == 0 for frame in frames):
+            if self.how == "raises":
+                raise RuntimeError("shape mismatch")
+            if self.how == "machine":
+                raise MachineError("no weights")
+            if self.how == "nothing":
+                return None
+            if self.how == "short":
+                return [[]] * (len(frames) - 1)
+        answers: list[Any] = [[Box(left=1, top=1, right=9, bottom=9)] for _ in frames]
+        for answer, frame in zip(answers, frames, strict=True):
+            if frame.max() == 0 and self.how == "nan":
+                answer.append(Box(left=float("nan"), top=1, right=9, bottom=9))
+        if self.how == "none inside":
+            answers = [None if frame.max() == 0 else a for a, frame in zip(answers, frames, strict=True)]
+        return answers
+
+
+@pytest.mark.parametrize("how", ["raises", "nothing", "short", "nan", "none inside"])
+def test_t54_a_detector_that_breaks_on_one_frame_loses_that_frame_only(how: str) -> None:
+    black = np.zeros_like(GREY)
+    found = find_faces(Broken(how), [GREY, black, GREY])
+    assert found.failed == (1,)
+    assert [len(boxes) for boxes in found.boxes] == [1, 1 if how == "nan" else 0, 1]
+
+
+def test_t54_a_fault_of_the_machine_is_not_a_frame_without_a_face() -> None:
+    with pytest.raises(MachineError, match="no weights"):
+        find_faces(Broken("machine"), [np.zeros_like(GREY)])
+
+
+def test_find_faces_without_frames() -> None:
+    assert find_faces(Broken("raises"), []).boxes == ()
+
+
+def test_missing_weights_name_file_origin_digest_and_where_they_were_looked_for(bare: Path) -> None:
+    with pytest.raises(MachineError) as error:
+        get_detector(Shards(detector="blazeface"), Settings(weights=bare / "mine"))
+    said = str(error.value)
+    for part in (
+        "blazeface.pth",
+        FRONT.weights.sha256,
+        "hollance/BlazeFace-PyTorch",
+        str(bare / "mine"),
+        "checkpoints",
+    ):
+        assert part in said
+    assert error.value.exit_code == 4 and "http" not in said
+
+
+def test_t87_weights_with_another_digest_are_refused_showing_both(bare: Path) -> None:
+    (bare / "blazeface.pth").write_bytes(b"something else")
+    with pytest.raises(MachineError) as error:
+        get_detector(Shards(detector="blazeface"), Settings(weights=bare))
+    assert FRONT.weights.sha256 in str(error.value) and sha256_bytes(b"something else") in str(error.value)
+
+
+def test_weights_are_found_in_torch_home_too(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = faces.weights.WeightFile(name="w.bin", sha256=sha256_bytes(b"w"), origin="nowhere")
+    folder = checkpoint_folder()
+    assert folder == bare / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "w.bin").write_bytes(b"w")
+    assert find_weights(wanted, Settings(weights=bare / "empty")) == folder / "w.bin"
+    monkeypatch.delenv("TORCH_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(bare / "cache"))
+    assert checkpoint_folder() == bare / "cache" / "torch" / "hub" / "checkpoints"
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 240), (240, 360), (352, 288), (100, 100), (31, 20), (720, 240)])
+def test_every_face_lies_whole_and_large_enough_in_some_tile(width: int, height: int) -> None:
+    tiles = square_tiles(width, height, 24)
+    assert all(0 <= left and 0 <= top and left + s <= width and top + s <= height for left, top, s in tiles)
+    for side in (24, 40, 60, 100, 140):
+        if side > 0.6 * min(width, height):
+            continue
+        for x in np.linspace(0, width - side, 9):
+            for y in np.linspace(0, height - side, 7):
+                shows = [
+                    s
+                    for left, top, s in tiles
+                    if left <= x and top <= y and x + side <= left + s and y + side <= top + s and side >= 0.12 * s
+                ]
+                assert shows, (side, x, y)
+
+
+def test_tiles_that_agree_make_one_sure_box_and_a_lone_tile_an_unsure_one() -> None:
+    tiles = [(0, 0, 100), (20, 0, 100), (40, 0, 100)]
+    face = [Box(left=50 + d, top=30, right=80 + d, bottom=60, score=0.9) for d in (-1, 0, 1)]
+    sure = agreed(face, tiles)
+    assert len(sure) == 1 and sure[0].score == pytest.approx(0.9) and sure[0].left == pytest.approx(50)
+    assert agreed(face[:1], tiles)[0].score == pytest.approx(0.3)
+    apart = Box(left=85, top=70, right=99, bottom=84, score=0.9)
+    assert [box.score for box in agreed([*face, apart], tiles)] == pytest.approx([0.9, 0.3])
+    inside = Box(left=55, top=35, right=70, bottom=50, score=0.8)
+    assert len(agreed([*face, inside], tiles)) == 1
