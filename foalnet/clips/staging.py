@@ -41,7 +41,17 @@ CODE = (
     "shards/write",
     "shim",
 )
-PACKAGES = ("av", "face-alignment", "imageio-ffmpeg", "numpy", "opencv-python", "soundfile", "torch", "torchaudio")
+PACKAGES = (
+    "av",
+    "face-alignment",
+    "imageio-ffmpeg",
+    "numpy",
+    "opencv-python",
+    "soundfile",
+    "torch",
+    "torchaudio",
+    "webdataset",
+)
 # Generous: 64 px crops, half pictures and FLAC of one second take about 250 kB.
 BYTES_PER_S = 400_000
 

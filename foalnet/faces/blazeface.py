@@ -102,7 +102,15 @@ class BlazeFaceDetector:
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Box]]:
         """Return the faces of each frame [H, W, 3] uint8 RGB, best first."""
-        return [self._one(frame_HWC) for frame_HWC in frames]
+        import torch
+
+        threads = torch.get_num_threads()
+        # The number of threads changes the order of sums, and staging runs one process a core anyway.
+        torch.set_num_threads(1)
+        try:
+            return [self._one(frame_HWC) for frame_HWC in frames]
+        finally:
+            torch.set_num_threads(threads)
 
     @cached_property
     def _net(self) -> Any:

@@ -20,7 +20,7 @@ def crop(frame_HWC: np.ndarray, box: Box, *, size_px: int, margin: float) -> np.
     height, width = frame_HWC.shape[:2]
     largest = MAX_WINDOW * max(height, width)
     side = max(box.right - box.left, box.bottom - box.top) * (1.0 + 2.0 * margin)
-    side_px = max(1, round(min(side, largest)))
+    side_px = round(min(max(side, 1.0), largest))
     x = min(max((box.left + box.right) / 2, 0.0), float(width))
     y = min(max((box.top + box.bottom) / 2, 0.0), float(height))
     rows = np.clip(np.arange(side_px) + round(y - side_px / 2), 0, height - 1)

@@ -211,7 +211,7 @@ def test_t61_compressed_or_extended_tars_are_refused(folder: Path) -> None:
 
     whole = (folder / PATH).read_bytes()
     entry = asdict(open_shards(folder).entries[0])
-    for data in (gzip.compress(whole), b"", b"\0" * 10240, whole + b"\0" * 10240 + b"x" * 512, whole[:-512]):
+    for data in (gzip.compress(whole), b"", b"\0" * 10240, whole + b"\0" * 10240 + b"x" * 10240, whole[:-512]):
         (folder / PATH).write_bytes(data)
         changed = entry | {"sha256": sha256_file(folder / PATH), "size": max(len(data), entry["ends"][-1] + 1)}
         write_index(folder, "drawn", [ShardEntry(**changed)])

@@ -45,6 +45,10 @@ def test_too_short_for_a_frame_takes_the_one_on_screen() -> None:
 def test_an_end_that_meets_the_video_s_end_misses_nothing() -> None:
     assert slots_of(3.0, 4.0, [i / 25 for i in range(100)], 25.0).existing == 25
     assert len(slots_of(3.0, 4.0, [i / 25 for i in range(100)], 25.0).times_s) == 25
+    # 203 frames and one more: just below 8.16 in binary, 8.16 on paper.
+    assert 203 / 25 + 1 / 25 < 204 / 25
+    slots = slots_of(8.0, 8.16, [i / 25 for i in range(204)], 25.0)
+    assert slots.existing == len(slots.times_s) == 4
 
 
 @given(

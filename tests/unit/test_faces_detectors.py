@@ -154,7 +154,7 @@ def test_weights_are_found_in_torch_home_too(bare: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(("width", "height"), [(360, 240), (240, 360), (352, 288), (100, 100), (31, 20), (720, 240)])
 def test_every_face_lies_whole_and_large_enough_in_some_tile(width: int, height: int) -> None:
     tiles = square_tiles(width, height, 24)
-    assert all(0 <= left and 0 <= top and left + s <= width and top + s <= height for left, top, s in tiles)
+    assert all(left >= 0 and top >= 0 and left + s <= width and top + s <= height for left, top, s in tiles)
     for side in (24, 40, 60, 100, 140):
         if side > 0.6 * min(width, height):
             continue

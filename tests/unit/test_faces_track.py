@@ -135,7 +135,7 @@ def test_t54_boxes_that_are_no_boxes_and_unsure_ones_are_not_used() -> None:
         at(180, score=math.nan),
         at(500),
     ]
-    assert set(tracked({i: bad for i in range(0, 30, 6)}, 30).sources) == {"missing"}
+    assert set(tracked(dict.fromkeys(range(0, 30, 6), bad), 30).sources) == {"missing"}
     mixed = {i: [*bad, at(180)] for i in range(0, 30, 6)}
     assert np.allclose(centres(tracked(mixed, 30)), (180, 120))
 

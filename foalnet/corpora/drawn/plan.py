@@ -149,7 +149,11 @@ def _away(params: Draw, turns: list[Turn], actor: str, session: int, number: int
     """
     rng = stream(params.seed, session, 3, number, ACTORS.index(actor))
     own = [turn.frames for turn in turns if turn.speaker == actor]
-    hidden = next((turn.key for turn in turns if not turn.used), None) if number == 0 else None
+    hidden = (
+        next((turn.key for turn in turns if not turn.used and turn.speaker == ACTORS[session % 2]), None)
+        if number == 0
+        else None
+    )
     found: list[Interval] = []
     for turn in turns:
         first, last = turn.frames
