@@ -1,4 +1,4 @@
-"""The one door to torchaudio: it loads beside a CPU torch although its wheel is a CUDA build.
+"""Two doors to torch: torchaudio beside any build of it, and sums that do not depend on the number of threads.
 
 On Linux x86_64 torchaudio's wheels link CUDA libraries that only a CUDA torch brings; beside a CPU torch
 `import torchaudio` ends in OSError. Its compiled part (forced alignment, RNN-T loss) is not needed here, so it is
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -35,6 +36,19 @@ def load_torchaudio() -> ModuleType:
     except (ImportError, OSError) as error:
         _forget("torchaudio")
         raise _unusable(error) from error
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Run torch on one thread inside the block: the same sums on every machine, and no crowd in a pool of processes."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _forget(package: str) -> None:

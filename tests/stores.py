@@ -6,7 +6,6 @@ as manifest and shards on disk.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 

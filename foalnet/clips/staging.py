@@ -23,9 +23,9 @@ from foalnet.errors import DataError
 from foalnet.faces import Detector, get_detector
 from foalnet.files import json_bytes, need_free, publish_bytes, remove_temporaries
 from foalnet.inventory import checked_inventory, need_root
-from foalnet.table import read_manifest
 from foalnet.provenance import code_digest, versions
 from foalnet.records import Utterance
+from foalnet.table import read_manifest
 
 # The modules that shape a shard's bytes, and the packages that they call.
 CODE = (

@@ -3,8 +3,8 @@
 The network sees a square of 128 (back: 256) pixels; face-alignment gives it the centre of a picture and nothing of
 its sides. Here the picture is covered by overlapping square tiles of several sizes, so that every face from
 `min_face_px` to the picture's height lies whole in several of them. Looking that closely, the network also sees faces
-in cloth and walls; but a face is seen by every tile that shows it, a chance pattern by few. So a box's score is the mean
-of the scores that all the tiles showing it whole gave it, 0 where a tile saw nothing.
+in cloth and walls; but a face is seen by every tile that shows it, a chance pattern by few. So a box's score is the
+mean of the scores that all the tiles showing it whole gave it, 0 where a tile saw nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from foalnet.faces.weights import WeightFile, find_weights
 from foalnet.files import content_key
 from foalnet.media import resize
 from foalnet.records import Box
+from foalnet.shim import one_torch_thread
 
 # The smallest face fills at least this share of the smallest tiles. (On four real talking heads the front net found
 # the face in 32 of 32 pictures from a tenth of the tile up.)
@@ -102,15 +103,8 @@ class BlazeFaceDetector:
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Box]]:
         """Return the faces of each frame [H, W, 3] uint8 RGB, best first."""
-        import torch
-
-        threads = torch.get_num_threads()
-        # The number of threads changes the order of sums, and staging runs one process a core anyway.
-        torch.set_num_threads(1)
-        try:
+        with one_torch_thread():
             return [self._one(frame_HWC) for frame_HWC in frames]
-        finally:
-            torch.set_num_threads(threads)
 
     @cached_property
     def _net(self) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from foalnet.errors import DataError, MachineError
-from foalnet.shim import load_torchaudio
+from foalnet.shim import load_torchaudio, one_torch_thread
 
 MAX_DURATION_S = 6 * 3600.0
 FULL_SCALE = 32768.0
@@ -98,7 +98,8 @@ def resample(wave_N: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
 
     # torchaudio reduces the two rates by their greatest common divisor itself.
     wave = torch.from_numpy(np.ascontiguousarray(wave_N, dtype=np.float32))
-    out: np.ndarray = functional.resample(wave, from_hz, to_hz).numpy()
+    with one_torch_thread():
+        out: np.ndarray = functional.resample(wave, from_hz, to_hz).numpy()
     return out
 
 

@@ -95,8 +95,8 @@ def command(path: Path, info: VideoInfo, window: Crop, stamps_file: Path) -> lis
         max_error_rate=1,
     )
     # The scale to its own size changes nothing until a stream changes its picture size half way: the pipe's frames
-    # must keep theirs.
-    whole = source.video.filter("scale", info.width_px, info.height_px)
+    # must keep theirs. Colours come before the cut, since a cut through halved chroma must be at even pixels.
+    whole = source.video.filter("scale", info.width_px, info.height_px).filter("format", "rgb24")
     picture = whole.filter("crop", width, height, left, top)
     output = picture.output(
         "pipe:1",
@@ -119,23 +119,12 @@ def _check_crop(window: Crop, info: VideoInfo) -> None:
         raise ValueError(f"crop {window} does not lie in a picture of {info.width_px} x {info.height_px} pixels")
 
 
-def _even_window(window: Crop, info: VideoInfo) -> Crop:
-    """Widen a window to even edges: chroma is halved, so ffmpeg cuts at even pixels; the rest is sliced off here."""
-    left, top, width, height = window
-    right, bottom = left + width, top + height
-    left, top = left - left % 2, top - top % 2
-    right, bottom = min(right + right % 2, info.width_px), min(bottom + bottom % 2, info.height_px)
-    return left, top, right - left, bottom - top
-
-
 def _run(path: Path, info: VideoInfo, window: Crop, timeout_s: float) -> Iterator[tuple[int, np.ndarray]]:
     """Run ffmpeg once; yield indexed frames; leave no process and no file behind, however it ends."""
-    even = _even_window(window, info)
-    skip_x, skip_y = window[0] - even[0], window[1] - even[1]
     with tempfile.TemporaryDirectory(prefix="foalnet-") as folder, (Path(folder) / "stderr").open("w+b") as stderr:
         stamps_file = Path(folder) / "stamps"
         process = subprocess.Popen(
-            command(path, info, even, stamps_file),
+            command(path, info, window, stamps_file),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -145,16 +134,17 @@ def _run(path: Path, info: VideoInfo, window: Crop, timeout_s: float) -> Iterato
             start_new_session=True,
         )
         assert process.stdout is not None
+        slots = _Slots(info, stamps_file)
         try:
-            slots = _Slots(info, stamps_file)
             count = 0
-            for frame_HWC in _pictures(process.stdout, even[2], even[3], timeout_s):
+            for frame_HWC in _pictures(process.stdout, window[2], window[3], timeout_s):
                 count += 1
                 index = slots.next_index()
                 if index is not None:
-                    yield index, frame_HWC[skip_y : skip_y + window[3], skip_x : skip_x + window[2]]
+                    yield index, frame_HWC
             _check_end(path, process, stderr, count, timeout_s)
         finally:
+            slots.close()
             process.stdout.close()
             _end(process)
 
@@ -201,6 +191,11 @@ class _Slots:
             return None
         self._next = index + 1
         return index
+
+    def close(self) -> None:
+        """Let go of the stamps' file."""
+        if self._handle is not None:
+            self._handle.close()
 
     def _next_key(self) -> int:
         if self._handle is None:

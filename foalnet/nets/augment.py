@@ -38,14 +38,14 @@ def shift_bands(x_BTM: Tensor) -> Tensor:
     return x_BTM.gather(2, source_BM[:, None, :].expand_as(x_BTM))
 
 
-def jitter_pictures(x_VCHW: Tensor, *, shift: float, zoom: float, turn: float) -> Tensor:
-    """Move (share of the half side), scale and turn (radians) each picture a little; edges are repeated.
+def jitter_pictures(x_VCHW: Tensor, *, size: tuple[int, int], shift: float, zoom: float, turn: float) -> Tensor:
+    """Move (share of the half side), scale and turn (radians) each picture a little, and bring it to `size`.
 
-    No mirroring: one corner of the mouth may say something else than the other.
+    Edges are repeated. No mirroring: one corner of the mouth may say something else than the other.
     """
     count = len(x_VCHW)
     if not count:
-        return x_VCHW
+        return x_VCHW.new_zeros(0, x_VCHW.shape[1], *size)
     noise_V4 = torch.rand(count, 4, device=x_VCHW.device) * 2 - 1
     angle_V, scale_V = noise_V4[:, 0] * turn, 1 + noise_V4[:, 1] * zoom
     cosine_V, sine_V = scale_V * angle_V.cos(), scale_V * angle_V.sin()
@@ -53,5 +53,5 @@ def jitter_pictures(x_VCHW: Tensor, *, shift: float, zoom: float, turn: float) -
     theta_V23 = torch.stack(
         [torch.stack([cosine_V, -sine_V, move_V2[:, 0]], 1), torch.stack([sine_V, cosine_V, move_V2[:, 1]], 1)], 1
     )
-    grid = F.affine_grid(theta_V23, list(x_VCHW.shape), align_corners=False)
+    grid = F.affine_grid(theta_V23, [count, x_VCHW.shape[1], *size], align_corners=False)
     return F.grid_sample(x_VCHW, grid, padding_mode="border", align_corners=False)

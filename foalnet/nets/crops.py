@@ -17,9 +17,10 @@ from foalnet.nets.tensors import Inputs, Steps
 
 SIDE_PX = 48
 CHANNELS = (16, 32, 48)
-MIN_DEVIATION = 0.02
+# In grey levels of 0..255: a flat picture stays flat.
+MIN_DEVIATION = 4.0
 JITTER = {"shift": 0.1, "zoom": 0.1, "turn": 0.15}
-CONTRAST_SD, BRIGHTNESS_SD = 0.1, 0.1
+CONTRAST_SD = 0.1
 
 
 class CropCnn(Encoder):
@@ -41,7 +42,7 @@ class CropCnn(Encoder):
         layers: list[nn.Module] = []
         channels = 1
         for out in CHANNELS:
-            layers += [nn.Conv2d(channels, out, 3, stride=2, padding=1), nn.GroupNorm(1, out), nn.GELU()]
+            layers += [nn.Conv2d(channels, out, 3, stride=2, padding=1), nn.GroupNorm(1, out), nn.ReLU()]
             channels = out
         self.convolutions = nn.Sequential(*layers)
         side = -(-SIDE_PX // 2 ** len(CHANNELS))
@@ -49,25 +50,28 @@ class CropCnn(Encoder):
         self.norm = nn.LayerNorm(params.width)
         self.dropout = nn.Dropout(params.dropout)
 
-    def prepare(self, frames_VCHW: Tensor) -> Tensor:
-        """Return grey pictures [V, 1, 48, 48] float32, each with mean 0 and deviation 1 (light and exposure go)."""
-        weights_C = torch.tensor([0.299, 0.587, 0.114], device=frames_VCHW.device)
-        grey_V1HW = (frames_VCHW.float() / 255.0 * weights_C[:, None, None]).sum(dim=1, keepdim=True)
-        small = F.interpolate(grey_V1HW, size=(SIDE_PX, SIDE_PX), mode="bilinear", align_corners=False)
-        mean = small.mean(dim=(1, 2, 3), keepdim=True)
-        deviation = (small - mean).square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        return (small - mean) / deviation.clamp(min=MIN_DEVIATION)
+    def prepare(self, inputs: Inputs) -> Tensor:
+        """Return the valid frames as [V, 1, 48, 48] float32, each with mean 0 and deviation 1 (light, exposure go).
+
+        Green stands for grey: it carries most of the light, and two thirds of the work are saved.
+        """
+        x_V1HW = inputs.frames[:, :, 1:2][inputs.frame_mask_BF].float()
+        size = (SIDE_PX, SIDE_PX)
+        if self.training and self.augment:
+            x_V1HW = jitter_pictures(x_V1HW, size=size, **JITTER)
+        else:
+            x_V1HW = F.interpolate(x_V1HW, size=size, mode="bilinear", align_corners=False)
+        x_V1HW = x_V1HW - x_V1HW.mean(dim=(1, 2, 3), keepdim=True)
+        deviation_V111 = x_V1HW.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        return x_V1HW / deviation_V111.clamp(min=MIN_DEVIATION)
 
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BFD and the frame mask."""
         mask_BF = inputs.frame_mask_BF
-        x_V1HW = self.prepare(inputs.frames[mask_BF])
+        x_V1HW = self.prepare(inputs)
         if self.training and self.augment:
-            noise_V2 = torch.randn(len(x_V1HW), 2, device=x_V1HW.device)
-            x_V1HW = jitter_pictures(x_V1HW, **JITTER)
-            x_V1HW = x_V1HW * (1 + CONTRAST_SD * noise_V2[:, :1, None, None])
-            x_V1HW = x_V1HW + BRIGHTNESS_SD * noise_V2[:, 1:, None, None]
-        x_VD = self.dropout(F.gelu(self.norm(self.flat(self.convolutions(x_V1HW).flatten(1)))))
+            x_V1HW = x_V1HW * (1 + CONTRAST_SD * torch.randn(len(x_V1HW), 1, 1, 1, device=x_V1HW.device))
+        x_VD = self.dropout(F.relu(self.norm(self.flat(self.convolutions(x_V1HW).flatten(1)))))
         values_BFD = x_VD.new_zeros(*mask_BF.shape, self.width)
         values_BFD[mask_BF] = x_VD
         return Steps(values_BTD=values_BFD, mask_BT=mask_BF)

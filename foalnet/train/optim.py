@@ -20,7 +20,7 @@ def optimizer(net: nn.Module, params: Train) -> torch.optim.AdamW:
         {"params": [p for p in learning if p.ndim > 1], "weight_decay": params.weight_decay},
         {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=params.lr)
+    return torch.optim.AdamW(groups, lr=params.lr, fused=True)
 
 
 def rate(step: int, steps: int, params: Train) -> float:

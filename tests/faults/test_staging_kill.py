@@ -119,7 +119,7 @@ def test_t01_kill_at_fifty_random_bytes(tree: Path, tmp_path: Path, whole: tuple
     dice = random.Random(2)
     for number in range(50):
         place = Place(home=tmp_path / str(number), root=tree)
-        killed_at(place, dice.randrange(total))
+        killed_at(place, dice.randrange(total - 500))  # the speeds noted beside have more or fewer digits
         check_recovery(place, wanted)
 
 

@@ -42,10 +42,12 @@ def centres(found: FaceTrack) -> np.ndarray:
 def test_a_still_face_under_a_stride_is_on_every_frame_and_does_not_jitter() -> None:
     noise = np.random.default_rng(0)
     detections = {
-        i: [at(*(180, 120) + noise.normal(0, 1.5, 2), side=40 * 1.06 ** noise.normal())] for i in range(0, 90, 6)
+        i: [at(180 + noise.normal(0, 1.5), 120 + noise.normal(0, 1.5), side=40 * 1.06 ** noise.normal())]
+        for i in range(0, 90, 6)
+        if i < 86
     }
     found = tracked(detections, 86)
-    assert [source for source in found.sources] == ["detected" if i % 6 == 0 else "bridged" for i in range(86)]
+    assert list(found.sources) == ["detected" if i % 6 == 0 else "bridged" for i in range(86)]
     assert np.abs(np.diff(centres(found), axis=0)).max() < 1.0
     sides = np.array([b.right - b.left for b in found.boxes if b])
     assert np.abs(np.diff(sides)).max() < 1.0 and np.abs(centres(found) - (180, 120)).max() < 3.0

@@ -49,6 +49,16 @@ def test_a_cuda_wheel_beside_a_cpu_torch_is_loaded_on_the_second_try(monkeypatch
     monkeypatch.delitem(sys.modules, "torchaudio._extension")
 
 
+def test_one_thread_inside_the_block_and_as_before_after_it() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), shim.one_torch_thread():
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == before
+
+
 def test_no_torchaudio_is_the_machines_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str) -> ModuleType:
         raise ImportError("No module named 'torchaudio'")

@@ -1,0 +1,135 @@
+"""Losses: gradients, draws, what is left out and counted, what never reaches them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from foalnet.losses import Objective, avel, hard_negatives, mem, similarity
+from foalnet.nets import VARIANTS, MatchLogits, Outputs
+from foalnet.nets.tensors import Encoded, Fused
+
+
+class Echo:
+    """A network whose answer to a pair is the two row numbers of the pair."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[int], list[int]]] = []
+
+    def match(self, outputs: Outputs, video_of_audio_B: Tensor, audio_of_video_B: Tensor) -> MatchLogits:
+        self.asked.append((video_of_audio_B.tolist(), audio_of_video_B.tolist()))
+        zeros = torch.zeros(len(video_of_audio_B), 2)
+        return MatchLogits(
+            audio_matched_B2=zeros, audio_negative_B2=zeros, video_matched_B2=zeros, video_negative_B2=zeros
+        )
+
+
+def outputs(size: int, *, present: list[bool] | None = None, scale: float = 5.0) -> Outputs:
+    generator = torch.Generator().manual_seed(1)
+    units = [torch.nn.functional.normalize(torch.randn(size, 6, generator=generator), dim=1) for _ in range(2)]
+    return Outputs(
+        logits_BC=torch.randn(size, 4, generator=generator),
+        encoded=Encoded(audio=None, video=None),
+        fused=Fused(pooled_BP=torch.zeros(size, 3)),
+        audio_BE=units[0],
+        video_BE=units[1],
+        scale=torch.tensor(scale),
+        video_present_B=torch.tensor(present or [True] * size),
+    )
+
+
+def objective(variant: str, **over: float) -> Objective:
+    return Objective(tasks=VARIANTS[variant], alpha=over.get("alpha", 1.0), beta=over.get("beta", 0.1))
+
+
+def test_t69_gradients_of_avel_and_its_scale() -> None:
+    generator = torch.Generator().manual_seed(0)
+    audio_BE, video_BE = (torch.randn(5, 3, dtype=torch.float64, generator=generator) for _ in range(2))
+    log_scale = torch.tensor(1.3, dtype=torch.float64)
+    label_B = torch.tensor([0, 1, 0, 2, 1])
+
+    def loss(a_BE: Tensor, v_BE: Tensor, s: Tensor) -> Tensor:
+        return avel(similarity(a_BE, v_BE, s.exp()), label_B)
+
+    inputs = [x.requires_grad_() for x in (audio_BE, video_BE, log_scale)]
+    assert torch.autograd.gradcheck(loss, inputs)
+
+
+def test_t69_gradients_of_mem() -> None:
+    generator = torch.Generator().manual_seed(0)
+    four = [torch.randn(4, 2, dtype=torch.float64, generator=generator).requires_grad_() for _ in range(4)]
+    found_B = torch.tensor([True, False, True, True])
+
+    def loss(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+        logits = MatchLogits(audio_matched_B2=a, audio_negative_B2=b, video_matched_B2=c, video_negative_B2=d)
+        return mem(logits, found_B, torch.ones(4, dtype=torch.bool))
+
+    assert torch.autograd.gradcheck(loss, four)
+
+
+def test_negatives_follow_the_softmax_of_their_row() -> None:
+    torch.manual_seed(3)
+    # Row 0 may draw columns 1 and 2, with weights 3 : 1; its own label's column 3 has far more and is never drawn.
+    sim_BB = torch.tensor([[0.0, 3.0, 1.0, 1e6]] * 4).log()
+    label_B = torch.tensor([0, 1, 2, 0])
+    drawn = torch.stack([hard_negatives(sim_BB, label_B)[0][0] for _ in range(4000)])
+    assert set(drawn.tolist()) == {1, 2}
+    # Four standard errors of a share of 3/4 among 4000 draws are 0.027.
+    assert abs(float((drawn == 1).double().mean()) - 0.75) < 0.027
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_negative_never_has_the_label_of_its_row(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    size = int(torch.randint(1, 9, (1,), generator=generator))
+    label_B = torch.randint(0, 3, (size,), generator=generator)
+    index_B, found_B = hard_negatives(torch.randn(size, size, generator=generator) * 50, label_B)
+    assert found_B.tolist() == [bool((label_B != label).any()) for label in label_B]
+    assert bool((label_B[index_B] != label_B)[found_B].all())
+
+
+def test_the_total_is_the_weighted_sum_of_its_parts() -> None:
+    label_B = torch.tensor([0, 1, 2, 3, 0])
+    loss = objective("foal", alpha=0.5, beta=2.0)(Echo(), outputs(5), label_B)
+    assert loss.avel is not None and loss.mem is not None
+    torch.testing.assert_close(loss.total, loss.cross_entropy + 0.5 * loss.avel + 2.0 * loss.mem)
+    alone = objective("baseline")(Echo(), outputs(5), label_B)
+    assert alone.avel is None and alone.mem is None
+    torch.testing.assert_close(alone.total, loss.cross_entropy)
+
+
+def test_rows_without_a_picture_take_part_in_no_pair() -> None:
+    label_B = torch.tensor([0, 1, 0, 1])
+    net = Echo()
+    whole = outputs(4)
+    present = [True, True, False, True]
+    loss = objective("foal")(net, outputs(4, present=present), label_B)
+    assert loss.pairs_without_video == 1 and loss.pairs_without_negative == 0
+    # Labels 0 1 1 are left: row 0 draws 1 or 3, rows 1 and 3 can only draw 0; row 2 stands for itself and is left out.
+    for drawn in net.asked[0]:
+        assert drawn[0] in (1, 3) and drawn[1:] == [0, 2, 0]
+    row_K = torch.tensor([0, 1, 3])
+    assert whole.audio_BE is not None and whole.video_BE is not None and loss.avel is not None
+    expected = avel(similarity(whole.audio_BE[row_K], whole.video_BE[row_K], torch.tensor(5.0)), label_B[row_K])
+    torch.testing.assert_close(loss.avel, expected)
+
+
+@pytest.mark.parametrize("variant", ["avel", "mem", "foal"])
+def test_t67_a_batch_of_one_and_a_batch_without_pictures_are_finite(variant: str) -> None:
+    for out in (outputs(1), outputs(3, present=[False] * 3)):
+        label_B = torch.zeros(len(out.logits_BC), dtype=torch.int64)
+        loss = objective(variant)(Echo(), out, label_B)
+        assert bool(torch.isfinite(loss.total))
+    assert objective("mem")(Echo(), outputs(3), torch.zeros(3, dtype=torch.int64)).pairs_without_negative == 6
+
+
+def test_class_weights_weigh_the_cross_entropy_alone() -> None:
+    label_B = torch.tensor([0, 1, 1, 1])
+    out = outputs(4)
+    weighted = Objective(
+        tasks=VARIANTS["baseline"], alpha=1.0, beta=0.1, class_weight_C=torch.tensor([3.0, 1.0, 1.0, 1.0])
+    )(Echo(), out, label_B)
+    each_B = torch.nn.functional.cross_entropy(out.logits_BC, label_B, reduction="none")
+    # Weighted mean: weights 3 1 1 1, divided by their sum.
+    torch.testing.assert_close(weighted.total, (3 * each_B[0] + each_B[1:].sum()) / 6)

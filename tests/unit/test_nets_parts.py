@@ -1,0 +1,252 @@
+"""Parts of the networks against plain arithmetic, and what they refuse."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from foalnet.batches import collate
+from foalnet.errors import UsageError
+from foalnet.nets import FoalNet, InputShape, build_net
+from foalnet.nets.attention import AttentionStack, CrossAttention
+from foalnet.nets.crops import CropCnn
+from foalnet.nets.fusion import Fusion
+from foalnet.nets.linear import Linear
+from foalnet.nets.logmel import HOP_S, LogmelCnn
+from foalnet.nets.masks import length_mask, masked_mean, strided, zero_masked
+from foalnet.nets.project import Projection, unit
+from foalnet.nets.tensors import Fused, Steps
+from tests.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
+
+PICTURE = InputShape(rate_hz=RATE_HZ, frame=(3, SIDE_PX, SIDE_PX))
+TABLE = InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
+
+
+def test_t66_mask_sums_equal_lengths_for_10000_random_masks() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(100):
+        steps = int(torch.randint(1, 60, (1,), generator=generator))
+        length_B = torch.randint(0, steps + 1, (100,), generator=generator)
+        mask_BT = length_mask(length_B, steps)
+        assert torch.equal(mask_BT.sum(dim=1), length_B)
+        values_BTD = torch.randn(100, steps, 3, generator=generator)
+        values_BTD[~mask_BT] = torch.nan
+        mean_BD = masked_mean(values_BTD, mask_BT)
+        for row in range(100):
+            kept = values_BTD[row, : length_B[row]]
+            expected = kept.mean(dim=0) if len(kept) else torch.zeros(3)
+            torch.testing.assert_close(mean_BD[row], expected, rtol=0, atol=1e-5)
+        for stride in (1, 2, 3):
+            # Step j stands for steps from j * stride on, so a length of n leaves ceil(n / stride).
+            assert torch.equal(strided(mask_BT, stride).sum(dim=1), -(-length_B // stride))
+
+
+def test_zero_masked_clears_nan() -> None:
+    values = torch.tensor([[[1.0], [torch.nan]]])
+    assert zero_masked(values, torch.tensor([[True, False]])).tolist() == [[[1.0], [0.0]]]
+
+
+def by_hand(attention: CrossAttention, query_TD: torch.Tensor, keys_SE: torch.Tensor, heads: int) -> torch.Tensor:
+    """The layer for one utterance without padding, head by head, in numpy."""
+    w = {name: p.detach().numpy() for name, p in attention.named_parameters()}
+    q, k, v = (
+        x @ w[f"{n}.weight"].T + w[f"{n}.bias"]
+        for n, x in (("query", query_TD.numpy()), ("key", keys_SE.numpy()), ("value", keys_SE.numpy()))
+    )
+    size = q.shape[1] // heads
+    out = []
+    for h in range(heads):
+        part = slice(h * size, (h + 1) * size)
+        scores = q[:, part] @ k[:, part].T / math.sqrt(size)
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        out.append(weights / weights.sum(axis=1, keepdims=True) @ v[:, part])
+    x = query_TD.numpy() + np.concatenate(out, axis=1) @ w["out.weight"].T + w["out.bias"]
+    normed = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
+    return torch.from_numpy(normed * w["norm.weight"] + w["norm.bias"])
+
+
+def test_cross_attention_is_the_formula_of_the_paper_and_ignores_padded_keys() -> None:
+    torch.manual_seed(0)
+    attention = CrossAttention(8, 6, heads=4, dropout=0.0)
+    query_BTD, keys_BSE = torch.randn(2, 3, 8), torch.randn(2, 5, 6)
+    mask_BS = torch.tensor([[True] * 5, [True, True, False, False, False]])
+    found = attention(query_BTD, keys_BSE, mask_BS).detach()
+    torch.testing.assert_close(found[0], by_hand(attention, query_BTD[0], keys_BSE[0], 4), rtol=0, atol=1e-5)
+    torch.testing.assert_close(found[1], by_hand(attention, query_BTD[1], keys_BSE[1, :2], 4), rtol=0, atol=1e-5)
+
+
+def test_without_a_key_attention_is_the_norm_of_the_query() -> None:
+    torch.manual_seed(0)
+    attention = CrossAttention(8, 6, heads=2, dropout=0.0)
+    torch.nn.init.constant_(attention.out.bias, 3.0)
+    query_BTD = torch.randn(1, 3, 8)
+    found = attention(query_BTD, torch.randn(1, 2, 6), torch.tensor([[False, False]]))
+    torch.testing.assert_close(found, attention.norm(query_BTD))
+
+
+def test_keys_of_every_layer_are_the_encoder_output() -> None:
+    torch.manual_seed(0)
+    stack = AttentionStack(8, 6, layers=2, heads=2, dropout=0.0)
+    query = Steps(values_BTD=torch.randn(1, 3, 8), mask_BT=torch.tensor([[True, True, False]]))
+    keys = Steps(values_BTD=torch.randn(1, 4, 6), mask_BT=torch.ones(1, 4, dtype=torch.bool))
+    x_BTD = query.values_BTD
+    for layer in stack.layers:
+        x_BTD = layer(x_BTD, keys.values_BTD, keys.mask_BT)
+    torch.testing.assert_close(stack(query, keys), x_BTD[:, :2].mean(dim=1))
+
+
+def test_projection_is_the_formula_of_the_paper() -> None:
+    torch.manual_seed(0)
+    projection = Projection(5, 7, dropout=0.5).eval()
+    assert [name for name, _ in projection.named_parameters() if "bias" in name] == ["norm.bias"]
+    x = torch.randn(2, 5)
+    first = x @ projection.linear1.weight.T
+    gelu = first * 0.5 * (1 + torch.erf(first / math.sqrt(2)))
+    total = first + gelu @ projection.linear2.weight.T
+    expected = (total - total.mean(1, keepdim=True)) / (total.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(projection(x), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(unit(projection(x)).norm(dim=1), torch.ones(2))
+    assert unit(torch.zeros(1, 4)).tolist() == [[0.0] * 4]
+
+
+def test_the_scale_starts_at_one_by_007_and_stays_under_its_maximum() -> None:
+    net = build_net("foal", make_params(), classes=4, shape=PICTURE)
+    assert isinstance(net, FoalNet)
+    batch = collate(list(make_store(groups=3, per_group=2).store.clips.values()))
+    scale = net(batch).scale
+    assert scale is not None and abs(float(scale.detach()) - 1 / 0.07) < 1e-4
+    with torch.no_grad():
+        net.log_scale.fill_(9.0)
+    scale = net(batch).scale
+    assert scale is not None and abs(float(scale.detach()) - 100.0) < 1e-3
+    net.clamp_()
+    assert abs(float(net.log_scale.detach()) - math.log(100.0)) < 1e-6
+
+
+def test_mem_alone_does_not_teach_the_projections() -> None:
+    net = build_net("mem", make_params(), classes=4, shape=PICTURE)
+    frozen = {name.split(".")[0] for name, p in net.named_parameters() if not p.requires_grad}
+    assert frozen == {"audio_projection", "video_projection", "log_scale"}
+    assert all(p.requires_grad for p in build_net("foal", make_params(), classes=4, shape=PICTURE).parameters())
+
+
+def test_classifier_input_is_audio_side_then_video_side() -> None:
+    net = build_net("baseline", make_params(), classes=4, shape=PICTURE)
+    batch = collate(list(make_store(groups=3, per_group=2).store.clips.values()))
+    fused = net.eval()(batch).fused
+    assert torch.equal(fused.pooled_BP, torch.cat([fused.audio_BD, fused.video_BD], dim=1))
+
+
+@pytest.mark.parametrize("samples", [1, 199, 200, 201, 640, 3201])
+def test_logmel_gives_one_step_per_hop_and_a_twentieth_second(samples: int) -> None:
+    params = make_params()
+    encoder = LogmelCnn(params.audio, PICTURE)
+    clip = next(iter(make_store().store.clips.values()))
+    batch = collate([clip])
+    short = collate([type(clip)(key="k", wave_N=clip.wave_N[:samples].copy(), frames=clip.frames,
+                                frame_mask_F=clip.frame_mask_F)])  # fmt: skip
+    hop = round(HOP_S * RATE_HZ)
+    steps = encoder.logmel(short)
+    assert steps.mask_BT.shape == (1, -(-min(samples, len(clip.wave_N)) // hop)) and bool(steps.mask_BT.all())
+    assert encoder(short).mask_BT.shape[1] == -(-steps.mask_BT.shape[1] // 4)
+    assert encoder(batch).values_BTD.shape[2] == params.audio.width
+
+
+def test_logmel_energy_lies_in_the_band_of_the_tone() -> None:
+    params = make_params(audio={"mels": 40})
+    encoder = LogmelCnn(params.audio, PICTURE)
+    clip = next(iter(make_store().store.clips.values()))
+    loudest = []
+    for hz in (300.0, 1000.0, 4000.0):
+        wave_N = np.sin(2 * np.pi * hz * np.arange(3200) / RATE_HZ).astype(np.float32)
+        batch = collate([type(clip)(key="k", wave_N=wave_N, frames=clip.frames, frame_mask_F=clip.frame_mask_F)])
+        loudest.append(int(encoder.logmel(batch).values_BTD.mean(dim=1).argmax()))
+    # Mel scale 2595 log10(1 + f / 700) from 60 to 7600 Hz in 41 steps of 67.7 mel: bands 4 or 5, 13, 29 or 30.
+    assert loudest[0] in (3, 4, 5) and loudest[1] in (12, 13, 14) and loudest[2] in (28, 29, 30)
+
+
+def test_statistics_are_of_the_batches_given_and_of_valid_steps_alone() -> None:
+    synthetic = make_store(frame=(DIMS,))
+    clips = list(synthetic.store.clips.values())[:5]
+    encoder = Linear(make_params(video={"encoder": "linear"}).video, TABLE)
+    encoder.fit([collate(clips[:2]), collate(clips[2:])])
+    rows = np.concatenate([clip.frames for clip in clips]).astype(np.float64)
+    np.testing.assert_allclose(encoder.mean_X.numpy(), rows.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(encoder.deviation_X.numpy(), rows.std(axis=0), atol=1e-5)
+    assert {"mean_X", "deviation_X"} <= set(encoder.state_dict())
+    before = encoder.mean_X.clone()
+    encoder.fit([])
+    assert torch.equal(encoder.mean_X, before)
+
+
+def test_logmel_statistics_do_not_depend_on_how_the_fold_is_cut_into_batches() -> None:
+    clips = list(make_store().store.clips.values())[:6]
+    found = []
+    for size in (1, 4, 6):
+        encoder = LogmelCnn(make_params().audio, PICTURE)
+        encoder.fit(collate(clips[i : i + size]) for i in range(0, len(clips), size))
+        found.append(torch.stack([encoder.mean_M, encoder.deviation_M]))
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[0], found[2], rtol=0, atol=1e-4)
+
+
+def test_a_crop_is_seen_without_its_exposure() -> None:
+    clip = next(iter(make_store().store.clips.values()))
+    encoder = CropCnn(make_params().video, PICTURE).eval()
+    dim = type(clip)(
+        key="dim", wave_N=clip.wave_N, frames=(clip.frames // 4 + 30).astype(np.uint8), frame_mask_F=clip.frame_mask_F
+    )
+    bright, dark = encoder.prepare(collate([clip])), encoder.prepare(collate([dim]))
+    torch.testing.assert_close(bright, dark, rtol=0, atol=0.12)
+    assert bright.shape[1:] == (1, 48, 48)
+
+
+@pytest.mark.parametrize(
+    ("over", "named"),
+    [
+        ({"audio": {"encoder": "logmel_cn"}}, "logmel_cnn"),
+        ({"video": {"encoder": "cropcnn"}}, "crop_cnn"),
+        ({"fusion": {"kind": "crossattention"}}, "cross_attention"),
+        ({"fusion": {"heads": 3}}, "train.fusion.heads"),
+        ({"video": {"encoder": "linear"}}, "crop_cnn"),
+    ],
+)
+def test_parts_that_do_not_exist_or_fit_are_named(over: dict[str, dict[str, object]], named: str) -> None:
+    with pytest.raises(UsageError, match=named) as caught:
+        build_net("foal", make_params(**over), classes=4, shape=PICTURE)
+    assert caught.value.action
+
+
+def test_crops_refuse_feature_tables_and_an_unknown_variant_is_named() -> None:
+    with pytest.raises(UsageError, match="linear"):
+        build_net("video_only", make_params(), classes=4, shape=TABLE)
+    with pytest.raises(UsageError, match="audio_only"):
+        build_net("audio", make_params(), classes=len(CLASSES), shape=PICTURE)
+
+
+class MeanFusion(Fusion):
+    """The smallest fusion: both means side by side; it has no two sides."""
+
+    def __init__(self, audio_width: int, video_width: int, params: object) -> None:
+        super().__init__()
+        self.audio_width, self.video_width, self.width = audio_width, video_width, audio_width + video_width
+
+    def forward(self, audio: Steps, video: Steps) -> Fused:
+        means = [masked_mean(steps.values_BTD, steps.mask_BT) for steps in (audio, video)]
+        return Fused(pooled_BP=torch.cat(means, dim=1))
+
+
+def test_a_fusion_is_one_registry_line_and_without_two_sides_mem_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from foalnet.nets import FUSIONS
+
+    monkeypatch.setitem(FUSIONS, "mean", MeanFusion)
+    params = make_params(fusion={"kind": "mean"})
+    batch = collate(list(make_store(groups=3, per_group=2).store.clips.values()))
+    for variant in ("baseline", "avel"):
+        assert build_net(variant, params, classes=4, shape=PICTURE)(batch).logits_BC.shape == (6, 4)
+    for variant in ("mem", "foal"):
+        with pytest.raises(UsageError, match="MEM"):
+            build_net(variant, params, classes=4, shape=PICTURE)
