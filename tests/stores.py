@@ -6,16 +6,26 @@ as manifest and shards on disk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from foalnet.batches import Clip, Store
+from foalnet.config import Params, resolve
 from foalnet.config.blocks import Train
-from foalnet.config.load import merge
+from foalnet.config.load import Entry, File, merge
+from foalnet.files import json_bytes, jsonl_bytes, publish_bytes
 from foalnet.ledger import Ledger
+from foalnet.media import flac_bytes, jpeg_bytes
 from foalnet.nets import InputShape
+from foalnet.paths import Paths
+from foalnet.records import Sample, Utterance
+from foalnet.shards import write_index, write_shard
 from foalnet.splits import loso_dev_session
 from foalnet.train import Run
 
@@ -103,3 +113,78 @@ def make_run(synthetic: Synthetic, variant: str, *, seed: int = 1, params: Train
         labels=synthetic.labels,
         groups=synthetic.groups,
     )
+
+
+def corpus_params(corpus: str = "drawn", **train: Any) -> Params:
+    """Params of one corpus over the classes of the synthetic store, with small networks."""
+    entry = {
+        "reader": "iemocap",
+        "source": "data/drawn/raw",
+        "variants": ["audio_only", "foal"],
+        "seeds": [1],
+        "manifest": {"classes": {name: [name[:3]] for name in CLASSES}},
+        "train": merge(SMALL, {"frame_step": 1} | train),
+    }
+    return resolve(File(corpora={corpus: Entry.model_validate(entry)}, runs={}), corpus)
+
+
+def sample_of(clip: Clip, session: str) -> Sample:
+    """The shard sample of a clip: face and half pictures, or a feature table, as the clip's frames are."""
+    meta: dict[str, Any] = {"key": clip.key, "session": session, "start_s": 2.0, "video": None, "features": None}
+    members = {"flac": flac_bytes(clip.wave_N, RATE_HZ)}
+    if clip.frames.ndim == 2:
+        buffer = io.BytesIO()
+        np.save(buffer, clip.frames, allow_pickle=False)
+        members["video.npy"] = buffer.getvalue()
+        meta["features"] = {"frames": len(clip.frames), "dims": clip.frames.shape[1]}
+    else:
+        streams = {"face": _jpegs(clip, 1), "half": _jpegs(clip, 2)}
+        meta["video"] = {"times_s": [2.0 + i / 30 for i in range(len(clip.frames))]}
+        for name, jpegs in streams.items():
+            meta["video"][f"{name}_offsets"] = [0, *itertools.accumulate(len(jpeg) for jpeg in jpegs)]
+            members[f"{name}.mjpg"] = b"".join(jpegs)
+    return Sample(key=clip.key, shard="", members=members | {"json": json_bytes(meta)})
+
+
+def _jpegs(clip: Clip, wider: int) -> list[bytes]:
+    pictures = np.repeat(clip.frames.transpose(0, 2, 3, 1), wider, axis=2)
+    return [
+        jpeg_bytes(picture, 95) if valid else b"" for picture, valid in zip(pictures, clip.frame_mask_F, strict=True)
+    ]
+
+
+def write_shards(folder: Path, samples: Sequence[tuple[Sample, str]]) -> None:
+    """Write samples as shards, one for each session, and their index."""
+    entries = []
+    for session in sorted({session for _, session in samples}):
+        path = folder / session / "000000.tar"
+        mine = [sample for sample, where in samples if where == session]
+        entry = write_shard(path, mine, session=session, group=f"{session}_d1")
+        entries.append(replace(entry, path=f"{session}/000000.tar"))
+    write_index(folder, "drawn", entries)
+
+
+def write_corpus(home: Path, synthetic: Synthetic) -> Paths:
+    """Write manifest and shards of a synthetic store below `home`, as the stages before training leave them."""
+    paths = Paths("drawn", home)
+    clips = synthetic.store.clips
+    write_shards(
+        paths.shards, [(sample_of(clip, synthetic.groups[key]), synthetic.groups[key]) for key, clip in clips.items()]
+    )
+    rows = [
+        Utterance(
+            key=key,
+            corpus="drawn",
+            session=synthetic.groups[key],
+            dialogue=f"{synthetic.groups[key]}_d1",
+            speaker=f"{synthetic.groups[key]}F",
+            side="left",
+            start_s=2.0,
+            end_s=2.0 + len(clip.wave_N) / RATE_HZ,
+            raw_label=synthetic.labels[key][:3],
+            label=synthetic.labels[key],
+        )
+        for key, clip in clips.items()
+    ]
+    publish_bytes(paths.manifest, jsonl_bytes(asdict(row) for row in rows))
+    return paths

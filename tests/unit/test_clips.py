@@ -225,8 +225,8 @@ def test_a_damaged_shard_in_the_work_cache_is_made_again(staged: Place, tmp_path
     import shutil
 
     shutil.copytree(staged.home / "work", tmp_path / "work")
-    shard = sorted((tmp_path / "work" / "clips").glob("*/shard.tar"))[0]
-    data = bytearray(shard.read_bytes())
+    data = bytearray((staged.out / "Session1/000001.tar").read_bytes())
+    shard = next(p for p in (tmp_path / "work" / "clips").glob("*/shard.tar") if p.read_bytes() == data)
     data[5000] ^= 1
     shard.write_bytes(bytes(data))
     place = replace(staged, home=tmp_path)

@@ -39,13 +39,14 @@ class Manner:
     """How a cue colours the voice.
 
     `pitch` and `slope`: semitones above the actor's own, and risen over the utterance; `glide`: risen within each
-    syllable; `tilt_db`: fall of the source in dB per kHz; `level_db`; `breath`: noise beside the pulse; `rough`:
+    syllable; `lilt`: every other syllable is so much higher or lower; `tilt_db`: fall of the source in dB per kHz; `level_db`; `breath`: noise beside the pulse; `rough`:
     every second pulse weaker; `vibrato`: semitones; `tremolo`: depth; `rate_hz` of both; `hum`: closed lips.
     """
 
     pitch: float = 0.0
     slope: float = 0.0
     glide: float = 0.0
+    lilt: float = 0.0
     tilt_db: float = 9.0
     level_db: float = 0.0
     breath: float = 0.03
@@ -58,8 +59,8 @@ class Manner:
 
 
 MANNERS = {
-    "happy": Manner(pitch=6, slope=4, glide=4, tilt_db=7),
-    "neutral": Manner(tilt_db=10),
+    "happy": Manner(pitch=7, slope=3, glide=6, lilt=2.5, tilt_db=5.5, level_db=2),
+    "neutral": Manner(tilt_db=11),
     "sad": Manner(pitch=-3, slope=-5, glide=-1, tilt_db=17, level_db=-7, breath=0.12),
     "angry": Manner(pitch=2, slope=-2, glide=-3, tilt_db=3.5, level_db=5, rough=0.6),
     "blank": Manner(level_db=-7, whisper=True),
@@ -161,8 +162,9 @@ def _pitch(
 ) -> np.ndarray:
     """Return the pitch in Hz at each sample: own pitch, drift over the utterance, accents and glides of syllables."""
     semitones_N = manner.pitch + rng.normal(0.0, 0.7) + manner.slope * np.linspace(-0.5, 0.5, samples)
-    for first, last in edges:
-        semitones_N[first:last] += rng.normal(0.0, 0.6) + manner.glide * np.linspace(-0.5, 0.5, last - first)
+    for number, (first, last) in enumerate(edges):
+        semitones_N[first:last] += rng.normal(0.0, 0.6) + manner.lilt * (-1) ** number
+        semitones_N[first:last] += manner.glide * np.linspace(-0.5, 0.5, last - first)
     if manner.vibrato:
         semitones_N += manner.vibrato * np.sin(_phase(manner, samples, rng))
     return voice.pitch_hz * 2.0 ** (semitones_N / 12)

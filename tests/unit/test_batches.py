@@ -1,0 +1,216 @@
+"""From shards to batches: what is read, thinned, cut and counted; masks; an order that only seed and epoch decide."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from foalnet.batches import Store, collate, derived_seed, eval_batches, load_store, train_batches, train_order
+from foalnet.errors import DataError, UsageError
+from foalnet.records import Sample
+from foalnet.shards import open_shards
+from tests.stores import CLASSES, DIMS, Synthetic, make_params, make_store, sample_of, write_shards
+
+
+def reread(tmp_path: Path, synthetic: Synthetic, *, keys: list[str] | None = None, **params: Any) -> Store:
+    clips = synthetic.store.clips
+    write_shards(
+        tmp_path, [(sample_of(clip, synthetic.groups[key]), synthetic.groups[key]) for key, clip in clips.items()]
+    )
+    return load_store(open_shards(tmp_path), keys or list(clips), make_params(**{"frame_step": 1} | params))
+
+
+def test_pictures_and_sound_come_back_from_shards(tmp_path: Path) -> None:
+    synthetic = make_store(groups=3, per_group=4, without_picture=1)
+    hidden = synthetic.store.clips["g2_002"]
+    mask_F = np.arange(len(hidden.frames)) != 0
+    clips = dict(synthetic.store.clips) | {"g2_002": replace(hidden, frame_mask_F=mask_F)}
+    store = reread(tmp_path, replace(synthetic, store=replace(synthetic.store, clips=clips)))
+    assert list(store.clips) == sorted(clips) and store.shape == synthetic.store.shape
+    for key, clip in store.clips.items():
+        assert np.abs(clip.wave_N - clips[key].wave_N).max() <= 1 / 32768 and clip.wave_N.dtype == np.float32
+        assert clip.frame_mask_F.tolist() == clips[key].frame_mask_F.tolist()
+        assert clip.frames.dtype == np.uint8 and clip.frames.shape == clips[key].frames.shape
+        if clip.frame_mask_F.any():
+            difference = clip.frames[clip.frame_mask_F].astype(int) - clips[key].frames[clip.frame_mask_F].astype(int)
+            # JPEG at quality 95 over noise of 20 levels.
+            assert np.abs(difference).mean() < 6
+    assert not store.clips["g2_002"].frames[0].any()
+    assert store.ledger.counts() == {"kept/video_missing": 3}
+
+
+def test_half_pictures_are_the_other_stream(tmp_path: Path) -> None:
+    store = reread(tmp_path, make_store(groups=3, per_group=2), picture="half")
+    assert store.shape.frame == (3, 16, 32)
+
+
+def test_feature_tables_come_back_exactly(tmp_path: Path) -> None:
+    synthetic = make_store(groups=3, per_group=4, frame=(DIMS,), without_picture=1)
+    store = reread(tmp_path, synthetic, picture="features")
+    assert store.shape.frame == (DIMS,)
+    for key, clip in store.clips.items():
+        assert np.array_equal(clip.frames, synthetic.store.clips[key].frames) and clip.frames.dtype == np.float32
+
+
+def test_frames_are_thinned_and_both_cut_at_max_s(tmp_path: Path) -> None:
+    synthetic = make_store(groups=3, per_group=2)
+    clip = synthetic.store.clips["g1_000"]
+    frames = np.repeat(np.arange(60, 180, 10, dtype=np.uint8), 3 * 16 * 16).reshape(12, 3, 16, 16)
+    long = replace(clip, wave_N=np.zeros(6400, np.float32), frames=frames, frame_mask_F=np.ones(12, bool))
+    store = replace(synthetic.store, clips=dict(synthetic.store.clips) | {"g1_000": long})
+    read = reread(tmp_path, replace(synthetic, store=store), frame_step=3, max_s=0.21)
+    # Frames 0, 3, 6, 9 at 30 fps lie at 0, 0.1, 0.2 and 0.3 s.
+    assert [round(float(frame.mean()) / 10) for frame in read.clips["g1_000"].frames] == [6, 9, 12]
+    assert len(read.clips["g1_000"].wave_N) == 3360
+    cut = {e.item for e in read.ledger.entries if e.reason == "audio_truncated"}
+    assert cut == {key for key, c in store.clips.items() if len(c.wave_N) > 3360}
+
+
+def test_only_what_is_asked_for_is_read_and_what_is_not_there_is_left_out(tmp_path: Path) -> None:
+    store = reread(tmp_path, make_store(groups=3, per_group=2), keys=["g1_001", "g3_000", "dropped_by_staging"])
+    assert list(store.clips) == ["g1_001", "g3_000"]
+    with pytest.raises(DataError, match="none of the utterances"):
+        load_store(open_shards(tmp_path), ["nobody"], make_params())
+
+
+def test_the_wrong_kind_of_picture_says_what_the_shards_hold(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"train\.picture is 'features', but the shards hold face\.mjpg"):
+        reread(tmp_path / "a", make_store(groups=3, per_group=2), picture="features")
+    with pytest.raises(UsageError, match=r"video\.npy"):
+        reread(tmp_path / "b", make_store(groups=3, per_group=2, frame=(DIMS,)), picture="face")
+
+
+class Trap:
+    """Unpickling this would be an accident."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pytest.fail, ("a pickle was executed",)
+
+
+def npy(array: np.ndarray, *, allow_pickle: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=allow_pickle)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (npy(np.array([[Trap()]], object), allow_pickle=True), "no plain table"),
+        (npy(np.zeros((2, DIMS), np.float64)), "float64"),
+        (npy(np.zeros((3, DIMS), np.float32)), r"float32 \[3, 6\]"),
+        (npy(np.full((2, DIMS), np.nan, np.float32)), "NaN"),
+        (npy(np.zeros((2, DIMS), np.float32))[:-5], "no plain table"),
+        (b"", "no plain table"),
+    ],
+    ids=["pickle", "dtype", "shape", "nan", "truncated", "empty"],
+)
+def test_a_feature_table_that_is_none_is_refused_by_name(tmp_path: Path, table: bytes, said: str) -> None:
+    synthetic = make_store(groups=3, per_group=1, frame=(DIMS,))
+    rows = []
+    for key, clip in synthetic.store.clips.items():
+        sample = sample_of(clip, synthetic.groups[key])
+        if key == "g2_000":
+            meta = json.loads(sample.members["json"]) | {"features": {"frames": 2, "dims": DIMS}}
+            sample = Sample(
+                key=key, shard="", members=sample.members | {"video.npy": table, "json": json.dumps(meta).encode()}
+            )
+        rows.append((sample, synthetic.groups[key]))
+    write_shards(tmp_path, rows)
+    with pytest.raises(DataError, match=said) as caught:
+        load_store(open_shards(tmp_path), list(synthetic.store.clips), make_params(picture="features"))
+    assert caught.value.utterance == "g2_000" and caught.value.action
+
+
+def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    small, large = make_store(groups=3, per_group=1), make_store(groups=3, per_group=1, frame=(3, 20, 20))
+    rows = [(sample_of(clip, small.groups[key]), small.groups[key]) for key, clip in small.store.clips.items()]
+    rows[2] = (sample_of(large.store.clips["g3_000"], "Session3"), "Session3")
+    write_shards(tmp_path, rows)
+    with pytest.raises(DataError, match="2 shapes") as caught:
+        load_store(open_shards(tmp_path), list(small.store.clips), make_params())
+    assert caught.value.utterance == "g3_000"
+
+
+def test_t66_mask_sums_equal_lengths_in_random_batches() -> None:
+    generator = np.random.default_rng(0)
+    clips = list(make_store(groups=4, per_group=10, frame=(2,)).store.clips.values())
+    for _ in range(300):
+        chosen = [
+            replace(
+                clips[i],
+                wave_N=clips[i].wave_N[: generator.integers(1, 50)],
+                frames=clips[i].frames[:n],
+                frame_mask_F=generator.random(n) < 0.7,
+            )
+            for i in generator.integers(0, len(clips), generator.integers(1, 9))
+            for n in [int(generator.integers(0, len(clips[i].frames) + 1))]
+        ]
+        batch = collate(chosen)
+        assert batch.wave_mask_BN.sum(1).tolist() == [len(c.wave_N) for c in chosen]
+        assert batch.frame_mask_BF.sum(1).tolist() == [int(c.frame_mask_F.sum()) for c in chosen]
+        assert not batch.wave_BN[~batch.wave_mask_BN].any()
+        for row, clip in enumerate(chosen):
+            assert batch.wave_BN[row, : len(clip.wave_N)].numpy().tobytes() == clip.wave_N.tobytes()
+            assert batch.frame_mask_BF[row, : len(clip.frames)].tolist() == clip.frame_mask_F.tolist()
+
+
+def test_t66_length_zero_is_refused() -> None:
+    clip = next(iter(make_store().store.clips.values()))
+    with pytest.raises(ValueError, match="0 samples"):
+        collate([clip, replace(clip, wave_N=clip.wave_N[:0])])
+    with pytest.raises(ValueError, match="mask of"):
+        collate([replace(clip, frame_mask_F=np.ones(len(clip.frames) + 1, bool))])
+
+
+def test_t67_batch_of_one_and_last_partial_batch() -> None:
+    synthetic = make_store(groups=1, per_group=5)
+    labels = {key: CLASSES.index(label) for key, label in synthetic.labels.items()}
+    batches = list(train_batches(synthetic.store, sorted(labels), labels, 2))
+    assert [len(b.keys) for b in batches] == [2, 2, 1]
+    assert [k for b in batches for k in b.keys] == sorted(labels)
+    assert [int(n) for b in batches for n in b.label_B] == [labels[k] for k in sorted(labels)]  # type: ignore[union-attr]
+
+
+def test_unlabelled_batches_hold_every_key_once_and_no_label() -> None:
+    store = make_store().store
+    batches = list(eval_batches(store, list(store.clips), 7))
+    assert Counter(k for b in batches for k in b.keys) == Counter(store.clips)
+    assert all(b.label_B is None for b in batches)
+    lengths = [store.samples(k) for b in batches for k in b.keys]
+    assert lengths == sorted(lengths)
+
+
+def test_t75_order_depends_on_seed_fold_and_epoch_alone() -> None:
+    labels = {f"k{i:03d}": i % 3 for i in range(40)}
+    shuffled = dict(sorted(labels.items(), key=lambda item: item[0][::-1]))
+    for sampler in ("balanced", "plain"):
+        first = train_order(labels, sampler, 1, "Session1", 0)
+        assert first == train_order(shuffled, sampler, 1, "Session1", 0)
+        others = [
+            train_order(labels, sampler, *s) for s in ((2, "Session1", 0), (1, "Session2", 0), (1, "Session1", 1))
+        ]
+        assert all(other != first for other in others)
+
+
+def test_balanced_draws_classes_alike_and_plain_takes_each_once() -> None:
+    labels = {f"k{i:03d}": int(i >= 90) for i in range(100)}
+    assert sorted(train_order(labels, "plain", 1)) == sorted(labels)
+    drawn = Counter(labels[k] for epoch in range(50) for k in train_order(labels, "balanced", epoch))
+    # 5000 fair draws: four standard errors are 141.
+    assert drawn.total() == 5000 and abs(drawn[1] - 2500) < 141
+
+
+def test_derived_seeds_differ_and_fit_torch() -> None:
+    seeds = {derived_seed(a, b) for a in range(30) for b in ("x", "y")}
+    assert len(seeds) == 60 and all(0 <= s < 2**63 for s in seeds)
+    torch.manual_seed(max(seeds))
+    assert derived_seed(1, "Session1") == derived_seed(1, "Session1") != derived_seed("1Session1")
