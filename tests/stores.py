@@ -123,7 +123,10 @@ def corpus_params(corpus: str = "drawn", **train: Any) -> Params:
         "variants": ["audio_only", "foal"],
         "seeds": [1],
         "manifest": {"classes": {name: [name[:3]] for name in CLASSES}},
+        "shards": {},
         "train": merge(SMALL, {"frame_step": 1} | train),
+        "evaluate": {},
+        "report": {},
     }
     return resolve(File(corpora={corpus: Entry.model_validate(entry)}, runs={}), corpus)
 

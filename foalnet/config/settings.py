@@ -30,10 +30,16 @@ class Settings(BaseSettings):
     )
 
     roots: dict[str, str] = Field(default_factory=dict, description="corpus name -> absolute root of its files")
-    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="staging processes")
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        description="processes: dialogues in staging, folds in training on a CPU",
+    )
     slots: int = Field(1, ge=1, description="stages that a flow runs at a time")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N")
-    threads: int = Field(0, ge=0, description="torch threads; 0: one per core, at most 2")
+    threads: int = Field(
+        0, ge=0, description="torch threads of one fold; 0: one. Sums round differently with another number"
+    )
     work: Path = Field(Path("work"), description="caches that survive a kill; safe to delete")
     weights: Path | None = Field(None, description="folder with detector weights; else $TORCH_HOME/hub/checkpoints")
     ffmpeg_timeout_s: float = Field(3600.0, gt=0)

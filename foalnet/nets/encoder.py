@@ -48,8 +48,8 @@ class Moments:
         self._square_D: Tensor | float = 0.0
 
     def add(self, rows_ND: Tensor) -> None:
-        """Take rows into account."""
-        rows_ND = rows_ND.double()
+        """Take rows into account; one that is not finite is left out (the step that learns from it says whose it is)."""
+        rows_ND = rows_ND[rows_ND.isfinite().all(dim=1)].double()
         self._count += len(rows_ND)
         self._sum_D = self._sum_D + rows_ND.sum(dim=0)
         self._square_D = self._square_D + rows_ND.square().sum(dim=0)

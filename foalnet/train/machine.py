@@ -18,8 +18,8 @@ STAGE = "train"
 
 
 def threads(settings: Settings) -> int:
-    """Return how many threads torch uses: the setting, or one per core up to 2."""
-    return settings.threads or min(2, os.cpu_count() or 1)
+    """Return how many threads torch uses for one fold: the setting, or one (folds then run side by side)."""
+    return settings.threads or 1
 
 
 def device(settings: Settings) -> torch.device:

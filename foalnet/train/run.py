@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,7 +20,8 @@ from foalnet.provenance import code_digest, versions
 from foalnet.shards import INDEX, open_shards
 from foalnet.splits import Fold
 from foalnet.train.fold import train_fold
-from foalnet.train.machine import STAGE, determined, device, listening, threads
+from foalnet.train.machine import STAGE, Stop, determined, device, listening, threads
+from foalnet.train.parallel import side_by_side
 from foalnet.train.plan import Run, plan
 from foalnet.train.publish import publish
 from foalnet.train.state import Progress
@@ -63,27 +67,38 @@ def need_pictures(store: Store, variant: str, paths: Paths) -> None:
 
 
 def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[str, Progress]:
-    """Return the finished progress of every fold by name; states lie in `work`, one file a fold."""
-    done: dict[str, Progress] = {}
-    total = len(run.folds) * run.params.epochs
+    """Return the finished progress of every fold by name; states lie in `work`, one file a fold.
+
+    On a CPU the folds are trained side by side, `settings.workers` at a time, each on its own threads.
+    """
+    where, total = device(settings), len(run.folds) * run.params.epochs
+
+    def one(fold: Fold, stop: Stop, told: Callable[[int], None]) -> Progress:
+        return train_fold(
+            run.task(fold, store),
+            store,
+            work / f"{fold.name}.safetensors",
+            device=where,
+            stop=stop,
+            tick=lambda progress: told(progress.epochs),
+        )
+
     with (
         determined(run.params.determinism, threads(settings)),
         listening() as stop,
         tqdm(total=total, desc=f"{run.variant} s{run.seed}", unit="epoch", disable=None) as bar,
     ):
-        for place, fold in enumerate(run.folds):
 
-            def tick(progress: Progress, fold: Fold = fold, place: int = place) -> None:
-                bar.set_postfix_str(f"fold {fold.name}, best dev UA {progress.best_ua:.3f}", refresh=False)
-                bar.n = place * run.params.epochs + progress.epochs
-                bar.refresh()
+        def show(epochs: int) -> None:
+            bar.update(epochs - bar.n)
 
-            done[fold.name] = train_fold(
-                run.task(fold, store),
-                store,
-                work / f"{fold.name}.safetensors",
-                device=device(settings),
-                stop=stop,
-                tick=tick,
-            )
+        def further(before: int, epochs: int) -> None:
+            show(max(int(bar.n), before + epochs))
+
+        # A fork is safe as long as no thread pool of torch is at work: one thread a fold.
+        if where.type == "cpu" and settings.workers > 1 and threads(settings) == 1 and sys.platform == "linux":
+            side_by_side([partial(one, fold) for fold in run.folds], workers=settings.workers, stop=stop, tick=show)
+        done: dict[str, Progress] = {}
+        for fold in run.folds:
+            done[fold.name] = one(fold, stop, partial(further, sum(progress.epochs for progress in done.values())))
     return done

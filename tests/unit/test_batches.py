@@ -183,7 +183,7 @@ def test_t67_batch_of_one_and_last_partial_batch() -> None:
 def test_unlabelled_batches_hold_every_key_once_and_no_label() -> None:
     store = make_store().store
     batches = list(eval_batches(store, list(store.clips), 7))
-    assert Counter(k for b in batches for k in b.keys) == Counter(store.clips)
+    assert Counter(k for b in batches for k in b.keys) == Counter(list(store.clips))
     assert all(b.label_B is None for b in batches)
     lengths = [store.samples(k) for b in batches for k in b.keys]
     assert lengths == sorted(lengths)

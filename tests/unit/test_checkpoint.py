@@ -23,8 +23,14 @@ from foalnet.checkpoint import (
 )
 from foalnet.errors import DataError
 
-TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([1, 2]), "scalar": torch.tensor(2.5),
-           "half": torch.ones(3, dtype=torch.bfloat16), "flag": torch.tensor([True]), "none": torch.zeros(0, 4)}  # fmt: skip
+TENSORS = {
+    "b": torch.arange(6.0).reshape(2, 3),
+    "a": torch.tensor([1, 2]),
+    "scalar": torch.tensor(2.5),
+    "half": torch.ones(3, dtype=torch.bfloat16),
+    "flag": torch.tensor([True]),
+    "none": torch.zeros(0, 4),
+}
 FACTS = {"z": 1, "a": ["x", None, 0.1]}
 
 

@@ -39,8 +39,9 @@ class Manner:
     """How a cue colours the voice.
 
     `pitch` and `slope`: semitones above the actor's own, and risen over the utterance; `glide`: risen within each
-    syllable; `lilt`: every other syllable is so much higher or lower; `tilt_db`: fall of the source in dB per kHz; `level_db`; `breath`: noise beside the pulse; `rough`:
-    every second pulse weaker; `vibrato`: semitones; `tremolo`: depth; `rate_hz` of both; `hum`: closed lips.
+    syllable; `lilt`: every other syllable higher, the others lower; `tilt_db`: fall of the source in dB per kHz;
+    `level_db`; `breath`: noise beside the pulse; `rough`: every second pulse weaker; `vibrato`: semitones; `tremolo`:
+    depth; `rate_hz` of both; `hum`: closed lips; `whisper`: noise instead of pulses.
     """
 
     pitch: float = 0.0
