@@ -63,7 +63,7 @@ def retrain(corpus: str = "drawn") -> dict[str, Any]:
     home = project_home()
     stages = plan(home, corpus)
     run_logger().info("%d stages of corpus %s in %s", len(stages), corpus, home)
-    done = run_stages(stages, home, slots=getattr(load_settings(), "slots", 1))
+    done = run_stages(stages, home, slots=load_settings().slots)
     artifacts.publish(Paths(corpus, home))
     return {
         "corpus": corpus,

@@ -17,7 +17,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from foalnet.config import Params
-from foalnet.corpora import get_reader
 from foalnet.errors import DataError
 from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, read_json
 from foalnet.metrics import DECIMALS, best_epoch, mean_sd, scores, softmax
@@ -72,7 +71,7 @@ def evaluate_run(params: Params, paths: Paths, *, variant: str, seed: int) -> di
         "seed": seed,
         "protocol": params.train.protocol,
         "select": params.evaluate.select,
-        "cluster": "speaker" if get_reader(params.reader).fold_group == "speaker" else "dialogue",
+        "cluster": "speaker" if params.train.fold_by == "speaker" else "dialogue",
         "classes": classes,
         "pooled": _pooled(rows, classes, params.evaluate.calibration_bins),
         "folds": folds,

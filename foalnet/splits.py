@@ -59,10 +59,10 @@ def deal_speakers(speakers: Iterable[str], parts: int = 5) -> dict[str, str]:
     return {speaker: f"group{i % parts + 1}" for i, speaker in enumerate(sorted(set(speakers)))}
 
 
-def groups_of(utterances: Iterable[Utterance], fold_group: str) -> dict[str, str]:
+def groups_of(utterances: Iterable[Utterance], fold_by: str) -> dict[str, str]:
     """Return utterance key -> group: its session, or its dealt group of speakers; no speaker is in two groups."""
     rows = list(utterances)
-    if fold_group == "speaker":
+    if fold_by == "speaker":
         dealt = deal_speakers(u.speaker for u in rows)
         return {u.key: dealt[u.speaker] for u in rows}
     groups = {u.key: u.session for u in rows}

@@ -12,7 +12,6 @@ from safetensors.numpy import save_file
 
 from foalnet.config import Params, resolve
 from foalnet.config.load import Entry, File
-from foalnet.corpora import get_reader
 from foalnet.files import json_bytes, jsonl_bytes, publish_bytes
 from foalnet.metrics import best_epoch
 from foalnet.paths import Paths
@@ -115,7 +114,7 @@ def write_model(params: Params, paths: Paths, utterances: Sequence[Utterance], v
     """Write one run as `train` leaves it: train.json, logits.json, logits.safetensors."""
     used = [u for u in utterances if u.used]
     names = list(params.manifest.classes)
-    groups = groups_of(used, get_reader(params.reader).fold_group)
+    groups = groups_of(used, params.train.fold_by)
     cluster = {name: i for i, name in enumerate(sorted({u.dialogue for u in used}))}
     tensors: dict[str, np.ndarray] = {}
     index: dict[str, Any] = {"classes": names, "folds": {}}

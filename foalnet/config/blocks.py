@@ -118,6 +118,9 @@ class Train(Frozen):
     """Training of one variant and seed over all folds."""
 
     protocol: Literal["loso_dev_session"] = "loso_dev_session"
+    fold_by: Literal["session", "speaker"] = Field(
+        "session", description="speaker: sorted speakers dealt round into five groups (corpora without sessions)"
+    )
     picture: Picture = "face"
     frame_step: Count = Field(6, description="the network sees every n-th frame")
     max_s: Positive = Field(10.0, description="longer utterances are cut to their first max_s seconds, and counted")

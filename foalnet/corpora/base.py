@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from foalnet.config.blocks import Contract
 from foalnet.errors import DataError, MachineError
@@ -35,7 +35,6 @@ class Reader(Protocol):
     """What an added corpus' entry of params.yaml starts from: `contract`, `shards`, `train`."""
     published: Contract | None
     """The corpus' own counts; its classes and sessions are counted under `default_classes`."""
-    fold_group: Literal["session", "speaker"]
     needs: tuple[str, ...]
     """Roles of which a root holds at least one file each."""
     reads: tuple[str, ...]

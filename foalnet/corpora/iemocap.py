@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from foalnet.config.blocks import Contract
 from foalnet.corpora.base import find_holder, read_whole, stem
@@ -60,7 +60,6 @@ class Iemocap:
     default_classes: list[str] = ["happy", "neutral", "sad", "angry"]  # noqa: RUF012
     entry_preset: dict[str, Any] = {"contract": "published"}  # noqa: RUF012
     published: Contract | None = PUBLISHED
-    fold_group: Literal["session", "speaker"] = "session"
     needs: tuple[str, ...] = ("labels",)
     reads: tuple[str, ...] = ("labels", "transcript")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from foalnet.config.blocks import Contract
 from foalnet.corpora.base import SHADOW, find_holder, is_shadow, stem
@@ -54,10 +54,9 @@ class Ravdess:
     default_classes: list[str] = list(EMOTIONS)  # noqa: RUF012
     entry_preset: dict[str, Any] = {  # noqa: RUF012
         "contract": None,
-        "train": {"picture": "features", "frame_step": 1, "video": {"encoder": "linear"}},
+        "train": {"fold_by": "speaker", "picture": "features", "frame_step": 1, "video": {"encoder": "linear"}},
     }
     published: Contract | None = PUBLISHED
-    fold_group: Literal["session", "speaker"] = "speaker"
     needs: tuple[str, ...] = ("audio",)
     reads: tuple[str, ...] = ("audio", "features")
 

@@ -3,7 +3,7 @@
 from foalnet.nets.encoder import Encoder, InputShape
 from foalnet.nets.foal import FoalNet, SingleNet
 from foalnet.nets.fusion import Fusion
-from foalnet.nets.registry import AUDIO_ENCODERS, FUSIONS, VIDEO_ENCODERS, Net, build_net, encoders
+from foalnet.nets.registry import AUDIO_ENCODERS, FUSIONS, VIDEO_ENCODERS, Net, build_net, encoders, tasks_of
 from foalnet.nets.tensors import Batch, Fused, Inputs, MatchLogits, Outputs, Steps
 from foalnet.nets.variants import VARIANTS, Tasks
 
@@ -27,4 +27,5 @@ __all__ = [
     "Tasks",
     "build_net",
     "encoders",
+    "tasks_of",
 ]

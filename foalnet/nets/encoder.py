@@ -48,7 +48,7 @@ class Moments:
         self._square_D: Tensor | float = 0.0
 
     def add(self, rows_ND: Tensor) -> None:
-        """Take rows into account; one that is not finite is left out (the step that learns from it says whose it is)."""
+        """Take rows into account; one that is not finite is left out: the step that meets it says whose it is."""
         rows_ND = rows_ND[rows_ND.isfinite().all(dim=1)].double()
         self._count += len(rows_ND)
         self._sum_D = self._sum_D + rows_ND.sum(dim=0)

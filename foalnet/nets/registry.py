@@ -15,7 +15,7 @@ from foalnet.nets.foal import FoalNet, SingleNet
 from foalnet.nets.fusion import CrossAttentionFusion, Fusion
 from foalnet.nets.linear import Linear
 from foalnet.nets.logmel import LogmelCnn
-from foalnet.nets.variants import VARIANTS
+from foalnet.nets.variants import VARIANTS, Tasks
 
 Net = FoalNet | SingleNet
 T = TypeVar("T")
@@ -37,7 +37,7 @@ def build_net(variant: str, params: Train, *, classes: int, shape: InputShape) -
 
     UsageError (exit 2) names an unknown encoder, fusion or variant, and parts that do not fit together.
     """
-    tasks = _of(VARIANTS, variant, "variant")
+    tasks = tasks_of(variant)
     audio = video = None
     if tasks.audio:
         audio = _of(AUDIO_ENCODERS, params.audio.encoder, "train.audio.encoder")(params.audio, shape)
@@ -49,6 +49,11 @@ def build_net(variant: str, params: Train, *, classes: int, shape: InputShape) -
     only = audio if audio is not None else video
     assert only is not None, "a variant sees at least one modality"
     return SingleNet(only, tasks=tasks, classes=classes, params=params)
+
+
+def tasks_of(variant: str) -> Tasks:
+    """Return what a variant is made of (UsageError, exit 2, where there is no such variant)."""
+    return _of(VARIANTS, variant, "variant")
 
 
 def encoders(net: Net) -> list[Encoder]:

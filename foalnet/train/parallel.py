@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from foalnet.train.machine import Stop
@@ -66,10 +67,8 @@ def _work(jobs: Sequence[Callable[..., object]], epochs: Any, turn: Any, parent:
         def told(done: int, place: int = place) -> None:
             epochs[place] = done
 
-        try:
+        with suppress(Exception):  # the parent meets it again, in its own words
             jobs[place](stop, told)
-        except Exception:  # the parent meets it again, in its own words
-            continue
     os._exit(0)  # a fork must not run what its parent registered for its own end
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from foalnet.batches import Store
 from foalnet.config import Params
 from foalnet.config.blocks import Train
-from foalnet.corpora import get_reader
 from foalnet.errors import DataError
 from foalnet.records import Utterance
 from foalnet.splits import Fold, FoldLabels, groups_of, loso_dev_session
@@ -55,8 +54,8 @@ class Run:
 
 
 def plan(params: Params, utterances: Sequence[Utterance], *, variant: str, seed: int) -> Run:
-    """Return the folds of a corpus' used utterances, by session or by speaker as its reader says."""
-    groups = groups_of(utterances, get_reader(params.reader).fold_group)
+    """Return the folds of a corpus' used utterances, by session or by speaker as `fold_by` says."""
+    groups = groups_of(utterances, params.train.fold_by)
     return Run(
         variant=variant,
         seed=seed,

@@ -13,12 +13,12 @@ from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
 from foalnet.errors import DataError
 from foalnet.files import content_key, sha256_file
-from foalnet.manifest import read_manifest
-from foalnet.nets import VARIANTS
+from foalnet.nets import tasks_of
 from foalnet.paths import Paths
 from foalnet.provenance import code_digest, versions
 from foalnet.shards import INDEX, open_shards
 from foalnet.splits import Fold
+from foalnet.table import read_manifest
 from foalnet.train.fold import train_fold
 from foalnet.train.machine import STAGE, Stop, determined, device, listening, threads
 from foalnet.train.parallel import side_by_side
@@ -35,6 +35,7 @@ def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str,
     Resumes per fold and epoch from `settings.work`. Interrupted (exit 5) after Ctrl-C or SIGTERM; UsageError (2),
     DataError (3), MachineError (4) as their messages say.
     """
+    tasks_of(variant)
     utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
     shards = open_shards(paths.shards, stage=STAGE)
     run = plan(params, utterances, variant=variant, seed=seed)
@@ -57,7 +58,7 @@ def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str,
 
 def need_pictures(store: Store, variant: str, paths: Paths) -> None:
     """Refuse (DataError, exit 3) to train a variant with pictures where no utterance has one."""
-    if VARIANTS[variant].video and store.shape.frame == (0,):
+    if tasks_of(variant).video and store.shape.frame == (0,):
         raise DataError(
             f"variant {variant} needs pictures, and no utterance has one",
             file=paths.staging,

@@ -93,9 +93,14 @@ def test_t89_the_scheduler_makes_a_run_and_it_ends_with_the_lock_of_dvc_repro(
     assert (toy / "dvc.lock").read_bytes() == (other / "dvc.lock").read_bytes()
 
 
-def test_the_ui_gets_metrics_drops_and_the_reports_place(server: Server, toy: Path) -> None:
+def test_two_slots_leave_the_same_entries_in_the_lock_and_the_ui_gets_the_artifacts(
+    server: Server, toy: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(toy, tmp_path / "laptop", symlinks=True)
+    repro(other)
     command = [sys.executable, "-c", "from flows.retrain import retrain; retrain()"]
-    subprocess.run(command, cwd=toy, env=server.environment(toy), check=True)
+    subprocess.run(command, cwd=toy, env=server.environment(toy) | {"FOALNET_SLOTS": "2"}, check=True)
+    assert yaml.safe_load((toy / "dvc.lock").read_text()) == yaml.safe_load((other / "dvc.lock").read_text())
     kept = {a["key"]: a["data"] for a in server.ask("artifacts/latest/filter", sort="KEY_ASC") if a["key"]}
     assert "| foal | 50.0 |" in kept["metrics-drawn"]
     assert "## shards" in kept["drops-drawn"]

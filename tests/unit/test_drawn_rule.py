@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from foalnet.config.blocks import Draw
+from foalnet.corpora.drawn import __main__ as printed
 from foalnet.corpora.drawn import rule
 from foalnet.errors import UsageError
 
@@ -46,8 +49,8 @@ def test_best_scores_of_pure_cases(params: Draw, sound: float, picture: float, b
 def test_scores_as_committed_are_apart_and_between_060_and_090() -> None:
     scores = rule.best_scores(Draw())
     seen = sorted(scores[name] for name in ("sound", "picture", "both"))
-    assert 0.60 <= seen[0] and seen[-1] <= 0.90
-    assert all(b - a >= 0.08 - 1e-9 for a, b in zip(seen, seen[1:], strict=False))
+    assert seen[0] >= 0.60 and seen[-1] <= 0.90
+    assert all(b - a >= 0.08 - 1e-9 for a, b in pairwise(seen))
 
 
 @pytest.mark.parametrize("view", ["sound", "face"])
@@ -78,7 +81,7 @@ def test_cues_of_the_interaction_belong_to_no_other_kind() -> None:
 def test_shares_that_do_not_add_up_are_refused_with_their_sum() -> None:
     with pytest.raises(UsageError, match=r"add up to 1\.1200, not to 1") as caught:
         rule.best_scores(Draw(share_interaction=0.40))
-    assert "draw.share_interaction" in str(caught.value)
+    assert "share_interaction" in str(caught.value)
 
 
 @given(st.lists(st.integers(0, 20), min_size=4, max_size=4).filter(any))
@@ -91,3 +94,20 @@ def test_every_mixture_keeps_the_order_of_what_is_seen(parts: list[int]) -> None
     assert scores["picture"] == pytest.approx(both + face + 0.25 * (sound + interaction))
     assert scores["both"] == pytest.approx(1 - 0.5 * interaction)
     assert max(scores["sound"], scores["picture"]) <= scores["late_average"] + 1e-6 <= scores["both"] + 2e-6
+
+
+def test_the_command_prints_what_the_page_says(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(repository)
+    assert printed.main() == 0
+    page = (repository / "docs" / "drawn.md").read_text("utf-8")
+    assert "$ python -m foalnet.corpora.drawn\n" + capsys.readouterr().out + "```" in page
+
+
+def test_the_command_says_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert printed.main() == UsageError.exit_code
+    assert "params.yaml" in capsys.readouterr().err

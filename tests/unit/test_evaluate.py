@@ -129,7 +129,7 @@ def test_an_utterance_that_never_reached_training_is_named(corpus: Corpus) -> No
 
 
 def test_a_corpus_folded_by_speaker_is_clustered_by_speaker(tmp_path: Path) -> None:
-    params, paths = make_params("ravdess4", reader="ravdess"), Paths("ravdess4", tmp_path)
+    params, paths = make_params("ravdess4", reader="ravdess", train={"fold_by": "speaker"}), Paths("ravdess4", tmp_path)
     utterances = make_speakers(params, each=4)
     write_stages(params, paths, utterances)
     write_model(params, paths, utterances, "audio_only")

@@ -90,7 +90,7 @@ def test_a_clip_gives_every_fact(tmp_path: Path) -> None:
 
 def test_no_speaker_is_in_two_folds(tmp_path: Path) -> None:
     rows = read(ravdess_tree(tmp_path, actors=range(1, 8)))
-    groups = groups_of(rows, Ravdess.fold_group)
+    groups = groups_of(rows, Ravdess.entry_preset["train"]["fold_by"])
     assert {len({groups[u.key] for u in rows if u.speaker == speaker}) for speaker in {u.speaker for u in rows}} == {1}
     assert len(set(groups.values())) == 5
 

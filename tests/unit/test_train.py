@@ -29,7 +29,7 @@ from tests.stores import CLASSES, SIDE_PX, corpus_params, make_params, make_run,
 
 
 def settings(tmp_path: Path, **over: Any) -> Settings:
-    return Settings(**{"work": tmp_path / "work", "device": "cpu", "threads": 1} | over)
+    return Settings(**{"work": tmp_path / "work", "device": "cpu", "threads": 1, "workers": 1} | over)
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
@@ -89,9 +89,9 @@ def test_a_fold_checkpoint_builds_the_network_that_gave_the_logits(trained: Path
 
 
 def test_the_same_run_again_writes_the_same_bytes(trained: Path, tmp_path: Path) -> None:
-    """Another home, another work folder: nothing of a place or a time is in the outputs."""
+    """Another home, another work folder, two folds at a time: nothing of place, time or workers is in the outputs."""
     paths = write_corpus(tmp_path, make_store(per_group=8, without_picture=1))
-    train_run(corpus_params(), settings(tmp_path), paths, variant="foal", seed=1)
+    train_run(corpus_params(), settings(tmp_path, workers=2), paths, variant="foal", seed=1)
     assert outputs(paths.model("foal", 1)) == outputs(trained / "models" / "drawn" / "foal-s1")
 
 
@@ -338,9 +338,9 @@ def test_signals_ask_to_stop_inside_and_mean_what_they_meant_after() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_threads_are_the_setting_or_at_most_two(tmp_path: Path) -> None:
+def test_threads_are_the_setting_or_one(tmp_path: Path) -> None:
     assert threads(settings(tmp_path, threads=3)) == 3
-    assert threads(settings(tmp_path, threads=0)) == min(2, os.cpu_count() or 1)
+    assert threads(settings(tmp_path, threads=0)) == 1
 
 
 def test_rate_warms_up_and_falls_to_its_end() -> None:

@@ -107,11 +107,13 @@ def speak(voice: Voice, cue: str, samples: int, rng: np.random.Generator) -> Spo
         piece_N[: last - first] = source_N[first:last] * loudness_N[first:last]
         formants = NASAL_HZ if manner.hum else VOWELS_HZ[vowel]
         wave_N[first : last + fade] += _tract(piece_N, formants, voice.tract, closed=manner.hum)
-    wave_N = wave_N[:samples] + (0.0 if manner.hum else _consonants(edges, samples, rng))
+    wave_N = wave_N[:samples] / np.sqrt(np.mean(wave_N**2))
+    if not manner.hum:
+        wave_N += _consonants(edges, samples, rng)
     if manner.tremolo:
         wave_N *= 1.0 - manner.tremolo * (0.5 + 0.5 * np.sin(_phase(manner, samples, rng)))
     level = LEVEL_RMS * 10 ** ((manner.level_db + rng.normal(0.0, 1.2)) / 20)
-    wave_N *= level / max(float(np.sqrt(np.mean(wave_N**2))), 1e-9)
+    wave_N *= level / float(np.sqrt(np.mean(wave_N**2)))
     return Spoken(wave_N=np.tanh(wave_N).astype(np.float32), articulation_N=articulation_N.astype(np.float32))
 
 
@@ -142,13 +144,13 @@ def _articulation(edges: list[tuple[int, int]], samples: int, rng: np.random.Gen
 
 
 def _consonants(edges: list[tuple[int, int]], samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Hiss for 30 to 60 ms at the start of every other syllable or so."""
+    """Hiss for 30 to 60 ms at the start of every other syllable or so, beside vowels whose RMS is 1."""
     hiss_N = np.zeros(samples)
     for first, last in edges:
         length = min(round(rng.uniform(0.03, 0.06) * RATE_HZ), last - first)
         if rng.random() < CONSONANT_SHARE:
             burst_n = lfilter([1.0, -0.95], [1.0], rng.standard_normal(length)) * np.hanning(length)
-            hiss_N[first : first + length] = rng.uniform(0.1, 0.3) * burst_n
+            hiss_N[first : first + length] = rng.uniform(0.2, 0.5) * burst_n
     return hiss_N
 
 
