@@ -79,7 +79,7 @@ class AudioEncoder(Frozen):
     """The audio branch."""
 
     encoder: str = Field("logmel_cnn", description="name in the encoder registry")
-    width: Count = Field(128, description="D of its output")
+    width: Count = Field(64, description="D of its output")
     dropout: Fraction = 0.2
     mels: Count = Field(40, description="bands of the log-mel spectrogram")
     augment: bool = Field(True, description="training varies loudness, shifts the spectrum, hides bands and steps")
@@ -128,10 +128,10 @@ class Train(Frozen):
     video: VideoEncoder = VideoEncoder()
     fusion: Fusion = Fusion()
     objective: Objective = Objective()
-    epochs: Count = 24
+    epochs: Count = 16
     patience: Count = Field(8, description="epochs without a better dev UA before a fold stops")
     batch_size: Count = 16
-    lr: Positive = 1e-3
+    lr: Positive = 2e-3
     warmup: Fraction = Field(0.1, description="share of all steps with a rising rate")
     lr_end: Fraction = Field(0.1, description="cosine falls to this share of lr")
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01

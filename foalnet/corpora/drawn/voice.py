@@ -17,6 +17,7 @@ from foalnet.corpora.drawn.plan import RATE_HZ
 VOWELS_HZ = ((700, 1220, 2600), (530, 1850, 2500), (300, 2250, 3000), (500, 900, 2500), (320, 800, 2300))
 NASAL_HZ = (250, 1000, 2200)
 BANDWIDTHS_HZ = (70.0, 100.0, 150.0)
+RING_HZ, RING_WIDTH_HZ = 4600.0, 400.0
 SYLLABLE_S = (0.15, 0.27)
 EDGE_S = 0.03
 CONSONANT_SHARE = 0.5
@@ -40,8 +41,8 @@ class Manner:
 
     `pitch` and `slope`: semitones above the actor's own, and risen over the utterance; `glide`: risen within each
     syllable; `lilt`: every other syllable higher, the others lower; `tilt_db`: fall of the source in dB per kHz;
-    `level_db`; `breath`: noise beside the pulse; `rough`: every second pulse weaker; `vibrato`: semitones; `tremolo`:
-    depth; `rate_hz` of both; `hum`: closed lips; `whisper`: noise instead of pulses.
+    `level_db`; `breath`: noise beside the pulse; `rough`: every second pulse weaker; `ring`: a bright fourth
+    resonance; `vibrato`: semitones; `tremolo`: depth; `rate_hz` of both; `hum`: closed lips; `whisper`: noise instead of pulses.
     """
 
     pitch: float = 0.0
@@ -52,6 +53,7 @@ class Manner:
     level_db: float = 0.0
     breath: float = 0.03
     rough: float = 0.0
+    ring: float = 0.0
     vibrato: float = 0.0
     tremolo: float = 0.0
     rate_hz: float = 6.0
@@ -108,6 +110,9 @@ def speak(voice: Voice, cue: str, samples: int, rng: np.random.Generator) -> Spo
         formants = NASAL_HZ if manner.hum else VOWELS_HZ[vowel]
         wave_N[first : last + fade] += _tract(piece_N, formants, voice.tract, closed=manner.hum)
     wave_N = wave_N[:samples] / np.sqrt(np.mean(wave_N**2))
+    if manner.ring:
+        ring_N = _resonance(source_N * loudness_N, RING_HZ, RING_WIDTH_HZ)
+        wave_N += manner.ring * ring_N / np.sqrt(np.mean(ring_N**2))
     if not manner.hum:
         wave_N += _consonants(edges, samples, rng)
     if manner.tremolo:
@@ -193,10 +198,16 @@ def _source(voice: Voice, manner: Manner, pitch_N: np.ndarray, rng: np.random.Ge
     return pulse_N / np.sqrt(np.mean(pulse_N**2)) + breath * lfilter([1.0, -0.9], [1.0], noise_N)
 
 
+def _resonance(wave_n: np.ndarray, centre_hz: float, width_hz: float) -> np.ndarray:
+    """Filter by one resonance that leaves the lowest frequencies as they are."""
+    radius = np.exp(-np.pi * width_hz / RATE_HZ)
+    a1 = -2 * radius * np.cos(2 * np.pi * centre_hz / RATE_HZ)
+    filtered_n: np.ndarray = lfilter([1.0 + a1 + radius**2], [1.0, a1, radius**2], wave_n)
+    return filtered_n
+
+
 def _tract(wave_n: np.ndarray, formants_hz: tuple[int, ...], tract: float, *, closed: bool) -> np.ndarray:
     """Filter by three resonances in series; closed lips let only the lowest sound through."""
     for centre_hz, width_hz in zip(formants_hz, BANDWIDTHS_HZ, strict=True):
-        radius = np.exp(-np.pi * width_hz * tract / RATE_HZ)
-        a1 = -2 * radius * np.cos(2 * np.pi * centre_hz * tract / RATE_HZ)
-        wave_n = lfilter([1.0 + a1 + radius**2], [1.0, a1, radius**2], wave_n)
+        wave_n = _resonance(wave_n, centre_hz * tract, width_hz * tract)
     return lfilter([0.12], [1.0, -0.88], wave_n) if closed else lfilter([1.0, -0.7], [1.0], wave_n)
