@@ -77,8 +77,9 @@ def train_fold(
         row = _epoch(task, store, net, optim, objective, labels, progress, stop)
         progress.dev_NC.append(logits_of(net, store, task.dev, device))
         progress.test_NC.append(logits_of(net, store, task.test, device))
-        dev_ua = unweighted_accuracy(progress.dev_NC[-1], [dev_labels[key] for key in task.dev])
-        progress.rows.append(row | {"dev_ua": round(dev_ua, DIGITS)})
+        # Rounded as `evaluate` rounds it, so that both see the same ties.
+        dev_ua = round(unweighted_accuracy(progress.dev_NC[-1], [dev_labels[key] for key in task.dev]), DIGITS)
+        progress.rows.append(row | {"dev_ua": dev_ua})
         # Strictly better: the first epoch of a tie is kept, as `evaluate` chooses it.
         if dev_ua > progress.best_ua:
             progress.best, progress.best_ua = progress.epochs - 1, dev_ua

@@ -349,7 +349,7 @@ def test_rate_warms_up_and_falls_to_its_end() -> None:
     assert rates[:10] == pytest.approx([(i + 1) / 11 for i in range(10)])
     assert rates[10] == 1.0 and all(a >= b for a, b in itertools.pairwise(rates[10:]))
     assert rates[-1] == pytest.approx(0.1, abs=0.001)
-    assert rate(0, 1, make_params(warmup=0.0)) == pytest.approx(1e-3)
+    assert rate(0, 1, make_params(lr=1e-3, warmup=0.0)) == pytest.approx(1e-3)
 
 
 def test_only_weights_decay() -> None:
