@@ -54,7 +54,14 @@ class Ravdess:
     default_classes: list[str] = list(EMOTIONS)  # noqa: RUF012
     entry_preset: dict[str, Any] = {  # noqa: RUF012
         "contract": None,
-        "train": {"fold_by": "speaker", "picture": "features", "frame_step": 1, "video": {"encoder": "linear"}},
+        "train": {
+            "fold_by": "speaker",
+            "picture": "features",
+            "frame_step": 1,
+            "epochs": 24,
+            "lr": 1e-3,
+            "video": {"encoder": "linear"},
+        },
     }
     published: Contract | None = PUBLISHED
     needs: tuple[str, ...] = ("audio",)
