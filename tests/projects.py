@@ -31,7 +31,7 @@ def copy_project(target: Path, *, git: bool = True) -> Path:
             f
             for f in folders
             if f not in LEFT_OUT
-            and not (here == Path("data"))
+            and here != Path("data")
             and not (here == Path(".dvc") and f in ("cache", "tmp"))
             and not f.endswith(".egg-info")
         )
@@ -91,7 +91,5 @@ def verb(project: Path, *args: str, check: bool = True, **more: str) -> subproce
 def stages_run(done: subprocess.CompletedProcess[str]) -> list[str]:
     """Return the stages that a `dvc repro` really ran, in order."""
     return [
-        line.split("'")[1]
-        for line in (done.stdout + done.stderr).splitlines()
-        if line.startswith("Running stage '")
+        line.split("'")[1] for line in (done.stdout + done.stderr).splitlines() if line.startswith("Running stage '")
     ]

@@ -30,7 +30,7 @@ def test_t68_avel_2x2_two_labels() -> None:
 
 def test_t68_avel_2x2_one_label() -> None:
     # Both entries of a row are positives, and the mean of their log-softmax counts, not the sum.
-    # Rows: (3/4, 1/4) -> (ln(4/3) + ln 4)/2; (2/3, 1/3) -> (ln(3/2) + ln 3)/2. Mean: ln(4/3 * 4 * 3/2 * 3)/4 = ln(24)/4.
+    # Rows (3/4, 1/4) -> (ln(4/3) + ln 4)/2; (2/3, 1/3) -> (ln(3/2) + ln 3)/2. Mean: ln(4/3 * 4 * 3/2 * 3)/4 = ln(24)/4.
     # Columns: (3/5, 2/5) -> (ln(5/3) + ln(5/2))/2; (1/2, 1/2) -> ln 2. Mean: ln(25/6)/4 + ln(2)/2.
     rows, columns = math.log(24) / 4, math.log(25 / 6) / 4 + math.log(2) / 2
     check(avel(logs([[3, 1], [2, 1]]), torch.tensor([5, 5])), (rows + columns) / 2)
@@ -76,7 +76,7 @@ def test_t68_mem_of_two_pairs() -> None:
 
 
 def test_t68_mem_of_four_pairs() -> None:
-    # Audio matched 1/2 1/2 3/4 1/4 -> ln 2, ln 2, ln(4/3), ln 4; negatives 1/2 2/3 1/2 1/3 -> ln 2, ln(3/2), ln 2, ln 3.
+    # Audio: own 1/2 1/2 3/4 1/4 -> ln 2, ln 2, ln(4/3), ln 4; negatives 1/2 2/3 1/2 1/3 -> ln 2, ln(3/2), ln 2, ln 3.
     # Product: 2 * 2 * 4/3 * 4 * 2 * 3/2 * 2 * 3 = 384. Eight pairs.
     audio = pairs([[1, 1], [1, 1], [1, 3], [3, 1]], [[1, 1], [2, 1], [1, 1], [1, 2]])
     # Video: every answer 1/2 -> ln 2.

@@ -52,7 +52,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Built:
 @pytest.fixture(scope="module")
 def speakers(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The report of a corpus folded by speaker: 16 clusters, two seeds, a table of features as picture."""
-    params = make_params("ravdess4", reader="ravdess", seeds=[1, 2], train={"picture": "features", "fold_by": "speaker"})
+    params = make_params(
+        "ravdess4", reader="ravdess", seeds=[1, 2], train={"picture": "features", "fold_by": "speaker"}
+    )
     return params, make(tmp_path_factory.mktemp("speakers"), params, make_speakers(params))
 
 

@@ -63,8 +63,8 @@ EXPRESSIONS = {
     "sad": Expression(curve=-0.2, width=0.27, gap=0.02, gain=0.14, teeth=0.0, brow=0.04, slant=-0.16, lid=0.55),
     "angry": Expression(curve=-0.06, width=0.33, gap=0.1, gain=0.12, teeth=1.0, brow=-0.08, slant=0.2, lid=0.8),
     "blank": Expression(curve=0.0, width=0.15, gap=0.2, gain=0.14, teeth=0.0, brow=0.05, slant=0.0, lid=1.0),
-    "pout": Expression(curve=0.0, width=0.12, gap=0.01, gain=0.1, teeth=0.0, brow=0.17, slant=0.0, lid=1.45),
-    "wince": Expression(curve=0.02, width=0.42, gap=0.04, gain=0.12, teeth=0.7, brow=-0.1, slant=0.02, lid=0.0),
+    "pout": Expression(curve=0.0, width=0.1, gap=0.0, gain=0.1, teeth=0.0, brow=0.2, slant=-0.04, lid=1.6),
+    "wince": Expression(curve=0.0, width=0.5, gap=0.2, gain=0.12, teeth=1.0, brow=-0.12, slant=0.02, lid=0.0),
 }
 REST = "neutral"
 # Where motion capture glues its dots.

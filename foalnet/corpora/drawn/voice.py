@@ -42,7 +42,8 @@ class Manner:
     `pitch` and `slope`: semitones above the actor's own, and risen over the utterance; `glide`: risen within each
     syllable; `lilt`: every other syllable higher, the others lower; `tilt_db`: fall of the source in dB per kHz;
     `level_db`; `breath`: noise beside the pulse; `rough`: every second pulse weaker; `ring`: a bright fourth
-    resonance; `vibrato`: semitones; `tremolo`: depth; `rate_hz` of both; `hum`: closed lips; `whisper`: noise instead of pulses.
+    resonance; `vibrato`: semitones; `tremolo`: depth; `rate_hz` of both; `hum`: closed lips; `whisper`: noise instead
+    of pulses.
     """
 
     pitch: float = 0.0
@@ -62,13 +63,13 @@ class Manner:
 
 
 MANNERS = {
-    "happy": Manner(pitch=7, slope=3, glide=6, lilt=2.5, tilt_db=5.5, level_db=2),
+    "happy": Manner(pitch=5, slope=3, glide=5, lilt=2.5, tilt_db=7, level_db=1, ring=0.2),
     "neutral": Manner(tilt_db=11),
     "sad": Manner(pitch=-3, slope=-5, glide=-1, tilt_db=17, level_db=-7, breath=0.12),
     "angry": Manner(pitch=2, slope=-2, glide=-3, tilt_db=3.5, level_db=5, rough=0.6),
     "blank": Manner(level_db=-7, whisper=True),
-    "hum": Manner(pitch=1, tilt_db=14, vibrato=1.5, rate_hz=6.0, hum=True),
-    "quaver": Manner(pitch=1, tilt_db=6, tremolo=0.9, rate_hz=10.0),
+    "hum": Manner(pitch=-1, tilt_db=16, vibrato=1.5, rate_hz=6.0, hum=True),
+    "quaver": Manner(pitch=9, tilt_db=5, tremolo=0.95, rate_hz=10.0),
 }
 
 
@@ -111,7 +112,7 @@ def speak(voice: Voice, cue: str, samples: int, rng: np.random.Generator) -> Spo
         wave_N[first : last + fade] += _tract(piece_N, formants, voice.tract, closed=manner.hum)
     wave_N = wave_N[:samples] / np.sqrt(np.mean(wave_N**2))
     if manner.ring:
-        ring_N = _resonance(source_N * loudness_N, RING_HZ, RING_WIDTH_HZ)
+        ring_N = _resonance(lfilter([1.0, -2.0, 1.0], [1.0], source_N * loudness_N), RING_HZ, RING_WIDTH_HZ)
         wave_N += manner.ring * ring_N / np.sqrt(np.mean(ring_N**2))
     if not manner.hum:
         wave_N += _consonants(edges, samples, rng)
