@@ -15,6 +15,7 @@ from foalnet.config.blocks import AudioEncoder
 from foalnet.nets.augment import mask_bands_and_steps, shift_bands
 from foalnet.nets.encoder import Encoder, InputShape, Moments
 from foalnet.nets.masks import masked_mean, strided, zero_masked
+from foalnet.nets.norm import MaskedBatchNorm
 from foalnet.nets.tensors import Inputs, Steps
 from foalnet.shim import load_torchaudio
 
@@ -30,7 +31,7 @@ GAIN_SD = 0.3
 
 
 class MaskedConv(nn.Module):
-    """Convolution over time, LayerNorm over channels, ReLU, dropout, and the mask again; residual where it fits."""
+    """Convolution over time, masked batch norm, GELU, dropout, and the mask again; residual where it fits."""
 
     def __init__(self, width_in: int, width: int, *, stride: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -38,18 +39,18 @@ class MaskedConv(nn.Module):
         self.conv = nn.Conv1d(
             width_in, width, KERNEL, stride=stride, dilation=dilation, padding=dilation * (KERNEL // 2)
         )
-        self.norm = nn.LayerNorm(width)
-        # Whole channels of an utterance: neighbouring steps say nearly the same, and it costs next to nothing.
-        self.dropout = nn.Dropout1d(dropout)
+        # Not LayerNorm, which makes every step equally loud: on real speech, with its silences, dev UA fell by 0.15.
+        self.norm = MaskedBatchNorm(width)
+        self.dropout = nn.Dropout(dropout)
         self.residual = stride == 1 and width_in == width
 
     def forward(self, steps: Steps) -> Steps:
         """Return the sequence at 1 / stride of its rate; nothing behind the mask has a say in it."""
-        x_BTD = F.relu(self.norm(self.conv(steps.values_BTD.transpose(1, 2)).transpose(1, 2)))
-        x_BTD = self.dropout(x_BTD.transpose(1, 2)).transpose(1, 2)
+        mask_BT = strided(steps.mask_BT, self.stride)
+        x_BTD = self.conv(steps.values_BTD.transpose(1, 2)).transpose(1, 2)
+        x_BTD = self.dropout(F.gelu(self.norm(x_BTD, mask_BT)))
         if self.residual:
             x_BTD = x_BTD + steps.values_BTD
-        mask_BT = strided(steps.mask_BT, self.stride)
         return Steps(values_BTD=zero_masked(x_BTD, mask_BT), mask_BT=mask_BT)
 
 

@@ -17,6 +17,7 @@ from foalnet.nets.fusion import Fusion
 from foalnet.nets.linear import Linear
 from foalnet.nets.logmel import HOP_S, LogmelCnn
 from foalnet.nets.masks import length_mask, masked_mean, strided, zero_masked
+from foalnet.nets.norm import MaskedBatchNorm
 from foalnet.nets.project import Projection, unit
 from foalnet.nets.tensors import Fused, Steps
 from tests.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
@@ -250,3 +251,25 @@ def test_a_fusion_is_one_registry_line_and_without_two_sides_mem_refuses_it(monk
     for variant in ("mem", "foal"):
         with pytest.raises(UsageError, match="MEM"):
             build_net(variant, params, classes=4, shape=PICTURE)
+
+
+def test_masked_batch_norm_sees_valid_steps_alone_and_is_torchs_own() -> None:
+    torch.manual_seed(0)
+    ours, theirs = MaskedBatchNorm(3), torch.nn.BatchNorm1d(3)
+    values_BTD, mask_BT = torch.randn(4, 5, 3) * 3 + 1, length_mask(torch.tensor([5, 1, 3, 0]), 5)
+    loud_BTD = torch.where(mask_BT[..., None], values_BTD, torch.tensor(1e6))
+    torch.testing.assert_close(ours(loud_BTD, mask_BT)[mask_BT], theirs(values_BTD[mask_BT]), rtol=0, atol=1e-5)
+    torch.testing.assert_close(ours.mean_D, theirs.running_mean)
+    # torch remembers the unbiased variance of 9 rows.
+    torch.testing.assert_close((ours.variance_D - 0.9) * 9 / 8 + 0.9, theirs.running_var)
+    ours.eval()
+    alone = ours(loud_BTD[:1], mask_BT[:1])
+    torch.testing.assert_close(ours(loud_BTD, mask_BT)[:1], alone)
+
+
+def test_masked_batch_norm_forgets_a_batch_that_is_not_finite_and_bears_a_single_step() -> None:
+    norm = MaskedBatchNorm(2)
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    norm(torch.full((1, 3, 2), torch.nan), torch.ones(1, 3, dtype=torch.bool))
+    assert bool(torch.isfinite(norm(torch.randn(1, 1, 2), torch.ones(1, 1, dtype=torch.bool))).all())
+    assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
