@@ -1,7 +1,7 @@
 """One command in a process group of its own: its output line by line, its exit code, and a sure end.
 
 Cancelling a flow, a timeout, an exception here or the death of this process ends the command and all that it started:
-TERM, a grace, KILL (RELIABILITY R7). Prefect's worker kills a cancelled flow after 30 s; the grace fits well inside.
+TERM, a grace, KILL. Prefect's worker kills a cancelled flow after 30 s; the grace fits well inside.
 """
 
 from __future__ import annotations

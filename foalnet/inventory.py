@@ -75,7 +75,9 @@ def need_root(params: Params, settings: Settings, *, stage: str) -> Path:
         f"the files of corpus '{params.corpus}' are not on this machine: {looked}, and '{params.source}' is no folder",
         stage=stage,
         action=(
-            f"mount it, or `foalnet add-corpus {params.reader} --name {params.corpus} --root PATH`, or set "
+            "run `dvc repro`, which draws it first"
+            if params.corpus == "drawn"
+            else f"mount it, or `foalnet add-corpus {params.reader} --name {params.corpus} --root PATH`, or set "
             f"FOALNET_ROOTS__{params.corpus.upper()}=PATH; what `dvc repro` makes itself, it makes before this stage"
         ),
     )

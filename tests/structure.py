@@ -1,4 +1,4 @@
-"""What the structure tests share: the floors of DESIGN, and imports read from the syntax tree."""
+"""What the structure tests share: the floors of the house, and imports read from the syntax tree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "foalnet"
 
-# Whole numbers are DESIGN's floors; a fraction orders rooms within one (a room may import from a smaller number only).
+# Whole numbers are floors; a fraction orders rooms within one (a room may import from a smaller number only).
 FLOORS = {
     "errors": 0.0, "records": 0.1, "paths": 0.1, "shim": 0.1, "config": 0.2, "labels": 0.2,
     "files": 1.0, "table": 1.1, "ledger": 1.1, "splits": 1.1, "provenance": 1.1,

@@ -16,7 +16,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from foalnet.config.blocks import VARIANTS
 from foalnet.config.load import DEFAULT_PARAMS, expected_runs, read_file
-from foalnet.config.settings import SETTINGS_FILE
+from foalnet.config.settings import SETTINGS_FILE, load_settings
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import json_bytes, publish_bytes
 
@@ -59,12 +59,14 @@ class NewEntry:
         if not folder.is_dir():
             raise MachineError("the corpus root is not a folder", file=folder, action="mount it, or correct --root")
         kind.check_root(folder)
-        names = [v.strip() for v in variants.split(",") if v.strip()]
+        names = list(dict.fromkeys(v.strip() for v in variants.split(",") if v.strip()))
+        if not names:
+            raise UsageError("an entry needs at least one variant", action=f"--variants {','.join(VARIANTS)}")
         for variant in names:
             if variant not in VARIANTS:
                 raise UsageError(f"no variant '{variant}'; valid: {', '.join(VARIANTS)}", action="correct --variants")
         try:
-            numbers = [int(s) for s in seeds.split(",")]
+            numbers = list(dict.fromkeys(int(s) for s in seeds.split(",")))
         except ValueError as error:
             raise UsageError(
                 f"--seeds needs whole numbers, got '{seeds}'", action="for example --seeds 1,2,3"
@@ -103,6 +105,8 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
     """Write entry, root, source file and deployment; yield the difference, line by line."""
     from foalnet.corpora import get_reader
 
+    read_file()
+    load_settings()
     reader = get_reader(asked.reader)
     source = Path("data") / f"{asked.name}.source.json"
     params = _yaml(DEFAULT_PARAMS)
@@ -126,8 +130,8 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
         "report": {},
     }
     _sync_runs(params)
-    settings = _yaml(SETTINGS_FILE) if SETTINGS_FILE.exists() else CommentedMap()
-    settings.setdefault("roots", {})[asked.name] = str(asked.root)
+    settings = (_yaml(SETTINGS_FILE) if SETTINGS_FILE.exists() else None) or CommentedMap()
+    settings["roots"] = (settings.get("roots") or {}) | {asked.name: str(asked.root)}
     prefect = _with_deployment(asked.name)
     note = {"corpus": asked.name, "note": "what `inventory` depends on in git; the root is a machine setting"}
     changes = [(DEFAULT_PARAMS, _dump(params)), (SETTINGS_FILE, _dump(settings)), (source, json_bytes(note))]
@@ -164,6 +168,7 @@ def _with_deployment(name: str) -> bytes | None:
 
 def sync(path: Path) -> Iterator[str]:
     """Write `runs` anew; results of runs that are gone leave the working tree (DVC's cache keeps them)."""
+    read_file(path)
     params = _yaml(path)
     _sync_runs(params)
     before, after = path.read_bytes(), _dump(params)

@@ -1,4 +1,4 @@
-"""Machine settings: corpus roots, workers, device. They cannot change a result.
+"""Machine settings: corpus roots, workers, device. Equal inputs give equal bytes on the same device and threads.
 
 Sources, strongest first: environment (`FOALNET_WORKERS=2`, `FOALNET_ROOTS__IEMOCAP=/path`), then `settings.yaml`
 (git-ignored), then the defaults here.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import yaml
 from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -23,7 +24,7 @@ SETTINGS_FILE = Path("settings.yaml")
 
 
 class Settings(BaseSettings):
-    """Where and how fast: nothing here may change a byte of an output."""
+    """Where and how fast. Only `device` and `threads` reach the bytes of a model: sums round differently there."""
 
     model_config = SettingsConfigDict(
         env_prefix="FOALNET_", env_nested_delimiter="__", extra="forbid", frozen=True, yaml_file=SETTINGS_FILE
@@ -43,7 +44,6 @@ class Settings(BaseSettings):
     work: Path = Field(Path("work"), description="caches that survive a kill; safe to delete")
     weights: Path | None = Field(None, description="folder with detector weights; else $TORCH_HOME/hub/checkpoints")
     ffmpeg_timeout_s: float = Field(3600.0, gt=0)
-    offline: bool = Field(True, description="hubs are never asked unless this is false")
     home: Path | None = Field(None, description="project folder for flows (FOALNET_HOME)")
 
     @classmethod
@@ -63,6 +63,10 @@ def load_settings() -> Settings:
     """Read the machine settings of the current folder (UsageError, exit 2, where one is wrong)."""
     try:
         return Settings()
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the settings file cannot be read: {error}", file=SETTINGS_FILE, action="correct its YAML"
+        ) from error
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
         raise UsageError(

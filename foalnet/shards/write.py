@@ -24,7 +24,7 @@ def write_shard(path: Path, samples: Iterable[Sample], *, session: str, group: s
     ordered = sorted(samples, key=lambda sample: sample.key)
     _check(path, ordered)
     with publishing(path) as temp, temp.open("wb") as handle:
-        # mtime must be the int 0: the time of day or a float would change the bytes (DEPENDENCIES, trap 9).
+        # mtime must be the int 0: the time of day or a float would change the bytes.
         writer = TarWriter(handle, encoder=False, mtime=0, compress=False)
         for sample in ordered:
             writer.write({"__key__": sample.key, **sample.members})

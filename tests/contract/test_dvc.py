@@ -44,3 +44,8 @@ def test_inventory_alone_is_always_run_and_keeps_its_record() -> None:
     always = [name for name, stage in STAGES.items() if stage.get("do", stage).get("always_changed")]
     assert always == ["inventory"]
     assert STAGES["inventory"]["do"]["outs"] == [{"data/${key}/inventory.json": {"persist": True}}]
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate", "report"])
+def test_the_order_of_classes_is_a_param_of_every_stage_that_counts_them(stage: str) -> None:
+    assert any(param.endswith(".manifest.classes") for param in STAGES[stage]["do"]["params"])

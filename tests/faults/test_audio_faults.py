@@ -1,4 +1,4 @@
-"""Sound that is odd or broken: RELIABILITY's T34, T35, T38."""
+"""Sound that is odd or broken: T34, T35, T38."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Videos that are broken, disguised or badly named, and an ffmpeg that misbehaves: RELIABILITY's T18 to T30."""
+"""Videos that are broken, disguised or badly named, and an ffmpeg that misbehaves: T18 to T30."""
 
 from __future__ import annotations
 
