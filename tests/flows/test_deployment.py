@@ -12,7 +12,7 @@ from tests.projects import TINY, change_params, copy_project, repro
 
 
 @pytest.mark.long
-def test_a_deployment_leaves_the_same_lock_as_dvc_repro(server: Server, tmp_path: Path) -> None:
+def test_t89_a_deployment_leaves_the_same_lock_as_dvc_repro(server: Server, tmp_path: Path) -> None:
     laptop = copy_project(tmp_path / "laptop")
     change_params(laptop, **TINY)
     machine = shutil.copytree(laptop, tmp_path / "server", symlinks=True)
