@@ -25,9 +25,7 @@ REASONS: dict[str, str] = {
     "label_unparsed": "a label line that does not follow the grammar",
     "length_differs": "the sound's length differs from its label's by more than the tolerance",
     "no_face": "no face was found in any frame",
-    "segment_clamped": "the label's times reach past the recording by a little; cut to its end",
     "segment_invalid": "the label's times are empty, negative, reversed or far outside the recording",
-    "shadow_file": "a macOS shadow file (._name); ignored",
     "transcript_missing": "no transcript line",
     "transcript_unparsed": "a transcription line that does not follow the grammar",
     "video_damaged": "frames inside the video do not decode; they are masked",
@@ -58,10 +56,6 @@ class Ledger:
     def drop(self, item: str, reason: str, detail: str = "") -> None:
         """Count an item that is not used, and why."""
         self._add("dropped", item, reason, detail)
-
-    def extend(self, entries: Iterable[LedgerEntry]) -> None:
-        """Take over the entries of another account."""
-        self._entries += entries
 
     def _add(self, kind: str, item: str, reason: str, detail: str) -> None:
         if reason not in REASONS and not (kind == "kept" and reason == ""):

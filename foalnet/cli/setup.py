@@ -10,7 +10,7 @@ from foalnet.config import load_params
 from foalnet.config.load import DEFAULT_PARAMS, read_file
 
 
-@cli.command("add-corpus")
+@cli.command("add-corpus", short_help="add a corpus on this machine to the project")
 @click.argument("reader")
 @click.option("--root", required=True, help="Folder of the corpus as it was downloaded; it is only read.")
 @click.option("--name", help="Name of the entry, its folders and its report [default: the reader's name].")
@@ -42,7 +42,7 @@ def add_corpus(
         click.echo(line)
 
 
-@cli.command()
+@cli.command(short_help="check params and print what holds for a corpus")
 @click.argument("corpus", required=False)
 @click.option("--sync", "sync_", is_flag=True, help="Write the `runs` of params.yaml anew from variants and seeds.")
 def config(corpus: str | None, sync_: bool) -> None:

@@ -33,7 +33,7 @@ def _stage(name: str, corpus: str) -> Iterator[tuple[Params, Settings, Paths]]:
         guard.check()
 
 
-@cli.command()
+@cli.command(short_help="draw the embedded corpus")
 def draw() -> None:
     """Draw the embedded corpus into data/drawn/raw, in IEMOCAP's exact layout (docs/drawn.md)."""
     from foalnet.corpora.drawn import draw as draw_corpus
@@ -42,7 +42,7 @@ def draw() -> None:
         draw_corpus(params.draw, paths.data / "raw", workers=settings.workers)
 
 
-@cli.command()
+@cli.command(short_help="path, size, digest of each file of the corpus")
 @CORPUS
 def inventory(corpus: str) -> None:
     """List path, size and digest of each file used; the only verb that knows where the corpus lies."""
@@ -56,7 +56,7 @@ def inventory(corpus: str) -> None:
     click.echo(f"inventory: {summary['files']} files, {summary['bytes']:,} bytes, {summary['hashed']} hashed now{note}")
 
 
-@cli.command()
+@cli.command(short_help="labels, transcripts, votes to a checked table")
 @CORPUS
 def manifest(corpus: str) -> None:
     """Read labels, transcripts and raters into the checked utterance table; hold the counts to their contract."""
@@ -66,7 +66,7 @@ def manifest(corpus: str) -> None:
         build(params, settings, paths.inventory, paths.manifest, paths.counts)
 
 
-@cli.command()
+@cli.command(short_help="stage faces and sound, one shard a dialogue")
 @CORPUS
 def shards(corpus: str) -> None:
     """Stage every dialogue (decode once, find the speaker's face, cut the sound) and pack one shard each."""
@@ -86,7 +86,7 @@ def shards(corpus: str) -> None:
     click.echo(f"shards: {summary}")
 
 
-@cli.command()
+@cli.command(short_help="train all folds of one variant and seed")
 @CORPUS
 @_run_options
 def train(corpus: str, variant: str, seed: int) -> None:
@@ -97,7 +97,7 @@ def train(corpus: str, variant: str, seed: int) -> None:
         train_run(params, settings, paths, variant=variant, seed=seed)
 
 
-@cli.command()
+@cli.command(short_help="select, then score the test sessions")
 @CORPUS
 @_run_options
 def evaluate(corpus: str, variant: str, seed: int) -> None:
@@ -108,7 +108,7 @@ def evaluate(corpus: str, variant: str, seed: int) -> None:
         evaluate_run(params, paths, variant=variant, seed=seed)
 
 
-@cli.command()
+@cli.command(short_help="write the page and the metrics")
 @CORPUS
 def report(corpus: str) -> None:
     """Write the offline page, its Markdown twin and the aggregate metrics, with intervals and what was dropped."""
@@ -119,7 +119,7 @@ def report(corpus: str) -> None:
         build(params, paths, best_possible=best_scores(params.draw) if corpus == "drawn" else None)
 
 
-@cli.command()
+@cli.command(short_help="print the headline table")
 @CORPUS
 def show(corpus: str) -> None:
     """Print the headline table and where the report lies."""

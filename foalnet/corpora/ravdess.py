@@ -59,6 +59,7 @@ class Ravdess:
             "picture": "features",
             "frame_step": 1,
             "epochs": 24,
+            "patience": 24,
             "lr": 1e-3,
             "video": {"encoder": "linear"},
         },

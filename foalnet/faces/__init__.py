@@ -11,15 +11,14 @@ from foalnet.config import Settings, nearest
 from foalnet.config.blocks import Shards
 from foalnet.errors import UsageError
 from foalnet.faces.base import Detector, Found, find_faces
-from foalnet.faces.blazeface import make_back, make_front
+from foalnet.faces.blazeface import make_blazeface
 from foalnet.faces.crop import crop
 from foalnet.faces.fixed import FixedDetector, make_fixed
 from foalnet.faces.haar import make_haar
 from foalnet.faces.track import count_jumps, track
 
 DETECTORS: dict[str, Callable[[Shards, Settings], Detector]] = {
-    "blazeface": make_front,
-    "blazeface_back": make_back,
+    "blazeface": make_blazeface,
     "fixed": make_fixed,
     "haar": make_haar,
 }

@@ -1,6 +1,6 @@
-"""`blazeface`, `blazeface_back`: face-alignment's BlazeFace, fed square tiles.
+"""`blazeface`: face-alignment's BlazeFace (front-camera model), fed square tiles.
 
-The network sees a square of 128 (back: 256) pixels; face-alignment gives it the centre of a picture and nothing of
+The network sees a square of 128 pixels; face-alignment gives it the centre of a picture and nothing of
 its sides. Here the picture is covered by overlapping square tiles of several sizes, so that every face from
 `min_face_px` to the picture's height lies whole in several of them. Looking that closely, the network also sees faces
 in cloth and walls; but a face is seen by every tile that shows it, a chance pattern by few. So a box's score is the
@@ -10,7 +10,7 @@ mean of the scores that all the tiles showing it whole gave it, 0 where a tile s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +25,7 @@ from foalnet.media import resize
 from foalnet.records import Box
 from foalnet.shim import one_torch_thread
 
-# The smallest face fills at least this share of the smallest tiles. (On four real talking heads the front net found
+# The smallest face fills at least this share of the smallest tiles. (On four real talking heads the network found
 # the face in 32 of 32 pictures from a tenth of the tile up.)
 MIN_SHARE = 0.15
 # A tile has a say on a box that fills between these shares of it,
@@ -40,39 +40,19 @@ SAME = 0.4
 MERGE_SHARE = 0.5
 
 _ORIGIN = "the GitHub repository hollance/BlazeFace-PyTorch (Apache-2.0)"
-_ANCHORS = "a10bb2fb93ab54ca426d6c750bfc3aad685028a16dcf231357d03694f261fd95"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Model:
-    """One of the two published networks: its files and the side of its input."""
-
-    weights: WeightFile
-    anchors: WeightFile
-    input_px: int
-    back: bool
-
-
-FRONT = Model(
-    weights=WeightFile(
-        name="blazeface.pth",
-        sha256="54ecff653feaaaf1f7d44b6aff28fd2fc50e483a4e847563b6dd261369c43ba4",
-        origin=_ORIGIN,
-    ),
-    anchors=WeightFile(name="anchors.npy", sha256=_ANCHORS, origin=_ORIGIN),
-    input_px=128,
-    back=False,
+WEIGHTS = WeightFile(
+    name="blazeface.pth",
+    sha256="54ecff653feaaaf1f7d44b6aff28fd2fc50e483a4e847563b6dd261369c43ba4",
+    origin=_ORIGIN,
 )
-BACK = Model(
-    weights=WeightFile(
-        name="blazefaceback.pth",
-        sha256="e2c03bb3ae45e769eaaa0a7cc7d4f61f54a5e3fbae6367d870166702e7022b11",
-        origin=_ORIGIN,
-    ),
-    anchors=WeightFile(name="anchorsback.npy", sha256=_ANCHORS, origin=_ORIGIN),
-    input_px=256,
-    back=True,
+ANCHORS = WeightFile(
+    name="anchors.npy",
+    sha256="a10bb2fb93ab54ca426d6c750bfc3aad685028a16dcf231357d03694f261fd95",
+    origin=_ORIGIN,
 )
+INPUT_PX = 128
 
 Tile = tuple[int, int, int]
 
@@ -80,24 +60,24 @@ Tile = tuple[int, int, int]
 class BlazeFaceDetector:
     """Finds faces in tiles of each frame; a frame's tiles are a batch of their own, so neighbours change nothing."""
 
-    def __init__(self, model: Model, *, min_face_px: int, min_score: float, settings: Settings) -> None:
-        self.name = "blazeface_back" if model.back else "blazeface"
-        self._model = model
+    name = "blazeface"
+
+    def __init__(self, *, min_face_px: int, min_score: float, settings: Settings) -> None:
         self._min_face_px = min_face_px
         self._min_score = min_score
         # Looked up at once: a missing file must stop a run before its first dialogue.
-        self._weights_path = find_weights(model.weights, settings)
-        self._anchors_path = find_weights(model.anchors, settings)
+        self._weights_path = find_weights(WEIGHTS, settings)
+        self._anchors_path = find_weights(ANCHORS, settings)
 
     def digest(self) -> str:
         """Return a SHA-256 over the weight files' digests and the settings."""
         return content_key(
             {
-                "anchors": self._model.anchors.sha256,
+                "anchors": ANCHORS.sha256,
                 "min_face_px": self._min_face_px,
                 "min_score": self._min_score,
                 "rules": [MIN_SHARE, *SEEN_SHARES, SLACK, NET_SCORE, SAME, MERGE_SHARE],
-                "weights": self._model.weights.sha256,
+                "weights": WEIGHTS.sha256,
             }
         )
 
@@ -113,7 +93,6 @@ class BlazeFaceDetector:
         # With both paths given nothing is fetched, and the weights are read by torch's safe loader (weights_only).
         return FaceDetector(
             "cpu",
-            back_model=self._model.back,
             path_to_detector=str(self._weights_path),
             path_to_anchor=str(self._anchors_path),
             min_score_thresh=NET_SCORE,
@@ -122,7 +101,7 @@ class BlazeFaceDetector:
     def _one(self, frame_HWC: np.ndarray) -> list[Box]:
         height, width = frame_HWC.shape[:2]
         tiles = square_tiles(width, height, self._min_face_px)
-        side = self._model.input_px
+        side = INPUT_PX
         inputs_TCHW = np.stack(
             [
                 resize(frame_HWC[top : top + size, left : left + size], width_px=side, height_px=side)
@@ -223,11 +202,6 @@ def _overlap(one: Box, other: Box) -> tuple[float, float]:
     return common / (sum(areas) - common), common / min(areas)
 
 
-def make_front(params: Shards, settings: Settings) -> BlazeFaceDetector:
-    """Build the front-camera network (0.4 MB, input 128)."""
-    return BlazeFaceDetector(FRONT, min_face_px=params.min_face_px, min_score=params.detector_score, settings=settings)
-
-
-def make_back(params: Shards, settings: Settings) -> BlazeFaceDetector:
-    """Build the back-camera network (0.6 MB, input 256)."""
-    return BlazeFaceDetector(BACK, min_face_px=params.min_face_px, min_score=params.detector_score, settings=settings)
+def make_blazeface(params: Shards, settings: Settings) -> BlazeFaceDetector:
+    """Build it (0.4 MB of weights); MachineError, exit 4, where the files are missing or others."""
+    return BlazeFaceDetector(min_face_px=params.min_face_px, min_score=params.detector_score, settings=settings)

@@ -23,8 +23,3 @@ def masked_mean(values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
 def strided(mask_BT: Tensor, stride: int) -> Tensor:
     """Return the mask after a same-padded convolution of that stride: step j is valid where step j * stride was."""
     return mask_BT[:, ::stride]
-
-
-def length_mask(length_B: Tensor, steps: int) -> Tensor:
-    """Return a bool mask [B, steps] that is True for the first `length_B` steps (0 <= length <= steps)."""
-    return torch.arange(steps, device=length_B.device).unsqueeze(0) < length_B.unsqueeze(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.projects import TINY, change_params, copy_project, repro, run, stages_run, verb
+from tests.projects import REPOSITORY, TINY, change_params, copy_project, repro, run, stages_run, verb
+from tests.trees import ravdess_tree
 
 RUNS = ["audio_only-s1", "video_only-s1", "baseline-s1", "foal-s1"]
 
@@ -119,3 +121,38 @@ def test_t89_a_source_archive_without_git_installs_runs_and_has_nothing_to_do_th
     run(project, ".venv/bin/python", "-m", "pip", "check", PYTHONPATH="")
     second = run(project, "make", "run", PYTHONPATH="")
     assert stages_run(second) == ["inventory@drawn"]
+
+
+def test_the_committed_figures_are_the_locks_and_hold_what_the_rule_promises() -> None:
+    """Chance is 0.25: every variant's lower bound is above 0.30, none beats the rule, foal beats each modality."""
+    lock = yaml.safe_load((REPOSITORY / "dvc.lock").read_text())["stages"]["report@drawn"]["outs"]
+    committed = (REPOSITORY / "reports/drawn/metrics.json").read_bytes()
+    digests = {out["path"]: out["md5"] for out in lock}
+    assert hashlib.md5(committed).hexdigest() == digests["reports/drawn/metrics.json"]
+    figures = json.loads(committed)
+    variants = figures["variants"]
+    assert {"audio_only", "video_only", "foal"} <= set(variants)
+    for name, variant in variants.items():
+        assert variant["ua_low"] > 0.30, name
+        assert variant["ua"] <= variant["ua_best_possible"] + 0.03, name
+    for single in ("audio_only", "video_only"):
+        assert figures["differences"][f"foal_minus_{single}"]["ua_low"] > 0, single
+
+
+@pytest.mark.long
+def test_a_public_corpus_goes_down_the_same_road_with_two_class_sets(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    change_params(project, train={"epochs": 2}, report={"bootstrap": 200, "permutations": 200})
+    tree = ravdess_tree(tmp_path / "ravdess", actors=range(1, 11))
+    for name, classes in (("ravdess2", "neutral,happy"), ("ravdess4", "neutral,happy,sad,angry")):
+        more = ("--name", name, "--classes", classes, "--variants", "audio_only,foal", "--epochs", "2")
+        verb(project, "add-corpus", "ravdess", "--root", str(tree), *more)
+    repro(project, "report@ravdess2", "report@ravdess4")
+    for name, classes in (("ravdess2", 2), ("ravdess4", 4)):
+        metrics = json.loads((project / f"reports/{name}/metrics.json").read_text())
+        assert metrics["classes"] == classes
+        assert metrics["data"] == {"clusters": 10, "speakers": 10, "utterances": 10 * classes}
+        rows = (project / f"reports/{name}/runs/foal-s1/predictions.jsonl").read_text().splitlines()
+        assert len({json.loads(row)["key"] for row in rows}) == 10 * classes
+    again = [stage.split("@")[0] for stage in stages_run(repro(project, "report@ravdess2", "report@ravdess4"))]
+    assert again == ["inventory", "inventory"]

@@ -30,7 +30,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_the_registry_names_the_detectors_as_params_do() -> None:
-    assert sorted(DETECTORS) == list(DETECTORS) == ["blazeface", "blazeface_back", "fixed", "haar"]
+    assert sorted(DETECTORS) == list(DETECTORS) == ["blazeface", "fixed", "haar"]
     assert get_detector(Shards(), Settings()).name == "haar"
 
 

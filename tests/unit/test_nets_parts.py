@@ -16,7 +16,7 @@ from foalnet.nets.crops import CropCnn
 from foalnet.nets.fusion import Fusion
 from foalnet.nets.linear import Linear
 from foalnet.nets.logmel import HOP_S, LogmelCnn
-from foalnet.nets.masks import length_mask, masked_mean, strided, zero_masked
+from foalnet.nets.masks import masked_mean, strided, zero_masked
 from foalnet.nets.norm import MaskedBatchNorm
 from foalnet.nets.project import Projection, unit
 from foalnet.nets.tensors import Fused, Steps
@@ -24,6 +24,11 @@ from tests.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_stor
 
 PICTURE = InputShape(rate_hz=RATE_HZ, frame=(3, SIDE_PX, SIDE_PX))
 TABLE = InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
+
+
+def length_mask(length_B: torch.Tensor, steps: int) -> torch.Tensor:
+    """True for the first `length_B` steps of each row."""
+    return torch.arange(steps).unsqueeze(0) < length_B.unsqueeze(1)
 
 
 def test_t66_mask_sums_equal_lengths_for_10000_random_masks() -> None:
