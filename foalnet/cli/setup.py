@@ -45,15 +45,31 @@ def add_corpus(
 @cli.command(short_help="check params and print what holds for a corpus")
 @click.argument("corpus", required=False)
 @click.option("--sync", "sync_", is_flag=True, help="Write the `runs` of params.yaml anew from variants and seeds.")
-def config(corpus: str | None, sync_: bool) -> None:
+@click.option("--explain", "explain_", is_flag=True, help="Each param with its origin, unit, meaning and source.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: corpus -> params, or -> rows with --explain.")
+def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> None:
     """Check params.yaml and print the resolved params of CORPUS (of all, without it)."""
+    import json
+
     from foalnet.cli.entries import sync
+    from foalnet.config.explain import explain
 
     if sync_:
         for line in sync(DEFAULT_PARAMS):
             click.echo(line)
         return
     names = [corpus] if corpus else list(read_file().corpora)
+    if as_json:
+        told = {
+            each: [row.as_json() for row in explain(each)] if explain_ else load_params(each).model_dump(mode="json")
+            for each in names
+        }
+        click.echo(json.dumps(told, indent=1, ensure_ascii=False))
+        return
+    if explain_:
+        for each in names:
+            click.echo("\n".join(str(row) for row in explain(each)))
+        return
     for each in names:
         params = load_params(each)
         click.echo(

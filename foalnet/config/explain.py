@@ -1,0 +1,104 @@
+"""Every param of a corpus with its value, where the value came from, unit, meaning and source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from foalnet.config.base import Frozen
+from foalnet.config.load import DEFAULT_PARAMS, Params, read_file, resolve
+from foalnet.config.meanings import MEANINGS, SOURCES, SUFFIX_UNITS, Meaning
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explained:
+    """One param: its dotted path, JSON value, `origin` (default, params.yaml, the entry), unit, meaning, source."""
+
+    param: str
+    value: Any
+    origin: str
+    unit: str
+    meaning: str
+    source: str
+
+    def __str__(self) -> str:
+        """Two lines for a terminal."""
+        value = self.value if isinstance(self.value, str) else json.dumps(self.value, ensure_ascii=False)
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.param} = {value}{unit}   ({self.origin})\n    {self.meaning}. Source: {self.source}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+
+def leaves(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted path, description in the code, "" where it has none) of every param below a block."""
+    for name, field in model.model_fields.items():
+        here = f"{path}.{name}" if path else name
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Frozen):
+            yield from leaves(inner, here)
+        else:
+            yield here, field.description or ""
+
+
+def meaning_of(path: str, description: str) -> Meaning:
+    """Return a param's meaning: the description in blocks.py wins, meanings.py and the name's end fill the rest."""
+    told = MEANINGS.get(path, Meaning())
+    unit = told.unit or next((unit for end, unit in SUFFIX_UNITS.items() if path.endswith(end)), "")
+    blocks = [block for block in SOURCES if not block or f"{path}.".startswith(f"{block}.")]
+    return Meaning(says=description or told.says, unit=unit, source=told.source or SOURCES[max(blocks, key=len)])
+
+
+def explain(corpus: str, path: Path = DEFAULT_PARAMS) -> list[Explained]:
+    """Return every param of a corpus in the order of its blocks (UsageError, exit 2, as `load_params`).
+
+    The drawn corpus' own block is left out for the others: nothing of theirs depends on it.
+    """
+    file = read_file(path)
+    params = resolve(file, corpus, path=path)
+    entry = file.corpora[corpus].model_dump(exclude_unset=True)
+    top = file.model_dump(exclude_unset=True, include={"draw", "shards", "train", "evaluate", "report"})
+    rows = []
+    for param, description in leaves(Params):
+        if param.startswith("draw.") and corpus != "drawn":
+            continue
+        steps = param.split(".")
+        told = meaning_of(param, description)
+        rows.append(
+            Explained(
+                param=param,
+                value=_at(params.model_dump(mode="json"), steps),
+                origin=_origin(steps, entry, top, path, corpus),
+                unit=told.unit,
+                meaning=told.says,
+                source=told.source,
+            )
+        )
+    return rows
+
+
+def _origin(steps: list[str], entry: Mapping[str, Any], top: Mapping[str, Any], path: Path, corpus: str) -> str:
+    if steps == ["corpus"] or (steps[0] != "draw" and _has(entry, steps)):
+        return f"{path.name}, entry corpora.{corpus}"
+    return f"{path.name}" if _has(top, steps) else "default of the code"
+
+
+def _has(tree: Any, steps: list[str]) -> bool:
+    for step in steps:
+        if not isinstance(tree, Mapping) or step not in tree:
+            return False
+        tree = tree[step]
+    return True
+
+
+def _at(tree: Any, steps: list[str]) -> Any:
+    for step in steps:
+        tree = tree[step]
+    return tree

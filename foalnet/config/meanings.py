@@ -1,0 +1,114 @@
+"""What each param means where blocks.py does not say it: unit and source, and words for a field without a description.
+
+A new param gets its meaning as the field's description in blocks.py; a unit that the end of its name tells (`_s`,
+`_px`, `_hz`, `_fps`) and a source that is its block's need no line here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SUFFIX_UNITS = {"_s": "s", "_px": "px", "_hz": "Hz", "_fps": "frames/s"}
+
+# The paper is Li et al., Interspeech 2024 (doi 10.21437/Interspeech.2024-1462). A source says where the idea of a param
+# stands, not that its value is the paper's; "ours" is a choice of this project.
+INPUT = "paper, inputs"
+ENCODERS = "paper, encoders"
+AVEL = "paper, task 1: audio-video emotion alignment (AVEL)"
+FUSION = "paper, fusion by cross-attention"
+OBJECTIVE = "paper, objective"
+TRAINING = "paper's released code, training"
+PROTOCOL = "paper, protocol (IEMOCAP, 4 classes, leave one session out)"
+METRICS = "paper, metrics (UA, WA)"
+ABLATION = "paper, ablation (Table 2)"
+OURS = "ours"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Meaning:
+    """Of one param: `says` in a line, `unit` ("" for a bare number or word), `source`."""
+
+    says: str = ""
+    unit: str = ""
+    source: str = ""
+
+
+# The source of every param below a path, where the param has none of its own; the longest path counts.
+SOURCES = {
+    "": OURS,
+    "draw": "ours, docs/drawn.md",
+    "train": TRAINING,
+    "train.audio": ENCODERS,
+    "train.video": ENCODERS,
+    "train.fusion": FUSION,
+    "train.objective": OBJECTIVE,
+    "evaluate": METRICS,
+}
+
+MEANINGS: dict[str, Meaning] = {
+    "corpus": Meaning(says="name of the entry, of its folders and of its report"),
+    "reader": Meaning(says="name in the corpus registry: who knows the layout on disk"),
+    "source": Meaning(says="what `inventory` depends on: the drawn corpus, or a small committed file"),
+    "variants": Meaning(says="what is trained: the whole network, its ablations, each modality alone", source=ABLATION),
+    "seeds": Meaning(says="one training run of each variant per seed"),
+    "draw.seed": Meaning(says="all that is random in the drawn corpus follows from it"),
+    "draw.dialogues_per_session": Meaning(says="five sessions with so many dialogues each"),
+    "draw.length_min_s": Meaning(says="shortest utterance"),
+    "draw.length_max_s": Meaning(says="longest utterance"),
+    "draw.rate_fps": Meaning(says="frame rate of the drawn films, IEMOCAP's own"),
+    "draw.share_both": Meaning(unit="share of utterances"),
+    "draw.share_sound": Meaning(unit="share of utterances"),
+    "draw.share_face": Meaning(unit="share of utterances"),
+    "draw.share_interaction": Meaning(unit="share of utterances"),
+    "manifest.classes": Meaning(source=PROTOCOL),
+    "manifest.max_drop_fraction": Meaning(unit="share of label lines"),
+    "shards.utterances": Meaning(says="all: every utterance that is sound; used: those of a class of this experiment"),
+    "shards.rate_hz": Meaning(says="rate of the staged sound, mono", source=INPUT),
+    "shards.detector_score": Meaning(unit="score from 0 to 1"),
+    "shards.stride": Meaning(unit="frames"),
+    "shards.margin": Meaning(unit="share of the box's larger side"),
+    "shards.half_width_px": Meaning(says="width of the staged half picture", source=INPUT),
+    "shards.half_height_px": Meaning(says="height of the staged half picture", source=INPUT),
+    "shards.jpeg_quality": Meaning(says="quality of crops and half pictures", unit="1 to 100"),
+    "shards.min_samples": Meaning(unit="samples"),
+    "shards.max_drop_fraction": Meaning(unit="share of utterances"),
+    "train.protocol": Meaning(
+        says="who trains, chooses, is tested: one session tests, the next one chooses the epoch, the others train",
+        source="ours; the paper chooses the epoch on the session that it tests",
+    ),
+    "train.fold_by": Meaning(source=OURS),
+    "train.picture": Meaning(says="what the video branch sees: face crop, half picture, or a feature table's rows"),
+    "train.frame_step": Meaning(unit="frames", source=OURS),
+    "train.max_s": Meaning(source=INPUT),
+    "train.audio.mels": Meaning(source=OURS),
+    "train.audio.augment": Meaning(source=OURS),
+    "train.video.augment": Meaning(source=OURS),
+    "train.audio.dropout": Meaning(says="on the encoder's output", unit="probability"),
+    "train.video.dropout": Meaning(says="on the encoder's output", unit="probability"),
+    "train.fusion.layers": Meaning(says="cross-attention layers in each direction (paper: 2)"),
+    "train.fusion.heads": Meaning(says="attention heads (paper: 4)"),
+    "train.fusion.dropout": Meaning(says="on the output of each attention layer (paper: 0.1)", unit="probability"),
+    "train.fusion.project": Meaning(source=AVEL),
+    "train.fusion.project_dropout": Meaning(unit="probability", source=AVEL),
+    "train.fusion.head_dropout": Meaning(unit="probability"),
+    "train.objective.alpha": Meaning(says="weight of the AVEL loss", unit="factor"),
+    "train.objective.beta": Meaning(says="weight of the MEM loss", unit="factor"),
+    "train.objective.max_scale": Meaning(unit="factor", source=AVEL),
+    "train.epochs": Meaning(says="at most so many epochs a fold", unit="epochs"),
+    "train.patience": Meaning(unit="epochs", source=OURS),
+    "train.batch_size": Meaning(says="utterances a step", unit="utterances"),
+    "train.lr": Meaning(says="highest learning rate (AdamW)"),
+    "train.warmup": Meaning(unit="share of all steps", source=OURS),
+    "train.lr_end": Meaning(unit="share of lr", source=OURS),
+    "train.weight_decay": Meaning(says="AdamW's decay, not on biases, norms and the AVEL scale"),
+    "train.clip_norm": Meaning(says="gradients are scaled down to this norm", source=OURS),
+    "train.determinism": Meaning(
+        says="strict: only operations that repeat to the byte; seeded: seeds alone; off: neither is asked for",
+        source=OURS,
+    ),
+    "train.max_bad_steps": Meaning(unit="steps", source=OURS),
+    "evaluate.select": Meaning(says="which epoch's logits are scored: the best on dev, never on test", source=OURS),
+    "evaluate.calibration_bins": Meaning(says="equal bins of confidence in the calibration figure", source=OURS),
+    "report.level": Meaning(unit="probability"),
+    "report.seed": Meaning(says="of resamples and sign flips"),
+}

@@ -1,0 +1,74 @@
+"""`config --explain`: every param says what it is, and where its value came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from foalnet.config import Params
+from foalnet.config.explain import Explained, explain, leaves, meaning_of
+from foalnet.config.load import merge
+from foalnet.config.meanings import MEANINGS, SOURCES
+from tests.projects import verb
+
+PARAMS = dict(leaves(Params))
+
+
+@pytest.mark.parametrize("param", PARAMS)
+def test_every_param_has_a_meaning_and_a_source(param: str) -> None:
+    told = meaning_of(param, PARAMS[param])
+    assert len(told.says) > 8, f"describe {param}: a description in config/blocks.py, or a line in config/meanings.py"
+    assert not told.says.endswith("."), param
+    assert told.source
+
+
+def test_the_tables_name_no_param_that_is_gone() -> None:
+    assert sorted(set(MEANINGS) - set(PARAMS)) == []
+    blocks = {".".join(p.split(".")[:n]) for p in PARAMS for n in range(len(p.split(".")))}
+    assert sorted(set(SOURCES) - blocks) == []
+
+
+def test_a_unit_comes_from_the_end_of_the_name() -> None:
+    assert meaning_of("shards.bridge_s", "x").unit == "s"
+    assert meaning_of("shards.face_px", "x").unit == "px"
+    assert meaning_of("train.lr", "x").unit == ""
+    assert meaning_of("train.fusion.new", "x").source == SOURCES["train.fusion"]
+    assert meaning_of("trainer.new", "x").source == SOURCES[""]
+
+
+def by_param(rows: list[Explained]) -> dict[str, Explained]:
+    return {row.param: row for row in rows}
+
+
+def test_the_origin_is_told_apart(repository: Path, tmp_path: Path) -> None:
+    data = yaml.safe_load((repository / "params.yaml").read_text())
+    over = {"corpora": {"drawn": {"train": {"audio": {"width": 32}}}}, "train": {"lr": 0.5}}
+    data = merge(data, over)
+    del data["train"]["epochs"], data["draw"]["seed"]
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(data))
+    rows = by_param(explain("drawn", path))
+    assert list(rows) == list(PARAMS)
+    assert (rows["train.audio.width"].value, rows["train.audio.width"].origin) == (
+        32,
+        "params.yaml, entry corpora.drawn",
+    )
+    assert (rows["train.lr"].value, rows["train.lr"].origin) == (0.5, "params.yaml")
+    assert rows["train.audio.mels"].origin == "params.yaml"
+    assert (rows["train.epochs"].value, rows["train.epochs"].origin) == (16, "default of the code")
+    assert rows["draw.seed"].origin == "default of the code"
+    assert rows["draw.share_both"].origin == "params.yaml"
+    assert rows["manifest.max_drop_fraction"].origin == "default of the code"
+
+
+def test_the_verb_prints_what_json_tells(repository: Path) -> None:
+    text = verb(repository, "config", "drawn", "--explain").stdout
+    rows = json.loads(verb(repository, "config", "drawn", "--explain", "--json").stdout)["drawn"]
+    assert [row["param"] for row in rows] == list(PARAMS)
+    for row in rows:
+        assert f"{row['param']} = " in text and row["meaning"] in text
+    plain = json.loads(verb(repository, "config", "--json").stdout)
+    assert plain["drawn"]["train"]["epochs"] == 16
