@@ -171,13 +171,14 @@ def remove_temporaries(folder: Path) -> int:
     removed = 0
     for path in sorted(folder.rglob(f".*{TEMP_SUFFIX}")) if folder.is_dir() else []:
         pid = path.name.removesuffix(TEMP_SUFFIX).rsplit(".", 1)[-1]
-        if not (pid.isdigit() and _alive(int(pid))):
+        if not (pid.isdigit() and alive(int(pid))):
             path.unlink(missing_ok=True)
             removed += 1
     return removed
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Tell whether a process of this machine lives."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -194,21 +195,33 @@ def lock(path: Path, *, stage: str) -> Iterator[None]:
     The kernel owns the lock, so a killed holder leaves nothing behind that a person must delete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.seek(0)
-            raise MachineError(
-                f"another run is at work here ({handle.read().strip() or 'holder unknown'})",
-                file=path,
-                stage=stage,
-                action="wait for it to end, then run the same command again",
-            ) from error
-        handle.truncate(0)
-        handle.write(f"pid {os.getpid()} on {socket.gethostname()}")
-        handle.flush()
-        yield
+    while True:
+        with path.open("a+") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                handle.seek(0)
+                raise MachineError(
+                    f"another run is at work here ({handle.read().strip() or 'holder unknown'})",
+                    file=path,
+                    stage=stage,
+                    action="wait for it to end, then run the same command again",
+                ) from error
+            if not _same_file(handle.fileno(), path):
+                # It was swept away between opening and locking: what we hold, nobody else would meet.
+                continue
+            handle.truncate(0)
+            handle.write(f"pid {os.getpid()} on {socket.gethostname()}")
+            handle.flush()
+            yield
+            return
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def need_free(folder: Path, needed_bytes: int, *, stage: str) -> None:

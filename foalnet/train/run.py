@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -24,6 +25,7 @@ from foalnet.train.machine import STAGE, Stop, determined, device, listening, th
 from foalnet.train.parallel import side_by_side
 from foalnet.train.plan import Run, plan
 from foalnet.train.publish import publish
+from foalnet.train.speed import measured
 from foalnet.train.state import Progress
 
 CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train")
@@ -39,21 +41,32 @@ def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str,
     utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
     shards = open_shards(paths.shards, stage=STAGE)
     run = plan(params, utterances, variant=variant, seed=seed)
-    where = device(settings)
-    told = {
+    told = provenance(params, settings)
+    work = state_folder(params, settings, paths, run, told)
+    store = load_store(shards, run.labels.keys(), params.train)
+    need_pictures(store, variant, paths)
+    with measured(run, settings, params.corpus, work, device=told["device"]):
+        done = train_folds(run, store, settings, work)
+    publish(paths.model(variant, seed), run, store, done, corpus=params.corpus, told=told)
+
+
+def provenance(params: Params, settings: Settings) -> dict[str, Any]:
+    """Return what beside its inputs shapes a run: digests of code and params, device, threads, versions."""
+    return {
         "code": code_digest(CODE),
         "params": content_key(params.train.model_dump()),
         "determinism": params.train.determinism,
-        "device": where.type,
+        "device": device(settings).type,
         "threads": threads(settings),
         "versions": versions(),
     }
+
+
+def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, told: dict[str, Any]) -> Path:
+    """Return the folder of a run's states in the work cache, named by the digest of all that shapes it."""
     inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
-    key = content_key([told, inputs, params.corpus, list(run.classes), variant, seed])
-    store = load_store(shards, run.labels.keys(), params.train)
-    need_pictures(store, variant, paths)
-    done = train_folds(run, store, settings, settings.work / "train" / key)
-    publish(paths.model(variant, seed), run, store, done, corpus=params.corpus, told=told)
+    key = content_key([told, inputs, params.corpus, list(run.classes), run.variant, run.seed])
+    return settings.work / "train" / key
 
 
 def need_pictures(store: Store, variant: str, paths: Paths) -> None:

@@ -1,0 +1,39 @@
+"""Verbs that look after the machine: what is wrong with it, and what its work cache holds."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from foalnet.cli.main import cli
+
+UNFIT = 4
+
+
+@cli.command(short_help="is this machine fit? each fault with its remedy")
+@click.argument("corpus", required=False)
+@click.option("--remote", is_flag=True, help="Ask DVC's remotes too; without it nothing uses the network.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: `usable`, and the findings.")
+@click.pass_context
+def doctor(context: click.Context, corpus: str | None, remote: bool, as_json: bool) -> None:
+    """Check packages, decoders, device, disk, DVC, Prefect, locks, and root and weights of CORPUS (of all, without it).
+
+    Each line says ok, warning or fault; a failing one ends with the command that mends it. Exit 0 when nothing keeps a
+    verb from working, 4 otherwise. Names no home folder, no password and no key, so its output can be shown to others.
+    """
+    from foalnet.doctor import examine, scene_of, usable
+
+    found = []
+    for finding in examine(scene_of(corpus, remote=remote)):
+        found.append(finding)
+        if not as_json:
+            click.echo(str(finding))
+    if as_json:
+        told = {"usable": usable(found), "findings": [finding.as_json() for finding in found]}
+        click.echo(json.dumps(told, indent=1, ensure_ascii=False))
+    else:
+        warnings, faults = (sum(f.level == level for f in found) for level in ("warning", "fault"))
+        click.echo(f"{'usable' if usable(found) else 'not usable'}: {warnings} warnings, {faults} faults")
+    if not usable(found):
+        context.exit(UNFIT)

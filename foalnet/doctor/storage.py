@@ -1,0 +1,97 @@
+"""The work folder, the disk against what the corpora need, and what killed processes left."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from foalnet.doctor.base import Finding, Scene, fault, ok, warning
+from foalnet.files import TEMP_SUFFIX, alive
+from foalnet.forecast import BYTES_PER_S, COPIES, free_bytes, size, speech_seconds
+from foalnet.paths import Paths
+
+
+def work(scene: Scene) -> Iterator[Finding]:
+    """The work folder can be written."""
+    folder = scene.settings.work
+    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place) as handle:
+            handle.write(b"x")
+    except OSError as error:
+        yield fault(f"{place} cannot be written: {error.strerror}", mend="export FOALNET_WORK=A_WRITABLE_FOLDER")
+        return
+    yield ok(f"{folder} can be written, {size(free_bytes(folder))} free")
+
+
+def disk(scene: Scene) -> Iterator[Finding]:
+    """The disk holds the shards of each corpus that is not staged yet: work cache, data/ and DVC's cache."""
+    free = free_bytes(scene.settings.work)
+    for params in scene.corpora:
+        paths = Paths(params.corpus, scene.home)
+        if (paths.shards / "index.json").is_file():
+            yield ok(f"{params.corpus} is staged")
+            continue
+        seconds = speech_seconds(params, paths)
+        if seconds is None:
+            yield ok(f"{params.corpus}: its need is known after `foalnet inventory {params.corpus}`")
+            continue
+        need = round(COPIES * BYTES_PER_S * seconds)
+        told = f"{params.corpus}: at most {size(need)} for {seconds / 3600:.1f} h of utterances, {size(free)} free"
+        remedy = "foalnet gc --dry-run (shows what can go), or free space, or FOALNET_WORK=ANOTHER_DISK"
+        if free * COPIES < need * (COPIES - 1):
+            # The stage itself refuses to start below two copies.
+            yield fault(told, mend=remedy)
+        elif free < need:
+            yield warning(told, mend=remedy)
+        else:
+            yield ok(told)
+
+
+def locks(scene: Scene) -> Iterator[Finding]:
+    """Who holds a lock; what dead processes left (a lock dies with its process, its file and temporaries may stay)."""
+    folder = scene.settings.work / "locks"
+    files = sorted(folder.glob("*")) if folder.is_dir() else []
+    held = [f"{path.name} ({path.read_text('utf-8', 'replace').strip()})" for path in files if is_held(path)]
+    yield ok(f"at work now: {', '.join(held)}" if held else f"no stage is at work here ({len(files)} free lock files)")
+    left = dead_temporaries(scene.settings.work)
+    if left:
+        total = sum(path.stat().st_size for path in left)
+        yield warning(f"{len(left)} unfinished files of killed processes, {size(total)}", mend="foalnet gc")
+    yield from _dvc_locks(scene.home / ".dvc" / "tmp" / "rwlock")
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a process holds a lock file, by trying to take it for a moment."""
+    with path.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def dead_temporaries(folder: Path) -> list[Path]:
+    """Return temporaries below `folder` whose writer is gone."""
+    found = sorted(folder.rglob(f".*{TEMP_SUFFIX}")) if folder.is_dir() else []
+    pids = {path: path.name.removesuffix(TEMP_SUFFIX).rsplit(".", 1)[-1] for path in found}
+    return [path for path in found if not (pids[path].isdigit() and alive(int(pids[path])))]
+
+
+def _dvc_locks(path: Path) -> Iterator[Finding]:
+    """Tell DVC's own per-path locks apart by whether their process lives; DVC takes over those of dead ones itself."""
+    try:
+        table = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return
+    holders = [one for entry in table.get("write", {}).values() for one in [entry]]
+    holders += [one for entries in table.get("read", {}).values() for one in entries]
+    pids = {int(holder["pid"]) for holder in holders}
+    living = sorted(pid for pid in pids if alive(pid))
+    if living:
+        yield ok(f"DVC is at work: pid {', '.join(map(str, living))}")
+    if len(living) < len(pids):
+        yield ok(f"DVC has locks of {len(pids) - len(living)} dead processes; its next run takes them over")

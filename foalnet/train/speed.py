@@ -1,0 +1,55 @@
+"""How far states in the work cache have come, and how long epochs took here: for the next run's forecast, not a result.
+
+Speeds go to `work/runs/train-<corpus>-<variant>.json`, never into an output.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from foalnet.checkpoint import META
+from foalnet.config import Settings
+from foalnet.files import json_bytes, publish_bytes
+from foalnet.train.plan import Run
+
+
+def reached(state: Path) -> tuple[int, bool]:
+    """Return (epochs done, finished) of a fold's state by its header alone; (0, False) where there is none to go on."""
+    try:
+        with safe_open(state, "pt") as handle:
+            facts = json.loads(handle.metadata()[META])["facts"]
+            return len(facts["rows"]), bool(facts["finished"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return 0, False
+
+
+def speed_file(settings: Settings, corpus: str, variant: str) -> Path:
+    """Return where a variant's speed is noted."""
+    return settings.work / "runs" / f"train-{corpus}-{variant}.json"
+
+
+@contextmanager
+def measured(run: Run, settings: Settings, corpus: str, work: Path, *, device: str) -> Iterator[None]:
+    """Note the speed of the epochs that the block trains, where it trains any and comes to its end."""
+
+    def epochs() -> int:
+        return sum(reached(work / f"{fold.name}.safetensors")[0] for fold in run.folds)
+
+    before, began = epochs(), time.monotonic()
+    yield
+    trained = epochs() - before
+    if trained > 0:
+        note = {
+            "device": device,
+            "epochs": trained,
+            "params": run.params.model_dump(mode="json"),
+            "wall_s": round(time.monotonic() - began, 3),
+            "workers": settings.workers,
+        }
+        publish_bytes(speed_file(settings, corpus, run.variant), json_bytes(note))

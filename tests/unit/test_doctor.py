@@ -1,0 +1,304 @@
+"""The doctor: every check alone, every failing line with its remedy, nothing asked of the network unless told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from foalnet import doctor
+from foalnet.config.load import merge
+from foalnet.doctor import Finding, Scene, corpora, packages, project, scene_of, storage, tools
+from foalnet.doctor.base import from_error, run_check, shown
+from foalnet.errors import MachineError, UsageError
+from foalnet.files import json_bytes, lock, publish_bytes
+from tests.projects import REPOSITORY, verb
+from tests.trees import ravdess_tree
+
+
+@pytest.fixture
+def folder(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's folder without git, and the current one."""
+    here = tmp_path / "project"
+    here.mkdir()
+    for name in ("params.yaml", "dvc.yaml", "constraints.txt"):
+        shutil.copy(repository / name, here)
+    shutil.copytree(repository / ".dvc", here / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache", "config.local"))
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    return here
+
+
+def of(check: doctor.base.Check, scene: Scene) -> list[Finding]:
+    return list(run_check("x", check, scene))
+
+
+def levels(findings: list[Finding]) -> list[str]:
+    return [finding.level for finding in findings]
+
+
+def with_corpus(folder: Path, **entry: object) -> Scene:
+    """Params with a second corpus beside the drawn one, its root a ravdess tree."""
+    path = folder / "params.yaml"
+    data = yaml.safe_load(path.read_text())
+    new = merge(data["corpora"]["drawn"], {"reader": "ravdess", "source": "data/r.json"} | entry)
+    path.write_text(yaml.safe_dump(merge(data, {"corpora": {"r": new}})))
+    return scene_of("r", remote=False)
+
+
+def test_the_whole_verb_finds_this_machine_usable(folder: Path) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", "config", "--local", "core.no_scm", "true"], check=True)
+    done = verb(folder, "doctor", "--json", PYTHONPATH=str(REPOSITORY))
+    told = json.loads(done.stdout)
+    assert told["usable"] is True
+    found = told["findings"]
+    assert list(dict.fromkeys(row["check"] for row in found)) == list(doctor.CHECKS)
+    assert all(row["mend"] for row in found if row["level"] != "ok")
+    assert not (folder / "work").exists()
+
+
+def test_a_fault_ends_with_4_and_its_line_with_the_remedy(folder: Path) -> None:
+    done = verb(folder, "doctor", check=False, PYTHONPATH=str(REPOSITORY))
+    assert done.returncode == 4 and "Traceback" not in done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("fault"))
+    assert line.endswith("mend: dvc config --local core.no_scm true")
+    assert done.stdout.splitlines()[-1].startswith("not usable: ")
+
+
+def test_an_unknown_corpus_ends_with_2(folder: Path) -> None:
+    done = verb(folder, "doctor", "drown", check=False, PYTHONPATH=str(REPOSITORY))
+    assert done.returncode == 2 and "did you mean 'drawn'" in done.stderr
+
+
+def test_a_check_that_crashes_is_a_fault_and_the_others_go_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Scene) -> Iterator[Finding]:
+        yield doctor.base.ok("first")
+        raise ImportError("half a\npackage")
+
+    monkeypatch.setattr(doctor, "CHECKS", {"one": broken, "two": packages.python})
+    found = list(doctor.examine(Scene()))
+    assert [(f.check, f.level) for f in found][:2] == [("one", "ok"), ("one", "fault")]
+    assert found[1].found == "the check itself failed: ImportError: half a package" and found[1].mend
+    assert found[2].check == "two"
+    assert not doctor.usable(found) and doctor.usable([found[0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("params.yaml", "a: [", "cannot be read"),
+        ("settings.yaml", "worker: 3", "worker"),
+        ("params.yaml", None, "params"),
+    ],
+)
+def test_a_project_that_cannot_be_read_is_a_fault_not_an_end(
+    folder: Path, name: str, content: str | None, told: str
+) -> None:
+    (folder / name).unlink(missing_ok=True)
+    if content is not None:
+        (folder / name).write_text(content)
+    found = of(project.project, scene_of(None, remote=False))
+    assert found[0].level == "fault" and told in found[0].found and found[0].mend
+
+
+def test_git_or_word_to_dvc(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "dvc_config", dict)
+    assert levels(of(project.git, Scene())) == ["fault"]
+    monkeypatch.setattr(project, "dvc_config", lambda: {"core.no_scm": "true"})
+    assert levels(of(project.git, Scene())) == ["ok"]
+    (folder / ".git").mkdir()
+    assert "git version" in of(project.git, Scene())[0].found
+    monkeypatch.setenv("PATH", "")
+    assert levels(of(project.git, Scene())) == ["warning"]
+
+
+def test_dvc_cache_remotes_and_site_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Path(os.environ["DVC_SITE_CACHE_DIR"])
+    site.mkdir(mode=0o700)
+    quiet = {"core.analytics": "false", "core.check_update": "false"}
+    given = dict(quiet)
+    monkeypatch.setattr(project, "dvc_config", lambda: given)
+    assert levels(of(project.dvc, Scene())) == ["ok", "ok", "ok"]
+    site.chmod(0o777)
+    assert "unpickles" in of(project.dvc, Scene())[1].found
+    site.chmod(0o700)
+    given |= {"remote.a.b.url": str(folder / "gone"), "core.remote": "a.b"}
+    last = of(project.dvc, Scene())[-1]
+    assert last.level == "warning" and "a.b" in last.found and last.mend.startswith("mkdir")
+    (folder / "gone").mkdir()
+    assert levels(of(project.dvc, Scene()))[-1] == "ok"
+    del given["core.remote"], given["core.analytics"]
+    found = of(project.dvc, Scene())
+    assert any("default" in f.found for f in found if f.level == "warning")
+    monkeypatch.delenv("DVC_NO_ANALYTICS", raising=False)
+    assert any(f.mend == "dvc config core.analytics false" for f in of(project.dvc, Scene()))
+
+
+def test_a_site_cache_that_others_could_make_first_is_not_private(tmp_path: Path) -> None:
+    assert project.private(tmp_path)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    assert not project.private(shared / "dvc")
+    (shared / "dvc").mkdir(mode=0o700)
+    assert project.private(shared / "dvc")
+
+
+def test_the_network_is_asked_only_with_remote(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was used")
+
+    asked: list[tuple[str, ...]] = []
+
+    def answer(*command: str, timeout_s: float = 0.0) -> str:
+        asked.append(command)
+        if "status" in command:
+            raise RuntimeError("no route")
+        return "core.remote=far\nremote.far.url=https://me:word@far.example.org/x?key=1\n"
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(project, "output_of", answer)
+    found = of(project.dvc, Scene())
+    assert "not asked" in found[-1].found and not any("status" in command for command in asked)
+    found = of(project.dvc, Scene(remote=True))
+    assert found[-1].level == "warning" and "no route" in found[-1].found
+    assert asked[-1][-4:] == ("status", "--cloud", "--remote", "far")
+    assert "word" not in str(found) and "key=1" not in str(found)
+
+
+def test_prefect_analytics_by_environment_and_profile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(folder / "prefect"))
+    assert levels(of(project.prefect, Scene())) == ["warning"]
+    text = 'active = "a"\n[profiles.a]\nPREFECT_SERVER_ANALYTICS_ENABLED = "false"\n'
+    publish_bytes(folder / "prefect" / "profiles.toml", text.encode())
+    assert levels(of(project.prefect, Scene())) == ["ok"]
+    monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "true")
+    assert levels(of(project.prefect, Scene())) == ["warning"]
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    assert levels(of(project.prefect, Scene())) == ["ok"]
+
+
+def test_packages_against_bounds_and_pins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(levels(of(packages.packages, Scene()))) == {"ok"}
+    path = folder / "constraints.txt"
+    path.write_text(path.read_text().replace("numpy==", "numpy==9.") + "nosuchpackage==1\n")
+    found = of(packages.packages, Scene())
+    assert levels(found) == ["ok", "warning"] and "numpy" in found[1].found and "bytes" in found[1].found
+    real = packages.installed
+    monkeypatch.setattr(packages, "installed", lambda name: {"av": None, "fastapi": "0.165.0"}.get(name, real(name)))
+    found = of(packages.packages, Scene())
+    assert {f.found.split()[0] for f in found if f.level == "fault"} == {"av", "fastapi"}
+    path.unlink()
+    assert "constraints" in of(packages.packages, Scene())[-1].found
+
+
+def test_a_decoder_that_lacks_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert levels(of(tools.ffmpeg, Scene())) == ["ok"]
+    real = tools.output_of
+    monkeypatch.setattr(tools, "output_of", lambda *command: real(*command).replace(" msmpeg4 ", " other "))
+    found = of(tools.ffmpeg, Scene())
+    assert levels(found) == ["fault"] and found[0].found.endswith("msmpeg4")
+    monkeypatch.setattr("foalnet.media.ffmpeg_exe", lambda: str(folder / "no-ffmpeg"))
+    assert levels(of(tools.ffmpeg, Scene())) == ["fault"]
+
+
+def test_shards_staged_with_another_ffmpeg_are_told(folder: Path) -> None:
+    staging = {"tools": {"ffmpeg": "0" * 64}}
+    publish_bytes(folder / "reports" / "drawn" / "staging.json", json_bytes(staging))
+    found = of(tools.ffmpeg, scene_of("drawn", remote=False))
+    assert levels(found) == ["ok", "warning"] and "drawn" in found[1].found
+
+
+def test_a_device_that_lacks_is_a_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOALNET_DEVICE", "cuda:99")
+    found = of(packages.device, scene_of(None, remote=False))
+    assert levels(found) == ["fault"] and "FOALNET_DEVICE=cpu" in found[0].mend
+
+
+def test_disk_against_the_need(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = scene_of("drawn", remote=False)
+    seconds = storage.speech_seconds(scene.corpora[0], storage.Paths("drawn"))
+    assert seconds == 5 * 6 * 16 * 2.0
+    need = storage.COPIES * storage.BYTES_PER_S * seconds
+    for free, level in ((need, "ok"), (need * 0.8, "warning"), (need * 0.5, "fault")):
+        monkeypatch.setattr(storage, "free_bytes", lambda _, free=free: round(free))
+        assert levels(of(storage.disk, scene)) == [level]
+    publish_bytes(folder / "data" / "drawn" / "shards" / "index.json", b"{}")
+    assert levels(of(storage.disk, scene)) == ["ok"]
+
+
+def test_a_work_folder_that_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert levels(of(storage.work, Scene())) == ["ok"]
+
+    def full(**_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(storage.tempfile, "TemporaryFile", full)
+    found = of(storage.work, Scene())
+    assert levels(found) == ["fault"] and "FOALNET_WORK" in found[0].mend
+
+
+def test_locks_held_free_and_what_the_dead_left(folder: Path) -> None:
+    work = folder / "work"
+    with lock(work / "locks" / "shards-drawn", stage="shards"):
+        found = of(storage.locks, Scene(settings=replace_work(work)))
+        assert f"pid {os.getpid()}" in found[0].found
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    pid = int(gone.stdout)
+    publish_bytes(work / "clips" / "a" / f".shard.tar.{pid}.part", b"half")
+    publish_bytes(work / "clips" / "a" / f".entry.json.{os.getpid()}.part", b"mine")
+    rwlock = {"write": {"/a": {"pid": pid, "cmd": "x"}}, "read": {"/b": [{"pid": os.getpid(), "cmd": "y"}]}}
+    publish_bytes(folder / ".dvc" / "tmp" / "rwlock", json.dumps(rwlock).encode())
+    found = of(storage.locks, Scene(settings=replace_work(work)))
+    assert levels(found) == ["ok", "warning", "ok", "ok"]
+    assert found[0].found.startswith("no stage is at work") and found[1].found.startswith("1 unfinished")
+    assert found[1].mend == "foalnet gc"
+    assert str(os.getpid()) in found[2].found and "1 dead" in found[3].found
+
+
+def replace_work(work: Path) -> doctor.base.Settings:
+    return doctor.base.Settings(work=work)
+
+
+def test_roots_and_layout_of_each_corpus(folder: Path) -> None:
+    scene = with_corpus(folder)
+    assert levels(of(corpora.corpora, scene)) == ["fault"]
+    publish_bytes(folder / "data" / "r" / "inventory.json", b"{}")
+    assert levels(of(corpora.corpora, scene)) == ["warning"]
+    tree = ravdess_tree(folder / "tree")
+    good = replace(scene, settings=doctor.base.Settings(roots={"r": str(tree)}))
+    assert levels(of(corpora.corpora, good)) == ["ok"] and levels(of(corpora.roots, good)) == []
+    (folder / "empty").mkdir()
+    wrong = replace(scene, settings=doctor.base.Settings(roots={"r": str(folder / "empty"), "s": "/nowhere", "t": "t"}))
+    found = of(corpora.corpora, wrong)
+    assert levels(found) == ["fault"] and "looked" in found[0].found and found[0].mend
+    assert levels(of(corpora.roots, wrong)) == ["warning", "warning"]
+
+
+def test_weights_of_the_detector_that_params_choose(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(folder / "none"))
+    found = of(corpora.weights, with_corpus(folder, shards={"detector": "blazeface"}))
+    assert levels(found) == ["fault"] and "blazeface.pth" in found[0].found and found[0].mend
+    assert levels(of(corpora.weights, scene_of("drawn", remote=False))) == ["ok"]
+
+
+def test_what_is_shown_can_be_shown_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert shown("at /home/somebody/x (/home/somebody)") == "at ~/x (~)"
+    assert shown("/home/somebodyelse") == "/home/somebodyelse"
+    assert shown("s3://key:word@host/b https://h/p?sig=1 x") == "s3://…@host/b https://h/p?… x"
+    found = from_error(MachineError("what", file="/home/somebody/f", action="do\nit"))
+    assert (found.level, found.mend) == ("fault", "do it")
+    with pytest.raises(UsageError):
+        doctor.scene_of("nosuch", remote=False)
