@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help run test test-all lint format clean
+.PHONY: help run test test-all lint format snapshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -43,6 +43,9 @@ lint: .venv/.tested  ## ruff and mypy
 format: .venv/.tested  ## let ruff format the code
 	@$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+snapshots: .venv/.tested  ## write anew what tests compare: command help, params schema, docs/cli.md, docs/params.md
+	@$(BIN)/python -m tests.snapshots
 
 clean:  ## remove caches that can be made again (work/); DVC's cache stays
 	@rm -rf work .mypy_cache .ruff_cache .pytest_cache

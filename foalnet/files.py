@@ -166,15 +166,19 @@ def publish_file(source: Path, path: Path) -> None:
         shutil.copyfile(source, temp)
 
 
+def dead_temporaries(folder: Path) -> list[Path]:
+    """Return what killed writers left below `folder`, sorted; a temporary whose process lives is not among them."""
+    found = sorted(folder.rglob(f".*{TEMP_SUFFIX}")) if folder.is_dir() else []
+    pids = {path: path.name.removesuffix(TEMP_SUFFIX).rsplit(".", 1)[-1] for path in found}
+    return [path for path in found if not (pids[path].isdigit() and alive(int(pids[path])))]
+
+
 def remove_temporaries(folder: Path) -> int:
-    """Remove what killed writers of dead processes left below `folder`; return how many."""
-    removed = 0
-    for path in sorted(folder.rglob(f".*{TEMP_SUFFIX}")) if folder.is_dir() else []:
-        pid = path.name.removesuffix(TEMP_SUFFIX).rsplit(".", 1)[-1]
-        if not (pid.isdigit() and alive(int(pid))):
-            path.unlink(missing_ok=True)
-            removed += 1
-    return removed
+    """Remove what killed writers left below `folder`; return how many."""
+    left = dead_temporaries(folder)
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
 
 
 def alive(pid: int) -> bool:
@@ -215,6 +219,16 @@ def lock(path: Path, *, stage: str) -> Iterator[None]:
             handle.flush()
             yield
             return
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a process holds a lock file, by sharing it for a moment."""
+    with path.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

@@ -37,3 +37,23 @@ def doctor(context: click.Context, corpus: str | None, remote: bool, as_json: bo
         click.echo(f"{'usable' if usable(found) else 'not usable'}: {warnings} warnings, {faults} faults")
     if not usable(found):
         context.exit(UNFIT)
+
+
+@cli.command(short_help="make the work cache smaller")
+@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only what was unused for so long.")
+@click.option(
+    "--max-gb", type=click.FloatRange(min=0), metavar="N", help="Only until the folder is no larger than that."
+)
+@click.option("--all", "everything", is_flag=True, help="Also what the current params' outputs are made from.")
+@click.option("--dry-run", is_flag=True, help="Show what would go and remove nothing.")
+def gc(older_than: float | None, max_gb: float | None, everything: bool, dry_run: bool) -> None:
+    """Remove from the work cache what the current params do not need, least recently used first.
+
+    The cache (clips of dialogues, states of training) saves time only: what is removed is made again when it is
+    needed. What a running stage uses is never touched; unfinished files and locks of dead processes always go. DVC's
+    own cache is another one: `dvc gc --workspace`.
+    """
+    from foalnet.sweep import sweep_lines
+
+    for line in sweep_lines(older_than_days=older_than, max_gb=max_gb, everything=everything, write=not dry_run):
+        click.echo(line)

@@ -44,10 +44,15 @@ def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(f"signal {signum}")
 
 
+def register() -> None:
+    """Import the files of verbs, in the order in which `--help` lists them."""
+    from foalnet.cli import setup, stages  # isort: skip  # noqa: F401
+    from foalnet.cli import doctor  # isort: skip  # noqa: F401
+
+
 def main() -> NoReturn:
     """Run the command line and exit with the code that EPILOG lists; no traceback unless FOALNET_DEBUG is set."""
-    from foalnet.cli import doctor, setup, stages  # registers the verbs  # noqa: F401
-
+    register()
     signal.signal(signal.SIGTERM, _stop)
     try:
         code = cli.main(standalone_mode=False)

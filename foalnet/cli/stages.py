@@ -13,6 +13,7 @@ from foalnet.config import Params, Settings, load_params, load_settings
 from foalnet.paths import Paths
 
 CORPUS = click.argument("corpus")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would run, how long, how much disk; write nothing.")
 
 
 def _run_options(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,11 +69,17 @@ def manifest(corpus: str) -> None:
 
 @cli.command(short_help="stage faces and sound, one shard a dialogue")
 @CORPUS
-def shards(corpus: str) -> None:
+@DRY_RUN
+def shards(corpus: str, dry_run: bool) -> None:
     """Stage every dialogue (decode once, find the speaker's face, cut the sound) and pack one shard each."""
     from foalnet.clips import stage
     from foalnet.inventory import resolve_root
 
+    if dry_run:
+        from foalnet.forecast import shards_forecast
+
+        click.echo(shards_forecast(load_params(corpus), load_settings(), Paths(corpus)))
+        return
     with _stage("shards", corpus) as (params, settings, paths):
         summary = stage(
             params,
@@ -89,10 +96,16 @@ def shards(corpus: str) -> None:
 @cli.command(short_help="train all folds of one variant and seed")
 @CORPUS
 @_run_options
-def train(corpus: str, variant: str, seed: int) -> None:
+@DRY_RUN
+def train(corpus: str, variant: str, seed: int, dry_run: bool) -> None:
     """Train all folds of one variant and seed; interrupted, the same command resumes."""
     from foalnet.train import train_run
 
+    if dry_run:
+        from foalnet.forecast import train_forecast
+
+        click.echo(train_forecast(load_params(corpus), load_settings(), Paths(corpus), variant=variant, seed=seed))
+        return
     with _stage(f"train-{variant}-s{seed}", corpus) as (params, settings, paths):
         train_run(params, settings, paths, variant=variant, seed=seed)
 

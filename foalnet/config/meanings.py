@@ -73,7 +73,7 @@ MEANINGS: dict[str, Meaning] = {
     "shards.min_samples": Meaning(unit="samples"),
     "shards.max_drop_fraction": Meaning(unit="share of utterances"),
     "train.protocol": Meaning(
-        says="who trains, chooses, is tested: one session tests, the next one chooses the epoch, the others train",
+        says="who trains, who chooses the epoch, who is tested",
         source="ours; the paper chooses the epoch on the session that it tests",
     ),
     "train.fold_by": Meaning(source=OURS),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from foalnet.doctor.base import Finding, Scene, fault, ok, warning
-from foalnet.files import TEMP_SUFFIX, alive
+from foalnet.files import alive, dead_temporaries, is_held
 from foalnet.forecast import BYTES_PER_S, COPIES, free_bytes, size, speech_seconds
 from foalnet.paths import Paths
 
@@ -62,23 +61,6 @@ def locks(scene: Scene) -> Iterator[Finding]:
         total = sum(path.stat().st_size for path in left)
         yield warning(f"{len(left)} unfinished files of killed processes, {size(total)}", mend="foalnet gc")
     yield from _dvc_locks(scene.home / ".dvc" / "tmp" / "rwlock")
-
-
-def is_held(path: Path) -> bool:
-    """Tell whether a process holds a lock file, by trying to take it for a moment."""
-    with path.open("rb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
-
-
-def dead_temporaries(folder: Path) -> list[Path]:
-    """Return temporaries below `folder` whose writer is gone."""
-    found = sorted(folder.rglob(f".*{TEMP_SUFFIX}")) if folder.is_dir() else []
-    pids = {path: path.name.removesuffix(TEMP_SUFFIX).rsplit(".", 1)[-1] for path in found}
-    return [path for path in found if not (pids[path].isdigit() and alive(int(pids[path])))]
 
 
 def _dvc_locks(path: Path) -> Iterator[Finding]:

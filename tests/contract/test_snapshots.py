@@ -1,0 +1,64 @@
+"""The command line, the params' schema and their docs are what was written down; `make snapshots` writes them anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from foalnet.cli.main import cli, register
+from foalnet.config import load_params
+from tests import snapshots
+from tests.projects import REPOSITORY
+
+
+@pytest.mark.parametrize("name", snapshots.SNAPSHOTS)
+def test_what_was_written_down_still_holds(name: str) -> None:
+    written = (REPOSITORY / name).read_text("utf-8")
+    assert written == snapshots.SNAPSHOTS[name](), f"{name} differs: a mistake, or run `make snapshots` and commit it"
+
+
+def test_every_verb_with_every_option_stands_in_the_docs() -> None:
+    register()
+    page = (REPOSITORY / "docs" / "cli.md").read_text("utf-8")
+    for name, command in cli.commands.items():
+        section = page.partition(f"## foalnet {name}\n")[2].partition("\n## ")[0]
+        options = [opt for param in command.params if isinstance(param, click.Option) for opt in param.opts]
+        missing = [opt for opt in options if opt not in section]
+        assert section and missing == [], name
+
+
+def test_every_option_has_help() -> None:
+    register()
+    bare = [
+        f"{name} {param.opts[0]}"
+        for name, command in cli.commands.items()
+        for param in command.params
+        if isinstance(param, click.Option) and not param.help
+    ]
+    assert bare == []
+
+
+def test_the_comments_change_no_value(tmp_path: Path) -> None:
+    text = snapshots.commented_params()
+    assert yaml.safe_load(text) == yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(text)
+    assert load_params("drawn", tmp_path / "params.yaml") == load_params("drawn", REPOSITORY / "params.yaml")
+
+
+def test_one_command_writes_them_and_twice_is_once(tmp_path: Path) -> None:
+    for name in snapshots.SNAPSHOTS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    assert snapshots.write(tmp_path) == list(snapshots.SNAPSHOTS)
+    assert snapshots.write(tmp_path) == []
+    (tmp_path / "docs" / "cli.md").write_text("old")
+    assert snapshots.write(tmp_path) == ["docs/cli.md"]
+    assert "python -m tests.snapshots" in (REPOSITORY / "Makefile").read_text()
+
+
+def test_help_is_the_same_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = snapshots.cli_text()
+    monkeypatch.setenv("COLUMNS", "40")
+    assert snapshots.cli_text() == before

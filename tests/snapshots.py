@@ -1,0 +1,167 @@
+"""What the outside sees, written down: the command line, the params' schema, their docs. `make snapshots` writes anew.
+
+    python -m tests.snapshots
+
+A test compares; a difference is either a mistake or a change that CHANGELOG.md should name. Written are
+tests/golden/cli.txt, tests/golden/params.json, docs/cli.md, docs/params.md, and the comments of params.yaml, which
+are the meanings that `foalnet config --explain` shows.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from foalnet.cli.main import cli, register
+from foalnet.config import Params, blocks
+from foalnet.config.explain import leaves, meaning_of
+from foalnet.config.load import Entry
+from tests.structure import REPOSITORY
+
+WIDTH = 110
+BLOCKS = ("draw", "shards", "train", "evaluate", "report")
+# A line of params.yaml with its comment is no longer than this.
+LINE = 130
+NOTE = "<!-- Written by `make snapshots`; edit the verbs' help in foalnet/cli/, not this file. -->"
+PARAMS_NOTE = "<!-- Written by `make snapshots`; edit foalnet/config/blocks.py and meanings.py, not this file. -->"
+
+
+def helps() -> dict[str, str]:
+    """Return verb -> its help text, "" for the group itself, in the order of `foalnet --help`."""
+    register()
+    # Help must not depend on the terminal or on what a machine sets.
+    os.environ.pop("COLUMNS", None)
+    top = click.Context(cli, info_name="foalnet", terminal_width=WIDTH, **cli.context_settings)
+    found = {"": cli.get_help(top)}
+    for name in cli.list_commands(top):
+        command = cli.get_command(top, name)
+        assert command is not None
+        if not command.hidden:
+            found[name] = command.get_help(click.Context(command, info_name=name, parent=top, terminal_width=WIDTH))
+    return {name: "\n".join(line.rstrip() for line in text.splitlines()) for name, text in found.items()}
+
+
+def cli_text() -> str:
+    """Return every help text, one after the other."""
+    return "\n\n\n".join(helps().values()) + "\n"
+
+
+def cli_page() -> str:
+    """Return docs/cli.md."""
+    parts = [NOTE, "", "# The command line", "", "What `foalnet --help` and `foalnet VERB --help` print.", ""]
+    for name, text in helps().items():
+        parts += [f"## foalnet {name}".rstrip(), "", "```", text, "```", ""]
+    return "\n".join(parts[:-1]) + "\n"
+
+
+def params_schema() -> str:
+    """Return the JSON schema of resolved params and of an entry of params.yaml."""
+    schema = {"entry": Entry.model_json_schema(), "params": Params.model_json_schema()}
+    return json.dumps(schema, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def params_page() -> str:
+    """Return docs/params.md: every param with default, unit, meaning and source."""
+    lines = [
+        PARAMS_NOTE,
+        "",
+        "# Params: everything that can change a result",
+        "",
+        "They stand in `params.yaml`; an entry below `corpora` overrides the blocks for its corpus.",
+        "`foalnet config CORPUS --explain` shows what holds for one corpus and where each value came from.",
+        "A source says where the idea stands, not that the value is the paper's.",
+        "",
+        "| param | default of the code | unit | meaning | source |",
+        "|---|---|---|---|---|",
+    ]
+    for path, description in leaves(Params):
+        told = meaning_of(path, description)
+        cells = (f"`{path}`", default_of(path), told.unit, told.says, told.source)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def default_of(path: str) -> str:
+    """Return a param's default as it is written, "" where an entry must give it."""
+    model: Any = Params
+    *outer, name = path.split(".")
+    for step in outer:
+        model = model.model_fields[step].annotation
+    field = model.model_fields[name]
+    if field.is_required():
+        return ""
+    return f"`{json.dumps(field.get_default(call_default_factory=True))}`"
+
+
+def commented_params() -> str:
+    """Return params.yaml with the meanings as its comments; values, their order and their style stay."""
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
+    data = yaml.load((REPOSITORY / "params.yaml").read_text("utf-8"))
+    for block in BLOCKS:
+        model = getattr(blocks, block.capitalize())
+        meanings = {f"{block}.{path}": text for path, text in leaves(model)}
+        for holder, name, path in _places(data[block], block):
+            holder.ca.items.pop(name, None)
+            says = meaning_of(path, meanings[path]).says
+            holder.yaml_add_eol_comment(says, name, column=0)
+        data.ca.items.pop(block, None)
+        data.yaml_add_eol_comment(" ".join((model.__doc__ or "").split()).rstrip("."), block, column=0)
+    stream = io.StringIO()
+    yaml.dump(data, stream)
+    return "".join(_one_comment(line) for line in stream.getvalue().splitlines(keepends=True))
+
+
+def _places(node: CommentedMap, path: str) -> Iterator[tuple[CommentedMap, str, str]]:
+    for name, value in node.items():
+        if isinstance(value, CommentedMap):
+            yield from _places(value, f"{path}.{name}")
+        else:
+            yield node, name, f"{path}.{name}"
+
+
+def _one_comment(line: str) -> str:
+    """Put two spaces before a comment; one that makes the line too long is left to docs/params.md."""
+    code, mark, comment = line.rstrip("\n").partition(" # ")
+    if not mark or line.startswith("#"):
+        return line
+    whole = f"{code.rstrip()}  # {comment}"
+    return (whole if len(whole) <= LINE else code.rstrip()) + "\n"
+
+
+SNAPSHOTS: dict[str, Callable[[], str]] = {
+    "tests/golden/cli.txt": cli_text,
+    "tests/golden/params.json": params_schema,
+    "docs/cli.md": cli_page,
+    "docs/params.md": params_page,
+    "params.yaml": commented_params,
+}
+
+
+def stale(home: Path = REPOSITORY) -> dict[str, str]:
+    """Return name -> new text of every snapshot that differs from what is written down."""
+    made = {name: make() for name, make in SNAPSHOTS.items()}
+    return {n: text for n, text in made.items() if not (home / n).exists() or (home / n).read_text("utf-8") != text}
+
+
+def write(home: Path = REPOSITORY) -> list[str]:
+    """Write every snapshot that differs and return their names."""
+    changed = stale(home)
+    for name, text in changed.items():
+        (home / name).write_text(text, "utf-8")
+    return list(changed)
+
+
+if __name__ == "__main__":
+    print("\n".join(f"wrote {name}" for name in write()) or "the snapshots are up to date")
