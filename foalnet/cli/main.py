@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import click
 
+from foalnet.discreet import discreet
 from foalnet.errors import FoalnetError, Interrupted
 
 BUG = 70
@@ -75,7 +76,7 @@ def main() -> NoReturn:
             traceback.print_exc()
         where = traceback.extract_tb(error.__traceback__)[-1]
         click.echo(
-            f"foalnet: internal error: {type(error).__name__}: {error}\n"
+            f"foalnet: internal error: {type(error).__name__}: {discreet(str(error))}\n"
             f"  at: {os.path.basename(where.filename)}:{where.lineno} in {where.name}\n"  # noqa: PTH119
             "  next: this is a bug; set FOALNET_DEBUG=1 for the traceback and report it",
             err=True,
@@ -86,5 +87,5 @@ def main() -> NoReturn:
 def _fail(error: FoalnetError) -> NoReturn:
     if os.environ.get("FOALNET_DEBUG"):
         traceback.print_exception(error)
-    click.echo(f"foalnet: {error}", err=True)
+    click.echo(f"foalnet: {discreet(str(error))}", err=True)
     sys.exit(error.exit_code)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from foalnet.config import load_settings
 from foalnet.config.load import read_file, resolve
 from foalnet.doctor import corpora, packages, project, storage, tools
-from foalnet.doctor.base import Check, Finding, Scene, from_error, run_check, shown
+from foalnet.doctor.base import Check, Finding, Scene, from_error, run_check
 from foalnet.errors import UsageError
 
-__all__ = ["CHECKS", "Finding", "Scene", "examine", "scene_of", "shown", "usable"]
+__all__ = ["CHECKS", "Finding", "Scene", "examine", "scene_of", "usable"]
 
 # A new check is a function that yields findings, and one line here.
 CHECKS: dict[str, Check] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from foalnet.config import Params, Settings
+from foalnet.discreet import discreet
 from foalnet.errors import FoalnetError
 
 Level = Literal["ok", "warning", "fault"]
@@ -91,15 +91,7 @@ def _one_line(text: str) -> str:
 
 
 def _shown(finding: Finding) -> Finding:
-    return replace(finding, found=shown(finding.found), mend=shown(finding.mend))
-
-
-def shown(text: str) -> str:
-    """Return a text that may be pasted into a public question: no home folder, no name, word or key in an address."""
-    text = re.sub(r"(\w[\w+.-]*://)[^/@\s]+@", r"\1…@", text)
-    text = re.sub(r"(\w[\w+.-]*://[^?\s]+)\?\S+", r"\1?…", text)
-    home = str(Path.home())
-    return re.sub(rf"{re.escape(home)}(?=[/\s,;:)'\"]|$)", "~", text) if len(home) > 1 else text
+    return replace(finding, found=discreet(finding.found), mend=discreet(finding.mend))
 
 
 def output_of(*command: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:

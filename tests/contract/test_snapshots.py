@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -12,6 +13,8 @@ from foalnet.cli.main import cli, register
 from foalnet.config import load_params
 from tests import snapshots
 from tests.projects import REPOSITORY
+
+DOCS = REPOSITORY / "docs"
 
 
 @pytest.mark.parametrize("name", snapshots.SNAPSHOTS)
@@ -62,3 +65,20 @@ def test_help_is_the_same_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) 
     before = snapshots.cli_text()
     monkeypatch.setenv("COLUMNS", "40")
     assert snapshots.cli_text() == before
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *sorted(p.name for p in DOCS.glob("*.md"))])
+def test_links_and_targets_that_pages_name_exist(page: str) -> None:
+    path = REPOSITORY / page if (REPOSITORY / page).is_file() else DOCS / page
+    text = path.read_text("utf-8")
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    assert [link for link in links if not (path.parent / link).exists()] == []
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    named = {word for code in re.findall(r"`make ([a-z-]+)`", text) for word in [code]}
+    assert named <= targets
+
+
+def test_contributing_fits_a_page() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 60 and len(text.split()) <= 650
+    assert [f"## {name}" in text for name in ("Always", "Ask first", "Never")] == [True] * 3

@@ -11,14 +11,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from foalnet import doctor
 from foalnet.config.load import merge
+from foalnet.discreet import discreet
 from foalnet.doctor import Finding, Scene, corpora, packages, project, scene_of, storage, tools
-from foalnet.doctor.base import from_error, run_check, shown
+from foalnet.doctor.base import from_error, run_check
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import json_bytes, lock, publish_bytes
 from tests.projects import REPOSITORY, verb
@@ -226,6 +228,16 @@ def test_a_device_that_lacks_is_a_fault(folder: Path, monkeypatch: pytest.Monkey
     assert levels(found) == ["fault"] and "FOALNET_DEVICE=cpu" in found[0].mend
 
 
+def test_a_gpu_is_named_with_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    facts = SimpleNamespace(name="A GPU", total_memory=80e9)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: facts)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (79e9, 80e9))
+    assert [f.found for f in of(packages.device, Scene())] == ["A GPU, 80 GB, 79 GB of it free"]
+
+
 def test_disk_against_the_need(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = scene_of("drawn", remote=False)
     seconds = storage.speech_seconds(scene.corpora[0], storage.Paths("drawn"))
@@ -295,9 +307,9 @@ def test_weights_of_the_detector_that_params_choose(folder: Path, monkeypatch: p
 
 def test_what_is_shown_can_be_shown_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert shown("at /home/somebody/x (/home/somebody)") == "at ~/x (~)"
-    assert shown("/home/somebodyelse") == "/home/somebodyelse"
-    assert shown("s3://key:word@host/b https://h/p?sig=1 x") == "s3://…@host/b https://h/p?… x"
+    assert discreet("at /home/somebody/x (/home/somebody)") == "at ~/x (~)"
+    assert discreet("/home/somebodyelse") == "/home/somebodyelse"
+    assert discreet("s3://key:word@host/b https://h/p?sig=1 x") == "s3://…@host/b https://h/p?… x"
     found = from_error(MachineError("what", file="/home/somebody/f", action="do\nit"))
     assert (found.level, found.mend) == ("fault", "do it")
     with pytest.raises(UsageError):
