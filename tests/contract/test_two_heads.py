@@ -134,7 +134,7 @@ def likeness(crop: np.ndarray, side_px: int, half: np.ndarray) -> float:
     return float(cv2.matchTemplate(grey[0], grey[1], cv2.TM_CCOEFF_NORMED).max())
 
 
-@pytest.mark.parametrize("detector", ["haar", "blazeface"])
+@pytest.mark.parametrize("detector", ["haar", "blazeface", "yunet"])
 def test_two_real_heads_are_told_apart_and_cut_exactly(
     detector: str,
     tree: tuple[Path, dict[str, np.ndarray]],
