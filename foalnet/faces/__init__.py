@@ -15,6 +15,7 @@ from foalnet.faces.blazeface import make_blazeface
 from foalnet.faces.crop import crop
 from foalnet.faces.fixed import FixedDetector, make_fixed
 from foalnet.faces.haar import make_haar
+from foalnet.faces.search import search
 from foalnet.faces.sfd import make_sfd
 from foalnet.faces.track import count_jumps, track
 from foalnet.faces.yunet import make_yunet, make_yunet_2023
@@ -37,6 +38,7 @@ __all__ = [
     "crop",
     "find_faces",
     "get_detector",
+    "search",
     "track",
 ]
 

@@ -173,6 +173,14 @@ def test_a_detector_with_another_digest_stages_everything_again(
     assert replace(staged, home=tmp_path).stage().staged_now == len(DIALOGUES)
 
 
+def test_a_search_around_the_last_face_gives_the_same_bytes_every_time(tree: Path, tmp_path: Path) -> None:
+    shards = Shards(detector="fixed", roi=1.5, stride=3)
+    one, other = (Place(home=tmp_path / name, root=tree, shards=shards) for name in "ab")
+    one.stage()
+    other.stage()
+    assert one.bytes() == other.bytes()
+
+
 def test_nothing_is_staged_twice(staged: Place, tmp_path: Path) -> None:
     place, worked = again(staged, tmp_path)
     assert worked == 0 and place.bytes() == staged.bytes()
