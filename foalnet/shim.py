@@ -1,4 +1,4 @@
-"""Two doors to torch: torchaudio beside any build of it, and sums that do not depend on the number of threads.
+"""Doors to torch: torchaudio beside any build of it, sums that do not depend on the number of threads, the device.
 
 On Linux x86_64 torchaudio's wheels link CUDA libraries that only a CUDA torch brings; beside a CPU torch
 `import torchaudio` ends in OSError. Its compiled part (forced alignment, RNN-T loss) is not needed here, so it is
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from foalnet.errors import MachineError
+from foalnet.errors import MachineError, UsageError
 
 
 def load_torchaudio() -> ModuleType:
@@ -49,6 +49,30 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def torch_device(asked: str, *, stage: str) -> Any:
+    """Return the torch.device that is asked for: auto (a GPU where torch sees one), cpu, cuda or cuda:N.
+
+    UsageError (exit 2) for a name that torch does not know, MachineError (exit 4) for a GPU that this machine lacks.
+    """
+    import torch
+
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(asked)
+    except RuntimeError as error:
+        raise UsageError(
+            f"device '{asked}' is not known", stage=stage, action="set FOALNET_DEVICE to auto, cpu, cuda or cuda:N"
+        ) from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise MachineError(
+            f"device '{asked}' was asked for; torch {torch.__version__} sees {torch.cuda.device_count()} GPUs here",
+            stage=stage,
+            action="install a CUDA build of torch and a driver, or set FOALNET_DEVICE=cpu",
+        )
+    return found
 
 
 def _forget(package: str) -> None:

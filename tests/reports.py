@@ -193,7 +193,7 @@ def make_staging(params: Params, utterances: Sequence[Utterance]) -> dict[str, A
             "code": "a" * 64,
             "ffmpeg": "b" * 64,
             "packages": {"numpy": "2.4.6"},
-            "detector": {"name": "haar", "digest": "c" * 64},
+            "detector": {"name": "haar", "digest": "c" * 64, "weights": {"cascade.xml": "d" * 64}},
         },
         "dialogues": len({u.dialogue for u in utterances}),
         "utterances": {"staged": len(utterances), "dropped": 0, "not_staged": 0},

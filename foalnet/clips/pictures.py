@@ -17,7 +17,7 @@ from foalnet import media
 from foalnet.clips.slots import Slots, slots_of
 from foalnet.config.blocks import Shards
 from foalnet.errors import DataError
-from foalnet.faces import Detector, count_jumps, crop, find_faces, track
+from foalnet.faces import Detector, count_jumps, crop, search, track
 from foalnet.records import Box, BoxSource, FaceTrack, Side, Utterance
 
 Area = tuple[int, int, int, int]
@@ -130,7 +130,8 @@ class _Open:
         have = {index - first: half for index, half in sorted(self.frames.items())}
         area = next(iter(have.values())).area
         looked_at = [i for i in have if i % params.stride == 0 or i == max(have)]
-        answer = find_faces(detector, [have[i].pixels_HWC for i in looked_at])
+        pictures = [have[i].pixels_HWC for i in looked_at]
+        answer = search(detector, pictures, roi=params.roi, min_score=params.detector_score)
         detections = dict(zip(looked_at, answer.boxes, strict=True))
         times_s = self.slots.times_s[: self.slots.existing]
         width_px, height_px = area[2] - area[0], area[3] - area[1]

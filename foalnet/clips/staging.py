@@ -141,7 +141,8 @@ def tools_of(params: Shards, settings: Settings, utterances: Sequence[Utterance]
     }
     if not by_tables(utterances):
         detector = get_detector(params, settings)
-        tools |= {"ffmpeg": media.ffmpeg_digest(), "detector": {"name": detector.name, "digest": detector.digest()}}
+        made_by = {"name": detector.name, "digest": detector.digest(), "weights": detector.weights()}
+        tools |= {"ffmpeg": media.ffmpeg_digest(), "detector": made_by}
     return tools
 
 

@@ -61,6 +61,9 @@ class Shards(Frozen):
     detector: str = Field("haar", description="name in the detector registry")
     detector_score: Fraction = Field(0.5, description="boxes below it are not used (detectors without scores give 1)")
     stride: Count = Field(6, description="the detector looks at every n-th frame of an utterance and at its last")
+    roi: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="looks after the first search this many box sides around the last face first; 0: everywhere"
+    )
     bridge_s: Annotated[float, Field(ge=0.0)] = Field(1.0, description="longest gap between detections that is bridged")
     min_face_px: Count = Field(24, description="smallest face height searched for, pixels of the source picture")
     margin: Annotated[float, Field(ge=0.0)] = Field(0.3, description="added on each side, of the box's larger side")

@@ -24,7 +24,11 @@ SETTINGS_FILE = Path("settings.yaml")
 
 
 class Settings(BaseSettings):
-    """Where and how fast. Only `device` and `threads` reach the bytes of a model: sums round differently there."""
+    """Where and how fast.
+
+    Only `device` and `threads` reach the bytes of a model, and `device` those of shards made with the detector `sfd`:
+    sums round differently there.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="FOALNET_", env_nested_delimiter="__", extra="forbid", frozen=True, yaml_file=SETTINGS_FILE

@@ -15,12 +15,18 @@ from foalnet.faces.blazeface import make_blazeface
 from foalnet.faces.crop import crop
 from foalnet.faces.fixed import FixedDetector, make_fixed
 from foalnet.faces.haar import make_haar
+from foalnet.faces.search import search
+from foalnet.faces.sfd import make_sfd
 from foalnet.faces.track import count_jumps, track
+from foalnet.faces.yunet import make_yunet, make_yunet_2023
 
 DETECTORS: dict[str, Callable[[Shards, Settings], Detector]] = {
     "blazeface": make_blazeface,
     "fixed": make_fixed,
     "haar": make_haar,
+    "sfd": make_sfd,
+    "yunet": make_yunet,
+    "yunet_2023mar": make_yunet_2023,
 }
 
 __all__ = [
@@ -32,6 +38,7 @@ __all__ = [
     "crop",
     "find_faces",
     "get_detector",
+    "search",
     "track",
 ]
 

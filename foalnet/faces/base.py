@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,9 @@ class Detector(Protocol):
 
     def digest(self) -> str:
         """Return a SHA-256 over everything that shapes its boxes: weights, settings, library version."""
+
+    def weights(self) -> dict[str, str]:
+        """Return name -> SHA-256 of each file of learnt numbers that it reads; {} where it needs none."""
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Box]]:
         """Return the boxes of each frame [H, W, 3] uint8 RGB, in that frame's pixels, best first; [] where none."""
@@ -77,3 +81,26 @@ def is_box(box: Box) -> bool:
 def best_first(boxes: Iterable[Box]) -> list[Box]:
     """Return boxes by falling score, then place: one order, whatever the library's."""
     return sorted(boxes, key=lambda box: (-box.score, box.left, box.top, box.right, box.bottom))
+
+
+def at_least(frame_HWC: np.ndarray, side_px: int) -> np.ndarray:
+    """Return a frame [H, W, 3] whose sides are `side_px` or more: a smaller one lies top left on black, not scaled."""
+    height, width = frame_HWC.shape[:2]
+    if min(height, width) >= side_px:
+        return np.ascontiguousarray(frame_HWC)
+    out_HWC = np.zeros((max(height, side_px), max(width, side_px), 3), np.uint8)
+    out_HWC[:height, :width] = frame_HWC
+    return out_HWC
+
+
+@contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """Run OpenCV on one thread inside the block: the same sums and the same order of candidates on every machine."""
+    import cv2
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)

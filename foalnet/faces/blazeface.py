@@ -81,6 +81,10 @@ class BlazeFaceDetector:
             }
         )
 
+    def weights(self) -> dict[str, str]:
+        """Return name and SHA-256 of weights and anchors."""
+        return {file.name: file.sha256 for file in (WEIGHTS, ANCHORS)}
+
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Box]]:
         """Return the faces of each frame [H, W, 3] uint8 RGB, best first."""
         with one_torch_thread():

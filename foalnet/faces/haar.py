@@ -18,7 +18,7 @@ import numpy as np
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.errors import MachineError
-from foalnet.faces.base import best_first
+from foalnet.faces.base import best_first, one_opencv_thread
 from foalnet.files import content_key, sha256_file
 from foalnet.records import Box
 
@@ -56,19 +56,17 @@ class HaarDetector:
             }
         )
 
+    def weights(self) -> dict[str, str]:
+        """Return name and SHA-256 of the cascade."""
+        return {CASCADE: _cascade_digest()}
+
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Box]]:
         """Return the faces of each frame [H, W, 3] uint8 RGB, best first."""
-        import cv2
-
         if self._windows is None:
             return [[] for _ in frames]
-        threads = cv2.getNumThreads()
         # With several threads the candidates come in any order, and their grouping with them.
-        cv2.setNumThreads(1)
-        try:
+        with one_opencv_thread():
             return [self._one(frame_HWC) for frame_HWC in frames]
-        finally:
-            cv2.setNumThreads(threads)
 
     def _one(self, frame_HWC: np.ndarray) -> list[Box]:
         import cv2

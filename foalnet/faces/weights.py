@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from foalnet.config import Settings
-from foalnet.errors import MachineError
+from foalnet.errors import FoalnetError, MachineError
 from foalnet.files import sha256_file
 
 
@@ -37,6 +39,24 @@ def find_weights(wanted: WeightFile, settings: Settings) -> Path:
         action=f"get it from {wanted.origin}, lay it into one of these folders (or name another by FOALNET_WEIGHTS), "
         "or choose the detector 'haar', which needs no file",
     )
+
+
+@contextmanager
+def loading(path: Path) -> Iterator[None]:
+    """Say MachineError (exit 4) where a library cannot read a weight file that is the published one.
+
+    A detector is built at its first frame; left alone, the library's error would pass for a frame without an answer.
+    """
+    try:
+        yield
+    except FoalnetError:
+        raise
+    except Exception as error:
+        raise MachineError(
+            f"the weight file cannot be loaded: {' '.join(str(error).split())[:300]}",
+            file=path,
+            action="install the pinned packages (pip install -c constraints.txt -e .), or choose the detector 'haar'",
+        ) from error
 
 
 def checkpoint_folder() -> Path:

@@ -64,6 +64,7 @@ def _staging(facts: Facts) -> list[tuple[str, str]]:
         ("Digest of the staging code", tools.get("code")),
         ("Digest of ffmpeg", tools.get("ffmpeg")),
         (f"Digest of the detector “{detector.get('name')}”", detector.get("digest")),
+        *((f"Weight file {name}", digest) for name, digest in sorted((detector.get("weights") or {}).items())),
     ]
     return [(title, _text(value)) for title, value in found if value]
 

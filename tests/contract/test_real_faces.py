@@ -11,7 +11,7 @@ import pytest
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.faces import Detector, get_detector, track
+from foalnet.faces import Detector, get_detector, search, track
 from foalnet.media import decode_frames, read_jpeg, resize
 from foalnet.records import Box
 
@@ -24,7 +24,7 @@ def heads(shared_data: Path) -> dict[str, list[np.ndarray]]:
     return {name: list(decode_frames(shared_data / "clips" / f"{name}.mpg")) for name in CLIPS}
 
 
-@pytest.fixture(params=["haar", "blazeface"])
+@pytest.fixture(params=["haar", "blazeface", "yunet"])
 def detector(request: pytest.FixtureRequest, shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Detector:
     def no_network(*_: Any, **__: Any) -> Any:
         raise AssertionError("a detector opened a connection")
@@ -96,6 +96,25 @@ def test_t56_the_batch_changes_nothing(heads: dict[str, list[np.ndarray]], detec
     alone = [detector.detect([frame])[0] for frame in frames]
     backwards = detector.detect(frames[::-1])[::-1]
     assert together == alone == backwards and all(together)
+
+
+@pytest.mark.parametrize("name", ["haar", "yunet"])
+def test_a_real_head_that_walks_is_found_near_itself_as_everywhere(
+    heads: dict[str, list[np.ndarray]], shared_data: Path, name: str
+) -> None:
+    detector = get_detector(Shards(detector=name), Settings(weights=shared_data / "weights"))
+    for clip in CLIPS:
+        frames, noise = [], np.random.default_rng(3).normal(90, 6, (240, 360, 3)).astype(np.uint8)
+        for step, frame in enumerate(heads[clip][::6]):
+            # A face of 40 pixels that crosses the picture at 6 pixels a look, four times a second.
+            picture = noise.copy()
+            picture[100:180, 20 + 6 * step : 120 + 6 * step] = resize(frame, width_px=100, height_px=80)
+            frames.append(picture)
+        every, near = (search(detector, frames, roi=roi, min_score=0.5) for roi in (0.0, 3.0))
+        assert near == search(detector, frames, roi=3.0, min_score=0.5)
+        for one, other in zip(every.boxes, near.boxes, strict=True):
+            assert np.hypot(*np.subtract(middle(one[0]), middle(other[0]))) < 4.0
+            assert 0.8 < (one[0].right - one[0].left) / (other[0].right - other[0].left) < 1.25
 
 
 def test_a_real_face_that_sits_still_does_not_jitter(heads: dict[str, list[np.ndarray]], detector: Detector) -> None:

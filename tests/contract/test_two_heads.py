@@ -134,9 +134,12 @@ def likeness(crop: np.ndarray, side_px: int, half: np.ndarray) -> float:
     return float(cv2.matchTemplate(grey[0], grey[1], cv2.TM_CCOEFF_NORMED).max())
 
 
-@pytest.mark.parametrize("detector", ["haar", "blazeface"])
+@pytest.mark.parametrize(
+    ("detector", "roi"), [("haar", 0.0), ("haar", 3.0), ("blazeface", 0.0), ("yunet", 0.0), ("yunet", 3.0)]
+)
 def test_two_real_heads_are_told_apart_and_cut_exactly(
     detector: str,
+    roi: float,
     tree: tuple[Path, dict[str, np.ndarray]],
     heads: dict[str, list[np.ndarray]],
     shared_data: Path,
@@ -144,7 +147,7 @@ def test_two_real_heads_are_told_apart_and_cut_exactly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     root, sounds = tree
-    params = Shards(detector=detector)
+    params = Shards(detector=detector, roi=roi)
     place = replace(Place(home=tmp_path, root=root), shards=params)
     got = staged(place, shared_data, monkeypatch)
     assert set(got) == set(sounds)

@@ -152,6 +152,35 @@ def again(staged: Place, tmp_path: Path, **changes: Any) -> tuple[Place, int]:
     return place, place.stage().staged_now
 
 
+def test_the_account_names_the_detector_and_the_files_it_learnt_from(tree: Path, tmp_path: Path) -> None:
+    from foalnet.faces import get_detector
+
+    place = Place(home=tmp_path, root=tree, shards=Shards(detector="haar"))
+    place.stage()
+    detector = get_detector(place.shards, place.settings)
+    told = json.loads(place.report.read_bytes())["tools"]["detector"]
+    assert told == {"name": "haar", "digest": detector.digest(), "weights": detector.weights()}
+    assert all(len(digest) == 64 for digest in told["weights"].values()) and told["weights"]
+
+
+def test_a_detector_with_another_digest_stages_everything_again(
+    staged: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    shutil.copytree(staged.home / "work", tmp_path / "work")
+    monkeypatch.setattr("foalnet.faces.FixedDetector.digest", lambda _: "1" * 64)
+    assert replace(staged, home=tmp_path).stage().staged_now == len(DIALOGUES)
+
+
+def test_a_search_around_the_last_face_gives_the_same_bytes_every_time(tree: Path, tmp_path: Path) -> None:
+    shards = Shards(detector="fixed", roi=1.5, stride=3)
+    one, other = (Place(home=tmp_path / name, root=tree, shards=shards) for name in "ab")
+    one.stage()
+    other.stage()
+    assert one.bytes() == other.bytes()
+
+
 def test_nothing_is_staged_twice(staged: Place, tmp_path: Path) -> None:
     place, worked = again(staged, tmp_path)
     assert worked == 0 and place.bytes() == staged.bytes()

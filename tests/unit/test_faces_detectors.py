@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from foalnet import faces
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.errors import MachineError, UsageError
-from foalnet.faces import DETECTORS, FixedDetector, find_faces, get_detector
+from foalnet.faces import DETECTORS, FixedDetector, Found, find_faces, get_detector, yunet
 from foalnet.faces.blazeface import WEIGHTS, agreed, square_tiles
 from foalnet.faces.fixed import frame_digest
 from foalnet.faces.weights import checkpoint_folder, find_weights
@@ -30,7 +32,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_the_registry_names_the_detectors_as_params_do() -> None:
-    assert sorted(DETECTORS) == list(DETECTORS) == ["blazeface", "fixed", "haar"]
+    assert sorted(DETECTORS) == list(DETECTORS) == ["blazeface", "fixed", "haar", "sfd", "yunet", "yunet_2023mar"]
     assert get_detector(Shards(), Settings()).name == "haar"
 
 
@@ -81,6 +83,9 @@ class Broken:
     def digest(self) -> str:
         return ""
 
+    def weights(self) -> dict[str, str]:
+        return {}
+
     def detect(self, frames: Any) -> Any:
         if any(frame.max() == 0 for frame in frames):
             if self.how == "raises":
@@ -130,6 +135,52 @@ def test_missing_weights_name_file_origin_digest_and_where_they_were_looked_for(
     ):
         assert part in said
     assert error.value.exit_code == 4 and "http" not in said
+
+
+@pytest.mark.parametrize("name", ["yunet", "yunet_2023mar"])
+def test_t87_each_yunet_wants_its_own_file(bare: Path, name: str) -> None:
+    wanted = {"yunet": yunet.WEIGHTS, "yunet_2023mar": yunet.WEIGHTS_2023}[name]
+    with pytest.raises(MachineError) as error:
+        get_detector(Shards(detector=name), Settings(weights=bare))
+    assert wanted.name in str(error.value) and wanted.sha256 in str(error.value)
+    (bare / wanted.name).write_bytes(b"another network")
+    with pytest.raises(MachineError) as error:
+        get_detector(Shards(detector=name), Settings(weights=bare))
+    assert wanted.sha256 in str(error.value) and sha256_bytes(b"another network") in str(error.value)
+
+
+def test_t87_a_network_that_opencv_cannot_read_stops_the_run(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bare / yunet.WEIGHTS.name).write_bytes(b"no network")
+    monkeypatch.setattr(yunet, "WEIGHTS", replace(yunet.WEIGHTS, sha256=sha256_bytes(b"no network")))
+    detector = get_detector(Shards(detector="yunet"), Settings(weights=bare))
+    with pytest.raises(MachineError, match="cannot be loaded") as error:
+        find_faces(detector, [GREY])
+    assert "constraints.txt" in str(error.value) and error.value.exit_code == 4
+
+
+def test_yunet_reads_no_memory_that_nobody_wrote(shared_data: Path) -> None:
+    """OpenCV answers pictures of up to 32 pixels with boxes at NaN and a score of 1, others at every call."""
+    detector = get_detector(Shards(detector="yunet", min_face_px=1), Settings(weights=shared_data / "weights"))
+    noise = np.random.default_rng(0).integers(0, 256, (360, 360, 3)).astype(np.uint8)
+    frames = [noise[:height, :width] for height in (1, 16, 31, 32, 33, 240) for width in (1, 20, 32, 33, 360)]
+    assert find_faces(detector, frames * 2) == Found(boxes=((),) * 60, failed=())
+    asked: list[tuple[int, ...]] = []
+    detector.__dict__["_net"] = SimpleNamespace(detect_from_image=lambda frame: asked.append(frame.shape) or [])
+    detector.detect(frames)
+    assert len(asked) == 30 and min(min(shape[:2]) for shape in asked) == 64
+
+
+def test_yunet_says_what_it_is_made_of_and_leaves_opencv_as_it_was(shared_data: Path) -> None:
+    import cv2
+
+    settings = Settings(weights=shared_data / "weights")
+    detector = get_detector(Shards(detector="yunet"), settings)
+    assert detector.weights() == {yunet.WEIGHTS.name: yunet.WEIGHTS.sha256}
+    changed = (Shards(detector="yunet", min_face_px=30), Shards(detector="yunet", detector_score=0.6))
+    assert len({detector.digest(), *(get_detector(params, settings).digest() for params in changed)}) == 3
+    before = cv2.getNumThreads()
+    detector.detect([GREY])
+    assert cv2.getNumThreads() == before
 
 
 def test_t87_weights_with_another_digest_are_refused_showing_both(bare: Path) -> None:

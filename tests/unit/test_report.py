@@ -229,6 +229,14 @@ def test_what_training_counted_and_with_what_is_told(drawn: Built) -> None:
     assert ["Digest of the training code", "d" * 16] in rows
 
 
+def test_the_page_names_the_detector_its_digest_and_its_weight_files(drawn: Built) -> None:
+    page = page_of(drawn)
+    rows = [row for table in page.tables for row in table]
+    assert ["Digest of the detector “haar”", "c" * 16] in rows
+    assert ["Weight file cascade.xml", "d" * 16] in rows
+    assert "by the detector “haar”" in drawn[1].report_html.read_text()
+
+
 def test_one_dialogue_a_session_still_gives_a_report(tmp_path: Path) -> None:
     params = make_params()
     paths = make(tmp_path, params, make_utterances(params, dialogues=1, used=8, unused=0))
