@@ -44,7 +44,7 @@ def add_corpus(
 
 @cli.command(short_help="check params and print what holds for a corpus")
 @click.argument("corpus", required=False)
-@click.option("--sync", "sync_", is_flag=True, help="Write the `runs` of params.yaml anew from variants and seeds.")
+@click.option("--sync", "sync_", is_flag=True, help="Write params.yaml's `runs` anew from variants, seeds, protocols.")
 def config(corpus: str | None, sync_: bool) -> None:
     """Check params.yaml and print the resolved params of CORPUS (of all, without it)."""
     from foalnet.cli.entries import sync

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
+from foalnet.config.blocks import Split
 from foalnet.errors import DataError
 from foalnet.files import content_key, sha256_file
 from foalnet.nets import tasks_of
@@ -29,8 +30,10 @@ from foalnet.train.state import Progress
 CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train")
 
 
-def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str, seed: int) -> None:
-    """Train all folds of one variant and seed and publish them into the model's folder.
+def train_run(
+    params: Params, settings: Settings, paths: Paths, *, variant: str, seed: int, split: Split = "dev"
+) -> None:
+    """Train all folds of one variant, seed and split and publish them into the model's folder.
 
     Resumes per fold and epoch from `settings.work`. Interrupted (exit 5) after Ctrl-C or SIGTERM; UsageError (2),
     DataError (3), MachineError (4) as their messages say.
@@ -38,7 +41,7 @@ def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str,
     tasks_of(variant)
     utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
     shards = open_shards(paths.shards, stage=STAGE)
-    run = plan(params, utterances, variant=variant, seed=seed)
+    run = plan(params, utterances, variant=variant, seed=seed, split=split)
     where = device(settings)
     told = {
         "code": code_digest(CODE),
@@ -49,11 +52,11 @@ def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str,
         "versions": versions(),
     }
     inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
-    key = content_key([told, inputs, params.corpus, list(run.classes), variant, seed])
-    store = load_store(shards, run.labels.keys(), params.train)
+    key = content_key([told, inputs, params.corpus, list(run.classes), variant, seed, split])
+    store = load_store(shards, run.labels.keys(), run.params)
     need_pictures(store, variant, paths)
     done = train_folds(run, store, settings, settings.work / "train" / key)
-    publish(paths.model(variant, seed), run, store, done, corpus=params.corpus, told=told)
+    publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=told)
 
 
 def need_pictures(store: Store, variant: str, paths: Paths) -> None:

@@ -35,7 +35,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def score(corpus: Corpus) -> dict[str, Any]:
-    return evaluate_run(corpus[0], corpus[1], variant="foal", seed=1)
+    return evaluate_run(corpus[0], corpus[1], variant="foal", seed=1)["loso_dev_session"]
 
 
 def change_index(paths: Paths, change: Any) -> None:
@@ -133,7 +133,7 @@ def test_a_corpus_folded_by_speaker_is_clustered_by_speaker(tmp_path: Path) -> N
     utterances = make_speakers(params, each=4)
     write_stages(params, paths, utterances)
     write_model(params, paths, utterances, "audio_only")
-    metrics = evaluate_run(params, paths, variant="audio_only", seed=1)
+    metrics = evaluate_run(params, paths, variant="audio_only", seed=1)["loso_dev_session"]
     assert metrics["cluster"] == "speaker"
     assert sorted(metrics["folds"]) == [f"group{i}" for i in range(1, 6)]
 
