@@ -17,7 +17,7 @@ from foalnet.report.view import Figure
 from foalnet.report.words import level, percent, points
 
 # Protocols where there is little room; the caption says what they mean.
-SHORT = {"loso_dev_session": "dev", "loso_fixed_epochs": "fixed", "paper_best_on_test": "on test"}
+SHORT = {"loso_dev_session": "dev", "loso_fixed_epochs": "fixed", "paper_best_on_test": "test"}
 # Inner size of a panel and its margins, in SVG units (about pixels).
 PANEL_WIDTH, PANEL_HEIGHT, PANEL_LEFT, PANEL_TOP = 160, 130, 32, 8
 
@@ -100,7 +100,7 @@ def protocols(table: Sequence[Standing], chance: float) -> Figure:
         macro="strips",
         caption=(
             "UA of each variant by protocol, from 0 to 100 %: “dev” is loso_dev_session, “fixed” loso_fixed_epochs, "
-            "“on test” the optimistic paper_best_on_test. Within a variant the step from “fixed” to “on test” is "
+            "“test” the optimistic paper_best_on_test. Within a variant the step from “fixed” to “test” is "
             "what choosing on the test part adds. The dashed line is guessing."
         ),
         data={

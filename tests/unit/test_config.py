@@ -102,6 +102,12 @@ def test_either_protocol_beside_the_headlines_calls_for_one_more_run(
     four = {"corpus": "drawn", "variant": "foal", "seed": 1, "split": "four", "name": "foal-s1-four"}
     assert runs["drawn-foal-s1-four"] == four
     assert load_params("drawn", path).protocols == asked
+    stale = [tmp_path / "reports" / "drawn" / "runs" / name for name in ("foal-s1", "foal-s1-four")]
+    for folder in stale:
+        folder.mkdir(parents=True)
+    path = edited(repository, tmp_path, corpora={"drawn": {"protocols": ALL[:1]}})
+    list(sync(path))
+    assert [folder.exists() for folder in stale] == [True, False], "nobody asks for the second run any more"
 
 
 @pytest.mark.parametrize("wrong", [[], ["paper_best_on_test"], ["loso_dev_session", "loso_dev_session"]])
@@ -130,8 +136,9 @@ def test_an_entry_that_does_not_spell_its_protocols_is_told_and_mended(repositor
 def test_half_pictures_of_a_feature_table_are_refused_by_name(repository: Path, tmp_path: Path) -> None:
     drawn = {"variants": ["foal", "foal_half"], "train": {"picture": "features"}}
     path = edited(repository, tmp_path, corpora={"drawn": drawn})
-    with pytest.raises(UsageError, match="variants: foal_half: they look at half pictures"):
+    with pytest.raises(UsageError, match="variants: foal_half: they look at half pictures") as caught:
         load_params("drawn", path)
+    assert "take them out of variants" in str(caught.value)
     load_params("drawn", edited(repository, tmp_path, corpora={"drawn": {"variants": ["foal", "foal_half"]}}))
     with pytest.raises(UsageError, match="audio_only_half"):
         load_params("drawn", edited(repository, tmp_path, corpora={"drawn": {"variants": ["audio_only_half"]}}))
