@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 from foalnet.files import read_json
 from foalnet.ledger import REASONS
 from foalnet.paths import Paths
-from foalnet.report.words import VARIANTS, level, p_value_text, percent, points
+from foalnet.report.words import DASH, EFFECTS, STAMPS, VARIANTS, level, p_value_text, percent, points
 
 MAX_ROWS = 60
 """A table in the UI is for a glance, and the server keeps every version of it; the report has the rest."""
@@ -41,8 +41,10 @@ def metrics(paths: Paths) -> str:
             for name, row in found["differences"].items()
         ]
         parts += ["## Differences of UA, in points", _table(("pair", "UA", bounds, "p"), rows)]
-    for folder in sorted((paths.reports / "runs").glob("*-s*")):
-        run = read_json(folder / "metrics.json", stage="evaluate")
+    if "protocols" in found:
+        parts += ["## UA under every protocol", *_protocols(found, bounds)]
+    for file in sorted((paths.reports / "runs").glob("*-s*/metrics.json")):
+        folder, run = file.parent, read_json(file, stage="evaluate")
         rows = [(name, *map(str, line)) for name, line in zip(run["classes"], run["pooled"]["confusion"], strict=True)]
         parts += [f"## Confusion of {folder.name}", _table(("true / predicted", *run["classes"]), rows)]
     return "\n\n".join(parts)
@@ -79,6 +81,31 @@ def _scores(variants: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ..
             *(percent(row["wa"]), _span(row, "wa", percent)),
             *(percent(row["macro_f1"]), percent(row.get("ua_best_possible"))),
         )
+
+
+def _protocols(found: Mapping[str, Any], bounds: str) -> Iterator[str]:
+    """Yield a table of UA by protocol, the optimistic one stamped, and a table of what parts them."""
+    order = list(VARIANTS)
+    shown = [(name, found["protocols"][name]) for name in STAMPS if name in found["protocols"]]
+    rows = [
+        (
+            variant,
+            *(
+                f"{percent(row['variants'][variant]['ua'])} ({_span(row['variants'][variant], 'ua', percent)})"
+                if variant in row["variants"]
+                else DASH
+                for _, row in shown
+            ),
+        )
+        for variant in sorted(found["gaps"], key=order.index)
+    ]
+    yield _table(("variant", *(f"{name}: {STAMPS[name]}" for name, _ in shown)), rows)
+    gaps = [
+        (variant, EFFECTS[name], points(row["ua"]), _span(row, "ua", points))
+        for variant in sorted(found["gaps"], key=order.index)
+        for name, row in sorted(found["gaps"][variant].items(), key=lambda item: list(EFFECTS).index(item[0]))
+    ]
+    yield _table(("variant", "points of UA from", "UA", bounds), gaps)
 
 
 def _span(row: Mapping[str, Any], metric: str, show: Any) -> str:

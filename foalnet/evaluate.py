@@ -1,13 +1,13 @@
-"""The only place that scores test sessions: it applies the selection rule to stored logits and writes the scores.
+"""The only place that scores test sessions: it applies each protocol's rule to stored logits and writes the scores.
 
-Shape letters: E epochs, N utterances, C classes. `train` stores, for each fold and epoch, logits of the dev and the
-test part; the test part is unlabelled until here.
+Shape letters: E epochs, N utterances, C classes. `train` stores, for each fold and epoch, logits of the test part and,
+where the split has one, of the dev part; the test part is unlabelled until here.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from foalnet.config import Params
+from foalnet.config.blocks import PROTOCOLS, SPLIT_OF, Split
 from foalnet.errors import DataError
 from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, read_json
 from foalnet.metrics import DECIMALS, best_epoch, mean_sd, scores, softmax
@@ -26,66 +27,99 @@ from foalnet.table import read_manifest
 
 STAGE = "evaluate"
 SUMMED = ("ua", "wa", "macro_f1", "weighted_f1")
+PARTS = {"dev": ("dev", "test"), "four": ("test",)}
+# How the protocols beside the headline's choose an epoch; params fix that of loso_dev_session.
+SELECT = {"loso_fixed_epochs": "last_epoch", "paper_best_on_test": "best_test_ua"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoldLogits:
-    """One fold as `train` left it: keys in the order of the rows of the logits, float32 [E, N, C]."""
+    """One fold as `train` left it: part -> its keys, and its logits float32 [E, N, C] with a row for each key."""
 
     name: str
-    dev: tuple[str, ...]
-    test: tuple[str, ...]
-    dev_logits_ENC: np.ndarray
-    test_logits_ENC: np.ndarray
+    keys: Mapping[str, tuple[str, ...]]
+    logits_ENC: Mapping[str, np.ndarray]
 
 
-def evaluate_run(params: Params, paths: Paths, *, variant: str, seed: int) -> dict[str, Any]:
-    """Score one variant and seed: write its predictions.jsonl and metrics.json, return the metrics.
+def evaluate_run(
+    params: Params, paths: Paths, *, variant: str, seed: int, split: Split = "dev"
+) -> dict[str, dict[str, Any]]:
+    """Score one variant, seed and split under each protocol that reads it; return the metrics by protocol.
 
-    Each fold's epoch is chosen on its dev part alone (`params.evaluate.select`); then, and only then, its test part is
-    scored. DataError (exit 3) where logits and manifest do not belong together.
+    Writes predictions.jsonl and metrics.json into the folder of each (`Paths.run`). DataError (exit 3) where logits and
+    manifest do not belong together.
     """
-    model = paths.model(variant, seed)
+    model = paths.model(variant, seed, split)
     train = read_json(model / "train.json", stage=STAGE)
     classes = list(params.manifest.classes)
     used = {u.key: u for u in read_manifest(paths.manifest) if u.used}
     class_of = _class_numbers(used, classes, paths.manifest)
-    rows: list[Prediction] = []
-    folds: dict[str, Any] = {}
-    for fold in read_logits(model, classes):
-        _check_fold(fold, class_of, taken={row.key for row in rows}, file=model / "logits.json")
-        epoch, dev_ua_E = best_epoch(fold.dev_logits_ENC, np.array([class_of[key] for key in fold.dev]))
-        found, scored = _score_test(fold, epoch, used, classes, params.evaluate.calibration_bins)
-        rows += found
-        folds[fold.name] = scored | {
-            "epoch": epoch + 1,
-            "epochs_run": len(dev_ua_E),
-            "dev_ua_by_epoch": dev_ua_E,
-            "checkpoint_epoch": train["folds"].get(fold.name, {}).get("chosen_epoch"),
+    folds: list[FoldLogits] = []
+    for fold in read_logits(model, classes, split):
+        taken = {key for other in folds for key in other.keys["test"]}
+        _check_fold(fold, class_of, taken=taken, file=model / "logits.json")
+        folds.append(fold)
+    found: dict[str, dict[str, Any]] = {}
+    for protocol in (name for name in PROTOCOLS if SPLIT_OF[name] == split):
+        rows, scored = _score(protocol, folds, used, class_of, params)
+        for name, row in scored.items():
+            row["checkpoint_epoch"] = train["folds"].get(name, {}).get("chosen_epoch")
+        found[protocol] = {
+            "schema": 1,
+            "corpus": params.corpus,
+            "variant": variant,
+            "seed": seed,
+            "protocol": protocol,
+            "select": SELECT.get(protocol, params.evaluate.select),
+            "cluster": "speaker" if params.train.fold_by == "speaker" else "dialogue",
+            "classes": classes,
+            "pooled": _pooled(rows, classes, params.evaluate.calibration_bins),
+            "folds": scored,
+            "over_folds": {name: mean_sd([fold[name] for fold in scored.values()]) for name in SUMMED},
+            "unpredicted": sorted(used.keys() - {row.key for row in rows}),
+            "train": _train_facts(train),
         }
-    rows.sort(key=lambda row: row.key)
-    metrics = {
-        "schema": 1,
-        "corpus": params.corpus,
-        "variant": variant,
-        "seed": seed,
-        "protocol": params.train.protocol,
-        "select": params.evaluate.select,
-        "cluster": "speaker" if params.train.fold_by == "speaker" else "dialogue",
-        "classes": classes,
-        "pooled": _pooled(rows, classes, params.evaluate.calibration_bins),
-        "folds": folds,
-        "over_folds": {name: mean_sd([fold[name] for fold in folds.values()]) for name in SUMMED},
-        "unpredicted": sorted(used.keys() - {row.key for row in rows}),
-        "train": _train_facts(train),
-    }
-    out = paths.run(variant, seed)
-    publish_bytes(out / "predictions.jsonl", jsonl_bytes(asdict(row) for row in rows))
-    publish_bytes(out / "metrics.json", json_bytes(metrics))
-    return metrics
+        out = paths.run(variant, seed, protocol)
+        publish_bytes(out / "predictions.jsonl", jsonl_bytes(asdict(row) for row in rows))
+        publish_bytes(out / "metrics.json", json_bytes(found[protocol]))
+    return found
 
 
-def read_logits(model: Path, classes: list[str]) -> Iterator[FoldLogits]:
+def choose(protocol: str, fold: FoldLogits, class_of: Mapping[str, int]) -> tuple[int, dict[str, list[float]]]:
+    """Return the epoch (0-based) that a protocol scores, and the UA of each epoch where it looked at one.
+
+    loso_dev_session: the first epoch of the best UA on the dev part. loso_fixed_epochs: the last one, whatever any
+    label says. paper_best_on_test: the first epoch of the best UA on the test part itself, as the paper's code chooses
+    (METHOD, objective and training of the released code); it is optimistic.
+    """
+    if protocol == "loso_fixed_epochs":
+        return len(fold.logits_ENC["test"]) - 1, {}
+    part = "test" if protocol == "paper_best_on_test" else "dev"
+    label_N = np.array([class_of[key] for key in fold.keys[part]])
+    epoch, ua_E = best_epoch(fold.logits_ENC[part], label_N)
+    return epoch, {f"{part}_ua_by_epoch": ua_E}
+
+
+def _score(
+    protocol: str,
+    folds: Sequence[FoldLogits],
+    used: Mapping[str, Utterance],
+    class_of: Mapping[str, int],
+    params: Params,
+) -> tuple[list[Prediction], dict[str, dict[str, Any]]]:
+    """Return all predictions sorted by key, and the scores of each fold at the epoch that the protocol chose."""
+    rows: list[Prediction] = []
+    scored: dict[str, dict[str, Any]] = {}
+    for fold in folds:
+        epoch, looked_at = choose(protocol, fold, class_of)
+        mine = _predictions(fold, epoch, used, list(params.manifest.classes))
+        rows += mine
+        scored[fold.name] = _pooled(mine, list(params.manifest.classes), params.evaluate.calibration_bins)
+        scored[fold.name] |= {"epoch": epoch + 1, "epochs_run": len(fold.logits_ENC["test"]), **looked_at}
+    return sorted(rows, key=lambda row: row.key), scored
+
+
+def read_logits(model: Path, classes: list[str], split: Split = "dev") -> Iterator[FoldLogits]:
     """Yield the folds of logits.safetensors and logits.json, sorted by name, refusing what does not fit (exit 3)."""
     index = read_json(model / "logits.json", stage=STAGE)
     if list(index["classes"]) != classes:
@@ -103,15 +137,9 @@ def read_logits(model: Path, classes: list[str]) -> Iterator[FoldLogits]:
             f"the logits cannot be read: {error}", file=file, stage=STAGE, action="remove them and run `dvc repro`"
         ) from error
     for name in sorted(index["folds"]):
-        parts = {part: tuple(index["folds"][name][part]) for part in ("dev", "test")}
-        found = {part: _logits(tensors, f"{name}/{part}", parts[part], len(classes), file) for part in parts}
-        yield FoldLogits(
-            name=name,
-            dev=parts["dev"],
-            test=parts["test"],
-            dev_logits_ENC=found["dev"],
-            test_logits_ENC=found["test"],
-        )
+        keys = {part: tuple(index["folds"][name].get(part, ())) for part in PARTS[split]}
+        found = {part: _logits(tensors, f"{name}/{part}", keys[part], len(classes), file) for part in keys}
+        yield FoldLogits(name=name, keys=keys, logits_ENC=found)
 
 
 def _logits(
@@ -155,10 +183,10 @@ def _class_numbers(used: Mapping[str, Utterance], classes: list[str], manifest: 
 
 def _check_fold(fold: FoldLogits, class_of: Mapping[str, int], *, taken: set[str], file: Path) -> None:
     """Refuse a fold whose parts overlap, repeat a key, test what another fold tested, or name a key without a label."""
-    keys = Counter([*fold.dev, *fold.test])
+    keys = Counter(key for part in fold.keys.values() for key in part)
     faults = [
         ("is listed twice or in both the dev and the test part", {key for key, count in keys.items() if count > 1}),
-        ("was already tested in another fold", taken & set(fold.test)),
+        ("was already tested in another fold", taken & set(fold.keys["test"])),
         ("has no label in the manifest", keys.keys() - class_of.keys()),
     ]
     for what, found in faults:
@@ -172,14 +200,12 @@ def _check_fold(fold: FoldLogits, class_of: Mapping[str, int], *, taken: set[str
             )
 
 
-def _score_test(
-    fold: FoldLogits, epoch: int, used: Mapping[str, Utterance], classes: list[str], bins: int
-) -> tuple[list[Prediction], dict[str, Any]]:
-    """Return the test part's predictions at the chosen epoch, and their scores."""
-    logits_NC = fold.test_logits_ENC[epoch]
+def _predictions(fold: FoldLogits, epoch: int, used: Mapping[str, Utterance], classes: list[str]) -> list[Prediction]:
+    """Return the test part's predictions at an epoch."""
+    logits_NC = fold.logits_ENC["test"][epoch]
     predicted_N = logits_NC.argmax(axis=1)
     probability_NC = np.round(softmax(logits_NC), DECIMALS)
-    rows = [
+    return [
         Prediction(
             key=key,
             fold=fold.name,
@@ -190,9 +216,8 @@ def _score_test(
             predicted=classes[predicted],
             probabilities=tuple(float(p) for p in probability_C),
         )
-        for key, predicted, probability_C in zip(fold.test, predicted_N, probability_NC, strict=True)
+        for key, predicted, probability_C in zip(fold.keys["test"], predicted_N, probability_NC, strict=True)
     ]
-    return rows, _pooled(rows, classes, bins)
 
 
 def _pooled(rows: list[Prediction], classes: list[str], bins: int) -> dict[str, Any]:

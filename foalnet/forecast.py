@@ -17,10 +17,11 @@ from foalnet.clips.dialogue import SHARD, kept
 from foalnet.clips.plan import STAGE, Job, chosen
 from foalnet.clips.staging import BYTES_PER_S, tools_of
 from foalnet.config import Params, Settings
+from foalnet.config.blocks import Split
 from foalnet.errors import DataError
 from foalnet.files import read_json
 from foalnet.inventory import checked_inventory, read_inventory
-from foalnet.paths import Paths
+from foalnet.paths import Paths, run_name
 from foalnet.table import read_manifest
 
 # 16 kHz, 16 bit, one channel: how long a corpus' sound is, told from its size before a manifest exists.
@@ -156,7 +157,9 @@ def _staging_bytes(jobs: Sequence[Job], todo: Sequence[Job], work: Path) -> int:
     return round(COPIES * per_s * sum(job.seconds for job in todo))
 
 
-def train_forecast(params: Params, settings: Settings, paths: Paths, *, variant: str, seed: int) -> Forecast:
+def train_forecast(
+    params: Params, settings: Settings, paths: Paths, *, variant: str, seed: int, split: Split = "dev"
+) -> Forecast:
     """Return what `foalnet train` would do (DataError, exit 3, without manifest and shards)."""
     from foalnet.nets import tasks_of
     from foalnet.shards import open_shards
@@ -167,7 +170,7 @@ def train_forecast(params: Params, settings: Settings, paths: Paths, *, variant:
     tasks_of(variant)
     utterances = [u for u in read_manifest(paths.manifest, stage="train") if u.used]
     open_shards(paths.shards, stage="train")
-    run = plan(params, utterances, variant=variant, seed=seed)
+    run = plan(params, utterances, variant=variant, seed=seed, split=split)
     told = provenance(params, settings)
     folder = state_folder(params, settings, paths, run, told)
     states = {fold.name: reached(folder / f"{fold.name}.safetensors") for fold in run.folds}
@@ -179,7 +182,7 @@ def train_forecast(params: Params, settings: Settings, paths: Paths, *, variant:
         steps.append(f"fold {name}: {epochs} epochs done, " + (f"at most {rest} left" if rest else "finished"))
     per_epoch_s, measured = _training_rate(settings, params, variant, device=told["device"])
     return Forecast(
-        verb=f"train {params.corpus} {variant} s{seed}",
+        verb=f"train {params.corpus} {run_name(variant, seed, split)}",
         steps=(f"{len(run.folds)} folds, {len(run.labels)} utterances, device {told['device']}", *steps),
         left=left,
         time_s=None if per_epoch_s is None else left * per_epoch_s,

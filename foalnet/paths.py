@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+# The protocol that every corpus is trained and reported under; others stand beside it.
+HEADLINE: Final = "loso_dev_session"
+
+
+def run_name(variant: str, seed: int, split: str = "dev") -> str:
+    """Return the name of a training run: `foal-s1`, and `foal-s1-four` for the split without a dev part."""
+    return f"{variant}-s{seed}" + ("" if split == "dev" else f"-{split}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +72,15 @@ class Paths:
         """Aggregate figures, kept in git."""
         return self.reports / "metrics.json"
 
-    def model(self, variant: str, seed: int) -> Path:
-        """Folder of one trained variant and seed, all folds."""
-        return self.home / "models" / self.corpus / f"{variant}-s{seed}"
+    def model(self, variant: str, seed: int, split: str = "dev") -> Path:
+        """Folder of one trained variant and seed, all folds of a split."""
+        return self.home / "models" / self.corpus / run_name(variant, seed, split)
 
-    def run(self, variant: str, seed: int) -> Path:
-        """Folder of that run's predictions and metrics."""
-        return self.reports / "runs" / f"{variant}-s{seed}"
+    def run(self, variant: str, seed: int, protocol: str = HEADLINE) -> Path:
+        """Folder of a run's predictions and metrics under a protocol.
+
+        Protocols that share the split without a dev part have a folder each inside that run's.
+        """
+        if protocol == HEADLINE:
+            return self.reports / "runs" / run_name(variant, seed)
+        return self.reports / "runs" / run_name(variant, seed, "four") / protocol

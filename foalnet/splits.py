@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from foalnet.errors import DataError
@@ -11,7 +11,7 @@ from foalnet.records import Utterance
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fold:
-    """One fold: `name` is its test group; train, dev and test are disjoint tuples of group names."""
+    """One fold: `name` is its test group; train, dev and test are disjoint tuples of group names, dev may be empty."""
 
     name: str
     train: tuple[str, ...]
@@ -23,8 +23,8 @@ class Fold:
         parts = [*self.train, *self.dev, *self.test]
         if len(set(parts)) != len(parts):
             raise ValueError(f"fold {self.name}: train, dev and test share a group: {parts}")
-        if not (self.train and self.dev and self.test):
-            raise ValueError(f"fold {self.name}: train, dev and test each need a group")
+        if not (self.train and self.test):
+            raise ValueError(f"fold {self.name}: train and test each need a group")
 
     def part_of(self, group: str) -> str:
         """Return "train", "dev" or "test" for a group of this fold."""
@@ -52,6 +52,22 @@ def loso_dev_session(groups: Iterable[str]) -> list[Fold]:
         )
         for i, test in enumerate(names)
     ]
+
+
+def loso_all_others(groups: Iterable[str]) -> list[Fold]:
+    """Leave one group out, all the others train, none is dev: nothing may be chosen (METHOD: the 4-session run)."""
+    names = sorted(set(groups))
+    if len(names) < 2:
+        raise DataError(
+            f"{len(names)} groups ({', '.join(names) or 'none'}) cannot give train and test",
+            stage="train",
+            action="use a corpus with at least two sessions (or groups of speakers)",
+        )
+    return [Fold(name=test, test=(test,), dev=(), train=tuple(g for g in names if g != test)) for test in names]
+
+
+# Split -> how it makes folds; `four` is named after what it trains on where there are five groups.
+SPLITS: dict[str, Callable[[Iterable[str]], list[Fold]]] = {"dev": loso_dev_session, "four": loso_all_others}
 
 
 def deal_speakers(speakers: Iterable[str], parts: int = 5) -> dict[str, str]:

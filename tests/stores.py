@@ -17,7 +17,7 @@ import numpy as np
 
 from foalnet.batches import Clip, Store
 from foalnet.config import Params, resolve
-from foalnet.config.blocks import Train
+from foalnet.config.blocks import Split, Train
 from foalnet.config.load import Entry, File, merge
 from foalnet.files import json_bytes, jsonl_bytes, publish_bytes
 from foalnet.ledger import Ledger
@@ -26,7 +26,7 @@ from foalnet.nets import InputShape
 from foalnet.paths import Paths
 from foalnet.records import Sample, Utterance
 from foalnet.shards import write_index, write_shard
-from foalnet.splits import loso_dev_session
+from foalnet.splits import SPLITS
 from foalnet.train import Run
 
 RATE_HZ = 16000
@@ -102,16 +102,19 @@ def make_params(**over: Any) -> Train:
     return Train.model_validate(merge(SMALL, over))
 
 
-def make_run(synthetic: Synthetic, variant: str, *, seed: int = 1, params: Train | None = None) -> Run:
+def make_run(
+    synthetic: Synthetic, variant: str, *, seed: int = 1, params: Train | None = None, split: Split = "dev"
+) -> Run:
     """A run over all groups of a synthetic store."""
     return Run(
         variant=variant,
         seed=seed,
         params=params or make_params(),
         classes=CLASSES,
-        folds=tuple(loso_dev_session(synthetic.groups.values())),
+        folds=tuple(SPLITS[split](synthetic.groups.values())),
         labels=synthetic.labels,
         groups=synthetic.groups,
+        split=split,
     )
 
 

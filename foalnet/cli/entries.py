@@ -1,4 +1,4 @@
-"""Entries of params.yaml: adding a corpus, and keeping `runs` what variants and seeds call for."""
+"""Entries of params.yaml: adding a corpus, and keeping `runs` what variants, seeds and protocols call for."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from foalnet.config.blocks import VARIANTS
-from foalnet.config.load import DEFAULT_PARAMS, expected_runs, read_file
+from foalnet.config.load import DEFAULT_PARAMS, expected_runs, read_file, runs_of
 from foalnet.config.settings import SETTINGS_FILE, load_settings
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import json_bytes, publish_bytes
+from foalnet.paths import HEADLINE
 
 PREFECT_FILE = Path("prefect.yaml")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -123,6 +124,7 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
         "source": source.as_posix(),
         "variants": _flow(asked.variants),
         "seeds": _flow(asked.seeds),
+        "protocols": _flow(preset.get("protocols", [HEADLINE])),
         "manifest": {"classes": _flow(asked.classes), "contract": preset.get("contract")},
         "shards": preset.get("shards", {}),
         "train": train,
@@ -186,7 +188,7 @@ def sync(path: Path) -> Iterator[str]:
 def stale_runs(path: Path = DEFAULT_PARAMS) -> list[Path]:
     """Return folders of runs that params no longer ask for: `report` depends on their parent."""
     file = read_file(path)
-    wanted = {(run.corpus, f"{run.variant}-s{run.seed}") for run in file.runs.values()}
+    wanted = {(run.corpus, run.name) for run in file.runs.values()}
     return [
         folder
         for corpus in file.corpora
@@ -201,11 +203,13 @@ def check_runs(path: Path = DEFAULT_PARAMS) -> None:
     found = {name: run.model_dump() for name, run in file.runs.items()}
     expected = expected_runs(file)
     stale = [folder.as_posix() for folder in stale_runs(path)]
-    if found == expected and not stale:
+    unspelled = [f"{name}.protocols" for name, each in file.corpora.items() if "protocols" not in each.model_fields_set]
+    wrong = sorted(set(found) ^ set(expected)) or sorted(n for n in found if found[n] != expected[n])
+    wrong += [*stale, *unspelled]
+    if not wrong:
         return
-    wrong = sorted(set(found) ^ set(expected)) or sorted(n for n in found if found[n] != expected[n]) or stale
     raise UsageError(
-        f"`runs` is not in step with variants and seeds: {', '.join(wrong)}",
+        f"`runs` is not in step with variants, seeds and protocols: {', '.join(wrong)}",
         file=path,
         stage="inventory",
         action="run `foalnet config --sync`",
@@ -215,11 +219,13 @@ def check_runs(path: Path = DEFAULT_PARAMS) -> None:
 def _sync_runs(params: Any) -> None:
     runs = CommentedMap()
     for corpus, entry in params["corpora"].items():
-        for variant in entry["variants"]:
-            for seed in entry["seeds"]:
-                run = CommentedMap(corpus=corpus, variant=variant, seed=seed)
-                run.fa.set_flow_style()
-                runs[f"{corpus}-{variant}-s{seed}"] = run
+        # dvc.yaml names every entry's protocols as a param, so they are spelled.
+        entry.setdefault("protocols", _flow([HEADLINE]))
+        asked = (entry["variants"], entry["seeds"], entry["protocols"])
+        for name, item in runs_of(corpus, *asked).items():
+            run = CommentedMap(item)
+            run.fa.set_flow_style()
+            runs[name] = run
     params["runs"] = runs
 
 

@@ -44,7 +44,7 @@ def add_corpus(
 
 @cli.command(short_help="check params and print what holds for a corpus")
 @click.argument("corpus", required=False)
-@click.option("--sync", "sync_", is_flag=True, help="Write the `runs` of params.yaml anew from variants and seeds.")
+@click.option("--sync", "sync_", is_flag=True, help="Write params.yaml's `runs` anew from variants, seeds, protocols.")
 @click.option("--explain", "explain_", is_flag=True, help="Each param with its origin, unit, meaning and source.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: corpus -> params, or -> rows with --explain.")
 def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> None:

@@ -11,8 +11,9 @@ import click
 
 from foalnet.cli.main import cli
 from foalnet.config import Params, Settings, load_params, load_settings
+from foalnet.config.blocks import SPLITS, Split
 from foalnet.errors import UsageError
-from foalnet.paths import Paths
+from foalnet.paths import Paths, run_name
 
 PATH = click.Path(path_type=Path)
 CORPUS = click.argument("corpus")
@@ -20,8 +21,19 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would run, how 
 
 
 def _run_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    verb = click.option("--seed", required=True, type=int, help="One of the corpus' seeds.")(verb)
-    return click.option("--variant", required=True, help="audio_only, video_only, baseline, avel, mem or foal.")(verb)
+    split = click.option(
+        "--split",
+        type=click.Choice(SPLITS),
+        default="dev",
+        show_default=True,
+        help="dev: one session chooses the epoch; four: it trains too, for two other protocols (docs/protocols.md).",
+    )
+    verb = click.option("--seed", required=True, type=int, help="One of the corpus' seeds.")(split(verb))
+    return click.option(
+        "--variant",
+        required=True,
+        help="audio_only, video_only, baseline, avel, mem or foal; all but the first also with _half behind it.",
+    )(verb)
 
 
 @contextmanager
@@ -122,28 +134,29 @@ def shards(corpus: str, dry_run: bool) -> None:
 @CORPUS
 @_run_options
 @DRY_RUN
-def train(corpus: str, variant: str, seed: int, dry_run: bool) -> None:
+def train(corpus: str, variant: str, seed: int, split: Split, dry_run: bool) -> None:
     """Train all folds of one variant and seed; interrupted, the same command resumes."""
     from foalnet.train import train_run
 
     if dry_run:
         from foalnet.forecast import train_forecast
 
-        click.echo(train_forecast(load_params(corpus), load_settings(), Paths(corpus), variant=variant, seed=seed))
+        params, settings = load_params(corpus), load_settings()
+        click.echo(train_forecast(params, settings, Paths(corpus), variant=variant, seed=seed, split=split))
         return
-    with _stage(f"train-{variant}-s{seed}", corpus) as (params, settings, paths):
-        train_run(params, settings, paths, variant=variant, seed=seed)
+    with _stage(f"train-{run_name(variant, seed, split)}", corpus) as (params, settings, paths):
+        train_run(params, settings, paths, variant=variant, seed=seed, split=split)
 
 
-@cli.command(short_help="select, then score the test sessions")
+@cli.command(short_help="apply each selection rule, score the test sessions")
 @CORPUS
 @_run_options
-def evaluate(corpus: str, variant: str, seed: int) -> None:
-    """Apply the selection rule and score the test sessions: the only verb that sees test labels."""
+def evaluate(corpus: str, variant: str, seed: int, split: Split) -> None:
+    """Apply the split's selection rules and score the test sessions: the only verb that sees test labels."""
     from foalnet.evaluate import evaluate_run
 
-    with _stage(f"evaluate-{variant}-s{seed}", corpus) as (params, _, paths):
-        evaluate_run(params, paths, variant=variant, seed=seed)
+    with _stage(f"evaluate-{run_name(variant, seed, split)}", corpus) as (params, _, paths):
+        evaluate_run(params, paths, variant=variant, seed=seed, split=split)
 
 
 @cli.command(short_help="write the page and the metrics")

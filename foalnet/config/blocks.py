@@ -12,9 +12,21 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
-Variant = Literal["audio_only", "video_only", "baseline", "avel", "mem", "foal"]
+# A name that ends in HALF is the same network on the speaker's half of the picture, whatever train.picture says.
+HALF = "_half"
+Variant = Literal[
+    "audio_only", "video_only", "baseline", "avel", "mem", "foal",
+    "video_only_half", "baseline_half", "avel_half", "mem_half", "foal_half",
+]  # fmt: skip
 VARIANTS: tuple[str, ...] = get_args(Variant)
 Picture = Literal["face", "half", "features"]
+
+# docs/protocols.md says what each one is. Two of them read one training run: that without a dev part.
+Protocol = Literal["loso_dev_session", "loso_fixed_epochs", "paper_best_on_test"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+Split = Literal["dev", "four"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+SPLIT_OF: dict[str, Split] = {"loso_dev_session": "dev", "loso_fixed_epochs": "four", "paper_best_on_test": "four"}
 
 
 class Draw(Frozen):
@@ -120,7 +132,6 @@ class Objective(Frozen):
 class Train(Frozen):
     """Training of one variant and seed over all folds."""
 
-    protocol: Literal["loso_dev_session"] = "loso_dev_session"
     fold_by: Literal["session", "speaker"] = Field(
         "session", description="speaker: sorted speakers dealt round into five groups (corpora without sessions)"
     )
@@ -150,7 +161,7 @@ class Train(Frozen):
 class Evaluate(Frozen):
     """Selection rule and calibration bins."""
 
-    select: Literal["best_dev_ua"] = "best_dev_ua"
+    select: Literal["best_dev_ua"] = Field("best_dev_ua", description="of loso_dev_session; the others fix their own")
     calibration_bins: Count = 10
 
 

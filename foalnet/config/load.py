@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from pydantic import Field
 from foalnet.config import blocks
 from foalnet.config.base import Frozen, nearest, validated
 from foalnet.errors import UsageError
+from foalnet.paths import HEADLINE, run_name
 
 DEFAULT_PARAMS = Path("params.yaml")
 
@@ -22,6 +25,9 @@ class Entry(Frozen):
     source: str = Field(description="what `inventory` depends on: the drawn corpus, or a small committed file")
     variants: list[blocks.Variant]
     seeds: list[int]
+    protocols: list[blocks.Protocol] = Field(
+        default=[HEADLINE], description="loso_dev_session and what is asked beside it"
+    )
     manifest: dict[str, Any]
     shards: dict[str, Any]
     train: dict[str, Any]
@@ -35,13 +41,15 @@ class Run(Frozen):
     corpus: str
     variant: blocks.Variant
     seed: int
+    split: blocks.Split = "dev"
+    name: str = Field("", description="of the run's folders")
 
 
 class File(Frozen):
     """params.yaml as it stands on disk."""
 
     corpora: dict[str, Entry]
-    runs: dict[str, Run] = Field(description="corpora x variants x seeds, written by `foalnet config --sync`")
+    runs: dict[str, Run] = Field(description="corpora x variants x seeds x splits, written by `foalnet config --sync`")
     draw: blocks.Draw = blocks.Draw()
     shards: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
@@ -57,6 +65,7 @@ class Params(Frozen):
     source: str
     variants: list[blocks.Variant]
     seeds: list[int]
+    protocols: list[blocks.Protocol]
     draw: blocks.Draw
     manifest: blocks.Manifest
     shards: blocks.Shards
@@ -99,12 +108,33 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
         "source": entry.source,
         "variants": entry.variants,
         "seeds": entry.seeds,
+        "protocols": entry.protocols,
         "draw": file.draw,
         "manifest": entry.manifest,
     }
     for block in ("shards", "train", "evaluate", "report"):
         merged[block] = merge(getattr(file, block), getattr(entry, block))
-    return validated(Params, merged, file=f"{path} (corpora.{corpus})")
+    params = validated(Params, merged, file=f"{path} (corpora.{corpus})")
+    _check(params, file=f"{path} (corpora.{corpus})")
+    return params
+
+
+def _check(params: Params, *, file: str) -> None:
+    """Refuse (UsageError, exit 2) protocols without the headline's, and half pictures where there is no picture."""
+    if HEADLINE not in params.protocols or len(set(params.protocols)) != len(params.protocols):
+        raise UsageError(
+            f"protocols: {', '.join(params.protocols) or 'none'}: each may stand once, and {HEADLINE} must be there",
+            file=file,
+            action=f"write protocols: [{', '.join(blocks.PROTOCOLS)}], or [{HEADLINE}] alone (docs/protocols.md)",
+        )
+    half = [variant for variant in params.variants if variant.endswith(blocks.HALF)]
+    if half and params.train.picture == "features":
+        raise UsageError(
+            f"variants: {', '.join(half)}: they look at half pictures, and the pictures of this corpus are a feature "
+            "table (train.picture: features)",
+            file=file,
+            action=f"take them out of variants, or write them without {blocks.HALF}",
+        )
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -119,10 +149,22 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def expected_runs(file: File) -> dict[str, dict[str, Any]]:
-    """Return the `runs` block that corpora, variants and seeds call for, in their order."""
-    return {
-        f"{corpus}-{variant}-s{seed}": {"corpus": corpus, "variant": variant, "seed": seed}
-        for corpus, entry in file.corpora.items()
-        for variant in entry.variants
-        for seed in entry.seeds
-    }
+    """Return the `runs` block that corpora, variants, seeds and protocols call for, in their order."""
+    runs: dict[str, dict[str, Any]] = {}
+    for corpus, entry in file.corpora.items():
+        runs |= runs_of(corpus, entry.variants, entry.seeds, entry.protocols)
+    return runs
+
+
+def runs_of(
+    corpus: str, variants: Sequence[str], seeds: Sequence[int], protocols: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return one corpus' runs by name; protocols that read the same split share one run."""
+    asked = {blocks.SPLIT_OF[protocol] for protocol in protocols}
+    runs: dict[str, dict[str, Any]] = {}
+    for variant, seed, split in product(variants, seeds, [split for split in blocks.SPLITS if split in asked]):
+        name = run_name(variant, seed, split)
+        runs[f"{corpus}-{name}"] = {
+            "corpus": corpus, "variant": variant, "seed": seed, "split": split, "name": name,
+        }  # fmt: skip
+    return runs

@@ -72,10 +72,6 @@ MEANINGS: dict[str, Meaning] = {
     "shards.jpeg_quality": Meaning(says="quality of crops and half pictures", unit="1 to 100"),
     "shards.min_samples": Meaning(unit="samples"),
     "shards.max_drop_fraction": Meaning(unit="share of utterances"),
-    "train.protocol": Meaning(
-        says="who trains, who chooses the epoch, who is tested",
-        source="ours; the paper chooses the epoch on the session that it tests",
-    ),
     "train.fold_by": Meaning(source=OURS),
     "train.picture": Meaning(says="what the video branch sees: face crop, half picture, or a feature table's rows"),
     "train.frame_step": Meaning(unit="frames", source=OURS),

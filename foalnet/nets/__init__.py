@@ -5,7 +5,7 @@ from foalnet.nets.foal import FoalNet, SingleNet
 from foalnet.nets.fusion import Fusion
 from foalnet.nets.registry import AUDIO_ENCODERS, FUSIONS, VIDEO_ENCODERS, Net, build_net, encoders, tasks_of
 from foalnet.nets.tensors import Batch, Fused, Inputs, MatchLogits, Outputs, Steps
-from foalnet.nets.variants import VARIANTS, Tasks
+from foalnet.nets.variants import VARIANTS, Tasks, picture_of, variant_names
 
 __all__ = [
     "AUDIO_ENCODERS",
@@ -27,5 +27,7 @@ __all__ = [
     "Tasks",
     "build_net",
     "encoders",
+    "picture_of",
     "tasks_of",
+    "variant_names",
 ]

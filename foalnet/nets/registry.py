@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from foalnet.config import nearest
-from foalnet.config.blocks import AudioEncoder, Train, VideoEncoder
+from foalnet.config.blocks import HALF, AudioEncoder, Train, VideoEncoder
 from foalnet.config.blocks import Fusion as FusionParams
 from foalnet.errors import UsageError
 from foalnet.nets.crops import CropCnn
@@ -15,7 +15,7 @@ from foalnet.nets.foal import FoalNet, SingleNet
 from foalnet.nets.fusion import CrossAttentionFusion, Fusion
 from foalnet.nets.linear import Linear
 from foalnet.nets.logmel import LogmelCnn
-from foalnet.nets.variants import VARIANTS, Tasks
+from foalnet.nets.variants import VARIANTS, Tasks, variant_names
 
 Net = FoalNet | SingleNet
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def build_net(variant: str, params: Train, *, classes: int, shape: InputShape) -
 
 def tasks_of(variant: str) -> Tasks:
     """Return what a variant is made of (UsageError, exit 2, where there is no such variant)."""
-    return _of(VARIANTS, variant, "variant")
+    return _of({name: VARIANTS[name.removesuffix(HALF)] for name in variant_names()}, variant, "variant")
 
 
 def encoders(net: Net) -> list[Encoder]:

@@ -1,8 +1,10 @@
-"""The variants: which modalities they see and which auxiliary tasks teach them (METHOD, Table 2)."""
+"""The variants: which modalities and which picture they see, and which tasks teach them (METHOD, Table 2)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from foalnet.config.blocks import HALF, Picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,7 @@ class Tasks:
         return self.avel or self.mem
 
 
+# By name without the picture: each that sees one stands in the project twice, `foal` and `foal_half`.
 VARIANTS: dict[str, Tasks] = {
     "audio_only": Tasks(video=False),
     "video_only": Tasks(audio=False),
@@ -28,3 +31,13 @@ VARIANTS: dict[str, Tasks] = {
     "mem": Tasks(mem=True),
     "foal": Tasks(avel=True, mem=True),
 }
+
+
+def variant_names() -> list[str]:
+    """Return every variant's name: each one, then those that see pictures on the half picture."""
+    return [*VARIANTS, *(f"{name}{HALF}" for name, tasks in VARIANTS.items() if tasks.video)]
+
+
+def picture_of(variant: str, picture: Picture) -> Picture:
+    """Return the picture that a variant looks at: the half one if its name says so, else `picture` of the params."""
+    return "half" if variant.endswith(HALF) else picture

@@ -25,11 +25,12 @@ def build(params: Params, paths: Paths, *, best_possible: Mapping[str, float] | 
     from foalnet.report.markdown import markdown
     from foalnet.report.outline import outline
     from foalnet.report.page import html
+    from foalnet.report.standing import protocol_metrics, standings
 
     facts = gather(params, paths, best_possible)
-    table, pairs = results(facts), comparisons(facts)
-    page = outline(facts, table, pairs)
-    metrics = aggregate(facts, table, pairs)
+    table, pairs, beside = results(facts), comparisons(facts), standings(facts)
+    page = outline(facts, table, pairs, beside)
+    metrics = aggregate(facts, table, pairs) | protocol_metrics(facts, beside)
     publish_bytes(paths.report_html, html(page).encode())
     publish_bytes(paths.report_md, markdown(page).encode())
     publish_bytes(paths.metrics, json_bytes(metrics))

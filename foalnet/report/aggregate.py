@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from foalnet.config.blocks import Report
+from foalnet.config.blocks import HALF, Report
 from foalnet.metrics import mean_sd, rounded
 from foalnet.report.gather import Facts, Run
-from foalnet.stats import Difference, Interval, difference, interval
+from foalnet.stats import Difference, Interval, Metric, difference, interval
 
 # Which of the best possible scores a variant is measured against: by what it sees.
 SEES = {"audio_only": "sound", "video_only": "picture"}
@@ -56,8 +56,8 @@ def _result(runs: Sequence[Run], facts: Facts) -> Result:
     pooled = [run.metrics["pooled"] for run in runs]
     keys = sorted(set.intersection(*(set(run.rows) for run in runs)))
     variant = runs[0].variant
-    best = facts.best_possible.get(SEES.get(variant, "both")) if facts.best_possible else None
-    scored = {metric: _interval(runs, keys, metric, facts.params.report) for metric in ("ua", "wa")}
+    best = facts.best_possible.get(SEES.get(variant.removesuffix(HALF), "both")) if facts.best_possible else None
+    scored = {metric: score(runs, keys, metric, facts.params.report) for metric in ("ua", "wa")}
     return Result(
         variant=variant,
         seeds=tuple(run.seed for run in runs),
@@ -128,7 +128,8 @@ def _clusters(run: Run, keys: Sequence[str]) -> tuple[list[str], list[str]]:
     return [run.rows[key][cluster] for key in keys], [run.rows[key]["label"] for key in keys]
 
 
-def _interval(runs: Sequence[Run], keys: Sequence[str], metric: Any, params: Report) -> Interval:
+def score(runs: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
+    """Return UA or WA of one variant's seeds over utterances, with its interval over clusters."""
     return interval(
         _correctness(runs, keys),
         *_clusters(runs[0], keys),
@@ -136,6 +137,19 @@ def _interval(runs: Sequence[Run], keys: Sequence[str], metric: Any, params: Rep
         level=params.level,
         resamples=params.bootstrap,
         seed=params.seed,
+    )
+
+
+def gap(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
+    """Return a minus b on the same utterances with its interval over clusters; both may be of one training run."""
+    return interval(
+        [one - other for one, other in zip(_correctness(a, keys), _correctness(b, keys), strict=True)],
+        *_clusters(a[0], keys),
+        metric=metric,
+        level=params.level,
+        resamples=params.bootstrap,
+        seed=params.seed,
+        bounds=(-1.0, 1.0),
     )
 
 

@@ -12,9 +12,12 @@ from typing import Any
 
 from foalnet.report.aggregate import Comparison, Result
 from foalnet.report.gather import Facts
+from foalnet.report.standing import Standing
 from foalnet.report.view import Figure
 from foalnet.report.words import level, percent, points
 
+# Protocols where there is little room; the caption says what they mean.
+SHORT = {"loso_dev_session": "dev", "loso_fixed_epochs": "fixed", "paper_best_on_test": "test"}
 # Inner size of a panel and its margins, in SVG units (about pixels).
 PANEL_WIDTH, PANEL_HEIGHT, PANEL_LEFT, PANEL_TOP = 160, 130, 32, 8
 
@@ -76,6 +79,35 @@ def differences(pairs: Sequence[Comparison]) -> Figure:
             "open which of the two is better."
         ),
         data={"rows": rows, "line": 50.0, "ticks": ticks},
+    )
+
+
+def protocols(table: Sequence[Standing], chance: float) -> Figure:
+    """UA of each variant under each protocol, a strip for each."""
+    rows = [
+        {
+            "name": f"{row.variant}, {SHORT[protocol]}",
+            "text": percent(found.estimate),
+            "low": _at(found.low),
+            "at": _at(found.estimate),
+            "high": _at(found.high),
+            "best": None,
+        }
+        for row in table
+        for protocol, found in row.ua.items()
+    ]
+    return Figure(
+        macro="strips",
+        caption=(
+            "UA of each variant by protocol, from 0 to 100 %: “dev” is loso_dev_session, “fixed” loso_fixed_epochs, "
+            "“test” the optimistic paper_best_on_test. Within a variant the step from “fixed” to “test” is "
+            "what choosing on the test part adds. The dashed line is guessing."
+        ),
+        data={
+            "rows": rows,
+            "line": _at(chance),
+            "ticks": [(0, "0"), (25, "25"), (50, "50"), (75, "75"), (100, "100 %")],
+        },
     )
 
 

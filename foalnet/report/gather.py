@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from foalnet.config import Params
+from foalnet.config.blocks import PROTOCOLS
 from foalnet.errors import DataError
 from foalnet.files import read_json, read_jsonl
-from foalnet.paths import Paths
+from foalnet.paths import HEADLINE, Paths
 
 STAGE = "report"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One variant and seed: what `evaluate` wrote. `rows` is key -> prediction."""
+    """One variant and seed under one protocol: what `evaluate` wrote. `rows` is key -> prediction."""
 
     variant: str
     seed: int
@@ -32,7 +33,10 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All that the report may use. `runs` follows the order of params' variants; `gaps` are sentences."""
+    """All that the report may use. `runs` follows the order of params' variants; `gaps` are sentences.
+
+    `runs` are those of the headline's protocol; `beside` holds, by protocol, those of the others that params ask for.
+    """
 
     params: Params
     runs: Mapping[str, tuple[Run, ...]]
@@ -42,6 +46,7 @@ class Facts:
     inventory: Mapping[str, Any] | None
     best_possible: Mapping[str, float] | None
     gaps: tuple[str, ...]
+    beside: Mapping[str, Mapping[str, tuple[Run, ...]]] = field(default_factory=dict)
 
     @property
     def first(self) -> Run:
@@ -67,15 +72,15 @@ class Facts:
 def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | None = None) -> Facts:
     """Read what the stages left for the report (DataError, exit 3, where no run is there or runs do not agree)."""
     gaps: list[str] = []
-    runs: dict[str, tuple[Run, ...]] = {}
-    for variant in params.variants:
-        found = [run for seed in params.seeds if (run := _run(paths, variant, seed, gaps))]
-        if found:
-            runs[variant] = tuple(found)
+    runs = _runs(params, paths, HEADLINE, gaps)
     if not runs:
         raise DataError("no run has been evaluated", file=paths.reports / "runs", stage=STAGE, action="run `dvc repro`")
     every = [run for group in runs.values() for run in group]
-    _check_agreement(every, paths)
+    _check_agreement(every, paths, HEADLINE, every[0])
+    asked: list[str] = [name for name in PROTOCOLS if name in params.protocols and name != HEADLINE]
+    beside = {name: found for name in asked if (found := _runs(params, paths, name, gaps))}
+    for name, found in beside.items():
+        _check_agreement([run for group in found.values() for run in group], paths, name, every[0])
     common = set.intersection(*(set(run.rows) for run in every))
     if not common:
         raise DataError(
@@ -101,14 +106,32 @@ def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | No
     else:
         gaps.append(f"{_name(paths.manifest, paths)} is not here: hours and unused utterances cannot be told.")
     return Facts(
-        params=params, runs=runs, manifest=tuple(manifest), best_possible=best_possible, gaps=tuple(gaps), **read
+        params=params,
+        runs=runs,
+        manifest=tuple(manifest),
+        best_possible=best_possible,
+        gaps=tuple(gaps),
+        beside=beside,
+        **read,
     )
 
 
-def _run(paths: Paths, variant: str, seed: int, gaps: list[str]) -> Run | None:
-    folder = paths.run(variant, seed)
+def _runs(params: Params, paths: Paths, protocol: str, gaps: list[str]) -> dict[str, tuple[Run, ...]]:
+    """Return the runs of a protocol by variant, in the order of params."""
+    runs: dict[str, tuple[Run, ...]] = {}
+    for variant in params.variants:
+        found = [run for seed in params.seeds if (run := _run(paths, variant, seed, protocol, gaps))]
+        if found:
+            runs[variant] = tuple(found)
+    return runs
+
+
+def _run(paths: Paths, variant: str, seed: int, protocol: str, gaps: list[str]) -> Run | None:
+    folder = paths.run(variant, seed, protocol)
     if not (folder / "metrics.json").is_file():
-        gaps.append(f"Variant {variant}, seed {seed} has not been evaluated: it is missing from every table.")
+        under = "" if protocol == HEADLINE else f" under {protocol}"
+        where = "every table" if protocol == HEADLINE else "the tables of that protocol"
+        gaps.append(f"Variant {variant}, seed {seed} has not been evaluated{under}: it is missing from {where}.")
         return None
     rows = read_jsonl(folder / "predictions.jsonl", stage=STAGE)
     return Run(
@@ -130,15 +153,15 @@ def _name(path: Path, paths: Paths) -> str:
     return path.relative_to(paths.home).as_posix()
 
 
-def _check_agreement(runs: list[Run], paths: Paths) -> None:
+def _check_agreement(runs: list[Run], paths: Paths, protocol: str, first: Run) -> None:
     """Refuse runs that answer different questions: other classes, protocol, or another label for an utterance."""
-    first = runs[0]
     for run in runs:
-        file = paths.run(run.variant, run.seed)
-        for what in ("classes", "protocol", "cluster"):
-            if run.metrics[what] != first.metrics[what]:
+        file = paths.run(run.variant, run.seed, protocol)
+        expected = {"classes": first.metrics["classes"], "protocol": protocol, "cluster": first.metrics["cluster"]}
+        for what, value in expected.items():
+            if run.metrics[what] != value:
                 raise DataError(
-                    f"{what} is {run.metrics[what]} here and {first.metrics[what]} in {first.variant}-s{first.seed}",
+                    f"{what} is {run.metrics[what]} here; {value} is expected, as in {first.variant}-s{first.seed}",
                     file=file / "metrics.json",
                     stage=STAGE,
                     action="run `dvc repro`: a run is older than params.yaml",

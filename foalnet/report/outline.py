@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foalnet.report import detail, losses, provenance, published, staging, summary
+from foalnet.report import detail, losses, protocols, provenance, published, staging, summary
 from foalnet.report.aggregate import Comparison, Result
 from foalnet.report.gather import Facts
+from foalnet.report.standing import Standing
 from foalnet.report.view import Page
 
 
-def outline(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -> Page:
+def outline(
+    facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison], standings: Sequence[Standing] = ()
+) -> Page:
     """Return the whole page; a section without content is left out."""
     sections = [
         summary.result(facts, table),
@@ -18,12 +21,13 @@ def outline(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) 
         summary.data(facts),
         summary.protocol(facts),
         losses.losses(facts),
+        protocols.protocols(facts, standings),
         detail.folds(facts, table),
         detail.classes(facts, table),
         detail.calibration(table),
         detail.training(facts),
         staging.staging(facts),
-        published.published(facts),
+        published.published(facts, table, standings),
         provenance.provenance(facts),
         detail.limits(facts),
     ]

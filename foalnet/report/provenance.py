@@ -70,7 +70,8 @@ def _staging(facts: Facts) -> list[tuple[str, str]]:
 
 
 def _runs(facts: Facts) -> list[Mapping[str, Any]]:
-    return [run.metrics["train"] for group in facts.runs.values() for run in group]
+    every = (facts.runs, *facts.beside.values())
+    return [run.metrics["train"] for runs in every for group in runs.values() for run in group]
 
 
 def _training(facts: Facts) -> list[tuple[str, str]]:

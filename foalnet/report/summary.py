@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from foalnet.config.blocks import HALF
 from foalnet.report import figures
 from foalnet.report.aggregate import Comparison, Result
 from foalnet.report.gather import Facts
@@ -159,9 +160,10 @@ def protocol(facts: Facts) -> Section:
                     ("Protocol", str(metrics["protocol"])),
                     ("Selection", str(metrics["select"])),
                     ("Folds", f"{count}, each tested on one {unit}"),
-                    ("Picture", facts.params.train.picture),
+                    ("Picture", _picture(facts)),
                 )
             ),
+            *_others(facts),
             Paragraph(
                 text=(
                     f"Each fold tests on one {unit}, chooses its epoch on the next one (the dev part), and trains on "
@@ -182,6 +184,26 @@ def protocol(facts: Facts) -> Section:
             ),
         ),
     )
+
+
+def _picture(facts: Facts) -> str:
+    """Return which picture the variants look at."""
+    half = [variant for variant in facts.runs if variant.endswith(HALF)]
+    return facts.params.train.picture + (f"; half for {listed(half)}" if half else "")
+
+
+def _others(facts: Facts) -> list[Block]:
+    """Point at the section that shows the same variants under other protocols."""
+    if not facts.beside:
+        return []
+    return [
+        Paragraph(
+            text=(
+                f"Scores under {listed(list(facts.beside))} stand in the section “Under other protocols”. They are no "
+                "part of the result above."
+            )
+        )
+    ]
 
 
 def certainty(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -> Section:

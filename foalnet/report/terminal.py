@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from foalnet.report.words import VARIANTS, level, p_value_text, percent, points
+from foalnet.report.words import DASH, EFFECTS, STAMPS, VARIANTS, level, p_value_text, percent, points
 
 # JSON is sorted by name; a reader expects the single modalities first.
 ORDER = list(VARIANTS)
@@ -41,7 +41,36 @@ def table_text(metrics: Mapping[str, Any]) -> str:
                 for name, row in metrics["differences"].items()
             ]
         )
+    if "protocols" in metrics:
+        lines += ["", f"UA % under every protocol, with its {bounds}:", *_aligned(_protocols(metrics))]
+        lines += ["", "what parts the protocols, in points of UA:", *_aligned(_gaps(metrics, bounds))]
     return "\n".join(lines)
+
+
+def _protocols(metrics: Mapping[str, Any]) -> list[list[str]]:
+    """Return one row per variant, one cell per protocol, the optimistic one stamped."""
+    found = [(name, metrics["protocols"][name]) for name in STAMPS if name in metrics["protocols"]]
+    rows = [["variant", *(f"{name} (optimistic)" if row["optimistic"] else name for name, row in found)]]
+    for variant in sorted(found[0][1]["variants"], key=ORDER.index):
+        rows.append([variant, *(_score(row["variants"].get(variant)) for _, row in found)])
+    return rows
+
+
+def _score(row: Mapping[str, float] | None) -> str:
+    return f"{percent(row['ua'])}  {percent(row['ua_low'])} to {percent(row['ua_high'])}" if row else DASH
+
+
+def _gaps(metrics: Mapping[str, Any], bounds: str) -> list[list[str]]:
+    """Return one row per variant and effect."""
+    return [
+        [
+            f"  {variant}: {EFFECTS[name]}",
+            points(row["ua"]),
+            f"{bounds} {points(row['ua_low'])} to {points(row['ua_high'])}",
+        ]
+        for variant in sorted(metrics["gaps"], key=ORDER.index)
+        for name, row in sorted(metrics["gaps"][variant].items(), key=lambda item: list(EFFECTS).index(item[0]))
+    ]
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:

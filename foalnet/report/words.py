@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from foalnet.config.blocks import HALF
 from foalnet.stats import Difference, Interval
 
 MINUS = "\N{MINUS SIGN}"
@@ -14,6 +15,19 @@ VARIANTS = {
     "avel": "fusion with emotion alignment (AVEL)",
     "mem": "fusion with label matching (MEM)",
     "foal": "Foal-Net: fusion with both auxiliary tasks",
+}
+VARIANTS |= {name + HALF: f"{text}, half picture" for name, text in VARIANTS.items() if name != "audio_only"}
+# What parts two protocols, as metrics.json names it (standing.EFFECTS).
+EFFECTS = {
+    "selection": "choosing on the test part",
+    "fourth_session": "one more session or group trains",
+    "together": "both together",
+}
+# What stands beside a protocol's name wherever its scores stand.
+STAMPS = {
+    "loso_dev_session": "chosen on a dev session; the headline",
+    "loso_fixed_epochs": "nothing chosen",
+    "paper_best_on_test": "optimistic: chosen on the test session",
 }
 
 

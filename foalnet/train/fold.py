@@ -1,5 +1,6 @@
 """One fold: epochs of training, unlabelled logits of dev and test after each, early stop on the dev part's UA.
 
+A fold without a dev part has nothing to stop or choose by: all its epochs are run, and the last one's weights stand.
 Labels come from `splits.FoldLabels` alone, which has none of the test part. Shape letters: N utterances, C classes.
 """
 
@@ -18,7 +19,7 @@ from foalnet.checkpoint import net_tensors
 from foalnet.config.blocks import Train
 from foalnet.errors import DataError, Interrupted
 from foalnet.losses import Loss, Objective
-from foalnet.nets import VARIANTS, Net, build_net, encoders
+from foalnet.nets import Net, build_net, encoders, tasks_of
 from foalnet.splits import Fold, FoldLabels
 from foalnet.train.machine import STAGE, Stop
 from foalnet.train.optim import optimizer, rate, take_step
@@ -31,7 +32,10 @@ DIGITS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class FoldTask:
-    """All that one fold's training depends on. `train`, `dev`, `test` are sorted keys that the store holds."""
+    """All that one fold's training depends on. `train`, `dev`, `test` are sorted keys that the store holds.
+
+    `dev` is empty in the split without a dev part.
+    """
 
     fold: Fold
     variant: str
@@ -75,20 +79,39 @@ def train_fold(
     objective = _objective(task, labels, device)
     while not progress.finished:
         row = _epoch(task, store, net, optim, objective, labels, progress, stop)
-        progress.dev_NC.append(logits_of(net, store, task.dev, device))
         progress.test_NC.append(logits_of(net, store, task.test, device))
-        # Rounded as `evaluate` rounds it, so that both see the same ties.
-        dev_ua = round(unweighted_accuracy(progress.dev_NC[-1], [dev_labels[key] for key in task.dev]), DIGITS)
-        progress.rows.append(row | {"dev_ua": dev_ua})
-        # Strictly better: the first epoch of a tie is kept, as `evaluate` chooses it.
-        if dev_ua > progress.best_ua:
-            progress.best, progress.best_ua = progress.epochs - 1, dev_ua
-            progress.best_net = net_tensors(net)
-        waited = progress.epochs - 1 - progress.best
-        progress.finished = progress.epochs >= task.params.epochs or waited >= task.params.patience
+        if task.dev:
+            progress.dev_NC.append(logits_of(net, store, task.dev, device))
+            _choose(task, progress, row, net, [dev_labels[key] for key in task.dev])
+        else:
+            _keep_last(task, progress, row, net)
         save_progress(state, progress, net, optim)
         tick(progress)
     return progress
+
+
+def _choose(
+    task: FoldTask, progress: Progress, row: dict[str, float | int | str | None], net: Net, dev_labels: Sequence[int]
+) -> None:
+    """Close an epoch: keep its weights where the dev part is better than ever, stop where it no longer gets better."""
+    # Rounded as `evaluate` rounds it, so that both see the same ties.
+    dev_ua = round(unweighted_accuracy(progress.dev_NC[-1], dev_labels), DIGITS)
+    progress.rows.append(row | {"dev_ua": dev_ua})
+    # Strictly better: the first epoch of a tie is kept, as `evaluate` chooses it.
+    if dev_ua > progress.best_ua:
+        progress.best, progress.best_ua = progress.epochs - 1, dev_ua
+        progress.best_net = net_tensors(net)
+    waited = progress.epochs - 1 - progress.best
+    progress.finished = progress.epochs >= task.params.epochs or waited >= task.params.patience
+
+
+def _keep_last(task: FoldTask, progress: Progress, row: dict[str, float | int | str | None], net: Net) -> None:
+    """Close an epoch of a fold without a dev part: the epochs that params fix are run, the last one's weights stand."""
+    progress.rows.append(row | {"dev_ua": None})
+    progress.best = progress.epochs - 1
+    progress.finished = progress.epochs >= task.params.epochs
+    if progress.finished:
+        progress.best_net = net_tensors(net)
 
 
 def _objective(task: FoldTask, labels: dict[str, int], device: torch.device) -> Objective:
@@ -98,7 +121,7 @@ def _objective(task: FoldTask, labels: dict[str, int], device: torch.device) -> 
         count_C = torch.bincount(torch.tensor(list(labels.values())), minlength=len(task.classes)).clamp(min=1)
         weight_C = (len(labels) / (len(task.classes) * count_C)).float().to(device)
     weights = task.params.objective
-    return Objective(tasks=VARIANTS[task.variant], alpha=weights.alpha, beta=weights.beta, class_weight_C=weight_C)
+    return Objective(tasks=tasks_of(task.variant), alpha=weights.alpha, beta=weights.beta, class_weight_C=weight_C)
 
 
 def _epoch(

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 from foalnet.batches import Store
 from foalnet.config import Params
-from foalnet.config.blocks import Train
-from foalnet.errors import DataError
+from foalnet.config.blocks import HALF, Split, Train
+from foalnet.errors import DataError, UsageError
+from foalnet.nets import picture_of
 from foalnet.records import Utterance
-from foalnet.splits import Fold, FoldLabels, groups_of, loso_dev_session
+from foalnet.splits import SPLITS, Fold, FoldLabels, groups_of
 from foalnet.train.fold import FoldTask
 from foalnet.train.machine import STAGE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One variant and seed over all folds: what `train_folds` needs beside the clips."""
+    """One variant and seed over all folds of a split: what `train_folds` needs beside the clips."""
 
     variant: str
     seed: int
@@ -26,6 +27,7 @@ class Run:
     folds: tuple[Fold, ...]
     labels: Mapping[str, str]
     groups: Mapping[str, str]
+    split: Split = "dev"
 
     def task(self, fold: Fold, store: Store) -> FoldTask:
         """Return one fold's task: labels sealed for the test part, keys sorted, those without a clip left out."""
@@ -34,7 +36,7 @@ class Run:
             if key in store:
                 parts[fold.part_of(self.groups[key])].append(key)
         for name, keys in parts.items():
-            if not keys:
+            if getattr(fold, name) and not keys:
                 raise DataError(
                     f"fold {fold.name}: its {name} part ({', '.join(getattr(fold, name))}) has no utterance",
                     stage=STAGE,
@@ -53,15 +55,27 @@ class Run:
         )
 
 
-def plan(params: Params, utterances: Sequence[Utterance], *, variant: str, seed: int) -> Run:
-    """Return the folds of a corpus' used utterances, by session or by speaker as `fold_by` says."""
+def plan(params: Params, utterances: Sequence[Utterance], *, variant: str, seed: int, split: Split = "dev") -> Run:
+    """Return the folds of a corpus' used utterances, by session or by speaker as `fold_by` says.
+
+    The run's params name the picture that the variant looks at. UsageError (exit 2) where it looks at half pictures
+    and the corpus has a feature table instead.
+    """
+    picture = picture_of(variant, params.train.picture)
+    if picture == "half" and params.train.picture == "features":
+        raise UsageError(
+            f"variant {variant} looks at half pictures; the pictures of corpus {params.corpus} are a feature table",
+            stage=STAGE,
+            action=f"train {variant.removesuffix(HALF)} instead",
+        )
     groups = groups_of(utterances, params.train.fold_by)
     return Run(
         variant=variant,
         seed=seed,
-        params=params.train,
+        params=params.train.model_copy(update={"picture": picture}),
         classes=tuple(params.manifest.classes),
-        folds=tuple(loso_dev_session(groups.values())),
+        folds=tuple(SPLITS[split](groups.values())),
         labels={u.key: str(u.label) for u in utterances},
         groups=groups,
+        split=split,
     )

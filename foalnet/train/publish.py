@@ -36,8 +36,11 @@ def publish(
     for fold in run.folds:
         progress, task = done[fold.name], run.task(fold, store)
         save_checkpoint(out / f"fold-{fold.name}.safetensors", progress.best_net, model_facts(run, store, fold.name))
-        logits |= {f"{fold.name}/dev": torch.stack(progress.dev_NC), f"{fold.name}/test": torch.stack(progress.test_NC)}
-        index[fold.name] = {"dev": list(task.dev), "test": list(task.test)}
+        logits[f"{fold.name}/test"] = torch.stack(progress.test_NC)
+        index[fold.name] = {"test": list(task.test)}
+        if task.dev:
+            logits[f"{fold.name}/dev"] = torch.stack(progress.dev_NC)
+            index[fold.name]["dev"] = list(task.dev)
     publish_bytes(out / "logits.safetensors", save(logits))
     publish_bytes(out / "logits.json", json_bytes({"classes": list(run.classes), "folds": index}))
     publish_bytes(out / "train.json", json_bytes(_facts(run, store, done, corpus) | dict(told)))
@@ -48,6 +51,7 @@ def model_facts(run: Run, store: Store, fold: str) -> dict[str, Any]:
     return {
         "variant": run.variant,
         "seed": run.seed,
+        "split": run.split,
         "fold": fold,
         "classes": list(run.classes),
         "rate_hz": store.shape.rate_hz,
@@ -81,7 +85,7 @@ def _facts(run: Run, store: Store, done: Mapping[str, Progress], corpus: str) ->
         folds[fold.name] = {
             "chosen_epoch": progress.best + 1,
             "epochs_run": progress.epochs,
-            "dev_ua": [row["dev_ua"] for row in progress.rows],
+            "dev_ua": [row["dev_ua"] for row in progress.rows if task.dev],
             "utterances": {"train": len(task.train), "dev": len(task.dev), "test": len(task.test)},
             "bad_steps": progress.bad_steps,
         }
@@ -91,7 +95,7 @@ def _facts(run: Run, store: Store, done: Mapping[str, Progress], corpus: str) ->
         "variant": run.variant,
         "seed": run.seed,
         "classes": list(run.classes),
-        "protocol": run.params.protocol,
+        "split": run.split,
         "counts": dict(sorted(counts.items())),
         "folds": folds,
     }

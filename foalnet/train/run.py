@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
+from foalnet.config.blocks import Split
 from foalnet.errors import DataError
 from foalnet.files import content_key, sha256_file
 from foalnet.nets import tasks_of
@@ -31,8 +32,10 @@ from foalnet.train.state import Progress
 CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train")
 
 
-def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str, seed: int) -> None:
-    """Train all folds of one variant and seed and publish them into the model's folder.
+def train_run(
+    params: Params, settings: Settings, paths: Paths, *, variant: str, seed: int, split: Split = "dev"
+) -> None:
+    """Train all folds of one variant, seed and split and publish them into the model's folder.
 
     Resumes per fold and epoch from `settings.work`. Interrupted (exit 5) after Ctrl-C or SIGTERM; UsageError (2),
     DataError (3), MachineError (4) as their messages say.
@@ -40,14 +43,14 @@ def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str,
     tasks_of(variant)
     utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
     shards = open_shards(paths.shards, stage=STAGE)
-    run = plan(params, utterances, variant=variant, seed=seed)
+    run = plan(params, utterances, variant=variant, seed=seed, split=split)
     told = provenance(params, settings)
     work = state_folder(params, settings, paths, run, told)
-    store = load_store(shards, run.labels.keys(), params.train)
+    store = load_store(shards, run.labels.keys(), run.params)
     need_pictures(store, variant, paths)
     with measured(run, settings, params.corpus, work, device=told["device"]):
         done = train_folds(run, store, settings, work)
-    publish(paths.model(variant, seed), run, store, done, corpus=params.corpus, told=told)
+    publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=told)
 
 
 def provenance(params: Params, settings: Settings) -> dict[str, Any]:
@@ -65,7 +68,7 @@ def provenance(params: Params, settings: Settings) -> dict[str, Any]:
 def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, told: dict[str, Any]) -> Path:
     """Return the folder of a run's states in the work cache, named by the digest of all that shapes it."""
     inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
-    key = content_key([told, inputs, params.corpus, list(run.classes), run.variant, run.seed])
+    key = content_key([told, inputs, params.corpus, list(run.classes), run.variant, run.seed, run.split])
     return settings.work / "train" / key
 
 

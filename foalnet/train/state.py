@@ -37,6 +37,8 @@ STAGE = "train"
 class Progress:
     """One fold so far. `rows`: one per epoch, as history.csv has them; `best`: epoch from 0, -1 before the first.
 
+    Without a dev part `best` is the last epoch, `best_net` is empty until the end, and `dev_NC` stays empty.
+
     `counts`: what was left out or skipped; `bad_steps`: epoch, step and keys of each step with a non-finite number.
     `best_net`: weights and buffers of the best epoch; `dev_NC`, `test_NC`: logits of each epoch.
     """
@@ -67,7 +69,9 @@ FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps")
 def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.Optimizer) -> None:
     """Write everything the next epoch needs, atomically."""
     tensors = prefixed(progress.best_net, "best")
-    tensors |= {"dev": torch.stack(progress.dev_NC), "test": torch.stack(progress.test_NC)}
+    tensors["test"] = torch.stack(progress.test_NC)
+    if progress.dev_NC:
+        tensors["dev"] = torch.stack(progress.dev_NC)
     if not progress.finished:
         tensors |= prefixed(net_tensors(net), "net") | prefixed(optimizer_tensors(optim), "optimizer")
     facts = {name: value for name, value in asdict(progress).items() if name in FACTS}
@@ -91,7 +95,7 @@ def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer) -> Progres
         put_optimizer(optim, part(tensors, "optimizer"))
     return Progress(
         best_net=part(tensors, "best"),
-        dev_NC=list(tensors["dev"].unbind()),
+        dev_NC=list(tensors["dev"].unbind()) if "dev" in tensors else [],
         test_NC=list(tensors["test"].unbind()),
         **{name: facts[name] for name in FACTS},
     )

@@ -16,6 +16,7 @@ import yaml
 from flows import process
 from flows.process import Stopped
 from flows.stages import LOCKED, RETRIES, StageFailed, command, environment, may_retry, plan, reproduce
+from foalnet.config.load import runs_of
 from foalnet.errors import UsageError
 from tests.flows.helpers import alive, calls, until
 from tests.projects import change_params, repro, run
@@ -41,7 +42,7 @@ def add_second_corpus(project: Path) -> None:
     (project / "data").mkdir(exist_ok=True)
     (project / "data/other.source.json").write_text("{}\n")
     other = {**entry, "source": "data/other.source.json", "variants": ["foal"], "seeds": [1, 2]}
-    runs = {f"other-foal-s{s}": {"corpus": "other", "variant": "foal", "seed": s} for s in (1, 2)}
+    runs = runs_of("other", ["foal"], [1, 2], ["loso_dev_session"])
     change_params(project, corpora={"other": other}, runs=runs)
 
 

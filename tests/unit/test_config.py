@@ -83,3 +83,71 @@ def test_classes_are_looked_up_or_spelled() -> None:
     for wrong in ("joy,sad", "sad,sad", "sad"):
         with pytest.raises(UsageError):
             parse_classes(wrong, presets, [])
+
+
+ALL = ["loso_dev_session", "loso_fixed_epochs", "paper_best_on_test"]
+
+
+@pytest.mark.parametrize("asked", [ALL, ALL[:2], [ALL[2], ALL[0]]])
+def test_either_protocol_beside_the_headlines_calls_for_one_more_run(
+    repository: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    path = edited(repository, tmp_path, corpora={"drawn": {"protocols": asked, "variants": ["foal"], "seeds": [1, 2]}})
+    with pytest.raises(UsageError, match="drawn-foal-s1-four"):
+        check_runs(path)
+    list(sync(path))
+    check_runs(path)
+    runs = yaml.safe_load(path.read_text())["runs"]
+    assert list(runs) == ["drawn-foal-s1", "drawn-foal-s1-four", "drawn-foal-s2", "drawn-foal-s2-four"]
+    four = {"corpus": "drawn", "variant": "foal", "seed": 1, "split": "four", "name": "foal-s1-four"}
+    assert runs["drawn-foal-s1-four"] == four
+    assert load_params("drawn", path).protocols == asked
+    stale = [tmp_path / "reports" / "drawn" / "runs" / name for name in ("foal-s1", "foal-s1-four")]
+    for folder in stale:
+        folder.mkdir(parents=True)
+    path = edited(repository, tmp_path, corpora={"drawn": {"protocols": ALL[:1]}})
+    list(sync(path))
+    assert [folder.exists() for folder in stale] == [True, False], "nobody asks for the second run any more"
+
+
+@pytest.mark.parametrize("wrong", [[], ["paper_best_on_test"], ["loso_dev_session", "loso_dev_session"]])
+def test_the_headlines_protocol_is_always_among_them_and_each_stands_once(
+    repository: Path, tmp_path: Path, wrong: list[str]
+) -> None:
+    path = edited(repository, tmp_path, corpora={"drawn": {"protocols": wrong}})
+    with pytest.raises(UsageError, match="loso_dev_session must be there") as caught:
+        load_params("drawn", path)
+    assert "docs/protocols.md" in str(caught.value)
+
+
+def test_an_entry_that_does_not_spell_its_protocols_is_told_and_mended(repository: Path, tmp_path: Path) -> None:
+    """dvc.yaml names them as a param of every corpus: DVC would stop at the report, hours later."""
+    path = edited(repository, tmp_path)
+    data = yaml.safe_load(path.read_text())
+    del data["corpora"]["drawn"]["protocols"]
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    with pytest.raises(UsageError, match=r"drawn\.protocols"):
+        check_runs(path)
+    list(sync(path))
+    check_runs(path)
+    assert yaml.safe_load(path.read_text())["corpora"]["drawn"]["protocols"] == ["loso_dev_session"]
+
+
+def test_half_pictures_of_a_feature_table_are_refused_by_name(repository: Path, tmp_path: Path) -> None:
+    drawn = {"variants": ["foal", "foal_half"], "train": {"picture": "features"}}
+    path = edited(repository, tmp_path, corpora={"drawn": drawn})
+    with pytest.raises(UsageError, match="variants: foal_half: they look at half pictures") as caught:
+        load_params("drawn", path)
+    assert "take them out of variants" in str(caught.value)
+    load_params("drawn", edited(repository, tmp_path, corpora={"drawn": {"variants": ["foal", "foal_half"]}}))
+    with pytest.raises(UsageError, match="audio_only_half"):
+        load_params("drawn", edited(repository, tmp_path, corpora={"drawn": {"variants": ["audio_only_half"]}}))
+
+
+def test_every_variant_that_params_allow_is_one_that_can_be_built() -> None:
+    from foalnet.config.blocks import PROTOCOLS, SPLIT_OF, SPLITS, VARIANTS
+    from foalnet.nets import variant_names
+    from foalnet.splits import SPLITS as FOLDS
+
+    assert list(VARIANTS) == variant_names()
+    assert list(SPLIT_OF) == list(PROTOCOLS) and list(FOLDS) == list(SPLITS)

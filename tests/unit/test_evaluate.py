@@ -35,7 +35,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def score(corpus: Corpus) -> dict[str, Any]:
-    return evaluate_run(corpus[0], corpus[1], variant="foal", seed=1)
+    return evaluate_run(corpus[0], corpus[1], variant="foal", seed=1)["loso_dev_session"]
 
 
 def change_index(paths: Paths, change: Any) -> None:
@@ -133,7 +133,7 @@ def test_a_corpus_folded_by_speaker_is_clustered_by_speaker(tmp_path: Path) -> N
     utterances = make_speakers(params, each=4)
     write_stages(params, paths, utterances)
     write_model(params, paths, utterances, "audio_only")
-    metrics = evaluate_run(params, paths, variant="audio_only", seed=1)
+    metrics = evaluate_run(params, paths, variant="audio_only", seed=1)["loso_dev_session"]
     assert metrics["cluster"] == "speaker"
     assert sorted(metrics["folds"]) == [f"group{i}" for i in range(1, 6)]
 
@@ -211,3 +211,33 @@ def test_logits_that_cannot_be_read_are_an_error_of_the_data(corpus: Corpus) -> 
 
 def test_evaluate_loads_no_torch() -> None:
     run([sys.executable, "-c", "import sys, foalnet.evaluate; assert 'torch' not in sys.modules"], check=True)
+
+
+def test_the_four_session_run_is_scored_under_both_its_protocols(corpus: Corpus) -> None:
+    params, paths, utterances = corpus
+    write_model(params, paths, utterances, "foal", split="four")
+    found = evaluate_run(params, paths, variant="foal", seed=1, split="four")
+    fixed, best = found["loso_fixed_epochs"], found["paper_best_on_test"]
+    assert (fixed["select"], best["select"]) == ("last_epoch", "best_test_ua")
+    tensors = load_file(paths.model("foal", 1, "four") / "logits.safetensors")
+    index = read_json(paths.model("foal", 1, "four") / "logits.json")["folds"]
+    names, labels = list(params.manifest.classes), {u.key: u.label for u in utterances}
+    for name in fixed["folds"]:
+        truth = np.array([names.index(str(labels[key])) for key in index[name]["test"]])
+        by_epoch = [round(ua(truth, epoch.argmax(axis=1)), 6) for epoch in tensors[f"{name}/test"]]
+        assert fixed["folds"][name]["epoch"] == len(by_epoch) == fixed["folds"][name]["epochs_run"]
+        assert not [key for key in fixed["folds"][name] if key.endswith("by_epoch")]
+        assert best["folds"][name]["test_ua_by_epoch"] == by_epoch
+        assert best["folds"][name]["epoch"] == by_epoch.index(max(by_epoch)) + 1
+        assert best["folds"][name]["ua"] == max(by_epoch) >= fixed["folds"][name]["ua"]
+    assert not (paths.run("foal", 1) / "metrics.json").exists(), "the other split was not asked for"
+
+
+def test_a_run_of_the_other_split_is_refused(corpus: Corpus) -> None:
+    """Logits without a dev part cannot stand in for those with one."""
+    params, paths, utterances = corpus
+    four = write_model(params, paths, utterances, "foal", split="four")
+    for path in four.iterdir():
+        (paths.model("foal", 1) / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match="tensor 'Ses01/dev' is absent"):
+        score(corpus)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from foalnet.errors import DataError
 from foalnet.records import Utterance
-from foalnet.splits import Fold, FoldLabels, deal_speakers, groups_of, loso_dev_session
+from foalnet.splits import SPLITS, Fold, FoldLabels, deal_speakers, groups_of, loso_all_others, loso_dev_session
 
 SESSIONS = [f"Session{i}" for i in range(1, 6)]
 
@@ -57,11 +57,62 @@ def test_a_speaker_in_two_sessions_cannot_be_folded_by_session() -> None:
     assert len(set(groups_of(rows, "speaker").values())) == 1
 
 
-def test_labels_of_the_test_part_are_sealed() -> None:
+def test_the_keys_of_a_part_are_listed() -> None:
     fold = loso_dev_session(SESSIONS)[0]
     groups = {f"u{i}": s for i, s in enumerate(SESSIONS)}
     labels = FoldLabels(fold, dict.fromkeys(groups, "happy"), groups)
     assert labels.label("u1") == "happy"
     assert labels.keys("test") == ["u0"]
-    with pytest.raises(ValueError, match="sealed"):
-        labels.label("u0")
+
+
+@given(st.sets(st.text("abc", min_size=1, max_size=3), min_size=2, max_size=12))
+def test_without_a_dev_part_all_others_train(groups: set[str]) -> None:
+    folds = loso_all_others(groups)
+    assert sorted(g for f in folds for g in f.test) == sorted(groups)
+    for fold in folds:
+        assert fold.dev == () and fold.name == fold.test[0]
+        assert sorted((*fold.train, *fold.test)) == sorted(groups)
+
+
+def test_one_group_cannot_be_left_out_and_a_fold_needs_a_test_group() -> None:
+    with pytest.raises(DataError, match="1 groups"):
+        loso_all_others(["a"])
+    with pytest.raises(ValueError, match="train and test each need"):
+        Fold(name="x", train=("a",), dev=(), test=())
+
+
+CORPORA = st.integers(3, 30).flatmap(
+    lambda speakers: st.lists(st.integers(0, speakers - 1), min_size=1, max_size=60).map(
+        lambda said: [*range(speakers), *said]
+    )
+)
+
+
+@pytest.mark.parametrize("split", sorted(SPLITS))
+@given(said=CORPORA)
+def test_folds_by_speaker_share_no_speaker_and_test_every_utterance_once(split: str, said: list[int]) -> None:
+    rows = [utterance(f"u{i:03d}", f"Actor_{who:02d}", f"Actor_{who:02d}") for i, who in enumerate(said)]
+    groups = groups_of(rows, "speaker")
+    folds = SPLITS[split](groups.values())
+    tested = []
+    for fold in folds:
+        who: dict[str, set[str]] = {"train": set(), "dev": set(), "test": set()}
+        for row in rows:
+            who[fold.part_of(groups[row.key])].add(row.speaker)
+        assert sum(map(len, who.values())) == len({row.speaker for row in rows})
+        assert bool(who["dev"]) == (split == "dev")
+        tested += [row.key for row in rows if fold.part_of(groups[row.key]) == "test"]
+    assert sorted(tested) == [row.key for row in rows]
+
+
+@pytest.mark.parametrize("split", sorted(SPLITS))
+def test_labels_of_the_test_part_are_sealed_in_every_split(split: str) -> None:
+    groups = {f"u{i}": s for i, s in enumerate(SESSIONS)}
+    for fold in SPLITS[split](SESSIONS):
+        labels = FoldLabels(fold, dict.fromkeys(groups, "happy"), groups)
+        for key, group in groups.items():
+            if group in fold.test:
+                with pytest.raises(ValueError, match="sealed"):
+                    labels.label(key)
+            else:
+                assert labels.label(key) == "happy"

@@ -1,0 +1,190 @@
+"""The split without a dev part, the half picture, folds by speaker: what `train` leaves for the protocols."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from foalnet.checkpoint import load_checkpoint
+from foalnet.config import Params
+from foalnet.errors import DataError, Interrupted, UsageError
+from foalnet.evaluate import evaluate_run
+from foalnet.files import read_json, read_jsonl
+from foalnet.nets import VARIANTS, build_net, tasks_of, variant_names
+from foalnet.paths import Paths
+from foalnet.train import plan, train_folds, train_run
+from foalnet.train.fold import logits_of, train_fold
+from foalnet.train.machine import Stop, determined
+from tests.stores import CLASSES, DIMS, SIDE_PX, corpus_params, make_params, make_run, make_store, write_corpus
+from tests.unit.test_splits import utterance
+from tests.unit.test_train import StopAt, outputs, settings
+
+CPU = torch.device("cpu")
+
+
+def trained(home: Path, *, variant: str = "audio_only", labels: dict[str, str] | None = None, **train: Any) -> Paths:
+    """A home with a tiny corpus and one finished run without a dev part; `labels` replace those of the corpus."""
+    synthetic = make_store(per_group=8)
+    paths = write_corpus(home, synthetic if labels is None else replace(synthetic, labels=labels))
+    train_run(corpus_params(**train), settings(home), paths, variant=variant, seed=1, split="four")
+    return paths
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    return trained(tmp_path_factory.mktemp("four"), variant="foal", epochs=3, patience=1, lr=1e-9)
+
+
+def test_a_run_without_a_dev_part_runs_all_epochs_on_four_sessions(four: Paths) -> None:
+    """Nothing gets better at this rate, so with a dev part and a patience of one epoch it would have stopped."""
+    model = four.model("foal", 1, "four")
+    assert model.name == "foal-s1-four" and not four.model("foal", 1).exists()
+    train, index = (json.loads((model / name).read_text()) for name in ("train.json", "logits.json"))
+    assert train["split"] == "four" and "protocol" not in train
+    logits = load_file(model / "logits.safetensors")
+    assert sorted(logits) == [f"Session{i}/test" for i in range(1, 6)]
+    for name, fold in train["folds"].items():
+        assert fold["utterances"] == {"train": 32, "dev": 0, "test": 8}
+        assert (fold["chosen_epoch"], fold["epochs_run"], fold["dev_ua"]) == (3, 3, [])
+        assert list(index["folds"][name]) == ["test"] and logits[f"{name}/test"].shape == (3, 8, 4)
+    rows = list(csv.DictReader(io.StringIO((model / "history.csv").read_text())))
+    assert len(rows) == 15 and {row["dev_ua"] for row in rows} == {""}
+
+
+def test_the_checkpoint_of_a_fold_without_a_dev_part_is_its_last_epoch(tmp_path: Path) -> None:
+    synthetic = make_store(per_group=8)
+    run = make_run(synthetic, "audio_only", params=make_params(epochs=3), split="four")
+    progress = train_folds(run, synthetic.store, settings(tmp_path), tmp_path)["Session2"]
+    net = build_net("audio_only", run.params, classes=4, shape=synthetic.store.shape)
+    net.load_state_dict(progress.best_net)
+    keys = run.task(run.folds[1], synthetic.store).test
+    found = logits_of(net, synthetic.store, keys, CPU)
+    torch.testing.assert_close(found, progress.test_NC[2], rtol=0, atol=1e-5)
+    assert not torch.allclose(found, progress.test_NC[1], atol=1e-3)
+
+
+def test_evaluate_reads_both_protocols_from_the_one_run(four: Paths) -> None:
+    found = evaluate_run(corpus_params(), four, variant="foal", seed=1, split="four")
+    assert sorted(found) == ["loso_fixed_epochs", "paper_best_on_test"]
+    for protocol, metrics in found.items():
+        folder = four.run("foal", 1, protocol)
+        assert folder.relative_to(four.reports).as_posix() == f"runs/foal-s1-four/{protocol}"
+        assert read_json(folder / "metrics.json") == metrics
+        assert len(read_jsonl(folder / "predictions.jsonl")) == 40
+
+
+def other_labels(session: str) -> dict[str, str]:
+    """The labels of the corpus, those of one session each moved to the next class."""
+    synthetic = make_store(per_group=8)
+    return {
+        key: CLASSES[(CLASSES.index(label) + 1) % 4] if synthetic.groups[key] == session else label
+        for key, label in synthetic.labels.items()
+    }
+
+
+def test_without_a_dev_part_too_labels_of_the_test_session_change_no_byte(tmp_path: Path) -> None:
+    """METHOD: with the test session's labels replaced, that fold's checkpoint and logits are the same bytes."""
+    first = trained(tmp_path / "first", variant="foal", epochs=2)
+    second = trained(tmp_path / "second", variant="foal", epochs=2, labels=other_labels("Session1"))
+    files = [outputs(paths.model("foal", 1, "four")) for paths in (first, second)]
+    logits = [load_file(paths.model("foal", 1, "four") / "logits.safetensors") for paths in (first, second)]
+    assert files[0]["fold-Session1.safetensors"] == files[1]["fold-Session1.safetensors"]
+    assert logits[0]["Session1/test"].numpy().tobytes() == logits[1]["Session1/test"].numpy().tobytes()
+    assert files[0]["fold-Session2.safetensors"] != files[1]["fold-Session2.safetensors"], "Session1 trains there"
+    assert not torch.equal(logits[0]["Session2/test"], logits[1]["Session2/test"])
+
+
+def test_t77_resume_without_a_dev_part_is_the_straight_run(tmp_path: Path) -> None:
+    synthetic = make_store(per_group=4)
+    run = make_run(synthetic, "foal", params=make_params(epochs=3), split="four")
+    task = run.task(run.folds[0], synthetic.store)
+    with determined("strict", 1):
+        train_fold(task, synthetic.store, tmp_path / "straight", device=CPU, stop=Stop())
+        # 16 training clips in batches of 8: two looks an epoch. Stop in each epoch, before its second step.
+        for epoch in range(3):
+            with pytest.raises(Interrupted, match=f"epoch {epoch + 1}; {epoch} epochs"):
+                train_fold(task, synthetic.store, tmp_path / "resumed", device=CPU, stop=StopAt(1))
+            if epoch < 2:
+                with pytest.raises(Interrupted):
+                    train_fold(task, synthetic.store, tmp_path / "resumed", device=CPU, stop=StopAt(3))
+        train_fold(task, synthetic.store, tmp_path / "resumed", device=CPU, stop=Stop())
+    assert (tmp_path / "resumed").read_bytes() == (tmp_path / "straight").read_bytes()
+
+
+def test_two_splits_of_one_variant_do_not_share_their_work(tmp_path: Path) -> None:
+    paths = write_corpus(tmp_path, make_store(per_group=4))
+    for split in ("dev", "four"):
+        train_run(corpus_params(epochs=1), settings(tmp_path), paths, variant="audio_only", seed=1, split=split)  # type: ignore[arg-type]
+    assert len(list((tmp_path / "work" / "train").iterdir())) == 2
+
+
+def test_a_part_without_utterances_is_refused_by_name_without_a_dev_part_too(tmp_path: Path) -> None:
+    synthetic = make_store(per_group=4)
+    clips = {key: clip for key, clip in synthetic.store.clips.items() if not key.startswith("g3_")}
+    lame = replace(synthetic, store=replace(synthetic.store, clips=clips))
+    with pytest.raises(DataError, match=r"test part \(Session3\) has no utterance"):
+        train_folds(make_run(lame, "audio_only", split="four"), lame.store, settings(tmp_path), tmp_path)
+
+
+def test_the_half_of_a_variant_is_the_same_network_on_the_half_picture(tmp_path: Path) -> None:
+    """The half pictures of the synthetic corpus are twice as wide as its faces."""
+    paths = write_corpus(tmp_path, make_store(per_group=4))
+    for variant, wide in (("video_only", 1), ("video_only_half", 2)):
+        train_run(corpus_params(epochs=1), settings(tmp_path), paths, variant=variant, seed=1)
+        _, facts = load_checkpoint(paths.model(variant, 1) / "fold-Session1.safetensors")
+        assert facts["frame"] == [3, SIDE_PX, wide * SIDE_PX]
+        assert facts["train"]["picture"] == ("half" if wide == 2 else "face")
+    assert outputs(paths.model("video_only", 1)) != outputs(paths.model("video_only_half", 1))
+
+
+def test_every_variant_that_sees_a_picture_has_a_half() -> None:
+    assert variant_names() == [*VARIANTS, "video_only_half", "baseline_half", "avel_half", "mem_half", "foal_half"]
+    for name in variant_names():
+        assert tasks_of(name) == VARIANTS[name.removesuffix("_half")]
+    for wrong in ("audio_only_half", "foal_half_half", "half"):
+        with pytest.raises(UsageError, match="is not known"):
+            tasks_of(wrong)
+
+
+def features(home: Path, **train: Any) -> tuple[Params, Paths]:
+    """A corpus whose pictures are a feature table."""
+    paths = write_corpus(home, make_store(per_group=4, frame=(DIMS,)))
+    return corpus_params(picture="features", video={"encoder": "linear"}, **train), paths
+
+
+def test_the_half_of_a_feature_table_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    params, paths = features(tmp_path)
+    with pytest.raises(UsageError, match="half pictures") as caught:
+        train_run(params, settings(tmp_path), paths, variant="foal_half", seed=1)
+    assert caught.value.exit_code == 2 and "train foal instead" in str(caught.value)
+
+
+@pytest.mark.parametrize("split", ["dev", "four"])
+def test_folds_by_speaker_train_and_score_in_every_protocol(tmp_path: Path, split: Any) -> None:
+    """Seven speakers dealt into five groups: two groups hold two."""
+    synthetic = make_store(groups=7, per_group=4, frame=(DIMS,))
+    paths = write_corpus(tmp_path, synthetic)
+    params = corpus_params(picture="features", video={"encoder": "linear"}, fold_by="speaker", epochs=2)
+    train_run(params, settings(tmp_path), paths, variant="foal", seed=1, split=split)
+    for protocol, metrics in evaluate_run(params, paths, variant="foal", seed=1, split=split).items():
+        assert sorted(metrics["folds"]) == [f"group{i}" for i in range(1, 6)] and metrics["cluster"] == "speaker"
+        rows = read_jsonl(paths.run("foal", 1, protocol) / "predictions.jsonl")
+        assert [row["key"] for row in rows] == sorted(synthetic.labels)
+        by_speaker = {(row["speaker"], row["fold"]) for row in rows}
+        assert len(by_speaker) == 7, "a speaker was tested in two folds"
+
+
+def test_the_plan_names_the_picture_of_the_variant() -> None:
+    params = corpus_params()
+    rows = [utterance(f"u{i}", f"Session{i}", f"Session{i}F") for i in range(3)]
+    assert plan(params, rows, variant="foal", seed=1).params.picture == "face"
+    assert plan(params, rows, variant="foal_half", seed=1).params.picture == "half"
+    assert [f.dev for f in plan(params, rows, variant="foal", seed=1, split="four").folds] == [(), (), ()]
