@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn import draw
+from foalnet.corpora import iemocap_names
+from foalnet.corpora.drawn import draw, structure
 from foalnet.corpora.drawn.rule import RAW_LABELS
 from foalnet.corpora.drawn.structure import CLASS_OF, Row, plan_structure, read_structure, shortest
 from foalnet.errors import DataError
@@ -58,6 +59,13 @@ def test_every_row_is_planned_as_it_stands_whatever_the_order(rows: list[Row], r
     for turn in turns.values():
         assert (turn.cell.label if turn.cell else None) == CLASS_OF.get(turn.raw_label)
         assert turn.side == ("left" if turn.key[-4] == turn.key[5] else "right")
+
+
+@given(st.from_regex(structure._KEY, fullmatch=True) | st.from_regex(iemocap_names.UTTERANCE, fullmatch=True))
+def test_names_follow_the_readers_grammar(key: str) -> None:
+    named, found = iemocap_names.parse_name(key), structure._KEY.fullmatch(key)
+    assert named is not None and found is not None, key
+    assert (named.dialogue, named.letter) == (found["dialogue"], found["letter"])
 
 
 def test_the_kinds_of_the_rule_keep_their_shares() -> None:

@@ -135,7 +135,7 @@ def test_the_verbs_say_it_and_write_nothing(tmp_path: Path) -> None:
     before = listing(tmp_path)
     asked = ("train", "drawn", "--variant", "audio_only", "--seed", "1", "--dry-run")
     told = verb(tmp_path, *asked, PYTHONPATH=str(REPOSITORY)).stdout
-    assert told.startswith("train drawn audio_only s1 would run:\n  5 folds, 40 utterances")
+    assert told.startswith("train drawn audio_only-s1 would run:\n  5 folds, 40 utterances")
     assert "time: not known yet" in told and told.endswith("nothing was written\n")
     refused = verb(tmp_path, "shards", "drawn", "--dry-run", check=False, PYTHONPATH=str(REPOSITORY))
     assert refused.returncode == 3 and "inventory.json" in refused.stderr
