@@ -63,6 +63,11 @@ class Paths:
         """Aggregate figures, kept in git."""
         return self.reports / "metrics.json"
 
+    @property
+    def gate(self) -> Path:
+        """The gate's decision on the run that made these results, kept in git; gate.md beside it is for people."""
+        return self.reports / "gate.json"
+
     def model(self, variant: str, seed: int) -> Path:
         """Folder of one trained variant and seed, all folds."""
         return self.home / "models" / self.corpus / f"{variant}-s{seed}"

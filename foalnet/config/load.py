@@ -27,6 +27,7 @@ class Entry(Frozen):
     train: dict[str, Any]
     evaluate: dict[str, Any]
     report: dict[str, Any]
+    gate: dict[str, Any] = Field(default_factory=dict)
 
 
 class Run(Frozen):
@@ -47,6 +48,7 @@ class File(Frozen):
     train: dict[str, Any] = Field(default_factory=dict)
     evaluate: dict[str, Any] = Field(default_factory=dict)
     report: dict[str, Any] = Field(default_factory=dict)
+    gate: dict[str, Any] = Field(default_factory=dict)
 
 
 class Params(Frozen):
@@ -63,6 +65,7 @@ class Params(Frozen):
     train: blocks.Train
     evaluate: blocks.Evaluate
     report: blocks.Report
+    gate: blocks.Gate
 
 
 def read_file(path: Path = DEFAULT_PARAMS) -> File:
@@ -102,7 +105,7 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
         "draw": file.draw,
         "manifest": entry.manifest,
     }
-    for block in ("shards", "train", "evaluate", "report"):
+    for block in ("shards", "train", "evaluate", "report", "gate"):
         merged[block] = merge(getattr(file, block), getattr(entry, block))
     return validated(Params, merged, file=f"{path} (corpora.{corpus})")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -37,6 +38,9 @@ class Settings(BaseSettings):
         description="processes: dialogues in staging, folds in training on a CPU",
     )
     slots: int = Field(1, ge=1, description="stages that a flow runs at a time")
+    task_runner: Literal["process", "dask"] = Field(
+        "process", description="where a flow's dialogues are staged: processes here, or workers of a Dask cluster"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N")
     threads: int = Field(
         0, ge=0, description="torch threads of one fold; 0: one. Sums round differently with another number"
@@ -59,16 +63,17 @@ class Settings(BaseSettings):
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
 
 
-def load_settings() -> Settings:
-    """Read the machine settings of the current folder (UsageError, exit 2, where one is wrong)."""
+def load_settings(folder: Path = Path()) -> Settings:
+    """Read the machine settings of a folder (UsageError, exit 2, where one is wrong)."""
+    file = folder / SETTINGS_FILE
+
+    class Here(Settings):
+        model_config = SettingsConfigDict(yaml_file=file)
+
     try:
-        return Settings()
+        return Here()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the settings file cannot be read: {error}", file=SETTINGS_FILE, action="correct its YAML"
-        ) from error
+        raise UsageError(f"the settings file cannot be read: {error}", file=file, action="correct its YAML") from error
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
-        raise UsageError(
-            "\n".join(lines), file=SETTINGS_FILE, action="correct the setting (file or FOALNET_…)"
-        ) from error
+        raise UsageError("\n".join(lines), file=file, action="correct the setting (file or FOALNET_…)") from error

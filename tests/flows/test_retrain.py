@@ -17,8 +17,9 @@ from prefect.states import Failed
 
 from flows import artifacts
 from flows.process import Stopped
-from flows.retrain import STOP, project_home, retrain, retry_condition, run_stage
+from flows.retrain import retrain
 from flows.stages import RETRIES, StageFailed
+from flows.tasks import STOP, project_home, retry_condition, run_stage
 from foalnet.errors import UsageError
 from foalnet.files import json_bytes
 from foalnet.paths import Paths
