@@ -30,7 +30,7 @@ from foalnet.gitrepo import git, has_git, is_ancestor, refuse_conflict, text_at
 from foalnet.paths import Paths
 
 RunStages = Callable[[Sequence[Stage], Path, Mapping[str, str] | None], list[dict[str, Any]]]
-Publish = Callable[[Paths], None]
+Publish = Callable[[Paths, Path, str], None]
 
 
 @flow(name="retrain")
@@ -58,8 +58,9 @@ def bring_up_to_date(home: Path, corpus: str, *, run: RunStages, publish: Publis
     if not has_git(home):
         run_logger().info("no .git in %s: working in the folder itself, without branches and gate", home)
         done = run(stages, home, None)
-        publish(Paths(corpus, home))
-        return _answer(corpus, done, Paths(corpus).report_html, says="no .git here: no branch, no gate")
+        says = "no .git here: no branch, no gate"
+        publish(Paths(corpus, home), Paths(corpus, home).report_html, says)
+        return _answer(corpus, done, Paths(corpus).report_html, says=says)
     with worktree(home, corpus, load_settings(home)) as tree:
         here = Paths(corpus, tree.folder)
         fetch(tree, [here.inventory.relative_to(tree.folder).as_posix()])
@@ -67,7 +68,7 @@ def bring_up_to_date(home: Path, corpus: str, *, run: RunStages, publish: Publis
         done = run(stages, tree.folder, tree.env)
         told = _record(tree, corpus, before)
         kept = _keep_report(here, home / load_settings(home).work, told["run"])
-        publish(here)
+        publish(here, kept, told["says"])
         return _answer(corpus, done, kept, **told)
 
 

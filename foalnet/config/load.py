@@ -65,7 +65,7 @@ class Params(Frozen):
     train: blocks.Train
     evaluate: blocks.Evaluate
     report: blocks.Report
-    gate: blocks.Gate
+    gate: blocks.Gate = blocks.Gate()
 
 
 def read_file(path: Path = DEFAULT_PARAMS) -> File:

@@ -20,8 +20,10 @@ from flows.process import Stopped
 from flows.retrain import retrain
 from flows.stages import RETRIES, StageFailed
 from flows.tasks import STOP, project_home, retry_condition, run_stage
+from foalnet.config.blocks import Gate, Report
 from foalnet.errors import UsageError
 from foalnet.files import json_bytes
+from foalnet.gate import Side, decide
 from foalnet.paths import Paths
 from tests.flows.helpers import calls, free_port
 from tests.flows.toy_verbs import CONTENT
@@ -89,7 +91,15 @@ def test_artifacts_show_scores_confusion_drops_and_the_place_of_the_report(toy: 
     drops = artifacts.drops(paths)
     assert "| dropped | wav\\_missing: no sound in sentences/wav or dialog/wav | 1 |" in drops
     assert "| Ses01F\\_impro01\\_F000 | dropped | wav\\_missing | a\\|b |" in drops
-    assert str(paths.report_html) in artifacts.report(paths)
+    assert str(paths.report_html) in artifacts.report("drawn", paths.report_html)
+    assert artifacts.gate(paths, "no .git here") == "# drawn: no decision\n\nno .git here"
+    side = Side(metrics=CONTENT["report", "metrics.json"], runs={}, cluster=None, staged=39, dropped=1)
+    told = {"corpus": "drawn", "commit": "c" * 40, "params": Gate(max_shrink=0.0), "report": Report()}
+    paths.gate.write_bytes(json_bytes(decide(side, side, **told)))
+    decision = artifacts.gate(paths, "")
+    assert "**refused**: UA of foal: +0.0 points against the champion, at worst" in decision
+    assert "| UA of audio only | 0.5 | 0.5 |" in decision
+    assert len(decision.encode()) < LIMIT_BYTES
 
 
 def test_t84_artifacts_stay_small_whatever_was_dropped(toy: Path) -> None:

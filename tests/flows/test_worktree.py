@@ -63,7 +63,7 @@ def toy(toy: Path, small_source: Path) -> Path:
 
 
 def retrain(project: Path, runner: Any = at_once) -> dict[str, Any]:
-    return bring_up_to_date(project, "drawn", run=runner, publish=lambda _: None)
+    return bring_up_to_date(project, "drawn", run=runner, publish=lambda *_: None)
 
 
 def git(project: Path, *args: str) -> str:
@@ -94,7 +94,7 @@ def retrained(project: Path, name: str, ua: float, **more: int) -> dict[str, Any
     results = {"reports/drawn/metrics.json": metrics(ua, **more), "reports/drawn/runs/foal-s1/metrics.json": evaluated}
     (project / "toy_results.json").write_text(json.dumps(results))
     seed = int.from_bytes(name.encode(), "big")
-    change_params(project, report={"seed": seed}, evaluate={"calibration_bins": 2 + seed % 97})
+    change_params(project, report={"seed": seed}, evaluate={"calibration_bins": round(100 * ua)})
     git(project, "commit", "-qam", name)
     return retrain(project)
 
@@ -202,11 +202,12 @@ def test_t17_a_dirty_tree_or_an_unfinished_merge_is_refused_before_anything_runs
     assert "git stash" in str(refusal.value)
     git(toy, "checkout", "params.yaml")
     (toy / "dvc.lock").write_text("<<<<<<< HEAD\nstages: {}\n=======\n>>>>>>> other\n")
-    for _ in range(2):  # untracked, then committed as it is
-        with pytest.raises(UsageError, match="conflict marker"):
-            retrain(toy)
-        git(toy, "add", "-f", "dvc.lock")
-        git(toy, "commit", "-qm", "a lie")
+    with pytest.raises(UsageError, match="conflict marker"):
+        retrain(toy)
+    git(toy, "add", "-f", "dvc.lock")
+    git(toy, "commit", "-qm", "committed as it is")
+    with pytest.raises(UsageError, match="conflict marker"):
+        retrain(toy)
     assert calls(toy) == []
     assert commit_of(toy, "champion") is None
 
