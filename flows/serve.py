@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from flows.pool import POOL, create_pool
+from flows.pool import POOL
 from flows.process import GUARD
 from foalnet.config import load_settings
 from foalnet.errors import FoalnetError, MachineError, UsageError
@@ -78,8 +78,9 @@ def serve(home: Path, port: int, say: Callable[[str], None]) -> NoReturn:
     try:
         kept.append(keep("server", logs, home, ["server", "start", "--host", HOST, "--port", str(port)]))
         wait_healthy(kept[0], port)
-        create_pool()
-        deploy(home)
+        # In processes of their own: Prefect reads its settings once, when it is first imported.
+        once(home, "the work pool could not be made", "flows.pool")
+        once(home, "the deployments could not be made", "prefect", "--no-prompt", "deploy", "--all")
         kept.append(keep("worker", logs, home, ["worker", "start", "--pool", POOL]))
         say(f"the UI is at http://{HOST}:{port} (this machine only), logs are in {logs}")
         say(f"in another terminal: export PREFECT_API_URL=http://{HOST}:{port}/api, then")
@@ -152,13 +153,13 @@ def wait_healthy(server: Kept, port: int) -> None:
     raise MachineError(f"the server gave no answer within {START_S:g} s", file=server.log, action="see its log")
 
 
-def deploy(home: Path) -> None:
-    """Register the deployments of prefect.yaml."""
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+def once(home: Path, fault: str, module: str, *arguments: str) -> None:
+    """Run a short command to its end; MachineError (exit 4) with its words where it fails."""
+    command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, cwd=home, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
         raise MachineError(
-            f"the deployments could not be made:\n{(done.stdout + done.stderr)[-SAID:]}",
+            f"{fault}:\n{(done.stdout + done.stderr)[-SAID:]}",
             file=home / "prefect.yaml",
             action="correct what is named above, then `make serve` again",
         )

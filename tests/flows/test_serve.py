@@ -61,6 +61,7 @@ def test_one_command_up_one_signal_down_and_no_descendant_left(toy: Path, tmp_pa
             [sys.executable, "-m", "prefect", "deployment", "ls"], env=api, capture_output=True, text=True, cwd=toy
         )
         assert "retrain/drawn" in shown.stdout
+        assert "temporary server" not in log.read_text()
         below = descendants(process.pid)
         assert len(below) >= 4, "server and worker, each with its keeper"
         process.send_signal(signum)

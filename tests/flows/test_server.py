@@ -6,17 +6,20 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+from flows.training import GPU_SLOT
 from foalnet.gitrepo import text_at
 from tests.flows.helpers import Server, alive, calls, until
 from tests.projects import repro, run
 
 pytestmark = pytest.mark.long
 
+TRAIN = "train@drawn-foal-s1"
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -48,23 +51,46 @@ def test_t82_prefect_retries_what_the_environment_caused_and_nothing_else(server
     assert states(server, newest["id"])["report@drawn"] == "NotReady"
 
 
-def test_a_cancel_ends_every_process_and_nothing_is_run_again(server: Server, toy: Path) -> None:
-    (toy / "toy.json").write_text(json.dumps({"manifest@drawn": ["sleep"]}))
+def test_t13_a_cancel_while_a_stage_trains_ends_every_process_and_nothing_is_run_again(
+    server: Server, toy: Path
+) -> None:
+    (toy / "toy.json").write_text(json.dumps({TRAIN: ["sleep"]}))
     server.prefect(toy, "deploy", "--all")
     with server.worker(toy) as log:
         server.prefect(toy, "deployment", "run", "retrain/drawn")
-        until((toy / "pids.txt").exists, 120, f"the sleeping stage\n{log.read_text()[-3000:]}")
+        until((toy / "pids.txt").exists, 180, f"the sleeping stage\n{log.read_text()[-3000:]}")
         pids = [int(pid) for pid in (toy / "pids.txt").read_text().split()]
         newest = server.runs(state={"type": {"any_": ["RUNNING"]}})[0]["id"]
         server.prefect(toy, "flow-run", "cancel", newest)
-        until(lambda: not any(alive(pid) for pid in pids), 30, "the end of the stage's processes")
+        until(lambda: not any(alive(pid) for pid in pids), 15, "the end of the stage's processes")
         until(lambda: server.runs(id={"any_": [newest]})[0]["state"]["type"] == "CANCELLED", 60, "Cancelled")
+        until(lambda: not (toy / "work/worktrees/drawn").exists(), 15, "the end of the worktree")
         before = calls(toy)
-        assert before.count("manifest@drawn") == 1
+        assert before.count(TRAIN) == 1
         # The next run goes on where this one stopped.
         done = server.prefect(toy, "deployment", "run", "retrain/drawn", "--watch", timeout_s=300)
         assert "Completed" in done.stdout
-    assert calls(toy)[len(before) :][:2] == ["inventory@drawn", "manifest@drawn"]
+    assert calls(toy)[len(before) :][:2] == ["inventory@drawn", TRAIN]
+
+
+def test_training_waits_for_its_gpu_slot(server: Server, toy: Path) -> None:
+    repro(toy, "shards@drawn")
+    server.ask("v2/concurrency_limits/", name=GPU_SLOT, limit=1)
+    server.ask("v2/concurrency_limits/increment", names=[GPU_SLOT], slots=1, mode="concurrency")
+    code = "from flows.training import train_and_evaluate; print(train_and_evaluate())"
+    env = server.environment(toy) | {"FOALNET_DEVICE": "cuda", "FOALNET_SLOTS": "2"}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=toy, env=env, stdout=subprocess.PIPE, text=True) as flow:
+        running = {"state": {"type": {"any_": ["RUNNING"]}}}
+        until(lambda: len(server.ask("task_runs/filter", task_runs=running)) > 1, 90, "two runs that want the GPU")
+        time.sleep(3)
+        assert not any(each.startswith("train") for each in calls(toy))
+        server.ask("v2/concurrency_limits/decrement", names=[GPU_SLOT], slots=1, mode="concurrency")
+        said, _ = flow.communicate(timeout=300)
+        assert flow.returncode == 0
+    made = calls(toy)
+    assert sum(each.startswith("train") for each in made) == sum(each.startswith("evaluate") for each in made) == 4
+    assert said.count("train@drawn") == 4
+    assert "report@drawn" not in made
 
 
 def test_t89_the_scheduler_makes_a_run_and_it_ends_with_the_lock_of_dvc_repro(
