@@ -7,6 +7,7 @@ Sources, strongest first: environment (`FOALNET_WORKERS=2`, `FOALNET_ROOTS__IEMO
 from __future__ import annotations
 
 import os
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal
 
@@ -22,14 +23,14 @@ from pydantic_settings import (
 from foalnet.errors import UsageError
 
 SETTINGS_FILE = Path("settings.yaml")
+# pydantic-settings takes the file from the class; a class per folder would not cross process borders.
+_FILE: ContextVar[Path] = ContextVar("file", default=SETTINGS_FILE)
 
 
 class Settings(BaseSettings):
     """Where and how fast. Only `device` and `threads` reach the bytes of a model: sums round differently there."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="FOALNET_", env_nested_delimiter="__", extra="forbid", frozen=True, yaml_file=SETTINGS_FILE
-    )
+    model_config = SettingsConfigDict(env_prefix="FOALNET_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     roots: dict[str, str] = Field(default_factory=dict, description="corpus name -> absolute root of its files")
     workers: int = Field(
@@ -60,20 +61,19 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment first, then settings.yaml."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=_FILE.get())
 
 
 def load_settings(folder: Path = Path()) -> Settings:
     """Read the machine settings of a folder (UsageError, exit 2, where one is wrong)."""
     file = folder / SETTINGS_FILE
-
-    class Here(Settings):
-        model_config = SettingsConfigDict(yaml_file=file)
-
+    token = _FILE.set(file)
     try:
-        return Here()
+        return Settings()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"the settings file cannot be read: {error}", file=file, action="correct its YAML") from error
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
         raise UsageError("\n".join(lines), file=file, action="correct the setting (file or FOALNET_…)") from error
+    finally:
+        _FILE.reset(token)
