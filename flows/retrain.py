@@ -42,11 +42,11 @@ def retrain(corpus: str = "drawn") -> dict[str, Any]:
     brought up to date all the same. A refused promotion is no failure. Without .git it works in the folder itself.
     """
     home = project_home()
-    slots = load_settings(home).slots
+    settings = load_settings(home)
 
     def run(stages: Sequence[Stage], folder: Path, env: Mapping[str, str] | None) -> list[dict[str, Any]]:
         run_logger().info("%d stages of corpus %s in %s", len(stages), corpus, folder)
-        return run_stages(stages, folder, slots=slots, env=env)
+        return run_stages(stages, folder, settings=settings, env=env)
 
     return bring_up_to_date(home, corpus, run=run, publish=artifacts.publish)
 
@@ -82,7 +82,7 @@ def _champion_files(tree: Tree, corpus: str) -> Paths | None:
     """Set the champion's predictions and accounts aside; None where no champion has results of this corpus."""
     if tree.champion is None or text_at(tree.folder, tree.champion, _metrics(corpus)) is None:
         return None
-    recorded = yaml.safe_load((tree.folder / LOCK).read_text("utf-8"))["stages"]
+    recorded = (yaml.safe_load((tree.folder / LOCK).read_text("utf-8")) or {}).get("stages", {})
     prefix = f"evaluate@{corpus}-"
     return set_aside(tree, corpus, [name.removeprefix(prefix) for name in recorded if name.startswith(prefix)])
 

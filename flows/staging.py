@@ -71,15 +71,16 @@ def stage_corpus(corpus: str = "drawn") -> dict[str, Any]:
     """
     home = project_home()
     settings = load_settings(home)
+    one = settings.model_copy(update={"slots": 1})
     shards = f"shards@{corpus}"
     stages = {stage.name: stage for stage in plan(home, corpus)}
     before = [stage for stage in stages.values() if stage.name in _needed(stages, shards)]
-    run_stages(before, home, slots=1)
+    run_stages(before, home, settings=one)
     todo = dialogues(home, corpus)
     run_logger().info("corpus %s: %d dialogues to stage", corpus, len(todo))
     if todo:
         _stage_all(corpus, todo, home, settings)
-    (packed,) = run_stages([stages[shards]], home, slots=1)
+    (packed,) = run_stages([stages[shards]], home, settings=one)
     return {"corpus": corpus, "staged": len(todo), "packed": packed["ran"]}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
 import threading
@@ -17,15 +18,19 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
+from flows.gpu import gpu_slot, make_slot
 from flows.stages import RETRIES, Stage, StageFailed, may_retry, reproduce
-from foalnet.config import load_settings
+from foalnet.config import Settings, load_settings
 from foalnet.errors import UsageError
 
 # Below the 30 s that Prefect's worker gives a cancelled flow: the wait for a retry cannot be cut short.
 RETRY_DELAYS_S: list[float] = [5, 20]
 
+TRAIN = "train@"
+
 # Task parameters are shown and stored; how a cancel reaches the threads of the tasks is neither, nor are roots.
 STOP: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)
+GPU: contextvars.ContextVar[bool] = contextvars.ContextVar("gpu", default=False)
 ENV: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar("env", default=None)
 
 
@@ -44,20 +49,25 @@ def retry_condition(_task: Task[..., Any], task_run: TaskRun, state: State[Any])
 )
 def run_stage(stage: str, home: str) -> dict[str, Any]:
     """Bring one stage up to date with DVC; return its name and whether its command ran."""
-    logger = run_logger()
-    ran = reproduce(stage, Path(home), on_line=logger.info, stop=STOP.get(), env=ENV.get())
-    return {"stage": stage, "ran": ran}
+    return {"stage": stage, "ran": bring(stage, home)}
+
+
+def bring(stage: str, home: str) -> bool:
+    """Bring one stage up to date within a task, holding a GPU slot where it trains on one; say whether it ran."""
+    on_gpu = GPU.get() and stage.startswith(TRAIN)
+    with gpu_slot(STOP.get()) if on_gpu else contextlib.nullcontext():
+        return reproduce(stage, Path(home), on_line=run_logger().info, stop=STOP.get(), env=ENV.get())
 
 
 def run_stages(
     stages: Sequence[Stage],
     home: Path,
     *,
-    slots: int,
+    settings: Settings,
     env: Mapping[str, str] | None = None,
     runner_task: Any = run_stage,
 ) -> list[dict[str, Any]]:
-    """Run every stage as a task once those it needs are done, `slots` at a time, and return their results in order.
+    """Run every stage as a task once those it needs are done, `settings.slots` at a time; return results in order.
 
     With one slot the order is that of `stages`. What a stage needs and is not among `stages` is taken as it is. A
     cancel ends what runs and starts nothing more.
@@ -65,8 +75,11 @@ def run_stages(
     stop = threading.Event()
     STOP.set(stop)
     ENV.set(env)
+    GPU.set(settings.device.startswith("cuda"))
+    if GPU.get() and any(stage.name.startswith(TRAIN) for stage in stages):
+        make_slot()
     futures: dict[str, PrefectFuture[Any]] = {}
-    tasks: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=slots)
+    tasks: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=settings.slots)
     with tasks as runner:
         try:
             for stage in stages:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Failed
 
-from flows import artifacts
+from flows import artifacts, gpu, tasks
 from flows.process import Stopped
 from flows.retrain import retrain
 from flows.stages import RETRIES, StageFailed
@@ -166,3 +168,38 @@ def test_t83_without_its_server_the_flow_fails_fast_and_dvc_repro_goes_on(toy: P
     assert calls(toy) == []
     repro(toy, "draw", PREFECT_API_URL=url)
     assert calls(toy) == ["draw"]
+
+
+def test_a_cancel_ends_the_wait_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    asked: list[dict[str, object]] = []
+
+    def busy(name: str, **how: object) -> None:
+        asked.append(how)
+        stop.set()
+        raise TimeoutError
+
+    monkeypatch.setattr(gpu, "concurrency", busy)
+    with pytest.raises(Stopped, match="waited for the GPU"), gpu.gpu_slot(stop):
+        raise AssertionError("held a slot that nobody gave")
+    assert [how["strict"] for how in asked] == [True]
+
+
+def test_only_training_on_a_gpu_asks_for_a_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    @contextlib.contextmanager
+    def slot(_stop: object) -> Iterator[None]:
+        asked.append("slot")
+        yield
+
+    monkeypatch.setattr(tasks, "gpu_slot", slot)
+    monkeypatch.setattr(tasks, "reproduce", lambda stage, *_, **__: bool(asked.append(stage)) or True)
+    token = tasks.GPU.set(True)
+    try:
+        assert tasks.bring("evaluate@x", ".")
+        assert tasks.bring("train@x", ".")
+    finally:
+        tasks.GPU.reset(token)
+    tasks.bring("train@y", ".")
+    assert asked == ["evaluate@x", "slot", "train@x", "train@y"]

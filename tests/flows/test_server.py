@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.training import GPU_SLOT
+from flows.gpu import GPU_SLOT
 from foalnet.gitrepo import text_at
 from tests.flows.helpers import Server, alive, calls, until
 from tests.projects import repro, run

@@ -102,6 +102,7 @@ def retrained(project: Path, name: str, ua: float, **more: int) -> dict[str, Any
 def test_the_operators_checkout_is_never_touched_and_nothing_new_is_committed_twice(toy: Path) -> None:
     before, head, branch = files(toy), commit_of(toy, "HEAD"), git(toy, "branch", "--show-current")
     first = retrain(toy)
+    assert len(json.dumps(first)) < 64_000, "T84"
     assert len(first["ran"]) == len(calls(toy)) == 7
     assert first["promoted"]
     assert "no champion yet" in first["says"]
