@@ -121,9 +121,8 @@ def _stage_all(corpus: str, todo: Sequence[str], home: Path, settings: Settings)
         except BaseException:
             stop.set()  # before the runner is left: leaving it waits for its threads
             raise
-        states = [future.state for future in futures]
-    for state in states:
-        state.result()
+        for future in futures:
+            future.result()
 
 
 def task_runner(settings: Settings, workers: int) -> TaskRunner[Any]:
