@@ -78,6 +78,7 @@ def project(tmp_path: Path) -> Path:
     return copy_project(tmp_path / "project")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("page", "name"), [("add-an-encoder.md", "loudness"), ("add-a-fusion.md", "concat")])
 def test_an_encoder_and_a_fusion_pass_the_gate(project: Path, page: str, name: str) -> None:
     files = walk(project, page)
