@@ -58,7 +58,7 @@ def test_t13_a_cancel_while_a_stage_trains_ends_every_process_and_nothing_is_run
     server.prefect(toy, "deploy", "--all")
     with server.worker(toy) as log:
         server.prefect(toy, "deployment", "run", "retrain/drawn")
-        until((toy / "pids.txt").exists, 180, f"the sleeping stage\n{log.read_text()[-3000:]}")
+        until((toy / "pids.txt").exists, 300, f"the sleeping stage\n{log.read_text()[-3000:]}")
         pids = [int(pid) for pid in (toy / "pids.txt").read_text().split()]
         newest = server.runs(state={"type": {"any_": ["RUNNING"]}})[0]["id"]
         server.prefect(toy, "flow-run", "cancel", newest)
@@ -81,7 +81,7 @@ def test_training_waits_for_its_gpu_slot(server: Server, toy: Path) -> None:
     env = server.environment(toy) | {"FOALNET_DEVICE": "cuda", "FOALNET_SLOTS": "2"}
     with subprocess.Popen([sys.executable, "-c", code], cwd=toy, env=env, stdout=subprocess.PIPE, text=True) as flow:
         running = {"state": {"type": {"any_": ["RUNNING"]}}}
-        until(lambda: len(server.ask("task_runs/filter", task_runs=running)) > 1, 90, "two runs that want the GPU")
+        until(lambda: len(server.ask("task_runs/filter", task_runs=running)) > 1, 240, "two runs that want the GPU")
         time.sleep(3)
         assert not any(each.startswith("train") for each in calls(toy))
         server.ask("v2/concurrency_limits/decrement", names=[GPU_SLOT], slots=1, mode="concurrency")
