@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help run test test-all lint format snapshots clean
+.PHONY: help run serve test test-all lint format snapshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -28,6 +28,9 @@ run: .venv/.installed  ## draw the small corpus, stage, train, evaluate; ends wi
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true
 	$(BIN)/dvc repro
 	$(BIN)/foalnet show drawn
+
+serve: .venv/.installed  ## Prefect's server (loopback), worker and deployments until Ctrl-C; PORT=4200
+	@exec $(BIN)/python -m flows.serve --port $(or $(PORT),4200)
 
 test: .venv/.tested  ## the tests (under 10 minutes)
 	@$(BIN)/python -m pytest -m "not long"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
 from foalnet.files import read_json
+from foalnet.gate import markdown
 from foalnet.ledger import REASONS
 from foalnet.paths import Paths
 from foalnet.report.words import DASH, EFFECTS, STAMPS, VARIANTS, level, p_value_text, percent, points
@@ -17,11 +19,27 @@ MAX_ROWS = 60
 """A table in the UI is for a glance, and the server keeps every version of it; the report has the rest."""
 
 
-def publish(paths: Paths) -> None:
-    """Put three artifacts of one corpus on the server, each under a key of its own: the UI keeps their history."""
-    name = re.sub(r"[^a-z0-9]+", "-", paths.corpus.lower())
-    for kind, text in (("metrics", metrics(paths)), ("drops", drops(paths)), ("report", report(paths))):
-        create_markdown_artifact(text, key=f"{kind}-{name}", description=f"{kind} of corpus {paths.corpus}")
+def publish(paths: Paths, page: Path, says: str) -> None:
+    """Put artifacts of one corpus on the server, each under a key of its own: the UI keeps their history.
+
+    `page` is where the report lies, `says` what came of the run; the gate's decision is shown where there is one.
+    """
+    texts = {"metrics": metrics(paths), "drops": drops(paths), "report": report(paths.corpus, page)}
+    for kind, text in (texts | {"gate": gate(paths, says)}).items():
+        show(kind, paths.corpus, text)
+
+
+def show(kind: str, corpus: str, text: str) -> None:
+    """Put one Markdown artifact of a corpus on the server."""
+    name = re.sub(r"[^a-z0-9]+", "-", corpus.lower())
+    create_markdown_artifact(text, key=f"{kind}-{name}", description=f"{kind} of corpus {corpus}")
+
+
+def gate(paths: Paths, says: str) -> str:
+    """Return the gate's decision as Markdown, or why none was asked for."""
+    if not paths.gate.is_file():
+        return f"# {paths.corpus}: no decision\n\n{says}"
+    return markdown(read_json(paths.gate, stage="gate"))
 
 
 def metrics(paths: Paths) -> str:
@@ -66,9 +84,9 @@ def drops(paths: Paths) -> str:
     return "\n\n".join(parts)
 
 
-def report(paths: Paths) -> str:
+def report(corpus: str, page: Path) -> str:
     """Return where the report lies; a file on the worker's machine has no address that the UI could open."""
-    return f"# {paths.corpus}: report\n\nOn the machine of the worker: `{paths.report_html.resolve()}`"
+    return f"# {corpus}: report\n\nOn the machine of the worker: `{page.resolve()}`"
 
 
 def _scores(variants: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:

@@ -1,120 +1,178 @@
-"""The flow `retrain`: brings one corpus' report up to date, stage by stage, and shows what came of it.
+"""The flow `retrain`: brings one corpus' report up to date in a checkout of its own and asks the gate about it.
 
 It runs the very stages of dvc.yaml through DVC, so `dvc repro` on a laptop and this flow on a server leave the same
-files and the same dvc.lock.
+files and the same dvc.lock. What came of it is one commit on a branch `runs/<id>`; `champion` moves if the gate lets
+it pass.
 """
 
 from __future__ import annotations
 
-import contextvars
-import logging
-import threading
+import shutil
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.exceptions import MissingContextError
-from prefect.futures import PrefectFuture
-from prefect.task_runners import ThreadPoolTaskRunner
-from prefect.tasks import Task
+import yaml
+from prefect import flow
 
 from flows import artifacts
-from flows.stages import RETRIES, Stage, StageFailed, may_retry, plan, reproduce
-from foalnet.config import load_settings
-from foalnet.errors import UsageError
+from flows.stages import Stage, plan
+from flows.tasks import project_home, run_logger, run_stages
+from flows.worktree import LOCK, Tree, fetch, set_aside, worktree
+from foalnet.champion import RUNS, commit_tree, message, promote, results_key, rolled_back
+from foalnet.config import load_params, load_settings
+from foalnet.errors import FoalnetError
+from foalnet.files import json_bytes, publish_bytes, publish_file
+from foalnet.gate import decide, markdown, read_side
+from foalnet.gitrepo import git, has_git, is_ancestor, refuse_conflict, text_at
 from foalnet.paths import Paths
 
-# Below the 30 s that Prefect's worker gives a cancelled flow: the wait for a retry cannot be cut short.
-RETRY_DELAYS_S: list[float] = [5, 20]
-
-# Task parameters are shown and stored; how a cancel reaches the threads of the tasks is neither.
-STOP: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)
-
-
-def retry_condition(_task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Say whether a failed task is run again: see flows.stages.may_retry."""
-    return isinstance(state.data, StageFailed) and may_retry(state.data.code, task_run.run_count)
-
-
-@task(
-    task_run_name="{stage}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=RETRIES,
-    retry_delay_seconds=RETRY_DELAYS_S,
-    retry_condition_fn=retry_condition,
-)
-def run_stage(stage: str, home: str) -> dict[str, Any]:
-    """Bring one stage up to date with DVC; return its name and whether its command ran."""
-    logger = run_logger()
-    ran = reproduce(stage, Path(home), on_line=logger.info, stop=STOP.get())
-    return {"stage": stage, "ran": ran}
+RunStages = Callable[[Sequence[Stage], Path, Mapping[str, str] | None], list[dict[str, Any]]]
+Publish = Callable[[Paths, Path, str], None]
 
 
 @flow(name="retrain")
 def retrain(corpus: str = "drawn") -> dict[str, Any]:
-    """Bring the report of `corpus` up to date in the project folder that FOALNET_HOME names.
+    """Bring the report of `corpus` up to date, commit what came of it, and promote it if the gate lets it pass.
 
-    Returns what ran and where the report lies. Fails with the first stage that failed; stages that do not need it are
-    brought up to date all the same.
+    Works for the project folder that FOALNET_HOME names, in a git worktree of its own. Returns what ran, where the
+    report lies, the branch and the decision. Fails with the first stage that failed; stages that do not need it are
+    brought up to date all the same. A refused promotion is no failure. Without .git it works in the folder itself.
     """
     home = project_home()
-    stages = plan(home, corpus)
-    run_logger().info("%d stages of corpus %s in %s", len(stages), corpus, home)
-    done = run_stages(stages, home, slots=load_settings().slots)
-    artifacts.publish(Paths(corpus, home))
-    return {
-        "corpus": corpus,
-        "ran": [each["stage"] for each in done if each["ran"]],
-        "report": Paths(corpus).report_html.as_posix(),
-    }
+    settings = load_settings(home)
+
+    def run(stages: Sequence[Stage], folder: Path, env: Mapping[str, str] | None) -> list[dict[str, Any]]:
+        run_logger().info("%d stages of corpus %s in %s", len(stages), corpus, folder)
+        return run_stages(stages, folder, settings=settings, env=env)
+
+    return bring_up_to_date(home, corpus, run=run, publish=artifacts.publish)
 
 
-def run_stages(stages: list[Stage], home: Path, *, slots: int) -> list[dict[str, Any]]:
-    """Run every stage as a task once those it needs are done, `slots` at a time, and return their results in order.
-
-    With one slot the order is that of `stages`. A cancel ends what runs and starts nothing more.
-    """
-    stop = threading.Event()
-    STOP.set(stop)
-    futures: dict[str, PrefectFuture[Any]] = {}
-    tasks: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=slots)
-    with tasks as runner:
-        try:
-            for stage in stages:
-                futures[stage.name] = runner.submit(
-                    run_stage,
-                    parameters={"stage": stage.name, "home": str(home)},
-                    wait_for=[futures[name] for name in stage.needs],
-                )
-            for future in futures.values():
-                future.wait()
-        except BaseException:
-            stop.set()  # before the runner is left: leaving it waits for its threads
-            raise
-    return [future.result() for future in futures.values()]
+def bring_up_to_date(home: Path, corpus: str, *, run: RunStages, publish: Publish) -> dict[str, Any]:
+    """Do what `retrain` promises; `run` runs the stages, `publish` shows what lies in a folder."""
+    refuse_conflict(home / LOCK)
+    stages = plan(home, corpus)  # an unknown corpus is refused before anything is made
+    if not has_git(home):
+        run_logger().info("no .git in %s: working in the folder itself, without branches and gate", home)
+        done = run(stages, home, None)
+        says = "no .git here: no branch, no gate"
+        publish(Paths(corpus, home), Paths(corpus, home).report_html, says)
+        return _answer(corpus, done, Paths(corpus).report_html, says=says)
+    with worktree(home, corpus, load_settings(home)) as tree:
+        here = Paths(corpus, tree.folder)
+        fetch(tree, [here.inventory.relative_to(tree.folder).as_posix()])
+        before = _champion_files(tree, corpus)
+        done = run(stages, tree.folder, tree.env)
+        told = _record(tree, corpus, before)
+        kept = _keep_report(here, home / load_settings(home).work, told["run"])
+        publish(here, kept, told["says"])
+        return _answer(corpus, done, kept, **told)
 
 
-def project_home() -> Path:
-    """Return the project's folder: the setting `home` (FOALNET_HOME), else the current folder.
-
-    Raises UsageError where no project is there.
-    """
-    home = (load_settings().home or Path()).resolve()
-    if not (home / "dvc.yaml").is_file():
-        raise UsageError(
-            "no project here: dvc.yaml is missing",
-            file=home,
-            action="set FOALNET_HOME to the project's folder where the worker starts (docs/operating.md)",
-        )
-    return home
+def _answer(corpus: str, done: Sequence[Mapping[str, Any]], report: Path, **told: Any) -> dict[str, Any]:
+    ran = [each["stage"] for each in done if each["ran"]]
+    run_logger().info("corpus %s: %d of %d stages ran; %s", corpus, len(ran), len(done), told["says"])
+    return {"corpus": corpus, "ran": ran, "report": report.as_posix(), **told}
 
 
-def run_logger() -> Any:
-    """Return the run's logger, or a plain one where the function is called without Prefect's engine."""
+def _champion_files(tree: Tree, corpus: str) -> Paths | None:
+    """Set the champion's predictions and accounts aside; None where no champion has results of this corpus."""
+    if tree.champion is None or text_at(tree.folder, tree.champion, _metrics(corpus)) is None:
+        return None
+    recorded = (yaml.safe_load((tree.folder / LOCK).read_text("utf-8")) or {}).get("stages", {})
+    prefix = f"evaluate@{corpus}-"
+    return set_aside(tree, corpus, [name.removeprefix(prefix) for name in recorded if name.startswith(prefix)])
+
+
+def _metrics(corpus: str) -> str:
+    return Paths(corpus).metrics.as_posix()
+
+
+def _record(tree: Tree, corpus: str, before: Paths | None) -> dict[str, Any]:
+    """Ask the gate, commit results and decision to a branch of the run, promote; or say that nothing changed."""
+    here = Paths(corpus, tree.folder)
+    same = tree.champion is not None and all(
+        text_at(tree.folder, tree.champion, path.relative_to(tree.folder).as_posix()) == path.read_text("utf-8")
+        for path in (tree.folder / LOCK, here.metrics)
+    )
+    if same:
+        assert tree.champion is not None
+        run = f"{corpus}-{tree.champion[:10]}"
+        return {"run": run, "branch": None, "promoted": False, "says": "nothing changed since the champion"}
+    decision = _ask_gate(tree, corpus, before)
+    publish_bytes(here.gate, json_bytes(decision))
+    publish_bytes(here.gate.with_suffix(".md"), markdown(decision).encode())
+    files = [LOCK, "params.yaml", *(p.relative_to(tree.folder).as_posix() for p in _kept_in_git(here))]
+    git(tree.folder, "add", "--force", "--", *files)
+    content = git(tree.folder, "write-tree").stdout.strip()
+    known = _same_run(tree, corpus, content)
+    if known is not None:
+        says = f"nothing changed since {known}: " + "; ".join(decision["reasons"])
+        return {"run": known.removeprefix(f"{RUNS}/"), "branch": known, "promoted": False, "says": says}
+    run = f"{corpus}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+    title = f"{corpus}: {'promoted' if decision['promote'] else 'refused'} by the gate"
+    # The champion first: its first parents are the record of champions.
+    parents = [tree.head] if tree.champion is None else [tree.champion]
+    if tree.champion is not None and not is_ancestor(tree.folder, tree.head, tree.champion):
+        parents.append(tree.head)
+    text = message(title, run, reasons=decision["reasons"])
+    commit = commit_tree(tree.folder, content, parents, text)
+    branch = f"{RUNS}/{run}"
+    git(tree.folder, "update-ref", f"refs/heads/{branch}", commit, "0" * 40)
+    says = "; ".join(decision["reasons"])
+    if not decision["promote"]:
+        return {"run": run, "branch": branch, "promoted": False, "says": f"refused: {says}"}
     try:
-        return get_run_logger()
-    except MissingContextError:
-        return logging.getLogger("flows")
+        promote(tree.home, commit)
+    except FoalnetError as error:
+        return {"run": run, "branch": branch, "promoted": False, "says": f"not promoted: {error}"}
+    return {"run": run, "branch": branch, "promoted": True, "says": f"promoted: {says}"}
+
+
+def _kept_in_git(paths: Paths) -> list[Path]:
+    return [paths.metrics, paths.gate, paths.gate.with_suffix(".md")]
+
+
+def _ask_gate(tree: Tree, corpus: str, before: Paths | None) -> dict[str, Any]:
+    """Read both sides and return the gate's decision."""
+    here = Paths(corpus, tree.folder)
+    params = load_params(corpus, tree.folder / "params.yaml")
+    champion = None
+    if before is not None:
+        assert tree.champion is not None
+        kept = [text_at(tree.folder, tree.champion, name) for name in (_metrics(corpus), Paths(corpus).gate.as_posix())]
+        metrics, gate = (None if text is None else yaml.safe_load(text) for text in kept)
+        champion = read_side(before, metrics=metrics, told=(gate or {}).get("challenger"))
+    key = results_key((tree.folder / LOCK).read_text("utf-8"), corpus)
+    return decide(
+        read_side(here),
+        champion,
+        corpus=corpus,
+        commit=tree.champion,
+        params=params.gate,
+        report=params.report,
+        rolled_back=rolled_back(tree.home, corpus, key),
+    )
+
+
+def _same_run(tree: Tree, corpus: str, content: str) -> str | None:
+    """Return the branch of an earlier run whose commit has these very files: last night's run came to the same."""
+    names = git(tree.folder, "for-each-ref", "--format=%(refname:short)", f"refs/heads/{RUNS}/").stdout.split()
+    for name in names:
+        if name.startswith(f"{RUNS}/{corpus}-"):
+            found = git(tree.folder, "rev-parse", f"refs/heads/{name}^{{tree}}").stdout.strip()
+            if found == content:
+                return name
+    return None
+
+
+def _keep_report(paths: Paths, work: Path, run: str) -> Path:
+    """Keep the page where a person can open it once the worktree is gone; return its place."""
+    folder = work / "reports" / run
+    shutil.rmtree(folder, ignore_errors=True)
+    for path in (paths.report_html, paths.report_md):
+        publish_file(path, folder / path.name)
+    return folder / paths.report_html.name

@@ -11,7 +11,7 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,8 +133,9 @@ def reproduce(
     on_line: Callable[[str], None],
     stop: threading.Event | None = None,
     timeout_s: float | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> bool:
-    """Bring one stage up to date; return whether its command ran.
+    """Bring one stage up to date; return whether its command ran. `env` is added to this process' environment.
 
     Raises StageFailed with the verb's own exit code (DVC itself gives 255 for everything), Stopped on a cancel.
     """
@@ -153,7 +154,14 @@ def reproduce(
         on_line(line)
 
     try:
-        status = run(command(stage), cwd=home, env=environment(), on_line=listen, stop=stop, timeout_s=timeout_s)
+        status = run(
+            command(stage),
+            cwd=home,
+            env=environment() | dict(env or {}),
+            on_line=listen,
+            stop=stop,
+            timeout_s=timeout_s,
+        )
     except TimedOut as error:
         raise StageFailed(stage, MachineError.exit_code, str(error)) from error
     if status == 0:

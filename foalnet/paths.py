@@ -72,6 +72,11 @@ class Paths:
         """Aggregate figures, kept in git."""
         return self.reports / "metrics.json"
 
+    @property
+    def gate(self) -> Path:
+        """The gate's decision on the run that made these results, kept in git; gate.md beside it is for people."""
+        return self.reports / "gate.json"
+
     def model(self, variant: str, seed: int, split: str = "dev") -> Path:
         """Folder of one trained variant and seed, all folds of a split."""
         return self.home / "models" / self.corpus / run_name(variant, seed, split)

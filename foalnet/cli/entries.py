@@ -153,15 +153,16 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
 
 
 def _with_deployment(name: str) -> bytes | None:
-    """Return prefect.yaml with a deployment for the corpus, made after the first one; None without the file."""
+    """Return prefect.yaml with the corpus' deployments, made after the first corpus'; None without the file."""
     if not PREFECT_FILE.exists():
         return None
     prefect = _yaml(PREFECT_FILE)
     deployments = prefect["deployments"]
-    if not any(d["name"] == name for d in deployments):
+    there = {d["entrypoint"] for d in deployments if d["name"] == name}
+    for model in [d for d in deployments if d["name"] == deployments[0]["name"] and d["entrypoint"] not in there]:
         import copy
 
-        new = copy.deepcopy(deployments[0])
+        new = copy.deepcopy(model)
         new["name"] = name
         new["parameters"] = {**new.get("parameters", {}), "corpus": name}
         deployments.append(new)

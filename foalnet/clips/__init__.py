@@ -3,5 +3,6 @@
 from foalnet.clips.dialogue import Staged, stage_dialogue
 from foalnet.clips.plan import Job, plan
 from foalnet.clips.staging import StageSummary, stage, tools_of
+from foalnet.clips.warm import unstaged, warm
 
-__all__ = ["Job", "StageSummary", "Staged", "plan", "stage", "stage_dialogue", "tools_of"]
+__all__ = ["Job", "StageSummary", "Staged", "plan", "stage", "stage_dialogue", "tools_of", "unstaged", "warm"]

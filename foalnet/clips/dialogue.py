@@ -79,11 +79,14 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
 
     DataError (exit 3) where an input differs from the inventory; MachineError (exit 4) where it cannot be read.
     """
+    folder = job.folder(work)
+    damaged = (folder / ENTRY).exists()
     found = verified(job, work)
     if found is not None:
         return found
-    folder = job.folder(work)
-    (folder / ENTRY).unlink(missing_ok=True)
+    # An entry that came meanwhile is another process' finished work, and as good as ours will be.
+    if damaged:
+        (folder / ENTRY).unlink(missing_ok=True)
     check_inputs(job, root)
     ledger = Ledger()
     cutter = Cutter(root=root, present=frozenset(job.files), params=job.params, ledger=ledger)

@@ -176,3 +176,12 @@ class Report(Frozen):
         default_factory=lambda: [("foal", "baseline"), ("foal", "audio_only"), ("foal", "video_only")],
         description="pairs (a, b): a minus b, where both were trained",
     )
+
+
+class Gate(Frozen):
+    """When a scheduled run may take the champion's place (flows, docs/operating.md)."""
+
+    variant: Variant = Field("foal", description="whose UA is judged; where it was not trained, the last one that was")
+    max_loss_ua: Fraction = Field(0.05, description="refused where the interval allows a larger loss of UA")
+    max_shrink: Fraction = Field(0.01, description="share of the champion's utterances that may be gone")
+    max_more_drops: Fraction = Field(0.01, description="by how much the share of dropped utterances may grow")

@@ -33,6 +33,7 @@ class Entry(Frozen):
     train: dict[str, Any]
     evaluate: dict[str, Any]
     report: dict[str, Any]
+    gate: dict[str, Any] = Field(default_factory=dict)
 
 
 class Run(Frozen):
@@ -55,6 +56,7 @@ class File(Frozen):
     train: dict[str, Any] = Field(default_factory=dict)
     evaluate: dict[str, Any] = Field(default_factory=dict)
     report: dict[str, Any] = Field(default_factory=dict)
+    gate: dict[str, Any] = Field(default_factory=dict)
 
 
 class Params(Frozen):
@@ -65,13 +67,14 @@ class Params(Frozen):
     source: str
     variants: list[blocks.Variant]
     seeds: list[int]
-    protocols: list[blocks.Protocol]
+    protocols: list[blocks.Protocol] = [HEADLINE]
     draw: blocks.Draw
     manifest: blocks.Manifest
     shards: blocks.Shards
     train: blocks.Train
     evaluate: blocks.Evaluate
     report: blocks.Report
+    gate: blocks.Gate = blocks.Gate()
 
 
 def read_file(path: Path = DEFAULT_PARAMS) -> File:
@@ -112,7 +115,7 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
         "draw": file.draw,
         "manifest": entry.manifest,
     }
-    for block in ("shards", "train", "evaluate", "report"):
+    for block in ("shards", "train", "evaluate", "report", "gate"):
         merged[block] = merge(getattr(file, block), getattr(entry, block))
     params = validated(Params, merged, file=f"{path} (corpora.{corpus})")
     _check(params, file=f"{path} (corpora.{corpus})")

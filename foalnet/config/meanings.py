@@ -51,6 +51,7 @@ MEANINGS: dict[str, Meaning] = {
     "source": Meaning(says="what `inventory` depends on: the drawn corpus, or a small committed file"),
     "variants": Meaning(says="what is trained: the whole network, its ablations, each modality alone", source=ABLATION),
     "seeds": Meaning(says="one training run of each variant per seed"),
+    "protocols": Meaning(says="who trains, who chooses the epoch, who is tested (docs/protocols.md)", source=PROTOCOL),
     "draw.seed": Meaning(says="all that is random in the drawn corpus follows from it"),
     "draw.dialogues_per_session": Meaning(says="five sessions with so many dialogues each"),
     "draw.length_min_s": Meaning(says="shortest utterance"),

@@ -7,7 +7,9 @@ Sources, strongest first: environment (`FOALNET_WORKERS=2`, `FOALNET_ROOTS__IEMO
 from __future__ import annotations
 
 import os
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -21,6 +23,8 @@ from pydantic_settings import (
 from foalnet.errors import UsageError
 
 SETTINGS_FILE = Path("settings.yaml")
+# pydantic-settings takes the file from the class; a class per folder would not cross process borders.
+_FILE: ContextVar[Path] = ContextVar("file", default=SETTINGS_FILE)
 
 
 class Settings(BaseSettings):
@@ -30,9 +34,7 @@ class Settings(BaseSettings):
     sums round differently there.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="FOALNET_", env_nested_delimiter="__", extra="forbid", frozen=True, yaml_file=SETTINGS_FILE
-    )
+    model_config = SettingsConfigDict(env_prefix="FOALNET_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     roots: dict[str, str] = Field(default_factory=dict, description="corpus name -> absolute root of its files")
     workers: int = Field(
@@ -41,6 +43,9 @@ class Settings(BaseSettings):
         description="processes: dialogues in staging, folds in training on a CPU",
     )
     slots: int = Field(1, ge=1, description="stages that a flow runs at a time")
+    task_runner: Literal["process", "dask"] = Field(
+        "process", description="where a flow's dialogues are staged: processes here, or workers of a Dask cluster"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N")
     threads: int = Field(
         0, ge=0, description="torch threads of one fold; 0: one. Sums round differently with another number"
@@ -60,19 +65,19 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment first, then settings.yaml."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=_FILE.get())
 
 
-def load_settings() -> Settings:
-    """Read the machine settings of the current folder (UsageError, exit 2, where one is wrong)."""
+def load_settings(folder: Path = Path()) -> Settings:
+    """Read the machine settings of a folder (UsageError, exit 2, where one is wrong)."""
+    file = folder / SETTINGS_FILE
+    token = _FILE.set(file)
     try:
         return Settings()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the settings file cannot be read: {error}", file=SETTINGS_FILE, action="correct its YAML"
-        ) from error
+        raise UsageError(f"the settings file cannot be read: {error}", file=file, action="correct its YAML") from error
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
-        raise UsageError(
-            "\n".join(lines), file=SETTINGS_FILE, action="correct the setting (file or FOALNET_…)"
-        ) from error
+        raise UsageError("\n".join(lines), file=file, action="correct the setting (file or FOALNET_…)") from error
+    finally:
+        _FILE.reset(token)

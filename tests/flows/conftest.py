@@ -15,7 +15,7 @@ import flows  # noqa: F401  (switches Prefect's telemetry off before a test impo
 from tests.flows.helpers import Server, child, free_port, make_toy, until
 from tests.projects import REPOSITORY, copy_project, environment
 
-START_S = 120.0
+START_S = 300.0
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,11 @@ STOP_S = 20.0
 
 
 def make_toy(project: Path) -> Path:
-    """Replace the verbs of a copy by toys; everything else stays as committed."""
+    """Replace the verbs of a copy by toys; everything else stays as committed, and the copy is clean."""
     path = project / "dvc.yaml"
     path.write_text(path.read_text().replace("cmd: foalnet ", "cmd: python -m tests.flows.toy_verbs "))
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, "commit", "-qam", "toys for verbs"], cwd=project, check=True)
     return project
 
 

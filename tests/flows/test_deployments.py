@@ -15,10 +15,13 @@ from flows.pool import POOL
 def test_every_corpus_has_a_deployment_that_starts_paused_and_one_at_a_time(repository: Path) -> None:
     corpora = yaml.safe_load((repository / "params.yaml").read_text())["corpora"]
     deployments = yaml.safe_load((repository / "prefect.yaml").read_text())["deployments"]
-    assert {d["name"] for d in deployments} == set(corpora)
+    flows = ("flows/retrain.py:retrain", "flows/staging.py:stage_corpus", "flows/training.py:train_and_evaluate")
+    found = sorted((d["name"], d["entrypoint"]) for d in deployments)
+    assert found == sorted((corpus, flow) for corpus in corpora for flow in flows)
     for deployment in deployments:
         assert deployment["parameters"] == {"corpus": deployment["name"]}
-        assert [s["active"] for s in deployment["schedules"]] == [False]
+        scheduled = deployment["entrypoint"] == "flows/retrain.py:retrain"
+        assert [s["active"] for s in deployment["schedules"]] == ([False] if scheduled else [])
         assert deployment["concurrency_limit"] == 1
         assert deployment["work_pool"]["name"] == POOL
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,12 +17,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Failed
 
-from flows import artifacts
+from flows import artifacts, gpu, tasks
 from flows.process import Stopped
-from flows.retrain import STOP, project_home, retrain, retry_condition, run_stage
+from flows.retrain import retrain
 from flows.stages import RETRIES, StageFailed
+from flows.tasks import STOP, project_home, retry_condition, run_stage
+from foalnet.config.blocks import Gate, Report
 from foalnet.errors import UsageError
 from foalnet.files import json_bytes
+from foalnet.gate import Side, decide
 from foalnet.paths import Paths
 from tests.flows.helpers import calls, free_port
 from tests.flows.toy_verbs import CONTENT
@@ -88,7 +93,15 @@ def test_artifacts_show_scores_confusion_drops_and_the_place_of_the_report(toy: 
     drops = artifacts.drops(paths)
     assert "| dropped | wav\\_missing: no sound in sentences/wav or dialog/wav | 1 |" in drops
     assert "| Ses01F\\_impro01\\_F000 | dropped | wav\\_missing | a\\|b |" in drops
-    assert str(paths.report_html) in artifacts.report(paths)
+    assert str(paths.report_html) in artifacts.report("drawn", paths.report_html)
+    assert artifacts.gate(paths, "no .git here") == "# drawn: no decision\n\nno .git here"
+    side = Side(metrics=CONTENT["report", "metrics.json"], runs={}, cluster=None, staged=39, dropped=1)
+    told = {"corpus": "drawn", "commit": "c" * 40, "params": Gate(max_shrink=0.0), "report": Report()}
+    paths.gate.write_bytes(json_bytes(decide(side, side, **told)))
+    decision = artifacts.gate(paths, "")
+    assert "**refused**: UA of foal: +0.0 points against the champion, at worst" in decision
+    assert "| UA of audio only | 0.5 | 0.5 |" in decision
+    assert len(decision.encode()) < LIMIT_BYTES
 
 
 def test_t84_artifacts_stay_small_whatever_was_dropped(toy: Path) -> None:
@@ -155,3 +168,38 @@ def test_t83_without_its_server_the_flow_fails_fast_and_dvc_repro_goes_on(toy: P
     assert calls(toy) == []
     repro(toy, "draw", PREFECT_API_URL=url)
     assert calls(toy) == ["draw"]
+
+
+def test_a_cancel_ends_the_wait_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    asked: list[dict[str, object]] = []
+
+    def busy(name: str, **how: object) -> None:
+        asked.append(how)
+        stop.set()
+        raise TimeoutError
+
+    monkeypatch.setattr(gpu, "concurrency", busy)
+    with pytest.raises(Stopped, match="waited for the GPU"), gpu.gpu_slot(stop):
+        raise AssertionError("held a slot that nobody gave")
+    assert [how["strict"] for how in asked] == [True]
+
+
+def test_only_training_on_a_gpu_asks_for_a_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    @contextlib.contextmanager
+    def slot(_stop: object) -> Iterator[None]:
+        asked.append("slot")
+        yield
+
+    monkeypatch.setattr(tasks, "gpu_slot", slot)
+    monkeypatch.setattr(tasks, "reproduce", lambda stage, *_, **__: bool(asked.append(stage)) or True)
+    token = tasks.GPU.set(True)
+    try:
+        assert tasks.bring("evaluate@x", ".")
+        assert tasks.bring("train@x", ".")
+    finally:
+        tasks.GPU.reset(token)
+    tasks.bring("train@y", ".")
+    assert asked == ["evaluate@x", "slot", "train@x", "train@y"]

@@ -6,16 +6,20 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+from flows.gpu import GPU_SLOT
+from foalnet.gitrepo import text_at
 from tests.flows.helpers import Server, alive, calls, until
-from tests.projects import repro
+from tests.projects import repro, run
 
 pytestmark = pytest.mark.long
 
+TRAIN = "train@drawn-foal-s1"
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -47,23 +51,46 @@ def test_t82_prefect_retries_what_the_environment_caused_and_nothing_else(server
     assert states(server, newest["id"])["report@drawn"] == "NotReady"
 
 
-def test_a_cancel_ends_every_process_and_nothing_is_run_again(server: Server, toy: Path) -> None:
-    (toy / "toy.json").write_text(json.dumps({"manifest@drawn": ["sleep"]}))
+def test_t13_a_cancel_while_a_stage_trains_ends_every_process_and_nothing_is_run_again(
+    server: Server, toy: Path
+) -> None:
+    (toy / "toy.json").write_text(json.dumps({TRAIN: ["sleep"]}))
     server.prefect(toy, "deploy", "--all")
     with server.worker(toy) as log:
         server.prefect(toy, "deployment", "run", "retrain/drawn")
-        until((toy / "pids.txt").exists, 120, f"the sleeping stage\n{log.read_text()[-3000:]}")
+        until((toy / "pids.txt").exists, 300, f"the sleeping stage\n{log.read_text()[-3000:]}")
         pids = [int(pid) for pid in (toy / "pids.txt").read_text().split()]
         newest = server.runs(state={"type": {"any_": ["RUNNING"]}})[0]["id"]
         server.prefect(toy, "flow-run", "cancel", newest)
-        until(lambda: not any(alive(pid) for pid in pids), 30, "the end of the stage's processes")
+        until(lambda: not any(alive(pid) for pid in pids), 15, "the end of the stage's processes")
         until(lambda: server.runs(id={"any_": [newest]})[0]["state"]["type"] == "CANCELLED", 60, "Cancelled")
+        until(lambda: not (toy / "work/worktrees/drawn").exists(), 15, "the end of the worktree")
         before = calls(toy)
-        assert before.count("manifest@drawn") == 1
+        assert before.count(TRAIN) == 1
         # The next run goes on where this one stopped.
         done = server.prefect(toy, "deployment", "run", "retrain/drawn", "--watch", timeout_s=300)
         assert "Completed" in done.stdout
-    assert calls(toy)[len(before) :][:2] == ["inventory@drawn", "manifest@drawn"]
+    assert calls(toy)[len(before) :][:2] == ["inventory@drawn", TRAIN]
+
+
+def test_training_waits_for_its_gpu_slot(server: Server, toy: Path) -> None:
+    repro(toy, "shards@drawn")
+    server.ask("v2/concurrency_limits/", name=GPU_SLOT, limit=1)
+    server.ask("v2/concurrency_limits/increment", names=[GPU_SLOT], slots=1, mode="concurrency")
+    code = "from flows.training import train_and_evaluate; print(train_and_evaluate())"
+    env = server.environment(toy) | {"FOALNET_DEVICE": "cuda", "FOALNET_SLOTS": "2"}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=toy, env=env, stdout=subprocess.PIPE, text=True) as flow:
+        running = {"state": {"type": {"any_": ["RUNNING"]}}}
+        until(lambda: len(server.ask("task_runs/filter", task_runs=running)) > 1, 240, "two runs that want the GPU")
+        time.sleep(3)
+        assert not any(each.startswith("train") for each in calls(toy))
+        server.ask("v2/concurrency_limits/decrement", names=[GPU_SLOT], slots=1, mode="concurrency")
+        said, _ = flow.communicate(timeout=300)
+        assert flow.returncode == 0
+    made = calls(toy)
+    assert sum(each.startswith("train") for each in made) == sum(each.startswith("evaluate") for each in made) == 4
+    assert said.count("train@drawn") == 4
+    assert "report@drawn" not in made
 
 
 def test_t89_the_scheduler_makes_a_run_and_it_ends_with_the_lock_of_dvc_repro(
@@ -76,6 +103,7 @@ def test_t89_the_scheduler_makes_a_run_and_it_ends_with_the_lock_of_dvc_repro(
     config["deployments"][0]["name"] = "scheduled"
     config["deployments"][0]["schedules"] = [{"cron": "* * * * *", "timezone": "UTC", "active": True}]
     path.write_text(yaml.safe_dump(config))
+    run(toy, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qam", "a schedule")
     server.prefect(toy, "deploy", "--all")
     mine = {"name": {"any_": ["scheduled"]}}
 
@@ -90,7 +118,8 @@ def test_t89_the_scheduler_makes_a_run_and_it_ends_with_the_lock_of_dvc_repro(
         first = next(r for r in runs if r["state"]["type"] in FINAL)
         assert first["auto_scheduled"]
         assert first["state"]["type"] == "COMPLETED", log.read_text()[-5000:]
-    assert (toy / "dvc.lock").read_bytes() == (other / "dvc.lock").read_bytes()
+    assert text_at(toy, "champion", "dvc.lock") == (other / "dvc.lock").read_text()
+    assert not (toy / "dvc.lock").exists(), "the operator's checkout is not touched"
 
 
 def test_two_slots_leave_the_same_entries_in_the_lock_and_the_ui_gets_the_artifacts(
@@ -100,8 +129,11 @@ def test_two_slots_leave_the_same_entries_in_the_lock_and_the_ui_gets_the_artifa
     repro(other)
     command = [sys.executable, "-c", "from flows.retrain import retrain; retrain()"]
     subprocess.run(command, cwd=toy, env=server.environment(toy) | {"FOALNET_SLOTS": "2"}, check=True)
-    assert yaml.safe_load((toy / "dvc.lock").read_text()) == yaml.safe_load((other / "dvc.lock").read_text())
+    assert yaml.safe_load(text_at(toy, "champion", "dvc.lock") or "") == yaml.safe_load(
+        (other / "dvc.lock").read_text()
+    )
     kept = {a["key"]: a["data"] for a in server.ask("artifacts/latest/filter", sort="KEY_ASC") if a["key"]}
     assert "| foal | 50.0 |" in kept["metrics-drawn"]
     assert "## shards" in kept["drops-drawn"]
-    assert "reports/drawn/report.html" in kept["report-drawn"]
+    assert str(toy / "work/reports/drawn-") in kept["report-drawn"]
+    assert "# drawn: promoted" in kept["gate-drawn"]

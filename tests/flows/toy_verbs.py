@@ -2,6 +2,8 @@
 
 `toy.json` in the project's folder maps a stage to what its next calls do: an exit code, a signal as a negative
 number, or "sleep" (with a grandchild in a session of its own that ignores SIGTERM). Each call is noted in `calls.txt`.
+A run in a git worktree takes its orders from the project that the worktree belongs to, and notes its calls there.
+`toy_results.json` maps an output to what is written instead of the usual content.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ ENTRIES = [{"kind": "dropped", "item": "Ses01F_impro01_F000", "reason": "wav_mis
 SCORES = {"ua": 0.5, "ua_low": 0.4, "ua_high": 0.6, "wa": 0.7, "wa_low": 0.6, "wa_high": 0.8, "macro_f1": 0.55}
 CONTENT = {
     ("manifest", "counts.json"): {"ledger": LEDGER, "entries": ENTRIES},
-    ("shards", "staging.json"): {"ledger": {"counts": {"kept": 39}, "entries": []}},
+    ("shards", "staging.json"): {
+        "ledger": {"counts": {"kept": 39}, "entries": []},
+        "utterances": {"staged": 39, "dropped": 0},
+    },
     ("evaluate", "metrics.json"): {"classes": ["happy", "sad"], "pooled": {"confusion": [[3, 1], [0, 4]]}},
     ("report", "metrics.json"): {
         "level": 0.95,
@@ -36,8 +41,20 @@ CONTENT = {
 }
 
 
+def home() -> Path:
+    """The folder of the orders: this one, or the one whose worktree this is."""
+    git = Path(".git")
+    return Path(git.read_text().split()[1]).parents[2] if git.is_file() else Path()
+
+
+def content(verb: str, out: Path, stage: str) -> object:
+    orders = home() / "toy_results.json"
+    given = json.loads(orders.read_text()) if orders.exists() else {}
+    return given.get(out.as_posix()) or CONTENT.get((verb, out.name), {"of": stage})
+
+
 def misbehave(stage: str) -> None:
-    orders = Path("toy.json")
+    orders = home() / "toy.json"
     plans = json.loads(orders.read_text()) if orders.exists() else {}
     if not plans.get(stage):
         return
@@ -47,7 +64,7 @@ def misbehave(stage: str) -> None:
         child = subprocess.Popen([sys.executable, "-c", STUBBORN], start_new_session=True, stdout=subprocess.PIPE)
         assert child.stdout is not None
         child.stdout.readline()
-        Path("pids.txt").write_text(f"{os.getpid()} {child.pid}")
+        (home() / "pids.txt").write_text(f"{os.getpid()} {child.pid}")
         time.sleep(600)
     elif order < 0:
         os.kill(os.getpid(), -order)
@@ -58,7 +75,7 @@ def misbehave(stage: str) -> None:
 
 def main() -> None:
     stage = os.environ["DVC_STAGE"]
-    with Path("calls.txt").open("a") as calls:
+    with (home() / "calls.txt").open("a") as calls:
         calls.write(f"{stage}\n")
     misbehave(stage)
     verb, corpus, rest = sys.argv[1], *(sys.argv[2:3] or ["drawn"]), sys.argv[3:]
@@ -75,7 +92,7 @@ def main() -> None:
     }[verb]
     for out in outs:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(json_bytes(CONTENT.get((verb, out.name), {"of": stage})))
+        out.write_bytes(json_bytes(content(verb, out, stage)))
     sys.stdout.write(f"{verb}: made as ordered\n")
 
 

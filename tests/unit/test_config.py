@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,19 @@ def test_every_variant_that_params_allow_is_one_that_can_be_built() -> None:
 
     assert list(VARIANTS) == variant_names()
     assert list(SPLIT_OF) == list(PROTOCOLS) and list(FOLDS) == list(SPLITS)
+
+
+def test_settings_of_another_folder_are_read_from_there_and_cross_process_borders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "settings.yaml").write_text("slots: 2")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/settings.yaml").write_text("slots: 3")
+    assert (load_settings().slots, load_settings(tmp_path / "other").slots, load_settings().slots) == (2, 3, 2)
+    found = load_settings(tmp_path / "other")
+    assert pickle.loads(pickle.dumps(found)) == found
+    (tmp_path / "other/settings.yaml").write_text("slots: none")
+    with pytest.raises(UsageError, match="slots") as failure:
+        load_settings(tmp_path / "other")
+    assert "other/settings.yaml" in str(failure.value)

@@ -1,0 +1,190 @@
+"""Server, work pool, deployments and worker by one command, on loopback; Ctrl-C ends all of it.
+
+Run as `python -m flows.serve` (`make serve`). Each long program stands under a keeper (flows/guard.py), so nothing of
+it outlives this process, however that ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from flows.pool import POOL
+from flows.process import GUARD
+from foalnet.config import load_settings
+from foalnet.errors import FoalnetError, MachineError, UsageError
+
+HOST = "127.0.0.1"
+PORT = 4200
+START_S = 180.0
+GRACE_S = 10.0
+POLL_S = 0.2
+SAID = 1500
+
+
+class Ended(BaseException):
+    """Somebody asked for the end."""
+
+
+@dataclass(kw_only=True)
+class Kept:
+    """A long program under its keeper, and where it writes."""
+
+    name: str
+    log: Path
+    keeper: subprocess.Popen[bytes]
+
+    def check(self) -> None:
+        """MachineError (exit 4) with its last words where it ended by itself."""
+        if self.keeper.poll() is not None:
+            said = self.log.read_text("utf-8", "replace")[-SAID:]
+            raise MachineError(
+                f"the {self.name} ended by itself (exit {self.keeper.returncode}):\n{said}",
+                file=self.log,
+                action="see its last words above, then `make serve` again",
+            )
+
+    def end(self) -> None:
+        """Have the keeper end the program and all that it started; a keeper that cannot is killed with its group."""
+        if self.keeper.poll() is None:
+            self.keeper.terminate()
+        try:
+            self.keeper.wait(GRACE_S + 5.0)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.keeper.pid, signal.SIGKILL)
+            self.keeper.wait()
+
+
+def serve(home: Path, port: int, say: Callable[[str], None]) -> NoReturn:
+    """Serve until a signal comes (Ended). UsageError (exit 2): no project; MachineError (exit 4): port or program."""
+    if not (home / "prefect.yaml").is_file():
+        raise UsageError("no prefect.yaml here", file=home, action="run it in the project's folder")
+    refuse_busy(port)
+    os.environ.update(environment(home, port))
+    logs = (home / load_settings(home).work).resolve() / "serve"
+    logs.mkdir(parents=True, exist_ok=True)
+    kept: list[Kept] = []
+    try:
+        kept.append(keep("server", logs, home, ["server", "start", "--host", HOST, "--port", str(port)]))
+        wait_healthy(kept[0], port)
+        # In processes of their own: Prefect reads its settings once, when it is first imported.
+        once(home, "the work pool could not be made", "flows.pool")
+        once(home, "the deployments could not be made", "prefect", "--no-prompt", "deploy", "--all")
+        kept.append(keep("worker", logs, home, ["worker", "start", "--pool", POOL]))
+        say(f"the UI is at http://{HOST}:{port} (this machine only), logs are in {logs}")
+        say(f"in another terminal: export PREFECT_API_URL=http://{HOST}:{port}/api, then")
+        say("  prefect deployment run retrain/drawn --watch        Ctrl-C here ends everything")
+        while True:
+            for each in kept:
+                each.check()
+            time.sleep(POLL_S)
+    finally:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, signal.SIG_IGN)
+        for each in reversed(kept):  # the worker first: it tells the server how its run ended
+            each.end()
+
+
+def environment(home: Path, port: int) -> dict[str, str]:
+    """Return what server, worker and commands need to know."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {
+        "PATH": path,
+        "FOALNET_HOME": str(home),
+        "PREFECT_HOME": os.environ.get("PREFECT_HOME", str(home / ".prefect")),
+        "PREFECT_API_URL": f"http://{HOST}:{port}/api",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
+def refuse_busy(port: int) -> None:
+    """Refuse (MachineError, exit 4) a port that somebody listens on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise MachineError(
+                f"port {port} of {HOST} is taken: {error.strerror}",
+                action="a server runs there already (end it), or choose another: `make serve PORT=4201`",
+            ) from error
+
+
+def keep(name: str, logs: Path, home: Path, arguments: Sequence[str]) -> Kept:
+    """Start a Prefect program under its keeper, in a session of its own: Ctrl-C reaches this process alone."""
+    log = logs / f"{name}.log"
+    guard = [sys.executable, "-I", "-S", str(GUARD), str(GRACE_S), str(os.getpid())]
+    with log.open("wb") as output:
+        keeper = subprocess.Popen(
+            [*guard, sys.executable, "-m", "prefect", *arguments],
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Kept(name=name, log=log, keeper=keeper)
+
+
+def wait_healthy(server: Kept, port: int) -> None:
+    """Wait until the server answers; MachineError (exit 4) where it ends or stays silent."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        server.check()
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{port}/api/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(POLL_S)
+    raise MachineError(f"the server gave no answer within {START_S:g} s", file=server.log, action="see its log")
+
+
+def once(home: Path, fault: str, module: str, *arguments: str) -> None:
+    """Run a short command to its end; MachineError (exit 4) with its words where it fails."""
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=home, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise MachineError(
+            f"{fault}:\n{(done.stdout + done.stderr)[-SAID:]}",
+            file=home / "prefect.yaml",
+            action="correct what is named above, then `make serve` again",
+        )
+
+
+def _end(_signum: int, _frame: FrameType | None) -> NoReturn:
+    raise Ended
+
+
+def main() -> int:
+    """Serve the current folder; 0 after Ctrl-C or SIGTERM, else the code of what went wrong."""
+    parser = argparse.ArgumentParser(prog="python -m flows.serve", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--port", type=int, default=PORT, help="of the server on 127.0.0.1 [%(default)s]")
+    port = parser.parse_args().port
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _end)
+    try:
+        serve(Path.cwd(), port, lambda line: print(line, flush=True))
+    except Ended:
+        print("ended: server, worker and whatever ran", flush=True)
+        return 0
+    except FoalnetError as error:
+        print(f"foalnet: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

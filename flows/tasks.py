@@ -1,0 +1,119 @@
+"""What the flows share: the task that runs one stage of dvc.yaml, a set of them in order, the project's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.exceptions import MissingContextError
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import Task
+
+from flows.gpu import gpu_slot, make_slot
+from flows.stages import RETRIES, Stage, StageFailed, may_retry, reproduce
+from foalnet.config import Settings, load_settings
+from foalnet.errors import UsageError
+
+# Below the 30 s that Prefect's worker gives a cancelled flow: the wait for a retry cannot be cut short.
+RETRY_DELAYS_S: list[float] = [5, 20]
+
+TRAIN = "train@"
+
+# Task parameters are shown and stored; how a cancel reaches the threads of the tasks is neither, nor are roots.
+STOP: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)
+GPU: contextvars.ContextVar[bool] = contextvars.ContextVar("gpu", default=False)
+ENV: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar("env", default=None)
+
+
+def retry_condition(_task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Say whether a failed task is run again: see flows.stages.may_retry."""
+    return isinstance(state.data, StageFailed) and may_retry(state.data.code, task_run.run_count)
+
+
+@task(
+    task_run_name="{stage}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAYS_S,
+    retry_condition_fn=retry_condition,
+)
+def run_stage(stage: str, home: str) -> dict[str, Any]:
+    """Bring one stage up to date with DVC; return its name and whether its command ran."""
+    return {"stage": stage, "ran": bring(stage, home)}
+
+
+def bring(stage: str, home: str) -> bool:
+    """Bring one stage up to date within a task, holding a GPU slot where it trains on one; say whether it ran."""
+    on_gpu = GPU.get() and stage.startswith(TRAIN)
+    with gpu_slot(STOP.get()) if on_gpu else contextlib.nullcontext():
+        return reproduce(stage, Path(home), on_line=run_logger().info, stop=STOP.get(), env=ENV.get())
+
+
+def run_stages(
+    stages: Sequence[Stage],
+    home: Path,
+    *,
+    settings: Settings,
+    env: Mapping[str, str] | None = None,
+    runner_task: Any = run_stage,
+) -> list[dict[str, Any]]:
+    """Run every stage as a task once those it needs are done, `settings.slots` at a time; return results in order.
+
+    With one slot the order is that of `stages`. What a stage needs and is not among `stages` is taken as it is. A
+    cancel ends what runs and starts nothing more.
+    """
+    stop = threading.Event()
+    STOP.set(stop)
+    ENV.set(env)
+    GPU.set(settings.device.startswith("cuda"))
+    if GPU.get() and any(stage.name.startswith(TRAIN) for stage in stages):
+        make_slot()
+    futures: dict[str, PrefectFuture[Any]] = {}
+    tasks: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=settings.slots)
+    with tasks as runner:
+        try:
+            for stage in stages:
+                futures[stage.name] = runner.submit(
+                    runner_task,
+                    parameters={"stage": stage.name, "home": str(home)},
+                    wait_for=[futures[name] for name in stage.needs if name in futures],
+                )
+            for future in futures.values():
+                future.wait()
+        except BaseException:
+            stop.set()  # before the runner is left: leaving it waits for its threads
+            raise
+    return [future.result() for future in futures.values()]
+
+
+def project_home() -> Path:
+    """Return the project's folder: the setting `home` (FOALNET_HOME), else the current folder.
+
+    Raises UsageError where no project is there.
+    """
+    home = (load_settings().home or Path()).resolve()
+    if not (home / "dvc.yaml").is_file():
+        raise UsageError(
+            "no project here: dvc.yaml is missing",
+            file=home,
+            action="set FOALNET_HOME to the project's folder where the worker starts (docs/operating.md)",
+        )
+    return home
+
+
+def run_logger() -> Any:
+    """Return the run's logger, or a plain one where the function is called without Prefect's engine."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger("flows")

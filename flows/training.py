@@ -1,0 +1,39 @@
+"""The flow `train_and_evaluate`: one task per variant and seed, one GPU slot each, on shards that are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.stages import RETRIES, Stage, plan
+from flows.tasks import RETRY_DELAYS_S, bring, project_home, retry_condition, run_stages
+from foalnet.config import load_settings
+
+
+@task(
+    task_run_name="{stage}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAYS_S,
+    retry_condition_fn=retry_condition,
+)
+def run_one(stage: str, home: str) -> dict[str, Any]:
+    """Train one run and evaluate it; `stage` is its train stage. The GPU is held for the training alone."""
+    trained = bring(stage, home)
+    evaluated = bring(f"evaluate@{stage.partition('@')[2]}", home)
+    return {"stage": stage, "ran": trained or evaluated}
+
+
+@flow(name="train_and_evaluate")
+def train_and_evaluate(corpus: str = "drawn") -> dict[str, Any]:
+    """Train and evaluate every run of `corpus` in the project folder that FOALNET_HOME names, `slots` at a time.
+
+    Returns which runs were not up to date. A run that fails does not hold up the others.
+    """
+    home = project_home()
+    runs = [Stage(name=stage.name, needs=()) for stage in plan(home, corpus) if stage.name.startswith("train@")]
+    done = run_stages(runs, home, settings=load_settings(home), runner_task=run_one)
+    return {"corpus": corpus, "ran": [each["stage"] for each in done if each["ran"]]}

@@ -1,0 +1,129 @@
+"""A checkout of its own for one run: the operator's commit, DVC's cache and work folder, none of the operator's files.
+
+It lies below the work folder, one per corpus and always at the same place (DVC keeps notes per folder), is guarded by
+the kernel's lock, and goes away at the end; what a killed run left is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from foalnet.champion import BRANCH
+from foalnet.config import Settings
+from foalnet.files import lock
+from foalnet.gitrepo import commit_of, git, refuse_conflict, refuse_dirty, text_at
+from foalnet.paths import Paths
+
+STAGE = "retrain"
+LOCK = "dvc.lock"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tree:
+    """Where a run works. `home` is the operator's checkout, `folder` the run's own; `champion` the commit in force.
+
+    `env` is what the stages must see: this folder's code first, and the machine's settings, which git does not have.
+    """
+
+    home: Path
+    folder: Path
+    head: str
+    champion: str | None
+    env: dict[str, str]
+
+
+@contextlib.contextmanager
+def worktree(home: Path, corpus: str, settings: Settings) -> Iterator[Tree]:
+    """Give a checkout of the operator's commit with the champion's dvc.lock; remove it at the end.
+
+    UsageError (exit 2) for a checkout with uncommitted changes or a dvc.lock with conflict markers; MachineError
+    (exit 4) naming the process that holds the corpus already.
+    """
+    work = (home / settings.work).resolve()
+    with lock(work / "locks" / f"{STAGE}-{corpus}", stage=STAGE):
+        refuse_conflict(home / LOCK)
+        refuse_dirty(home)
+        folder = work / "worktrees" / corpus
+        _remove(home, folder)
+        head = git(home, "rev-parse", "HEAD").stdout.strip()
+        champion = commit_of(home, f"refs/heads/{BRANCH}")
+        try:
+            git(home, "worktree", "add", "--detach", "--quiet", str(folder), head)
+            if champion is not None and (recorded := text_at(home, champion, LOCK)) is not None:
+                (folder / LOCK).write_text(recorded, "utf-8")
+            env = environment(folder, home, settings)
+            _share_cache(home, folder)
+            yield Tree(home=home, folder=folder, head=head, champion=champion, env=env)
+        finally:
+            _remove(home, folder)
+
+
+def _remove(home: Path, folder: Path) -> None:
+    """Remove a worktree, of this run or left by a killed one, and git's note of it."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    git(home, "worktree", "prune")
+
+
+def environment(folder: Path, home: Path, settings: Settings) -> dict[str, str]:
+    """Return what the stages of a worktree need from outside: paths of the machine, absolute, and the code to run."""
+    given = settings.model_dump(mode="json", include=settings.model_fields_set)
+    given |= {"work": str((home / settings.work).resolve()), "home": str(folder)}
+    given["roots"] = {name: str(home / Path(root).expanduser()) for name, root in settings.roots.items()}
+    if settings.weights is not None:
+        given["weights"] = str(home / settings.weights.expanduser())
+    texts = {
+        f"FOALNET_{name.upper()}": json.dumps(value) if isinstance(value, dict | list) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }
+    # `foalnet` is installed from the operator's folder; the run's own code comes before it.
+    path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return texts | {"PYTHONPATH": os.pathsep.join(path)}
+
+
+def _share_cache(home: Path, folder: Path) -> None:
+    """Let the worktree use the operator's DVC cache and remotes, and link instead of copy where the disk can."""
+    from dvc.repo import Repo
+
+    local = home / ".dvc" / "config.local"
+    if local.is_file():
+        shutil.copyfile(local, folder / ".dvc" / "config.local")
+    with Repo(str(home)) as repo, Repo(str(folder)) as ours, ours.config.edit("local") as config:
+        config["cache"] |= {"dir": str(repo.cache.local.path), "type": "reflink,hardlink,copy"}
+
+
+def fetch(tree: Tree, outs: list[str]) -> None:
+    """Bring recorded outs from DVC's cache into the worktree; what the cache does not hold stays away."""
+    # An out that today's dvc.yaml does not know makes the whole command fail: then one by one.
+    if not _checkout(tree, outs) and len(outs) > 1:
+        for out in outs:
+            _checkout(tree, [out])
+
+
+def _checkout(tree: Tree, outs: list[str]) -> bool:
+    command = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--allow-missing", *outs]
+    env = os.environ | tree.env | {"DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(command, cwd=tree.folder, env=env, stdin=subprocess.DEVNULL, capture_output=True)
+    return done.returncode == 0
+
+
+def set_aside(tree: Tree, corpus: str, runs: list[str]) -> Paths:
+    """Fetch the champion's predictions and accounts, move them out of the run's way, and return where they lie."""
+    here, aside = Paths(corpus, tree.folder), Paths(corpus, tree.folder / ".dvc" / "tmp" / "champion")
+    wanted = [here.reports / "runs" / name for name in runs] + [here.counts, here.staging]
+    fetch(tree, [path.relative_to(tree.folder).as_posix() for path in wanted])
+    for path in wanted:
+        if path.exists():
+            target = aside.home / path.relative_to(tree.folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+    return aside

@@ -1,0 +1,246 @@
+"""The gate: may what was just trained take the champion's place? It compares numbers and says every one of them.
+
+Two sides of the same corpus: the challenger (all its files are at hand) and the champion (its predictions, where
+DVC's cache still has them; else its aggregate metrics). A check that cannot be made is named, never passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import hypot
+from typing import Any
+
+from foalnet.config import blocks
+from foalnet.config.blocks import VARIANTS
+from foalnet.errors import DataError
+from foalnet.files import read_json, read_jsonl
+from foalnet.metrics import rounded
+from foalnet.paths import Paths
+from foalnet.stats import difference
+
+STAGE = "gate"
+Rows = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One side: `metrics` is reports/<c>/metrics.json; `runs` is variant -> one table key -> prediction per seed.
+
+    `staged` and `dropped` count utterances (manifest and staging together); None where nobody recorded them.
+    """
+
+    metrics: Mapping[str, Any]
+    runs: Mapping[str, Sequence[Rows]]
+    cluster: str | None
+    staged: int | None
+    dropped: int | None
+
+    @property
+    def utterances(self) -> int:
+        """Utterances that were predicted."""
+        return int(self.metrics["data"]["utterances"])
+
+    @property
+    def drop_share(self) -> float | None:
+        """Dropped utterances over all that could have been used; None where it is not known."""
+        if self.staged is None or self.dropped is None:
+            return None
+        return self.dropped / max(1, self.staged + self.dropped)
+
+    def told(self) -> dict[str, Any]:
+        """Return what gate.json says of this side; a later gate reads the champion's counts from it."""
+        share = self.drop_share
+        return {
+            "utterances": self.utterances,
+            "staged": self.staged,
+            "dropped": self.dropped,
+            "drop_share": None if share is None else rounded(share),
+            "ua": {name: row["ua"] for name, row in sorted(self.metrics["variants"].items())},
+        }
+
+
+def read_side(paths: Paths, *, metrics: Mapping[str, Any] | None = None, told: Mapping[str, Any] | None = None) -> Side:
+    """Read one side from a project's folder; `metrics` and `told` (of gate.json) stand in for files that are gone.
+
+    DataError (exit 3) for a file that is there and cannot be read, and where there are no metrics at all.
+    """
+    runs: dict[str, list[Rows]] = {}
+    cluster = None
+    for folder in sorted((paths.reports / "runs").glob("*-s*")):
+        if not ((folder / "predictions.jsonl").is_file() and (folder / "metrics.json").is_file()):
+            continue
+        found = read_json(folder / "metrics.json", stage=STAGE)
+        cluster = found["cluster"]
+        rows = read_jsonl(folder / "predictions.jsonl", stage=STAGE)
+        runs.setdefault(found["variant"], []).append({row["key"]: row for row in rows})
+    staged, dropped = (told or {}).get("staged"), (told or {}).get("dropped")
+    if paths.counts.is_file() and paths.staging.is_file():
+        counts, staging = read_json(paths.counts, stage=STAGE), read_json(paths.staging, stage=STAGE)
+        staged, dropped = staging["utterances"]["staged"], staging["utterances"]["dropped"]
+        dropped += sum(count for name, count in counts["ledger"].items() if name.startswith("dropped/"))
+    return Side(
+        metrics=metrics if metrics is not None else read_json(paths.metrics, stage=STAGE),
+        runs={name: tuple(tables) for name, tables in runs.items()},
+        cluster=cluster,
+        staged=staged,
+        dropped=dropped,
+    )
+
+
+def decide(
+    challenger: Side,
+    champion: Side | None,
+    *,
+    corpus: str,
+    commit: str | None,
+    params: blocks.Gate,
+    report: blocks.Report,
+    rolled_back: str | None = None,
+) -> dict[str, Any]:
+    """Return the decision as it is committed: `promote`, every check with its numbers, every reason.
+
+    `commit` is the champion's; `rolled_back` the champion with these very results that a person took back. Without a
+    champion the challenger becomes it: there is nothing to lose.
+    """
+    checks: list[dict[str, Any]] = []
+    if champion is not None:
+        checks = [_loss(challenger, champion, params, report), _shrink(challenger, champion, params)]
+        checks.append(_drops(challenger, champion, params))
+    if rolled_back is not None:
+        what = f"these very results were in force as {rolled_back[:10]} and were taken back by `foalnet rollback`"
+        checks.append({"check": "rolled_back", "passed": False, "says": what})
+    refused = [check["says"] for check in checks if not check["passed"]]
+    first = "no champion yet: this run becomes the first one"
+    return {
+        "schema": 1,
+        "corpus": corpus,
+        "promote": not refused,
+        "reasons": refused or [check["says"] for check in checks] or [first],
+        "checks": checks,
+        "challenger": challenger.told(),
+        "champion": None if champion is None else champion.told() | {"commit": commit},
+        "params": params.model_dump(mode="json"),
+    }
+
+
+def _loss(challenger: Side, champion: Side, params: blocks.Gate, report: blocks.Report) -> dict[str, Any]:
+    """Compare UA of the judged variant: paired where both sides have predictions, else from the two intervals."""
+    now, before = challenger.metrics["variants"], champion.metrics["variants"]
+    shared = [name for name in VARIANTS if name in now and name in before]
+    if not shared:
+        says = "UA: no variant was trained on both sides, so no loss can be ruled out"
+        return {"check": "loss_ua", "passed": False, "says": says}
+    variant = params.variant if params.variant in shared else shared[-1]
+    a, b = challenger.runs.get(variant, ()), champion.runs.get(variant, ())
+    keys = _common(a, b)
+    if keys:
+        found = _paired(a, b, keys, challenger.cluster or "dialogue", report)
+    else:
+        found = _unpaired(now[variant], before[variant])
+    passed = found["ua_low"] >= -params.max_loss_ua
+    says = (
+        f"UA of {variant}: {_points(found['ua'])} points against the champion, at worst {_points(found['ua_low'])} "
+        f"({found['how']}); a loss of {100 * params.max_loss_ua:.1f} is allowed"
+    )
+    numbers = {"variant": variant, "allowed": params.max_loss_ua, **found}
+    return {"check": "loss_ua", "passed": passed, "says": says, **numbers}
+
+
+def _common(a: Sequence[Rows], b: Sequence[Rows]) -> list[str]:
+    """Return the sorted utterances that every run of both sides predicted, with the same label on both sides."""
+    if not a or not b:
+        return []
+    keys = set.intersection(*(set(rows) for rows in (*a, *b)))
+    return sorted(key for key in keys if a[0][key]["label"] == b[0][key]["label"])
+
+
+def _paired(
+    a: Sequence[Rows], b: Sequence[Rows], keys: list[str], cluster: str, report: blocks.Report
+) -> dict[str, Any]:
+    """Return challenger minus champion over the same utterances, correctness averaged over seeds, by clusters."""
+    if cluster not in a[0][keys[0]]:
+        raise DataError(
+            f"a prediction has no '{cluster}'", utterance=keys[0], stage=STAGE, action="run `dvc repro` again"
+        )
+    correct = [
+        [sum(rows[key]["label"] == rows[key]["predicted"] for rows in side) / len(side) for key in keys]
+        for side in (a, b)
+    ]
+    found = difference(
+        correct[0],
+        correct[1],
+        [a[0][key][cluster] for key in keys],
+        [a[0][key]["label"] for key in keys],
+        metric="ua",
+        level=report.level,
+        resamples=report.bootstrap,
+        permutations=report.permutations,
+        seed=report.seed,
+    )
+    return {
+        "how": f"paired over {len(keys)} utterances, {found.interval.clusters} clusters",
+        "n": len(keys),
+        "level": report.level,
+        "ua": rounded(found.interval.estimate),
+        "ua_low": rounded(found.interval.low),
+        "ua_high": rounded(found.interval.high),
+        "p": rounded(found.p),
+    }
+
+
+def _unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the difference of two scores that share no utterance: their half intervals add up as squares."""
+    gap = a["ua"] - b["ua"]
+    return {
+        "how": "not paired: the champion's predictions are not at hand",
+        "ua": rounded(gap),
+        "ua_low": rounded(gap - hypot(a["ua"] - a["ua_low"], b["ua_high"] - b["ua"])),
+        "ua_high": rounded(gap + hypot(a["ua_high"] - a["ua"], b["ua"] - b["ua_low"])),
+    }
+
+
+def _shrink(challenger: Side, champion: Side, params: blocks.Gate) -> dict[str, Any]:
+    found = 1 - challenger.utterances / max(1, champion.utterances)
+    says = (
+        f"data: {challenger.utterances} utterances, the champion had {champion.utterances}; "
+        f"{100 * params.max_shrink:.1f} % may be gone"
+    )
+    numbers = {"found": rounded(max(0.0, found)), "allowed": params.max_shrink}
+    return {"check": "shrink", "passed": found <= params.max_shrink, "says": says, **numbers}
+
+
+def _drops(challenger: Side, champion: Side, params: blocks.Gate) -> dict[str, Any]:
+    now, before = challenger.drop_share, champion.drop_share
+    if now is None or before is None:
+        says = "drops: not compared, nobody recorded those of " + ("the champion" if now is not None else "this run")
+        return {"check": "drops", "passed": now is not None, "says": says, "found": None, "allowed": None}
+    says = (
+        f"drops: {100 * now:.1f} % of the utterances, the champion had {100 * before:.1f} %; "
+        f"{100 * params.max_more_drops:.1f} points more are allowed"
+    )
+    numbers = {"found": rounded(now - before), "allowed": params.max_more_drops}
+    return {"check": "drops", "passed": now - before <= params.max_more_drops, "says": says, **numbers}
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
+
+
+def markdown(decision: Mapping[str, Any]) -> str:
+    """Return the decision as a page for people: the verdict, why, and a table of both sides."""
+    champion = decision["champion"]
+    verdict = "promoted" if decision["promote"] else "refused: the champion stays"
+    rows = ["| | challenger | champion |", "| --- | --- | --- |"]
+    for name in ("utterances", "staged", "dropped", "drop_share"):
+        rows.append(f"| {name.replace('_', ' ')} | {decision['challenger'][name]} | {(champion or {}).get(name)} |")
+    for variant, ua in decision["challenger"]["ua"].items():
+        before = (champion or {"ua": {}})["ua"].get(variant)
+        rows.append(f"| UA of {variant.replace('_', ' ')} | {ua} | {before} |")
+    lines = [f"# {decision['corpus']}: {verdict}", ""]
+    lines += [f"- {'passed' if c['passed'] else '**refused**'}: {c['says']}" for c in decision["checks"]]
+    lines += [f"- {reason}" for reason in decision["reasons"]] if not decision["checks"] else []
+    lines += ["", *(row.replace("None", "not known") for row in rows)]
+    if champion is not None:
+        lines += ["", f"The champion is commit {champion['commit']}."]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,209 @@
+"""Dialogues as tasks: a flow warms the work cache, and the shards are the very bytes that `foalnet shards` makes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import staging
+from flows.process import Stopped
+from flows.stages import StageFailed
+from flows.staging import dialogues, stage_dialogue, task_runner
+from flows.tasks import STOP
+from foalnet.clips import unstaged, warm
+from foalnet.config import Settings
+from foalnet.errors import MachineError, UsageError
+from foalnet.files import lock, sha256_file
+from tests.clips_tree import DIALOGUES, Place, lay_tree
+from tests.flows.helpers import Server
+from tests.projects import TINY, change_params, copy_project, environment, repro, verb
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    home = tmp_path_factory.mktemp("place")
+    made = Place(home=home, root=lay_tree(home / "root"))
+    made.list_files()
+    return made
+
+
+def inputs(place: Place) -> dict[str, Path]:
+    return {"inventory": place.home / "inventory.json", "manifest": place.home / "manifest.jsonl"}
+
+
+@pytest.fixture
+def settings(place: Place, tmp_path: Path) -> Settings:
+    """A work cache of the test's own."""
+    return place.settings.model_copy(update={"work": tmp_path / "work", "roots": {place.corpus: str(place.root)}})
+
+
+def test_a_warmed_dialogue_is_what_staging_would_have_made_and_is_made_once(
+    place: Place, settings: Settings, tmp_path: Path
+) -> None:
+    todo = unstaged(place.params, settings, **inputs(place))
+    assert sorted(todo) == sorted(DIALOGUES)
+    assert [warm(place.params, settings, name, **inputs(place)) for name in todo] == [True] * len(todo)
+    assert [warm(place.params, settings, name, **inputs(place)) for name in todo] == [False] * len(todo)
+    assert unstaged(place.params, settings, **inputs(place)) == []
+    place.stage(listed=True)
+    assert digests(settings.work / "clips") == digests(place.settings.work / "clips")
+
+
+def test_an_unknown_dialogue_names_the_nearest_and_one_in_work_names_its_process(
+    place: Place, settings: Settings
+) -> None:
+    with pytest.raises(UsageError, match=f"did you mean '{DIALOGUES[0]}'"):
+        warm(place.params, settings, DIALOGUES[0][:-1], **inputs(place))
+    (job,) = [j for j in _jobs(place, settings) if j.dialogue == DIALOGUES[0]]
+    with (
+        lock(settings.work / "locks" / f"clips-{job.key}", stage="shards"),
+        pytest.raises(MachineError, match=f"pid {os.getpid()}"),
+    ):
+        warm(place.params, settings, DIALOGUES[0], **inputs(place))
+    assert not list((settings.work / "clips").glob("*/*"))
+
+
+def _jobs(place: Place, settings: Settings) -> list:
+    from foalnet.clips.warm import jobs_of
+
+    return jobs_of(place.params, settings, **inputs(place))
+
+
+def fake(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr(staging, "warm_command", lambda *words: [sys.executable, "-c", code, *words])
+
+
+def test_t82_a_dialogues_own_exit_code_decides_about_the_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(monkeypatch, "import sys; print('no disk'); sys.exit(4)")
+    with pytest.raises(StageFailed) as failure:
+        stage_dialogue.fn("tiny", "Ses01F_impro01", str(tmp_path))
+    assert failure.value.code == 4
+    assert "no disk" in str(failure.value)
+    assert "Ses01F_impro01" in str(failure.value)
+    with pytest.raises(StageFailed) as failure:
+        dialogues(tmp_path, "tiny")
+    assert failure.value.code == 4
+
+
+def test_a_cancel_reaches_the_dialogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    fake(monkeypatch, "open('ran', 'w')")
+    stop = threading.Event()
+    stop.set()
+    token = STOP.set(stop)
+    try:
+        with pytest.raises(Stopped):
+            stage_dialogue.fn("tiny", "d", str(tmp_path))
+    finally:
+        STOP.reset(token)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_dask_that_is_not_installed_is_said_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prefect_dask", None)
+    with pytest.raises(MachineError, match="prefect-dask is not installed") as failure:
+        task_runner(Settings(task_runner="dask"), 2)
+    assert ".[dask]" in str(failure.value)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project with everything before `shards` done."""
+    project = copy_project(tmp_path_factory.mktemp("tiny") / "project")
+    change_params(project, **TINY)
+    repro(project, "manifest@drawn")
+    return project
+
+
+@pytest.mark.long
+def test_t7_two_shards_runs_at_once_one_works_and_the_other_names_it(tiny: Path, tmp_path: Path) -> None:
+    alone, both = (shutil.copytree(tiny, tmp_path / name, symlinks=True) for name in ("alone", "both"))
+    verb(alone, "shards", "drawn")
+    command = [sys.executable, "-m", "foalnet", "shards", "drawn"]
+    with (
+        subprocess.Popen(command, cwd=both, env=environment(both), stderr=subprocess.PIPE, text=True) as one,
+        subprocess.Popen(command, cwd=both, env=environment(both), stderr=subprocess.PIPE, text=True) as two,
+    ):
+        said = {p.pid: (p.communicate()[1], p.returncode) for p in (one, two)}
+    winner = next(pid for pid, (_, code) in said.items() if code == 0)
+    (loser,) = (pid for pid in said if pid != winner)
+    text, code = said[loser]
+    assert code == 4
+    assert f"another run is at work here (pid {winner}" in text
+    assert digests(both / "data/drawn/shards") == digests(alone / "data/drawn/shards")
+    assert digests(both / "reports") == digests(alone / "reports")
+    verb(both, "shards", "drawn")
+    assert digests(both / "data/drawn/shards") == digests(alone / "data/drawn/shards")
+
+
+def flow(server: Server, project: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    code = "from flows.staging import stage_corpus\nif __name__ == '__main__': print('ANSWER', stage_corpus('drawn'))"
+    (project / "go.py").write_text(code)
+    env = server.environment(project) | more
+    return subprocess.run([sys.executable, "go.py"], cwd=project, env=env, capture_output=True, text=True, timeout=900)
+
+
+@pytest.mark.long
+def test_stage_corpus_leaves_the_bytes_and_the_lock_of_dvc_repro(server: Server, tiny: Path, tmp_path: Path) -> None:
+    laptop, machine = (shutil.copytree(tiny, tmp_path / name, symlinks=True) for name in ("laptop", "machine"))
+    repro(laptop, "shards@drawn")
+    done = flow(server, machine, FOALNET_WORKERS="2")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "ANSWER {'corpus': 'drawn', 'staged': 5, 'packed': True}" in done.stdout
+    assert digests(machine / "data/drawn/shards") == digests(laptop / "data/drawn/shards")
+    assert (machine / "dvc.lock").read_bytes() == (laptop / "dvc.lock").read_bytes()
+    again = flow(server, machine)
+    assert "'staged': 0, 'packed': False" in again.stdout
+    shown = {a["key"]: a["data"] for a in server.ask("artifacts/latest/filter", sort="KEY_ASC") if a["key"]}
+    assert shown["staging-drawn"] == 100.0
+
+
+@pytest.mark.long
+@pytest.mark.skipif(importlib.util.find_spec("prefect_dask") is None, reason="the extra `dask` is not installed")
+def test_two_dask_workers_on_loopback_make_the_same_bytes(server: Server, tiny: Path, tmp_path: Path) -> None:
+    alone, spread = (shutil.copytree(tiny, tmp_path / name, symlinks=True) for name in ("alone", "spread"))
+    verb(alone, "shards", "drawn")
+    done = flow(server, spread, FOALNET_WORKERS="2", FOALNET_TASK_RUNNER="dask")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "'staged': 5, 'packed': True" in done.stdout
+    assert digests(spread / "data/drawn/shards") == digests(alone / "data/drawn/shards")
+    assert digests(spread / "work/clips") == digests(alone / "work/clips")
+
+
+@pytest.mark.long
+def test_t8_two_flows_and_a_dvc_repro_at_once_leave_the_result_of_one(
+    server: Server, tiny: Path, tmp_path: Path
+) -> None:
+    alone, crowd = (shutil.copytree(tiny, tmp_path / name, symlinks=True) for name in ("alone", "crowd"))
+    repro(alone, "shards@drawn")
+    code = "from flows.staging import stage_corpus\nif __name__ == '__main__': stage_corpus('drawn')"
+    (crowd / "go.py").write_text(code)
+    env = server.environment(crowd)
+    laptop = [sys.executable, "-m", "dvc", "repro", "shards@drawn"]
+    commands = [[sys.executable, "go.py"], [sys.executable, "go.py"], laptop]
+    running = [
+        subprocess.Popen(each, cwd=crowd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for each in commands
+    ]
+    said = [process.communicate(timeout=900)[0] for process in running]
+    assert 0 in [process.returncode for process in running], said
+    for process, text in zip(running, said, strict=True):
+        blocked = "another run is at work here (pid" in text or "is busy" in text or "Unable to acquire lock" in text
+        assert process.returncode == 0 or blocked, text[-4000:]
+    # Whoever was turned away runs again and finds everything done.
+    repro(crowd, "shards@drawn")
+    assert digests(crowd / "data/drawn/shards") == digests(alone / "data/drawn/shards")
+    assert (crowd / "dvc.lock").read_bytes() == (alone / "dvc.lock").read_bytes()

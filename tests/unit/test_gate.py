@@ -1,0 +1,179 @@
+"""The gate by hand-made sides: every refusal, every number it says, and what it does where something is not at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foalnet.config import blocks
+from foalnet.files import json_bytes, jsonl_bytes
+from foalnet.gate import Side, decide, markdown, read_side
+from foalnet.paths import Paths
+
+CLASSES = ("happy", "sad", "angry")
+PARAMS = blocks.Gate(max_loss_ua=0.05, max_shrink=0.01, max_more_drops=0.01)
+REPORT = blocks.Report(bootstrap=200, permutations=200)
+
+
+def rows(wrong: int, n: int = 240, *, clusters: int = 30) -> dict[str, dict[str, Any]]:
+    """N predictions, `wrong` of them wrong, spread evenly over clusters and classes."""
+    bad = set(range(0, n, n // wrong)) if wrong else set()
+    bad = set(sorted(bad)[:wrong])
+    return {
+        f"u{i}": {
+            "key": f"u{i}",
+            "dialogue": f"d{i % clusters}",
+            "label": CLASSES[i % 3],
+            "predicted": CLASSES[(i + (i in bad)) % 3],
+        }
+        for i in range(n)
+    }
+
+
+def side(*runs: dict[str, dict[str, Any]], ua: float = 0.8, half: float = 0.02, **more: Any) -> Side:
+    given = {"staged": 240, "dropped": 0, "utterances": 240, "variant": "foal"} | more
+    score = {"ua": ua, "ua_low": ua - half, "ua_high": ua + half}
+    return Side(
+        metrics={"data": {"utterances": given["utterances"]}, "variants": {given["variant"]: score}},
+        runs={given["variant"]: runs} if runs else {},
+        cluster="dialogue" if runs else None,
+        staged=given["staged"],
+        dropped=given["dropped"],
+    )
+
+
+def ask(challenger: Side, champion: Side | None, **more: Any) -> dict[str, Any]:
+    return decide(challenger, champion, corpus="drawn", commit="c" * 40, params=PARAMS, report=REPORT, **more)
+
+
+def check(decision: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(each for each in decision["checks"] if each["check"] == name)
+
+
+def test_the_first_run_becomes_champion_and_says_so() -> None:
+    decision = ask(side(rows(20)), None)
+    assert decision["promote"]
+    assert decision["reasons"] == ["no champion yet: this run becomes the first one"]
+    assert decision["champion"] is None
+    assert "no champion yet" in markdown(decision)
+
+
+def test_the_same_predictions_pass_with_a_difference_of_exactly_zero() -> None:
+    decision = ask(side(rows(20)), side(rows(20)))
+    assert decision["promote"]
+    loss = check(decision, "loss_ua")
+    assert (loss["ua"], loss["ua_low"], loss["n"]) == (0.0, 0.0, 240)
+    assert "paired over 240 utterances, 30 clusters" in loss["says"]
+
+
+def test_a_clear_loss_is_refused_and_a_clear_gain_is_not() -> None:
+    worse, better = ask(side(rows(80)), side(rows(10))), ask(side(rows(10)), side(rows(80)))
+    assert not worse["promote"]
+    assert worse["reasons"][0].startswith("UA of foal: -29.2 points")
+    assert "**refused**: UA of foal" in markdown(worse)
+    assert better["promote"]
+
+
+def test_it_is_the_lower_bound_that_counts_not_the_estimate() -> None:
+    """Equal on average, but by clusters that differ much: a loss larger than allowed cannot be ruled out."""
+    a, b = rows(0), rows(0)
+    for key, row in a.items():
+        hurt = a if int(row["dialogue"][1:]) % 2 else b
+        hurt[key] = row | {"predicted": CLASSES[(CLASSES.index(row["label"]) + 1) % 3]}
+    found = check(ask(side(a), side(b)), "loss_ua")
+    assert found["ua"] == 0.0
+    assert found["ua_low"] < -0.2
+    assert not found["passed"]
+
+
+def test_relabelled_and_missing_utterances_are_left_out_of_the_pairing() -> None:
+    before = rows(20)
+    now = {key: row for key, row in before.items() if key != "u5"}
+    now["u7"] = now["u7"] | {"label": "angry", "predicted": "happy"}
+    assert check(ask(side(now), side(before)), "loss_ua")["n"] == 238
+
+
+def test_seeds_are_averaged() -> None:
+    found = check(ask(side(rows(0), rows(60)), side(rows(0), rows(0))), "loss_ua")
+    assert found["ua"] == pytest.approx(-0.125)
+
+
+def test_without_the_champions_predictions_the_intervals_decide() -> None:
+    loss = check(ask(side(rows(20), ua=0.79), side(ua=0.80)), "loss_ua")
+    assert "not paired" in loss["says"]
+    assert loss["ua_low"] == pytest.approx(-0.01 - 0.02 * 2**0.5, abs=1e-6)
+    assert loss["passed"]
+    assert not check(ask(side(ua=0.79, half=0.04), side(ua=0.80, half=0.04)), "loss_ua")["passed"]
+
+
+def test_a_variant_that_only_one_side_has_is_not_judged_and_no_shared_one_is_refused() -> None:
+    decision = ask(side(rows(20)), side(rows(20), variant="baseline"))
+    assert not decision["promote"]
+    assert "no variant was trained on both sides" in decision["reasons"][0]
+    both = side(rows(20), variant="baseline")
+    assert check(ask(both, both), "loss_ua")["variant"] == "baseline"
+
+
+@pytest.mark.parametrize(("utterances", "passed"), [(240, True), (260, True), (238, True), (237, False), (1, False)])
+def test_shrunken_data_is_refused(utterances: int, passed: bool) -> None:
+    found = check(ask(side(rows(20), utterances=utterances), side(rows(20))), "shrink")
+    assert found["passed"] is passed
+    assert f"{utterances} utterances, the champion had 240" in found["says"]
+
+
+@pytest.mark.parametrize(("dropped", "passed"), [(0, True), (4, True), (5, False), (200, False)])
+def test_more_drops_are_refused(dropped: int, passed: bool) -> None:
+    now = side(rows(20), dropped=dropped, staged=400 - dropped)
+    assert check(ask(now, side(rows(20), staged=400)), "drops")["passed"] is passed
+
+
+def test_drops_that_nobody_recorded_are_named() -> None:
+    found = check(ask(side(rows(20)), side(rows(20), staged=None, dropped=None)), "drops")
+    assert found["passed"]
+    assert "not compared" in found["says"]
+    assert not check(ask(side(rows(20), staged=None, dropped=None), side(rows(20))), "drops")["passed"]
+
+
+def test_results_that_were_taken_back_are_refused() -> None:
+    decision = ask(side(rows(20)), side(rows(20)), rolled_back="d" * 40)
+    assert not decision["promote"]
+    assert "taken back by `foalnet rollback`" in decision["reasons"][0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(worse=st.integers(0, 40), better=st.integers(0, 40), allowed=st.floats(0, 0.3))
+def test_swapping_sides_turns_the_sign_and_a_larger_allowance_never_refuses_more(
+    worse: int, better: int, allowed: float
+) -> None:
+    a, b = side(rows(worse)), side(rows(better))
+    params = PARAMS.model_copy(update={"max_loss_ua": allowed})
+    one = decide(a, b, corpus="c", commit=None, params=params, report=REPORT)
+    two = decide(b, a, corpus="c", commit=None, params=params, report=REPORT)
+    assert check(one, "loss_ua")["ua"] == pytest.approx(-check(two, "loss_ua")["ua"])
+    wider = params.model_copy(update={"max_loss_ua": allowed + 0.1})
+    assert decide(a, b, corpus="c", commit=None, params=wider, report=REPORT)["promote"] >= one["promote"]
+    assert json_bytes(one) == json_bytes(decide(a, b, corpus="c", commit=None, params=params, report=REPORT))
+
+
+def test_a_side_is_read_from_files_and_what_is_gone_is_taken_from_the_record(tmp_path: Path) -> None:
+    paths = Paths("drawn", tmp_path)
+    for seed in (1, 2):
+        folder = paths.run("foal", seed)
+        folder.mkdir(parents=True)
+        (folder / "predictions.jsonl").write_bytes(jsonl_bytes(rows(20).values()))
+        (folder / "metrics.json").write_bytes(json_bytes({"variant": "foal", "cluster": "dialogue"}))
+    paths.metrics.write_bytes(json_bytes(side().metrics))
+    told = {"staged": 7, "dropped": 3}
+    found = read_side(paths, told=told)
+    assert len(found.runs["foal"]) == 2
+    assert (found.staged, found.dropped, found.cluster) == (7, 3, "dialogue")
+    paths.counts.write_bytes(json_bytes({"ledger": {"kept": 9, "dropped/wav_missing": 2}}))
+    paths.staging.write_bytes(json_bytes({"utterances": {"staged": 8, "dropped": 1}}))
+    found = read_side(paths, told=told)
+    assert (found.staged, found.dropped) == (8, 3)
+    assert found.told()["drop_share"] == pytest.approx(3 / 11, abs=1e-6)
+    assert read_side(Paths("drawn", tmp_path / "no"), metrics=side().metrics).runs == {}
