@@ -67,7 +67,7 @@ class Params(Frozen):
     source: str
     variants: list[blocks.Variant]
     seeds: list[int]
-    protocols: list[blocks.Protocol] = [HEADLINE]
+    protocols: list[blocks.Protocol] = Field(default=[HEADLINE])
     draw: blocks.Draw
     manifest: blocks.Manifest
     shards: blocks.Shards
