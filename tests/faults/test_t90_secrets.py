@@ -30,7 +30,7 @@ SECRETS = {
     )
 }
 # Where a machine's own paths belong: git-ignored settings, and the sources and tools that were there before.
-OWN = {"settings.yaml", "foalnet", "tree", ".dvc", ".git"}
+OWN = {"settings.yaml", "foalnet", "tests", "tree", ".dvc", ".git"}
 
 
 class Log:
