@@ -67,6 +67,11 @@ class Paths:
         """Folder of one trained variant and seed, all folds."""
         return self.home / "models" / self.corpus / f"{variant}-s{seed}"
 
+    @property
+    def final(self) -> Path:
+        """Folder of the sealed model and its card."""
+        return self.home / "models" / self.corpus / "final"
+
     def run(self, variant: str, seed: int) -> Path:
         """Folder of that run's predictions and metrics."""
         return self.reports / "runs" / f"{variant}-s{seed}"

@@ -17,7 +17,7 @@ FLOORS = {
     "corpora": 3.0, "faces": 3.0,
     "inventory": 4.0, "nets": 4.0, "manifest": 4.1, "losses": 4.1, "clips": 4.2,
     "batches": 5.0, "checkpoint": 5.0, "metrics": 5.0,
-    "stats": 6.0, "train": 6.1, "evaluate": 6.1, "report": 6.2,
+    "stats": 6.0, "train": 6.1, "evaluate": 6.1, "report": 6.2, "final": 6.2, "predict": 6.3,
     "cli": 7.0,
 }  # fmt: skip
 
@@ -51,6 +51,7 @@ VERBS = {
     "shards": ["foalnet.clips", "foalnet.inventory"],
     "train": ["foalnet.train"],
     "evaluate": ["foalnet.evaluate"],
+    "final": ["foalnet.final"],
     "report": ["foalnet.report", "foalnet.corpora.drawn.rule"],
 }
 

@@ -27,6 +27,7 @@ class Entry(Frozen):
     train: dict[str, Any]
     evaluate: dict[str, Any]
     report: dict[str, Any]
+    final: blocks.Final = Field(blocks.Final(), description="which run gives the model that is deployed; spelled")
 
 
 class Run(Frozen):
@@ -63,6 +64,7 @@ class Params(Frozen):
     train: blocks.Train
     evaluate: blocks.Evaluate
     report: blocks.Report
+    final: blocks.Final = blocks.Final()
 
 
 def read_file(path: Path = DEFAULT_PARAMS) -> File:
@@ -101,6 +103,7 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
         "seeds": entry.seeds,
         "draw": file.draw,
         "manifest": entry.manifest,
+        "final": entry.final,
     }
     for block in ("shards", "train", "evaluate", "report"):
         merged[block] = merge(getattr(file, block), getattr(entry, block))

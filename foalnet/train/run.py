@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -39,21 +40,25 @@ def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str,
     utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
     shards = open_shards(paths.shards, stage=STAGE)
     run = plan(params, utterances, variant=variant, seed=seed)
-    where = device(settings)
-    told = {
-        "code": code_digest(CODE),
-        "params": content_key(params.train.model_dump()),
-        "determinism": params.train.determinism,
-        "device": where.type,
-        "threads": threads(settings),
-        "versions": versions(),
-    }
+    told = told_of(params, settings)
     inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
     key = content_key([told, inputs, params.corpus, list(run.classes), variant, seed])
     store = load_store(shards, run.labels.keys(), params.train)
     need_pictures(store, variant, paths)
     done = train_folds(run, store, settings, settings.work / "train" / key)
     publish(paths.model(variant, seed), run, store, done, corpus=params.corpus, told=told)
+
+
+def told_of(params: Params, settings: Settings) -> dict[str, Any]:
+    """Return what shapes a run's bytes beside its inputs, variant and seed: code, params, device, threads, versions."""
+    return {
+        "code": code_digest(CODE),
+        "params": content_key(params.train.model_dump()),
+        "determinism": params.train.determinism,
+        "device": device(settings).type,
+        "threads": threads(settings),
+        "versions": versions(),
+    }
 
 
 def need_pictures(store: Store, variant: str, paths: Paths) -> None:
