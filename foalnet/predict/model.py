@@ -103,7 +103,8 @@ class Model:
     def predict_sample(self, sample: Sample) -> ClipPrediction:
         """Return what the model says of a staged utterance, as `foalnet.open_shards(…).samples()` gives them."""
         clip, ledger = self._read(sample, self.sealed.train)
-        return self._told(clip, ledger, key=sample.key, side=json.loads(sample.members["json"])["side"], heard=True)
+        side: Side = json.loads(sample.members["json"]).get("side", "whole")
+        return self._told(clip, ledger, key=sample.key, side=side, heard=True)
 
     @property
     def tasks(self) -> Tasks:
