@@ -44,10 +44,13 @@ def predict(
     if len(clips) > 1 and (start is not None or end is not None or sound is not None):
         raise UsageError("--start, --end and --sound belong to one clip", action="give one CLIP at a time with them")
     options = {"people": int(people), "side": side, "start_s": start, "end_s": end, "sound": sound}
-    code = 0
+    code = lost = 0
     for row, failed in _rows(clips, model, options):
-        click.echo(json.dumps(row, ensure_ascii=False))
-        code = code or failed
+        # Escaped: a file's name may hold bytes that no terminal or pipe takes as text.
+        click.echo(json.dumps(row))
+        code, lost = code or failed, lost + bool(failed)
+    if lost:
+        click.echo(f"foalnet: no answer for {lost} of {len(clips)} clips; their lines say why", err=True)
     return code
 
 

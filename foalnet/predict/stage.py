@@ -6,13 +6,14 @@ The clip is made an utterance and staged by `clips.stage_samples`: the same cut,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from foalnet import media
 from foalnet.clips import Job, stage_samples
+from foalnet.clips.pictures import MAX_OPEN_BYTES
 from foalnet.config.blocks import Shards
 from foalnet.errors import DataError, UsageError
 from foalnet.faces import Detector
@@ -28,12 +29,16 @@ SPARE_S = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StagedClip:
-    """One person of a clip: a sample, whether its sound is the clip's (else silence), and whether it was filmed."""
+    """One person of a clip: a sample, whether its sound is the clip's (else silence), whether it was filmed.
+
+    `notes`: what was left out of it.
+    """
 
     side: Side
     sample: Sample
     heard: bool
     filmed: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,14 +83,14 @@ class Stager:
             raise self._nothing(request.clip, streams)
         info = media.probe_times(request.clip) if picture else None
         own, timeline = self._sound(request, streams, work) if hears else (None, None)
-        start_s, end_s = self._span(request, info, own)
+        start_s, end_s, notes = self._span(request, info, own)
         if not hears:
             own = _silence(work / "silence.wav", end_s - start_s, self.params.rate_hz)
         video = str(request.clip.absolute()) if picture else None
         utterances = tuple(
             _utterance(request.clip.stem, side, start_s, end_s, own, timeline, video) for side in request.sides
         )
-        return self._samples(request, utterances, heard=hears)
+        return [replace(one, notes=notes) for one in self._samples(request, utterances, heard=hears)]
 
     def _nothing(self, clip: Path, streams: media.Streams) -> DataError:
         has = [name for name, there in (("sound", streams.sound), ("picture", streams.picture)) if there]
@@ -111,19 +116,28 @@ class Stager:
             media.extract_sound(request.clip, found, stop_s=stop_s, timeout_s=self.timeout_s)
         return (found, None) if request.start_s is None else (None, found)
 
-    def _span(self, request: Request, info: media.VideoInfo | None, own: Path | None) -> tuple[float, float]:
-        """Return start and end in seconds: what was asked, else the clip's picture (or sound), as far as it is read."""
+    def _span(
+        self, request: Request, info: media.VideoInfo | None, own: Path | None
+    ) -> tuple[float, float, tuple[str, ...]]:
+        """Return start and end in seconds (what was asked, else all that is read) and notes of what that leaves out."""
         if request.start_s is not None and request.end_s is not None:
-            return request.start_s, request.end_s
-        if info is not None:
-            length_s = info.times_s[-1] + (1 / info.rate_fps if info.rate_fps > 0 else 0.0)
-        else:
+            return request.start_s, request.end_s, ()
+        if info is None:
             assert own is not None, "a clip without picture has sound"
             wave = media.probe_wave(own)
             length_s = wave.samples / wave.rate_hz
+        else:
+            length_s = info.times_s[-1] + (1 / info.rate_fps if info.rate_fps > 0 else 0.0)
         if length_s <= 0:
             raise DataError("the clip has no length", file=request.clip, stage=STAGE, action="give a longer one")
-        return 0.0, min(length_s, self.longest_s)
+        end_s = min(length_s, self.longest_s)
+        # Staging holds an utterance's frames at once; a large picture is read as far as they fit.
+        fitting = 0 if info is None else MAX_OPEN_BYTES * request.people // (info.width_px * info.height_px * 3)
+        if info is None or fitting >= len(info.times_s) or info.times_s[fitting] >= end_s:
+            return 0.0, end_s, ()
+        end_s = info.times_s[fitting]
+        size = f"{info.width_px} x {info.height_px}"
+        return 0.0, end_s, (f"of the picture ({size} pixels) only the first {end_s:.1f} s fit; scale it down for more",)
 
     def _samples(self, request: Request, utterances: tuple[Utterance, ...], *, heard: bool) -> list[StagedClip]:
         paths = {p for u in utterances for p in (u.audio, u.dialogue_audio, u.video) if p is not None}

@@ -12,8 +12,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foalnet.clips import pictures
 from foalnet.errors import DataError, UsageError
-from foalnet.predict import Request
+from foalnet.predict import Request, stage
 from tests.clips_tree import picture, write_avi
 from tests.models import FACE_PX, model_of
 from tests.stores import RATE_HZ, make_store, sample_of
@@ -138,6 +139,22 @@ def test_a_long_clip_is_cut_as_training_cuts_it_and_said(clips: Path, tmp_path: 
     assert any("3.00 s to 2 s" in note for note in found.notes)
     [first] = model.predict(clips / "long.wav", start_s=0, end_s=2)
     assert found.probabilities == first.probabilities
+
+
+def test_of_a_large_picture_as_much_is_read_as_fits_and_it_is_said(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(tmp_path)
+    for module in (pictures, stage):
+        monkeypatch.setattr(module, "MAX_OPEN_BYTES", 12 * 720 * 480 * 3)
+    [found] = model.predict(clips / "film.avi")
+    assert found.frames.total == 12 and found.notes[0].startswith(
+        "of the picture (720 x 480 pixels) only the first 0.4 s"
+    )
+    left, _ = model.predict(clips / "film.avi", people=2)
+    assert left.frames.total == 24, "a half is half as large"
+    with pytest.raises(DataError, match="30 frames of 720 x 480"):
+        model.predict(clips / "film.avi", start_s=0, end_s=1)
 
 
 def test_a_model_has_its_own_classes_whatever_the_project_says(clips: Path, tmp_path: Path) -> None:
