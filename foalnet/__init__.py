@@ -1,1 +1,66 @@
-"""Raw corpora to a report that can be believed."""
+"""Raw corpora to a report that can be believed.
+
+The public names of docs/api.md stand here and are imported when they are first used: `import foalnet` itself loads
+neither torch nor anything else that takes time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from foalnet.config import Params, Settings, load_params, load_settings
+    from foalnet.errors import DataError, FoalnetError, Interrupted, MachineError, UsageError
+    from foalnet.predict import ClipPrediction, Model, load
+    from foalnet.records import Sample, Utterance
+    from foalnet.shards import ShardSet, open_shards
+    from foalnet.table import read_manifest
+
+    __version__: str
+
+__all__ = [
+    "ClipPrediction",
+    "DataError",
+    "FoalnetError",
+    "Interrupted",
+    "MachineError",
+    "Model",
+    "Params",
+    "Sample",
+    "Settings",
+    "ShardSet",
+    "UsageError",
+    "Utterance",
+    "__version__",
+    "load",
+    "load_params",
+    "load_settings",
+    "open_shards",
+    "read_manifest",
+]
+
+_HOMES = {
+    "foalnet.config": ("Params", "Settings", "load_params", "load_settings"),
+    "foalnet.errors": ("DataError", "FoalnetError", "Interrupted", "MachineError", "UsageError"),
+    "foalnet.predict": ("ClipPrediction", "Model", "load"),
+    "foalnet.records": ("Sample", "Utterance"),
+    "foalnet.shards": ("ShardSet", "open_shards"),
+    "foalnet.table": ("read_manifest",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("foalnet")
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'foalnet' has no attribute '{name}'; its public names: {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -77,6 +77,11 @@ class Paths:
         """The gate's decision on the run that made these results, kept in git; gate.md beside it is for people."""
         return self.reports / "gate.json"
 
+    @property
+    def final(self) -> Path:
+        """Folder of the sealed model and its card."""
+        return self.home / "models" / self.corpus / "final"
+
     def model(self, variant: str, seed: int, split: str = "dev") -> Path:
         """Folder of one trained variant and seed, all folds of a split."""
         return self.home / "models" / self.corpus / run_name(variant, seed, split)

@@ -104,14 +104,14 @@ def _state_folder(file: File, corpus: str, variant: str, seed: int, settings: Se
     from foalnet.shards import INDEX
     from foalnet.table import read_manifest
     from foalnet.train import plan
-    from foalnet.train.run import provenance, state_folder
+    from foalnet.train.run import told_of, state_folder
 
     params, paths = resolve(file, corpus), Paths(corpus, home)
     if not (paths.shards / INDEX).is_file():
         raise DataError("it has no shards here", file=paths.shards)
     utterances = [u for u in read_manifest(paths.manifest) if u.used]
     run = plan(params, utterances, variant=variant, seed=seed)
-    return state_folder(params, settings, paths, run, provenance(params, settings))
+    return state_folder(params, settings, paths, run, told_of(params, settings))
 
 
 @contextmanager

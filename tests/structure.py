@@ -17,8 +17,8 @@ FLOORS = {
     "corpora": 3.0, "faces": 3.0,
     "inventory": 4.0, "nets": 4.0, "manifest": 4.1, "losses": 4.1, "clips": 4.2,
     "batches": 5.0, "checkpoint": 5.0, "metrics": 5.0,
-    "stats": 6.0, "champion": 6.0, "gate": 6.1, "train": 6.1, "evaluate": 6.1, "report": 6.2, "forecast": 6.3,
-    "doctor": 6.4, "sweep": 6.4,
+    "stats": 6.0, "champion": 6.0, "gate": 6.1, "train": 6.1, "evaluate": 6.1, "report": 6.2, "final": 6.2,
+    "predict": 6.3, "forecast": 6.3, "doctor": 6.4, "sweep": 6.4,
     "cli": 7.0,
 }  # fmt: skip
 
@@ -52,6 +52,7 @@ VERBS = {
     "shards": ["foalnet.clips", "foalnet.inventory"],
     "train": ["foalnet.train"],
     "evaluate": ["foalnet.evaluate"],
+    "final": ["foalnet.final"],
     "report": ["foalnet.report", "foalnet.corpora.drawn.rule"],
 }
 

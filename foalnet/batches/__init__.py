@@ -1,7 +1,7 @@
 """From verified shards to padded batches with masks; labels come from the caller, who has them from `splits`."""
 
 from foalnet.batches.collate import collate, derived_seed, eval_batches, train_batches, train_order
-from foalnet.batches.store import Clip, Store, load_store, read_clip, stack_pictures
+from foalnet.batches.store import Clip, Store, filled, load_store, read_clip, stack_pictures
 
 __all__ = [
     "Clip",
@@ -9,6 +9,7 @@ __all__ = [
     "collate",
     "derived_seed",
     "eval_batches",
+    "filled",
     "load_store",
     "read_clip",
     "stack_pictures",

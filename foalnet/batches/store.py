@@ -72,7 +72,7 @@ def load_store(shards: ShardSet, keys: Collection[str], params: Train) -> Store:
             action="run `dvc repro`: manifest and shards do not belong together",
         )
     frame = _one_shape({key: clip.frames.shape[1:] for key, clip in clips.items() if len(clip.frames)}, shards)
-    ordered = {key: _filled(clips[key], frame) for key in sorted(clips)}
+    ordered = {key: filled(clips[key], frame) for key in sorted(clips)}
     for key, clip in ordered.items():
         if not clip.frame_mask_F.any():
             ledger.keep(key, "video_missing", "no frame that training could use")
@@ -93,7 +93,7 @@ def _one_shape(shapes: Mapping[str, tuple[int, ...]], shards: ShardSet) -> tuple
     return found[0] if found else (0,)
 
 
-def _filled(clip: Clip, frame: tuple[int, ...]) -> Clip:
+def filled(clip: Clip, frame: tuple[int, ...]) -> Clip:
     """Give a clip without a single picture frames of the corpus' shape, all masked."""
     if clip.frames.shape[1:] == frame:
         return clip

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from foalnet.config.blocks import VARIANTS
-from foalnet.config.load import DEFAULT_PARAMS, expected_runs, read_file, runs_of
+from foalnet.config.load import DEFAULT_PARAMS, File, expected_runs, read_file, runs_of
 from foalnet.config.settings import SETTINGS_FILE, load_settings
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import json_bytes, publish_bytes
@@ -130,6 +130,7 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
         "train": train,
         "evaluate": {},
         "report": {},
+        "final": _flow(final_of(asked.variants, asked.seeds)),
     }
     _sync_runs(params)
     settings = (_yaml(SETTINGS_FILE) if SETTINGS_FILE.exists() else None) or CommentedMap()
@@ -199,7 +200,7 @@ def stale_runs(path: Path = DEFAULT_PARAMS) -> list[Path]:
 
 
 def check_runs(path: Path = DEFAULT_PARAMS) -> None:
-    """Refuse (UsageError, exit 2) params whose `runs` are not what corpora, variants and seeds call for."""
+    """Refuse (UsageError, exit 2) params whose `runs` or `final` are not what corpora, variants and seeds call for."""
     file = read_file(path)
     found = {name: run.model_dump() for name, run in file.runs.items()}
     expected = expected_runs(file)
@@ -208,6 +209,7 @@ def check_runs(path: Path = DEFAULT_PARAMS) -> None:
     wrong = sorted(set(found) ^ set(expected)) or sorted(n for n in found if found[n] != expected[n])
     wrong += [*stale, *unspelled]
     if not wrong:
+        _check_finals(file, path)
         return
     raise UsageError(
         f"`runs` is not in step with variants, seeds and protocols: {', '.join(wrong)}",
@@ -217,11 +219,33 @@ def check_runs(path: Path = DEFAULT_PARAMS) -> None:
     )
 
 
+def _check_finals(file: File, path: Path) -> None:
+    """Refuse an entry whose `final` is not spelled, or is none of its runs: dvc.yaml names files by it."""
+    for name, entry in file.corpora.items():
+        spelled = "final" in entry.model_fields_set
+        if not spelled or entry.final.variant not in entry.variants or entry.final.seed not in entry.seeds:
+            raise UsageError(
+                f"corpora.{name}.final names no run of this corpus; it trains {', '.join(entry.variants)} "
+                f"with seeds {', '.join(map(str, entry.seeds))}",
+                file=path,
+                stage="inventory",
+                action="correct it, or run `foalnet config --sync`",
+            )
+
+
+def final_of(variants: list[str], seeds: list[int]) -> dict[str, Any]:
+    """Return which run's model an entry deploys that does not say: foal's, else the last variant's, first seed."""
+    return {"variant": "foal" if "foal" in variants else variants[-1], "seed": seeds[0]}
+
+
 def _sync_runs(params: Any) -> None:
     runs = CommentedMap()
     for corpus, entry in params["corpora"].items():
         # dvc.yaml names every entry's protocols as a param, so they are spelled.
         entry.setdefault("protocols", _flow([HEADLINE]))
+        final = entry.get("final") or {}
+        if final.get("variant") not in entry["variants"] or final.get("seed") not in entry["seeds"]:
+            entry["final"] = _flow(final_of(list(entry["variants"]), list(entry["seeds"])))
         asked = (entry["variants"], entry["seeds"], entry["protocols"])
         for name, item in runs_of(corpus, *asked).items():
             run = CommentedMap(item)

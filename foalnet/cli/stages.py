@@ -159,6 +159,20 @@ def evaluate(corpus: str, variant: str, seed: int, split: Split) -> None:
         evaluate_run(params, paths, variant=variant, seed=seed, split=split)
 
 
+@cli.command(short_help="train on all sessions and seal the model")
+@CORPUS
+def final(corpus: str) -> None:
+    """Train the run that `final` in params names on all sessions, for the epochs its folds fixed; seal it with a card.
+
+    Interrupted, the same command resumes. `foalnet predict` and `foalnet.load` take the folder that it prints.
+    """
+    from foalnet.final import final_run
+
+    with _stage("final", corpus) as (params, settings, paths):
+        card = final_run(params, settings, paths)
+    click.echo(f"final: {card['variant']} s{card['seed']}, {card['epochs']['trained']} epochs, sealed in {paths.final}")
+
+
 @cli.command(short_help="write the page and the metrics")
 @CORPUS
 def report(corpus: str) -> None:

@@ -89,20 +89,7 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
         (folder / ENTRY).unlink(missing_ok=True)
     check_inputs(job, root)
     ledger = Ledger()
-    cutter = Cutter(root=root, present=frozenset(job.files), params=job.params, ledger=ledger)
-    sounds = {u.key: sound for u in job.utterances if (sound := cutter.sound(u)) is not None}
-    audible = [u for u in job.utterances if u.key in sounds]
-    if job.tables:
-        samples, rows = _from_tables(job, root, audible, sounds, ledger)
-    else:
-        assert detector is not None
-        films = _films(job, root, audible, detector, timeout_s, ledger)
-        samples = [_picture_sample(u, sounds[u.key], films[u.key], job.params.rate_hz) for u in audible]
-        rows = [_figures(u, sounds[u.key], films[u.key]) for u in audible]
-    repaired = {line.item for line in ledger.entries if line.kind == "repaired"}
-    for u in audible:
-        if u.key not in repaired:
-            ledger.keep(u.key)
+    samples, rows = stage_samples(job, root=root, detector=detector, timeout_s=timeout_s, ledger=ledger)
     shard = write_shard(folder / SHARD, samples, session=job.session, group=job.dialogue) if samples else None
     entry = {
         "schema": SCHEMA,
@@ -115,6 +102,29 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
     }
     publish_bytes(folder / ENTRY, json_bytes(entry))
     return Staged(job=job, shard=shard, ledger=tuple(ledger.entries), utterances=tuple(rows))
+
+
+def stage_samples(
+    job: Job, *, root: Path, detector: Detector | None, timeout_s: float, ledger: Ledger
+) -> tuple[list[Sample], list[dict[str, Any]]]:
+    """Return the samples of a job's utterances that have sound, and figures of each; nothing is written.
+
+    This is the one way from raw files to a sample: staging and prediction both take it.
+    """
+    cutter = Cutter(root=root, present=frozenset(job.files), params=job.params, ledger=ledger)
+    sounds = {u.key: sound for u in job.utterances if (sound := cutter.sound(u)) is not None}
+    audible = [u for u in job.utterances if u.key in sounds]
+    if job.tables:
+        samples, rows = _from_tables(job, root, audible, sounds, ledger)
+    else:
+        films = _films(job, root, audible, detector, timeout_s, ledger)
+        samples = [_picture_sample(u, sounds[u.key], films[u.key], job.params.rate_hz) for u in audible]
+        rows = [_figures(u, sounds[u.key], films[u.key]) for u in audible]
+    repaired = {line.item for line in ledger.entries if line.kind == "repaired"}
+    for u in audible:
+        if u.key not in repaired:
+            ledger.keep(u.key)
+    return samples, rows
 
 
 def check_inputs(job: Job, root: Path) -> None:
@@ -143,7 +153,7 @@ def check_inputs(job: Job, root: Path) -> None:
 
 
 def _films(
-    job: Job, root: Path, utterances: list[Utterance], detector: Detector, timeout_s: float, ledger: Ledger
+    job: Job, root: Path, utterances: list[Utterance], detector: Detector | None, timeout_s: float, ledger: Ledger
 ) -> dict[str, Film]:
     """Return every utterance's film, fully masked where there is no video that decodes, each loss in the ledger."""
     films: dict[str, Film] = {}
@@ -152,6 +162,7 @@ def _films(
         by_video.setdefault(u.video if u.video in job.files else None, []).append(u)
     for video, members in sorted(by_video.items(), key=lambda item: item[0] or ""):
         if video is not None:
+            assert detector is not None
             try:
                 films |= film_dialogue(root / video, members, params=job.params, detector=detector, timeout_s=timeout_s)
                 continue

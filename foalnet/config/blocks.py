@@ -165,6 +165,13 @@ class Evaluate(Frozen):
     calibration_bins: Count = 10
 
 
+class Final(Frozen):
+    """The model that is deployed: one of the entry's runs, trained anew on all sessions. Each entry spells it."""
+
+    variant: Variant = "foal"
+    seed: int = 1
+
+
 class Report(Frozen):
     """Intervals and the comparisons that the report makes."""
 

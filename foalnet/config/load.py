@@ -34,6 +34,7 @@ class Entry(Frozen):
     evaluate: dict[str, Any]
     report: dict[str, Any]
     gate: dict[str, Any] = Field(default_factory=dict)
+    final: blocks.Final = Field(blocks.Final(), description="which run gives the model that is deployed; spelled")
 
 
 class Run(Frozen):
@@ -75,6 +76,7 @@ class Params(Frozen):
     evaluate: blocks.Evaluate
     report: blocks.Report
     gate: blocks.Gate = blocks.Gate()
+    final: blocks.Final = blocks.Final()
 
 
 def read_file(path: Path = DEFAULT_PARAMS) -> File:
@@ -114,6 +116,7 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
         "protocols": entry.protocols,
         "draw": file.draw,
         "manifest": entry.manifest,
+        "final": entry.final,
     }
     for block in ("shards", "train", "evaluate", "report", "gate"):
         merged[block] = merge(getattr(file, block), getattr(entry, block))

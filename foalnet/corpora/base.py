@@ -27,6 +27,8 @@ class Reader(Protocol):
     """What a root of this corpus holds, as it stands in an error: "looked for …"."""
     side_rule: str
     """Who sits where, as it stands in the staging report."""
+    licence: str
+    """What the corpus may be used for, as it stands in the card of a model trained on it."""
     class_presets: dict[str, list[str]]
     """Class name -> raw labels, for `add-corpus --classes`."""
     default_classes: list[str]

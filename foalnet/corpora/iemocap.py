@@ -46,6 +46,10 @@ class Iemocap:
     name = "iemocap"
     layout = "Session1 … Session5 with dialog/EmoEvaluation/Ses01F_impro01.txt and sentences/wav or dialog/wav"
     side_rule = "the actor whose letter is in the dialogue's name (with the markers) sits left, the other right"
+    licence = (
+        "IEMOCAP is given out by USC SAIL on a signed release form, for research by those who signed; it must not be "
+        "passed on. Ask USC before this model, which was learned from it, leaves your institution."
+    )
     class_presets: dict[str, list[str]] = {  # noqa: RUF012 - the protocol's plain attribute
         "happy": ["hap", "exc"],
         "neutral": ["neu"],

@@ -50,6 +50,9 @@ class Ravdess:
     name = "ravdess"
     layout = "Actor_01 … Actor_24 with 03-01-01-01-01-01-01.wav (or .flac), and a table *.tsv with a column `clip`"
     side_rule = "one actor fills the picture"
+    licence = (
+        "RAVDESS (Livingstone and Russo, 2018), CC BY-NC-SA 4.0: name the authors, no commercial use, share alike."
+    )
     class_presets: dict[str, list[str]] = {emotion: [emotion] for emotion in EMOTIONS}  # noqa: RUF012
     default_classes: list[str] = list(EMOTIONS)  # noqa: RUF012
     entry_preset: dict[str, Any] = {  # noqa: RUF012

@@ -12,6 +12,7 @@ from foalnet.media.audio import (
 )
 from foalnet.media.container import VideoTooLarge, VideoUnreadable
 from foalnet.media.decode import decode_frames, decode_indexed
+from foalnet.media.extract import Streams, extract_sound, streams_of
 from foalnet.media.ffmpeg_exe import ffmpeg_digest, ffmpeg_exe
 from foalnet.media.images import jpeg_bytes, letterbox_rows, read_jpeg, resize
 from foalnet.media.video import VideoInfo, probe_times
@@ -19,12 +20,14 @@ from foalnet.media.video import VideoInfo, probe_times
 __all__ = [
     "AudioNonfinite",
     "AudioUnreadable",
+    "Streams",
     "VideoInfo",
     "VideoTooLarge",
     "VideoUnreadable",
     "WaveInfo",
     "decode_frames",
     "decode_indexed",
+    "extract_sound",
     "ffmpeg_digest",
     "ffmpeg_exe",
     "flac_bytes",
@@ -37,4 +40,5 @@ __all__ = [
     "read_wave",
     "resample",
     "resize",
+    "streams_of",
 ]

@@ -44,7 +44,7 @@ def probe_times(path: Path) -> VideoInfo:
     try:
         width_px, height_px = _first_frame_size(path)
         is_avi = demuxer_of(path) == "avi"
-        with _open(path) as container:
+        with opened(path) as container:
             stream = container.streams.video[0]
             rate = stream.average_rate or stream.guessed_rate or Fraction(0)
             declared = int(stream.frames) or None
@@ -52,7 +52,7 @@ def probe_times(path: Path) -> VideoInfo:
             stamps, packets = _stamps(path, container, stream)
         by_index = False
         if is_avi:
-            with _open(path, by_index=True) as container:
+            with opened(path, by_index=True) as container:
                 indexed, _ = _stamps(path, container, container.streams.video[0])
             by_index = len(indexed) >= len(stamps)
             stamps = indexed if by_index else stamps
@@ -78,7 +78,7 @@ def stamp_key(stamp: Fraction) -> int:
     return round(stamp * STAMP_UNITS)
 
 
-def _open(path: Path, *, by_index: bool = False) -> Any:
+def opened(path: Path, *, by_index: bool = False) -> Any:
     """Open a container for reading with the demuxer that its first bytes call for, and local files only."""
     import av
 
@@ -98,7 +98,7 @@ def demux_flags(by_index: bool) -> str:
 
 def _first_frame_size(path: Path) -> tuple[int, int]:
     """Check the header's limits, decode one frame and return its width and height as shown."""
-    with _open(path) as container:
+    with opened(path) as container:
         if not container.streams.video:
             raise unreadable(path, "it holds no video stream")
         stream = container.streams.video[0]

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -30,6 +31,30 @@ logger = logging.getLogger(__name__)
 DIGITS = 6
 
 
+class Lesson(Protocol):
+    """What one epoch depends on beside the clips and their labels: of a fold, or of the final model."""
+
+    @property
+    def name(self) -> str:
+        """Names the random streams: each lesson has its own."""
+
+    @property
+    def variant(self) -> str:
+        """Name in VARIANTS."""
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+
+    @property
+    def params(self) -> Train:
+        """The block `train`."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in their order."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FoldTask:
     """All that one fold's training depends on. `train`, `dev`, `test` are sorted keys that the store holds.
@@ -46,6 +71,11 @@ class FoldTask:
     train: tuple[str, ...]
     dev: tuple[str, ...]
     test: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The fold's name."""
+        return self.fold.name
 
     def numbers(self, keys: Sequence[str]) -> dict[str, int]:
         """Return key -> class number of train or dev keys."""
@@ -68,17 +98,10 @@ def train_fold(
     `max_bad_steps` steps whose loss or gradient was not finite.
     """
     labels, dev_labels = task.numbers(task.train), task.numbers(task.dev)
-    torch.manual_seed(derived_seed("weights", task.seed, task.fold.name))
-    net = build_net(task.variant, task.params, classes=len(task.classes), shape=store.shape).to(device)
-    optim = optimizer(net, task.params)
-    progress = load_progress(state, net, optim)
-    if progress is None:
-        progress = Progress()
-        for encoder in encoders(net):
-            encoder.fit(batch.to(device) for batch in eval_batches(store, task.train))
-    objective = _objective(task, labels, device)
+    net, optim, progress = begin(task, store, task.train, state, device)
+    objective = objective_of(task, labels, device)
     while not progress.finished:
-        row = _epoch(task, store, net, optim, objective, labels, progress, stop)
+        row = train_epoch(task, store, net, optim, objective, labels, progress, stop)
         progress.test_NC.append(logits_of(net, store, task.test, device))
         if task.dev:
             progress.dev_NC.append(logits_of(net, store, task.dev, device))
@@ -114,7 +137,22 @@ def _keep_last(task: FoldTask, progress: Progress, row: dict[str, float | int | 
         progress.best_net = net_tensors(net)
 
 
-def _objective(task: FoldTask, labels: dict[str, int], device: torch.device) -> Objective:
+def begin(
+    task: Lesson, store: Store, keys: Sequence[str], state: Path, device: torch.device
+) -> tuple[Net, torch.optim.Optimizer, Progress]:
+    """Return network, optimiser and progress where `state` says they stood; else anew, fitted to the utterances."""
+    torch.manual_seed(derived_seed("weights", task.seed, task.name))
+    net = build_net(task.variant, task.params, classes=len(task.classes), shape=store.shape).to(device)
+    optim = optimizer(net, task.params)
+    progress = load_progress(state, net, optim)
+    if progress is None:
+        progress = Progress()
+        for encoder in encoders(net):
+            encoder.fit(batch.to(device) for batch in eval_batches(store, keys))
+    return net, optim, progress
+
+
+def objective_of(task: Lesson, labels: dict[str, int], device: torch.device) -> Objective:
     """Return the objective of the variant; class weights only where the sampler does not balance already."""
     weight_C = None
     if task.params.sampler == "plain":
@@ -124,8 +162,8 @@ def _objective(task: FoldTask, labels: dict[str, int], device: torch.device) -> 
     return Objective(tasks=tasks_of(task.variant), alpha=weights.alpha, beta=weights.beta, class_weight_C=weight_C)
 
 
-def _epoch(
-    task: FoldTask,
+def train_epoch(
+    task: Lesson,
     store: Store,
     net: Net,
     optim: torch.optim.Optimizer,
@@ -136,7 +174,7 @@ def _epoch(
 ) -> dict[str, float | int | str | None]:
     """Train one epoch and return its row of the history: mean losses over its steps."""
     params, epoch = task.params, progress.epochs
-    seeds = (task.seed, task.fold.name, epoch)
+    seeds = (task.seed, task.name, epoch)
     device = next(net.parameters()).device
     order = train_order(labels, params.sampler, *seeds)
     per_epoch = -(-len(order) // params.batch_size)
@@ -147,7 +185,7 @@ def _epoch(
     for step, batch in enumerate(train_batches(store, order, labels, params.batch_size)):
         if stop.asked:
             raise Interrupted(
-                f"stopped in fold {task.fold.name}, epoch {epoch + 1}; {epoch} epochs of it are kept",
+                f"stopped in fold {task.name}, epoch {epoch + 1}; {epoch} epochs of it are kept",
                 stage=STAGE,
                 action="run the same command again: it goes on from there",
             )
@@ -160,7 +198,7 @@ def _epoch(
             progress.add("pairs_without_negative", loss.pairs_without_negative)
             progress.add("pairs_without_video", loss.pairs_without_video)
     return {
-        "fold": task.fold.name,
+        "fold": task.name,
         "epoch": epoch + 1,
         "lr": float(f"{lr:.6g}"),
         "loss": _mean([loss.total for loss in losses]),
@@ -174,11 +212,11 @@ def _mean(values: Sequence[Tensor]) -> float | None:
     return round(float(torch.stack([v.detach() for v in values]).double().mean()), DIGITS) if values else None
 
 
-def _skipped(task: FoldTask, progress: Progress, epoch: int, step: int, keys: tuple[str, ...]) -> None:
+def _skipped(task: Lesson, progress: Progress, epoch: int, step: int, keys: tuple[str, ...]) -> None:
     """Log and count a step that was skipped; fail where there were too many."""
     progress.add("bad_steps")
     progress.bad_steps.append({"epoch": epoch + 1, "step": step + 1, "keys": list(keys)})
-    where = f"fold {task.fold.name}, epoch {epoch + 1}, step {step + 1}"
+    where = f"fold {task.name}, epoch {epoch + 1}, step {step + 1}"
     logger.warning("%s: loss or gradient is not finite; the step is skipped. Utterances: %s", where, ", ".join(keys))
     if len(progress.bad_steps) > task.params.max_bad_steps:
         common = set.intersection(*(set(bad["keys"]) for bad in progress.bad_steps))

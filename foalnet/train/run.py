@@ -44,7 +44,7 @@ def train_run(
     utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
     shards = open_shards(paths.shards, stage=STAGE)
     run = plan(params, utterances, variant=variant, seed=seed, split=split)
-    told = provenance(params, settings)
+    told = told_of(params, settings)
     work = state_folder(params, settings, paths, run, told)
     store = load_store(shards, run.labels.keys(), run.params)
     need_pictures(store, variant, paths)
@@ -53,8 +53,15 @@ def train_run(
     publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=told)
 
 
-def provenance(params: Params, settings: Settings) -> dict[str, Any]:
-    """Return what beside its inputs shapes a run: digests of code and params, device, threads, versions."""
+def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, told: dict[str, Any]) -> Path:
+    """Return the folder of a run's states in the work cache, named by the digest of all that shapes it."""
+    inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
+    key = content_key([told, inputs, params.corpus, list(run.classes), run.variant, run.seed, run.split])
+    return settings.work / "train" / key
+
+
+def told_of(params: Params, settings: Settings) -> dict[str, Any]:
+    """Return what shapes a run's bytes beside its inputs, variant and seed: code, params, device, threads, versions."""
     return {
         "code": code_digest(CODE),
         "params": content_key(params.train.model_dump()),
@@ -63,13 +70,6 @@ def provenance(params: Params, settings: Settings) -> dict[str, Any]:
         "threads": threads(settings),
         "versions": versions(),
     }
-
-
-def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, told: dict[str, Any]) -> Path:
-    """Return the folder of a run's states in the work cache, named by the digest of all that shapes it."""
-    inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
-    key = content_key([told, inputs, params.corpus, list(run.classes), run.variant, run.seed, run.split])
-    return settings.work / "train" / key
 
 
 def need_pictures(store: Store, variant: str, paths: Paths) -> None:

@@ -69,13 +69,16 @@ FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps")
 def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.Optimizer) -> None:
     """Write everything the next epoch needs, atomically."""
     tensors = prefixed(progress.best_net, "best")
-    tensors["test"] = torch.stack(progress.test_NC)
-    if progress.dev_NC:
-        tensors["dev"] = torch.stack(progress.dev_NC)
+    tensors |= {"dev": _stacked(progress.dev_NC), "test": _stacked(progress.test_NC)}
     if not progress.finished:
         tensors |= prefixed(net_tensors(net), "net") | prefixed(optimizer_tensors(optim), "optimizer")
     facts = {name: value for name, value in asdict(progress).items() if name in FACTS}
     save_checkpoint(path, tensors, facts)
+
+
+def _stacked(logits_NC: list[Tensor]) -> Tensor:
+    """Return [E, N, C]; without an epoch, or without such a part, an empty tensor that comes back as no epoch."""
+    return torch.stack(logits_NC) if logits_NC else torch.zeros(0)
 
 
 def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer) -> Progress | None:

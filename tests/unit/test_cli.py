@@ -64,6 +64,7 @@ def test_two_entries_over_one_root_stand_side_by_side_and_twice_is_once(folder: 
     assert params["corpora"]["ravdess4"]["train"]["epochs"] == 3
     assert params["corpora"]["ravdess4"]["protocols"] == ["loso_dev_session"]
     assert len([run for run in params["runs"] if run.startswith("ravdess")]) == 4 + 2
+    assert params["corpora"]["ravdess8"]["final"] == {"variant": "foal", "seed": 1}
     check_runs(folder / "params.yaml")
     roots = yaml.safe_load((folder / "settings.yaml").read_text())["roots"]
     assert set(roots) == {"ravdess4", "ravdess8"}

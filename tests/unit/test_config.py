@@ -62,6 +62,20 @@ def test_variants_changed_by_hand_are_told_apart_from_runs_until_synced(reposito
     check_runs(path)
 
 
+def test_a_final_that_is_no_run_is_named_and_synced(repository: Path, tmp_path: Path) -> None:
+    path = edited(repository, tmp_path, corpora={"drawn": {"final": {"variant": "mem", "seed": 1}}})
+    with pytest.raises(UsageError, match=r"corpora\.drawn\.final names no run"):
+        check_runs(path)
+    list(sync(path))
+    check_runs(path)
+    assert load_params("drawn", path).final.variant == "foal"
+    unspelled = yaml.safe_load(path.read_text())
+    del unspelled["corpora"]["drawn"]["final"]
+    path.write_text(yaml.safe_dump(unspelled, sort_keys=False))
+    with pytest.raises(UsageError, match=r"corpora\.drawn\.final names no run"):
+        check_runs(path)
+
+
 def test_settings_environment_beats_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "settings.yaml").write_text("workers: 3\nroots: {iemocap: /from/file}\n")

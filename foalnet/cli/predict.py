@@ -1,0 +1,72 @@
+"""The verb for a user's own clips: one JSON line each, whatever becomes of its neighbours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from foalnet.cli import setup, stages  # noqa: F401 - their verbs come first in the list
+from foalnet.cli.main import cli
+from foalnet.errors import DataError, FoalnetError, MachineError, UsageError
+
+FILE = click.Path(path_type=Path)
+
+
+@cli.command(short_help="probabilities for your own clips, as JSON lines")
+@click.argument("clips", nargs=-1, required=True, metavar="CLIP…", type=FILE)
+@click.option("--model", required=True, type=FILE, help="Folder of a sealed model, for example models/drawn/final.")
+@click.option("--people", type=click.Choice(["1", "2"]), default="1", show_default=True, help="People in the picture.")
+@click.option(
+    "--side", type=click.Choice(["left", "right", "both"]), default="both", help="Of two people: which [default: both]."
+)
+@click.option("--start", type=float, help="Seconds; with --end, for one CLIP [default: the whole clip].")
+@click.option("--end", type=float, help="Seconds; with --start.")
+@click.option("--sound", type=FILE, help="A wav or flac file to hear instead of the one CLIP's own sound.")
+def predict(
+    clips: tuple[Path, ...],
+    model: Path,
+    people: str,
+    side: str,
+    start: float | None,
+    end: float | None,
+    sound: Path | None,
+) -> int:
+    """Print what a sealed model says of each CLIP: a video, a video without sound, or a wav or flac file.
+
+    One JSON line a person: class probabilities, the likeliest label, whether sound and picture were found, frames with
+    a face, notes. A clip that cannot be read is a line with `error`, the others go on, and the exit code is 3 (or 4,
+    where this machine was at fault).
+    """
+    if len(clips) > 1 and (start is not None or end is not None or sound is not None):
+        raise UsageError("--start, --end and --sound belong to one clip", action="give one CLIP at a time with them")
+    options = {"people": int(people), "side": side, "start_s": start, "end_s": end, "sound": sound}
+    code = lost = 0
+    for row, failed in _rows(clips, model, options):
+        # Escaped: a file's name may hold bytes that no terminal or pipe takes as text.
+        click.echo(json.dumps(row))
+        code, lost = code or failed, lost + bool(failed)
+    if lost:
+        click.echo(f"foalnet: no answer for {lost} of {len(clips)} clips; their lines say why", err=True)
+    return code
+
+
+def _rows(clips: tuple[Path, ...], model: Path, options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield one row for each answer or failed clip, and its exit code; what every clip would meet is raised."""
+    from foalnet.predict import Request, load
+
+    requests = [Request(clip=clip, **options) for clip in clips]
+    loaded = load(model)
+    for request in requests:
+        try:
+            for answer in loaded.answer(request):
+                yield {"clip": str(request.clip), **answer.row()}, 0
+        except (DataError, MachineError) as error:
+            yield {"clip": str(request.clip), "error": _told(error)}, error.exit_code
+
+
+def _told(error: FoalnetError) -> dict[str, Any]:
+    return {"exit_code": error.exit_code, "what": error.what, "file": error.file, "next": error.action}

@@ -1,0 +1,147 @@
+"""The model card: facts under the seal, and the same as Markdown. Whose figures it quotes is its first duty."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from foalnet.config import Params
+from foalnet.corpora import get_reader
+from foalnet.nets import tasks_of
+from foalnet.records import Utterance
+
+SCHEMA = 1
+RULE = "median of the epochs that the folds chose on their dev parts, rounded up"
+NOT_ITS_OWN = (
+    "These figures are the folds': each fold's model was scored on speakers it had never met. This model is another "
+    "one, trained on all of them, and has been scored on nothing."
+)
+DRAWN = "Drawn by this project's own code, no person is seen or heard in it; Apache-2.0 like the code."
+LIMITS = (
+    "It recognises how raters labelled acted emotion in this corpus, not what a person feels: a face or a voice does "
+    "not tell that.",
+    "Other languages, ages, cultures, microphones and cameras were not in the data; expect less there.",
+    "It always answers with one of its classes; it has none for 'none of these' or 'cannot tell'.",
+    "Its probabilities are not calibrated.",
+    "How its errors are spread over groups of people is not known: the corpus has too few speakers to tell.",
+)
+NOT_FOR = (
+    "deciding anything about a person: hiring, work, school, credit, insurance, police, borders, courts",
+    "health: it is no diagnosis and no monitoring",
+    "inferring emotion at work or in education, which the EU forbids (Regulation 2024/1689, Article 5)",
+    "watching people who do not know of it or did not agree to it",
+)
+
+
+def card_facts(
+    params: Params,
+    utterances: Sequence[Utterance],
+    *,
+    chosen: Mapping[str, int],
+    epochs: int,
+    metrics: Mapping[str, Any],
+    seconds: float,
+) -> dict[str, Any]:
+    """Return the card: what the model is, what it saw (`utterances`, `seconds` of sound), and the folds' figures.
+
+    `chosen`: fold -> the epoch it chose, from 1; `metrics`: the run's metrics.json.
+    """
+    tasks, pooled = tasks_of(params.final.variant), metrics["pooled"]
+    classes = list(params.manifest.classes)
+    per_class = Counter(u.label for u in utterances)
+    return {
+        "schema": SCHEMA,
+        "corpus": params.corpus,
+        "reader": params.reader,
+        "licence": DRAWN if params.corpus == "drawn" else get_reader(params.reader).licence,
+        "variant": params.final.variant,
+        "seed": params.final.seed,
+        "classes": classes,
+        "raw_labels": {name: list(raws) for name, raws in params.manifest.classes.items()},
+        "hears": tasks.audio,
+        "sees": params.train.picture if tasks.video else None,
+        "longest_s": params.train.max_s,
+        "data": {
+            "utterances": len(utterances),
+            "per_class": {name: per_class[name] for name in classes},
+            "dialogues": len({(u.session, u.dialogue) for u in utterances}),
+            "sessions": len({u.session for u in utterances}),
+            "speakers": len({u.speaker for u in utterances}),
+            "seconds": round(seconds, 1),
+        },
+        "epochs": {"folds": dict(sorted(chosen.items())), "rule": RULE, "trained": epochs},
+        "out_of_fold": {
+            "note": NOT_ITS_OWN,
+            "protocol": metrics["protocol"],
+            "select": metrics["select"],
+            "utterances": pooled["n"],
+            **{name: pooled[name] for name in ("ua", "wa", "macro_f1", "weighted_f1", "recall")},
+            "over_folds": dict(metrics["over_folds"]),
+        },
+        "limits": list(LIMITS),
+        "not_for": list(NOT_FOR),
+    }
+
+
+def card_md(card: Mapping[str, Any]) -> str:
+    """Return the card as Markdown; a function of the facts alone."""
+    data, epochs, scores = card["data"], card["epochs"], card["out_of_fold"]
+    senses = ["sound"] * card["hears"] + [f"picture ({card['sees']})"] * bool(card["sees"])
+    lines = [
+        f"# Model card: {card['corpus']}, {card['variant']}, seed {card['seed']}",
+        "",
+        f"Takes {' and '.join(senses)} of one utterance, its first {card['longest_s']:g} s, and gives a probability "
+        f"to each of {len(card['classes'])} classes: {', '.join(card['classes'])}.",
+        "",
+        "## Figures",
+        "",
+        f"**{scores['note']}**",
+        "",
+        f"Protocol {scores['protocol']}, epoch by {scores['select']}, {scores['utterances']} utterances, each tested "
+        "once, by the one fold that had not seen its speaker.",
+        "",
+        "| | pooled % | mean over folds % | sd |",
+        "|---|---|---|---|",
+        *(
+            f"| {words} | {100 * scores[name]:.1f} | {_mean(scores['over_folds'].get(name))} |"
+            for name, words in (("ua", "UA"), ("wa", "WA"), ("macro_f1", "macro-F1"), ("weighted_f1", "weighted F1"))
+        ),
+        "",
+        "| class | raw labels | utterances trained on | recall of the folds % |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {', '.join(card['raw_labels'][name])} | {data['per_class'][name]} | "
+            f"{_percent(scores['recall'].get(name))} |"
+            for name in card["classes"]
+        ),
+        "",
+        "## Data",
+        "",
+        f"Corpus {card['corpus']} (reader {card['reader']}): {data['utterances']} utterances, {data['seconds']:g} s of "
+        f"sound, {data['dialogues']} dialogues, {data['sessions']} sessions, {data['speakers']} speakers.",
+        "",
+        f"Licence: {card['licence']}",
+        "",
+        "## Training",
+        "",
+        f"Epochs: {epochs['trained']}, on all sessions, no part held back and nothing chosen; {epochs['rule']} "
+        f"({', '.join(f'{name} {epoch}' for name, epoch in epochs['folds'].items())}).",
+        "",
+        "## Limits",
+        "",
+        *(f"- {line}" for line in card["limits"]),
+        "",
+        "## Not to be used for",
+        "",
+        *(f"- {line}" for line in card["not_for"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _mean(found: Mapping[str, float] | None) -> str:
+    return "- | -" if found is None else f"{100 * found['mean']:.1f} | {100 * found['sd']:.1f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

@@ -1,0 +1,146 @@
+"""Stage `final`: the variant and seed that params name, trained on all sessions for the epochs that the folds fixed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from foalnet.batches import Store, load_store
+from foalnet.config import Params, Settings
+from foalnet.errors import DataError, UsageError
+from foalnet.files import content_key, json_bytes, publish_bytes, read_json, sha256_file
+from foalnet.final.card import card_facts, card_md
+from foalnet.final.seal import FILE, Sealed, seal
+from foalnet.final.train import FinalTask, train_final
+from foalnet.nets import picture_of
+from foalnet.paths import Paths
+from foalnet.provenance import code_digest
+from foalnet.shards import INDEX, open_shards
+from foalnet.table import read_manifest
+from foalnet.train.machine import determined, device, listening, threads
+from foalnet.train.run import need_pictures, told_of
+from foalnet.train.state import Progress
+
+STAGE = "final"
+
+
+def final_run(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
+    """Train and seal the final model: model.safetensors, card.json and, last, card.md; return the card.
+
+    Resumes per epoch from `settings.work`. UsageError (exit 2) where `final` names no run of the corpus, DataError
+    (exit 3) where run and shards do not belong together, Interrupted (exit 5) after Ctrl-C or SIGTERM.
+    """
+    check_final(params)
+    variant, seed = params.final.variant, params.final.seed
+    train = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
+    told = told_of(params, settings)
+    chosen, metrics = folds_of(paths, params, told)
+    epochs = math.ceil(statistics.median(chosen.values()))
+    used = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
+    shards = open_shards(paths.shards, stage=STAGE)
+    store = load_store(shards, {u.key for u in used}, train)
+    need_pictures(store, variant, paths)
+    used = [u for u in used if u.key in store]
+    inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
+    classes = tuple(params.manifest.classes)
+    key = content_key([STAGE, told, inputs, params.corpus, list(classes), variant, seed, epochs])
+    task = FinalTask(
+        variant=variant,
+        seed=seed,
+        params=train,
+        classes=classes,
+        labels={u.key: classes.index(str(u.label)) for u in used},
+        epochs=epochs,
+    )
+    progress = _trained(task, store, settings, settings.work / "train" / key / "final.safetensors")
+    seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
+    params = params.model_copy(update={"train": train})
+    card = card_facts(params, used, chosen=chosen, epochs=epochs, metrics=metrics, seconds=seconds)
+    digests = inputs | told | {"final": code_digest(["final"])}
+    _publish(paths, params, progress, store, card, digests, read_json(paths.staging, stage=STAGE)["tools"])
+    return card
+
+
+def check_final(params: Params) -> None:
+    """Refuse (UsageError, exit 2) a `final` that is not among the corpus' runs."""
+    final = params.final
+    for name, value, among in (("variant", final.variant, params.variants), ("seed", final.seed, params.seeds)):
+        if value not in among:
+            raise UsageError(
+                f"final.{name} is {value}, which corpus {params.corpus} does not train ({', '.join(map(str, among))})",
+                file="params.yaml",
+                stage=STAGE,
+                action=f"name one of these as corpora.{params.corpus}.final.{name}, or add it to its {name}s",
+            )
+
+
+def folds_of(paths: Paths, params: Params, told: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, Any]]:
+    """Return fold -> chosen epoch (from 1), and the run's metrics.
+
+    DataError (exit 3) where training and scores are not of one run, or of other params or classes than today's.
+    """
+    variant, seed = params.final.variant, params.final.seed
+    file = paths.model(variant, seed) / "train.json"
+    train = read_json(file, stage=STAGE)
+    metrics = read_json(paths.run(variant, seed) / "metrics.json", stage=STAGE)
+    same = {
+        "its params": train.get("params") == told["params"] == metrics["train"].get("params"),
+        "its code": train.get("code") == metrics["train"].get("code"),
+        "its classes": train.get("classes") == metrics.get("classes") == list(params.manifest.classes),
+        "its folds": sorted(train.get("folds", {})) == sorted(metrics.get("folds", {})) != [],
+    }
+    for what, fits in same.items():
+        if not fits:
+            raise DataError(
+                f"run {variant}-s{seed}: {what} differ between training, scores and params.yaml",
+                file=file,
+                stage=STAGE,
+                action=f"run `dvc repro final@{params.corpus}`: it makes the run first",
+            )
+    return {name: int(fold["chosen_epoch"]) for name, fold in train["folds"].items()}, metrics
+
+
+def _trained(task: FinalTask, store: Store, settings: Settings, state: Path) -> Progress:
+    with (
+        determined(task.params.determinism, threads(settings)),
+        listening() as stop,
+        tqdm(total=task.epochs, desc=f"final {task.variant} s{task.seed}", unit="epoch", disable=None) as bar,
+    ):
+
+        def show(epochs: int) -> None:
+            bar.update(epochs - bar.n)
+
+        return train_final(task, store, state, device=device(settings), stop=stop, tick=show)
+
+
+def _publish(
+    paths: Paths,
+    params: Params,
+    progress: Progress,
+    store: Store,
+    card: dict[str, Any],
+    digests: Mapping[str, Any],
+    tools: Mapping[str, Any],
+) -> None:
+    content = Sealed(
+        corpus=params.corpus,
+        variant=params.final.variant,
+        seed=params.final.seed,
+        classes=tuple(params.manifest.classes),
+        rate_hz=store.shape.rate_hz,
+        frame=store.shape.frame,
+        shards=params.shards,
+        train=params.train,
+        tools=tools,
+        digests=digests,
+        card=card,
+    )
+    seal(paths.final / FILE, progress.best_net, content)
+    told = card | {"digests": dict(digests), "loss": [row["loss"] for row in progress.rows]}
+    publish_bytes(paths.final / "card.json", json_bytes(told))
+    publish_bytes(paths.final / "card.md", card_md(card).encode())

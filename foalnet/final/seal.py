@@ -1,0 +1,111 @@
+"""The sealed model: one safetensors file that holds weights and all that is needed to feed them, or is refused.
+
+Everything a prediction depends on is under the seal: params of staging and training, digests, the label set, the card.
+The files beside it (card.md, card.json) are for people; nobody reads them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from foalnet.checkpoint import load_checkpoint, save_checkpoint
+from foalnet.config.blocks import Shards, Train
+from foalnet.errors import DataError
+
+FILE = "model.safetensors"
+KIND = "foalnet-final"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealed:
+    """A sealed model's content.
+
+    `classes` in the order of the logits; `rate_hz` and `frame` ((3, H, W) or (D,)) are what the network takes;
+    `shards` and `train` the very params that staged and trained it; `tools` the digests of staging's code, packages,
+    decoder and detector; `digests` those of manifest, shards, code and params; `card` what a reader must know.
+    """
+
+    corpus: str
+    variant: str
+    seed: int
+    classes: tuple[str, ...]
+    rate_hz: int
+    frame: tuple[int, ...]
+    shards: Shards
+    train: Train
+    tools: Mapping[str, Any]
+    digests: Mapping[str, Any]
+    card: Mapping[str, Any]
+
+
+def seal(path: Path, weights: Mapping[str, Tensor], content: Sealed) -> None:
+    """Write the sealed model atomically: the same content gives the same bytes."""
+    facts = {
+        "kind": KIND,
+        "schema": SCHEMA,
+        "corpus": content.corpus,
+        "variant": content.variant,
+        "seed": content.seed,
+        "classes": list(content.classes),
+        "rate_hz": content.rate_hz,
+        "frame": list(content.frame),
+        "shards": content.shards.model_dump(mode="json"),
+        "train": content.train.model_dump(mode="json"),
+        "tools": dict(content.tools),
+        "digests": dict(content.digests),
+        "card": dict(content.card),
+    }
+    save_checkpoint(path, weights, facts)
+
+
+def read_sealed(path: Path) -> tuple[dict[str, Tensor], Sealed]:
+    """Return (weights, content) of a sealed model: its file, or the folder that holds it.
+
+    DataError (exit 3) where it is absent, truncated, altered, another kind of checkpoint or of another version.
+    """
+    file = path / FILE if path.is_dir() else path
+    try:
+        weights, facts = load_checkpoint(file)
+    except DataError as error:
+        raise _refused(file, error.what) from error
+    except OSError as error:
+        raise _refused(file, f"the model cannot be read: {error.strerror or error}") from error
+    if not isinstance(facts, dict) or facts.get("kind") != KIND:
+        raise _refused(file, "this is a checkpoint, but no sealed model (a fold's is not one)")
+    if facts.get("schema") != SCHEMA:
+        raise _refused(file, f"the model has schema {facts.get('schema')!r}, this version reads {SCHEMA}")
+    try:
+        content = Sealed(
+            corpus=facts["corpus"],
+            variant=facts["variant"],
+            seed=facts["seed"],
+            classes=tuple(facts["classes"]),
+            rate_hz=facts["rate_hz"],
+            frame=tuple(facts["frame"]),
+            shards=Shards.model_validate(facts["shards"]),
+            train=Train.model_validate(facts["train"]),
+            tools=facts["tools"],
+            digests=facts["digests"],
+            card=facts["card"],
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else None
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else f"{type(error).__name__}: {error}"
+        raise _refused(file, f"the model was sealed by another version of foalnet: {what}") from error
+    return weights, content
+
+
+def _refused(file: Path, what: str) -> DataError:
+    return DataError(
+        what,
+        file=file,
+        stage="predict",
+        action="copy the model again from where it was made, or make it: `dvc repro final@CORPUS`",
+    )

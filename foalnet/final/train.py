@@ -1,0 +1,56 @@
+"""Training on everything: the folds' own epochs, one after another, with nothing held back and nothing chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from foalnet.batches import Store
+from foalnet.checkpoint import net_tensors
+from foalnet.config.blocks import Train
+from foalnet.train.fold import begin, objective_of, train_epoch
+from foalnet.train.machine import Stop
+from foalnet.train.state import Progress, save_progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalTask:
+    """All that the final training depends on. `labels`: class number of every utterance; `epochs`: how many, fixed."""
+
+    variant: str
+    seed: int
+    params: Train
+    classes: tuple[str, ...]
+    labels: Mapping[str, int]
+    epochs: int
+    name: str = "final"
+
+
+def train_final(
+    task: FinalTask,
+    store: Store,
+    state: Path,
+    *,
+    device: torch.device,
+    stop: Stop,
+    tick: Callable[[int], None] = lambda _: None,
+) -> Progress:
+    """Train to the last epoch, from where `state` says it stood; `tick` is told the epochs done after each.
+
+    The rate follows the folds' schedule, made for `params.epochs`, up to the epoch where this training ends.
+    Interrupted (exit 5) and DataError (exit 3) as `train_fold` raises them.
+    """
+    labels = dict(task.labels)
+    net, optim, progress = begin(task, store, tuple(sorted(labels)), state, device)
+    objective = objective_of(task, labels, device)
+    while not progress.finished:
+        progress.rows.append(train_epoch(task, store, net, optim, objective, labels, progress, stop))
+        if progress.epochs >= task.epochs:
+            progress.finished, progress.best = True, progress.epochs - 1
+            progress.best_net = net_tensors(net)
+        save_progress(state, progress, net, optim)
+        tick(progress.epochs)
+    return progress

@@ -1,0 +1,112 @@
+"""A clip as a user has it: what is in the file, and the sound of a video container as a plain wav.
+
+The same fences as for pictures: the demuxer is chosen by the first bytes, files and pipes are the only protocols.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from foalnet.errors import MachineError
+from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, file_url, unreadable
+from foalnet.media.ffmpeg_exe import ffmpeg_exe
+from foalnet.media.video import opened
+
+_HEAD_BYTES = 12
+_TAIL_CHARS = 600
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Streams:
+    """What a file holds: `container` is False for a wav or flac file, which is sound and nothing else."""
+
+    container: bool
+    picture: bool
+    sound: bool
+
+
+def streams_of(path: Path) -> Streams:
+    """Return what a sound file or video container holds, judged by its bytes and never by its name.
+
+    VideoUnreadable (exit 3) where it is neither, MachineError (exit 4) where it may not be opened.
+    """
+    import av
+
+    if _is_sound(path):
+        return Streams(container=False, picture=False, sound=True)
+    try:
+        with opened(path) as container:
+            return Streams(container=True, picture=bool(container.streams.video), sound=bool(container.streams.audio))
+    except av.FFmpegError as error:
+        raise unreadable(path, str(error.strerror or error)) from error
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(_HEAD_BYTES)
+    except OSError:
+        return False  # `demuxer_of` meets it again and says what is wrong
+    return head[:4] == b"fLaC" or (head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE")
+
+
+def extract_sound(path: Path, out: Path, *, stop_s: float | None = None, timeout_s: float = 3600.0) -> None:
+    """Write the first sound track of a container to `out` as wav: its own rate and channels, float32, nothing scaled.
+
+    Its time 0 is the container's: a track that begins late is preceded by silence. `stop_s`: no further than that.
+    VideoUnreadable (exit 3) where nothing decodes, MachineError (exit 4) where ffmpeg hangs or is killed.
+    """
+    arguments = sound_command(path, out, stop_s)
+    process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        _, stderr = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        raise MachineError(
+            f"ffmpeg took over {timeout_s:g} s for the sound; it was killed",
+            file=path,
+            action="run the same command again; on a slow disk set FOALNET_FFMPEG_TIMEOUT_S higher",
+        ) from error
+    finally:
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        raise MachineError(f"ffmpeg was killed by {name}", file=path, action="run the same command again")
+    if process.returncode:
+        tail = stderr.decode("utf-8", errors="replace").strip()[-_TAIL_CHARS:]
+        raise unreadable(path, f"ffmpeg ended with {process.returncode} on its sound: {tail or 'it gave no reason'}")
+
+
+def sound_command(path: Path, out: Path, stop_s: float | None) -> list[str]:
+    """Return ffmpeg's argument list: forced demuxer, local files only, one thread, the first sound track alone."""
+    import ffmpeg
+
+    source = ffmpeg.input(
+        file_url(path),
+        f=demuxer_of(path),
+        protocol_whitelist=PROTOCOLS,
+        fflags="+discardcorrupt",
+        threads=1,
+        nostdin=None,
+        hide_banner=None,
+        loglevel="error",
+    )
+    # async=1 moves the start alone: later gaps are left as the decoder gives them.
+    track = source["a:0"].filter("aresample", **{"async": 1, "first_pts": 0})
+    output = track.output(
+        file_url(out),
+        format="wav",
+        acodec="pcm_f32le",
+        t=min(stop_s or MAX_DURATION_S, MAX_DURATION_S),
+        fflags="+bitexact",
+        threads=1,
+        filter_complex_threads=1,
+    )
+    return [str(part) for part in output.compile(cmd=ffmpeg_exe(), overwrite_output=True)]

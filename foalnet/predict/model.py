@@ -1,0 +1,222 @@
+"""A sealed model, ready to answer. Shape letters: N samples, F frames, C classes."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foalnet.batches import Clip, collate, filled, read_clip
+from foalnet.checkpoint import put_net
+from foalnet.clips import tools_of
+from foalnet.config import Settings, load_settings
+from foalnet.config.blocks import Train
+from foalnet.errors import DataError
+from foalnet.faces import Detector, get_detector
+from foalnet.final import Sealed, read_sealed
+from foalnet.ledger import Ledger
+from foalnet.metrics import DECIMALS, softmax
+from foalnet.nets import Batch, InputShape, Net, Tasks, build_net, tasks_of
+from foalnet.predict.answer import ClipPrediction, Frames, Sense
+from foalnet.predict.request import STAGE, Request, Who
+from foalnet.predict.stage import StagedClip, Stager
+from foalnet.records import Sample, Side
+from foalnet.train.machine import determined, device
+
+
+def load(path: str | Path, *, settings: Settings | None = None) -> Model:
+    """Return the sealed model in `path`: the folder that `foalnet final` made, or its model.safetensors.
+
+    Device, weights and timeouts come from `settings` (default: settings.yaml and FOALNET_… of the current folder).
+    DataError (exit 3) names a model that is absent, truncated, altered or of another version.
+    """
+    file = Path(path)
+    weights, sealed = read_sealed(file)
+    return Model(sealed, weights, file, settings or load_settings())
+
+
+class Model:
+    """Answers for clips and staged samples; the same input gives the same probabilities on one kind of device."""
+
+    def __init__(self, sealed: Sealed, weights: Mapping[str, Tensor], file: Path, settings: Settings) -> None:
+        self.sealed, self.settings = sealed, settings
+        self._device = device(settings)
+        shape = InputShape(rate_hz=sealed.rate_hz, frame=sealed.frame)
+        net = build_net(sealed.variant, sealed.train, classes=len(sealed.classes), shape=shape)
+        put_net(net, weights, file=file, stage=STAGE)
+        self._net: Net = net.to(self._device).eval()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
+        return self.sealed.classes
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The model card: data, licence, the folds' figures, limits. It is under the seal."""
+        return dict(self.sealed.card)
+
+    def predict(
+        self,
+        clip: str | Path,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        sound: str | Path | None = None,
+        recording: str | Path | None = None,
+        people: int = 1,
+        side: Who = "both",
+    ) -> list[ClipPrediction]:
+        """Return what the model says of each person in a clip: a video, a video without sound, or a wav or flac file.
+
+        `start_s`, `end_s`: seconds of the clip, all of it without them (but no more than the model reads). `sound`: a
+        wav or flac file heard whole instead of the clip's track; `recording`: one of which [start_s, end_s) is heard.
+        `people` 2: two sit side by side, `side` says which one is meant. A clip that lacks sound or picture is answered
+        with that sense masked, and says so. UsageError (exit 2) for arguments that contradict each other, DataError
+        (exit 3) for a clip that cannot be read, MachineError (exit 4) for what this machine lacks.
+        """
+        return self.answer(
+            Request(
+                clip=Path(clip),
+                start_s=start_s,
+                end_s=end_s,
+                sound=None if sound is None else Path(sound),
+                recording=None if recording is None else Path(recording),
+                people=people,
+                side=side,
+            )
+        )
+
+    def answer(self, request: Request) -> list[ClipPrediction]:
+        """Return what `predict` does, for a request."""
+        with tempfile.TemporaryDirectory(prefix="foalnet-") as work:
+            staged = self._stager.stage(request, Path(work))
+        return [self._answer(one, request) for one in staged]
+
+    def predict_sample(self, sample: Sample) -> ClipPrediction:
+        """Return what the model says of a staged utterance, as `foalnet.open_shards(…).samples()` gives them."""
+        clip, ledger = self._read(sample, self.sealed.train)
+        side: Side = json.loads(sample.members["json"]).get("side", "whole")
+        return self._told(clip, ledger, key=sample.key, side=side, heard=True)
+
+    @property
+    def tasks(self) -> Tasks:
+        """Which senses the model has."""
+        return tasks_of(self.sealed.variant)
+
+    @property
+    def _by_tables(self) -> bool:
+        return self.sealed.train.picture == "features"
+
+    @cached_property
+    def _stager(self) -> Stager:
+        return Stager(
+            params=self.sealed.shards,
+            tasks=self.tasks,
+            sees=self.tasks.video and not self._by_tables,
+            detector=lambda: self._detector,
+            longest_s=self.sealed.train.max_s,
+            timeout_s=self.settings.ffmpeg_timeout_s,
+        )
+
+    @cached_property
+    def _detector(self) -> Detector:
+        return get_detector(self.sealed.shards, self.settings)
+
+    @cached_property
+    def preprocessing(self) -> str:
+        """Say "same" where this machine stages as the training's did, else what differs."""
+        here, then = tools_of(self.sealed.shards, self.settings, ()), self.sealed.tools
+        # A corpus of feature tables was staged without decoder and detector: there is nothing to compare.
+        names = [name for name in sorted(here) if name != "packages" and then.get(name) not in (None, here[name])]
+        packages = then.get("packages", {})
+        names += [
+            f"{name} {packages.get(name)} -> {v}" for name, v in here["packages"].items() if packages.get(name) != v
+        ]
+        return "same" if not names else f"differs: {', '.join(names)}"
+
+    def _answer(self, staged: StagedClip, request: Request) -> ClipPrediction:
+        # A model of feature tables meets a clip without picture; its sample is of the picture kind, fully masked.
+        params = self.sealed.train.model_copy(update={"picture": "face"}) if self._by_tables else self.sealed.train
+        clip, ledger = self._read(staged.sample, params)
+        told = self._told(clip, ledger, key=request.clip.stem, side=staged.side, heard=staged.heard)
+        video = json.loads(staged.sample.members["json"])["video"]
+        notes, frames = [*staged.notes, *told.notes], Frames()
+        if staged.filmed:
+            counts = {name: video["sources"].count(name) for name in ("detected", "bridged", "missing")}
+            frames = Frames(total=len(video["sources"]), seen=told.frames.seen, **counts)
+        if told.picture == "none":
+            notes.insert(0, self._why_blind(video["reasons"], filmed=staged.filmed))
+        if request.people == 2 and told.sound == "found" and request.sound is None:
+            notes.append("the sound is the clip's: where both people speak, both are heard")
+        return replace(told, frames=frames, preprocessing=self.preprocessing, notes=tuple(notes))
+
+    def _why_blind(self, reasons: list[str | None], *, filmed: bool) -> str:
+        if self._by_tables:
+            return "no picture: the model was trained on tables of features, which a clip does not have"
+        if not filmed:
+            return "no picture: the clip has none"
+        if "no_face" in reasons:
+            return f"no picture: no face was found in {len(reasons)} frames"
+        return "no picture: no frame of that time decodes"
+
+    def _read(self, sample: Sample, params: Train) -> tuple[Clip, Ledger]:
+        ledger = Ledger()
+        clip, rate_hz = read_clip(sample, params, ledger)
+        if rate_hz != self.sealed.rate_hz or (clip.frame_mask_F.any() and clip.frames.shape[1:] != self.sealed.frame):
+            raise DataError(
+                f"the sample has sound of {rate_hz} Hz and frames of shape {list(clip.frames.shape[1:])}; the model "
+                f"takes {self.sealed.rate_hz} Hz and {list(self.sealed.frame)}",
+                file=sample.shard or None,
+                utterance=sample.key,
+                stage=STAGE,
+                action="give samples that were staged with the model's own params (its card names the corpus)",
+            )
+        return filled(clip, self.sealed.frame), ledger
+
+    def _told(self, clip: Clip, ledger: Ledger, *, key: str, side: Side, heard: bool) -> ClipPrediction:
+        """Ask the network about one clip alone, so that no other one can have a say in the last digit."""
+        batch = collate([clip])
+        if not heard:
+            batch = replace(batch, wave_mask_BN=torch.zeros_like(batch.wave_mask_BN))
+        probability_C = softmax(self._logits(batch))[0].round(DECIMALS)
+        best = int(probability_C.argmax())
+        sound: Sense = "unused" if not self.tasks.audio else "found" if heard else "none"
+        picture: Sense = "unused" if not self.tasks.video else "found" if clip.frame_mask_F.any() else "none"
+        if sound != "found" and picture != "found":
+            raise DataError(
+                "the clip has nothing that the model takes: no face was found in its picture",
+                utterance=key,
+                stage=STAGE,
+                action="give a clip in which a face is seen from the front, or a model that also hears",
+            )
+        notes = [f"cut: {line.detail}" for line in ledger.entries if line.reason == "audio_truncated"]
+        if "none" in (sound, picture):
+            lacking = " and ".join(name for name, sense in (("sound", sound), ("picture", picture)) if sense == "none")
+            notes.append(
+                f"variant {self.sealed.variant} was trained on sound and picture together; without {lacking} the "
+                "figures of its card do not hold"
+            )
+        return ClipPrediction(
+            key=key,
+            side=side,
+            label=self.classes[best],
+            probabilities={name: float(p) for name, p in zip(self.classes, probability_C, strict=True)},
+            sound=sound,
+            picture=picture,
+            frames=Frames(seen=int(clip.frame_mask_F.sum()), total=len(clip.frame_mask_F)),
+            notes=tuple(notes),
+        )
+
+    @torch.no_grad()
+    def _logits(self, batch: Batch) -> Any:
+        """Return the logits [1, C] as a float32 array."""
+        with determined(self.sealed.train.determinism, self.settings.threads or 1):
+            return self._net(batch.to(self._device)).logits_BC.float().cpu().numpy()

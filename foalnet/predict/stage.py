@@ -1,0 +1,196 @@
+"""From a user's file to samples as the shards hold them: the training's own staging, on one clip.
+
+The clip is made an utterance and staged by `clips.stage_samples`: the same cut, decode, detector, track and JPEGs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from foalnet import media
+from foalnet.clips import Job, stage_samples
+from foalnet.clips.pictures import MAX_OPEN_BYTES
+from foalnet.config.blocks import Shards
+from foalnet.errors import DataError, UsageError
+from foalnet.faces import Detector
+from foalnet.inventory import FileEntry
+from foalnet.ledger import Ledger
+from foalnet.nets import Tasks
+from foalnet.predict.request import STAGE, Request
+from foalnet.records import Sample, Side, Utterance
+
+# Decoders give whole packets: a little more is decoded than is heard.
+SPARE_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StagedClip:
+    """One person of a clip: a sample, whether its sound is the clip's (else silence), whether it was filmed.
+
+    `notes`: what was left out of it.
+    """
+
+    side: Side
+    sample: Sample
+    heard: bool
+    filmed: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stager:
+    """Stages clips for one model.
+
+    `tasks`: what the model takes; `sees`: False too where a clip cannot give the pictures it was trained on. `detector`
+    is made when the first picture needs it. `longest_s`: a clip without start and end is read no further.
+    """
+
+    params: Shards
+    tasks: Tasks
+    sees: bool
+    detector: Callable[[], Detector]
+    longest_s: float
+    timeout_s: float
+
+    def stage(self, request: Request, work: Path) -> list[StagedClip]:
+        """Return one sample for each person asked for; `work` is an empty folder for sound on its way.
+
+        DataError (exit 3) where the clip cannot be read or has nothing that the model takes.
+        """
+        try:
+            return self._stage(request, work)
+        except media.VideoUnreadable as error:
+            raise DataError(
+                error.what.replace("the video cannot be read", "the clip cannot be read"),
+                file=error.file,
+                stage=STAGE,
+                action="give a wav, flac, AVI, MOV/MP4 or MPEG file that plays",
+            ) from error
+
+    def _stage(self, request: Request, work: Path) -> list[StagedClip]:
+        streams = media.streams_of(request.clip)
+        if not streams.container and (request.sound or request.recording):
+            raise UsageError(
+                "the clip is a sound file itself", file=request.clip, stage=STAGE, action="leave --sound out"
+            )
+        picture = streams.picture and self.sees
+        hears = self.tasks.audio and (streams.sound or bool(request.sound or request.recording))
+        if not picture and not hears:
+            raise self._nothing(request.clip, streams)
+        info = media.probe_times(request.clip) if picture else None
+        own, timeline = self._sound(request, streams, work) if hears else (None, None)
+        start_s, end_s, notes = self._span(request, info, own)
+        if not hears:
+            own = _silence(work / "silence.wav", end_s - start_s, self.params.rate_hz)
+        video = str(request.clip.absolute()) if picture else None
+        utterances = tuple(
+            _utterance(request.clip.stem, side, start_s, end_s, own, timeline, video) for side in request.sides
+        )
+        return [replace(one, notes=notes) for one in self._samples(request, utterances, heard=hears)]
+
+    def _nothing(self, clip: Path, streams: media.Streams) -> DataError:
+        has = [name for name, there in (("sound", streams.sound), ("picture", streams.picture)) if there]
+        takes = [name for name, there in (("sound", self.tasks.audio), ("picture", self.sees)) if there]
+        return DataError(
+            f"the clip has {' and '.join(has) or 'neither sound nor picture'}; the model takes "
+            f"{' and '.join(takes) or 'tables of features only, which no clip has'}",
+            file=clip,
+            stage=STAGE,
+            action="give another clip, or a model whose card says that it takes what this one has",
+        )
+
+    def _sound(self, request: Request, streams: media.Streams, work: Path) -> tuple[Path | None, Path | None]:
+        """Return (a file that is the utterance's whole sound, one on the clip's timeline): one of them is None."""
+        if request.sound is not None:
+            return request.sound, None
+        if request.recording is not None:
+            return None, request.recording
+        found = request.clip
+        if streams.container:
+            found = work / "track.wav"
+            stop_s = (request.end_s or self.longest_s) + SPARE_S
+            media.extract_sound(request.clip, found, stop_s=stop_s, timeout_s=self.timeout_s)
+        return (found, None) if request.start_s is None else (None, found)
+
+    def _span(
+        self, request: Request, info: media.VideoInfo | None, own: Path | None
+    ) -> tuple[float, float, tuple[str, ...]]:
+        """Return start and end in seconds (what was asked, else all that is read) and notes of what that leaves out."""
+        if request.start_s is not None and request.end_s is not None:
+            return request.start_s, request.end_s, ()
+        if info is None:
+            assert own is not None, "a clip without picture has sound"
+            wave = media.probe_wave(own)
+            length_s = wave.samples / wave.rate_hz
+        else:
+            length_s = info.times_s[-1] + (1 / info.rate_fps if info.rate_fps > 0 else 0.0)
+        if length_s <= 0:
+            raise DataError("the clip has no length", file=request.clip, stage=STAGE, action="give a longer one")
+        end_s = min(length_s, self.longest_s)
+        # Staging holds an utterance's frames at once; a large picture is read as far as they fit.
+        fitting = 0 if info is None else MAX_OPEN_BYTES * request.people // (info.width_px * info.height_px * 3)
+        if info is None or fitting >= len(info.times_s) or info.times_s[fitting] >= end_s:
+            return 0.0, end_s, ()
+        end_s = info.times_s[fitting]
+        size = f"{info.width_px} x {info.height_px}"
+        return 0.0, end_s, (f"of the picture ({size} pixels) only the first {end_s:.1f} s fit; scale it down for more",)
+
+    def _samples(self, request: Request, utterances: tuple[Utterance, ...], *, heard: bool) -> list[StagedClip]:
+        paths = {p for u in utterances for p in (u.audio, u.dialogue_audio, u.video) if p is not None}
+        # Nothing is kept under a key and nothing is compared with an inventory: the files are read once, here and now.
+        job = Job(
+            corpus="clip",
+            reader="clip",
+            session="clip",
+            dialogue=request.clip.stem,
+            utterances=utterances,
+            files={path: FileEntry(path=path, size=0, sha256="", role="clip") for path in sorted(paths)},
+            tables=(),
+            params=self.params,
+            key="",
+        )
+        ledger = Ledger()
+        detector = self.detector() if any(u.video is not None for u in utterances) else None
+        samples, _ = stage_samples(job, root=Path(), detector=detector, timeout_s=self.timeout_s, ledger=ledger)
+        by_key = {sample.key: sample for sample in samples}
+        if len(by_key) != len(utterances):
+            lost = next(line for line in ledger.entries if line.kind == "dropped")
+            raise DataError(
+                f"the sound cannot be used ({lost.reason}): {lost.detail or 'no detail'}",
+                file=request.clip,
+                stage=STAGE,
+                action="give a clip whose sound plays, and a span of time that lies in it",
+            )
+        return [
+            StagedClip(side=u.side, sample=by_key[u.key], heard=heard, filmed=u.video is not None) for u in utterances
+        ]
+
+
+def _utterance(
+    stem: str, side: Side, start_s: float, end_s: float, own: Path | None, timeline: Path | None, video: str | None
+) -> Utterance:
+    return Utterance(
+        key=f"{stem}/{side}",
+        corpus="clip",
+        session="clip",
+        dialogue=stem,
+        speaker="",
+        side=side,
+        start_s=start_s,
+        end_s=end_s,
+        raw_label="",
+        label=None,
+        audio=None if own is None else str(own.absolute()),
+        dialogue_audio=None if timeline is None else str(timeline.absolute()),
+        video=video,
+    )
+
+
+def _silence(path: Path, seconds: float, rate_hz: int) -> Path:
+    """Write silence of that length: a sample needs a sound, and the network is told to hear none of it."""
+    path.write_bytes(media.flac_bytes(np.zeros(max(1, round(seconds * rate_hz)), np.float32), rate_hz))
+    return path

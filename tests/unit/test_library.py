@@ -1,0 +1,72 @@
+"""`import foalnet`: the public names are there, typed, documented with their true signatures, and loaded late."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import foalnet
+
+CALLABLES = ["load", "open_shards", "read_manifest", "load_params", "load_settings"]
+METHODS = ["Model.predict", "Model.predict_sample", "ShardSet.samples"]
+
+
+@pytest.fixture(scope="module")
+def api(repository: Path) -> str:
+    return (repository / "docs" / "api.md").read_text()
+
+
+@pytest.mark.parametrize("name", foalnet.__all__)
+def test_every_public_name_is_there_documented_and_in_dir(name: str, api: str) -> None:
+    assert getattr(foalnet, name) is not None and name in dir(foalnet)
+    assert re.search(rf"\b{name}\b", api), name
+
+
+@pytest.mark.parametrize("name", [*CALLABLES, *METHODS])
+def test_the_documented_signature_is_the_true_one(name: str, api: str) -> None:
+    found = foalnet
+    for part in name.split("."):
+        found = getattr(found, part)
+    signature = str(inspect.signature(found)).replace("PosixPath", "Path")
+    assert (name + signature).replace("'", "").replace('"', "") in api.replace("'", "").replace('"', "")
+    assert inspect.getdoc(found)
+
+
+def test_every_field_of_the_records_is_documented(api: str) -> None:
+    for record in (foalnet.Utterance, foalnet.ClipPrediction, foalnet.Sample):
+        for field in dataclasses.fields(record):
+            assert f"`{field.name}`" in api, f"{record.__name__}.{field.name}"
+
+
+def test_names_for_the_type_checker_are_the_names_at_run_time(repository: Path) -> None:
+    tree = ast.parse((repository / "foalnet" / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    typed = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    late = {name: module for module, names in foalnet._HOMES.items() for name in names}
+    assert typed == late and set(late) | {"__version__"} == set(foalnet.__all__)
+    assert (repository / "foalnet" / "py.typed").exists()
+
+
+def test_an_unknown_name_is_an_attribute_error_that_lists_the_known_ones() -> None:
+    with pytest.raises(AttributeError, match="open_shards"):
+        _ = foalnet.open_shard  # type: ignore[attr-defined]
+    assert foalnet.__version__ == version("foalnet")
+
+
+def test_errors_and_records_are_at_hand_without_torch() -> None:
+    code = (
+        "import sys, foalnet\n"
+        "foalnet.DataError, foalnet.Utterance, foalnet.read_manifest, foalnet.load_params, foalnet.open_shards\n"
+        "assert 'torch' not in sys.modules\n"
+        "foalnet.load\n"
+        "assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
