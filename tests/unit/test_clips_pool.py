@@ -120,10 +120,15 @@ def test_t10_ctrl_c_ends_workers_and_their_children(tmp_path: Path) -> None:
         wait_until(lambda: len(list(tmp_path.glob("pids-*"))) == 2)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # Started in the background by a shell, this process ignores SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=press)
     thread.start()
-    with pytest.raises(Interrupted) as caught:
-        pool(functools.partial(sleep_with_child, folder=tmp_path)).run([1, 2])
+    try:
+        with pytest.raises(Interrupted) as caught:
+            pool(functools.partial(sleep_with_child, folder=tmp_path)).run([1, 2])
+    finally:
+        signal.signal(signal.SIGINT, before)
     thread.join()
     assert caught.value.exit_code == 5 and "same command again" in str(caught.value.action)
     pids = [int(pid) for path in tmp_path.glob("pids-*") for pid in path.read_text().split()]

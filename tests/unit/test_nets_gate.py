@@ -31,6 +31,8 @@ FRAMES = {"crop_cnn": (3, SIDE_PX, SIDE_PX)}
 CASES = [
     (variant, audio, video, fusion)
     for variant, audio, video, fusion in itertools.product(VARIANTS, AUDIO_ENCODERS, VIDEO_ENCODERS, FUSIONS)
+    # A fusion without two sides cannot be asked what MEM asks; FoalNet refuses it by name.
+    if not VARIANTS[variant].mem or getattr(FUSIONS[fusion], "two_sided", False)
 ]
 TIGHT = {"rtol": 0.0, "atol": 1e-5}
 
