@@ -13,9 +13,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from foalnet.errors import MachineError
+from foalnet.errors import MachineError, UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def load_torchaudio() -> ModuleType:
@@ -49,6 +52,27 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def torch_device(asked: str, *, stage: str) -> torch.device:
+    """Return the device of that name; "auto": a GPU where there is one (MachineError, exit 4, where it is not here)."""
+    import torch
+
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(asked)
+    except RuntimeError as error:
+        raise UsageError(
+            f"device '{asked}' is not known", stage=stage, action="set FOALNET_DEVICE to auto, cpu, cuda or cuda:N"
+        ) from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise MachineError(
+            f"device '{asked}' was asked for; torch {torch.__version__} sees {torch.cuda.device_count()} GPUs here",
+            stage=stage,
+            action="install a CUDA build of torch and a driver, or set FOALNET_DEVICE=cpu",
+        )
+    return found
 
 
 def _forget(package: str) -> None:

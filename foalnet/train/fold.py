@@ -23,6 +23,7 @@ from foalnet.splits import Fold, FoldLabels
 from foalnet.train.machine import STAGE, Stop
 from foalnet.train.optim import optimizer, rate, take_step
 from foalnet.train.state import Progress, load_progress, save_progress
+from foalnet.weights import Pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class FoldTask:
     train: tuple[str, ...]
     dev: tuple[str, ...]
     test: tuple[str, ...]
+    pretrained: Pretrained | None = None
 
     def numbers(self, keys: Sequence[str]) -> dict[str, int]:
         """Return key -> class number of train or dev keys."""
@@ -65,7 +67,9 @@ def train_fold(
     """
     labels, dev_labels = task.numbers(task.train), task.numbers(task.dev)
     torch.manual_seed(derived_seed("weights", task.seed, task.fold.name))
-    net = build_net(task.variant, task.params, classes=len(task.classes), shape=store.shape).to(device)
+    net = build_net(
+        task.variant, task.params, classes=len(task.classes), shape=store.shape, pretrained=task.pretrained
+    ).to(device)
     optim = optimizer(net, task.params)
     progress = load_progress(state, net, optim)
     if progress is None:

@@ -12,7 +12,7 @@ from types import FrameType
 import torch
 
 from foalnet.config import Settings
-from foalnet.errors import MachineError, UsageError
+from foalnet.shim import torch_device
 
 STAGE = "train"
 
@@ -24,22 +24,7 @@ def threads(settings: Settings) -> int:
 
 def device(settings: Settings) -> torch.device:
     """Return the device that the settings ask for (MachineError, exit 4, where this machine lacks it)."""
-    asked = settings.device
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(asked)
-    except RuntimeError as error:
-        raise UsageError(
-            f"device '{asked}' is not known", stage=STAGE, action="set FOALNET_DEVICE to auto, cpu, cuda or cuda:N"
-        ) from error
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise MachineError(
-            f"device '{asked}' was asked for; torch {torch.__version__} sees {torch.cuda.device_count()} GPUs here",
-            stage=STAGE,
-            action="install a CUDA build of torch and a driver, or set FOALNET_DEVICE=cpu",
-        )
-    return found
+    return torch_device(settings.device, stage=STAGE)
 
 
 @contextmanager

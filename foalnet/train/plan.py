@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from foalnet.batches import Store
-from foalnet.config import Params
+from foalnet.config import Params, Settings
 from foalnet.config.blocks import Train
 from foalnet.errors import DataError
+from foalnet.nets import needs_weights
 from foalnet.records import Utterance
 from foalnet.splits import Fold, FoldLabels, groups_of, loso_dev_session
 from foalnet.train.fold import FoldTask
 from foalnet.train.machine import STAGE
+from foalnet.weights import Pretrained, open_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,7 @@ class Run:
     folds: tuple[Fold, ...]
     labels: Mapping[str, str]
     groups: Mapping[str, str]
+    pretrained: Pretrained | None = None
 
     def task(self, fold: Fold, store: Store) -> FoldTask:
         """Return one fold's task: labels sealed for the test part, keys sorted, those without a clip left out."""
@@ -50,11 +53,22 @@ class Run:
             train=tuple(parts["train"]),
             dev=tuple(parts["dev"]),
             test=tuple(parts["test"]),
+            pretrained=self.pretrained,
         )
 
 
-def plan(params: Params, utterances: Sequence[Utterance], *, variant: str, seed: int) -> Run:
-    """Return the folds of a corpus' used utterances, by session or by speaker as `fold_by` says."""
+def plan(
+    params: Params,
+    utterances: Sequence[Utterance],
+    *,
+    variant: str,
+    seed: int,
+    pretrained: Pretrained | None = None,
+) -> Run:
+    """Return the folds of a corpus' used utterances, by session or by speaker as `fold_by` says.
+
+    `pretrained`: what `pretrained_for` gives, where the variant's encoder is built around published weights.
+    """
     groups = groups_of(utterances, params.train.fold_by)
     return Run(
         variant=variant,
@@ -64,4 +78,15 @@ def plan(params: Params, utterances: Sequence[Utterance], *, variant: str, seed:
         folds=tuple(loso_dev_session(groups.values())),
         labels={u.key: str(u.label) for u in utterances},
         groups=groups,
+        pretrained=pretrained,
     )
+
+
+def pretrained_for(variant: str, params: Train, settings: Settings) -> Pretrained | None:
+    """Return the checked weights that a variant's network starts from (None where it starts from chance).
+
+    MachineError (exit 4) where they are not ready on this machine.
+    """
+    if not needs_weights(variant, params):
+        return None
+    return open_weights(params.audio.encoder, settings, own=params.audio.weights, stage=STAGE)

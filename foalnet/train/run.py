@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
 from foalnet.errors import DataError
+from foalnet.features.read import open_features
 from foalnet.files import content_key, sha256_file
 from foalnet.nets import tasks_of
 from foalnet.paths import Paths
@@ -22,11 +24,12 @@ from foalnet.table import read_manifest
 from foalnet.train.fold import train_fold
 from foalnet.train.machine import STAGE, Stop, determined, device, listening, threads
 from foalnet.train.parallel import side_by_side
-from foalnet.train.plan import Run, plan
+from foalnet.train.plan import Run, plan, pretrained_for
 from foalnet.train.publish import publish
 from foalnet.train.state import Progress
+from foalnet.weights import library_version
 
-CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train")
+CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train", "weights")
 
 
 def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str, seed: int) -> None:
@@ -38,9 +41,13 @@ def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str,
     tasks_of(variant)
     utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
     shards = open_shards(paths.shards, stage=STAGE)
-    run = plan(params, utterances, variant=variant, seed=seed)
+    pretrained = pretrained_for(variant, params.train, settings)
+    run = plan(params, utterances, variant=variant, seed=seed, pretrained=pretrained)
+    features = None
+    if params.train.picture == "features":
+        features = open_features(paths.features, params.features, shards, stage=STAGE)
     where = device(settings)
-    told = {
+    told: dict[str, Any] = {
         "code": code_digest(CODE),
         "params": content_key(params.train.model_dump()),
         "determinism": params.train.determinism,
@@ -48,9 +55,17 @@ def train_run(params: Params, settings: Settings, paths: Paths, *, variant: str,
         "threads": threads(settings),
         "versions": versions(),
     }
+    if features is not None:
+        told["features"] = features.digest
+    if pretrained is not None:
+        told["weights"] = {
+            "name": pretrained.name,
+            "sha256": pretrained.sha256,
+            "transformers": library_version(),
+        }
     inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
     key = content_key([told, inputs, params.corpus, list(run.classes), variant, seed])
-    store = load_store(shards, run.labels.keys(), params.train)
+    store = load_store(shards, run.labels.keys(), params.train, features)
     need_pictures(store, variant, paths)
     done = train_folds(run, store, settings, settings.work / "train" / key)
     publish(paths.model(variant, seed), run, store, done, corpus=params.corpus, told=told)
