@@ -13,10 +13,10 @@ PACKAGE = REPOSITORY / "foalnet"
 FLOORS = {
     "errors": 0.0, "records": 0.1, "paths": 0.1, "shim": 0.1, "config": 0.2, "labels": 0.2,
     "files": 1.0, "table": 1.1, "ledger": 1.1, "splits": 1.1, "provenance": 1.1,
-    "media": 2.0, "shards": 2.0,
+    "media": 2.0, "shards": 2.0, "weights": 2.0,
     "corpora": 3.0, "faces": 3.0,
     "inventory": 4.0, "nets": 4.0, "manifest": 4.1, "losses": 4.1, "clips": 4.2,
-    "batches": 5.0, "checkpoint": 5.0, "metrics": 5.0,
+    "features": 4.9, "batches": 5.0, "checkpoint": 5.0, "metrics": 5.0,
     "stats": 6.0, "train": 6.1, "evaluate": 6.1, "report": 6.2,
     "cli": 7.0,
 }  # fmt: skip
@@ -49,6 +49,7 @@ VERBS = {
     "inventory": ["foalnet.inventory"],
     "manifest": ["foalnet.manifest"],
     "shards": ["foalnet.clips", "foalnet.inventory"],
+    "features": ["foalnet.features.stage"],
     "train": ["foalnet.train"],
     "evaluate": ["foalnet.evaluate"],
     "report": ["foalnet.report", "foalnet.corpora.drawn.rule"],

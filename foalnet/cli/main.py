@@ -46,7 +46,7 @@ def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
 
 def main() -> NoReturn:
     """Run the command line and exit with the code that EPILOG lists; no traceback unless FOALNET_DEBUG is set."""
-    from foalnet.cli import setup, stages  # registers the verbs  # noqa: F401
+    from foalnet.cli import features, setup, stages, weights  # registers the verbs  # noqa: F401
 
     signal.signal(signal.SIGTERM, _stop)
     try:

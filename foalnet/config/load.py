@@ -24,6 +24,7 @@ class Entry(Frozen):
     seeds: list[int]
     manifest: dict[str, Any]
     shards: dict[str, Any]
+    features: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any]
     evaluate: dict[str, Any]
     report: dict[str, Any]
@@ -44,6 +45,7 @@ class File(Frozen):
     runs: dict[str, Run] = Field(description="corpora x variants x seeds, written by `foalnet config --sync`")
     draw: blocks.Draw = blocks.Draw()
     shards: dict[str, Any] = Field(default_factory=dict)
+    features: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
     evaluate: dict[str, Any] = Field(default_factory=dict)
     report: dict[str, Any] = Field(default_factory=dict)
@@ -60,6 +62,7 @@ class Params(Frozen):
     draw: blocks.Draw
     manifest: blocks.Manifest
     shards: blocks.Shards
+    features: blocks.Features
     train: blocks.Train
     evaluate: blocks.Evaluate
     report: blocks.Report
@@ -102,7 +105,7 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
         "draw": file.draw,
         "manifest": entry.manifest,
     }
-    for block in ("shards", "train", "evaluate", "report"):
+    for block in ("shards", "features", "train", "evaluate", "report"):
         merged[block] = merge(getattr(file, block), getattr(entry, block))
     return validated(Params, merged, file=f"{path} (corpora.{corpus})")
 

@@ -84,7 +84,7 @@ def test_t91_import_opens_no_socket_loads_no_torch_and_is_quick() -> None:
 def test_help_of_every_verb_loads_no_torch() -> None:
     code = (
         "import sys\nfrom click.testing import CliRunner\n"
-        "from foalnet.cli.main import cli\nfrom foalnet.cli import setup, stages\n"
+        "from foalnet.cli.main import cli\nfrom foalnet.cli import features, setup, stages, weights\n"
         "for name in cli.commands:\n"
         "    result = CliRunner().invoke(cli, [name, '--help'])\n"
         "    assert result.exit_code == 0 and len(result.output) > 80, name\n"
