@@ -6,7 +6,7 @@ An utterance that cannot be used stays in with a reason, so that what is missing
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from foalnet.files import json_bytes, jsonl_bytes, publish_bytes
 from foalnet.inventory import checked_inventory, hold_to, need_root
 from foalnet.labels import class_of
 from foalnet.ledger import Ledger
-from foalnet.records import Utterance
+from foalnet.records import LedgerEntry, Utterance
 from foalnet.table import KEY, read_manifest
 
 __all__ = ["build", "read_manifest"]
@@ -27,6 +27,7 @@ __all__ = ["build", "read_manifest"]
 STAGE = "manifest"
 NOT_USED = "label_not_used"
 NAMED_IN_ERROR = 20
+MANY = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,7 +188,7 @@ def _refuse(
         faults.append(f"no utterance has a class of this experiment; raw labels found: {raws}")
     if not faults:
         return
-    named = [f"  {entry.item}: {entry.reason}{f' ({entry.detail})' if entry.detail else ''}" for entry in lost]
+    named = _named(lost, {u.key: u.dialogue for u in utterances})
     what = ["the corpus breaks its count contract:", *(f"  {fault}" for fault in faults)]
     if named:
         what += ["what is lost, as far as the files tell:", *named[:NAMED_IN_ERROR]]
@@ -202,6 +203,20 @@ def _refuse(
             f"corpora.{params.corpus}.manifest.contract in params.yaml"
         ),
     )
+
+
+def _named(lost: Sequence[LedgerEntry], dialogue_of: Mapping[str, str]) -> list[str]:
+    """Return a line per lost item; many of one dialogue and reason are one line."""
+    groups: dict[tuple[str, str], list[LedgerEntry]] = {}
+    for entry in lost:
+        groups.setdefault((dialogue_of.get(entry.item, entry.item), entry.reason), []).append(entry)
+    lines = []
+    for (dialogue, reason), entries in groups.items():
+        if len(entries) >= MANY:
+            lines.append(f"  {dialogue}, {len(entries)} utterances: {reason}")
+        else:
+            lines += [f"  {e.item}: {reason}{f' ({e.detail})' if e.detail else ''}" for e in entries]
+    return lines
 
 
 # dropped, yet no labelled utterance is lost by it

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
 from foalnet.cli.main import cli
 from foalnet.config import Params, Settings, load_params, load_settings
+from foalnet.errors import UsageError
 from foalnet.paths import Paths
 
+PATH = click.Path(path_type=Path)
 CORPUS = click.argument("corpus")
 
 
@@ -34,12 +37,34 @@ def _stage(name: str, corpus: str) -> Iterator[tuple[Params, Settings, Paths]]:
 
 
 @cli.command(short_help="draw the embedded corpus")
-def draw() -> None:
-    """Draw the embedded corpus into data/drawn/raw, in IEMOCAP's exact layout (docs/drawn.md)."""
+@click.option("--structure", type=PATH, help="Draw these utterances: a table of utterance, label, start_s, end_s.")
+@click.option("--out", type=PATH, help="Where to, with --structure; `foalnet add-corpus iemocap --root` takes it.")
+@click.option("--media", type=click.IntRange(min=0), help="Sound and picture for so many dialogues a session only.")
+def draw(structure: Path | None, out: Path | None, media: int | None) -> None:
+    """Draw the embedded corpus into data/drawn/raw, in IEMOCAP's exact layout (docs/drawn.md).
+
+    With --structure: a corpus with the dialogues, times and raw labels of a table, into the folder --out.
+    """
+    from tqdm import tqdm
+
     from foalnet.corpora.drawn import draw as draw_corpus
 
-    with _stage("draw", "drawn") as (params, settings, paths):
-        draw_corpus(params.draw, paths.data / "raw", workers=settings.workers)
+    if (structure is None) != (out is None) or (media is not None and structure is None):
+        raise UsageError("--structure and --out go together, --media with them", action="see `foalnet draw --help`")
+    with _stage("draw", "drawn") as (params, settings, paths), tqdm(desc="draw", unit="dialogue", disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        draw_corpus(
+            params.draw,
+            out or paths.data / "raw",
+            workers=settings.workers,
+            progress=show,
+            structure=structure,
+            media=media,
+        )
 
 
 @cli.command(short_help="path, size, digest of each file of the corpus")

@@ -13,7 +13,7 @@ from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.errors import MachineError, UsageError
 from foalnet.faces import DETECTORS, FixedDetector, find_faces, get_detector
-from foalnet.faces.blazeface import FRONT, agreed, square_tiles
+from foalnet.faces.blazeface import WEIGHTS, agreed, square_tiles
 from foalnet.faces.fixed import frame_digest
 from foalnet.faces.weights import checkpoint_folder, find_weights
 from foalnet.files import sha256_bytes
@@ -123,7 +123,7 @@ def test_missing_weights_name_file_origin_digest_and_where_they_were_looked_for(
     said = str(error.value)
     for part in (
         "blazeface.pth",
-        FRONT.weights.sha256,
+        WEIGHTS.sha256,
         "hollance/BlazeFace-PyTorch",
         str(bare / "mine"),
         "checkpoints",
@@ -136,7 +136,7 @@ def test_t87_weights_with_another_digest_are_refused_showing_both(bare: Path) ->
     (bare / "blazeface.pth").write_bytes(b"something else")
     with pytest.raises(MachineError) as error:
         get_detector(Shards(detector="blazeface"), Settings(weights=bare))
-    assert FRONT.weights.sha256 in str(error.value) and sha256_bytes(b"something else") in str(error.value)
+    assert WEIGHTS.sha256 in str(error.value) and sha256_bytes(b"something else") in str(error.value)
 
 
 def test_weights_are_found_in_torch_home_too(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:

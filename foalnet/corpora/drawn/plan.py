@@ -136,13 +136,13 @@ def _layout(params: Draw, session: int, number: int) -> Dialogue:
         spoken[speaker] += 1
         last_end[speaker], cursor_s = end_s, max(cursor_s, end_s)
     frames = math.ceil((cursor_s + LEAD_S) * FPS_NUM / FPS_DEN)
-    away = {actor: _away(params, turns, actor, session, number) for actor in ACTORS}
+    away = {actor: looks_away(params, turns, actor, session, number) for actor in ACTORS}
     return Dialogue(
         name=name, session=session, number=number, marker=marker, turns=tuple(turns), away=away, frames=frames
     )
 
 
-def _away(params: Draw, turns: list[Turn], actor: str, session: int, number: int) -> tuple[Interval, ...]:
+def looks_away(params: Draw, turns: list[Turn], actor: str, session: int, number: int) -> tuple[Interval, ...]:
     """Decide when one actor looks away: seldom while speaking, more often while listening.
 
     The first unused utterance of a session is spoken with the head turned all the time: the one case of no face at all.

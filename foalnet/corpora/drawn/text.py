@@ -18,6 +18,9 @@ VOTES = {
     "sad": "Sadness",
 }
 OTHER_VOTES = ("Disgust", "Fear", "Other", "Surprise")
+# Raw labels that only a given structure has.
+RARE_VOTES = {"dis": "Disgust", "fea": "Fear", "oth": "Other", "sur": "Surprise"}
+UNDECIDED = "xxx"
 # Usual valence, activation and dominance of a label, 1 to 5.
 CENTRES = {
     "ang": (2, 4, 4),
@@ -28,6 +31,7 @@ CENTRES = {
     "sad": (2, 2, 2),
     "xxx": (3, 3, 3),
 }
+RARE_CENTRES = {"dis": (2, 3, 3), "fea": (2, 4, 2), "oth": (3, 3, 3), "sur": (3, 4, 3)}
 CATEGORICAL = ("E1", "E2", "E4")
 DIMENSIONAL = ("E2", "E3")
 # Said in every emotion alike: the words tell nothing.
@@ -69,9 +73,10 @@ def opinions(dialogue: Dialogue, seed: int) -> dict[str, Opinions]:
 
 def _opinions(turn: Turn, rng: np.random.Generator) -> Opinions:
     names = [*VOTES.values(), *OTHER_VOTES]
-    strangers = [names[i] for i in rng.permutation(len(names)) if names[i] != VOTES.get(turn.raw_label)]
-    if turn.raw_label in VOTES:
-        own = VOTES[turn.raw_label]
+    known = VOTES | RARE_VOTES
+    strangers = [names[i] for i in rng.permutation(len(names)) if names[i] != known.get(turn.raw_label)]
+    if turn.raw_label in known:
+        own = known[turn.raw_label]
         cast: list[tuple[str, ...]] = [(own,), (own,), (own,) if rng.random() < 0.6 else (strangers[0],)]
         if rng.random() < 0.15:
             cast[0] = (own, strangers[1])
@@ -81,12 +86,17 @@ def _opinions(turn: Turn, rng: np.random.Generator) -> Opinions:
     votes = {rater: cast[i] for rater, i in zip(CATEGORICAL, order, strict=True)}
     self_rater = f"{turn.speaker}1"
     votes[self_rater] = (own,) if rng.random() < 0.7 else (strangers[4],)
-    centre = CENTRES[turn.raw_label]
+    centre = (CENTRES | RARE_CENTRES)[turn.raw_label]
     ratings = {
         rater: tuple(int(np.clip(value + rng.integers(-1, 2), 1, 5)) for value in centre)
         for rater in (*DIMENSIONAL, self_rater)
     }
     return Opinions(votes=votes, ratings=ratings)  # type: ignore[arg-type]
+
+
+def is_label(raw_label: str) -> bool:
+    """Tell whether raters can be drawn for a raw label."""
+    return raw_label == UNDECIDED or raw_label in VOTES | RARE_VOTES
 
 
 def label_file(dialogue: Dialogue, by_key: dict[str, Opinions]) -> str:

@@ -22,9 +22,10 @@ from foalnet.corpora.drawn import avi, face, scene, text, voice
 from foalnet.corpora.drawn.motion import motion
 from foalnet.corpora.drawn.plan import ACTORS, RATE_HZ, Dialogue, Turn, plan, stream
 from foalnet.corpora.drawn.rule import best_scores
+from foalnet.corpora.drawn.structure import plan_structure, read_structure, shortest
 from foalnet.corpora.drawn.truth import truth
 from foalnet.errors import MachineError, UsageError
-from foalnet.files import json_bytes, sync_folder
+from foalnet.files import json_bytes, sha256_file, sync_folder
 
 TRUTH = "TRUTH"
 FRESH = ".drawing"
@@ -35,18 +36,27 @@ CROSSTALK = 0.04
 SHADOW = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(96)
 
 
-def draw_corpus(params: Draw, out: Path, *, workers: int, progress: Callable[[int, int], None] | None) -> None:
+def draw_corpus(
+    params: Draw,
+    out: Path,
+    *,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+    structure: Path | None = None,
+    media: int | None = None,
+) -> None:
     """Draw into a folder beside `out`, then put it in its place; see the package's `draw`."""
     _check(params, out)
-    dialogues = plan(params)
+    dialogues = plan(params) if structure is None else plan_structure(params, read_structure(structure))
+    filmed = {d.name for d in dialogues} if media is None else shortest(dialogues, media)
     fresh = out.parent / f".{out.name}.{os.getpid()}{FRESH}"
     try:
         _remove_leftovers(out)
         (fresh / TRUTH).mkdir(parents=True)
-        (fresh / TRUTH / "rule.json").write_bytes(
-            json_bytes({"best_scores": best_scores(params), "params": params.model_dump()})
-        )
-        _draw_all(params, dialogues, fresh, workers, progress)
+        rule: dict[str, object] = {"params": params.model_dump()}
+        rule |= {"structure_sha256": sha256_file(structure)} if structure else {"best_scores": best_scores(params)}
+        (fresh / TRUTH / "rule.json").write_bytes(json_bytes(rule))
+        _draw_all(params, dialogues, fresh, workers, progress, filmed)
         _publish(fresh, out)
     except OSError as error:
         raise MachineError(
@@ -95,9 +105,14 @@ def _check(params: Draw, out: Path) -> None:
 
 
 def _draw_all(
-    params: Draw, dialogues: list[Dialogue], root: Path, workers: int, progress: Callable[[int, int], None] | None
+    params: Draw,
+    dialogues: list[Dialogue],
+    root: Path,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+    filmed: set[str],
 ) -> None:
-    task = partial(draw_dialogue, params, root=root)
+    task = partial(draw_dialogue, params, root=root, filmed=filmed)
     if workers <= 1:
         for done, dialogue in enumerate(dialogues, 1):
             task(dialogue)
@@ -137,10 +152,12 @@ def _publish(fresh: Path, out: Path) -> None:
         shutil.rmtree(old)
 
 
-def draw_dialogue(params: Draw, dialogue: Dialogue, *, root: Path) -> None:
-    """Write every file of one dialogue below `root`; nothing but params and plan decides their bytes."""
+def draw_dialogue(params: Draw, dialogue: Dialogue, *, root: Path, filmed: set[str]) -> None:
+    """Write every file of one dialogue below `root`, media only of those in `filmed`.
+
+    Nothing but params and plan decides the bytes.
+    """
     session = root / f"Session{dialogue.session}"
-    sound_N2, articulation = _speak(params, dialogue)
     files: dict[Path, bytes] = {}
     said = text.opinions(dialogue, params.seed)
     labels = session / "dialog" / "EmoEvaluation"
@@ -149,18 +166,27 @@ def draw_dialogue(params: Draw, dialogue: Dialogue, *, root: Path) -> None:
         files[labels / name] = content.encode()
     words = session / "dialog" / "transcriptions" / f"{dialogue.name}.txt"
     files[words] = text.transcription(dialogue, params.seed).encode()
+    if dialogue.name in filmed:
+        _media(params, dialogue, root, session, files)
+    for path, data in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def _media(params: Draw, dialogue: Dialogue, root: Path, session: Path, files: dict[Path, bytes]) -> None:
+    """Write sound, picture and truth of a dialogue; the first of a session gets macOS' shadow files beside it."""
+    sound_N2, articulation = _speak(params, dialogue)
     film = session / "dialog" / "avi" / "DivX" / f"{dialogue.name}.avi"
     whole = session / "dialog" / "wav" / f"{dialogue.name}.wav"
     clips = session / "sentences" / "wav" / dialogue.name
     sounds = {clips / f"{turn.key}.wav": sound_N2[_span(turn), ACTORS.index(turn.speaker)] for turn in dialogue.turns}
     if dialogue.number == 0:
         first = clips / f"{dialogue.turns[0].key}.wav"
-        for path in (labels / f"{dialogue.name}.txt", words, film, whole, first):
+        beside = [path for path in files if path.name == f"{dialogue.name}.txt"]
+        for path in (*beside, film, whole, first):
             files[path.with_name(f"._{path.name}")] = SHADOW
-    for path in sorted({*files, *sounds, film, whole}):
+    for path in sorted({*sounds, film, whole}):
         path.parent.mkdir(parents=True, exist_ok=True)
-    for path, data in files.items():
-        path.write_bytes(data)
     for path, wave in {whole: sound_N2, **sounds}.items():
         soundfile.write(path, wave, RATE_HZ, subtype="PCM_16", format="WAV")
     facts = _film(params, dialogue, articulation, film)
