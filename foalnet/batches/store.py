@@ -15,7 +15,7 @@ import numpy as np
 
 from foalnet.config.blocks import Train
 from foalnet.errors import DataError, UsageError
-from foalnet.features.read import FeatureSet, steps_between
+from foalnet.features.read import FeatureSet, Vectors, steps_between
 from foalnet.ledger import Ledger
 from foalnet.nets import InputShape
 from foalnet.records import Sample
@@ -36,11 +36,15 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """Clips by key, in key order, all of one shape; `ledger` says which were cut and which have no picture."""
+    """Clips by key, in key order, all of one shape; `ledger` says which were cut and which have no picture.
+
+    `features`: which frozen encoder's vectors the frames are, None where they are pictures or the corpus' own table.
+    """
 
     clips: Mapping[str, Clip]
     shape: InputShape
     ledger: Ledger
+    features: Mapping[str, Any] | None = None
 
     def __contains__(self, key: str) -> bool:
         return key in self.clips
@@ -77,7 +81,12 @@ def load_store(shards: ShardSet, keys: Collection[str], params: Train, features:
     for key, clip in ordered.items():
         if not clip.frame_mask_F.any():
             ledger.keep(key, "video_missing", "no frame that training could use")
-    return Store(clips=ordered, shape=InputShape(rate_hz=rates.pop(), frame=frame), ledger=ledger)
+    return Store(
+        clips=ordered,
+        shape=InputShape(rate_hz=rates.pop(), frame=frame),
+        ledger=ledger,
+        features=features.facts if features else None,
+    )
 
 
 def _one_shape(shapes: Mapping[str, tuple[int, ...]], shards: ShardSet) -> tuple[int, ...]:
@@ -103,7 +112,7 @@ def _filled(clip: Clip, frame: tuple[int, ...]) -> Clip:
     return Clip(key=clip.key, wave_N=clip.wave_N, frames=frames, frame_mask_F=np.zeros(len(frames), bool))
 
 
-def read_clip(sample: Sample, params: Train, ledger: Ledger, features: FeatureSet | None = None) -> tuple[Clip, int]:
+def read_clip(sample: Sample, params: Train, ledger: Ledger, features: Vectors | None = None) -> tuple[Clip, int]:
     """Return one sample as (clip, rate of its sound in Hz); cuts go to the ledger.
 
     `features`: where `params.picture` is features, the vectors of a frozen encoder instead of the sample's own table.
@@ -161,10 +170,10 @@ def stack_pictures(pictures: Sequence[np.ndarray | None]) -> tuple[np.ndarray, n
 
 
 def _encoded(
-    sample: Sample, meta: Mapping[str, Any], params: Train, features: FeatureSet
+    sample: Sample, meta: Mapping[str, Any], params: Train, features: Vectors
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (frames [F, D] float32, mask_F) of a frozen encoder's vectors: the very slots that `_pictures` takes."""
-    rows_FD, mask_F = features.rows(sample.key)
+    rows_FD, mask_F = features.rows(sample)
     times_s = meta["video"]["times_s"][:: params.frame_step]
     step = steps_between(params.frame_step, features.frame_step)
     kept = sum(time_s - meta["start_s"] < params.max_s for time_s in times_s)

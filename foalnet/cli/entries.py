@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from foalnet.config.blocks import VARIANTS
-from foalnet.config.load import DEFAULT_PARAMS, expected_runs, read_file
+from foalnet.config.load import DEFAULT_PARAMS, expected_runs, merge, read_file
+from foalnet.config.presets import preset_entry
 from foalnet.config.settings import SETTINGS_FILE, load_settings
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import json_bytes, publish_bytes
@@ -35,6 +36,7 @@ class NewEntry:
     variants: list[str]
     seeds: list[int]
     epochs: int | None
+    preset: dict[str, Any]
 
     @classmethod
     def parse(
@@ -47,6 +49,7 @@ class NewEntry:
         variants: str,
         seeds: str,
         epochs: int | None,
+        preset: str | None,
     ) -> NewEntry:
         """Check every option before anything is written (UsageError, exit 2; MachineError, exit 4, for the root)."""
         from foalnet.corpora import get_reader
@@ -79,6 +82,7 @@ class NewEntry:
             variants=names,
             seeds=numbers,
             epochs=epochs,
+            preset=merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset,
         )
 
 
@@ -103,11 +107,8 @@ def parse_classes(text: str | None, presets: dict[str, list[str]], default: list
 
 def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
     """Write entry, root, source file and deployment; yield the difference, line by line."""
-    from foalnet.corpora import get_reader
-
     read_file()
     load_settings()
-    reader = get_reader(asked.reader)
     source = Path("data") / f"{asked.name}.source.json"
     params = _yaml(DEFAULT_PARAMS)
     if asked.name in params["corpora"] and params["corpora"][asked.name]["reader"] != asked.reader:
@@ -116,7 +117,7 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
             file=DEFAULT_PARAMS,
             action="choose another --name, or remove that entry by hand",
         )
-    preset: dict[str, Any] = reader.entry_preset
+    preset = asked.preset
     train = dict(preset.get("train", {})) | ({"epochs": asked.epochs} if asked.epochs else {})
     params["corpora"][asked.name] = {
         "reader": asked.reader,
@@ -125,6 +126,7 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
         "seeds": _flow(asked.seeds),
         "manifest": {"classes": _flow(asked.classes), "contract": preset.get("contract")},
         "shards": preset.get("shards", {}),
+        "features": preset.get("features", {}),
         "train": train,
         "evaluate": {},
         "report": {},

@@ -5,12 +5,18 @@ Shapes: H rows, W columns, V pictures, D numbers of a vector.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from foalnet.config.blocks import Features
+from foalnet.errors import UsageError
+from foalnet.media import read_jpeg
+from foalnet.records import Sample
+from foalnet.shards import split_frames
 from foalnet.shim import one_torch_thread, torch_device
 from foalnet.weights import Pretrained, load_model, transformers_offline
 
@@ -45,6 +51,24 @@ class ClipImages:
                 given = torch.from_numpy(np.asarray(pixels, np.float32)).to(self.device)
                 rows.append(self.model(pixel_values=given).image_embeds.float().cpu().numpy())
         return np.concatenate(rows) if rows else np.zeros((0, self.dims), np.float32)
+
+
+def encode_sample(encoder: ClipImages, sample: Sample, params: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Return (vectors [F, D] float32, mask_F) of every `frame_step`-th frame; zeros where there is no picture."""
+    name = f"{params.picture}.mjpg"
+    if name not in sample.members:
+        raise UsageError(
+            f"features.encoder is '{params.encoder}', but the shards hold {', '.join(sorted(sample.members))}",
+            utterance=sample.key,
+            stage=STAGE,
+            action="set features.encoder to null for this corpus: its pictures are a feature table already",
+        )
+    offsets = json.loads(sample.members["json"])["video"][f"{params.picture}_offsets"]
+    slots = split_frames(sample.members[name], offsets)[:: params.frame_step]
+    mask_F = np.array([bool(jpeg) for jpeg in slots], bool)
+    rows_FD = np.zeros((len(slots), encoder.dims), np.float32)
+    rows_FD[mask_F] = encoder.encode([read_jpeg(jpeg) for jpeg in slots if jpeg])
+    return rows_FD, mask_F
 
 
 @contextmanager

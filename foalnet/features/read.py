@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from foalnet.config.blocks import Features
 from foalnet.errors import DataError, UsageError
 from foalnet.files import json_bytes, publish_bytes, sha256_bytes, sha256_file
+from foalnet.records import Sample
 from foalnet.shards import ShardSet
 
 INDEX = "index.json"
@@ -62,6 +63,15 @@ def file_of(shard: str) -> str:
     return str(Path(shard).with_suffix(".safetensors").as_posix())
 
 
+class Vectors(Protocol):
+    """Whatever gives a sample's pictures as vectors: from the stage's files, or from the encoder itself."""
+
+    frame_step: int
+
+    def rows(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """Return (vectors [F, D] float32, mask_F) of every `frame_step`-th frame."""
+
+
 class FeatureSet:
     """The vectors of a corpus by utterance key, verified against the shards that they belong to."""
 
@@ -81,8 +91,15 @@ class FeatureSet:
         """The SHA-256 of the index, which holds those of all vectors."""
         return sha256_file(self.folder / INDEX)
 
-    def rows(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint must hold so that a new picture can be given the same vectors."""
+        names = ("encoder", "weights", "preprocessing", "picture", "frame_step")
+        return {name: getattr(self.index, name) for name in names}
+
+    def rows(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Return (vectors [F, D] float32, mask_F): every `frame_step`-th frame; zeros where there is no picture."""
+        key = sample.key
         name = self._file[key]
         if self._open[0] != name:
             self._open = (name, self._read(name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,12 +16,11 @@ from tqdm import tqdm
 
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Features
-from foalnet.errors import MachineError, UsageError
+from foalnet.errors import MachineError
 from foalnet.features.read import INDEX, MASK, SCHEMA, FeatureFile, FeatureIndex, file_of, write_index
 from foalnet.files import content_key, need_free, publish_bytes, publish_file, sha256_bytes, sha256_file
 from foalnet.provenance import code_digest
-from foalnet.records import Sample
-from foalnet.shards import ShardEntry, ShardSet, open_shards, split_frames
+from foalnet.shards import ShardEntry, ShardSet, open_shards
 from foalnet.weights import Pretrained, open_weights
 from foalnet.weights.catalogue import published
 
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from foalnet.features.clip import ClipImages
 
 STAGE = "features"
-CODE = ("features", "media", "shards", "shim", "weights")
+CODE = ("features/clip", "features/stage", "media", "shards", "shim", "weights")
 PACKAGES = ("numpy", "opencv-python", "pillow", "torch", "transformers")
 
 
@@ -151,6 +149,8 @@ def _dialogue(encoder: ClipImages, work: Work, entry: ShardEntry) -> None:
     """Compute one dialogue's vectors and keep them, their digest last."""
     from safetensors.numpy import save
 
+    from foalnet.features.clip import encode_sample
+
     tensors: dict[str, np.ndarray] = {}
     for sample in replace(work.shards, entries=(entry,)).samples():
         rows_FD, mask_F = encode_sample(encoder, sample, work.params)
@@ -160,26 +160,6 @@ def _dialogue(encoder: ClipImages, work: Work, entry: ShardEntry) -> None:
     place.with_suffix(".sha256").unlink(missing_ok=True)
     publish_bytes(place, data)
     publish_bytes(place.with_suffix(".sha256"), sha256_bytes(data).encode())
-
-
-def encode_sample(encoder: ClipImages, sample: Sample, params: Features) -> tuple[np.ndarray, np.ndarray]:
-    """Return (vectors [F, D] float32, mask_F) of every `frame_step`-th frame; zeros where there is no picture."""
-    from foalnet.media import read_jpeg
-
-    name = f"{params.picture}.mjpg"
-    if name not in sample.members:
-        raise UsageError(
-            f"features.encoder is '{params.encoder}', but the shards hold {', '.join(sorted(sample.members))}",
-            utterance=sample.key,
-            stage=STAGE,
-            action="set features.encoder to null for this corpus: its pictures are a feature table already",
-        )
-    offsets = json.loads(sample.members["json"])["video"][f"{params.picture}_offsets"]
-    slots = split_frames(sample.members[name], offsets)[:: params.frame_step]
-    mask_F = np.array([bool(jpeg) for jpeg in slots], bool)
-    rows_FD = np.zeros((len(slots), encoder.dims), np.float32)
-    rows_FD[mask_F] = encoder.encode([read_jpeg(jpeg) for jpeg in slots if jpeg])
-    return rows_FD, mask_F
 
 
 def _dims(work: Work) -> int:

@@ -54,6 +54,7 @@ def model_facts(run: Run, store: Store, fold: str) -> dict[str, Any]:
         "rate_hz": store.shape.rate_hz,
         "frame": list(store.shape.frame),
         "train": run.params.model_dump(),
+        "features": dict(store.features) if store.features else None,
         "pretrained": run.pretrained.facts() if run.pretrained else None,
     }
 

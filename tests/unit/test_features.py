@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from foalnet.batches import load_store
+from foalnet.batches import load_store, read_clip
+from foalnet.checkpoint import load_checkpoint
 from foalnet.config import Params, Settings
 from foalnet.errors import DataError, MachineError, UsageError
 from foalnet.features import stage
 from foalnet.features.clip import ClipImages
+from foalnet.features.live import LiveFeatures
 from foalnet.features.read import open_features
+from foalnet.ledger import Ledger
 from foalnet.paths import Paths
 from foalnet.shards import open_shards
 from foalnet.train import train_run
@@ -159,6 +162,27 @@ def test_rows_stand_for_the_slots_that_pictures_would_take(
             assert not clip.frames[~clip.frame_mask_F].any()
 
 
+def test_live_vectors_are_those_of_the_files_and_read_as_they_are(
+    weights: tuple[Path, Pretrained], corpus: tuple[Paths, Synthetic], tmp_path: Path
+) -> None:
+    """What `predict` needs: a sample without a stage, from a checkpoint's facts alone, to the same clip."""
+    root, pretrained = weights
+    paths, _ = corpus
+    params, settings = asking(pretrained), machine(tmp_path, root)
+    stage.encode(params, settings, paths.shards, paths.features)
+    shards = open_shards(paths.shards)
+    features = open_features(paths.features, params.features, shards)
+    assert features is not None
+    live = LiveFeatures(features.facts, settings)
+    for sample in shards.samples(["Session2"]):
+        stored, _ = read_clip(sample, params.train, Ledger(), features)
+        fresh, _ = read_clip(sample, params.train, Ledger(), live)
+        assert np.array_equal(stored.frames, fresh.frames)
+        assert np.array_equal(stored.frame_mask_F, fresh.frame_mask_F)
+    with pytest.raises(MachineError, match="in another way"):
+        LiveFeatures(features.facts | {"preprocessing": "0" * 64}, settings)
+
+
 def test_training_reads_them_and_says_which(
     weights: tuple[Path, Pretrained], corpus: tuple[Paths, Synthetic], tmp_path: Path
 ) -> None:
@@ -172,6 +196,9 @@ def test_training_reads_them_and_says_which(
     train_run(params, settings, paths, variant="video_only", seed=1)
     told = json.loads((paths.model("video_only", 1) / "train.json").read_text())
     assert len(told["features"]) == 64 and told["counts"]["video_missing"] == 5
+    _, facts = load_checkpoint(paths.model("video_only", 1) / "fold-Session1.safetensors")
+    assert facts["features"]["encoder"] == pretrained.name and facts["features"]["weights"] == pretrained.sha256
+    assert facts["pretrained"] is None
     (paths.features / "Session1" / "000000.safetensors").write_bytes(b"")
     with pytest.raises(DataError, match="truncated or altered"):
         train_run(params, settings, paths, variant="video_only", seed=1)
