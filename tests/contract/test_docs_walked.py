@@ -1,0 +1,118 @@
+"""The pages that say how to add something, walked: their example is written where they say and passes the gate."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.projects import REPOSITORY, copy_project, run, verb
+from tests.trees import write, write_wav
+
+BLOCK = re.compile(r"^```(python|diff)\n(.*?)^```$", re.M | re.S)
+
+FACE = """
+import numpy as np
+from foalnet.config import Settings
+from foalnet.config.blocks import Shards
+from foalnet.corpora.drawn import face
+from foalnet.faces import get_detector
+
+look = face.look_of("F", np.random.default_rng(2))
+head = face.head(look, "neutral", 1, strength=1.0, blink=False, turn=0.0, marked=False)
+empty = np.full((head.shape[0] + 80, head.shape[1] + 80, 3), 127, np.uint8)
+seat, alpha = empty.copy(), head[..., 3:] / 255
+inside = seat[40:-40, 40:-40]
+inside[:] = (alpha * head[..., :3] + (1 - alpha) * inside).astype(np.uint8)
+
+detector = get_detector(Shards(detector="haar_tree", min_face_px=24), Settings())
+none, found = detector.detect([empty, seat])
+assert none == [] and len(found) == 1, (none, found)
+assert abs((found[0].left + found[0].right) / 2 - empty.shape[1] / 2) < 0.1 * empty.shape[1], found
+assert len(detector.digest()) == 64
+"""
+
+
+def walk(project: Path, page: str) -> list[Path]:
+    """Do what a page's example says: write its files, add its lines after the lines shown; return what was written."""
+    written: list[Path] = []
+    for kind, body in BLOCK.findall((REPOSITORY / "docs" / page).read_text()):
+        first, _, rest = body.partition("\n")
+        if kind == "python" and first.startswith("# foalnet/"):
+            path = project / first[2:]
+            assert not path.exists(), f"{path} is there already"
+            path.write_text(rest)
+            written.append(path)
+        elif kind == "diff":
+            path = project / first.removeprefix("--- ")
+            path.write_text(changed(path.read_text(), rest.splitlines()))
+    return written
+
+
+def changed(text: str, diff: list[str]) -> str:
+    """Put every `+` line behind the line shown before it, or before the one shown after it."""
+    lines, at = text.splitlines(), 0
+    for place, line in enumerate(diff):
+        if line.startswith("+"):
+            if place == 0:
+                at = lines.index(diff[1][1:])
+            lines.insert(at, line[1:])
+            at += 1
+        else:
+            at = lines.index(line[1:], at) + 1
+    return "\n".join(lines) + "\n"
+
+
+def test_the_change_helper_puts_lines_where_the_diff_shows_them() -> None:
+    assert changed("a\nb\nc\n", [" a", "+x", " c", "+y"]) == "a\nx\nb\nc\ny\n"
+    assert changed("a\nb\n", ["+x", " b", "+y"]) == "a\nx\nb\ny\n"
+    with pytest.raises(ValueError, match="not in list"):
+        changed("a\n", [" z", "+x"])
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return copy_project(tmp_path / "project")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("page", "name"), [("add-an-encoder.md", "loudness"), ("add-a-fusion.md", "concat")])
+def test_an_encoder_and_a_fusion_pass_the_gate(project: Path, page: str, name: str) -> None:
+    files = walk(project, page)
+    assert len(files) == 1
+    gate = [sys.executable, "-m", "pytest", "tests/unit/test_nets_gate.py"]
+    assert re.search(r"[1-9][0-9]* passed", run(project, *gate, "-k", f"{name} and (avel or audio_only)").stdout)
+    run(project, sys.executable, "-m", "ruff", "check", str(files[0]))
+    run(project, sys.executable, "-m", "mypy", str(files[0]))
+
+
+def test_a_detector_is_one_file_and_a_line(project: Path) -> None:
+    files = walk(project, "add-a-detector.md")
+    run(project, sys.executable, "-c", FACE)
+    run(project, sys.executable, "-m", "ruff", "check", str(files[0]))
+
+
+def test_a_corpus_travels_to_its_shards(project: Path, tmp_path: Path) -> None:
+    files = walk(project, "add-a-corpus.md")
+    run(project, sys.executable, "-m", "ruff", "check", str(files[0]))
+    tree = tmp_path / "cremad"
+    for actor in range(1001, 1006):
+        for emotion in ("ANG", "HAP", "NEU", "SAD"):
+            write_wav(tree / f"AudioWAV/{actor}_DFA_{emotion}_XX.wav", 0.5, seed=actor)
+    write(tree / "AudioWAV/._1001_DFA_ANG_XX.wav", "shadow")
+    write(tree / "AudioWAV/1001_IEO_SAD_LO.wav", "no sound")
+    classes = ("--classes", "angry,happy,neutral,sad", "--variants", "audio_only")
+    verb(project, "add-corpus", "cremad", "--root", str(tree), *classes)
+    for stage in ("inventory", "manifest", "shards"):
+        done = verb(project, stage, "cremad", check=False)
+        if stage == "manifest":
+            assert done.returncode == 3 and "1001_IEO_SAD_LO: wav_unreadable" in done.stderr
+            (tree / "AudioWAV/1001_IEO_SAD_LO.wav").unlink()
+            verb(project, "inventory", "cremad")
+            done = verb(project, "manifest", "cremad", check=False)
+        assert done.returncode == 0, done.stderr
+    index = json.loads((project / "data/cremad/shards/index.json").read_text())
+    assert [len(shard["keys"]) for shard in index["shards"]] == [4] * 5
