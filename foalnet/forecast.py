@@ -164,14 +164,14 @@ def train_forecast(
     from foalnet.nets import tasks_of
     from foalnet.shards import open_shards
     from foalnet.train import plan
-    from foalnet.train.run import state_folder, told_of
+    from foalnet.train.run import given_for, state_folder, told_of
     from foalnet.train.speed import reached
 
     tasks_of(variant)
     utterances = [u for u in read_manifest(paths.manifest, stage="train") if u.used]
-    open_shards(paths.shards, stage="train")
-    run = plan(params, utterances, variant=variant, seed=seed, split=split)
-    told = told_of(params, settings)
+    given = given_for(params, settings, paths, open_shards(paths.shards, stage="train"), variant=variant)
+    run = plan(params, utterances, variant=variant, seed=seed, split=split, pretrained=given.pretrained)
+    told = told_of(params, settings, given)
     folder = state_folder(params, settings, paths, run, told)
     states = {fold.name: reached(folder / f"{fold.name}.safetensors") for fold in run.folds}
     most = params.train.epochs

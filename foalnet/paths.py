@@ -43,6 +43,11 @@ class Paths:
         return self.data / "shards"
 
     @property
+    def features(self) -> Path:
+        """Folder of the picture features of a frozen encoder and their index."""
+        return self.data / "features"
+
+    @property
     def reports(self) -> Path:
         """Folder of everything a person reads."""
         return self.home / "reports" / self.corpus

@@ -13,9 +13,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foalnet.errors import MachineError, UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def load_torchaudio() -> ModuleType:
@@ -51,7 +54,7 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def torch_device(asked: str, *, stage: str) -> Any:
+def torch_device(asked: str, *, stage: str) -> torch.device:
     """Return the torch.device that is asked for: auto (a GPU where torch sees one), cpu, cuda or cuda:N.
 
     UsageError (exit 2) for a name that torch does not know, MachineError (exit 4) for a GPU that this machine lacks.

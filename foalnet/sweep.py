@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foalnet.config import Settings, load_settings
-from foalnet.config.load import DEFAULT_PARAMS, File, read_file, resolve
+from foalnet.config.load import DEFAULT_PARAMS, File, Run, read_file, resolve
 from foalnet.errors import DataError, FoalnetError, MachineError
 from foalnet.files import TEMP_SUFFIX, dead_temporaries, is_held, lock
 from foalnet.forecast import planned_jobs, size
@@ -94,24 +94,25 @@ def needed(file: File, settings: Settings, *, home: Path = Path()) -> tuple[set[
             unknown["clips"] = f"what {corpus} needs is not known: {error.what}"
     for run in file.runs.values():
         try:
-            found.add(_state_folder(file, run.corpus, run.variant, run.seed, settings, home))
+            found.add(_state_folder(file, run, settings, home))
         except FoalnetError as error:
             unknown["train"] = f"what {run.corpus} needs is not known: {error.what}"
     return found, unknown
 
 
-def _state_folder(file: File, corpus: str, variant: str, seed: int, settings: Settings, home: Path) -> Path:
-    from foalnet.shards import INDEX
+def _state_folder(file: File, asked: Run, settings: Settings, home: Path) -> Path:
+    from foalnet.shards import INDEX, open_shards
     from foalnet.table import read_manifest
     from foalnet.train import plan
-    from foalnet.train.run import told_of, state_folder
+    from foalnet.train.run import given_for, state_folder, told_of
 
-    params, paths = resolve(file, corpus), Paths(corpus, home)
+    params, paths = resolve(file, asked.corpus), Paths(asked.corpus, home)
     if not (paths.shards / INDEX).is_file():
         raise DataError("it has no shards here", file=paths.shards)
     utterances = [u for u in read_manifest(paths.manifest) if u.used]
-    run = plan(params, utterances, variant=variant, seed=seed)
-    return state_folder(params, settings, paths, run, told_of(params, settings))
+    given = given_for(params, settings, paths, open_shards(paths.shards), variant=asked.variant)
+    run = plan(params, utterances, variant=asked.variant, seed=asked.seed, split=asked.split)
+    return state_folder(params, settings, paths, run, told_of(params, settings, given))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import numpy as np
 
 from foalnet.config.blocks import Train
 from foalnet.errors import DataError, UsageError
+from foalnet.features.read import FeatureSet, Vectors, steps_between
 from foalnet.ledger import Ledger
 from foalnet.nets import InputShape
 from foalnet.records import Sample
@@ -35,11 +36,15 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """Clips by key, in key order, all of one shape; `ledger` says which were cut and which have no picture."""
+    """Clips by key, in key order, all of one shape; `ledger` says which were cut and which have no picture.
+
+    `features`: which frozen encoder's vectors the frames are, None where they are pictures or the corpus' own table.
+    """
 
     clips: Mapping[str, Clip]
     shape: InputShape
     ledger: Ledger
+    features: Mapping[str, Any] | None = None
 
     def __contains__(self, key: str) -> bool:
         return key in self.clips
@@ -49,7 +54,7 @@ class Store:
         return len(self.clips[key].wave_N)
 
 
-def load_store(shards: ShardSet, keys: Collection[str], params: Train) -> Store:
+def load_store(shards: ShardSet, keys: Collection[str], params: Train, features: FeatureSet | None = None) -> Store:
     """Read the named utterances of the shards; those the shards do not hold are left out (staging says why).
 
     Every `frame_step`-th frame is kept; sound and frames behind `max_s` are cut and counted. DataError (exit 3) names
@@ -61,7 +66,7 @@ def load_store(shards: ShardSet, keys: Collection[str], params: Train) -> Store:
     rates: set[int] = set()
     for sample in shards.samples():
         if sample.key in wanted:
-            clip, rate_hz = read_clip(sample, params, ledger)
+            clip, rate_hz = read_clip(sample, params, ledger, features)
             clips[clip.key] = clip
             rates.add(rate_hz)
     if len(rates) != 1:
@@ -76,7 +81,12 @@ def load_store(shards: ShardSet, keys: Collection[str], params: Train) -> Store:
     for key, clip in ordered.items():
         if not clip.frame_mask_F.any():
             ledger.keep(key, "video_missing", "no frame that training could use")
-    return Store(clips=ordered, shape=InputShape(rate_hz=rates.pop(), frame=frame), ledger=ledger)
+    return Store(
+        clips=ordered,
+        shape=InputShape(rate_hz=rates.pop(), frame=frame),
+        ledger=ledger,
+        features=features.facts if features else None,
+    )
 
 
 def _one_shape(shapes: Mapping[str, tuple[int, ...]], shards: ShardSet) -> tuple[int, ...]:
@@ -102,15 +112,21 @@ def filled(clip: Clip, frame: tuple[int, ...]) -> Clip:
     return Clip(key=clip.key, wave_N=clip.wave_N, frames=frames, frame_mask_F=np.zeros(len(frames), bool))
 
 
-def read_clip(sample: Sample, params: Train, ledger: Ledger) -> tuple[Clip, int]:
-    """Return one sample as (clip, rate of its sound in Hz); cuts go to the ledger."""
+def read_clip(sample: Sample, params: Train, ledger: Ledger, features: Vectors | None = None) -> tuple[Clip, int]:
+    """Return one sample as (clip, rate of its sound in Hz); cuts go to the ledger.
+
+    `features`: where `params.picture` is features, the vectors of a frozen encoder instead of the sample's own table.
+    """
     from foalnet.media import read_flac
 
     meta = json.loads(sample.members["json"])
     try:
         wave_N, rate_hz = read_flac(sample.members["flac"])
-        read = _features if params.picture == "features" else _pictures
-        frames, mask_F = read(sample, meta, params)
+        if params.picture == "features" and features is not None:
+            frames, mask_F = _encoded(sample, meta, params, features)
+        else:
+            read = _features if params.picture == "features" else _pictures
+            frames, mask_F = read(sample, meta, params)
     except DataError as error:
         raise error if error.utterance else _unusable(sample, error.what) from error
     if not len(wave_N):
@@ -151,6 +167,17 @@ def stack_pictures(pictures: Sequence[np.ndarray | None]) -> tuple[np.ndarray, n
         if picture is not None:
             frames[place] = picture.transpose(2, 0, 1)
     return frames, mask_F
+
+
+def _encoded(
+    sample: Sample, meta: Mapping[str, Any], params: Train, features: Vectors
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (frames [F, D] float32, mask_F) of a frozen encoder's vectors: the very slots that `_pictures` takes."""
+    rows_FD, mask_F = features.rows(sample)
+    times_s = meta["video"]["times_s"][:: params.frame_step]
+    step = steps_between(params.frame_step, features.frame_step)
+    kept = sum(time_s - meta["start_s"] < params.max_s for time_s in times_s)
+    return np.ascontiguousarray(rows_FD[::step][:kept]), mask_F[::step][:kept]
 
 
 def _features(sample: Sample, meta: Mapping[str, Any], params: Train) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from foalnet.config.blocks import VARIANTS
-from foalnet.config.load import DEFAULT_PARAMS, File, expected_runs, read_file, runs_of
+from foalnet.config.load import DEFAULT_PARAMS, File, expected_runs, merge, read_file, runs_of
+from foalnet.config.presets import preset_entry
 from foalnet.config.settings import SETTINGS_FILE, load_settings
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import json_bytes, publish_bytes
@@ -36,6 +37,7 @@ class NewEntry:
     variants: list[str]
     seeds: list[int]
     epochs: int | None
+    preset: dict[str, Any]
 
     @classmethod
     def parse(
@@ -48,6 +50,7 @@ class NewEntry:
         variants: str,
         seeds: str,
         epochs: int | None,
+        preset: str | None,
     ) -> NewEntry:
         """Check every option before anything is written (UsageError, exit 2; MachineError, exit 4, for the root)."""
         from foalnet.corpora import get_reader
@@ -80,6 +83,7 @@ class NewEntry:
             variants=names,
             seeds=numbers,
             epochs=epochs,
+            preset=merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset,
         )
 
 
@@ -104,11 +108,8 @@ def parse_classes(text: str | None, presets: dict[str, list[str]], default: list
 
 def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
     """Write entry, root, source file and deployment; yield the difference, line by line."""
-    from foalnet.corpora import get_reader
-
     read_file()
     load_settings()
-    reader = get_reader(asked.reader)
     source = Path("data") / f"{asked.name}.source.json"
     params = _yaml(DEFAULT_PARAMS)
     if asked.name in params["corpora"] and params["corpora"][asked.name]["reader"] != asked.reader:
@@ -117,7 +118,7 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
             file=DEFAULT_PARAMS,
             action="choose another --name, or remove that entry by hand",
         )
-    preset: dict[str, Any] = reader.entry_preset
+    preset = asked.preset
     train = dict(preset.get("train", {})) | ({"epochs": asked.epochs} if asked.epochs else {})
     params["corpora"][asked.name] = {
         "reader": asked.reader,
@@ -127,6 +128,7 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
         "protocols": _flow(preset.get("protocols", [HEADLINE])),
         "manifest": {"classes": _flow(asked.classes), "contract": preset.get("contract")},
         "shards": preset.get("shards", {}),
+        "features": preset.get("features", {}),
         "train": train,
         "evaluate": {},
         "report": {},

@@ -8,6 +8,7 @@ import yaml
 from foalnet.cli.main import cli
 from foalnet.config import load_params
 from foalnet.config.load import DEFAULT_PARAMS, read_file
+from foalnet.config.presets import PRESETS
 
 
 @cli.command("add-corpus", short_help="add a corpus on this machine to the project")
@@ -18,6 +19,7 @@ from foalnet.config.load import DEFAULT_PARAMS, read_file
 @click.option("--variants", default="audio_only,video_only,baseline,foal", show_default=True, help="What to train.")
 @click.option("--seeds", default="1", show_default=True, help="Seeds, separated by commas.")
 @click.option("--epochs", type=click.IntRange(min=1), help="At most so many epochs [default: params.yaml's].")
+@click.option("--preset", help=f"Starting point: {', '.join(PRESETS)} [default: the reader's own, small encoders].")
 @click.option("--dry-run", is_flag=True, help="Show the difference and write nothing.")
 def add_corpus(
     reader: str,
@@ -27,6 +29,7 @@ def add_corpus(
     variants: str,
     seeds: str,
     epochs: int | None,
+    preset: str | None,
     dry_run: bool,
 ) -> None:
     """Add a corpus read by READER (iemocap, ravdess): its root to settings.yaml, its entry to params.yaml.
@@ -36,7 +39,14 @@ def add_corpus(
     from foalnet.cli.entries import NewEntry, add
 
     asked = NewEntry.parse(
-        reader=reader, root=root, name=name, classes=classes, variants=variants, seeds=seeds, epochs=epochs
+        reader=reader,
+        root=root,
+        name=name,
+        classes=classes,
+        variants=variants,
+        seeds=seeds,
+        epochs=epochs,
+        preset=preset,
     )
     for line in add(asked, write=not dry_run):
         click.echo(line)

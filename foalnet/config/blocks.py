@@ -12,6 +12,8 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
 # A name that ends in HALF is the same network on the speaker's half of the picture, whatever train.picture says.
 HALF = "_half"
 Variant = Literal[
@@ -90,13 +92,34 @@ class Shards(Frozen):
     max_drop_fraction: Fraction = Field(0.02, description="of the utterances; more is an error (exit 3)")
 
 
+class Features(Frozen):
+    """Picture features of a frozen pretrained encoder, computed once; `train.picture: features` reads them."""
+
+    encoder: str | None = Field(None, description="clip_vit_b32, clip_vit_l14; null: none are computed")
+    weights: Digest | None = Field(None, description="SHA-256 of your own model file; null: the published one")
+    picture: Literal["face", "half"] = "half"
+    frame_step: Count = Field(6, description="every n-th frame is encoded; train.frame_step is a multiple of it")
+
+
 class AudioEncoder(Frozen):
     """The audio branch."""
 
     encoder: str = Field("logmel_cnn", description="name in the encoder registry")
-    width: Count = Field(64, description="D of its output")
+    width: Count = Field(64, description="D of its output (pretrained encoders have their own)")
     dropout: Fraction = 0.2
     mels: Count = Field(40, description="bands of the log-mel spectrogram")
+    weights: Digest | None = Field(
+        None, description="pretrained encoders: SHA-256 of your own model file; null: the published one"
+    )
+    input_norm: Literal["config", "none"] = Field(
+        "config", description="pretrained encoders: as the preprocessor config says (METHOD), or raw amplitude"
+    )
+    spec_augment: Fraction | None = Field(
+        None, description="pretrained encoders: share of steps hidden in training; null: the encoder's own config"
+    )
+    layerdrop: Fraction | None = Field(
+        None, description="pretrained encoders: share of layers left out in training; null: the encoder's own config"
+    )
     augment: bool = Field(True, description="training varies loudness, shifts the spectrum, hides bands and steps")
 
 
@@ -146,6 +169,7 @@ class Train(Frozen):
     patience: Count = Field(8, description="epochs without a better dev UA before a fold stops")
     batch_size: Count = 16
     lr: Positive = 2e-3
+    lr_encoder: Positive | None = Field(None, description="of pretrained encoders; null: lr (METHOD: 2e-5)")
     warmup: Fraction = Field(0.1, description="share of all steps with a rising rate")
     lr_end: Fraction = Field(0.1, description="cosine falls to this share of lr")
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01

@@ -30,6 +30,7 @@ class Entry(Frozen):
     )
     manifest: dict[str, Any]
     shards: dict[str, Any]
+    features: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any]
     evaluate: dict[str, Any]
     report: dict[str, Any]
@@ -54,6 +55,7 @@ class File(Frozen):
     runs: dict[str, Run] = Field(description="corpora x variants x seeds x splits, written by `foalnet config --sync`")
     draw: blocks.Draw = blocks.Draw()
     shards: dict[str, Any] = Field(default_factory=dict)
+    features: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
     evaluate: dict[str, Any] = Field(default_factory=dict)
     report: dict[str, Any] = Field(default_factory=dict)
@@ -72,6 +74,7 @@ class Params(Frozen):
     draw: blocks.Draw
     manifest: blocks.Manifest
     shards: blocks.Shards
+    features: blocks.Features
     train: blocks.Train
     evaluate: blocks.Evaluate
     report: blocks.Report
@@ -118,7 +121,7 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
         "manifest": entry.manifest,
         "final": entry.final,
     }
-    for block in ("shards", "train", "evaluate", "report", "gate"):
+    for block in ("shards", "features", "train", "evaluate", "report", "gate"):
         merged[block] = merge(getattr(file, block), getattr(entry, block))
     params = validated(Params, merged, file=f"{path} (corpora.{corpus})")
     _check(params, file=f"{path} (corpora.{corpus})")

@@ -51,7 +51,9 @@ class Settings(BaseSettings):
         0, ge=0, description="torch threads of one fold; 0: one. Sums round differently with another number"
     )
     work: Path = Field(Path("work"), description="caches that survive a kill; safe to delete")
-    weights: Path | None = Field(None, description="folder with detector weights; else $TORCH_HOME/hub/checkpoints")
+    weights: Path | None = Field(
+        None, description="folder with weights of detectors and encoders; else the user's caches"
+    )
     ffmpeg_timeout_s: float = Field(3600.0, gt=0)
     home: Path | None = Field(None, description="project folder for flows (FOALNET_HOME)")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.config.blocks import Contract
+from foalnet.config.presets import PRESETS
 from foalnet.corpora.base import SHADOW, find_holder, is_shadow, stem
 from foalnet.corpora.tables import read_table, reference
 from foalnet.ledger import Ledger
@@ -55,18 +56,7 @@ class Ravdess:
     )
     class_presets: dict[str, list[str]] = {emotion: [emotion] for emotion in EMOTIONS}  # noqa: RUF012
     default_classes: list[str] = list(EMOTIONS)  # noqa: RUF012
-    entry_preset: dict[str, Any] = {  # noqa: RUF012
-        "contract": None,
-        "train": {
-            "fold_by": "speaker",
-            "picture": "features",
-            "frame_step": 1,
-            "epochs": 24,
-            "patience": 24,
-            "lr": 1e-3,
-            "video": {"encoder": "linear"},
-        },
-    }
+    entry_preset: dict[str, Any] = PRESETS["ravdess"].entry
     published: Contract | None = PUBLISHED
     needs: tuple[str, ...] = ("audio",)
     reads: tuple[str, ...] = ("audio", "features")

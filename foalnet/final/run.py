@@ -23,7 +23,7 @@ from foalnet.provenance import code_digest
 from foalnet.shards import INDEX, open_shards
 from foalnet.table import read_manifest
 from foalnet.train.machine import determined, device, listening, threads
-from foalnet.train.run import need_pictures, told_of
+from foalnet.train.run import Given, given_for, need_pictures, told_of
 from foalnet.train.state import Progress
 
 STAGE = "final"
@@ -38,12 +38,13 @@ def final_run(params: Params, settings: Settings, paths: Paths) -> dict[str, Any
     check_final(params)
     variant, seed = params.final.variant, params.final.seed
     train = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
-    told = told_of(params, settings)
+    shards = open_shards(paths.shards, stage=STAGE)
+    given = given_for(params, settings, paths, shards, variant=variant)
+    told = told_of(params, settings, given)
     chosen, metrics = folds_of(paths, params, told)
     epochs = math.ceil(statistics.median(chosen.values()))
     used = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
-    shards = open_shards(paths.shards, stage=STAGE)
-    store = load_store(shards, {u.key for u in used}, train)
+    store = load_store(shards, {u.key for u in used}, train, given.features)
     need_pictures(store, variant, paths)
     used = [u for u in used if u.key in store]
     inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
@@ -56,13 +57,14 @@ def final_run(params: Params, settings: Settings, paths: Paths) -> dict[str, Any
         classes=classes,
         labels={u.key: classes.index(str(u.label)) for u in used},
         epochs=epochs,
+        pretrained=given.pretrained,
     )
     progress = _trained(task, store, settings, settings.work / "train" / key / "final.safetensors")
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
     params = params.model_copy(update={"train": train})
     card = card_facts(params, used, chosen=chosen, epochs=epochs, metrics=metrics, seconds=seconds)
     digests = inputs | told | {"final": code_digest(["final"])}
-    _publish(paths, params, progress, store, card, digests, read_json(paths.staging, stage=STAGE)["tools"])
+    _publish(paths, params, given, progress, store, card, digests, read_json(paths.staging, stage=STAGE)["tools"])
     return card
 
 
@@ -121,6 +123,7 @@ def _trained(task: FinalTask, store: Store, settings: Settings, state: Path) -> 
 def _publish(
     paths: Paths,
     params: Params,
+    given: Given,
     progress: Progress,
     store: Store,
     card: dict[str, Any],
@@ -136,6 +139,8 @@ def _publish(
         frame=store.shape.frame,
         shards=params.shards,
         train=params.train,
+        features=dict(store.features) if store.features else None,
+        pretrained=given.pretrained.facts() if given.pretrained else None,
         tools=tools,
         digests=digests,
         card=card,

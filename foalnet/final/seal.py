@@ -28,7 +28,8 @@ class Sealed:
     """A sealed model's content.
 
     `classes` in the order of the logits; `rate_hz` and `frame` ((3, H, W) or (D,)) are what the network takes;
-    `shards` and `train` the very params that staged and trained it; `tools` the digests of staging's code, packages,
+    `shards` and `train` the very params that staged and trained it; `features` and `pretrained` what its frozen and its
+    fine-tuned encoder are, None without one; `tools` the digests of staging's code, packages,
     decoder and detector; `digests` those of manifest, shards, code and params; `card` what a reader must know.
     """
 
@@ -40,6 +41,8 @@ class Sealed:
     frame: tuple[int, ...]
     shards: Shards
     train: Train
+    features: Mapping[str, Any] | None = None
+    pretrained: Mapping[str, Any] | None = None
     tools: Mapping[str, Any]
     digests: Mapping[str, Any]
     card: Mapping[str, Any]
@@ -58,6 +61,8 @@ def seal(path: Path, weights: Mapping[str, Tensor], content: Sealed) -> None:
         "frame": list(content.frame),
         "shards": content.shards.model_dump(mode="json"),
         "train": content.train.model_dump(mode="json"),
+        "features": content.features and dict(content.features),
+        "pretrained": content.pretrained and dict(content.pretrained),
         "tools": dict(content.tools),
         "digests": dict(content.digests),
         "card": dict(content.card),
@@ -91,6 +96,8 @@ def read_sealed(path: Path) -> tuple[dict[str, Tensor], Sealed]:
             frame=tuple(facts["frame"]),
             shards=Shards.model_validate(facts["shards"]),
             train=Train.model_validate(facts["train"]),
+            features=facts["features"],
+            pretrained=facts["pretrained"],
             tools=facts["tools"],
             digests=facts["digests"],
             card=facts["card"],

@@ -14,6 +14,7 @@ from foalnet.config.blocks import Train
 from foalnet.train.fold import begin, objective_of, train_epoch
 from foalnet.train.machine import Stop
 from foalnet.train.state import Progress, save_progress
+from foalnet.weights import Pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class FinalTask:
     classes: tuple[str, ...]
     labels: Mapping[str, int]
     epochs: int
+    pretrained: Pretrained | None = None
     name: str = "final"
 
 

@@ -39,6 +39,12 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
 
+class PretrainedEncoder(Encoder):
+    """An encoder around published weights: it is built from an architecture, and learns at `train.lr_encoder`."""
+
+    tuned: nn.Module
+
+
 class Moments:
     """Sums up mean and deviation of rows over many batches in float64, so that the order does not matter much."""
 

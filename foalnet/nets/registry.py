@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from foalnet.config import nearest
 from foalnet.config.blocks import HALF, AudioEncoder, Train, VideoEncoder
 from foalnet.config.blocks import Fusion as FusionParams
 from foalnet.errors import UsageError
 from foalnet.nets.crops import CropCnn
-from foalnet.nets.encoder import Encoder, InputShape
+from foalnet.nets.encoder import Encoder, InputShape, PretrainedEncoder
 from foalnet.nets.foal import FoalNet, SingleNet
 from foalnet.nets.fusion import CrossAttentionFusion, Fusion
 from foalnet.nets.linear import Linear
 from foalnet.nets.logmel import LogmelCnn
 from foalnet.nets.variants import VARIANTS, Tasks, variant_names
+from foalnet.nets.wavlm import WavLM
+from foalnet.weights import Pretrained
 
 Net = FoalNet | SingleNet
 T = TypeVar("T")
 
 AUDIO_ENCODERS: dict[str, Callable[[AudioEncoder, InputShape], Encoder]] = {
     "logmel_cnn": LogmelCnn,
+}
+# Built around published weights, which `foalnet weights` keeps under the same names.
+PRETRAINED_AUDIO: dict[str, Callable[[AudioEncoder, InputShape, Pretrained], PretrainedEncoder]] = {
+    "wavlm_base": WavLM,
+    "wavlm_large": WavLM,
 }
 VIDEO_ENCODERS: dict[str, Callable[[VideoEncoder, InputShape], Encoder]] = {
     "crop_cnn": CropCnn,
@@ -32,15 +39,18 @@ FUSIONS: dict[str, Callable[[int, int, FusionParams], Fusion]] = {
 }
 
 
-def build_net(variant: str, params: Train, *, classes: int, shape: InputShape) -> Net:
+def build_net(
+    variant: str, params: Train, *, classes: int, shape: InputShape, pretrained: Pretrained | None = None
+) -> Net:
     """Return the untrained network of a variant; its weights come from torch's global generator.
 
-    UsageError (exit 2) names an unknown encoder, fusion or variant, and parts that do not fit together.
+    `pretrained`: what the audio encoder is built around, where `needs_weights` says so; its own weights are loaded
+    where it has a folder. UsageError (exit 2) names an unknown encoder, fusion or variant, and parts that do not fit.
     """
     tasks = tasks_of(variant)
     audio = video = None
     if tasks.audio:
-        audio = _of(AUDIO_ENCODERS, params.audio.encoder, "train.audio.encoder")(params.audio, shape)
+        audio = _audio(params.audio, shape, pretrained)
     if tasks.video:
         video = _of(VIDEO_ENCODERS, params.video.encoder, "train.video.encoder")(params.video, shape)
     if audio is not None and video is not None:
@@ -49,6 +59,25 @@ def build_net(variant: str, params: Train, *, classes: int, shape: InputShape) -
     only = audio if audio is not None else video
     assert only is not None, "a variant sees at least one modality"
     return SingleNet(only, tasks=tasks, classes=classes, params=params)
+
+
+def _audio(params: AudioEncoder, shape: InputShape, pretrained: Pretrained | None) -> Any:
+    known: dict[str, Any] = {**AUDIO_ENCODERS, **PRETRAINED_AUDIO}
+    kind = _of(known, params.encoder, "train.audio.encoder")
+    if params.encoder not in PRETRAINED_AUDIO:
+        return kind(params, shape)
+    if pretrained is None:
+        raise UsageError(
+            f"encoder {params.encoder} is built around published weights, and none were given",
+            stage="train",
+            action="give build_net what foalnet.weights.open_weights returns, or Pretrained.from_facts of a checkpoint",
+        )
+    return kind(params, shape, pretrained)
+
+
+def needs_weights(variant: str, params: Train) -> bool:
+    """Tell whether a variant's network is built around published weights."""
+    return tasks_of(variant).audio and params.audio.encoder in PRETRAINED_AUDIO
 
 
 def tasks_of(variant: str) -> Tasks:

@@ -20,6 +20,7 @@ from foalnet.config import Settings, load_settings
 from foalnet.config.blocks import Train
 from foalnet.errors import DataError
 from foalnet.faces import Detector, get_detector
+from foalnet.features.live import LiveFeatures
 from foalnet.final import Sealed, read_sealed
 from foalnet.ledger import Ledger
 from foalnet.metrics import DECIMALS, softmax
@@ -29,6 +30,7 @@ from foalnet.predict.request import STAGE, Request, Who
 from foalnet.predict.stage import StagedClip, Stager
 from foalnet.records import Sample, Side
 from foalnet.train.machine import determined, device
+from foalnet.weights import Pretrained
 
 
 def load(path: str | Path, *, settings: Settings | None = None) -> Model:
@@ -49,7 +51,8 @@ class Model:
         self.sealed, self.settings = sealed, settings
         self._device = device(settings)
         shape = InputShape(rate_hz=sealed.rate_hz, frame=sealed.frame)
-        net = build_net(sealed.variant, sealed.train, classes=len(sealed.classes), shape=shape)
+        pretrained = Pretrained.from_facts(sealed.pretrained)
+        net = build_net(sealed.variant, sealed.train, classes=len(sealed.classes), shape=shape, pretrained=pretrained)
         put_net(net, weights, file=file, stage=STAGE)
         self._net: Net = net.to(self._device).eval()
 
@@ -113,7 +116,7 @@ class Model:
 
     @property
     def _by_tables(self) -> bool:
-        return self.sealed.train.picture == "features"
+        return self.sealed.train.picture == "features" and self.sealed.features is None
 
     @cached_property
     def _stager(self) -> Stager:
@@ -129,6 +132,11 @@ class Model:
     @cached_property
     def _detector(self) -> Detector:
         return get_detector(self.sealed.shards, self.settings)
+
+    @cached_property
+    def _live(self) -> LiveFeatures | None:
+        """The frozen encoder whose vectors the network was trained on (MachineError, exit 4, without its weights)."""
+        return None if self.sealed.features is None else LiveFeatures(self.sealed.features, self.settings, stage=STAGE)
 
     @cached_property
     def preprocessing(self) -> str:
@@ -169,7 +177,7 @@ class Model:
 
     def _read(self, sample: Sample, params: Train) -> tuple[Clip, Ledger]:
         ledger = Ledger()
-        clip, rate_hz = read_clip(sample, params, ledger)
+        clip, rate_hz = read_clip(sample, params, ledger, self._live)
         if rate_hz != self.sealed.rate_hz or (clip.frame_mask_F.any() and clip.frames.shape[1:] != self.sealed.frame):
             raise DataError(
                 f"the sample has sound of {rate_hz} Hz and frames of shape {list(clip.frames.shape[1:])}; the model "

@@ -25,6 +25,7 @@ from foalnet.splits import Fold, FoldLabels
 from foalnet.train.machine import STAGE, Stop
 from foalnet.train.optim import optimizer, rate, take_step
 from foalnet.train.state import Progress, load_progress, save_progress
+from foalnet.weights import Pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,10 @@ class Lesson(Protocol):
     def classes(self) -> tuple[str, ...]:
         """Class names in their order."""
 
+    @property
+    def pretrained(self) -> Pretrained | None:
+        """What the encoder starts from; None where it starts from chance."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FoldTask:
@@ -71,6 +76,7 @@ class FoldTask:
     train: tuple[str, ...]
     dev: tuple[str, ...]
     test: tuple[str, ...]
+    pretrained: Pretrained | None = None
 
     @property
     def name(self) -> str:
@@ -142,7 +148,9 @@ def begin(
 ) -> tuple[Net, torch.optim.Optimizer, Progress]:
     """Return network, optimiser and progress where `state` says they stood; else anew, fitted to the utterances."""
     torch.manual_seed(derived_seed("weights", task.seed, task.name))
-    net = build_net(task.variant, task.params, classes=len(task.classes), shape=store.shape).to(device)
+    net = build_net(
+        task.variant, task.params, classes=len(task.classes), shape=store.shape, pretrained=task.pretrained
+    ).to(device)
     optim = optimizer(net, task.params)
     progress = load_progress(state, net, optim)
     if progress is None:

@@ -24,8 +24,7 @@ def threads(settings: Settings) -> int:
 
 def device(settings: Settings) -> torch.device:
     """Return the device that the settings ask for (MachineError, exit 4, where this machine lacks it)."""
-    found: torch.device = torch_device(settings.device, stage=STAGE)
-    return found
+    return torch_device(settings.device, stage=STAGE)
 
 
 @contextmanager

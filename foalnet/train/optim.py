@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from foalnet.config.blocks import Train
 from foalnet.losses import Loss, Objective
-from foalnet.nets import Batch, Net
+from foalnet.nets import Batch, Net, PretrainedEncoder
 
 
 def optimizer(net: nn.Module, params: Train) -> torch.optim.AdamW:
-    """Return AdamW over all that learns; weights decay, biases, norms and the logit scale do not (METHOD)."""
+    """Return AdamW over all that learns; weights decay, biases, norms and the logit scale do not (METHOD).
+
+    Pretrained encoders learn at `lr_encoder`, along the same curve as the rest.
+    """
+    tuned = {id(p) for part in net.modules() if isinstance(part, PretrainedEncoder) for p in part.tuned.parameters()}
     learning = [p for p in net.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": params.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups = _groups([p for p in learning if id(p) not in tuned], params, share=1.0)
+    if tuned:
+        share = (params.lr_encoder or params.lr) / params.lr
+        groups += _groups([p for p in learning if id(p) in tuned], params, share=share)
     return torch.optim.AdamW(groups, lr=params.lr, fused=True)
+
+
+def _groups(learning: list[nn.Parameter], params: Train, *, share: float) -> list[dict[str, Any]]:
+    """Return the group that decays and the one that does not; `share` of the rate is theirs."""
+    return [
+        {"params": [p for p in learning if p.ndim > 1], "weight_decay": params.weight_decay, "share": share},
+        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0, "share": share},
+    ]
 
 
 def rate(step: int, steps: int, params: Train) -> float:
@@ -45,7 +58,7 @@ def take_step(
     """Learn from one batch; where loss or gradient is not finite nothing changes and the result says so."""
     assert batch.label_B is not None
     for group in optim.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["share"]
     optim.zero_grad(set_to_none=True)
     loss = objective(net, net(batch), batch.label_B)  # type: ignore[arg-type]
     if not bool(torch.isfinite(loss.total)):

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from foalnet.batches import Store
-from foalnet.config import Params
+from foalnet.config import Params, Settings
 from foalnet.config.blocks import HALF, Split, Train
 from foalnet.errors import DataError, UsageError
-from foalnet.nets import picture_of
+from foalnet.nets import needs_weights, picture_of
 from foalnet.records import Utterance
 from foalnet.splits import SPLITS, Fold, FoldLabels, groups_of
 from foalnet.train.fold import FoldTask
 from foalnet.train.machine import STAGE
+from foalnet.weights import Pretrained, open_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class Run:
     labels: Mapping[str, str]
     groups: Mapping[str, str]
     split: Split = "dev"
+    pretrained: Pretrained | None = None
 
     def task(self, fold: Fold, store: Store) -> FoldTask:
         """Return one fold's task: labels sealed for the test part, keys sorted, those without a clip left out."""
@@ -52,13 +54,23 @@ class Run:
             train=tuple(parts["train"]),
             dev=tuple(parts["dev"]),
             test=tuple(parts["test"]),
+            pretrained=self.pretrained,
         )
 
 
-def plan(params: Params, utterances: Sequence[Utterance], *, variant: str, seed: int, split: Split = "dev") -> Run:
+def plan(
+    params: Params,
+    utterances: Sequence[Utterance],
+    *,
+    variant: str,
+    seed: int,
+    split: Split = "dev",
+    pretrained: Pretrained | None = None,
+) -> Run:
     """Return the folds of a corpus' used utterances, by session or by speaker as `fold_by` says.
 
-    The run's params name the picture that the variant looks at. UsageError (exit 2) where it looks at half pictures
+    The run's params name the picture that the variant looks at. `pretrained`: what `pretrained_for` gives, where the
+    variant's encoder is built around published weights. UsageError (exit 2) where the variant looks at half pictures
     and the corpus has a feature table instead.
     """
     picture = picture_of(variant, params.train.picture)
@@ -78,4 +90,15 @@ def plan(params: Params, utterances: Sequence[Utterance], *, variant: str, seed:
         labels={u.key: str(u.label) for u in utterances},
         groups=groups,
         split=split,
+        pretrained=pretrained,
     )
+
+
+def pretrained_for(variant: str, params: Train, settings: Settings) -> Pretrained | None:
+    """Return the checked weights that a variant's network starts from (None where it starts from chance).
+
+    MachineError (exit 4) where they are not ready on this machine.
+    """
+    if not needs_weights(variant, params):
+        return None
+    return open_weights(params.audio.encoder, settings, own=params.audio.weights, stage=STAGE)

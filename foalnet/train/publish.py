@@ -9,6 +9,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ def model_facts(run: Run, store: Store, fold: str) -> dict[str, Any]:
         "rate_hz": store.shape.rate_hz,
         "frame": list(store.shape.frame),
         "train": run.params.model_dump(),
+        "features": dict(store.features) if store.features else None,
+        "pretrained": run.pretrained.facts() if run.pretrained else None,
     }
 
 
@@ -77,7 +80,8 @@ def _facts(run: Run, store: Store, done: Mapping[str, Progress], corpus: str) ->
         counts.update(progress.counts)
     counts.update({"audio_truncated": ledger["audio_truncated"], "video_missing": ledger["video_missing"]})
     counts["not_in_shards"] = sum(key not in store for key in run.labels)
-    net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape)
+    bare = replace(run.pretrained, folder=None) if run.pretrained else None
+    net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=bare)
     counts["parameters"] = sum(p.numel() for p in net.parameters())
     folds = {}
     for fold in run.folds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,24 @@ from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Split
 from foalnet.errors import DataError
+from foalnet.features.read import FeatureSet, open_features
 from foalnet.files import content_key, sha256_file
 from foalnet.nets import tasks_of
 from foalnet.paths import Paths
 from foalnet.provenance import code_digest, versions
-from foalnet.shards import INDEX, open_shards
+from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.splits import Fold
 from foalnet.table import read_manifest
 from foalnet.train.fold import train_fold
 from foalnet.train.machine import STAGE, Stop, determined, device, listening, threads
 from foalnet.train.parallel import side_by_side
-from foalnet.train.plan import Run, plan
+from foalnet.train.plan import Run, plan, pretrained_for
 from foalnet.train.publish import publish
 from foalnet.train.speed import measured
 from foalnet.train.state import Progress
+from foalnet.weights import Pretrained, library_version
 
-CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train")
+CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train", "weights")
 
 
 def train_run(
@@ -43,14 +46,31 @@ def train_run(
     tasks_of(variant)
     utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
     shards = open_shards(paths.shards, stage=STAGE)
-    run = plan(params, utterances, variant=variant, seed=seed, split=split)
-    told = told_of(params, settings)
+    given = given_for(params, settings, paths, shards, variant=variant)
+    run = plan(params, utterances, variant=variant, seed=seed, split=split, pretrained=given.pretrained)
+    told = told_of(params, settings, given)
     work = state_folder(params, settings, paths, run, told)
-    store = load_store(shards, run.labels.keys(), run.params)
+    store = load_store(shards, run.labels.keys(), run.params, given.features)
     need_pictures(store, variant, paths)
     with measured(run, settings, params.corpus, work, device=told["device"]):
         done = train_folds(run, store, settings, work)
     publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=told)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a run is given beside the shards: published weights of its encoder, vectors of a frozen one."""
+
+    pretrained: Pretrained | None = None
+    features: FeatureSet | None = None
+
+
+def given_for(params: Params, settings: Settings, paths: Paths, shards: ShardSet, *, variant: str) -> Given:
+    """Return what a variant's run is given, checked (MachineError, exit 4, where weights are not ready here)."""
+    features = None
+    if params.train.picture == "features":
+        features = open_features(paths.features, params.features, shards, stage=STAGE)
+    return Given(pretrained=pretrained_for(variant, params.train, settings), features=features)
 
 
 def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, told: dict[str, Any]) -> Path:
@@ -60,9 +80,9 @@ def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, tol
     return settings.work / "train" / key
 
 
-def told_of(params: Params, settings: Settings) -> dict[str, Any]:
+def told_of(params: Params, settings: Settings, given: Given) -> dict[str, Any]:
     """Return what shapes a run's bytes beside its inputs, variant and seed: code, params, device, threads, versions."""
-    return {
+    told: dict[str, Any] = {
         "code": code_digest(CODE),
         "params": content_key(params.train.model_dump()),
         "determinism": params.train.determinism,
@@ -70,6 +90,15 @@ def told_of(params: Params, settings: Settings) -> dict[str, Any]:
         "threads": threads(settings),
         "versions": versions(),
     }
+    if given.features is not None:
+        told["features"] = given.features.digest
+    if given.pretrained is not None:
+        told["weights"] = {
+            "name": given.pretrained.name,
+            "sha256": given.pretrained.sha256,
+            "transformers": library_version(),
+        }
+    return told
 
 
 def need_pictures(store: Store, variant: str, paths: Paths) -> None:

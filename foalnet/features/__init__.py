@@ -1,0 +1,1 @@
+"""Picture features of a frozen pretrained encoder: computed once and kept (`stage`), read by training (`read`)."""

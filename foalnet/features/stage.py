@@ -1,0 +1,192 @@
+"""The stage `features`: every dialogue's pictures through a frozen encoder once, kept by content, published last."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from foalnet.config import Params, Settings
+from foalnet.config.blocks import Features
+from foalnet.errors import MachineError
+from foalnet.features.read import INDEX, MASK, SCHEMA, FeatureFile, FeatureIndex, file_of, write_index
+from foalnet.files import content_key, need_free, publish_bytes, publish_file, sha256_bytes, sha256_file
+from foalnet.provenance import code_digest
+from foalnet.shards import ShardEntry, ShardSet, open_shards
+from foalnet.weights import Pretrained, open_weights
+from foalnet.weights.catalogue import published
+
+if TYPE_CHECKING:
+    from foalnet.features.clip import ClipImages
+
+STAGE = "features"
+CODE = ("features/clip", "features/stage", "media", "shards", "shim", "weights")
+PACKAGES = ("numpy", "opencv-python", "pillow", "torch", "transformers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What one dialogue's vectors depend on, and where they are kept: `key` names all of it but the dialogue."""
+
+    pretrained: Pretrained
+    params: Features
+    shards: ShardSet
+    device: str
+    folder: Path
+    key: str
+
+    def place(self, entry: ShardEntry) -> Path:
+        """Return where a dialogue's vectors are kept between runs; its digest stands beside it."""
+        return self.folder / f"{content_key([self.key, entry.sha256])}.safetensors"
+
+    def done(self, entry: ShardEntry) -> bool:
+        """Tell whether a dialogue's vectors are there, whole."""
+        place = self.place(entry)
+        seal = place.with_suffix(".sha256")
+        return place.is_file() and seal.is_file() and seal.read_text() == sha256_file(place)
+
+
+def encode(params: Params, settings: Settings, shards_folder: Path, out: Path) -> str:
+    """Compute the features that params ask for into `out`, index last; return what was done, in words.
+
+    Without an encoder the index says so, and nothing heavy is loaded. Finished dialogues are kept in `settings.work`
+    and not computed again. UsageError (2), DataError (3), MachineError (4) as their messages say.
+    """
+    asked = params.features
+    if asked.encoder is None:
+        _publish(FeatureIndex(schema=SCHEMA, corpus=params.corpus, encoder=None), [], out)
+        return "no encoder in params (features.encoder), nothing to compute"
+    published(asked.encoder, kind="clip", key="features.encoder")
+    pretrained = open_weights(asked.encoder, settings, own=asked.weights, stage=STAGE)
+    shards = open_shards(shards_folder, stage=STAGE)
+    from foalnet.shim import torch_device
+
+    device = torch_device(settings.device, stage=STAGE)
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    preprocessing = content_key(dict(pretrained.preprocessor))
+    told = [pretrained.name, pretrained.sha256, dict(pretrained.config), preprocessing, asked.picture, asked.frame_step]
+    key = content_key([told, versions, device.type, code_digest(CODE)])
+    folder = settings.work / "features"
+    work = Work(pretrained=pretrained, params=asked, shards=shards, device=settings.device, folder=folder, key=key)
+    todo = [entry for entry in shards.entries if not work.done(entry)]
+    for _ in tqdm(
+        _computed(work, todo, 1 if device.type == "cuda" else settings.workers),
+        total=len(todo),
+        desc="features",
+        unit="dialogue",
+        disable=None,
+    ):
+        pass
+    index = FeatureIndex(
+        schema=SCHEMA,
+        corpus=params.corpus,
+        encoder=pretrained.name,
+        weights=pretrained.sha256,
+        preprocessing=preprocessing,
+        picture=asked.picture,
+        frame_step=asked.frame_step,
+        dims=_dims(work),
+        versions=versions,
+    )
+    _publish(index, [(work.place(entry), entry) for entry in shards.entries], out)
+    return f"{len(shards.entries)} dialogues, {len(todo)} computed now"
+
+
+def _computed(work: Work, todo: list[ShardEntry], workers: int) -> Iterator[None]:
+    """Compute dialogues, in processes of one thread each where the device is a CPU; their bytes are the same."""
+    if workers == 1 or len(todo) <= 1:
+        encoder = None
+        for entry in todo:
+            encoder = encoder or _encoder(work)
+            _dialogue(encoder, work, entry)
+            yield
+        return
+    # spawn: a forked child would inherit locks of threads that it does not have.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_start, initargs=(work,)) as pool:
+        try:
+            for done in as_completed([pool.submit(_job, entry) for entry in todo]):
+                yield done.result()
+        except BrokenProcessPool as error:
+            raise MachineError(
+                "a process that computed features died; finished dialogues are kept",
+                stage=STAGE,
+                action="if memory ran out, lower FOALNET_WORKERS; then run the same command again",
+            ) from error
+        except BaseException:
+            for child in multiprocessing.active_children():
+                child.kill()
+            raise
+
+
+_state: dict[str, Any] = {}
+
+
+def _start(work: Work) -> None:
+    """Make a process ready: the encoder is loaded once."""
+    _state.update(work=work, encoder=_encoder(work))
+
+
+def _job(entry: ShardEntry) -> None:
+    _dialogue(_state["encoder"], _state["work"], entry)
+
+
+def _encoder(work: Work) -> ClipImages:
+    from foalnet.features.clip import ClipImages
+
+    return ClipImages(work.pretrained, device=work.device)
+
+
+def _dialogue(encoder: ClipImages, work: Work, entry: ShardEntry) -> None:
+    """Compute one dialogue's vectors and keep them, their digest last."""
+    from safetensors.numpy import save
+
+    from foalnet.features.clip import encode_sample
+
+    tensors: dict[str, np.ndarray] = {}
+    for sample in replace(work.shards, entries=(entry,)).samples():
+        rows_FD, mask_F = encode_sample(encoder, sample, work.params)
+        tensors |= {sample.key: rows_FD, sample.key + MASK: mask_F}
+    data = save(tensors)
+    place = work.place(entry)
+    place.with_suffix(".sha256").unlink(missing_ok=True)
+    publish_bytes(place, data)
+    publish_bytes(place.with_suffix(".sha256"), sha256_bytes(data).encode())
+
+
+def _dims(work: Work) -> int:
+    """Return D, read from the first dialogue's vectors."""
+    from safetensors.numpy import load_file
+
+    for entry in work.shards.entries:
+        for name, value in load_file(work.place(entry)).items():
+            if not name.endswith(MASK):
+                return int(value.shape[1])
+    return 0
+
+
+def _publish(index: FeatureIndex, files: list[tuple[Path, ShardEntry]], out: Path) -> None:
+    """Copy the vectors into place and write the index last; without it the folder is no data set."""
+    (out / INDEX).unlink(missing_ok=True)
+    belongs = {file_of(entry.path) for _, entry in files}
+    for path in sorted(out.rglob("*")) if out.is_dir() else []:
+        if (path.is_file() or path.is_symlink()) and path.relative_to(out).as_posix() not in belongs:
+            path.unlink()
+    need_free(out, sum(source.stat().st_size for source, _ in files), stage=STAGE)
+    rows = []
+    for source, entry in files:
+        publish_file(source, out / file_of(entry.path))
+        rows.append(
+            FeatureFile(
+                path=file_of(entry.path), sha256=sha256_file(source), shard=entry.sha256, utterances=entry.count
+            )
+        )
+    write_index(out, replace(index, files=rows))

@@ -1,0 +1,132 @@
+"""WavLM through its Hugging Face class: the pretrained audio encoder of METHOD, fine-tuned behind a frozen front.
+
+Shape letters: B utterances, N samples, T steps (50 a second), C channels of the front, D width.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foalnet.config.blocks import AudioEncoder
+from foalnet.errors import UsageError
+from foalnet.nets.augment import hidden_spans
+from foalnet.nets.encoder import InputShape, PretrainedEncoder
+from foalnet.nets.masks import zero_masked
+from foalnet.nets.tensors import Inputs, Steps
+from foalnet.weights import Pretrained, load_model, transformers_offline
+
+RATE_HZ = 16000
+# As the library's feature extractor adds it to the variance.
+EPSILON = 1e-7
+
+
+class WavLM(PretrainedEncoder):
+    """Hidden states of the last layer, 50 a second; the convolutional front never learns (METHOD, encoders).
+
+    SpecAugment and layerdrop act in training as the encoder's config says unless params say otherwise; their chance
+    comes from torch's global generator, so that a resumed run draws what an uninterrupted one does.
+    """
+
+    def __init__(self, params: AudioEncoder, shape: InputShape, pretrained: Pretrained) -> None:
+        super().__init__()
+        if shape.rate_hz != RATE_HZ:
+            raise UsageError(
+                f"encoder {pretrained.name} needs sound of {RATE_HZ} Hz, this corpus has {shape.rate_hz} Hz",
+                stage="train",
+                action="set train.audio.encoder: logmel_cnn",
+            )
+        self.config = _config(params, pretrained)
+        model = load_model("WavLMModel", pretrained, self.config, stage="train")
+        model.freeze_feature_encoder()
+        self.tuned: Any = model
+        self.width = int(self.config.hidden_size)
+        self.normalised = params.input_norm == "config" and bool(pretrained.preprocessor.get("do_normalize", False))
+        self.dropout = nn.Dropout(params.dropout)
+        # One step needs so many samples; shorter sound is followed by silence.
+        self.least = 1
+        for kernel, stride in zip(reversed(self.config.conv_kernel), reversed(self.config.conv_stride), strict=True):
+            self.least = (self.least - 1) * stride + kernel
+        # The attention is given a mask of bools beside one of numbers, which torch means to forbid some day.
+        warnings.filterwarnings("ignore", message="Support for mismatched .*key_padding_mask", category=UserWarning)
+
+    def forward(self, inputs: Inputs) -> Steps:
+        """Return values_BTD and mask_BT, 50 steps a second."""
+        length_B = inputs.wave_mask_BN.sum(dim=1)
+        wave_BN = inputs.wave_BN.masked_fill(~inputs.wave_mask_BN, 0.0)
+        if self.normalised:
+            wave_BN = unit_variance(wave_BN, inputs.wave_mask_BN)
+        short = self.least - wave_BN.shape[1]
+        if short > 0:
+            wave_BN = nn.functional.pad(wave_BN, (0, short))
+        samples_B = length_B.clamp(min=self.least)
+        front_BTC = self._front(wave_BN, samples_B)
+        steps_B = self.tuned._get_feat_extract_output_lengths(samples_B)
+        place_T = torch.arange(front_BTC.shape[1], device=steps_B.device)
+        mask_BT = place_T < steps_B[:, None]
+        hidden_BTD, _ = self.tuned.feature_projection(front_BTC)
+        if self.training:
+            hidden_BTD = self._augmented(hidden_BTD, steps_B.tolist())
+        # A copy: the library writes zeros into what it is given.
+        out = self.tuned.encoder(zero_masked(hidden_BTD, mask_BT), attention_mask=mask_BT)
+        return Steps(values_BTD=zero_masked(self.dropout(out.last_hidden_state), mask_BT), mask_BT=mask_BT)
+
+    @torch.no_grad()
+    def _front(self, wave_BN: Tensor, samples_B: Tensor) -> Tensor:
+        """Return [B, T, C] of the convolutional front.
+
+        Layer norm sees one step at a time. Group norm (WavLM base) averages over the whole of what it is given, so
+        there each utterance goes alone, at its own length: neither padding nor neighbours have a say.
+        """
+        front = self.tuned.feature_extractor
+        if self.config.feat_extract_norm != "group":
+            return front(wave_BN).transpose(1, 2)
+        rows = [front(wave_BN[i : i + 1, :n])[0].T for i, n in enumerate(samples_B.tolist())]
+        return nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+    def _augmented(self, hidden_BTD: Tensor, steps: list[int]) -> Tensor:
+        """Hide spans of steps behind the learnt vector, and spans of the width behind zeros (SpecAugment)."""
+        config, (size, longest, width) = self.config, hidden_BTD.shape
+        if config.mask_time_prob > 0:
+            hidden_BT = hidden_spans(
+                steps,
+                longest,
+                share=config.mask_time_prob,
+                span=config.mask_time_length,
+                least=config.mask_time_min_masks,
+            ).to(hidden_BTD.device)
+            hidden_BTD = torch.where(hidden_BT[..., None], self.tuned.masked_spec_embed, hidden_BTD)
+        if config.mask_feature_prob > 0:
+            hidden_BD = hidden_spans(
+                [width] * size,
+                width,
+                share=config.mask_feature_prob,
+                span=config.mask_feature_length,
+                least=config.mask_feature_min_masks,
+            ).to(hidden_BTD.device)
+            hidden_BTD = hidden_BTD.masked_fill(hidden_BD[:, None, :], 0.0)
+        return hidden_BTD
+
+
+def unit_variance(wave_BN: Tensor, mask_BN: Tensor) -> Tensor:
+    """Return sound with mean 0 and variance 1 over each utterance's valid samples, 0 elsewhere."""
+    count_B1 = mask_BN.sum(dim=1, keepdim=True).clamp(min=1)
+    centred_BN = (wave_BN - wave_BN.sum(dim=1, keepdim=True) / count_B1).masked_fill(~mask_BN, 0.0)
+    variance_B1 = centred_BN.square().sum(dim=1, keepdim=True) / count_B1
+    return centred_BN * torch.rsqrt(variance_B1 + EPSILON)
+
+
+def _config(params: AudioEncoder, pretrained: Pretrained) -> Any:
+    """Return the architecture, with SpecAugment and layerdrop as params say."""
+    config = transformers_offline().WavLMConfig.from_dict(dict(pretrained.config))
+    if params.layerdrop is not None:
+        config.layerdrop = params.layerdrop
+    if params.spec_augment is not None:
+        config.mask_time_prob = params.spec_augment
+        config.mask_feature_prob = config.mask_feature_prob if params.spec_augment else 0.0
+    if not config.apply_spec_augment:
+        config.mask_time_prob = config.mask_feature_prob = 0.0
+    return config

@@ -1,0 +1,16 @@
+"""Pretrained encoders on this machine: pinned, checked to the byte, converted from pickles once, offline in stages."""
+
+from foalnet.weights.catalogue import CATALOGUE, WeightSet
+from foalnet.weights.hf import library_version, load_model, transformers_offline
+from foalnet.weights.store import Pretrained, open_weights, weights_folder
+
+__all__ = [
+    "CATALOGUE",
+    "Pretrained",
+    "WeightSet",
+    "library_version",
+    "load_model",
+    "open_weights",
+    "transformers_offline",
+    "weights_folder",
+]

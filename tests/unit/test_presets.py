@@ -1,0 +1,102 @@
+"""Presets: each is a valid entry that says what METHOD says, and add-corpus writes the one that was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from foalnet.config import Params, resolve
+from foalnet.config.load import Entry, File, merge, read_file
+from foalnet.config.presets import PRESETS, preset_entry
+from foalnet.corpora import get_reader
+from foalnet.errors import UsageError
+from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, VIDEO_ENCODERS
+from foalnet.weights import CATALOGUE
+from tests.projects import verb
+from tests.trees import ravdess_tree
+
+READERS = ("iemocap", "ravdess")
+CASES = [(name, reader) for name, each in PRESETS.items() for reader in READERS if each.reader in (None, reader)]
+
+
+def resolved(repository: Path, name: str, reader: str) -> Params:
+    """The params of an entry that a preset starts, over the blocks of the committed params.yaml."""
+    kind = get_reader(reader)
+    lay: dict[str, Any] = merge(kind.entry_preset, preset_entry(name, reader))
+    entry = {
+        "reader": reader,
+        "source": "x",
+        "variants": ["foal"],
+        "seeds": [1],
+        "manifest": {"classes": kind.class_presets, "contract": lay.get("contract")},
+        "evaluate": {},
+        "report": {},
+        **{block: lay.get(block, {}) for block in ("shards", "features", "train")},
+    }
+    file = read_file(repository / "params.yaml")
+    return resolve(File(**{**dict(file), "corpora": {"c": Entry.model_validate(entry)}, "runs": {}}), "c")
+
+
+@pytest.mark.parametrize(("name", "reader"), CASES)
+def test_every_preset_is_a_valid_entry_of_known_parts(repository: Path, name: str, reader: str) -> None:
+    params = resolved(repository, name, reader)
+    assert params.train.audio.encoder in {**AUDIO_ENCODERS, **PRETRAINED_AUDIO}
+    assert params.train.video.encoder in VIDEO_ENCODERS
+    encoder = params.features.encoder
+    if encoder is not None:
+        assert CATALOGUE[encoder].kind == "clip" and params.train.picture == "features"
+        assert params.train.frame_step % params.features.frame_step == 0
+    if params.train.audio.encoder in PRETRAINED_AUDIO:
+        assert CATALOGUE[params.train.audio.encoder].kind == "wavlm"
+
+
+def test_the_two_readings_of_the_paper(repository: Path) -> None:
+    """METHOD, the table of the two readings: what exists as a param today."""
+    paper, corrected = (resolved(repository, name, "iemocap").train for name in ("iemocap-paper", "iemocap"))
+    assert (paper.max_s, corrected.max_s) == (6.0, 10.0)
+    assert (paper.lr, paper.lr_encoder, paper.warmup, paper.lr_end) == (1e-4, None, 0.0, 1.0)
+    assert (corrected.lr, corrected.lr_encoder, corrected.warmup, corrected.lr_end) == (1e-4, 2e-5, 0.1, 0.1)
+    assert (paper.audio.input_norm, corrected.audio.input_norm) == ("none", "config")
+    assert (paper.epochs, paper.patience, corrected.epochs, corrected.patience) == (40, 40, 40, 8)
+    for train in (paper, corrected):
+        assert (train.fusion.project, train.fusion.layers, train.fusion.heads, train.fusion.dropout) == (512, 2, 4, 0.1)
+        assert (train.objective.alpha, train.objective.beta, train.batch_size) == (1.0, 0.1, 16)
+        assert train.audio.encoder == "wavlm_large" and train.video.width == 768
+    from foalnet.train.optim import rate
+
+    assert {rate(step, 100, paper) for step in range(100)} == {1e-4}
+
+
+def test_drawn_changes_nothing(repository: Path) -> None:
+    plain = read_file(repository / "params.yaml")
+    assert resolved(repository, "drawn", "iemocap").train.model_dump() == resolve(plain, "drawn").train.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("name", "reader", "said"),
+    [("iemocap", "ravdess", "it is for reader iemocap"), ("iemocap_paper", "iemocap", "did you mean 'iemocap-paper'")],
+)
+def test_a_preset_that_does_not_fit_is_a_usage_error(name: str, reader: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        preset_entry(name, reader)
+
+
+def test_add_corpus_writes_the_preset(repository: Path, tmp_path: Path) -> None:
+    for name in ("params.yaml", "prefect.yaml", "dvc.yaml", "foalnet"):
+        (tmp_path / name).symlink_to(repository / name) if name == "foalnet" else (tmp_path / name).write_bytes(
+            (repository / name).read_bytes()
+        )
+    ravdess_tree(tmp_path / "tree")
+    asked = ["add-corpus", "ravdess", "--root", str(tmp_path / "tree"), "--epochs", "3"]
+    verb(tmp_path, *asked, "--name", "own")
+    verb(tmp_path, *asked, "--name", "named", "--preset", "ravdess")
+    verb(tmp_path, *asked, "--name", "small", "--preset", "drawn")
+    corpora = yaml.safe_load((tmp_path / "params.yaml").read_text())["corpora"]
+    assert corpora["own"]["train"] == corpora["named"]["train"] == corpora["small"]["train"]
+    assert corpora["own"]["train"]["fold_by"] == "speaker" and corpora["own"]["train"]["epochs"] == 3
+    assert corpora["own"]["features"] == {}
+    wrong = verb(tmp_path, *asked, "--name", "wrong", "--preset", "iemocap", check=False)
+    assert wrong.returncode == 2 and "next:" in wrong.stderr
