@@ -130,6 +130,7 @@ def test_the_worktree_leaves_the_lock_of_dvc_repro(toy: Path, tmp_path: Path) ->
     assert text_at(toy, "champion", "dvc.lock") == (laptop / "dvc.lock").read_text()
 
 
+@pytest.mark.long
 def test_a_worse_run_is_refused_kept_on_its_branch_and_not_committed_again(toy: Path) -> None:
     retrained(toy, "one", 0.80)
     champion = commit_of(toy, "champion")
@@ -158,6 +159,7 @@ def test_less_data_is_refused(toy: Path) -> None:
     assert "7 utterances, the champion had 8" in less["says"]
 
 
+@pytest.mark.long
 def test_rollback_is_one_command_keeps_history_and_is_not_undone_by_the_next_run(toy: Path) -> None:
     one = retrained(toy, "one", 0.80)
     two = retrained(toy, "two", 0.82)
@@ -185,6 +187,7 @@ def test_rollback_is_one_command_keeps_history_and_is_not_undone_by_the_next_run
     assert rollback(toy)[1].commit == commits[0]
 
 
+@pytest.mark.long
 def test_a_champion_that_somebody_has_checked_out_is_not_moved(toy: Path) -> None:
     retrained(toy, "one", 0.80)
     champion = commit_of(toy, "champion")
@@ -276,6 +279,7 @@ def test_without_git_it_works_in_the_folder_and_says_so(toy: Path) -> None:
         retrain(toy)
 
 
+@pytest.mark.long
 def test_a_run_that_was_overtaken_is_not_promoted(toy: Path) -> None:
     retrained(toy, "one", 0.80)
     change_params(toy, report={"seed": 3})
