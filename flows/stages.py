@@ -21,6 +21,8 @@ from foalnet.errors import FoalnetError, MachineError, UsageError
 
 RETRIES = 2
 LAST = "report"
+# Where a project makes one: the model that is deployed stands beside the report, and nothing needs it.
+FINAL = "final"
 SAID_LINES = 12
 
 LOCKED = 255
@@ -80,7 +82,7 @@ def may_retry(code: int | None, tries: int) -> bool:
 
 
 def plan(home: Path, corpus: str) -> list[Stage]:
-    """Return the stages that the corpus' report needs, in the order of `dvc repro`.
+    """Return the stages that the corpus' report and final model need, in the order of `dvc repro`.
 
     Raises UsageError where the corpus or the project is not there.
     """
@@ -101,7 +103,8 @@ def plan(home: Path, corpus: str) -> list[Stage]:
                 raise UsageError(
                     f"no stage {LAST}@{corpus}", file=home / "dvc.yaml", action="compare it with `dvc stage list`"
                 )
-            wanted = {last} | networkx.descendants(graph, last)
+            ends = [last, *(stage for stage, name in names.items() if name == f"{FINAL}@{corpus}")]
+            wanted = {*ends, *(below for end in ends for below in networkx.descendants(graph, end))}
             return [
                 Stage(name=names[stage], needs=tuple(sorted(names[n] for n in graph.successors(stage) if n in wanted)))
                 for stage in order

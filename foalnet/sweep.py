@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foalnet.config import Settings, load_settings
+from foalnet.config import Params, Settings, load_settings
 from foalnet.config.load import DEFAULT_PARAMS, File, Run, read_file, resolve
 from foalnet.errors import DataError, FoalnetError, MachineError
 from foalnet.files import TEMP_SUFFIX, dead_temporaries, is_held, lock
@@ -24,7 +24,7 @@ from foalnet.paths import Paths
 STAGE = "gc"
 DAY_S = 86_400.0
 # Which lock protects which folder: while a stage of that name is at work, nothing of the folder goes.
-HELD_BY = {"clips": "shards-", "train": "train-", "inventory": "inventory-"}
+HELD_BY = {"clips": ("shards-",), "train": ("train-", "final-"), "inventory": ("inventory-",)}
 KEYED = ("clips", "train")
 
 
@@ -92,12 +92,25 @@ def needed(file: File, settings: Settings, *, home: Path = Path()) -> tuple[set[
             found |= {job.folder(settings.work) for job in planned_jobs(params, settings, paths)}
         except FoalnetError as error:
             unknown["clips"] = f"what {corpus} needs is not known: {error.what}"
+        try:
+            # Without the folds' result there is no state of a final model that today's params could go on from.
+            if (paths.model(params.final.variant, params.final.seed) / "train.json").is_file():
+                found.add(_final_folder(params, settings, paths))
+        except FoalnetError as error:
+            unknown["train"] = f"what {corpus} needs is not known: {error.what}"
     for run in file.runs.values():
         try:
             found.add(_state_folder(file, run, settings, home))
         except FoalnetError as error:
             unknown["train"] = f"what {run.corpus} needs is not known: {error.what}"
     return found, unknown
+
+
+def _final_folder(params: Params, settings: Settings, paths: Paths) -> Path:
+    from foalnet.final import prepare
+    from foalnet.shards import open_shards
+
+    return prepare(params, settings, paths, open_shards(paths.shards)).folder
 
 
 def _state_folder(file: File, asked: Run, settings: Settings, home: Path) -> Path:

@@ -73,6 +73,11 @@ MEANINGS: dict[str, Meaning] = {
     "shards.jpeg_quality": Meaning(says="quality of crops and half pictures", unit="1 to 100"),
     "shards.min_samples": Meaning(unit="samples"),
     "shards.max_drop_fraction": Meaning(unit="share of utterances"),
+    "features.picture": Meaning(
+        says="what the frozen encoder is shown: the speaker's half or the face crop", source=INPUT
+    ),
+    "final.variant": Meaning(says="which variant gives the model that is deployed", source=OURS),
+    "final.seed": Meaning(says="which of its seeds", source=OURS),
     "train.fold_by": Meaning(source=OURS),
     "train.picture": Meaning(says="what the video branch sees: face crop, half picture, or a feature table's rows"),
     "train.frame_step": Meaning(unit="frames", source=OURS),

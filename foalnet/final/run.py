@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from foalnet.final.train import FinalTask, train_final
 from foalnet.nets import picture_of
 from foalnet.paths import Paths
 from foalnet.provenance import code_digest
-from foalnet.shards import INDEX, open_shards
+from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.table import read_manifest
 from foalnet.train.machine import determined, device, listening, threads
 from foalnet.train.run import Given, given_for, need_pictures, told_of
@@ -29,42 +30,72 @@ from foalnet.train.state import Progress
 STAGE = "final"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """All that the final training starts from; `params` name the picture that the variant looks at."""
+
+    params: Params
+    given: Given
+    digests: Mapping[str, Any]
+    chosen: Mapping[str, int]
+    metrics: Mapping[str, Any]
+    epochs: int
+    folder: Path
+
+
+def prepare(params: Params, settings: Settings, paths: Paths, shards: ShardSet) -> Prepared:
+    """Return what the final model of a corpus is trained from, and where its state is kept; nothing is written.
+
+    UsageError (exit 2) where `final` names no run of the corpus, DataError (exit 3) where that run is not there or
+    does not belong to today's params.
+    """
+    check_final(params)
+    variant, seed = params.final.variant, params.final.seed
+    given = given_for(params, settings, paths, shards, variant=variant)
+    told = told_of(params, settings, given)
+    chosen, metrics = folds_of(paths, params, told)
+    epochs = math.ceil(statistics.median(chosen.values()))
+    inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
+    key = content_key([STAGE, told, inputs, params.corpus, list(params.manifest.classes), variant, seed, epochs])
+    train = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
+    return Prepared(
+        params=params.model_copy(update={"train": train}),
+        given=given,
+        digests=inputs | told | {"final": code_digest(["final"])},
+        chosen=chosen,
+        metrics=metrics,
+        epochs=epochs,
+        folder=settings.work / "train" / key,
+    )
+
+
 def final_run(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     """Train and seal the final model: model.safetensors, card.json and, last, card.md; return the card.
 
     Resumes per epoch from `settings.work`. UsageError (exit 2) where `final` names no run of the corpus, DataError
     (exit 3) where run and shards do not belong together, Interrupted (exit 5) after Ctrl-C or SIGTERM.
     """
-    check_final(params)
-    variant, seed = params.final.variant, params.final.seed
-    train = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
     shards = open_shards(paths.shards, stage=STAGE)
-    given = given_for(params, settings, paths, shards, variant=variant)
-    told = told_of(params, settings, given)
-    chosen, metrics = folds_of(paths, params, told)
-    epochs = math.ceil(statistics.median(chosen.values()))
+    ready = prepare(params, settings, paths, shards)
+    params, variant = ready.params, params.final.variant
     used = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
-    store = load_store(shards, {u.key for u in used}, train, given.features)
+    store = load_store(shards, {u.key for u in used}, params.train, ready.given.features)
     need_pictures(store, variant, paths)
     used = [u for u in used if u.key in store]
-    inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
     classes = tuple(params.manifest.classes)
-    key = content_key([STAGE, told, inputs, params.corpus, list(classes), variant, seed, epochs])
     task = FinalTask(
         variant=variant,
-        seed=seed,
-        params=train,
+        seed=params.final.seed,
+        params=params.train,
         classes=classes,
         labels={u.key: classes.index(str(u.label)) for u in used},
-        epochs=epochs,
-        pretrained=given.pretrained,
+        epochs=ready.epochs,
+        pretrained=ready.given.pretrained,
     )
-    progress = _trained(task, store, settings, settings.work / "train" / key / "final.safetensors")
+    progress = _trained(task, store, settings, ready.folder / "final.safetensors")
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
-    params = params.model_copy(update={"train": train})
-    card = card_facts(params, used, chosen=chosen, epochs=epochs, metrics=metrics, seconds=seconds)
-    digests = inputs | told | {"final": code_digest(["final"])}
-    _publish(paths, params, given, progress, store, card, digests, read_json(paths.staging, stage=STAGE)["tools"])
+    card = card_facts(params, used, chosen=ready.chosen, epochs=ready.epochs, metrics=ready.metrics, seconds=seconds)
+    _publish(paths, ready, progress, store, card, read_json(paths.staging, stage=STAGE)["tools"])
     return card
 
 
@@ -121,15 +152,9 @@ def _trained(task: FinalTask, store: Store, settings: Settings, state: Path) -> 
 
 
 def _publish(
-    paths: Paths,
-    params: Params,
-    given: Given,
-    progress: Progress,
-    store: Store,
-    card: dict[str, Any],
-    digests: Mapping[str, Any],
-    tools: Mapping[str, Any],
+    paths: Paths, ready: Prepared, progress: Progress, store: Store, card: dict[str, Any], tools: Mapping[str, Any]
 ) -> None:
+    params, pretrained, digests = ready.params, ready.given.pretrained, dict(ready.digests)
     content = Sealed(
         corpus=params.corpus,
         variant=params.final.variant,
@@ -140,12 +165,12 @@ def _publish(
         shards=params.shards,
         train=params.train,
         features=dict(store.features) if store.features else None,
-        pretrained=given.pretrained.facts() if given.pretrained else None,
+        pretrained=pretrained.facts() if pretrained else None,
         tools=tools,
         digests=digests,
         card=card,
     )
     seal(paths.final / FILE, progress.best_net, content)
-    told = card | {"digests": dict(digests), "loss": [row["loss"] for row in progress.rows]}
+    told = card | {"digests": digests, "loss": [row["loss"] for row in progress.rows]}
     publish_bytes(paths.final / "card.json", json_bytes(told))
     publish_bytes(paths.final / "card.md", card_md(card).encode())
