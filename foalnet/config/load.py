@@ -74,7 +74,7 @@ class Params(Frozen):
     draw: blocks.Draw
     manifest: blocks.Manifest
     shards: blocks.Shards
-    features: blocks.Features
+    features: blocks.Features = blocks.Features()
     train: blocks.Train
     evaluate: blocks.Evaluate
     report: blocks.Report

@@ -73,9 +73,7 @@ MEANINGS: dict[str, Meaning] = {
     "shards.jpeg_quality": Meaning(says="quality of crops and half pictures", unit="1 to 100"),
     "shards.min_samples": Meaning(unit="samples"),
     "shards.max_drop_fraction": Meaning(unit="share of utterances"),
-    "features.picture": Meaning(
-        says="what the frozen encoder sees: the speaker's half or the face crop", source=INPUT
-    ),
+    "features.picture": Meaning(says="what the frozen encoder sees: the speaker's half or the face crop", source=INPUT),
     "final.variant": Meaning(says="which variant gives the model that is deployed", source=OURS),
     "final.seed": Meaning(says="which of its seeds", source=OURS),
     "train.fold_by": Meaning(source=OURS),

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from foalnet.config import load_params
-from foalnet.config.load import merge
-from foalnet.paths import Paths
+from foalnet.config.load import merge, runs_of
+from foalnet.paths import HEADLINE, Paths
 from tests.projects import REPOSITORY, change_params, repro, run, verb
 from tests.reports import make_utterances, write_model, write_stages
 from tests.trees import ravdess_tree
@@ -73,8 +73,11 @@ def log(tmp_path: Path) -> Log:
     )
     data["corpora"]["ravdess"]["manifest"] = {"classes": {"neutral": ["neutral"], "happy": ["happy"]}, "contract": None}
     data["corpora"]["drawn"]["variants"] = ["audio_only", "foal"]
-    data["runs"] = {f"drawn-{v}-s1": {"corpus": "drawn", "variant": v, "seed": 1} for v in ("audio_only", "foal")}
-    data["runs"]["ravdess-audio_only-s1"] = {"corpus": "ravdess", "variant": "audio_only", "seed": 1}
+    asked = {"drawn": ["audio_only", "foal"], "ravdess": ["audio_only"]}
+    data["runs"] = {}
+    for name, variants in asked.items():
+        data["runs"] |= runs_of(name, variants, [1], [HEADLINE])
+    data["corpora"]["ravdess"]["final"] = {"variant": "audio_only", "seed": 1}
     (project / "params.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
     tree = ravdess_tree(project / "tree")
     (project / "settings.yaml").write_text(yaml.safe_dump({"roots": {"ravdess": str(tree)}}))

@@ -86,8 +86,10 @@ def main() -> None:
         "inventory": [paths.inventory],
         "manifest": [paths.manifest, paths.counts],
         "shards": [paths.shards / "index.json", paths.staging],
+        "features": [paths.features / "index.json"],
         "train": [paths.model(variant, seed) / "train.json"],
         "evaluate": [paths.run(variant, seed) / "metrics.json"],
+        "final": [paths.final / "card.json"],
         "report": [paths.report_html, paths.report_md, paths.metrics],
     }[verb]
     for out in outs:
