@@ -86,10 +86,12 @@ def test_the_plan_of_a_corpus_has_no_stage_of_another(toy: Path) -> None:
         "inventory@other",
         "manifest@other",
         "shards@other",
+        "features@other",
         "train@other-foal-s1",
         "train@other-foal-s2",
         "evaluate@other-foal-s1",
         "evaluate@other-foal-s2",
+        "final@other",
         "report@other",
     ]
     assert not any("drawn" in name or name == "draw" for name in names)
