@@ -32,6 +32,7 @@ CHECKS: dict[str, Check] = {
     "roots": corpora.roots,
     "corpora": corpora.corpora,
     "weights": corpora.weights,
+    "encoders": corpora.encoders,
 }
 
 

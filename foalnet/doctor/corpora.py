@@ -63,3 +63,28 @@ def weights(scene: Scene) -> Iterator[Finding]:
             yield from_error(error)
         else:
             yield ok(f"{params.corpus}: detector {params.shards.detector} ({digest[:12]}…)")
+
+
+def encoders(scene: Scene) -> Iterator[Finding]:
+    """The pretrained encoders that each corpus asks for are here, whole, and there is a library to run them."""
+    from foalnet.weights import CATALOGUE, library_version, open_weights
+
+    asked = [
+        (params.corpus, name, own)
+        for params in scene.corpora
+        for name, own in (
+            (params.train.audio.encoder, params.train.audio.weights),
+            (params.features.encoder, params.features.weights),
+        )
+        if name in CATALOGUE
+    ]
+    for corpus, name, own in asked:
+        try:
+            library_version()
+            found = open_weights(name, scene.settings, own=own)
+        except FoalnetError as error:
+            yield from_error(error)
+        else:
+            yield ok(f"{corpus}: encoder {name} ({found.sha256[:12]}…)")
+    if not asked:
+        yield ok("no corpus asks for a pretrained encoder")

@@ -305,6 +305,16 @@ def test_weights_of_the_detector_that_params_choose(folder: Path, monkeypatch: p
     assert levels(of(corpora.weights, scene_of("drawn", remote=False))) == ["ok"]
 
 
+def test_encoders_that_params_choose(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foalnet.weights.library_version", lambda: "5")
+    asked = with_corpus(folder, train={"audio": {"encoder": "wavlm_base"}}, features={"encoder": "clip_vit_b32"})
+    found = of(corpora.encoders, replace(asked, settings=doctor.base.Settings(weights=folder / "none")))
+    assert levels(found) == ["fault", "fault"]
+    assert "wavlm_base" in found[0].found and "foalnet weights fetch wavlm_base" in found[0].mend
+    assert "foalnet weights fetch clip_vit_b32" in found[1].mend
+    assert levels(of(corpora.encoders, scene_of("drawn", remote=False))) == ["ok"]
+
+
 def test_what_is_shown_can_be_shown_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     assert discreet("at /home/somebody/x (/home/somebody)") == "at ~/x (~)"
