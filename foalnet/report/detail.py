@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from foalnet.report import figures
+from foalnet.report import figures, projection
 from foalnet.report.aggregate import Result
 from foalnet.report.gather import Facts
 from foalnet.report.view import Block, Bullets, Cell, Note, Paragraph, Section, Table, Tables
@@ -118,6 +118,8 @@ def classes(facts: Facts, table: Sequence[Result]) -> Section:
         rows=(*rows, weighted),
     )
     matrices = Tables(tables=tuple(_confusion(result, facts.classes) for result in table))
+    names = [result.variant for result in table]
+    clouds = projection.answers(facts, "foal" if "foal" in names else names[-1])
     return Section(
         name="classes",
         title="Each class",
@@ -132,6 +134,7 @@ def classes(facts: Facts, table: Sequence[Result]) -> Section:
                 )
             ),
             matrices,
+            *([clouds] if clouds is not None else []),
         ),
     )
 
