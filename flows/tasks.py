@@ -26,7 +26,8 @@ from foalnet.errors import UsageError
 # Below the 30 s that Prefect's worker gives a cancelled flow: the wait for a retry cannot be cut short.
 RETRY_DELAYS_S: list[float] = [5, 20]
 
-TRAIN = "train@"
+# Stages that compute on the GPU where the settings name one.
+ON_GPU = ("features@", "train@", "final@")
 
 # Task parameters are shown and stored; how a cancel reaches the threads of the tasks is neither, nor are roots.
 STOP: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)
@@ -54,7 +55,7 @@ def run_stage(stage: str, home: str) -> dict[str, Any]:
 
 def bring(stage: str, home: str) -> bool:
     """Bring one stage up to date within a task, holding a GPU slot where it trains on one; say whether it ran."""
-    on_gpu = GPU.get() and stage.startswith(TRAIN)
+    on_gpu = GPU.get() and stage.startswith(ON_GPU)
     with gpu_slot(STOP.get()) if on_gpu else contextlib.nullcontext():
         return reproduce(stage, Path(home), on_line=run_logger().info, stop=STOP.get(), env=ENV.get())
 
@@ -76,7 +77,7 @@ def run_stages(
     STOP.set(stop)
     ENV.set(env)
     GPU.set(settings.device.startswith("cuda"))
-    if GPU.get() and any(stage.name.startswith(TRAIN) for stage in stages):
+    if GPU.get() and any(stage.name.startswith(ON_GPU) for stage in stages):
         make_slot()
     futures: dict[str, PrefectFuture[Any]] = {}
     tasks: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=settings.slots)
