@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,12 +92,9 @@ def needed(file: File, settings: Settings, *, home: Path = Path()) -> tuple[set[
             found |= {job.folder(settings.work) for job in planned_jobs(params, settings, paths)}
         except FoalnetError as error:
             unknown["clips"] = f"what {corpus} needs is not known: {error.what}"
-        try:
-            # Without the folds' result there is no state of a final model that today's params could go on from.
-            if (paths.model(params.final.variant, params.final.seed) / "train.json").is_file():
-                found.add(_final_folder(params, settings, paths))
-        except FoalnetError as error:
-            unknown["train"] = f"what {corpus} needs is not known: {error.what}"
+        # Where the folds' result is not there, or of other params, today's final model has no state to go on from.
+        with suppress(FoalnetError):
+            found.add(_final_folder(params, settings, paths))
     for run in file.runs.values():
         try:
             found.add(_state_folder(file, run, settings, home))

@@ -61,8 +61,8 @@ def answers(facts: Facts, variant: str) -> Figure | None:
         caption=(
             f"Where the answers of {variant} lie: each dot is an utterance, placed by the two directions in which the "
             f"logarithms of its probabilities vary most ({percent(shares[0])} % and {percent(shares[1])} % of their "
-            f"variance). Each panel shows one true class dark among the others.{thinned} A class with a place of its "
-            "own is told apart; one that lies among the others is taken for them."
+            f"variance). Each panel shows one true class in full colour, the others pale.{thinned} A class with a "
+            "place of its own is told apart; one that lies among the others is taken for them."
         ),
         data={"panels": panels, "side": SIDE + 2 * EDGE},
     )

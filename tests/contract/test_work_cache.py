@@ -32,7 +32,7 @@ def shards(project: Path) -> dict[str, bytes]:
 @pytest.mark.long
 def test_a_sweep_leaves_what_the_params_need_and_the_rest_comes_back(project: Path) -> None:
     before, keys = shards(project), cached(project)
-    assert len(keys) == 5 + 4
+    assert len(keys) == 5 + 4 + 1, "clips of five dialogues, states of four runs and of the final model"
     assert "5 of them from the work cache" in verb(project, "shards", "drawn", "--dry-run").stdout
     assert "epochs done, finished" in verb(project, *TRAIN, "--dry-run").stdout
     assert "stays: needed" in verb(project, "gc", "--older-than", "0").stdout
