@@ -124,7 +124,7 @@ def shards_forecast(params: Params, settings: Settings, paths: Paths) -> Forecas
     steps = (
         f"{len(jobs)} dialogues, {sum(len(job.utterances) for job in jobs)} utterances",
         f"{len(jobs) - len(todo)} of them from the work cache",
-        f"{len(todo)} to stage: {duration(todo_s)} of utterances on {workers} workers",
+        f"{len(todo)} to stage" + (f": {duration(todo_s)} of utterances, workers: {workers}" if todo else ""),
     )
     rate, measured = _staging_rate(settings, params.corpus)
     return Forecast(

@@ -27,7 +27,7 @@ from foalnet.config.load import Entry
 from tests.structure import REPOSITORY
 
 WIDTH = 110
-BLOCKS = ("draw", "shards", "train", "evaluate", "report")
+BLOCKS = ("draw", "shards", "features", "train", "evaluate", "report", "gate")
 # A line of params.yaml with its comment is no longer than this.
 LINE = 130
 NOTE = "<!-- Written by `make snapshots`; edit the verbs' help in foalnet/cli/, not this file. -->"
@@ -45,7 +45,11 @@ def helps() -> dict[str, str]:
         command = cli.get_command(top, name)
         assert command is not None
         if not command.hidden:
-            found[name] = command.get_help(click.Context(command, info_name=name, parent=top, terminal_width=WIDTH))
+            own = click.Context(command, info_name=name, parent=top, terminal_width=WIDTH)
+            found[name] = command.get_help(own)
+            for below, each in sorted(getattr(command, "commands", {}).items()):
+                inner = click.Context(each, info_name=below, parent=own, terminal_width=WIDTH)
+                found[f"{name} {below}"] = each.get_help(inner)
     return {name: "\n".join(line.rstrip() for line in text.splitlines()) for name, text in found.items()}
 
 

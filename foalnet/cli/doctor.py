@@ -34,7 +34,7 @@ def doctor(context: click.Context, corpus: str | None, remote: bool, as_json: bo
         click.echo(json.dumps(told, indent=1, ensure_ascii=False))
     else:
         warnings, faults = (sum(f.level == level for f in found) for level in ("warning", "fault"))
-        click.echo(f"{'usable' if usable(found) else 'not usable'}: {warnings} warnings, {faults} faults")
+        click.echo(f"{'usable' if usable(found) else 'not usable'}: warnings {warnings}, faults {faults}")
     if not usable(found):
         context.exit(UNFIT)
 

@@ -11,7 +11,7 @@ import click
 
 from foalnet.cli.main import cli
 from foalnet.config import Params, Settings, load_params, load_settings
-from foalnet.config.blocks import SPLITS, Split
+from foalnet.config.blocks import SPLIT_OF, SPLITS, Split
 from foalnet.errors import UsageError
 from foalnet.paths import Paths, run_name
 
@@ -34,6 +34,19 @@ def _run_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         required=True,
         help="audio_only, video_only, baseline, avel, mem or foal; all but the first also with _half behind it.",
     )(verb)
+
+
+def _check_run(params: Params, variant: str, seed: int, split: Split) -> None:
+    """Refuse (UsageError, exit 2) what is none of the corpus' runs: its outputs would be nobody's."""
+    asked = {SPLIT_OF[protocol] for protocol in params.protocols}
+    if variant in params.variants and seed in params.seeds and split in asked:
+        return
+    raise UsageError(
+        f"{run_name(variant, seed, split)} is none of the runs of corpus {params.corpus}: variants "
+        f"{', '.join(params.variants)}; seeds {', '.join(map(str, params.seeds))}; splits {', '.join(sorted(asked))}",
+        file="params.yaml",
+        action="correct the options, or add it to the corpus' entry and run `foalnet config --sync`",
+    )
 
 
 @contextmanager
@@ -145,6 +158,7 @@ def train(corpus: str, variant: str, seed: int, split: Split, dry_run: bool) -> 
         click.echo(train_forecast(params, settings, Paths(corpus), variant=variant, seed=seed, split=split))
         return
     with _stage(f"train-{run_name(variant, seed, split)}", corpus) as (params, settings, paths):
+        _check_run(params, variant, seed, split)
         train_run(params, settings, paths, variant=variant, seed=seed, split=split)
 
 
@@ -156,6 +170,7 @@ def evaluate(corpus: str, variant: str, seed: int, split: Split) -> None:
     from foalnet.evaluate import evaluate_run
 
     with _stage(f"evaluate-{run_name(variant, seed, split)}", corpus) as (params, _, paths):
+        _check_run(params, variant, seed, split)
         evaluate_run(params, paths, variant=variant, seed=seed, split=split)
 
 

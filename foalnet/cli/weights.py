@@ -6,6 +6,7 @@ import click
 
 from foalnet.cli.main import cli
 from foalnet.config import load_settings
+from foalnet.discreet import discreet
 from foalnet.errors import MachineError
 
 
@@ -21,14 +22,14 @@ def weights(context: click.Context) -> None:
     from foalnet.weights import CATALOGUE, open_weights, weights_folder
 
     settings = load_settings()
-    click.echo(f"folder: {weights_folder(settings)}")
+    click.echo(discreet(f"folder: {weights_folder(settings)}"))
     for name, entry in CATALOGUE.items():
         origin = f"{name}: {entry.repository} at revision {entry.revision}"
         try:
             ready = open_weights(name, settings)
             click.echo(f"{origin}: ready, sha256 {ready.sha256}")
         except MachineError as error:
-            click.echo(f"{origin}: not ready: {error.what}\n  next: {error.action}")
+            click.echo(discreet(f"{origin}: not ready: {error.what}\n  next: {error.action}"))
 
 
 @weights.command("fetch", short_help="fetch what is missing, check, record")

@@ -7,6 +7,7 @@ Sources, strongest first: environment (`FOALNET_WORKERS=2`, `FOALNET_ROOTS__IEMO
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal
@@ -20,10 +21,13 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from foalnet.config.base import nearest
 from foalnet.errors import UsageError
 
 SETTINGS_FILE = Path("settings.yaml")
 # pydantic-settings takes the file from the class; a class per folder would not cross process borders.
+# Read elsewhere: a traceback on errors, and where the tests look for real data.
+OTHER_VARIABLES = {"FOALNET_DEBUG", "FOALNET_SHARED_DATA"}
 _FILE: ContextVar[Path] = ContextVar("file", default=SETTINGS_FILE)
 
 
@@ -72,6 +76,7 @@ class Settings(BaseSettings):
 
 def load_settings(folder: Path = Path()) -> Settings:
     """Read the machine settings of a folder (UsageError, exit 2, where one is wrong)."""
+    _refuse_unknown(os.environ)
     file = folder / SETTINGS_FILE
     token = _FILE.set(file)
     try:
@@ -79,7 +84,22 @@ def load_settings(folder: Path = Path()) -> Settings:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"the settings file cannot be read: {error}", file=file, action="correct its YAML") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
+        lines = []
+        for fault in error.errors(include_url=False):
+            says = fault["msg"]
+            if fault["type"] == "extra_forbidden":
+                says = f"no such setting; {nearest(str(fault['loc'][0]), Settings.model_fields)}"
+            lines.append(f"{'.'.join(map(str, fault['loc']))}: {says}")
         raise UsageError("\n".join(lines), file=file, action="correct the setting (file or FOALNET_…)") from error
     finally:
         _FILE.reset(token)
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    """Refuse (UsageError, exit 2) a FOALNET_ variable that nobody reads: a slip must not be a silent default."""
+    known = {f"FOALNET_{name.upper()}" for name in Settings.model_fields} | OTHER_VARIABLES
+    for name in sorted(environment):
+        if name.upper().startswith("FOALNET_") and name.upper().partition("__")[0] not in known:
+            raise UsageError(
+                f"{name}: no such setting; {nearest(name, known)}", action="correct or unset the environment variable"
+            )

@@ -156,7 +156,7 @@ class Model:
         clip, ledger = self._read(staged.sample, params)
         told = self._told(clip, ledger, key=request.clip.stem, side=staged.side, heard=staged.heard)
         video = json.loads(staged.sample.members["json"])["video"]
-        notes, frames = [*staged.notes, *told.notes], Frames()
+        notes, frames = list(dict.fromkeys([*staged.notes, *told.notes])), Frames()
         if staged.filmed:
             counts = {name: video["sources"].count(name) for name in ("detected", "bridged", "missing")}
             frames = Frames(total=len(video["sources"]), seen=told.frames.seen, **counts)

@@ -131,13 +131,15 @@ class Stager:
         if length_s <= 0:
             raise DataError("the clip has no length", file=request.clip, stage=STAGE, action="give a longer one")
         end_s = min(length_s, self.longest_s)
+        cut = (f"cut: {length_s:.2f} s to {end_s:g} s",) if info is not None and end_s < length_s else ()
         # Staging holds an utterance's frames at once; a large picture is read as far as they fit.
         fitting = 0 if info is None else MAX_OPEN_BYTES * request.people // (info.width_px * info.height_px * 3)
         if info is None or fitting >= len(info.times_s) or info.times_s[fitting] >= end_s:
-            return 0.0, end_s, ()
+            return 0.0, end_s, cut
         end_s = info.times_s[fitting]
         size = f"{info.width_px} x {info.height_px}"
-        return 0.0, end_s, (f"of the picture ({size} pixels) only the first {end_s:.1f} s fit; scale it down for more",)
+        fit = f"of the picture ({size} pixels) only the first {end_s:.1f} s fit; scale it down for more"
+        return 0.0, end_s, (*cut, fit)
 
     def _samples(self, request: Request, utterances: tuple[Utterance, ...], *, heard: bool) -> list[StagedClip]:
         paths = {p for u in utterances for p in (u.audio, u.dialogue_audio, u.video) if p is not None}

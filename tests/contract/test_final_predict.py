@@ -85,7 +85,7 @@ def test_a_cut_file_gives_nearly_the_same(
     tmp_path: Path,
     codec: tuple[str, ...],
 ) -> None:
-    """The tolerance is for a network of two epochs, sure of little; docs/api.md has what a trained one showed."""
+    """The tolerance is for a network of two epochs, sure of little."""
     for u, sample in staged:
         [found] = model.predict(cut(tiny_project, u, tmp_path / f"{u.key}.mov", *codec), people=2, side=u.side)
         expected = model.predict_sample(sample)

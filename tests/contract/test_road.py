@@ -72,6 +72,12 @@ def test_a_wrong_param_ends_with_2_and_names_the_nearest(tiny_project: Path, tmp
     assert "Traceback" not in done.stderr
 
 
+def test_what_is_none_of_the_runs_is_not_trained(tiny_project: Path) -> None:
+    for more in (("foal", "9"), ("avel", "1"), ("foal", "1", "--split", "four")):
+        done = verb(tiny_project, "train", "drawn", "--variant", more[0], "--seed", *more[1:], check=False)
+        assert done.returncode == 2 and "none of the runs of corpus drawn" in done.stderr, done.stderr
+
+
 def add_iemocap(project: Path, tree: Path) -> None:
     """Add a drawn tree as if it were IEMOCAP, with the counts that it has."""
     verb(project, "add-corpus", "iemocap", "--root", str(tree), "--variants", "audio_only", "--epochs", "1")

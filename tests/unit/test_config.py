@@ -182,3 +182,19 @@ def test_settings_of_another_folder_are_read_from_there_and_cross_process_border
     with pytest.raises(UsageError, match="slots") as failure:
         load_settings(tmp_path / "other")
     assert "other/settings.yaml" in str(failure.value)
+
+
+def test_a_setting_that_nobody_reads_is_refused_with_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FOALNET_ROOTS__IEMOCAP", "/data/iemocap")
+    monkeypatch.setenv("FOALNET_DEBUG", "1")
+    assert load_settings().roots == {"iemocap": "/data/iemocap"}
+    monkeypatch.setenv("FOALNET_DEVISE", "cpu")
+    with pytest.raises(UsageError, match="FOALNET_DEVISE: no such setting; did you mean 'FOALNET_DEVICE'"):
+        load_settings()
+    monkeypatch.delenv("FOALNET_DEVISE")
+    (tmp_path / "settings.yaml").write_text("devise: cpu")
+    with pytest.raises(UsageError, match="devise: no such setting; did you mean 'device'"):
+        load_settings()
