@@ -26,8 +26,8 @@ from foalnet.errors import UsageError
 # Below the 30 s that Prefect's worker gives a cancelled flow: the wait for a retry cannot be cut short.
 RETRY_DELAYS_S: list[float] = [5, 20]
 
-# Stages that compute on the GPU where the settings name one.
-ON_GPU = ("features@", "train@", "final@")
+# Stages that train on the GPU where the settings name one.
+ON_GPU = ("train@", "final@")
 
 # Task parameters are shown and stored; how a cancel reaches the threads of the tasks is neither, nor are roots.
 STOP: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)

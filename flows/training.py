@@ -11,6 +11,8 @@ from flows.stages import RETRIES, Stage, plan
 from flows.tasks import RETRY_DELAYS_S, bring, project_home, retry_condition, run_stages
 from foalnet.config import load_settings
 
+TRAIN = "train@"
+
 
 @task(
     task_run_name="{stage}",
@@ -21,8 +23,13 @@ from foalnet.config import load_settings
     retry_condition_fn=retry_condition,
 )
 def run_one(stage: str, home: str) -> dict[str, Any]:
-    """Train one run and evaluate it; `stage` is its train stage. The GPU is held for the training alone."""
+    """Train one run and evaluate it; `stage` is its train stage. The GPU is held for the training alone.
+
+    The stage `features`, which they all read, has nothing to evaluate.
+    """
     trained = bring(stage, home)
+    if not stage.startswith(TRAIN):
+        return {"stage": stage, "ran": trained}
     evaluated = bring(f"evaluate@{stage.partition('@')[2]}", home)
     return {"stage": stage, "ran": trained or evaluated}
 
@@ -34,6 +41,8 @@ def train_and_evaluate(corpus: str = "drawn") -> dict[str, Any]:
     Returns which runs were not up to date. A run that fails does not hold up the others.
     """
     home = project_home()
-    runs = [Stage(name=stage.name, needs=()) for stage in plan(home, corpus) if stage.name.startswith("train@")]
+    first = f"features@{corpus}"
+    runs = [Stage(name=first, needs=())]
+    runs += [Stage(name=stage.name, needs=(first,)) for stage in plan(home, corpus) if stage.name.startswith(TRAIN)]
     done = run_stages(runs, home, settings=load_settings(home), runner_task=run_one)
     return {"corpus": corpus, "ran": [each["stage"] for each in done if each["ran"]]}

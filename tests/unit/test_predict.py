@@ -141,6 +141,12 @@ def test_a_long_clip_is_cut_as_training_cuts_it_and_said(clips: Path, tmp_path: 
     assert found.probabilities == first.probabilities
 
 
+def test_a_long_film_is_cut_and_said(clips: Path, tmp_path: Path) -> None:
+    [found] = model_of(tmp_path, max_s=0.5).predict(clips / "film.avi")
+    assert [note for note in found.notes if "s to 0.5 s" in note]
+    assert found.frames.total < 20
+
+
 def test_of_a_large_picture_as_much_is_read_as_fits_and_it_is_said(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
