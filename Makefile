@@ -47,7 +47,7 @@ format: .venv/.tested  ## let ruff format the code
 	@$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-snapshots: .venv/.tested  ## write anew what tests compare: command help, params schema, docs/cli.md, docs/params.md
+snapshots: .venv/.tested  ## write anew what tests compare: command help, params schema, docs/cli.md, docs/params.md, README's table
 	@$(BIN)/python -m tests.snapshots
 
 clean:  ## remove caches that can be made again (work/); DVC's cache stays

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from foalnet.cli.main import cli, register
 from foalnet.config import Params, blocks
 from foalnet.config.explain import leaves, meaning_of
 from foalnet.config.load import Entry
+from foalnet.paths import Paths
+from foalnet.report import headline
 from tests.structure import REPOSITORY
 
 WIDTH = 110
@@ -127,6 +130,15 @@ def commented_params() -> str:
     return "".join(_one_comment(line) for line in stream.getvalue().splitlines(keepends=True))
 
 
+def readme() -> str:
+    """Return README.md with the committed figures of the drawn corpus in its result table, as `foalnet show` prints."""
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    table = headline(Paths("drawn", REPOSITORY)).partition("\n\nreport:")[0]
+    written, blocks = re.subn(r"(?s)```\ndrawn: .*?```", lambda _: f"```\n{table}\n```", text)
+    assert blocks == 1, "README.md has one block that starts with `drawn: `"
+    return written
+
+
 def _places(node: CommentedMap, path: str) -> Iterator[tuple[CommentedMap, str, str]]:
     for name, value in node.items():
         if isinstance(value, CommentedMap):
@@ -150,6 +162,7 @@ SNAPSHOTS: dict[str, Callable[[], str]] = {
     "docs/cli.md": cli_page,
     "docs/params.md": params_page,
     "params.yaml": commented_params,
+    "README.md": readme,
 }
 
 
