@@ -17,31 +17,16 @@ from uuid import UUID
 
 from prefect import flow, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.process import run
-from flows.stages import RETRIES, SAID_LINES, StageFailed, environment, plan
-from flows.tasks import (
-    RETRY_DELAYS_S,
-    STOP,
-    project_home,
-    retry_condition,
-    run_logger,
-    run_stages,
-)
+from flows.stages import SAID_LINES, StageFailed, environment, plan
+from flows.tasks import STOP, TASK, project_home, run_logger, run_stages
 from foalnet.config import Settings, load_settings
 from foalnet.errors import MachineError
 
 
-@task(
-    task_run_name="{dialogue}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=RETRIES,
-    retry_delay_seconds=RETRY_DELAYS_S,
-    retry_condition_fn=retry_condition,
-)
+@task(task_run_name="{dialogue}", **TASK)
 def stage_dialogue(corpus: str, dialogue: str, home: str) -> str:
     """Stage one dialogue into the work cache, in processes of its own; return its name."""
     said: deque[str] = deque(maxlen=SAID_LINES)

@@ -40,14 +40,17 @@ def retry_condition(_task: Task[..., Any], task_run: TaskRun, state: State[Any])
     return isinstance(state.data, StageFailed) and may_retry(state.data.code, task_run.run_count)
 
 
-@task(
-    task_run_name="{stage}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=RETRIES,
-    retry_delay_seconds=RETRY_DELAYS_S,
-    retry_condition_fn=retry_condition,
-)
+# DVC has the cache; a task is tried again as flows.stages.may_retry says.
+TASK: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retries": RETRIES,
+    "retry_delay_seconds": RETRY_DELAYS_S,
+    "retry_condition_fn": retry_condition,
+}
+
+
+@task(task_run_name="{stage}", **TASK)
 def run_stage(stage: str, home: str) -> dict[str, Any]:
     """Bring one stage up to date with DVC; return its name and whether its command ran."""
     return {"stage": stage, "ran": bring(stage, home)}

@@ -5,23 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
 
-from flows.stages import RETRIES, Stage, plan
-from flows.tasks import RETRY_DELAYS_S, bring, project_home, retry_condition, run_stages
+from flows.stages import Stage, plan
+from flows.tasks import TASK, bring, project_home, run_stages
 from foalnet.config import load_settings
 
 TRAIN = "train@"
 
 
-@task(
-    task_run_name="{stage}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=RETRIES,
-    retry_delay_seconds=RETRY_DELAYS_S,
-    retry_condition_fn=retry_condition,
-)
+@task(task_run_name="{stage}", **TASK)
 def run_one(stage: str, home: str) -> dict[str, Any]:
     """Train one run and evaluate it; `stage` is its train stage. The GPU is held for the training alone.
 

@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from foalnet.clips import plan as plan_jobs
 from foalnet.clips.dialogue import SHARD, kept
-from foalnet.clips.plan import STAGE, Job, chosen
-from foalnet.clips.staging import BYTES_PER_S, tools_of
+from foalnet.clips.plan import Job, chosen
+from foalnet.clips.staging import BYTES_PER_S
+from foalnet.clips.warm import jobs_of
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Split
 from foalnet.errors import DataError
 from foalnet.files import read_json
-from foalnet.inventory import checked_inventory, read_inventory
+from foalnet.inventory import read_inventory
 from foalnet.paths import Paths, run_name
 from foalnet.table import read_manifest
 
@@ -100,10 +100,7 @@ def speech_seconds(params: Params, paths: Paths) -> float | None:
 
 def planned_jobs(params: Params, settings: Settings, paths: Paths) -> list[Job]:
     """Return the jobs of `shards` as it would plan them (DataError, exit 3, without manifest and inventory)."""
-    utterances = read_manifest(paths.manifest, stage=STAGE)
-    files = checked_inventory(paths.inventory, params, stage=STAGE).files
-    tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
-    return plan_jobs(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)
+    return jobs_of(params, settings, inventory=paths.inventory, manifest=paths.manifest)
 
 
 def _is_kept(job: Job, work: Path) -> bool:

@@ -23,6 +23,8 @@ from foalnet.paths import Paths
 
 STAGE = "gc"
 DAY_S = 86_400.0
+# Letters of a folder's key, and how many of them are shown.
+DIGEST, DIGEST_SHOWN = 64, 12
 # Which lock protects which folder: while a stage of that name is at work, nothing of the folder goes.
 HELD_BY = {"clips": ("shards-",), "train": ("train-", "final-"), "inventory": ("inventory-",)}
 KEYED = ("clips", "train")
@@ -40,8 +42,9 @@ class Item:
 
     @property
     def name(self) -> str:
-        """Its place below the work folder, a long key cut short."""
-        return f"{self.kind}/{self.path.name[:12]}"
+        """Its place below the work folder, a digest cut short."""
+        name = self.path.name
+        return f"{self.kind}/{name[:DIGEST_SHOWN] if len(name) >= DIGEST else name}"
 
 
 def items(work: Path) -> list[Item]:

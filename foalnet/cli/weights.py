@@ -29,7 +29,7 @@ def weights(context: click.Context) -> None:
             ready = open_weights(name, settings)
             click.echo(f"{origin}: ready, sha256 {ready.sha256}")
         except MachineError as error:
-            click.echo(discreet(f"{origin}: not ready: {error.what}\n  next: {error.action}"))
+            click.echo(discreet(f"{error.what}\n  next: {error.action}"))
 
 
 @weights.command("fetch", short_help="fetch what is missing, check, record")

@@ -62,7 +62,7 @@ class Manifest(Frozen):
 
     classes: dict[str, list[str]] = Field(description="class name -> raw labels merged into it, in class order")
     contract: Contract | Literal["published"] | None = Field(
-        None, description="'published': the reader's own counts; None: nothing is checked"
+        None, description="'published': the reader's own counts; null: nothing is checked"
     )
     max_drop_fraction: Fraction = Field(0.02, description="of the label lines that the reader cannot use")
 

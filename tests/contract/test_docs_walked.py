@@ -33,6 +33,7 @@ none, found = detector.detect([empty, seat])
 assert none == [] and len(found) == 1, (none, found)
 assert abs((found[0].left + found[0].right) / 2 - empty.shape[1] / 2) < 0.1 * empty.shape[1], found
 assert len(detector.digest()) == 64
+print("one face")
 """
 
 
@@ -91,7 +92,7 @@ def test_an_encoder_and_a_fusion_pass_the_gate(project: Path, page: str, name: s
 
 def test_a_detector_is_one_file_and_a_line(project: Path) -> None:
     files = walk(project, "add-a-detector.md")
-    run(project, sys.executable, "-c", FACE)
+    assert run(project, sys.executable, "-c", FACE).stdout == "one face\n"
     run(project, sys.executable, "-m", "ruff", "check", str(files[0]))
 
 

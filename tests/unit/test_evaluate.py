@@ -153,7 +153,7 @@ def other_classes(index: dict[str, Any]) -> None:
     index["classes"] = ["neutral", "happy", "sad", "angry"]
 
 
-def test_twice(index: dict[str, Any]) -> None:
+def in_two_folds(index: dict[str, Any]) -> None:
     index["folds"]["Ses02"]["test"] = index["folds"]["Ses01"]["test"]
 
 
@@ -169,14 +169,11 @@ def one_too_few(index: dict[str, Any]) -> None:
     index["folds"]["Ses01"]["test"].pop()
 
 
-test_twice.__test__ = False  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (other_classes, "was trained on classes"),
-        (test_twice, "was already tested in another fold"),
+        (in_two_folds, "was already tested in another fold"),
         (leaked, "listed twice or in both"),
         (unknown, "has no label in the manifest"),
         (one_too_few, "expected \\[epochs, 15 utterances"),
@@ -210,7 +207,12 @@ def test_logits_that_cannot_be_read_are_an_error_of_the_data(corpus: Corpus) -> 
 
 
 def test_evaluate_loads_no_torch() -> None:
-    run([sys.executable, "-c", "import sys, foalnet.evaluate; assert 'torch' not in sys.modules"], check=True)
+    done = run(
+        [sys.executable, "-c", "import sys, foalnet.evaluate; print('torch' in sys.modules)"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "False\n"
 
 
 def test_the_four_session_run_is_scored_under_both_its_protocols(corpus: Corpus) -> None:

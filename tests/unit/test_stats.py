@@ -138,4 +138,9 @@ def test_a_pair_needs_the_same_utterances() -> None:
 
 
 def test_stats_loads_no_torch() -> None:
-    run([sys.executable, "-c", "import sys, foalnet.stats; assert 'torch' not in sys.modules"], check=True)
+    done = run(
+        [sys.executable, "-c", "import sys, foalnet.stats; print('torch' in sys.modules)"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "False\n"
