@@ -2,7 +2,7 @@
 
 Shape letters: E epochs, N utterances, C classes. The state holds all that the next epoch depends on: weights, the
 optimiser's moments, the best weights so far, the stored logits and the account. Random streams are not stored: each
-epoch seeds them anew from seed, fold and epoch.
+epoch seeds them anew from seed, fold and epoch. The state before the last one is kept until the fold is finished.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from foalnet.checkpoint import (
     put_optimizer,
     save_checkpoint,
 )
-from foalnet.errors import DataError
+from foalnet.errors import DataError, MachineError
 from foalnet.nets import Net
 
 logger = logging.getLogger(__name__)
@@ -66,14 +66,39 @@ class Progress:
 FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps")
 
 
+def previous_of(path: Path) -> Path:
+    """Return where the state before the one in `path` is kept."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
 def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.Optimizer) -> None:
-    """Write everything the next epoch needs, atomically."""
+    """Write everything the next epoch needs, atomically; what `path` held becomes the previous state.
+
+    A finished fold keeps one state alone.
+    """
     tensors = prefixed(progress.best_net, "best")
     tensors |= {"dev": _stacked(progress.dev_NC), "test": _stacked(progress.test_NC)}
     if not progress.finished:
         tensors |= prefixed(net_tensors(net), "net") | prefixed(optimizer_tensors(optim), "optimizer")
     facts = {name: value for name, value in asdict(progress).items() if name in FACTS}
+    _set_aside(path)
     save_checkpoint(path, tensors, facts)
+    if progress.finished:
+        previous_of(path).unlink(missing_ok=True)
+
+
+def _set_aside(path: Path) -> None:
+    """Make the last state the previous one; killed before the next is written, `load_progress` still finds it there."""
+    try:
+        if path.exists():
+            path.replace(previous_of(path))
+    except OSError as error:
+        raise MachineError(
+            f"cannot write: {error.strerror or error}",
+            file=path,
+            stage=STAGE,
+            action="free space or permissions, then run the same command again",
+        ) from error
 
 
 def _stacked(logits_NC: list[Tensor]) -> Tensor:
@@ -84,16 +109,16 @@ def _stacked(logits_NC: list[Tensor]) -> Tensor:
 def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer) -> Progress | None:
     """Return a fold's progress and put network and optimiser where it stood; None where there is none.
 
-    A damaged state is refused, said so, and the fold starts anew: it reaches the same bytes, only later.
+    A damaged state is refused by name, said so and removed; the previous one is used, or the fold starts anew: either
+    way it reaches the same bytes, only later.
     """
-    if not path.exists():
+    found = _newest_whole(path)
+    if found is None:
         return None
-    try:
-        tensors, facts = load_checkpoint(path, stage=STAGE)
-    except DataError as error:
-        logger.warning("%s\nThis fold starts from its first epoch.", error)
-        return None
-    if not facts["finished"]:
+    tensors, facts = found
+    if facts["finished"]:
+        previous_of(path).unlink(missing_ok=True)
+    else:
         put_net(net, part(tensors, "net"), file=path, stage=STAGE)
         put_optimizer(optim, part(tensors, "optimizer"))
     return Progress(
@@ -102,3 +127,24 @@ def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer) -> Progres
         test_NC=list(tensors["test"].unbind()),
         **{name: facts[name] for name in FACTS},
     )
+
+
+def _newest_whole(path: Path) -> tuple[dict[str, Tensor], Any] | None:
+    """Return tensors and facts of the newest state that is whole; each damaged one is named and removed."""
+    refused = False
+    for file in (path, previous_of(path)):
+        if not file.exists():
+            continue
+        try:
+            tensors, facts = load_checkpoint(file, stage=STAGE)
+        except DataError as error:
+            refused = True
+            logger.warning("%s: this state is refused and removed: %s", file, error.what)
+            file.unlink(missing_ok=True)
+            continue
+        if refused:
+            logger.warning("%s: this state, the one before, is used; epochs done: %d", file, len(facts["rows"]))
+        return tensors, facts
+    if refused:
+        logger.warning("%s: no whole state is left; this fold starts from its first epoch", path)
+    return None

@@ -190,20 +190,6 @@ def test_t10_interrupted_and_run_again_gives_the_same_outputs(
     assert outputs(paths.model("foal", 1)) == outputs(trained / "models" / "drawn" / "foal-s1")
 
 
-def test_t15_a_damaged_state_is_refused_said_so_and_trained_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    synthetic = make_store(per_group=4)
-    run = make_run(synthetic, "audio_only")
-    task, state = run.task(run.folds[0], synthetic.store), tmp_path / "s"
-    with determined("strict", 1):
-        train_fold(task, synthetic.store, state, device=torch.device("cpu"), stop=Stop())
-        whole = state.read_bytes()
-        state.write_bytes(whole[:-100])
-        train_fold(task, synthetic.store, state, device=torch.device("cpu"), stop=Stop())
-    assert state.read_bytes() == whole and "starts from its first epoch" in caplog.text
-
-
 def test_labels_of_the_test_part_change_nothing_of_a_fold(tmp_path: Path) -> None:
     """METHOD: with the test session's labels replaced, that fold's checkpoint and logits are the same bytes."""
     synthetic = make_store(per_group=8)
