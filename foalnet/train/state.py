@@ -1,14 +1,15 @@
 """What a fold has reached: in memory, and in the work folder after every epoch, so that a kill costs one epoch.
 
 Shape letters: E epochs, N utterances, C classes. The state holds all that the next epoch depends on: weights, the
-optimiser's moments, the best weights so far, the stored logits and the account. Random streams are not stored: each
-epoch seeds them anew from seed, fold and epoch. The state before the last one is kept until the fold is finished.
+optimiser's moments, the best weights so far, the stored logits and the account. Each epoch seeds its random streams
+anew from seed, fold and epoch; a state within an epoch holds where they stand. The state before the last one is kept
+until the fold is finished.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,26 @@ STAGE = "train"
 
 
 @dataclass(kw_only=True)
+class Midway:
+    """An epoch that is not over: its steps so far and how many of them a state holds, the last rate.
+
+    `losses`: of each step that counted, by name; `random`: where the random streams stand, in a state that was read.
+    """
+
+    steps: int = 0
+    kept: int = 0
+    lr: float = 0.0
+    losses: dict[str, list[Tensor]] = field(default_factory=dict)
+    random: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, **losses: Tensor | None) -> None:
+        """Note a step's losses; one that the variant has not is None."""
+        for name, loss in losses.items():
+            if loss is not None:
+                self.losses.setdefault(name, []).append(loss.detach())
+
+
+@dataclass(kw_only=True)
 class Progress:
     """One fold so far. `rows`: one per epoch, as history.csv has them; `best`: epoch from 0, -1 before the first.
 
@@ -41,6 +62,7 @@ class Progress:
 
     `counts`: what was left out or skipped; `bad_steps`: epoch, step and keys of each step with a non-finite number.
     `best_net`: weights and buffers of the best epoch; `dev_NC`, `test_NC`: logits of each epoch.
+    `midway`: the epoch at work.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -52,6 +74,7 @@ class Progress:
     best_net: dict[str, Tensor] = field(default_factory=dict)
     dev_NC: list[Tensor] = field(default_factory=list)
     test_NC: list[Tensor] = field(default_factory=list)
+    midway: Midway | None = None
 
     @property
     def epochs(self) -> int:
@@ -72,7 +95,7 @@ def previous_of(path: Path) -> Path:
 
 
 def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.Optimizer) -> None:
-    """Write everything the next epoch needs, atomically; what `path` held becomes the previous state.
+    """Write everything the next step needs, atomically; what `path` held becomes the previous state.
 
     A finished fold keeps one state alone.
     """
@@ -80,7 +103,12 @@ def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.O
     tensors |= {"dev": _stacked(progress.dev_NC), "test": _stacked(progress.test_NC)}
     if not progress.finished:
         tensors |= prefixed(net_tensors(net), "net") | prefixed(optimizer_tensors(optim), "optimizer")
-    facts = {name: value for name, value in asdict(progress).items() if name in FACTS}
+    facts = {name: getattr(progress, name) for name in FACTS} | {"midway": None}
+    if progress.midway is not None:
+        midway = progress.midway
+        tensors |= prefixed({name: torch.stack(losses) for name, losses in midway.losses.items()}, "losses")
+        tensors |= prefixed(random_streams(next(net.parameters()).device), "random")
+        facts["midway"] = {"steps": midway.steps, "lr": midway.lr}
     _set_aside(path)
     save_checkpoint(path, tensors, facts)
     if progress.finished:
@@ -125,8 +153,31 @@ def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer) -> Progres
         best_net=part(tensors, "best"),
         dev_NC=list(tensors["dev"].unbind()) if "dev" in tensors else [],
         test_NC=list(tensors["test"].unbind()),
+        midway=_midway(tensors, facts["midway"], next(net.parameters()).device),
         **{name: facts[name] for name in FACTS},
     )
+
+
+def _midway(tensors: dict[str, Tensor], facts: dict[str, Any] | None, device: torch.device) -> Midway | None:
+    if facts is None:
+        return None
+    losses = {name: list(each.to(device).unbind()) for name, each in part(tensors, "losses").items()}
+    return Midway(**facts, kept=facts["steps"], losses=losses, random=part(tensors, "random"))
+
+
+def random_streams(device: torch.device) -> dict[str, Tensor]:
+    """Return where the random streams stand that a step on `device` draws from."""
+    streams = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        streams["cuda"] = torch.cuda.get_rng_state(device)
+    return streams
+
+
+def set_random_streams(streams: dict[str, Tensor], device: torch.device) -> None:
+    """Put the random streams where `random_streams` found them."""
+    torch.set_rng_state(streams["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(streams["cuda"], device)
 
 
 def _newest_whole(path: Path) -> tuple[dict[str, Tensor], Any] | None:
