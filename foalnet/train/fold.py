@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from foalnet.batches import Store, derived_seed, eval_batches, train_batches, train_order
+from foalnet.batches import Store, bucketed, derived_seed, eval_batches, padding, train_batches, train_order
 from foalnet.checkpoint import net_tensors
 from foalnet.config.blocks import Train
 from foalnet.errors import DataError
@@ -197,7 +197,8 @@ def train_epoch(
     params, epoch = task.params, progress.epochs
     seeds = (task.seed, task.name, epoch)
     device = next(net.parameters()).device
-    order = train_order(labels, params.sampler, *seeds)
+    drawn = train_order(labels, params.sampler, *seeds)
+    order = bucketed(drawn, store.samples, params.batch_size, params.buckets, *seeds)
     per_epoch = -(-len(order) // params.batch_size)
     part = _begun(progress, derived_seed("epoch", *seeds), device)
     net.train()
@@ -219,8 +220,10 @@ def train_epoch(
             part.steps += 1
             watch.show(progress, len(batch.keys))
     progress.midway = None
-    means = {name: _mean(part.losses.get(name, [])) for name in LOSSES}
-    return {"fold": task.name, "epoch": epoch + 1, "lr": float(f"{part.lr:.6g}"), **means}
+    padded = round(padding(order, store.samples, params.batch_size), DIGITS)
+    row: dict[str, float | int | str | None] = {"fold": task.name, "epoch": epoch + 1}
+    row |= {"lr": float(f"{part.lr:.6g}"), "padding": padded}
+    return row | {name: _mean(part.losses.get(name, [])) for name in LOSSES}
 
 
 def _begun(progress: Progress, seed: int, device: torch.device) -> Midway:
