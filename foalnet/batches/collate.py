@@ -5,7 +5,7 @@ Shape letters: B utterances, N samples, F frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -73,10 +73,20 @@ def train_order(labels: Mapping[str, int], sampler: str, *seeds: object) -> list
     return [keys[i] for i in generator.choice(len(keys), size=len(keys), p=weight_N / weight_N.sum())]
 
 
-def train_batches(store: Store, order: Sequence[str], labels: Mapping[str, int], size: int) -> Iterator[Batch]:
-    """Yield the batches of one epoch in the order given; the last one may be smaller, none is dropped."""
+def train_batches(
+    store: Store,
+    order: Sequence[str],
+    labels: Mapping[str, int],
+    size: int,
+    *,
+    share: Callable[[Sequence[str]], Sequence[str]] = lambda keys: keys,
+) -> Iterator[Batch]:
+    """Yield the batches of one epoch in the order given; the last one may be smaller, none is dropped.
+
+    `share` gives the part of a batch's keys that this process takes.
+    """
     for first in range(0, len(order), size):
-        yield collate([store.clips[key] for key in order[first : first + size]], labels)
+        yield collate([store.clips[key] for key in share(order[first : first + size])], labels)
 
 
 def eval_batches(store: Store, keys: Sequence[str], size: int = EVAL_SIZE) -> Iterator[Batch]:

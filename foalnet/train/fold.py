@@ -23,6 +23,7 @@ from foalnet.errors import DataError
 from foalnet.losses import Objective
 from foalnet.nets import Net, build_net, encoders, tasks_of
 from foalnet.splits import Fold, FoldLabels
+from foalnet.train import ranks
 from foalnet.train.machine import STAGE, Stop
 from foalnet.train.optim import optimizer, rate, take_step
 from foalnet.train.state import Midway, Progress, load_progress, save_progress, set_random_streams
@@ -170,6 +171,7 @@ def begin(
         progress = Progress()
         for encoder in encoders(net):
             encoder.fit(batch.to(device) for batch in eval_batches(store, keys))
+    ranks.same_start(net, progress.epochs, progress.midway.steps if progress.midway else 0)
     return net, optim, progress
 
 
@@ -200,25 +202,36 @@ def train_epoch(
     drawn = train_order(labels, params.sampler, *seeds)
     order = bucketed(drawn, store.samples, params.batch_size, params.buckets, *seeds)
     per_epoch = -(-len(order) // params.batch_size)
-    part = _begun(progress, derived_seed("epoch", *seeds), device)
+    # The first process draws as one alone does; the others draw otherwise.
+    others = ("rank", ranks.rank()) if ranks.rank() else ()
+    part = _begun(progress, derived_seed("epoch", *seeds, *others), device)
     net.train()
 
     def at_work() -> list[str]:
         return order[part.steps * params.batch_size :][: params.batch_size]
 
     with named_memory(store, at_work, f"fold {task.name}, epoch {epoch + 1}"):
-        for batch in train_batches(store, order[part.steps * params.batch_size :], labels, params.batch_size):
+        rest = order[part.steps * params.batch_size :]
+        for batch in train_batches(store, rest, labels, params.batch_size, share=ranks.share):
             watch.look(task.name, progress)
             part.lr = rate(epoch * per_epoch + part.steps, params.epochs * per_epoch, params)
-            loss = take_step(net, batch.to(device), objective, optim, lr=part.lr, clip_norm=params.clip_norm).loss
+            loss = take_step(
+                net,
+                batch.to(device),
+                objective,
+                optim,
+                lr=part.lr,
+                clip_norm=params.clip_norm,
+                reduce=ranks.reducer(net, len(batch.keys), len(at_work())),
+            ).loss
             if loss is None:
-                _skipped(task, progress, epoch, part.steps, batch.keys)
+                _skipped(task, progress, epoch, part.steps, at_work())
             else:
                 part.add(loss=loss.total, cross_entropy=loss.cross_entropy, avel=loss.avel, mem=loss.mem)
                 progress.add("pairs_without_negative", loss.pairs_without_negative)
                 progress.add("pairs_without_video", loss.pairs_without_video)
+            watch.show(progress, len(at_work()))
             part.steps += 1
-            watch.show(progress, len(batch.keys))
     progress.midway = None
     padded = round(padding(order, store.samples, params.batch_size), DIGITS)
     row: dict[str, float | int | str | None] = {"fold": task.name, "epoch": epoch + 1}
@@ -240,7 +253,7 @@ def _mean(values: Sequence[Tensor]) -> float | None:
     return round(float(torch.stack(list(values)).double().mean()), DIGITS) if values else None
 
 
-def _skipped(task: Lesson, progress: Progress, epoch: int, step: int, keys: tuple[str, ...]) -> None:
+def _skipped(task: Lesson, progress: Progress, epoch: int, step: int, keys: Sequence[str]) -> None:
     """Log and count a step that was skipped; fail where there were too many."""
     progress.add("bad_steps")
     progress.bad_steps.append({"epoch": epoch + 1, "step": step + 1, "keys": list(keys)})
@@ -265,11 +278,14 @@ def logits_of(
     found: dict[str, Tensor] = {}
     at_work: list[str] = []
     with named_memory(store, lambda: at_work, "the evaluation"):
-        for batch in eval_batches(store, keys):
+        for place, batch in enumerate(eval_batches(store, keys)):
+            if place % ranks.count() == 0:
+                look()
+            if place % ranks.count() != ranks.rank():
+                continue
             at_work = list(batch.keys)
-            look()
             found |= zip(batch.keys, net(batch.to(device)).logits_BC.float().cpu(), strict=True)
-    return torch.stack([found[key] for key in keys])
+    return ranks.merged(found, keys)
 
 
 def unweighted_accuracy(logits_NC: Tensor, labels: Sequence[int]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,19 +54,32 @@ class StepResult:
 
 
 def take_step(
-    net: Net, batch: Batch, objective: Objective, optim: torch.optim.Optimizer, *, lr: float, clip_norm: float
+    net: Net,
+    batch: Batch,
+    objective: Objective,
+    optim: torch.optim.Optimizer,
+    *,
+    lr: float,
+    clip_norm: float,
+    reduce: Callable[[Loss], Loss] | None = None,
 ) -> StepResult:
-    """Learn from one batch; where loss or gradient is not finite nothing changes and the result says so."""
+    """Learn from one batch; where loss or gradient is not finite nothing changes and the result says so.
+
+    `reduce` sums the gradients of several processes and returns the loss of their whole batch: what is not finite on
+    one of them is not finite on any, so that all skip the step.
+    """
     assert batch.label_B is not None
     for group in optim.param_groups:
         group["lr"] = lr * group["share"]
     optim.zero_grad(set_to_none=True)
     loss = objective(net, net(batch), batch.label_B)  # type: ignore[arg-type]
-    if not bool(torch.isfinite(loss.total)):
+    if reduce is None and not bool(torch.isfinite(loss.total)):
         return StepResult(loss=None)
     loss.total.backward()
+    if reduce is not None:
+        loss = reduce(loss)
     norm = nn.utils.clip_grad_norm_(net.parameters(), clip_norm)
-    if not bool(torch.isfinite(norm)):
+    if not bool(torch.isfinite(norm) & torch.isfinite(loss.total)):
         return StepResult(loss=None)
     optim.step()
     net.clamp_()
