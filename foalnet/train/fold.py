@@ -24,6 +24,7 @@ from foalnet.nets import Net, build_net, encoders, tasks_of
 from foalnet.splits import Fold, FoldLabels
 from foalnet.train.machine import STAGE, Stop
 from foalnet.train.optim import optimizer, rate, take_step
+from foalnet.train.precision import Precision
 from foalnet.train.state import Progress, load_progress, save_progress
 from foalnet.weights import Pretrained
 
@@ -108,9 +109,9 @@ def train_fold(
     objective = objective_of(task, labels, device)
     while not progress.finished:
         row = train_epoch(task, store, net, optim, objective, labels, progress, stop)
-        progress.test_NC.append(logits_of(net, store, task.test, device))
+        progress.test_NC.append(logits_of(net, store, task.test, device, task.params))
         if task.dev:
-            progress.dev_NC.append(logits_of(net, store, task.dev, device))
+            progress.dev_NC.append(logits_of(net, store, task.dev, device, task.params))
             _choose(task, progress, row, net, [dev_labels[key] for key in task.dev])
         else:
             _keep_last(task, progress, row, net)
@@ -156,7 +157,7 @@ def begin(
     if progress is None:
         progress = Progress()
         for encoder in encoders(net):
-            encoder.fit(batch.to(device) for batch in eval_batches(store, keys))
+            encoder.fit(batch.to(device) for batch in eval_batches(store, keys, pad_s=pad_s(task.params)))
     return net, optim, progress
 
 
@@ -166,8 +167,7 @@ def objective_of(task: Lesson, labels: dict[str, int], device: torch.device) -> 
     if task.params.sampler == "plain":
         count_C = torch.bincount(torch.tensor(list(labels.values())), minlength=len(task.classes)).clamp(min=1)
         weight_C = (len(labels) / (len(task.classes) * count_C)).float().to(device)
-    weights = task.params.objective
-    return Objective(tasks=tasks_of(task.variant), alpha=weights.alpha, beta=weights.beta, class_weight_C=weight_C)
+    return Objective(tasks=tasks_of(task.variant), params=task.params.objective, class_weight_C=weight_C)
 
 
 def train_epoch(
@@ -188,9 +188,10 @@ def train_epoch(
     per_epoch = -(-len(order) // params.batch_size)
     torch.manual_seed(derived_seed("epoch", *seeds))
     net.train()
+    precision = Precision.of(params.precision, device, progress.scaler)
     losses: list[Loss] = []
     lr = 0.0
-    for step, batch in enumerate(train_batches(store, order, labels, params.batch_size)):
+    for step, batch in enumerate(train_batches(store, order, labels, params.batch_size, pad_s=pad_s(params))):
         if stop.asked:
             raise Interrupted(
                 f"stopped in fold {task.name}, epoch {epoch + 1}; {epoch} epochs of it are kept",
@@ -198,13 +199,16 @@ def train_epoch(
                 action="run the same command again: it goes on from there",
             )
         lr = rate(epoch * per_epoch + step, params.epochs * per_epoch, params)
-        loss = take_step(net, batch.to(device), objective, optim, lr=lr, clip_norm=params.clip_norm).loss
+        loss = take_step(
+            net, batch.to(device), objective, optim, lr=lr, clip_norm=params.clip_norm, precision=precision
+        ).loss
         if loss is None:
             _skipped(task, progress, epoch, step, batch.keys)
         else:
             losses.append(loss)
             progress.add("pairs_without_negative", loss.pairs_without_negative)
             progress.add("pairs_without_video", loss.pairs_without_video)
+    progress.scaler = precision.state()
     return {
         "fold": task.name,
         "epoch": epoch + 1,
@@ -214,6 +218,11 @@ def train_epoch(
         "avel": _mean([loss.avel for loss in losses if loss.avel is not None]),
         "mem": _mean([loss.mem for loss in losses if loss.mem is not None]),
     }
+
+
+def pad_s(params: Train) -> float | None:
+    """Return the seconds that every batch's sound is padded to; None for its longest utterance."""
+    return params.max_s if params.pad_to == "max_s" else None
 
 
 def _mean(values: Sequence[Tensor]) -> float | None:
@@ -237,12 +246,14 @@ def _skipped(task: Lesson, progress: Progress, epoch: int, step: int, keys: tupl
 
 
 @torch.no_grad()
-def logits_of(net: Net, store: Store, keys: Sequence[str], device: torch.device) -> Tensor:
+def logits_of(net: Net, store: Store, keys: Sequence[str], device: torch.device, params: Train) -> Tensor:
     """Return the logits [N, C] float32 of unlabelled utterances, in the order of `keys`."""
     net.eval()
-    found: dict[str, Tensor] = {}
-    for batch in eval_batches(store, keys):
-        found |= zip(batch.keys, net(batch.to(device)).logits_BC.float().cpu(), strict=True)
+    precision, found = Precision.of(params.precision, device), dict[str, Tensor]()
+    for batch in eval_batches(store, keys, pad_s=pad_s(params)):
+        with precision.autocast():
+            logits_BC = net(batch.to(device)).logits_BC
+        found |= zip(batch.keys, logits_BC.float().cpu(), strict=True)
     return torch.stack([found[key] for key in keys])
 
 

@@ -40,7 +40,8 @@ class Progress:
     Without a dev part `best` is the last epoch, `best_net` is empty until the end, and `dev_NC` stays empty.
 
     `counts`: what was left out or skipped; `bad_steps`: epoch, step and keys of each step with a non-finite number.
-    `best_net`: weights and buffers of the best epoch; `dev_NC`, `test_NC`: logits of each epoch.
+    `best_net`: weights and buffers of the best epoch; `dev_NC`, `test_NC`: logits of each epoch; `scaler`: where the
+    search for fp16's gradient scale stands.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -52,6 +53,7 @@ class Progress:
     best_net: dict[str, Tensor] = field(default_factory=dict)
     dev_NC: list[Tensor] = field(default_factory=list)
     test_NC: list[Tensor] = field(default_factory=list)
+    scaler: dict[str, float] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -63,7 +65,7 @@ class Progress:
         self.counts[name] = self.counts.get(name, 0) + count
 
 
-FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps")
+FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps", "scaler")
 
 
 def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.Optimizer) -> None:

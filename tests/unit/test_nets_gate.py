@@ -29,6 +29,7 @@ from foalnet.nets import (
     build_net,
     encoders,
 )
+from foalnet.nets.tensors import Negatives
 from foalnet.weights import Pretrained
 from tests.hub import needs_transformers, recorded
 from tests.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
@@ -87,7 +88,7 @@ class Case:
     def loss(self) -> Tensor:
         self.net.train()
         assert self.batch.label_B is not None
-        objective = Objective(tasks=VARIANTS[self.variant], alpha=1.0, beta=0.1)
+        objective = Objective(tasks=VARIANTS[self.variant], params=self.params.objective)
         return objective(self.net, self.net(self.batch), self.batch.label_B).total  # type: ignore[arg-type]
 
 
@@ -201,7 +202,9 @@ def test_mem_shares_the_matched_pass_and_asks_about_the_pairs_it_is_given() -> N
     case.net.eval()
     out = case.net(case.batch)
     own_B = torch.arange(len(case.clips))
-    same = case.net.match(out, own_B, own_B)
+    audio, video = out.encoded.audio, out.encoded.video
+    assert audio is not None and video is not None
+    same = case.net.match(out, Negatives(video=video.take(own_B), audio=audio.take(own_B)))
     torch.testing.assert_close(same.audio_matched_B2, same.audio_negative_B2)
     torch.testing.assert_close(same.video_matched_B2, same.video_negative_B2)
     other_B = own_B.roll(1)
@@ -212,6 +215,5 @@ def test_mem_shares_the_matched_pass_and_asks_about_the_pairs_it_is_given() -> N
     ]
     mixed_out = case.net(collate(mixed))
     assert mixed_out.fused.audio_BD is not None
-    torch.testing.assert_close(
-        case.net.match(out, other_B, own_B).audio_negative_B2, case.net.audio_match(mixed_out.fused.audio_BD), **TIGHT
-    )
+    asked = case.net.match(out, Negatives(video=video.take(other_B), audio=audio.take(own_B)))
+    torch.testing.assert_close(asked.audio_negative_B2, case.net.audio_match(mixed_out.fused.audio_BD), **TIGHT)
