@@ -12,6 +12,9 @@ from torch import Tensor, nn
 MOMENTUM = 0.1
 
 
+HALVES = (torch.float16, torch.bfloat16)
+
+
 class MaskedBatchNorm(nn.Module):
     """Each channel brought to mean 0 and deviation 1 over the valid steps of the batch, then scaled and shifted.
 
@@ -30,6 +33,8 @@ class MaskedBatchNorm(nn.Module):
 
     def forward(self, values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """Return [B, T, D]; masked steps hold something finite that the caller masks again."""
+        # Moments are taken in float32, whatever the precision of what comes in.
+        values_BTD = values_BTD.float() if values_BTD.dtype in HALVES else values_BTD
         rows_ND = values_BTD[mask_BT]
         # One row has no deviation.
         if not self.training or len(rows_ND) < 2:

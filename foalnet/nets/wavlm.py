@@ -72,9 +72,9 @@ class WavLM(PretrainedEncoder):
         return self._transformed(front_BTC, place_T < steps_B[:, None])
 
     def _as_library(self, inputs: Inputs) -> Steps:
-        """Return what the library gives for the batch as it is: padding has a say in group norm, and length 0 is all.
+        """Return what the library gives for the batch as it is: padding has a say where the front has group norm.
 
-        Source: METHOD, released code; its masks say "all valid" for sound shorter than a step.
+        Source: METHOD, released code; the library's mask says "all valid" for sound shorter than a step.
         """
         wave_BN = inputs.wave_BN
         if self.normalised:
@@ -82,7 +82,8 @@ class WavLM(PretrainedEncoder):
         with torch.no_grad():
             front_BTC = self.tuned.feature_extractor(wave_BN).transpose(1, 2)
         mask_BT = self.tuned._get_feature_vector_attention_mask(front_BTC.shape[1], inputs.wave_mask_BN.long())
-        return self._transformed(front_BTC, mask_BT)
+        # Only a clip without sound has no sample at all: that is no step, not every step.
+        return self._transformed(front_BTC, mask_BT & inputs.wave_mask_BN.any(dim=1, keepdim=True))
 
     def _transformed(self, front_BTC: Tensor, mask_BT: Tensor) -> Steps:
         """Return the transformer's last hidden states."""

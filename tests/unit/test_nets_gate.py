@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from foalnet.batches import collate
+from foalnet.config.load import merge
 from foalnet.losses import Objective
 from foalnet.nets import (
     AUDIO_ENCODERS,
@@ -35,7 +36,7 @@ from tests.hub import needs_transformers, recorded
 from tests.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
 
 FRAMES = {"crop_cnn": (3, SIDE_PX, SIDE_PX)}
-CASES = [
+CASES: list[tuple[str, ...]] = [
     (variant, audio, video, fusion)
     for variant, audio, video, fusion in itertools.product(VARIANTS, AUDIO_ENCODERS, VIDEO_ENCODERS, FUSIONS)
     # A fusion without two sides cannot be asked what MEM asks; FoalNet refuses it by name.
@@ -44,6 +45,13 @@ CASES = [
     (variant, audio, "linear", "cross_attention")
     for variant, audio in itertools.product(("audio_only", "foal"), PRETRAINED_AUDIO)
 ]
+# The released code's network and objective; its padding of the sound is no matter of these tests.
+RELEASED = {
+    "fusion": {"kind": "cross_attention", "masking": "minus_10000"},
+    "objective": {"temperature": "divisor", "positives": "sum", "no_negative": "positives", "matched_pass": "twice"},
+    "init": "normal",
+}
+CASES += [("foal", audio, "identity", "cross_attention", "released") for audio in ("logmel_cnn", "wavlm_large")]
 TIGHT = {"rtol": 0.0, "atol": 1e-5}
 
 
@@ -59,10 +67,13 @@ def random_weights(name: str) -> Pretrained:
 class Case:
     """One network with a batch of four clips: the second has no picture."""
 
-    def __init__(self, variant: str, audio: str, video: str, fusion: str, **branch: Any) -> None:
+    def __init__(self, variant: str, audio: str, video: str, fusion: str, reading: str = "", **branch: Any) -> None:
         self.variant = variant
         self.params = make_params(
-            audio={"encoder": audio, **branch}, video={"encoder": video, **branch}, fusion={"kind": fusion}
+            **merge(
+                {"audio": {"encoder": audio, **branch}, "video": {"encoder": video, **branch}},
+                {"fusion": {"kind": fusion}} | (RELEASED if reading else {}),
+            )
         )
         self.frame = FRAMES.get(video, (DIMS,))
         clips = list(make_store(groups=3, per_group=2, frame=self.frame, seed=4).store.clips.values())[:4]
