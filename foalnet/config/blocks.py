@@ -128,6 +128,9 @@ class AudioEncoder(Frozen):
         "alone",
         description="pretrained encoders with group norm: each utterance at its own length, or with its padding",
     )
+    attention: Literal["fused", "library"] = Field(
+        "fused", description="WavLM's attention as one operation, or step by step as its library has it"
+    )
     augment: bool = Field(True, description="training varies loudness, shifts the spectrum, hides bands and steps")
 
 

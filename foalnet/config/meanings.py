@@ -83,6 +83,7 @@ MEANINGS: dict[str, Meaning] = {
     "train.max_s": Meaning(source=INPUT),
     "train.audio.mels": Meaning(source=OURS),
     "train.audio.augment": Meaning(source=OURS),
+    "train.audio.attention": Meaning(source=OURS),
     "train.video.augment": Meaning(source=OURS),
     "train.audio.dropout": Meaning(unit="probability"),
     "train.video.dropout": Meaning(unit="probability"),
