@@ -3,8 +3,8 @@
     python -m tests.snapshots
 
 A test compares; a difference is either a mistake or a change that CHANGELOG.md should name. Written are
-tests/golden/cli.txt, tests/golden/params.json, docs/cli.md, docs/params.md, and the comments of params.yaml, which
-are the meanings that `foalnet config --explain` shows.
+tests/golden/cli.txt, tests/golden/params.json, docs/cli.md, docs/params.md, tables of docs/method.md and README.md,
+and the comments of params.yaml, which are the meanings that `foalnet config --explain` shows.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from foalnet.cli.main import cli, register
 from foalnet.config import Params, blocks
 from foalnet.config.explain import leaves, meaning_of
 from foalnet.config.load import Entry
+from foalnet.config.quirks import READINGS
 from foalnet.paths import Paths
 from foalnet.report import headline
 from tests.structure import REPOSITORY
@@ -139,6 +140,19 @@ def readme() -> str:
     return written
 
 
+def method_page() -> str:
+    """Return docs/method.md with the table of the two readings as foalnet/config/quirks.py holds it."""
+    text = (REPOSITORY / "docs" / "method.md").read_text("utf-8")
+    head = "| `train.` | released code | corrected | what the released code does |\n|---|---|---|---|\n"
+    rows = "".join(
+        f"| `{row.param}` | `{json.dumps(row.released)}` | `{json.dumps(row.corrected)}` | {row.says} |\n"
+        for row in READINGS
+    )
+    written, tables = re.subn(r"(?m)^\| `train\.` \|.*\n(?:\|.*\n)*", lambda _: head + rows, text)
+    assert tables == 1, "docs/method.md has one table that starts with `train.`"
+    return written
+
+
 def _places(node: CommentedMap, path: str) -> Iterator[tuple[CommentedMap, str, str]]:
     for name, value in node.items():
         if isinstance(value, CommentedMap):
@@ -161,6 +175,7 @@ SNAPSHOTS: dict[str, Callable[[], str]] = {
     "tests/golden/params.json": params_schema,
     "docs/cli.md": cli_page,
     "docs/params.md": params_page,
+    "docs/method.md": method_page,
     "params.yaml": commented_params,
     "README.md": readme,
 }

@@ -19,8 +19,8 @@ from foalnet.nets import Batch
 EVAL_SIZE = 32
 
 
-def collate(clips: Sequence[Clip], labels: Mapping[str, int] | None = None) -> Batch:
-    """Lay clips side by side, padded with zeros to the longest; masks say what is real.
+def collate(clips: Sequence[Clip], labels: Mapping[str, int] | None = None, *, samples: int = 0) -> Batch:
+    """Lay clips side by side, padded with zeros to the longest, sound to `samples` at least; masks say what is real.
 
     ValueError for a clip without sound, or whose mask and frames differ in length: length 0 must not become a mask that
     says "all valid".
@@ -30,7 +30,7 @@ def collate(clips: Sequence[Clip], labels: Mapping[str, int] | None = None) -> B
             raise ValueError(
                 f"{clip.key}: {len(clip.wave_N)} samples, {len(clip.frames)} frames, mask of {len(clip.frame_mask_F)}"
             )
-    wave_BN, wave_mask_BN = _padded([clip.wave_N for clip in clips])
+    wave_BN, wave_mask_BN = _padded([clip.wave_N for clip in clips], least=samples)
     frames, slots_BF = _padded([clip.frames for clip in clips])
     frame_mask_BF, _ = _padded([clip.frame_mask_F for clip in clips])
     return Batch(
@@ -43,9 +43,9 @@ def collate(clips: Sequence[Clip], labels: Mapping[str, int] | None = None) -> B
     )
 
 
-def _padded(arrays: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+def _padded(arrays: Sequence[np.ndarray], *, least: int = 0) -> tuple[Tensor, Tensor]:
     """Return arrays of different first length as one tensor, and where they are real; at least one step long."""
-    longest = max(1, *(len(array) for array in arrays))
+    longest = max(1, least, *(len(array) for array in arrays))
     out = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), arrays[0].dtype)
     mask = np.zeros((len(arrays), longest), bool)
     for row, array in enumerate(arrays):
@@ -79,18 +79,24 @@ def train_batches(
     labels: Mapping[str, int],
     size: int,
     *,
+    pad_s: float | None = None,
     share: Callable[[Sequence[str]], Sequence[str]] = lambda keys: keys,
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch in the order given; the last one may be smaller, none is dropped.
 
-    `share` gives the part of a batch's keys that this process takes.
+    `pad_s`: seconds that sound is padded to; None: to the batch's longest. `share` gives the part of a batch's keys
+    that this process takes.
     """
+    samples = store.samples_in(pad_s)
     for first in range(0, len(order), size):
-        yield collate([store.clips[key] for key in share(order[first : first + size])], labels)
+        yield collate([store.clips[key] for key in share(order[first : first + size])], labels, samples=samples)
 
 
-def eval_batches(store: Store, keys: Sequence[str], size: int = EVAL_SIZE) -> Iterator[Batch]:
+def eval_batches(
+    store: Store, keys: Sequence[str], size: int = EVAL_SIZE, *, pad_s: float | None = None
+) -> Iterator[Batch]:
     """Yield unlabelled batches of all keys, similar lengths together so that little is padding."""
+    samples = store.samples_in(pad_s)
     by_length = sorted(keys, key=lambda key: (store.samples(key), key))
     for first in range(0, len(by_length), size):
-        yield collate([store.clips[key] for key in by_length[first : first + size]])
+        yield collate([store.clips[key] for key in by_length[first : first + size]], samples=samples)

@@ -53,6 +53,10 @@ class Store:
         """Return the length of a clip's sound in samples."""
         return len(self.clips[key].wave_N)
 
+    def samples_in(self, pad_s: float | None) -> int:
+        """Return how many samples so many seconds are; 0 for None."""
+        return 0 if pad_s is None else round(pad_s * self.shape.rate_hz)
+
 
 def load_store(shards: ShardSet, keys: Collection[str], params: Train, features: FeatureSet | None = None) -> Store:
     """Read the named utterances of the shards; those the shards do not hold are left out (staging says why).

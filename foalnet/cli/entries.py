@@ -48,7 +48,7 @@ class NewEntry:
         name: str | None,
         classes: str | None,
         variants: str,
-        seeds: str,
+        seeds: str | None,
         epochs: int | None,
         preset: str | None,
     ) -> NewEntry:
@@ -63,6 +63,7 @@ class NewEntry:
         if not folder.is_dir():
             raise MachineError("the corpus root is not a folder", file=folder, action="mount it, or correct --root")
         kind.check_root(folder)
+        laid = merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset
         names = list(dict.fromkeys(v.strip() for v in variants.split(",") if v.strip()))
         if not names:
             raise UsageError("an entry needs at least one variant", action=f"--variants {','.join(VARIANTS)}")
@@ -70,7 +71,7 @@ class NewEntry:
             if variant not in VARIANTS:
                 raise UsageError(f"no variant '{variant}'; valid: {', '.join(VARIANTS)}", action="correct --variants")
         try:
-            numbers = list(dict.fromkeys(int(s) for s in seeds.split(",")))
+            numbers = list(dict.fromkeys(int(s) for s in seeds.split(","))) if seeds else laid.get("seeds", [1])
         except ValueError as error:
             raise UsageError(
                 f"--seeds needs whole numbers, got '{seeds}'", action="for example --seeds 1,2,3"
@@ -83,7 +84,7 @@ class NewEntry:
             variants=names,
             seeds=numbers,
             epochs=epochs,
-            preset=merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset,
+            preset=laid,
         )
 
 

@@ -17,7 +17,7 @@ from foalnet.config.presets import PRESETS
 @click.option("--name", help="Name of the entry, its folders and its report [default: the reader's name].")
 @click.option("--classes", help="Classes, in order: 'neutral,happy,sad,angry', 'happy=hap+exc,sad', or 'all'.")
 @click.option("--variants", default="audio_only,video_only,baseline,foal", show_default=True, help="What to train.")
-@click.option("--seeds", default="1", show_default=True, help="Seeds, separated by commas.")
+@click.option("--seeds", help="Seeds, separated by commas [default: the preset's, else 1].")
 @click.option("--epochs", type=click.IntRange(min=1), help="At most so many epochs [default: params.yaml's].")
 @click.option("--preset", help=f"Starting point: {', '.join(PRESETS)} [default: the reader's own, small encoders].")
 @click.option("--dry-run", is_flag=True, help="Show the difference and write nothing.")

@@ -26,6 +26,8 @@ Picture = Literal["face", "half", "features"]
 # docs/protocols.md says what each one is. Two of them read one training run: that without a dev part.
 Protocol = Literal["loso_dev_session", "loso_fixed_epochs", "paper_best_on_test"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+Positives = Literal["mean", "sum"]
+Masking = Literal["exact", "minus_10000"]
 Split = Literal["dev", "four"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 SPLIT_OF: dict[str, Split] = {"loso_dev_session": "dev", "loso_fixed_epochs": "four", "paper_best_on_test": "four"}
@@ -106,7 +108,9 @@ class AudioEncoder(Frozen):
 
     encoder: str = Field("logmel_cnn", description="name in the encoder registry")
     width: Count = Field(64, description="D of its output (pretrained encoders have their own)")
-    dropout: Fraction = 0.2
+    dropout: Fraction | None = Field(
+        0.2, description="on the encoder's output; null: `final_dropout` of the pretrained sound encoder's config"
+    )
     mels: Count = Field(40, description="bands of the log-mel spectrogram")
     weights: Digest | None = Field(
         None, description="pretrained encoders: SHA-256 of your own model file; null: the published one"
@@ -120,6 +124,13 @@ class AudioEncoder(Frozen):
     layerdrop: Fraction | None = Field(
         None, description="pretrained encoders: share of layers left out in training; null: the encoder's own config"
     )
+    front: Literal["alone", "batch"] = Field(
+        "alone",
+        description="pretrained encoders with group norm: each utterance at its own length, or with its padding",
+    )
+    attention: Literal["fused", "library"] = Field(
+        "fused", description="WavLM's attention as one operation, or step by step as its library has it"
+    )
     augment: bool = Field(True, description="training varies loudness, shifts the spectrum, hides bands and steps")
 
 
@@ -127,8 +138,10 @@ class VideoEncoder(Frozen):
     """The video branch."""
 
     encoder: str = Field("crop_cnn", description="name in the encoder registry")
-    width: Count = Field(64, description="D of its output")
-    dropout: Fraction = 0.2
+    width: Count = Field(64, description="D of its output (`identity` has the features' own)")
+    dropout: Fraction | None = Field(
+        0.2, description="on the encoder's output; null: `final_dropout` of the pretrained sound encoder's config"
+    )
     augment: bool = Field(True, description="training moves, scales and turns the crops and varies their light")
 
 
@@ -141,7 +154,12 @@ class Fusion(Frozen):
     dropout: Fraction = 0.1
     project: Count = Field(128, description="width of the AVEL projection (512 in the paper)")
     project_dropout: Fraction = Field(0.5, description="dropout inside the projection")
-    head_dropout: Fraction = Field(0.1, description="before the classifier")
+    head_dropout: Fraction | None = Field(
+        0.1, description="before the classifier; null: `final_dropout` of the pretrained sound encoder's config"
+    )
+    masking: Masking = Field(
+        "exact", description="scores of padded keys: left out, or replaced by -10000 as in the released code"
+    )
 
 
 class Objective(Frozen):
@@ -150,6 +168,17 @@ class Objective(Frozen):
     alpha: Annotated[float, Field(ge=0.0)] = 1.0
     beta: Annotated[float, Field(ge=0.0)] = 0.1
     max_scale: Positive = Field(100.0, description="the AVEL logit scale is clamped to it")
+    temperature: Literal["scale", "divisor"] = Field(
+        "scale", description="similarities times exp(s), or divided by a learnable scalar; both start at ln(1/0.07)"
+    )
+    positives: Positives = Field("mean", description="a row's positives in the AVEL loss")
+    gather_grad: bool = Field(True, description="several processes: what the others computed carries its gradient")
+    no_negative: Literal["leave_out", "positives"] = Field(
+        "leave_out", description="a batch of one class: its pairs are left out and counted, or positives are drawn"
+    )
+    matched_pass: Literal["shared", "twice"] = Field(
+        "shared", description="MEM uses the classifier's pass over the own pair, or makes another with other dropout"
+    )
 
 
 class Train(Frozen):
@@ -161,6 +190,9 @@ class Train(Frozen):
     picture: Picture = "face"
     frame_step: Count = Field(6, description="the network sees every n-th frame")
     max_s: Positive = Field(10.0, description="longer utterances are cut to their first max_s seconds, and counted")
+    pad_to: Literal["longest", "max_s"] = Field(
+        "longest", description="sound of a batch is padded to its longest utterance, or always to max_s"
+    )
     audio: AudioEncoder = AudioEncoder()
     video: VideoEncoder = VideoEncoder()
     fusion: Fusion = Fusion()
@@ -173,10 +205,22 @@ class Train(Frozen):
     )
     lr: Positive = 2e-3
     lr_encoder: Positive | None = Field(None, description="of pretrained encoders; null: lr (METHOD: 2e-5)")
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="cosine: warm-up, then down to lr_end; constant: one rate, warmup and lr_end unused"
+    )
     warmup: Fraction = Field(0.1, description="share of all steps with a rising rate")
     lr_end: Fraction = Field(0.1, description="cosine falls to this share of lr")
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
-    clip_norm: Positive = 1.0
+    decay_on: Literal["weights", "all"] = Field(
+        "weights", description="weights: not on biases, norms and the AVEL scale; all: on every parameter"
+    )
+    clip_norm: Positive | None = Field(1.0, description="gradients are scaled down to this norm; null: never")
+    init: Literal["torch", "normal"] = Field(
+        "torch", description="new layers: torch's own rules, or N(0, 0.02) with biases 0 as the encoder's library does"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="of products in training; auto: bf16 on a GPU that has it, else fp32"
+    )
     sampler: Literal["balanced", "plain"] = Field(
         "balanced",
         description="balanced: with replacement, weight 1 / class count; plain: shuffled, class weights in the loss",

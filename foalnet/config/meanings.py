@@ -15,6 +15,7 @@ SUFFIX_UNITS = {"_s": "s", "_px": "px", "_hz": "Hz", "_fps": "frames/s"}
 INPUT = "paper, inputs"
 ENCODERS = "paper, encoders"
 AVEL = "paper, task 1: audio-video emotion alignment (AVEL)"
+MEM = "paper, task 2: cross-modal emotion label matching (MEM)"
 FUSION = "paper, fusion by cross-attention"
 OBJECTIVE = "paper, objective"
 TRAINING = "paper's released code, training"
@@ -82,9 +83,10 @@ MEANINGS: dict[str, Meaning] = {
     "train.max_s": Meaning(source=INPUT),
     "train.audio.mels": Meaning(source=OURS),
     "train.audio.augment": Meaning(source=OURS),
+    "train.audio.attention": Meaning(source=OURS),
     "train.video.augment": Meaning(source=OURS),
-    "train.audio.dropout": Meaning(says="on the encoder's output", unit="probability"),
-    "train.video.dropout": Meaning(says="on the encoder's output", unit="probability"),
+    "train.audio.dropout": Meaning(unit="probability"),
+    "train.video.dropout": Meaning(unit="probability"),
     "train.fusion.layers": Meaning(says="cross-attention layers in each direction (paper: 2)"),
     "train.fusion.heads": Meaning(says="attention heads (paper: 4)"),
     "train.fusion.dropout": Meaning(says="on the output of each attention layer (paper: 0.1)", unit="probability"),
@@ -101,8 +103,15 @@ MEANINGS: dict[str, Meaning] = {
     "train.lr": Meaning(says="highest learning rate (AdamW)"),
     "train.warmup": Meaning(unit="share of all steps", source=OURS),
     "train.lr_end": Meaning(unit="share of lr", source=OURS),
-    "train.weight_decay": Meaning(says="AdamW's decay, not on biases, norms and the AVEL scale"),
-    "train.clip_norm": Meaning(says="gradients are scaled down to this norm", source=OURS),
+    "train.weight_decay": Meaning(says="AdamW's decay; decay_on says of what"),
+    "train.init": Meaning(source=ENCODERS),
+    "train.objective.temperature": Meaning(source=AVEL),
+    "train.objective.positives": Meaning(source=AVEL),
+    "train.objective.gather_grad": Meaning(source=AVEL),
+    "train.objective.no_negative": Meaning(source=MEM),
+    "train.objective.matched_pass": Meaning(source=MEM),
+    "train.pad_to": Meaning(source=INPUT),
+    "train.clip_norm": Meaning(source=OURS),
     "train.determinism": Meaning(
         says="strict: only operations that repeat to the byte; seeded: seeds alone; off: neither is asked for",
         source=OURS,

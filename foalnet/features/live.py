@@ -31,7 +31,9 @@ class LiveFeatures:
         )
         self.frame_step = self.params.frame_step
         pretrained = open_weights(facts["encoder"], settings, own=facts["weights"], stage=stage)
-        if content_key(dict(pretrained.preprocessor)) != facts["preprocessing"]:
+        asked = facts["preprocessing"]
+        # An imported checkpoint may not know: then it is prepared as the published encoder says.
+        if asked is not None and content_key(dict(pretrained.preprocessor)) != asked:
             raise MachineError(
                 f"{pretrained.name} prepares pictures here in another way than when the model was trained",
                 file=pretrained.folder,

@@ -3,6 +3,7 @@
 from foalnet.nets.encoder import Encoder, InputShape, PretrainedEncoder
 from foalnet.nets.foal import FoalNet, SingleNet
 from foalnet.nets.fusion import Fusion
+from foalnet.nets.gather import gather_rows, gather_steps, rank, ranks
 from foalnet.nets.registry import (
     AUDIO_ENCODERS,
     FUSIONS,
@@ -39,8 +40,12 @@ __all__ = [
     "Tasks",
     "build_net",
     "encoders",
+    "gather_rows",
+    "gather_steps",
     "needs_weights",
     "picture_of",
+    "rank",
+    "ranks",
     "tasks_of",
     "variant_names",
 ]

@@ -11,18 +11,25 @@ import math
 import torch
 from torch import Tensor, nn
 
+from foalnet.config.blocks import Masking
 from foalnet.errors import UsageError
 from foalnet.nets.masks import masked_mean, zero_masked
 from foalnet.nets.tensors import Steps
+
+# What the released code puts in place of a padded key's score.
+RELEASED_FILL = -10000.0
 
 
 class CrossAttention(nn.Module):
     """LayerNorm(query + dropout(output(attention))): linear q, k, v and output with bias, padded keys masked.
 
-    Where an utterance has no key at all, attention adds nothing and the result is LayerNorm(query).
+    Where an utterance has no key at all, attention adds nothing and the result is LayerNorm(query). With masking
+    `minus_10000`, the released code's, it then attends to its padding alike, and the output's bias is added.
     """
 
-    def __init__(self, query_width: int, key_width: int, *, heads: int, dropout: float) -> None:
+    def __init__(
+        self, query_width: int, key_width: int, *, heads: int, dropout: float, masking: Masking = "exact"
+    ) -> None:
         super().__init__()
         if query_width % heads:
             raise UsageError(
@@ -30,7 +37,7 @@ class CrossAttention(nn.Module):
                 stage="train",
                 action="make train.audio.width and train.video.width multiples of train.fusion.heads",
             )
-        self.heads = heads
+        self.heads, self.exact = heads, masking == "exact"
         self.query = nn.Linear(query_width, query_width)
         self.key = nn.Linear(key_width, query_width)
         self.value = nn.Linear(key_width, query_width)
@@ -45,11 +52,15 @@ class CrossAttention(nn.Module):
         )
         scores_BHTS = q_BHTd @ k_BHSd.transpose(-1, -2) / math.sqrt(q_BHTd.shape[-1])
         valid_B11S = key_mask_BS[:, None, None, :]
-        lowest = torch.finfo(scores_BHTS.dtype).min
-        weights_BHTS = scores_BHTS.masked_fill(~valid_B11S, lowest).softmax(dim=-1) * valid_B11S
+        lowest = torch.finfo(scores_BHTS.dtype).min if self.exact else RELEASED_FILL
+        weights_BHTS = scores_BHTS.masked_fill(~valid_B11S, lowest).softmax(dim=-1)
+        if self.exact:
+            weights_BHTS = weights_BHTS * valid_B11S
         context_BTD = (weights_BHTS @ v_BHSd).transpose(1, 2).flatten(2)
-        # The output's bias would otherwise speak for a picture that is not there.
-        added_BTD = self.dropout(self.out(context_BTD)) * key_mask_BS.any(dim=1)[:, None, None]
+        added_BTD = self.dropout(self.out(context_BTD))
+        if self.exact:
+            # The output's bias would otherwise speak for a picture that is not there.
+            added_BTD = added_BTD * key_mask_BS.any(dim=1)[:, None, None]
         mixed: Tensor = self.norm(query_BTD + added_BTD)
         return mixed
 
@@ -60,10 +71,19 @@ class CrossAttention(nn.Module):
 class AttentionStack(nn.Module):
     """Layers of cross-attention whose keys and values are one encoder output; masked mean over the query's steps."""
 
-    def __init__(self, query_width: int, key_width: int, *, layers: int, heads: int, dropout: float) -> None:
+    def __init__(
+        self,
+        query_width: int,
+        key_width: int,
+        *,
+        layers: int,
+        heads: int,
+        dropout: float,
+        masking: Masking = "exact",
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            CrossAttention(query_width, key_width, heads=heads, dropout=dropout) for _ in range(layers)
+            CrossAttention(query_width, key_width, heads=heads, dropout=dropout, masking=masking) for _ in range(layers)
         )
 
     def forward(self, query: Steps, keys: Steps) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from foalnet.config.blocks import VideoEncoder
 from foalnet.errors import UsageError
 from foalnet.nets.augment import jitter_pictures
-from foalnet.nets.encoder import Encoder, InputShape
+from foalnet.nets.encoder import Encoder, InputShape, chance
 from foalnet.nets.tensors import Inputs, Steps
 
 SIDE_PX = 48
@@ -48,7 +48,7 @@ class CropCnn(Encoder):
         side = -(-SIDE_PX // 2 ** len(CHANNELS))
         self.flat = nn.Linear(channels * side * side, params.width)
         self.norm = nn.LayerNorm(params.width)
-        self.dropout = nn.Dropout(params.dropout)
+        self.dropout = nn.Dropout(chance(params.dropout))
 
     def prepare(self, inputs: Inputs) -> Tensor:
         """Return the valid frames as [V, 1, 48, 48] float32, each with mean 0 and deviation 1 (light, exposure go).

@@ -39,6 +39,12 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
 
+def chance(dropout: float | None) -> float:
+    """Return a dropout that `build_net` has settled: where params say null it is the pretrained encoder's."""
+    assert dropout is not None, "build_net settles every dropout"
+    return dropout
+
+
 class PretrainedEncoder(Encoder):
     """An encoder around published weights: it is built from an architecture, and learns at `train.lr_encoder`."""
 

@@ -1,26 +1,28 @@
 """Foal-Net and its ablations: two encoders, a fusion, a classifier; the projections of AVEL and the heads of MEM.
 
-Source: METHOD, corrected reading. Shape letters: B utterances, T audio steps, F frames, D and E widths, C classes,
-P fused width.
+Source: METHOD; params say which of its two readings. Shape letters: B utterances, T audio steps, F frames, D and E
+widths, C classes, P fused width.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from foalnet.config.blocks import Train
 from foalnet.errors import UsageError
-from foalnet.nets.encoder import Encoder
+from foalnet.nets.encoder import Encoder, chance
 from foalnet.nets.fusion import Fusion
 from foalnet.nets.masks import masked_mean
 from foalnet.nets.project import Projection, unit
-from foalnet.nets.tensors import Encoded, Fused, Inputs, MatchLogits, Outputs
+from foalnet.nets.tensors import Encoded, Fused, Inputs, MatchLogits, Negatives, Outputs
 from foalnet.nets.variants import Tasks
 
-# exp(s) starts at 1 / 0.07, METHOD's corrected temperature.
+# exp(s) starts at 1 / 0.07, METHOD's corrected temperature; the released code divides by the logarithm itself.
 LOG_SCALE_START = math.log(1 / 0.07)
 
 
@@ -40,17 +42,23 @@ class FoalNet(nn.Module):
         self.audio, self.video, self.fusion = audio, video, fusion
         self.tasks = tasks
         self.max_log_scale = math.log(params.objective.max_scale)
-        self.head = nn.Sequential(nn.Dropout(params.fusion.head_dropout), nn.Linear(fusion.width, classes))
+        self.divides = params.objective.temperature == "divisor"
+        self.twice = params.objective.matched_pass == "twice"  # noqa: S105
+        self.head = nn.Sequential(nn.Dropout(chance(params.fusion.head_dropout)), nn.Linear(fusion.width, classes))
         if tasks.projects:
             width, dropout = params.fusion.project, params.fusion.project_dropout
             self.audio_projection = Projection(audio.width, width, dropout=dropout)
             self.video_projection = Projection(video.width, width, dropout=dropout)
-            self.log_scale = nn.Parameter(torch.tensor(min(LOG_SCALE_START, self.max_log_scale)))
+            # One learnable number: the divisor itself, or the logarithm of the factor.
+            if self.divides:
+                self.temperature = nn.Parameter(torch.tensor(LOG_SCALE_START))
+            else:
+                self.log_scale = nn.Parameter(torch.tensor(min(LOG_SCALE_START, self.max_log_scale)))
             if not tasks.avel:
                 # Only AVEL teaches the projections; without it they rank hard negatives as they were drawn.
                 for part in (self.audio_projection, self.video_projection):
                     part.requires_grad_(False)
-                self.log_scale.requires_grad_(False)
+                (self.temperature if self.divides else self.log_scale).requires_grad_(False)
         if tasks.mem:
             self.audio_match = nn.Linear(fusion.audio_width, 2)
             self.video_match = nn.Linear(fusion.video_width, 2)
@@ -64,7 +72,10 @@ class FoalNet(nn.Module):
         if self.tasks.projects:
             audio_BE = unit(self.audio_projection(masked_mean(encoded.audio.values_BTD, encoded.audio.mask_BT)))
             video_BE = unit(self.video_projection(masked_mean(encoded.video.values_BTD, encoded.video.mask_BT)))
-            scale = self.log_scale.clamp(max=self.max_log_scale).exp()
+            if self.divides:
+                scale = self.temperature.reciprocal()
+            else:
+                scale = self.log_scale.clamp(max=self.max_log_scale).exp()
         return Outputs(
             logits_BC=self.head(fused.pooled_BP),
             encoded=encoded,
@@ -75,26 +86,59 @@ class FoalNet(nn.Module):
             video_present_B=encoded.video.present_B,
         )
 
-    def match(self, outputs: Outputs, video_of_audio_B: Tensor, audio_of_video_B: Tensor) -> MatchLogits:
-        """Answer for each own pair (the pass that `forward` made) and each pair with a negative: same emotion or not?
+    def match(self, outputs: Outputs, negatives: Negatives) -> MatchLogits:
+        """Answer for each own pair and each pair with a negative: same emotion or not?
 
-        `video_of_audio_B[i]` is the row whose video stands beside audio i, `audio_of_video_B[i]` beside video i.
+        The own pair's pass is the one that `forward` made, or another with its own dropout (`matched_pass: twice`).
         """
         audio, video = outputs.encoded.audio, outputs.encoded.video
         assert audio is not None and video is not None
-        assert outputs.fused.audio_BD is not None and outputs.fused.video_BD is not None
+        own = self.fusion(audio, video) if self.twice else outputs.fused
+        assert own.audio_BD is not None and own.video_BD is not None
         return MatchLogits(
-            audio_matched_B2=self.audio_match(outputs.fused.audio_BD),
-            audio_negative_B2=self.audio_match(self.fusion.audio_side(audio, video.take(video_of_audio_B))),
-            video_matched_B2=self.video_match(outputs.fused.video_BD),
-            video_negative_B2=self.video_match(self.fusion.video_side(audio.take(audio_of_video_B), video)),
+            audio_matched_B2=self.audio_match(own.audio_BD),
+            audio_negative_B2=self.audio_match(self.fusion.audio_side(audio, negatives.video)),
+            video_matched_B2=self.video_match(own.video_BD),
+            video_negative_B2=self.video_match(self.fusion.video_side(negatives.audio, video)),
         )
 
     @torch.no_grad()
     def clamp_(self) -> None:
         """Keep the logit scale at or under its maximum after a step, so that it can come down again."""
-        if self.tasks.projects:
+        if self.tasks.projects and not self.divides:
             self.log_scale.clamp_(max=self.max_log_scale)
+
+
+def from_authors(state_dict: Mapping[str, Tensor], wavlm_config: Any) -> FoalNet:
+    """Return the network of an authors' checkpoint, in evaluation mode and in the released code's arithmetic.
+
+    `state_dict`: tensors by the names of METHOD's last section; `wavlm_config`: a dict or a transformers.WavLMConfig of
+    the encoder it was trained from. DataError (exit 3) names what does not belong there or is lacking.
+    """
+    from foalnet.nets.authors import imported
+
+    return imported(state_dict, wavlm_config).build()
+
+
+def authors_outputs(
+    model: FoalNet, wave_BN: Tensor, wave_mask_BN: Tensor, frames_BFD: Tensor, frame_mask_BF: Tensor, label_B: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (logits_BC, avel, mem) as the released code computes them in evaluation, the losses unweighted.
+
+    `wave_BN`: samples at 16 kHz and raw amplitude, any N; `frames_BFD`: features, any F; masks are true (or 1) where
+    there is something. Negatives for MEM come from torch's global generator, first a video for each audio, then an
+    audio for each video. ValueError for an utterance of length 0, which the released masks would call all valid.
+    """
+    from foalnet.nets.authors import outputs_of
+
+    inputs = Inputs(
+        wave_BN=wave_BN, wave_mask_BN=wave_mask_BN.bool(), frames=frames_BFD, frame_mask_BF=frame_mask_BF.bool()
+    )
+    for what, mask in (("sound", inputs.wave_mask_BN), ("picture", inputs.frame_mask_BF)):
+        if not bool(mask.any(dim=1).all()):
+            empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
+            raise ValueError(f"rows {empty} have no {what} at all: the released code has no answer to length 0")
+    return outputs_of(model, inputs, label_B)
 
 
 class SingleNet(nn.Module):
@@ -104,7 +148,9 @@ class SingleNet(nn.Module):
         super().__init__()
         self.encoder, self.tasks = encoder, tasks
         self.projection = Projection(encoder.width, params.fusion.project, dropout=params.fusion.project_dropout)
-        self.head = nn.Sequential(nn.Dropout(params.fusion.head_dropout), nn.Linear(params.fusion.project, classes))
+        self.head = nn.Sequential(
+            nn.Dropout(chance(params.fusion.head_dropout)), nn.Linear(params.fusion.project, classes)
+        )
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Return logits_BC; an utterance without this modality gets the same finite answer as every other such one."""

@@ -5,6 +5,8 @@ Shape letters: B utterances, D audio width, E video width, P = `width` of the fu
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -48,9 +50,15 @@ class CrossAttentionFusion(Fusion):
 
     def __init__(self, audio_width: int, video_width: int, params: FusionParams) -> None:
         super().__init__()
-        sizes = {"layers": params.layers, "heads": params.heads, "dropout": params.dropout}
-        self.a2v = AttentionStack(audio_width, video_width, **sizes)  # type: ignore[arg-type]
-        self.v2a = AttentionStack(video_width, audio_width, **sizes)  # type: ignore[arg-type]
+        stack = partial(
+            AttentionStack,
+            layers=params.layers,
+            heads=params.heads,
+            dropout=params.dropout,
+            masking=params.masking,
+        )
+        self.a2v = stack(audio_width, video_width)
+        self.v2a = stack(video_width, audio_width)
         self.audio_width, self.video_width = audio_width, video_width
         self.width = audio_width + video_width
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from foalnet.config.blocks import VideoEncoder
 from foalnet.errors import UsageError
-from foalnet.nets.encoder import Encoder, InputShape, Moments
+from foalnet.nets.encoder import Encoder, InputShape, Moments, chance
 from foalnet.nets.masks import zero_masked
 from foalnet.nets.tensors import Inputs, Steps
 
@@ -37,7 +37,7 @@ class Linear(Encoder):
         self.register_buffer("mean_X", torch.zeros(shape.frame[0]))
         self.register_buffer("deviation_X", torch.ones(shape.frame[0]))
         self.linear = nn.Linear(shape.frame[0], params.width)
-        self.dropout = nn.Dropout(params.dropout)
+        self.dropout = nn.Dropout(chance(params.dropout))
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Inputs]) -> None:

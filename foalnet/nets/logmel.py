@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from foalnet.config.blocks import AudioEncoder
 from foalnet.nets.augment import mask_bands_and_steps, shift_bands
-from foalnet.nets.encoder import Encoder, InputShape, Moments
+from foalnet.nets.encoder import Encoder, InputShape, Moments, chance
 from foalnet.nets.masks import masked_mean, strided, zero_masked
 from foalnet.nets.norm import MaskedBatchNorm
 from foalnet.nets.tensors import Inputs, Steps
@@ -85,7 +85,7 @@ class LogmelCnn(Encoder):
         self.register_buffer("deviation_M", torch.ones(params.mels))
         widths = [2 * params.mels, *[params.width] * len(LAYERS)]
         self.layers = nn.ModuleList(
-            MaskedConv(w, params.width, stride=stride, dilation=dilation, dropout=params.dropout)
+            MaskedConv(w, params.width, stride=stride, dilation=dilation, dropout=chance(params.dropout))
             for w, (stride, dilation) in zip(widths, LAYERS, strict=False)
         )
 
@@ -93,8 +93,10 @@ class LogmelCnn(Encoder):
         """Return log-mel energies [B, T, M], 80 steps a second: step t is centred on sample t * hop."""
         wave_BN = inputs.wave_BN.masked_fill(~inputs.wave_mask_BN, 0.0)
         steps = -(-wave_BN.shape[1] // self.hop)
-        power_BKT = torch.view_as_real(self.spectrogram(wave_BN)[..., :steps]).square().sum(dim=-1)
-        energy_BTM = self.mel(power_BKT).transpose(1, 2)
+        # Energies span more decades than a reduced precision has digits for.
+        with torch.autocast(wave_BN.device.type, enabled=False):
+            power_BKT = torch.view_as_real(self.spectrogram(wave_BN)[..., :steps]).square().sum(dim=-1)
+            energy_BTM = self.mel(power_BKT).transpose(1, 2)
         mask_BT = inputs.wave_mask_BN[:, :: self.hop]
         return Steps(values_BTD=torch.log(energy_BTM + FLOOR), mask_BT=mask_BT)
 

@@ -13,6 +13,8 @@ from foalnet.nets.crops import CropCnn
 from foalnet.nets.encoder import Encoder, InputShape, PretrainedEncoder
 from foalnet.nets.foal import FoalNet, SingleNet
 from foalnet.nets.fusion import CrossAttentionFusion, Fusion
+from foalnet.nets.identity import Identity
+from foalnet.nets.init import normal_, settled
 from foalnet.nets.linear import Linear
 from foalnet.nets.logmel import LogmelCnn
 from foalnet.nets.variants import VARIANTS, Tasks, variant_names
@@ -32,6 +34,7 @@ PRETRAINED_AUDIO: dict[str, Callable[[AudioEncoder, InputShape, Pretrained], Pre
 }
 VIDEO_ENCODERS: dict[str, Callable[[VideoEncoder, InputShape], Encoder]] = {
     "crop_cnn": CropCnn,
+    "identity": Identity,
     "linear": Linear,
 }
 FUSIONS: dict[str, Callable[[int, int, FusionParams], Fusion]] = {
@@ -48,6 +51,14 @@ def build_net(
     where it has a folder. UsageError (exit 2) names an unknown encoder, fusion or variant, and parts that do not fit.
     """
     tasks = tasks_of(variant)
+    params = settled(params, pretrained)
+    net = _net(tasks, params, classes=classes, shape=shape, pretrained=pretrained)
+    if params.init == "normal":
+        normal_(net)
+    return net
+
+
+def _net(tasks: Tasks, params: Train, *, classes: int, shape: InputShape, pretrained: Pretrained | None) -> Net:
     audio = video = None
     if tasks.audio:
         audio = _audio(params.audio, shape, pretrained)
@@ -76,8 +87,9 @@ def _audio(params: AudioEncoder, shape: InputShape, pretrained: Pretrained | Non
 
 
 def needs_weights(variant: str, params: Train) -> bool:
-    """Tell whether a variant's network is built around published weights."""
-    return tasks_of(variant).audio and params.audio.encoder in PRETRAINED_AUDIO
+    """Tell whether a variant's network is built around published weights, or takes a dropout from their config."""
+    asked = tasks_of(variant).audio or None in (params.video.dropout, params.fusion.head_dropout)
+    return asked and params.audio.encoder in PRETRAINED_AUDIO
 
 
 def tasks_of(variant: str) -> Tasks:

@@ -93,6 +93,14 @@ class Outputs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Negatives:
+    """What MEM puts beside each utterance of another emotion: a video beside its audio, an audio beside its video."""
+
+    video: Steps
+    audio: Steps
+
+
+@dataclass(frozen=True, kw_only=True)
 class MatchLogits:
     """MEM's four answers, [B, 2] each (class 1: the pair shares its emotion), before any row is left out."""
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from foalnet.config.blocks import AudioEncoder
 from foalnet.errors import UsageError
 from foalnet.nets.augment import hidden_spans
-from foalnet.nets.encoder import InputShape, PretrainedEncoder
+from foalnet.nets.encoder import InputShape, PretrainedEncoder, chance
 from foalnet.nets.masks import zero_masked
 from foalnet.nets.tensors import Inputs, Steps
+from foalnet.nets.wavlm_attention import fuse
 from foalnet.weights import Pretrained, load_model, transformers_offline
 
 RATE_HZ = 16000
@@ -42,19 +43,24 @@ class WavLM(PretrainedEncoder):
         self.config = _config(params, pretrained)
         model = load_model("WavLMModel", pretrained, self.config, stage="train")
         model.freeze_feature_encoder()
+        # The library's attention is given a mask of bools beside one of numbers, which torch means to forbid some day.
+        warnings.filterwarnings("ignore", message="Support for mismatched .*key_padding_mask", category=UserWarning)
+        if params.attention == "fused":
+            fuse(model)
         self.tuned: Any = model
         self.width = int(self.config.hidden_size)
+        self.padded_front = params.front == "batch"
         self.normalised = params.input_norm == "config" and bool(pretrained.preprocessor.get("do_normalize", False))
-        self.dropout = nn.Dropout(params.dropout)
+        self.dropout = nn.Dropout(chance(params.dropout))
         # One step needs so many samples; shorter sound is followed by silence.
         self.least = 1
         for kernel, stride in zip(reversed(self.config.conv_kernel), reversed(self.config.conv_stride), strict=True):
             self.least = (self.least - 1) * stride + kernel
-        # The attention is given a mask of bools beside one of numbers, which torch means to forbid some day.
-        warnings.filterwarnings("ignore", message="Support for mismatched .*key_padding_mask", category=UserWarning)
 
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BTD and mask_BT, 50 steps a second."""
+        if self.padded_front:
+            return self._as_library(inputs)
         length_B = inputs.wave_mask_BN.sum(dim=1)
         wave_BN = inputs.wave_BN.masked_fill(~inputs.wave_mask_BN, 0.0)
         if self.normalised:
@@ -66,10 +72,27 @@ class WavLM(PretrainedEncoder):
         front_BTC = self._front(wave_BN, samples_B)
         steps_B = self.tuned._get_feat_extract_output_lengths(samples_B)
         place_T = torch.arange(front_BTC.shape[1], device=steps_B.device)
-        mask_BT = place_T < steps_B[:, None]
+        return self._transformed(front_BTC, place_T < steps_B[:, None])
+
+    def _as_library(self, inputs: Inputs) -> Steps:
+        """Return what the library gives for the batch as it is: padding has a say where the front has group norm.
+
+        Source: METHOD, released code; the library's mask says "all valid" for sound shorter than a step.
+        """
+        wave_BN = inputs.wave_BN
+        if self.normalised:
+            wave_BN = unit_variance(wave_BN, inputs.wave_mask_BN)
+        with torch.no_grad():
+            front_BTC = self.tuned.feature_extractor(wave_BN).transpose(1, 2)
+        mask_BT = self.tuned._get_feature_vector_attention_mask(front_BTC.shape[1], inputs.wave_mask_BN.long())
+        # Only a clip without sound has no sample at all: that is no step, not every step.
+        return self._transformed(front_BTC, mask_BT & inputs.wave_mask_BN.any(dim=1, keepdim=True))
+
+    def _transformed(self, front_BTC: Tensor, mask_BT: Tensor) -> Steps:
+        """Return the transformer's last hidden states."""
         hidden_BTD, _ = self.tuned.feature_projection(front_BTC)
         if self.training:
-            hidden_BTD = self._augmented(hidden_BTD, steps_B.tolist())
+            hidden_BTD = self._augmented(hidden_BTD, mask_BT.sum(dim=1).tolist())
         # A copy: the library writes zeros into what it is given.
         out = self.tuned.encoder(zero_masked(hidden_BTD, mask_BT), attention_mask=mask_BT)
         return Steps(values_BTD=zero_masked(self.dropout(out.last_hidden_state), mask_BT), mask_BT=mask_BT)

@@ -29,6 +29,7 @@ from foalnet.predict.answer import ClipPrediction, Frames, Sense
 from foalnet.predict.request import STAGE, Request, Who
 from foalnet.predict.stage import StagedClip, Stager
 from foalnet.records import Sample, Side
+from foalnet.train.fold import pad_s
 from foalnet.train.machine import determined, device
 from foalnet.weights import Pretrained
 
@@ -140,7 +141,9 @@ class Model:
 
     @cached_property
     def preprocessing(self) -> str:
-        """Say "same" where this machine stages as the training's did, else what differs."""
+        """Say "same" where this machine stages as the training's did, else what differs, or that it is not known."""
+        if not self.sealed.tools:
+            return "unknown: the checkpoint was imported, and does not tell how its training data were staged"
         here, then = tools_of(self.sealed.shards, self.settings, ()), self.sealed.tools
         # A corpus of feature tables was staged without decoder and detector: there is nothing to compare.
         names = [name for name in sorted(here) if name != "packages" and then.get(name) not in (None, here[name])]
@@ -191,7 +194,7 @@ class Model:
 
     def _told(self, clip: Clip, ledger: Ledger, *, key: str, side: Side, heard: bool) -> ClipPrediction:
         """Ask the network about one clip alone, so that no other one can have a say in the last digit."""
-        batch = collate([clip])
+        batch = collate([clip], samples=round((pad_s(self.sealed.train) or 0.0) * self.sealed.rate_hz))
         if not heard:
             batch = replace(batch, wave_mask_BN=torch.zeros_like(batch.wave_mask_BN))
         probability_C = softmax(self._logits(batch))[0].round(DECIMALS)

@@ -26,6 +26,7 @@ from foalnet.splits import Fold, FoldLabels
 from foalnet.train import ranks
 from foalnet.train.machine import STAGE, Stop
 from foalnet.train.optim import optimizer, rate, take_step
+from foalnet.train.precision import Precision
 from foalnet.train.state import Midway, Progress, load_progress, save_progress, set_random_streams
 from foalnet.train.watch import Watch, named_memory
 from foalnet.weights import Pretrained
@@ -119,8 +120,8 @@ def train_fold(
     while not progress.finished:
         row = train_epoch(task, store, net, optim, objective, labels, progress, watch)
         look = partial(watch.look, task.name, progress)
-        test_NC = logits_of(net, store, task.test, device, look=look)
-        dev_NC = logits_of(net, store, task.dev, device, look=look) if task.dev else None
+        test_NC = logits_of(net, store, task.test, device, task.params, look=look)
+        dev_NC = logits_of(net, store, task.dev, device, task.params, look=look) if task.dev else None
         # Only now: an epoch that was stopped in its evaluation is trained again.
         progress.test_NC.append(test_NC)
         if dev_NC is not None:
@@ -170,7 +171,7 @@ def begin(
     if progress is None:
         progress = Progress()
         for encoder in encoders(net):
-            encoder.fit(batch.to(device) for batch in eval_batches(store, keys))
+            encoder.fit(batch.to(device) for batch in eval_batches(store, keys, pad_s=pad_s(task.params)))
     ranks.same_start(net, progress.epochs, progress.midway.steps if progress.midway else 0)
     return net, optim, progress
 
@@ -181,8 +182,7 @@ def objective_of(task: Lesson, labels: dict[str, int], device: torch.device) -> 
     if task.params.sampler == "plain":
         count_C = torch.bincount(torch.tensor(list(labels.values())), minlength=len(task.classes)).clamp(min=1)
         weight_C = (len(labels) / (len(task.classes) * count_C)).float().to(device)
-    weights = task.params.objective
-    return Objective(tasks=tasks_of(task.variant), alpha=weights.alpha, beta=weights.beta, class_weight_C=weight_C)
+    return Objective(tasks=tasks_of(task.variant), params=task.params.objective, class_weight_C=weight_C)
 
 
 def train_epoch(
@@ -206,13 +206,15 @@ def train_epoch(
     others = ("rank", ranks.rank()) if ranks.rank() else ()
     part = _begun(progress, derived_seed("epoch", *seeds, *others), device)
     net.train()
+    precision = Precision.of(params.precision, device, progress.scaler)
 
     def at_work() -> list[str]:
         return order[part.steps * params.batch_size :][: params.batch_size]
 
     with named_memory(store, at_work, f"fold {task.name}, epoch {epoch + 1}"):
         rest = order[part.steps * params.batch_size :]
-        for batch in train_batches(store, rest, labels, params.batch_size, share=ranks.share):
+        batches = train_batches(store, rest, labels, params.batch_size, pad_s=pad_s(params), share=ranks.share)
+        for batch in batches:
             watch.look(task.name, progress)
             part.lr = rate(epoch * per_epoch + part.steps, params.epochs * per_epoch, params)
             loss = take_step(
@@ -222,8 +224,10 @@ def train_epoch(
                 optim,
                 lr=part.lr,
                 clip_norm=params.clip_norm,
-                reduce=ranks.reducer(net, len(batch.keys), len(at_work())),
+                precision=precision,
+                reduce=ranks.reducer(net, len(at_work())),
             ).loss
+            progress.scaler = precision.state()
             if loss is None:
                 _skipped(task, progress, epoch, part.steps, at_work())
             else:
@@ -249,6 +253,11 @@ def _begun(progress: Progress, seed: int, device: torch.device) -> Midway:
     return progress.midway
 
 
+def pad_s(params: Train) -> float | None:
+    """Return the seconds that every batch's sound is padded to; None for its longest utterance."""
+    return params.max_s if params.pad_to == "max_s" else None
+
+
 def _mean(values: Sequence[Tensor]) -> float | None:
     return round(float(torch.stack(list(values)).double().mean()), DIGITS) if values else None
 
@@ -271,20 +280,27 @@ def _skipped(task: Lesson, progress: Progress, epoch: int, step: int, keys: Sequ
 
 @torch.no_grad()
 def logits_of(
-    net: Net, store: Store, keys: Sequence[str], device: torch.device, *, look: Callable[[], None] = lambda: None
+    net: Net,
+    store: Store,
+    keys: Sequence[str],
+    device: torch.device,
+    params: Train,
+    *,
+    look: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Return the logits [N, C] float32 of unlabelled utterances, in the order of `keys`; `look` before each batch."""
     net.eval()
-    found: dict[str, Tensor] = {}
-    at_work: list[str] = []
+    precision, found, at_work = Precision.of(params.precision, device), dict[str, Tensor](), list[str]()
     with named_memory(store, lambda: at_work, "the evaluation"):
-        for place, batch in enumerate(eval_batches(store, keys)):
+        for place, batch in enumerate(eval_batches(store, keys, pad_s=pad_s(params))):
             if place % ranks.count() == 0:
                 look()
             if place % ranks.count() != ranks.rank():
                 continue
             at_work = list(batch.keys)
-            found |= zip(batch.keys, net(batch.to(device)).logits_BC.float().cpu(), strict=True)
+            with precision.autocast():
+                logits_BC = net(batch.to(device)).logits_BC
+            found |= zip(batch.keys, logits_BC.float().cpu(), strict=True)
     return ranks.merged(found, keys)
 
 

@@ -15,6 +15,7 @@ from foalnet.config import Settings
 from foalnet.config.blocks import Train
 from foalnet.shim import torch_device
 from foalnet.train import ranks
+from foalnet.train.precision import Precision
 
 STAGE = "train"
 
@@ -40,7 +41,7 @@ def at_start(settings: Settings, params: Train) -> str:
     where = device(settings)
     name = f"{where} ({torch.cuda.get_device_name(where)})" if where.type == "cuda" else str(where)
     many = ranks.processes(settings)
-    precision = getattr(params, "precision", "fp32")
+    precision = Precision.of(params.precision, where).name
     return (
         f"device {name}, threads of a fold: {threads(settings)}, processes: {many}, "
         f"determinism {params.determinism}, precision {precision}, torch {torch.__version__}"

@@ -13,10 +13,11 @@ from torch import nn
 from foalnet.config.blocks import Train
 from foalnet.losses import Loss, Objective
 from foalnet.nets import Batch, Net, PretrainedEncoder
+from foalnet.train.precision import Precision
 
 
 def optimizer(net: nn.Module, params: Train) -> torch.optim.AdamW:
-    """Return AdamW over all that learns; weights decay, biases, norms and the logit scale do not (METHOD).
+    """Return AdamW over all that learns; weights decay, biases, norms and the logit scale as `decay_on` says (METHOD).
 
     Pretrained encoders learn at `lr_encoder`, along the same curve as the rest.
     """
@@ -31,14 +32,24 @@ def optimizer(net: nn.Module, params: Train) -> torch.optim.AdamW:
 
 def _groups(learning: list[nn.Parameter], params: Train, *, share: float) -> list[dict[str, Any]]:
     """Return the group that decays and the one that does not; `share` of the rate is theirs."""
+    decays = [p.ndim > 1 or params.decay_on == "all" for p in learning]
     return [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": params.weight_decay, "share": share},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0, "share": share},
+        {
+            "params": [p for p, yes in zip(learning, decays, strict=True) if yes == wanted],
+            "weight_decay": params.weight_decay if wanted else 0.0,
+            "share": share,
+        }
+        for wanted in (True, False)
     ]
 
 
 def rate(step: int, steps: int, params: Train) -> float:
-    """Return the learning rate of a step (from 0) of `steps`: linear warm-up, then a cosine down to `lr_end` of it."""
+    """Return the learning rate of a step (from 0) of `steps`: linear warm-up, then a cosine down to `lr_end` of it.
+
+    Schedule `constant`: `lr` at every step, as in the released code.
+    """
+    if params.schedule == "constant":
+        return params.lr
     warm = params.warmup * steps
     if step < warm:
         return params.lr * (step + 1) / (math.ceil(warm) + 1)
@@ -60,27 +71,34 @@ def take_step(
     optim: torch.optim.Optimizer,
     *,
     lr: float,
-    clip_norm: float,
+    clip_norm: float | None,
+    precision: Precision | None = None,
     reduce: Callable[[Loss], Loss] | None = None,
 ) -> StepResult:
     """Learn from one batch; where loss or gradient is not finite nothing changes and the result says so.
 
-    `reduce` sums the gradients of several processes and returns the loss of their whole batch: what is not finite on
-    one of them is not finite on any, so that all skip the step.
+    `precision` None: float32. In fp16 a gradient that is too large for it only lowers the scale, as it should.
+    `reduce` takes the mean of several processes' gradients and returns their mean loss: what is not finite on one of
+    them is not finite on any, so that all skip the step.
     """
+    precision = precision or Precision.plain()
     assert batch.label_B is not None
     for group in optim.param_groups:
         group["lr"] = lr * group["share"]
     optim.zero_grad(set_to_none=True)
-    loss = objective(net, net(batch), batch.label_B)  # type: ignore[arg-type]
+    with precision.autocast():
+        loss = objective(net, net(batch), batch.label_B)  # type: ignore[arg-type]
     if reduce is None and not bool(torch.isfinite(loss.total)):
         return StepResult(loss=None)
-    loss.total.backward()
+    precision.scaled(loss.total).backward()
     if reduce is not None:
         loss = reduce(loss)
-    norm = nn.utils.clip_grad_norm_(net.parameters(), clip_norm)
-    if not bool(torch.isfinite(norm) & torch.isfinite(loss.total)):
+        if not bool(torch.isfinite(loss.total)):
+            return StepResult(loss=None)
+    precision.unscale_(optim)
+    norm = nn.utils.clip_grad_norm_(net.parameters(), math.inf if clip_norm is None else clip_norm)
+    if not bool(torch.isfinite(norm)) and not precision.searches:
         return StepResult(loss=None)
-    optim.step()
+    precision.step(optim)
     net.clamp_()
     return StepResult(loss=loss)

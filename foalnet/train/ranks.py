@@ -16,7 +16,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,11 +26,14 @@ from torch import Tensor, nn
 from foalnet.config import Settings
 from foalnet.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.losses import Loss
+from foalnet.nets.gather import rank
+from foalnet.nets.gather import ranks as count
 
 STAGE = "train"
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-# A loss has these numbers; one that the variant has not is None on every process alike.
-PARTS = ("total", "cross_entropy", "avel", "mem", "pairs_without_negative", "pairs_without_video")
+# What a loss is made of; a part that the variant has not is None on every process alike.
+MEANS = ("total", "cross_entropy", "avel", "mem")
+COUNTS = ("pairs_without_negative", "pairs_without_video")
 
 
 def started() -> bool:
@@ -112,16 +114,6 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
 
 
-def count() -> int:
-    """Return how many processes have met; 1 without others."""
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def rank() -> int:
-    """Return this process' place among them, from 0."""
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
 def share(keys: Sequence[str]) -> list[str]:
     """Return this process' part of a batch: neighbours, at most one more than another process has.
 
@@ -196,39 +188,39 @@ def own(streams: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.partition("/")[0]: each for name, each in streams.items() if name.endswith(f"/{rank()}")}
 
 
-def reducer(net: nn.Module, own_rows: int, rows: int) -> Callable[[Loss], Loss] | None:
-    """Return what makes a step of one batch of `rows` out of the steps of all processes; None for one alone."""
+def reducer(net: nn.Module, rows: int) -> Callable[[Loss], Loss] | None:
+    """Return what makes one step of the steps of all processes, for a batch of `rows`; None for one process alone."""
     if count() == 1:
         return None
-    # Losses are means over the rows of a process. A batch that is everybody's counts once.
-    weight = own_rows / rows if rows >= count() else 1 / count()
-    return partial(reduced, net, weight=weight)
+    return partial(reduced, net, copies=count() if rows < count() else 1)
 
 
 @torch.no_grad()
-def reduced(net: nn.Module, loss: Loss, *, weight: float) -> Loss:
-    """Sum gradients, each process' times `weight`, over all processes by one all-reduce; return the loss of the batch.
+def reduced(net: nn.Module, loss: Loss, *, copies: int) -> Loss:
+    """Give every process the mean of all gradients, by one all-reduce; return the loss of the whole batch.
 
-    A parameter that had a gradient nowhere keeps none, so that the optimiser passes it over as in one process.
+    The objective's shares are such that this mean is the whole batch's gradient. `copies`: how many processes computed
+    each row. A parameter that had a gradient nowhere keeps none, and the optimiser passes it over as in one process.
     """
     learning = [p for p in net.parameters() if p.requires_grad]
-    numbers: list[Any] = [getattr(loss, name) for name in PARTS]
+    numbers: list[Any] = [getattr(loss, name) for name in MEANS + COUNTS]
     device = learning[0].device
-    parts = torch.stack([torch.as_tensor(0.0 if n is None else n, device=device).float().detach() for n in numbers])
-    # Means weigh as the gradients do; what was counted is summed.
-    parts[:4] *= weight
+    parts = [torch.as_tensor(0.0 if n is None else n, device=device).detach().float().reshape(1) for n in numbers]
     used = torch.tensor([float(p.grad is not None) for p in learning], device=device)
-    grads = [(p.grad.float() if p.grad is not None else torch.zeros_like(p)).reshape(-1) * weight for p in learning]
-    flat_P = summed(torch.cat([*grads, parts, used]))
+    grads = [(torch.zeros_like(p) if p.grad is None else p.grad).float().reshape(-1) for p in learning]
+    flat_P = summed(torch.cat([*grads, *parts, used]))
     place = 0
     for p, somewhere in zip(learning, flat_P[-len(used) :].tolist(), strict=True):
         if somewhere:
-            p.grad = flat_P[place : place + p.numel()].view_as(p).clone()
+            p.grad = (flat_P[place : place + p.numel()] / count()).view_as(p).to(p.dtype)
         place += p.numel()
-    whole = flat_P[place : place + len(PARTS)]
-    found: dict[str, Any] = {
-        name: None if number is None else whole[i] for i, (name, number) in enumerate(zip(PARTS, numbers, strict=True))
-    }
-    for name in PARTS[4:]:
-        found[name] = int(found[name])
-    return replace(loss, **found)
+    whole = flat_P[place : place + len(parts)]
+    mean = dict(zip(MEANS, whole / count(), strict=False))
+    counts = {name: round(float(n) / copies) for name, n in zip(COUNTS, whole[len(MEANS) :], strict=True)}
+    return Loss(
+        total=mean["total"],
+        cross_entropy=mean["cross_entropy"],
+        avel=None if loss.avel is None else mean["avel"],
+        mem=None if loss.mem is None else mean["mem"],
+        **counts,
+    )

@@ -62,8 +62,8 @@ class Progress:
     Without a dev part `best` is the last epoch, `best_net` is empty until the end, and `dev_NC` stays empty.
 
     `counts`: what was left out or skipped; `bad_steps`: epoch, step and keys of each step with a non-finite number.
-    `best_net`: weights and buffers of the best epoch; `dev_NC`, `test_NC`: logits of each epoch.
-    `midway`: the epoch at work.
+    `best_net`: weights and buffers of the best epoch; `dev_NC`, `test_NC`: logits of each epoch; `scaler`: where the
+    search for fp16's gradient scale stands; `midway`: the epoch at work.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -75,6 +75,7 @@ class Progress:
     best_net: dict[str, Tensor] = field(default_factory=dict)
     dev_NC: list[Tensor] = field(default_factory=list)
     test_NC: list[Tensor] = field(default_factory=list)
+    scaler: dict[str, float] = field(default_factory=dict)
     midway: Midway | None = None
 
     @property
@@ -87,7 +88,7 @@ class Progress:
         self.counts[name] = self.counts.get(name, 0) + count
 
 
-FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps")
+FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps", "scaler")
 
 
 def previous_of(path: Path) -> Path:

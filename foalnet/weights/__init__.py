@@ -1,6 +1,7 @@
 """Pretrained encoders on this machine: pinned, checked to the byte, converted from pickles once, offline in stages."""
 
 from foalnet.weights.catalogue import CATALOGUE, WeightSet
+from foalnet.weights.convert import read_state
 from foalnet.weights.hf import library_version, load_model, transformers_offline
 from foalnet.weights.store import Pretrained, open_weights, weights_folder
 
@@ -11,6 +12,7 @@ __all__ = [
     "library_version",
     "load_model",
     "open_weights",
+    "read_state",
     "transformers_offline",
     "weights_folder",
 ]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from foalnet.errors import DataError
 from foalnet.files import publishing
 
+# Where training scripts put a state dict beside other things.
+NESTED = ("state_dict", "model_state_dict", "model")
 ACTION = "get the file again from where it was published; a pickle that runs code on loading is never used"
 
 
@@ -15,8 +18,38 @@ def to_safetensors(pickle: Path, out: Path) -> None:
 
     DataError (exit 3) where it holds anything but tensors by name, or cannot be read without running code.
     """
-    import torch
     from safetensors.torch import save_file
+
+    state = read_pickle(pickle)
+    # Cloned: safetensors refuses tensors that share memory.
+    plain = {name: state[name].contiguous().clone() for name in sorted(state)}
+    with publishing(out) as temp:
+        save_file(plain, temp, metadata={"format": "pt"})
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """Return tensors by name: of a safetensors file, or of a pickle that is read without running its code.
+
+    A checkpoint that holds them under `state_dict`, `model` or `model_state_dict` is opened. DataError (exit 3) where
+    the file is absent, damaged, or holds anything else.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not file.is_file():
+        raise DataError("there is no such checkpoint", file=file, action="correct the path")
+    if file.suffix != ".safetensors":
+        return read_pickle(file)
+    try:
+        state: dict[str, Any] = load_file(file)
+    except SafetensorError as error:
+        raise DataError(f"the checkpoint is damaged: {error}", file=file, action="copy it again") from error
+    return state
+
+
+def read_pickle(pickle: Path) -> dict[str, Any]:
+    """Return the tensors of a pickled state dict (DataError, exit 3, where it is anything else)."""
+    import torch
 
     try:
         state = torch.load(pickle, map_location="cpu", weights_only=True)
@@ -24,11 +57,10 @@ def to_safetensors(pickle: Path, out: Path) -> None:
         raise DataError(
             f"the pickle cannot be read as plain tensors: {str(error).splitlines()[0]}", file=pickle, action=ACTION
         ) from error
+    if isinstance(state, dict):
+        state = next((state[name] for name in NESTED if isinstance(state.get(name), dict)), state)
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):
         raise DataError("the pickle is no mapping of names to tensors", file=pickle, action=ACTION)
-    # Cloned: safetensors refuses tensors that share memory.
-    plain = {name: state[name].contiguous().clone() for name in sorted(state)}
-    with publishing(out) as temp:
-        save_file(plain, temp, metadata={"format": "pt"})
+    return state

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.structure import FLOORS, module_of, package_imports
+from tests.structure import FLOORS, floor_of, module_of, package_imports
 
 PACKAGE = Path(__file__).resolve().parents[2] / "foalnet"
 SOURCES = sorted(PACKAGE.rglob("*.py")) + sorted((PACKAGE.parent / "flows").rglob("*.py"))
@@ -21,6 +21,8 @@ ROOMS = ("corpora", "faces", "nets")
 def test_every_module_has_a_floor() -> None:
     rooms = {p.relative_to(PACKAGE).parts[0].removesuffix(".py") for p in PACKAGE.rglob("*.py")}
     assert rooms - {"__init__", "__main__"} <= set(FLOORS)
+    parts = {name for name in FLOORS if "." in name}
+    assert all((PACKAGE / name.replace(".", "/")).with_suffix(".py").is_file() for name in parts)
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.relative_to(PACKAGE).as_posix())
@@ -29,10 +31,11 @@ def test_a_module_imports_only_from_lower_floors_or_its_own_room(path: Path) -> 
     if room in ("__init__", "__main__"):
         return
     for target in package_imports(path):
-        other = target.split(".")[1] if "." in target else ""
-        if other in ("", room):
+        if "." not in target:
             continue
-        assert FLOORS[other] < FLOORS[room], f"{room} (floor {FLOORS[room]}) imports {target} (floor {FLOORS[other]})"
+        own, floor = floor_of(module_of(path)), floor_of(target)
+        within = target.split(".")[1] == room and floor == own
+        assert floor < own or within, f"{path.name} (floor {own}) imports {target} (floor {floor})"
 
 
 def test_the_library_knows_nothing_of_prefect() -> None:

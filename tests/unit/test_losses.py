@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from foalnet.config.blocks import Objective as Params
 from foalnet.losses import Objective, avel, hard_negatives, mem, similarity
 from foalnet.nets import VARIANTS, MatchLogits, Outputs
-from foalnet.nets.tensors import Encoded, Fused
+from foalnet.nets.tensors import Encoded, Fused, Negatives, Steps
 
 
 class Echo:
@@ -17,12 +18,18 @@ class Echo:
     def __init__(self) -> None:
         self.asked: list[tuple[list[int], list[int]]] = []
 
-    def match(self, outputs: Outputs, video_of_audio_B: Tensor, audio_of_video_B: Tensor) -> MatchLogits:
-        self.asked.append((video_of_audio_B.tolist(), audio_of_video_B.tolist()))
-        zeros = torch.zeros(len(video_of_audio_B), 2)
+    def match(self, outputs: Outputs, negatives: Negatives) -> MatchLogits:
+        rows = [steps.values_BTD[:, 0, 0] for steps in (negatives.video, negatives.audio)]
+        self.asked.append((rows[0].tolist(), rows[1].tolist()))
+        zeros = torch.zeros(len(outputs.logits_BC), 2)
         return MatchLogits(
             audio_matched_B2=zeros, audio_negative_B2=zeros, video_matched_B2=zeros, video_negative_B2=zeros
         )
+
+
+def row_numbers(size: int) -> Steps:
+    """Sequences of one step that holds the row's number."""
+    return Steps(values_BTD=torch.arange(size).float().view(-1, 1, 1), mask_BT=torch.ones(size, 1, dtype=torch.bool))
 
 
 def outputs(size: int, *, present: list[bool] | None = None, scale: float = 5.0) -> Outputs:
@@ -30,7 +37,7 @@ def outputs(size: int, *, present: list[bool] | None = None, scale: float = 5.0)
     units = [torch.nn.functional.normalize(torch.randn(size, 6, generator=generator), dim=1) for _ in range(2)]
     return Outputs(
         logits_BC=torch.randn(size, 4, generator=generator),
-        encoded=Encoded(audio=None, video=None),
+        encoded=Encoded(audio=row_numbers(size), video=row_numbers(size)),
         fused=Fused(pooled_BP=torch.zeros(size, 3)),
         audio_BE=units[0],
         video_BE=units[1],
@@ -40,7 +47,7 @@ def outputs(size: int, *, present: list[bool] | None = None, scale: float = 5.0)
 
 
 def objective(variant: str, **over: float) -> Objective:
-    return Objective(tasks=VARIANTS[variant], alpha=over.get("alpha", 1.0), beta=over.get("beta", 0.1))
+    return Objective(tasks=VARIANTS[variant], params=Params(**over))
 
 
 def test_t69_gradients_of_avel_and_its_scale() -> None:
@@ -128,7 +135,7 @@ def test_class_weights_weigh_the_cross_entropy_alone() -> None:
     label_B = torch.tensor([0, 1, 1, 1])
     out = outputs(4)
     weighted = Objective(
-        tasks=VARIANTS["baseline"], alpha=1.0, beta=0.1, class_weight_C=torch.tensor([3.0, 1.0, 1.0, 1.0])
+        tasks=VARIANTS["baseline"], params=Params(), class_weight_C=torch.tensor([3.0, 1.0, 1.0, 1.0])
     )(Echo(), out, label_B)
     each_B = torch.nn.functional.cross_entropy(out.logits_BC, label_B, reduction="none")
     # Weighted mean: weights 3 1 1 1, divided by their sum.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from foalnet.batches import collate
+from foalnet.config.load import merge
 from foalnet.losses import Objective
 from foalnet.nets import (
     AUDIO_ENCODERS,
@@ -29,12 +30,13 @@ from foalnet.nets import (
     build_net,
     encoders,
 )
+from foalnet.nets.tensors import Negatives
 from foalnet.weights import Pretrained
 from tests.hub import needs_transformers, recorded
 from tests.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
 
 FRAMES = {"crop_cnn": (3, SIDE_PX, SIDE_PX)}
-CASES = [
+CASES: list[tuple[str, ...]] = [
     (variant, audio, video, fusion)
     for variant, audio, video, fusion in itertools.product(VARIANTS, AUDIO_ENCODERS, VIDEO_ENCODERS, FUSIONS)
     # A fusion without two sides cannot be asked what MEM asks; FoalNet refuses it by name.
@@ -43,6 +45,13 @@ CASES = [
     (variant, audio, "linear", "cross_attention")
     for variant, audio in itertools.product(("audio_only", "foal"), PRETRAINED_AUDIO)
 ]
+# The released code's network and objective; its padding of the sound is no matter of these tests.
+RELEASED = {
+    "fusion": {"kind": "cross_attention", "masking": "minus_10000"},
+    "objective": {"temperature": "divisor", "positives": "sum", "no_negative": "positives", "matched_pass": "twice"},
+    "init": "normal",
+}
+CASES += [("foal", audio, "identity", "cross_attention", "released") for audio in ("logmel_cnn", "wavlm_large")]
 TIGHT = {"rtol": 0.0, "atol": 1e-5}
 
 
@@ -58,10 +67,13 @@ def random_weights(name: str) -> Pretrained:
 class Case:
     """One network with a batch of four clips: the second has no picture."""
 
-    def __init__(self, variant: str, audio: str, video: str, fusion: str, **branch: Any) -> None:
+    def __init__(self, variant: str, audio: str, video: str, fusion: str, reading: str = "", **branch: Any) -> None:
         self.variant = variant
         self.params = make_params(
-            audio={"encoder": audio, **branch}, video={"encoder": video, **branch}, fusion={"kind": fusion}
+            **merge(
+                {"audio": {"encoder": audio, **branch}, "video": {"encoder": video, **branch}},
+                {"fusion": {"kind": fusion}} | (RELEASED if reading else {}),
+            )
         )
         self.frame = FRAMES.get(video, (DIMS,))
         clips = list(make_store(groups=3, per_group=2, frame=self.frame, seed=4).store.clips.values())[:4]
@@ -87,7 +99,7 @@ class Case:
     def loss(self) -> Tensor:
         self.net.train()
         assert self.batch.label_B is not None
-        objective = Objective(tasks=VARIANTS[self.variant], alpha=1.0, beta=0.1)
+        objective = Objective(tasks=VARIANTS[self.variant], params=self.params.objective)
         return objective(self.net, self.net(self.batch), self.batch.label_B).total  # type: ignore[arg-type]
 
 
@@ -201,7 +213,9 @@ def test_mem_shares_the_matched_pass_and_asks_about_the_pairs_it_is_given() -> N
     case.net.eval()
     out = case.net(case.batch)
     own_B = torch.arange(len(case.clips))
-    same = case.net.match(out, own_B, own_B)
+    audio, video = out.encoded.audio, out.encoded.video
+    assert audio is not None and video is not None
+    same = case.net.match(out, Negatives(video=video.take(own_B), audio=audio.take(own_B)))
     torch.testing.assert_close(same.audio_matched_B2, same.audio_negative_B2)
     torch.testing.assert_close(same.video_matched_B2, same.video_negative_B2)
     other_B = own_B.roll(1)
@@ -212,6 +226,5 @@ def test_mem_shares_the_matched_pass_and_asks_about_the_pairs_it_is_given() -> N
     ]
     mixed_out = case.net(collate(mixed))
     assert mixed_out.fused.audio_BD is not None
-    torch.testing.assert_close(
-        case.net.match(out, other_B, own_B).audio_negative_B2, case.net.audio_match(mixed_out.fused.audio_BD), **TIGHT
-    )
+    asked = case.net.match(out, Negatives(video=video.take(other_B), audio=audio.take(own_B)))
+    torch.testing.assert_close(asked.audio_negative_B2, case.net.audio_match(mixed_out.fused.audio_BD), **TIGHT)

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from foalnet.config import Params, resolve
+from foalnet.config.blocks import Train
 from foalnet.config.load import Entry, File, merge, read_file
 from foalnet.config.presets import PRESETS, preset_entry
+from foalnet.config.quirks import READINGS, Row
 from foalnet.corpora import get_reader
 from foalnet.errors import UsageError
 from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, VIDEO_ENCODERS
@@ -53,20 +55,55 @@ def test_every_preset_is_a_valid_entry_of_known_parts(repository: Path, name: st
         assert CATALOGUE[params.train.audio.encoder].kind == "wavlm"
 
 
-def test_the_two_readings_of_the_paper(repository: Path) -> None:
-    """METHOD, the table of the two readings: what exists as a param today."""
-    paper, corrected = (resolved(repository, name, "iemocap").train for name in ("iemocap-paper", "iemocap"))
-    assert (paper.max_s, corrected.max_s) == (6.0, 10.0)
-    assert (paper.lr, paper.lr_encoder, paper.warmup, paper.lr_end) == (1e-4, None, 0.0, 1.0)
-    assert (corrected.lr, corrected.lr_encoder, corrected.warmup, corrected.lr_end) == (1e-4, 2e-5, 0.1, 0.1)
-    assert (paper.audio.input_norm, corrected.audio.input_norm) == ("none", "config")
-    assert (paper.epochs, paper.patience, corrected.epochs, corrected.patience) == (40, 40, 40, 8)
-    for train in (paper, corrected):
+def at(block: Any, path: str) -> Any:
+    """The value that a dotted path leads to."""
+    for step in path.split("."):
+        block = getattr(block, step)
+    return block
+
+
+@pytest.mark.parametrize("row", READINGS, ids=[row.param for row in READINGS])
+def test_every_row_of_the_two_readings_is_a_param_that_the_presets_set(repository: Path, row: Row) -> None:
+    released, corrected = (resolved(repository, name, "iemocap").train for name in ("iemocap-paper", "iemocap"))
+    assert at(released, row.param) == row.released
+    assert at(corrected, row.param) == row.corrected
+
+
+def test_the_corrected_reading_is_the_default_of_every_switch() -> None:
+    """A switch is a row of words or truths; numbers of the drawn corpus are its own."""
+    for row in READINGS:
+        if isinstance(row.corrected, str | bool):
+            assert at(Train(), row.param) == row.corrected, row.param
+
+
+def test_the_presets_share_the_papers_network_and_differ_in_nothing_else(repository: Path) -> None:
+    released, corrected, old = (
+        resolved(repository, name, "iemocap").train for name in ("iemocap-paper", "iemocap", "iemocap-paper-2024")
+    )
+    for train in (released, corrected):
         assert (train.fusion.project, train.fusion.layers, train.fusion.heads, train.fusion.dropout) == (512, 2, 4, 0.1)
-        assert (train.objective.alpha, train.objective.beta, train.batch_size) == (1.0, 0.1, 16)
-        assert train.audio.encoder == "wavlm_large" and train.video.width == 768
+        assert (train.batch_size, train.fusion.project_dropout) == (16, 0.5)
+        assert train.audio.encoder == "wavlm_large" and train.video.encoder == "identity"
+    named = {row.param for row in READINGS} | {"frame_step"}
+    assert differing(released.model_dump(), corrected.model_dump()) <= named
+    assert differing(released.model_dump(), old.model_dump()) == {"epochs", "patience", "objective.beta"}
+
+
+def differing(one: dict[str, Any], other: dict[str, Any], path: str = "") -> set[str]:
+    """The paths at which two blocks differ."""
+    found = set()
+    for name, value in one.items():
+        if isinstance(value, dict):
+            found |= differing(value, other[name], f"{path}{name}.")
+        elif value != other[name]:
+            found.add(f"{path}{name}")
+    return found
+
+
+def test_a_constant_schedule_is_one_rate(repository: Path) -> None:
     from foalnet.train.optim import rate
 
+    paper = resolved(repository, "iemocap-paper", "iemocap").train
     assert {rate(step, 100, paper) for step in range(100)} == {1e-4}
 
 

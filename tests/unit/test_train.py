@@ -85,7 +85,7 @@ def test_a_fold_checkpoint_builds_the_network_that_gave_the_logits(trained: Path
     chosen = json.loads((model / "train.json").read_text())["folds"]["Session2"]["chosen_epoch"]
     store = load_store(open_shards(trained / "data" / "drawn" / "shards"), keys, params)
     expected = load_file(model / "logits.safetensors")["Session2/test"][chosen - 1]
-    torch.testing.assert_close(logits_of(net, store, keys, torch.device("cpu")), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits_of(net, store, keys, torch.device("cpu"), params), expected, rtol=0, atol=1e-5)
 
 
 def test_the_same_run_again_writes_the_same_bytes(trained: Path, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_t71_eight_clips_are_learned_by_heart() -> None:
         for encoder in encoders(net):
             encoder.fit([batch])
         optim = optimizer(net, params)
-        objective = Objective(tasks=tasks, alpha=1.0, beta=0.1)
+        objective = Objective(tasks=tasks, params=params.objective)
         for step in range(150):
             take_step(net, batch, objective, optim, lr=params.lr, clip_norm=1.0)
             if step % 10 == 9:

@@ -66,7 +66,7 @@ def test_the_checkpoint_of_a_fold_without_a_dev_part_is_its_last_epoch(tmp_path:
     net = build_net("audio_only", run.params, classes=4, shape=synthetic.store.shape)
     net.load_state_dict(progress.best_net)
     keys = run.task(run.folds[1], synthetic.store).test
-    found = logits_of(net, synthetic.store, keys, CPU)
+    found = logits_of(net, synthetic.store, keys, CPU, run.params)
     torch.testing.assert_close(found, progress.test_NC[2], rtol=0, atol=1e-5)
     assert not torch.allclose(found, progress.test_NC[1], atol=1e-3)
 

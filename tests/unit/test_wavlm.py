@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from foalnet.batches import Clip, collate
 from foalnet.checkpoint import load_checkpoint, net_tensors, put_net
 from foalnet.config import Settings
+from foalnet.config.blocks import Objective as ObjectiveParams
 from foalnet.config.blocks import Train
 from foalnet.errors import MachineError, UsageError
 from foalnet.losses import Objective
@@ -144,7 +145,7 @@ def test_the_front_is_frozen_the_rest_learns_at_its_own_rate(name: str, weights:
     clips = list(synthetic.store.clips.values())[:8]
     batch = collate(clips, {each.key: i % 4 for i, each in enumerate(clips)})
     net.train()
-    objective = Objective(tasks=VARIANTS["foal"], alpha=1.0, beta=0.1)
+    objective = Objective(tasks=VARIANTS["foal"], params=ObjectiveParams())
     assert take_step(net, batch, objective, optim, lr=1e-3, clip_norm=1e9).loss is not None
     # AdamW's first step moves each weight by its rate.
     moved = {key: float((value - before[key]).abs().max()) for key, value in net_tensors(net).items()}
@@ -253,7 +254,7 @@ def test_a_run_is_trained_sealed_and_built_again_without_the_files(tmp_path: Pat
 
     expected = load(files["logits.safetensors"])["Session1/test"][-1]
     keys = [key for key in sorted(synthetic.labels) if synthetic.groups[key] == "Session1"]
-    found = logits_of(net, synthetic.store, keys, torch.device("cpu"))
+    found = logits_of(net, synthetic.store, keys, torch.device("cpu"), make_params())
     # The shard's sound is FLAC of 16 bits, the store's is not.
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-2)
 

@@ -1,0 +1,135 @@
+"""The two readings of the method, param by param: what the released code computes, and the corrected default.
+
+Source: METHOD, the table of the two readings. Params that are the same in both stand here too where the released code's
+value is worth naming: an ablation switches one row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One row: the path of a param below `train`, its value in each reading, and what the released code does."""
+
+    param: str
+    released: Any
+    corrected: Any
+    says: str
+
+
+READINGS: tuple[Row, ...] = (
+    Row(
+        param="audio.input_norm",
+        released="none",
+        corrected="config",
+        says="sound at raw amplitude: the encoder's feature extractor is built and never applied",
+    ),
+    Row(
+        param="audio.front",
+        released="batch",
+        corrected="alone",
+        says="the encoder gets the padded batch: where it has group norm, padding has a say (WavLM-large has none)",
+    ),
+    Row(
+        param="audio.attention",
+        released="library",
+        corrected="fused",
+        says="the encoder's attention is its library's, step by step: the same but for rounding",
+    ),
+    Row(param="max_s", released=6.0, corrected=10.0, says="the first 6 s are heard and seen"),
+    Row(param="pad_to", released="max_s", corrected="longest", says="always padded to 6 s"),
+    Row(
+        param="objective.temperature",
+        released="divisor",
+        corrected="scale",
+        says="similarities are divided by a learnable number that starts at ln(1/0.07) = 2.659",
+    ),
+    Row(
+        param="objective.positives",
+        released="sum",
+        corrected="mean",
+        says="a row's positives are summed, not divided by their number",
+    ),
+    Row(
+        param="objective.gather_grad",
+        released=False,
+        corrected=True,
+        says="several processes: what is gathered carries no gradient, not even a process' own copy",
+    ),
+    Row(
+        param="objective.no_negative",
+        released="positives",
+        corrected="leave_out",
+        says="in a batch of one class positives are drawn as negatives; scores are masked with -10000",
+    ),
+    Row(
+        param="objective.matched_pass",
+        released="twice",
+        corrected="shared",
+        says="the own pair is fused once for MEM and once for the classifier, with two dropout draws",
+    ),
+    Row(
+        param="fusion.masking",
+        released="minus_10000",
+        corrected="exact",
+        says="scores of padded keys are replaced by -10000: an utterance without a key attends to its padding",
+    ),
+    Row(
+        param="audio.spec_augment",
+        released=None,
+        corrected=None,
+        says="SpecAugment acts in training as the encoder's config says",
+    ),
+    Row(param="audio.layerdrop", released=None, corrected=None, says="so does layerdrop"),
+    Row(
+        param="audio.dropout",
+        released=None,
+        corrected=None,
+        says="`final_dropout` of the encoder's config, on the sound's states",
+    ),
+    Row(param="video.dropout", released=None, corrected=None, says="the same on the picture's features"),
+    Row(param="fusion.head_dropout", released=None, corrected=None, says="and before the classifier"),
+    Row(
+        param="init",
+        released="normal",
+        corrected="torch",
+        says="new layers start as the encoder's library does: N(0, 0.02), biases 0, norms 1 and 0",
+    ),
+    Row(param="lr", released=1e-4, corrected=1e-4, says="of every parameter"),
+    Row(param="lr_encoder", released=None, corrected=2e-5, says="the pretrained encoder's is the same"),
+    Row(
+        param="schedule",
+        released="constant",
+        corrected="cosine",
+        says="a schedule is built and never stepped",
+    ),
+    Row(param="weight_decay", released=0.01, corrected=0.01, says="torch's default"),
+    Row(param="decay_on", released="all", corrected="weights", says="every parameter decays"),
+    Row(param="clip_norm", released=None, corrected=1.0, says="gradients are not clipped"),
+    Row(param="precision", released="fp16", corrected="auto", says="fp16 autocast"),
+    Row(param="sampler", released="balanced", corrected="balanced", says="with replacement, weight 1 / class count"),
+    Row(param="epochs", released=40, corrected=40, says="30 before 2025-01"),
+    Row(
+        param="patience",
+        released=40,
+        corrected=8,
+        says="no early stop; the best epoch is chosen on the tested session (protocol `paper_best_on_test`)",
+    ),
+    Row(param="objective.alpha", released=1.0, corrected=1.0, says="weight of AVEL"),
+    Row(param="objective.beta", released=0.1, corrected=0.1, says="weight of MEM; 1.0 before 2024-09-25"),
+)
+
+
+def reading(*, released: bool) -> dict[str, Any]:
+    """Return the block `train` of one reading: nested, only the params of the table."""
+    block: dict[str, Any] = {}
+    for row in READINGS:
+        *path, name = row.param.split(".")
+        inner = block
+        for step in path:
+            inner = inner.setdefault(step, {})
+        inner[name] = row.released if released else row.corrected
+    return block

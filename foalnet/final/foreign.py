@@ -1,0 +1,137 @@
+"""A checkpoint of the authors' own code, sealed like a final model: their weights, the released reading, no figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from foalnet.config import Settings
+from foalnet.config.blocks import Shards
+from foalnet.config.presets import preset_entry
+from foalnet.errors import DataError, MachineError, UsageError
+from foalnet.files import content_key, json_bytes, publish_bytes, sha256_file
+from foalnet.final.card import LIMITS, NOT_FOR
+from foalnet.final.seal import FILE, Sealed, seal
+from foalnet.nets.authors import imported
+from foalnet.weights import open_weights, read_state
+
+STAGE = "import-checkpoint"
+PRESET = "iemocap-paper"
+# The published image encoders by the width of their features.
+CLIPS = {768: "clip_vit_l14", 512: "clip_vit_b32"}
+NOTE = (
+    "Imported from a checkpoint of the authors' code. Who trained it, on what, and how it scores is not known here: no "
+    "figure of this project or of the paper is this model's."
+)
+
+
+def import_checkpoint(
+    file: Path, wavlm: Path, out: Path, settings: Settings, *, classes: Sequence[str]
+) -> dict[str, Any]:
+    """Seal an authors' checkpoint into the folder `out` and return its card.
+
+    `file`: a state dict, pickled (read as plain tensors, without running its code) or as safetensors; `wavlm`: the
+    config.json of the WavLM it was trained from, or the folder that holds it. DataError (exit 3) for what is no such
+    checkpoint, UsageError (exit 2) where the classes are not as many as it has.
+    """
+    config = _config(wavlm)
+    found = imported(read_state(file), config, file=file)
+    if found.classes != len(classes):
+        raise UsageError(
+            f"the checkpoint has {found.classes} classes, {len(classes)} were named: {', '.join(classes)}",
+            file=file,
+            stage=STAGE,
+            action="name them in the order of its logits: --classes a,b,c (the authors' own: happy,neutral,sad,angry)",
+        )
+    net = found.build()
+    digests = {"checkpoint": sha256_file(file), "wavlm_config": content_key(config)}
+    features = _features(found.shape.frame[0], settings)
+    card = {
+        "schema": 1,
+        "kind": "imported",
+        "note": NOTE,
+        "digests": digests,
+        "classes": list(classes),
+        "hears": True,
+        "sees": "vectors of " + str(features["encoder"] if features else f"{found.shape.frame[0]} numbers"),
+        "longest_s": found.params.max_s,
+        "limits": list(LIMITS),
+        "not_for": list(NOT_FOR),
+    }
+    shards = Shards.model_validate(preset_entry(PRESET, "iemocap")["shards"])
+    content = Sealed(
+        corpus="imported",
+        variant="foal",
+        seed=0,
+        classes=tuple(classes),
+        rate_hz=found.shape.rate_hz,
+        frame=found.shape.frame,
+        shards=shards,
+        train=found.params.model_copy(update={"precision": "fp32"}),
+        features=features,
+        pretrained=found.pretrained.facts() | {"sha256": digests["checkpoint"]},
+        tools={},
+        digests=digests,
+        card=card,
+    )
+    seal(out / FILE, net.state_dict(), content)
+    publish_bytes(out / "card.json", json_bytes(card))
+    publish_bytes(out / "card.md", _card_md(card).encode())
+    return card
+
+
+def _features(dims: int, settings: Settings) -> dict[str, Any] | None:
+    """Return which frozen encoder gives features of that width; None where none is known (then tables alone fit).
+
+    How it prepares pictures is recorded where its files are on this machine, and taken as it is met elsewhere.
+    """
+    encoder = CLIPS.get(dims)
+    if encoder is None:
+        return None
+    facts = {"encoder": encoder, "weights": None, "picture": "half", "frame_step": 1}
+    try:
+        preprocessor: Mapping[str, Any] | None = open_weights(encoder, settings).preprocessor
+    except MachineError:
+        preprocessor = None
+    return facts | {"preprocessing": None if preprocessor is None else content_key(dict(preprocessor))}
+
+
+def _config(path: Path) -> dict[str, Any]:
+    file = path / "config.json" if path.is_dir() else path
+    try:
+        config = json.loads(file.read_bytes())
+        if not isinstance(config, dict) or "hidden_size" not in config:
+            raise ValueError("it names no hidden_size")
+    except (OSError, ValueError) as error:
+        said = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise DataError(
+            f"this is no config of a WavLM: {said}",
+            file=file,
+            stage=STAGE,
+            action="give --wavlm the config.json of the encoder that the checkpoint was trained from",
+        ) from error
+    return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def _card_md(card: Mapping[str, Any]) -> str:
+    lines = [
+        "# Model card: an imported checkpoint",
+        "",
+        f"**{card['note']}**",
+        "",
+        f"Takes sound and {card['sees']} of one utterance, its first {card['longest_s']:g} s, and gives a probability "
+        f"to each of {len(card['classes'])} classes: {', '.join(card['classes'])}.",
+        "",
+        f"Checkpoint: sha256 {card['digests']['checkpoint']}",
+        "",
+        "## Limits",
+        "",
+        *(f"- {line}" for line in card["limits"]),
+        "",
+        "## Not to be used for",
+        "",
+        *(f"- {line}" for line in card["not_for"]),
+    ]
+    return "\n".join(lines) + "\n"

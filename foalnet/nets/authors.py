@@ -1,0 +1,143 @@
+"""The authors' checkpoints: their weights under our names, and their arithmetic for a batch.
+
+Source: METHOD, names of the weights and released code. Shape letters: B utterances, N samples, F frames, D width of the
+picture's features, C classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foalnet.config.blocks import Objective as Params
+from foalnet.config.blocks import Train
+from foalnet.config.load import merge
+from foalnet.config.quirks import reading
+from foalnet.errors import DataError
+from foalnet.losses import Objective
+from foalnet.nets.encoder import InputShape
+from foalnet.nets.foal import FoalNet
+from foalnet.nets.registry import build_net, tasks_of
+from foalnet.nets.tensors import Inputs
+from foalnet.nets.wavlm import RATE_HZ
+from foalnet.weights import Pretrained
+
+# The released network's; no tensor tells it.
+HEADS = 4
+# Ours by theirs; the first pattern that fits the whole name.
+NAMES: tuple[tuple[str, str], ...] = (
+    (r"wavlm\.(.*)\.weight_g", r"audio.tuned.\1.parametrizations.weight.original0"),
+    (r"wavlm\.(.*)\.weight_v", r"audio.tuned.\1.parametrizations.weight.original1"),
+    (r"wavlm\.(.*)", r"audio.tuned.\1"),
+    (r"(a2v|v2a)\.(\d+)\.w_q\.(weight|bias)", r"fusion.\1.layers.\2.query.\3"),
+    (r"(a2v|v2a)\.(\d+)\.w_k\.(weight|bias)", r"fusion.\1.layers.\2.key.\3"),
+    (r"(a2v|v2a)\.(\d+)\.w_v\.(weight|bias)", r"fusion.\1.layers.\2.value.\3"),
+    (r"(a2v|v2a)\.(\d+)\.w_concat\.(weight|bias)", r"fusion.\1.layers.\2.out.\3"),
+    (r"(a2v|v2a)\.(\d+)\.ln\.(weight|bias)", r"fusion.\1.layers.\2.norm.\3"),
+    (r"(audio|video)_project\.(linear[12])\.weight", r"\1_projection.\2.weight"),
+    (r"(audio|video)_project\.layer_norm\.(weight|bias)", r"\1_projection.norm.\2"),
+    (r"a2v_head\.(weight|bias)", r"audio_match.\1"),
+    (r"v2a_head\.(weight|bias)", r"video_match.\1"),
+    (r"cls_head\.(weight|bias)", r"head.1.\1"),
+    (r"temp", "temperature"),
+)
+# It acts in training alone, and is absent where the config asks for no SpecAugment.
+MASK_VECTOR = "audio.tuned.masked_spec_embed"
+# A wrapper of several processes puts this before every name.
+WRAPPED = "module."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """An authors' checkpoint under our names: what builds its network, and its tensors."""
+
+    params: Train
+    shape: InputShape
+    pretrained: Pretrained
+    classes: int
+    tensors: dict[str, Tensor]
+
+    def build(self) -> FoalNet:
+        """Return the network with these weights, in evaluation mode (DataError, exit 3, where they do not fit)."""
+        with torch.random.fork_rng(devices=[]):
+            net = build_net("foal", self.params, classes=self.classes, shape=self.shape, pretrained=self.pretrained)
+        assert isinstance(net, FoalNet)
+        tensors, own = dict(self.tensors), net.state_dict()
+        if MASK_VECTOR not in own:
+            tensors.pop(MASK_VECTOR, None)
+        elif MASK_VECTOR not in tensors:
+            tensors[MASK_VECTOR] = own[MASK_VECTOR]
+        try:
+            net.load_state_dict(tensors, strict=True)
+        except RuntimeError as error:
+            raise DataError(
+                f"the checkpoint does not fit its architecture: {error}",
+                action="give the config of the very WavLM that the checkpoint was trained from",
+            ) from error
+        return net.eval()
+
+
+def imported(state_dict: Mapping[str, Tensor], wavlm_config: Any, *, file: Path | None = None) -> Imported:
+    """Return an authors' checkpoint under our names; sizes are read from its tensors.
+
+    `wavlm_config`: a WavLMConfig or its dict. DataError (exit 3) names a tensor that is unknown or lacking.
+    """
+    config = dict(wavlm_config) if isinstance(wavlm_config, Mapping) else wavlm_config.to_dict()
+    wrapped = bool(state_dict) and all(name.startswith(WRAPPED) for name in state_dict)
+    theirs = {name.removeprefix(WRAPPED) if wrapped else name: value for name, value in state_dict.items()}
+    tensors = {_ours(name, file): value.detach().clone() for name, value in theirs.items()}
+    try:
+        project = theirs["audio_project.linear1.weight"].shape[0]
+        dims = theirs["video_project.linear1.weight"].shape[1]
+        classes = theirs["cls_head.weight"].shape[0]
+    except KeyError as error:
+        raise _foreign(f"it has no tensor {error.args[0]}", file) from error
+    layers = 1 + max((int(name.split(".")[1]) for name in theirs if name.startswith("a2v.")), default=0)
+    net = {
+        "picture": "features",
+        "frame_step": 1,
+        "audio": {"encoder": "wavlm_large"},
+        "video": {"encoder": "identity", "width": dims},
+        "fusion": {"layers": layers, "heads": HEADS, "dropout": 0.1, "project": project, "project_dropout": 0.5},
+        "batch_size": 16,
+    }
+    return Imported(
+        params=Train.model_validate(merge(net, reading(released=True))),
+        shape=InputShape(rate_hz=RATE_HZ, frame=(dims,)),
+        pretrained=Pretrained(name="wavlm_large", sha256="", config=config, preprocessor={}),
+        classes=classes,
+        tensors=tensors,
+    )
+
+
+def outputs_of(model: FoalNet, inputs: Inputs, label_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (logits_BC, AVEL, MEM) of a batch; hard negatives are drawn from torch's global generator."""
+    params = Params.model_validate(reading(released=True)["objective"])
+    model.eval()
+    with torch.no_grad():
+        outputs = model(inputs)
+        loss = Objective(tasks=tasks_of("foal"), params=params)(model, outputs, label_B)
+    assert loss.avel is not None and loss.mem is not None
+    return outputs.logits_BC, loss.avel, loss.mem
+
+
+def _ours(name: str, file: Path | None) -> str:
+    for theirs, ours in NAMES:
+        found = re.fullmatch(theirs, name)
+        if found:
+            return found.expand(ours)
+    raise _foreign(f"its tensor {name} is none of the released network's", file)
+
+
+def _foreign(what: str, file: Path | None) -> DataError:
+    return DataError(
+        f"this is no checkpoint of the authors' code: {what}",
+        file=file,
+        action="give a state dict with the names that docs/method.md lists (their code saves it with torch.save)",
+    )

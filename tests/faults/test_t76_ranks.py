@@ -1,0 +1,64 @@
+"""T76: several processes learn what one with the whole batch would, loss and gradient; as released they do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from foalnet.losses import similarity
+from foalnet.losses.avel import both_directions
+from foalnet.nets import Batch
+from tests.ranks import CASES, cut, learn, network, together
+
+SAME = {"rtol": 0.0, "atol": 1e-6}
+
+
+def alone(name: str) -> tuple[dict[str, float | int], dict[str, Tensor]]:
+    return learn(CASES[name], cut(CASES[name], 0, 6))
+
+
+@pytest.mark.parametrize("split", [3, 4])
+@pytest.mark.parametrize("name", [name for name in CASES if name != "released"])
+def test_t76_two_processes_are_one_with_the_whole_batch(tmp_path: Path, name: str, split: int) -> None:
+    told, gradients = together(tmp_path, name, split=split)
+    expected, one = alone(name)
+    assert told["total"] == pytest.approx(expected["total"], abs=1e-6)
+    assert (told["negatives"], told["videos"]) == (expected["negatives"], expected["videos"])
+    assert gradients.keys() == one.keys()
+    for parameter, gradient in one.items():
+        torch.testing.assert_close(gradients[parameter], gradient, **SAME, msg=lambda m, p=parameter: f"{p}: {m}")
+    if name != "one class":
+        assert max(float(gradient.abs().max()) for gradient in one.values()) > 1e-3
+
+
+def test_as_released_only_the_row_side_learns(tmp_path: Path) -> None:
+    """Same loss, another gradient: that of each process' rows against everything gathered, all of it detached."""
+    told, gradients = together(tmp_path, "released", split=3)
+    expected, one = alone("released")
+    assert told["total"] == pytest.approx(expected["total"], abs=1e-6)
+    name = "audio_projection.linear1.weight"
+    assert float((gradients[name] - one[name]).abs().max()) > 1e-3
+    torch.testing.assert_close(gradients[name], row_side(cut(CASES["released"], 0, 6))[name], **SAME)
+
+
+def row_side(whole: Batch) -> dict[str, Tensor]:
+    """The released AVEL gradient written plainly: mean over the two halves, columns without gradient.
+
+    MEM teaches no projection, and the cross-entropy none either: AVEL's is theirs alone.
+    """
+    net, objective = network(CASES["released"])
+    outputs = net(replace(whole, wave_BN=whole.wave_BN.double(), frames=whole.frames.double()))
+    label_B = whole.label_B
+    assert outputs.audio_BE is not None and outputs.video_BE is not None and outputs.scale is not None
+    assert label_B is not None
+    total = torch.zeros((), dtype=torch.float64)
+    for own in (slice(0, 3), slice(3, 6)):
+        audio_KG = similarity(outputs.audio_BE[own], outputs.video_BE.detach(), outputs.scale)
+        video_KG = similarity(outputs.video_BE[own], outputs.audio_BE.detach(), outputs.scale)
+        total = total + both_directions(audio_KG, video_KG, label_B[own], label_B, objective.params.positives) / 2
+    total.backward()
+    return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}

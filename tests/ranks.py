@@ -1,0 +1,116 @@
+"""Code that several processes run together, as torchrun starts them: gloo over a file, no port.
+
+python -m tests.ranks FOLDER RANK RANKS CASE
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from foalnet.batches import collate
+from foalnet.losses import Objective
+from foalnet.nets import VARIANTS, Batch, FoalNet, InputShape, build_net
+from tests.stores import CLASSES, DIMS, RATE_HZ, make_params, make_store
+
+# Each: the variant, what params.objective says, the labels of the six clips, and those without a picture.
+CASES: dict[str, dict[str, Any]] = {
+    "avel": {"variant": "avel", "labels": [0, 1, 0, 2, 1, 0]},
+    "foal": {"variant": "foal", "labels": [0, 1, 0, 2, 1, 0]},
+    # Each process sees one class alone: its negatives are all the other's.
+    "one class each": {"variant": "foal", "labels": [0, 0, 0, 1, 1, 1]},
+    # One class over all: no pair at all, on no process.
+    "one class": {"variant": "foal", "labels": [2] * 6},
+    "pictures": {"variant": "foal", "labels": [0, 1, 0, 2, 1, 3], "bare": [1, 3, 5]},
+    "no picture on one": {"variant": "foal", "labels": [0, 1, 0, 2, 1, 3], "bare": [0, 1, 2]},
+    "weights": {"variant": "foal", "labels": [0, 1, 0, 2, 1, 3], "weights": [1.0, 2.0, 0.5, 3.0]},
+    "released": {
+        "variant": "foal",
+        "labels": [0, 1, 0, 2, 1, 0],
+        "objective": {"gather_grad": False, "positives": "sum", "temperature": "divisor"},
+    },
+}
+
+
+def cut(case: dict[str, Any], first: int, last: int) -> Batch:
+    """Rows first to last of the case's batch, padded among themselves alone."""
+    store = make_store(groups=2, per_group=4, frame=(DIMS,), seed=3).store
+    clips = list(store.clips.values())[:6]
+    for row in case.get("bare", []):
+        clips[row] = replace(clips[row], frames=clips[row].frames[:0], frame_mask_F=clips[row].frame_mask_F[:0])
+    labels = {clip.key: label for clip, label in zip(clips, case["labels"], strict=True)}
+    return collate(clips[first:last], labels)
+
+
+def network(case: dict[str, Any]) -> tuple[FoalNet, Objective]:
+    """The case's network in float64 without dropout, the same on every process, and its objective."""
+    params = make_params(video={"encoder": "linear"}, objective=case.get("objective", {}))
+    torch.manual_seed(1)
+    net = build_net(
+        case["variant"], params, classes=len(CLASSES), shape=InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
+    ).double()
+    assert isinstance(net, FoalNet)
+    # Statistics over a batch are no business of the objective: both sides take those of training.
+    net.eval()
+    weights = torch.tensor(case["weights"], dtype=torch.float64) if "weights" in case else None
+    return net, Objective(tasks=VARIANTS[case["variant"]], params=params.objective, class_weight_C=weights)
+
+
+def learn(case: dict[str, Any], batch: Batch) -> tuple[dict[str, float | int], dict[str, Tensor]]:
+    """The loss of a batch with its parts, and every parameter's gradient."""
+    net, objective = network(case)
+    batch = replace(batch, wave_BN=batch.wave_BN.double(), frames=batch.frames.double())
+    assert batch.label_B is not None
+    torch.manual_seed(2)
+    loss = objective(net, net(batch), batch.label_B)
+    loss.total.backward()
+    told: dict[str, float | int] = {
+        "total": float(loss.total.detach()),
+        "negatives": loss.pairs_without_negative,
+        "videos": loss.pairs_without_video,
+    }
+    return told, {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+
+
+def together(folder: Path, name: str, *, split: int, ranks: int = 2) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Run a case in processes of their own, the first `split` rows in the first: (mean loss, mean gradient)."""
+    command = [sys.executable, "-m", "tests.ranks", str(folder)]
+    staff = [
+        subprocess.Popen([*command, str(rank), str(ranks), name, str(split)], stderr=subprocess.PIPE, text=True)
+        for rank in range(ranks)
+    ]
+    for each in staff:
+        _, said = each.communicate(timeout=120)
+        assert each.returncode == 0, said
+    told = json.loads((folder / "told.json").read_text())
+    return told, torch.load(folder / "gradients.pt", weights_only=True)
+
+
+def main(folder: Path, rank: int, ranks: int, name: str, split: int) -> None:
+    """Be one of the processes; the first writes what all found."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=ranks)
+    case = CASES[name]
+    bounds = [0, split, len(case["labels"])]
+    told, gradients = learn(case, cut(case, bounds[rank], bounds[rank + 1]))
+    sums = torch.tensor([told["total"] / ranks, told["negatives"], told["videos"]], dtype=torch.float64)
+    dist.all_reduce(sums)
+    for gradient in gradients.values():
+        dist.all_reduce(gradient.div_(ranks))
+    if rank == 0:
+        total, negatives, videos = sums.tolist()
+        (folder / "told.json").write_text(json.dumps({"total": total, "negatives": negatives, "videos": videos}))
+        torch.save(gradients, folder / "gradients.pt")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:4]), sys.argv[4], int(sys.argv[5]))
