@@ -17,7 +17,7 @@ import numpy as np
 
 from foalnet.batches import Clip, Store
 from foalnet.config import Params, resolve
-from foalnet.config.blocks import Split, Train
+from foalnet.config.blocks import HALF, VARIANTS, Split, Train
 from foalnet.config.load import Entry, File, merge
 from foalnet.files import json_bytes, jsonl_bytes, publish_bytes
 from foalnet.ledger import Ledger
@@ -138,7 +138,12 @@ def write_params(home: Path, **train: Any) -> None:
     """Write a params.yaml whose one corpus is what `write_corpus` leaves: `python -m foalnet` then runs in `home`."""
     params = corpus_params(**train)
     entry = params.model_dump(mode="json", include={"reader", "source", "variants", "seeds", "manifest", "train"})
-    entry |= {"shards": {}, "evaluate": {}, "report": {}}
+    entry |= {
+        "shards": {},
+        "evaluate": {},
+        "report": {},
+        "variants": [name for name in VARIANTS if not name.endswith(HALF)],
+    }
     publish_bytes(home / "params.yaml", json_bytes({"corpora": {params.corpus: entry}, "runs": {}}))
 
 

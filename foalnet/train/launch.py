@@ -45,15 +45,15 @@ def together(commands: Sequence[Sequence[str]], *, grace_s: float = GRACE_S) -> 
             for rank, command in enumerate(commands):
                 own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
                 staff.append(subprocess.Popen(list(command), env=os.environ | shared | own))
-            while not stop.asked and any(each.poll() is None for each in staff):
-                if any(each.returncode for each in staff):
+            while not stop.asked and None in (codes := [each.poll() for each in staff]):
+                if any(codes):
                     _wait(staff, FOLLOW_S)
                     break
                 time.sleep(POLL_S)
             codes = [each.poll() for each in staff]
         finally:
             _end(staff, grace_s)
-    return INTERRUPTED if stop.asked and any(code is None for code in codes) else _code(codes)
+    return INTERRUPTED if stop.asked and None in codes else _code(codes)
 
 
 def _free_port() -> int:
@@ -65,7 +65,7 @@ def _free_port() -> int:
 
 def _wait(staff: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
     until = time.monotonic() + seconds
-    while any(each.poll() is None for each in staff) and time.monotonic() < until:
+    while None in [each.poll() for each in staff] and time.monotonic() < until:
         time.sleep(POLL_S)
 
 
