@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 
 from foalnet.train.machine import listening
+from foalnet.train.ranks import MEET
 
 # A flow that is cancelled waits 10 s before it kills.
 GRACE_S = 8.0
@@ -33,18 +34,20 @@ def together(commands: Sequence[Sequence[str]], *, grace_s: float = GRACE_S) -> 
 
     Once one fails, or Ctrl-C or SIGTERM comes, the others get SIGTERM, `grace_s`, SIGKILL.
     """
-    shared = {
-        "WORLD_SIZE": str(len(commands)),
-        "LOCAL_WORLD_SIZE": str(len(commands)),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
-    }
     staff: list[subprocess.Popen[bytes]] = []
-    with listening() as stop:
+    with tempfile.TemporaryDirectory(prefix="foalnet-") as folder, listening() as stop:
+        # They meet in a file, as no port can be kept free for them; and they talk within this machine.
+        shared = os.environ | {
+            "WORLD_SIZE": str(len(commands)),
+            "LOCAL_WORLD_SIZE": str(len(commands)),
+            "MASTER_ADDR": f"{MEET}{folder}/meet",
+            "MASTER_PORT": "0",
+        }
+        if sys.platform == "linux":
+            shared.setdefault("GLOO_SOCKET_IFNAME", "lo")
         try:
             for rank, command in enumerate(commands):
-                own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-                staff.append(subprocess.Popen(list(command), env=os.environ | shared | own))
+                staff.append(subprocess.Popen(list(command), env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}))
             while not stop.asked and None in (codes := [each.poll() for each in staff]):
                 if any(codes):
                     _wait(staff, FOLLOW_S)
@@ -54,13 +57,6 @@ def together(commands: Sequence[Sequence[str]], *, grace_s: float = GRACE_S) -> 
         finally:
             _end(staff, grace_s)
     return INTERRUPTED if stop.asked and None in codes else _code(codes)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait(staff: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:

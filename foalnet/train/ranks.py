@@ -31,6 +31,8 @@ from foalnet.nets.gather import ranks as count
 
 STAGE = "train"
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+# Where MASTER_ADDR begins so, processes meet in that file (foalnet.train.launch); else at MASTER_PORT of that address.
+MEET = "file://"
 # What a loss is made of; a part that the variant has not is None on every process alike.
 MEANS = ("total", "cross_entropy", "avel", "mem")
 COUNTS = ("pairs_without_negative", "pairs_without_video")
@@ -87,7 +89,12 @@ def together(device: torch.device) -> Iterator[None]:
         torch.cuda.set_device(device)
     try:
         # Numbers to agree on travel by gloo, gradients on GPUs by nccl.
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        backend, where = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", os.environ["MASTER_ADDR"]
+        if where.startswith(MEET):
+            own, all_of_them = _number("RANK", 0), _number("WORLD_SIZE", 1)
+            dist.init_process_group(backend, init_method=where, rank=own, world_size=all_of_them)
+        else:
+            dist.init_process_group(backend)
         if rank():
             logging.getLogger("foalnet").setLevel(logging.ERROR)
         yield
