@@ -69,7 +69,7 @@ def _stage(name: str, corpus: str, *, writes: bool = True) -> Iterator[tuple[Par
 
 def _in_processes(*arguments: str) -> None:
     """Run this very verb in several processes, and end as they end, where the settings ask for them."""
-    from foalnet.train.launch import in_processes
+    from foalnet.cli.launch import in_processes
     from foalnet.train.ranks import processes, started
 
     if not started() and (count := processes(load_settings())) > 1:

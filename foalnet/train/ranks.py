@@ -1,6 +1,6 @@
 """One training on several processes: each takes its share of every batch, and gradients are summed between them.
 
-Started by `torchrun`, or by `foalnet train` itself (setting `train_processes`, foalnet/train/launch.py). Every process
+Started by `torchrun`, or by `foalnet train` itself (setting `train_processes`, foalnet/cli/launch.py). Every process
 holds the same weights, takes the same decisions and reads the same states; the first alone writes and speaks. Without
 such a start every function here is that of one process alone.
 
@@ -31,7 +31,7 @@ from foalnet.nets.gather import ranks as count
 
 STAGE = "train"
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-# Where MASTER_ADDR begins so, processes meet in that file (foalnet.train.launch); else at MASTER_PORT of that address.
+# Where MASTER_ADDR begins so, processes meet in that file (foalnet.cli.launch); else at MASTER_PORT of that address.
 MEET = "file://"
 # What a loss is made of; a part that the variant has not is None on every process alike.
 MEANS = ("total", "cross_entropy", "avel", "mem")

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from foalnet.cli.launch import together
 from foalnet.files import read_json
 from foalnet.paths import Paths
-from foalnet.train.launch import together
 from tests.faults.test_t10_interrupted import RANDOM, files
 from tests.stores import make_store, write_corpus, write_params
 
