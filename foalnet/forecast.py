@@ -184,7 +184,7 @@ def train_forecast(
         left=left,
         time_s=None if per_epoch_s is None else left * per_epoch_s,
         measured=measured,
-        disk_bytes=_training_bytes(paths, variant, len(run.folds)) if left else 0,
+        disk_bytes=_training_bytes(paths, variant, len(run.folds), settings.workers) if left else 0,
         free_bytes=free_bytes(settings.work),
     )
 
@@ -206,10 +206,14 @@ def _training_rate(settings: Settings, params: Params, variant: str, *, device: 
     return per_epoch_s, f"the last run took {per_epoch_s:.2f} s an epoch"
 
 
-def _training_bytes(paths: Paths, variant: str, folds: int) -> int | None:
-    """Return the bytes of states, models and DVC's copy of them, by a published model of the same variant."""
+def _training_bytes(paths: Paths, variant: str, folds: int, beside: int) -> int | None:
+    """Return the bytes of states, models and DVC's copy of them, by a published model of the same variant.
+
+    `beside`: folds that are trained at a time.
+    """
     known = sorted(paths.model(variant, 0).parent.glob(f"{variant}-s*/fold-*.safetensors"))
     if not known:
         return None
-    # A state holds weights, best weights and two moments; a model is published once and cached once.
-    return folds * (4 + 2) * max(path.stat().st_size for path in known)
+    # A state holds weights, best weights and two moments, and a fold at work keeps the one before; a model is published
+    # once and cached once.
+    return (folds * (4 + 2) + min(beside, folds) * 4) * max(path.stat().st_size for path in known)

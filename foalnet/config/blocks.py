@@ -200,6 +200,9 @@ class Train(Frozen):
     epochs: Count = 16
     patience: Count = Field(8, description="epochs without a better dev UA before a fold stops")
     batch_size: Count = 16
+    buckets: Count = Field(
+        1, description="batches of similar lengths are made within windows of so many batches; 1: none are"
+    )
     lr: Positive = 2e-3
     lr_encoder: Positive | None = Field(None, description="of pretrained encoders; null: lr (METHOD: 2e-5)")
     schedule: Literal["cosine", "constant"] = Field(

@@ -99,6 +99,7 @@ MEANINGS: dict[str, Meaning] = {
     "train.epochs": Meaning(says="at most so many epochs a fold", unit="epochs"),
     "train.patience": Meaning(unit="epochs", source=OURS),
     "train.batch_size": Meaning(says="utterances a step", unit="utterances"),
+    "train.buckets": Meaning(unit="batches", source=OURS),
     "train.lr": Meaning(says="highest learning rate (AdamW)"),
     "train.warmup": Meaning(unit="share of all steps", source=OURS),
     "train.lr_end": Meaning(unit="share of lr", source=OURS),

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     threads: int = Field(
         0, ge=0, description="torch threads of one fold; 0: one. Sums round differently with another number"
     )
+    checkpoint_every_s: float = Field(
+        600.0, ge=0, description="training writes its state so often within an epoch too; 0: after each epoch alone"
+    )
     work: Path = Field(Path("work"), description="caches that survive a kill; safe to delete")
     weights: Path | None = Field(
         None, description="folder with weights of detectors and encoders; else the user's caches"

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
 from foalnet.errors import DataError, UsageError
@@ -23,9 +21,11 @@ from foalnet.paths import Paths
 from foalnet.provenance import code_digest
 from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.table import read_manifest
+from foalnet.train.line import Teller, line
 from foalnet.train.machine import determined, device, listening, threads
 from foalnet.train.run import Given, given_for, need_pictures, told_of
 from foalnet.train.state import Progress
+from foalnet.train.watch import Every
 
 STAGE = "final"
 
@@ -142,13 +142,19 @@ def _trained(task: FinalTask, store: Store, settings: Settings, state: Path) -> 
     with (
         determined(task.params.determinism, threads(settings)),
         listening() as stop,
-        tqdm(total=task.epochs, desc=f"final {task.variant} s{task.seed}", unit="epoch", disable=None) as bar,
+        line(f"final {task.variant} s{task.seed}", task.epochs) as shown,
     ):
-
-        def show(epochs: int) -> None:
-            bar.update(epochs - bar.n)
-
-        return train_final(task, store, state, device=device(settings), stop=stop, tick=show)
+        teller = Teller(shown.update)
+        return train_final(
+            task,
+            store,
+            state,
+            device=device(settings),
+            stop=stop,
+            tick=teller.epoch,
+            show=teller.step,
+            due=Every(settings.checkpoint_every_s),
+        )
 
 
 def _publish(

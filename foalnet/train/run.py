@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Split
@@ -24,12 +22,14 @@ from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.splits import Fold
 from foalnet.table import read_manifest
 from foalnet.train.fold import train_fold
+from foalnet.train.line import Teller, Told, line
 from foalnet.train.machine import STAGE, Stop, determined, device, listening, threads
 from foalnet.train.parallel import side_by_side
 from foalnet.train.plan import Run, plan, pretrained_for
 from foalnet.train.publish import publish
 from foalnet.train.speed import measured
 from foalnet.train.state import Progress
+from foalnet.train.watch import Every
 from foalnet.weights import Pretrained, library_version
 
 CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train", "weights")
@@ -118,33 +118,31 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
     On a CPU the folds are trained side by side, `settings.workers` at a time, each on its own threads.
     """
     where, total = device(settings), len(run.folds) * run.params.epochs
+    beside = settings.workers if where.type == "cpu" and threads(settings) == 1 and sys.platform == "linux" else 1
 
-    def one(fold: Fold, stop: Stop, told: Callable[[int], None]) -> Progress:
+    def one(fold: Fold, stop: Stop, tell: Callable[[Told], None]) -> Progress:
+        teller = Teller(tell)
         return train_fold(
             run.task(fold, store),
             store,
             work / f"{fold.name}.safetensors",
             device=where,
             stop=stop,
-            tick=lambda progress: told(progress.epochs),
+            tick=lambda progress: teller.epoch(progress.epochs),
+            show=teller.step,
+            due=Every(settings.checkpoint_every_s),
         )
 
     with (
         determined(run.params.determinism, threads(settings)),
         listening() as stop,
-        tqdm(total=total, desc=f"{run.variant} s{run.seed}", unit="epoch", disable=None) as bar,
+        line(f"{run.variant} s{run.seed}", total) as shown,
     ):
-
-        def show(epochs: int) -> None:
-            bar.update(epochs - bar.n)
-
-        def further(before: int, epochs: int) -> None:
-            show(max(int(bar.n), before + epochs))
-
         # A fork is safe as long as no thread pool of torch is at work: one thread a fold.
-        if where.type == "cpu" and settings.workers > 1 and threads(settings) == 1 and sys.platform == "linux":
-            side_by_side([partial(one, fold) for fold in run.folds], workers=settings.workers, stop=stop, tick=show)
+        if beside > 1:
+            side_by_side([partial(one, fold) for fold in run.folds], workers=beside, stop=stop, tick=shown.update)
         done: dict[str, Progress] = {}
         for fold in run.folds:
-            done[fold.name] = one(fold, stop, partial(further, sum(progress.epochs for progress in done.values())))
+            before = sum(progress.epochs for progress in done.values())
+            done[fold.name] = one(fold, stop, partial(shown.update, before=before))
     return done

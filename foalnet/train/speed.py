@@ -17,16 +17,22 @@ from foalnet.checkpoint import META
 from foalnet.config import Settings
 from foalnet.files import json_bytes, publish_bytes
 from foalnet.train.plan import Run
+from foalnet.train.state import previous_of
 
 
 def reached(state: Path) -> tuple[int, bool]:
-    """Return (epochs done, finished) of a fold's state by its header alone; (0, False) where there is none to go on."""
-    try:
-        with safe_open(state, "pt") as handle:
-            facts = json.loads(handle.metadata()[META])["facts"]
-            return len(facts["rows"]), bool(facts["finished"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-        return 0, False
+    """Return (epochs done, finished) of a fold's state by its header alone; (0, False) where there is none to go on.
+
+    Where the last state cannot be read, the one before it is what training would go on from.
+    """
+    for file in (state, previous_of(state)):
+        try:
+            with safe_open(file, "pt") as handle:
+                facts = json.loads(handle.metadata()[META])["facts"]
+                return len(facts["rows"]), bool(facts["finished"])
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            continue
+    return 0, False
 
 
 def speed_file(settings: Settings, corpus: str, variant: str) -> Path:
