@@ -40,17 +40,20 @@ SAME = 0.4
 MERGE_SHARE = 0.5
 
 _ORIGIN = "the GitHub repository hollance/BlazeFace-PyTorch (Apache-2.0)"
-
-
+_ADDRESS = "https://github.com/hollance/BlazeFace-PyTorch/raw/master"
 WEIGHTS = WeightFile(
     name="blazeface.pth",
+    detector="blazeface",
     sha256="54ecff653feaaaf1f7d44b6aff28fd2fc50e483a4e847563b6dd261369c43ba4",
     origin=_ORIGIN,
+    address=f"{_ADDRESS}/blazeface.pth",
 )
 ANCHORS = WeightFile(
     name="anchors.npy",
+    detector="blazeface",
     sha256="a10bb2fb93ab54ca426d6c750bfc3aad685028a16dcf231357d03694f261fd95",
     origin=_ORIGIN,
+    address=f"{_ADDRESS}/anchors.npy",
 )
 INPUT_PX = 128
 

@@ -27,8 +27,10 @@ from foalnet.shim import one_torch_thread, torch_device
 # The digest's first ten digits are in the file's name, as torch.hub wants it.
 WEIGHTS = WeightFile(
     name="s3fd-619a316812.pth",
+    detector="sfd",
     sha256="619a31681264d3f7f7fc7a16a42cbbe8b23f31a256f75a366e5a1bcd59b33543",
     origin="the face-alignment project (github.com, 1adrianb/face-alignment), which fetches it from its author's site",
+    address="https://www.adrianbulat.com/downloads/python-fan/s3fd-619a316812.pth",
 )
 # Pictures per pass. On a CPU a batch takes as long as its pictures one by one (measured: 3 to 10 % longer).
 BATCH = {"cpu": 1, "cuda": 16}

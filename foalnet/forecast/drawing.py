@@ -39,7 +39,7 @@ def draw_forecast(
         per_s = bytes_per_s = None
     copies = 2 if cached else 1
     return Forecast(
-        verb="draw drawn",
+        verb="draw",
         steps=(
             f"{len(dialogues)} dialogues, {sum(len(d.turns) for d in dialogues)} utterances",
             f"sound and picture of {len(filmed)} of them: {duration(film_s)}, workers: {workers}",

@@ -2,7 +2,7 @@
 
 from foalnet.weights.catalogue import CATALOGUE, WeightSet
 from foalnet.weights.hf import library_version, load_model, transformers_offline
-from foalnet.weights.store import Pretrained, open_weights, weights_folder
+from foalnet.weights.store import Pretrained, open_weights
 
 __all__ = [
     "CATALOGUE",
@@ -12,5 +12,4 @@ __all__ = [
     "load_model",
     "open_weights",
     "transformers_offline",
-    "weights_folder",
 ]

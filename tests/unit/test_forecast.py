@@ -278,7 +278,7 @@ def test_draw_features_and_final_say_it_and_write_nothing(tmp_path: Path) -> Non
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
     before, path = listing(tmp_path), str(REPOSITORY)
     told = verb(tmp_path, "draw", "--dry-run", PYTHONPATH=path).stdout
-    assert told.startswith("draw drawn would run:\n  30 dialogues, 480 utterances\n  sound and picture of 30 of them")
+    assert told.startswith("draw would run:\n  30 dialogues, 480 utterances\n  sound and picture of 30 of them")
     assert told.endswith("nothing was written\n")
     told = verb(tmp_path, "features", "drawn", "--dry-run", PYTHONPATH=path).stdout
     assert told.startswith("features drawn would run:\n  no encoder in params") and "disk: up to 0 kB" in told
