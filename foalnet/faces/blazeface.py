@@ -25,8 +25,8 @@ from foalnet.media import resize
 from foalnet.records import Box
 from foalnet.shim import one_torch_thread
 
-# The smallest face fills at least this share of the smallest tiles. (On four real talking heads the network found
-# the face in 32 of 32 pictures from a tenth of the tile up.)
+# The smallest face fills at least this share of the smallest tiles: with room above the share from which the network
+# still finds real heads.
 MIN_SHARE = 0.15
 # A tile has a say on a box that fills between these shares of it,
 SEEN_SHARES = (0.12, 0.9)
