@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +53,28 @@ def _check_run(params: Params, variant: str, seed: int, split: Split) -> None:
 
 
 @contextmanager
-def _stage(name: str, corpus: str) -> Iterator[tuple[Params, Settings, Paths]]:
+def _stage(name: str, corpus: str, *, writes: bool = True) -> Iterator[tuple[Params, Settings, Paths]]:
     """Check params and settings first; refuse to finish if the code changed meanwhile; one writer at a time."""
     from foalnet.files import lock
     from foalnet.provenance import CodeGuard
 
     params, settings = load_params(corpus), load_settings()
+    if not writes:
+        yield params, settings, Paths(corpus)
+        return
     guard = CodeGuard(name)
     with lock(settings.work / "locks" / f"{name}-{corpus}", stage=name):
         yield params, settings, Paths(corpus)
         guard.check()
+
+
+def _in_processes(*arguments: str) -> None:
+    """Run this very verb in several processes, and end as they end, where the settings ask for them."""
+    from foalnet.train.launch import in_processes
+    from foalnet.train.ranks import processes, started
+
+    if not started() and (count := processes(load_settings())) > 1:
+        sys.exit(in_processes(arguments, count))
 
 
 @cli.command(short_help="draw the embedded corpus")
@@ -155,6 +169,7 @@ def shards(corpus: str, dry_run: bool) -> None:
 def train(corpus: str, variant: str, seed: int, split: Split, dry_run: bool) -> None:
     """Train all folds of one variant and seed; interrupted, the same command resumes."""
     from foalnet.train import train_run
+    from foalnet.train.ranks import is_first
 
     if dry_run:
         from foalnet.forecast import train_forecast
@@ -162,9 +177,11 @@ def train(corpus: str, variant: str, seed: int, split: Split, dry_run: bool) -> 
         params, settings = load_params(corpus), load_settings()
         click.echo(train_forecast(params, settings, Paths(corpus), variant=variant, seed=seed, split=split))
         return
-    with _stage(f"train-{run_name(variant, seed, split)}", corpus) as (params, settings, paths):
-        _check_run(params, variant, seed, split)
-        train_run(params, settings, paths, variant=variant, seed=seed, split=split)
+    _check_run(load_params(corpus), variant, seed, split)
+    _in_processes("train", corpus, "--variant", variant, "--seed", str(seed), "--split", split)
+    name = f"train-{run_name(variant, seed, split)}"
+    with _stage(name, corpus, writes=is_first()) as (params, settings, paths):
+        train_run(params, settings, paths, variant=variant, seed=seed, split=split, say=partial(click.echo, err=True))
 
 
 @cli.command(short_help="apply each selection rule, score the test sessions")
@@ -188,15 +205,20 @@ def final(corpus: str, dry_run: bool) -> None:
     Interrupted, the same command resumes. `foalnet predict` and `foalnet.load` take the folder that it prints.
     """
     from foalnet.final import final_run
+    from foalnet.train.ranks import is_first
 
     if dry_run:
         from foalnet.forecast import final_forecast
 
         click.echo(final_forecast(load_params(corpus), load_settings(), Paths(corpus)))
         return
-    with _stage("final", corpus) as (params, settings, paths):
-        card = final_run(params, settings, paths)
-    click.echo(f"final: {card['variant']} s{card['seed']}, {card['epochs']['trained']} epochs, sealed in {paths.final}")
+    _in_processes("final", corpus)
+    with _stage("final", corpus, writes=is_first()) as (params, settings, paths):
+        card = final_run(params, settings, paths, say=partial(click.echo, err=True))
+    if is_first():
+        click.echo(
+            f"final: {card['variant']} s{card['seed']}, {card['epochs']['trained']} epochs, sealed in {paths.final}"
+        )
 
 
 @cli.command(short_help="write the page and the metrics")

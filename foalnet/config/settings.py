@@ -34,8 +34,8 @@ _FILE: ContextVar[Path] = ContextVar("file", default=SETTINGS_FILE)
 class Settings(BaseSettings):
     """Where and how fast.
 
-    Only `device` and `threads` reach the bytes of a model, and `device` those of shards made with the detector `sfd`:
-    sums round differently there.
+    Only `device`, `threads` and `train_processes` reach the bytes of a model, and `device` those of shards made with
+    the detector `sfd`: sums round differently there.
     """
 
     model_config = SettingsConfigDict(env_prefix="FOALNET_", env_nested_delimiter="__", extra="forbid", frozen=True)
@@ -53,6 +53,11 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N")
     threads: int = Field(
         0, ge=0, description="torch threads of one fold; 0: one. Sums round differently with another number"
+    )
+    train_processes: int = Field(
+        1,
+        ge=1,
+        description="processes of one training, each on a GPU of its own or all on the CPU. Sums round differently",
     )
     checkpoint_every_s: float = Field(
         600.0, ge=0, description="training writes its state so often within an epoch too; 0: after each epoch alone"

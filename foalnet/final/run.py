@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from foalnet.provenance import code_digest
 from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.speeds import note_speed
 from foalnet.table import read_manifest
+from foalnet.train import ranks
 from foalnet.train.line import Teller, line
-from foalnet.train.machine import determined, device, listening, threads
+from foalnet.train.machine import at_start, determined, device, listening, threads
 from foalnet.train.run import Given, given_for, need_pictures, told_of
 from foalnet.train.speed import reached
 from foalnet.train.state import Progress
@@ -75,12 +76,22 @@ def prepare(params: Params, settings: Settings, paths: Paths, shards: ShardSet) 
     )
 
 
-def final_run(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
+def final_run(
+    params: Params, settings: Settings, paths: Paths, *, say: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """Train and seal the final model: model.safetensors, card.json and, last, card.md; return the card.
 
-    Resumes per epoch from `settings.work`. UsageError (exit 2) where `final` names no run of the corpus, DataError
-    (exit 3) where run and shards do not belong together, Interrupted (exit 5) after Ctrl-C or SIGTERM.
+    `say` gets a line on how and where it runs. Resumes per epoch from `settings.work`; of several processes the first
+    publishes. UsageError (exit 2) where `final` names no run of the corpus, DataError (exit 3) where run and shards do
+    not belong together, Interrupted (exit 5) after Ctrl-C or SIGTERM.
     """
+    with ranks.together(device(settings)):
+        if ranks.is_first():
+            say(f"final {params.corpus}: {at_start(settings, params.train)}")
+        return _final(params, settings, paths)
+
+
+def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     shards = open_shards(paths.shards, stage=STAGE)
     ready = prepare(params, settings, paths, shards)
     params, variant = ready.params, params.final.variant
@@ -101,7 +112,8 @@ def final_run(params: Params, settings: Settings, paths: Paths) -> dict[str, Any
     progress = _trained(task, store, settings, ready.folder / STATE, corpus=params.corpus)
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
     card = card_facts(params, used, chosen=ready.chosen, epochs=ready.epochs, metrics=ready.metrics, seconds=seconds)
-    _publish(paths, ready, progress, store, card, read_json(paths.staging, stage=STAGE)["tools"])
+    if ranks.is_first():
+        _publish(paths, ready, progress, store, card, read_json(paths.staging, stage=STAGE)["tools"])
     return card
 
 
@@ -155,7 +167,7 @@ def _trained(task: FinalTask, store: Store, settings: Settings, state: Path, *, 
     with (
         determined(task.params.determinism, threads(settings)),
         listening() as stop,
-        line(f"final {task.variant} s{task.seed}", task.epochs) as shown,
+        line(f"final {task.variant} s{task.seed}", task.epochs, shown=ranks.is_first()) as shown,
     ):
         teller = Teller(shown.update)
         progress = train_final(
@@ -168,7 +180,7 @@ def _trained(task: FinalTask, store: Store, settings: Settings, state: Path, *, 
             show=teller.step,
             due=Every(settings.checkpoint_every_s),
         )
-    if progress.epochs > before:
+    if progress.epochs > before and ranks.is_first():
         told = {"epochs": progress.epochs - before, "wall_s": round(time.monotonic() - began, 3)}
         note_speed(settings, f"{STAGE}-{corpus}-{task.variant}", speed_facts(task.params, settings) | told)
     return progress

@@ -92,6 +92,7 @@ def _final_rate(settings: Settings, params: Params, variant: str) -> tuple[float
 
 def _training_rate(settings: Settings, params: Params, variant: str, *, device: str) -> tuple[float | None, str]:
     """Return seconds per epoch of a fold, where a run with these params was measured on this device."""
+    from foalnet.train.ranks import processes
     from foalnet.train.speed import speed_file
 
     free = {"epochs", "patience"}
@@ -99,7 +100,8 @@ def _training_rate(settings: Settings, params: Params, variant: str, *, device: 
         note = read_json(speed_file(settings, params.corpus, variant))
         same = {k: v for k, v in note["params"].items() if k not in free}
         asked = {k: v for k, v in params.train.model_dump(mode="json").items() if k not in free}
-        if (same, note["device"], note["workers"]) != (asked, device, settings.workers):
+        where = (device, settings.workers, processes(settings))
+        if same != asked or (note["device"], note["workers"], note["processes"]) != where:
             return None, ""
         per_epoch_s = note["wall_s"] / note["epochs"]
     except (DataError, KeyError, TypeError, AttributeError, ZeroDivisionError):

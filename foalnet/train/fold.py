@@ -23,6 +23,7 @@ from foalnet.errors import DataError
 from foalnet.losses import Objective
 from foalnet.nets import Net, build_net, encoders, tasks_of
 from foalnet.splits import Fold, FoldLabels
+from foalnet.train import ranks
 from foalnet.train.machine import STAGE, Stop
 from foalnet.train.optim import optimizer, rate, take_step
 from foalnet.train.precision import Precision
@@ -171,6 +172,7 @@ def begin(
         progress = Progress()
         for encoder in encoders(net):
             encoder.fit(batch.to(device) for batch in eval_batches(store, keys, pad_s=pad_s(task.params)))
+    ranks.same_start(net, progress.epochs, progress.midway.steps if progress.midway else 0)
     return net, optim, progress
 
 
@@ -200,7 +202,9 @@ def train_epoch(
     drawn = train_order(labels, params.sampler, *seeds)
     order = bucketed(drawn, store.samples, params.batch_size, params.buckets, *seeds)
     per_epoch = -(-len(order) // params.batch_size)
-    part = _begun(progress, derived_seed("epoch", *seeds), device)
+    # The first process draws as one alone does; the others draw otherwise.
+    others = ("rank", ranks.rank()) if ranks.rank() else ()
+    part = _begun(progress, derived_seed("epoch", *seeds, *others), device)
     net.train()
     precision = Precision.of(params.precision, device, progress.scaler)
 
@@ -208,22 +212,30 @@ def train_epoch(
         return order[part.steps * params.batch_size :][: params.batch_size]
 
     with named_memory(store, at_work, f"fold {task.name}, epoch {epoch + 1}"):
-        left = order[part.steps * params.batch_size :]
-        for batch in train_batches(store, left, labels, params.batch_size, pad_s=pad_s(params)):
+        rest = order[part.steps * params.batch_size :]
+        batches = train_batches(store, rest, labels, params.batch_size, pad_s=pad_s(params), share=ranks.share)
+        for batch in batches:
             watch.look(task.name, progress)
             part.lr = rate(epoch * per_epoch + part.steps, params.epochs * per_epoch, params)
             loss = take_step(
-                net, batch.to(device), objective, optim, lr=part.lr, clip_norm=params.clip_norm, precision=precision
+                net,
+                batch.to(device),
+                objective,
+                optim,
+                lr=part.lr,
+                clip_norm=params.clip_norm,
+                precision=precision,
+                reduce=ranks.reducer(net, len(at_work())),
             ).loss
             progress.scaler = precision.state()
             if loss is None:
-                _skipped(task, progress, epoch, part.steps, batch.keys)
+                _skipped(task, progress, epoch, part.steps, at_work())
             else:
                 part.add(loss=loss.total, cross_entropy=loss.cross_entropy, avel=loss.avel, mem=loss.mem)
                 progress.add("pairs_without_negative", loss.pairs_without_negative)
                 progress.add("pairs_without_video", loss.pairs_without_video)
+            watch.show(progress, len(at_work()))
             part.steps += 1
-            watch.show(progress, len(batch.keys))
     progress.midway = None
     padded = round(padding(order, store.samples, params.batch_size, least=store.samples_in(pad_s(params))), DIGITS)
     row: dict[str, float | int | str | None] = {"fold": task.name, "epoch": epoch + 1}
@@ -250,7 +262,7 @@ def _mean(values: Sequence[Tensor]) -> float | None:
     return round(float(torch.stack(list(values)).double().mean()), DIGITS) if values else None
 
 
-def _skipped(task: Lesson, progress: Progress, epoch: int, step: int, keys: tuple[str, ...]) -> None:
+def _skipped(task: Lesson, progress: Progress, epoch: int, step: int, keys: Sequence[str]) -> None:
     """Log and count a step that was skipped; fail where there were too many."""
     progress.add("bad_steps")
     progress.bad_steps.append({"epoch": epoch + 1, "step": step + 1, "keys": list(keys)})
@@ -278,16 +290,18 @@ def logits_of(
 ) -> Tensor:
     """Return the logits [N, C] float32 of unlabelled utterances, in the order of `keys`; `look` before each batch."""
     net.eval()
-    precision, found = Precision.of(params.precision, device), dict[str, Tensor]()
-    at_work: list[str] = []
+    precision, found, at_work = Precision.of(params.precision, device), dict[str, Tensor](), list[str]()
     with named_memory(store, lambda: at_work, "the evaluation"):
-        for batch in eval_batches(store, keys, pad_s=pad_s(params)):
+        for place, batch in enumerate(eval_batches(store, keys, pad_s=pad_s(params))):
+            if place % ranks.count() == 0:
+                look()
+            if place % ranks.count() != ranks.rank():
+                continue
             at_work = list(batch.keys)
-            look()
             with precision.autocast():
                 logits_BC = net(batch.to(device)).logits_BC
             found |= zip(batch.keys, logits_BC.float().cpu(), strict=True)
-    return torch.stack([found[key] for key in keys])
+    return ranks.merged(found, keys)
 
 
 def unweighted_accuracy(logits_NC: Tensor, labels: Sequence[int]) -> float:

@@ -16,14 +16,15 @@ from foalnet.errors import DataError
 from foalnet.features.read import FeatureSet, open_features
 from foalnet.files import content_key, sha256_file
 from foalnet.nets import tasks_of
-from foalnet.paths import Paths
+from foalnet.paths import Paths, run_name
 from foalnet.provenance import code_digest, versions
 from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.splits import Fold
 from foalnet.table import read_manifest
+from foalnet.train import ranks
 from foalnet.train.fold import train_fold
 from foalnet.train.line import Teller, Told, line
-from foalnet.train.machine import STAGE, Stop, determined, device, listening, threads
+from foalnet.train.machine import STAGE, Stop, at_start, determined, device, listening, threads
 from foalnet.train.parallel import side_by_side
 from foalnet.train.plan import Run, plan, pretrained_for
 from foalnet.train.publish import publish
@@ -36,25 +37,37 @@ CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", 
 
 
 def train_run(
-    params: Params, settings: Settings, paths: Paths, *, variant: str, seed: int, split: Split = "dev"
+    params: Params,
+    settings: Settings,
+    paths: Paths,
+    *,
+    variant: str,
+    seed: int,
+    split: Split = "dev",
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Train all folds of one variant, seed and split and publish them into the model's folder.
 
-    Resumes per fold and epoch from `settings.work`. Interrupted (exit 5) after Ctrl-C or SIGTERM; UsageError (2),
-    DataError (3), MachineError (4) as their messages say.
+    `say` gets a line on how and where it runs. Resumes per fold and epoch from `settings.work`; as one of several
+    processes (foalnet.train.ranks) it takes its share, and the first publishes. Interrupted (exit 5) after Ctrl-C or
+    SIGTERM; UsageError (2), DataError (3), MachineError (4) as their messages say.
     """
     tasks_of(variant)
-    utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
-    shards = open_shards(paths.shards, stage=STAGE)
-    given = given_for(params, settings, paths, shards, variant=variant)
-    run = plan(params, utterances, variant=variant, seed=seed, split=split, pretrained=given.pretrained)
-    told = told_of(params, settings, given)
-    work = state_folder(params, settings, paths, run, told)
-    store = load_store(shards, run.labels.keys(), run.params, given.features)
-    need_pictures(store, variant, paths)
-    with measured(run, settings, params.corpus, work, device=told["device"]):
-        done = train_folds(run, store, settings, work)
-    publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=told)
+    with ranks.together(device(settings)):
+        utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
+        shards = open_shards(paths.shards, stage=STAGE)
+        given = given_for(params, settings, paths, shards, variant=variant)
+        run = plan(params, utterances, variant=variant, seed=seed, split=split, pretrained=given.pretrained)
+        told = told_of(params, settings, given)
+        work = state_folder(params, settings, paths, run, told)
+        store = load_store(shards, run.labels.keys(), run.params, given.features)
+        need_pictures(store, variant, paths)
+        if ranks.is_first():
+            say(f"train {params.corpus} {run_name(variant, seed, split)}: {at_start(settings, run.params)}")
+        with measured(run, settings, params.corpus, work, device=told["device"]):
+            done = train_folds(run, store, settings, work)
+        if ranks.is_first():
+            publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=told)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +94,14 @@ def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, tol
 
 
 def told_of(params: Params, settings: Settings, given: Given) -> dict[str, Any]:
-    """Return what shapes a run's bytes beside its inputs, variant and seed: code, params, device, threads, versions."""
+    """Return what shapes a run's bytes beside its inputs, variant and seed: code, params, machine, versions."""
     told: dict[str, Any] = {
         "code": code_digest(CODE),
         "params": content_key(params.train.model_dump()),
         "determinism": params.train.determinism,
         "device": device(settings).type,
         "threads": threads(settings),
+        "processes": ranks.processes(settings),
         "versions": versions(),
     }
     if given.features is not None:
@@ -118,7 +132,9 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
     On a CPU the folds are trained side by side, `settings.workers` at a time, each on its own threads.
     """
     where, total = device(settings), len(run.folds) * run.params.epochs
-    beside = settings.workers if where.type == "cpu" and threads(settings) == 1 and sys.platform == "linux" else 1
+    # A fork is safe as long as no thread pool of torch is at work: one thread a fold.
+    forks = where.type == "cpu" and threads(settings) == 1 and ranks.count() == 1 and sys.platform == "linux"
+    beside = settings.workers if forks else 1
 
     def one(fold: Fold, stop: Stop, tell: Callable[[Told], None]) -> Progress:
         teller = Teller(tell)
@@ -136,9 +152,8 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
     with (
         determined(run.params.determinism, threads(settings)),
         listening() as stop,
-        line(f"{run.variant} s{run.seed}", total) as shown,
+        line(f"{run.variant} s{run.seed}", total, shown=ranks.is_first()) as shown,
     ):
-        # A fork is safe as long as no thread pool of torch is at work: one thread a fold.
         if beside > 1:
             side_by_side([partial(one, fold) for fold in run.folds], workers=beside, stop=stop, tick=shown.update)
         done: dict[str, Progress] = {}

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from foalnet.checkpoint import META
 from foalnet.config import Settings
 from foalnet.files import json_bytes, publish_bytes
+from foalnet.train import ranks
 from foalnet.train.plan import Run
 from foalnet.train.state import previous_of
 
@@ -50,10 +51,11 @@ def measured(run: Run, settings: Settings, corpus: str, work: Path, *, device: s
     before, began = epochs(), time.monotonic()
     yield
     trained = epochs() - before
-    if trained > 0:
+    if trained > 0 and ranks.is_first():
         note = {
             "device": device,
             "epochs": trained,
+            "processes": ranks.count(),
             "params": run.params.model_dump(mode="json"),
             "wall_s": round(time.monotonic() - began, 3),
             "workers": settings.workers,

@@ -28,6 +28,7 @@ from foalnet.checkpoint import (
 )
 from foalnet.errors import DataError, MachineError
 from foalnet.nets import Net
+from foalnet.train import ranks
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def previous_of(path: Path) -> Path:
 def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.Optimizer) -> None:
     """Write everything the next step needs, atomically; what `path` held becomes the previous state.
 
-    A finished fold keeps one state alone.
+    A finished fold keeps one state alone. Of several processes the first writes.
     """
     tensors = prefixed(progress.best_net, "best")
     tensors |= {"dev": _stacked(progress.dev_NC), "test": _stacked(progress.test_NC)}
@@ -108,8 +109,10 @@ def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.O
     if progress.midway is not None:
         midway = progress.midway
         tensors |= prefixed({name: torch.stack(losses) for name, losses in midway.losses.items()}, "losses")
-        tensors |= prefixed(random_streams(next(net.parameters()).device), "random")
+        tensors |= prefixed(ranks.gathered(random_streams(next(net.parameters()).device)), "random")
         facts["midway"] = {"steps": midway.steps, "lr": midway.lr}
+    if not ranks.is_first():
+        return
     _set_aside(path)
     save_checkpoint(path, tensors, facts)
     if progress.finished:
@@ -146,7 +149,8 @@ def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer) -> Progres
         return None
     tensors, facts = found
     if facts["finished"]:
-        previous_of(path).unlink(missing_ok=True)
+        if ranks.is_first():
+            previous_of(path).unlink(missing_ok=True)
     else:
         put_net(net, part(tensors, "net"), file=path, stage=STAGE)
         put_optimizer(optim, part(tensors, "optimizer"))
@@ -163,7 +167,7 @@ def _midway(tensors: dict[str, Tensor], facts: dict[str, Any] | None, device: to
     if facts is None:
         return None
     losses = {name: list(each.to(device).unbind()) for name, each in part(tensors, "losses").items()}
-    return Midway(**facts, kept=facts["steps"], losses=losses, random=part(tensors, "random"))
+    return Midway(**facts, kept=facts["steps"], losses=losses, random=ranks.own(part(tensors, "random")))
 
 
 def random_streams(device: torch.device) -> dict[str, Tensor]:
@@ -192,7 +196,8 @@ def _newest_whole(path: Path) -> tuple[dict[str, Tensor], Any] | None:
         except DataError as error:
             refused = True
             logger.warning("%s: this state is refused and removed: %s", file, error.what)
-            file.unlink(missing_ok=True)
+            if ranks.is_first():
+                file.unlink(missing_ok=True)
             continue
         if refused:
             logger.warning("%s: this state, the one before, is used; epochs done: %d", file, len(facts["rows"]))

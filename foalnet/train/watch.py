@@ -11,6 +11,7 @@ import torch
 
 from foalnet.batches import Store
 from foalnet.errors import Interrupted, MachineError
+from foalnet.train import ranks
 from foalnet.train.machine import STAGE, Stop
 from foalnet.train.state import Progress
 
@@ -36,8 +37,9 @@ class Every:
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """`stop` is looked at before every batch; `due` tells when a state within an epoch is due, `keep` writes it.
+    """`stop` is looked at before every batch, of several processes by all at once.
 
+    `due` tells when a state within an epoch is due, `keep` writes it.
     `show(progress, utterances)` is called after every step with the number of its utterances.
     """
 
@@ -49,14 +51,16 @@ class Watch:
     def look(self, fold: str, progress: Progress) -> None:
         """Before a batch: raise Interrupted (exit 5) where somebody asked to stop; else keep what is due."""
         epochs, part = progress.epochs, progress.midway
-        if self.stop.asked:
+        due = ranks.is_first() and part is not None and part.steps > part.kept and self.due()
+        asked, due = ranks.any_of(self.stop.asked, due)
+        if asked:
             raise Interrupted(
                 f"stopped in fold {fold}, epoch {epochs + 1}; {epochs} epochs of it are kept"
                 + (f" and {part.kept} steps of the next" if part is not None and part.kept else ""),
                 stage=STAGE,
                 action="run the same command again: it goes on from there",
             )
-        if part is not None and part.steps > part.kept and self.due():
+        if part is not None and due:
             part.kept = part.steps
             self.keep()
 
