@@ -38,13 +38,15 @@ PACKAGES = ("numpy", "opencv-python", "pillow", "torch", "transformers")
 class Work:
     """What one dialogue's vectors depend on, and where they are kept: `key` names all of it but the dialogue.
 
-    `workers`: how many processes compute them, which does not change them; one on a GPU.
+    `device`: the setting, `kind`: what it stands for here; `workers`: how many processes compute them, which does not
+    change them; one on a GPU.
     """
 
     pretrained: Pretrained
     params: Features
     shards: ShardSet
     device: str
+    kind: str
     workers: int
     folder: Path
     key: str
@@ -113,6 +115,7 @@ def work_of(params: Params, settings: Settings, shards_folder: Path) -> Work | N
         params=asked,
         shards=shards,
         device=settings.device,
+        kind=device.type,
         workers=1 if device.type == "cuda" else settings.workers,
         folder=settings.work / "features",
         key=content_key([told, _versions(), device.type, code_digest(CODE)]),
@@ -120,10 +123,10 @@ def work_of(params: Params, settings: Settings, shards_folder: Path) -> Work | N
 
 
 def speed_facts(work: Work, todo: Sequence[ShardEntry]) -> dict[str, Any]:
-    """Return what a run's speed is of: the first three must be the same for another run to be as fast."""
+    """Return what a speed is of: another run is only as fast with the same features asked, device and packages."""
     return {
         "asked": work.params.model_dump(mode="json"),
-        "device": work.device,
+        "device": work.kind,
         "packages": _versions(),
         "shard_bytes": sum(entry.size for entry in todo),
         "workers": min(work.workers, len(todo)),

@@ -32,7 +32,7 @@ def features_forecast(params: Params, settings: Settings, paths: Paths) -> Forec
     workers = max(1, min(work.workers, len(todo)))
     steps = (
         f"{len(entries)} dialogues, {sum(entry.count for entry in entries)} utterances, "
-        f"encoder {work.pretrained.name}, device {work.device}",
+        f"encoder {work.pretrained.name}, device {work.kind}",
         f"{len(entries) - len(todo)} of them from the work cache",
         f"{len(todo)} to encode" + (f": {size(todo_bytes)} of shards, workers: {workers}" if todo else ""),
     )
