@@ -39,11 +39,11 @@ def _laid_out(window: Sequence[str], length: Callable[[str], int], size: int, cu
     return size * sum(longest) + (rest * length(window[cut + rest - 1]) if rest else 0)
 
 
-def padding(order: Sequence[str], length: Callable[[str], int], size: int) -> float:
-    """Return the share of an epoch's samples that are padding, each batch laid out as long as its longest."""
+def padding(order: Sequence[str], length: Callable[[str], int], size: int, *, least: int = 0) -> float:
+    """Return the share of an epoch's samples that are padding, each batch as long as its longest, `least` at least."""
     real = laid_out = 0
     for first in range(0, len(order), size):
         lengths = [length(key) for key in order[first : first + size]]
         real += sum(lengths)
-        laid_out += max(lengths) * len(lengths)
+        laid_out += max(least, *lengths) * len(lengths)
     return 1.0 - real / laid_out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -80,7 +81,8 @@ def _in_processes(*arguments: str) -> None:
 @click.option("--structure", type=PATH, help="Draw these utterances: a table of utterance, label, start_s, end_s.")
 @click.option("--out", type=PATH, help="Where to, with --structure; `foalnet add-corpus iemocap --root` takes it.")
 @click.option("--media", type=click.IntRange(min=0), help="Sound and picture for so many dialogues a session only.")
-def draw(structure: Path | None, out: Path | None, media: int | None) -> None:
+@DRY_RUN
+def draw(structure: Path | None, out: Path | None, media: int | None, dry_run: bool) -> None:
     """Draw the embedded corpus into data/drawn/raw, in IEMOCAP's exact layout (docs/drawn.md).
 
     With --structure: a corpus with the dialogues, times and raw labels of a table, into the folder --out.
@@ -88,23 +90,26 @@ def draw(structure: Path | None, out: Path | None, media: int | None) -> None:
     from tqdm import tqdm
 
     from foalnet.corpora.drawn import draw as draw_corpus
+    from foalnet.forecast import draw_forecast, note_drawing
 
     if (structure is None) != (out is None) or (media is not None and structure is None):
         raise UsageError("--structure and --out go together, --media with them", action="see `foalnet draw --help`")
+    if dry_run:
+        to, here = out or Paths("drawn").data / "raw", load_settings()
+        told = draw_forecast(load_params("drawn").draw, here, to, cached=out is None, structure=structure, media=media)
+        click.echo(told)
+        return
+    began = time.monotonic()
     with _stage("draw", "drawn") as (params, settings, paths), tqdm(desc="draw", unit="dialogue", disable=None) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        draw_corpus(
-            params.draw,
-            out or paths.data / "raw",
-            workers=settings.workers,
-            progress=show,
-            structure=structure,
-            media=media,
-        )
+        to = out or paths.data / "raw"
+        draw_corpus(params.draw, to, workers=settings.workers, progress=show, structure=structure, media=media)
+        took_s = time.monotonic() - began
+        note_drawing(params.draw, settings, to, wall_s=took_s, structure=structure, media=media)
 
 
 @cli.command(short_help="path, size, digest of each file of the corpus")
@@ -193,7 +198,8 @@ def evaluate(corpus: str, variant: str, seed: int, split: Split) -> None:
 
 @cli.command(short_help="train on all sessions and seal the model")
 @CORPUS
-def final(corpus: str) -> None:
+@DRY_RUN
+def final(corpus: str, dry_run: bool) -> None:
     """Train the run that `final` in params names on all sessions, for the epochs its folds fixed; seal it with a card.
 
     Interrupted, the same command resumes. `foalnet predict` and `foalnet.load` take the folder that it prints.
@@ -201,6 +207,11 @@ def final(corpus: str) -> None:
     from foalnet.final import final_run
     from foalnet.train.ranks import is_first
 
+    if dry_run:
+        from foalnet.forecast import final_forecast
+
+        click.echo(final_forecast(load_params(corpus), load_settings(), Paths(corpus)))
+        return
     _in_processes("final", corpus)
     with _stage("final", corpus, writes=is_first()) as (params, settings, paths):
         card = final_run(params, settings, paths, say=partial(click.echo, err=True))

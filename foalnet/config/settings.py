@@ -64,10 +64,17 @@ class Settings(BaseSettings):
     )
     work: Path = Field(Path("work"), description="caches that survive a kill; safe to delete")
     weights: Path | None = Field(
-        None, description="folder with weights of detectors and encoders; else the user's caches"
+        None, description="folder with weights of detectors and encoders; else ~/.cache/foalnet/weights"
     )
     ffmpeg_timeout_s: float = Field(3600.0, gt=0)
     home: Path | None = Field(None, description="project folder for flows (FOALNET_HOME)")
+
+    @property
+    def weights_folder(self) -> Path:
+        """The folder that holds what `foalnet weights fetch` left: the setting `weights`, else the user's cache."""
+        if self.weights is not None:
+            return self.weights
+        return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "foalnet" / "weights"
 
     @classmethod
     def settings_customise_sources(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
+from foalnet.config.blocks import Train
 from foalnet.errors import DataError, UsageError
 from foalnet.files import content_key, json_bytes, publish_bytes, read_json, sha256_file
 from foalnet.final.card import card_facts, card_md
@@ -20,15 +22,19 @@ from foalnet.nets import picture_of
 from foalnet.paths import Paths
 from foalnet.provenance import code_digest
 from foalnet.shards import INDEX, ShardSet, open_shards
+from foalnet.speeds import note_speed
 from foalnet.table import read_manifest
 from foalnet.train import ranks
 from foalnet.train.line import Teller, line
 from foalnet.train.machine import at_start, determined, device, listening, threads
 from foalnet.train.run import Given, given_for, need_pictures, told_of
+from foalnet.train.speed import reached
 from foalnet.train.state import Progress
 from foalnet.train.watch import Every
 
 STAGE = "final"
+# The training's state in its folder of the work cache.
+STATE = "final.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +109,7 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
         epochs=ready.epochs,
         pretrained=ready.given.pretrained,
     )
-    progress = _trained(task, store, settings, ready.folder / "final.safetensors")
+    progress = _trained(task, store, settings, ready.folder / STATE, corpus=params.corpus)
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
     card = card_facts(params, used, chosen=ready.chosen, epochs=ready.epochs, metrics=ready.metrics, seconds=seconds)
     if ranks.is_first():
@@ -150,14 +156,21 @@ def folds_of(paths: Paths, params: Params, told: Mapping[str, Any]) -> tuple[dic
     return {name: int(fold["chosen_epoch"]) for name, fold in train["folds"].items()}, metrics
 
 
-def _trained(task: FinalTask, store: Store, settings: Settings, state: Path) -> Progress:
+def speed_facts(params: Train, settings: Settings) -> dict[str, Any]:
+    """Return what must be the same for another final training to be as fast an epoch."""
+    told = params.model_dump(mode="json", exclude={"epochs", "patience"})
+    return {"device": device(settings).type, "params": told, "threads": threads(settings)}
+
+
+def _trained(task: FinalTask, store: Store, settings: Settings, state: Path, *, corpus: str) -> Progress:
+    before, began = reached(state)[0], time.monotonic()
     with (
         determined(task.params.determinism, threads(settings)),
         listening() as stop,
         line(f"final {task.variant} s{task.seed}", task.epochs, shown=ranks.is_first()) as shown,
     ):
         teller = Teller(shown.update)
-        return train_final(
+        progress = train_final(
             task,
             store,
             state,
@@ -167,6 +180,10 @@ def _trained(task: FinalTask, store: Store, settings: Settings, state: Path) -> 
             show=teller.step,
             due=Every(settings.checkpoint_every_s),
         )
+    if progress.epochs > before and ranks.is_first():
+        told = {"epochs": progress.epochs - before, "wall_s": round(time.monotonic() - began, 3)}
+        note_speed(settings, f"{STAGE}-{corpus}-{task.variant}", speed_facts(task.params, settings) | told)
+    return progress
 
 
 def _publish(

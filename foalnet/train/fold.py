@@ -237,7 +237,7 @@ def train_epoch(
             watch.show(progress, len(at_work()))
             part.steps += 1
     progress.midway = None
-    padded = round(padding(order, store.samples, params.batch_size), DIGITS)
+    padded = round(padding(order, store.samples, params.batch_size, least=store.samples_in(pad_s(params))), DIGITS)
     row: dict[str, float | int | str | None] = {"fold": task.name, "epoch": epoch + 1}
     row |= {"lr": float(f"{part.lr:.6g}"), "padding": padded}
     return row | {name: _mean(part.losses.get(name, [])) for name in LOSSES}

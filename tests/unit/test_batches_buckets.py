@@ -70,6 +70,8 @@ def test_padding_is_counted_by_hand() -> None:
     # (4 + 4) laid out for a and b, 3 for c: 9 of 11 are real.
     assert padding(["a", "b", "c"], lengths.__getitem__, 2) == pytest.approx(2 / 11)
     assert padding(["a", "a"], lengths.__getitem__, 2) == 0.0
+    # Always laid out as 10 long: 30 places for what 9 samples take.
+    assert padding(["a", "b", "c"], lengths.__getitem__, 2, least=10) == pytest.approx(1 - sum(lengths.values()) / 30)
 
 
 def test_a_training_with_buckets_pads_less_says_so_and_learns_from_as_many(tmp_path: Path) -> None:
