@@ -7,7 +7,7 @@ Nothing is written, no media is opened. A time is told only where an earlier run
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -177,28 +177,42 @@ def train_forecast(
         rest = 0 if finished else most - epochs
         left += rest
         steps.append(f"fold {name}: {epochs} epochs done, " + (f"at most {rest} left" if rest else "finished"))
-    per_epoch_s, measured = _training_rate(settings, params, variant, device=told["device"])
+    per_epoch_s, measured = training_rate(settings, params, variant, device=told["device"])
     return Forecast(
         verb=f"train {params.corpus} {run_name(variant, seed, split)}",
         steps=(f"{len(run.folds)} folds, {len(run.labels)} utterances, device {told['device']}", *steps),
         left=left,
         time_s=None if per_epoch_s is None else left * per_epoch_s,
         measured=measured,
-        disk_bytes=_training_bytes(paths, variant, len(run.folds)) if left else 0,
+        disk_bytes=training_bytes(paths, variant, len(run.folds)) if left else 0,
         free_bytes=free_bytes(settings.work),
     )
 
 
-def _training_rate(settings: Settings, params: Params, variant: str, *, device: str) -> tuple[float | None, str]:
-    """Return seconds per epoch of a fold, where a run with these params was measured on this device."""
+def training_rate(
+    settings: Settings,
+    params: Params,
+    variant: str,
+    *,
+    device: str,
+    noted_as: str | None = None,
+    free: Iterable[str] = (),
+) -> tuple[float | None, str]:
+    """Return seconds per epoch of a fold, where a run with these params was measured on this device.
+
+    `noted_as`: the name that the speed was noted under, where it is not the corpus'. `free`: params below `train` that
+    may be others.
+    """
+    from foalnet.nets import picture_of
     from foalnet.train.speed import speed_file
 
-    free = {"epochs", "patience"}
+    asked = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
+    unlike = {"epochs", "patience", *free}
     try:
-        note = read_json(speed_file(settings, params.corpus, variant))
-        same = {k: v for k, v in note["params"].items() if k not in free}
-        asked = {k: v for k, v in params.train.model_dump(mode="json").items() if k not in free}
-        if (same, note["device"], note["workers"]) != (asked, device, settings.workers):
+        note = read_json(speed_file(settings, noted_as or params.corpus, variant))
+        told = [flat(note["params"]), flat(asked.model_dump(mode="json"))]
+        same, wanted = ({k: v for k, v in each.items() if k not in unlike} for each in told)
+        if (same, note["device"], note["workers"]) != (wanted, device, settings.workers):
             return None, ""
         per_epoch_s = note["wall_s"] / note["epochs"]
     except (DataError, KeyError, TypeError, AttributeError, ZeroDivisionError):
@@ -206,7 +220,15 @@ def _training_rate(settings: Settings, params: Params, variant: str, *, device: 
     return per_epoch_s, f"the last run took {per_epoch_s:.2f} s an epoch"
 
 
-def _training_bytes(paths: Paths, variant: str, folds: int) -> int | None:
+def flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Return a tree of params as dotted path -> value."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= flat(value, f"{path}{name}.") if isinstance(value, Mapping) else {f"{path}{name}": value}
+    return found
+
+
+def training_bytes(paths: Paths, variant: str, folds: int) -> int | None:
     """Return the bytes of states, models and DVC's copy of them, by a published model of the same variant."""
     known = sorted(paths.model(variant, 0).parent.glob(f"{variant}-s*/fold-*.safetensors"))
     if not known:
