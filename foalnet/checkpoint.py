@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from foalnet.errors import DataError
+from foalnet.errors import DataError, MachineError
 from foalnet.files import json_bytes, publish_bytes, sha256_bytes
 
 # One entry only: safetensors writes several in an order that differs from run to run.
@@ -35,7 +35,8 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Any) -> No
 def load_checkpoint(path: Path, *, stage: str | None = None) -> tuple[dict[str, Tensor], Any]:
     """Return (tensors, facts) of a checkpoint, verified against its seal.
 
-    DataError (exit 3) where it is absent, truncated, altered or of another schema.
+    DataError (exit 3) where it is absent, truncated, altered or of another schema; MachineError (exit 4) where it
+    cannot be read.
     """
     try:
         data = path.read_bytes()
@@ -44,6 +45,13 @@ def load_checkpoint(path: Path, *, stage: str | None = None) -> tuple[dict[str, 
         facts, digest, schema = head["facts"], head["digest"], head["schema"]
     except FileNotFoundError as error:
         raise _refused(path, stage, "there is no such checkpoint") from error
+    except OSError as error:
+        raise MachineError(
+            f"cannot be read: {error.strerror or error}",
+            file=path,
+            stage=stage,
+            action="mend its permissions or the disk, then run the same command again",
+        ) from error
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise _refused(path, stage, f"the checkpoint is damaged: {error}") from error
     if schema != SCHEMA:

@@ -11,12 +11,14 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from foalnet.config import Params, resolve
-from foalnet.config.blocks import Split
+from foalnet.config.blocks import SPLIT_OF, Split
 from foalnet.config.load import Entry, File
+from foalnet.evaluate import evaluate_run
 from foalnet.files import json_bytes, jsonl_bytes, publish_bytes
 from foalnet.metrics import best_epoch
 from foalnet.paths import Paths
 from foalnet.records import Utterance
+from foalnet.report import build
 from foalnet.splits import SPLITS, groups_of
 
 CLASSES = {"happy": ["hap", "exc"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}
@@ -231,3 +233,17 @@ def make_staging(params: Params, utterances: Sequence[Utterance]) -> dict[str, A
             "entries": [{"kind": "kept", "item": utterances[0].key, "reason": "no_face", "detail": ""}, *repaired],
         },
     }
+
+
+def write_report(home: Path, params: Params, utterances: Sequence[Utterance] | None = None, best: Any = None) -> Paths:
+    """Write stages and runs of a corpus, evaluate them, build the report."""
+    paths = Paths(params.corpus, home)
+    utterances = utterances or make_utterances(params)
+    write_stages(params, paths, utterances)
+    for variant in params.variants:
+        for seed in params.seeds:
+            for split in dict.fromkeys(SPLIT_OF[protocol] for protocol in params.protocols):
+                write_model(params, paths, utterances, variant, seed, split)
+                evaluate_run(params, paths, variant=variant, seed=seed, split=split)
+    build(params, paths, best_possible=best)
+    return paths

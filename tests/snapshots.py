@@ -3,8 +3,9 @@
     python -m tests.snapshots
 
 A test compares; a difference is either a mistake or a change that CHANGELOG.md should name. Written are
-tests/golden/cli.txt, tests/golden/params.json, docs/cli.md, docs/params.md, tables of docs/method.md and README.md,
-and the comments of params.yaml, which are the meanings that `foalnet config --explain` shows.
+tests/golden/cli.txt, tests/golden/params.json, docs/cli.md, docs/params.md, the table of docs/method.md, the comments
+of params.yaml, which are the meanings that `foalnet config --explain` shows, and README's result table with its seeds
+and the commit of its figures.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import io
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,14 +24,17 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from foalnet.cli.main import cli, register
-from foalnet.config import Params, blocks
+from foalnet.config import Params, blocks, load_params
 from foalnet.config.explain import leaves, meaning_of
 from foalnet.config.load import Entry
 from foalnet.config.quirks import READINGS
+from foalnet.gitrepo import commit_of, git, has_git
 from foalnet.paths import Paths
 from foalnet.report import headline
 from tests.structure import REPOSITORY
 
+FIGURES = "reports/drawn/metrics.json"
+RESULT = r"seeds? [0-9, ]+, commit `([0-9a-f]+)`"
 WIDTH = 110
 BLOCKS = ("draw", "shards", "features", "train", "evaluate", "report", "gate", "tune")
 # A line of params.yaml with its comment is no longer than this.
@@ -131,12 +136,19 @@ def commented_params() -> str:
     return "".join(_one_comment(line) for line in stream.getvalue().splitlines(keepends=True))
 
 
-def readme() -> str:
-    """Return README.md with the committed figures of the drawn corpus in its result table, as `foalnet show` prints."""
-    text = (REPOSITORY / "README.md").read_text("utf-8")
-    table = headline(Paths("drawn", REPOSITORY)).partition("\n\nreport:")[0]
-    written, blocks = re.subn(r"(?s)```\ndrawn: .*?```", lambda _: f"```\n{table}\n```", text)
-    assert blocks == 1, "README.md has one block that starts with `drawn: `"
+class NotCommittedError(Exception):
+    """Figures that no commit holds cannot be told by a commit."""
+
+
+def readme(home: Path = REPOSITORY) -> str:
+    """Return README.md with the drawn corpus' committed figures: seeds, commit, and what `foalnet show` prints."""
+    text = (home / "README.md").read_text("utf-8")
+    table = headline(Paths("drawn", home)).partition("\n\nreport:")[0]
+    seeds = load_params("drawn", home / "params.yaml").seeds
+    told = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    result = f"{told}, commit `{result_commit(home, named_commit(text))}`:\n\n```\n{table}\n```"
+    written, blocks = re.subn(rf"(?s){RESULT}:\n\n```\ndrawn: .*?```", lambda _: result, text)
+    assert blocks == 1, "README.md has one block that starts with `drawn: `, behind its seeds and its commit"
     return written
 
 
@@ -151,6 +163,37 @@ def method_page() -> str:
     written, tables = re.subn(r"(?m)^\| `train\.` \|.*\n(?:\|.*\n)*", lambda _: head + rows, text)
     assert tables == 1, "docs/method.md has one table that starts with `train.`"
     return written
+
+
+def named_commit(text: str) -> str:
+    """Return the commit that README names beside its figures."""
+    found = re.search(RESULT, text)
+    assert found is not None, "README.md names seeds and commit of its figures"
+    return found[1]
+
+
+def result_commit(home: Path, named: str) -> str:
+    """Return `named` where its figures are today's, or no whole history is at hand; else the last that changed them.
+
+    NotCommittedError where the figures are others than the last commit's.
+    """
+    if not has_git(home) or is_shallow(home):
+        return named
+    if git(home, "status", "--porcelain", "--", FIGURES).stdout.strip():
+        raise NotCommittedError(
+            f"{FIGURES} has changes that no commit holds, so README.md cannot name their commit: "
+            "commit it first, then run `make snapshots` again"
+        )
+    if commit_of(home, named) is not None:
+        then = git(home, "show", f"{named}:{FIGURES}", check=False)
+        if then.returncode == 0 and then.stdout == (home / FIGURES).read_text("utf-8"):
+            return named
+    return git(home, "log", "-1", "--format=%h", "--abbrev=10", "--", FIGURES).stdout.strip()
+
+
+def is_shallow(home: Path) -> bool:
+    """Tell whether a clone's history is cut: its first commit then seems to have changed every file."""
+    return git(home, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
 
 
 def _places(node: CommentedMap, path: str, params: Collection[str]) -> Iterator[tuple[CommentedMap, str, str]]:
@@ -182,19 +225,22 @@ SNAPSHOTS: dict[str, Callable[[], str]] = {
 }
 
 
-def stale(home: Path = REPOSITORY) -> dict[str, str]:
-    """Return name -> new text of every snapshot that differs from what is written down."""
-    made = {name: make() for name, make in SNAPSHOTS.items()}
-    return {n: text for n, text in made.items() if not (home / n).exists() or (home / n).read_text("utf-8") != text}
-
-
-def write(home: Path = REPOSITORY) -> list[str]:
-    """Write every snapshot that differs and return their names."""
-    changed = stale(home)
-    for name, text in changed.items():
-        (home / name).write_text(text, "utf-8")
-    return list(changed)
+def write(home: Path = REPOSITORY) -> Iterator[str]:
+    """Write every snapshot that differs and yield its name; README comes last, as its figures may lack a commit."""
+    for name, make in SNAPSHOTS.items():
+        text = make()
+        if not (home / name).exists() or (home / name).read_text("utf-8") != text:
+            (home / name).write_text(text, "utf-8")
+            yield name
 
 
 if __name__ == "__main__":
-    print("\n".join(f"wrote {name}" for name in write()) or "the snapshots are up to date")
+    written = []
+    try:
+        for each in write():
+            written.append(each)
+            print(f"wrote {each}")
+    except NotCommittedError as error:
+        sys.exit(str(error))
+    if not written:
+        print("the snapshots are up to date")

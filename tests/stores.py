@@ -134,6 +134,14 @@ def corpus_params(corpus: str = "drawn", **train: Any) -> Params:
     return resolve(File(corpora={corpus: Entry.model_validate(entry)}, runs={}), corpus)
 
 
+def write_params(home: Path, **train: Any) -> None:
+    """Write a params.yaml whose one corpus is what `write_corpus` leaves: `python -m foalnet` then runs in `home`."""
+    params = corpus_params(**train)
+    entry = params.model_dump(mode="json", include={"reader", "source", "variants", "seeds", "manifest", "train"})
+    entry |= {"shards": {}, "evaluate": {}, "report": {}}
+    publish_bytes(home / "params.yaml", json_bytes({"corpora": {params.corpus: entry}, "runs": {}}))
+
+
 def sample_of(clip: Clip, session: str) -> Sample:
     """The shard sample of a clip: face and half pictures, or a feature table, as the clip's frames are."""
     meta: dict[str, Any] = {"key": clip.key, "session": session, "start_s": 2.0, "video": None, "features": None}

@@ -5,7 +5,7 @@ Shape letters: B utterances, N samples, F frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -74,15 +74,22 @@ def train_order(labels: Mapping[str, int], sampler: str, *seeds: object) -> list
 
 
 def train_batches(
-    store: Store, order: Sequence[str], labels: Mapping[str, int], size: int, *, pad_s: float | None = None
+    store: Store,
+    order: Sequence[str],
+    labels: Mapping[str, int],
+    size: int,
+    *,
+    pad_s: float | None = None,
+    share: Callable[[Sequence[str]], Sequence[str]] = lambda keys: keys,
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch in the order given; the last one may be smaller, none is dropped.
 
-    `pad_s`: seconds that sound is padded to; None: to the batch's longest.
+    `pad_s`: seconds that sound is padded to; None: to the batch's longest. `share` gives the part of a batch's keys
+    that this process takes.
     """
     samples = store.samples_in(pad_s)
     for first in range(0, len(order), size):
-        yield collate([store.clips[key] for key in order[first : first + size]], labels, samples=samples)
+        yield collate([store.clips[key] for key in share(order[first : first + size])], labels, samples=samples)
 
 
 def eval_batches(

@@ -151,9 +151,26 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
         )
         if write and before != data:
             publish_bytes(path, data)
-    if write:
-        read_file()
-    yield ("next: dvc repro" if write else "nothing was written (--dry-run)") if different else "nothing to change"
+    if not write:
+        yield "nothing was written (--dry-run)" if different else "nothing to change"
+        return
+    read_file()
+    lacking = list(lacking_here(asked.name))
+    yield from lacking
+    following = "next: the commands above, then dvc repro" if lacking else "next: dvc repro"
+    yield following if different or lacking else "nothing to change"
+
+
+def lacking_here(name: str) -> Iterator[str]:
+    """Yield what an entry asks for that is not on this machine, with what mends it: said before hours of staging."""
+    from foalnet.doctor import CHECKS, scene_of
+    from foalnet.doctor.base import run_check
+
+    scene = scene_of(name, remote=False)
+    for check in ("weights", "encoders"):
+        for finding in run_check(check, CHECKS[check], scene):
+            if finding.level == "fault":
+                yield f"not on this machine yet: {finding.found}\n  next: {finding.mend}"
 
 
 def _with_deployment(name: str) -> bytes | None:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import click
 
 from foalnet.cli.main import cli
-from foalnet.cli.stages import CORPUS, _stage
+from foalnet.cli.stages import CORPUS, DRY_RUN, _stage
+from foalnet.config import load_params, load_settings
+from foalnet.paths import Paths
 
 
 @cli.command(short_help="pictures through a frozen encoder, once")
 @CORPUS
-def features(corpus: str) -> None:
+@DRY_RUN
+def features(corpus: str, dry_run: bool) -> None:
     """Encode the shards' pictures with the frozen encoder of `features.encoder`; interrupted, it resumes.
 
     Without an encoder in params it says so and ends at once.
     """
     from foalnet.features.stage import encode
 
+    if dry_run:
+        from foalnet.forecast import features_forecast
+
+        click.echo(features_forecast(load_params(corpus), load_settings(), Paths(corpus)))
+        return
     with _stage("features", corpus) as (params, settings, paths):
         summary = encode(params, settings, paths.shards, paths.features)
     click.echo(f"features: {summary}")

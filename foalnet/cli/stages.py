@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,23 +53,36 @@ def _check_run(params: Params, variant: str, seed: int, split: Split) -> None:
 
 
 @contextmanager
-def _stage(name: str, corpus: str) -> Iterator[tuple[Params, Settings, Paths]]:
+def _stage(name: str, corpus: str, *, writes: bool = True) -> Iterator[tuple[Params, Settings, Paths]]:
     """Check params and settings first; refuse to finish if the code changed meanwhile; one writer at a time."""
     from foalnet.files import lock
     from foalnet.provenance import CodeGuard
 
     params, settings = load_params(corpus), load_settings()
+    if not writes:
+        yield params, settings, Paths(corpus)
+        return
     guard = CodeGuard(name)
     with lock(settings.work / "locks" / f"{name}-{corpus}", stage=name):
         yield params, settings, Paths(corpus)
         guard.check()
 
 
+def _in_processes(*arguments: str) -> None:
+    """Run this very verb in several processes, and end as they end, where the settings ask for them."""
+    from foalnet.train.launch import in_processes
+    from foalnet.train.ranks import processes, started
+
+    if not started() and (count := processes(load_settings())) > 1:
+        sys.exit(in_processes(arguments, count))
+
+
 @cli.command(short_help="draw the embedded corpus")
 @click.option("--structure", type=PATH, help="Draw these utterances: a table of utterance, label, start_s, end_s.")
 @click.option("--out", type=PATH, help="Where to, with --structure; `foalnet add-corpus iemocap --root` takes it.")
 @click.option("--media", type=click.IntRange(min=0), help="Sound and picture for so many dialogues a session only.")
-def draw(structure: Path | None, out: Path | None, media: int | None) -> None:
+@DRY_RUN
+def draw(structure: Path | None, out: Path | None, media: int | None, dry_run: bool) -> None:
     """Draw the embedded corpus into data/drawn/raw, in IEMOCAP's exact layout (docs/drawn.md).
 
     With --structure: a corpus with the dialogues, times and raw labels of a table, into the folder --out.
@@ -74,23 +90,26 @@ def draw(structure: Path | None, out: Path | None, media: int | None) -> None:
     from tqdm import tqdm
 
     from foalnet.corpora.drawn import draw as draw_corpus
+    from foalnet.forecast import draw_forecast, note_drawing
 
     if (structure is None) != (out is None) or (media is not None and structure is None):
         raise UsageError("--structure and --out go together, --media with them", action="see `foalnet draw --help`")
+    if dry_run:
+        to, here = out or Paths("drawn").data / "raw", load_settings()
+        told = draw_forecast(load_params("drawn").draw, here, to, cached=out is None, structure=structure, media=media)
+        click.echo(told)
+        return
+    began = time.monotonic()
     with _stage("draw", "drawn") as (params, settings, paths), tqdm(desc="draw", unit="dialogue", disable=None) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        draw_corpus(
-            params.draw,
-            out or paths.data / "raw",
-            workers=settings.workers,
-            progress=show,
-            structure=structure,
-            media=media,
-        )
+        to = out or paths.data / "raw"
+        draw_corpus(params.draw, to, workers=settings.workers, progress=show, structure=structure, media=media)
+        took_s = time.monotonic() - began
+        note_drawing(params.draw, settings, to, wall_s=took_s, structure=structure, media=media)
 
 
 @cli.command(short_help="path, size, digest of each file of the corpus")
@@ -150,6 +169,7 @@ def shards(corpus: str, dry_run: bool) -> None:
 def train(corpus: str, variant: str, seed: int, split: Split, dry_run: bool) -> None:
     """Train all folds of one variant and seed; interrupted, the same command resumes."""
     from foalnet.train import train_run
+    from foalnet.train.ranks import is_first
 
     if dry_run:
         from foalnet.forecast import train_forecast
@@ -157,9 +177,11 @@ def train(corpus: str, variant: str, seed: int, split: Split, dry_run: bool) -> 
         params, settings = load_params(corpus), load_settings()
         click.echo(train_forecast(params, settings, Paths(corpus), variant=variant, seed=seed, split=split))
         return
-    with _stage(f"train-{run_name(variant, seed, split)}", corpus) as (params, settings, paths):
-        _check_run(params, variant, seed, split)
-        train_run(params, settings, paths, variant=variant, seed=seed, split=split)
+    _check_run(load_params(corpus), variant, seed, split)
+    _in_processes("train", corpus, "--variant", variant, "--seed", str(seed), "--split", split)
+    name = f"train-{run_name(variant, seed, split)}"
+    with _stage(name, corpus, writes=is_first()) as (params, settings, paths):
+        train_run(params, settings, paths, variant=variant, seed=seed, split=split, say=partial(click.echo, err=True))
 
 
 @cli.command(short_help="apply each selection rule, score the test sessions")
@@ -176,16 +198,27 @@ def evaluate(corpus: str, variant: str, seed: int, split: Split) -> None:
 
 @cli.command(short_help="train on all sessions and seal the model")
 @CORPUS
-def final(corpus: str) -> None:
+@DRY_RUN
+def final(corpus: str, dry_run: bool) -> None:
     """Train the run that `final` in params names on all sessions, for the epochs its folds fixed; seal it with a card.
 
     Interrupted, the same command resumes. `foalnet predict` and `foalnet.load` take the folder that it prints.
     """
     from foalnet.final import final_run
+    from foalnet.train.ranks import is_first
 
-    with _stage("final", corpus) as (params, settings, paths):
-        card = final_run(params, settings, paths)
-    click.echo(f"final: {card['variant']} s{card['seed']}, {card['epochs']['trained']} epochs, sealed in {paths.final}")
+    if dry_run:
+        from foalnet.forecast import final_forecast
+
+        click.echo(final_forecast(load_params(corpus), load_settings(), Paths(corpus)))
+        return
+    _in_processes("final", corpus)
+    with _stage("final", corpus, writes=is_first()) as (params, settings, paths):
+        card = final_run(params, settings, paths, say=partial(click.echo, err=True))
+    if is_first():
+        click.echo(
+            f"final: {card['variant']} s{card['seed']}, {card['epochs']['trained']} epochs, sealed in {paths.final}"
+        )
 
 
 @cli.command(short_help="write the page and the metrics")

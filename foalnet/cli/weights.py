@@ -1,55 +1,109 @@
-"""The verbs around pretrained encoders: what is here, and the one that may use the network."""
+"""The verbs around pretrained encoders and detectors: what is here, and the one that may use the network."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import click
 
 from foalnet.cli.main import cli
-from foalnet.config import load_settings
+from foalnet.config import Settings, load_settings, nearest
 from foalnet.discreet import discreet
-from foalnet.errors import MachineError
+from foalnet.errors import MachineError, UsageError
 
 
-@cli.group("weights", invoke_without_command=True, short_help="pretrained encoders: list, fetch, record")
+@cli.group("weights", invoke_without_command=True, short_help="weights of encoders and detectors: list, fetch, record")
 @click.pass_context
 def weights(context: click.Context) -> None:
-    """List the pretrained encoders: which are ready on this machine, and what makes the others so.
+    """List pretrained encoders and the files of face detectors: which are ready here, and what makes the others so.
 
     Only `foalnet weights fetch` uses the network; every stage runs offline on what it left.
     """
     if context.invoked_subcommand is not None:
         return
-    from foalnet.weights import CATALOGUE, open_weights, weights_folder
-
     settings = load_settings()
-    click.echo(discreet(f"folder: {weights_folder(settings)}"))
+    click.echo(discreet(f"folder: {settings.weights_folder}"))
+    for line in [*_encoders(settings), *_detectors(settings)]:
+        click.echo(discreet(line))
+
+
+def _encoders(settings: Settings) -> Iterator[str]:
+    from foalnet.weights import CATALOGUE, open_weights
+
     for name, entry in CATALOGUE.items():
         origin = f"{name}: {entry.repository} at revision {entry.revision}"
         try:
             ready = open_weights(name, settings)
-            click.echo(f"{origin}: ready, sha256 {ready.sha256}")
         except MachineError as error:
-            click.echo(discreet(f"{error.what}\n  next: {error.action}"))
+            yield f"{origin}: not ready: {error.what}\n  next: {error.action}"
+        else:
+            yield f"{origin}: ready, sha256 {ready.sha256}"
+
+
+def _detectors(settings: Settings) -> Iterator[str]:
+    from foalnet.faces import WEIGHT_FILES
+    from foalnet.faces.weights import find_weights
+
+    for name, files in WEIGHT_FILES.items():
+        for file in files:
+            try:
+                find_weights(file, settings)
+            except MachineError as error:
+                yield f"{name}: {file.name}: not ready: {error.what}\n  next: {error.action}"
+            else:
+                yield f"{name}: {file.name}: ready, sha256 {file.sha256}"
 
 
 @weights.command("fetch", short_help="fetch what is missing, check, record")
 @click.argument("name")
 def fetch(name: str) -> None:
-    """Fetch what is missing of NAME at its pinned revision, check every digest, convert a pickle once, record.
+    """Fetch what is missing of NAME, an encoder or a detector, and check every digest.
 
-    Files that lie in the folder already (the hub's own layout) are checked and recorded without the network.
+    An encoder comes at its pinned revision; a pickle is converted once, and the digests are recorded. Files that lie
+    there already (an encoder's in a folder of its name, in the hub's own layout, a detector's in the folder itself) are
+    checked without the network.
     """
+    from foalnet.faces import DETECTORS, WEIGHT_FILES
+    from foalnet.weights import CATALOGUE
     from foalnet.weights.fetch import fetch_weights
 
-    for line in fetch_weights(name, load_settings()):
-        click.echo(line)
+    settings = load_settings()
+    if name in CATALOGUE:
+        lines = fetch_weights(name, settings)
+    elif name in WEIGHT_FILES:
+        lines = _fetch_detector(name, settings)
+    elif name in DETECTORS:
+        lines = iter([f"{name}: needs no file"])
+    else:
+        known = [*CATALOGUE, *WEIGHT_FILES]
+        raise UsageError(f"no encoder or detector '{name}'; {nearest(name, known)}", action="see `foalnet weights`")
+    for line in lines:
+        click.echo(discreet(line))
+
+
+def _fetch_detector(name: str, settings: Settings) -> Iterator[str]:
+    from foalnet.faces import WEIGHT_FILES
+    from foalnet.faces.weights import find_weights, lies_at
+    from foalnet.weights.single import fetch_file
+
+    for file in WEIGHT_FILES[name]:
+        if lies_at(file, settings) is None:
+            yield f"{name}: fetching {file.name} from {file.address or file.origin}"
+            fetch_file(file, settings.weights_folder)
+        yield f"{name}: {find_weights(file, settings)}: ready, sha256 {file.sha256}"
 
 
 @weights.command("record", short_help="record weights of your own")
 @click.argument("name")
 def record(name: str) -> None:
     """Record your own weights of NAME's architecture, as they lie in its folder; params then name their digest."""
+    from foalnet.faces import DETECTORS
     from foalnet.weights.fetch import record_weights
 
+    if name in DETECTORS:
+        raise UsageError(
+            f"{name} is a face detector: it is used with its published file alone",
+            action=f"run `foalnet weights fetch {name}`, or add a detector of your own (docs/add-a-detector.md)",
+        )
     for line in record_weights(name, load_settings()):
         click.echo(line)

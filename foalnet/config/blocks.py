@@ -128,6 +128,9 @@ class AudioEncoder(Frozen):
         "alone",
         description="pretrained encoders with group norm: each utterance at its own length, or with its padding",
     )
+    attention: Literal["fused", "library"] = Field(
+        "fused", description="WavLM's attention as one operation, or step by step as its library has it"
+    )
     augment: bool = Field(True, description="training varies loudness, shifts the spectrum, hides bands and steps")
 
 
@@ -197,6 +200,9 @@ class Train(Frozen):
     epochs: Count = 16
     patience: Count = Field(8, description="epochs without a better dev UA before a fold stops")
     batch_size: Count = 16
+    buckets: Count = Field(
+        1, description="batches of similar lengths are made within windows of so many batches; 1: none are"
+    )
     lr: Positive = 2e-3
     lr_encoder: Positive | None = Field(None, description="of pretrained encoders; null: lr (METHOD: 2e-5)")
     schedule: Literal["cosine", "constant"] = Field(

@@ -33,7 +33,14 @@ READINGS: tuple[Row, ...] = (
         corrected="alone",
         says="the encoder gets the padded batch: where it has group norm, padding has a say (WavLM-large has none)",
     ),
+    Row(
+        param="audio.attention",
+        released="library",
+        corrected="fused",
+        says="the encoder's attention is its library's, step by step: the same but for rounding",
+    ),
     Row(param="max_s", released=6.0, corrected=10.0, says="the first 6 s are heard and seen"),
+    Row(param="buckets", released=1, corrected=16, says="batches are drawn without regard to length"),
     Row(param="pad_to", released="max_s", corrected="longest", says="always padded to 6 s"),
     Row(
         param="objective.temperature",

@@ -34,8 +34,8 @@ _FILE: ContextVar[Path] = ContextVar("file", default=SETTINGS_FILE)
 class Settings(BaseSettings):
     """Where and how fast.
 
-    Only `device` and `threads` reach the bytes of a model, and `device` those of shards made with the detector `sfd`:
-    sums round differently there.
+    Only `device`, `threads` and `train_processes` reach the bytes of a model, and `device` those of shards made with
+    the detector `sfd`: sums round differently there.
     """
 
     model_config = SettingsConfigDict(env_prefix="FOALNET_", env_nested_delimiter="__", extra="forbid", frozen=True)
@@ -54,12 +54,27 @@ class Settings(BaseSettings):
     threads: int = Field(
         0, ge=0, description="torch threads of one fold; 0: one. Sums round differently with another number"
     )
+    train_processes: int = Field(
+        1,
+        ge=1,
+        description="processes of one training, each on a GPU of its own or all on the CPU. Sums round differently",
+    )
+    checkpoint_every_s: float = Field(
+        600.0, ge=0, description="training writes its state so often within an epoch too; 0: after each epoch alone"
+    )
     work: Path = Field(Path("work"), description="caches that survive a kill; safe to delete")
     weights: Path | None = Field(
-        None, description="folder with weights of detectors and encoders; else the user's caches"
+        None, description="folder with weights of detectors and encoders; else ~/.cache/foalnet/weights"
     )
     ffmpeg_timeout_s: float = Field(3600.0, gt=0)
     home: Path | None = Field(None, description="project folder for flows (FOALNET_HOME)")
+
+    @property
+    def weights_folder(self) -> Path:
+        """The folder that holds what `foalnet weights fetch` left: the setting `weights`, else the user's cache."""
+        if self.weights is not None:
+            return self.weights
+        return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "foalnet" / "weights"
 
     @classmethod
     def settings_customise_sources(

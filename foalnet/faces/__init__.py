@@ -1,6 +1,6 @@
 """Faces: detectors by name, the track of one person through an utterance, and the crops.
 
-A new detector is one file, one line here and one test: docs/add-a-detector.md.
+A new detector is one file, one line here (two where it needs a weight file) and one test: docs/add-a-detector.md.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from foalnet.config import Settings, nearest
 from foalnet.config.blocks import Shards
 from foalnet.errors import UsageError
+from foalnet.faces import blazeface, sfd, yunet
 from foalnet.faces.base import Detector, Found, find_faces
 from foalnet.faces.blazeface import make_blazeface
 from foalnet.faces.crop import crop
@@ -18,6 +19,7 @@ from foalnet.faces.haar import make_haar
 from foalnet.faces.search import search
 from foalnet.faces.sfd import make_sfd
 from foalnet.faces.track import count_jumps, track
+from foalnet.faces.weights import WeightFile
 from foalnet.faces.yunet import make_yunet, make_yunet_2023
 
 DETECTORS: dict[str, Callable[[Shards, Settings], Detector]] = {
@@ -29,8 +31,17 @@ DETECTORS: dict[str, Callable[[Shards, Settings], Detector]] = {
     "yunet_2023mar": make_yunet_2023,
 }
 
+# What `foalnet weights` lists and fetches: the files of the detectors that need any.
+WEIGHT_FILES: dict[str, tuple[WeightFile, ...]] = {
+    "blazeface": (blazeface.WEIGHTS, blazeface.ANCHORS),
+    "sfd": (sfd.WEIGHTS,),
+    "yunet": (yunet.WEIGHTS,),
+    "yunet_2023mar": (yunet.WEIGHTS_2023,),
+}
+
 __all__ = [
     "DETECTORS",
+    "WEIGHT_FILES",
     "Detector",
     "FixedDetector",
     "Found",

@@ -25,8 +25,8 @@ from foalnet.media import resize
 from foalnet.records import Box
 from foalnet.shim import one_torch_thread
 
-# The smallest face fills at least this share of the smallest tiles. (On four real talking heads the network found
-# the face in 32 of 32 pictures from a tenth of the tile up.)
+# The smallest face fills at least this share of the smallest tiles: with room above the share from which the network
+# still finds real heads.
 MIN_SHARE = 0.15
 # A tile has a say on a box that fills between these shares of it,
 SEEN_SHARES = (0.12, 0.9)
@@ -40,17 +40,20 @@ SAME = 0.4
 MERGE_SHARE = 0.5
 
 _ORIGIN = "the GitHub repository hollance/BlazeFace-PyTorch (Apache-2.0)"
-
-
+_ADDRESS = "https://github.com/hollance/BlazeFace-PyTorch/raw/master"
 WEIGHTS = WeightFile(
     name="blazeface.pth",
+    detector="blazeface",
     sha256="54ecff653feaaaf1f7d44b6aff28fd2fc50e483a4e847563b6dd261369c43ba4",
     origin=_ORIGIN,
+    address=f"{_ADDRESS}/blazeface.pth",
 )
 ANCHORS = WeightFile(
     name="anchors.npy",
+    detector="blazeface",
     sha256="a10bb2fb93ab54ca426d6c750bfc3aad685028a16dcf231357d03694f261fd95",
     origin=_ORIGIN,
+    address=f"{_ADDRESS}/anchors.npy",
 )
 INPUT_PX = 128
 

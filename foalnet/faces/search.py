@@ -5,12 +5,10 @@ rule keeps to what a look at the whole picture would have said: it narrows the s
 exactly one face (of two people the track decides, not this), a box that the region's edge cuts is not believed, and
 every WHOLE_EVERY-th look goes everywhere again, so that a chance box in the background cannot hide a face for long.
 
-Measured with `roi` 3.0, processor time of detection alone: four real heads of 42 pixels in half pictures 1.4 times
-as fast with haar, 1.9 with yunet, 3.5 with blazeface; four dialogues of the drawn corpus 1.4 and 1.9 times. Coverage
-was the same to the last frame, tracks moved by about 2 pixels at most; faces that fill the picture gain nothing. But
-blazeface, whose tiles vote, has fewer votes in a region: in an empty room its chance boxes rose from 2 of 17 looks to
-4. With the default detector a whole staging gains 15 %, so the default is to look everywhere; `roi` pays with yunet on
-long corpora.
+What it saves is detection alone: most with blazeface, then yunet, then haar, nothing where a face fills the picture.
+Decoding and cutting cost the same either way, so a whole staging with the default detector gains little, and the
+default is to look everywhere; with yunet on a long corpus `roi` pays. blazeface, whose tiles vote, has fewer votes in a
+region and takes more chance patterns for faces.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`sfd`: face-alignment's S3FD, the choice where there is a GPU (a CPU core takes most of a second per half).
+"""`sfd`: face-alignment's S3FD, the choice where there is a GPU: a CPU core is slow at it.
 
 The network and its weights are face-alignment's; its `detect_from_batch` is not used, because it lets cuDNN choose
 kernels by timing them (other sums at every run). Here pictures of one size go through the network in batches of one
@@ -27,10 +27,12 @@ from foalnet.shim import one_torch_thread, torch_device
 # The digest's first ten digits are in the file's name, as torch.hub wants it.
 WEIGHTS = WeightFile(
     name="s3fd-619a316812.pth",
+    detector="sfd",
     sha256="619a31681264d3f7f7fc7a16a42cbbe8b23f31a256f75a366e5a1bcd59b33543",
     origin="the face-alignment project (github.com, 1adrianb/face-alignment), which fetches it from its author's site",
+    address="https://www.adrianbulat.com/downloads/python-fan/s3fd-619a316812.pth",
 )
-# Pictures per pass. On a CPU a batch takes as long as its pictures one by one (measured: 3 to 10 % longer).
+# Pictures per pass. On a CPU a batch takes no less than its pictures one by one.
 BATCH = {"cpu": 1, "cuda": 16}
 # Means of the network's training pictures, blue green red.
 MEAN_BGR = (104.0, 117.0, 123.0)

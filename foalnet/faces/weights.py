@@ -15,30 +15,44 @@ from foalnet.files import sha256_file
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightFile:
-    """A published file that a detector needs: its name, its digest, and where it comes from (in words)."""
+    """A published file that a detector needs: its name, its digest, where it comes from (in words), and its address.
+
+    `address` None: no address is recorded, and `foalnet weights fetch` says so.
+    """
 
     name: str
+    detector: str
     sha256: str
     origin: str
+    address: str | None = None
 
 
 def find_weights(wanted: WeightFile, settings: Settings) -> Path:
     """Return the path of a weight file after checking its digest (MachineError, exit 4, where absent or different).
 
-    Looked for in the setting `weights`, then in `$TORCH_HOME/hub/checkpoints`.
+    The one way in which a detector and `foalnet weights` find it: in the weights folder, where
+    `foalnet weights fetch` lays it, then in `$TORCH_HOME/hub/checkpoints`, where face-alignment itself would.
     """
-    folders = [*([settings.weights] if settings.weights else []), checkpoint_folder()]
-    for folder in folders:
-        path = folder / wanted.name
-        if path.is_file():
-            return _checked(path, wanted)
+    path = lies_at(wanted, settings)
+    if path is not None:
+        return _checked(path, wanted)
+    fetch = f"run `foalnet weights fetch {wanted.detector}`, or " if wanted.address else ""
     raise MachineError(
-        f"the weight file {wanted.name} is not on this machine (sha256 {wanted.sha256}); "
-        f"looked in {' and '.join(str(folder) for folder in folders)}",
+        f"the weight file {wanted.name} of the detector {wanted.detector} is not on this machine (sha256 "
+        f"{wanted.sha256}); looked in {' and '.join(str(folder) for folder in _folders(settings))}",
         file=wanted.name,
-        action=f"get it from {wanted.origin}, lay it into one of these folders (or name another by FOALNET_WEIGHTS), "
-        "or choose the detector 'haar', which needs no file",
+        action=f"{fetch}get it from {wanted.origin} and lay it into one of these folders (FOALNET_WEIGHTS names "
+        "another); or choose the detector 'haar', which needs no file",
     )
+
+
+def lies_at(wanted: WeightFile, settings: Settings) -> Path | None:
+    """Return where a file of that name lies, unchecked; None where it is nowhere."""
+    return next((folder / wanted.name for folder in _folders(settings) if (folder / wanted.name).is_file()), None)
+
+
+def _folders(settings: Settings) -> tuple[Path, Path]:
+    return settings.weights_folder, checkpoint_folder()
 
 
 @contextmanager
@@ -68,9 +82,11 @@ def checkpoint_folder() -> Path:
 def _checked(path: Path, wanted: WeightFile) -> Path:
     found = sha256_file(path)
     if found != wanted.sha256:
+        fetch = f"remove it and run `foalnet weights fetch {wanted.detector}`, or " if wanted.address else ""
         raise MachineError(
-            f"the weight file is not the published one: expected sha256 {wanted.sha256}, found {found}",
+            f"the weight file of the detector {wanted.detector} is not the published one: expected sha256 "
+            f"{wanted.sha256}, found {found}",
             file=path,
-            action=f"replace it by the file from {wanted.origin}",
+            action=f"{fetch}replace it by the file from {wanted.origin}",
         )
     return path

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import multiprocessing
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from foalnet.features.read import INDEX, MASK, SCHEMA, FeatureFile, FeatureIndex
 from foalnet.files import content_key, need_free, publish_bytes, publish_file, sha256_bytes, sha256_file
 from foalnet.provenance import code_digest
 from foalnet.shards import ShardEntry, ShardSet, open_shards
+from foalnet.speeds import note_speed
 from foalnet.weights import Pretrained, open_weights
 from foalnet.weights.catalogue import published
 
@@ -34,12 +36,18 @@ PACKAGES = ("numpy", "opencv-python", "pillow", "torch", "transformers")
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What one dialogue's vectors depend on, and where they are kept: `key` names all of it but the dialogue."""
+    """What one dialogue's vectors depend on, and where they are kept: `key` names all of it but the dialogue.
+
+    `device`: the setting, `kind`: what it stands for here; `workers`: how many processes compute them, which does not
+    change them; one on a GPU.
+    """
 
     pretrained: Pretrained
     params: Features
     shards: ShardSet
     device: str
+    kind: str
+    workers: int
     folder: Path
     key: str
 
@@ -60,49 +68,78 @@ def encode(params: Params, settings: Settings, shards_folder: Path, out: Path) -
     Without an encoder the index says so, and nothing heavy is loaded. Finished dialogues are kept in `settings.work`
     and not computed again. UsageError (2), DataError (3), MachineError (4) as their messages say.
     """
-    asked = params.features
-    if asked.encoder is None:
+    work = work_of(params, settings, shards_folder)
+    if work is None:
         _publish(FeatureIndex(schema=SCHEMA, corpus=params.corpus, encoder=None), [], out)
         return "no encoder in params (features.encoder), nothing to compute"
+    todo = [entry for entry in work.shards.entries if not work.done(entry)]
+    began = time.monotonic()
+    for _ in tqdm(_computed(work, todo), total=len(todo), desc="features", unit="dialogue", disable=None):
+        pass
+    if todo:
+        note = speed_facts(work, todo) | {"wall_s": round(time.monotonic() - began, 3)}
+        note_speed(settings, f"{STAGE}-{params.corpus}", note)
+    index = FeatureIndex(
+        schema=SCHEMA,
+        corpus=params.corpus,
+        encoder=work.pretrained.name,
+        weights=work.pretrained.sha256,
+        preprocessing=content_key(dict(work.pretrained.preprocessor)),
+        picture=work.params.picture,
+        frame_step=work.params.frame_step,
+        dims=_dims(work),
+        versions=_versions(),
+    )
+    _publish(index, [(work.place(entry), entry) for entry in work.shards.entries], out)
+    return f"{len(work.shards.entries)} dialogues, {len(todo)} computed now"
+
+
+def work_of(params: Params, settings: Settings, shards_folder: Path) -> Work | None:
+    """Return what the stage computes from, weights and shards checked; None without an encoder in params.
+
+    Nothing is written. UsageError (2), DataError (3), MachineError (4) as their messages say.
+    """
+    asked = params.features
+    if asked.encoder is None:
+        return None
     published(asked.encoder, kind="clip", key="features.encoder")
     pretrained = open_weights(asked.encoder, settings, own=asked.weights, stage=STAGE)
     shards = open_shards(shards_folder, stage=STAGE)
     from foalnet.shim import torch_device
 
     device = torch_device(settings.device, stage=STAGE)
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     preprocessing = content_key(dict(pretrained.preprocessor))
     told = [pretrained.name, pretrained.sha256, dict(pretrained.config), preprocessing, asked.picture, asked.frame_step]
-    key = content_key([told, versions, device.type, code_digest(CODE)])
-    folder = settings.work / "features"
-    work = Work(pretrained=pretrained, params=asked, shards=shards, device=settings.device, folder=folder, key=key)
-    todo = [entry for entry in shards.entries if not work.done(entry)]
-    for _ in tqdm(
-        _computed(work, todo, 1 if device.type == "cuda" else settings.workers),
-        total=len(todo),
-        desc="features",
-        unit="dialogue",
-        disable=None,
-    ):
-        pass
-    index = FeatureIndex(
-        schema=SCHEMA,
-        corpus=params.corpus,
-        encoder=pretrained.name,
-        weights=pretrained.sha256,
-        preprocessing=preprocessing,
-        picture=asked.picture,
-        frame_step=asked.frame_step,
-        dims=_dims(work),
-        versions=versions,
+    return Work(
+        pretrained=pretrained,
+        params=asked,
+        shards=shards,
+        device=settings.device,
+        kind=device.type,
+        workers=1 if device.type == "cuda" else settings.workers,
+        folder=settings.work / "features",
+        key=content_key([told, _versions(), device.type, code_digest(CODE)]),
     )
-    _publish(index, [(work.place(entry), entry) for entry in shards.entries], out)
-    return f"{len(shards.entries)} dialogues, {len(todo)} computed now"
 
 
-def _computed(work: Work, todo: list[ShardEntry], workers: int) -> Iterator[None]:
+def speed_facts(work: Work, todo: Sequence[ShardEntry]) -> dict[str, Any]:
+    """Return what a speed is of: another run is only as fast with the same features asked, device and packages."""
+    return {
+        "asked": work.params.model_dump(mode="json"),
+        "device": work.kind,
+        "packages": _versions(),
+        "shard_bytes": sum(entry.size for entry in todo),
+        "workers": min(work.workers, len(todo)),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _computed(work: Work, todo: list[ShardEntry]) -> Iterator[None]:
     """Compute dialogues, in processes of one thread each where the device is a CPU; their bytes are the same."""
-    if workers == 1 or len(todo) <= 1:
+    if work.workers == 1 or len(todo) <= 1:
         encoder = None
         for entry in todo:
             encoder = encoder or _encoder(work)
@@ -111,7 +148,8 @@ def _computed(work: Work, todo: list[ShardEntry], workers: int) -> Iterator[None
         return
     # spawn: a forked child would inherit locks of threads that it does not have.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_start, initargs=(work,)) as pool:
+    count = min(work.workers, len(todo))
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(work,)) as pool:
         try:
             for done in as_completed([pool.submit(_job, entry) for entry in todo]):
                 yield done.result()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
+from foalnet.config.blocks import Train
 from foalnet.errors import DataError, UsageError
 from foalnet.files import content_key, json_bytes, publish_bytes, read_json, sha256_file
 from foalnet.final.card import card_facts, card_md
@@ -22,12 +22,19 @@ from foalnet.nets import picture_of
 from foalnet.paths import Paths
 from foalnet.provenance import code_digest
 from foalnet.shards import INDEX, ShardSet, open_shards
+from foalnet.speeds import note_speed
 from foalnet.table import read_manifest
-from foalnet.train.machine import determined, device, listening, threads
+from foalnet.train import ranks
+from foalnet.train.line import Teller, line
+from foalnet.train.machine import at_start, determined, device, listening, threads
 from foalnet.train.run import Given, given_for, need_pictures, told_of
+from foalnet.train.speed import reached
 from foalnet.train.state import Progress
+from foalnet.train.watch import Every
 
 STAGE = "final"
+# The training's state in its folder of the work cache.
+STATE = "final.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +76,22 @@ def prepare(params: Params, settings: Settings, paths: Paths, shards: ShardSet) 
     )
 
 
-def final_run(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
+def final_run(
+    params: Params, settings: Settings, paths: Paths, *, say: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """Train and seal the final model: model.safetensors, card.json and, last, card.md; return the card.
 
-    Resumes per epoch from `settings.work`. UsageError (exit 2) where `final` names no run of the corpus, DataError
-    (exit 3) where run and shards do not belong together, Interrupted (exit 5) after Ctrl-C or SIGTERM.
+    `say` gets a line on how and where it runs. Resumes per epoch from `settings.work`; of several processes the first
+    publishes. UsageError (exit 2) where `final` names no run of the corpus, DataError (exit 3) where run and shards do
+    not belong together, Interrupted (exit 5) after Ctrl-C or SIGTERM.
     """
+    with ranks.together(device(settings)):
+        if ranks.is_first():
+            say(f"final {params.corpus}: {at_start(settings, params.train)}")
+        return _final(params, settings, paths)
+
+
+def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     shards = open_shards(paths.shards, stage=STAGE)
     ready = prepare(params, settings, paths, shards)
     params, variant = ready.params, params.final.variant
@@ -92,10 +109,11 @@ def final_run(params: Params, settings: Settings, paths: Paths) -> dict[str, Any
         epochs=ready.epochs,
         pretrained=ready.given.pretrained,
     )
-    progress = _trained(task, store, settings, ready.folder / "final.safetensors")
+    progress = _trained(task, store, settings, ready.folder / STATE, corpus=params.corpus)
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
     card = card_facts(params, used, chosen=ready.chosen, epochs=ready.epochs, metrics=ready.metrics, seconds=seconds)
-    _publish(paths, ready, progress, store, card, read_json(paths.staging, stage=STAGE)["tools"])
+    if ranks.is_first():
+        _publish(paths, ready, progress, store, card, read_json(paths.staging, stage=STAGE)["tools"])
     return card
 
 
@@ -138,17 +156,34 @@ def folds_of(paths: Paths, params: Params, told: Mapping[str, Any]) -> tuple[dic
     return {name: int(fold["chosen_epoch"]) for name, fold in train["folds"].items()}, metrics
 
 
-def _trained(task: FinalTask, store: Store, settings: Settings, state: Path) -> Progress:
+def speed_facts(params: Train, settings: Settings) -> dict[str, Any]:
+    """Return what must be the same for another final training to be as fast an epoch."""
+    told = params.model_dump(mode="json", exclude={"epochs", "patience"})
+    return {"device": device(settings).type, "params": told, "threads": threads(settings)}
+
+
+def _trained(task: FinalTask, store: Store, settings: Settings, state: Path, *, corpus: str) -> Progress:
+    before, began = reached(state)[0], time.monotonic()
     with (
         determined(task.params.determinism, threads(settings)),
         listening() as stop,
-        tqdm(total=task.epochs, desc=f"final {task.variant} s{task.seed}", unit="epoch", disable=None) as bar,
+        line(f"final {task.variant} s{task.seed}", task.epochs, shown=ranks.is_first()) as shown,
     ):
-
-        def show(epochs: int) -> None:
-            bar.update(epochs - bar.n)
-
-        return train_final(task, store, state, device=device(settings), stop=stop, tick=show)
+        teller = Teller(shown.update)
+        progress = train_final(
+            task,
+            store,
+            state,
+            device=device(settings),
+            stop=stop,
+            tick=teller.epoch,
+            show=teller.step,
+            due=Every(settings.checkpoint_every_s),
+        )
+    if progress.epochs > before and ranks.is_first():
+        told = {"epochs": progress.epochs - before, "wall_s": round(time.monotonic() - began, 3)}
+        note_speed(settings, f"{STAGE}-{corpus}-{task.variant}", speed_facts(task.params, settings) | told)
+    return progress
 
 
 def _publish(

@@ -14,6 +14,7 @@ from foalnet.config.blocks import Train
 from foalnet.train.fold import begin, objective_of, train_epoch
 from foalnet.train.machine import Stop
 from foalnet.train.state import Progress, save_progress
+from foalnet.train.watch import Watch
 from foalnet.weights import Pretrained
 
 
@@ -39,17 +40,21 @@ def train_final(
     device: torch.device,
     stop: Stop,
     tick: Callable[[int], None] = lambda _: None,
+    show: Callable[[Progress, int], None] = lambda _progress, _utterances: None,
+    due: Callable[[], bool] = lambda: False,
 ) -> Progress:
     """Train to the last epoch, from where `state` says it stood; `tick` is told the epochs done after each.
 
-    The rate follows the folds' schedule, made for `params.epochs`, up to the epoch where this training ends.
-    Interrupted (exit 5) and DataError (exit 3) as `train_fold` raises them.
+    `show` and `due` as `train_fold` has them. The rate follows the folds' schedule, made for `params.epochs`, up to the
+    epoch where this training ends. Interrupted (exit 5), DataError (exit 3) and MachineError (exit 4) as `train_fold`
+    raises them.
     """
     labels = dict(task.labels)
     net, optim, progress = begin(task, store, tuple(sorted(labels)), state, device)
     objective = objective_of(task, labels, device)
+    watch = Watch(stop=stop, due=due, keep=lambda: save_progress(state, progress, net, optim), show=show)
     while not progress.finished:
-        progress.rows.append(train_epoch(task, store, net, optim, objective, labels, progress, stop))
+        progress.rows.append(train_epoch(task, store, net, optim, objective, labels, progress, watch))
         if progress.epochs >= task.epochs:
             progress.finished, progress.best = True, progress.epochs - 1
             progress.best_net = net_tensors(net)

@@ -17,6 +17,7 @@ from foalnet.nets.augment import hidden_spans
 from foalnet.nets.encoder import InputShape, PretrainedEncoder, chance
 from foalnet.nets.masks import zero_masked
 from foalnet.nets.tensors import Inputs, Steps
+from foalnet.nets.wavlm_attention import fuse
 from foalnet.weights import Pretrained, load_model, transformers_offline
 
 RATE_HZ = 16000
@@ -42,6 +43,10 @@ class WavLM(PretrainedEncoder):
         self.config = _config(params, pretrained)
         model = load_model("WavLMModel", pretrained, self.config, stage="train")
         model.freeze_feature_encoder()
+        # The library's attention is given a mask of bools beside one of numbers, which torch means to forbid some day.
+        warnings.filterwarnings("ignore", message="Support for mismatched .*key_padding_mask", category=UserWarning)
+        if params.attention == "fused":
+            fuse(model)
         self.tuned: Any = model
         self.width = int(self.config.hidden_size)
         self.padded_front = params.front == "batch"
@@ -51,8 +56,6 @@ class WavLM(PretrainedEncoder):
         self.least = 1
         for kernel, stride in zip(reversed(self.config.conv_kernel), reversed(self.config.conv_stride), strict=True):
             self.least = (self.least - 1) * stride + kernel
-        # The attention is given a mask of bools beside one of numbers, which torch means to forbid some day.
-        warnings.filterwarnings("ignore", message="Support for mismatched .*key_padding_mask", category=UserWarning)
 
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BTD and mask_BT, 50 steps a second."""

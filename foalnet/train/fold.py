@@ -9,28 +9,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from foalnet.batches import Store, derived_seed, eval_batches, train_batches, train_order
+from foalnet.batches import Store, bucketed, derived_seed, eval_batches, padding, train_batches, train_order
 from foalnet.checkpoint import net_tensors
 from foalnet.config.blocks import Train
-from foalnet.errors import DataError, Interrupted
-from foalnet.losses import Loss, Objective
+from foalnet.errors import DataError
+from foalnet.losses import Objective
 from foalnet.nets import Net, build_net, encoders, tasks_of
 from foalnet.splits import Fold, FoldLabels
+from foalnet.train import ranks
 from foalnet.train.machine import STAGE, Stop
 from foalnet.train.optim import optimizer, rate, take_step
 from foalnet.train.precision import Precision
-from foalnet.train.state import Progress, load_progress, save_progress
+from foalnet.train.state import Midway, Progress, load_progress, save_progress, set_random_streams
+from foalnet.train.watch import Watch, named_memory
 from foalnet.weights import Pretrained
 
 logger = logging.getLogger(__name__)
 
 DIGITS = 6
+# Columns of the history that are means over an epoch's steps.
+LOSSES = ("loss", "cross_entropy", "avel", "mem")
 
 
 class Lesson(Protocol):
@@ -98,20 +103,29 @@ def train_fold(
     device: torch.device,
     stop: Stop,
     tick: Callable[[Progress], None] = lambda _: None,
+    show: Callable[[Progress, int], None] = lambda _progress, _utterances: None,
+    due: Callable[[], bool] = lambda: False,
 ) -> Progress:
     """Train one fold to its end, from where `state` says it stood; `tick` is called after each epoch.
 
+    `show(progress, utterances)` is called after each step; `due()` tells when a state within an epoch is due.
+
     Interrupted (exit 5) where somebody asked to stop: the epochs done are kept. DataError (exit 3) after more than
-    `max_bad_steps` steps whose loss or gradient was not finite.
+    `max_bad_steps` steps whose loss or gradient was not finite. MachineError (exit 4) for want of memory.
     """
     labels, dev_labels = task.numbers(task.train), task.numbers(task.dev)
     net, optim, progress = begin(task, store, task.train, state, device)
     objective = objective_of(task, labels, device)
+    watch = Watch(stop=stop, due=due, keep=lambda: save_progress(state, progress, net, optim), show=show)
     while not progress.finished:
-        row = train_epoch(task, store, net, optim, objective, labels, progress, stop)
-        progress.test_NC.append(logits_of(net, store, task.test, device, task.params))
-        if task.dev:
-            progress.dev_NC.append(logits_of(net, store, task.dev, device, task.params))
+        row = train_epoch(task, store, net, optim, objective, labels, progress, watch)
+        look = partial(watch.look, task.name, progress)
+        test_NC = logits_of(net, store, task.test, device, task.params, look=look)
+        dev_NC = logits_of(net, store, task.dev, device, task.params, look=look) if task.dev else None
+        # Only now: an epoch that was stopped in its evaluation is trained again.
+        progress.test_NC.append(test_NC)
+        if dev_NC is not None:
+            progress.dev_NC.append(dev_NC)
             _choose(task, progress, row, net, [dev_labels[key] for key in task.dev])
         else:
             _keep_last(task, progress, row, net)
@@ -158,6 +172,7 @@ def begin(
         progress = Progress()
         for encoder in encoders(net):
             encoder.fit(batch.to(device) for batch in eval_batches(store, keys, pad_s=pad_s(task.params)))
+    ranks.same_start(net, progress.epochs, progress.midway.steps if progress.midway else 0)
     return net, optim, progress
 
 
@@ -178,46 +193,64 @@ def train_epoch(
     objective: Objective,
     labels: dict[str, int],
     progress: Progress,
-    stop: Stop,
+    watch: Watch,
 ) -> dict[str, float | int | str | None]:
-    """Train one epoch and return its row of the history: mean losses over its steps."""
+    """Train one epoch, or the rest of one, and return its row of the history: mean losses over its steps."""
     params, epoch = task.params, progress.epochs
     seeds = (task.seed, task.name, epoch)
     device = next(net.parameters()).device
-    order = train_order(labels, params.sampler, *seeds)
+    drawn = train_order(labels, params.sampler, *seeds)
+    order = bucketed(drawn, store.samples, params.batch_size, params.buckets, *seeds)
     per_epoch = -(-len(order) // params.batch_size)
-    torch.manual_seed(derived_seed("epoch", *seeds))
+    # The first process draws as one alone does; the others draw otherwise.
+    others = ("rank", ranks.rank()) if ranks.rank() else ()
+    part = _begun(progress, derived_seed("epoch", *seeds, *others), device)
     net.train()
     precision = Precision.of(params.precision, device, progress.scaler)
-    losses: list[Loss] = []
-    lr = 0.0
-    for step, batch in enumerate(train_batches(store, order, labels, params.batch_size, pad_s=pad_s(params))):
-        if stop.asked:
-            raise Interrupted(
-                f"stopped in fold {task.name}, epoch {epoch + 1}; {epoch} epochs of it are kept",
-                stage=STAGE,
-                action="run the same command again: it goes on from there",
-            )
-        lr = rate(epoch * per_epoch + step, params.epochs * per_epoch, params)
-        loss = take_step(
-            net, batch.to(device), objective, optim, lr=lr, clip_norm=params.clip_norm, precision=precision
-        ).loss
-        if loss is None:
-            _skipped(task, progress, epoch, step, batch.keys)
-        else:
-            losses.append(loss)
-            progress.add("pairs_without_negative", loss.pairs_without_negative)
-            progress.add("pairs_without_video", loss.pairs_without_video)
-    progress.scaler = precision.state()
-    return {
-        "fold": task.name,
-        "epoch": epoch + 1,
-        "lr": float(f"{lr:.6g}"),
-        "loss": _mean([loss.total for loss in losses]),
-        "cross_entropy": _mean([loss.cross_entropy for loss in losses]),
-        "avel": _mean([loss.avel for loss in losses if loss.avel is not None]),
-        "mem": _mean([loss.mem for loss in losses if loss.mem is not None]),
-    }
+
+    def at_work() -> list[str]:
+        return order[part.steps * params.batch_size :][: params.batch_size]
+
+    with named_memory(store, at_work, f"fold {task.name}, epoch {epoch + 1}"):
+        rest = order[part.steps * params.batch_size :]
+        batches = train_batches(store, rest, labels, params.batch_size, pad_s=pad_s(params), share=ranks.share)
+        for batch in batches:
+            watch.look(task.name, progress)
+            part.lr = rate(epoch * per_epoch + part.steps, params.epochs * per_epoch, params)
+            loss = take_step(
+                net,
+                batch.to(device),
+                objective,
+                optim,
+                lr=part.lr,
+                clip_norm=params.clip_norm,
+                precision=precision,
+                reduce=ranks.reducer(net, len(at_work())),
+            ).loss
+            progress.scaler = precision.state()
+            if loss is None:
+                _skipped(task, progress, epoch, part.steps, at_work())
+            else:
+                part.add(loss=loss.total, cross_entropy=loss.cross_entropy, avel=loss.avel, mem=loss.mem)
+                progress.add("pairs_without_negative", loss.pairs_without_negative)
+                progress.add("pairs_without_video", loss.pairs_without_video)
+            watch.show(progress, len(at_work()))
+            part.steps += 1
+    progress.midway = None
+    padded = round(padding(order, store.samples, params.batch_size, least=store.samples_in(pad_s(params))), DIGITS)
+    row: dict[str, float | int | str | None] = {"fold": task.name, "epoch": epoch + 1}
+    row |= {"lr": float(f"{part.lr:.6g}"), "padding": padded}
+    return row | {name: _mean(part.losses.get(name, [])) for name in LOSSES}
+
+
+def _begun(progress: Progress, seed: int, device: torch.device) -> Midway:
+    """Begin an epoch from its seed, or go on within it from where its state stood."""
+    if progress.midway is None:
+        progress.midway = Midway()
+        torch.manual_seed(seed)
+    else:
+        set_random_streams(progress.midway.random, device)
+    return progress.midway
 
 
 def pad_s(params: Train) -> float | None:
@@ -226,10 +259,10 @@ def pad_s(params: Train) -> float | None:
 
 
 def _mean(values: Sequence[Tensor]) -> float | None:
-    return round(float(torch.stack([v.detach() for v in values]).double().mean()), DIGITS) if values else None
+    return round(float(torch.stack(list(values)).double().mean()), DIGITS) if values else None
 
 
-def _skipped(task: Lesson, progress: Progress, epoch: int, step: int, keys: tuple[str, ...]) -> None:
+def _skipped(task: Lesson, progress: Progress, epoch: int, step: int, keys: Sequence[str]) -> None:
     """Log and count a step that was skipped; fail where there were too many."""
     progress.add("bad_steps")
     progress.bad_steps.append({"epoch": epoch + 1, "step": step + 1, "keys": list(keys)})
@@ -246,15 +279,29 @@ def _skipped(task: Lesson, progress: Progress, epoch: int, step: int, keys: tupl
 
 
 @torch.no_grad()
-def logits_of(net: Net, store: Store, keys: Sequence[str], device: torch.device, params: Train) -> Tensor:
-    """Return the logits [N, C] float32 of unlabelled utterances, in the order of `keys`."""
+def logits_of(
+    net: Net,
+    store: Store,
+    keys: Sequence[str],
+    device: torch.device,
+    params: Train,
+    *,
+    look: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Return the logits [N, C] float32 of unlabelled utterances, in the order of `keys`; `look` before each batch."""
     net.eval()
-    precision, found = Precision.of(params.precision, device), dict[str, Tensor]()
-    for batch in eval_batches(store, keys, pad_s=pad_s(params)):
-        with precision.autocast():
-            logits_BC = net(batch.to(device)).logits_BC
-        found |= zip(batch.keys, logits_BC.float().cpu(), strict=True)
-    return torch.stack([found[key] for key in keys])
+    precision, found, at_work = Precision.of(params.precision, device), dict[str, Tensor](), list[str]()
+    with named_memory(store, lambda: at_work, "the evaluation"):
+        for place, batch in enumerate(eval_batches(store, keys, pad_s=pad_s(params))):
+            if place % ranks.count() == 0:
+                look()
+            if place % ranks.count() != ranks.rank():
+                continue
+            at_work = list(batch.keys)
+            with precision.autocast():
+                logits_BC = net(batch.to(device)).logits_BC
+            found |= zip(batch.keys, logits_BC.float().cpu(), strict=True)
+    return ranks.merged(found, keys)
 
 
 def unweighted_accuracy(logits_NC: Tensor, labels: Sequence[int]) -> float:

@@ -12,7 +12,10 @@ from types import FrameType
 import torch
 
 from foalnet.config import Settings
+from foalnet.config.blocks import Train
 from foalnet.shim import torch_device
+from foalnet.train import ranks
+from foalnet.train.precision import Precision
 
 STAGE = "train"
 
@@ -23,8 +26,26 @@ def threads(settings: Settings) -> int:
 
 
 def device(settings: Settings) -> torch.device:
-    """Return the device that the settings ask for (MachineError, exit 4, where this machine lacks it)."""
-    return torch_device(settings.device, stage=STAGE)
+    """Return the device that the settings ask for (MachineError, exit 4, where this machine lacks it).
+
+    Of several processes each takes the GPU of its own number.
+    """
+    found = torch_device(settings.device, stage=STAGE)
+    if found.type == "cuda" and ranks.started():
+        return torch_device(f"cuda:{ranks.local_rank()}", stage=STAGE)
+    return found
+
+
+def at_start(settings: Settings, params: Train) -> str:
+    """Return one line of how and where training runs, for a log."""
+    where = device(settings)
+    name = f"{where} ({torch.cuda.get_device_name(where)})" if where.type == "cuda" else str(where)
+    many = ranks.processes(settings)
+    precision = Precision.of(params.precision, where).name
+    return (
+        f"device {name}, threads of a fold: {threads(settings)}, processes: {many}, "
+        f"determinism {params.determinism}, precision {precision}, torch {torch.__version__}"
+    )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +73,13 @@ def take_step(
     lr: float,
     clip_norm: float | None,
     precision: Precision | None = None,
+    reduce: Callable[[Loss], Loss] | None = None,
 ) -> StepResult:
     """Learn from one batch; where loss or gradient is not finite nothing changes and the result says so.
 
     `precision` None: float32. In fp16 a gradient that is too large for it only lowers the scale, as it should.
+    `reduce` takes the mean of several processes' gradients and returns their mean loss: what is not finite on one of
+    them is not finite on any, so that all skip the step.
     """
     precision = precision or Precision.plain()
     assert batch.label_B is not None
@@ -84,9 +88,13 @@ def take_step(
     optim.zero_grad(set_to_none=True)
     with precision.autocast():
         loss = objective(net, net(batch), batch.label_B)  # type: ignore[arg-type]
-    if not bool(torch.isfinite(loss.total)):
+    if reduce is None and not bool(torch.isfinite(loss.total)):
         return StepResult(loss=None)
     precision.scaled(loss.total).backward()
+    if reduce is not None:
+        loss = reduce(loss)
+        if not bool(torch.isfinite(loss.total)):
+            return StepResult(loss=None)
     precision.unscale_(optim)
     norm = nn.utils.clip_grad_norm_(net.parameters(), math.inf if clip_norm is None else clip_norm)
     if not bool(torch.isfinite(norm)) and not precision.searches:

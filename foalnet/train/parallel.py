@@ -7,51 +7,75 @@ after a kill. A child that dies or fails costs time alone: the parent trains wha
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
+from foalnet.train.line import SHORT, Told
 from foalnet.train.machine import Stop
 
 POLL_S = 0.2
 
 
 def side_by_side(
-    jobs: Sequence[Callable[[Stop, Callable[[int], None]], object]],
+    jobs: Sequence[Callable[[Stop, Callable[[Told], None]], object]],
     *,
     workers: int,
     stop: Stop,
-    tick: Callable[[int], None],
+    tick: Callable[[Told], None],
 ) -> None:
-    """Run `job(stop, told)` for every job in `workers` forked processes; `told(epochs)` feeds `tick` with their sum.
+    """Run `job(stop, tell)` for every job in `workers` forked processes; what they tell feeds `tick` with its sum.
 
-    Returns when all have ended, however they ended. The kernel ends the children with their parent.
+    The losses are those that were told last, of whichever job. Returns when all have ended, however they ended. The
+    kernel ends the children with their parent.
     """
     context = multiprocessing.get_context("fork")
-    epochs = context.Array("i", len(jobs), lock=False)
+    told = Shared(context, len(jobs))
     turn = context.Value("i", 0)
     staff = [
-        context.Process(target=_work, args=(jobs, epochs, turn, os.getpid()), daemon=True)
+        context.Process(target=_work, args=(jobs, told, turn, os.getpid()), daemon=True)
         for _ in range(min(workers, len(jobs)))
     ]
     for each in staff:
         each.start()
-    told = False
+    asked = False
     while any(each.is_alive() for each in staff):
         for each in staff:
             each.join(POLL_S / len(staff))
-        tick(sum(epochs))
-        if stop.asked and not told:
-            told = True
+        tick(told.sum())
+        if stop.asked and not asked:
+            asked = True
             for each in staff:
                 each.terminate()
 
 
-def _work(jobs: Sequence[Callable[..., object]], epochs: Any, turn: Any, parent: int) -> None:
+class Shared:
+    """What the children tell, in memory that they share with their parent."""
+
+    def __init__(self, context: Any, jobs: int) -> None:
+        self._epochs = context.Array("i", jobs, lock=False)
+        self._utterances = context.Array("q", jobs, lock=False)
+        self._losses = context.Array("d", [math.nan] * len(SHORT), lock=False)
+
+    def put(self, place: int, told: Told) -> None:
+        """Note what the job at `place` tells."""
+        self._epochs[place], self._utterances[place] = told.epochs, told.utterances
+        for i, name in enumerate(SHORT):
+            self._losses[i] = told.losses.get(name, math.nan)
+
+    def sum(self) -> Told:
+        """Return what all jobs told so far."""
+        losses = {name: value for name, value in zip(SHORT, self._losses, strict=True) if not math.isnan(value)}
+        return Told(epochs=sum(self._epochs), utterances=sum(self._utterances), losses=losses)
+
+
+def _work(jobs: Sequence[Callable[..., object]], told: Shared, turn: Any, parent: int) -> None:
     """Take the next job until none is left; errors are the parent's to find and to raise."""
     _die_with(parent)
     stop = Stop()
@@ -63,12 +87,8 @@ def _work(jobs: Sequence[Callable[..., object]], epochs: Any, turn: Any, parent:
             turn.value += 1
         if place >= len(jobs):
             break
-
-        def told(done: int, place: int = place) -> None:
-            epochs[place] = done
-
         with suppress(Exception):  # the parent meets it again, in its own words
-            jobs[place](stop, told)
+            jobs[place](stop, partial(told.put, place))
     os._exit(0)  # a fork must not run what its parent registered for its own end
 
 

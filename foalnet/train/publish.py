@@ -23,7 +23,7 @@ from foalnet.nets import build_net
 from foalnet.train.plan import Run
 from foalnet.train.state import Progress
 
-COLUMNS = ("fold", "epoch", "lr", "loss", "cross_entropy", "avel", "mem", "dev_ua")
+COLUMNS = ("fold", "epoch", "lr", "padding", "loss", "cross_entropy", "avel", "mem", "dev_ua")
 SCHEMA = 1
 
 

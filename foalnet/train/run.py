@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Split
@@ -18,43 +16,58 @@ from foalnet.errors import DataError
 from foalnet.features.read import FeatureSet, open_features
 from foalnet.files import content_key, sha256_file
 from foalnet.nets import tasks_of
-from foalnet.paths import Paths
+from foalnet.paths import Paths, run_name
 from foalnet.provenance import code_digest, versions
 from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.splits import Fold
 from foalnet.table import read_manifest
+from foalnet.train import ranks
 from foalnet.train.fold import train_fold
-from foalnet.train.machine import STAGE, Stop, determined, device, listening, threads
+from foalnet.train.line import Teller, Told, line
+from foalnet.train.machine import STAGE, Stop, at_start, determined, device, listening, threads
 from foalnet.train.parallel import side_by_side
 from foalnet.train.plan import Run, plan, pretrained_for
 from foalnet.train.publish import publish
 from foalnet.train.speed import measured
 from foalnet.train.state import Progress
+from foalnet.train.watch import Every
 from foalnet.weights import Pretrained, library_version
 
 CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train", "weights")
 
 
 def train_run(
-    params: Params, settings: Settings, paths: Paths, *, variant: str, seed: int, split: Split = "dev"
+    params: Params,
+    settings: Settings,
+    paths: Paths,
+    *,
+    variant: str,
+    seed: int,
+    split: Split = "dev",
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Train all folds of one variant, seed and split and publish them into the model's folder.
 
-    Resumes per fold and epoch from `settings.work`. Interrupted (exit 5) after Ctrl-C or SIGTERM; UsageError (2),
-    DataError (3), MachineError (4) as their messages say.
+    `say` gets a line on how and where it runs. Resumes per fold and epoch from `settings.work`; as one of several
+    processes (foalnet.train.ranks) it takes its share, and the first publishes. Interrupted (exit 5) after Ctrl-C or
+    SIGTERM; UsageError (2), DataError (3), MachineError (4) as their messages say.
     """
     tasks_of(variant)
-    utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
-    shards = open_shards(paths.shards, stage=STAGE)
-    given = given_for(params, settings, paths, shards, variant=variant)
-    run = plan(params, utterances, variant=variant, seed=seed, split=split, pretrained=given.pretrained)
-    told = told_of(params, settings, given)
-    work = state_folder(params, settings, paths, run, told)
-    store = load_store(shards, run.labels.keys(), run.params, given.features)
-    need_pictures(store, variant, paths)
-    with measured(run, settings, params.corpus, work, device=told["device"]):
-        done = train_folds(run, store, settings, work)
-    publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=told)
+    with ranks.together(device(settings)):
+        utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
+        shards = open_shards(paths.shards, stage=STAGE)
+        given = given_for(params, settings, paths, shards, variant=variant)
+        run = plan(params, utterances, variant=variant, seed=seed, split=split, pretrained=given.pretrained)
+        told = told_of(params, settings, given)
+        work = state_folder(params, settings, paths, run, told)
+        store = load_store(shards, run.labels.keys(), run.params, given.features)
+        need_pictures(store, variant, paths)
+        if ranks.is_first():
+            say(f"train {params.corpus} {run_name(variant, seed, split)}: {at_start(settings, run.params)}")
+        with measured(run, settings, params.corpus, work, device=told["device"]):
+            done = train_folds(run, store, settings, work)
+        if ranks.is_first():
+            publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=told)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +94,14 @@ def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, tol
 
 
 def told_of(params: Params, settings: Settings, given: Given) -> dict[str, Any]:
-    """Return what shapes a run's bytes beside its inputs, variant and seed: code, params, device, threads, versions."""
+    """Return what shapes a run's bytes beside its inputs, variant and seed: code, params, machine, versions."""
     told: dict[str, Any] = {
         "code": code_digest(CODE),
         "params": content_key(params.train.model_dump()),
         "determinism": params.train.determinism,
         "device": device(settings).type,
         "threads": threads(settings),
+        "processes": ranks.processes(settings),
         "versions": versions(),
     }
     if given.features is not None:
@@ -118,33 +132,32 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
     On a CPU the folds are trained side by side, `settings.workers` at a time, each on its own threads.
     """
     where, total = device(settings), len(run.folds) * run.params.epochs
+    # A fork is safe as long as no thread pool of torch is at work: one thread a fold.
+    forks = where.type == "cpu" and threads(settings) == 1 and ranks.count() == 1 and sys.platform == "linux"
+    beside = settings.workers if forks else 1
 
-    def one(fold: Fold, stop: Stop, told: Callable[[int], None]) -> Progress:
+    def one(fold: Fold, stop: Stop, tell: Callable[[Told], None]) -> Progress:
+        teller = Teller(tell)
         return train_fold(
             run.task(fold, store),
             store,
             work / f"{fold.name}.safetensors",
             device=where,
             stop=stop,
-            tick=lambda progress: told(progress.epochs),
+            tick=lambda progress: teller.epoch(progress.epochs),
+            show=teller.step,
+            due=Every(settings.checkpoint_every_s),
         )
 
     with (
         determined(run.params.determinism, threads(settings)),
         listening() as stop,
-        tqdm(total=total, desc=f"{run.variant} s{run.seed}", unit="epoch", disable=None) as bar,
+        line(f"{run.variant} s{run.seed}", total, shown=ranks.is_first()) as shown,
     ):
-
-        def show(epochs: int) -> None:
-            bar.update(epochs - bar.n)
-
-        def further(before: int, epochs: int) -> None:
-            show(max(int(bar.n), before + epochs))
-
-        # A fork is safe as long as no thread pool of torch is at work: one thread a fold.
-        if where.type == "cpu" and settings.workers > 1 and threads(settings) == 1 and sys.platform == "linux":
-            side_by_side([partial(one, fold) for fold in run.folds], workers=settings.workers, stop=stop, tick=show)
+        if beside > 1:
+            side_by_side([partial(one, fold) for fold in run.folds], workers=beside, stop=stop, tick=shown.update)
         done: dict[str, Progress] = {}
         for fold in run.folds:
-            done[fold.name] = one(fold, stop, partial(further, sum(progress.epochs for progress in done.values())))
+            before = sum(progress.epochs for progress in done.values())
+            done[fold.name] = one(fold, stop, partial(shown.update, before=before))
     return done

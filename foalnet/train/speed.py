@@ -16,17 +16,24 @@ from safetensors import SafetensorError, safe_open
 from foalnet.checkpoint import META
 from foalnet.config import Settings
 from foalnet.files import json_bytes, publish_bytes
+from foalnet.train import ranks
 from foalnet.train.plan import Run
+from foalnet.train.state import previous_of
 
 
 def reached(state: Path) -> tuple[int, bool]:
-    """Return (epochs done, finished) of a fold's state by its header alone; (0, False) where there is none to go on."""
-    try:
-        with safe_open(state, "pt") as handle:
-            facts = json.loads(handle.metadata()[META])["facts"]
-            return len(facts["rows"]), bool(facts["finished"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-        return 0, False
+    """Return (epochs done, finished) of a fold's state by its header alone; (0, False) where there is none to go on.
+
+    Where the last state cannot be read, the one before it is what training would go on from.
+    """
+    for file in (state, previous_of(state)):
+        try:
+            with safe_open(file, "pt") as handle:
+                facts = json.loads(handle.metadata()[META])["facts"]
+                return len(facts["rows"]), bool(facts["finished"])
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            continue
+    return 0, False
 
 
 def speed_file(settings: Settings, corpus: str, variant: str) -> Path:
@@ -44,10 +51,11 @@ def measured(run: Run, settings: Settings, corpus: str, work: Path, *, device: s
     before, began = epochs(), time.monotonic()
     yield
     trained = epochs() - before
-    if trained > 0:
+    if trained > 0 and ranks.is_first():
         note = {
             "device": device,
             "epochs": trained,
+            "processes": ranks.count(),
             "params": run.params.model_dump(mode="json"),
             "wall_s": round(time.monotonic() - began, 3),
             "workers": settings.workers,

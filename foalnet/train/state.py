@@ -1,14 +1,15 @@
 """What a fold has reached: in memory, and in the work folder after every epoch, so that a kill costs one epoch.
 
 Shape letters: E epochs, N utterances, C classes. The state holds all that the next epoch depends on: weights, the
-optimiser's moments, the best weights so far, the stored logits and the account. Random streams are not stored: each
-epoch seeds them anew from seed, fold and epoch.
+optimiser's moments, the best weights so far, the stored logits and the account. Each epoch seeds its random streams
+anew from seed, fold and epoch; a state within an epoch holds where they stand. The state before the last one is kept
+until the fold is finished.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,33 @@ from foalnet.checkpoint import (
     put_optimizer,
     save_checkpoint,
 )
-from foalnet.errors import DataError
+from foalnet.errors import DataError, MachineError
 from foalnet.nets import Net
+from foalnet.train import ranks
 
 logger = logging.getLogger(__name__)
 
 STAGE = "train"
+
+
+@dataclass(kw_only=True)
+class Midway:
+    """An epoch that is not over: its steps so far and how many of them a state holds, the last rate.
+
+    `losses`: of each step that counted, by name; `random`: where the random streams stand, in a state that was read.
+    """
+
+    steps: int = 0
+    kept: int = 0
+    lr: float = 0.0
+    losses: dict[str, list[Tensor]] = field(default_factory=dict)
+    random: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, **losses: Tensor | None) -> None:
+        """Note a step's losses; one that the variant has not is None."""
+        for name, loss in losses.items():
+            if loss is not None:
+                self.losses.setdefault(name, []).append(loss.detach())
 
 
 @dataclass(kw_only=True)
@@ -41,7 +63,7 @@ class Progress:
 
     `counts`: what was left out or skipped; `bad_steps`: epoch, step and keys of each step with a non-finite number.
     `best_net`: weights and buffers of the best epoch; `dev_NC`, `test_NC`: logits of each epoch; `scaler`: where the
-    search for fp16's gradient scale stands.
+    search for fp16's gradient scale stands; `midway`: the epoch at work.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -54,6 +76,7 @@ class Progress:
     dev_NC: list[Tensor] = field(default_factory=list)
     test_NC: list[Tensor] = field(default_factory=list)
     scaler: dict[str, float] = field(default_factory=dict)
+    midway: Midway | None = None
 
     @property
     def epochs(self) -> int:
@@ -68,14 +91,46 @@ class Progress:
 FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps", "scaler")
 
 
+def previous_of(path: Path) -> Path:
+    """Return where the state before the one in `path` is kept."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
 def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.Optimizer) -> None:
-    """Write everything the next epoch needs, atomically."""
+    """Write everything the next step needs, atomically; what `path` held becomes the previous state.
+
+    A finished fold keeps one state alone. Of several processes the first writes.
+    """
     tensors = prefixed(progress.best_net, "best")
     tensors |= {"dev": _stacked(progress.dev_NC), "test": _stacked(progress.test_NC)}
     if not progress.finished:
         tensors |= prefixed(net_tensors(net), "net") | prefixed(optimizer_tensors(optim), "optimizer")
-    facts = {name: value for name, value in asdict(progress).items() if name in FACTS}
+    facts = {name: getattr(progress, name) for name in FACTS} | {"midway": None}
+    if progress.midway is not None:
+        midway = progress.midway
+        tensors |= prefixed({name: torch.stack(losses) for name, losses in midway.losses.items()}, "losses")
+        tensors |= prefixed(ranks.gathered(random_streams(next(net.parameters()).device)), "random")
+        facts["midway"] = {"steps": midway.steps, "lr": midway.lr}
+    if not ranks.is_first():
+        return
+    _set_aside(path)
     save_checkpoint(path, tensors, facts)
+    if progress.finished:
+        previous_of(path).unlink(missing_ok=True)
+
+
+def _set_aside(path: Path) -> None:
+    """Make the last state the previous one; killed before the next is written, `load_progress` still finds it there."""
+    try:
+        if path.exists():
+            path.replace(previous_of(path))
+    except OSError as error:
+        raise MachineError(
+            f"cannot write: {error.strerror or error}",
+            file=path,
+            stage=STAGE,
+            action="free space or permissions, then run the same command again",
+        ) from error
 
 
 def _stacked(logits_NC: list[Tensor]) -> Tensor:
@@ -86,21 +141,67 @@ def _stacked(logits_NC: list[Tensor]) -> Tensor:
 def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer) -> Progress | None:
     """Return a fold's progress and put network and optimiser where it stood; None where there is none.
 
-    A damaged state is refused, said so, and the fold starts anew: it reaches the same bytes, only later.
+    A damaged state is refused by name, said so and removed; the previous one is used, or the fold starts anew: either
+    way it reaches the same bytes, only later.
     """
-    if not path.exists():
+    found = _newest_whole(path)
+    if found is None:
         return None
-    try:
-        tensors, facts = load_checkpoint(path, stage=STAGE)
-    except DataError as error:
-        logger.warning("%s\nThis fold starts from its first epoch.", error)
-        return None
-    if not facts["finished"]:
+    tensors, facts = found
+    if facts["finished"]:
+        if ranks.is_first():
+            previous_of(path).unlink(missing_ok=True)
+    else:
         put_net(net, part(tensors, "net"), file=path, stage=STAGE)
         put_optimizer(optim, part(tensors, "optimizer"))
     return Progress(
         best_net=part(tensors, "best"),
         dev_NC=list(tensors["dev"].unbind()) if "dev" in tensors else [],
         test_NC=list(tensors["test"].unbind()),
+        midway=_midway(tensors, facts["midway"], next(net.parameters()).device),
         **{name: facts[name] for name in FACTS},
     )
+
+
+def _midway(tensors: dict[str, Tensor], facts: dict[str, Any] | None, device: torch.device) -> Midway | None:
+    if facts is None:
+        return None
+    losses = {name: list(each.to(device).unbind()) for name, each in part(tensors, "losses").items()}
+    return Midway(**facts, kept=facts["steps"], losses=losses, random=ranks.own(part(tensors, "random")))
+
+
+def random_streams(device: torch.device) -> dict[str, Tensor]:
+    """Return where the random streams stand that a step on `device` draws from."""
+    streams = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        streams["cuda"] = torch.cuda.get_rng_state(device)
+    return streams
+
+
+def set_random_streams(streams: dict[str, Tensor], device: torch.device) -> None:
+    """Put the random streams where `random_streams` found them."""
+    torch.set_rng_state(streams["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(streams["cuda"], device)
+
+
+def _newest_whole(path: Path) -> tuple[dict[str, Tensor], Any] | None:
+    """Return tensors and facts of the newest state that is whole; each damaged one is named and removed."""
+    refused = False
+    for file in (path, previous_of(path)):
+        if not file.exists():
+            continue
+        try:
+            tensors, facts = load_checkpoint(file, stage=STAGE)
+        except DataError as error:
+            refused = True
+            logger.warning("%s: this state is refused and removed: %s", file, error.what)
+            if ranks.is_first():
+                file.unlink(missing_ok=True)
+            continue
+        if refused:
+            logger.warning("%s: this state, the one before, is used; epochs done: %d", file, len(facts["rows"]))
+        return tensors, facts
+    if refused:
+        logger.warning("%s: no whole state is left; this fold starts from its first epoch", path)
+    return None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from foalnet.config import Params, Settings
-from foalnet.forecast import Forecast, free_bytes, training_bytes, training_rate
+from foalnet.forecast import Forecast, free_bytes
+from foalnet.forecast.training import training_bytes, training_rate
 from foalnet.paths import Paths
 from foalnet.tune.bench import Bench, speed_name
-from foalnet.tune.search import done_runs, jobs_of, variants_of
+from foalnet.tune.search import alone, done_runs, jobs_of, variants_of
 
 
 def tune_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast:
     """Return what `foalnet tune` would do (DataError, exit 3, without manifest and shards)."""
-    search = params.tune
+    search, settings = params.tune, alone(settings, lambda _: None)
     variants, bench = variants_of(params), Bench.of(params, settings, paths)
     dimension = search.space.get("epochs")
     most = (
@@ -29,7 +30,7 @@ def tune_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast:
         rate, told = _rate(params, settings, variant, jobs[0].device)
         times.append(None if rate is None else rest * folds * int(most) * rate)
         # The states of the trial at work and of the best one so far.
-        size = training_bytes(paths, variant, folds)
+        size = training_bytes(paths, variant, folds, settings.workers)
         disk.append(None if size is None else 2 * len(search.seeds) * size)
         measured = told or measured
     known = [time for time in times if time is not None]

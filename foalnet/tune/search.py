@@ -17,6 +17,8 @@ from foalnet.config.space import value_of, with_values
 from foalnet.errors import UsageError
 from foalnet.files import content_key
 from foalnet.paths import Paths
+from foalnet.train import ranks
+from foalnet.train.machine import at_start
 from foalnet.tune.bench import Bench, Job, forget, kept, mean_ua
 from foalnet.tune.effect import without_effect
 from foalnet.tune.sampler import STAGE, Sampler
@@ -49,11 +51,26 @@ def tune(params: Params, settings: Settings, paths: Paths, *, tell: Callable[[st
     from foalnet.tune.summary import publish
 
     variants = variants_of(params)
-    bench = Bench.of(params, settings, paths)
     Sampler(params.tune)
+    settings = alone(settings, tell)
+    bench = Bench.of(params, settings, paths)
+    tell(f"tune {params.corpus}: {at_start(settings, params.train)}")
     for variant in variants:
         bench.check(bench.job(variant, params.tune.seeds[0], params.train))
     return publish(bench, [search(bench, variant, tell=tell) for variant in variants])
+
+
+def alone(settings: Settings, tell: Callable[[str], None]) -> Settings:
+    """Return settings for one process, and say it where they ask for more (UsageError, exit 2, below torchrun)."""
+    if ranks.started():
+        raise UsageError(
+            "a search runs in one process, and this one was started as one of several",
+            stage=STAGE,
+            action="start it without torchrun (unset WORLD_SIZE)",
+        )
+    if settings.train_processes > 1:
+        tell(f"the setting train_processes is {settings.train_processes}: a search trains in one process all the same")
+    return settings.model_copy(update={"train_processes": 1})
 
 
 def variants_of(params: Params) -> list[str]:

@@ -3,7 +3,7 @@
 from foalnet.weights.catalogue import CATALOGUE, WeightSet
 from foalnet.weights.convert import read_state
 from foalnet.weights.hf import library_version, load_model, transformers_offline
-from foalnet.weights.store import Pretrained, open_weights, weights_folder
+from foalnet.weights.store import Pretrained, open_weights
 
 __all__ = [
     "CATALOGUE",
@@ -14,5 +14,4 @@ __all__ = [
     "open_weights",
     "read_state",
     "transformers_offline",
-    "weights_folder",
 ]

@@ -14,7 +14,7 @@ from foalnet.files import need_free, publish_file, sha256_file
 from foalnet.weights.catalogue import CONFIG, PICKLE, PREPROCESSOR, SAFE, WeightSet, published
 from foalnet.weights.convert import to_safetensors
 from foalnet.weights.hf import no_transformers
-from foalnet.weights.store import LOCK, missing, open_weights, same_digest, weights_folder, write_lock
+from foalnet.weights.store import LOCK, missing, open_weights, same_digest, write_lock
 
 STAGE = "weights"
 
@@ -26,7 +26,7 @@ def fetch_weights(name: str, settings: Settings) -> Iterator[str]:
     dropped) or the network fails; DataError (exit 3) for a pickle that holds more than tensors.
     """
     entry = published(name)
-    folder = weights_folder(settings) / name
+    folder = settings.weights_folder / name
     folder.mkdir(parents=True, exist_ok=True)
     # Kept after a failure: a download of a gigabyte goes on where it stopped.
     temp = folder / ".fetch"
@@ -54,7 +54,7 @@ def fetch_weights(name: str, settings: Settings) -> Iterator[str]:
 def record_weights(name: str, settings: Settings) -> Iterator[str]:
     """Record a user's own weights of this architecture as they lie in the folder; the network is never used."""
     entry = published(name)
-    folder = weights_folder(settings) / name
+    folder = settings.weights_folder / name
     model = next((folder / file for file in (SAFE, PICKLE) if (folder / file).is_file()), None)
     absent = [file for file in (CONFIG, PREPROCESSOR) if not (folder / file).is_file()] + ([] if model else [SAFE])
     if model is None or absent:

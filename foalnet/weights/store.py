@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,13 +56,6 @@ class Lock:
     files: dict[str, str]
 
 
-def weights_folder(settings: Settings) -> Path:
-    """Return the folder that holds a folder per encoder: the setting `weights`, else the user's cache."""
-    if settings.weights is not None:
-        return settings.weights
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "foalnet" / "weights"
-
-
 def open_weights(name: str, settings: Settings, *, own: str | None = None, stage: str | None = None) -> Pretrained:
     """Return a pretrained encoder after checking every byte of it; nothing is fetched.
 
@@ -71,7 +63,7 @@ def open_weights(name: str, settings: Settings, *, own: str | None = None, stage
     MachineError (exit 4) names what is missing or not the bytes it should be, with both digests.
     """
     entry = published(name)
-    folder = weights_folder(settings) / name
+    folder = settings.weights_folder / name
     lock = read_lock(entry, folder, stage=stage)
     _hold_to_params(entry, lock, own, folder, stage)
     for file, expected in lock.files.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ import yaml
 
 from foalnet.cli.main import cli, register
 from foalnet.config import load_params
+from foalnet.gitrepo import commit_of, git, has_git
 from tests import snapshots
 from tests.projects import REPOSITORY
 
@@ -20,6 +22,10 @@ DOCS = REPOSITORY / "docs"
 @pytest.mark.parametrize("name", snapshots.SNAPSHOTS)
 def test_what_was_written_down_still_holds(name: str) -> None:
     written = (REPOSITORY / name).read_text("utf-8")
+    if name == "README.md" and has_git(REPOSITORY):
+        named = snapshots.named_commit(written)
+        if commit_of(REPOSITORY, named) is None:
+            pytest.skip(f"commit {named} is not in this history: `make snapshots` names another one")
     assert written == snapshots.SNAPSHOTS[name](), f"{name} differs: a mistake, or run `make snapshots` and commit it"
 
 
@@ -54,11 +60,74 @@ def test_the_comments_change_no_value(tmp_path: Path) -> None:
 def test_one_command_writes_them_and_twice_is_once(tmp_path: Path) -> None:
     for name in snapshots.SNAPSHOTS:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-    assert snapshots.write(tmp_path) == list(snapshots.SNAPSHOTS)
-    assert snapshots.write(tmp_path) == []
+    assert list(snapshots.write(tmp_path)) == list(snapshots.SNAPSHOTS)
+    assert list(snapshots.write(tmp_path)) == []
     (tmp_path / "docs" / "cli.md").write_text("old")
-    assert snapshots.write(tmp_path) == ["docs/cli.md"]
+    assert list(snapshots.write(tmp_path)) == ["docs/cli.md"]
     assert "python -m tests.snapshots" in (REPOSITORY / "Makefile").read_text()
+
+
+def test_the_commit_beside_the_result_table_holds_its_figures() -> None:
+    if not has_git(REPOSITORY):
+        pytest.skip("needs the history: this is a source archive without .git")
+    named = snapshots.named_commit((REPOSITORY / "README.md").read_text("utf-8"))
+    if commit_of(REPOSITORY, named) is None:
+        pytest.skip(f"needs the history: commit {named} is not in this clone")
+    then = git(REPOSITORY, "show", f"{named}:{snapshots.FIGURES}").stdout
+    assert then == (REPOSITORY / snapshots.FIGURES).read_text("utf-8"), "commit the figures, then `make snapshots`"
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    """A repository whose first commit holds the figures, and a second one that has nothing to do with them."""
+    home = tmp_path / "home"
+    (home / "reports" / "drawn").mkdir(parents=True)
+    (home / snapshots.FIGURES).write_text("{}")
+    git(home, "init", "-q")
+    commit(home, "figures")
+    (home / "README.md").write_text("x")
+    commit(home, "other")
+    return home
+
+
+def commit(home: Path, message: str) -> str:
+    git(home, "add", "-A")
+    git(home, "commit", "-qm", message)
+    return str(commit_of(home, "HEAD"))[:10]
+
+
+def test_the_commit_is_the_last_that_changed_the_figures(history: Path) -> None:
+    first = str(commit_of(history, "HEAD~1"))[:10]
+    assert snapshots.result_commit(history, "0") == first
+    (history / "README.md").write_text("changed, and nobody minds")
+    assert snapshots.result_commit(history, "0") == first
+    (history / snapshots.FIGURES).write_text('{"a": 1}')
+    for _ in range(2):
+        with pytest.raises(snapshots.NotCommittedError, match="commit it first, then run `make snapshots` again"):
+            snapshots.result_commit(history, "0")
+        git(history, "add", "-A")
+    second = commit(history, "new figures")
+    assert snapshots.result_commit(history, "0") == second != first
+
+
+def test_without_a_whole_history_the_named_commit_stays(history: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    git(tmp_path, "clone", "-q", "--depth", "1", history.as_uri(), str(cut))
+    assert snapshots.is_shallow(cut) and snapshots.result_commit(cut, "0123456789") == "0123456789"
+    shutil.rmtree(history / ".git")
+    assert snapshots.result_commit(history, "0123456789") == "0123456789"
+
+
+def test_figures_without_a_commit_hold_up_readme_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise snapshots.NotCommittedError("commit it first")
+
+    monkeypatch.setitem(snapshots.SNAPSHOTS, "README.md", refuse)
+    for name in snapshots.SNAPSHOTS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    with pytest.raises(snapshots.NotCommittedError):
+        list(snapshots.write(tmp_path))
+    assert [name for name in snapshots.SNAPSHOTS if not (tmp_path / name).exists()] == ["README.md"]
 
 
 def test_help_is_the_same_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from foalnet.batches import Store, collate, derived_seed, eval_batches, load_store, train_batches, train_order
+from foalnet.batches import Clip, Store, collate, derived_seed, eval_batches, load_store, train_batches, train_order
 from foalnet.errors import DataError, UsageError
 from foalnet.records import Sample
 from foalnet.shards import open_shards
@@ -140,27 +140,29 @@ def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
     assert caught.value.utterance == "g3_000"
 
 
-def test_t66_mask_sums_equal_lengths_in_random_batches() -> None:
+def test_t66_mask_sums_equal_lengths_in_10000_random_batches() -> None:
+    """Each sample and each frame is where its clip has it, what is padded is zero and masked, and nothing else is."""
     generator = np.random.default_rng(0)
-    clips = list(make_store(groups=4, per_group=10, frame=(2,)).store.clips.values())
-    for _ in range(300):
-        chosen = [
-            replace(
-                clips[i],
-                wave_N=clips[i].wave_N[: generator.integers(1, 50)],
-                frames=clips[i].frames[:n],
-                frame_mask_F=generator.random(n) < 0.7,
-            )
-            for i in generator.integers(0, len(clips), generator.integers(1, 9))
-            for n in [int(generator.integers(0, len(clips[i].frames) + 1))]
+    wave_N = generator.uniform(0.1, 1.0, 40).astype(np.float32)
+    frames = generator.uniform(0.1, 1.0, (9, 2)).astype(np.float32)
+    for _ in range(10_000):
+        size = int(generator.integers(1, 9))
+        samples, slots = generator.integers(1, 40, size).tolist(), generator.integers(0, 9, size).tolist()
+        valid = generator.random((size, 9)) < 0.7
+        clips = [
+            Clip(key=str(i), wave_N=wave_N[:n], frames=frames[:f], frame_mask_F=valid[i, :f])
+            for i, (n, f) in enumerate(zip(samples, slots, strict=True))
         ]
-        batch = collate(chosen)
-        assert batch.wave_mask_BN.sum(1).tolist() == [len(c.wave_N) for c in chosen]
-        assert batch.frame_mask_BF.sum(1).tolist() == [int(c.frame_mask_F.sum()) for c in chosen]
-        assert not batch.wave_BN[~batch.wave_mask_BN].any()
-        for row, clip in enumerate(chosen):
-            assert batch.wave_BN[row, : len(clip.wave_N)].numpy().tobytes() == clip.wave_N.tobytes()
-            assert batch.frame_mask_BF[row, : len(clip.frames)].tolist() == clip.frame_mask_F.tolist()
+        batch = collate(clips)
+        wave_BN, frames_BFD = batch.wave_BN.numpy(), batch.frames.numpy()
+        assert batch.wave_mask_BN.numpy().sum(1).tolist() == samples and wave_BN.shape == (size, max(samples))
+        assert batch.frame_mask_BF.numpy().sum(1).tolist() == [int(valid[i, :f].sum()) for i, f in enumerate(slots)]
+        # The clips' values are all above zero: what is zero is padding, and what is padding is zero.
+        assert ((wave_BN > 0) == batch.wave_mask_BN.numpy()).all()
+        assert ((frames_BFD[:, :, 0] > 0).sum(1) == slots).all()
+        row = int(generator.integers(size))
+        assert wave_BN[row, : samples[row]].tobytes() == clips[row].wave_N.tobytes()
+        assert batch.frame_mask_BF[row, : slots[row]].tolist() == valid[row, : slots[row]].tolist()
 
 
 def test_t66_length_zero_is_refused() -> None:

@@ -10,13 +10,35 @@ from typing import Any
 import pytest
 
 from foalnet.config import Settings
-from foalnet.errors import DataError, Interrupted, UsageError
-from foalnet.files import read_json
-from foalnet.forecast import BYTES_PER_S, COPIES, duration, shards_forecast, size, speech_seconds, train_forecast
+from foalnet.config.blocks import Draw, Final
+from foalnet.corpora.drawn import draw
+from foalnet.corpora.drawn.plan import plan
+from foalnet.errors import DataError, Interrupted, MachineError, UsageError
+from foalnet.evaluate import evaluate_run
+from foalnet.features.stage import encode
+from foalnet.files import json_bytes, publish_bytes, read_json
+from foalnet.final import final_run
+from foalnet.forecast import (
+    BYTES_PER_S,
+    COPIES,
+    draw_forecast,
+    duration,
+    features_forecast,
+    final_forecast,
+    note_drawing,
+    shards_forecast,
+    size,
+    speech_seconds,
+    train_forecast,
+)
+from foalnet.forecast.training import _final_rate, training_rate
 from foalnet.paths import Paths
+from foalnet.speeds import noted_speed, speed_note
+from foalnet.table import read_manifest
 from foalnet.train import train_run
 from foalnet.train.speed import reached, speed_file
 from tests.clips_tree import DIALOGUES, TURNS, LocalPool, Place, lay_tree
+from tests.hub import needs_transformers, recorded
 from tests.projects import REPOSITORY, verb
 from tests.stores import corpus_params, make_store, write_corpus
 
@@ -102,7 +124,7 @@ def test_training_is_forecast_from_its_states(tmp_path: Path, monkeypatch: pytes
     other = train_forecast(params, settings, paths, variant="audio_only", seed=2)
     assert other.time_s == pytest.approx(10 * note["wall_s"] / 7)
     weights = max(p.stat().st_size for p in paths.model("audio_only", 1).glob("fold-*.safetensors"))
-    assert other.disk_bytes == 5 * 6 * weights
+    assert other.disk_bytes == (5 * 6 + 4) * weights, "one fold at a time keeps its state before the last"
     wider = params.model_copy(update={"train": params.train.model_copy(update={"batch_size": 4})})
     assert train_forecast(wider, settings, paths, variant="audio_only", seed=2).time_s is None
     longer = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 3})})
@@ -140,3 +162,141 @@ def test_the_verbs_say_it_and_write_nothing(tmp_path: Path) -> None:
     refused = verb(tmp_path, "shards", "drawn", "--dry-run", check=False, PYTHONPATH=str(REPOSITORY))
     assert refused.returncode == 3 and "inventory.json" in refused.stderr
     assert listing(tmp_path) == before
+
+
+TINY = Draw(dialogues_per_session=1, used_per_dialogue=8, unused_per_dialogue=0, length_max_s=1.2)
+
+
+def test_drawing_is_forecast_whole_and_by_the_last_drawing(tmp_path: Path) -> None:
+    settings, out = Settings(work=tmp_path / "work", workers=1), tmp_path / "raw"
+    before = listing(tmp_path)
+    first = draw_forecast(TINY, settings, out, cached=True)
+    assert listing(tmp_path) == before, "a forecast writes nothing"
+    assert (first.left, first.time_s, first.disk_bytes) == (5, None, None)
+    assert "5 dialogues, 40 utterances" in str(first) and "begins anew" in str(first) and "not known yet" in str(first)
+    draw(TINY, out, workers=1)
+    note_drawing(TINY, settings, out, wall_s=30.0)
+    film_s = sum(d.frames for d in plan(TINY)) * 1001 / 30000
+    weight = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    again = draw_forecast(TINY, settings, out, cached=True)
+    assert again.time_s == pytest.approx(30.0, rel=1e-3) and again.disk_bytes == pytest.approx(2 * weight, rel=1e-3)
+    assert f"{30 / film_s:.2f} s of a worker" in str(again) and "of these params: it would be drawn anew" in str(again)
+    two = draw_forecast(TINY, settings.model_copy(update={"workers": 2}), tmp_path / "own", cached=False)
+    assert two.time_s == pytest.approx(15.0, rel=1e-3) and two.disk_bytes == pytest.approx(weight, rel=1e-3)
+    other = draw_forecast(TINY.model_copy(update={"seed": 9}), settings, out, cached=True)
+    assert "of other params" in str(other)
+    assert draw_forecast(TINY, settings, out, cached=True, media=0).time_s == 0.0
+    note_drawing(TINY, settings, out, wall_s=1.0, media=0)
+    same = draw_forecast(TINY, settings, out, cached=True)
+    assert (same.time_s, same.disk_bytes) == (again.time_s, again.disk_bytes), "without film nothing is measured"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("x")
+    with pytest.raises(UsageError, match="not drawn here"):
+        draw_forecast(TINY, settings, tmp_path / "mine", cached=False)
+
+
+def test_features_are_forecast_from_what_the_cache_holds(tmp_path: Path) -> None:
+    needs_transformers()
+    paths = write_corpus(tmp_path, make_store(per_group=4))
+    weights = recorded(tmp_path / "weights", "clip_vit_b32")
+    settings = Settings(work=tmp_path / "work", weights=tmp_path / "weights", workers=1, device="cpu")
+    plain = corpus_params()
+    none = features_forecast(plain, settings, paths)
+    assert (none.left, none.disk_bytes) == (0, 0) and "nothing to compute" in str(none)
+    asked = plain.features.model_copy(
+        update={"encoder": "clip_vit_b32", "weights": weights.sha256, "picture": "half", "frame_step": 2}
+    )
+    params = plain.model_copy(update={"features": asked})
+    before = listing(tmp_path)
+    first = features_forecast(params, settings, paths)
+    assert listing(tmp_path) == before, "a forecast writes nothing"
+    speech_s = sum(u.end_s - u.start_s for u in read_manifest(paths.manifest))
+    assert (first.left, first.time_s) == (5, None) and "5 dialogues, 20 utterances, encoder clip_vit_b32" in str(first)
+    assert first.disk_bytes == round(COPIES * speech_s * 30 / 2 * 6 * 4)
+    encode(params, settings, paths.shards, paths.features)
+    done = features_forecast(params, settings, paths)
+    assert (done.left, done.disk_bytes) == (0, 0) and "5 of them from the work cache" in str(done)
+    assert "only packed" in str(done)
+    note = read_json(tmp_path / "work" / "runs" / "features-drawn.json")
+    kept = sorted((tmp_path / "work" / "features").glob("*.safetensors"))
+    kept[0].unlink()
+    left = features_forecast(params, settings, paths)
+    per_byte = note["wall_s"] / note["shard_bytes"]
+    assert left.left == 1 and left.time_s is not None and left.disk_bytes is not None and left.disk_bytes > 0
+    assert left.time_s == pytest.approx(per_byte * note["shard_bytes"] / 5, rel=0.5)
+    coarser = params.model_copy(update={"features": asked.model_copy(update={"frame_step": 1})})
+    assert features_forecast(coarser, settings, paths).time_s is None, "another speed is not this one's"
+    with pytest.raises(MachineError, match="not ready"):
+        features_forecast(params, settings.model_copy(update={"weights": tmp_path / "none"}), paths)
+
+
+def test_the_final_model_is_forecast_from_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths, settings = write_corpus(tmp_path, make_store()), Settings(work=tmp_path / "work", workers=1, device="cpu")
+    params = corpus_params(epochs=2, patience=2).model_copy(update={"final": Final(variant="audio_only", seed=1)})
+    with pytest.raises(DataError, match="not found"):
+        final_forecast(params, settings, paths)
+    train_run(params, settings, paths, variant="audio_only", seed=1)
+    evaluate_run(params, paths, variant="audio_only", seed=1)
+    publish_bytes(paths.staging, json_bytes({"tools": {}}))
+    file = paths.model("audio_only", 1) / "train.json"
+    told = read_json(file)
+    for fold in told["folds"].values():
+        fold["chosen_epoch"] = 2
+    publish_bytes(file, json_bytes(told))
+    before = listing(tmp_path)
+    first = final_forecast(params, settings, paths)
+    assert listing(tmp_path) == before, "a forecast writes nothing"
+    assert (first.left, first.time_s) == (2, None) and "not known yet" in str(first)
+    assert "all sessions, 40 utterances, device cpu\n  2 epochs, as the folds' choices fixed them: 0 done" in str(first)
+    weights = max(p.stat().st_size for p in paths.model("audio_only", 1).glob("fold-*.safetensors"))
+    assert first.disk_bytes == 10 * weights
+    final_run(params, settings, paths)
+    done = final_forecast(params, settings, paths)
+    assert (done.left, done.disk_bytes) == (0, 0) and "2 done, finished" in str(done)
+    note = read_json(tmp_path / "work" / "runs" / "final-drawn-audio_only.json")
+    assert note["epochs"] == 2
+    shutil.rmtree(tmp_path / "work" / "train")
+    again = final_forecast(params, settings, paths)
+    assert again.time_s == pytest.approx(note["wall_s"])
+    final_run(params, settings, paths)
+    final_run(params, settings, paths)
+    assert read_json(tmp_path / "work" / "runs" / "final-drawn-audio_only.json")["epochs"] == 2
+    monkeypatch.setattr("foalnet.final.run.threads", lambda _: 7)
+    assert _final_rate(settings, params, "audio_only") == (None, ""), "another speed is not this one's"
+
+
+def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    settings = Settings(work=tmp_path)
+    assert noted_speed(settings, "draw-drawn") == {}
+    for text in ("", "[1]", "{}", '{"wall_s": null, "workers": 1, "film_s": 0, "bytes": 3}'):
+        speed_note(settings, "draw-drawn").parent.mkdir(exist_ok=True)
+        speed_note(settings, "draw-drawn").write_text(text)
+        assert draw_forecast(TINY, settings, tmp_path / "raw", cached=True).time_s is None
+
+
+def test_draw_features_and_final_say_it_and_write_nothing(tmp_path: Path) -> None:
+    write_corpus(tmp_path, make_store())
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    before, path = listing(tmp_path), str(REPOSITORY)
+    told = verb(tmp_path, "draw", "--dry-run", PYTHONPATH=path).stdout
+    assert told.startswith("draw would run:\n  30 dialogues, 480 utterances\n  sound and picture of 30 of them")
+    assert told.endswith("nothing was written\n")
+    told = verb(tmp_path, "features", "drawn", "--dry-run", PYTHONPATH=path).stdout
+    assert told.startswith("features drawn would run:\n  no encoder in params") and "disk: up to 0 kB" in told
+    refused = verb(tmp_path, "final", "drawn", "--dry-run", check=False, PYTHONPATH=path)
+    assert refused.returncode == 3 and "train.json" in refused.stderr
+    assert listing(tmp_path) == before
+
+
+def test_a_rate_holds_for_the_picture_that_was_looked_at_and_whatever_params_are_free(tmp_path: Path) -> None:
+    settings, params = Settings(work=tmp_path, workers=1), corpus_params()
+    seen = params.train.model_copy(update={"picture": "half"}).model_dump(mode="json")
+    seen["audio"]["dropout"] = 0.25
+    note = {"device": "cpu", "epochs": 4, "processes": 1, "params": seen, "wall_s": 8.0, "workers": 1}
+    publish_bytes(speed_file(settings, "other", "foal_half"), json_bytes(note))
+
+    def rate(variant: str, **more: Any) -> float | None:
+        return training_rate(settings, params, variant, device="cpu", noted_as="other", **more)[0]
+
+    assert rate("foal_half", free=["audio.dropout"]) == 2.0
+    assert rate("foal_half") is None and rate("foal", free=["audio.dropout"]) is None

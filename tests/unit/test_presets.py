@@ -15,10 +15,11 @@ from foalnet.config.presets import PRESETS, preset_entry
 from foalnet.config.quirks import READINGS, Row
 from foalnet.corpora import get_reader
 from foalnet.errors import UsageError
+from foalnet.faces import WEIGHT_FILES
 from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, VIDEO_ENCODERS
 from foalnet.weights import CATALOGUE
 from tests.projects import verb
-from tests.trees import ravdess_tree
+from tests.trees import iemocap_tree, ravdess_tree
 
 READERS = ("iemocap", "ravdess")
 CASES = [(name, reader) for name, each in PRESETS.items() for reader in READERS if each.reader in (None, reader)]
@@ -105,6 +106,45 @@ def test_a_constant_schedule_is_one_rate(repository: Path) -> None:
 
     paper = resolved(repository, "iemocap-paper", "iemocap").train
     assert {rate(step, 100, paper) for step in range(100)} == {1e-4}
+
+
+@pytest.mark.parametrize("name", ["iemocap", "iemocap-paper"])
+def test_iemocap_is_staged_with_yunet_at_the_halves_own_size(repository: Path, name: str) -> None:
+    """The facts of the corpus: two heads a picture at 35 to 45 pixels, halves of 360 x 240."""
+    shards = resolved(repository, name, "iemocap").shards
+    assert (shards.detector, shards.roi) == ("yunet", 3.0) and shards.detector in WEIGHT_FILES
+    assert (shards.half_width_px, shards.half_height_px) == (360, 240)
+    assert shards.min_face_px < 35 and 0.25 < shards.detector_score < 0.8
+    plain = resolved(repository, "drawn", "iemocap").shards
+    assert (plain.detector, plain.roi) == ("haar", 0.0)
+
+
+def test_what_a_preset_needs_and_this_machine_lacks_is_said_before_staging(repository: Path, tmp_path: Path) -> None:
+    for name in ("params.yaml", "prefect.yaml", "dvc.yaml"):
+        (tmp_path / name).write_bytes((repository / name).read_bytes())
+    iemocap_tree(tmp_path / "tree")
+    here = {"FOALNET_WEIGHTS": "w", "TORCH_HOME": "torch", "PYTHONPATH": str(repository)}
+    asked = ["add-corpus", "iemocap", "--root", str(tmp_path / "tree"), "--preset", "iemocap"]
+    shown = verb(tmp_path, *asked, "--dry-run", **here).stdout
+    assert "not on this machine" not in shown and shown.endswith("nothing was written (--dry-run)\n")
+    told = verb(tmp_path, *asked, **here).stdout
+    for name in ("yunet", "wavlm_large", "clip_vit_l14"):
+        assert f"foalnet weights fetch {name}" in told
+    assert "face_detection_yunet_2026may.onnx" in told and "the commands above, then dvc repro" in told
+    again = verb(tmp_path, *asked, **here).stdout
+    assert "face_detection_yunet_2026may.onnx" in again, "said until it is there"
+    doctor = verb(tmp_path, "doctor", "iemocap", check=False, **here)
+    fault = next(line for line in doctor.stdout.splitlines() if line.startswith("fault") and " weights " in line)
+    assert doctor.returncode == 4 and "yunet_2026may.onnx" in fault and "foalnet weights fetch yunet" in fault
+    verb(tmp_path, "inventory", "iemocap", **here)
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["corpora"]["iemocap"]["manifest"]["contract"] = None
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    verb(tmp_path, "manifest", "iemocap", **here)
+    for more in ((), ("--dry-run",)):
+        refused = verb(tmp_path, "shards", "iemocap", *more, check=False, **here)
+        assert refused.returncode == 4 and "foalnet weights fetch yunet" in refused.stderr
+    assert not (tmp_path / "work" / "clips").exists(), "not a dialogue was begun"
 
 
 def test_drawn_changes_nothing(repository: Path) -> None:

@@ -8,13 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import run
-from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
 
 from foalnet.config import Params
-from foalnet.config.blocks import SPLIT_OF
 from foalnet.errors import DataError
 from foalnet.evaluate import evaluate_run
 from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, read_json, read_jsonl
@@ -24,24 +22,11 @@ from foalnet.report.provenance import CODE
 from foalnet.report.words import chance, hours, listed, percent, plural, points, verdict
 from foalnet.stats import Difference, Interval
 from tests.pages import Page, markdown_tables
-from tests.reports import BEST, VARIANTS, make_params, make_speakers, make_utterances, write_model, write_stages
+from tests.reports import BEST, VARIANTS, make_params, make_speakers, make_utterances
+from tests.reports import write_report as make
 from tests.structure import code_deps
 
 Built = tuple[Params, Paths]
-
-
-def make(home: Path, params: Params, utterances: Any = None, best: Any = None) -> Paths:
-    """Write stages and runs of a corpus, evaluate them, build the report."""
-    paths = Paths(params.corpus, home)
-    utterances = utterances or make_utterances(params)
-    write_stages(params, paths, utterances)
-    for variant in params.variants:
-        for seed in params.seeds:
-            for split in dict.fromkeys(SPLIT_OF[protocol] for protocol in params.protocols):
-                write_model(params, paths, utterances, variant, seed, split)
-                evaluate_run(params, paths, variant=variant, seed=seed, split=split)
-    build(params, paths, best_possible=best)
-    return paths
 
 
 @pytest.fixture(scope="module")

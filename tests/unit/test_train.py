@@ -98,11 +98,11 @@ def test_the_same_run_again_writes_the_same_bytes(trained: Path, tmp_path: Path)
 def test_another_seed_is_another_run() -> None:
     synthetic = make_store(per_group=4)
     first, second = (make_run(synthetic, "audio_only", seed=seed) for seed in (1, 2))
-    found = [train_one(run, synthetic, Path()) for run in (first, second)]
+    found = [train_one(run, synthetic) for run in (first, second)]
     assert not torch.equal(found[0], found[1])
 
 
-def train_one(run: Any, synthetic: Any, state: Path, **over: Any) -> torch.Tensor:
+def train_one(run: Any, synthetic: Any, **over: Any) -> torch.Tensor:
     """Train the first fold and return its test logits."""
     import tempfile
 
@@ -151,14 +151,15 @@ def test_t77_resume_at_every_epoch_is_the_straight_run(tmp_path: Path, variant: 
         straight = tmp_path / "straight"
         train_fold(task, synthetic.store, straight, device=cpu, stop=Stop())
         resumed = tmp_path / "resumed"
-        # 12 training clips in batches of 8: two looks an epoch. Stop in each epoch, before its second step.
+        # 12 training clips in batches of 8, and one batch each of dev and test part: four looks an epoch. Stop in each
+        # epoch, before its second step.
         for epoch in range(4):
             with pytest.raises(Interrupted, match=f"epoch {epoch + 1}; {epoch} epochs"):
                 train_fold(task, synthetic.store, resumed, device=cpu, stop=StopAt(1))
             assert resumed.exists() == (epoch > 0)
             if epoch < 3:
                 with pytest.raises(Interrupted):
-                    train_fold(task, synthetic.store, resumed, device=cpu, stop=StopAt(3))
+                    train_fold(task, synthetic.store, resumed, device=cpu, stop=StopAt(5))
         train_fold(task, synthetic.store, resumed, device=cpu, stop=Stop())
     assert resumed.read_bytes() == straight.read_bytes()
 
@@ -188,20 +189,6 @@ def test_t10_interrupted_and_run_again_gives_the_same_outputs(
     # 5 folds x 2 epochs x 3 steps; fold 3 repeats the epoch that was cut after its second step.
     assert (before, len(calls)) == (14, 32)
     assert outputs(paths.model("foal", 1)) == outputs(trained / "models" / "drawn" / "foal-s1")
-
-
-def test_t15_a_damaged_state_is_refused_said_so_and_trained_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    synthetic = make_store(per_group=4)
-    run = make_run(synthetic, "audio_only")
-    task, state = run.task(run.folds[0], synthetic.store), tmp_path / "s"
-    with determined("strict", 1):
-        train_fold(task, synthetic.store, state, device=torch.device("cpu"), stop=Stop())
-        whole = state.read_bytes()
-        state.write_bytes(whole[:-100])
-        train_fold(task, synthetic.store, state, device=torch.device("cpu"), stop=Stop())
-    assert state.read_bytes() == whole and "starts from its first epoch" in caplog.text
 
 
 def test_labels_of_the_test_part_change_nothing_of_a_fold(tmp_path: Path) -> None:

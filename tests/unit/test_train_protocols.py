@@ -108,13 +108,14 @@ def test_t77_resume_without_a_dev_part_is_the_straight_run(tmp_path: Path) -> No
     task = run.task(run.folds[0], synthetic.store)
     with determined("strict", 1):
         train_fold(task, synthetic.store, tmp_path / "straight", device=CPU, stop=Stop())
-        # 16 training clips in batches of 8: two looks an epoch. Stop in each epoch, before its second step.
+        # 16 training clips in batches of 8, and one batch of the test part: three looks an epoch. Stop in each epoch,
+        # before its second step.
         for epoch in range(3):
             with pytest.raises(Interrupted, match=f"epoch {epoch + 1}; {epoch} epochs"):
                 train_fold(task, synthetic.store, tmp_path / "resumed", device=CPU, stop=StopAt(1))
             if epoch < 2:
                 with pytest.raises(Interrupted):
-                    train_fold(task, synthetic.store, tmp_path / "resumed", device=CPU, stop=StopAt(3))
+                    train_fold(task, synthetic.store, tmp_path / "resumed", device=CPU, stop=StopAt(4))
         train_fold(task, synthetic.store, tmp_path / "resumed", device=CPU, stop=Stop())
     assert (tmp_path / "resumed").read_bytes() == (tmp_path / "straight").read_bytes()
 

@@ -85,7 +85,7 @@ def test_a_search_leaves_its_trials_and_a_summary_and_repeats_itself(
     assert summary["variants"]["audio_only"]["without_effect"] == ["fusion.heads", "objective.beta"]
     assert summary["search"]["space"].keys() == SPACE.keys() and summary["versions"]["optuna"]
     assert "without effect on this variant: `fusion.heads`" in first["summary.md"].decode()
-    assert sum("trial" in line for line in heard) == 6
+    assert sum(" trial " in line for line in heard) == 6 and "device cpu" in heard[0]
     assert "no test session was scored" in says
     # Anew, in another work folder, and again where everything is kept: the same bytes.
     tune(params, settings.model_copy(update={"work": tmp_path / "other"}), paths)
@@ -419,6 +419,20 @@ def test_without_the_library_it_is_said_how_to_get_it(
     with pytest.raises(MachineError) as refused:
         tune(searched_params(), Settings(work=tmp_path, device="cpu"), Paths("drawn", home))
     assert "pip install -c constraints.txt -e '.[tune]'" in str(refused.value)
+
+
+def test_several_processes_are_not_a_searchs_and_it_is_said(
+    place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, settings = place
+    heard: list[str] = []
+    params = searched_params(trials=1, variants=["audio_only"])
+    tune(params, settings.model_copy(update={"train_processes": 3}), paths, tell=heard.append)
+    assert "train_processes is 3" in heard[0] and read_json(paths.tune / "summary.json")["processes"] == 1
+    assert tune_forecast(params, settings, paths).left == 0, "the same runs, whatever that setting"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="one process"):
+        tune(params, settings, paths)
 
 
 def test_a_dry_run_counts_what_is_left_and_writes_nothing(place: tuple[Paths, Settings]) -> None:

@@ -64,6 +64,11 @@ class Dialogue:
     frames: int
 
     @property
+    def seconds(self) -> float:
+        """Length of the picture in seconds."""
+        return self.frames * FPS_DEN / FPS_NUM
+
+    @property
     def samples(self) -> int:
         """Length of the sound in samples: as long as the picture."""
         return round(self.frames * FPS_DEN / FPS_NUM * RATE_HZ)

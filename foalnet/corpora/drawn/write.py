@@ -28,6 +28,7 @@ from foalnet.errors import MachineError, UsageError
 from foalnet.files import json_bytes, sha256_file, sync_folder
 
 TRUTH = "TRUTH"
+RULE = "rule.json"
 FRESH = ".drawing"
 # A syllable must fit between the fades of an utterance.
 SHORTEST_S = 0.3
@@ -46,16 +47,13 @@ def draw_corpus(
     media: int | None = None,
 ) -> None:
     """Draw into a folder beside `out`, then put it in its place; see the package's `draw`."""
-    _check(params, out)
-    dialogues = plan(params) if structure is None else plan_structure(params, read_structure(structure))
-    filmed = {d.name for d in dialogues} if media is None else shortest(dialogues, media)
+    check(params, out)
+    dialogues, filmed = planned(params, structure, media)
     fresh = out.parent / f".{out.name}.{os.getpid()}{FRESH}"
     try:
         _remove_leftovers(out)
         (fresh / TRUTH).mkdir(parents=True)
-        rule: dict[str, object] = {"params": params.model_dump()}
-        rule |= {"structure_sha256": sha256_file(structure)} if structure else {"best_scores": best_scores(params)}
-        (fresh / TRUTH / "rule.json").write_bytes(json_bytes(rule))
+        (fresh / TRUTH / RULE).write_bytes(json_bytes(rule_of(params, structure)))
         _draw_all(params, dialogues, fresh, workers, progress, filmed)
         _publish(fresh, out)
     except OSError as error:
@@ -87,7 +85,20 @@ def _remove_leftovers(out: Path) -> None:
             continue
 
 
-def _check(params: Draw, out: Path) -> None:
+def planned(params: Draw, structure: Path | None, media: int | None) -> tuple[list[Dialogue], set[str]]:
+    """Return every dialogue, and the names of those that get sound and picture (DataError, exit 3, for a bad table)."""
+    dialogues = plan(params) if structure is None else plan_structure(params, read_structure(structure))
+    return dialogues, {d.name for d in dialogues} if media is None else shortest(dialogues, media)
+
+
+def rule_of(params: Draw, structure: Path | None) -> dict[str, object]:
+    """Return what a drawn folder says of itself in `TRUTH/rule.json`."""
+    rule: dict[str, object] = {"params": params.model_dump()}
+    return rule | ({"structure_sha256": sha256_file(structure)} if structure else {"best_scores": best_scores(params)})
+
+
+def check(params: Draw, out: Path) -> None:
+    """Refuse (UsageError, exit 2) lengths that cannot be drawn, and a folder at `out` that was not drawn here."""
     if not SHORTEST_S <= params.length_min_s <= params.length_max_s:
         raise UsageError(
             f"utterances of {params.length_min_s} to {params.length_max_s} s cannot be drawn",
