@@ -7,7 +7,7 @@ from foalnet.forecast import Forecast, free_bytes
 from foalnet.forecast.training import training_bytes, training_rate
 from foalnet.paths import Paths
 from foalnet.tune.bench import Bench, speed_name
-from foalnet.tune.search import alone, done_runs, jobs_of, variants_of
+from foalnet.tune.search import alone, done_runs, jobs_of, outside, variants_of
 
 
 def tune_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast:
@@ -37,7 +37,7 @@ def tune_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast:
     sizes = [size for size in disk if size is not None]
     return Forecast(
         verb=f"tune {params.corpus}",
-        steps=(_asked(params, variants), *steps),
+        steps=(_asked(params, variants), *steps, *outside(params)),
         left=left,
         time_s=sum(known) if len(known) == len(times) else None,
         measured=measured,

@@ -55,6 +55,8 @@ def tune(params: Params, settings: Settings, paths: Paths, *, tell: Callable[[st
     settings = alone(settings, tell)
     bench = Bench.of(params, settings, paths)
     tell(f"tune {params.corpus}: {at_start(settings, params.train)}")
+    for note in outside(params):
+        tell(note)
     for variant in variants:
         bench.check(bench.job(variant, params.tune.seeds[0], params.train))
     return publish(bench, [search(bench, variant, tell=tell) for variant in variants])
@@ -71,6 +73,21 @@ def alone(settings: Settings, tell: Callable[[str], None]) -> Settings:
     if settings.train_processes > 1:
         tell(f"the setting train_processes is {settings.train_processes}: a search trains in one process all the same")
     return settings.model_copy(update={"train_processes": 1})
+
+
+def outside(params: Params) -> list[str]:
+    """Return a line for each param whose value as it stands is not in its space: perhaps that was made for others."""
+    lines = []
+    for path, dimension in sorted(params.tune.space.items()):
+        value = value_of(params.train, path)
+        if dimension.choices is not None:
+            inside = value in dimension.choices
+        else:
+            assert dimension.low is not None and dimension.high is not None
+            inside = isinstance(value, int | float) and dimension.low <= value <= dimension.high
+        if not inside:
+            lines.append(f"note: train.{path} is {value} in params.yaml, which its space does not hold (tune.space)")
+    return lines
 
 
 def variants_of(params: Params) -> list[str]:

@@ -24,7 +24,7 @@ from foalnet.tune import bench as benches
 from foalnet.tune import tune, tune_forecast
 from foalnet.tune.effect import without_effect
 from foalnet.tune.sampler import Sampler
-from foalnet.tune.search import Searched
+from foalnet.tune.search import Searched, outside
 from foalnet.tune.summary import alike, facts_of, page, snippet
 from tests.projects import REPOSITORY, verb
 from tests.stores import CLASSES, SMALL, corpus_params, make_params, make_run, make_store, write_corpus
@@ -401,6 +401,15 @@ def test_the_committed_space_holds_the_committed_values(repository: Path) -> Non
     assert (
         number_kinds("clip_norm") == {float} and number_kinds("epochs") == {int} and not number_kinds("audio.augment")
     )
+
+
+def test_a_value_that_its_space_does_not_hold_is_said(place: tuple[Paths, Settings]) -> None:
+    paths, settings = place
+    assert outside(searched_params()) == []
+    space = {"lr": {"low": 0.1, "high": 0.2}, "clip_norm": {"choices": [None, 0.5]}, "lr_encoder": SPACE["lr"]}
+    found = outside(searched_params(space=space))
+    assert [line.split()[1] for line in found] == ["train.clip_norm", "train.lr", "train.lr_encoder"]
+    assert found[1] in str(tune_forecast(searched_params(space=space), settings, paths))
 
 
 def test_an_empty_space_is_refused(place: tuple[Paths, Settings]) -> None:
