@@ -258,7 +258,7 @@ def test_the_setting_that_won_is_trained_already(place: tuple[Paths, Settings]) 
     tune(params, settings, paths)
     best = read_json(paths.tune / "summary.json")["variants"]["foal"]["best"]
     states = sorted((settings.work / "train").iterdir())
-    assert 1 <= len(states) <= 2, "the best trial's, and those of the params as they stand"
+    assert len(states) == 2, "the best trial's, and those of the params as they stand"
     says = yaml.safe_load(snippet("drawn", best["params"]))
     assert says == {"corpora": {"drawn": {"train": nested(best["params"])}}}
     train = Train.model_validate(merge(params.train.model_dump(), says["corpora"]["drawn"]["train"]))
@@ -269,6 +269,21 @@ def test_the_setting_that_won_is_trained_already(place: tuple[Paths, Settings]) 
     dev = [max(fold["dev_ua"]) for fold in facts["folds"].values()]
     assert best["dev_ua"] == pytest.approx(sum(dev) / len(dev), abs=1e-6)
     assert all(reached(path)[1] for folder in states for path in folder.iterdir())
+
+
+def test_states_that_train_would_go_on_from_stay_where_a_trial_draws_the_params_as_they_stand(
+    place: tuple[Paths, Settings],
+) -> None:
+    paths, settings = place
+    params = searched_params(space={"fusion.heads": {"choices": [1, 2]}}, trials=4, random=4, variants=["audio_only"])
+    tune(params, settings, paths)
+    rows = read_jsonl(paths.tune / "audio_only.jsonl")
+    assert {row["params"]["fusion.heads"] for row in rows} == {1, params.train.fusion.heads}
+    assert len({row["dev_ua"] for row in rows}) == 1, "the variant does not feel it: the first trial is the best"
+    told = benches.Bench.of(params, settings, paths)
+    for train in (params.train, with_values(params.train, rows[0]["params"])):
+        assert all(reached(path)[1] for path in told.job("audio_only", 1, train).folder.glob("Session?.safetensors"))
+        assert told.job("audio_only", 1, train).folder.is_dir()
 
 
 @pytest.mark.parametrize(("standing", "better"), [(0.4, True), (0.5, False), (None, True)])
