@@ -1,0 +1,1 @@
+"""Scripts behind the figures that README and docs quote."""
