@@ -26,6 +26,7 @@ from bench.ravdess_data import REPOSITORY, Corpus, ravdess_root, stage_corpus
 from bench.ravdess_table import Scores, lines
 from foalnet.errors import FoalnetError, UsageError
 from foalnet.nets import VARIANTS
+from foalnet.shim import one_torch_thread
 
 SEEDS = (1, 2, 3, 4, 5)
 CURVE = ("foal", "svm_both")
@@ -74,15 +75,17 @@ def bench(
     quick: bool,
 ) -> str:
     """Run what is not answered yet and return the tables."""
-    corpora = {count: stage_corpus(root, count, work, QUICK if quick else {}) for count in counts}
-    jobs: list[Job] = []
-    for count, corpus in corpora.items():
-        corpus.sound_NX()  # remembered, so that every training starts with them
-        jobs += plan_jobs(corpus, count, variants=variants, seeds=seeds, folds=folds, curve=curve)
-    # Whole seeds first, over all class sets: an interrupted bench has something to say.
-    jobs.sort(key=lambda job: (job.seed, job.groups))
-    with tqdm(total=len(jobs), desc="bench", unit="training", disable=None) as bar:
-        answers = answers_of(corpora, jobs, work, workers=workers, tell=lambda _: bar.update(1))
+    # One thread from the first sum on: trainings run side by side, and a fork after a thread pool has worked hangs.
+    with one_torch_thread():
+        corpora = {count: stage_corpus(root, count, work, QUICK if quick else {}) for count in counts}
+        jobs: list[Job] = []
+        for count, corpus in corpora.items():
+            corpus.sound_NX()  # remembered, so that every training starts with them
+            jobs += plan_jobs(corpus, count, variants=variants, seeds=seeds, folds=folds, curve=curve)
+        # Whole seeds first, over all class sets: an interrupted bench has something to say.
+        jobs.sort(key=lambda job: (job.seed, job.groups))
+        with tqdm(total=len(jobs), desc="bench", unit="training", disable=None) as bar:
+            answers = answers_of(corpora, jobs, work, workers=workers, tell=lambda _: bar.update(1))
     said: list[str] = [f"# RAVDESS{', quick: a smoke test, its figures mean nothing' if quick else ''}"]
     for count, corpus in corpora.items():
         mine: list[Answer] = [answer for answer in answers if answer.job.count == count]
@@ -127,6 +130,9 @@ def main(
             curve=curve and not quick,
             quick=quick,
         )
+    except KeyboardInterrupt:
+        click.echo("bench: stopped; the same command goes on where it stood", err=True)
+        sys.exit(5)
     except FoalnetError as error:
         click.echo(f"bench: {error}", err=True)
         sys.exit(error.exit_code)

@@ -25,7 +25,6 @@ from foalnet.splits import Fold
 from foalnet.train.fold import train_fold
 from foalnet.train.machine import Stop, determined, device
 from foalnet.train.plan import plan
-from foalnet.train.run import Given, told_of
 
 ARMS = {"svm_units": (True, False), "svm_sound": (False, True), "svm_both": (True, True)}
 # Searched on dev actors. `even`: sound and units weigh alike, however many numbers each has; `plain`: each number does.
@@ -136,9 +135,8 @@ def network(corpus: Corpus, job: Job, work: Path) -> Answer:
 
 def key_of(corpus: Corpus, job: Job) -> str:
     """Return the digest of all that shapes a job's answer: inputs, code, params, versions, the job itself."""
-    told = told_of(corpus.params, corpus.settings, Given())
     grid = [GRID, CLIP] if job.variant in ARMS else []
-    return content_key([told, dict(corpus.inputs), corpus.params.corpus, asdict(job), grid])
+    return content_key([dict(corpus.told), dict(corpus.inputs), corpus.params.corpus, asdict(job), grid])
 
 
 def file_of(corpus: Corpus, job: Job, work: Path) -> Path:
@@ -178,7 +176,11 @@ def answers_of(
         return answers + [_told(answer, tell) for answer in fresh]
     # A fork inherits the clips and the functionals that were computed before it.
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-        return answers + [_told(answer, tell) for answer in pool.map(_one, left, [work] * len(left))]
+        try:
+            return answers + [_told(answer, tell) for answer in pool.map(_one, left, [work] * len(left))]
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _told(answer: Answer, tell: Callable[[Answer], object]) -> Answer:

@@ -32,6 +32,7 @@ from foalnet.shards import INDEX, open_shards
 from foalnet.shim import one_torch_thread
 from foalnet.splits import Fold, groups_of, loso_dev_session
 from foalnet.table import read_manifest
+from foalnet.train.run import Given, told_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CLASSES = {4: ("neutral", "happy", "sad", "angry"), 8: EMOTIONS}
@@ -39,13 +40,17 @@ CLASSES = {4: ("neutral", "happy", "sad", "angry"), 8: EMOTIONS}
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """One class set, staged and read: what both arms of the bench work on. `inputs`: digests of what was read."""
+    """One class set, staged and read: what both arms of the bench work on.
+
+    `inputs`: digests of what was read; `told`: code, params, versions as they were then, whatever is edited meanwhile.
+    """
 
     params: Params
     settings: Settings
     utterances: Sequence[Utterance]
     store: Store
     inputs: Mapping[str, str]
+    told: Mapping[str, Any]
 
     @property
     def keys(self) -> list[str]:
@@ -115,6 +120,7 @@ def stage_corpus(root: Path, count: int, work: Path, train: Mapping[str, Any]) -
     settings = load_settings(work).model_copy(
         update={"roots": {params.corpus: str(root)}, "work": work / "cache", "device": "cpu", "threads": 1}
     )
+    told = told_of(params, settings, Given())
     inventory(params, settings, paths.inventory)
     build(params, settings, paths.inventory, paths.manifest, paths.counts)
     stage(
@@ -130,4 +136,4 @@ def stage_corpus(root: Path, count: int, work: Path, train: Mapping[str, Any]) -
     store = load_store(open_shards(paths.shards), {u.key for u in used}, params.train)
     kept = [u for u in used if u.key in store and store.clips[u.key].frame_mask_F.any()]
     digests = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
-    return Corpus(params=params, settings=settings, utterances=kept, store=store, inputs=digests)
+    return Corpus(params=params, settings=settings, utterances=kept, store=store, inputs=digests, told=told)

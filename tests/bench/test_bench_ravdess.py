@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
-from bench import ravdess_arms
+from bench import ravdess, ravdess_arms
 from bench.ravdess import main, plan_jobs
 from bench.ravdess_arms import Answer, Job, shortened
 from bench.ravdess_data import Corpus, params_of, stage_corpus
@@ -17,6 +22,8 @@ from foalnet.splits import groups_of, loso_dev_session
 from tests.trees import ravdess_tree
 
 ACTORS = 7
+# Only a hang takes so long.
+LONGEST_S = 180
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +54,39 @@ def test_quick_prints_every_arm_with_its_interval_and_goes_on_from_its_answers(
     monkeypatch.setattr(ravdess_arms, "SVC", None)
     again = CliRunner().invoke(main, asked)
     assert again.output == first.output, "everything was answered already"
+
+
+def test_nothing_is_computed_on_several_threads_before_the_fork(
+    tree: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork after torch's thread pool had worked never came back."""
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+
+    def watched(inner: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: object, **more: object) -> Any:
+            seen.append(torch.get_num_threads())
+            return inner(*args, **more)
+
+        return counted
+
+    for name in ("stage_corpus", "answers_of"):
+        monkeypatch.setattr(ravdess, name, watched(getattr(ravdess, name)))
+    asked = ["--root", str(tree), "--quick", "--variants", "video_only", "--work", str(work)]
+    assert CliRunner().invoke(main, asked).exit_code == 0
+    assert seen == [1, 1] and torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+
+
+def test_trainings_side_by_side_end_and_answer_the_same(
+    tree: Path, work: Path, tmp_path: Path, repository: Path
+) -> None:
+    asked = [sys.executable, "-m", "bench.ravdess", "--root", str(tree), "--quick", "--variants", "video_only,foal"]
+    command = [*asked, "--jobs", "2", "--work", str(tmp_path)]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=LONGEST_S)
+    assert done.returncode == 0, done.stderr
+    alone = CliRunner().invoke(main, [*asked[3:], "--work", str(work)])
+    assert done.stdout == alone.output
 
 
 def test_folds_are_the_products_and_an_svm_of_the_emotion_itself_is_right(corpus: Corpus, tree: Path) -> None:
