@@ -13,6 +13,8 @@ from torch import Tensor
 HIDDEN_SHARE = 1 / 6
 # Farthest shift of the bands: another vocal tract and pitch.
 SHIFT_BANDS = 2
+# Standardised features: deviation of the noise, and share of them that is hidden.
+NOISE_SD, HIDDEN_FEATURES = 0.3, 0.3
 
 
 def _stretch(batch: int, size: int, device: torch.device) -> Tensor:
@@ -36,6 +38,11 @@ def shift_bands(x_BTM: Tensor) -> Tensor:
     shift_B1 = torch.randint(-SHIFT_BANDS, SHIFT_BANDS + 1, (len(x_BTM), 1), device=x_BTM.device)
     source_BM = (torch.arange(bands, device=x_BTM.device) + shift_B1).clamp(0, bands - 1)
     return x_BTM.gather(2, source_BM[:, None, :].expand_as(x_BTM))
+
+
+def disturb(x: Tensor) -> Tensor:
+    """Add noise to standardised features of any shape and hide some of them; the rest grow so that their sum stays."""
+    return F.dropout(x + NOISE_SD * torch.randn_like(x), HIDDEN_FEATURES)
 
 
 def jitter_pictures(x_VCHW: Tensor, *, size: tuple[int, int], shift: float, zoom: float, turn: float) -> Tensor:

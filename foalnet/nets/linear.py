@@ -27,7 +27,7 @@ class Linear(Encoder):
         super().__init__()
         if len(shape.frame) != 1:
             raise UsageError(
-                f"encoder linear needs feature vectors, this corpus has frames of shape {list(shape.frame)}",
+                f"encoder {params.encoder} needs feature vectors, this corpus has frames of shape {list(shape.frame)}",
                 stage="train",
                 action="set train.video.encoder: crop_cnn for train.picture: face or half",
             )
@@ -47,8 +47,12 @@ class Linear(Encoder):
             moments.add(batch.frames[batch.frame_mask_BF])
         moments.into(self.mean_X, self.deviation_X)
 
+    def standardised(self, inputs: Inputs) -> Tensor:
+        """Return the features as the training fold spreads them, [B, F, X]."""
+        x_BFX: Tensor = ((inputs.frames - self.mean_X) / self.deviation_X).clamp(-CLIP, CLIP)
+        return x_BFX
+
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BFD and the frame mask."""
-        x_BFX = ((inputs.frames - self.mean_X) / self.deviation_X).clamp(-CLIP, CLIP)
-        values_BFD = self.dropout(self.linear(x_BFX))
+        values_BFD = self.dropout(self.linear(self.standardised(inputs)))
         return Steps(values_BTD=zero_masked(values_BFD, inputs.frame_mask_BF), mask_BT=inputs.frame_mask_BF)

@@ -12,11 +12,13 @@ from foalnet.errors import UsageError
 from foalnet.nets.crops import CropCnn
 from foalnet.nets.encoder import Encoder, InputShape, PretrainedEncoder
 from foalnet.nets.foal import FoalNet, SingleNet
+from foalnet.nets.functionals import Functionals
 from foalnet.nets.fusion import CrossAttentionFusion, Fusion
 from foalnet.nets.identity import Identity
 from foalnet.nets.init import normal_, settled
 from foalnet.nets.linear import Linear
 from foalnet.nets.logmel import LogmelCnn
+from foalnet.nets.mlp import Mlp
 from foalnet.nets.variants import VARIANTS, Tasks, variant_names
 from foalnet.nets.wavlm import WavLM
 from foalnet.weights import Pretrained
@@ -25,6 +27,7 @@ Net = FoalNet | SingleNet
 T = TypeVar("T")
 
 AUDIO_ENCODERS: dict[str, Callable[[AudioEncoder, InputShape], Encoder]] = {
+    "functionals": Functionals,
     "logmel_cnn": LogmelCnn,
 }
 # Built around published weights, which `foalnet weights` keeps under the same names.
@@ -36,6 +39,7 @@ VIDEO_ENCODERS: dict[str, Callable[[VideoEncoder, InputShape], Encoder]] = {
     "crop_cnn": CropCnn,
     "identity": Identity,
     "linear": Linear,
+    "mlp": Mlp,
 }
 FUSIONS: dict[str, Callable[[int, int, FusionParams], Fusion]] = {
     "cross_attention": CrossAttentionFusion,
