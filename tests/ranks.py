@@ -37,6 +37,12 @@ CASES: dict[str, dict[str, Any]] = {
         "labels": [0, 1, 0, 2, 1, 0],
         "objective": {"gather_grad": False, "positives": "sum", "temperature": "divisor"},
     },
+    # Two labels, and of one of them one row alone: each row of the other has one candidate, on whichever process.
+    "released negatives": {
+        "variant": "mem",
+        "labels": [0, 0, 0, 0, 0, 1],
+        "objective": {"gather_grad": False, "no_negative": "positives", "matched_pass": "twice"},
+    },
 }
 
 

@@ -16,10 +16,14 @@ AUTHORS_CLASSES = "happy,neutral,sad,angry"
 
 @cli.command("import-checkpoint", short_help="seal a checkpoint of the authors' code as a model of this project")
 @click.argument("file", type=FILE)
-@click.option("--wavlm", required=True, type=FILE, help="config.json of the WavLM it was trained from, or its folder.")
+@click.option(
+    "--wavlm",
+    type=FILE,
+    help="config.json of the WavLM it was trained from, or its folder [default: wavlm_large of the weights folder].",
+)
 @click.option("--classes", default=AUTHORS_CLASSES, show_default=True, help="In the order of its logits.")
 @click.option("--out", default="models/imported", show_default=True, type=FILE, help="Folder of the sealed model.")
-def import_checkpoint(file: Path, wavlm: Path, classes: str, out: Path) -> None:
+def import_checkpoint(file: Path, wavlm: Path | None, classes: str, out: Path) -> None:
     """Seal FILE, a state dict with the authors' names (pickled or safetensors), so that `predict` and `load` take it.
 
     Its network computes as the released code does. A pickle is read as plain tensors; one that runs code is refused.
@@ -27,5 +31,6 @@ def import_checkpoint(file: Path, wavlm: Path, classes: str, out: Path) -> None:
     from foalnet.final.foreign import import_checkpoint
 
     names = [name.strip() for name in classes.split(",") if name.strip()]
-    card = import_checkpoint(file, wavlm, out, load_settings(), classes=names)
+    settings = load_settings()
+    card = import_checkpoint(file, wavlm, out, settings, classes=names)
     click.echo(discreet(f"sealed: {out / 'model.safetensors'}\n{card['note']}"))

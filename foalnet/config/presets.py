@@ -76,6 +76,11 @@ PRESETS: dict[str, Preset] = {
         what="the same as it was released in 2024: 30 epochs, weight 1.0 of the MEM loss",
         entry=_paper(_RELEASED_2024),
     ),
+    "paper_quirks": Preset(
+        reader=None,
+        what="every quirk of the released code on the encoders and rates that the entry has (any corpus)",
+        entry={"train": reading(released=True, recipe=False)},
+    ),
     "ravdess": Preset(
         reader="ravdess",
         what="folds by speaker, statistics of the whole sound, pictures from the table of features",

@@ -15,10 +15,12 @@ from foalnet.files import content_key, json_bytes, publish_bytes, sha256_file
 from foalnet.final.card import LIMITS, NOT_FOR
 from foalnet.final.seal import FILE, Sealed, seal
 from foalnet.nets.authors import imported
-from foalnet.weights import open_weights, read_state
+from foalnet.weights import open_weights, read_state, transformers_offline
 
 STAGE = "import-checkpoint"
 PRESET = "iemocap-paper"
+# What the authors started from.
+AUTHORS_ENCODER = "wavlm_large"
 # The published image encoders by the width of their features.
 CLIPS = {768: "clip_vit_l14", 512: "clip_vit_b32"}
 NOTE = (
@@ -28,15 +30,16 @@ NOTE = (
 
 
 def import_checkpoint(
-    file: Path, wavlm: Path, out: Path, settings: Settings, *, classes: Sequence[str]
+    file: Path, wavlm: Path | None, out: Path, settings: Settings, *, classes: Sequence[str]
 ) -> dict[str, Any]:
     """Seal an authors' checkpoint into the folder `out` and return its card.
 
     `file`: a state dict, pickled (read as plain tensors, without running its code) or as safetensors; `wavlm`: the
-    config.json of the WavLM it was trained from, or the folder that holds it. DataError (exit 3) for what is no such
-    checkpoint, UsageError (exit 2) where the classes are not as many as it has.
+    config.json of the WavLM it was trained from, or the folder that holds it; None: that of WavLM-large among this
+    machine's weights. DataError (exit 3) for what is no such checkpoint or config, UsageError (exit 2) where it has
+    more or fewer classes.
     """
-    config = _config(wavlm)
+    config = _config(settings.weights_folder / AUTHORS_ENCODER if wavlm is None else wavlm)
     found = imported(read_state(file), config, file=file)
     if found.classes != len(classes):
         raise UsageError(
@@ -99,20 +102,30 @@ def _features(dims: int, settings: Settings) -> dict[str, Any] | None:
 
 
 def _config(path: Path) -> dict[str, Any]:
+    """Return the config of a WavLM, checked by the library that will build it."""
     file = path / "config.json" if path.is_dir() else path
     try:
         config = json.loads(file.read_bytes())
-        if not isinstance(config, dict) or "hidden_size" not in config:
-            raise ValueError("it names no hidden_size")
     except (OSError, ValueError) as error:
-        said = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        raise DataError(
-            f"this is no config of a WavLM: {said}",
-            file=file,
-            stage=STAGE,
-            action="give --wavlm the config.json of the encoder that the checkpoint was trained from",
-        ) from error
+        raise _no_config(file, str(getattr(error, "strerror", None) or error)) from error
+    if not isinstance(config, dict) or "hidden_size" not in config:
+        raise _no_config(file, "it names no hidden_size")
+    library = transformers_offline()
+    try:
+        library.WavLMConfig.from_dict(dict(config))
+    except Exception as error:  # the library has its own kinds for what it refuses
+        raise _no_config(file, str(error).strip().splitlines()[-1].strip()) from error
     return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def _no_config(file: Path, why: str) -> DataError:
+    return DataError(
+        f"this is no config of a WavLM: {why}",
+        file=file,
+        stage=STAGE,
+        action="give --wavlm the config.json of the encoder that the checkpoint was trained from, or run "
+        f"`foalnet weights fetch {AUTHORS_ENCODER}`",
+    )
 
 
 def _card_md(card: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ def hard_negatives(sim_BB: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
     own_B = torch.arange(len(label_B), device=label_B.device)
     if not bool(found_B.any()):
         return own_B, found_B
-    weights_BB = sim_BB.detach().float().masked_fill(~other_BB, -torch.inf)[found_B].softmax(dim=1)
+    weights_BB = drawable(sim_BB).masked_fill(~other_BB, -torch.inf)[found_B].softmax(dim=1)
     index_B = own_B.clone()
     index_B[found_B] = torch.multinomial(weights_BB, 1).squeeze(1)
     return index_B, found_B
@@ -40,9 +40,14 @@ def released_negatives(sim_KG: Tensor, label_K: Tensor, label_G: Tensor) -> Tens
     positive is drawn as a negative (METHOD, task 2, `no_negative: positives`). Draws from torch's global generator.
     """
     same_KG = label_G.unsqueeze(0) == label_K.unsqueeze(1)
-    weights_KG = sim_KG.detach().float().masked_fill(same_KG, RELEASED_FILL).softmax(dim=1)
+    weights_KG = drawable(sim_KG).masked_fill(same_KG, RELEASED_FILL).softmax(dim=1)
     drawn = [torch.multinomial(row_G, 1) for row_G in weights_KG]
     return torch.cat(drawn) if drawn else label_K.new_zeros(0)
+
+
+def drawable(sim: Tensor) -> Tensor:
+    """Return scores to draw by, without gradient; not a number is 0: the loss has such a step skipped, not the draw."""
+    return sim.detach().float().nan_to_num(0.0, 0.0, 0.0)
 
 
 def mem(logits: MatchLogits, audio_found_B: Tensor, video_found_B: Tensor) -> Tensor:

@@ -67,12 +67,14 @@ def jitter_pictures(x_VCHW: Tensor, *, size: tuple[int, int], shift: float, zoom
 def hidden_spans(length_B: list[int], steps: int, *, share: float, span: int, least: int = 0) -> Tensor:
     """Return [B, T] bool on the CPU: spans of `span` steps that cover about `share` of each utterance (SpecAugment).
 
-    Their number is rounded by chance, `least` at least, as many as fit; an utterance shorter than a span has none.
+    Their number is rounded by chance, `least` at least, as many as fit the longest utterance; they may overlap. An
+    utterance shorter than a span has none.
     """
     hidden_BT = torch.zeros(len(length_B), steps, dtype=torch.bool)
     for row, length in enumerate(length_B):
         wanted = max(int(share * length / span + float(torch.rand(()))), least)
-        first_S = torch.randperm(max(length - span + 1, 1))[: min(wanted, length // span)]
+        places = max(length - span + 1, 0)
+        first_S = torch.randperm(max(places, 1))[: min(wanted, steps // span, places)]
         for first in first_S.tolist():
             hidden_BT[row, first : first + span] = True
     return hidden_BT

@@ -49,8 +49,10 @@ NAMES: tuple[tuple[str, str], ...] = (
 )
 # It acts in training alone, and is absent where the config asks for no SpecAugment.
 MASK_VECTOR = "audio.tuned.masked_spec_embed"
-# A wrapper of several processes puts this before every name.
-WRAPPED = "module."
+# Wrappers of several processes and of a compiler put these before every name.
+WRAPPERS = ("module.", "_orig_mod.")
+# How many names of a long list an error shows.
+SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +64,13 @@ class Imported:
     pretrained: Pretrained
     classes: int
     tensors: dict[str, Tensor]
+    file: Path | None = None
 
     def build(self) -> FoalNet:
         """Return the network with these weights, in evaluation mode (DataError, exit 3, where they do not fit)."""
         with torch.random.fork_rng(devices=[]):
+            # What a file lacks and never uses in evaluation is the same in every run.
+            torch.manual_seed(0)
             net = build_net("foal", self.params, classes=self.classes, shape=self.shape, pretrained=self.pretrained)
         assert isinstance(net, FoalNet)
         tensors, own = dict(self.tensors), net.state_dict()
@@ -73,13 +78,19 @@ class Imported:
             tensors.pop(MASK_VECTOR, None)
         elif MASK_VECTOR not in tensors:
             tensors[MASK_VECTOR] = own[MASK_VECTOR]
-        try:
-            net.load_state_dict(tensors, strict=True)
-        except RuntimeError as error:
+        wrong = {
+            "lacking": sorted(own.keys() - tensors.keys()),
+            "too many": sorted(tensors.keys() - own.keys()),
+            "of another shape": sorted(n for n in own.keys() & tensors.keys() if own[n].shape != tensors[n].shape),
+        }
+        if any(wrong.values()):
+            said = "; ".join(f"{len(n)} {what} ({', '.join(n[:SHOWN])}…)" for what, n in wrong.items() if n)
             raise DataError(
-                f"the checkpoint does not fit its architecture: {error}",
+                f"the checkpoint does not fit its architecture: {said}",
+                file=self.file,
                 action="give the config of the very WavLM that the checkpoint was trained from",
-            ) from error
+            )
+        net.load_state_dict(tensors)
         return net.eval()
 
 
@@ -89,8 +100,9 @@ def imported(state_dict: Mapping[str, Tensor], wavlm_config: Any, *, file: Path 
     `wavlm_config`: a WavLMConfig or its dict. DataError (exit 3) names a tensor that is unknown or lacking.
     """
     config = dict(wavlm_config) if isinstance(wavlm_config, Mapping) else wavlm_config.to_dict()
-    wrapped = bool(state_dict) and all(name.startswith(WRAPPED) for name in state_dict)
-    theirs = {name.removeprefix(WRAPPED) if wrapped else name: value for name, value in state_dict.items()}
+    theirs = dict(state_dict)
+    while theirs and (prefix := next((w for w in WRAPPERS if all(name.startswith(w) for name in theirs)), "")):
+        theirs = {name.removeprefix(prefix): value for name, value in theirs.items()}
     tensors = {_ours(name, file): value.detach().clone() for name, value in theirs.items()}
     try:
         project = theirs["audio_project.linear1.weight"].shape[0]
@@ -113,6 +125,7 @@ def imported(state_dict: Mapping[str, Tensor], wavlm_config: Any, *, file: Path 
         pretrained=Pretrained(name="wavlm_large", sha256="", config=config, preprocessor={}),
         classes=classes,
         tensors=tensors,
+        file=file,
     )
 
 

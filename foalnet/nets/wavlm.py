@@ -41,6 +41,12 @@ class WavLM(PretrainedEncoder):
                 action="set train.audio.encoder: logmel_cnn",
             )
         self.config = _config(params, pretrained)
+        if self.config.add_adapter:
+            raise UsageError(
+                "this WavLM has an adapter behind its transformer, which is not supported",
+                stage="train",
+                action="use weights whose config says add_adapter: false, as the published ones do",
+            )
         model = load_model("WavLMModel", pretrained, self.config, stage="train")
         model.freeze_feature_encoder()
         # The library's attention is given a mask of bools beside one of numbers, which torch means to forbid some day.
@@ -150,6 +156,6 @@ def _config(params: AudioEncoder, pretrained: Pretrained) -> Any:
     if params.spec_augment is not None:
         config.mask_time_prob = params.spec_augment
         config.mask_feature_prob = config.mask_feature_prob if params.spec_augment else 0.0
-    if not config.apply_spec_augment:
+    elif not config.apply_spec_augment:
         config.mask_time_prob = config.mask_feature_prob = 0.0
     return config

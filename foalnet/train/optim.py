@@ -32,7 +32,8 @@ def optimizer(net: nn.Module, params: Train) -> torch.optim.AdamW:
 
 def _groups(learning: list[nn.Parameter], params: Train, *, share: float) -> list[dict[str, Any]]:
     """Return the group that decays and the one that does not; `share` of the rate is theirs."""
-    decays = [p.ndim > 1 or params.decay_on == "all" for p in learning]
+    # What lies along one axis alone is a bias, a norm, a scale, or a gate's constant.
+    decays = [p.numel() > max(p.shape, default=1) or params.decay_on == "all" for p in learning]
     return [
         {
             "params": [p for p, yes in zip(learning, decays, strict=True) if yes == wanted],

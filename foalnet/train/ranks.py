@@ -124,7 +124,8 @@ def _die_with_parent() -> None:
 def share(keys: Sequence[str]) -> list[str]:
     """Return this process' part of a batch: neighbours, at most one more than another process has.
 
-    A batch of fewer keys than processes is everybody's: all compute the same, and its mean stays what it is.
+    A batch of fewer keys than processes is everybody's: its cross-entropy and MEM stay what they are; in AVEL every row
+    meets itself once a process, which adds ln(processes) to the loss and, with `positives: sum`, scales its gradient.
     """
     if len(keys) < count():
         return list(keys)

@@ -160,7 +160,7 @@ def test_a_config_as_a_dict_names_of_a_wrapper_and_old_names_of_the_weight_norm_
     given = batch(2, 4000, 4)
     expected = authors_outputs(from_authors(state, architecture), **given, label_B=torch.tensor([0, 1]))[0]
     old = {
-        "module."
+        "module._orig_mod."
         + name.replace("parametrizations.weight.original0", "weight_g").replace(
             "parametrizations.weight.original1", "weight_v"
         ): value
@@ -199,10 +199,46 @@ def test_what_does_not_belong_or_lacks_is_named() -> None:
         from_authors(state | {"optimizer": torch.zeros(1)}, architecture)
     with pytest.raises(DataError, match=r"has no tensor cls_head\.weight"):
         from_authors({name: v for name, v in state.items() if name != "cls_head.weight"}, architecture)
-    with pytest.raises(DataError, match="does not fit its architecture"):
+    with pytest.raises(DataError, match=r"1 lacking \(fusion\.a2v\.layers\.1\.key\.bias"):
         from_authors({name: v for name, v in state.items() if name != "a2v.1.w_k.bias"}, architecture)
-    with pytest.raises(DataError, match="does not fit its architecture"):
+    with pytest.raises(DataError, match="does not fit its architecture") as error:
         from_authors(state, config("layer norm", hidden_size=16))
+    assert "of another shape" in str(error.value) and len(str(error.value)) < 600
+
+
+def test_types_are_brought_to_the_models() -> None:
+    state, architecture = checkpoint("layer norm")
+    model, given = from_authors(state, architecture), batch(3, 4000, 4)
+    label_B = torch.tensor([0, 1, 2])
+    torch.manual_seed(0)
+    expected = authors_outputs(model, **given, label_B=label_B)
+    other = {
+        "wave_BN": given["wave_BN"].double(),
+        "wave_mask_BN": given["wave_mask_BN"].int(),
+        "frames_BFD": given["frames_BFD"].double(),
+        "frame_mask_BF": given["frame_mask_BF"].float(),
+    }
+    for kind in (torch.int32, torch.float32):
+        torch.manual_seed(0)
+        found = authors_outputs(model, **other, label_B=label_B.to(kind))
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    half = authors_outputs(model, **(given | {"frames_BFD": given["frames_BFD"].half()}), label_B=label_B)[0]
+    torch.testing.assert_close(half, expected[0], rtol=0, atol=1e-2)
+
+
+def test_less_than_a_step_is_said() -> None:
+    state, architecture = checkpoint("layer norm")
+    with pytest.raises(ValueError, match="100 samples are less than one step"):
+        authors_outputs(from_authors(state, architecture), **batch(2, 100, 3), label_B=torch.tensor([0, 1]))
+
+
+def test_a_vector_that_a_file_lacks_is_the_same_in_every_run() -> None:
+    state, architecture = checkpoint("layer norm", mask_time_prob=0.05)
+    del state["wavlm.masked_spec_embed"]
+    torch.manual_seed(1)
+    first = from_authors(state, architecture).state_dict()["audio.tuned.masked_spec_embed"]
+    torch.manual_seed(2)
+    assert torch.equal(first, from_authors(state, architecture).state_dict()["audio.tuned.masked_spec_embed"])
 
 
 def test_t67_length_0_is_refused_by_row() -> None:

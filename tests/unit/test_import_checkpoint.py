@@ -121,8 +121,16 @@ def test_a_pickle_that_runs_code_is_refused(
     assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
 
 
+def test_the_encoders_config_is_found_among_the_weights(given: dict[str, Any], tmp_path: Path) -> None:
+    folder = settings(tmp_path).weights_folder / "wavlm_large"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_bytes((given["folder"] / "config.json").read_bytes())
+    import_checkpoint(given["file"], None, tmp_path / "out", settings(tmp_path), classes=NAMES)
+    assert foalnet.load(tmp_path / "out", settings=settings(tmp_path)).classes == NAMES
+
+
 def test_what_is_wrong_is_said(given: dict[str, Any], tmp_path: Path) -> None:
-    def attempt(file: Path, wavlm: Path, classes: tuple[str, ...] = NAMES) -> None:
+    def attempt(file: Path, wavlm: Path | None, classes: tuple[str, ...] = NAMES) -> None:
         import_checkpoint(file, wavlm, tmp_path / "out", settings(tmp_path), classes=classes)
 
     with pytest.raises(DataError, match="there is no such checkpoint"):
@@ -131,6 +139,12 @@ def test_what_is_wrong_is_said(given: dict[str, Any], tmp_path: Path) -> None:
         attempt(given["file"], given["folder"], ("a", "b"))
     with pytest.raises(DataError, match="no config of a WavLM"):
         attempt(given["file"], tmp_path / "absent")
+    with pytest.raises(DataError, match="no config of a WavLM") as error:
+        attempt(given["file"], None)
+    assert "foalnet weights fetch wavlm_large" in str(error.value)
+    (tmp_path / "odd.json").write_text('{"hidden_size": "wide", "conv_dim": 3}')
+    with pytest.raises(DataError, match="no config of a WavLM"):
+        attempt(given["file"], tmp_path / "odd.json")
     (tmp_path / "other.json").write_text("[1]")
     with pytest.raises(DataError, match="no config of a WavLM"):
         attempt(given["file"], tmp_path / "other.json")

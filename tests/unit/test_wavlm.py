@@ -200,9 +200,41 @@ def test_hidden_spans_stay_within_each_utterance(lengths: list[int], share: floa
     for row, length in zip(hidden_BT, lengths, strict=True):
         assert not bool(row[length:].any())
         assert int(row.sum()) <= span * max(int(share * length / span) + 1, least)
+        assert int(row.sum()) <= length
         assert bool(row.any()) <= (length >= span)
         if length >= span and least:
             assert int(row.sum()) >= span
+
+
+@pytest.mark.parametrize("length", [12, 15, 19, 40])
+def test_short_utterances_are_hidden_as_often_as_by_the_library(length: int) -> None:
+    """Spans of a short utterance may overlap and fill it, as many as the longest of the batch could hold."""
+    from transformers.models.wavlm.modeling_wavlm import _compute_mask_indices
+
+    longest, draws, mask = 299, 600, torch.zeros(1, 299, dtype=torch.long)
+    mask[0, :length] = 1
+    theirs = [
+        _compute_mask_indices((1, longest), 0.075, 10, attention_mask=mask, min_masks=2)[0, :length].mean()
+        for _ in range(draws)
+    ]
+    ours = [
+        float(hidden_spans([length], longest, share=0.075, span=10, least=2)[0, :length].float().mean())
+        for _ in range(draws)
+    ]
+    # Shares of one utterance deviate by up to 0.25: four standard errors of a difference of means are 0.06.
+    assert abs(float(np.mean(ours)) - float(np.mean(theirs))) < 0.06
+
+
+def test_params_ask_for_specaugment_where_the_config_does_not(tmp_path: Path) -> None:
+    pretrained = recorded(tmp_path, "wavlm_large", mask_time_prob=0.05, apply_spec_augment=False)
+    assert encoder(pretrained).config.mask_time_prob == 0.0
+    assert encoder(pretrained, spec_augment=0.1).config.mask_time_prob == 0.1
+
+
+def test_an_adapter_is_refused_not_left_out(weights: dict[str, Pretrained]) -> None:
+    known = weights["wavlm_large"]
+    with pytest.raises(UsageError, match="has an adapter"):
+        encoder(replace(known, config={**known.config, "add_adapter": True}))
 
 
 def test_sound_of_another_rate_and_lacking_weights_are_answered(weights: dict[str, Pretrained], tmp_path: Path) -> None:
