@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from foalnet.cli.launch import together
-from foalnet.files import read_json
+from foalnet.files import json_bytes, publish_bytes, read_json
 from foalnet.paths import Paths
 from tests.faults.test_t10_interrupted import RANDOM, files
 from tests.stores import make_store, write_corpus, write_params
+from tests.unit.test_final import TOOLS
 
 VERB = ("-m", "foalnet", "train", "drawn", "--seed", "1", "--variant")
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
@@ -82,6 +83,24 @@ def test_t76_torchrun_and_the_setting_write_the_same_bytes(tmp_path: Path) -> No
     first, second = train(homes[0], processes=2), train(homes[1], start=TORCHRUN)
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert files(model(homes[0])) == files(model(homes[1]))
+
+
+@pytest.mark.long
+def test_t76_the_final_model_of_two_processes_has_the_curve_of_one(tmp_path: Path) -> None:
+    home = a_home(tmp_path, lr=1e-4)
+    assert train(home, "foal").returncode == 0
+    publish_bytes(Paths("drawn", home).staging, json_bytes({"tools": TOOLS}))
+    env = os.environ | {"FOALNET_DEVICE": "cpu"}
+    scored = [sys.executable, "-m", "foalnet", "evaluate", *VERB[3:], "foal"]
+    subprocess.run(scored, cwd=home, env=env, check=True, timeout=300)
+    losses = []
+    for processes in ("1", "2"):
+        final = [sys.executable, "-m", "foalnet", "final", "drawn"]
+        told = {"FOALNET_TRAIN_PROCESSES": processes}
+        done = subprocess.run(final, cwd=home, env=env | told, check=True, capture_output=True, text=True, timeout=300)
+        assert done.stdout.count("sealed in") == 1, "the first says it"
+        losses.append(read_json(Paths("drawn", home).final / "card.json")["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5, abs=1e-5)
 
 
 # The verb where one utterance's sound is not finite, which no file of ours can hold.
