@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -15,10 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from flows.process import Stopped, run
 from foalnet.cli.launch import together
+from foalnet.config import Settings
+from foalnet.errors import MachineError
 from foalnet.files import json_bytes, publish_bytes, read_json
 from foalnet.paths import Paths
+from foalnet.train.machine import device
 from tests.faults.test_t10_interrupted import RANDOM, files
 from tests.stores import make_store, write_corpus, write_params
 from tests.unit.test_final import TOOLS
@@ -231,6 +237,41 @@ def test_t13_one_of_two_killed_ends_the_other(tmp_path: Path) -> None:
     # What the other says of it, or what the killed one's end says, whichever is seen first: both may be tried again.
     assert child.returncode in (4, 128 + signal.SIGKILL), said
     assert nobody_left(mark)
+
+
+@linux
+@pytest.mark.long
+def test_t13_a_flow_that_is_cancelled_leaves_none_of_its_processes(tmp_path: Path) -> None:
+    """As a flow runs a stage: in a group of its own, behind a guard."""
+    home, mark, stop = a_home(tmp_path, epochs=400, patience=400), uuid.uuid4().hex, threading.Event()
+
+    def cancel() -> None:
+        while not list(home.glob("work/train/*/Session*.safetensors")):
+            time.sleep(0.05)
+        stop.set()
+
+    told = {"FOALNET_TRAIN_PROCESSES": "2", "FOALNET_DEVICE": "cpu", "T13_MARK": mark}
+    lines: list[str] = []
+    threading.Thread(target=cancel, daemon=True).start()
+    with pytest.raises(Stopped):
+        run([sys.executable, *VERB, "baseline"], cwd=home, env=os.environ | told, on_line=lines.append, stop=stop)
+    assert nobody_left(mark)
+
+
+def test_each_process_takes_the_gpu_of_its_number_and_one_that_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    settings = Settings(work=tmp_path, device="auto")
+    assert str(device(settings)) == "cuda"
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        assert str(device(settings)) == f"cuda:{rank}"
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(MachineError, match=r"device 'cuda:2' was asked for; torch .* sees 2 GPUs"):
+        device(settings)
 
 
 def test_an_environment_that_says_half_is_refused(tmp_path: Path) -> None:
