@@ -83,6 +83,11 @@ class Paths:
         return self.reports / "gate.json"
 
     @property
+    def tune(self) -> Path:
+        """Folder of the search of settings: the trials of each variant, and what came of them."""
+        return self.reports / "tune"
+
+    @property
     def final(self) -> Path:
         """Folder of the sealed model and its card."""
         return self.home / "models" / self.corpus / "final"

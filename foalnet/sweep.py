@@ -1,8 +1,8 @@
 """The work cache, made smaller: least recently used first, never what a process holds, never what is still needed.
 
 Work holds clips/<key>/ and train/<key>/ (keyed by content, so that losing one costs time only), inventory/ (digests of
-files), runs/ (speeds), locks/ and, of killed processes, temporaries. A folder of another name is needed by whoever
-made it: it goes with `everything` alone.
+files), tune/ (scores of trials), runs/ (speeds), locks/ and, of killed processes, temporaries. A folder of another name
+is needed by whoever made it: it goes with `everything` alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DAY_S = 86_400.0
 # Letters of a folder's key, and how many of them are shown.
 DIGEST, DIGEST_SHOWN = 64, 12
 # Which lock protects which folder: while a stage of that name is at work, nothing of the folder goes.
-HELD_BY = {"clips": ("shards-",), "train": ("train-", "final-"), "inventory": ("inventory-",)}
+HELD_BY = {"clips": ("shards-",), "train": ("train-", "final-", "tune-"), "inventory": ("inventory-",)}
 KEYED = ("clips", "train")
 
 

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from tests.structure import REPOSITORY
 FIGURES = "reports/drawn/metrics.json"
 RESULT = r"seeds? [0-9, ]+, commit `([0-9a-f]+)`"
 WIDTH = 110
-BLOCKS = ("draw", "shards", "features", "train", "evaluate", "report", "gate")
+BLOCKS = ("draw", "shards", "features", "train", "evaluate", "report", "gate", "tune")
 # A line of params.yaml with its comment is no longer than this.
 LINE = 130
 NOTE = "<!-- Written by `make snapshots`; edit the verbs' help in foalnet/cli/, not this file. -->"
@@ -125,7 +125,7 @@ def commented_params() -> str:
     for block in BLOCKS:
         model = getattr(blocks, block.capitalize())
         meanings = {f"{block}.{path}": text for path, text in leaves(model)}
-        for holder, name, path in _places(data[block], block):
+        for holder, name, path in _places(data[block], block, meanings):
             holder.ca.items.pop(name, None)
             says = meaning_of(path, meanings[path]).says
             holder.yaml_add_eol_comment(says, name, column=0)
@@ -196,10 +196,11 @@ def is_shallow(home: Path) -> bool:
     return git(home, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
 
 
-def _places(node: CommentedMap, path: str) -> Iterator[tuple[CommentedMap, str, str]]:
+def _places(node: CommentedMap, path: str, params: Collection[str]) -> Iterator[tuple[CommentedMap, str, str]]:
+    """Yield (block, name, dotted path) of every param; what is inside a param that is a mapping has no path."""
     for name, value in node.items():
-        if isinstance(value, CommentedMap):
-            yield from _places(value, f"{path}.{name}")
+        if isinstance(value, CommentedMap) and f"{path}.{name}" not in params:
+            yield from _places(value, f"{path}.{name}", params)
         else:
             yield node, name, f"{path}.{name}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -24,6 +24,17 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     names = sorted(valid)
     close = difflib.get_close_matches(word, names, n=1)
     return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(names)}"
+
+
+def leaves(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted path, description in the code, "" where it has none) of every param below a block."""
+    for name, field in model.model_fields.items():
+        here = f"{path}.{name}" if path else name
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Frozen):
+            yield from leaves(inner, here)
+        else:
+            yield here, field.description or ""
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from foalnet.config.base import Frozen
 
@@ -263,3 +263,39 @@ class Gate(Frozen):
     max_loss_ua: Fraction = Field(0.05, description="refused where the interval allows a larger loss of UA")
     max_shrink: Fraction = Field(0.01, description="share of the champion's utterances that may be gone")
     max_more_drops: Fraction = Field(0.01, description="by how much the share of dropped utterances may grow")
+
+
+Choice = bool | int | float | str | None
+
+
+class Dimension(Frozen):
+    """The values of one searched param: a range of numbers with both ends, or a list of choices."""
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = Field(False, description="drawn evenly over the logarithm")
+    choices: list[Choice] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Dimension:
+        if self.choices is not None:
+            if (self.low, self.high, self.log) != (None, None, False) or len(self.choices) < 2:
+                raise ValueError("choices: at least two of them, and neither low nor high nor log beside them")
+        elif self.low is None or self.high is None or self.low >= self.high or (self.log and self.low <= 0):
+            raise ValueError("a range needs low below high, both above 0 with log; else write choices")
+        return self
+
+
+class Tune(Frozen):
+    """The search of `foalnet tune` (docs/tune.md): every variant gets this space, this budget and this seed."""
+
+    space: dict[str, Dimension] = Field(
+        default_factory=dict, description="param below `train` -> {low, high, log} or {choices}; an entry's replaces it"
+    )
+    trials: Count = Field(10, description="budget: so many settings are trained and scored for each variant")
+    random: Count = Field(5, description="of them drawn at random, alike for every variant; TPE draws the rest")
+    seed: int = Field(1, description="of what is drawn")
+    variants: list[Variant] | None = Field(None, description="which variants are searched; null: all of the corpus")
+    seeds: Annotated[list[int], Field(min_length=1)] = Field(
+        default_factory=lambda: [1], description="of the runs of each trial; their scores are averaged"
+    )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from foalnet.config.base import Frozen
-from foalnet.config.load import DEFAULT_PARAMS, Params, read_file, resolve
+from foalnet.config.base import leaves
+from foalnet.config.load import DEFAULT_PARAMS, ENTRY_BLOCKS, Params, read_file, resolve
 from foalnet.config.meanings import MEANINGS, SOURCES, SUFFIX_UNITS, Meaning
 
 
@@ -37,17 +35,6 @@ class Explained:
         return asdict(self)
 
 
-def leaves(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield (dotted path, description in the code, "" where it has none) of every param below a block."""
-    for name, field in model.model_fields.items():
-        here = f"{path}.{name}" if path else name
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Frozen):
-            yield from leaves(inner, here)
-        else:
-            yield here, field.description or ""
-
-
 def meaning_of(path: str, description: str) -> Meaning:
     """Return a param's meaning: the description in blocks.py wins, meanings.py and the name's end fill the rest."""
     told = MEANINGS.get(path, Meaning())
@@ -64,7 +51,7 @@ def explain(corpus: str, path: Path = DEFAULT_PARAMS) -> list[Explained]:
     file = read_file(path)
     params = resolve(file, corpus, path=path)
     entry = file.corpora[corpus].model_dump(exclude_unset=True)
-    top = file.model_dump(exclude_unset=True, include={"draw", "shards", "train", "evaluate", "report"})
+    top = file.model_dump(exclude_unset=True, include={"draw", *ENTRY_BLOCKS})
     rows = []
     for param, description in leaves(Params):
         if param.startswith("draw.") and corpus != "drawn":

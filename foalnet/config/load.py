@@ -12,10 +12,13 @@ from pydantic import Field
 
 from foalnet.config import blocks
 from foalnet.config.base import Frozen, nearest, validated
+from foalnet.config.space import check_space
 from foalnet.errors import UsageError
 from foalnet.paths import HEADLINE, run_name
 
 DEFAULT_PARAMS = Path("params.yaml")
+# The blocks that an entry may override.
+ENTRY_BLOCKS = ("shards", "features", "train", "evaluate", "report", "gate", "tune")
 
 
 class Entry(Frozen):
@@ -35,6 +38,7 @@ class Entry(Frozen):
     evaluate: dict[str, Any]
     report: dict[str, Any]
     gate: dict[str, Any] = Field(default_factory=dict)
+    tune: dict[str, Any] = Field(default_factory=dict)
     final: blocks.Final = Field(blocks.Final(), description="which run gives the model that is deployed; spelled")
 
 
@@ -60,6 +64,7 @@ class File(Frozen):
     evaluate: dict[str, Any] = Field(default_factory=dict)
     report: dict[str, Any] = Field(default_factory=dict)
     gate: dict[str, Any] = Field(default_factory=dict)
+    tune: dict[str, Any] = Field(default_factory=dict)
 
 
 class Params(Frozen):
@@ -79,6 +84,7 @@ class Params(Frozen):
     evaluate: blocks.Evaluate
     report: blocks.Report
     gate: blocks.Gate = blocks.Gate()
+    tune: blocks.Tune = blocks.Tune()
     final: blocks.Final = blocks.Final()
 
 
@@ -121,21 +127,26 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
         "manifest": entry.manifest,
         "final": entry.final,
     }
-    for block in ("shards", "features", "train", "evaluate", "report", "gate"):
+    for block in ENTRY_BLOCKS:
         merged[block] = merge(getattr(file, block), getattr(entry, block))
+    # A space is stated whole: half of one and half of another would be nobody's.
+    merged["tune"] |= {name: value for name, value in entry.tune.items() if name == "space"}
     params = validated(Params, merged, file=f"{path} (corpora.{corpus})")
     _check(params, file=f"{path} (corpora.{corpus})")
     return params
 
 
 def _check(params: Params, *, file: str) -> None:
-    """Refuse (UsageError, exit 2) protocols without the headline's, and half pictures where there is no picture."""
+    """Refuse (UsageError, exit 2) protocols without the headline's, half pictures where there is no picture, and a
+    search that leads nowhere.
+    """
     if HEADLINE not in params.protocols or len(set(params.protocols)) != len(params.protocols):
         raise UsageError(
             f"protocols: {', '.join(params.protocols) or 'none'}: each may stand once, and {HEADLINE} must be there",
             file=file,
             action=f"write protocols: [{', '.join(blocks.PROTOCOLS)}], or [{HEADLINE}] alone (docs/protocols.md)",
         )
+    check_space(params.tune, params.train, file=file)
     half = [variant for variant in params.variants if variant.endswith(blocks.HALF)]
     if half and params.train.picture == "features":
         raise UsageError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Split
 from foalnet.errors import DataError
@@ -35,14 +38,14 @@ def train_forecast(
         rest = 0 if finished else most - epochs
         left += rest
         steps.append(f"fold {name}: {epochs} epochs done, " + (f"at most {rest} left" if rest else "finished"))
-    per_epoch_s, measured = _training_rate(settings, params, variant, device=told["device"])
+    per_epoch_s, measured = training_rate(settings, params, variant, device=told["device"])
     return Forecast(
         verb=f"train {params.corpus} {run_name(variant, seed, split)}",
         steps=(f"{len(run.folds)} folds, {len(run.labels)} utterances, device {told['device']}", *steps),
         left=left,
         time_s=None if per_epoch_s is None else left * per_epoch_s,
         measured=measured,
-        disk_bytes=_training_bytes(paths, variant, len(run.folds), settings.workers) if left else 0,
+        disk_bytes=training_bytes(paths, variant, len(run.folds), settings.workers) if left else 0,
         free_bytes=free_bytes(settings.work),
     )
 
@@ -70,7 +73,7 @@ def final_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast
         left=left,
         time_s=None if per_epoch_s is None else left * per_epoch_s,
         measured=measured,
-        disk_bytes=_training_bytes(paths, variant, 1, 1) if left else 0,
+        disk_bytes=training_bytes(paths, variant, 1, 1) if left else 0,
         free_bytes=free_bytes(settings.work),
     )
 
@@ -90,16 +93,30 @@ def _final_rate(settings: Settings, params: Params, variant: str) -> tuple[float
     return per_epoch_s, f"the last run took {per_epoch_s:.2f} s an epoch"
 
 
-def _training_rate(settings: Settings, params: Params, variant: str, *, device: str) -> tuple[float | None, str]:
-    """Return seconds per epoch of a fold, where a run with these params was measured on this device."""
+def training_rate(
+    settings: Settings,
+    params: Params,
+    variant: str,
+    *,
+    device: str,
+    noted_as: str | None = None,
+    free: Iterable[str] = (),
+) -> tuple[float | None, str]:
+    """Return seconds per epoch of a fold, where a run with these params was measured on this device.
+
+    `noted_as`: the name that the speed was noted under, where it is not the corpus'. `free`: dotted params below
+    `train` that may be others.
+    """
+    from foalnet.nets import picture_of
     from foalnet.train.ranks import processes
     from foalnet.train.speed import speed_file
 
-    free = {"epochs", "patience"}
+    looked_at = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
+    unlike = {"epochs", "patience", *free}
     try:
-        note = read_json(speed_file(settings, params.corpus, variant))
-        same = {k: v for k, v in note["params"].items() if k not in free}
-        asked = {k: v for k, v in params.train.model_dump(mode="json").items() if k not in free}
+        note = read_json(speed_file(settings, noted_as or params.corpus, variant))
+        same = {k: v for k, v in _flat(note["params"]).items() if k not in unlike}
+        asked = {k: v for k, v in _flat(looked_at.model_dump(mode="json")).items() if k not in unlike}
         where = (device, settings.workers, processes(settings))
         if same != asked or (note["device"], note["workers"], note["processes"]) != where:
             return None, ""
@@ -109,7 +126,15 @@ def _training_rate(settings: Settings, params: Params, variant: str, *, device: 
     return per_epoch_s, f"the last run took {per_epoch_s:.2f} s an epoch"
 
 
-def _training_bytes(paths: Paths, variant: str, folds: int, beside: int) -> int | None:
+def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Return a tree of params as dotted path -> value."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= _flat(value, f"{path}{name}.") if isinstance(value, Mapping) else {f"{path}{name}": value}
+    return found
+
+
+def training_bytes(paths: Paths, variant: str, folds: int, beside: int) -> int | None:
     """Return the bytes of states, models and DVC's copy of them, by a published model of the same variant.
 
     `beside`: folds that are trained at a time.

@@ -34,7 +34,7 @@ def unspelled(model: type[Frozen], given: dict[str, Any], path: str) -> list[str
     return missing
 
 
-@pytest.mark.parametrize("block", ["draw", "shards", "features", "train", "evaluate", "report", "gate"])
+@pytest.mark.parametrize("block", ["draw", "shards", "features", "train", "evaluate", "report", "gate", "tune"])
 def test_params_yaml_spells_every_value(block: str) -> None:
     given = yaml.safe_load((REPOSITORY / "params.yaml").read_text())[block]
     assert unspelled(getattr(blocks, block.capitalize()), given, block) == []

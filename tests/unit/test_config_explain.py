@@ -61,6 +61,7 @@ def test_the_origin_is_told_apart(repository: Path, tmp_path: Path) -> None:
     assert (rows["train.epochs"].value, rows["train.epochs"].origin) == (16, "default of the code")
     assert rows["draw.seed"].origin == "default of the code"
     assert rows["draw.share_both"].origin == "params.yaml"
+    assert {rows[name].origin for name in ("features.encoder", "gate.max_loss_ua", "tune.trials")} == {"params.yaml"}
     assert rows["manifest.max_drop_fraction"].origin == "default of the code"
 
 

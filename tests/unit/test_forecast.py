@@ -31,7 +31,7 @@ from foalnet.forecast import (
     speech_seconds,
     train_forecast,
 )
-from foalnet.forecast.training import _final_rate
+from foalnet.forecast.training import _final_rate, training_rate
 from foalnet.paths import Paths
 from foalnet.speeds import noted_speed, speed_note
 from foalnet.table import read_manifest
@@ -286,3 +286,17 @@ def test_draw_features_and_final_say_it_and_write_nothing(tmp_path: Path) -> Non
     refused = verb(tmp_path, "final", "drawn", "--dry-run", check=False, PYTHONPATH=path)
     assert refused.returncode == 3 and "train.json" in refused.stderr
     assert listing(tmp_path) == before
+
+
+def test_a_rate_holds_for_the_picture_that_was_looked_at_and_whatever_params_are_free(tmp_path: Path) -> None:
+    settings, params = Settings(work=tmp_path, workers=1), corpus_params()
+    seen = params.train.model_copy(update={"picture": "half"}).model_dump(mode="json")
+    seen["audio"]["dropout"] = 0.25
+    note = {"device": "cpu", "epochs": 4, "processes": 1, "params": seen, "wall_s": 8.0, "workers": 1}
+    publish_bytes(speed_file(settings, "other", "foal_half"), json_bytes(note))
+
+    def rate(variant: str, **more: Any) -> float | None:
+        return training_rate(settings, params, variant, device="cpu", noted_as="other", **more)[0]
+
+    assert rate("foal_half", free=["audio.dropout"]) == 2.0
+    assert rate("foal_half") is None and rate("foal", free=["audio.dropout"]) is None

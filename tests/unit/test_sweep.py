@@ -106,6 +106,12 @@ def test_what_a_running_stage_holds_stays_whatever_is_asked(work: Path) -> None:
     assert "clips/need" in swept(work, everything=True)
 
 
+@pytest.mark.parametrize("stage", ["train-drawn", "final-drawn", "tune-drawn"])
+def test_states_of_whatever_trains_stay_while_it_is_at_work(work: Path, stage: str) -> None:
+    with lock(work / "locks" / stage, stage="train"):
+        assert not any(name.startswith("train/") for name in swept(work, everything=True))
+
+
 def test_a_stage_cannot_start_while_its_cache_is_swept_and_can_after(work: Path) -> None:
     path = work / "locks" / "shards-drawn"
     with (

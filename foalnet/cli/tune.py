@@ -1,0 +1,32 @@
+"""The verb that searches settings: run by hand, no stage of dvc.yaml."""
+
+from __future__ import annotations
+
+import click
+
+from foalnet.cli import features  # noqa: F401 - the stages come first in the list
+from foalnet.cli.main import cli
+from foalnet.cli.stages import CORPUS, DRY_RUN, _stage
+from foalnet.config import load_params, load_settings
+from foalnet.paths import Paths
+
+
+@cli.command(short_help="search settings on dev sessions, alike for every variant")
+@CORPUS
+@DRY_RUN
+def tune(corpus: str, dry_run: bool) -> None:
+    """Train and score the trials that `tune` in params states: one space, budget and seed for every variant.
+
+    The score is the mean UA over the folds' dev sessions; no test session is scored. Trials and summary go to
+    reports/CORPUS/tune/; params.yaml stays as it is (docs/tune.md). Interrupted, the same command resumes.
+    """
+    if dry_run:
+        from foalnet.tune import tune_forecast
+
+        click.echo(tune_forecast(load_params(corpus), load_settings(), Paths(corpus)))
+        return
+    from foalnet.tune import tune as search
+
+    with _stage("tune", corpus) as (params, settings, paths):
+        says = search(params, settings, paths, tell=click.echo)
+    click.echo(f"\n{says}")

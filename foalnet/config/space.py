@@ -1,0 +1,101 @@
+"""The space of a search: its params exist below `train`, its values are such as `train` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from foalnet.config.base import leaves, nearest
+from foalnet.config.blocks import Choice, Dimension, Train, Tune
+from foalnet.errors import UsageError
+
+# Param -> why no search may turn it.
+NOT_SEARCHED = {
+    "fold_by": "the dev parts would be others, and their scores no comparison",
+    "determinism": "it says how a run repeats, not how well it learns",
+    "max_bad_steps": "it says when a run counts as failed, not how well it learns",
+}
+
+
+def check_space(tune: Tune, train: Train, *, file: object) -> None:
+    """Refuse (UsageError, exit 2) a space with a param that `train` does not have, or with values it does not take."""
+    known = dict(leaves(Train))
+    faults = []
+    for path, dimension in tune.space.items():
+        here = f"tune.space.{path}"
+        if path not in known:
+            faults.append(f"{here}: no such param below train; {nearest(path.removeprefix('train.'), known)}")
+        elif path in NOT_SEARCHED:
+            faults.append(f"{here}: it cannot be searched: {NOT_SEARCHED[path]}")
+        elif dimension.choices is None and not number_kinds(path):
+            faults.append(f"{here}: it is not a number; write choices")
+        else:
+            faults += [f"{here}: {says}" for says in _refused(path, dimension, train)]
+    if faults:
+        raise UsageError("\n".join(faults), file=file, action="correct the space and run the same command again")
+
+
+def _refused(path: str, dimension: Dimension, train: Train) -> Iterator[str]:
+    ends = (dimension.low, dimension.high) if dimension.choices is None else tuple(dimension.choices)
+    for value in ends:
+        try:
+            with_values(train, {path: value})
+        except ValidationError as error:
+            yield f"{error.errors(include_url=False)[0]['msg']} (got {value!r})"
+
+
+def number_kinds(path: str) -> set[type]:
+    """Return which of int and float a param below `train` is; empty where it is no number."""
+    model: type[BaseModel] = Train
+    *outer, name = path.split(".")
+    for step in outer:
+        inner = model.model_fields[step].annotation
+        assert isinstance(inner, type) and issubclass(inner, BaseModel)
+        model = inner
+    return set(_plain(model.model_fields[name].annotation)) & {int, float}
+
+
+def _plain(annotation: Any) -> Iterator[Any]:
+    """Yield the types that an annotation is made of."""
+    if get_origin(annotation) is Annotated:
+        yield from _plain(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            yield from _plain(part)
+    else:
+        yield annotation
+
+
+def value_of(train: Train, path: str) -> Choice:
+    """Return the value of a dotted param below `train`."""
+    value: Any = train
+    for step in path.split("."):
+        value = getattr(value, step)
+    return value  # type: ignore[no-any-return]
+
+
+def nested(values: Mapping[str, Choice]) -> dict[str, Any]:
+    """Return dotted params as a tree, as params.yaml writes them."""
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        *outer, name = path.split(".")
+        place = tree
+        for step in outer:
+            place = place.setdefault(step, {})
+        place[name] = value
+    return tree
+
+
+def with_values(train: Train, values: Mapping[str, Choice]) -> Train:
+    """Return the block with other values of some of its params (ValidationError of pydantic where it refuses one)."""
+    tree = train.model_dump()
+    for path, value in values.items():
+        *outer, name = path.split(".")
+        place = tree
+        for step in outer:
+            place = place[step]
+        place[name] = value
+    return Train.model_validate(tree)

@@ -1,0 +1,165 @@
+"""The bench: one setting of one variant is trained over the folds of split `dev` and scored on their dev parts.
+
+What comes out holds scores of dev parts and nothing of test parts: neither logits nor labels. It is kept in
+`work/tune/`, keyed as the run's states are (code, params, inputs, device), so that a search goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from foalnet.batches import Store, load_store
+from foalnet.config import Params, Settings
+from foalnet.config.blocks import Train
+from foalnet.errors import DataError, UsageError
+from foalnet.files import json_bytes, publish_bytes, read_json
+from foalnet.metrics import rounded
+from foalnet.nets import needs_weights
+from foalnet.paths import Paths
+from foalnet.records import Utterance
+from foalnet.shards import ShardSet, open_shards
+from foalnet.table import read_manifest
+from foalnet.train import Run, plan, train_folds
+from foalnet.train.run import Given, given_for, need_pictures, state_folder, told_of
+from foalnet.train.speed import measured
+from foalnet.tune.sampler import STAGE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run of a trial: a variant and seed with one setting; `folder` holds its states while it is trained."""
+
+    run: Run
+    train: Train
+    folder: Path
+    device: str
+
+    @property
+    def record(self) -> Path:
+        """Where what it reached is kept."""
+        return self.folder.parents[1] / "tune" / f"{self.folder.name}.json"
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """All that the trials of one corpus share: its utterances, its clips, its settings of the machine."""
+
+    params: Params
+    settings: Settings
+    paths: Paths
+    utterances: list[Utterance]
+    shards: ShardSet
+    _given: dict[tuple[Any, ...], Given] = field(default_factory=dict)
+    _store: tuple[tuple[Any, ...], Store] | None = None
+
+    @classmethod
+    def of(cls, params: Params, settings: Settings, paths: Paths) -> Bench:
+        """Return the bench of a corpus (DataError, exit 3, without manifest and shards)."""
+        return cls(
+            params=params,
+            settings=settings,
+            paths=paths,
+            utterances=[u for u in read_manifest(paths.manifest, stage=STAGE) if u.used],
+            shards=open_shards(paths.shards, stage=STAGE),
+        )
+
+    def job(self, variant: str, seed: int, train: Train) -> Job:
+        """Return the run of a setting, on the folds that have a dev part."""
+        params = self.params.model_copy(update={"train": train})
+        given = self.given(variant, train)
+        run = plan(params, self.utterances, variant=variant, seed=seed, pretrained=given.pretrained)
+        told = told_of(params, self.settings, given)
+        folder = state_folder(params, self.settings, self.paths, run, told)
+        return Job(run=run, train=train, folder=folder, device=told["device"])
+
+    def given(self, variant: str, train: Train) -> Given:
+        """Return weights and features that a setting needs, checked once."""
+        key = (variant, train.picture, train.audio.encoder, train.audio.weights, needs_weights(variant, train))
+        if key not in self._given:
+            params = self.params.model_copy(update={"train": train})
+            self._given[key] = given_for(params, self.settings, self.paths, self.shards, variant=variant)
+        return self._given[key]
+
+    def store(self, job: Job) -> Store:
+        """Return the clips as a run reads them; they are read anew only where a setting reads them in another way."""
+        params = job.run.params
+        key = (params.picture, params.frame_step, params.max_s)
+        if self._store is None or self._store[0] != key:
+            self._store = None  # two of them at a time may be more than the memory holds
+            features = self.given(job.run.variant, job.train).features
+            self._store = (key, load_store(self.shards, job.run.labels.keys(), params, features))
+        return self._store[1]
+
+    def check(self, job: Job) -> None:
+        """Refuse (DataError, exit 3) before any training what would fail every trial: no pictures, an empty part."""
+        store = self.store(job)
+        need_pictures(store, job.run.variant, self.paths)
+        for fold in job.run.folds:
+            job.run.task(fold, store)
+
+    def reach(self, job: Job) -> dict[str, Any]:
+        """Return what a run reached, trained now where no record of it is kept.
+
+        Interrupted (exit 5) where somebody asked to stop: the epochs done are kept in the run's states.
+        """
+        found = kept(job)
+        if found is None:
+            corpus = speed_name(self.params.corpus)
+            try:
+                store = self.store(job)
+            except UsageError as error:
+                found = {"failed": error.what}
+            else:
+                with measured(job.run, self.settings, corpus, job.folder, device=job.device):
+                    found = score_run(job.run, store, self.settings, job.folder)
+            publish_bytes(job.record, json_bytes(found))
+        return found
+
+
+def speed_name(corpus: str) -> str:
+    """Return the name under which the speed of a corpus' trials is noted: no corpus can be called so."""
+    return f"{corpus}-tune"
+
+
+def kept(job: Job) -> dict[str, Any] | None:
+    """Return what a run reached earlier; None where it was not trained to its end, or its record cannot be read."""
+    try:
+        found = read_json(job.record)
+    except DataError:
+        return None
+    return found if isinstance(found, dict) and ("folds" in found or "failed" in found) else None
+
+
+def forget(jobs: Iterable[Job], *, spare: Iterable[Path] = ()) -> None:
+    """Remove the states of runs whose record is kept; those of `spare` stay."""
+    stay = set(spare)
+    for job in jobs:
+        if job.folder not in stay:
+            shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def score_run(run: Run, store: Store, settings: Settings, work: Path) -> dict[str, Any]:
+    """Train all folds of a run; return dev UA, chosen epoch (from 1) and epochs run of each, or why it failed.
+
+    Failed is what the setting is to blame for: losses that are not finite, or a network that cannot be built so.
+    """
+    try:
+        done = train_folds(run, store, settings, work)
+    except (DataError, UsageError) as error:
+        return {"failed": error.what}
+    return {
+        "folds": {
+            name: {"dev_ua": progress.best_ua, "epoch": progress.best + 1, "epochs_run": progress.epochs}
+            for name, progress in done.items()
+        }
+    }
+
+
+def mean_ua(reached: Iterable[Mapping[str, Any]]) -> float:
+    """Return the mean dev UA over all folds of all runs of a trial."""
+    found = [fold["dev_ua"] for each in reached for fold in each["folds"].values()]
+    return rounded(sum(found) / len(found))

@@ -1,0 +1,64 @@
+"""What a search would do: trials times folds times variants, and how long by what was measured here."""
+
+from __future__ import annotations
+
+from foalnet.config import Params, Settings
+from foalnet.forecast import Forecast, free_bytes
+from foalnet.forecast.training import training_bytes, training_rate
+from foalnet.paths import Paths
+from foalnet.tune.bench import Bench, speed_name
+from foalnet.tune.search import alone, done_runs, jobs_of, outside, variants_of
+
+
+def tune_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast:
+    """Return what `foalnet tune` would do (DataError, exit 3, without manifest and shards)."""
+    search, settings = params.tune, alone(settings, lambda _: None)
+    variants, bench = variants_of(params), Bench.of(params, settings, paths)
+    dimension = search.space.get("epochs")
+    most = (
+        params.train.epochs if dimension is None else max(n for n in (dimension.high, *(dimension.choices or ())) if n)
+    )
+    steps, left, times, disk = [], 0, [], []
+    measured = ""
+    for variant in variants:
+        jobs = jobs_of(bench, variant, params.train)
+        folds = len(jobs[0].run.folds)
+        every = (1 + search.trials) * len(search.seeds)
+        rest = every - done_runs(bench, variant)
+        left += rest
+        steps.append(f"{variant}: {rest} of {every} runs left, {folds} folds each, at most {most} epochs a fold")
+        rate, told = _rate(params, settings, variant, jobs[0].device)
+        times.append(None if rate is None else rest * folds * int(most) * rate)
+        # The states of the trial at work and of the best one so far.
+        size = training_bytes(paths, variant, folds, settings.workers)
+        disk.append(None if size is None else 2 * len(search.seeds) * size)
+        measured = told or measured
+    known = [time for time in times if time is not None]
+    sizes = [size for size in disk if size is not None]
+    return Forecast(
+        verb=f"tune {params.corpus}",
+        steps=(_asked(params, variants), *steps, *outside(params)),
+        left=left,
+        time_s=sum(known) if len(known) == len(times) else None,
+        measured=measured,
+        disk_bytes=0 if not left else max(sizes) if len(sizes) == len(disk) else None,
+        free_bytes=free_bytes(settings.work),
+    )
+
+
+def _asked(params: Params, variants: list[str]) -> str:
+    search = params.tune
+    seeds = f", {len(search.seeds)} seeds each" if len(search.seeds) > 1 else ""
+    return (
+        f"{len(variants)} variants, {search.trials} trials and the params as they stand{seeds}; "
+        f"space of {len(search.space)}: {', '.join(sorted(search.space))}"
+    )
+
+
+def _rate(params: Params, settings: Settings, variant: str, device: str) -> tuple[float | None, str]:
+    """Return seconds per epoch of a fold: as a trial was measured here, else as a training with these params was."""
+    for name in (speed_name(params.corpus), params.corpus):
+        found = training_rate(settings, params, variant, device=device, noted_as=name, free=params.tune.space)
+        if found[0] is not None:
+            return found
+    return None, ""

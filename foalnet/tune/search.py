@@ -1,0 +1,182 @@
+"""The search: every variant is given the same space, budget and seed; the score is the mean dev UA over its folds.
+
+No session is scored as a test session here: fold by fold the labels come from `splits.FoldLabels`, which has none of
+the test part. A search that was stopped goes on: the sampler is asked again from the first trial, and what was reached
+is taken from the records, so that it ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from foalnet.config import Params, Settings
+from foalnet.config.blocks import Choice, Train
+from foalnet.config.space import value_of, with_values
+from foalnet.errors import UsageError
+from foalnet.files import content_key
+from foalnet.paths import Paths
+from foalnet.train import ranks
+from foalnet.train.machine import at_start
+from foalnet.tune.bench import Bench, Job, forget, kept, mean_ua
+from foalnet.tune.effect import without_effect
+from foalnet.tune.sampler import STAGE, Sampler
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """What the search of one variant found: a row per trial, the params as they stand, what it does not feel."""
+
+    variant: str
+    trials: tuple[Row, ...]
+    committed: Row
+    without_effect: tuple[str, ...]
+
+    @property
+    def best(self) -> Row | None:
+        """The trial of the best score, the first one of a tie; None where all failed."""
+        scored = [row for row in self.trials if row["dev_ua"] is not None]
+        return max(scored, key=lambda row: (row["dev_ua"], -row["number"])) if scored else None
+
+
+def tune(params: Params, settings: Settings, paths: Paths, *, tell: Callable[[str], None] = lambda _: None) -> str:
+    """Search every variant, write `reports/<corpus>/tune/`, and return what to say of it.
+
+    `tell` is called after every trial. UsageError (exit 2) for an empty space, MachineError (exit 4) without optuna,
+    Interrupted (exit 5) where somebody asked to stop.
+    """
+    from foalnet.tune.summary import publish
+
+    variants = variants_of(params)
+    Sampler(params.tune)
+    settings = alone(settings, tell)
+    bench = Bench.of(params, settings, paths)
+    tell(f"tune {params.corpus}: {at_start(settings, params.train)}")
+    for note in outside(params):
+        tell(note)
+    for variant in variants:
+        bench.check(bench.job(variant, params.tune.seeds[0], params.train))
+    return publish(bench, [search(bench, variant, tell=tell) for variant in variants])
+
+
+def alone(settings: Settings, tell: Callable[[str], None]) -> Settings:
+    """Return settings for one process, and say it where they ask for more (UsageError, exit 2, below torchrun)."""
+    if ranks.started():
+        raise UsageError(
+            "a search runs in one process, and this one was started as one of several",
+            stage=STAGE,
+            action="start it without torchrun (unset WORLD_SIZE)",
+        )
+    if settings.train_processes > 1:
+        tell(f"the setting train_processes is {settings.train_processes}: a search trains in one process all the same")
+    return settings.model_copy(update={"train_processes": 1})
+
+
+def outside(params: Params) -> list[str]:
+    """Return a line for each param whose value as it stands is not in its space: perhaps that was made for others."""
+    lines = []
+    for path, dimension in sorted(params.tune.space.items()):
+        value = value_of(params.train, path)
+        if dimension.choices is not None:
+            inside = value in dimension.choices
+        else:
+            assert dimension.low is not None and dimension.high is not None
+            inside = isinstance(value, int | float) and dimension.low <= value <= dimension.high
+        if not inside:
+            lines.append(f"note: train.{path} is {value} in params.yaml, which its space does not hold (tune.space)")
+    return lines
+
+
+def variants_of(params: Params) -> list[str]:
+    """Return the variants that are searched (UsageError, exit 2, where the space is empty)."""
+    if not params.tune.space:
+        raise UsageError(
+            f"tune.space of corpus {params.corpus} is empty: there is nothing to search",
+            file="params.yaml",
+            stage=STAGE,
+            action="name params below train with their ranges (docs/tune.md)",
+        )
+    return list(dict.fromkeys(params.tune.variants or params.variants))
+
+
+def search(bench: Bench, variant: str, *, tell: Callable[[str], None]) -> Searched:
+    """Return all trials of one variant, trained where no record of them is kept."""
+    params = bench.params
+    committed = jobs_of(bench, variant, params.train)
+    standing = _scored([(job, bench.reach(job)) for job in committed])
+    tell(f"{variant} as in params.yaml: {told(standing['dev_ua'])}")
+    sampler, rows = Sampler(params.tune), list[Row]()
+    best: tuple[float, list[Job]] = (-1.0, [])
+    for number in range(1, params.tune.trials + 1):
+        values = sampler.ask()
+        row, jobs = _trial(bench, variant, number, values)
+        sampler.tell(row["dev_ua"])
+        rows.append(row)
+        score = -1.0 if row["dev_ua"] is None else row["dev_ua"]
+        # The states of the best one stay: once its setting stands in params.yaml, `train` has nothing left to do.
+        loser, best = (best[1], (score, jobs)) if score > best[0] else (jobs, best)
+        forget(loser, spare=[job.folder for job in (*committed, *best[1])])
+        so_far = f"; best {told(best[0])}" if best[1] else ""
+        tell(f"{variant} trial {number} of {params.tune.trials}: {told(row['dev_ua'])}{so_far}")
+    space = params.tune.space
+    return Searched(
+        variant=variant,
+        trials=tuple(rows),
+        committed=standing | {"params": {path: value_of(params.train, path) for path in sorted(space)}},
+        without_effect=tuple(without_effect(variant, space, params.train)),
+    )
+
+
+def jobs_of(bench: Bench, variant: str, train: Train) -> list[Job]:
+    """Return the runs of one setting, one for each seed."""
+    return [bench.job(variant, seed, train) for seed in bench.params.tune.seeds]
+
+
+def done_runs(bench: Bench, variant: str) -> int:
+    """Return how many runs of a variant's search have their record, the params as they stand counted in.
+
+    What TPE draws depends on the scores before it: behind the first trial without a score nothing can be told.
+    """
+    done = sum(kept(job) is not None for job in jobs_of(bench, variant, bench.params.train))
+    sampler = Sampler(bench.params.tune)
+    for _ in range(bench.params.tune.trials):
+        jobs = jobs_of(bench, variant, with_values(bench.params.train, sampler.ask()))
+        runs = [(job, found) for job in jobs if (found := kept(job)) is not None]
+        done += len(runs)
+        if len(runs) < len(jobs):
+            break
+        sampler.tell(_scored(runs)["dev_ua"])
+    return done
+
+
+def _trial(bench: Bench, variant: str, number: int, values: dict[str, Choice]) -> tuple[Row, list[Job]]:
+    """Return one trial's row and its runs. `key` is the digest that `train.json` names for the same params."""
+    train = with_values(bench.params.train, values)
+    jobs = jobs_of(bench, variant, train)
+    row = {
+        "variant": variant,
+        "number": number,
+        "drawn": "random" if number <= bench.params.tune.random else "tpe",
+        "params": values,
+        "key": content_key(train.model_dump()),
+    }
+    return row | _scored([(job, bench.reach(job)) for job in jobs]), jobs
+
+
+def _scored(runs: list[tuple[Job, dict[str, Any]]]) -> Row:
+    """Return state, mean dev UA (None where a run failed), reason, and the folds of every run."""
+    reason = next((reached["failed"] for _, reached in runs if "failed" in reached), None)
+    return {
+        "state": "complete" if reason is None else "failed",
+        "reason": reason,
+        "dev_ua": mean_ua(reached for _, reached in runs) if reason is None else None,
+        "runs": [{"seed": job.run.seed, "folds": reached.get("folds", {})} for job, reached in runs],
+    }
+
+
+def told(score: float | None) -> str:
+    """Return a score for people."""
+    return "failed" if score is None else f"dev UA {100 * score:.1f} %"

@@ -1,0 +1,478 @@
+"""The search of settings: alike for every variant, on dev parts alone, resumed to the same bytes, its trials kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from foalnet.config import Params, Settings, resolve
+from foalnet.config.blocks import Train, Tune
+from foalnet.config.load import Entry, File, load_params, merge
+from foalnet.config.space import nested, number_kinds, value_of, with_values
+from foalnet.errors import DataError, Interrupted, MachineError, UsageError
+from foalnet.files import read_json, read_jsonl
+from foalnet.paths import Paths
+from foalnet.train import train_folds, train_run
+from foalnet.train.speed import reached
+from foalnet.tune import bench as benches
+from foalnet.tune import tune, tune_forecast
+from foalnet.tune.effect import without_effect
+from foalnet.tune.sampler import Sampler
+from foalnet.tune.search import Searched, outside
+from foalnet.tune.summary import alike, facts_of, page, snippet
+from tests.projects import REPOSITORY, verb
+from tests.stores import CLASSES, SMALL, corpus_params, make_params, make_run, make_store, write_corpus
+
+NEEDED = "the search needs the extra `tune`: pip install -e '.[tune]'"
+SPACE: dict[str, Any] = {
+    "lr": {"low": 1e-3, "high": 1e-2, "log": True},
+    "objective.beta": {"low": 0.0, "high": 1.0},
+    "fusion.heads": {"choices": [1, 2]},
+}
+
+
+def searched_params(*, space: dict[str, Any] | None = None, **tune_over: Any) -> Params:
+    """Params of the small corpus with a search of three trials, two of them by chance."""
+    params = corpus_params(epochs=2)
+    asked = {"space": SPACE if space is None else space, "trials": 3, "random": 2} | tune_over
+    return params.model_copy(update={"tune": Tune.model_validate(asked)})
+
+
+def files(paths: Paths) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(paths.tune.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("search")
+    write_corpus(folder, make_store(per_group=4))
+    return folder
+
+
+@pytest.fixture
+def place(home: Path, tmp_path: Path) -> tuple[Paths, Settings]:
+    """Paths whose data is the module's and whose outputs are the test's own; settings with a work folder of its own."""
+    pytest.importorskip("optuna", reason=NEEDED)
+    (tmp_path / "data").symlink_to(home / "data")
+    return Paths("drawn", tmp_path), Settings(work=tmp_path / "work", workers=1, device="cpu")
+
+
+def test_a_search_leaves_its_trials_and_a_summary_and_repeats_itself(
+    place: tuple[Paths, Settings], tmp_path: Path
+) -> None:
+    paths, settings = place
+    params = searched_params()
+    heard: list[str] = []
+    says = tune(params, settings, paths, tell=heard.append)
+    first = files(paths)
+    assert sorted(first) == ["audio_only.jsonl", "foal.jsonl", "summary.json", "summary.md"]
+    for variant in ("audio_only", "foal"):
+        rows = read_jsonl(paths.tune / f"{variant}.jsonl")
+        assert [(row["number"], row["drawn"]) for row in rows] == [(1, "random"), (2, "random"), (3, "tpe")]
+        for row in rows:
+            folds = row["runs"][0]["folds"]
+            assert list(row["params"]) == sorted(SPACE) and row["state"] == "complete"
+            assert len(folds) == 5 and row["dev_ua"] == pytest.approx(sum(f["dev_ua"] for f in folds.values()) / 5)
+    summary = read_json(paths.tune / "summary.json")
+    best = max(read_jsonl(paths.tune / "foal.jsonl"), key=lambda row: row["dev_ua"])
+    assert summary["variants"]["foal"]["best"]["dev_ua"] == best["dev_ua"]
+    assert summary["variants"]["audio_only"]["without_effect"] == ["fusion.heads", "objective.beta"]
+    assert summary["search"]["space"].keys() == SPACE.keys() and summary["versions"]["optuna"]
+    assert "without effect on this variant: `fusion.heads`" in first["summary.md"].decode()
+    assert sum(" trial " in line for line in heard) == 6 and "device cpu" in heard[0]
+    assert "no test session was scored" in says
+    # Anew, in another work folder, and again where everything is kept: the same bytes.
+    tune(params, settings.model_copy(update={"work": tmp_path / "other"}), paths)
+    assert files(paths) == first
+    tune(params, settings, paths)
+    assert files(paths) == first
+
+
+def test_every_variant_is_given_the_same_draws_until_scores_part_them(place: tuple[Paths, Settings]) -> None:
+    drawn = []
+    for score in (0.9, 0.1):
+        sampler = Sampler(searched_params(trials=6).tune)
+        rows = []
+        for number in range(6):
+            rows.append(sampler.ask())
+            sampler.tell(score / (number + 1) if score > 0.5 else score * (number + 1))
+        drawn.append(rows)
+    assert drawn[0][:2] == drawn[1][:2] and drawn[0][2:] != drawn[1][2:]
+    paths, settings = place
+    tune(searched_params(trials=2), settings, paths)
+    rows = [read_jsonl(paths.tune / f"{variant}.jsonl") for variant in ("audio_only", "foal")]
+    assert [row["params"] for row in rows[0]] == [row["params"] for row in rows[1]]
+    alike = read_json(paths.tune / "summary.json")["alike"]
+    means = [(a["dev_ua"] + b["dev_ua"]) / 2 for a, b in zip(*rows, strict=True)]
+    assert alike["dev_ua"] == pytest.approx(max(means), abs=1e-6) and set(alike["variants"]) == {"audio_only", "foal"}
+
+
+def test_a_space_is_drawn_from_as_it_is_stated(place: tuple[Paths, Settings]) -> None:
+    space = SPACE | {"batch_size": {"low": 4, "high": 64, "log": True}, "clip_norm": {"choices": [None, 0.5]}}
+    sampler = Sampler(Tune.model_validate({"space": space, "random": 40}))
+    rows = []
+    for _ in range(40):
+        rows.append(sampler.ask())
+        sampler.tell(0.5)
+    assert all(1e-3 <= row["lr"] <= 1e-2 for row in rows) and len({row["lr"] for row in rows}) == 40
+    assert all(float(f"{row['lr']:.4g}") == row["lr"] for row in rows), "short enough for params.yaml"
+    assert sum(row["lr"] < 10**-2.5 for row in rows) > 10, "even over the logarithm"
+    assert {type(row["batch_size"]) for row in rows} == {int} and {row["clip_norm"] for row in rows} == {None, 0.5}
+    assert [with_values(Train(), row).batch_size for row in rows] == [row["batch_size"] for row in rows]
+
+
+def test_a_search_that_was_stopped_goes_on_to_the_same_bytes(
+    place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    paths, settings = place
+    params = searched_params(variants=["foal"])
+    tune(params, settings, paths)
+    straight = files(paths)
+    for name in straight:
+        (paths.tune / name).unlink()
+    settings = settings.model_copy(update={"work": tmp_path / "stopped"})
+    trained: list[str] = []
+
+    def stopped(run: Any, store: Any, settings: Settings, work: Path) -> Any:
+        """Stop before the 12th fold that is trained, as a signal does: folds before it are at their end."""
+        for place_of, fold in enumerate(run.folds):
+            if len(trained) == 11:
+                raise Interrupted("stopped")
+            trained.append(fold.name)
+            train_folds(replace(run, folds=run.folds[: place_of + 1]), store, settings, work)
+        return train_folds(run, store, settings, work)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(benches, "train_folds", stopped)
+        tune(params, settings, paths)
+    assert not paths.tune.exists() or files(paths) == {}, "nothing half done is published"
+    assert len(list((settings.work / "tune").glob("*.json"))) == 2, "every run that came to its end has its record"
+    done: list[Any] = []
+
+    def counted(run: Any, *rest: Any) -> Any:
+        done.append(run.variant)
+        return train_folds(run, *rest)
+
+    monkeypatch.setattr(benches, "train_folds", counted)
+    tune(params, settings, paths)
+    assert files(paths) == straight and len(done) == 2
+
+
+def test_a_larger_budget_goes_on_with_the_trials_there_are(
+    place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, settings = place
+    tune(searched_params(trials=2, variants=["audio_only"]), settings, paths)
+    first = read_jsonl(paths.tune / "audio_only.jsonl")
+    done: list[str] = []
+    monkeypatch.setattr(
+        benches, "train_folds", lambda run, *rest: (done.append(run.variant), train_folds(run, *rest))[1]
+    )
+    tune(searched_params(trials=4, variants=["audio_only"]), settings, paths)
+    assert read_jsonl(paths.tune / "audio_only.jsonl")[:2] == first and len(done) == 2
+
+
+def test_labels_of_test_sessions_cannot_reach_a_trial(tmp_path: Path) -> None:
+    """Other labels on a fold's test session leave what is kept of a trial as it is; on its dev session they do not."""
+    synthetic = make_store(per_group=4)
+    settings = Settings(work=tmp_path, workers=1, device="cpu")
+    run = make_run(synthetic, "foal", params=make_params(epochs=3))
+    fold = run.folds[0]
+
+    def found(part: tuple[str, ...], turn: int) -> dict[str, Any]:
+        labels = {
+            key: CLASSES[(CLASSES.index(label) + turn) % 4] if run.groups[key] in part else label
+            for key, label in run.labels.items()
+        }
+        one = replace(run, folds=(fold,), labels=labels)
+        return benches.score_run(one, synthetic.store, settings, tmp_path / f"{part}-{turn}")
+
+    assert found(fold.test, 0) == found(fold.test, 1) == found(fold.test, 2)
+    assert len({json.dumps(found(fold.dev, turn)) for turn in range(4)}) > 1
+
+
+def test_nothing_of_a_test_part_is_kept(place: tuple[Paths, Settings]) -> None:
+    paths, settings = place
+    tune(searched_params(trials=1, random=1, variants=["audio_only"]), settings, paths)
+    text = "".join(path.read_text() for path in [*paths.tune.iterdir(), *(settings.work / "tune").iterdir()])
+    assert "logits" not in text and not any(key in text for key in make_store(per_group=4).labels)
+
+
+def test_a_failing_trial_is_kept_with_its_reason_and_the_search_goes_on(place: tuple[Paths, Settings]) -> None:
+    paths, settings = place
+    # At such a rate the weights leave what float32 can hold; with 3 heads a width of 16 cannot be divided.
+    space = {"lr": {"choices": [0.005, 1e30]}, "fusion.heads": {"choices": [2, 3]}}
+    params = searched_params(space=space, trials=4, random=4, seed=5, variants=["avel"])
+    params = params.model_copy(
+        update={"train": params.train.model_copy(update={"clip_norm": None, "max_bad_steps": 1})}
+    )
+    says = tune(params, settings, paths)
+    rows = read_jsonl(paths.tune / "avel.jsonl")
+    for row in rows:
+        wrong = row["params"]["lr"] > 1 or row["params"]["fusion.heads"] == 3
+        assert (row["state"], row["dev_ua"] is None) == (("failed", True) if wrong else ("complete", False)), row
+    reasons = {row["reason"] for row in rows}
+    assert any("not finite" in reason for reason in reasons if reason)
+    assert any("head" in reason for reason in reasons if reason)
+    summary = read_json(paths.tune / "summary.json")["variants"]["avel"]
+    assert summary["failed"] == sum(row["state"] == "failed" for row in rows) and summary["best"]["dev_ua"] > 0
+    assert "failed" in says and "not finite" in (paths.tune / "summary.md").read_text()
+
+
+def test_a_failed_trial_counts_as_the_worst(place: tuple[Paths, Settings]) -> None:
+    drawn = []
+    for score in (None, 0.0):
+        sampler = Sampler(searched_params().tune)
+        rows = []
+        for number in range(6):
+            rows.append(sampler.ask())
+            sampler.tell(score if number % 2 else 0.5)
+        drawn.append(rows)
+    assert drawn[0] == drawn[1]
+
+
+def test_a_corpus_that_fails_every_trial_is_refused_before_any_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna", reason=NEEDED)
+    synthetic = make_store(per_group=4)
+    paths = write_corpus(tmp_path, synthetic)
+    monkeypatch.setattr(benches, "train_folds", lambda *_: pytest.fail("nothing is to be trained"))
+    row = json.loads(paths.manifest.read_text().splitlines()[-1])
+    row |= {"key": "h1_000", "session": "Session9", "dialogue": "Session9_d1", "speaker": "Session9F"}
+    paths.manifest.write_text(paths.manifest.read_text() + json.dumps(row) + "\n")
+    with pytest.raises(DataError, match="Session9"):
+        tune(searched_params(), Settings(work=tmp_path / "work", device="cpu"), paths)
+
+
+def test_the_setting_that_won_is_trained_already(place: tuple[Paths, Settings]) -> None:
+    """Its states stay; those of the others go; `train` with the lines that were printed trains no epoch."""
+    paths, settings = place
+    params = searched_params(variants=["foal"])
+    tune(params, settings, paths)
+    best = read_json(paths.tune / "summary.json")["variants"]["foal"]["best"]
+    states = sorted((settings.work / "train").iterdir())
+    assert len(states) == 2, "the best trial's, and those of the params as they stand"
+    says = yaml.safe_load(snippet("drawn", best["params"]))
+    assert says == {"corpora": {"drawn": {"train": nested(best["params"])}}}
+    train = Train.model_validate(merge(params.train.model_dump(), says["corpora"]["drawn"]["train"]))
+    train_run(params.model_copy(update={"train": train}), settings, paths, variant="foal", seed=1)
+    assert sorted((settings.work / "train").iterdir()) == states, "no other run was begun"
+    facts = read_json(paths.model("foal", 1) / "train.json")
+    assert facts["params"] == best["key"]
+    dev = [max(fold["dev_ua"]) for fold in facts["folds"].values()]
+    assert best["dev_ua"] == pytest.approx(sum(dev) / len(dev), abs=1e-6)
+    assert all(reached(path)[1] for folder in states for path in folder.iterdir())
+
+
+def test_states_that_train_would_go_on_from_stay_where_a_trial_draws_the_params_as_they_stand(
+    place: tuple[Paths, Settings],
+) -> None:
+    paths, settings = place
+    params = searched_params(space={"fusion.heads": {"choices": [1, 2]}}, trials=4, random=4, variants=["audio_only"])
+    tune(params, settings, paths)
+    rows = read_jsonl(paths.tune / "audio_only.jsonl")
+    assert {row["params"]["fusion.heads"] for row in rows} == {1, params.train.fusion.heads}
+    assert len({row["dev_ua"] for row in rows}) == 1, "the variant does not feel it: the first trial is the best"
+    told = benches.Bench.of(params, settings, paths)
+    for train in (params.train, with_values(params.train, rows[0]["params"])):
+        assert all(reached(path)[1] for path in told.job("audio_only", 1, train).folder.glob("Session?.safetensors"))
+        assert told.job("audio_only", 1, train).folder.is_dir()
+
+
+@pytest.mark.parametrize(("standing", "better"), [(0.4, True), (0.5, False), (None, True)])
+def test_lines_for_params_are_given_only_where_they_are_better(standing: float | None, better: bool) -> None:
+    values = {"lr": 0.003, "objective.beta": 0.5}
+    runs = [{"seed": 1, "folds": {"Session1": {"dev_ua": 0.5, "epoch": 1, "epochs_run": 2}}}]
+    row: dict[str, Any] = {"params": values, "dev_ua": 0.5, "runs": runs, "reason": None, "state": "complete"}
+    trial = row | {"variant": "audio_only", "number": 1, "drawn": "random", "key": "k"}
+    found = Searched(
+        variant="audio_only",
+        trials=(trial,),
+        committed=row | {"dev_ua": standing, "state": "complete" if standing else "failed"},
+        without_effect=("objective.beta",),
+    )
+    other = replace(found, variant="foal", trials=(trial | {"variant": "foal"},), without_effect=())
+    corpus = {"corpus": "drawn", "search": searched_params().tune.model_dump(mode="json"), "sampler": "TPE"}
+    text = page(
+        corpus
+        | {"variants": {each.variant: facts_of(each) for each in (found, other)}, "alike": alike((found, other))},
+        (found, other),
+    )
+    assert ("beta: 0.5" in text) == better and ("is better than params.yaml as it stands" in text) != better
+    if better:
+        first, second, both = [yaml.safe_load(part.split("```")[0]) for part in text.split("```yaml\n")[1:]]
+        assert first == {"corpora": {"drawn": {"train": {"lr": 0.003}}}}, "what audio_only does not feel is left out"
+        assert second == both == {"corpora": {"drawn": {"train": nested(values)}}}
+
+
+def test_seeds_of_a_trial_are_averaged(place: tuple[Paths, Settings]) -> None:
+    paths, settings = place
+    tune(searched_params(trials=1, random=1, seeds=[1, 2], variants=["audio_only"]), settings, paths)
+    (row,) = read_jsonl(paths.tune / "audio_only.jsonl")
+    scores = [fold["dev_ua"] for run in row["runs"] for fold in run["folds"].values()]
+    assert [run["seed"] for run in row["runs"]] == [1, 2] and len(scores) == 10
+    assert row["dev_ua"] == pytest.approx(sum(scores) / 10, abs=1e-6)
+
+
+def test_clips_are_read_once_unless_the_space_reads_them_otherwise(
+    place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, settings = place
+    read: list[int] = []
+    real = benches.load_store
+
+    def counted(shards: Any, keys: Any, params: Train, features: Any) -> Any:
+        read.append(params.frame_step)
+        return real(shards, keys, params, features)
+
+    monkeypatch.setattr(benches, "load_store", counted)
+    tune(searched_params(trials=2, variants=["audio_only", "foal"]), settings, paths)
+    assert len(read) == 1
+    space = {"frame_step": {"choices": [1, 2]}}
+    tune(searched_params(space=space, trials=4, random=4, variants=["foal"]), settings, paths)
+    assert set(read) == {1, 2}
+
+
+def test_what_has_no_effect_has_none() -> None:
+    """The table is held to networks that learn: what it calls idle for a variant changes none of its logits."""
+    synthetic = make_store(per_group=4)
+    values: dict[str, Any] = {
+        "audio.width": 8, "video.width": 16, "fusion.layers": 1, "fusion.heads": 1, "fusion.dropout": 0.3,
+        "fusion.project": 6, "objective.alpha": 5.0, "objective.beta": 5.0, "objective.positives": "sum",
+        "objective.temperature": "divisor", "objective.matched_pass": "twice", "lr_encoder": 0.1,
+    }  # fmt: skip
+
+    def logits(variant: str, params: Train, folder: Path) -> torch.Tensor:
+        run = make_run(synthetic, variant, params=params)
+        run = replace(run, folds=run.folds[:1])
+        return train_folds(run, synthetic.store, Settings(device="cpu", workers=1), folder)["Session1"].test_NC[-1]
+
+    import tempfile
+
+    for variant in ("audio_only", "video_only", "baseline", "avel"):
+        with tempfile.TemporaryDirectory() as folder:
+            params = make_params(epochs=1, fusion={"dropout": 0.1, "project_dropout": 0.1})
+            plain = logits(variant, params, Path(folder) / "plain")
+            for path in values:
+                other = logits(variant, with_values(params, {path: values[path]}), Path(folder) / path)
+                idle = path in without_effect(variant, values, params)
+                assert torch.equal(plain, other) == idle, f"{variant} {path}"
+
+
+def spaced(**space: Any) -> Params:
+    entry = Entry.model_validate({
+        "reader": "iemocap", "source": "data/drawn/raw", "variants": ["foal"], "seeds": [1],
+        "manifest": {"classes": {name: [name[:3]] for name in CLASSES}}, "shards": {}, "train": SMALL,
+        "evaluate": {}, "report": {}, "tune": {"space": space},
+    })  # fmt: skip
+    return resolve(File(corpora={"drawn": entry}, runs={}), "drawn")
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        ({"audio.droput": {"low": 0, "high": 1}}, "did you mean 'audio.dropout'?"),
+        ({"train.lr": {"low": 0.1, "high": 1}}, "did you mean 'lr'?"),
+        ({"lr": {"low": -1.0, "high": 1}}, "greater than 0"),
+        ({"audio.dropout": {"low": 0.0, "high": 1.5}}, "less than or equal to 1"),
+        ({"batch_size": {"low": 1.5, "high": 8}}, "integer"),
+        ({"sampler": {"low": 0, "high": 1}}, "not a number; write choices"),
+        ({"sampler": {"choices": ["plain", "balanceed"]}}, "balanceed"),
+        ({"lr": {"low": 1.0, "high": 0.1}}, "low below high"),
+        ({"lr": {"low": 0.1}}, "low below high"),
+        ({"alpha": {"choices": [1.0]}}, "at least two"),
+        ({"objective.alpha": {"low": 0.0, "high": 1.0, "log": True}}, "above 0 with log"),
+        ({"fold_by": {"choices": ["session", "speaker"]}}, "cannot be searched"),
+        ({"lr": {"low": 0.1, "hihg": 1.0}}, "did you mean 'high'?"),
+    ],
+)
+def test_a_space_that_leads_nowhere_is_refused_by_name(space: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        spaced(**space)
+    assert refused.value.exit_code == 2 and says in str(refused.value) and "tune.space" in str(refused.value)
+
+
+def test_an_entrys_space_replaces_that_of_the_file(repository: Path, tmp_path: Path) -> None:
+    data = yaml.safe_load((repository / "params.yaml").read_text())
+    data["corpora"]["drawn"]["tune"] = {"space": {"lr": {"low": 0.1, "high": 0.2}}, "trials": 3}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(data))
+    found = load_params("drawn", tmp_path / "params.yaml").tune
+    assert (list(found.space), found.trials, found.random) == (["lr"], 3, data["tune"]["random"])
+
+
+def test_the_committed_space_holds_the_committed_values(repository: Path) -> None:
+    params = load_params("drawn", repository / "params.yaml")
+    for path, dimension in params.tune.space.items():
+        assert dimension.low is not None and dimension.high is not None
+        value = value_of(params.train, path)
+        assert isinstance(value, float) and dimension.low <= value <= dimension.high, path
+    assert (
+        number_kinds("clip_norm") == {float} and number_kinds("epochs") == {int} and not number_kinds("audio.augment")
+    )
+
+
+def test_a_value_that_its_space_does_not_hold_is_said(place: tuple[Paths, Settings]) -> None:
+    paths, settings = place
+    assert outside(searched_params()) == []
+    space = {"lr": {"low": 0.1, "high": 0.2}, "clip_norm": {"choices": [None, 0.5]}, "lr_encoder": SPACE["lr"]}
+    found = outside(searched_params(space=space))
+    assert [line.split()[1] for line in found] == ["train.clip_norm", "train.lr", "train.lr_encoder"]
+    assert found[1] in str(tune_forecast(searched_params(space=space), settings, paths))
+
+
+def test_an_empty_space_is_refused(place: tuple[Paths, Settings]) -> None:
+    paths, settings = place
+    with pytest.raises(UsageError, match="empty"):
+        tune(searched_params(space={}), settings, paths)
+
+
+def test_without_the_library_it_is_said_how_to_get_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.setattr(benches, "train_folds", lambda *_: pytest.fail("nothing is to be trained"))
+    with pytest.raises(MachineError) as refused:
+        tune(searched_params(), Settings(work=tmp_path, device="cpu"), Paths("drawn", home))
+    assert "pip install -c constraints.txt -e '.[tune]'" in str(refused.value)
+
+
+def test_several_processes_are_not_a_searchs_and_it_is_said(
+    place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, settings = place
+    heard: list[str] = []
+    params = searched_params(trials=1, variants=["audio_only"])
+    tune(params, settings.model_copy(update={"train_processes": 3}), paths, tell=heard.append)
+    assert "train_processes is 3" in heard[0] and read_json(paths.tune / "summary.json")["processes"] == 1
+    assert tune_forecast(params, settings, paths).left == 0, "the same runs, whatever that setting"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="one process"):
+        tune(params, settings, paths)
+
+
+def test_a_dry_run_counts_what_is_left_and_writes_nothing(place: tuple[Paths, Settings]) -> None:
+    paths, settings = place
+    params = searched_params(variants=["audio_only"])
+    told = tune_forecast(params, settings, paths)
+    assert told.left == 4 and told.time_s is None and not settings.work.exists()
+    assert "audio_only: 4 of 4 runs left, 5 folds each, at most 2 epochs a fold" in str(told)
+    tune(params, settings, paths)
+    assert tune_forecast(params, settings, paths).left == 0
+    more = tune_forecast(searched_params(variants=["audio_only"], trials=5), settings, paths)
+    assert more.left == 2 and more.time_s is not None and "the last run took" in more.measured
+    longer = SPACE | {"epochs": {"low": 2, "high": 9}}
+    assert "at most 9 epochs" in str(tune_forecast(searched_params(space=longer), settings, paths))
+
+
+def test_the_verb_says_what_would_run_without_the_corpus() -> None:
+    done = verb(REPOSITORY, "tune", "drwan", "--dry-run", check=False)
+    assert done.returncode == 2 and "did you mean 'drawn'" in done.stderr
