@@ -68,6 +68,7 @@ def words(told: Told, seconds: float) -> str:
 @contextmanager
 def line(what: str, epochs: int, *, shown: bool = True) -> Iterator[Line]:
     """Give the line of a training of so many epochs; where nobody looks (no terminal), nothing is drawn."""
-    # miniters 0: a step moves the line too, not only an epoch.
-    with tqdm(total=epochs, desc=what, unit="epoch", disable=None if shown else True, miniters=0) as bar:
+    # A step moves the line too (miniters), and the time left is told by the epochs so far (smoothing).
+    hidden = None if shown else True
+    with tqdm(total=epochs, desc=what, unit="epoch", disable=hidden, miniters=0, smoothing=0) as bar:
         yield Line(bar)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -15,12 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from flows.process import Stopped, run
 from foalnet.cli.launch import together
-from foalnet.files import read_json
+from foalnet.config import Settings
+from foalnet.errors import MachineError
+from foalnet.files import json_bytes, publish_bytes, read_json
 from foalnet.paths import Paths
+from foalnet.train.machine import device
 from tests.faults.test_t10_interrupted import RANDOM, files
 from tests.stores import make_store, write_corpus, write_params
+from tests.unit.test_final import TOOLS
 
 VERB = ("-m", "foalnet", "train", "drawn", "--seed", "1", "--variant")
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
@@ -82,6 +89,24 @@ def test_t76_torchrun_and_the_setting_write_the_same_bytes(tmp_path: Path) -> No
     first, second = train(homes[0], processes=2), train(homes[1], start=TORCHRUN)
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert files(model(homes[0])) == files(model(homes[1]))
+
+
+@pytest.mark.long
+def test_t76_the_final_model_of_two_processes_has_the_curve_of_one(tmp_path: Path) -> None:
+    home = a_home(tmp_path, lr=1e-4)
+    assert train(home, "foal").returncode == 0
+    publish_bytes(Paths("drawn", home).staging, json_bytes({"tools": TOOLS}))
+    env = os.environ | {"FOALNET_DEVICE": "cpu"}
+    scored = [sys.executable, "-m", "foalnet", "evaluate", *VERB[3:], "foal"]
+    subprocess.run(scored, cwd=home, env=env, check=True, timeout=300)
+    losses = []
+    for processes in ("1", "2"):
+        final = [sys.executable, "-m", "foalnet", "final", "drawn"]
+        told = {"FOALNET_TRAIN_PROCESSES": processes}
+        done = subprocess.run(final, cwd=home, env=env | told, check=True, capture_output=True, text=True, timeout=300)
+        assert done.stdout.count("sealed in") == 1, "the first says it"
+        losses.append(read_json(Paths("drawn", home).final / "card.json")["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5, abs=1e-5)
 
 
 # The verb where one utterance's sound is not finite, which no file of ours can hold.
@@ -212,6 +237,41 @@ def test_t13_one_of_two_killed_ends_the_other(tmp_path: Path) -> None:
     # What the other says of it, or what the killed one's end says, whichever is seen first: both may be tried again.
     assert child.returncode in (4, 128 + signal.SIGKILL), said
     assert nobody_left(mark)
+
+
+@linux
+@pytest.mark.long
+def test_t13_a_flow_that_is_cancelled_leaves_none_of_its_processes(tmp_path: Path) -> None:
+    """As a flow runs a stage: in a group of its own, behind a guard."""
+    home, mark, stop = a_home(tmp_path, epochs=400, patience=400), uuid.uuid4().hex, threading.Event()
+
+    def cancel() -> None:
+        while not list(home.glob("work/train/*/Session*.safetensors")):
+            time.sleep(0.05)
+        stop.set()
+
+    told = {"FOALNET_TRAIN_PROCESSES": "2", "FOALNET_DEVICE": "cpu", "T13_MARK": mark}
+    lines: list[str] = []
+    threading.Thread(target=cancel, daemon=True).start()
+    with pytest.raises(Stopped):
+        run([sys.executable, *VERB, "baseline"], cwd=home, env=os.environ | told, on_line=lines.append, stop=stop)
+    assert nobody_left(mark)
+
+
+def test_each_process_takes_the_gpu_of_its_number_and_one_that_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    settings = Settings(work=tmp_path, device="auto")
+    assert str(device(settings)) == "cuda"
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        assert str(device(settings)) == f"cuda:{rank}"
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(MachineError, match=r"device 'cuda:2' was asked for; torch .* sees 2 GPUs"):
+        device(settings)
 
 
 def test_an_environment_that_says_half_is_refused(tmp_path: Path) -> None:
