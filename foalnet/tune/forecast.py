@@ -19,7 +19,6 @@ def tune_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast:
         params.train.epochs if dimension is None else max(n for n in (dimension.high, *(dimension.choices or ())) if n)
     )
     steps, left, times, disk = [], 0, [], []
-    measured = ""
     for variant in variants:
         jobs = jobs_of(bench, variant, params.train)
         folds = len(jobs[0].run.folds)
@@ -27,12 +26,11 @@ def tune_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast:
         rest = every - done_runs(bench, variant)
         left += rest
         steps.append(f"{variant}: {rest} of {every} runs left, {folds} folds each, at most {most} epochs a fold")
-        rate, told = _rate(params, settings, variant, jobs[0].device)
+        rate = _rate(params, settings, variant, jobs[0].device)
         times.append(None if rate is None else rest * folds * int(most) * rate)
         # The states of the trial at work and of the best one so far.
         size = training_bytes(paths, variant, folds, settings.workers)
         disk.append(None if size is None else 2 * len(search.seeds) * size)
-        measured = told or measured
     known = [time for time in times if time is not None]
     sizes = [size for size in disk if size is not None]
     return Forecast(
@@ -40,7 +38,7 @@ def tune_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast:
         steps=(_asked(params, variants), *steps, *outside(params)),
         left=left,
         time_s=sum(known) if len(known) == len(times) else None,
-        measured=measured,
+        measured="as an epoch of each variant was last measured",
         disk_bytes=0 if not left else max(sizes) if len(sizes) == len(disk) else None,
         free_bytes=free_bytes(settings.work),
     )
@@ -55,10 +53,10 @@ def _asked(params: Params, variants: list[str]) -> str:
     )
 
 
-def _rate(params: Params, settings: Settings, variant: str, device: str) -> tuple[float | None, str]:
+def _rate(params: Params, settings: Settings, variant: str, device: str) -> float | None:
     """Return seconds per epoch of a fold: as a trial was measured here, else as a training with these params was."""
     for name in (speed_name(params.corpus), params.corpus):
-        found = training_rate(settings, params, variant, device=device, noted_as=name, free=params.tune.space)
-        if found[0] is not None:
+        found, _ = training_rate(settings, params, variant, device=device, noted_as=name, free=params.tune.space)
+        if found is not None:
             return found
-    return None, ""
+    return None
