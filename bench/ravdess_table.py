@@ -6,7 +6,7 @@ The unit is an utterance, its correctness averaged over seeds; clusters are acto
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from statistics import mean
 
 from bench.ravdess_arms import ARMS, Answer
@@ -37,18 +37,19 @@ class Scores:
         self.label = {u.key: str(u.label) for u in corpus.utterances}
         self.speaker = {u.key: u.speaker for u in corpus.utterances}
 
-    def right(self, variant: str, groups: int = 0) -> dict[str, float]:
-        """Return key -> share of the seeds that were right; empty where nothing was run."""
+    def right(self, variant: str, groups: int = 0, seeds: Collection[int] = ()) -> dict[str, float]:
+        """Return key -> share of the seeds (none named: all) that were right; empty where nothing was run."""
         rows: dict[str, list[float]] = defaultdict(list)
         for answer in self.answers:
-            if answer.job.variant == variant and answer.job.groups == groups:
+            job = answer.job
+            if (job.variant, job.groups) == (variant, groups) and (not seeds or job.seed in seeds):
                 for key, predicted in answer.predicted.items():
                     rows[key].append(float(predicted == self.label[key]))
         return {key: mean(rows[key]) for key in sorted(rows)}
 
-    def ua(self, variant: str, groups: int = 0) -> Interval | None:
+    def ua(self, variant: str, groups: int = 0, seeds: Collection[int] = ()) -> Interval | None:
         """Return UA with its interval over actors."""
-        right = self.right(variant, groups)
+        right = self.right(variant, groups, seeds)
         if not right:
             return None
         report = self.corpus.params.report
@@ -154,6 +155,8 @@ def _curve(scores: Scores) -> Iterator[str]:
     sizes = sorted({a.job.groups for a in scores.answers if a.job.groups})
     if not sizes:
         return
+    # The longest folds are shown for the same seeds as the shorter ones.
+    seeds = {a.job.seed for a in scores.answers if a.job.groups}
     names = sorted({a.job.variant for a in scores.answers if a.job.groups})
     fold_actors = {f.name: f for f in scores.corpus.folds}
     by_group: dict[str, set[str]] = defaultdict(set)
@@ -164,5 +167,5 @@ def _curve(scores: Scores) -> Iterator[str]:
         actors = mean(
             sum(len(by_group[g]) for g in (f.train[:groups] if groups else f.train)) for f in fold_actors.values()
         )
-        cells = [scores.ua(name, groups) for name in names]
+        cells = [scores.ua(name, groups, seeds) for name in names]
         yield f"{actors:<24.1f} " + " ".join(f"{_said(found) if found else '-':24}" for found in cells)

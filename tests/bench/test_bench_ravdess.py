@@ -138,6 +138,7 @@ def test_differences_pair_the_same_clips_and_average_over_seeds(corpus: Corpus) 
     part = {key: truth[key] for key in list(truth)[:8]}
     scores = Scores(corpus, [answer("foal", 1, truth), answer("foal", 2, wrong), answer("svm_both", 0, part)])
     assert set(scores.right("foal").values()) == {0.5}
+    assert set(scores.right("foal", seeds={1}).values()) == {1.0}, "the learning curve compares equal seeds"
     gap = scores.gap("foal", "svm_both")
     assert gap is not None and gap.interval.estimate == pytest.approx(-0.5)
     assert gap.interval.clusters == len({key[-2:] for key in part})
