@@ -35,6 +35,16 @@ CROP_S, DIMS = 6.0, 768
 # What the published configs say beyond the library's defaults (its defaults are the base architecture).
 CONFIGS: dict[str, dict[str, Any]] = {
     "base": {},
+    # For a test of the bench itself.
+    "tiny": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+        "conv_dim": [16] * 7,
+        "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 4,
+    },
     "large": {
         "hidden_size": 1024,
         "num_hidden_layers": 24,

@@ -21,7 +21,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.process import run
 from flows.stages import SAID_LINES, StageFailed, environment, plan
-from flows.tasks import STOP, TASK, project_home, run_logger, run_stages
+from flows.tasks import STOP, TASK, asked_to_stop, project_home, run_logger, run_stages
 from foalnet.config import Settings, load_settings
 from foalnet.errors import MachineError
 
@@ -36,7 +36,7 @@ def stage_dialogue(corpus: str, dialogue: str, home: str) -> str:
         said.append(line)
         logger.info(line)
 
-    code = run(warm_command(corpus, dialogue), cwd=Path(home), env=environment(), on_line=listen, stop=STOP.get())
+    code = run(warm_command(corpus, dialogue), cwd=Path(home), env=environment(), on_line=listen, stop=asked_to_stop())
     if code != 0:
         raise StageFailed(f"shards@{corpus} ({dialogue})", code, "\n".join(said))
     return dialogue

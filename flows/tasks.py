@@ -40,6 +40,14 @@ def retry_condition(_task: Task[..., Any], task_run: TaskRun, state: State[Any])
     return isinstance(state.data, StageFailed) and may_retry(state.data.code, task_run.run_count)
 
 
+def asked_to_stop() -> threading.Event | None:
+    """Return the event by which a flow asks its tasks to stop.
+
+    A task calls it instead of naming the variable: it may be pickled with all that it names, and that cannot be.
+    """
+    return STOP.get()
+
+
 # DVC has the cache; a task is tried again as flows.stages.may_retry says.
 TASK: dict[str, Any] = {
     "cache_policy": NO_CACHE,

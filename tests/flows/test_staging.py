@@ -112,6 +112,14 @@ def test_a_cancel_reaches_the_dialogue(tmp_path: Path, monkeypatch: pytest.Monke
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_task_can_be_sent_to_another_process() -> None:
+    from cloudpickle import dumps, loads
+
+    from flows.staging import stage_dialogue
+
+    assert loads(dumps(stage_dialogue)).name == stage_dialogue.name
+
+
 def test_dask_that_is_not_installed_is_said_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prefect_dask", None)
     with pytest.raises(MachineError, match="prefect-dask is not installed") as failure:
