@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from foalnet.losses import similarity
 from foalnet.losses.avel import both_directions
 from foalnet.nets import Batch
+from foalnet.nets.tensors import Negatives, Steps
 from tests.ranks import CASES, cut, learn, network, together
 
 SAME = {"rtol": 0.0, "atol": 1e-6}
 
 
 def alone(name: str) -> tuple[dict[str, float | int], dict[str, Tensor]]:
-    return learn(CASES[name], cut(CASES[name], 0, 6))
+    return learn(CASES[name], cut(CASES[name], 0, len(CASES[name]["labels"])))
 
 
 @pytest.mark.parametrize("split", [3, 4])
@@ -43,6 +45,35 @@ def test_as_released_only_the_row_side_learns(tmp_path: Path) -> None:
     name = "audio_projection.linear1.weight"
     assert float((gradients[name] - one[name]).abs().max()) > 1e-3
     torch.testing.assert_close(gradients[name], row_side(cut(CASES["released"], 0, 6))[name], **SAME)
+
+
+def test_as_released_a_gathered_negative_teaches_no_encoder(tmp_path: Path) -> None:
+    told, gradients = together(tmp_path, "released negatives", split=1)
+    expected, one = alone("released negatives")
+    assert told["total"] == pytest.approx(expected["total"], abs=1e-6)
+    name = "audio.layers.0.conv.weight"
+    assert float((gradients[name] - one[name]).abs().max()) > 1e-5
+    for parameter, gradient in with_detached_negatives(cut(CASES["released negatives"], 0, 2)).items():
+        torch.testing.assert_close(gradients[parameter], gradient, **SAME, msg=lambda m, p=parameter: f"{p}: {m}")
+
+
+def with_detached_negatives(whole: Batch) -> dict[str, Tensor]:
+    """Cross-entropy and MEM of two rows written plainly: each has the other's video and sound beside it, detached."""
+    net, objective = network(CASES["released negatives"])
+    outputs = net(replace(whole, wave_BN=whole.wave_BN.double(), frames=whole.frames.double()))
+    audio, video, label_B = outputs.encoded.audio, outputs.encoded.video, whole.label_B
+    assert audio is not None and video is not None and label_B is not None
+    other_B = torch.tensor([1, 0])
+    beside = Negatives(
+        video=Steps(values_BTD=video.values_BTD[other_B].detach(), mask_BT=video.mask_BT[other_B]),
+        audio=Steps(values_BTD=audio.values_BTD[other_B].detach(), mask_BT=audio.mask_BT[other_B]),
+    )
+    logits = net.match(outputs, beside)
+    same = [each.log_softmax(1)[:, 1].mean() for each in (logits.audio_matched_B2, logits.video_matched_B2)]
+    other = [each.log_softmax(1)[:, 0].mean() for each in (logits.audio_negative_B2, logits.video_negative_B2)]
+    mem = -(sum(same) + sum(other)) / 4
+    (F.cross_entropy(outputs.logits_BC, label_B) + objective.params.beta * mem).backward()
+    return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
 
 
 def row_side(whole: Batch) -> dict[str, Tensor]:

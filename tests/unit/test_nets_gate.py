@@ -228,3 +228,18 @@ def test_mem_shares_the_matched_pass_and_asks_about_the_pairs_it_is_given() -> N
     assert mixed_out.fused.audio_BD is not None
     asked = case.net.match(out, Negatives(video=video.take(other_B), audio=audio.take(own_B)))
     torch.testing.assert_close(asked.audio_negative_B2, case.net.audio_match(mixed_out.fused.audio_BD), **TIGHT)
+
+
+@pytest.mark.parametrize(("reading", "passes"), [("", 1), ("released", 2)])
+def test_the_own_pair_is_fused_once_or_as_released_twice_with_its_own_dropout(reading: str, passes: int) -> None:
+    case = Case("foal", "logmel_cnn", "identity", "cross_attention", reading)
+    assert isinstance(case.net, FoalNet)
+    for part in case.net.fusion.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.5
+    case.net.fusion.train()
+    out = case.net(case.batch)
+    audio, video = out.encoded.audio, out.encoded.video
+    assert audio is not None and video is not None and out.fused.audio_BD is not None
+    matched_B2 = case.net.match(out, Negatives(video=video, audio=audio)).audio_matched_B2
+    assert torch.equal(matched_B2, case.net.audio_match(out.fused.audio_BD)) == (passes == 1)
