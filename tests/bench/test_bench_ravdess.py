@@ -78,6 +78,7 @@ def test_nothing_is_computed_on_several_threads_before_the_fork(
     torch.set_num_threads(before)
 
 
+@pytest.mark.long
 def test_trainings_side_by_side_end_and_answer_the_same(
     tree: Path, work: Path, tmp_path: Path, repository: Path
 ) -> None:

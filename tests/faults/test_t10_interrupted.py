@@ -171,6 +171,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.long
 def test_t10_ctrl_c_of_the_real_verb_ends_with_5_and_the_same_command_ends_the_same(tmp_path: Path) -> None:
     """SIGINT as soon as the first state lies there; `foalnet train` again; a second home tells what is right."""
     homes = [tmp_path / name for name in ("cut", "whole")]
