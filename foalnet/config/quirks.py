@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from foalnet.config.space import nested
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
@@ -136,13 +138,5 @@ def reading(*, released: bool, recipe: bool = True) -> dict[str, Any]:
 
     `recipe` False leaves out the numbers of the paper's recipe, so that the quirks fit any encoder.
     """
-    block: dict[str, Any] = {}
-    for row in READINGS:
-        if row.param in RECIPE and not recipe:
-            continue
-        *path, name = row.param.split(".")
-        inner = block
-        for step in path:
-            inner = inner.setdefault(step, {})
-        inner[name] = row.released if released else row.corrected
-    return block
+    rows = [row for row in READINGS if recipe or row.param not in RECIPE]
+    return nested({row.param: row.released if released else row.corrected for row in rows})

@@ -5,9 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from foalnet.errors import MachineError
 from foalnet.faces import DETECTORS, WEIGHT_FILES
 from foalnet.faces.weights import WeightFile, checkpoint_folder
 from foalnet.files import sha256_bytes
+from tests.hub import serving
 from tests.projects import verb
 
 FILES = {"one.onnx": b"the published numbers", "two.npy": b"and their anchors"}
@@ -45,13 +45,8 @@ def site(files: dict[str, bytes], *, short_by: int = 0) -> Iterator[tuple[str, l
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as address:
+        yield address, asked
 
 
 @pytest.fixture

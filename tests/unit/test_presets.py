@@ -13,6 +13,7 @@ from foalnet.config.blocks import Train
 from foalnet.config.load import Entry, File, merge, read_file
 from foalnet.config.presets import PRESETS, preset_entry
 from foalnet.config.quirks import READINGS, Row
+from foalnet.config.space import value_of
 from foalnet.corpora import get_reader
 from foalnet.errors import UsageError
 from foalnet.faces import WEIGHT_FILES
@@ -56,25 +57,18 @@ def test_every_preset_is_a_valid_entry_of_known_parts(repository: Path, name: st
         assert CATALOGUE[params.train.audio.encoder].kind == "wavlm"
 
 
-def at(block: Any, path: str) -> Any:
-    """The value that a dotted path leads to."""
-    for step in path.split("."):
-        block = getattr(block, step)
-    return block
-
-
 @pytest.mark.parametrize("row", READINGS, ids=[row.param for row in READINGS])
 def test_every_row_of_the_two_readings_is_a_param_that_the_presets_set(repository: Path, row: Row) -> None:
     released, corrected = (resolved(repository, name, "iemocap").train for name in ("iemocap-paper", "iemocap"))
-    assert at(released, row.param) == row.released
-    assert at(corrected, row.param) == row.corrected
+    assert value_of(released, row.param) == row.released
+    assert value_of(corrected, row.param) == row.corrected
 
 
 def test_the_corrected_reading_is_the_default_of_every_switch() -> None:
     """A switch is a row of words or truths; numbers of the drawn corpus are its own."""
     for row in READINGS:
         if isinstance(row.corrected, str | bool):
-            assert at(Train(), row.param) == row.corrected, row.param
+            assert value_of(Train(), row.param) == row.corrected, row.param
 
 
 def test_the_presets_share_the_papers_network_and_differ_in_nothing_else(repository: Path) -> None:
