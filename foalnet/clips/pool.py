@@ -8,7 +8,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
 from foalnet.errors import FoalnetError, Interrupted, MachineError
+from foalnet.kin import die_with_parent
 
 Job = TypeVar("Job")
 RETRIES = 1
@@ -160,7 +160,7 @@ def _serve(pipe: Connection, setup: Callable[[], Any], work: Callable[[Any, Any]
     # worker and its children leave that group; the parent ends them.
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with(parent)
+    die_with_parent(parent)
     state, ready = None, False
     while True:
         try:
@@ -179,14 +179,3 @@ def _serve(pipe: Connection, setup: Callable[[], Any], work: Callable[[Any, Any]
             pipe.send(answer)
         except OSError:
             return
-
-
-def _die_with(parent: int) -> None:
-    """Let the kernel end this process when its parent ends, however that happens (Linux)."""
-    if sys.platform == "linux":
-        import ctypes
-
-        set_death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before we asked
-            os._exit(1)

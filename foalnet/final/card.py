@@ -128,6 +128,14 @@ def card_md(card: Mapping[str, Any]) -> str:
         f"Epochs: {epochs['trained']}, on all sessions, no part held back and nothing chosen; {epochs['rule']} "
         f"({', '.join(f'{name} {epoch}' for name, epoch in epochs['folds'].items())}).",
         "",
+        *limits_md(card),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def limits_md(card: Mapping[str, Any]) -> list[str]:
+    """Return a card's last sections: what the model cannot tell, and what it must not be used for."""
+    return [
         "## Limits",
         "",
         *(f"- {line}" for line in card["limits"]),
@@ -136,7 +144,6 @@ def card_md(card: Mapping[str, Any]) -> str:
         "",
         *(f"- {line}" for line in card["not_for"]),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _mean(found: Mapping[str, float] | None) -> str:

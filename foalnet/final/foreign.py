@@ -12,7 +12,7 @@ from foalnet.config.blocks import Shards
 from foalnet.config.presets import preset_entry
 from foalnet.errors import DataError, MachineError, UsageError
 from foalnet.files import content_key, json_bytes, publish_bytes, sha256_file
-from foalnet.final.card import LIMITS, NOT_FOR
+from foalnet.final.card import LIMITS, NOT_FOR, limits_md
 from foalnet.final.seal import FILE, Sealed, seal
 from foalnet.nets.authors import imported
 from foalnet.weights import open_weights, read_state, transformers_offline
@@ -139,12 +139,6 @@ def _card_md(card: Mapping[str, Any]) -> str:
         "",
         f"Checkpoint: sha256 {card['digests']['checkpoint']}",
         "",
-        "## Limits",
-        "",
-        *(f"- {line}" for line in card["limits"]),
-        "",
-        "## Not to be used for",
-        "",
-        *(f"- {line}" for line in card["not_for"]),
+        *limits_md(card),
     ]
     return "\n".join(lines) + "\n"

@@ -6,17 +6,16 @@ after a kill. A child that dies or fails costs time alone: the parent trains wha
 
 from __future__ import annotations
 
-import ctypes
 import math
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from foalnet.kin import die_with_parent
 from foalnet.train.line import SHORT, Told
 from foalnet.train.machine import Stop
 
@@ -77,7 +76,7 @@ class Shared:
 
 def _work(jobs: Sequence[Callable[..., object]], told: Shared, turn: Any, parent: int) -> None:
     """Take the next job until none is left; errors are the parent's to find and to raise."""
-    _die_with(parent)
+    die_with_parent(parent)
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop.ask)
@@ -90,11 +89,3 @@ def _work(jobs: Sequence[Callable[..., object]], told: Shared, turn: Any, parent
         with suppress(Exception):  # the parent meets it again, in its own words
             jobs[place](stop, partial(told.put, place))
     os._exit(0)  # a fork must not run what its parent registered for its own end
-
-
-def _die_with(parent: int) -> None:
-    if sys.platform == "linux":
-        set_death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)

@@ -9,10 +9,8 @@ Shape letters: N utterances, P numbers of all gradients.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from torch import Tensor, nn
 
 from foalnet.config import Settings
 from foalnet.errors import DataError, Interrupted, MachineError, UsageError
+from foalnet.kin import die_with_parent
 from foalnet.losses import Loss
 from foalnet.nets.gather import rank
 from foalnet.nets.gather import ranks as count
@@ -84,7 +83,7 @@ def together(device: torch.device) -> Iterator[None]:
             stage=STAGE,
             action="unset WORLD_SIZE, or start with torchrun (docs/operating.md)",
         )
-    _die_with_parent()
+    die_with_parent()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     try:
@@ -112,13 +111,6 @@ def together(device: torch.device) -> Iterator[None]:
             stage=STAGE,
             action="see what it said, then run the same command again: it goes on where it stopped",
         ) from error
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end this process where its starter is killed: none may outlive a training (Linux)."""
-    if sys.platform == "linux":
-        set_death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
 
 
 def share(keys: Sequence[str]) -> list[str]:
