@@ -225,11 +225,19 @@ def final(corpus: str, dry_run: bool) -> None:
 @CORPUS
 def report(corpus: str) -> None:
     """Write the offline page, its Markdown twin and the aggregate metrics, with intervals and what was dropped."""
-    from foalnet.corpora.drawn.rule import best_scores
+    from foalnet.corpora.drawn.plan import kinds_of
+    from foalnet.corpora.drawn.rule import best_by_kind, best_scores
     from foalnet.report import build
+    from foalnet.report.late import Kinds
 
     with _stage("report", corpus) as (params, _, paths):
-        build(params, paths, best_possible=best_scores(params.draw) if corpus == "drawn" else None)
+        drawn = corpus == "drawn"
+        build(
+            params,
+            paths,
+            best_possible=best_scores(params.draw) if drawn else None,
+            kinds=Kinds(of=kinds_of(params.draw), best=best_by_kind()) if drawn else None,
+        )
 
 
 @cli.command(short_help="print the headline table")

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foalnet.config import Params
 from foalnet.files import json_bytes, publish_bytes, read_json
 from foalnet.paths import Paths
 from foalnet.report.terminal import table_text
 
+if TYPE_CHECKING:
+    from foalnet.report.late import Kinds
+
 __all__ = ["build", "headline"]
 
 
-def build(params: Params, paths: Paths, *, best_possible: Mapping[str, float] | None = None) -> dict[str, Any]:
+def build(
+    params: Params, paths: Paths, *, best_possible: Mapping[str, float] | None = None, kinds: Kinds | None = None
+) -> dict[str, Any]:
     """Write report.html, report.md and metrics.json of one corpus; return the aggregate metrics.
 
     `best_possible` are the expected best scores of a drawn corpus by what is seen (`sound`, `picture`, `both`,
-    `late_average`), shares of 1; None for a corpus whose rule nobody knows. DataError (exit 3) where no run has been
+    `late_average`), shares of 1, and `kinds` says the kind of each of its utterances; both None for a corpus whose rule
+    nobody knows. DataError (exit 3) where no run has been
     evaluated or the runs do not belong together; an optional file that is absent becomes a sentence on the page.
     """
     from foalnet.report.aggregate import aggregate, comparisons, results
     from foalnet.report.gather import gather
+    from foalnet.report.late import late, late_metrics
     from foalnet.report.markdown import markdown
     from foalnet.report.outline import outline
     from foalnet.report.page import html
@@ -29,8 +36,9 @@ def build(params: Params, paths: Paths, *, best_possible: Mapping[str, float] | 
 
     facts = gather(params, paths, best_possible)
     table, pairs, beside = results(facts), comparisons(facts), standings(facts)
-    page = outline(facts, table, pairs, beside)
-    metrics = aggregate(facts, table, pairs) | protocol_metrics(facts, beside)
+    averages = late(facts, kinds)
+    page = outline(facts, table, pairs, beside, averages)
+    metrics = aggregate(facts, table, pairs) | protocol_metrics(facts, beside) | late_metrics(averages)
     publish_bytes(paths.report_html, html(page).encode())
     publish_bytes(paths.report_md, markdown(page).encode())
     publish_bytes(paths.metrics, json_bytes(metrics))

@@ -13,6 +13,7 @@ from foalnet.stats import Difference, Interval, Metric, difference, interval
 
 # Which of the best possible scores a variant is measured against: by what it sees.
 SEES = {"audio_only": "sound", "video_only": "picture"}
+METRICS: tuple[Metric, ...] = ("ua", "wa")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ def _result(runs: Sequence[Run], facts: Facts) -> Result:
     keys = sorted(set.intersection(*(set(run.rows) for run in runs)))
     variant = runs[0].variant
     best = facts.best_possible.get(SEES.get(variant.removesuffix(HALF), "both")) if facts.best_possible else None
-    scored = {metric: score(runs, keys, metric, facts.params.report) for metric in ("ua", "wa")}
+    scored = {metric: score(runs, keys, metric, facts.params.report) for metric in METRICS}
     return Result(
         variant=variant,
         seeds=tuple(run.seed for run in runs),
@@ -155,27 +156,32 @@ def gap(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric,
 
 def comparisons(facts: Facts) -> list[Comparison]:
     """Return the comparisons that params ask for, where both variants were trained."""
-    found = []
-    for a, b in facts.params.report.compare:
-        if a not in facts.runs or b not in facts.runs:
-            continue
-        runs = (*facts.runs[a], *facts.runs[b])
-        keys = sorted(set.intersection(*(set(run.rows) for run in runs)))
-        both: dict[str, Any] = {
-            metric: difference(
-                _correctness(facts.runs[a], keys),
-                _correctness(facts.runs[b], keys),
-                *_clusters(runs[0], keys),
-                metric=metric,
-                level=facts.params.report.level,
-                resamples=facts.params.report.bootstrap,
-                permutations=facts.params.report.permutations,
-                seed=facts.params.report.seed,
-            )
-            for metric in ("ua", "wa")
-        }
-        found.append(Comparison(a=a, b=b, n=len(keys), **both))
-    return found
+    return [
+        compare(a, facts.runs[a], b, facts.runs[b], facts.params.report)
+        for a, b in facts.params.report.compare
+        if a in facts.runs and b in facts.runs
+    ]
+
+
+def compare(a: str, a_runs: Sequence[Run], b: str, b_runs: Sequence[Run], params: Report) -> Comparison:
+    """Return a minus b over the utterances that all their runs predicted."""
+    keys = sorted(set.intersection(*(set(run.rows) for run in (*a_runs, *b_runs))))
+    ua, wa = (gain(a_runs, b_runs, keys, metric, params) for metric in METRICS)
+    return Comparison(a=a, b=b, n=len(keys), ua=ua, wa=wa)
+
+
+def gain(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Difference:
+    """Return a minus b on these utterances, with its interval and the p value of sign flips, both over clusters."""
+    return difference(
+        _correctness(a, keys),
+        _correctness(b, keys),
+        *_clusters(a[0], keys),
+        metric=metric,
+        level=params.level,
+        resamples=params.bootstrap,
+        permutations=params.permutations,
+        seed=params.seed,
+    )
 
 
 def aggregate(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -> dict[str, Any]:
@@ -183,9 +189,7 @@ def aggregate(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
     variants: dict[str, Any] = {}
     for result in table:
         row: dict[str, Any] = {"n": result.n, "seeds": len(result.seeds)}
-        for metric, found in (("ua", result.ua), ("wa", result.wa)):
-            row |= {metric: rounded(found.estimate)}
-            row |= {f"{metric}_low": rounded(found.low), f"{metric}_high": rounded(found.high)}
+        row |= score_row("ua", result.ua) | score_row("wa", result.wa)
         row |= {"macro_f1": result.macro_f1, "weighted_f1": result.weighted_f1, "ece": result.ece}
         row |= {"ua_folds_mean": result.over_folds["ua"]["mean"], "ua_folds_sd": result.over_folds["ua"]["sd"]}
         variants[result.variant] = row if result.best is None else row | {"ua_best_possible": rounded(result.best)}
@@ -201,13 +205,19 @@ def aggregate(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
             "speakers": len({row["speaker"] for row in facts.first.rows.values()}),
         },
         "variants": variants,
-        "differences": {
-            f"{pair.a}_minus_{pair.b}": {
-                "ua": rounded(pair.ua.interval.estimate),
-                "ua_low": rounded(pair.ua.interval.low),
-                "ua_high": rounded(pair.ua.interval.high),
-                "ua_p": rounded(pair.ua.p),
-            }
-            for pair in pairs
-        },
+        "differences": {f"{pair.a}_minus_{pair.b}": gap_row("ua", pair.ua) for pair in pairs},
     }
+
+
+def score_row(metric: str, found: Interval) -> dict[str, float]:
+    """Return an estimate and its bounds as metrics.json names them: ua, ua_low, ua_high."""
+    return {
+        metric: rounded(found.estimate),
+        f"{metric}_low": rounded(found.low),
+        f"{metric}_high": rounded(found.high),
+    }
+
+
+def gap_row(metric: str, found: Difference) -> dict[str, float]:
+    """Return a paired difference as metrics.json names it: `score_row` and its p value."""
+    return score_row(metric, found.interval) | {f"{metric}_p": rounded(found.p)}

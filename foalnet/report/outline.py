@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foalnet.report import detail, losses, protocols, provenance, published, staging, summary
+from foalnet.report import detail, fusion, losses, protocols, provenance, published, staging, summary
 from foalnet.report.aggregate import Comparison, Result
 from foalnet.report.gather import Facts
+from foalnet.report.late import Late
 from foalnet.report.standing import Standing
 from foalnet.report.view import Page
 
 
 def outline(
-    facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison], standings: Sequence[Standing] = ()
+    facts: Facts,
+    table: Sequence[Result],
+    pairs: Sequence[Comparison],
+    standings: Sequence[Standing] = (),
+    averages: Sequence[Late] = (),
 ) -> Page:
     """Return the whole page; a section without content is left out."""
     sections = [
@@ -22,6 +27,7 @@ def outline(
         summary.protocol(facts),
         losses.losses(facts),
         protocols.protocols(facts, standings),
+        fusion.fusion(facts, table, averages),
         detail.folds(facts, table),
         detail.classes(facts, table),
         detail.calibration(table),

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from foalnet.metrics import rounded
 from foalnet.paths import HEADLINE
-from foalnet.report.aggregate import gap, score
+from foalnet.report.aggregate import gap, score, score_row
 from foalnet.report.gather import Facts
 from foalnet.stats import Interval
 
@@ -68,20 +67,12 @@ def protocol_metrics(facts: Facts, table: Sequence[Standing]) -> dict[str, Any]:
             protocol: {
                 "optimistic": protocol == OPTIMISTIC,
                 "variants": {
-                    row.variant: _figures("ua", row.ua[protocol]) | _figures("wa", row.wa[protocol])
+                    row.variant: score_row("ua", row.ua[protocol]) | score_row("wa", row.wa[protocol])
                     for row in table
                     if protocol in row.ua
                 },
             }
             for protocol in (HEADLINE, *facts.beside)
         },
-        "gaps": {row.variant: {name: _figures("ua", effect) for name, effect in row.effects.items()} for row in table},
-    }
-
-
-def _figures(metric: str, found: Interval) -> dict[str, float]:
-    return {
-        metric: rounded(found.estimate),
-        f"{metric}_low": rounded(found.low),
-        f"{metric}_high": rounded(found.high),
+        "gaps": {row.variant: {name: score_row("ua", effect) for name, effect in row.effects.items()} for row in table},
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from foalnet.report.words import DASH, EFFECTS, STAMPS, VARIANTS, level, p_value_text, percent, points
+from foalnet.report.words import DASH, EFFECTS, KINDS, STAMPS, VARIANTS, level, p_value_text, percent, points
 
 # JSON is sorted by name; a reader expects the single modalities first.
 ORDER = list(VARIANTS)
@@ -30,21 +30,50 @@ def table_text(metrics: Mapping[str, Any]) -> str:
     lines = [title, "", *_aligned(rows)]
     if metrics["differences"]:
         lines += ["", "differences of UA on the same utterances, in points:"]
-        lines += _aligned(
-            [
-                [
-                    f"  {name.replace('_minus_', ' minus ')}",
-                    points(row["ua"]),
-                    f"{bounds} {points(row['ua_low'])} to {points(row['ua_high'])}",
-                    p_value_text(row["ua_p"]),
-                ]
-                for name, row in metrics["differences"].items()
-            ]
-        )
+        lines += _aligned(_differences(metrics["differences"], "ua", bounds))
+    for name, row in metrics.get("late_average", {}).items():
+        lines += ["", *_late(name, row, bounds)]
     if "protocols" in metrics:
         lines += ["", f"UA % under every protocol, with its {bounds}:", *_aligned(_protocols(metrics))]
         lines += ["", "what parts the protocols, in points of UA:", *_aligned(_gaps(metrics, bounds))]
     return "\n".join(lines)
+
+
+def _late(name: str, row: Mapping[str, Any], bounds: str) -> list[str]:
+    """Return the late average's UA, what each fused variant wins over it, and who is right on which kind, if known."""
+    of = " and ".join(row["of"])
+    lines = [
+        f"{name} of {of}: {percent(row['ua'])} % UA ({percent(row['ua_low'])} to {percent(row['ua_high'])})",
+        *_aligned(_differences(row["differences"], "ua", bounds)),
+    ]
+    if "kinds" in row:
+        order = [*row["of"], name, *ORDER]
+        names = sorted(next(iter(row["kinds"].values()))["right"], key=order.index)
+        head = ["right %, by kind", "utterances", *names, "best possible %"]
+        rows = [
+            [
+                f"  {kind}",
+                str(on["n"]),
+                *(percent(on["right"][each]["share"]) for each in names),
+                percent(max(on["right"][each]["best_possible"] for each in names)),
+            ]
+            for kind, on in sorted(row["kinds"].items(), key=lambda item: list(KINDS).index(item[0]))
+        ]
+        lines += _aligned([head, *rows])
+    return lines
+
+
+def _differences(found: Mapping[str, Mapping[str, float]], metric: str, bounds: str) -> list[list[str]]:
+    """Return one row per paired difference."""
+    return [
+        [
+            f"  {name.replace('_minus_', ' minus ')}",
+            points(row[metric]),
+            f"{bounds} {points(row[f'{metric}_low'])} to {points(row[f'{metric}_high'])}",
+            p_value_text(row[f"{metric}_p"]),
+        ]
+        for name, row in found.items()
+    ]
 
 
 def _protocols(metrics: Mapping[str, Any]) -> list[list[str]]:

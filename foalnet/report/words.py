@@ -17,6 +17,13 @@ VARIANTS = {
     "foal": "Foal-Net: fusion with both auxiliary tasks",
 }
 VARIANTS |= {name + HALF: f"{text}, half picture" for name, text in VARIANTS.items() if name != "audio_only"}
+# The kinds of utterances that the drawn corpus is made of (docs/drawn.md).
+KINDS = {
+    "both": "each alone tells",
+    "sound": "only sound tells",
+    "face": "only the face tells",
+    "interaction": "only both together tell",
+}
 # What parts two protocols, as metrics.json names it (standing.EFFECTS).
 EFFECTS = {
     "selection": "choosing on the test part",

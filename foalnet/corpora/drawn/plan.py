@@ -84,6 +84,12 @@ def plan(params: Draw) -> list[Dialogue]:
     return [dialogue for session in SESSIONS for dialogue in _session(params, session)]
 
 
+def kinds_of(params: Draw) -> dict[str, str]:
+    """Return utterance key -> kind (rule.KINDS) of every utterance with one of the four classes."""
+    turns = (turn for dialogue in plan(params) for turn in dialogue.turns)
+    return {turn.key: turn.cell.kind for turn in turns if turn.cell is not None}
+
+
 def _session(params: Draw, session: int) -> list[Dialogue]:
     laid = [_layout(params, session, number) for number in range(params.dialogues_per_session)]
     rng = stream(params.seed, session, 1)

@@ -116,6 +116,14 @@ def scores_of(cases: Mapping[Cell, float]) -> dict[str, float]:
     }
 
 
+def best_by_kind() -> dict[str, dict[str, float]]:
+    """Return, by kind, the best accuracy that can be expected on it by what is seen (names as in `best_scores`).
+
+    No cue of one kind means another class in a second kind, so the best decision on all is the best on each.
+    """
+    return {kind: scores_of({cell: 1 / len(cells(kind)) for cell in cells(kind)}) for kind in KINDS}
+
+
 def bayes(cases: Mapping[Cell, float], view: Callable[[Cell], Hashable]) -> float:
     """Return the accuracy of the best decision on what `view` shows of a case."""
     return round(sum(max(by_label.values()) for by_label in _by_view(cases, view).values()), 9)
