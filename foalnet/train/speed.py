@@ -28,7 +28,7 @@ def reached(state: Path) -> tuple[int, bool]:
     """
     for file in (state, previous_of(state)):
         try:
-            with safe_open(file, "pt") as handle:
+            with safe_open(file, "np") as handle:
                 facts = json.loads(handle.metadata()[META])["facts"]
                 return len(facts["rows"]), bool(facts["finished"])
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
@@ -43,7 +43,13 @@ def speed_file(settings: Settings, corpus: str, variant: str) -> Path:
 
 @contextmanager
 def measured(run: Run, settings: Settings, corpus: str, work: Path, *, device: str) -> Iterator[None]:
-    """Note the speed of the epochs that the block trains, where it trains any and comes to its end."""
+    """Note the speed of the epochs that the block trains, where it trains any and comes to its end.
+
+    The first of several processes alone looks: when another one does, the first may have removed the states.
+    """
+    if not ranks.is_first():
+        yield
+        return
 
     def epochs() -> int:
         return sum(reached(work / f"{fold.name}.safetensors")[0] for fold in run.folds)
@@ -51,7 +57,7 @@ def measured(run: Run, settings: Settings, corpus: str, work: Path, *, device: s
     before, began = epochs(), time.monotonic()
     yield
     trained = epochs() - before
-    if trained > 0 and ranks.is_first():
+    if trained > 0:
         note = {
             "device": device,
             "epochs": trained,
