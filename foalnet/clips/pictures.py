@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from foalnet import media
 from foalnet.clips.slots import Slots, slots_of
 from foalnet.config.blocks import Shards
@@ -74,7 +72,7 @@ def film_dialogue(
     if not waiting:
         return films
     start, stop = waiting[0][1].first, max(slots.stop for _, slots in waiting)
-    frames = media.decode_indexed(path, info, timeout_s=timeout_s)
+    frames = media.decode_pictures(path, info, timeout_s=timeout_s)
     used = ((i, f) for i, f in itertools.takewhile(lambda p: p[0] < stop, frames) if i >= start)
     open_now: list[_Open] = []
     for index, halves in _halves(used, {u.side for u, _ in waiting}, params):
@@ -94,7 +92,7 @@ def film_dialogue(
 
 def _check_size(u: Utterance, slots: Slots, info: media.VideoInfo) -> None:
     share = 1 if u.side == "whole" else 2
-    needed = slots.existing * info.height_px * info.width_px * 3 // share
+    needed = slots.existing * info.height_px * info.width_px * 3 // (2 * share)
     if needed > MAX_OPEN_BYTES:
         raise DataError(
             f"the utterance has {slots.existing} frames of {info.width_px} x {info.height_px} pixels, "
@@ -107,9 +105,9 @@ def _check_size(u: Utterance, slots: Slots, info: media.VideoInfo) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Half:
-    """One side of one frame: its pixels, its JPEG as the shard holds it, and the area of the source it shows."""
+    """One side of one frame: its picture, its JPEG as the shard holds it, and the area of the source it shows."""
 
-    pixels_HWC: np.ndarray
+    picture: media.Picture
     jpeg: bytes
     area: Area
 
@@ -130,7 +128,7 @@ class _Open:
         have = {index - first: half for index, half in sorted(self.frames.items())}
         area = next(iter(have.values())).area
         looked_at = [i for i in have if i % params.stride == 0 or i == max(have)]
-        pictures = [have[i].pixels_HWC for i in looked_at]
+        pictures = [have[i].picture.rgb() for i in looked_at]
         answer = search(detector, pictures, roi=params.roi, min_score=params.detector_score)
         detections = dict(zip(looked_at, answer.boxes, strict=True))
         times_s = self.slots.times_s[: self.slots.existing]
@@ -139,7 +137,7 @@ class _Open:
         jumps = count_jumps(detections, times_s, width_px=width_px, height_px=height_px, params=params)
         faces = [
             media.jpeg_bytes(
-                crop(have[i].pixels_HWC, box, size_px=params.face_px, margin=params.margin), params.jpeg_quality
+                crop(have[i].picture, box, size_px=params.face_px, margin=params.margin), params.jpeg_quality
             )
             if box is not None and i in have
             else b""
@@ -186,23 +184,23 @@ def _moved(box: Box, area: Area) -> Box:
 
 
 def _halves(
-    frames: Iterator[tuple[int, np.ndarray]], sides: set[Side], params: Shards
+    frames: Iterator[tuple[int, media.Picture]], sides: set[Side], params: Shards
 ) -> Iterator[tuple[int, Callable[[Side], _Half]]]:
     """Yield (index, side -> half) for every frame; each side is cut and encoded at most once a frame."""
     held = list(itertools.islice(frames, LETTERBOX_FRAMES * LETTERBOX_STEP))
     if not held:
         return
-    height, width = held[0][1].shape[:2]
-    sample = [frame for _, frame in held[::LETTERBOX_STEP]]
+    height, width = held[0][1].height_px, held[0][1].width_px
+    sample = [picture.rgb() for _, picture in held[::LETTERBOX_STEP]]
     top, bottom = media.letterbox_rows(sample) if params.letterbox else (0, height)
     areas = {side: _area(side, width, top, bottom) for side in sorted(sides)}
-    for index, frame_HWC in _released(held, frames):
-        yield index, _cutter(frame_HWC, areas, params)
+    for index, picture in _released(held, frames):
+        yield index, _cutter(picture, areas, params)
 
 
 def _released(
-    held: list[tuple[int, np.ndarray]], rest: Iterator[tuple[int, np.ndarray]]
-) -> Iterator[tuple[int, np.ndarray]]:
+    held: list[tuple[int, media.Picture]], rest: Iterator[tuple[int, media.Picture]]
+) -> Iterator[tuple[int, media.Picture]]:
     """Yield the held frames, letting go of each, then the rest."""
     held.reverse()
     while held:
@@ -211,23 +209,24 @@ def _released(
 
 
 def _area(side: Side, width: int, top: int, bottom: int) -> Area:
-    """Return the source area of a side: the left picture is columns [0, W/2), the right one the others."""
-    middle = width // 2
+    """Return the source area of a side: the left picture is columns [0, W/2), the right one the others.
+
+    Edges are even, for colour is shared by two by two pixels: rows of a black bar are left out rather than taken in.
+    """
+    middle = width // 4 * 2
+    top, bottom = top + top % 2, bottom - bottom % 2
     left, right = {"left": (0, middle), "right": (middle, width), "whole": (0, width)}[side]
     return left, top, right, bottom
 
 
-def _cutter(frame_HWC: np.ndarray, areas: Mapping[Side, Area], params: Shards) -> Callable[[Side], _Half]:
+def _cutter(picture: media.Picture, areas: Mapping[Side, Area], params: Shards) -> Callable[[Side], _Half]:
     done: dict[Side, _Half] = {}
 
     def half(side: Side) -> _Half:
         if side not in done:
-            left, top, right, bottom = areas[side]
-            # A copy: a view would keep the whole frame alive for as long as the utterance is open.
-            pixels = np.ascontiguousarray(frame_HWC[top:bottom, left:right]).copy()
-            small = media.resize(pixels, width_px=params.half_width_px, height_px=params.half_height_px)
-            jpeg = media.jpeg_bytes(small, params.jpeg_quality)
-            done[side] = _Half(pixels_HWC=pixels, jpeg=jpeg, area=areas[side])
+            part = picture.part(areas[side])
+            small = part.scaled(width_px=params.half_width_px, height_px=params.half_height_px)
+            done[side] = _Half(picture=part, jpeg=small.jpeg(params.jpeg_quality), area=areas[side])
         return done[side]
 
     return half

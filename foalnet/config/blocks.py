@@ -11,6 +11,7 @@ from foalnet.config.base import Frozen
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+Even = Annotated[int, Field(ge=2, multiple_of=2)]
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -84,8 +85,8 @@ class Shards(Frozen):
     min_face_px: Count = Field(24, description="smallest face height searched for, pixels of the source picture")
     margin: Annotated[float, Field(ge=0.0)] = Field(0.3, description="added on each side, of the box's larger side")
     face_px: Count = Field(64, description="side of the square face crop")
-    half_width_px: Count = 128
-    half_height_px: Count = 96
+    half_width_px: Even = 128
+    half_height_px: Even = 96
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 92
     sides: Literal["rule"] = Field("rule", description="who sits where: the corpus' side rule")
     letterbox: bool = Field(True, description="cut black bars off the half picture before it is scaled")

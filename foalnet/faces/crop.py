@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
-from foalnet.media import resize
+from foalnet.media import Picture, resize
 from foalnet.records import Box
 
 # A window larger than this many pictures shows nothing more; the limit keeps a mad box from eating the memory.
 MAX_WINDOW = 2
 
 
-def crop(frame_HWC: np.ndarray, box: Box, *, size_px: int, margin: float) -> np.ndarray:
-    """Return [size_px, size_px, 3] uint8: the square around a box, with `margin` of its larger side added on each side.
+def crop(frame: np.ndarray | Picture, box: Box, *, size_px: int, margin: float) -> np.ndarray:
+    """Return [size_px, size_px, 3] uint8 RGB: the square around a box, `margin` of its larger side added on each side.
 
+    `frame`: [H, W, 3] uint8 RGB, or a picture of which only the square becomes RGB.
     Where the square leaves the picture, the picture's edge pixels are repeated outward (no black edge that a network
-    could learn from). Shrunk by area means, enlarged linearly.
+    could learn from). Scaled as `media.resize` scales.
     """
-    height, width = frame_HWC.shape[:2]
-    largest = MAX_WINDOW * max(height, width)
+    import cv2
+
+    height, width = (frame.height_px, frame.width_px) if isinstance(frame, Picture) else frame.shape[:2]
+    left, top, side = window(box, width_px=width, height_px=height, margin=margin)
+    inside = (max(left, 0), max(top, 0), max(min(left + side, width), 1), max(min(top + side, height), 1))
+    cut_HWC = frame.rgb(inside) if isinstance(frame, Picture) else frame[inside[1] : inside[3], inside[0] : inside[2]]
+    beyond = (inside[1] - top, top + side - inside[3], inside[0] - left, left + side - inside[2])
+    if any(beyond):
+        cut_HWC = cv2.copyMakeBorder(cut_HWC, *beyond, borderType=cv2.BORDER_REPLICATE)
+    return resize(cut_HWC, width_px=size_px, height_px=size_px)
+
+
+def window(box: Box, *, width_px: int, height_px: int, margin: float) -> tuple[int, int, int]:
+    """Return left, top and side of the square around a box, whole pixels; at least one of them lies in the picture."""
+    largest = MAX_WINDOW * max(height_px, width_px)
     side = max(box.right - box.left, box.bottom - box.top) * (1.0 + 2.0 * margin)
     side_px = round(min(max(side, 1.0), largest))
-    x = min(max((box.left + box.right) / 2, 0.0), float(width))
-    y = min(max((box.top + box.bottom) / 2, 0.0), float(height))
-    rows = np.clip(np.arange(side_px) + round(y - side_px / 2), 0, height - 1)
-    columns = np.clip(np.arange(side_px) + round(x - side_px / 2), 0, width - 1)
-    return resize(frame_HWC[rows[:, None], columns], width_px=size_px, height_px=size_px)
+    x = min(max((box.left + box.right) / 2, 0.0), float(width_px))
+    y = min(max((box.top + box.bottom) / 2, 0.0), float(height_px))
+    left, top = round(x - side_px / 2), round(y - side_px / 2)
+    return min(left, width_px - 1), min(top, height_px - 1), side_px

@@ -11,15 +11,18 @@ from foalnet.media.audio import (
     resample,
 )
 from foalnet.media.container import VideoTooLarge, VideoUnreadable
-from foalnet.media.decode import decode_frames, decode_indexed
+from foalnet.media.decode import decode_frames, decode_indexed, decode_pictures
 from foalnet.media.extract import Streams, extract_sound, streams_of
 from foalnet.media.ffmpeg_exe import ffmpeg_digest, ffmpeg_exe
 from foalnet.media.images import jpeg_bytes, letterbox_rows, read_jpeg, resize
+from foalnet.media.picture import Picture, Rect
 from foalnet.media.video import VideoInfo, probe_times
 
 __all__ = [
     "AudioNonfinite",
     "AudioUnreadable",
+    "Picture",
+    "Rect",
     "Streams",
     "VideoInfo",
     "VideoTooLarge",
@@ -27,6 +30,7 @@ __all__ = [
     "WaveInfo",
     "decode_frames",
     "decode_indexed",
+    "decode_pictures",
     "extract_sound",
     "ffmpeg_digest",
     "ffmpeg_exe",

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
@@ -24,14 +24,16 @@ import numpy as np
 from foalnet.errors import MachineError
 from foalnet.media.container import PROTOCOLS, demuxer_of, file_url, unreadable
 from foalnet.media.ffmpeg_exe import ffmpeg_exe
-from foalnet.media.video import STAMP_UNITS, VideoInfo, demux_flags, probe_times, stamp_key
+from foalnet.media.picture import Picture
+from foalnet.media.video import STAMP_UNITS, VideoInfo, demux_flags, probe_times, stamp_key, ticks_key
 
 Crop = tuple[int, int, int, int]
 
 ATTEMPTS = 2
+COLOURS = "yuv420p"
 _TAIL_CHARS = 600
 _GRACE_S = 5.0
-# A frame is about a megabyte: with the usual 64 kB the two processes wake each other sixteen times for it.
+# A frame is half a megabyte: with the usual 64 kB the two processes wake each other eight times for it.
 _PIPE_BYTES = 1 << 20
 
 
@@ -58,15 +60,27 @@ def decode_indexed(
 
     An index that never comes is a frame that exists in the file and does not decode.
     """
-    window = crop or (0, 0, info.width_px, info.height_px)
-    _check_crop(window, info)
+    left, top, width, height = crop or (0, 0, info.width_px, info.height_px)
+    _check_crop((left, top, width, height), info)
+    with contextlib.closing(decode_pictures(path, info, timeout_s=timeout_s)) as pictures:
+        for index, picture in pictures:
+            yield index, picture.rgb((left, top, left + width, top + height))
+
+
+def decode_pictures(
+    path: Path, info: VideoInfo, *, timeout_s: float = 3600.0
+) -> Generator[tuple[int, Picture], None, None]:
+    """Yield (index into `info.times_s`, picture), as `decode_indexed`, before anything becomes RGB.
+
+    A video of odd size has one column or row more, black.
+    """
     done = -1
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            for index, frame_HWC in _run(path, info, window, timeout_s):
+            for index, picture in _run(path, info, timeout_s):
                 if index > done:
                     done = index
-                    yield index, frame_HWC
+                    yield index, picture
         except _Stalled as error:
             if attempt == ATTEMPTS:
                 raise MachineError(
@@ -78,11 +92,10 @@ def decode_indexed(
             return
 
 
-def command(path: Path, info: VideoInfo, window: Crop, stamps_file: Path) -> list[str]:
+def command(path: Path, info: VideoInfo, stamps_file: Path) -> list[str]:
     """Return ffmpeg's argument list: forced demuxer, local files only, one thread, no frame doubled or dropped."""
     import ffmpeg
 
-    left, top, width, height = window
     source = ffmpeg.input(
         file_url(path),
         f=demuxer_of(path),
@@ -95,13 +108,17 @@ def command(path: Path, info: VideoInfo, window: Crop, stamps_file: Path) -> lis
         max_error_rate=1,
     )
     # The scale to its own size changes nothing until a stream changes its picture size half way: the pipe's frames
-    # must keep theirs. Colours come before the cut, since a cut through halved chroma must be at even pixels.
-    whole = source.video.filter("scale", info.width_px, info.height_px).filter("format", "rgb24")
-    picture = whole.filter("crop", width, height, left, top)
+    # must keep theirs. Whatever the source's colours are, the pipe has those that Picture promises.
+    picture = source.video.filter(
+        "scale", info.width_px, info.height_px, out_color_matrix="bt601", out_range="limited"
+    ).filter("format", COLOURS)
+    width, height = even_size(info)
+    if (width, height) != (info.width_px, info.height_px):
+        picture = picture.filter("pad", width, height)
     output = picture.output(
         "pipe:1",
         format="rawvideo",
-        pix_fmt="rgb24",
+        pix_fmt=COLOURS,
         fps_mode="passthrough",
         enc_time_base="demux",
         stats_enc_pre=str(stamps_file),
@@ -112,6 +129,11 @@ def command(path: Path, info: VideoInfo, window: Crop, stamps_file: Path) -> lis
     return [str(part) for part in output.compile(cmd=ffmpeg_exe(), overwrite_output=True)]
 
 
+def even_size(info: VideoInfo) -> tuple[int, int]:
+    """Return width and height of the decoded pictures: the video's, made even."""
+    return info.width_px + info.width_px % 2, info.height_px + info.height_px % 2
+
+
 def _check_crop(window: Crop, info: VideoInfo) -> None:
     left, top, width, height = window
     inside = left >= 0 and top >= 0 and left + width <= info.width_px and top + height <= info.height_px
@@ -119,12 +141,12 @@ def _check_crop(window: Crop, info: VideoInfo) -> None:
         raise ValueError(f"crop {window} does not lie in a picture of {info.width_px} x {info.height_px} pixels")
 
 
-def _run(path: Path, info: VideoInfo, window: Crop, timeout_s: float) -> Iterator[tuple[int, np.ndarray]]:
-    """Run ffmpeg once; yield indexed frames; leave no process and no file behind, however it ends."""
+def _run(path: Path, info: VideoInfo, timeout_s: float) -> Iterator[tuple[int, Picture]]:
+    """Run ffmpeg once; yield indexed pictures; leave no process and no file behind, however it ends."""
     with tempfile.TemporaryDirectory(prefix="foalnet-") as folder, (Path(folder) / "stderr").open("w+b") as stderr:
         stamps_file = Path(folder) / "stamps"
         process = subprocess.Popen(
-            command(path, info, window, stamps_file),
+            command(path, info, stamps_file),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -137,11 +159,11 @@ def _run(path: Path, info: VideoInfo, window: Crop, timeout_s: float) -> Iterato
         slots = _Slots(info, stamps_file)
         try:
             count = 0
-            for frame_HWC in _pictures(process.stdout, window[2], window[3], timeout_s):
+            for picture in _pictures(process.stdout, *even_size(info), timeout_s):
                 count += 1
                 index = slots.next_index()
                 if index is not None:
-                    yield index, frame_HWC
+                    yield index, picture
             _check_end(path, process, stderr, count, timeout_s)
         finally:
             slots.close()
@@ -149,13 +171,13 @@ def _run(path: Path, info: VideoInfo, window: Crop, timeout_s: float) -> Iterato
             _end(process)
 
 
-def _pictures(pipe: IO[bytes], width: int, height: int, timeout_s: float) -> Iterator[np.ndarray]:
-    """Yield whole pictures [H, W, 3] from a pipe; _Stalled where one does not come within the timeout."""
+def _pictures(pipe: IO[bytes], width: int, height: int, timeout_s: float) -> Iterator[Picture]:
+    """Yield whole pictures from a pipe; _Stalled where one does not come within the timeout."""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
-            frame_HWC = np.empty((height, width, 3), np.uint8)
-            rest = frame_HWC.data.cast("B")
+            planes_RW = np.empty((height * 3 // 2, width), np.uint8)
+            rest = planes_RW.data.cast("B")
             deadline = time.monotonic() + timeout_s
             while rest:
                 if not selector.select(max(deadline - time.monotonic(), 0.0)):
@@ -164,7 +186,7 @@ def _pictures(pipe: IO[bytes], width: int, height: int, timeout_s: float) -> Ite
                 if got == 0:
                     return
                 rest = rest[got:]
-            yield frame_HWC
+            yield Picture.of_planes(planes_RW)
 
 
 class _Slots:
@@ -175,6 +197,7 @@ class _Slots:
         self._file = stamps_file
         self._handle: Any = None
         self._next = 0
+        self._base, self._unit = "", Fraction(1)
         self._half_period = round(STAMP_UNITS / (2 * info.rate_fps)) if info.rate_fps else 0
 
     def next_index(self) -> int | None:
@@ -206,7 +229,9 @@ class _Slots:
                 "ffmpeg gave a frame without its stamp", file=ffmpeg_exe(), action="unset IMAGEIO_FFMPEG_EXE"
             )
         stamp, base = line.split()
-        return stamp_key(int(stamp) * Fraction(base))
+        if base != self._base:
+            self._base, self._unit = base, Fraction(base) * STAMP_UNITS
+        return ticks_key(int(stamp), self._unit)
 
 
 def _check_end(path: Path, process: subprocess.Popen[bytes], stderr: IO[bytes], count: int, timeout_s: float) -> None:

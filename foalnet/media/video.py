@@ -78,6 +78,14 @@ def stamp_key(stamp: Fraction) -> int:
     return round(stamp * STAMP_UNITS)
 
 
+def ticks_key(ticks: int, unit: Fraction) -> int:
+    """Return `stamp_key` of a stamp in ticks, `unit` microseconds each, without a new fraction for every frame."""
+    whole, rest = divmod(ticks * unit.numerator, unit.denominator)
+    # As round() does: to the nearest, halves to the even one.
+    up = 2 * rest > unit.denominator or (2 * rest == unit.denominator and whole % 2 == 1)
+    return whole + up
+
+
 def opened(path: Path, *, by_index: bool = False) -> Any:
     """Open a container for reading with the demuxer that its first bytes call for, and local files only."""
     import av

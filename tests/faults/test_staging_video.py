@@ -210,7 +210,7 @@ def test_t54_a_detector_that_breaks_down_is_counted(place: Place, monkeypatch: p
 
 
 def test_an_utterance_longer_than_memory_is_refused_by_name(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.clips.pictures.MAX_OPEN_BYTES", 10_000_000)
+    monkeypatch.setattr("foalnet.clips.pictures.MAX_OPEN_BYTES", 5_000_000)
     with pytest.raises(DataError, match="GiB") as caught:
         place.stage()
     assert caught.value.utterance == f"{DIALOGUE}_F000"

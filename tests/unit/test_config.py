@@ -16,6 +16,7 @@ from foalnet.errors import UsageError
 
 def edited(repository: Path, folder: Path, **changes: object) -> Path:
     data = yaml.safe_load((repository / "params.yaml").read_text())
+    data["corpora"]["drawn"]["train"] = {}
     path = folder / "params.yaml"
     path.write_text(yaml.safe_dump(merge(data, changes), sort_keys=False))
     return path

@@ -45,8 +45,8 @@ def by_param(rows: list[Explained]) -> dict[str, Explained]:
 
 def test_the_origin_is_told_apart(repository: Path, tmp_path: Path) -> None:
     data = yaml.safe_load((repository / "params.yaml").read_text())
-    over = {"corpora": {"drawn": {"train": {"audio": {"width": 32}}}}, "train": {"lr": 0.5}}
-    data = merge(data, over)
+    data["corpora"]["drawn"]["train"] = {"audio": {"width": 32}}
+    data = merge(data, {"train": {"lr": 0.5}})
     del data["train"]["epochs"], data["draw"]["seed"]
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(data))
@@ -72,4 +72,4 @@ def test_the_verb_prints_what_json_tells(repository: Path) -> None:
     for row in rows:
         assert f"{row['param']} = " in text and row["meaning"] in text
     plain = json.loads(verb(repository, "config", "--json").stdout)
-    assert plain["drawn"]["train"]["epochs"] == 16
+    assert plain["drawn"]["train"]["epochs"] == 32

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from foalnet.errors import MachineError
 from foalnet.media import (
@@ -22,6 +25,7 @@ from foalnet.media import (
     ffmpeg_exe,
     probe_times,
 )
+from foalnet.media.video import STAMP_UNITS, stamp_key, ticks_key
 from tests.video_files import ffmpeg, number_of, numbered_video, packed_video
 
 COUNT = 40
@@ -53,6 +57,15 @@ def test_a_crop_is_a_slice_of_the_whole_picture(avi: Path, window: tuple[int, in
 def test_a_crop_outside_the_picture_is_refused(avi: Path, window: tuple[int, int, int, int]) -> None:
     with pytest.raises(ValueError, match="does not lie in a picture"):
         next(decode_frames(avi, crop=window))
+
+
+@given(
+    st.integers(-(2**40), 2**40), st.fractions(min_value="1/1000000", max_value=1, max_denominator=10**6).filter(bool)
+)
+@example(1, Fraction(1, 2_000_000))
+@example(3, Fraction(1, 2_000_000))
+def test_a_stamp_in_ticks_has_the_key_of_the_stamp(ticks: int, base: Fraction) -> None:
+    assert ticks_key(ticks, base * STAMP_UNITS) == stamp_key(ticks * base)
 
 
 def test_two_decodes_give_the_same_bytes(avi: Path) -> None:
@@ -130,7 +143,7 @@ def test_a_closed_generator_leaves_no_ffmpeg(avi: Path, monkeypatch: pytest.Monk
 
 
 def test_the_command_forces_demuxer_protocols_and_one_thread(avi: Path, tmp_path: Path) -> None:
-    words = decode.command(avi, probe_times(avi), (0, 0, 128, 96), tmp_path / "stamps")
+    words = decode.command(avi, probe_times(avi), tmp_path / "stamps")
     joined = " ".join(words)
     assert words[0] == ffmpeg_exe() and words[words.index("-i") + 1] == f"file:{avi}"
     for part in ("-f avi", "-protocol_whitelist file,pipe", "-nostdin", "-threads 1", "-fps_mode passthrough"):

@@ -1,0 +1,97 @@
+"""A picture as video holds it: brightness at full size, colour at half; RGB is made only of what is looked at.
+
+Turning every frame into RGB costs more than decoding it. Detectors and crops see a part of a few frames, and the half
+picture is scaled in this form, so most pixels never become RGB.
+Shapes: H rows, W columns, both even; h = H / 2, w = W / 2; C = 3 colours (red, green, blue).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from foalnet.media.images import encoded, resize
+
+Rect = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Planes [H, W], [h, w], [h, w] uint8 in ITU-R BT.601, studio range; even sizes (ValueError otherwise)."""
+
+    luma_HW: np.ndarray
+    blue_hw: np.ndarray
+    red_hw: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Refuse planes that do not belong together."""
+        height, width = self.luma_HW.shape
+        half = (height // 2, width // 2)
+        if height % 2 or width % 2 or self.blue_hw.shape != half or self.red_hw.shape != half:
+            raise ValueError(f"planes {self.luma_HW.shape}, {self.blue_hw.shape}, {self.red_hw.shape}: not one picture")
+
+    @classmethod
+    def of_planes(cls, planes_RW: np.ndarray) -> Picture:
+        """Return a picture over one buffer [H * 3 / 2, W], as ffmpeg's yuv420p and OpenCV's I420 have it; no copy."""
+        rows, width = planes_RW.shape
+        height = rows * 2 // 3
+        blue_hw, red_hw = planes_RW[height:].reshape(2, height // 2, width // 2)
+        return cls(planes_RW[:height], blue_hw, red_hw)
+
+    @property
+    def height_px(self) -> int:
+        """H."""
+        return int(self.luma_HW.shape[0])
+
+    @property
+    def width_px(self) -> int:
+        """W."""
+        return int(self.luma_HW.shape[1])
+
+    def part(self, rect: Rect) -> Picture:
+        """Return a copy of left <= x < right, top <= y < bottom, all even (ValueError otherwise)."""
+        left, top, right, bottom = rect
+        if any(edge % 2 for edge in rect):
+            raise ValueError(f"the part {rect} does not begin and end at even pixels")
+        small = (slice(top // 2, bottom // 2), slice(left // 2, right // 2))
+        return Picture(
+            self.luma_HW[top:bottom, left:right].copy(), self.blue_hw[small].copy(), self.red_hw[small].copy()
+        )
+
+    def rgb(self, rect: Rect | None = None) -> np.ndarray:
+        """Return the whole or any part of it (left, top, right, bottom inside the picture) as [H, W, C] uint8 RGB."""
+        import cv2
+
+        left, top, right, bottom = rect or (0, 0, self.width_px, self.height_px)
+        # Colour is shared by two by two pixels: the part grows to even edges and is cut again.
+        out = (left - left % 2, top - top % 2, right + right % 2, bottom + bottom % 2)
+        whole_HWC = cv2.cvtColor(self._planes(out), cv2.COLOR_YUV2RGB_I420)
+        return whole_HWC[top - out[1] : bottom - out[1], left - out[0] : right - out[0]]
+
+    def scaled(self, *, width_px: int, height_px: int) -> Picture:
+        """Return the picture at another even size, as `resize` scales."""
+        return Picture(
+            resize(self.luma_HW, width_px=width_px, height_px=height_px),
+            *(
+                resize(plane_hw, width_px=width_px // 2, height_px=height_px // 2)
+                for plane_hw in (self.blue_hw, self.red_hw)
+            ),
+        )
+
+    def jpeg(self, quality: int) -> bytes:
+        """Return the picture as a baseline JPEG (4:2:0): the same picture gives the same bytes."""
+        import cv2
+
+        return encoded(cv2.cvtColor(self._planes(), cv2.COLOR_YUV2BGR_I420), quality)
+
+    def _planes(self, rect: Rect | None = None) -> np.ndarray:
+        """Return a part with even edges in one buffer [H * 3 / 2, W]."""
+        left, top, right, bottom = rect or (0, 0, self.width_px, self.height_px)
+        height, width = bottom - top, right - left
+        planes_RW = np.empty((height * 3 // 2, width), np.uint8)
+        planes_RW[:height] = self.luma_HW[top:bottom, left:right]
+        colour_2hw = planes_RW[height:].reshape(2, height // 2, width // 2)
+        for plane_hw, source_hw in zip(colour_2hw, (self.blue_hw, self.red_hw), strict=True):
+            plane_hw[:] = source_hw[top // 2 : bottom // 2, left // 2 : right // 2]
+        return planes_RW

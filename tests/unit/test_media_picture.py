@@ -1,0 +1,113 @@
+"""A picture in video's own colours: parts, RGB of any rectangle, scaling, and the crop that looks into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foalnet.faces.crop import crop, window
+from foalnet.media import Picture, decode_frames, decode_indexed, decode_pictures, probe_times, read_jpeg
+from foalnet.records import Box
+from tests.video_files import ffmpeg, numbered_video
+
+HEIGHT, WIDTH = 46, 62
+
+
+def planes(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height * 3 // 2, width), np.uint8)
+
+
+def test_it_is_what_opencv_makes_of_the_same_buffer() -> None:
+    found = Picture.of_planes(planes())
+    assert (found.height_px, found.width_px) == (HEIGHT, WIDTH)
+    assert np.array_equal(found.rgb(), cv2.cvtColor(planes(), cv2.COLOR_YUV2RGB_I420))
+
+
+@given(st.data())
+def test_any_rectangle_is_a_slice_of_the_whole(data: st.DataObject) -> None:
+    left = data.draw(st.integers(0, WIDTH - 1))
+    top = data.draw(st.integers(0, HEIGHT - 1))
+    right, bottom = data.draw(st.integers(left + 1, WIDTH)), data.draw(st.integers(top + 1, HEIGHT))
+    picture = Picture.of_planes(planes())
+    assert np.array_equal(picture.rgb((left, top, right, bottom)), picture.rgb()[top:bottom, left:right])
+    if not (left | top | right | bottom) % 2:
+        part = picture.part((left, top, right, bottom))
+        assert np.array_equal(part.rgb(), picture.rgb()[top:bottom, left:right])
+        assert not np.shares_memory(part.luma_HW, picture.luma_HW)
+
+
+def test_odd_parts_and_planes_that_do_not_fit_are_refused() -> None:
+    picture = Picture.of_planes(planes())
+    with pytest.raises(ValueError, match="even pixels"):
+        picture.part((1, 0, 11, 10))
+    with pytest.raises(ValueError, match="not one picture"):
+        Picture(picture.luma_HW, picture.blue_hw[1:], picture.red_hw)
+    with pytest.raises(ValueError, match="not one picture"):
+        Picture(picture.luma_HW[:, 1:], picture.blue_hw, picture.red_hw)
+
+
+def test_its_jpeg_shows_it_and_its_scaled_self_is_near_the_scaled_rgb() -> None:
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    smooth = np.concatenate([(40 + 2 * rows + columns).astype(np.uint8), np.full((HEIGHT // 2, WIDTH), 118, np.uint8)])
+    picture = Picture.of_planes(smooth)
+    assert np.abs(read_jpeg(picture.jpeg(95)).astype(int) - picture.rgb()).max() <= 6
+    assert picture.jpeg(95) == Picture.of_planes(smooth.copy()).jpeg(95)
+    small = picture.scaled(width_px=30, height_px=20)
+    expected = cv2.resize(picture.rgb(), (30, 20), interpolation=cv2.INTER_AREA)
+    assert small.rgb().shape == (20, 30, 3)
+    assert np.abs(small.rgb().astype(int) - expected).mean() < 2.0
+
+
+def by_index(frame_HWC: np.ndarray, box: Box, margin: float) -> np.ndarray:
+    """The square around a box by plain indexing: what lies outside repeats the edge."""
+    height, width = frame_HWC.shape[:2]
+    left, top, side = window(box, width_px=width, height_px=height, margin=margin)
+    rows = np.clip(np.arange(side) + top, 0, height - 1)
+    columns = np.clip(np.arange(side) + left, 0, width - 1)
+    return frame_HWC[rows[:, None], columns]
+
+
+@given(
+    st.floats(-90, 150), st.floats(-90, 150), st.floats(0.2, 300), st.floats(0.2, 300), st.sampled_from([0.0, 0.3, 2.0])
+)
+def test_a_crop_of_a_picture_is_that_of_its_rgb_and_that_of_plain_indexing(
+    left: float, top: float, width: float, height: float, margin: float
+) -> None:
+    box = Box(left=left, top=top, right=left + width, bottom=top + height, score=1.0)
+    picture = Picture.of_planes(planes(3))
+    side = window(box, width_px=WIDTH, height_px=HEIGHT, margin=margin)[2]
+    found = crop(picture, box, size_px=side, margin=margin)
+    assert np.array_equal(found, crop(picture.rgb(), box, size_px=side, margin=margin))
+    assert np.array_equal(found, by_index(picture.rgb(), box, margin))
+
+
+def test_a_video_of_odd_size_keeps_every_pixel(tmp_path: Path) -> None:
+    wide = numbered_video(tmp_path / "a.avi", 4)
+    odd = tmp_path / "odd.avi"
+    ffmpeg("-i", str(wide), "-vf", "crop=127:95:0:0:exact=1", "-c:v", "ffv1", "-pix_fmt", "yuv444p", str(odd))
+    info = probe_times(odd)
+    assert (info.width_px, info.height_px) == (127, 95)
+    assert {frame.shape for frame in decode_frames(odd)} == {(95, 127, 3)}
+    assert {(p.height_px, p.width_px) for _, p in decode_pictures(odd, info)} == {(96, 128)}
+    for (_, ours), theirs in zip(decode_indexed(odd, info), decode_frames(wide), strict=True):
+        inside = (slice(0, 94), slice(0, 126))
+        assert np.abs(ours[inside].astype(int) - theirs[inside]).mean() < 4
+
+
+@pytest.mark.parametrize("colours", ["yuvj420p", "yuv422p", "yuv444p10le", "bgr0", "gray"])
+def test_whatever_the_files_colours_are_the_same_picture_comes_out(tmp_path: Path, colours: str) -> None:
+    plain = numbered_video(tmp_path / "a.avi", 3)
+    other = tmp_path / "b.avi"
+    ffmpeg("-i", str(plain), "-c:v", "ffv1", "-pix_fmt", colours, str(other))
+    with av.open(str(other)) as source:
+        theirs = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
+    ours = list(decode_frames(other))
+    assert len(ours) == len(theirs) == 3
+    for a, b in zip(ours, theirs, strict=True):
+        assert np.abs(a.astype(int) - b).mean() < 4, colours
