@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from foalnet.media import Picture, resize
+from foalnet.media import Picture, rescale
 from foalnet.records import Box
 
 # A window larger than this many pictures shows nothing more; the limit keeps a mad box from eating the memory.
@@ -16,7 +16,7 @@ def crop(frame: np.ndarray | Picture, box: Box, *, size_px: int, margin: float) 
 
     `frame`: [H, W, 3] uint8 RGB, or a picture of which only the square becomes RGB.
     Where the square leaves the picture, the picture's edge pixels are repeated outward (no black edge that a network
-    could learn from). Scaled as `media.resize` scales.
+    could learn from). Scaled by `media.rescale`.
     """
     import cv2
 
@@ -27,7 +27,7 @@ def crop(frame: np.ndarray | Picture, box: Box, *, size_px: int, margin: float) 
     beyond = (inside[1] - top, top + side - inside[3], inside[0] - left, left + side - inside[2])
     if any(beyond):
         cut_HWC = cv2.copyMakeBorder(cut_HWC, *beyond, borderType=cv2.BORDER_REPLICATE)
-    return resize(cut_HWC, width_px=size_px, height_px=size_px)
+    return rescale(cut_HWC, width_px=size_px, height_px=size_px)
 
 
 def window(box: Box, *, width_px: int, height_px: int, margin: float) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from foalnet.media.container import VideoTooLarge, VideoUnreadable
 from foalnet.media.decode import decode_frames, decode_indexed, decode_pictures
 from foalnet.media.extract import Streams, extract_sound, streams_of
 from foalnet.media.ffmpeg_exe import ffmpeg_digest, ffmpeg_exe
-from foalnet.media.images import jpeg_bytes, letterbox_rows, read_jpeg, resize
+from foalnet.media.images import jpeg_bytes, letterbox_rows, read_jpeg, rescale, resize
 from foalnet.media.picture import Picture, Rect
 from foalnet.media.video import VideoInfo, probe_times
 
@@ -43,6 +43,7 @@ __all__ = [
     "read_jpeg",
     "read_wave",
     "resample",
+    "rescale",
     "resize",
     "streams_of",
 ]

@@ -62,7 +62,22 @@ def read_jpeg(data: bytes) -> np.ndarray:
 
 
 def resize(frame_HWC: np.ndarray, *, width_px: int, height_px: int) -> np.ndarray:
-    """Return the picture, or one plane of it, scaled to exactly the size asked for.
+    """Return the picture scaled to exactly the size asked for: by area means where it shrinks, else linearly."""
+    import cv2
+
+    height, width = frame_HWC.shape[:2]
+    if (height, width) == (height_px, width_px):
+        return frame_HWC
+    shrinks = height_px * width_px < height * width
+    return cv2.resize(
+        np.ascontiguousarray(frame_HWC),
+        (width_px, height_px),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+    )
+
+
+def rescale(frame_HWC: np.ndarray, *, width_px: int, height_px: int) -> np.ndarray:
+    """Return the picture, or one plane of it, scaled to exactly the size asked for: what staging does to every frame.
 
     Halved by means of neighbours, each way by itself, while that leaves it as large as asked for or larger; then
     linearly. Area means at any ratio cost ten times as much. Halving an odd side leaves its last row or column out.

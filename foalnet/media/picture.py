@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foalnet.media.images import encoded, resize
+from foalnet.media.images import encoded, rescale
 
 Rect = tuple[int, int, int, int]
 
@@ -70,11 +70,11 @@ class Picture:
         return whole_HWC[top - out[1] : bottom - out[1], left - out[0] : right - out[0]]
 
     def scaled(self, *, width_px: int, height_px: int) -> Picture:
-        """Return the picture at another even size, as `resize` scales."""
+        """Return the picture at another even size, as `rescale` does."""
         return Picture(
-            resize(self.luma_HW, width_px=width_px, height_px=height_px),
+            rescale(self.luma_HW, width_px=width_px, height_px=height_px),
             *(
-                resize(plane_hw, width_px=width_px // 2, height_px=height_px // 2)
+                rescale(plane_hw, width_px=width_px // 2, height_px=height_px // 2)
                 for plane_hw in (self.blue_hw, self.red_hw)
             ),
         )

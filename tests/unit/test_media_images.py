@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foalnet.errors import DataError
-from foalnet.media import jpeg_bytes, letterbox_rows, read_jpeg, resize
+from foalnet.media import jpeg_bytes, letterbox_rows, read_jpeg, rescale, resize
 from tests.video_files import numbered
 
 
@@ -50,9 +50,22 @@ def test_bytes_that_are_no_whole_jpeg_are_refused(data: bytes) -> None:
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 70), st.integers(1, 70))
 def test_resize_gives_the_size_asked_for(height: int, width: int, to_height: int, to_width: int) -> None:
     picture = np.full((height, width, 3), (10, 100, 200), np.uint8)
-    out = resize(picture, width_px=to_width, height_px=to_height)
-    assert out.shape == (to_height, to_width, 3) and out.dtype == np.uint8
-    assert np.abs(out.astype(int) - np.array([10, 100, 200])).max() <= 1
+    for scale in (resize, rescale):
+        out = scale(picture, width_px=to_width, height_px=to_height)
+        assert out.shape == (to_height, to_width, 3) and out.dtype == np.uint8
+        assert np.abs(out.astype(int) - np.array([10, 100, 200])).max() <= 1
+
+
+def test_rescale_is_the_mean_of_neighbours_at_whole_halves_and_near_it_between() -> None:
+    fine = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    means = fine.reshape(16, 4, 24, 4, 3).mean((1, 3))
+    assert np.abs(rescale(fine, width_px=24, height_px=16) - means).max() <= 1.5
+    flat = fine.reshape(16, 4, 96, 3).mean(1)  # one way alone
+    assert np.abs(rescale(fine, width_px=96, height_px=16) - flat).max() <= 1.5
+    rows, columns = np.mgrid[:70, :70]
+    smooth = np.stack([40 + rows + columns, 200 - rows, 90 + columns], 2).astype(np.uint8)
+    found, exact = (f(smooth, width_px=64, height_px=41).astype(int) for f in (rescale, resize))
+    assert np.abs(found - exact).max() <= 2
 
 
 @given(st.integers(0, 90), st.integers(0, 90))
