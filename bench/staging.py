@@ -1,0 +1,203 @@
+"""Staging against the floor of the pixel work, and against the way people do it, as ratios in one run.
+
+    python -m bench.staging --table TABLE [--minutes 20] [--detectors yunet,haar] [--workers 2]
+
+TABLE has an utterance a row with columns utterance, label, start_s and end_s, tab-separated, in IEMOCAP's names: whole
+dialogues of it whose speech is about as dense as the whole table's are drawn, sound and picture, both speakers.
+
+A, the floor: one ffmpeg command per AVI decodes it once and encodes two fixed crops of every frame (the sizes of the
+face crop and of the half picture) to MJPEG, into nothing; as many processes as workers, one thread each, the AVIs
+dealt round.
+B, people's way, on part of the corpus: per utterance a seek, the same detector on every frame of the speaker's half,
+one image file a frame; as many processes. Its cost is split.
+Ours: `foalnet shards` as a user starts it: decode, detect, track, both crops, sound, pack, index.
+An utterance that overlaps another is work done twice for ours and once for A: both counts are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.staging_rivals import Clip, floor_wall_s, people_wall_s
+from foalnet.config import load_params, load_settings
+from foalnet.files import read_json, read_jsonl
+
+HOME = Path(__file__).resolve().parent.parent
+CORPUS = "iemocap"
+# The half picture of the presets for IEMOCAP; the rest of the block is params.yaml's.
+HALF = {"half_width_px": 360, "half_height_px": 240}
+ROI = {"yunet": 3.0, "blazeface": 3.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Dialogues of a table, how long they last and how much is spoken in them."""
+
+    rows: tuple[dict[str, str], ...]
+    names: tuple[str, ...]
+    video_s: float
+    speech_s: float
+
+
+def choose(table: Path, minutes: float) -> Chosen:
+    """Return whole dialogues, nearest to the table's own density of speech first, until there are so many minutes."""
+    by: dict[str, list[dict[str, str]]] = defaultdict(list)
+    with table.open(newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            by[row["utterance"].rsplit("_", 1)[0]].append(row)
+    length_s = {name: max(float(row["end_s"]) for row in rows) for name, rows in by.items()}
+    speech_s = {name: sum(float(r["end_s"]) - float(r["start_s"]) for r in rows) for name, rows in by.items()}
+    density = sum(speech_s.values()) / sum(length_s.values())
+    names: list[str] = []
+    for name in sorted(by, key=lambda name: (abs(speech_s[name] / length_s[name] - density), name)):
+        if sum(length_s[n] for n in names) >= 60 * minutes:
+            break
+        names.append(name)
+    return Chosen(
+        rows=tuple(row for name in sorted(names) for row in by[name]),
+        names=tuple(sorted(names)),
+        video_s=sum(length_s[name] for name in names),
+        speech_s=sum(speech_s[name] for name in names),
+    )
+
+
+def verb(folder: Path, *words: str, workers: int) -> float:
+    """Run a verb of this installation there and return its wall seconds; it ends the bench where it fails."""
+    began = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-m", "foalnet", *words],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"FOALNET_WORKERS": str(workers), "PYTHONPATH": str(HOME)},
+    )
+    return time.monotonic() - began
+
+
+def project(folder: Path, chosen: Chosen, workers: int) -> Path:
+    """Draw the corpus and add it to a project in `folder`; return the corpus' root."""
+    table, root = folder / "table.tsv", folder / "corpus"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ("utterance", "label", "start_s", "end_s"), delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(chosen.rows)
+    (folder / "params.yaml").write_bytes((HOME / "params.yaml").read_bytes())
+    verb(folder, "draw", "--structure", str(table), "--out", str(root), workers=workers)
+    verb(folder, "add-corpus", "iemocap", "--root", str(root), "--preset", "drawn", workers=workers)
+    shards(folder, {})
+    for step in ("inventory", "manifest"):
+        verb(folder, step, CORPUS, workers=workers)
+    return root
+
+
+def shards(folder: Path, values: dict[str, Any]) -> None:
+    """Set the entry's block `shards`, and no contract of counts: this is a part of a corpus."""
+    path = folder / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["corpora"][CORPUS]["shards"] = HALF | values
+    params["corpora"][CORPUS]["manifest"]["contract"] = None
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def clips(folder: Path, root: Path) -> list[Clip]:
+    """Return every utterance with its video, in the order of the manifest."""
+    return [
+        Clip(
+            key=row["key"],
+            video=root / row["video"],
+            start_s=row["start_s"],
+            end_s=row["end_s"],
+            side=row["side"],
+        )
+        for row in read_jsonl(folder / "data" / CORPUS / "manifest.jsonl", stage="bench")
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draw, measure A, ours per detector, B; print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.staging", description=__doc__.split("\n")[0])
+    parser.add_argument("--table", type=Path, required=True, help="IEMOCAP's utterances, tab-separated")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of video, at least")
+    parser.add_argument("--people-s", type=float, default=60.0, help="seconds of utterances that B cuts, at least")
+    parser.add_argument("--detectors", default="yunet,haar")
+    parser.add_argument("--strides", default="6,12", help="the detector looks at every n-th frame")
+    parser.add_argument("--workers", type=int, default=2)
+    asked = parser.parse_args(argv)
+    chosen = choose(asked.table, asked.minutes)
+    with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
+        folder = Path(name)
+        root = project(folder, chosen, asked.workers)
+        told(chosen, len(list(root.glob("*/dialog/avi/DivX/[!.]*.avi"))))
+        compare(folder, root, asked)
+
+
+def told(chosen: Chosen, videos: int) -> None:
+    """Say what was drawn."""
+    print(
+        f"{videos} dialogues, {chosen.video_s / 60:.1f} min of video, {len(chosen.rows)} utterances, "
+        f"{chosen.speech_s / 60:.1f} min of them: {chosen.speech_s / chosen.video_s:.2f} s of utterances a second"
+    )
+
+
+def compare(folder: Path, root: Path, asked: argparse.Namespace) -> None:
+    """Measure every arm and print a line of each as soon as it is there."""
+    videos = sorted(root.glob("*/dialog/avi/DivX/[!.]*.avi"))
+    block = load_params(CORPUS, folder / "params.yaml").shards
+    floor_s, frames = floor_wall_s(videos, block, workers=asked.workers)
+    print(f"A, floor: {floor_s:.1f} s for {frames} frames, {asked.workers} ffmpeg processes of one thread")
+    every = clips(folder, root)
+    for detector in asked.detectors.split(","):
+        for stride in (int(word) for word in asked.strides.split(",")):
+            shards(folder, {"detector": detector, "stride": stride, "roi": ROI.get(detector, 0.0)})
+            ours_s = verb(folder, "shards", CORPUS, workers=asked.workers)
+            peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            cut = _cut_frames(folder)
+            print(
+                f"ours, {detector}, stride {stride}: {ours_s:.1f} s, {ours_s / floor_s:.2f} x A; {cut} frames cut "
+                f"({cut / frames:.2f} of A's); largest process {peak_mib:.0f} MiB"
+            )
+        settings = load_settings()
+        params = load_params(CORPUS, folder / "params.yaml").shards
+        part = _first(every, asked.people_s)
+        wall_s, split, count = people_wall_s(part, params, settings, workers=asked.workers)
+        mine_s = ours_s * sum(clip.end_s - clip.start_s for clip in part) / sum(c.end_s - c.start_s for c in every)
+        print(
+            f"B, people's way, {detector}: {wall_s:.1f} s for {count} frames "
+            f"({', '.join(f'{what} {share:.0%}' for what, share in split.items())}); {wall_s / mine_s:.1f} x ours"
+        )
+
+
+def _cut_frames(folder: Path) -> int:
+    """Return how many frames the shards hold; one in which both speak counts twice."""
+    account = read_json(folder / "reports" / CORPUS / "staging.json", stage="bench")
+    return int(account["frames"]["total"])
+
+
+def _first(every: Sequence[Clip], seconds: float) -> list[Clip]:
+    """Return so many utterances, spread over the corpus, that they last so long."""
+    found: list[Clip] = []
+    step = max(1, len(every) // 40)
+    for clip in [*every[::step], *every]:
+        if sum(c.end_s - c.start_s for c in found) >= seconds:
+            break
+        if clip not in found:
+            found.append(clip)
+    return found
+
+
+if __name__ == "__main__":
+    main()
