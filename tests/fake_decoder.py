@@ -20,6 +20,10 @@ def disguises(secret: Path, url: str) -> dict[str, str]:
     }
 
 
+# More than any pipe to us holds (foalnet asks for a megabyte).
+LOUD = 'head -c 4194304 /dev/zero | tr "\\0" "x" >&2'
+
+
 def fake_ffmpeg(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a script before the real ffmpeg, which it reaches as $REAL."""
     fake = folder / "fake-ffmpeg"

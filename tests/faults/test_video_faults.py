@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import subprocess
 import sys
 import time
@@ -22,8 +23,8 @@ from foalnet.media import (
     probe_times,
 )
 from foalnet.media import container as container_module
-from tests.fake_decoder import alive, disguises, fake_ffmpeg
-from tests.video_files import ffmpeg, number_of, numbered_video, patched
+from tests.fake_decoder import LOUD, alive, disguises, fake_ffmpeg
+from tests.video_files import ffmpeg, number_of, numbered_video, patched, write_video
 
 COUNT = 100
 
@@ -138,6 +139,21 @@ def test_t25_ten_hours_are_refused(avi: Path, tmp_path: Path) -> None:
     assert error.value.exit_code == 3
 
 
+def test_t25_ten_hours_that_no_header_tells_are_refused(tmp_path: Path) -> None:
+    """The header states no length and there is no index: the frames themselves are ten hours of one a second."""
+    one = write_video(tmp_path / "one.avi", [np.zeros((16, 16, 3), np.uint8)] * 2, "-g", "1", rate="1")
+    data = one.read_bytes()
+    start = data.index(b"movi") + 4
+    frame = data[start : start + 8 + struct.unpack_from("<I", data, start + 4)[0]]
+    head, body = bytearray(data[:start]), (frame + b"\0" * (len(frame) % 2)) * 36_001
+    struct.pack_into("<I", head, start - 8, len(body) + 4)
+    struct.pack_into("<I", head, 4, len(head) + len(body) - 8)
+    one.write_bytes(head + body)
+    quiet = patched(one, tmp_path / "long.avi", {(b"avih", 16): 0, (b"strh", 32): 0})
+    with pytest.raises(VideoTooLarge, match=r"lasts 10\.0 h in 36,001 frames"):
+        probe_times(quiet)
+
+
 def test_t25_a_picture_of_16000_pixels_is_refused_in_little_memory(tmp_path: Path) -> None:
     huge = tmp_path / "huge.avi"
     grey = ["-f", "lavfi", "-i", "color=c=gray:s=16000x16000:r=1,format=yuvj420p"]
@@ -238,13 +254,13 @@ def test_t27_odd_file_names_are_only_names(
     assert sorted(p.name for p in tmp_path.iterdir()) == [name]
 
 
-def test_t28_a_megabyte_on_stderr_does_not_hang(tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_ffmpeg(tmp_path, 'head -c 1048576 /dev/zero | tr "\\0" "x" >&2\nexec "$REAL" "$@"', monkeypatch)
+def test_t28_megabytes_on_stderr_do_not_hang(tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_ffmpeg(tmp_path, f'{LOUD}\nexec "$REAL" "$@"', monkeypatch)
     assert len(list(decode_frames(avi, timeout_s=20))) == COUNT
 
 
 def test_t28_the_error_bears_the_end_of_stderr(tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_ffmpeg(tmp_path, 'head -c 1048576 /dev/zero | tr "\\0" "x" >&2\necho the last words >&2\nexit 3', monkeypatch)
+    fake_ffmpeg(tmp_path, f"{LOUD}\necho the last words >&2\nexit 3", monkeypatch)
     with pytest.raises(VideoUnreadable, match=r"ended with 3 after 0 frames.*the last words") as error:
         list(decode_frames(avi, timeout_s=20))
     assert len(str(error.value)) < 1500
