@@ -12,6 +12,7 @@ def disguises(secret: Path, url: str) -> dict[str, str]:
     segments = f"#EXTINF:1,\nfile://{secret}\n#EXTINF:1,\n{url}/a.ts\n#EXT-X-ENDLIST\n"
     return {
         "playlist": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n{segments}",
+        "remote": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{url}/a.ts\n#EXT-X-ENDLIST\n",
         "concat": f"ffconcat version 1.0\nfile '{secret}'\nfile '{url}/b.avi'\n",
         # Only this one would be played by an ffmpeg left to itself.
         "neighbour": f"ffconcat version 1.0\nfile {secret.name}\n",

@@ -193,7 +193,7 @@ def test_t92_altered_bytes_give_typed_errors_only(tmp_path: Path) -> None:
     assert read > 20, "most of the altered files must still get past the first bytes"
 
 
-@pytest.mark.parametrize("kind", ["playlist", "concat", "neighbour", "sdp", "dash"])
+@pytest.mark.parametrize("kind", ["playlist", "remote", "concat", "neighbour", "sdp", "dash"])
 def test_t26_a_playlist_disguised_as_avi_opens_nothing(
     tmp_path: Path, avi: Path, listener: tuple[str, list[str]], kind: str
 ) -> None:
@@ -208,7 +208,7 @@ def test_t26_a_playlist_disguised_as_avi_opens_nothing(
     assert asked == []
 
 
-@pytest.mark.parametrize("kind", ["playlist", "concat", "neighbour", "sdp", "dash"])
+@pytest.mark.parametrize("kind", ["playlist", "remote", "concat", "neighbour", "sdp", "dash"])
 def test_t26_even_past_the_first_look_nothing_else_is_opened(
     tmp_path: Path, avi: Path, listener: tuple[str, list[str]], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
