@@ -143,27 +143,28 @@ def test_t28_megabytes_on_stderr_change_no_shard(place: Place, whole: Place, mon
 
 
 def test_t29_a_hanging_ffmpeg_is_killed_tried_once_more_and_named(
-    sound_tree: Path, whole: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sound_tree: Path, whole: Place, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hang, pids = tmp_path / "hang", tmp_path / "pids"
     script = f"""
 case "$*" in
-*{DIALOGUE}*) if [ -e '{hang}' ]; then echo $$ >> '{pids}'; sleep 300 & echo $! >> '{pids}'; wait; fi ;;
+*{OTHER}*) if [ -e '{hang}' ]; then echo $$ >> '{pids}'; sleep 300 & echo $! >> '{pids}'; wait; fi ;;
 esac
 exec "$REAL" "$@"
 """
     fake_ffmpeg(tmp_path, script, monkeypatch)
     hang.touch()
-    place: Place = Impatient(home=tmp_path, root=sound_tree, timeout_s=2.0)
-    with pytest.raises(MachineError, match=r"ffmpeg gave nothing for 2 s, 2 times; it was killed") as caught:
+    place: Place = Impatient(home=tmp_path, root=sound_tree, timeout_s=3.0)
+    with pytest.raises(MachineError, match=r"ffmpeg gave nothing for 3 s, 2 times; it was killed") as caught:
         place.stage()
     assert caught.value.exit_code == 4 and caught.value.stage == "shards"
-    assert caught.value.file == str(sound_tree / AVI) and "FOALNET_FFMPEG_TIMEOUT_S" in str(caught.value)
+    assert caught.value.file == str(sound_tree / AVI.replace(DIALOGUE, OTHER))
+    assert "FOALNET_FFMPEG_TIMEOUT_S" in str(caught.value)
     started = [int(line) for line in pids.read_text().split()]
     assert len(started) == 4, "two tries, each with a child"
     time.sleep(0.3)
     assert alive(started) == [] and not place.out.exists()
-    # The other dialogue is done and kept: the same command again, on a machine that is well, stages one.
+    # The dialogue before it is done and kept: the same command again, on a machine that is well, stages one.
     hang.unlink()
     place = Place(home=tmp_path, root=sound_tree)
     assert place.stage().staged_now == 1
