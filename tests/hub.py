@@ -158,7 +158,8 @@ def hub(name: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
 def serving(handler: type[SimpleHTTPRequestHandler]) -> Iterator[str]:
     """Serve on loopback for the time of the block: the address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    Thread(target=server.serve_forever, daemon=True).start()
+    # Polled often: whoever stops it waits that long.
+    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:

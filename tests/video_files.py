@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
@@ -80,4 +81,13 @@ def packed_video(path: Path, count: int) -> Path:
             packet.pts = packet.dts = number
             packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), out, number == 0
             target.mux(packet)
+    return path
+
+
+def patched(avi: Path, path: Path, changes: dict[tuple[bytes, int], int]) -> Path:
+    """Copy an AVI with 32-bit words of its header replaced, each named by its chunk and its offset in that."""
+    data = bytearray(avi.read_bytes())
+    for (chunk, offset), value in changes.items():
+        struct.pack_into("<I", data, data.index(chunk) + 8 + offset, value)
+    path.write_bytes(data)
     return path

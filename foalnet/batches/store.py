@@ -80,7 +80,7 @@ def load_store(shards: ShardSet, keys: Collection[str], params: Train, features:
             stage=STAGE,
             action="run `dvc repro`: manifest and shards do not belong together",
         )
-    frame = _one_shape({key: clip.frames.shape[1:] for key, clip in clips.items() if len(clip.frames)}, shards)
+    frame = _one_shape({key: clip.frames.shape[1:] for key, clip in clips.items() if clip.frames.size}, shards)
     ordered = {key: filled(clips[key], frame) for key in sorted(clips)}
     for key, clip in ordered.items():
         if not clip.frame_mask_F.any():

@@ -9,8 +9,19 @@ import numpy as np
 
 from foalnet import media
 from foalnet.config.blocks import Shards
+from foalnet.errors import DataError
 from foalnet.ledger import Ledger
 from foalnet.records import Utterance
+
+# A label may end this far behind the recording that it is cut from: people talk out, recordings stop. Further out, or
+# without a sample left, its times belong to another recording.
+CLAMP_S = 0.5
+
+
+class SegmentOutside(DataError):
+    """Times far outside the recording that they index; `reason` is its ledger code."""
+
+    reason = "segment_invalid"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,13 +49,13 @@ class Cutter:
     def sound(self, u: Utterance) -> Sound | None:
         """Return the utterance's sound at the params' rate, None where it has none that can be used.
 
-        In the ledger: wav_from_dialogue, audio_resampled, audio_padded (repaired), length_differs (kept), wav_missing,
-        wav_unreadable, audio_nonfinite (dropped).
+        In the ledger: wav_from_dialogue, segment_clamped, audio_resampled, audio_padded (repaired), length_differs,
+        wav_truncated (kept), wav_missing, wav_unreadable, audio_nonfinite, segment_invalid (dropped).
         """
         repairs: list[tuple[str, str]] = []
         try:
             found = self._read(u, repairs)
-        except (media.AudioUnreadable, media.AudioNonfinite) as error:
+        except (media.AudioUnreadable, media.AudioNonfinite, SegmentOutside) as error:
             self.ledger.drop(u.key, error.reason, error.what)
             return None
         if found is None or found[0].size == 0:
@@ -70,15 +81,28 @@ class Cutter:
         """Return (wave_N float32 mono, its rate) from the utterance's file or the dialogue's, None where both lack."""
         if u.audio is not None and u.audio in self.present:
             path = self.root / u.audio
-            channels = media.probe_wave(path).channels
-            if channels > 1:
-                repairs.append(("audio_resampled", f"{channels} channels averaged"))
-            return media.read_wave(path)
+            info = media.probe_wave(path)
+            if info.channels > 1:
+                repairs.append(("audio_resampled", f"{info.channels} channels averaged"))
+            wave_N, rate_hz = media.read_wave(path)
+            if info.truncated:
+                self.ledger.keep(u.key, "wav_truncated", f"{info.samples} of {info.declared_samples} samples")
+            return wave_N, rate_hz
         if u.dialogue_audio is not None and u.dialogue_audio in self.present:
             wave_N, rate_hz = self._recording(u.dialogue_audio)
             repairs.append(("wav_from_dialogue", u.dialogue_audio))
-            return wave_N[round(u.start_s * rate_hz) : round(u.end_s * rate_hz)], rate_hz
+            return self._cut(wave_N, rate_hz, u, repairs), rate_hz
         return None
+
+    def _cut(self, wave_N: np.ndarray, rate_hz: int, u: Utterance, repairs: list[tuple[str, str]]) -> np.ndarray:
+        """Return the utterance's part of a recording; a label that ends a little behind it is clamped to its end."""
+        first, stop = round(u.start_s * rate_hz), round(u.end_s * rate_hz)
+        beyond_s = (stop - wave_N.size) / rate_hz
+        if first >= wave_N.size or beyond_s > CLAMP_S:
+            raise SegmentOutside(f"its label ends {beyond_s:.3f} s behind the recording")
+        if beyond_s > 0:
+            repairs.append(("segment_clamped", f"the label ends {beyond_s:.3f} s behind the recording"))
+        return wave_N[first:stop]
 
     def _recording(self, path: str) -> tuple[np.ndarray, int]:
         """Return the dialogue's sound, its channels averaged: which actor is on which channel is told nowhere."""

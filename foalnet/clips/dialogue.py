@@ -18,7 +18,7 @@ from foalnet.clips.pictures import Film, film_dialogue, masked, offsets
 from foalnet.clips.plan import STAGE, Job
 from foalnet.clips.slots import slots_of
 from foalnet.corpora.tables import parse_reference, read_table
-from foalnet.errors import DataError, MachineError
+from foalnet.errors import DataError, FoalnetError, MachineError
 from foalnet.faces import Detector
 from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, sha256_file
 from foalnet.ledger import Ledger
@@ -29,6 +29,8 @@ SCHEMA = 1
 SHARD = "shard.tar"
 ENTRY = "entry.json"
 BOX_DIGITS = 2
+# Two rates that an AVI states are one within this share: 30 is a common way to write 29.97.
+RATE_TOLERANCE = 0.005
 SCORE_DIGITS = 4
 
 
@@ -89,7 +91,12 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
         (folder / ENTRY).unlink(missing_ok=True)
     check_inputs(job, root)
     ledger = Ledger()
-    samples, rows = stage_samples(job, root=root, detector=detector, timeout_s=timeout_s, ledger=ledger)
+    try:
+        samples, rows = stage_samples(job, root=root, detector=detector, timeout_s=timeout_s, ledger=ledger)
+    except FoalnetError as error:
+        # What reads a file knows the file and not whose it is.
+        error.stage = error.stage or STAGE
+        raise
     shard = write_shard(folder / SHARD, samples, session=job.session, group=job.dialogue) if samples else None
     entry = {
         "schema": SCHEMA,
@@ -163,8 +170,10 @@ def _films(
     for video, members in sorted(by_video.items(), key=lambda item: item[0] or ""):
         if video is not None:
             assert detector is not None
+            rates_fps = media.header_rates_fps(root / video)
             try:
                 films |= film_dialogue(root / video, members, params=job.params, detector=detector, timeout_s=timeout_s)
+                _account_rates(job.dialogue, rates_fps, ledger)
                 continue
             except media.VideoUnreadable:
                 ledger.keep(job.dialogue, "video_unreadable", video)
@@ -172,6 +181,13 @@ def _films(
     for u in utterances:
         _account(u, films[u.key], ledger)
     return films
+
+
+def _account_rates(dialogue: str, rates_fps: tuple[float, float] | None, ledger: Ledger) -> None:
+    """Count in the ledger a video whose header contradicts the rate of its presentation stamps."""
+    if rates_fps is not None and abs(rates_fps[0] / rates_fps[1] - 1) > RATE_TOLERANCE:
+        said, followed = rates_fps
+        ledger.keep(dialogue, "video_rate_differs", f"{said:.2f} frames/s stated, {followed:.2f} in the stamps")
 
 
 def _account(u: Utterance, film: Film, ledger: Ledger) -> None:

@@ -6,6 +6,7 @@ demuxer is chosen by us, from three, and both readers (PyAV and ffmpeg) are told
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 from foalnet.errors import DataError, MachineError
@@ -19,6 +20,8 @@ MAX_FRAMES = int(MAX_DURATION_S) * 120
 PROTOCOLS = "file,pipe"
 
 _HEAD_BYTES = 12
+# Where an AVI's main header and its streams' headers lie; what follows is an index or pictures.
+_HEADERS_BYTES = 1 << 16
 _MOV_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
@@ -82,3 +85,24 @@ def check_limits(path: Path, *, width_px: int, height_px: int, duration_s: float
     raise VideoTooLarge(
         f"the video is beyond the limits: {what}", file=path, action="take the file out of the corpus, or cut it"
     )
+
+
+def header_rates_fps(path: Path) -> tuple[float, float] | None:
+    """Return the two frame rates that an AVI's header states, None where it does not state both, or for other files.
+
+    The first, of the main header, is for show; presentation stamps follow the second, of the picture's own header. (The
+    RIFF specification calls them dwMicroSecPerFrame of `avih`, dwRate / dwScale of `strh`.)
+    """
+    try:
+        with path.open("rb") as handle:
+            data = handle.read(_HEADERS_BYTES)
+    except OSError:
+        return None  # `demuxer_of` meets it again and says what is wrong
+    main, stream = data.find(b"avih"), data.find(b"strh")
+    while stream >= 0 and data[stream + 8 : stream + 12] != b"vids":
+        stream = data.find(b"strh", stream + 4)
+    if data[:4] != b"RIFF" or main < 0 or stream < 0 or len(data) < max(main + 12, stream + 36):
+        return None
+    (frame_us,) = struct.unpack_from("<I", data, main + 8)
+    scale, rate = struct.unpack_from("<II", data, stream + 28)
+    return (1e6 / frame_us, rate / scale) if frame_us and scale and rate else None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from foalnet.errors import MachineError
 from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, file_url, unreadable
+from foalnet.media.decode import ATTEMPTS
 from foalnet.media.ffmpeg_exe import ffmpeg_exe
 from foalnet.media.video import opened
 
@@ -59,29 +60,38 @@ def extract_sound(path: Path, out: Path, *, stop_s: float | None = None, timeout
     """Write the first sound track of a container to `out` as wav: its own rate and channels, float32, nothing scaled.
 
     Its time 0 is the container's: a track that begins late is preceded by silence. `stop_s`: no further than that.
-    VideoUnreadable (exit 3) where nothing decodes, MachineError (exit 4) where ffmpeg hangs or is killed.
+    An ffmpeg that hangs is killed and started once more. VideoUnreadable (exit 3) where nothing decodes, MachineError
+    (exit 4) where ffmpeg hangs again or is killed.
     """
     arguments = sound_command(path, out, stop_s)
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code, said = _run(arguments, timeout_s)
+            break
+    else:
+        raise MachineError(
+            f"ffmpeg took over {timeout_s:g} s for the sound, {ATTEMPTS} times; it was killed",
+            file=path,
+            action="run the same command again; on a slow disk set FOALNET_FFMPEG_TIMEOUT_S higher",
+        )
+    if code < 0:
+        name = signal.Signals(-code).name
+        raise MachineError(f"ffmpeg was killed by {name}", file=path, action="run the same command again")
+    if code:
+        raise unreadable(path, f"ffmpeg ended with {code} on its sound: {said or 'it gave no reason'}")
+
+
+def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:
+    """Run ffmpeg once; return its exit code and its last words; TimeoutExpired where it takes longer, it is killed."""
     process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
     try:
         _, stderr = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        raise MachineError(
-            f"ffmpeg took over {timeout_s:g} s for the sound; it was killed",
-            file=path,
-            action="run the same command again; on a slow disk set FOALNET_FFMPEG_TIMEOUT_S higher",
-        ) from error
     finally:
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-    if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        raise MachineError(f"ffmpeg was killed by {name}", file=path, action="run the same command again")
-    if process.returncode:
-        tail = stderr.decode("utf-8", errors="replace").strip()[-_TAIL_CHARS:]
-        raise unreadable(path, f"ffmpeg ended with {process.returncode} on its sound: {tail or 'it gave no reason'}")
+    return process.returncode, stderr.decode("utf-8", errors="replace").strip()[-_TAIL_CHARS:]
 
 
 def sound_command(path: Path, out: Path, stop_s: float | None) -> list[str]:

@@ -1,121 +1,164 @@
-"""Videos that are cut, missing, or show nobody: every utterance keeps its sound and its slots, with a mask and why."""
+"""Videos cut, missing, odd or none (T18 to T24): every utterance keeps sound and slots, with a mask and why."""
 
 from __future__ import annotations
 
 import json
-import shutil
+import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from foalnet import media
+from foalnet.batches import collate, load_store
 from foalnet.config.blocks import Shards
 from foalnet.errors import DataError
-from foalnet.records import Box, Sample
-from foalnet.shards import open_shards, split_frames
-from tests.clips_tree import FPS, LocalPool, Place, lay_tree, picture, write_avi
-
-DIALOGUE, OTHER = "Ses01F_impro01", "Ses01M_impro02"
-AVI = f"Session1/dialog/avi/DivX/{DIALOGUE}.avi"
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lay_tree(tmp_path_factory.mktemp("tree"), [DIALOGUE, OTHER])
-
-
-@pytest.fixture(autouse=True)
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.clips.staging.Pool", LocalPool)
-
-
-@pytest.fixture(scope="module")
-def whole(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    place = Place(home=tmp_path_factory.mktemp("whole"), root=original)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.clips.staging.Pool", LocalPool)
-        place.stage()
-    return place
-
-
-@pytest.fixture
-def place(original: Path, tmp_path: Path) -> Place:
-    shutil.copytree(original, tmp_path / "root")
-    return Place(home=tmp_path, root=tmp_path / "root")
-
-
-def samples(place: Place) -> dict[str, tuple[dict[str, Any], Sample]]:
-    return {s.key: (json.loads(s.members["json"])["video"], s) for s in open_shards(place.out).samples()}
-
-
-def entries(place: Place) -> dict[str, list[tuple[str, str]]]:
-    found: dict[str, list[tuple[str, str]]] = {}
-    for e in json.loads(place.report.read_bytes())["ledger"]["entries"]:
-        found.setdefault(e["item"], []).append((e["kind"], e["reason"]))
-    return found
-
-
-def same_sound_as(whole: Place, place: Place) -> bool:
-    return {k: s.members["flac"] for k, (_, s) in samples(place).items()} == {
-        k: s.members["flac"] for k, (_, s) in samples(whole).items()
-    }
-
-
-def other_dialogue_is_untouched(whole: Place, place: Place) -> bool:
-    name = "Session1/000001.tar"
-    return place.bytes()[name] == whole.bytes()[name]
+from foalnet.nets import build_net
+from foalnet.shards import open_shards
+from tests.clips_tree import FPS, TURNS, Place, level, picture, write_avi
+from tests.staged import (
+    AVI,
+    DIALOGUE,
+    account,
+    all_masked,
+    entries,
+    of_dialogue,
+    other_dialogue_is_untouched,
+    pictures,
+    same_sound_as,
+    samples,
+)
+from tests.stores import CLASSES, make_params
+from tests.video_files import ffmpeg
 
 
 @pytest.mark.parametrize("percent", [10, 50, 90])
-def test_t18_truncated_avi_masks_what_is_missing_and_nothing_else(place: Place, whole: Place, percent: int) -> None:
+def test_t18_a_cut_avi_keeps_the_sound_and_masks_the_rest(place: Place, whole: Place, percent: int) -> None:
     data = (place.root / AVI).read_bytes()
     (place.root / AVI).write_bytes(data[: len(data) * percent // 100])
     last_s = media.probe_times(place.root / AVI).times_s[-1]
     place.stage()
     got, full = samples(place), samples(whole)
     assert set(got) == set(full) and same_sound_as(whole, place) and other_dialogue_is_untouched(whole, place)
-    touched = 0
-    for key in (k for k in got if k.startswith(DIALOGUE)):
-        video, sample = got[key]
+    masked: dict[str, int] = {}
+    for key, (video, sample) in of_dialogue(place).items():
         assert np.allclose(video["times_s"], full[key][0]["times_s"], atol=1e-4)
         exists = [t <= last_s + 1e-6 for t in video["times_s"]]
         assert [s != "missing" for s in video["sources"]] == exists
-        halves = split_frames(sample.members["half.mjpg"], video["half_offsets"])
-        faces = split_frames(sample.members["face.mjpg"], video["face_offsets"])
+        halves, faces = pictures((video, sample), "half"), pictures((video, sample), "face")
         assert [bool(h) for h in halves] == exists == [bool(f) for f in faces]
         reason = "video_truncated" if any(exists) else "video_missing"
         assert {r for r, e in zip(video["reasons"], exists, strict=True) if not e} <= {reason}
-        wanted = [] if all(exists) else [("kept", reason)]
-        assert entries(place).get(key, []) == wanted
-        touched += not all(exists)
-        earlier = split_frames(full[key][1].members["half.mjpg"], full[key][0]["half_offsets"])
-        assert all(h == e for h, e in zip(halves, earlier, strict=True) if h)
-    assert touched >= {10: 3, 50: 2, 90: 1}[percent]
+        assert entries(place).get(key, []) == ([] if all(exists) else [("kept", reason)])
+        masked[reason] = masked.get(reason, 0) + exists.count(False)
+        assert all(h == e for h, e in zip(halves, pictures(full[key], "half"), strict=True) if h)
+    # Counted by frame and by utterance; at each of the three cuts the tree has an utterance that the end lies in.
+    assert account(place)["frames"]["missing"] == {reason: count for reason, count in masked.items() if count}
+    details = {e["reason"]: e["detail"] for e in account(place)["ledger"]["entries"]}
+    assert masked.get("video_truncated", 0) > 0 or percent == 10
+    assert all(detail.endswith("frames") for detail in details.values())
+    assert sum(map(bool, masked.values())) and ("video_missing" in details) == (percent < 90)
 
 
-def test_t23_missing_avi_masks_all_its_utterances(place: Place, whole: Place) -> None:
-    (place.root / AVI).unlink()
+def test_t19_a_zero_byte_avi_masks_all_its_utterances(place: Place, whole: Place) -> None:
+    (place.root / AVI).write_bytes(b"")
     place.stage()
-    got = samples(place)
-    assert same_sound_as(whole, place) and other_dialogue_is_untouched(whole, place)
-    for key in (k for k in got if k.startswith(DIALOGUE)):
-        video, sample = got[key]
-        assert set(video["sources"]) == {"missing"} and set(video["reasons"]) == {"video_missing"}
-        assert abs(len(video["times_s"]) - len(samples(whole)[key][0]["times_s"])) <= 1
-        assert sample.members["face.mjpg"] == sample.members["half.mjpg"] == b""
-        assert entries(place)[key] == [("kept", "video_missing")]
+    assert same_sound_as(whole, place) and other_dialogue_is_untouched(whole, place) and all_masked(place, whole)
+    assert entries(place)[DIALOGUE] == [("kept", "video_unreadable")]
 
 
-@pytest.mark.parametrize("data", [b"", b"a text file, renamed\n" * 200, b"RIFF\0\0\0\0AVI LIST" + b"\0" * 4000])
-def test_t19_t20_an_avi_that_is_none_is_counted_as_unreadable(place: Place, whole: Place, data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"a text file, renamed\n" * 200, b"RIFF\0\0\0\0AVI LIST" + b"\0" * 4000])
+def test_t20_a_text_file_renamed_avi_masks_all_its_utterances(place: Place, whole: Place, data: bytes) -> None:
     (place.root / AVI).write_bytes(data)
     place.stage()
-    assert same_sound_as(whole, place) and other_dialogue_is_untouched(whole, place)
+    assert same_sound_as(whole, place) and other_dialogue_is_untouched(whole, place) and all_masked(place, whole)
     assert entries(place)[DIALOGUE] == [("kept", "video_unreadable")]
-    assert entries(place)[f"{DIALOGUE}_M000"] == [("kept", "video_missing")]
     assert str(place.root) not in place.report.read_text()
+
+
+def rewritten(path: Path, chunk: bytes, offset: int, *words: int) -> None:
+    """Replace 32-bit words of an AVI's header, named by their chunk and their offset in it."""
+    data = bytearray(path.read_bytes())
+    struct.pack_into(f"<{len(words)}I", data, data.index(chunk) + 8 + offset, *words)
+    path.write_bytes(data)
+
+
+def test_t21_a_rate_that_is_only_stated_changes_no_time_and_is_counted(place: Place, whole: Place) -> None:
+    rewritten(place.root / AVI, b"avih", 0, 66_667)  # 15 frames/s; the stamps follow the stream's own header
+    place.stage()
+    assert place.bytes()["Session1/000000.tar"] == whole.bytes()["Session1/000000.tar"]
+    assert entries(place) == {DIALOGUE: [("kept", "video_rate_differs")]}
+    (line,) = account(place)["ledger"]["entries"]
+    assert line["detail"] == "15.00 frames/s stated, 29.97 in the stamps"
+    assert account(place)["ledger"]["counts"]["kept/video_rate_differs"] == 1
+
+
+def test_t21_a_wrong_rate_in_the_stamps_is_followed_and_counted(place: Place, whole: Place) -> None:
+    rewritten(place.root / AVI, b"strh", 20, 1, 25)
+    place.stage()
+    assert same_sound_as(whole, place) and other_dialogue_is_untouched(whole, place)
+    for key, got in of_dialogue(place).items():
+        _, start, end = next(turn for turn in TURNS if key.endswith(turn[0]))
+        indices = [i for i in range(84) if start <= i / 25 < end]
+        assert np.allclose(got[0]["times_s"], np.array(indices) / 25, atol=1e-6)
+        side = "left" if key.split("_")[-1][0] == "F" else "right"
+        shown = np.array([media.read_jpeg(jpeg).mean() for jpeg in pictures(got, "half")])
+        assert np.abs(shown - [level(i, side) for i in indices]).max() < 1.5
+    assert entries(place) == {DIALOGUE: [("kept", "video_rate_differs")]}
+    (line,) = account(place)["ledger"]["entries"]
+    assert line["detail"] == "29.97 frames/s stated, 25.00 in the stamps"
+
+
+@pytest.mark.parametrize("stated_us", [0, 33_333, 33_367])
+def test_t21_a_rounded_or_absent_rate_is_no_fault(place: Place, stated_us: int) -> None:
+    rewritten(place.root / AVI, b"avih", 0, stated_us)
+    place.stage()
+    assert entries(place) == {}
+
+
+def test_t22_at_a_variable_rate_an_utterance_has_the_frames_of_its_time(place: Place, whole: Place) -> None:
+    every, path = place.root / "every.avi", place.root / AVI
+    path.rename(every)
+    keep = "select=not(mod(n\\,2))+not(mod(n\\,7))"
+    quality = ["-c:v", "mpeg4", "-vtag", "DIVX", "-q:v", "1", "-g", "12"]
+    ffmpeg("-i", f"file:{every}", "-an", "-vf", keep, "-fps_mode", "passthrough", *quality, f"file:{path}")
+    every.unlink()
+    place.stage()
+    assert same_sound_as(whole, place) and entries(place) == {}
+    for key, got in of_dialogue(place).items():
+        _, start, end = next(turn for turn in TURNS if key.endswith(turn[0]))
+        indices = [i for i in range(84) if (i % 2 == 0 or i % 7 == 0) and start <= i / FPS < end]
+        assert abs(len(got[0]["times_s"]) - len(indices)) <= 1
+        assert np.allclose(got[0]["times_s"], np.array(indices) / FPS, atol=1e-5)
+        side = "left" if key.split("_")[-1][0] == "F" else "right"
+        shown = np.array([media.read_jpeg(jpeg).mean() for jpeg in pictures(got, "half")])
+        # A picture one frame off would be 2 grey levels off; this one was encoded twice.
+        assert abs((shown - [level(i, side) for i in indices]).mean()) < 0.9
+
+
+def test_t23_a_missing_avi_masks_all_its_utterances(place: Place, whole: Place) -> None:
+    (place.root / AVI).unlink()
+    place.stage()
+    assert same_sound_as(whole, place) and other_dialogue_is_untouched(whole, place) and all_masked(place, whole)
+    counts = json.loads((place.home / "reports/counts.json").read_bytes())
+    assert [e["item"] for e in counts["entries"] if e["reason"] == "video_missing"] == sorted(of_dialogue(place))
+
+
+def test_t23_utterances_without_a_picture_train_and_are_answered_by_their_sound(place: Place) -> None:
+    (place.root / AVI).unlink()
+    place.stage()
+    params = make_params(video={"encoder": "crop_cnn"})
+    store = load_store(open_shards(place.out), list(samples(place)), params)
+    unseen = sorted(of_dialogue(place))
+    assert len(store.clips) == 6 and store.ledger.counts() == {"kept/video_missing": 3}
+    assert [key for key, clip in store.clips.items() if not clip.frame_mask_F.any()] == unseen
+    torch.manual_seed(0)
+    net = build_net("foal", params, classes=len(CLASSES), shape=store.shape).eval()
+    with torch.no_grad():
+        logits_BC = net(collate([store.clips[key] for key in unseen])).logits_BC
+    assert bool(logits_BC.isfinite().all())
+    assert len({tuple(row) for row in logits_BC.tolist()}) == 3, "each is answered by its own sound"
 
 
 def test_t24_shadow_files_change_no_byte(place: Place, whole: Place) -> None:
@@ -127,7 +170,7 @@ def test_t24_shadow_files_change_no_byte(place: Place, whole: Place) -> None:
     assert ignored["shadow"] == sum(1 for p in place.root.rglob("._*"))
 
 
-def test_a_hole_in_the_video_shifts_nothing(place: Place, whole: Place) -> None:
+def test_t18_a_hole_in_the_video_shifts_nothing(place: Place, whole: Place) -> None:
     """Frames that do not decode are masked in their own slots; those behind them stay where they are."""
     info = media.probe_times(place.root / AVI)
     data = bytearray((place.root / AVI).read_bytes())
@@ -139,74 +182,14 @@ def test_a_hole_in_the_video_shifts_nothing(place: Place, whole: Place) -> None:
     (place.root / AVI).write_bytes(bytes(data))
     place.stage()
     assert ("kept", "video_damaged") in entries(place)[f"{DIALOGUE}_M000"]
-    for key, (video, sample) in samples(place).items():
-        if not key.startswith(DIALOGUE):
-            continue
-        for slot, jpeg in enumerate(split_frames(sample.members["half.mjpg"], video["half_offsets"])):
+    for key, got in of_dialogue(place).items():
+        video, full = got[0], samples(whole)[key]
+        for slot, jpeg in enumerate(pictures(got, "half")):
             index = round(video["times_s"][slot] * FPS)
             if index < 36 or index >= 48:
-                full = samples(whole)[key]
-                assert jpeg == split_frames(full[1].members["half.mjpg"], full[0]["half_offsets"])[slot]
+                assert jpeg == pictures(full, "half")[slot]
             elif not jpeg:
                 assert video["reasons"][slot] == "video_damaged" and video["boxes"][slot] is None
-
-
-class Seldom:
-    """A detector that sees the face only on some of the pictures it is asked about."""
-
-    name = "seldom"
-
-    def __init__(self, sees) -> None:
-        self.sees = sees
-
-    def digest(self) -> str:
-        return "0" * 64
-
-    def weights(self) -> dict[str, str]:
-        return {}
-
-    def detect(self, frames) -> list[list[Box]]:
-        box = Box(left=100.0, top=60.0, right=200.0, bottom=160.0)
-        return [[box] if self.sees(i, len(frames)) else [] for i in range(len(frames))]
-
-
-def stage_with(place: Place, monkeypatch: pytest.MonkeyPatch, sees) -> dict[str, tuple[dict[str, Any], Sample]]:
-    monkeypatch.setattr("foalnet.clips.staging.get_detector", lambda params, settings: Seldom(sees))
-    place.stage()
-    return samples(place)
-
-
-def test_t50_no_face_at_all_keeps_every_slot_masked_and_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    got = stage_with(place, monkeypatch, lambda i, n: False)
-    account = json.loads(place.report.read_bytes())
-    assert account["no_face"] == sorted(got) and account["coverage"]["overall"] == 0.0
-    for key, (video, sample) in got.items():
-        assert set(video["reasons"]) == {"no_face"} and sample.members["face.mjpg"] == b""
-        assert all(split_frames(sample.members["half.mjpg"], video["half_offsets"]))
-        assert entries(place)[key] == [("kept", "no_face")]
-
-
-def test_t50_no_face_in_the_first_second(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    shards = Shards(detector="fixed", stride=2, bridge_s=0.2)
-    got = stage_with(Place(home=place.home, root=place.root, shards=shards), monkeypatch, lambda i, n: i >= n - 4)
-    for video, sample in got.values():
-        faces = split_frames(sample.members["face.mjpg"], video["face_offsets"])
-        assert faces[-1] and not faces[0]
-        assert [bool(f) for f in faces] == [s != "missing" for s in video["sources"]]
-        assert video["reasons"][0] == "no_face" and video["reasons"][-1] is None
-
-
-def test_t50_a_face_in_every_second_picture_is_bridged(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    got = stage_with(place, monkeypatch, lambda i, n: i % 2 == 0 or i == n - 1)
-    assert all("missing" not in video["sources"] for video, _ in got.values())
-
-
-def test_t54_a_detector_that_breaks_down_is_counted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(i: int, n: int) -> bool:
-        raise RuntimeError("cuDNN on a bad day")
-
-    got = stage_with(place, monkeypatch, broken)
-    assert all(("kept", "detector_failed") in entries(place)[key] for key in got)
 
 
 def test_an_utterance_longer_than_memory_is_refused_by_name(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import struct
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -27,7 +23,8 @@ from foalnet.media import (
     probe_times,
 )
 from foalnet.media import container as container_module
-from tests.video_files import ffmpeg, number_of, numbered_video
+from tests.fake_decoder import LOUD, alive, disguises, fake_ffmpeg
+from tests.video_files import ffmpeg, number_of, numbered_video, patched, write_video
 
 COUNT = 100
 
@@ -134,21 +131,27 @@ def test_t22_a_variable_frame_rate_keeps_every_frame_at_its_own_time(tmp_path: P
         assert abs(sum(second <= t < second + 1 for t in info.times_s) - len(inside)) <= 1
 
 
-def patched(avi: Path, path: Path, changes: dict[tuple[bytes, int], int]) -> Path:
-    """Copy an AVI with 32-bit words of its header replaced, each named by its chunk and its offset in that."""
-    data = bytearray(avi.read_bytes())
-    for (chunk, offset), value in changes.items():
-        struct.pack_into("<I", data, data.index(chunk) + 8 + offset, value)
-    path.write_bytes(data)
-    return path
-
-
 def test_t25_ten_hours_are_refused(avi: Path, tmp_path: Path) -> None:
     # One frame takes 400 s: the header's scale and rate, and its microseconds a frame.
     slow = {(b"strh", 20): 400, (b"strh", 24): 1, (b"avih", 0): 400_000_000}
     with pytest.raises(VideoTooLarge, match=r"lasts 11\.1 h") as error:
         probe_times(patched(avi, tmp_path / "long.avi", slow))
     assert error.value.exit_code == 3
+
+
+def test_t25_ten_hours_that_no_header_tells_are_refused(tmp_path: Path) -> None:
+    """The header states no length and there is no index: the frames themselves are ten hours of one a second."""
+    one = write_video(tmp_path / "one.avi", [np.zeros((16, 16, 3), np.uint8)] * 2, "-g", "1", rate="1")
+    data = one.read_bytes()
+    start = data.index(b"movi") + 4
+    frame = data[start : start + 8 + struct.unpack_from("<I", data, start + 4)[0]]
+    head, body = bytearray(data[:start]), (frame + b"\0" * (len(frame) % 2)) * 36_001
+    struct.pack_into("<I", head, start - 8, len(body) + 4)
+    struct.pack_into("<I", head, 4, len(head) + len(body) - 8)
+    one.write_bytes(head + body)
+    quiet = patched(one, tmp_path / "long.avi", {(b"avih", 16): 0, (b"strh", 32): 0})
+    with pytest.raises(VideoTooLarge, match=r"lasts 10\.0 h in 36,001 frames"):
+        probe_times(quiet)
 
 
 def test_t25_a_picture_of_16000_pixels_is_refused_in_little_memory(tmp_path: Path) -> None:
@@ -190,40 +193,7 @@ def test_t92_altered_bytes_give_typed_errors_only(tmp_path: Path) -> None:
     assert read > 20, "most of the altered files must still get past the first bytes"
 
 
-@pytest.fixture
-def listener() -> Iterator[tuple[str, list[str]]]:
-    """A server on loopback that remembers what it was asked for."""
-    asked: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
-
-
-def disguises(secret: Path, url: str) -> dict[str, str]:
-    segments = f"#EXTINF:1,\nfile://{secret}\n#EXTINF:1,\n{url}/a.ts\n#EXT-X-ENDLIST\n"
-    return {
-        "playlist": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n{segments}",
-        "concat": f"ffconcat version 1.0\nfile '{secret}'\nfile '{url}/b.avi'\n",
-        # Only this one would be played by an ffmpeg left to itself.
-        "neighbour": f"ffconcat version 1.0\nfile {secret.name}\n",
-        "sdp": f"v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5000 RTP/AVP 96\na=control:{url}/c\n",
-        "dash": f'<?xml version="1.0"?><MPD><BaseURL>{url}/</BaseURL></MPD>',
-    }
-
-
-@pytest.mark.parametrize("kind", ["playlist", "concat", "neighbour", "sdp", "dash"])
+@pytest.mark.parametrize("kind", ["playlist", "remote", "concat", "neighbour", "sdp", "dash"])
 def test_t26_a_playlist_disguised_as_avi_opens_nothing(
     tmp_path: Path, avi: Path, listener: tuple[str, list[str]], kind: str
 ) -> None:
@@ -238,7 +208,7 @@ def test_t26_a_playlist_disguised_as_avi_opens_nothing(
     assert asked == []
 
 
-@pytest.mark.parametrize("kind", ["playlist", "concat", "neighbour", "sdp", "dash"])
+@pytest.mark.parametrize("kind", ["playlist", "remote", "concat", "neighbour", "sdp", "dash"])
 def test_t26_even_past_the_first_look_nothing_else_is_opened(
     tmp_path: Path, avi: Path, listener: tuple[str, list[str]], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,34 +254,16 @@ def test_t27_odd_file_names_are_only_names(
     assert sorted(p.name for p in tmp_path.iterdir()) == [name]
 
 
-def fake_ffmpeg(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a script before the real ffmpeg, which it reaches as $REAL."""
-    fake = folder / "fake-ffmpeg"
-    fake.write_text(f"#!/bin/sh\nREAL='{imageio_ffmpeg.get_ffmpeg_exe()}'\n{script}\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(fake))
-
-
-def test_t28_a_megabyte_on_stderr_does_not_hang(tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_ffmpeg(tmp_path, 'head -c 1048576 /dev/zero | tr "\\0" "x" >&2\nexec "$REAL" "$@"', monkeypatch)
+def test_t28_megabytes_on_stderr_do_not_hang(tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_ffmpeg(tmp_path, f'{LOUD}\nexec "$REAL" "$@"', monkeypatch)
     assert len(list(decode_frames(avi, timeout_s=20))) == COUNT
 
 
 def test_t28_the_error_bears_the_end_of_stderr(tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_ffmpeg(tmp_path, 'head -c 1048576 /dev/zero | tr "\\0" "x" >&2\necho the last words >&2\nexit 3', monkeypatch)
+    fake_ffmpeg(tmp_path, f"{LOUD}\necho the last words >&2\nexit 3", monkeypatch)
     with pytest.raises(VideoUnreadable, match=r"ended with 3 after 0 frames.*the last words") as error:
         list(decode_frames(avi, timeout_s=20))
     assert len(str(error.value)) < 1500
-
-
-def alive(pids: list[int]) -> list[int]:
-    def is_alive(pid: int) -> bool:
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-        except FileNotFoundError:
-            return False
-
-    return [pid for pid in pids if is_alive(pid)]
 
 
 def test_t29_a_hanging_ffmpeg_is_killed_with_its_children_and_tried_once_more(

@@ -1,0 +1,61 @@
+"""Two dialogues staged whole, and a copy of their tree to spoil."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clips_tree import LocalPool, Place, lay_tree
+from tests.hub import serving
+from tests.staged import DIALOGUE, OTHER
+
+
+@pytest.fixture(scope="session")
+def sound_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree of two dialogues, nothing wrong with it; never written to."""
+    return lay_tree(tmp_path_factory.mktemp("tree"), [DIALOGUE, OTHER])
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stage in the test's own process."""
+    monkeypatch.setattr("foalnet.clips.staging.Pool", LocalPool)
+
+
+@pytest.fixture(scope="session")
+def whole(sound_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The tree as it is staged without a fault."""
+    place = Place(home=tmp_path_factory.mktemp("whole"), root=sound_tree)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("foalnet.clips.staging.Pool", LocalPool)
+        place.stage()
+    return place
+
+
+@pytest.fixture
+def place(sound_tree: Path, tmp_path: Path, in_process: None) -> Place:
+    """A copy of the tree, to be spoiled and then staged in this process."""
+    shutil.copytree(sound_tree, tmp_path / "root")
+    return Place(home=tmp_path, root=tmp_path / "root")
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, list[str]]]:
+    """A server on loopback: (its address, what it was asked for)."""
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with serving(Handler) as address:
+        yield address, asked

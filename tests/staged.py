@@ -1,0 +1,141 @@
+"""What fault tests ask of a staged tree (tests/clips_tree.py): samples, ledger lines, which files a program opened."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import struct
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foalnet.records import Box, Sample
+from foalnet.shards import open_shards, split_frames
+from tests.clips_tree import Place
+
+DIALOGUE, OTHER = "Ses01F_impro01", "Ses01M_impro02"
+AVI = f"Session1/dialog/avi/DivX/{DIALOGUE}.avi"
+
+
+def samples(place: Place) -> dict[str, tuple[dict[str, Any], Sample]]:
+    """Return key -> (picture metadata, sample)."""
+    return {s.key: (json.loads(s.members["json"])["video"], s) for s in open_shards(place.out).samples()}
+
+
+def of_dialogue(place: Place) -> dict[str, tuple[dict[str, Any], Sample]]:
+    """Return the samples of DIALOGUE alone."""
+    return {key: got for key, got in samples(place).items() if key.startswith(DIALOGUE)}
+
+
+def pictures(got: tuple[dict[str, Any], Sample], stream: str) -> list[bytes]:
+    """Return the JPEG of each slot, empty where there is none: of "face" or "half"."""
+    video, sample = got
+    return split_frames(sample.members[f"{stream}.mjpg"], video[f"{stream}_offsets"])
+
+
+def account(place: Place) -> dict[str, Any]:
+    """Return the account of staging."""
+    told: dict[str, Any] = json.loads(place.report.read_bytes())
+    return told
+
+
+def entries(place: Place) -> dict[str, list[tuple[str, str]]]:
+    """Return item -> (kind, reason) of its lines in the account."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for e in account(place)["ledger"]["entries"]:
+        found.setdefault(e["item"], []).append((e["kind"], e["reason"]))
+    return found
+
+
+def same_sound_as(whole: Place, place: Place) -> bool:
+    """Tell whether both hold the same utterances with the same sound."""
+    one, other = (
+        {key: sample.members["flac"] for key, (_, sample) in samples(where).items()} for where in (whole, place)
+    )
+    return one == other
+
+
+def other_dialogue_is_untouched(whole: Place, place: Place) -> bool:
+    """Tell whether the shard of OTHER has the bytes that it has without the fault."""
+    name = "Session1/000001.tar"
+    return place.bytes()[name] == whole.bytes()[name]
+
+
+def all_masked(place: Place, whole: Place) -> bool:
+    """Tell whether DIALOGUE's utterances are all kept with their slots, every one masked `video_missing`, and counted.
+
+    Without a stamp the slots follow NTSC from the utterance's start, so that their number may be one off.
+    """
+    got, full = of_dialogue(place), of_dialogue(whole)
+    return set(got) == set(full) and all(
+        set(video["sources"]) == {"missing"}
+        and set(video["reasons"]) == {"video_missing"}
+        and abs(len(video["times_s"]) - len(full[key][0]["times_s"])) <= 1
+        and sample.members["face.mjpg"] == sample.members["half.mjpg"] == b""
+        and entries(place)[key] == [("kept", "video_missing")]
+        for key, (video, sample) in got.items()
+    )
+
+
+class Scripted:
+    """A detector that answers as `sees(i, n)` says for the i-th of the n pictures it is shown at once."""
+
+    name = "scripted"
+
+    def __init__(self, sees: Callable[[int, int], Sequence[Box] | None]) -> None:
+        self.sees = sees
+
+    def digest(self) -> str:
+        """Return any digest."""
+        return "0" * 64
+
+    def weights(self) -> dict[str, str]:
+        """Return {}."""
+        return {}
+
+    def detect(self, frames: Sequence[np.ndarray]) -> Any:
+        """Return the script's boxes."""
+        answers = [self.sees(i, len(frames)) for i in range(len(frames))]
+        return [None if answer is None else list(answer) for answer in answers]
+
+
+def stage_with(
+    place: Place, monkeypatch: pytest.MonkeyPatch, sees: Callable[[int, int], Sequence[Box] | None]
+) -> dict[str, tuple[dict[str, Any], Sample]]:
+    """Stage with a scripted detector and return the samples."""
+    monkeypatch.setattr("foalnet.clips.staging.get_detector", lambda params, settings: Scripted(sees))
+    place.stage()
+    return samples(place)
+
+
+@contextmanager
+def opens_of(path: Path) -> Iterator[Callable[[], int]]:
+    """Yield a function that says how often any program opened a file since the block began (Linux: inotify)."""
+    if sys.platform != "linux":
+        pytest.skip("which files a program opens is asked of Linux' inotify")
+    libc = ctypes.CDLL(None, use_errno=True)
+    watch, opened = libc.inotify_init1(os.O_NONBLOCK), 0x20  # IN_OPEN
+    assert watch >= 0 and libc.inotify_add_watch(watch, os.fsencode(path), opened) >= 0, os.strerror(ctypes.get_errno())
+    count = 0
+
+    def opens() -> int:
+        nonlocal count
+        try:
+            data = os.read(watch, 1 << 16)
+        except BlockingIOError:
+            return count
+        while data:
+            _, _, _, length = struct.unpack_from("iIII", data)
+            data, count = data[16 + length :], count + 1
+        return count
+
+    try:
+        yield opens
+    finally:
+        os.close(watch)
