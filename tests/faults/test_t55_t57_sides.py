@@ -12,15 +12,13 @@ import numpy as np
 import pytest
 
 from foalnet import media
-from foalnet.clips.sides import overrules, read_sides
+from foalnet.clips.sides import overrules
 from foalnet.config import Params
 from foalnet.config.blocks import Draw, Shards
 from foalnet.corpora.drawn.plan import Dialogue, plan
 from foalnet.corpora.drawn.write import draw_dialogue
-from foalnet.errors import DataError, UsageError
 from foalnet.faces.sides import Audit
 from foalnet.shards import open_shards
-from foalnet.table import read_manifest
 from tests.clips_tree import LocalPool, Place, write_avi
 from tests.heads import at_size, clip_frames, clip_sound, lay_heads, speaking
 
@@ -162,38 +160,6 @@ def test_t55_a_table_does_what_the_audit_did_and_stages_no_other_dialogue_again(
     name = "Session1/000000.tar"
     assert place.bytes()[name] == by_audit.bytes()[name] != by_rule.bytes()[name]
     assert place.bytes()["Session1/000001.tar"] == by_rule.bytes()["Session1/000001.tar"]
-
-
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        (
-            "Ses01F_impro1\tSes01F\tleft",
-            "line 2, dialogue Ses01F_impro1: the corpus has no such dialogue",
-        ),
-        ("{d}\tSes02F\tleft", "line 2, dialogue {d}: nobody called 'Ses02F' speaks in it"),
-        ("{d}\tSes01F\tup", "line 2, dialogue {d}: the side 'up' is neither left nor right"),
-        ("{d}\tSes01F", "line 2, dialogue {d}: 2 columns; they are dialogue, speaker, side"),
-        ("{d}\tSes01F\tleft\n{d}\tSes01M\tleft", "line 3, dialogue {d}: it stands twice"),
-    ],
-)
-def test_a_faulty_table_is_refused_by_file_line_and_dialogue(
-    by_rule: Place, two: list[Dialogue], tmp_path: Path, line: str, says: str
-) -> None:
-    name = two[0].name
-    table = tmp_path / "sides.txt"
-    table.write_text(f"# remark\n{line.format(d=name)}\n")
-    with pytest.raises(DataError) as caught:
-        read_sides(table, read_manifest(by_rule.home / "manifest.jsonl"))
-    assert says.format(d=name) in caught.value.what and caught.value.file == str(table)
-
-
-def test_a_table_that_is_not_named_or_not_there_is_told(by_rule: Place, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="names no sides_table"):
-        replace(by_rule, shards=Shards(sides="table")).stage(listed=True)
-    shutil.copytree(by_rule.home, tmp_path / "home")
-    with pytest.raises(DataError, match="cannot be read"):
-        Table(home=tmp_path / "home", root=by_rule.root, shards=Shards(sides="table")).stage(listed=True)
 
 
 def agreeing(place: Place) -> tuple[int, int]:
