@@ -24,6 +24,8 @@ from foalnet.paths import HEADLINE
 
 PREFECT_FILE = Path("prefect.yaml")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+# A table of sides without a line: every dialogue keeps its corpus' rule.
+NO_SIDES = b"# dialogue speaker side: read where shards.sides is table (docs/sides.md)\n"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +113,7 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
     """Write entry, root, source file and deployment; yield the difference, line by line."""
     read_file()
     load_settings()
-    source = Path("data") / f"{asked.name}.source.json"
+    source, table = Path("data") / f"{asked.name}.source.json", sides_table_of(asked.name)
     params = _yaml(DEFAULT_PARAMS)
     if asked.name in params["corpora"] and params["corpora"][asked.name]["reader"] != asked.reader:
         raise UsageError(
@@ -124,6 +126,7 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
     params["corpora"][asked.name] = {
         "reader": asked.reader,
         "source": source.as_posix(),
+        "sides_table": table.as_posix(),
         "variants": _flow(asked.variants),
         "seeds": _flow(asked.seeds),
         "protocols": _flow(preset.get("protocols", [HEADLINE])),
@@ -141,6 +144,8 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
     prefect = _with_deployment(asked.name)
     note = {"corpus": asked.name, "note": "what `inventory` depends on in git; the root is a machine setting"}
     changes = [(DEFAULT_PARAMS, _dump(params)), (SETTINGS_FILE, _dump(settings)), (source, json_bytes(note))]
+    # A table that is there already may hold what somebody looked up: it stays.
+    changes += [] if table.exists() else [(table, NO_SIDES)]
     changes += [(PREFECT_FILE, prefect)] if prefect is not None else []
     different = False
     for path, data in changes:
@@ -201,6 +206,10 @@ def sync(path: Path) -> Iterator[str]:
     )
     if before != after:
         publish_bytes(path, after)
+    for name in [path.parent / entry["sides_table"] for entry in params["corpora"].values()]:
+        if not name.exists():
+            publish_bytes(name, NO_SIDES)
+            yield f"wrote {name}: no dialogue is an exception from the side rule; commit it"
     for folder in stale_runs(path):
         shutil.rmtree(folder)
         yield f"removed {folder}: no longer among the runs (DVC's cache keeps what was recorded)"
@@ -225,7 +234,12 @@ def check_runs(path: Path = DEFAULT_PARAMS) -> None:
     found = {name: run.model_dump() for name, run in file.runs.items()}
     expected = expected_runs(file)
     stale = [folder.as_posix() for folder in stale_runs(path)]
-    unspelled = [f"{name}.protocols" for name, each in file.corpora.items() if "protocols" not in each.model_fields_set]
+    unspelled = [
+        f"{name}.{key}"
+        for name, each in file.corpora.items()
+        for key in ("protocols", "sides_table")
+        if key not in each.model_fields_set
+    ]
     wrong = sorted(set(found) ^ set(expected)) or sorted(n for n in found if found[n] != expected[n])
     wrong += [*stale, *unspelled]
     if not wrong:
@@ -253,6 +267,11 @@ def _check_finals(file: File, path: Path) -> None:
             )
 
 
+def sides_table_of(corpus: str) -> Path:
+    """Return where an entry's table of sides lies that does not say."""
+    return Path("data") / f"{corpus}.sides.txt"
+
+
 def final_of(variants: list[str], seeds: list[int]) -> dict[str, Any]:
     """Return which run's model an entry deploys that does not say: foal's, else the last variant's, first seed."""
     return {"variant": "foal" if "foal" in variants else variants[-1], "seed": seeds[0]}
@@ -263,6 +282,8 @@ def _sync_runs(params: Any) -> None:
     for corpus, entry in params["corpora"].items():
         # dvc.yaml names every entry's protocols as a param, so they are spelled.
         entry.setdefault("protocols", _flow([HEADLINE]))
+        # And its table of sides as a dependency.
+        entry.setdefault("sides_table", sides_table_of(corpus).as_posix())
         final = entry.get("final") or {}
         if final.get("variant") not in entry["variants"] or final.get("seed") not in entry["seeds"]:
             entry["final"] = _flow(final_of(list(entry["variants"]), list(entry["seeds"])))

@@ -6,7 +6,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,19 @@ from foalnet import media
 from foalnet.clips.cut import Cutter, Sound
 from foalnet.clips.pictures import Film, film_dialogue, masked, offsets
 from foalnet.clips.plan import STAGE, Job
+from foalnet.clips.sides import Word, audited, overrules, swapped
 from foalnet.clips.slots import slots_of
 from foalnet.corpora.tables import parse_reference, read_table
 from foalnet.errors import DataError, FoalnetError, MachineError
 from foalnet.faces import Detector
+from foalnet.faces.motion import Motion
+from foalnet.faces.sides import OTHER, Audit
 from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, sha256_file
 from foalnet.ledger import Ledger
 from foalnet.records import LedgerEntry, Sample, Utterance
 from foalnet.shards import ShardEntry, as_entry, fault_of, write_shard
 
-SCHEMA = 1
+SCHEMA = 2
 SHARD = "shard.tar"
 ENTRY = "entry.json"
 BOX_DIGITS = 2
@@ -36,12 +39,16 @@ SCORE_DIGITS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Staged:
-    """A finished dialogue: its shard (None where every utterance was dropped), account, and figures per utterance."""
+    """A finished dialogue: its shard (None where every utterance was dropped), account, and figures per utterance.
+
+    `word`: what the audit of its sides said, against the job's, and whether it was followed.
+    """
 
     job: Job
     shard: ShardEntry | None
     ledger: tuple[LedgerEntry, ...]
     utterances: tuple[dict[str, Any], ...]
+    word: Word = field(default_factory=Word)
 
 
 def kept(job: Job, work: Path) -> Staged | None:
@@ -71,9 +78,14 @@ def _from_entry(job: Job, data: bytes) -> Staged | None:
             shard=None if entry["shard"] is None else as_entry(entry["shard"]),
             ledger=tuple(LedgerEntry(**row) for row in entry["ledger"]),
             utterances=tuple(entry["utterances"]),
+            word=_word(entry["sides"]),
         )
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _word(row: dict[str, Any]) -> Word:
+    return Word(audit=None if row["audit"] is None else Audit(**row["audit"]), followed=row["followed"])
 
 
 def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | None, timeout_s: float) -> Staged:
@@ -92,7 +104,7 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
     check_inputs(job, root)
     ledger = Ledger()
     try:
-        samples, rows = stage_samples(job, root=root, detector=detector, timeout_s=timeout_s, ledger=ledger)
+        samples, rows, word = stage_samples(job, root=root, detector=detector, timeout_s=timeout_s, ledger=ledger)
     except FoalnetError as error:
         # What reads a file knows the file and not whose it is.
         error.stage = error.stage or STAGE
@@ -106,32 +118,36 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
         "shard": None if shard is None else asdict(shard),
         "ledger": [asdict(line) for line in ledger.entries],
         "utterances": rows,
+        "sides": asdict(word),
     }
     publish_bytes(folder / ENTRY, json_bytes(entry))
-    return Staged(job=job, shard=shard, ledger=tuple(ledger.entries), utterances=tuple(rows))
+    return Staged(job=job, shard=shard, ledger=tuple(ledger.entries), utterances=tuple(rows), word=word)
 
 
 def stage_samples(
-    job: Job, *, root: Path, detector: Detector | None, timeout_s: float, ledger: Ledger
-) -> tuple[list[Sample], list[dict[str, Any]]]:
-    """Return the samples of a job's utterances that have sound, and figures of each; nothing is written.
+    job: Job, *, root: Path, detector: Detector | None, timeout_s: float, ledger: Ledger, listen: bool = True
+) -> tuple[list[Sample], list[dict[str, Any]], Word]:
+    """Return the samples of a job's utterances that have sound, figures of each, and the word on their sides.
 
-    This is the one way from raw files to a sample: staging and prediction both take it.
+    Nothing is written. This is the one way from raw files to a sample: staging and prediction both take it; only
+    prediction does not `listen` whether the sides are right, since there they are what was asked for.
     """
     cutter = Cutter(root=root, present=frozenset(job.files), params=job.params, ledger=ledger)
     sounds = {u.key: sound for u in job.utterances if (sound := cutter.sound(u)) is not None}
     audible = [u for u in job.utterances if u.key in sounds]
+    word = Word()
     if job.tables:
         samples, rows = _from_tables(job, root, audible, sounds, ledger)
     else:
-        films = _films(job, root, audible, detector, timeout_s, ledger)
+        films, word = _films(job, root, audible, detector, timeout_s, ledger, sounds if listen else None)
+        audible = swapped(audible) if word.followed else audible
         samples = [_picture_sample(u, sounds[u.key], films[u.key], job.params.rate_hz) for u in audible]
         rows = [_figures(u, sounds[u.key], films[u.key]) for u in audible]
     repaired = {line.item for line in ledger.entries if line.kind == "repaired"}
     for u in audible:
         if u.key not in repaired:
             ledger.keep(u.key)
-    return samples, rows
+    return samples, rows, word
 
 
 def check_inputs(job: Job, root: Path) -> None:
@@ -160,9 +176,41 @@ def check_inputs(job: Job, root: Path) -> None:
 
 
 def _films(
+    job: Job,
+    root: Path,
+    utterances: list[Utterance],
+    detector: Detector | None,
+    timeout_s: float,
+    ledger: Ledger,
+    sounds: Mapping[str, Sound] | None,
+) -> tuple[dict[str, Film], Word]:
+    """Return every utterance's film, and the word on sides where `sounds` are given; each loss is in the ledger.
+
+    Where the audit's word is followed, the dialogue is filmed a second time, from the other halves: that is rare, and
+    so the others pay nothing for it.
+    """
+    films, motion = _filmed(job, root, utterances, detector, timeout_s, ledger)
+    word = Word()
+    if motion is not None and sounds is not None:
+        seen = [u for u in utterances if u.video in job.files]
+        flacs = {u.key: sounds[u.key].flac for u in seen}
+        found = audited(seen, flacs, {u.key: films[u.key].track for u in seen}, motion)
+        word = Word(audit=found, followed=overrules(found, job.params))
+        if word.followed:
+            films, _ = _filmed(job, root, swapped(utterances), detector, timeout_s, ledger)
+    for u in utterances:
+        _account(u, films[u.key], ledger)
+    return films, word
+
+
+def _filmed(
     job: Job, root: Path, utterances: list[Utterance], detector: Detector | None, timeout_s: float, ledger: Ledger
-) -> dict[str, Film]:
-    """Return every utterance's film, fully masked where there is no video that decodes, each loss in the ledger."""
+) -> tuple[dict[str, Film], Motion | None]:
+    """Return every utterance's film, fully masked where no video decodes, and the motion of a two-actor picture.
+
+    None for the motion where one person fills the picture, where there is no video, or (no corpus has that) several.
+    """
+    motions: list[Motion] = []
     films: dict[str, Film] = {}
     by_video: dict[str | None, list[Utterance]] = {}
     for u in utterances:
@@ -170,17 +218,19 @@ def _films(
     for video, members in sorted(by_video.items(), key=lambda item: item[0] or ""):
         if video is not None:
             assert detector is not None
+            motion = Motion() if all(u.side in OTHER for u in members) else None
             rates_fps = media.header_rates_fps(root / video)
             try:
-                films |= film_dialogue(root / video, members, params=job.params, detector=detector, timeout_s=timeout_s)
+                films |= film_dialogue(
+                    root / video, members, params=job.params, detector=detector, timeout_s=timeout_s, motion=motion
+                )
+                motions += [motion] if motion is not None else []
                 _account_rates(job.dialogue, rates_fps, ledger)
                 continue
             except media.VideoUnreadable:
                 ledger.keep(job.dialogue, "video_unreadable", video)
         films |= {u.key: masked(slots_of(u.start_s, u.end_s, (), 0.0), "video_missing") for u in members}
-    for u in utterances:
-        _account(u, films[u.key], ledger)
-    return films
+    return films, motions[0] if len(motions) == 1 else None
 
 
 def _account_rates(dialogue: str, rates_fps: tuple[float, float] | None, ledger: Ledger) -> None:

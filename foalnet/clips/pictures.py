@@ -16,6 +16,7 @@ from foalnet.clips.slots import Slots, slots_of
 from foalnet.config.blocks import Shards
 from foalnet.errors import DataError
 from foalnet.faces import Detector, count_jumps, crop, search, track
+from foalnet.faces.motion import Motion
 from foalnet.records import Box, BoxSource, FaceTrack, Side, Utterance
 
 Area = tuple[int, int, int, int]
@@ -56,14 +57,22 @@ def masked(slots: Slots, reason: str) -> Film:
 
 
 def film_dialogue(
-    path: Path, utterances: Iterable[Utterance], *, params: Shards, detector: Detector, timeout_s: float
+    path: Path,
+    utterances: Iterable[Utterance],
+    *,
+    params: Shards,
+    detector: Detector,
+    timeout_s: float,
+    motion: Motion | None = None,
 ) -> dict[str, Film]:
-    """Return the film of every utterance of one video, by key.
+    """Return the film of every utterance of one video, by key; `motion` watches the frames as they pass.
 
     Decodes the video once, no further than its last frame that is used. VideoUnreadable or VideoTooLarge (exit 3)
     where it cannot be decoded, DataError for an utterance too long to be held.
     """
     info = media.probe_times(path)
+    if motion is not None:
+        motion.times_s = info.times_s
     plans = {u.key: (u, slots_of(u.start_s, u.end_s, info.times_s, info.rate_fps)) for u in utterances}
     for u, slots in plans.values():
         _check_size(u, slots, info)
@@ -75,7 +84,7 @@ def film_dialogue(
     frames = media.decode_pictures(path, info, timeout_s=timeout_s)
     used = ((i, f) for i, f in itertools.takewhile(lambda p: p[0] < stop, frames) if i >= start)
     open_now: list[_Open] = []
-    for index, halves in _halves(used, {u.side for u, _ in waiting}, params):
+    for index, halves in _halves(used, {u.side for u, _ in waiting}, params, motion):
         while waiting and waiting[0][1].first <= index:
             open_now.append(_Open(*waiting.pop(0)))
         for utterance in open_now:
@@ -184,7 +193,7 @@ def _moved(box: Box, area: Area) -> Box:
 
 
 def _halves(
-    frames: Iterator[tuple[int, media.Picture]], sides: set[Side], params: Shards
+    frames: Iterator[tuple[int, media.Picture]], sides: set[Side], params: Shards, motion: Motion | None
 ) -> Iterator[tuple[int, Callable[[Side], _Half]]]:
     """Yield (index, side -> half) for every frame; each side is cut and encoded at most once a frame."""
     held = list(itertools.islice(frames, LETTERBOX_FRAMES * LETTERBOX_STEP))
@@ -195,6 +204,8 @@ def _halves(
     top, bottom = media.letterbox_rows(sample) if params.letterbox else (0, height)
     areas = {side: _area(side, width, top, bottom) for side in sorted(sides)}
     for index, picture in _released(held, frames):
+        if motion is not None:
+            motion.watch(index, picture.luma_HW, top, bottom)
         yield index, _cutter(picture, areas, params)
 
 

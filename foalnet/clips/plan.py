@@ -37,6 +37,8 @@ TOLD = (
 )
 # Params of the block that choose or judge what is staged; they change no byte of a shard.
 NO_BYTES = {"utterances", "max_drop_fraction"}
+# Unless the audit is followed: a table's word stands in the utterances themselves.
+SIDES = {"sides", "side_confidence"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +98,7 @@ def plan(
             stage=STAGE,
             action="check manifest.classes in params.yaml against the raw labels in the counts report",
         )
-    shaping = params.model_dump(mode="json", exclude=NO_BYTES)
+    shaping = params.model_dump(mode="json", exclude=NO_BYTES | (SIDES if params.sides != "audit" else set()))
     by_table = any(u.features is not None for members in groups.values() for u in members)
     tables = tuple(path for path in sorted(by_path) if by_table and by_path[path].role == "features")
     jobs = []

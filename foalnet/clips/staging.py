@@ -15,6 +15,7 @@ from foalnet.clips.dialogue import Staged, kept, stage_dialogue, verified
 from foalnet.clips.plan import STAGE, Job, chosen, plan
 from foalnet.clips.pool import Pool
 from foalnet.clips.publish import publish_shards
+from foalnet.clips.sides import seated
 from foalnet.clips.summary import staging_report
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Shards
@@ -32,6 +33,7 @@ CODE = (
     "clips/cut",
     "clips/dialogue",
     "clips/pictures",
+    "clips/sides",
     "clips/slots",
     "corpora/tables",
     "faces",
@@ -96,7 +98,8 @@ def stage(
     inputs, or more than `max_drop_fraction` of the utterances dropped, after the account is written. MachineError
     (exit 4): root, weights or disk. Interrupted (exit 5) after Ctrl-C: the next run resumes.
     """
-    utterances = read_manifest(manifest, stage=STAGE)
+    given = seated(read_manifest(manifest, stage=STAGE), params.shards, params.sides_table)
+    utterances = given.utterances
     files = checked_inventory(inventory, params, stage=STAGE).files
     tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
     jobs = plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)
@@ -109,10 +112,11 @@ def stage(
     account = staging_report(
         staged,
         corpus=params.corpus,
+        params=params.shards,
         tools=tools,
         side_rule=get_reader(params.reader).side_rule,
+        moved=given.moved & {job.dialogue for job in jobs},
         not_staged=len(utterances) - sum(len(job.utterances) for job in jobs),
-        rate_hz=params.shards.rate_hz,
     )
     publish_bytes(report, json_bytes(account))
     _refuse_losses(account, params.shards.max_drop_fraction, report)

@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from foalnet.clips.dialogue import Staged
+from foalnet.clips.sides import Verdict, sides_account
+from foalnet.config.blocks import Shards
 from foalnet.ledger import Ledger
 
 SHARE_DIGITS = 4
 
 
 def staging_report(
-    staged: Sequence[Staged], *, corpus: str, tools: Mapping[str, Any], side_rule: str, not_staged: int, rate_hz: int
+    staged: Sequence[Staged],
+    *,
+    corpus: str,
+    params: Shards,
+    tools: Mapping[str, Any],
+    side_rule: str,
+    moved: Collection[str],
+    not_staged: int,
 ) -> dict[str, Any]:
     """Return the content of staging.json: the same for the same dialogues, whoever staged them and when.
 
     `coverage` is the mean over utterances of the share of frames with a face (detected or bridged). `not_staged` are
-    the manifest's utterances that were not asked for or cannot be used.
+    the manifest's utterances that were not asked for or cannot be used; `moved`: the dialogues whose sides the table
+    changed.
     """
-    ledger = Ledger(line for one in staged for line in one.ledger)
+    verdicts = [Verdict(dialogue=one.job.dialogue, utterances=one.job.utterances, word=one.word) for one in staged]
+    sides, told = sides_account(verdicts, params, moved=moved)
+    ledger = Ledger([*(line for one in staged for line in one.ledger), *told])
+    rate_hz = params.rate_hz
     rows = [row for one in staged for row in one.utterances]
     dropped = sum(line.kind == "dropped" for line in ledger.entries)
     films = [row for row in rows if "frames" in row]
     report: dict[str, Any] = {
         "corpus": corpus,
         "side_rule": side_rule,
+        "sides": sides,
         "tools": dict(tools),
         "dialogues": len(staged),
         "utterances": {"staged": len(rows), "dropped": dropped, "not_staged": not_staged},

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from foalnet.clips.dialogue import stage_dialogue, verified
 from foalnet.clips.plan import STAGE, Job, chosen, plan
+from foalnet.clips.sides import seated
 from foalnet.clips.staging import BYTES_PER_S, prepare, tools_of
 from foalnet.config import Params, Settings
 from foalnet.config.base import nearest
@@ -17,7 +18,7 @@ from foalnet.table import read_manifest
 
 def jobs_of(params: Params, settings: Settings, *, inventory: Path, manifest: Path) -> list[Job]:
     """Return the very jobs that `stage` works through, sorted by session and dialogue."""
-    utterances = read_manifest(manifest, stage=STAGE)
+    utterances = seated(read_manifest(manifest, stage=STAGE), params.shards, params.sides_table).utterances
     files = checked_inventory(inventory, params, stage=STAGE).files
     tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
     return plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)

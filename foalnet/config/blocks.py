@@ -88,7 +88,12 @@ class Shards(Frozen):
     half_width_px: Even = 128
     half_height_px: Even = 96
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 92
-    sides: Literal["rule"] = Field("rule", description="who sits where: the corpus' side rule")
+    sides: Literal["rule", "audit", "table"] = Field(
+        "rule", description="who sits where: the corpus' rule, what sound and motion say, or the entry's sides_table"
+    )
+    side_confidence: Fraction = Field(
+        0.999, description="sides: audit: an answer against the rule counts above it (docs/sides.md)"
+    )
     letterbox: bool = Field(True, description="cut black bars off the half picture before it is scaled")
     length_tolerance_s: Positive = Field(0.02, description="sound longer or shorter than its label by more is counted")
     min_samples: Count = Field(400, description="shorter sound is padded with zeros to it, and counted")

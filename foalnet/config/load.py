@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -26,6 +26,7 @@ class Entry(Frozen):
 
     reader: str = Field(description="name in the corpus registry")
     source: str = Field(description="what `inventory` depends on: the drawn corpus, or a small committed file")
+    sides_table: str = Field("", description="what `sides: table` reads: a small committed file; spelled")
     variants: list[blocks.Variant]
     seeds: list[int]
     protocols: list[blocks.Protocol] = Field(
@@ -73,6 +74,7 @@ class Params(Frozen):
     corpus: str
     reader: str
     source: str
+    sides_table: str = ""
     variants: list[blocks.Variant]
     seeds: list[int]
     protocols: list[blocks.Protocol] = Field(default=[HEADLINE])
@@ -120,6 +122,7 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
         "corpus": corpus,
         "reader": entry.reader,
         "source": entry.source,
+        "sides_table": entry.sides_table,
         "variants": entry.variants,
         "seeds": entry.seeds,
         "protocols": entry.protocols,
@@ -147,6 +150,12 @@ def _check(params: Params, *, file: str) -> None:
             action=f"write protocols: [{', '.join(blocks.PROTOCOLS)}], or [{HEADLINE}] alone (docs/protocols.md)",
         )
     check_space(params.tune, params.train, file=file)
+    if PurePath(params.sides_table).is_absolute() or ".." in PurePath(params.sides_table).parts:
+        raise UsageError(
+            f"sides_table: {params.sides_table} lies outside the project, where git and DVC cannot follow it",
+            file=file,
+            action=f"write sides_table: data/{params.corpus}.sides.txt, and put the file there",
+        )
     half = [variant for variant in params.variants if variant.endswith(blocks.HALF)]
     if half and params.train.picture == "features":
         raise UsageError(

@@ -157,7 +157,9 @@ class Stager:
         )
         ledger = Ledger()
         detector = self.detector() if any(u.video is not None for u in utterances) else None
-        samples, _ = stage_samples(job, root=Path(), detector=detector, timeout_s=self.timeout_s, ledger=ledger)
+        samples, *_ = stage_samples(
+            job, root=Path(), detector=detector, timeout_s=self.timeout_s, ledger=ledger, listen=False
+        )
         by_key = {sample.key: sample for sample in samples}
         if len(by_key) != len(utterances):
             lost = next(line for line in ledger.entries if line.kind == "dropped")

@@ -7,7 +7,7 @@ from typing import Any
 
 from foalnet.report.gather import Facts
 from foalnet.report.view import Block, Cell, Note, Paragraph, Section, Table, cells
-from foalnet.report.words import hours, number, percent, plural
+from foalnet.report.words import hours, listed, number, percent, plural
 
 # A session whose mean share of frames with a face lies below it is worth a look.
 LOW_COVERAGE = 0.8
@@ -17,6 +17,17 @@ MISSING = {
     "no_face": "no face found",
     "video_missing": "there is no video",
     "video_truncated": "the video had ended",
+}
+# So many dialogues in doubt stand on the page; staging.json has them all.
+MOST_DOUBTS = 20
+MODES = {
+    "rule": "The corpus' rule was followed; the audit is only told.",
+    "audit": "Where the audit is sure of the opposite, it was followed instead of the corpus' rule.",
+    "table": "The corpus' rule was followed except where the entry's table of sides says otherwise.",
+}
+NOT_AUDITED = {
+    "no_sound_with_motion": "no sound with motion to judge by",
+    "one_person": "one person fills the picture",
 }
 
 
@@ -28,6 +39,8 @@ def staging(facts: Facts) -> Section | None:
     blocks: list[Block] = [Paragraph(text=_sound(account))]
     if account.get("frames") and account.get("coverage"):
         blocks += _pictures(account)
+    if account.get("sides"):
+        blocks += _sides(account["sides"])
     if account.get("features"):
         table = account["features"]
         blocks.append(
@@ -39,6 +52,54 @@ def staging(facts: Facts) -> Section | None:
             )
         )
     return Section(name="staging", title="What staging found", blocks=tuple(blocks))
+
+
+def _sides(sides: Mapping[str, Any]) -> list[Block]:
+    """Return what sound and motion say of who sits where: the count, and every dialogue where they disagree."""
+    left_out = [f"{plural(n, 'dialogue')} ({NOT_AUDITED.get(why, why)})" for why, n in sides["not_audited"].items()]
+    if not sides["audited"]:
+        return [Paragraph(text=f"Who sits where was not audited: {listed(left_out)}.")]
+    told = (
+        "Side audit: the motion around the mouth in each half of the picture was held against the changes of each "
+        f"speaker's loudness. It agrees with the sides staged in {number(sides['agree'])} of "
+        f"{plural(sides['audited'], 'dialogue')}, and is sure (confidence over {sides['bound']:g}) in "
+        f"{number(sides['sure'])}. {MODES[sides['mode']]}"
+    )
+    found: list[Block] = [Paragraph(text=told + (f" Not audited: {listed(left_out)}." if left_out else ""))]
+    rows = [row for row in sides["dialogues"] if row["by"] != "rule" or _disagrees(row)]
+    if rows:
+        found.append(
+            Table(
+                caption="Dialogues where the audit disagrees with the sides staged, or the rule was not followed.",
+                head=("Dialogue", "Staged left", "Staged right", "Decided by", "Audit", "Confidence"),
+                rows=tuple(cells(_doubt(row)) for row in rows[:MOST_DOUBTS]),
+                labels=5,
+            )
+        )
+    if len(rows) > MOST_DOUBTS:
+        found.append(Paragraph(text=f"{number(len(rows) - MOST_DOUBTS)} more stand in staging.json."))
+    wrong = sum(_disagrees(row) and row["audit"]["sure"] for row in rows)
+    if wrong:
+        found.append(
+            Note(
+                text=(
+                    f"In {plural(wrong, 'dialogue')} the faces staged are probably the listener's. Look at the sheet "
+                    "that `foalnet sheet` makes, then set shards.sides to audit or table."
+                )
+            )
+        )
+    return found
+
+
+def _disagrees(row: Mapping[str, Any]) -> bool:
+    return row["audit"] is not None and not row["audit"]["agrees"]
+
+
+def _doubt(row: Mapping[str, Any]) -> list[str]:
+    names = [row["dialogue"], row["left"] or "nobody", row["right"] or "nobody", row["by"]]
+    if row["audit"] is None:
+        return [*names, "none", ""]
+    return [*names, "disagrees" if _disagrees(row) else "agrees", f"{row['audit']['confidence']:.4f}"]
 
 
 def _sound(account: Mapping[str, Any]) -> str:

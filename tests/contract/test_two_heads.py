@@ -6,7 +6,6 @@ The clips (GRID corpus, CC BY 4.0) lie beside the checkout in ../shared/data; wi
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,21 +14,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import soundfile
 
 from foalnet import media
-from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.faces import get_detector
 from foalnet.records import Sample
 from foalnet.shards import open_shards, split_frames
-from tests.clips_tree import BOTTOM, HEIGHT, RATE_HZ, TOP, WIDTH, LocalPool, Place, write_avi
+from tests.clips_tree import RATE_HZ, LocalPool, Place
+from tests.heads import TURNS, at_size, clip_frames, clip_sound, lay_heads, shown
 
 FACE_PX = 42
-CLIP_FPS, CLIP_FRAMES = 25, 75
-SECONDS = 9.6
-# Utterance suffix, start and end in the dialogue; who speaks is the letter. Two overlap.
-TURNS = (("F000", 0.40, 3.30), ("M000", 3.10, 6.05), ("F001", 6.3471, 9.2013))
 # Dialogue -> (left clip, right clip, frame rate). The actor with the markers (letter at the front) sits left.
 DIALOGUES = {
     "Ses01F_impro01": ("bbaf2n", "brbk7n", "30000/1001"),
@@ -37,52 +30,10 @@ DIALOGUES = {
 }
 
 
-def clip_frames(shared_data: Path, name: str) -> list[np.ndarray]:
-    frames = list(media.decode_frames(shared_data / "clips" / f"{name}.mpg"))
-    assert len(frames) == CLIP_FRAMES
-    return frames
-
-
-def clip_sound(shared_data: Path, name: str, folder: Path) -> np.ndarray:
-    """Return the clip's sound, 16 kHz mono, as 16-bit numbers."""
-    out = folder / f"{name}.wav"
-    source = ["-i", str(shared_data / "clips" / f"{name}.mpg")]
-    form = ["-ac", "1", "-ar", str(RATE_HZ), "-c:a", "pcm_s16le", str(out)]
-    subprocess.run([media.ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-y", *source, *form], check=True)
-    wave_N, rate_hz = soundfile.read(out, dtype="int16")
-    assert rate_hz == RATE_HZ
-    return np.asarray(wave_N)
-
-
-def at_size(frames: list[np.ndarray], face_px: int) -> list[np.ndarray]:
-    """Scale a clip so that its face is `face_px` high, on grey, in a half of 360 x 240."""
-    detector = get_detector(Shards(min_face_px=60), Settings())
-    heights = [boxes[0].bottom - boxes[0].top for boxes in detector.detect(frames[::15]) if boxes]
-    scale = face_px / float(np.median(heights))
-    halves = []
-    for frame in frames:
-        small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        half = np.full((BOTTOM - TOP, WIDTH // 2, 3), 90, np.uint8)
-        y, x = (half.shape[0] - small.shape[0]) // 2, (half.shape[1] - small.shape[1]) // 2
-        half[y : y + small.shape[0], x : x + small.shape[1]] = small
-        halves.append(half)
-    return halves
-
-
-def shown(halves: list[np.ndarray], time_s: float) -> np.ndarray:
-    """Return the clip's picture at a time of the dialogue, the clip repeated."""
-    return halves[int(time_s * CLIP_FPS + 1e-6) % CLIP_FRAMES]
-
-
 @pytest.fixture(scope="module")
 def heads(shared_data: Path) -> dict[str, list[np.ndarray]]:
     names = sorted({name for pair in DIALOGUES.values() for name in pair[:2]})
     return {name: at_size(clip_frames(shared_data, name), FACE_PX) for name in names}
-
-
-def write_wave(path: Path, wave_N: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, wave_N, RATE_HZ, subtype="PCM_16")
 
 
 @pytest.fixture(scope="module")
@@ -92,29 +43,12 @@ def tree(
     """The tree, and the sound of each utterance."""
     root, sounds = tmp_path_factory.mktemp("heads"), {}
     scratch = tmp_path_factory.mktemp("sound")
+    voices = {name: clip_sound(shared_data, name, scratch) for name in heads}
     for dialogue, (left, right, rate) in DIALOGUES.items():
-        folder = root / f"Session{dialogue[4]}"
-        times_s = [float(i / Fraction(rate)) for i in range(int(SECONDS * Fraction(rate)))]
-        pictures = []
-        for time_s in times_s:
-            frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-            frame[TOP:BOTTOM] = np.concatenate([shown(heads[left], time_s), shown(heads[right], time_s)], axis=1)
-            pictures.append(frame)
-        write_avi(folder / "dialog" / "avi" / "DivX" / f"{dialogue}.avi", pictures, rate=rate)
-        recording_N = np.zeros(round(SECONDS * RATE_HZ), np.int16)
-        lines = []
-        for suffix, start, end in TURNS:
-            key, head = f"{dialogue}_{suffix}", left if suffix[0] == dialogue[5] else right
-            first, last = round(start * RATE_HZ), round(end * RATE_HZ)
-            sounds[key] = clip_sound(shared_data, head, scratch)[: last - first]
-            assert sounds[key].size == last - first
-            recording_N[first:last] += sounds[key] // 2
-            write_wave(folder / "sentences" / "wav" / dialogue / f"{key}.wav", sounds[key])
-            lines.append(f"[{start:.4f} - {end:.4f}]\t{key}\tneu\t[2.5000, 2.5000, 2.5000]\nC-E1:\tNeutral;\t()\n\n")
-        write_wave(folder / "dialog" / "wav" / f"{dialogue}.wav", recording_N)
-        labels = folder / "dialog" / "EmoEvaluation" / f"{dialogue}.txt"
-        labels.parent.mkdir(parents=True)
-        labels.write_text("% header\n\n" + "".join(lines))
+        sounds |= lay_heads(
+            root, dialogue, (left, right), rate, voices=voices,
+            show=lambda clip, time_s, _: shown(heads[clip], time_s),
+        )  # fmt: skip
     return root, sounds
 
 

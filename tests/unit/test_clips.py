@@ -219,7 +219,8 @@ def test_touching_one_dialogue_stages_that_one_only(tree: Path, tmp_path: Path) 
     soundfile.write(wav, sound(77, 0.5), RATE_HZ, subtype="PCM_16")
     assert place.stage().staged_now == 1
     changed = {name for name, data in place.bytes().items() if data != before[name]}
-    assert changed == {"Session1/000001.tar", "index.json"}
+    # The account too: who sits where in that dialogue is heard anew.
+    assert changed == {"Session1/000001.tar", "index.json", "staging.json"}
 
 
 def test_without_the_corpus_finished_dialogues_are_enough(staged: Place, tmp_path: Path) -> None:

@@ -149,6 +149,33 @@ def test_an_entry_that_does_not_spell_its_protocols_is_told_and_mended(repositor
     assert yaml.safe_load(path.read_text())["corpora"]["drawn"]["protocols"] == ["loso_dev_session"]
 
 
+def test_an_entry_without_a_table_of_sides_is_told_and_mended_and_a_table_that_is_there_stays(
+    repository: Path, tmp_path: Path
+) -> None:
+    """dvc.yaml names it as a dependency of every corpus."""
+    path = edited(repository, tmp_path)
+    data = yaml.safe_load(path.read_text())
+    del data["corpora"]["drawn"]["sides_table"]
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    with pytest.raises(UsageError, match=r"drawn\.sides_table"):
+        check_runs(path)
+    list(sync(path))
+    check_runs(path)
+    assert load_params("drawn", path).sides_table == "data/drawn.sides.txt"
+    table = tmp_path / "data" / "drawn.sides.txt"
+    assert [line for line in table.read_text().splitlines() if not line.startswith("#")] == []
+    table.write_text("Ses01F_impro01 Ses01F right\n")
+    list(sync(path))
+    assert table.read_text() == "Ses01F_impro01 Ses01F right\n"
+
+
+@pytest.mark.parametrize("table", ["/srv/sides.txt", "../sides.txt"])
+def test_a_table_of_sides_outside_the_project_is_refused(repository: Path, tmp_path: Path, table: str) -> None:
+    path = edited(repository, tmp_path, corpora={"drawn": {"sides_table": table}})
+    with pytest.raises(UsageError, match="outside the project"):
+        load_params("drawn", path)
+
+
 def test_half_pictures_of_a_feature_table_are_refused_by_name(repository: Path, tmp_path: Path) -> None:
     drawn = {"variants": ["foal", "foal_half"], "train": {"picture": "features"}}
     path = edited(repository, tmp_path, corpora={"drawn": drawn})

@@ -1,0 +1,173 @@
+"""Who sits where, asked of sound and motion: lips move when the loudness changes, and only the speaker's do.
+
+For every utterance the changes of the speaker's loudness are correlated with the motion around the mouth in the
+speaker's half and in the other half. The evidence of a dialogue is the sum over its utterances of the difference of the
+two (Fisher's z, times the root of the number of looks). It is held against chance by shifting each utterance's sound
+round its own window by a random amount, SHIFTS times: whatever moves, and however loud it is, stays the same; only that
+they belong together at this very time is lost. docs/sides.md says how the figure is to be read.
+
+Shapes: K pairs of looks, N samples, S shifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from foalnet.faces.motion import Motion
+from foalnet.records import Box, Side
+
+# Looked at is so much before and after the utterance too: that a mouth rests when its voice rests is evidence.
+PAD_S = 0.8
+# Of a face box: from this share of its height down to so much below it (a chin drops) the mouth moves.
+MOUTH_TOP, MOUTH_BELOW = 0.45, 0.25
+# Loudness is a logarithm above this share of the speaker's common loudness: the noise of a room is no speech.
+QUIET = 0.05
+COMMON = 2.0
+FEWEST_LOOKS = 8
+SHIFTS = 9999
+SEED = 57
+# Fisher's z of a perfect correlation is infinite.
+MOST_R = 0.999
+DIGITS = 4
+OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spoken:
+    """One utterance as the audit hears it: its half as it is believed to be, its times in the video, its sound [N]."""
+
+    key: str
+    side: Side
+    start_s: float
+    end_s: float
+    wave_N: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Audit:
+    """What a dialogue's sound and motion say of the halves that its utterances were believed to be in.
+
+    `agrees`: they say the same. `confidence`: the share of shifted sounds that speak less clearly for this answer than
+    the true ones do, from about 0.5 (nothing is known) up to 1. `evidence`: of each utterance that could be judged,
+    above 0 where it speaks for its half.
+    """
+
+    agrees: bool
+    confidence: float
+    evidence: dict[str, float]
+
+
+def audit(
+    spoken: Sequence[Spoken], motion: Motion, faces: Mapping[Side, Sequence[tuple[float, Box]]], *, rate_hz: int
+) -> Audit | None:
+    """Return what sound and motion say of a dialogue, None where no utterance has both.
+
+    `faces`: for each half, (time s, face box in source pixels) as they were found; the nearest in time tells where a
+    mouth is, and where there is none, the whole half is looked at. The same inputs give the same answer.
+    """
+    begin_K, end_K = motion.looks()
+    changes = {side: _changes([u for u in spoken if u.side == side], begin_K, end_K, rate_hz) for side in OTHER}
+    generator = np.random.default_rng(SEED)
+    total_S = np.zeros(1 + SHIFTS)
+    evidence: dict[str, float] = {}
+    for u in sorted(spoken, key=lambda u: u.key):
+        pairs = _window(u, begin_K, end_K)
+        curve_K = _curve(u, changes[u.side][pairs], motion, faces, pairs)
+        if curve_K is None:
+            continue
+        evidence[u.key] = round(float(curve_K[0]), DIGITS)
+        shifts_S = generator.integers(0, len(curve_K), SHIFTS)
+        total_S += curve_K[np.concatenate([[0], shifts_S])]
+    if not evidence:
+        return None
+    agrees = bool(total_S[0] > 0)
+    for_it_S = total_S if agrees else -total_S
+    chance = (1 + int((for_it_S[1:] >= for_it_S[0]).sum())) / (1 + SHIFTS)
+    return Audit(agrees=agrees, confidence=round(1.0 - chance, DIGITS), evidence=evidence)
+
+
+def _window(u: Spoken, begin_K: np.ndarray, end_K: np.ndarray) -> slice:
+    first = int(np.searchsorted(begin_K, u.start_s - PAD_S, side="left"))
+    stop = int(np.searchsorted(end_K, u.end_s + PAD_S, side="right"))
+    return slice(first, max(first, stop))
+
+
+def _changes(spoken: Sequence[Spoken], begin_K: np.ndarray, end_K: np.ndarray, rate_hz: int) -> np.ndarray:
+    """Return how much one speaker's loudness (a logarithm) changes between the looks of each pair, [K]."""
+    change_K = np.zeros(len(begin_K))
+    energy = sum(float(np.square(u.wave_N, dtype=np.float64).sum()) for u in spoken)
+    samples = sum(u.wave_N.size for u in spoken)
+    if not energy:
+        return change_K
+    common = COMMON * np.sqrt(energy / samples)
+    for u in spoken:
+        pairs = _window(u, begin_K, end_K)
+        sums_N = np.concatenate([[0.0], np.cumsum(np.square(u.wave_N, dtype=np.float64))])
+        reach_K = (end_K[pairs] - begin_K[pairs]) / 2
+        loud = [
+            np.log(_loudness(sums_N, at_K - u.start_s, reach_K, rate_hz) / common + QUIET)
+            for at_K in (begin_K[pairs], end_K[pairs])
+        ]
+        # Of two utterances of one speaker that meet, the louder change is the change.
+        change_K[pairs] = np.maximum(change_K[pairs], np.abs(loud[1] - loud[0]))
+    return change_K
+
+
+def _loudness(sums_N: np.ndarray, at_K: np.ndarray, reach_K: np.ndarray, rate_hz: int) -> np.ndarray:
+    """Return the root mean square of the sound within `reach_K` (s) of the times `at_K` (s); silence around it."""
+    last = len(sums_N) - 1
+    first_K = np.clip(np.round((at_K - reach_K) * rate_hz), 0, last).astype(np.int64)
+    stop_K = np.clip(np.round((at_K + reach_K) * rate_hz), 0, last).astype(np.int64)
+    whole_K = np.maximum(2 * reach_K * rate_hz, 1.0)
+    return np.sqrt(np.maximum(sums_N[stop_K] - sums_N[first_K], 0.0) / whole_K)
+
+
+def _curve(
+    u: Spoken,
+    change_K: np.ndarray,
+    motion: Motion,
+    faces: Mapping[Side, Sequence[tuple[float, Box]]],
+    pairs: slice,
+) -> np.ndarray | None:
+    """Return the evidence of an utterance under every shift of its sound, [K], that of no shift first.
+
+    None where too few looks fall into it, where nothing is heard, or where neither half moves.
+    """
+    if len(change_K) < FEWEST_LOOKS:
+        return None
+    heard_K = _normal(change_K)
+    middle_s = (u.start_s + u.end_s) / 2
+    halves = []
+    for side in (u.side, OTHER[u.side]):
+        halves.append(_normal(motion.of(side, _mouth(faces.get(side, ()), middle_s), pairs)))
+    if not heard_K.any() or not any(half_K.any() for half_K in halves):
+        return None
+    own_K, other_K = (_correlations(heard_K, half_K) for half_K in halves)
+    return np.sqrt(len(change_K)) * (np.arctanh(own_K) - np.arctanh(other_K))
+
+
+def _normal(values_K: np.ndarray) -> np.ndarray:
+    """Return values about their mean at unit length; zeros where they do not vary."""
+    about_K = values_K - values_K.mean()
+    length = float(np.sqrt(np.square(about_K).sum()))
+    return about_K / length if length > 1e-9 else np.zeros_like(about_K)
+
+
+def _correlations(heard_K: np.ndarray, moved_K: np.ndarray) -> np.ndarray:
+    """Return the correlation of motion with the sound shifted round by 0, 1, … K - 1 looks, within +-MOST_R."""
+    products = np.fft.rfft(moved_K) * np.conj(np.fft.rfft(heard_K))
+    return np.clip(np.fft.irfft(products, len(heard_K)), -MOST_R, MOST_R)
+
+
+def _mouth(faces: Sequence[tuple[float, Box]], at_s: float) -> Box | None:
+    """Return where the mouth of the face nearest in time moves, None where no face is known."""
+    if not faces:
+        return None
+    _, box = min(faces, key=lambda one: (abs(one[0] - at_s), one[0]))
+    height = box.bottom - box.top
+    return Box(
+        left=box.left, top=box.top + MOUTH_TOP * height, right=box.right, bottom=box.bottom + MOUTH_BELOW * height
+    )

@@ -1,0 +1,134 @@
+"""The sheets of a corpus: an HTML page per dialogue and a list of them, into the work folder; no network, no script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from foalnet.config import Settings
+from foalnet.config.base import nearest
+from foalnet.errors import DataError, UsageError
+from foalnet.files import publish_bytes, read_json
+from foalnet.paths import Paths
+from foalnet.shards import ShardEntry, ShardSet, open_shards
+from foalnet.sheet.view import Sides, Strip, sides_of, strip
+
+STAGE = "sheet"
+TONES = ("bad", "unsure", "none", "good")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SheetSummary:
+    """What was written: how many dialogues, and the page to open."""
+
+    dialogues: int
+    page: Path
+
+    def __str__(self) -> str:
+        """Say it for a terminal."""
+        return f"{self.dialogues} {'dialogue' if self.dialogues == 1 else 'dialogues'}; open {self.page}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One dialogue in the list of sheets."""
+
+    dialogue: str
+    file: str
+    sides: Sides
+    utterances: int
+    covered: float
+
+
+def write_sheets(paths: Paths, settings: Settings, dialogue: str | None = None) -> SheetSummary:
+    """Write the sheet of one dialogue, or of all and a list, doubtful ones first; the same shards, the same bytes.
+
+    Nothing but shards and the account of staging is read. UsageError (exit 2): no such dialogue. DataError (exit 3):
+    damaged shards, or a corpus without pictures.
+    """
+    shards = open_shards(paths.shards, stage=STAGE)
+    rows = _rows(paths.staging)
+    groups = {entry.group: entry for entry in shards.entries}
+    if dialogue is not None and dialogue not in groups:
+        raise UsageError(
+            f"no dialogue '{dialogue}' in the shards of corpus {paths.corpus}; {nearest(dialogue, groups)}",
+            file=paths.shards,
+            stage=STAGE,
+            action="name one of them, or leave --dialogue out",
+        )
+    folder = settings.work / "sheets" / paths.corpus
+    wanted = [dialogue] if dialogue is not None else sorted(groups)
+    lines = [_sheet(shards, groups[name], rows.get(name), folder) for name in wanted]
+    if dialogue is not None:
+        return SheetSummary(dialogues=1, page=folder / lines[0].file)
+    lines.sort(key=lambda line: (TONES.index(line.sides.tone), line.sides.confidence or 0.0, line.dialogue))
+    page = _page("list.html.jinja", corpus=paths.corpus, lines=lines)
+    publish_bytes(folder / "index.html", page)
+    return SheetSummary(dialogues=len(lines), page=folder / "index.html")
+
+
+def _rows(staging: Path) -> dict[str, Mapping[str, Any]]:
+    """Return what staging's account says of sides, by dialogue; {} where it is not here."""
+    if not staging.is_file():
+        return {}
+    sides = read_json(staging, stage=STAGE).get("sides") or {}
+    return {row["dialogue"]: row for row in sides.get("dialogues", [])}
+
+
+def _sheet(shards: ShardSet, entry: ShardEntry, row: Mapping[str, Any] | None, folder: Path) -> Line:
+    heard = row["audit"] if row is not None else None
+    doubted = frozenset(heard["against"] if heard is not None else ())
+    strips: list[Strip] = []
+    for sample in replace(shards, entries=(entry,)).samples():
+        if "face.mjpg" not in sample.members:
+            raise DataError(
+                "the pictures of this corpus are rows of a feature table: there is nothing to look at",
+                file=shards.folder,
+                utterance=sample.key,
+                stage=STAGE,
+                action="none is needed",
+            )
+        strips.append(strip(sample, doubted))
+    strips.sort(key=lambda one: (one.start_s, one.key))
+    frames = sum(one.frames for one in strips)
+    covered = sum(run for one in strips for says, run in one.counts if says in ("detected", "bridged"))
+    sides = sides_of(row)
+    file = f"{entry.group}.html"
+    page = _page(
+        "sheet.html.jinja",
+        corpus=shards.corpus,
+        dialogue=entry.group,
+        session=entry.session,
+        sides=sides,
+        strips=strips,
+        covered=covered / frames if frames else 0.0,
+    )
+    publish_bytes(folder / file, page)
+    return Line(
+        dialogue=entry.group,
+        file=file,
+        sides=sides,
+        utterances=len(strips),
+        covered=covered / frames if frames else 0.0,
+    )
+
+
+@cache
+def _environment() -> Environment:
+    """Return the engine: autoescape is on for every template, and an unknown name is an error."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _page(template: str, **values: Any) -> bytes:
+    return (_environment().get_template(template).render(**values) + "\n").encode()

@@ -1,0 +1,82 @@
+"""The table of sides: what a line may say, and what is refused by file, line and dialogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from foalnet.clips.sides import read_sides, seated
+from foalnet.config.blocks import Shards
+from foalnet.errors import DataError, UsageError
+from foalnet.records import Side, Utterance
+
+
+def utterance(key: str, side: Side) -> Utterance:
+    dialogue, _, suffix = key.rpartition("_")
+    return Utterance(
+        key=key, corpus="t", session="1", dialogue=dialogue, speaker=f"Ses01{suffix[0]}", side=side, start_s=0.0,
+        end_s=1.0, raw_label="neu", label=None,
+    )  # fmt: skip
+
+
+MANIFEST = [
+    utterance("Ses01F_impro01_F000", "left"),
+    utterance("Ses01F_impro01_M000", "right"),
+    utterance("Ses01M_impro02_F000", "right"),
+    utterance("Actor_01_F000", "whole"),
+]
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "sides.txt"
+    path.write_text(text)
+    return path
+
+
+def test_a_table_moves_both_speakers_of_the_dialogues_that_it_names(tmp_path: Path) -> None:
+    table = written(tmp_path, "# remark\n\nSes01F_impro01\tSes01M  left\nSes01M_impro02 Ses01F right\n")
+    found = seated(MANIFEST, Shards(sides="table"), str(table))
+    assert [u.side for u in found.utterances] == ["right", "left", "right", "whole"]
+    # The second line says what the rule says: nothing moves.
+    assert found.moved == {"Ses01F_impro01"}
+
+
+@pytest.mark.parametrize("sides", ["rule", "audit"])
+def test_the_table_is_not_opened_unless_asked_for(sides: str) -> None:
+    params = Shards.model_validate({"sides": sides})
+    assert seated(MANIFEST, params, "nowhere").utterances == MANIFEST
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (
+            "Ses01F_impro1\tSes01F\tleft",
+            "line 2, dialogue Ses01F_impro1: the corpus has no such dialogue; did",
+        ),
+        ("Ses01F_impro01 Ses02F left", "line 2, dialogue Ses01F_impro01: nobody called 'Ses02F' speaks in it"),
+        ("Ses01F_impro01 Ses01F up", "line 2, dialogue Ses01F_impro01: the side 'up' is neither left nor right"),
+        ("Ses01F_impro01 Ses01F", "line 2, dialogue Ses01F_impro01: 2 columns; they are dialogue, speaker, side"),
+        (
+            "Ses01F_impro01 Ses01F left\nSes01F_impro01 Ses01M left",
+            "line 3, dialogue Ses01F_impro01: it stands twice",
+        ),
+        ("Actor_01 Ses01F left", "line 2, dialogue Actor_01: one person fills its picture"),
+    ],
+)
+def test_a_faulty_line_is_refused_by_file_line_and_dialogue(tmp_path: Path, lines: str, says: str) -> None:
+    table = written(tmp_path, f"# remark\n{lines}\n")
+    with pytest.raises(DataError) as caught:
+        read_sides(table, MANIFEST)
+    assert says in caught.value.what and caught.value.file == str(table) and caught.value.stage == "shards"
+
+
+def test_a_table_that_is_not_named_not_there_or_not_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="names no sides_table"):
+        seated(MANIFEST, Shards(sides="table"), "")
+    with pytest.raises(DataError, match="cannot be read"):
+        seated(MANIFEST, Shards(sides="table"), str(tmp_path / "absent.txt"))
+    (tmp_path / "sides.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="not UTF-8 at byte 0"):
+        read_sides(tmp_path / "sides.txt", MANIFEST)
