@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +74,31 @@ def test_the_crop_of_a_still_face_stands_still_to_a_pixel(
     assert len(tally.jitter_px) == 2 and max(tally.jitter_px) < 1.0
     frames = list(decode_frames(films["still"].path))
     assert np.abs(frames[20].astype(int) - frames[21])[drawing.ROWS[0] + 4 : drawing.ROWS[1] - 4].mean() > 0.5
+
+
+class Drifting:
+    """The default detector, its boxes moved two pixels further to the right at every look."""
+
+    name = "drifting"
+
+    def __init__(self) -> None:
+        self._own = get_detector(Shards(), Settings())
+
+    def digest(self) -> str:
+        return ""
+
+    def weights(self) -> dict[str, str]:
+        return {}
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Box]]:
+        return [
+            [replace(box, left=box.left + 2 * look, right=box.right + 2 * look) for box in boxes]
+            for look, boxes in enumerate(self._own.detect(frames))
+        ]
+
+
+def test_a_detector_that_drifts_is_told_by_the_jitter_of_a_still_face(films: dict[str, scenes.Scene]) -> None:
+    assert min(faces.measure([films["still"]], Drifting(), Shards()).jitter_px) > 2.0
 
 
 def test_boxes_without_the_fit_are_farther_from_the_face(
