@@ -13,7 +13,7 @@ from foalnet.errors import UsageError
 from foalnet.faces import blazeface, sfd, yunet
 from foalnet.faces.base import Detector, Found, find_faces
 from foalnet.faces.blazeface import make_blazeface
-from foalnet.faces.crop import crop
+from foalnet.faces.crop import crop, window
 from foalnet.faces.fixed import FixedDetector, make_fixed
 from foalnet.faces.haar import make_haar
 from foalnet.faces.search import search
@@ -51,6 +51,7 @@ __all__ = [
     "get_detector",
     "search",
     "track",
+    "window",
 ]
 
 

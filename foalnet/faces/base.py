@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -29,7 +29,10 @@ class Detector(Protocol):
         """Return name -> SHA-256 of each file of learnt numbers that it reads; {} where it needs none."""
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Box]]:
-        """Return the boxes of each frame [H, W, 3] uint8 RGB, in that frame's pixels, best first; [] where none."""
+        """Return the boxes of each frame [H, W, 3] uint8 RGB, in that frame's pixels, best first; [] where none.
+
+        A box is a face: hairline to chin, ear to ear (`Fit` says how far from that the detector's own boxes are).
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +73,28 @@ def _answer(detector: Detector, frames: Sequence[np.ndarray]) -> list[list[Box]]
 
 def _first(answers: list[list[Box]] | None) -> list[Box] | None:
     return answers[0] if answers else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """What turns one detector's boxes into faces, hairline to chin and ear to ear: one rule, whatever is in a picture.
+
+    `width` and `height` are times the detector's own; the middle moves `down` by this share of the detector's height.
+    """
+
+    width: float
+    height: float
+    down: float = 0.0
+
+    def face(self, box: Box) -> Box:
+        """Return the face that a detector's box stands for; score and middle across stay."""
+        x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2 + self.down * (box.bottom - box.top)
+        half_width, half_height = self.width * (box.right - box.left) / 2, self.height * (box.bottom - box.top) / 2
+        return replace(box, left=x - half_width, top=y - half_height, right=x + half_width, bottom=y + half_height)
+
+    def rules(self) -> list[float]:
+        """Return its numbers, for a detector's digest."""
+        return [self.width, self.height, self.down]
 
 
 def is_box(box: Box) -> bool:

@@ -4,6 +4,8 @@ The network and its weights are face-alignment's; its `detect_from_batch` is not
 kernels by timing them (other sums at every run). Here pictures of one size go through the network in batches of one
 fixed size, the last one filled with black pictures: the same kernels whatever is detected beside a picture. The outputs
 of each picture are then read on their own.
+
+Its boxes stand as they are: how they lie about a face was not measured, the weights were not at hand (docs/faces.md).
 """
 
 from __future__ import annotations

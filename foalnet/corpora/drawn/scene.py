@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
 
 from foalnet.corpora.drawn import face
 from foalnet.corpora.drawn.motion import TURN_FULL, Motion
+
+# One person of a scene: how they look and move, and where their head rests (x, y in pixels of the video).
+Actor = tuple[face.Look, Motion, tuple[float, float]]
 
 WIDTH_PX, HEIGHT_PX = 720, 480
 # The two camera pictures inside the black bars: (first column, last column + 1), rows likewise.
@@ -26,9 +29,15 @@ def seat(side: str, rng: np.random.Generator) -> tuple[float, float]:
 
 
 def room(
-    looks: Mapping[str, face.Look], seats: Mapping[str, tuple[float, float]], rng: np.random.Generator
+    looks: Mapping[str, face.Look],
+    seats: Mapping[str, tuple[float, float]],
+    rng: np.random.Generator,
+    guests: Sequence[tuple[str, Actor]] = (),
 ) -> np.ndarray:
-    """Paint what does not move, by side: walls, furniture, shoulders; rgb uint8 [480, 720, 3] with black bars."""
+    """Paint what does not move, by side: walls, furniture, shoulders; rgb uint8 [480, 720, 3] with black bars.
+
+    `guests`: others who are in the picture of a side; no random number is drawn for them.
+    """
     picture = np.zeros((HEIGHT_PX, WIDTH_PX, 3), np.uint8)
     for side, (first, last) in COLUMNS.items():
         height, width = ROWS[1] - ROWS[0], last - first
@@ -41,7 +50,8 @@ def room(
             corner = (x + int(rng.integers(30, 110)), y + int(rng.integers(40, 130)))
             cv2.rectangle(view, (x, y), corner, tuple(float(v) for v in wall * rng.uniform(0.75, 1.2)), -1)
         view = cv2.GaussianBlur(view, (0, 0), 1.5)
-        _shoulders(view, looks[side], (seats[side][0] - first, seats[side][1] - ROWS[0]))
+        for look, place in [(g[0], g[2]) for at, g in guests if at == side] + [(looks[side], seats[side])]:
+            _shoulders(view, look, (place[0] - first, place[1] - ROWS[0]))
         grain = rng.normal(0.0, GRAIN, view.shape[:2])
         picture[ROWS[0] : ROWS[1], first:last] = np.clip(view + grain[..., None], 0, 255).astype(np.uint8)
     return picture
@@ -68,23 +78,54 @@ def _shoulders(view: np.ndarray, look: face.Look, place: tuple[float, float]) ->
 
 def frames(
     background: np.ndarray,
-    actors: Mapping[str, tuple[face.Look, Motion, tuple[float, float]]],
+    actors: Mapping[str, Actor],
     rng: np.random.Generator,
+    *,
+    marked: Collection[str] = ("left",),
+    guests: Sequence[tuple[str, Actor]] = (),
 ) -> Iterator[np.ndarray]:
-    """Yield every frame as yuv420p, uint8 [480 * 3 / 2, 720]; `actors` by side; the buffer is used again each time."""
+    """Yield every frame as yuv420p, uint8 [480 * 3 / 2, 720]; `actors` by side; the buffer is used again each time.
+
+    `marked`: the sides whose actors wear head band and dots. `guests`: (side, person) behind that side's actor; the
+    picture's edge cuts them. Both serve scenes that detectors are tried on; the corpus is drawn with the defaults.
+    """
     still = cv2.cvtColor(background, cv2.COLOR_RGB2YUV_I420)
     grain = [np.round(rng.normal(0.0, GRAIN, (PATCH_HEIGHT, PATCH_WIDTH))).astype(np.int16) for _ in range(GRAINS)]
     buffer = np.empty_like(still)
     count = len(next(iter(actors.values()))[1].cue)
     for frame in range(count):
         buffer[:] = still
+        for index, (side, guest) in enumerate(guests):
+            before = buffer.copy()
+            _place(buffer, background, guest, frame, marked=False, grain=grain[(frame * 3 + index + 5) % GRAINS])
+            _cut(buffer, before, side)
+        behind = cv2.cvtColor(buffer, cv2.COLOR_YUV2RGB_I420) if guests else background
         for index, side in enumerate(sorted(actors)):
-            look, moves, place = actors[side]
-            sprite = _sprite(look, moves, frame, marked=side == "left")
-            centre = (place[0] + moves.x_F[frame], place[1] + moves.y_F[frame])
-            pose = (moves.angle_F[frame], moves.scale_F[frame])
-            _paste(buffer, background, sprite, centre, pose, grain[(frame * 3 + index) % GRAINS])
+            grains = grain[(frame * 3 + index) % GRAINS]
+            _place(buffer, behind, actors[side], frame, marked=side in marked, grain=grains)
         yield buffer
+
+
+def _place(
+    buffer: np.ndarray, behind: np.ndarray, actor: Actor, frame: int, *, marked: bool, grain: np.ndarray
+) -> None:
+    """Lay one person's head of one frame onto the buffer."""
+    look, moves, place = actor
+    sprite = _sprite(look, moves, frame, marked=marked)
+    centre = (place[0] + moves.x_F[frame], place[1] + moves.y_F[frame])
+    _paste(buffer, behind, sprite, centre, (moves.angle_F[frame], moves.scale_F[frame]), grain)
+
+
+def _cut(buffer: np.ndarray, before: np.ndarray, side: str) -> None:
+    """Put back what lies outside one side's picture, where a guest at its edge was laid over it."""
+    first, last = (edge // 2 * 2 for edge in COLUMNS[side])
+    for outside in (slice(0, first), slice(last, WIDTH_PX)):
+        buffer[:HEIGHT_PX, outside] = before[:HEIGHT_PX, outside]
+        half = slice((outside.start or 0) // 2, outside.stop // 2)
+        for plane in range(2):
+            rows = slice(HEIGHT_PX + plane * HEIGHT_PX // 4, HEIGHT_PX + (plane + 1) * HEIGHT_PX // 4)
+            views = [planes[rows].reshape(HEIGHT_PX // 2, WIDTH_PX // 2) for planes in (buffer, before)]
+            views[0][:, half] = views[1][:, half]
 
 
 def _sprite(look: face.Look, moves: Motion, frame: int, *, marked: bool) -> np.ndarray:

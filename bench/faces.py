@@ -1,0 +1,240 @@
+"""The right face, measured: drawn scenes by condition, real heads and pictures, and how still a still face's crop is.
+
+    python -m bench.faces [--detectors haar,blazeface,yunet,sfd] [--sessions 5] [--utterances 2]
+
+Films are drawn or composed, encoded as IEMOCAP's are, and staged by the code that stages a corpus, with the params'
+defaults but for the detector. Same command, same versions, same figures. Real pictures are read from the folder that
+FOALNET_SHARED_DATA names; without it the tables say so. Weight files are looked for as staging does, and there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from bench import faces_real, scenes
+from foalnet.clips.pictures import film_dialogue
+from foalnet.config import Settings
+from foalnet.config.blocks import Shards
+from foalnet.errors import MachineError
+from foalnet.faces import DETECTORS, Detector, find_faces, get_detector, window
+from foalnet.media import probe_times
+from foalnet.records import Box, FaceTrack
+
+# A box is the face where intersection over union is at least this.
+SAME = 0.5
+FIXED = "fixed"
+TIMEOUT_S = 600.0
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What one detector made of one kind of scene, frame by frame.
+
+    `overlaps`: of each box on a visible face, with the true box; `right`: per box, whether it is on the speaker;
+    `sides`: per utterance, whether all boxes are in the speaker's half; `jitter_px`: per utterance, of a crop's middle.
+    """
+
+    visible: int = 0
+    looks: int = 0
+    found: int = 0
+    detected: int = 0
+    bridged: int = 0
+    away: int = 0
+    away_kept: int = 0
+    overlaps: list[float] = field(default_factory=list)
+    right: list[bool] = field(default_factory=list)
+    sides: list[bool] = field(default_factory=list)
+    jitter_px: list[float] = field(default_factory=list)
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Return intersection over union."""
+    width = max(0.0, min(one.right, other.right) - max(one.left, other.left))
+    height = max(0.0, min(one.bottom, other.bottom) - max(one.top, other.top))
+    areas = [(box.right - box.left) * (box.bottom - box.top) for box in (one, other)]
+    return width * height / (sum(areas) - width * height)
+
+
+def measure(made: Iterable[scenes.Scene], detector: Detector, params: Shards) -> Tally:
+    """Stage scenes with a detector and hold every frame's box against the truth."""
+    tally = Tally()
+    for scene in made:
+        films = film_dialogue(scene.path, scene.utterances, params=params, detector=detector, timeout_s=TIMEOUT_S)
+        width_px = probe_times(scene.path).width_px
+        for u in scene.utterances:
+            left, top, right, bottom = films[u.key].area
+            _count(tally, films[u.key].track, scene, u.key, params)
+            boxes = [box for box in films[u.key].track.boxes if box is not None]
+            middles = [(box.left + box.right) / 2 for box in boxes]
+            first, last = {"left": (0, width_px / 2), "right": (width_px / 2, width_px)}[u.side]
+            tally.sides.append(all(first <= x < last for x in middles) and (left, right) == (first, last))
+            cut = [
+                window(_moved(box, -left, -top), width_px=right - left, height_px=bottom - top, margin=params.margin)
+                for box in boxes
+            ]
+            if cut:
+                middle_K2 = np.array([(x + side / 2, y + side / 2) for x, y, side in cut])
+                tally.jitter_px.append(float(middle_K2.std(axis=0).max()))
+    return tally
+
+
+def _count(tally: Tally, track: FaceTrack, scene: scenes.Scene, key: str, params: Shards) -> None:
+    """Add one utterance's frames."""
+    last = len(track.boxes) - 1
+    for slot, (box, source, time_s) in enumerate(zip(track.boxes, track.sources, track.times_s, strict=True)):
+        frame = scenes.frame_at(time_s)
+        true = scene.boxes[key][frame]
+        shared = overlap(box, true) if box else 0.0
+        if box:
+            tally.right.append(shared > max([overlap(box, other) for other in scene.others[key][frame]], default=0.0))
+        if not scene.visible[key][frame]:
+            tally.away += 1
+            tally.away_kept += shared >= SAME
+            continue
+        tally.visible += 1
+        if slot % params.stride == 0 or slot == last:
+            tally.looks += 1
+            tally.found += source == "detected" and shared >= SAME
+        if box:
+            tally.overlaps.append(shared)
+            tally.detected += source == "detected" and shared >= SAME
+            tally.bridged += source == "bridged" and shared >= SAME
+
+
+def _moved(box: Box, x: float, y: float) -> Box:
+    return Box(left=box.left + x, top=box.top + y, right=box.right + x, bottom=box.bottom + y)
+
+
+def detectors(names: Sequence[str], settings: Settings) -> tuple[dict[str, Detector], list[str]]:
+    """Return the detectors that can be built here, and a line on each that cannot."""
+    built, lacking = {}, []
+    for name in names:
+        try:
+            built[name] = get_detector(Shards(detector=name), settings)
+        except MachineError as error:
+            lacking.append(f"{name}: not measured, {error.file} is not here (`foalnet weights fetch {name}`)")
+    return built, lacking
+
+
+HEAD = (
+    f"{'detector':<14}{'scene':<16}{'frames':>7}{'IoU':>6}{'found %':>9}{'kept %':>8}"
+    f"{'= detected':>11}{'+ bridged':>10}{'away kept %':>12}{'speaker %':>11}{'side %':>8}"
+)
+
+
+def row(name: str, scene: str, tally: Tally) -> str:
+    """Return one line of the table of scenes."""
+    away = share(tally.away_kept, tally.away) if tally.away else "-"
+    middle = f"{np.median(tally.overlaps):.2f}" if tally.overlaps else "-"
+    return (
+        f"{name:<14}{scene:<16}{tally.visible:>7}{middle:>6}{share(tally.found, tally.looks):>9}"
+        f"{share(tally.detected + tally.bridged, tally.visible):>8}{share(tally.detected, tally.visible):>11}"
+        f"{share(tally.bridged, tally.visible):>10}{away:>12}{share(sum(tally.right), len(tally.right)):>11}"
+        f"{share(sum(tally.sides), len(tally.sides)):>8}"
+    )
+
+
+def share(part: int, whole: int) -> str:
+    """Return a share in percent."""
+    return f"{100 * part / whole:.1f}" if whole else "-"
+
+
+def recall(pictures: Sequence[faces_real.Picture], detector: Detector) -> tuple[int, int, int]:
+    """Return how many faces the pictures have, how many of them were found, and boxes that are none of them."""
+    found, wrong, there = 0, 0, 0
+    answers = find_faces(detector, [picture.pixels_HWC for picture in pictures]).boxes
+    for picture, boxes in zip(pictures, answers, strict=True):
+        hit = {index for index, face in enumerate(picture.faces) if any(overlap(face, box) >= SAME for box in boxes)}
+        there, found = there + len(picture.faces), found + len(hit)
+        wrong += sum(all(overlap(face, box) < SAME for face in picture.faces) for box in boxes)
+    return there, found, wrong
+
+
+def drawn(built: dict[str, Detector], folder: Path, wanted: Sequence[str], sessions: int, utterances: int) -> None:
+    """Print the table of the drawn scenes."""
+    print("drawn scenes")
+    print(HEAD)
+    for condition in scenes.CONDITIONS:
+        if condition.name not in wanted:
+            continue
+        made = [
+            scenes.film(condition, folder, session=session, utterances=utterances) for session in range(1, sessions + 1)
+        ]
+        for name, detector in built.items():
+            print(row(name, condition.name, measure(made, detector, Shards(detector=name))), flush=True)
+
+
+def real(built: dict[str, Detector], folder: Path, data: Path) -> None:
+    """Print the tables of the real heads and pictures."""
+    print("\ntwo real heads in one film")
+    print(HEAD)
+    for face_px in faces_real.HEAD_SIZES_PX:
+        made = [faces_real.two_heads(data, pair, folder, face_px=face_px) for pair in faces_real.PAIRS]
+        for name, detector in built.items():
+            print(row(name, f"{face_px} px", measure(made, detector, Shards(detector=name))), flush=True)
+    print("\nreal pictures, each detected alone")
+    print(f"{'detector':<14}{'pictures':<18}{'number':>7}{'faces':>7}{'found':>7}{'found %':>9}{'false boxes':>13}")
+    for group, pictures in faces_real.groups(data):
+        for name, detector in built.items():
+            there, found, wrong = recall(pictures, detector)
+            print(
+                f"{name:<14}{group:<18}{len(pictures):>7}{there:>7}{found:>7}{share(found, there):>9}{wrong:>13}",
+                flush=True,
+            )
+
+
+def jitter(built: dict[str, Detector], folder: Path, data: Path | None, sessions: int, utterances: int) -> None:
+    """Print how much the middle of a crop moves on faces that do not."""
+    print("\nstill faces under sensor noise, recompressed: standard deviation of the crop's middle, pixels")
+    print(f"{'detector':<14}{'faces':<16}{'utterances':>11}{'median':>8}{'largest':>9}")
+    made = {
+        "drawn": [
+            scenes.film(scenes.STILL, folder, session=session, utterances=utterances)
+            for session in range(1, sessions + 1)
+        ]
+    }
+    if data:
+        made["real, 40 px"] = [
+            faces_real.two_heads(data, pair, folder, face_px=40, still=True) for pair in faces_real.PAIRS
+        ]
+    for kind, films in made.items():
+        for name, detector in built.items():
+            moved = measure(films, detector, Shards(detector=name)).jitter_px
+            figures = f"{np.median(moved):>8.2f}{max(moved):>9.2f}" if moved else f"{'-':>8}{'-':>9}"
+            print(f"{name:<14}{kind:<16}{len(moved):>11}{figures}", flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.faces", description=__doc__)
+    names = [name for name in DETECTORS if name != FIXED]
+    parser.add_argument("--detectors", default=",".join(names))
+    parser.add_argument("--conditions", default=",".join(condition.name for condition in scenes.CONDITIONS))
+    parser.add_argument("--sessions", type=int, default=5, help="two actors each")
+    parser.add_argument("--utterances", type=int, default=2, help="in each drawn film")
+    asked = parser.parse_args(argv)
+    shared = os.environ.get("FOALNET_SHARED_DATA")
+    data = Path(shared) if shared else None
+    settings = Settings()
+    if settings.weights is None and data and (data / "weights").is_dir():
+        settings = Settings(weights=data / "weights")
+    built, lacking = detectors(asked.detectors.split(","), settings)
+    with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
+        drawn(built, Path(name), asked.conditions.split(","), asked.sessions, asked.utterances)
+        if data:
+            real(built, Path(name), data)
+        else:
+            print("\nreal heads and pictures: not measured, FOALNET_SHARED_DATA names no folder with clips/ and faces/")
+        jitter(built, Path(name), data, asked.sessions, asked.utterances)
+    print("".join(f"\n{line}" for line in lacking), end="\n" if lacking else "")
+
+
+if __name__ == "__main__":
+    main()
