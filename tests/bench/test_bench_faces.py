@@ -59,7 +59,7 @@ def test_the_default_detector_keeps_the_speakers_face_and_its_box_is_hairline_to
 
 
 @pytest.mark.parametrize("name", ["frontal", "second person"])
-def test_t51_t55_every_box_is_the_speakers_on_both_sides(
+def test_every_box_is_the_speakers_on_both_sides(
     films: dict[str, scenes.Scene], tallies: dict[str, faces.Tally], name: str
 ) -> None:
     tally = tallies[name]
