@@ -7,17 +7,10 @@ from typing import Any
 
 from foalnet.report.gather import Facts
 from foalnet.report.view import Block, Cell, Note, Paragraph, Section, Table, cells
-from foalnet.report.words import hours, listed, number, percent, plural
+from foalnet.report.words import MISSING, hours, listed, number, percent, plural
 
 # A session whose mean share of frames with a face lies below it is worth a look.
 LOW_COVERAGE = 0.8
-# Why a single frame has no face; the ledger's words for the same codes speak of whole utterances.
-MISSING = {
-    "detector_failed": "the detector failed",
-    "no_face": "no face found",
-    "video_missing": "there is no video",
-    "video_truncated": "the video had ended",
-}
 # So many dialogues in doubt stand on the page; staging.json has them all.
 MOST_DOUBTS = 20
 MODES = {

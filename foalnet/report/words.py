@@ -24,6 +24,14 @@ KINDS = {
     "face": "only the face tells",
     "interaction": "only both together tell",
 }
+# Why a single frame has no face; the ledger's words for the same codes speak of whole utterances.
+MISSING = {
+    "detector_failed": "the detector failed",
+    "no_face": "no face found",
+    "video_damaged": "the video is damaged here",
+    "video_missing": "there is no video",
+    "video_truncated": "the video had ended",
+}
 # What parts two protocols, as metrics.json names it (standing.EFFECTS).
 EFFECTS = {
     "selection": "choosing on the test part",

@@ -11,17 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from foalnet.records import Sample
+from foalnet.report.words import MISSING
 from foalnet.shards import split_frames
 
 # A thumbnail every so many seconds; a syllable or two lie between.
 THUMB_EVERY_S = 0.25
-REASONS = {
-    "detector_failed": "the detector failed",
-    "no_face": "no face found",
-    "video_damaged": "the video is damaged here",
-    "video_missing": "there is no video",
-    "video_truncated": "the video had ended",
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +89,7 @@ def strip(sample: Sample, doubted: frozenset[str]) -> Strip:
 
 
 def _says(source: str, reason: str | None) -> str:
-    return source if reason is None else REASONS.get(reason, reason)
+    return source if reason is None else MISSING.get(reason, reason)
 
 
 def _shown(halves: Sequence[bytes], boxes: Sequence[Any]) -> int | None:
