@@ -195,6 +195,7 @@ HEADS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("swap", [False, True])
 def test_t57_every_utterance_of_composed_real_heads_is_told_right(
     swap: bool, shared_data: Path, tmp_path: Path
