@@ -16,7 +16,8 @@ from foalnet.paths import Paths
 def sheet(corpus: str, dialogue: str | None) -> None:
     """Write offline pages of the staged faces: per utterance the crops along time, the mask, and who sits where.
 
-    They are made from the shards alone, show people, and lie in the git-ignored work folder: no report links to them.
+    They are made from the shards and the account of staging, show people, and lie in the git-ignored work folder: no
+    report links to them.
     """
     from foalnet.sheet import write_sheets
 

@@ -13,10 +13,6 @@ from foalnet.errors import DataError
 from foalnet.ledger import Ledger
 from foalnet.records import Utterance
 
-# A label may end this far behind the recording that it is cut from: people talk out, recordings stop. Further out, or
-# without a sample left, its times belong to another recording.
-CLAMP_S = 0.5
-
 
 class SegmentOutside(DataError):
     """Times far outside the recording that they index; `reason` is its ledger code."""
@@ -95,10 +91,13 @@ class Cutter:
         return None
 
     def _cut(self, wave_N: np.ndarray, rate_hz: int, u: Utterance, repairs: list[tuple[str, str]]) -> np.ndarray:
-        """Return the utterance's part of a recording; a label that ends a little behind it is clamped to its end."""
+        """Return the utterance's part of a recording; a label that ends up to `clamp_s` behind it is clamped to it.
+
+        SegmentOutside where it ends further out, or no sample is left: its times belong to another recording.
+        """
         first, stop = round(u.start_s * rate_hz), round(u.end_s * rate_hz)
         beyond_s = (stop - wave_N.size) / rate_hz
-        if first >= wave_N.size or beyond_s > CLAMP_S:
+        if first >= wave_N.size or beyond_s > self.params.clamp_s:
             raise SegmentOutside(f"its label ends {beyond_s:.3f} s behind the recording")
         if beyond_s > 0:
             repairs.append(("segment_clamped", f"the label ends {beyond_s:.3f} s behind the recording"))

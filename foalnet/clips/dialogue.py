@@ -189,8 +189,10 @@ def _films(
     Where the audit's word is followed, the dialogue is filmed a second time, from the other halves: that is rare, and
     so the others pay nothing for it.
     """
-    films, motion = _filmed(job, root, utterances, detector, timeout_s, ledger)
+    films, filmed = _filmed(job, root, utterances, detector, timeout_s, ledger)
     word = Word()
+    # Who sits where is one question for one two-actor picture; no corpus has several a dialogue.
+    motion = next(iter(filmed.values())) if len(filmed) == 1 else None
     if motion is not None and sounds is not None:
         seen = [u for u in utterances if u.video in job.files]
         flacs = {u.key: sounds[u.key].flac for u in seen}
@@ -198,6 +200,8 @@ def _films(
         word = Word(audit=found, followed=overrules(found, job.params))
         if word.followed:
             films, _ = _filmed(job, root, swapped(utterances), detector, timeout_s, ledger)
+    for video in sorted(filmed):
+        _account_rates(job.dialogue, media.header_rates_fps(root / video), ledger)
     for u in utterances:
         _account(u, films[u.key], ledger)
     return films, word
@@ -205,12 +209,12 @@ def _films(
 
 def _filmed(
     job: Job, root: Path, utterances: list[Utterance], detector: Detector | None, timeout_s: float, ledger: Ledger
-) -> tuple[dict[str, Film], Motion | None]:
-    """Return every utterance's film, fully masked where no video decodes, and the motion of a two-actor picture.
+) -> tuple[dict[str, Film], dict[str, Motion | None]]:
+    """Return every utterance's film, fully masked where no video decodes, and the motion in each video that does.
 
-    None for the motion where one person fills the picture, where there is no video, or (no corpus has that) several.
+    None for the motion where one person fills the picture.
     """
-    motions: list[Motion] = []
+    filmed: dict[str, Motion | None] = {}
     films: dict[str, Film] = {}
     by_video: dict[str | None, list[Utterance]] = {}
     for u in utterances:
@@ -219,18 +223,16 @@ def _filmed(
         if video is not None:
             assert detector is not None
             motion = Motion() if all(u.side in OTHER for u in members) else None
-            rates_fps = media.header_rates_fps(root / video)
             try:
                 films |= film_dialogue(
                     root / video, members, params=job.params, detector=detector, timeout_s=timeout_s, motion=motion
                 )
-                motions += [motion] if motion is not None else []
-                _account_rates(job.dialogue, rates_fps, ledger)
+                filmed[video] = motion
                 continue
             except media.VideoUnreadable:
                 ledger.keep(job.dialogue, "video_unreadable", video)
         films |= {u.key: masked(slots_of(u.start_s, u.end_s, (), 0.0), "video_missing") for u in members}
-    return films, motions[0] if len(motions) == 1 else None
+    return films, filmed
 
 
 def _account_rates(dialogue: str, rates_fps: tuple[float, float] | None, ledger: Ledger) -> None:

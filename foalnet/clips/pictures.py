@@ -84,7 +84,7 @@ def film_dialogue(
     frames = media.decode_pictures(path, info, timeout_s=timeout_s)
     used = ((i, f) for i, f in itertools.takewhile(lambda p: p[0] < stop, frames) if i >= start)
     open_now: list[_Open] = []
-    for index, halves in _halves(used, {u.side for u, _ in waiting}, params, motion):
+    for index, halves in _halves(used, {u.side for u, _ in waiting}, info, params, motion):
         while waiting and waiting[0][1].first <= index:
             open_now.append(_Open(*waiting.pop(0)))
         for utterance in open_now:
@@ -193,14 +193,18 @@ def _moved(box: Box, area: Area) -> Box:
 
 
 def _halves(
-    frames: Iterator[tuple[int, media.Picture]], sides: set[Side], params: Shards, motion: Motion | None
+    frames: Iterator[tuple[int, media.Picture]],
+    sides: set[Side],
+    info: media.VideoInfo,
+    params: Shards,
+    motion: Motion | None,
 ) -> Iterator[tuple[int, Callable[[Side], _Half]]]:
     """Yield (index, side -> half) for every frame; each side is cut and encoded at most once a frame."""
     held = list(itertools.islice(frames, LETTERBOX_FRAMES * LETTERBOX_STEP))
     if not held:
         return
-    height, width = held[0][1].height_px, held[0][1].width_px
-    sample = [picture.rgb() for _, picture in held[::LETTERBOX_STEP]]
+    height, width = info.height_px, info.width_px
+    sample = [picture.rgb((0, 0, width, height)) for _, picture in held[::LETTERBOX_STEP]]
     top, bottom = media.letterbox_rows(sample) if params.letterbox else (0, height)
     areas = {side: _area(side, width, top, bottom) for side in sorted(sides)}
     for index, picture in _released(held, frames):
@@ -222,9 +226,10 @@ def _released(
 def _area(side: Side, width: int, top: int, bottom: int) -> Area:
     """Return the source area of a side: the left picture is columns [0, W/2), the right one the others.
 
-    Edges are even, for colour is shared by two by two pixels: rows of a black bar are left out rather than taken in.
+    Edges are even, for colour is shared by two by two pixels: an odd row or column is left out rather than a black one
+    taken in.
     """
-    middle = width // 4 * 2
+    width, middle = width - width % 2, width // 4 * 2
     top, bottom = top + top % 2, bottom - bottom % 2
     left, right = {"left": (0, middle), "right": (middle, width), "whole": (0, width)}[side]
     return left, top, right, bottom

@@ -96,6 +96,9 @@ class Shards(Frozen):
     )
     letterbox: bool = Field(True, description="cut black bars off the half picture before it is scaled")
     length_tolerance_s: Positive = Field(0.02, description="sound longer or shorter than its label by more is counted")
+    clamp_s: Annotated[float, Field(ge=0.0)] = Field(
+        0.5, description="a label may end so far behind the recording that it is cut from; further out it is dropped"
+    )
     min_samples: Count = Field(400, description="shorter sound is padded with zeros to it, and counted")
     max_drop_fraction: Fraction = Field(0.02, description="of the utterances; more is an error (exit 3)")
 

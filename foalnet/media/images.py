@@ -80,7 +80,7 @@ def rescale(frame_HWC: np.ndarray, *, width_px: int, height_px: int) -> np.ndarr
     """Return the picture, or one plane of it, scaled to exactly the size asked for: what staging does to every frame.
 
     Halved by means of neighbours, each way by itself, while that leaves it as large as asked for or larger; then
-    linearly. Area means at any ratio cost ten times as much. Halving an odd side leaves its last row or column out.
+    linearly. Area means at any ratio cost several times as much. Halving an odd side leaves its last row or column out.
     """
     import cv2
 
@@ -103,7 +103,7 @@ def letterbox_rows(frames: Sequence[np.ndarray]) -> tuple[int, int]:
     if not frames:
         raise ValueError("letterbox_rows needs at least one frame")
     rows = frames[0].shape[0]
-    # Pairwise: `max(axis=2)` over three neighbours takes ten times as long.
+    # Pairwise: `max(axis=2)` over three neighbours takes far longer.
     light_SHW = np.stack([np.maximum(np.maximum(f[..., 0], f[..., 1]), f[..., 2]) for f in frames])
     lit_H = (np.median(light_SHW, axis=0) > DARK).mean(axis=1) >= LIT_SHARE
     edges = np.flatnonzero(np.diff(np.concatenate(([0], lit_H.astype(np.int8), [0]))))

@@ -22,10 +22,10 @@ def _bind(value: Any) -> Any:
 
 
 @cache
-def _environment() -> Environment:
-    """Return the engine: autoescape is on for every template, and an unknown name is an error."""
+def engine(templates: Path) -> Environment:
+    """Return the engine for a folder: autoescape is on for every template, and an unknown name is an error."""
     return Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(templates),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_bind,
@@ -36,4 +36,4 @@ def _environment() -> Environment:
 
 def html(page: Page) -> str:
     """Return the page as one HTML file: inline style and SVG, no script, nothing is fetched."""
-    return _environment().get_template("report.html.jinja").render(page=page) + "\n"
+    return engine(TEMPLATES).get_template("report.html.jinja").render(page=page) + "\n"

@@ -7,7 +7,7 @@ from typing import Any
 
 from foalnet.report.gather import Facts
 from foalnet.report.view import Block, Cell, Note, Paragraph, Section, Table, cells
-from foalnet.report.words import MISSING, hours, listed, number, percent, plural
+from foalnet.report.words import MISSING, NOT_AUDITED, hours, listed, number, percent, plural
 
 # A session whose mean share of frames with a face lies below it is worth a look.
 LOW_COVERAGE = 0.8
@@ -17,10 +17,6 @@ MODES = {
     "rule": "The corpus' rule was followed; the audit is only told.",
     "audit": "Where the audit is sure of the opposite, it was followed instead of the corpus' rule.",
     "table": "The corpus' rule was followed except where the entry's table of sides says otherwise.",
-}
-NOT_AUDITED = {
-    "no_sound_with_motion": "no sound with motion to judge by",
-    "one_person": "one person fills the picture",
 }
 
 

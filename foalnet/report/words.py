@@ -32,6 +32,11 @@ MISSING = {
     "video_missing": "there is no video",
     "video_truncated": "the video had ended",
 }
+# Why a dialogue's sides were not audited.
+NOT_AUDITED = {
+    "no_sound_with_motion": "no sound with motion to judge by",
+    "one_person": "one person fills the picture",
+}
 # What parts two protocols, as metrics.json names it (standing.EFFECTS).
 EFFECTS = {
     "selection": "choosing on the test part",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foalnet.records import Sample
-from foalnet.report.words import MISSING
+from foalnet.report.words import MISSING, NOT_AUDITED
 from foalnet.shards import split_frames
 
 # A thumbnail every so many seconds; a syllable or two lie between.
@@ -159,7 +159,7 @@ def sides_of(row: Mapping[str, Any] | None) -> Sides:
     names = {"left": row["left"] or "nobody", "right": row["right"] or "nobody", "by": row["by"]}
     found = row["audit"]
     if found is None:
-        why = {"one_person": "one person fills the picture"}.get(row["why"], "no sound with motion to judge by")
+        why = NOT_AUDITED.get(row["why"], row["why"])
         return Sides(**names, says=f"not audited: {why}", tone="none", confidence=None)
     voices = found["utterances"]
     said = f"{voices - len(found['against'])} of {voices} utterances speak for it by themselves"

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from foalnet.config import Settings
 from foalnet.config.base import nearest
 from foalnet.errors import DataError, UsageError
 from foalnet.files import publish_bytes, read_json
 from foalnet.paths import Paths
+from foalnet.report.page import engine
 from foalnet.shards import ShardEntry, ShardSet, open_shards
 from foalnet.sheet.view import Sides, Strip, sides_of, strip
 
 STAGE = "sheet"
+TEMPLATES = Path(__file__).parent
 TONES = ("bad", "unsure", "none", "good")
 
 
@@ -118,17 +117,5 @@ def _sheet(shards: ShardSet, entry: ShardEntry, row: Mapping[str, Any] | None, f
     )
 
 
-@cache
-def _environment() -> Environment:
-    """Return the engine: autoescape is on for every template, and an unknown name is an error."""
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
 def _page(template: str, **values: Any) -> bytes:
-    return (_environment().get_template(template).render(**values) + "\n").encode()
+    return (engine(TEMPLATES).get_template(template).render(**values) + "\n").encode()

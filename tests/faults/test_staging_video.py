@@ -94,6 +94,14 @@ def test_t21_a_rate_that_is_only_stated_changes_no_time_and_is_counted(place: Pl
     assert account(place)["ledger"]["counts"]["kept/video_rate_differs"] == 1
 
 
+def test_t21_a_dialogue_that_is_filmed_twice_is_counted_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewritten(place.root / AVI, b"avih", 0, 66_667)
+    monkeypatch.setattr("foalnet.clips.dialogue.overrules", lambda *_: True)
+    place.stage()
+    reasons = [reason for _, reason in entries(place)[DIALOGUE]]
+    assert "side_by_audit" in reasons and reasons.count("video_rate_differs") == 1
+
+
 def test_t21_a_wrong_rate_in_the_stamps_is_followed_and_counted(place: Place, whole: Place) -> None:
     rewritten(place.root / AVI, b"strh", 20, 1, 25)
     place.stage()
