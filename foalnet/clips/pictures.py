@@ -6,8 +6,10 @@ utterance and not the video. Shapes: H rows, W columns, C = 3 colours.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -67,8 +69,9 @@ def film_dialogue(
 ) -> dict[str, Film]:
     """Return the film of every utterance of one video, by key; `motion` watches the frames as they pass.
 
-    Decodes the video once, no further than its last frame that is used. VideoUnreadable or VideoTooLarge (exit 3)
-    where it cannot be decoded, DataError for an utterance too long to be held.
+    Decodes the video once, no further than its last frame that is used, and its first frames once more beforehand,
+    where black bars are looked for: only the rows between them leave the decoder then. VideoUnreadable or
+    VideoTooLarge (exit 3) where it cannot be decoded, DataError for an utterance too long to be held.
     """
     info = media.probe_times(path)
     if motion is not None:
@@ -81,10 +84,10 @@ def film_dialogue(
     if not waiting:
         return films
     start, stop = waiting[0][1].first, max(slots.stop for _, slots in waiting)
-    frames = media.decode_pictures(path, info, timeout_s=timeout_s)
-    used = ((i, f) for i, f in itertools.takewhile(lambda p: p[0] < stop, frames) if i >= start)
+    used = functools.partial(_used, path, info, range(start, stop), timeout_s)
+    rows = _rows(used(None), info, params)
     open_now: list[_Open] = []
-    for index, halves in _halves(used, {u.side for u, _ in waiting}, info, params, motion):
+    for index, halves in _halves(used(rows), {u.side for u, _ in waiting}, info.width_px, rows, params, motion):
         while waiting and waiting[0][1].first <= index:
             open_now.append(_Open(*waiting.pop(0)))
         for utterance in open_now:
@@ -192,57 +195,68 @@ def _moved(box: Box, area: Area) -> Box:
     return replace(box, left=box.left + left, top=box.top + top, right=box.right + left, bottom=box.bottom + top)
 
 
+def _used(
+    path: Path, info: media.VideoInfo, wanted: range, timeout_s: float, rows: media.Rows | None
+) -> Generator[tuple[int, media.Picture], None, None]:
+    """Yield (index, picture) of the frames wanted that decode."""
+    with contextlib.closing(media.decode_pictures(path, info, rows=rows, timeout_s=timeout_s)) as frames:
+        for index, picture in frames:
+            if index >= wanted.stop:
+                return
+            if index >= wanted.start:
+                yield index, picture
+
+
+def _rows(
+    frames: Generator[tuple[int, media.Picture], None, None], info: media.VideoInfo, params: Shards
+) -> media.Rows:
+    """Return the even rows that hold the picture: colour is shared by two by two pixels, and no black row is taken."""
+    top, bottom = 0, info.height_px
+    if params.letterbox:
+        with contextlib.closing(frames):
+            seen = itertools.islice(frames, 0, LETTERBOX_FRAMES * LETTERBOX_STEP, LETTERBOX_STEP)
+            sample = [picture.rgb((0, 0, info.width_px, info.height_px)) for _, picture in seen]
+        top, bottom = media.letterbox_rows(sample) if sample else (top, bottom)
+    return top + top % 2, bottom - bottom % 2
+
+
 def _halves(
     frames: Iterator[tuple[int, media.Picture]],
     sides: set[Side],
-    info: media.VideoInfo,
+    width_px: int,
+    rows: media.Rows,
     params: Shards,
     motion: Motion | None,
 ) -> Iterator[tuple[int, Callable[[Side], _Half]]]:
-    """Yield (index, side -> half) for every frame; each side is cut and encoded at most once a frame."""
-    held = list(itertools.islice(frames, LETTERBOX_FRAMES * LETTERBOX_STEP))
-    if not held:
-        return
-    height, width = info.height_px, info.width_px
-    sample = [picture.rgb((0, 0, width, height)) for _, picture in held[::LETTERBOX_STEP]]
-    top, bottom = media.letterbox_rows(sample) if params.letterbox else (0, height)
-    areas = {side: _area(side, width, top, bottom) for side in sorted(sides)}
-    for index, picture in _released(held, frames):
+    """Yield (index, side -> half) for every frame of those rows; each side is cut and encoded at most once a frame."""
+    columns = {side: _columns(side, width_px) for side in sorted(sides)}
+    for index, picture in frames:
         if motion is not None:
-            motion.watch(index, picture.luma_HW, top, bottom)
-        yield index, _cutter(picture, areas, params)
+            motion.watch(index, picture.luma_HW, rows[0])
+        yield index, _cutter(picture, columns, rows, params)
 
 
-def _released(
-    held: list[tuple[int, media.Picture]], rest: Iterator[tuple[int, media.Picture]]
-) -> Iterator[tuple[int, media.Picture]]:
-    """Yield the held frames, letting go of each, then the rest."""
-    held.reverse()
-    while held:
-        yield held.pop()
-    yield from rest
+def _columns(side: Side, width: int) -> tuple[int, int]:
+    """Return the source columns of a side, left and right, both even: an odd last one is left out.
 
-
-def _area(side: Side, width: int, top: int, bottom: int) -> Area:
-    """Return the source area of a side: the left picture is columns [0, W/2), the right one the others.
-
-    Edges are even, for colour is shared by two by two pixels: an odd row or column is left out rather than a black one
-    taken in.
+    The left picture is columns [0, W/2), the right one the others.
     """
     width, middle = width - width % 2, width // 4 * 2
-    top, bottom = top + top % 2, bottom - bottom % 2
-    left, right = {"left": (0, middle), "right": (middle, width), "whole": (0, width)}[side]
-    return left, top, right, bottom
+    return {"left": (0, middle), "right": (middle, width), "whole": (0, width)}[side]
 
 
-def _cutter(picture: media.Picture, areas: Mapping[Side, Area], params: Shards) -> Callable[[Side], _Half]:
+def _cutter(
+    picture: media.Picture, columns: Mapping[Side, tuple[int, int]], rows: media.Rows, params: Shards
+) -> Callable[[Side], _Half]:
     done: dict[Side, _Half] = {}
 
     def half(side: Side) -> _Half:
         if side not in done:
-            part = picture.part(areas[side])
+            left, right = columns[side]
+            part = picture.part((left, 0, right, picture.height_px))
             small = part.scaled(width_px=params.half_width_px, height_px=params.half_height_px)
-            done[side] = _Half(picture=part, jpeg=small.jpeg(params.jpeg_quality), area=areas[side])
+            area = (left, rows[0], right, rows[1])
+            done[side] = _Half(picture=part, jpeg=small.jpeg(params.jpeg_quality), area=area)
         return done[side]
 
     return half

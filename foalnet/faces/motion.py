@@ -37,16 +37,16 @@ class Motion:
         self._grids: list[np.ndarray] = []
         self._picture = (1, 0, 1)
 
-    def watch(self, index: int, luma_HW: np.ndarray, top: int, bottom: int) -> None:
-        """Look at a frame's brightness [H, W] uint8, whose picture is rows `top` up to `bottom`; indices rise."""
+    def watch(self, index: int, luma_HW: np.ndarray, top: int) -> None:
+        """Look at a frame's brightness [H, W] uint8, which begins at row `top` of the source picture; indices rise."""
         if index % EVERY or self.times_s[index] - self.times_s[0] > LONGEST_S:
             return
         import cv2
 
-        self._picture = (luma_HW.shape[1], top, bottom)
+        self._picture = (luma_HW.shape[1], top, top + luma_HW.shape[0])
         size = (2 * COLUMNS * FINE, ROWS * FINE)
         # Every second row and column: to read it all would cost more than all the rest.
-        quarter = np.ascontiguousarray(luma_HW[top:bottom:2, ::2])
+        quarter = np.ascontiguousarray(luma_HW[::2, ::2])
         small = cv2.resize(quarter, size, interpolation=cv2.INTER_AREA)
         if self._last is not None and self._last[0] == index - EVERY:
             self._pairs.append((self._last[0], index))

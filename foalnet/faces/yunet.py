@@ -11,7 +11,6 @@ drawn faces and four real heads ask for (docs/faces.md).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,6 +47,8 @@ SAME = 0.3
 # OpenCV pads a picture to a multiple of 32; at 32 itself it reads memory that nobody wrote (OpenCV 4.14: boxes at NaN,
 # others at every call). Smaller pictures are laid into this square.
 MIN_SIDE_PX = 64
+# Whole looks and the regions around a face of a few sizes; each holds a few megabytes.
+MOST_NETS = 4
 FIT = Fit(width=1.0, height=1.03, down=-0.03)
 
 
@@ -63,6 +64,7 @@ class YuNetDetector:
         self._min_score = min_score
         # Looked up at once: a missing file must stop a run before its first dialogue.
         self._path = find_weights(weights, settings)
+        self._nets: dict[tuple[int, ...], Any] = {}
 
     def digest(self) -> str:
         """Return a SHA-256 over the weight file's digest, the settings and OpenCV's version."""
@@ -88,8 +90,15 @@ class YuNetDetector:
         with one_opencv_thread():
             return [self._one(frame_HWC) for frame_HWC in frames]
 
-    @cached_property
-    def _net(self) -> Any:
+    def _net(self, shape: tuple[int, ...]) -> Any:
+        """Return the network that last saw pictures of this shape: a new size costs it as much as a look."""
+        if shape not in self._nets:
+            while len(self._nets) >= MOST_NETS:
+                del self._nets[next(iter(self._nets))]
+            self._nets[shape] = self._loaded()
+        return self._nets[shape]
+
+    def _loaded(self) -> Any:
         from face_alignment.detection.yunet import FaceDetector
 
         # With the path given nothing is fetched; ONNX holds numbers and a graph, no code.
@@ -99,9 +108,10 @@ class YuNetDetector:
             )
 
     def _one(self, frame_HWC: np.ndarray) -> list[Box]:
+        picture_HWC = at_least(frame_HWC, MIN_SIDE_PX)
         boxes = (
             Box(left=left, top=top, right=right, bottom=bottom, score=min(score, 1.0))
-            for left, top, right, bottom, score in self._net.detect_from_image(at_least(frame_HWC, MIN_SIDE_PX))
+            for left, top, right, bottom, score in self._net(picture_HWC.shape).detect_from_image(picture_HWC)
         )
         return best_first(
             FIT.face(box) for box in boxes if box.bottom - box.top >= self._min_face_px and box.score >= self._min_score

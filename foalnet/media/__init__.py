@@ -11,7 +11,7 @@ from foalnet.media.audio import (
     resample,
 )
 from foalnet.media.container import VideoTooLarge, VideoUnreadable, header_rates_fps
-from foalnet.media.decode import decode_frames, decode_indexed, decode_pictures
+from foalnet.media.decode import Rows, decode_frames, decode_indexed, decode_pictures
 from foalnet.media.extract import Streams, extract_sound, streams_of
 from foalnet.media.ffmpeg_exe import ffmpeg_digest, ffmpeg_exe
 from foalnet.media.images import jpeg_bytes, letterbox_rows, read_jpeg, rescale, resize
@@ -23,6 +23,7 @@ __all__ = [
     "AudioUnreadable",
     "Picture",
     "Rect",
+    "Rows",
     "Streams",
     "VideoInfo",
     "VideoTooLarge",

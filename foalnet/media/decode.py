@@ -28,6 +28,7 @@ from foalnet.media.picture import Picture
 from foalnet.media.video import STAMP_UNITS, VideoInfo, demux_flags, probe_times, stamp_key, ticks_key
 
 Crop = tuple[int, int, int, int]
+Rows = tuple[int, int]
 
 ATTEMPTS = 2
 COLOURS = "yuv420p"
@@ -68,16 +69,19 @@ def decode_indexed(
 
 
 def decode_pictures(
-    path: Path, info: VideoInfo, *, timeout_s: float = 3600.0
+    path: Path, info: VideoInfo, *, rows: Rows | None = None, timeout_s: float = 3600.0
 ) -> Generator[tuple[int, Picture], None, None]:
     """Yield (index into `info.times_s`, picture), as `decode_indexed`, before anything becomes RGB.
 
-    A video of odd size has one column or row more, black.
+    A video of odd size has one column or row more, black. `rows` (top, bottom), both even (ValueError otherwise): of
+    those alone; the others are not even handed over.
     """
+    if rows is not None:
+        _check_rows(rows, info)
     done = -1
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            for index, picture in _run(path, info, timeout_s):
+            for index, picture in _run(path, info, rows, timeout_s):
                 if index > done:
                     done = index
                     yield index, picture
@@ -92,7 +96,7 @@ def decode_pictures(
             return
 
 
-def command(path: Path, info: VideoInfo, stamps_file: Path) -> list[str]:
+def command(path: Path, info: VideoInfo, stamps_file: Path, rows: Rows | None = None) -> list[str]:
     """Return ffmpeg's argument list: forced demuxer, local files only, one thread, no frame doubled or dropped."""
     import ffmpeg
 
@@ -107,13 +111,18 @@ def command(path: Path, info: VideoInfo, stamps_file: Path) -> list[str]:
         loglevel="error",
         max_error_rate=1,
     )
-    # The scale to its own size changes nothing until a stream changes its picture size half way: the pipe's frames
-    # must keep theirs. Whatever the source's colours are, the pipe has those that Picture promises.
-    picture = source.video.filter(
-        "scale", info.width_px, info.height_px, out_color_matrix="bt601", out_range="limited"
-    ).filter("format", COLOURS)
+    # The rows are cut as shares of the height and then scaled to their own number, which changes nothing until a stream
+    # changes its picture size half way: the pipe's frames must keep theirs. Whatever the source's colours are, the pipe
+    # has those that Picture promises.
     width, height = even_size(info)
-    if (width, height) != (info.width_px, info.height_px):
+    picture, shown = source.video, info.height_px
+    if rows is not None:
+        height = shown = rows[1] - rows[0]
+        share = f"ih/{info.height_px}"
+        picture = picture.filter("crop", "iw", f"{shown}*{share}", 0, f"{rows[0]}*{share}", exact=1)
+    picture = picture.filter("scale", info.width_px, shown, out_color_matrix="bt601", out_range="limited")
+    picture = picture.filter("format", COLOURS)
+    if (width, height) != (info.width_px, shown):
         picture = picture.filter("pad", width, height)
     output = picture.output(
         "pipe:1",
@@ -134,6 +143,12 @@ def even_size(info: VideoInfo) -> tuple[int, int]:
     return info.width_px + info.width_px % 2, info.height_px + info.height_px % 2
 
 
+def _check_rows(rows: Rows, info: VideoInfo) -> None:
+    top, bottom = rows
+    if top % 2 or bottom % 2 or not 0 <= top < bottom <= info.height_px:
+        raise ValueError(f"rows {rows} are not even rows of a picture of {info.width_px} x {info.height_px} pixels")
+
+
 def _check_crop(window: Crop, info: VideoInfo) -> None:
     left, top, width, height = window
     inside = left >= 0 and top >= 0 and left + width <= info.width_px and top + height <= info.height_px
@@ -141,12 +156,12 @@ def _check_crop(window: Crop, info: VideoInfo) -> None:
         raise ValueError(f"crop {window} does not lie in a picture of {info.width_px} x {info.height_px} pixels")
 
 
-def _run(path: Path, info: VideoInfo, timeout_s: float) -> Iterator[tuple[int, Picture]]:
+def _run(path: Path, info: VideoInfo, rows: Rows | None, timeout_s: float) -> Iterator[tuple[int, Picture]]:
     """Run ffmpeg once; yield indexed pictures; leave no process and no file behind, however it ends."""
     with tempfile.TemporaryDirectory(prefix="foalnet-") as folder, (Path(folder) / "stderr").open("w+b") as stderr:
         stamps_file = Path(folder) / "stamps"
         process = subprocess.Popen(
-            command(path, info, stamps_file),
+            command(path, info, stamps_file, rows),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -157,9 +172,11 @@ def _run(path: Path, info: VideoInfo, timeout_s: float) -> Iterator[tuple[int, P
         )
         assert process.stdout is not None
         slots = _Slots(info, stamps_file)
+        width, height = even_size(info)
+        height = height if rows is None else rows[1] - rows[0]
         try:
             count = 0
-            for picture in _pictures(process.stdout, *even_size(info), timeout_s):
+            for picture in _pictures(process.stdout, width, height, timeout_s):
                 count += 1
                 index = slots.next_index()
                 if index is not None:

@@ -10,6 +10,8 @@ from typing import Any
 from foalnet.media.container import MAX_FRAMES, check_limits, demuxer_of, file_url, unreadable
 
 STAMP_UNITS = 1_000_000
+# Less than a block of any codec: no picture of people.
+MIN_SIDE_PX = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +125,8 @@ def _first_frame_size(path: Path) -> tuple[int, int]:
         frame = next(container.decode(stream), None)
         if frame is None:
             raise unreadable(path, "no frame of it can be decoded")
+        if min(frame.width, frame.height) < MIN_SIDE_PX:
+            raise unreadable(path, f"its picture is {frame.width} x {frame.height} pixels")
         upright = round(frame.rotation) % 180 == 0
         return (frame.width, frame.height) if upright else (frame.height, frame.width)
 

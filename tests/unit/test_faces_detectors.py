@@ -158,16 +158,33 @@ def test_t87_a_network_that_opencv_cannot_read_stops_the_run(bare: Path, monkeyp
     assert "constraints.txt" in str(error.value) and error.value.exit_code == 4
 
 
-def test_yunet_reads_no_memory_that_nobody_wrote(shared_data: Path) -> None:
+def test_yunet_reads_no_memory_that_nobody_wrote(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenCV answers pictures of up to 32 pixels with boxes at NaN and a score of 1, others at every call."""
     detector = get_detector(Shards(detector="yunet", min_face_px=1), Settings(weights=shared_data / "weights"))
     noise = np.random.default_rng(0).integers(0, 256, (360, 360, 3)).astype(np.uint8)
     frames = [noise[:height, :width] for height in (1, 16, 31, 32, 33, 240) for width in (1, 20, 32, 33, 360)]
     assert find_faces(detector, frames * 2) == Found(boxes=((),) * 60, failed=())
     asked: list[tuple[int, ...]] = []
-    detector.__dict__["_net"] = SimpleNamespace(detect_from_image=lambda frame: asked.append(frame.shape) or [])
+    net = SimpleNamespace(detect_from_image=lambda frame: asked.append(frame.shape) or [])
+    monkeypatch.setattr(detector, "_net", lambda shape: net)
     detector.detect(frames)
     assert len(asked) == 30 and min(min(shape[:2]) for shape in asked) == 64
+
+
+def test_yunet_keeps_a_network_for_each_size_and_not_too_many(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = get_detector(Shards(detector="yunet"), Settings(weights=bare))
+    loads: list[int] = []
+
+    def loaded() -> SimpleNamespace:
+        loads.append(0)
+        return SimpleNamespace(detect_from_image=lambda frame: [])
+
+    monkeypatch.setattr(detector, "_loaded", loaded)
+    small, large = GREY[:64, :64], GREY[:96, :64]
+    detector.detect([small, large] * 5)
+    assert len(loads) == 2
+    detector.detect([GREY[: 64 + rows, :64] for rows in range(20)])
+    assert len(vars(detector)["_nets"]) == yunet.MOST_NETS
 
 
 def test_yunet_says_what_it_is_made_of_and_leaves_opencv_as_it_was(shared_data: Path) -> None:

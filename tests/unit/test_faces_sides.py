@@ -60,7 +60,7 @@ def watched(*, mirrored: bool = False, still: bool = False, top: int = TOP) -> M
             frame[top:BOTTOM] += rng.integers(0, 6, (BOTTOM - top, WIDTH), dtype=np.uint8)
             for side, x in (("left", 70), ("right", 260)):
                 frame[78:92, x : x + 20] = 120 - round(90 * float(open_by[side][index]))
-        motion.watch(index, frame[:, ::-1] if mirrored else frame, top, BOTTOM)
+        motion.watch(index, (frame[:, ::-1] if mirrored else frame)[top:BOTTOM], top)
     return motion
 
 
@@ -129,7 +129,7 @@ def test_every_second_frame_is_looked_at_and_a_gap_is_no_motion() -> None:
     motion.times_s = [i / FPS for i in range(20)]
     picture = np.zeros((HEIGHT, WIDTH), np.uint8)
     for index in [*range(8), *range(12, 20)]:
-        motion.watch(index, picture + np.uint8(10 * index), 0, HEIGHT)
+        motion.watch(index, picture + np.uint8(10 * index), 0)
     begin_K, end_K = motion.looks()
     assert np.round(begin_K * FPS).tolist() == [0, 2, 4, 12, 14, 16]
     assert np.round((end_K - begin_K) * FPS).tolist() == [EVERY] * 6
@@ -142,8 +142,8 @@ def test_an_area_is_looked_up_in_its_own_half_below_the_black_bar() -> None:
     before = np.zeros((HEIGHT, WIDTH), np.uint8)
     after = before.copy()
     after[60:80, 200:230] = 200
-    motion.watch(0, before, TOP, BOTTOM)
-    motion.watch(2, after, TOP, BOTTOM)
+    motion.watch(0, before[TOP:BOTTOM], TOP)
+    motion.watch(2, after[TOP:BOTTOM], TOP)
     place = Box(left=204, top=64, right=226, bottom=76)
     assert motion.of("right", place, slice(0, 1))[0] == 255
     assert motion.of("left", place, slice(0, 1))[0] == 0

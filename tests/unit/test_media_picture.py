@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foalnet.faces.crop import crop, window
-from foalnet.media import Picture, decode_frames, decode_indexed, decode_pictures, probe_times, read_jpeg
+from foalnet.media import (
+    Picture,
+    VideoUnreadable,
+    decode_frames,
+    decode_indexed,
+    decode_pictures,
+    probe_times,
+    read_jpeg,
+)
 from foalnet.records import Box
 from tests.video_files import ffmpeg, numbered_video
 
@@ -111,3 +119,34 @@ def test_whatever_the_files_colours_are_the_same_picture_comes_out(tmp_path: Pat
     assert len(ours) == len(theirs) == 3
     for a, b in zip(ours, theirs, strict=True):
         assert np.abs(a.astype(int) - b).mean() < 4, colours
+
+
+@pytest.mark.parametrize(("width", "height"), [(128, 96), (127, 95)])
+def test_rows_are_those_of_the_whole_picture(tmp_path: Path, width: int, height: int) -> None:
+    path = tmp_path / "b.avi"
+    picture = ("-vf", f"crop={width}:{height}:0:0:exact=1", "-c:v", "ffv1", "-pix_fmt", "yuv420p")
+    ffmpeg("-i", str(numbered_video(tmp_path / "a.avi", 3)), *picture, str(path))
+    info = probe_times(path)
+    whole, part = (list(decode_pictures(path, info, rows=rows)) for rows in (None, (24, 72)))
+    assert [index for index, _ in part] == [index for index, _ in whole] == [0, 1, 2]
+    for (_, one), (_, other) in zip(whole, part, strict=True):
+        cut = one.part((0, 24, 128, 72))
+        assert cut.luma_HW.std() > 1
+        for ours, theirs in zip(
+            (other.luma_HW, other.blue_hw, other.red_hw), (cut.luma_HW, cut.blue_hw, cut.red_hw), strict=True
+        ):
+            assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("rows", [(1, 72), (24, 71), (-2, 10), (10, 10), (40, 20), (0, 98)])
+def test_rows_outside_or_odd_are_refused(tmp_path: Path, rows: tuple[int, int]) -> None:
+    path = numbered_video(tmp_path / "a.avi", 1)
+    with pytest.raises(ValueError, match="even rows"):
+        next(decode_pictures(path, probe_times(path), rows=rows))
+
+
+def test_a_picture_smaller_than_a_block_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "b.avi"
+    ffmpeg("-i", str(numbered_video(tmp_path / "a.avi", 1)), "-vf", "crop=128:8:0:0", "-c:v", "ffv1", str(path))
+    with pytest.raises(VideoUnreadable, match="128 x 8 pixels"):
+        probe_times(path)
