@@ -1,10 +1,11 @@
 """The right face, measured: drawn scenes by condition, real heads and pictures, and how still a still face's crop is.
 
-    python -m bench.faces [--detectors haar,blazeface,yunet,sfd] [--sessions 5] [--utterances 2]
+    python -m bench.faces [--detectors haar,blazeface,yunet,sfd] [--sessions 5] [--utterances 2] [--stride 6] [--roi 0]
 
 Films are drawn or composed, encoded as IEMOCAP's are, and staged by the code that stages a corpus, with the params'
-defaults but for the detector. Same command, same versions, same figures. Real pictures are read from the folder that
-FOALNET_SHARED_DATA names; without it the tables say so. Weight files are looked for as staging does, and there.
+defaults but for the detector and what is asked for. Same command, same versions, same figures. Real pictures are read
+from the folder that FOALNET_SHARED_DATA names; without it the tables say so. Weight files are looked for as staging
+does, and there.
 """
 
 from __future__ import annotations
@@ -157,28 +158,51 @@ def recall(pictures: Sequence[faces_real.Picture], detector: Detector) -> tuple[
     return there, found, wrong
 
 
-def drawn(built: dict[str, Detector], folder: Path, wanted: Sequence[str], sessions: int, utterances: int) -> None:
+def _with(base: Shards, detector: str) -> Shards:
+    return base.model_copy(update={"detector": detector})
+
+
+def films(folder: Path, wanted: Sequence[str], sessions: int, utterances: int) -> dict[str, list[scenes.Scene]]:
+    """Draw the scenes, one film a session, by condition."""
+    return {
+        condition.name: [
+            scenes.film(condition, folder, session=session, utterances=utterances) for session in range(1, sessions + 1)
+        ]
+        for condition in scenes.CONDITIONS
+        if condition.name in wanted
+    }
+
+
+def bounds(made: dict[str, list[scenes.Scene]], detector: Detector, params: Shards) -> str:
+    """Return what of the bounds on drawn scenes the worst condition has: median IoU, and % of visible faces kept."""
+    tallies = {name: measure(scenes, detector, params) for name, scenes in made.items()}
+    iou = {name: float(np.median(tally.overlaps)) if tally.overlaps else 0.0 for name, tally in tallies.items()}
+    kept = {name: (tally.detected + tally.bridged) / tally.visible for name, tally in tallies.items()}
+    far, lost = min(iou, key=lambda name: iou[name]), min(kept, key=lambda name: kept[name])
+    sides = all(all(tally.sides) for tally in tallies.values())
+    return (
+        f"median IoU {iou[far]:.2f} ({far}), kept {100 * kept[lost]:.1f} % ({lost}), "
+        f"sides {'all right' if sides else 'not all right'}"
+    )
+
+
+def drawn(made: dict[str, list[scenes.Scene]], built: dict[str, Detector], base: Shards) -> None:
     """Print the table of the drawn scenes."""
     print("drawn scenes")
     print(HEAD)
-    for condition in scenes.CONDITIONS:
-        if condition.name not in wanted:
-            continue
-        made = [
-            scenes.film(condition, folder, session=session, utterances=utterances) for session in range(1, sessions + 1)
-        ]
+    for condition, of_it in made.items():
         for name, detector in built.items():
-            print(row(name, condition.name, measure(made, detector, Shards(detector=name))), flush=True)
+            print(row(name, condition, measure(of_it, detector, _with(base, name))), flush=True)
 
 
-def real(built: dict[str, Detector], folder: Path, data: Path) -> None:
+def real(built: dict[str, Detector], folder: Path, data: Path, base: Shards) -> None:
     """Print the tables of the real heads and pictures."""
     print("\ntwo real heads in one film")
     print(HEAD)
     for face_px in faces_real.HEAD_SIZES_PX:
         made = [faces_real.two_heads(data, pair, folder, face_px=face_px) for pair in faces_real.PAIRS]
         for name, detector in built.items():
-            print(row(name, f"{face_px} px", measure(made, detector, Shards(detector=name))), flush=True)
+            print(row(name, f"{face_px} px", measure(made, detector, _with(base, name))), flush=True)
     print("\nreal pictures, each detected alone")
     print(f"{'detector':<14}{'pictures':<18}{'number':>7}{'faces':>7}{'found':>7}{'found %':>9}{'false boxes':>13}")
     for group, pictures in faces_real.groups(data):
@@ -190,7 +214,9 @@ def real(built: dict[str, Detector], folder: Path, data: Path) -> None:
             )
 
 
-def jitter(built: dict[str, Detector], folder: Path, data: Path | None, sessions: int, utterances: int) -> None:
+def jitter(
+    built: dict[str, Detector], folder: Path, data: Path | None, sessions: int, utterances: int, base: Shards
+) -> None:
     """Print how much the middle of a crop moves on faces that do not."""
     print("\nstill faces under sensor noise, recompressed: standard deviation of the crop's middle, pixels")
     print(f"{'detector':<14}{'faces':<16}{'utterances':>11}{'median':>8}{'largest':>9}")
@@ -206,7 +232,7 @@ def jitter(built: dict[str, Detector], folder: Path, data: Path | None, sessions
         ]
     for kind, films in made.items():
         for name, detector in built.items():
-            moved = measure(films, detector, Shards(detector=name)).jitter_px
+            moved = measure(films, detector, _with(base, name)).jitter_px
             figures = f"{np.median(moved):>8.2f}{max(moved):>9.2f}" if moved else f"{'-':>8}{'-':>9}"
             print(f"{name:<14}{kind:<16}{len(moved):>11}{figures}", flush=True)
 
@@ -219,7 +245,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--conditions", default=",".join(condition.name for condition in scenes.CONDITIONS))
     parser.add_argument("--sessions", type=int, default=5, help="two actors each")
     parser.add_argument("--utterances", type=int, default=2, help="in each drawn film")
+    parser.add_argument("--stride", type=int, default=Shards().stride, help="frames from look to look")
+    parser.add_argument("--roi", type=float, default=Shards().roi, help="box sides around the last face; 0: everywhere")
     asked = parser.parse_args(argv)
+    base = Shards(stride=asked.stride, roi=asked.roi)
     shared = os.environ.get("FOALNET_SHARED_DATA")
     data = Path(shared) if shared else None
     settings = Settings()
@@ -227,12 +256,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings = Settings(weights=data / "weights")
     built, lacking = detectors(asked.detectors.split(","), settings)
     with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
-        drawn(built, Path(name), asked.conditions.split(","), asked.sessions, asked.utterances)
+        drawn(films(Path(name), asked.conditions.split(","), asked.sessions, asked.utterances), built, base)
         if data:
-            real(built, Path(name), data)
+            real(built, Path(name), data, base)
         else:
             print("\nreal heads and pictures: not measured, FOALNET_SHARED_DATA names no folder with clips/ and faces/")
-        jitter(built, Path(name), data, asked.sessions, asked.utterances)
+        jitter(built, Path(name), data, asked.sessions, asked.utterances, base)
     print("".join(f"\n{line}" for line in lacking), end="\n" if lacking else "")
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
+from foalnet.media import inside
+
 
 def disguises(secret: Path, url: str) -> dict[str, str]:
     segments = f"#EXTINF:1,\nfile://{secret}\n#EXTINF:1,\n{url}/a.ts\n#EXT-X-ENDLIST\n"
@@ -25,8 +27,14 @@ def disguises(secret: Path, url: str) -> dict[str, str]:
 LOUD = 'head -c 4194304 /dev/zero | tr "\\0" "x" >&2'
 
 
+def nothing_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave every video to ffmpeg's own process, as those are that ask for more than decoding."""
+    monkeypatch.setattr(inside, "CODECS", frozenset())
+
+
 def fake_ffmpeg(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a script before the real ffmpeg, which it reaches as $REAL."""
+    """Put a script before the real ffmpeg, which it reaches as $REAL; every video is decoded by it."""
+    nothing_inside(monkeypatch)
     fake = folder / "fake-ffmpeg"
     fake.write_text(f"#!/bin/sh\nREAL='{imageio_ffmpeg.get_ffmpeg_exe()}'\n{script}\n")
     fake.chmod(0o755)

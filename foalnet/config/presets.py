@@ -24,12 +24,14 @@ _RELEASED = merge(_PAPER_NET, reading(released=True)) | {"frame_step": 1}
 _RELEASED_2024 = merge(_RELEASED, {"epochs": 30, "patience": 30, "objective": {"beta": 1.0}})
 # Two heads a picture, 35 to 45 pixels high, often in profile: yunet finds them at their own size, and its scores leave
 # room on both sides of 0.5. Less than 24 pixels is no head of the two. With yunet it pays to look around the last face
-# first (faces/search.py). Without their black bars the halves are 360 x 240: as CLIP looks at them, unscaled.
+# first (faces/search.py), and every 12th frame is enough (docs/faces.md). Without their black bars the halves are
+# 360 x 240: as CLIP looks at them, unscaled.
 _STAGING: dict[str, Any] = {
     "detector": "yunet",
     "detector_score": 0.5,
     "min_face_px": 24,
-    "roi": 3.0,
+    "stride": 12,
+    "roi": 2.0,
     "half_width_px": 360,
     "half_height_px": 240,
 }

@@ -1,4 +1,6 @@
-"""`yunet`: face-alignment's YuNet, run by OpenCV; small heads at native size, profiles too. The CPU choice for IEMOCAP.
+"""`yunet`: the network YuNet, run by OpenCV; small heads at native size, profiles too. The CPU choice for IEMOCAP.
+
+OpenCV is asked itself: face-alignment's way to it is the same and loads torch before, 1.5 s in every worker.
 
 Two exports of the network are published, one name each in the registry: which file is used is said by the params,
 never by what happens to lie in a folder. Its scores stand as they are: at native size real heads score far above 0.5,
@@ -64,7 +66,7 @@ class YuNetDetector:
         self._min_score = min_score
         # Looked up at once: a missing file must stop a run before its first dialogue.
         self._path = find_weights(weights, settings)
-        self._nets: dict[tuple[int, ...], Any] = {}
+        self._nets: dict[tuple[int, int], Any] = {}
 
     def digest(self) -> str:
         """Return a SHA-256 over the weight file's digest, the settings and OpenCV's version."""
@@ -90,28 +92,31 @@ class YuNetDetector:
         with one_opencv_thread():
             return [self._one(frame_HWC) for frame_HWC in frames]
 
-    def _net(self, shape: tuple[int, ...]) -> Any:
-        """Return the network that last saw pictures of this shape: a new size costs it as much as a look."""
-        if shape not in self._nets:
+    def _net(self, height: int, width: int) -> Any:
+        """Return the network for pictures of this size: a new size costs it as much as a look."""
+        size = height, width
+        if size not in self._nets:
             while len(self._nets) >= MOST_NETS:
                 del self._nets[next(iter(self._nets))]
-            self._nets[shape] = self._loaded()
-        return self._nets[shape]
+            self._nets[size] = self._loaded(height, width)
+        return self._nets[size]
 
-    def _loaded(self) -> Any:
-        from face_alignment.detection.yunet import FaceDetector
+    def _loaded(self, height: int, width: int) -> Any:
+        import cv2
 
-        # With the path given nothing is fetched; ONNX holds numbers and a graph, no code.
+        # Nothing is fetched; ONNX holds numbers and a graph, no code.
         with loading(self._path):
-            return FaceDetector(
-                "cpu", path_to_detector=str(self._path), score_threshold=self._min_score, nms_threshold=SAME
-            )
+            return cv2.FaceDetectorYN.create(str(self._path), "", (width, height), self._min_score, SAME)
 
     def _one(self, frame_HWC: np.ndarray) -> list[Box]:
-        picture_HWC = at_least(frame_HWC, MIN_SIDE_PX)
+        import cv2
+
+        bgr_HWC = cv2.cvtColor(at_least(frame_HWC, MIN_SIDE_PX), cv2.COLOR_RGB2BGR)
+        # A row a face: left, top, width, height, five points of the face, score. None where there is no face.
+        _, faces_N15 = self._net(*bgr_HWC.shape[:2]).detect(bgr_HWC)
         boxes = (
-            Box(left=left, top=top, right=right, bottom=bottom, score=min(score, 1.0))
-            for left, top, right, bottom, score in self._net(picture_HWC.shape).detect_from_image(picture_HWC)
+            Box(left=left, top=top, right=left + width, bottom=top + height, score=min(score, 1.0))
+            for left, top, width, height, *_, score in ([] if faces_N15 is None else faces_N15.tolist())
         )
         return best_first(
             FIT.face(box) for box in boxes if box.bottom - box.top >= self._min_face_px and box.score >= self._min_score

@@ -1,7 +1,8 @@
-"""One sequential decode of a video by the wheel's ffmpeg: every frame once, each known by its presentation stamp.
+"""One sequential decode of a video: every frame once, each known by its presentation stamp.
 
-ffmpeg writes raw pictures to a pipe and the stamp of each to a file beside it (`-stats_enc_pre`, flushed before the
-picture leaves), so a frame that a damaged packet swallowed shifts nothing: the next one still finds its own slot.
+What is ordinary is decoded in this process (`inside`). The rest is for the wheel's ffmpeg: it writes raw pictures to a
+pipe and the stamp of each to a file beside it (`-stats_enc_pre`, flushed before the picture leaves), so a frame that a
+damaged packet swallowed shifts nothing: the next one still finds its own slot.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ import numpy as np
 from foalnet.errors import MachineError
 from foalnet.media.container import PROTOCOLS, demuxer_of, file_url, unreadable
 from foalnet.media.ffmpeg_exe import ffmpeg_exe
+from foalnet.media.inside import Rows, Stalled, Unusual, decode_inside
 from foalnet.media.picture import Picture
 from foalnet.media.video import STAMP_UNITS, VideoInfo, demux_flags, probe_times, stamp_key, ticks_key
 
 Crop = tuple[int, int, int, int]
-Rows = tuple[int, int]
 
 ATTEMPTS = 2
 COLOURS = "yuv420p"
@@ -36,10 +37,6 @@ _TAIL_CHARS = 600
 _GRACE_S = 5.0
 # A frame is half a megabyte: with the usual 64 kB the two processes wake each other eight times for it.
 _PIPE_BYTES = 1 << 20
-
-
-class _Stalled(Exception):
-    """ffmpeg gave nothing for the whole timeout."""
 
 
 def decode_frames(path: Path, *, crop: Crop | None = None, timeout_s: float = 3600.0) -> Iterator[np.ndarray]:
@@ -78,14 +75,22 @@ def decode_pictures(
     """
     if rows is not None:
         _check_rows(rows, info)
-    done = -1
-    for attempt in range(1, ATTEMPTS + 1):
+    done, first = -1, 1
+    try:
+        for done, picture in decode_inside(path, info, rows or (0, info.height_px), timeout_s):
+            yield done, picture
+        return
+    except Unusual:
+        pass
+    except Stalled:
+        first = 2
+    for attempt in range(first, ATTEMPTS + 1):
         try:
             for index, picture in _run(path, info, rows, timeout_s):
                 if index > done:
                     done = index
                     yield index, picture
-        except _Stalled as error:
+        except Stalled as error:
             if attempt == ATTEMPTS:
                 raise MachineError(
                     f"ffmpeg gave nothing for {timeout_s:g} s, {ATTEMPTS} times; it was killed",
@@ -189,7 +194,7 @@ def _run(path: Path, info: VideoInfo, rows: Rows | None, timeout_s: float) -> It
 
 
 def _pictures(pipe: IO[bytes], width: int, height: int, timeout_s: float) -> Iterator[Picture]:
-    """Yield whole pictures from a pipe; _Stalled where one does not come within the timeout."""
+    """Yield whole pictures from a pipe; Stalled where one does not come within the timeout."""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
@@ -198,7 +203,7 @@ def _pictures(pipe: IO[bytes], width: int, height: int, timeout_s: float) -> Ite
             deadline = time.monotonic() + timeout_s
             while rest:
                 if not selector.select(max(deadline - time.monotonic(), 0.0)):
-                    raise _Stalled
+                    raise Stalled
                 got = os.readv(pipe.fileno(), [rest])
                 if got == 0:
                     return
@@ -256,7 +261,7 @@ def _check_end(path: Path, process: subprocess.Popen[bytes], stderr: IO[bytes], 
     try:
         code = process.wait(timeout_s)
     except subprocess.TimeoutExpired as error:
-        raise _Stalled from error
+        raise Stalled from error
     if code == 0 and count:
         return
     tail = _tail(stderr)

@@ -7,7 +7,7 @@ Shapes: H rows, W columns, both even; h = H / 2, w = W / 2; C = 3 colours (red, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class Picture:
     luma_HW: np.ndarray
     blue_hw: np.ndarray
     red_hw: np.ndarray
+    # The buffer that holds all three and nothing else, where there is one.
+    planes_RW: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse planes that do not belong together."""
@@ -37,7 +39,7 @@ class Picture:
         rows, width = planes_RW.shape
         height = rows * 2 // 3
         blue_hw, red_hw = planes_RW[height:].reshape(2, height // 2, width // 2)
-        return cls(planes_RW[:height], blue_hw, red_hw)
+        return cls(planes_RW[:height], blue_hw, red_hw, planes_RW)
 
     @property
     def height_px(self) -> int:
@@ -51,13 +53,9 @@ class Picture:
 
     def part(self, rect: Rect) -> Picture:
         """Return a copy of left <= x < right, top <= y < bottom, all even (ValueError otherwise)."""
-        left, top, right, bottom = rect
         if any(edge % 2 for edge in rect):
             raise ValueError(f"the part {rect} does not begin and end at even pixels")
-        small = (slice(top // 2, bottom // 2), slice(left // 2, right // 2))
-        return Picture(
-            self.luma_HW[top:bottom, left:right].copy(), self.blue_hw[small].copy(), self.red_hw[small].copy()
-        )
+        return Picture.of_planes(self._planes(rect))
 
     def rgb(self, rect: Rect | None = None) -> np.ndarray:
         """Return the whole or any part of it (left, top, right, bottom inside the picture) as [H, W, C] uint8 RGB."""
@@ -70,7 +68,9 @@ class Picture:
         return whole_HWC[top - out[1] : bottom - out[1], left - out[0] : right - out[0]]
 
     def scaled(self, *, width_px: int, height_px: int) -> Picture:
-        """Return the picture at another even size, as `rescale` does."""
+        """Return the picture at another even size, as `rescale` does; itself where that is its own."""
+        if (width_px, height_px) == (self.width_px, self.height_px):
+            return self
         return Picture(
             rescale(self.luma_HW, width_px=width_px, height_px=height_px),
             *(
@@ -86,7 +86,9 @@ class Picture:
         return encoded(cv2.cvtColor(self._planes(), cv2.COLOR_YUV2BGR_I420), quality)
 
     def _planes(self, rect: Rect | None = None) -> np.ndarray:
-        """Return a part with even edges in one buffer [H * 3 / 2, W]."""
+        """Return the whole, or a copy of a part with even edges, in one buffer [H * 3 / 2, W]."""
+        if rect is None and self.planes_RW is not None:
+            return self.planes_RW
         left, top, right, bottom = rect or (0, 0, self.width_px, self.height_px)
         height, width = bottom - top, right - left
         planes_RW = np.empty((height * 3 // 2, width), np.uint8)

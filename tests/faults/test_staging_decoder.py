@@ -21,7 +21,7 @@ from foalnet.manifest import build
 from foalnet.media import extract_sound
 from foalnet.paths import Paths
 from tests.clips_tree import Place
-from tests.fake_decoder import LOUD, alive, disguises, fake_ffmpeg
+from tests.fake_decoder import LOUD, alive, disguises, fake_ffmpeg, nothing_inside
 from tests.staged import (
     AVI,
     DIALOGUE,
@@ -121,9 +121,12 @@ def test_t26_the_disguise_would_work_on_an_ffmpeg_left_to_itself(place: Place) -
         assert opens() > 0
 
 
+@pytest.mark.parametrize("by_process", [False, True])
 def test_t27_a_tree_under_an_odd_name_gives_the_same_bytes(
-    place: Place, whole: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, whole: Place, by_process: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if by_process:
+        nothing_inside(monkeypatch)
     name = '-i it\'s "a" $(touch gone)\n;touch gone|pipe:1 %d é'
     odd = place.home / name
     place.root.rename(odd)

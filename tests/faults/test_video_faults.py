@@ -6,8 +6,10 @@ import contextlib
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -20,6 +22,7 @@ from foalnet.media import (
     decode,
     decode_frames,
     decode_indexed,
+    inside,
     probe_times,
 )
 from foalnet.media import container as container_module
@@ -293,6 +296,36 @@ exec "$REAL" "$@"
     fake_ffmpeg(tmp_path, first_time, monkeypatch)
     assert [number_of(frame) for frame in decode_frames(avi, timeout_s=1.5)] == list(range(COUNT))
     assert (tmp_path / "tried").is_dir()
+
+
+def test_t29_a_decoder_that_hangs_in_this_process_is_left_and_ffmpeg_goes_on(
+    avi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed, real = threading.Event(), inside._picture
+
+    def hanging(frame: Any, rows: tuple[int, int]) -> Any:
+        if frame.pts >= 20:
+            freed.wait()
+        return real(frame, rows)
+
+    monkeypatch.setattr(inside, "_picture", hanging)
+    try:
+        assert [number_of(frame) for frame in decode_frames(avi, timeout_s=2.0)] == list(range(COUNT))
+    finally:
+        freed.set()
+
+
+def test_t29_both_hang_and_it_is_said(tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    freed = threading.Event()
+    fake_ffmpeg(tmp_path, f"echo $$ >> '{tmp_path}/pids'\nsleep 300", monkeypatch)
+    monkeypatch.setattr(inside, "CODECS", frozenset({"mpeg4"}))
+    monkeypatch.setattr(inside, "_picture", lambda frame, rows: freed.wait())
+    try:
+        with pytest.raises(MachineError, match=r"gave nothing for 0\.5 s, 2 times"):
+            list(decode_frames(avi, timeout_s=0.5))
+    finally:
+        freed.set()
+    assert len((tmp_path / "pids").read_text().split()) == 1
 
 
 @pytest.mark.parametrize("suffix", ["avi", "mpg", "mp4"])

@@ -165,24 +165,26 @@ def test_yunet_reads_no_memory_that_nobody_wrote(shared_data: Path, monkeypatch:
     frames = [noise[:height, :width] for height in (1, 16, 31, 32, 33, 240) for width in (1, 20, 32, 33, 360)]
     assert find_faces(detector, frames * 2) == Found(boxes=((),) * 60, failed=())
     asked: list[tuple[int, ...]] = []
-    net = SimpleNamespace(detect_from_image=lambda frame: asked.append(frame.shape) or [])
-    monkeypatch.setattr(detector, "_net", lambda shape: net)
+    net = SimpleNamespace(detect=lambda frame: (asked.append(frame.shape), None))
+    monkeypatch.setattr(detector, "_net", lambda height, width: net)
     detector.detect(frames)
     assert len(asked) == 30 and min(min(shape[:2]) for shape in asked) == 64
 
 
-def test_yunet_keeps_a_network_for_each_size_and_not_too_many(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    detector = get_detector(Shards(detector="yunet"), Settings(weights=bare))
-    loads: list[int] = []
+def test_yunet_keeps_a_network_for_each_size_and_not_too_many(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = get_detector(Shards(detector="yunet"), Settings(weights=shared_data / "weights"))
+    loads: list[tuple[int, int]] = []
 
-    def loaded() -> SimpleNamespace:
-        loads.append(0)
-        return SimpleNamespace(detect_from_image=lambda frame: [])
+    def loaded(height: int, width: int) -> SimpleNamespace:
+        loads.append((height, width))
+        return SimpleNamespace(detect=lambda frame: (0, None))
 
     monkeypatch.setattr(detector, "_loaded", loaded)
     small, large = GREY[:64, :64], GREY[:96, :64]
     detector.detect([small, large] * 5)
-    assert len(loads) == 2
+    assert loads == [(64, 64), (96, 64)]
     detector.detect([GREY[: 64 + rows, :64] for rows in range(20)])
     assert len(vars(detector)["_nets"]) == yunet.MOST_NETS
 

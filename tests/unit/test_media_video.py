@@ -26,6 +26,7 @@ from foalnet.media import (
     probe_times,
 )
 from foalnet.media.video import STAMP_UNITS, stamp_key, ticks_key
+from tests.fake_decoder import nothing_inside
 from tests.video_files import ffmpeg, number_of, numbered_video, packed_video
 
 COUNT = 40
@@ -135,6 +136,7 @@ def test_a_closed_generator_leaves_no_ffmpeg(avi: Path, monkeypatch: pytest.Monk
         started.append(real(*args, **kwargs))
         return started[-1]
 
+    nothing_inside(monkeypatch)
     monkeypatch.setattr(decode.subprocess, "Popen", recorded)
     frames = decode_frames(avi)
     next(frames)
@@ -171,6 +173,7 @@ def test_a_killed_ffmpeg_is_the_machines_fault(avi: Path, monkeypatch: pytest.Mo
     fake = tmp_path / "ffmpeg"
     fake.write_text(f"#!{sys.executable}\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
     fake.chmod(0o755)
+    nothing_inside(monkeypatch)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(fake))
     with pytest.raises(MachineError, match="SIGKILL"):
         list(decode_frames(avi))
@@ -182,6 +185,7 @@ def test_an_ffmpeg_that_is_too_old_is_the_machines_fault(
     fake = tmp_path / "ffmpeg"
     fake.write_text("#!/bin/sh\necho \"Unrecognized option 'stats_enc_pre'.\" >&2\nexit 1\n")
     fake.chmod(0o755)
+    nothing_inside(monkeypatch)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(fake))
     with pytest.raises(MachineError, match="too old"):
         list(decode_frames(avi))
