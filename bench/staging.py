@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -79,17 +78,23 @@ def choose(table: Path, minutes: float) -> Chosen:
     )
 
 
-def verb(folder: Path, *words: str, workers: int) -> float:
-    """Run a verb of this installation there and return its wall seconds; it ends the bench where it fails."""
+def verb(folder: Path, *words: str, workers: int) -> tuple[float, float]:
+    """Run a verb of this installation there; return its wall seconds and the MiB of the largest of its processes.
+
+    It ends the bench where it fails.
+    """
     began = time.monotonic()
-    subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "foalnet", *words],
         cwd=folder,
-        check=True,
         stdout=subprocess.DEVNULL,
         env=os.environ | {"FOALNET_WORKERS": str(workers), "PYTHONPATH": str(HOME)},
     )
-    return time.monotonic() - began
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"foalnet {' '.join(words)}: exit {process.returncode}")
+    return time.monotonic() - began, used.ru_maxrss / 1024
 
 
 def project(folder: Path, chosen: Chosen, workers: int) -> Path:
@@ -167,24 +172,25 @@ def compare(folder: Path, root: Path, asked: argparse.Namespace) -> None:
     settings = load_settings()
     made = films(folder, [condition.name for condition in CONDITIONS], sessions=2, utterances=2)
     for detector in asked.detectors.split(","):
+        ours_s: dict[int, float] = {}
         for stride in (int(word) for word in asked.strides.split(",")):
             shards(folder, {"detector": detector, "stride": stride, "roi": ROI.get(detector, 0.0)})
             params = load_params(CORPUS, folder / "params.yaml").shards
-            ours_s = verb(folder, "shards", CORPUS, workers=asked.workers)
-            peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            ours_s[stride], peak_mib = verb(folder, "shards", CORPUS, workers=asked.workers)
             cut = _cut_frames(folder)
             print(
-                f"ours, {detector}, stride {stride}: {ours_s:.1f} s, {ours_s / floor_s:.2f} x A; {cut} frames cut "
-                f"({cut / frames:.2f} of A's); largest process {peak_mib:.0f} MiB"
+                f"ours, {detector}, stride {stride}: {ours_s[stride]:.1f} s, {ours_s[stride] / floor_s:.2f} x A; "
+                f"{cut} frames cut ({cut / frames:.2f} of A's); largest process {peak_mib:.0f} MiB"
             )
             found = bounds(made, get_detector(params, settings), params)
             print(f"  drawn scenes, the worst condition: {found}", flush=True)
         part = _first(every, asked.people_s)
         wall_s, split, count = people_wall_s(part, params, settings, workers=asked.workers)
-        mine_s = ours_s * sum(clip.end_s - clip.start_s for clip in part) / sum(c.end_s - c.start_s for c in every)
+        share = sum(clip.end_s - clip.start_s for clip in part) / sum(c.end_s - c.start_s for c in every)
+        ratios = ", ".join(f"{wall_s / (mine_s * share):.1f} x ours, stride {n}" for n, mine_s in ours_s.items())
         print(
             f"B, people's way, {detector}: {wall_s:.1f} s for {count} frames "
-            f"({', '.join(f'{what} {share:.0%}' for what, share in split.items())}); {wall_s / mine_s:.1f} x ours"
+            f"({', '.join(f'{what} {share:.0%}' for what, share in split.items())}); {ratios}"
         )
 
 

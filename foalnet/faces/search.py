@@ -29,7 +29,7 @@ Region = tuple[int, int, int, int]
 STEP_PX = 32
 # A region that covers more of the picture saves too little to risk looking twice.
 MOST_SHARE = 0.5
-WHOLE_EVERY = 5
+WHOLE_EVERY = 8
 # A box nearer to the region's edge than this share of its side may be a part of a face.
 EDGE_SHARE = 0.02
 
