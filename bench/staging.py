@@ -78,17 +78,19 @@ def choose(table: Path, minutes: float) -> Chosen:
     )
 
 
-def verb(folder: Path, *words: str, workers: int) -> tuple[float, float]:
+def verb(folder: Path, *words: str, workers: int, root: Path | None = None) -> tuple[float, float]:
     """Run a verb of this installation there; return its wall seconds and the MiB of the largest of its processes.
 
-    It ends the bench where it fails.
+    `root`: where the corpus is, if not where the project's settings say. It ends the bench where it fails.
     """
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "foalnet", *words],
         cwd=folder,
         stdout=subprocess.DEVNULL,
-        env=os.environ | {"FOALNET_WORKERS": str(workers), "PYTHONPATH": str(HOME)},
+        env=os.environ
+        | {"FOALNET_WORKERS": str(workers), "PYTHONPATH": str(HOME)}
+        | ({} if root is None else {f"FOALNET_ROOTS__{CORPUS.upper()}": str(root)}),
     )
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
