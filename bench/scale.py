@@ -1,6 +1,7 @@
 """One whole session of true structure, staged end to end; how the cost grows; what one changed dialogue costs.
 
     python -m bench.scale --table TABLE [--session Ses01] [--detector yunet] [--stride 12] [--counts 1,7,14]
+    python -m bench.scale --table TABLE --joined      # the same speech in one dialogue of hours: what memory it takes
 
 TABLE has an utterance a row with columns utterance, label, start_s and end_s, tab-separated, in IEMOCAP's names. All
 dialogues of the session are drawn at their true times, sound and picture, both speakers, and staged as a user would;
@@ -55,6 +56,20 @@ def session_of(table: Path, session: str) -> Chosen:
         video_s=sum(video_s(rows, name) for name in names),
         speech_s=sum(float(row["end_s"]) - float(row["start_s"]) for row in rows),
     )
+
+
+def joined(chosen: Chosen) -> Chosen:
+    """Return the session's speech as one dialogue, one after the other."""
+    rows, counts, begin_s = [], {"F": 0, "M": 0}, 0.0
+    name = chosen.names[0]
+    for dialogue in chosen.names:
+        for row in (row for row in chosen.rows if row["utterance"].rsplit("_", 1)[0] == dialogue):
+            who = row["utterance"].rsplit("_", 1)[1][0]
+            times = {key: f"{begin_s + float(row[key]):.4f}" for key in ("start_s", "end_s")}
+            rows.append({**row, **times, "utterance": f"{name}_{who}{counts[who]:03d}"})
+            counts[who] += 1
+        begin_s += video_s(chosen.rows, dialogue)
+    return Chosen(rows=tuple(rows), names=(name,), video_s=begin_s, speech_s=chosen.speech_s)
 
 
 def video_s(rows: Sequence[dict[str, str]], dialogue: str) -> float:
@@ -135,8 +150,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--stride", type=int, default=12, help="the detector looks at every n-th frame")
     parser.add_argument("--counts", default="1,7,14", help="so many dialogues by themselves")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--joined", action="store_true", help="all speech in one dialogue, and nothing but that")
     asked = parser.parse_args(argv)
     chosen = session_of(asked.table, asked.session)
+    chosen = joined(chosen) if asked.joined else chosen
     with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
         whole = Path(name) / "whole"
         whole.mkdir()
@@ -149,6 +166,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         full = cost_of(whole, root, chosen, len(chosen.names), asked.workers)
         told_session(full, root, whole, asked.workers)
+        if asked.joined:
+            return
         parts = []
         for count in (int(word) for word in asked.counts.split(",")):
             folder = Path(name) / f"first{count}"

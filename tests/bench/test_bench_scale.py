@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.scale import main, part_of, session_of
+from bench.scale import joined, main, part_of, session_of
 
 
 def table(path: Path) -> Path:
@@ -32,6 +32,15 @@ def test_a_part_has_its_dialogues_files_and_those_of_no_other(tmp_path: Path) ->
     assert found == ["a/Ses01F_impro01/Ses01F_impro01_F000.wav", "wav/Ses01F_impro01.wav", "x"]
     with pytest.raises(SystemExit, match="no utterance whose name begins with Ses09"):
         session_of(tmp_path / "t.tsv", "Ses09")
+
+
+def test_joined_a_session_is_one_dialogue_with_all_its_speech(tmp_path: Path) -> None:
+    found = joined(session_of(table(tmp_path / "t.tsv"), "Ses01"))
+    assert found.names == ("Ses01F_impro01",) and found.video_s == 3.5 and found.speech_s == 2.5
+    assert [(row["utterance"], row["start_s"], row["end_s"]) for row in found.rows] == [
+        ("Ses01F_impro01_F000", "0.5000", "1.5000"),
+        ("Ses01F_impro01_M000", "2.0000", "3.5000"),
+    ]
 
 
 @pytest.mark.long

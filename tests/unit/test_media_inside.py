@@ -211,3 +211,16 @@ def test_a_picture_keeps_its_frame(avi: Path) -> None:
     for index, picture in kept:
         assert np.array_equal(picture.luma_HW, again[index].luma_HW)
     assert len({bytes(picture.part(whole(picture)).planes_RW) for _, picture in kept}) == COUNT
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_t18_altered_bytes_come_out_as_from_the_process(
+    tmp_path: Path, avi: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of the two decodes it, a damaged AVI has the same frames, in their places, with the same pixels."""
+    rng, data = np.random.default_rng(seed), bytearray(avi.read_bytes())
+    for place in rng.integers(data.index(b"movi") + 8, data.index(b"idx1"), (1, 3, 20)[seed % 3]):
+        data[place] = int(rng.integers(256))
+    path = tmp_path / "altered.avi"
+    path.write_bytes(data)
+    assert planes(path) == by_process(path, None, monkeypatch)

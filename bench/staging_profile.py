@@ -1,0 +1,103 @@
+"""Where the CPU seconds of staging go: one drawn dialogue, staged in this process.
+
+    python -m bench.staging_profile --table TABLE [--detectors yunet,haar] [--stride 12] [--minutes 5]
+
+TABLE as in bench.staging, whose project this makes; its longest dialogue is staged, without worker processes. CPU
+seconds of the main thread by what they are spent in; those of the thread that decodes stand beside them. The profiler's
+own cost is in `everything else`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import os
+import pstats
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.staging import CORPUS, ROI, choose, project, shards
+from foalnet.clips.dialogue import stage_dialogue
+from foalnet.clips.plan import Job, plan
+from foalnet.clips.staging import prepare, tools_of
+from foalnet.config import load_params, load_settings
+from foalnet.inventory import checked_inventory
+from foalnet.paths import Paths
+from foalnet.table import read_manifest
+
+STAGE = "bench"
+# What a function's name begins with, and what it is here. Native calls hold nearly all the time.
+KINDS = {
+    "detection": ("method 'detect'", "method 'detectMultiScale", "detectMultiScale"),
+    "JPEG": ("imencode",),
+    "colours": ("cvtColor",),
+    "scaling": ("resize",),
+    "copying pixels": ("_planes", "method 'copy' of 'numpy", "numpy.ascontiguousarray"),
+    "sound": ("_cdata_io", "_snd"),
+    "waiting for the decoder": ("method 'acquire' of '_thread",),
+}
+
+
+def job_of(folder: Path) -> Job:
+    """Return the longest dialogue's job."""
+    params, settings, paths = load_params(CORPUS, folder / "params.yaml"), load_settings(), Paths(CORPUS, folder)
+    utterances = read_manifest(paths.manifest, stage=STAGE)
+    files = checked_inventory(paths.inventory, params, stage=STAGE).files
+    tools = tools_of(params.shards, settings, utterances)
+    jobs = plan(utterances, files, corpus=CORPUS, reader=params.reader, params=params.shards, tools=tools)
+    return max(jobs, key=lambda job: (job.seconds, job.dialogue))
+
+
+def profiled(job: Job, root: Path) -> tuple[dict[str, float], float, float]:
+    """Stage a job under a profile; return seconds by kind, the main thread's CPU seconds and the other threads'."""
+    settings = load_settings()
+    detector = prepare(job.params, settings, needs_detector=True)
+    for warm in (True, False):  # the first time loads libraries and weights
+        with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as work:
+            profile = cProfile.Profile(time.thread_time)
+            main_s, process_s = time.thread_time(), time.process_time()
+            if not warm:
+                profile.enable()
+            stage_dialogue(job, root=root, work=Path(work), detector=detector, timeout_s=settings.ffmpeg_timeout_s)
+            profile.disable()
+            main_s, process_s = time.thread_time() - main_s, time.process_time() - process_s
+    return kinds_of(pstats.Stats(profile)), main_s, process_s - main_s
+
+
+def kinds_of(stats: Any) -> dict[str, float]:
+    """Add up the own time of functions by kind; the rest is `everything else`."""
+    spent = dict.fromkeys([*KINDS, "everything else"], 0.0)
+    for (_, _, name), (_, _, own_s, _, _) in stats.stats.items():
+        kind = next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "everything else")
+        spent[kind] += own_s
+    return spent
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draw, profile each detector, print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.staging_profile", description=__doc__.split("\n")[0])
+    parser.add_argument("--table", type=Path, required=True, help="IEMOCAP's utterances, tab-separated")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of video to draw, at least")
+    parser.add_argument("--detectors", default="yunet,haar")
+    parser.add_argument("--stride", type=int, default=12)
+    asked = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
+        folder = Path(name)
+        root = project(folder, choose(asked.table, asked.minutes), os.cpu_count() or 1)
+        for detector in asked.detectors.split(","):
+            shards(folder, {"detector": detector, "stride": asked.stride, "roi": ROI.get(detector, 0.0)})
+            job = job_of(folder)
+            spent, main_s, others_s = profiled(job, root)
+            print(
+                f"{detector}, stride {asked.stride}, {job.seconds:.0f} s of utterances: {main_s + others_s:.1f} CPU s"
+            )
+            print(f"  {'decoding, in its own thread':<28}{others_s:6.2f}")
+            for kind, seconds in sorted(spent.items(), key=lambda item: -item[1]):
+                print(f"  {kind:<28}{seconds:6.2f}")
+
+
+if __name__ == "__main__":
+    main()
