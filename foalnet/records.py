@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -83,7 +84,7 @@ class Sample:
 
     key: str
     shard: str
-    members: dict[str, bytes]
+    members: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

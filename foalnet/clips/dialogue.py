@@ -14,8 +14,9 @@ import numpy as np
 
 from foalnet import media
 from foalnet.clips.cut import Cutter, Sound
-from foalnet.clips.pictures import Film, film_dialogue, masked, offsets
+from foalnet.clips.pictures import Film, film_dialogue, masked
 from foalnet.clips.plan import STAGE, Job
+from foalnet.clips.reel import Members, Pieces, Reel
 from foalnet.clips.sides import Word, audited, overrules, swapped
 from foalnet.clips.slots import slots_of
 from foalnet.corpora.tables import parse_reference, read_table
@@ -103,8 +104,12 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
         (folder / ENTRY).unlink(missing_ok=True)
     check_inputs(job, root)
     ledger = Ledger()
+    folder.mkdir(parents=True, exist_ok=True)
+    reel = Reel(folder)
     try:
-        samples, rows, word = stage_samples(job, root=root, detector=detector, timeout_s=timeout_s, ledger=ledger)
+        samples, rows, word = stage_samples(
+            job, root=root, detector=detector, timeout_s=timeout_s, ledger=ledger, reel=reel
+        )
     except FoalnetError as error:
         # What reads a file knows the file and not whose it is.
         error.stage = error.stage or STAGE
@@ -125,12 +130,20 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
 
 
 def stage_samples(
-    job: Job, *, root: Path, detector: Detector | None, timeout_s: float, ledger: Ledger, listen: bool = True
+    job: Job,
+    *,
+    root: Path,
+    detector: Detector | None,
+    timeout_s: float,
+    ledger: Ledger,
+    listen: bool = True,
+    reel: Reel | None = None,
 ) -> tuple[list[Sample], list[dict[str, Any]], Word]:
     """Return the samples of a job's utterances that have sound, figures of each, and the word on their sides.
 
     Nothing is written. This is the one way from raw files to a sample: staging and prediction both take it; only
-    prediction does not `listen` whether the sides are right, since there they are what was asked for.
+    prediction does not `listen` whether the sides are right, since there they are what was asked for. `reel` takes the
+    pictures until a sample's members are asked for.
     """
     cutter = Cutter(root=root, present=frozenset(job.files), params=job.params, ledger=ledger)
     sounds = {u.key: sound for u in job.utterances if (sound := cutter.sound(u)) is not None}
@@ -139,7 +152,9 @@ def stage_samples(
     if job.tables:
         samples, rows = _from_tables(job, root, audible, sounds, ledger)
     else:
-        films, word = _films(job, root, audible, detector, timeout_s, ledger, sounds if listen else None)
+        films, word = _films(
+            job, root, audible, detector, timeout_s, ledger, sounds if listen else None, reel or Reel()
+        )
         audible = swapped(audible) if word.followed else audible
         samples = [_picture_sample(u, sounds[u.key], films[u.key], job.params.rate_hz) for u in audible]
         rows = [_figures(u, sounds[u.key], films[u.key]) for u in audible]
@@ -183,13 +198,14 @@ def _films(
     timeout_s: float,
     ledger: Ledger,
     sounds: Mapping[str, Sound] | None,
+    reel: Reel,
 ) -> tuple[dict[str, Film], Word]:
     """Return every utterance's film, and the word on sides where `sounds` are given; each loss is in the ledger.
 
     Where the audit's word is followed, the dialogue is filmed a second time, from the other halves: that is rare, and
     so the others pay nothing for it.
     """
-    films, filmed = _filmed(job, root, utterances, detector, timeout_s, ledger)
+    films, filmed = _filmed(job, root, utterances, detector, timeout_s, ledger, reel)
     word = Word()
     # Who sits where is one question for one two-actor picture; no corpus has several a dialogue.
     motion = next(iter(filmed.values())) if len(filmed) == 1 else None
@@ -199,7 +215,7 @@ def _films(
         found = audited(seen, flacs, {u.key: films[u.key].track for u in seen}, motion)
         word = Word(audit=found, followed=overrules(found, job.params))
         if word.followed:
-            films, _ = _filmed(job, root, swapped(utterances), detector, timeout_s, ledger)
+            films, _ = _filmed(job, root, swapped(utterances), detector, timeout_s, ledger, reel)
     for video in sorted(filmed):
         _account_rates(job.dialogue, media.header_rates_fps(root / video), ledger)
     for u in utterances:
@@ -208,7 +224,13 @@ def _films(
 
 
 def _filmed(
-    job: Job, root: Path, utterances: list[Utterance], detector: Detector | None, timeout_s: float, ledger: Ledger
+    job: Job,
+    root: Path,
+    utterances: list[Utterance],
+    detector: Detector | None,
+    timeout_s: float,
+    ledger: Ledger,
+    reel: Reel,
 ) -> tuple[dict[str, Film], dict[str, Motion | None]]:
     """Return every utterance's film, fully masked where no video decodes, and the motion in each video that does.
 
@@ -225,7 +247,13 @@ def _filmed(
             motion = Motion() if all(u.side in OTHER for u in members) else None
             try:
                 films |= film_dialogue(
-                    root / video, members, params=job.params, detector=detector, timeout_s=timeout_s, motion=motion
+                    root / video,
+                    members,
+                    params=job.params,
+                    detector=detector,
+                    timeout_s=timeout_s,
+                    motion=motion,
+                    reel=reel,
                 )
                 filmed[video] = motion
                 continue
@@ -284,16 +312,16 @@ def _picture_sample(u: Utterance, sound: Sound, film: Film, rate_hz: int) -> Sam
         "sources": list(film.track.sources),
         "reasons": list(film.track.reasons),
         "area": list(film.area),
-        "face_offsets": offsets(film.faces),
-        "half_offsets": offsets(film.halves),
+        "face_offsets": film.faces.offsets,
+        "half_offsets": film.halves.offsets,
     }
-    members = {
+    members: dict[str, bytes | Pieces] = {
         "json": jsonl_bytes([{**_told(u, sound, rate_hz), "video": video}]),
         "flac": sound.flac,
-        "face.mjpg": b"".join(film.faces),
-        "half.mjpg": b"".join(film.halves),
+        "face.mjpg": film.faces,
+        "half.mjpg": film.halves,
     }
-    return Sample(key=u.key, shard="", members=members)
+    return Sample(key=u.key, shard="", members=Members(members))
 
 
 def _figures(u: Utterance, sound: Sound, film: Film) -> dict[str, Any]:

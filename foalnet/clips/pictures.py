@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from foalnet import media
+from foalnet.clips.reel import Pieces, Reel
 from foalnet.clips.slots import Slots, slots_of
 from foalnet.config.blocks import Shards
 from foalnet.errors import DataError
@@ -41,8 +42,8 @@ class Film:
     """
 
     track: FaceTrack
-    faces: tuple[bytes, ...]
-    halves: tuple[bytes, ...]
+    faces: Pieces
+    halves: Pieces
     area: Area
     failed: int = 0
     jumps: int = 0
@@ -51,7 +52,7 @@ class Film:
 def masked(slots: Slots, reason: str) -> Film:
     """Return the film of an utterance without any picture: every slot missing for one reason."""
     frames = len(slots.times_s)
-    nothing = (b"",) * frames
+    nothing = Pieces.empty(frames)
     face_track = FaceTrack(
         boxes=(None,) * frames, sources=(MISSING,) * frames, reasons=(reason,) * frames, times_s=slots.times_s
     )
@@ -66,13 +67,17 @@ def film_dialogue(
     detector: Detector,
     timeout_s: float,
     motion: Motion | None = None,
+    reel: Reel | None = None,
 ) -> dict[str, Film]:
     """Return the film of every utterance of one video, by key; `motion` watches the frames as they pass.
+
+    `reel` takes the JPEGs; without it there is one for this call.
 
     Decodes the video once, no further than its last frame that is used, and its first frames once more beforehand,
     where black bars are looked for: only the rows between them leave the decoder then. VideoUnreadable or
     VideoTooLarge (exit 3) where it cannot be decoded, DataError for an utterance too long to be held.
     """
+    reel = reel or Reel()
     info = media.probe_times(path)
     if motion is not None:
         motion.times_s = info.times_s
@@ -94,11 +99,11 @@ def film_dialogue(
             if index < utterance.slots.stop:
                 utterance.frames[index] = halves(utterance.u.side)
         for utterance in [o for o in open_now if index >= o.slots.stop - 1]:
-            films[utterance.u.key] = utterance.finish(params, detector)
+            films[utterance.u.key] = utterance.finish(params, detector, reel)
             open_now.remove(utterance)
     # Frames at the end that exist in the container and do not decode leave utterances open, or never opened.
     for utterance in [*open_now, *(_Open(*plan) for plan in waiting)]:
-        films[utterance.u.key] = utterance.finish(params, detector)
+        films[utterance.u.key] = utterance.finish(params, detector, reel)
     return films
 
 
@@ -132,7 +137,7 @@ class _Open:
     slots: Slots
     frames: dict[int, _Half] = field(default_factory=dict)
 
-    def finish(self, params: Shards, detector: Detector) -> Film:
+    def finish(self, params: Shards, detector: Detector, reel: Reel) -> Film:
         """Find the face in the strided frames and the last, track it through all, and encode every slot."""
         if not self.frames:
             return masked(self.slots, "video_missing")
@@ -158,8 +163,10 @@ class _Open:
         after = len(self.slots.times_s) - self.slots.existing
         return Film(
             track=_whole_track(found, have.keys(), self.slots, area),
-            faces=(*faces, *(b"",) * after),
-            halves=(*(have[i].jpeg if i in have else b"" for i in range(self.slots.existing)), *(b"",) * after),
+            faces=reel.put((*faces, *(b"",) * after)),
+            halves=reel.put(
+                (*(have[i].jpeg if i in have else b"" for i in range(self.slots.existing)), *(b"",) * after)
+            ),
             area=area,
             failed=len(answer.failed),
             jumps=jumps,
@@ -260,8 +267,3 @@ def _cutter(
         return done[side]
 
     return half
-
-
-def offsets(pieces: Sequence[bytes]) -> list[int]:
-    """Return the byte offsets of the pieces of a stream: one more than there are pieces, from 0 to its size."""
-    return [0, *itertools.accumulate(len(piece) for piece in pieces)]

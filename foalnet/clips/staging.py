@@ -33,6 +33,7 @@ CODE = (
     "clips/cut",
     "clips/dialogue",
     "clips/pictures",
+    "clips/reel",
     "clips/sides",
     "clips/slots",
     "corpora/tables",

@@ -308,3 +308,15 @@ def test_one_person_videos_use_the_whole_picture(tmp_path: Path) -> None:
         "a"
     ]
     assert film.area == (0, 120, 720, 360) and len(film.faces) == 20
+
+
+def test_a_dialogue_too_large_for_memory_gives_the_same_shards(
+    tree: Path, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Place(home=tmp_path / "plain", root=tree)
+    plain.stage()
+    monkeypatch.setattr("foalnet.clips.reel.IN_MEMORY_BYTES", 1)
+    spooled = Place(home=tmp_path / "spooled", root=tree)
+    spooled.stage()
+    assert spooled.bytes() == plain.bytes()
+    assert not list((spooled.home / "work").rglob("tmp*"))
