@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from foalnet import media
+from foalnet.clips.reel import Pieces, Reel
 from foalnet.config.blocks import Shards
 from foalnet.errors import DataError
 from foalnet.ledger import Ledger
@@ -24,7 +25,7 @@ class SegmentOutside(DataError):
 class Sound:
     """One utterance's sound as the shard holds it; `reason` is the first repair that made it, None where none did."""
 
-    flac: bytes
+    flac: Pieces
     samples: int
     reason: str | None
 
@@ -33,13 +34,14 @@ class Sound:
 class Cutter:
     """Cuts the sounds of one dialogue; the dialogue's recording is read once, and only where it is needed.
 
-    `root` is the corpus folder, `present` the relative paths that the inventory has.
+    `root` is the corpus folder, `present` the relative paths that the inventory has; `reel` takes the sounds.
     """
 
     root: Path
     present: frozenset[str]
     params: Shards
     ledger: Ledger
+    reel: Reel
     _recordings: dict[str, tuple[np.ndarray, int]] = field(default_factory=dict)
 
     def sound(self, u: Utterance) -> Sound | None:
@@ -71,7 +73,7 @@ class Cutter:
         for reason, detail in repairs:
             self.ledger.repair(u.key, reason, detail)
         flac = media.flac_bytes(wave_N, self.params.rate_hz)
-        return Sound(flac=flac, samples=int(wave_N.size), reason=repairs[0][0] if repairs else None)
+        return Sound(flac=self.reel.put([flac]), samples=int(wave_N.size), reason=repairs[0][0] if repairs else None)
 
     def _read(self, u: Utterance, repairs: list[tuple[str, str]]) -> tuple[np.ndarray, int] | None:
         """Return (wave_N float32 mono, its rate) from the utterance's file or the dialogue's, None where both lack."""

@@ -142,19 +142,18 @@ def stage_samples(
     """Return the samples of a job's utterances that have sound, figures of each, and the word on their sides.
 
     Nothing is written. This is the one way from raw files to a sample: staging and prediction both take it; only
-    prediction does not `listen` whether the sides are right, since there they are what was asked for. `reel` takes the
-    pictures until a sample's members are asked for.
+    prediction does not `listen` whether the sides are right, since there they are what was asked for. `reel` takes
+    sounds and pictures until a sample's members are asked for.
     """
-    cutter = Cutter(root=root, present=frozenset(job.files), params=job.params, ledger=ledger)
+    reel = reel or Reel()
+    cutter = Cutter(root=root, present=frozenset(job.files), params=job.params, ledger=ledger, reel=reel)
     sounds = {u.key: sound for u in job.utterances if (sound := cutter.sound(u)) is not None}
     audible = [u for u in job.utterances if u.key in sounds]
     word = Word()
     if job.tables:
         samples, rows = _from_tables(job, root, audible, sounds, ledger)
     else:
-        films, word = _films(
-            job, root, audible, detector, timeout_s, ledger, sounds if listen else None, reel or Reel()
-        )
+        films, word = _films(job, root, audible, detector, timeout_s, ledger, sounds if listen else None, reel)
         audible = swapped(audible) if word.followed else audible
         samples = [_picture_sample(u, sounds[u.key], films[u.key], job.params.rate_hz) for u in audible]
         rows = [_figures(u, sounds[u.key], films[u.key]) for u in audible]
@@ -211,8 +210,9 @@ def _films(
     motion = next(iter(filmed.values())) if len(filmed) == 1 else None
     if motion is not None and sounds is not None:
         seen = [u for u in utterances if u.video in job.files]
-        flacs = {u.key: sounds[u.key].flac for u in seen}
-        found = audited(seen, flacs, {u.key: films[u.key].track for u in seen}, motion)
+        flacs = Members({u.key: sounds[u.key].flac for u in seen})
+        tracks = {u.key: films[u.key].track for u in seen}
+        found = audited(seen, flacs, tracks, motion, rate_hz=job.params.rate_hz)
         word = Word(audit=found, followed=overrules(found, job.params))
         if word.followed:
             films, _ = _filmed(job, root, swapped(utterances), detector, timeout_s, ledger, reel)
@@ -355,7 +355,7 @@ def _from_tables(
             ledger.keep(u.key, "video_missing", "no row in a feature table")
         frames, width = features_FD.shape
         told = {**_told(u, sounds[u.key], job.params.rate_hz), "features": {"dims": width, "frames": frames}}
-        members = {"json": jsonl_bytes([told]), "flac": sounds[u.key].flac, "video.npy": _npy(features_FD)}
+        members = {"json": jsonl_bytes([told]), "flac": sounds[u.key].flac.joined(), "video.npy": _npy(features_FD)}
         samples.append(Sample(key=u.key, shard="", members=members))
         figures.append(
             {"key": u.key, "session": u.session, "speaker": u.speaker, "samples": sounds[u.key].samples}

@@ -1,4 +1,4 @@
-"""A dialogue's pictures on their way to its shard: in memory while they are few, then in a file without a name.
+"""A dialogue's sounds and pictures on their way to its shard: in memory while they are few, then in a nameless file.
 
 A dialogue may last hours. What it would take in memory is laid on the disk of the work folder instead, and read back,
 an utterance at a time, by whoever writes the shard. The file vanishes with the process, however that ends.

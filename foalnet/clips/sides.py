@@ -5,6 +5,7 @@ The audit itself is `foalnet.faces.sides`; here it gets a dialogue's sound, moti
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -124,19 +125,27 @@ def swapped(utterances: Iterable[Utterance]) -> list[Utterance]:
 
 
 def audited(
-    utterances: Sequence[Utterance], flacs: Mapping[str, bytes], tracks: Mapping[str, FaceTrack], motion: Motion
+    utterances: Sequence[Utterance],
+    flacs: Mapping[str, bytes],
+    tracks: Mapping[str, FaceTrack],
+    motion: Motion,
+    *,
+    rate_hz: int,
 ) -> Audit | None:
-    """Return what the audit says of one video's utterances; `flacs` and `tracks` by key."""
+    """Return what the audit says of one video's utterances; `flacs`, at `rate_hz`, and `tracks` by key."""
     spoken: list[Spoken] = []
-    rate_hz = 1
     faces: dict[Side, list[tuple[float, Box]]] = {"left": [], "right": []}
     for u in utterances:
-        wave_N, rate_hz = media.read_flac(flacs[u.key])
-        spoken.append(Spoken(key=u.key, side=u.side, start_s=u.start_s, end_s=u.end_s, wave_N=wave_N))
+        listen = functools.partial(_wave, flacs, u.key)
+        spoken.append(Spoken(key=u.key, side=u.side, start_s=u.start_s, end_s=u.end_s, listen=listen))
         boxes = [box for box in tracks[u.key].boxes if box is not None]
         if boxes:
             faces[u.side].append(((u.start_s + u.end_s) / 2, _middle(boxes)))
     return audit(spoken, motion, faces, rate_hz=rate_hz)
+
+
+def _wave(flacs: Mapping[str, bytes], key: str) -> np.ndarray:
+    return media.read_flac(flacs[key])[0]
 
 
 def _middle(boxes: Sequence[Box]) -> Box:

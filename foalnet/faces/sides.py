@@ -11,7 +11,7 @@ Shapes: K pairs of looks, N samples, S shifts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,13 +37,16 @@ OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spoken:
-    """One utterance as the audit hears it: its half as it is believed to be, its times in the video, its sound [N]."""
+    """One utterance as the audit hears it: its half as it is believed to be, its times in the video, its sound.
+
+    `listen` gives the samples [N], once: a long dialogue's sound is not held all at a time.
+    """
 
     key: str
     side: Side
     start_s: float
     end_s: float
-    wave_N: np.ndarray
+    listen: Callable[[], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,21 +101,25 @@ def _window(u: Spoken, begin_K: np.ndarray, end_K: np.ndarray) -> slice:
 def _changes(spoken: Sequence[Spoken], begin_K: np.ndarray, end_K: np.ndarray, rate_hz: int) -> np.ndarray:
     """Return how much one speaker's loudness (a logarithm) changes between the looks of each pair, [K]."""
     change_K = np.zeros(len(begin_K))
-    energy = sum(float(np.square(u.wave_N, dtype=np.float64).sum()) for u in spoken)
-    samples = sum(u.wave_N.size for u in spoken)
+    energy, samples = 0.0, 0
+    heard: list[tuple[slice, list[np.ndarray]]] = []
+    for u in spoken:
+        power_N = np.square(u.listen(), dtype=np.float64)
+        energy, samples = energy + float(power_N.sum()), samples + power_N.size
+        sums_N = np.concatenate([[0.0], np.cumsum(power_N)])
+        pairs = _window(u, begin_K, end_K)
+        reach_K = (end_K[pairs] - begin_K[pairs]) / 2
+        at_the_looks = [
+            _loudness(sums_N, at_K - u.start_s, reach_K, rate_hz) for at_K in (begin_K[pairs], end_K[pairs])
+        ]
+        heard.append((pairs, at_the_looks))
     if not energy:
         return change_K
     common = COMMON * np.sqrt(energy / samples)
-    for u in spoken:
-        pairs = _window(u, begin_K, end_K)
-        sums_N = np.concatenate([[0.0], np.cumsum(np.square(u.wave_N, dtype=np.float64))])
-        reach_K = (end_K[pairs] - begin_K[pairs]) / 2
-        loud = [
-            np.log(_loudness(sums_N, at_K - u.start_s, reach_K, rate_hz) / common + QUIET)
-            for at_K in (begin_K[pairs], end_K[pairs])
-        ]
+    for pairs, at_the_looks in heard:
+        before_K, after_K = (np.log(loudness_K / common + QUIET) for loudness_K in at_the_looks)
         # Of two utterances of one speaker that meet, the louder change is the change.
-        change_K[pairs] = np.maximum(change_K[pairs], np.abs(loud[1] - loud[0]))
+        change_K[pairs] = np.maximum(change_K[pairs], np.abs(after_K - before_K))
     return change_K
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,9 @@ def spoken(*, swap: bool = False) -> list[Spoken]:
         times_s = start + np.arange(round((end - start) * RATE_HZ)) / RATE_HZ
         wave_N = (loudness(key, times_s) * rng.standard_normal(times_s.size)).astype(np.float32)
         other: Side = "right" if side == "left" else "left"
-        out.append(Spoken(key=key, side=other if swap else side, start_s=start, end_s=end, wave_N=wave_N))
+        out.append(
+            Spoken(key=key, side=other if swap else side, start_s=start, end_s=end, listen=partial(np.copy, wave_N))
+        )
     return out
 
 
@@ -107,10 +111,10 @@ def test_foreign_sound_is_answered_without_confidence() -> None:
         rng = np.random.default_rng(seed)
         said = []
         for u in spoken():
-            strength = np.repeat(rng.uniform(0.1, 1.0, u.wave_N.size // 200 + 1), 200)[: u.wave_N.size]
-            wave_N = (strength * rng.standard_normal(u.wave_N.size)).astype(np.float32)
+            strength = np.repeat(rng.uniform(0.1, 1.0, u.listen().size // 200 + 1), 200)[: u.listen().size]
+            wave_N = (strength * rng.standard_normal(u.listen().size)).astype(np.float32)
             # Told to be later than the mouths moved, so that neither start nor end of speech meets the motion.
-            said.append(Spoken(key=u.key, side=u.side, start_s=0.0, end_s=SECONDS, wave_N=np.tile(wave_N, 6)))
+            said.append(Spoken(key=u.key, side=u.side, start_s=0.0, end_s=SECONDS, listen=partial(np.tile, wave_N, 6)))
         sure += heard(watched(), said, FACES).confidence > 0.99
     assert sure <= 2
 
@@ -119,7 +123,10 @@ def test_foreign_sound_is_answered_without_confidence() -> None:
 def test_nothing_to_judge_by_is_no_answer(case: str) -> None:
     said = [] if case == "nothing" else spoken()
     if case == "silent":
-        said = [Spoken(key=u.key, side=u.side, start_s=u.start_s, end_s=u.end_s, wave_N=0 * u.wave_N) for u in said]
+        said = [
+            Spoken(key=u.key, side=u.side, start_s=u.start_s, end_s=u.end_s, listen=partial(np.zeros, u.listen().size))
+            for u in said
+        ]
     motion = Motion() if case == "short" else watched(still=case == "still")
     assert audit(said, motion, FACES, rate_hz=RATE_HZ) is None
 
