@@ -7,6 +7,7 @@ frame. What both would decode, they decode to the same pictures.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import threading
@@ -47,8 +48,8 @@ class Stalled(Exception):
 def decode_inside(path: Path, info: VideoInfo, rows: Rows, timeout_s: float) -> Iterator[tuple[int, Picture]]:
     """Yield (index into `info.times_s`, rows of its picture): 0, 1, 2, and so on, none left out.
 
-    Unusual before the first frame that is not as it should be, or after the last where the container has more. Stalled
-    where one does not come within the timeout: a thread that hangs cannot be ended, so it is left behind.
+    Unusual before the first frame that is not as it should be, or where fewer come than there are stamps. Stalled where
+    one does not come within the timeout: a thread that hangs cannot be ended, so it is left behind.
     """
     if info.width_px % 2 or info.height_px % 2:
         raise Unusual
@@ -77,6 +78,10 @@ class _Reader:
     def stop(self) -> None:
         """End at the next frame; wait for that, unless it hangs."""
         self._stopped.set()
+        # It may wait for room.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._ready.get_nowait()
         self._thread.join(_STEP_S)
 
     def next_lot(self, timeout_s: float) -> list[Picture]:
