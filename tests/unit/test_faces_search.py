@@ -78,11 +78,11 @@ def test_what_comes_later_changes_nothing(walk: list[list[tuple[int, int, int]]]
 
 
 def test_without_a_region_all_frames_are_one_call_and_with_it_few_pixels_are_looked_at() -> None:
-    frames = [frame((100 + 4 * i, 80, 200)) for i in range(10)]
+    frames = [frame((100 + 4 * i, 80, 200)) for i in range(2 * WHOLE_EVERY)]
     everywhere, near = Squares(), Squares()
     assert search(everywhere, frames, roi=0.0, min_score=0.5) == search(near, frames, roi=3.0, min_score=0.5)
-    assert everywhere.shown == [(HEIGHT, WIDTH)] * 10
-    assert near.shown == [(HEIGHT, WIDTH), *[(128, 128)] * 4] * 2
+    assert everywhere.shown == [(HEIGHT, WIDTH)] * (2 * WHOLE_EVERY)
+    assert near.shown == [(HEIGHT, WIDTH), *[(128, 128)] * (WHOLE_EVERY - 1)] * 2
 
 
 def test_a_face_that_left_its_region_is_looked_for_everywhere() -> None:

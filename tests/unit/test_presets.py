@@ -106,7 +106,7 @@ def test_a_constant_schedule_is_one_rate(repository: Path) -> None:
 def test_iemocap_is_staged_with_yunet_at_the_halves_own_size(repository: Path, name: str) -> None:
     """The facts of the corpus: two heads a picture at 35 to 45 pixels, halves of 360 x 240."""
     shards = resolved(repository, name, "iemocap").shards
-    assert (shards.detector, shards.roi) == ("yunet", 3.0) and shards.detector in WEIGHT_FILES
+    assert (shards.detector, shards.stride, shards.roi) == ("yunet", 12, 2.0) and shards.detector in WEIGHT_FILES
     assert (shards.half_width_px, shards.half_height_px) == (360, 240)
     assert shards.min_face_px < 35 and 0.25 < shards.detector_score < 0.8
     plain = resolved(repository, "drawn", "iemocap").shards
