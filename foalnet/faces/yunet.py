@@ -1,6 +1,7 @@
 """`yunet`: the network YuNet, run by OpenCV; small heads at native size, profiles too. The CPU choice for IEMOCAP.
 
-OpenCV is asked itself: face-alignment's way to it is the same and loads torch before, 1.5 s in every worker.
+OpenCV is asked itself: face-alignment's way to it finds the same boxes, loads much beforehand that is not needed here,
+and plans the network anew for each size of picture.
 
 Two exports of the network are published, one name each in the registry: which file is used is said by the params,
 never by what happens to lie in a folder. Its scores stand as they are: at native size real heads score far above 0.5,

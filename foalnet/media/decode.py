@@ -42,10 +42,11 @@ _PIPE_BYTES = 1 << 20
 def decode_frames(path: Path, *, crop: Crop | None = None, timeout_s: float = 3600.0) -> Iterator[np.ndarray]:
     """Yield every frame that decodes, in the order shown: [H, W, 3] uint8 RGB.
 
-    `crop` is (left, top, width, height) in pixels of the picture as shown. `timeout_s`: the longest wait for one frame;
-    then ffmpeg is killed and started once more. Closing the generator ends ffmpeg. In an undamaged file the i-th frame
-    belongs to the i-th stamp of `probe_times`; `decode_indexed` says it of each frame, whatever the damage.
-    VideoUnreadable (exit 3) where nothing decodes, MachineError (exit 4) where ffmpeg hangs or is killed.
+    `crop` is (left, top, width, height) in pixels of the picture as shown. `timeout_s`: the longest wait for the next
+    frames; then the decoder is left or killed, and ffmpeg started once more. Closing the generator ends it. In an
+    undamaged file the i-th frame belongs to the i-th stamp of `probe_times`; `decode_indexed` says it of each frame,
+    whatever the damage. VideoUnreadable (exit 3) where nothing decodes, MachineError (exit 4) where ffmpeg hangs or is
+    killed.
     """
     for _, frame_HWC in decode_indexed(path, probe_times(path), crop=crop, timeout_s=timeout_s):
         yield frame_HWC
