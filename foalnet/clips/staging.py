@@ -196,7 +196,13 @@ def prepare(params: Shards, settings: Settings, *, needs_detector: bool) -> Dete
     """Build a worker's detector; one thread each, since there is a worker per core."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
-    return get_detector(params, settings) if needs_detector else None
+    if not needs_detector:
+        return None
+    import cv2
+
+    # Left to itself it converts and scales each picture on all cores, and their waiting for each other costs more.
+    cv2.setNumThreads(1)
+    return get_detector(params, settings)
 
 
 def _work(detector: Detector | None, job: Job, *, root: Path, work: Path, timeout_s: float) -> float:

@@ -12,7 +12,6 @@ import itertools
 import queue
 import threading
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +130,9 @@ def _pictures(path: Path, info: VideoInfo, rows: Rows) -> Iterator[Picture]:
 
 def _stamps(info: VideoInfo, container: Any, stream: Any) -> list[int]:
     """Return the stamps of all frames in ticks of the stream, as its decoder says them."""
-    zero_s = Fraction(container.start_time or 0, 1_000_000)
-    return [round((Fraction(time_s) + zero_s) / stream.time_base) for time_s in info.times_s]
+    # A double holds the stamps of the longest film to a thousandth of the finest tick.
+    zero_s, tick_s = (container.start_time or 0) / 1_000_000, float(stream.time_base)
+    return [round((time_s + zero_s) / tick_s) for time_s in info.times_s]
 
 
 def _ordinary(frame: Any, info: VideoInfo) -> bool:

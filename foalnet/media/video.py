@@ -51,24 +51,25 @@ def probe_times(path: Path) -> VideoInfo:
             rate = stream.average_rate or stream.guessed_rate or Fraction(0)
             declared = int(stream.frames) or None
             zero = Fraction(container.start_time or 0, 1_000_000)
-            stamps, packets = _stamps(path, container, stream)
+            unit_s = Fraction(stream.time_base)
+            ticks, packets = _ticks(path, container, stream)
         by_index = False
         if is_avi:
             with opened(path, by_index=True) as container:
-                indexed, _ = _stamps(path, container, container.streams.video[0])
-            by_index = len(indexed) >= len(stamps)
-            stamps = indexed if by_index else stamps
+                indexed, _ = _ticks(path, container, container.streams.video[0])
+            by_index = len(indexed) >= len(ticks)
+            ticks = indexed if by_index else ticks
     except av.FFmpegError as error:
         raise unreadable(path, str(error.strerror or error)) from error
-    if not stamps:
+    if not ticks:
         raise unreadable(path, "it holds no whole frame")
     # AVI counts time slots, of which some may be empty (variable rate); the others count packets.
-    present = round(stamps[-1] * rate) + 1 if is_avi else packets
+    present = round(ticks[-1] * unit_s * rate) + 1 if is_avi else packets
     return VideoInfo(
         width_px=width_px,
         height_px=height_px,
         rate_fps=float(rate),
-        times_s=tuple(float(stamp - zero) for stamp in stamps),
+        times_s=_seconds(ticks, unit_s, zero),
         declared_frames=declared,
         truncated=declared is not None and present < declared,
         by_index=by_index,
@@ -141,9 +142,16 @@ def _header_duration_s(container: Any, stream: Any) -> float:
     return float(max(claims))
 
 
-def _stamps(path: Path, container: Any, stream: Any) -> tuple[list[Fraction], int]:
-    """Return the sorted stamps of the frames to show, seconds, and how many packets there are."""
-    stamps: list[Fraction] = []
+def _seconds(ticks: list[int], unit_s: Fraction, zero: Fraction) -> tuple[float, ...]:
+    """Return stamps in seconds after `zero`, each the nearest double, without a fraction for every frame."""
+    step, whole = unit_s.numerator * zero.denominator, unit_s.denominator * zero.denominator
+    begin = zero.numerator * unit_s.denominator
+    return tuple((tick * step - begin) / whole for tick in ticks)
+
+
+def _ticks(path: Path, container: Any, stream: Any) -> tuple[list[int], int]:
+    """Return the sorted stamps of the frames to show, in ticks of the stream, and how many packets there are."""
+    ticks: list[int] = []
     packets = 0
     for packet in container.demux(stream):
         stamp = packet.dts if packet.pts is None else packet.pts
@@ -151,10 +159,10 @@ def _stamps(path: Path, container: Any, stream: Any) -> tuple[list[Fraction], in
             continue
         packets += 1
         if not packet.is_discard:
-            stamps.append(stamp * packet.time_base)
+            ticks.append(stamp)
         if packets > MAX_FRAMES:
             break
-    stamps.sort()
-    length_s = float(stamps[-1] - stamps[0]) if stamps else 0.0
+    ticks.sort()
+    length_s = float((ticks[-1] - ticks[0]) * stream.time_base) if ticks else 0.0
     check_limits(path, width_px=0, height_px=0, duration_s=length_s, frames=packets)
-    return stamps, packets
+    return ticks, packets

@@ -21,6 +21,7 @@ from foalnet.media import (
     probe_times,
     read_jpeg,
 )
+from foalnet.media.picture import LANES_PX
 from foalnet.records import Box
 from tests.video_files import ffmpeg, numbered_video
 
@@ -48,6 +49,15 @@ def test_any_rectangle_is_a_slice_of_the_whole(data: st.DataObject) -> None:
         part = picture.part((left, top, right, bottom))
         assert np.array_equal(part.rgb(), picture.rgb()[top:bottom, left:right])
         assert not np.shares_memory(part.luma_HW, picture.luma_HW)
+
+
+@pytest.mark.parametrize("width", [2, 62, 64, 66, 126, 128, 200, 360])
+def test_longer_rows_of_the_buffer_change_no_pixel(width: int) -> None:
+    exact = planes(5, 24, width)
+    longer = Picture.of_planes(exact).part((0, 0, width, 24))
+    assert longer.planes_RW is not None and longer.planes_RW.shape[1] % LANES_PX == 0
+    assert np.array_equal(longer.rgb(), cv2.cvtColor(exact, cv2.COLOR_YUV2RGB_I420))
+    assert longer.jpeg(90) == Picture.of_planes(exact).jpeg(90)
 
 
 def test_odd_parts_and_planes_that_do_not_fit_are_refused() -> None:
