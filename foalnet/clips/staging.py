@@ -53,7 +53,6 @@ PACKAGES = (
     "soundfile",
     "torch",
     "torchaudio",
-    "webdataset",
 )
 # Generous: 64 px crops, half pictures and FLAC of one second take about 250 kB.
 BYTES_PER_S = 400_000

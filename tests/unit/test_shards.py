@@ -91,6 +91,19 @@ def test_plain_webdataset_reads_them(tmp_path: Path) -> None:
         assert {k: v for k, v in r.items() if not k.startswith("__")} == sample(r["__key__"]).members
 
 
+def test_they_are_the_bytes_of_webdatasets_own_writer(tmp_path: Path) -> None:
+    from webdataset.writer import TarWriter
+
+    samples = [sample("a"), sample("a" * 90, filler=b"y" * 30_000), sample("c", features=True)]
+    write_shard(tmp_path / "ours.tar", samples, session="s", group="g")
+    with (tmp_path / "theirs.tar").open("wb") as handle:
+        writer = TarWriter(handle, encoder=False, mtime=0, compress=False)
+        for each in samples:
+            writer.write({"__key__": each.key, **each.members})
+        writer.close()
+    assert (tmp_path / "ours.tar").read_bytes() == (tmp_path / "theirs.tar").read_bytes()
+
+
 def test_same_samples_same_bytes_whatever_the_order_and_umask(tmp_path: Path) -> None:
     samples = [sample("b"), sample("a"), sample("c", features=True)]
     before = os.umask(0o077)
@@ -174,6 +187,12 @@ def test_frames_are_cut_out_of_their_stream() -> None:
     assert split_frames(b"aabbbc", [0, 2, 2, 5, 6]) == [b"aa", b"", b"bbb", b"c"]
 
 
-def test_import_loads_no_torch() -> None:
-    code = "import sys, foalnet.shards; sys.exit('torch' in sys.modules or 'webdataset' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+def test_neither_import_nor_writing_loads_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from tests.unit.test_shards import sample\n"
+        "from foalnet.shards import write_shard\n"
+        "write_shard(Path(sys.argv[1]), [sample('a')], session='s', group='g')\n"
+        "sys.exit('torch' in sys.modules or 'webdataset' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.tar")]).returncode == 0
