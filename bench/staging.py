@@ -34,7 +34,7 @@ import yaml
 
 from bench.faces import bounds, films
 from bench.scenes import CONDITIONS
-from bench.staging_rivals import Clip, floor_wall_s, people_wall_s
+from bench.staging_rivals import Clip, floor_wall_s, people_s
 from foalnet.config import load_params, load_settings
 from foalnet.faces import get_detector
 from foalnet.files import read_json, read_jsonl
@@ -187,11 +187,11 @@ def compare(folder: Path, root: Path, asked: argparse.Namespace) -> None:
             found = bounds(made, get_detector(params, settings), params)
             print(f"  drawn scenes, the worst condition: {found}", flush=True)
         part = _first(every, asked.people_s)
-        wall_s, split, count = people_wall_s(part, params, settings, workers=asked.workers)
+        theirs_s, split, count = people_s(part, params, settings, workers=asked.workers)
         share = sum(clip.end_s - clip.start_s for clip in part) / sum(c.end_s - c.start_s for c in every)
-        ratios = ", ".join(f"{wall_s / (mine_s * share):.1f} x ours, stride {n}" for n, mine_s in ours_s.items())
+        ratios = ", ".join(f"{theirs_s / (mine_s * share):.1f} x ours, stride {n}" for n, mine_s in ours_s.items())
         print(
-            f"B, people's way, {detector}: {wall_s:.1f} s for {count} frames "
+            f"B, people's way, {detector}: {theirs_s:.1f} s for {count} frames "
             f"({', '.join(f'{what} {share:.0%}' for what, share in split.items())}); {ratios}"
         )
 

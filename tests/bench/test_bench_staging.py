@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.staging import choose
-from bench.staging_rivals import Clip, floor_command, floor_wall_s, people_wall_s
+from bench.staging_rivals import Clip, floor_command, floor_wall_s, people_s
 from foalnet.config import load_settings
 from foalnet.config.blocks import Shards
 from tests.video_files import numbered_video
@@ -51,6 +51,6 @@ def test_the_floor_decodes_once_on_one_thread_and_encodes_two_crops(tmp_path: Pa
 def test_people_look_at_every_frame_of_an_utterance(tmp_path: Path) -> None:
     video = numbered_video(tmp_path / "a.avi", 60)
     clips = [Clip(key=f"u{i}", video=video, start_s=i * 0.5, end_s=i * 0.5 + 0.5, side="left") for i in range(3)]
-    wall_s, split, count = people_wall_s(clips, Shards(), load_settings(), workers=2)
-    assert 40 <= count <= 50 and wall_s > 0  # 15 frames each
+    busy_s, split, count = people_s(clips, Shards(), load_settings(), workers=2)
+    assert 40 <= count <= 50 and busy_s > 0  # 15 frames each
     assert set(split) == {"seek and decode", "detect"} and sum(split.values()) == pytest.approx(1.0)
