@@ -14,6 +14,8 @@ from foalnet.gate import markdown
 from foalnet.ledger import REASONS
 from foalnet.paths import Paths
 from foalnet.report.words import DASH, EFFECTS, STAMPS, VARIANTS, level, p_value_text, percent, points
+from foalnet.results import read_metrics
+from foalnet.seal import read_sealed
 
 MAX_ROWS = 60
 """A table in the UI is for a glance, and the server keeps every version of it; the report has the rest."""
@@ -44,7 +46,7 @@ def gate(paths: Paths, says: str) -> str:
 
 def metrics(paths: Paths) -> str:
     """Return scores, paired differences and one confusion table per run as Markdown."""
-    found = read_json(paths.metrics, stage="report")
+    found = read_sealed(paths.metrics, again=f"report@{paths.corpus}", stage="report")
     bounds = f"{level(found['level'])} interval"
     data = found["data"]
     parts = [
@@ -62,7 +64,7 @@ def metrics(paths: Paths) -> str:
     if "protocols" in found:
         parts += ["## UA under every protocol", *_protocols(found, bounds)]
     for file in sorted((paths.reports / "runs").glob("*-s*/metrics.json")):
-        folder, run = file.parent, read_json(file, stage="evaluate")
+        folder, run = file.parent, read_metrics(paths, file.parent, stage="evaluate")
         rows = [(name, *map(str, line)) for name, line in zip(run["classes"], run["pooled"]["confusion"], strict=True)]
         parts += [f"## Confusion of {folder.name}", _table(("true / predicted", *run["classes"]), rows)]
     return "\n\n".join(parts)
@@ -71,7 +73,8 @@ def metrics(paths: Paths) -> str:
 def drops(paths: Paths) -> str:
     """Return what manifest and staging repaired and dropped, counted by reason, then item by item."""
     parts = [f"# {paths.corpus}: kept, repaired, dropped"]
-    counts, staging = read_json(paths.counts, stage="manifest"), read_json(paths.staging, stage="shards")
+    counts = read_sealed(paths.counts, again=f"manifest@{paths.corpus}", corpus=paths.corpus, stage="manifest")
+    staging = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus, stage="shards")
     for stage, tally, entries in (
         ("manifest", counts["ledger"], counts["entries"]),
         ("shards", staging["ledger"]["counts"], staging["ledger"]["entries"]),

@@ -145,7 +145,7 @@ def _ask_gate(tree: Tree, corpus: str, before: Paths | None) -> dict[str, Any]:
         assert tree.champion is not None
         kept = [text_at(tree.folder, tree.champion, name) for name in (_metrics(corpus), Paths(corpus).gate.as_posix())]
         metrics, gate = (None if text is None else yaml.safe_load(text) for text in kept)
-        champion = read_side(before, metrics=metrics, told=(gate or {}).get("challenger"))
+        champion = read_side(before, metrics=metrics, told=(gate or {}).get("challenger"), champion=True)
     key = results_key((tree.folder / LOCK).read_text("utf-8"), corpus)
     return decide(
         read_side(here),

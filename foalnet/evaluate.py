@@ -6,23 +6,25 @@ where the split has one, of the dev part; the test part is unlabelled until here
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from foalnet.config import Params
 from foalnet.config.blocks import PROTOCOLS, SPLIT_OF, Split
 from foalnet.errors import DataError
-from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, read_json
 from foalnet.metrics import DECIMALS, best_epoch, mean_sd, scores, softmax
 from foalnet.paths import Paths
 from foalnet.records import Prediction, Utterance
+from foalnet.results import read_train, train_stage, write_results
+from foalnet.seal import held_bytes
 from foalnet.table import read_manifest
 
 STAGE = "evaluate"
@@ -50,12 +52,12 @@ def evaluate_run(
     manifest do not belong together.
     """
     model = paths.model(variant, seed, split)
-    train = read_json(model / "train.json", stage=STAGE)
+    train = read_train(paths, variant=variant, seed=seed, split=split, stage=STAGE)
     classes = list(params.manifest.classes)
-    used = {u.key: u for u in read_manifest(paths.manifest) if u.used}
+    used = {u.key: u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used}
     class_of = _class_numbers(used, classes, paths.manifest)
     folds: list[FoldLogits] = []
-    for fold in read_logits(model, classes, split):
+    for fold in read_logits(model, train, classes, split):
         taken = {key for other in folds for key in other.keys["test"]}
         _check_fold(fold, class_of, taken=taken, file=model / "logits.json")
         folds.append(fold)
@@ -79,9 +81,7 @@ def evaluate_run(
             "unpredicted": sorted(used.keys() - {row.key for row in rows}),
             "train": _train_facts(train),
         }
-        out = paths.run(variant, seed, protocol)
-        publish_bytes(out / "predictions.jsonl", jsonl_bytes(asdict(row) for row in rows))
-        publish_bytes(out / "metrics.json", json_bytes(found[protocol]))
+        write_results(paths.run(variant, seed, protocol), rows, found[protocol])
     return found
 
 
@@ -119,9 +119,20 @@ def _score(
     return sorted(rows, key=lambda row: row.key), scored
 
 
-def read_logits(model: Path, classes: list[str], split: Split = "dev") -> Iterator[FoldLogits]:
-    """Yield the folds of logits.safetensors and logits.json, sorted by name, refusing what does not fit (exit 3)."""
-    index = read_json(model / "logits.json", stage=STAGE)
+def read_logits(
+    model: Path, train: Mapping[str, Any], classes: list[str], split: Split = "dev"
+) -> Iterator[FoldLogits]:
+    """Yield the folds of logits.safetensors and logits.json, sorted by name, refusing what does not fit (exit 3).
+
+    Both files must be those that `train`, the folder's train.json, vouches for.
+    """
+    again = train_stage(train["corpus"], train["variant"], train["seed"], split)
+
+    def held(name: str) -> bytes:
+        digest = train.get("files", {}).get(name)
+        return held_bytes(model / name, digest, by=model / "train.json", again=again, stage=STAGE)
+
+    index = json.loads(held("logits.json"))
     if list(index["classes"]) != classes:
         raise DataError(
             f"the model was trained on classes {', '.join(index['classes'])}; params name {', '.join(classes)}",
@@ -131,8 +142,8 @@ def read_logits(model: Path, classes: list[str], split: Split = "dev") -> Iterat
         )
     file = model / "logits.safetensors"
     try:
-        tensors = load_file(file)
-    except (OSError, SafetensorError) as error:
+        tensors = load(held(file.name))
+    except SafetensorError as error:
         raise DataError(
             f"the logits cannot be read: {error}", file=file, stage=STAGE, action="remove them and run `dvc repro`"
         ) from error
@@ -234,7 +245,7 @@ def _pooled(rows: list[Prediction], classes: list[str], bins: int) -> dict[str, 
 
 def _train_facts(train: Mapping[str, Any]) -> dict[str, Any]:
     """Copy what the report says about training, so that it need not read a model's folder."""
-    facts = {key: value for key, value in train.items() if key not in ("folds", "classes")}
+    facts = {key: value for key, value in train.items() if key not in ("folds", "classes", "files")}
     plain = (str, int, float, type(None))
     folds = {
         name: {key: value for key, value in fold.items() if isinstance(value, (*plain, dict))}

@@ -67,16 +67,21 @@ def read_json(path: Path, *, stage: str | None = None) -> Any:
 def read_jsonl(path: Path, *, stage: str | None = None) -> list[Any]:
     """Read a JSON-lines file (DataError, exit 3, naming the line that is not JSON)."""
     try:
-        lines = path.read_bytes().splitlines()
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(
             "file not found", file=path, stage=stage, action="run the stage that writes it: `dvc repro`"
         ) from error
+    return jsonl_rows(data, path, stage=stage)
+
+
+def jsonl_rows(data: bytes, path: Path, *, stage: str | None = None) -> list[Any]:
+    """Return the rows of a JSON-lines file's bytes, as `read_jsonl` does; `path` is for its errors."""
     rows = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(data.splitlines(), 1):
         try:
             rows.append(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"line {number} is not valid JSON: {error}",
                 file=path,

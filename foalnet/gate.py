@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot
+from pathlib import Path
 from typing import Any
 
 from foalnet.config import blocks
 from foalnet.config.blocks import VARIANTS
 from foalnet.errors import DataError
-from foalnet.files import read_json, read_jsonl
 from foalnet.metrics import rounded
 from foalnet.paths import Paths
+from foalnet.results import read_results
+from foalnet.seal import read_sealed
 from foalnet.stats import difference
 
 STAGE = "gate"
@@ -28,6 +30,7 @@ class Side:
     """One side: `metrics` is reports/<c>/metrics.json; `runs` is variant -> one table key -> prediction per seed.
 
     `staged` and `dropped` count utterances (manifest and staging together); None where nobody recorded them.
+    `unsealed` names files of a champion that is older than seals.
     """
 
     metrics: Mapping[str, Any]
@@ -35,6 +38,7 @@ class Side:
     cluster: str | None
     staged: int | None
     dropped: int | None
+    unsealed: tuple[str, ...] = ()
 
     @property
     def utterances(self) -> int:
@@ -60,31 +64,46 @@ class Side:
         }
 
 
-def read_side(paths: Paths, *, metrics: Mapping[str, Any] | None = None, told: Mapping[str, Any] | None = None) -> Side:
+def read_side(
+    paths: Paths,
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
+    champion: bool = False,
+) -> Side:
     """Read one side from a project's folder; `metrics` and `told` (of gate.json) stand in for files that are gone.
 
-    DataError (exit 3) for a file that is there and cannot be read, and where there are no metrics at all.
+    A `champion` may be older than seals: its files without one are taken as they are and named in `unsealed`.
+    DataError (exit 3) for a file that is there and cannot be read or was altered, for one of a run's two files without
+    the other, and where there are no metrics at all.
     """
     runs: dict[str, list[Rows]] = {}
     cluster = None
+    unsealed: list[str] | None = [] if champion else None
+
+    def sealed(path: Path, by: str) -> dict[str, Any]:
+        return read_sealed(path, again=f"{by}@{paths.corpus}", corpus=paths.corpus, stage=STAGE, unsealed=unsealed)
+
     for folder in sorted((paths.reports / "runs").glob("*-s*")):
-        if not ((folder / "predictions.jsonl").is_file() and (folder / "metrics.json").is_file()):
+        found = read_results(paths, folder, stage=STAGE, unsealed=unsealed)
+        if found is None:
             continue
-        found = read_json(folder / "metrics.json", stage=STAGE)
-        cluster = found["cluster"]
-        rows = read_jsonl(folder / "predictions.jsonl", stage=STAGE)
-        runs.setdefault(found["variant"], []).append({row["key"]: row for row in rows})
+        cluster = found.metrics["cluster"]
+        runs.setdefault(found.metrics["variant"], []).append(found.rows)
     staged, dropped = (told or {}).get("staged"), (told or {}).get("dropped")
-    if paths.counts.is_file() and paths.staging.is_file():
-        counts, staging = read_json(paths.counts, stage=STAGE), read_json(paths.staging, stage=STAGE)
+    there = [path.is_file() for path in (paths.counts, paths.staging)]
+    # Of a champion one of them may be gone from DVC's cache; of this run never.
+    if all(there) or (any(there) and not champion):
+        counts, staging = sealed(paths.counts, "manifest"), sealed(paths.staging, "shards")
         staged, dropped = staging["utterances"]["staged"], staging["utterances"]["dropped"]
         dropped += sum(count for name, count in counts["ledger"].items() if name.startswith("dropped/"))
     return Side(
-        metrics=metrics if metrics is not None else read_json(paths.metrics, stage=STAGE),
+        metrics=metrics if metrics is not None else sealed(paths.metrics, "report"),
         runs={name: tuple(tables) for name, tables in runs.items()},
         cluster=cluster,
         staged=staged,
         dropped=dropped,
+        unsealed=tuple(Path(name).relative_to(paths.home).as_posix() for name in unsealed or ()),
     )
 
 
@@ -107,6 +126,8 @@ def decide(
     if champion is not None:
         checks = [_loss(challenger, champion, params, report), _shrink(challenger, champion, params)]
         checks.append(_drops(challenger, champion, params))
+        if champion.unsealed:
+            checks.append(_seals(champion))
     if rolled_back is not None:
         what = f"these very results were in force as {rolled_back[:10]} and were taken back by `foalnet rollback`"
         checks.append({"check": "rolled_back", "passed": False, "says": what})
@@ -221,6 +242,15 @@ def _drops(challenger: Side, champion: Side, params: blocks.Gate) -> dict[str, A
     )
     numbers = {"found": rounded(now - before), "allowed": params.max_more_drops}
     return {"check": "drops", "passed": now - before <= params.max_more_drops, "says": says, **numbers}
+
+
+def _seals(champion: Side) -> dict[str, Any]:
+    """Say that the champion's files could not be held to seals: it is no fault of the run that is judged."""
+    says = (
+        f"seals: {len(champion.unsealed)} of the champion's files are older than seals and were read as they are, "
+        f"the first {champion.unsealed[0]}"
+    )
+    return {"check": "seals", "passed": True, "says": says, "found": len(champion.unsealed)}
 
 
 def _points(share: float) -> str:

@@ -18,7 +18,8 @@ from foalnet.config import Params, Settings
 from foalnet.corpora import Reader, get_reader
 from foalnet.corpora.base import SHADOW
 from foalnet.errors import DataError, MachineError
-from foalnet.files import json_bytes, publish_bytes, read_json, sha256_file, sorted_files
+from foalnet.files import publish_bytes, sha256_file, sorted_files
+from foalnet.seal import publish_sealed, read_sealed, refused, sealed_bytes
 
 STAGE = "inventory"
 # a file changed this short before it was hashed may change again within one tick of its clock: it is hashed anew
@@ -94,7 +95,7 @@ def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
     """
     root = resolve_root(params, settings)
     if root is None and out.exists():
-        kept = read_inventory(out)
+        kept = read_inventory(out, corpus=params.corpus)
         _same_corpus(kept, params, out)
         return _summary(kept, hashed=0, changed=False, note="its files are not on this machine; the record is kept")
     root = root or need_root(params, settings, stage=STAGE)
@@ -111,7 +112,7 @@ def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
         ),
         ignored=ignored,
     )
-    data = json_bytes(asdict(found))
+    data = sealed_bytes(out.name, asdict(found))
     changed = not out.exists() or out.read_bytes() != data
     if changed:
         publish_bytes(out, data)
@@ -168,17 +169,16 @@ def _summary(found: Inventory, *, hashed: int, changed: bool, note: str | None) 
     }
 
 
-def read_inventory(path: Path, *, stage: str = STAGE) -> Inventory:
-    """Read a recorded inventory (DataError, exit 3, where it is absent or not one)."""
-    data = read_json(path, stage=stage)
+def read_inventory(path: Path, *, corpus: str = "CORPUS", stage: str = STAGE) -> Inventory:
+    """Read a recorded inventory (DataError, exit 3, where it is absent, altered or not one)."""
+    again = f"{STAGE}@{corpus}"
+    data = read_sealed(path, again=again, stage=stage)
     try:
         return TypeAdapter(Inventory).validate_python(data)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in fault["loc"])
-        raise DataError(
-            f"not an inventory: {where}: {fault['msg']}", file=path, stage=stage, action="remove it and run `dvc repro`"
-        ) from error
+        raise refused(f"is no inventory: {where}: {fault['msg']}", path, again=again, stage=stage) from error
 
 
 def _same_corpus(found: Inventory, params: Params, path: Path, *, stage: str = STAGE) -> None:
@@ -194,7 +194,7 @@ def _same_corpus(found: Inventory, params: Params, path: Path, *, stage: str = S
 
 def checked_inventory(path: Path, params: Params, *, stage: str) -> Inventory:
     """Read the inventory of this corpus and reader (DataError, exit 3, where it is of another)."""
-    found = read_inventory(path, stage=stage)
+    found = read_inventory(path, corpus=params.corpus, stage=stage)
     _same_corpus(found, params, path, stage=stage)
     return found
 
@@ -224,13 +224,13 @@ class DigestCache:
             # what is hashed stays known after an interrupt, and what waits is not begun
             pool.shutdown(wait=True, cancel_futures=True)
             if self._known != before:
-                publish_bytes(self.path, json_bytes(self._known))
+                publish_sealed(self.path, {"files": self._known})
         self.hashed += sum(fresh for _, _, fresh in rows)
         return {path: (size, digest) for path, (size, digest, _) in zip(wanted, rows, strict=True)}
 
     def _load(self) -> dict[str, list[Any]]:
         try:
-            known = read_json(self.path) if self.path.exists() else {}
+            known = read_sealed(self.path, again=STAGE).get("files") if self.path.exists() else {}
         except DataError:
             return {}
         return known if isinstance(known, dict) else {}

@@ -15,12 +15,12 @@ from foalnet.config import Params, Settings
 from foalnet.config.blocks import Contract
 from foalnet.corpora import Reader, get_reader
 from foalnet.errors import DataError, UsageError
-from foalnet.files import json_bytes, jsonl_bytes, publish_bytes
 from foalnet.inventory import checked_inventory, hold_to, need_root
 from foalnet.labels import class_of
 from foalnet.ledger import Ledger
 from foalnet.records import LedgerEntry, Utterance
-from foalnet.table import KEY, read_manifest
+from foalnet.seal import publish_sealed
+from foalnet.table import KEY, read_manifest, write_manifest
 
 __all__ = ["build", "read_manifest"]
 
@@ -48,7 +48,7 @@ class Breach:
 
 
 def build(params: Params, settings: Settings, inventory_path: Path, out: Path, counts_path: Path) -> dict[str, Any]:
-    """Write the manifest to `out` and the account of it to `counts_path`; return the counts found.
+    """Write the manifest with its digest to `out` and the account of it to `counts_path`; return the counts found.
 
     The account is written also where the contract fails. Raises DataError (exit 3): a breach of the count contract
     with each missing or extra count by name, too many lines that cannot be used, no utterance at all, files that
@@ -75,9 +75,9 @@ def build(params: Params, settings: Settings, inventory_path: Path, out: Path, c
         "ledger": ledger.counts(),
         "entries": [row for row in ledger.rows() if row["reason"] != NOT_USED],
     }
-    publish_bytes(counts_path, json_bytes(account))
+    publish_sealed(counts_path, account)
     _refuse(breaches, utterances, params, ledger, counts_path)
-    publish_bytes(out, jsonl_bytes(asdict(u) for u in utterances))
+    write_manifest(out, utterances)
     return found.model_dump()
 
 

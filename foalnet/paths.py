@@ -38,6 +38,11 @@ class Paths:
         return self.data / "manifest.jsonl"
 
     @property
+    def manifest_digest(self) -> Path:
+        """Its SHA-256, as sha256sum writes and checks it."""
+        return self.data / "manifest.sha256"
+
+    @property
     def shards(self) -> Path:
         """Folder of the shards and their index."""
         return self.data / "shards"

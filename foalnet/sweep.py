@@ -110,7 +110,7 @@ def _final_folder(params: Params, settings: Settings, paths: Paths) -> Path:
     from foalnet.final import prepare
     from foalnet.shards import open_shards
 
-    return prepare(params, settings, paths, open_shards(paths.shards)).folder
+    return prepare(params, settings, paths, open_shards(paths.shards, corpus=params.corpus)).folder
 
 
 def _state_folder(file: File, asked: Run, settings: Settings, home: Path) -> Path:
@@ -122,8 +122,8 @@ def _state_folder(file: File, asked: Run, settings: Settings, home: Path) -> Pat
     params, paths = resolve(file, asked.corpus), Paths(asked.corpus, home)
     if not (paths.shards / INDEX).is_file():
         raise DataError("it has no shards here", file=paths.shards)
-    utterances = [u for u in read_manifest(paths.manifest) if u.used]
-    given = given_for(params, settings, paths, open_shards(paths.shards), variant=asked.variant)
+    utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used]
+    given = given_for(params, settings, paths, open_shards(paths.shards, corpus=params.corpus), variant=asked.variant)
     run = plan(params, utterances, variant=asked.variant, seed=asked.seed, split=asked.split)
     return state_folder(params, settings, paths, run, told_of(params, settings, given))
 

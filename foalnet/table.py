@@ -1,29 +1,52 @@
-"""The utterance table as a file: manifest.jsonl, read by every stage behind `manifest` and checked at the door."""
+"""The utterance table as a file: manifest.jsonl, read by every stage behind `manifest` and checked at the door.
+
+Beside it lies its SHA-256 in the format of sha256sum, so that `sha256sum -c manifest.sha256` checks it too.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from collections.abc import Iterable
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from foalnet.errors import DataError
-from foalnet.files import read_jsonl
+from foalnet.files import jsonl_bytes, jsonl_rows, publish_bytes, sha256_file
 from foalnet.records import Utterance
+from foalnet.seal import ALTERED, held_bytes, read_bytes, refused
 
 KEY = re.compile(r"[A-Za-z0-9_-]+")
+DIGEST = re.compile(r"([0-9a-f]{64})  (.+)\n")
 
 
-def read_manifest(path: Path, *, stage: str | None = None) -> list[Utterance]:
+def digest_file(path: Path) -> Path:
+    """Return where the digest of a manifest lies: manifest.sha256 beside manifest.jsonl."""
+    return path.with_suffix(".sha256")
+
+
+def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
+    """Publish the table and, last, its digest."""
+    publish_bytes(path, jsonl_bytes(asdict(u) for u in utterances))
+    vouch(path)
+
+
+def vouch(path: Path) -> None:
+    """Publish the digest of a manifest as it is."""
+    publish_bytes(digest_file(path), f"{sha256_file(path)}  {path.name}\n".encode())
+
+
+def read_manifest(path: Path, *, corpus: str | None = None, stage: str | None = None) -> list[Utterance]:
     """Return the utterances of a manifest, sorted by key as written.
 
-    DataError (exit 3) names the line that is no utterance, has neither class nor reason (or both), is out of order or
+    DataError (exit 3) where its digest is absent or another, where it is of another corpus than `corpus` (None: of
+    several), and names the line that is no utterance, has neither class nor reason (or both), is out of order or
     stands twice.
     """
+    again = f"manifest@{corpus or 'CORPUS'}"
     adapter, names = TypeAdapter(Utterance), {field.name for field in fields(Utterance)}
     utterances: list[Utterance] = []
-    for number, row in enumerate(read_jsonl(path, stage=stage), 1):
+    for number, row in enumerate(jsonl_rows(_held(path, again, stage), path, stage=stage), 1):
         fault = None if isinstance(row, dict) and set(row) == names else "its keys are not those of an utterance"
         try:
             utterance = None if fault else adapter.validate_python(row)
@@ -32,12 +55,24 @@ def read_manifest(path: Path, *, stage: str | None = None) -> list[Utterance]:
             fault = f"{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
         if fault is None and utterance is not None:
             fault = _fault(utterance, utterances[-1].key if utterances else "")
+            corpus = corpus or utterance.corpus
+            if utterance.corpus != corpus:
+                fault = f"{utterance.key} is of corpus '{utterance.corpus}', not of '{corpus}'"
         if fault is not None or utterance is None:
-            raise DataError(
-                f"line {number}: {fault}", file=path, stage=stage, action="remove the file and run `dvc repro`"
-            )
+            raise refused(f"cannot be used: line {number}: {fault}", path, again=again, stage=stage)
         utterances.append(utterance)
     return utterances
+
+
+def _held(path: Path, again: str, stage: str | None) -> bytes:
+    """Return a manifest's bytes, held to the digest beside it."""
+    beside = digest_file(path)
+    # The table first: where both are absent, its own name says more.
+    read_bytes(path, again=again, stage=stage)
+    found = DIGEST.fullmatch(read_bytes(beside, again=again, stage=stage).decode("utf-8", "replace"))
+    if found is None or found[2] != path.name:
+        raise refused(f"{ALTERED}: it is no digest of {path.name}", beside, again=again, stage=stage)
+    return held_bytes(path, found[1], by=beside, again=again, stage=stage)
 
 
 def _fault(utterance: Utterance, before: str) -> str | None:

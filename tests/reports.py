@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,15 @@ from foalnet.config import Params, resolve
 from foalnet.config.blocks import SPLIT_OF, Split
 from foalnet.config.load import Entry, File
 from foalnet.evaluate import evaluate_run
-from foalnet.files import json_bytes, jsonl_bytes, publish_bytes
+from foalnet.files import json_bytes, publish_bytes
 from foalnet.metrics import best_epoch
 from foalnet.paths import Paths
 from foalnet.records import Utterance
 from foalnet.report import build
+from foalnet.seal import publish_sealed
 from foalnet.splits import SPLITS, groups_of
+from foalnet.table import write_manifest
+from tests.sealing import revouch_model
 
 CLASSES = {"happy": ["hap", "exc"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}
 VARIANTS = ("audio_only", "video_only", "baseline", "foal")
@@ -152,6 +154,9 @@ def write_model(
     publish_bytes(model / "logits.json", json_bytes(index))
     train = {
         "schema": 1,
+        "corpus": params.corpus,
+        "variant": variant,
+        "seed": seed,
         "split": split,
         "classes": names,
         "folds": folds,
@@ -163,19 +168,20 @@ def write_model(
         "versions": {"numpy": "2.4.6", "torch": "2.13.0"},
         "counts": {"audio_truncated": 0, "pairs_without_negative": 12, "weights": 123_456},
     }
-    publish_bytes(model / "train.json", json_bytes(train))
+    publish_sealed(model / "train.json", train)
+    revouch_model(model)
     return model
 
 
 def write_stages(params: Params, paths: Paths, utterances: Sequence[Utterance]) -> None:
     """Write manifest, inventory, counts and staging of a corpus with a few drops and repairs."""
-    publish_bytes(paths.manifest, jsonl_bytes(asdict(u) for u in utterances))
+    write_manifest(paths.manifest, utterances)
     files = [
         {"path": f"Session1/dialog/wav/{name}.wav", "role": "dialogue_audio", "sha256": "0" * 64, "size": 640_044}
         for name in sorted({u.dialogue for u in utterances})
     ]
     inventory = {"corpus": params.corpus, "reader": params.reader, "files": files, "ignored": {"shadow": 5, "other": 1}}
-    publish_bytes(paths.inventory, json_bytes(inventory))
+    publish_sealed(paths.inventory, inventory)
     used = sum(u.used for u in utterances)
     counts = {
         "corpus": params.corpus,
@@ -190,8 +196,8 @@ def write_stages(params: Params, paths: Paths, utterances: Sequence[Utterance]) 
             {"kind": "repaired", "item": utterances[3].key, "reason": "transcript_missing", "detail": ""},
         ],
     }
-    publish_bytes(paths.counts, json_bytes(counts))
-    publish_bytes(paths.staging, json_bytes(make_staging(params, utterances)))
+    publish_sealed(paths.counts, counts)
+    publish_sealed(paths.staging, make_staging(params, utterances))
 
 
 def make_staging(params: Params, utterances: Sequence[Utterance]) -> dict[str, Any]:

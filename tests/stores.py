@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from foalnet.batches import Clip, Store
 from foalnet.config import Params, resolve
 from foalnet.config.blocks import HALF, VARIANTS, Split, Train
 from foalnet.config.load import Entry, File, merge
-from foalnet.files import json_bytes, jsonl_bytes, publish_bytes
+from foalnet.files import json_bytes, publish_bytes
 from foalnet.ledger import Ledger
 from foalnet.media import flac_bytes, jpeg_bytes
 from foalnet.nets import InputShape
@@ -27,6 +27,7 @@ from foalnet.paths import Paths
 from foalnet.records import Sample, Utterance
 from foalnet.shards import write_index, write_shard
 from foalnet.splits import SPLITS
+from foalnet.table import write_manifest
 from foalnet.train import Run
 
 RATE_HZ = 16000
@@ -205,5 +206,5 @@ def write_corpus(home: Path, synthetic: Synthetic) -> Paths:
         )
         for key, clip in clips.items()
     ]
-    publish_bytes(paths.manifest, jsonl_bytes(asdict(row) for row in rows))
+    write_manifest(paths.manifest, rows)
     return paths

@@ -139,8 +139,20 @@ def manifest(corpus: str) -> None:
 @cli.command(short_help="stage faces and sound, one shard a dialogue")
 @CORPUS
 @DRY_RUN
-def shards(corpus: str, dry_run: bool) -> None:
-    """Stage every dialogue (decode once, find the speaker's face, cut the sound) and pack one shard each."""
+@click.option(
+    "--verify", is_flag=True, help="Read every byte of the shards that are here, list every fault; write nothing."
+)
+def shards(corpus: str, dry_run: bool, verify: bool) -> None:
+    """Stage every dialogue (decode once, find the speaker's face, cut the sound) and pack one shard each.
+
+    With --verify: compare index, shards and samples, name each damaged shard, its first damaged key and the dialogues
+    to stage again; exit 0 where all is whole, 3 where not.
+    """
+    if verify:
+        if dry_run:
+            raise UsageError("--verify and --dry-run do not go together", action="give one of them")
+        _verify(corpus)
+        return
     from foalnet.clips import stage
     from foalnet.inventory import resolve_root
 
@@ -160,6 +172,18 @@ def shards(corpus: str, dry_run: bool) -> None:
             report=paths.staging,
         )
     click.echo(f"shards: {summary}")
+
+
+def _verify(corpus: str) -> None:
+    from foalnet.shards import verify
+
+    load_params(corpus)
+    verdict = verify(Paths(corpus).shards, corpus=corpus, stage="shards")
+    for fault in verdict.faults:
+        click.echo(str(fault))
+    if verdict.faults:
+        raise verdict.error(stage="shards")
+    click.echo(f"shards {corpus}: {verdict}")
 
 
 @cli.command(short_help="train all folds of one variant and seed")

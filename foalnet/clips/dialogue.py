@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,9 +23,10 @@ from foalnet.errors import DataError, FoalnetError, MachineError
 from foalnet.faces import Detector
 from foalnet.faces.motion import Motion
 from foalnet.faces.sides import OTHER, Audit
-from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, sha256_file
+from foalnet.files import jsonl_bytes, sha256_file
 from foalnet.ledger import Ledger
 from foalnet.records import LedgerEntry, Sample, Utterance
+from foalnet.seal import opened, publish_sealed
 from foalnet.shards import ShardEntry, as_entry, fault_of, write_shard
 
 SCHEMA = 2
@@ -71,7 +71,7 @@ def verified(job: Job, work: Path) -> Staged | None:
 
 def _from_entry(job: Job, data: bytes) -> Staged | None:
     try:
-        entry = json.loads(data)
+        entry = opened(data, job.folder(Path()) / ENTRY, again=STAGE)
         if entry["schema"] != SCHEMA or entry["key"] != job.key:
             return None
         return Staged(
@@ -81,7 +81,7 @@ def _from_entry(job: Job, data: bytes) -> Staged | None:
             utterances=tuple(entry["utterances"]),
             word=_word(entry["sides"]),
         )
-    except (ValueError, KeyError, TypeError):
+    except (DataError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -125,7 +125,7 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
         "utterances": rows,
         "sides": asdict(word),
     }
-    publish_bytes(folder / ENTRY, json_bytes(entry))
+    publish_sealed(folder / ENTRY, entry)
     return Staged(job=job, shard=shard, ledger=tuple(ledger.entries), utterances=tuple(rows), word=word)
 
 

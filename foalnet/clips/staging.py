@@ -26,6 +26,7 @@ from foalnet.files import json_bytes, need_free, publish_bytes, remove_temporari
 from foalnet.inventory import checked_inventory, need_root
 from foalnet.provenance import code_digest, versions
 from foalnet.records import Utterance
+from foalnet.seal import publish_sealed
 from foalnet.table import read_manifest
 
 # The modules that shape a shard's bytes, and the packages that they call.
@@ -98,7 +99,7 @@ def stage(
     inputs, or more than `max_drop_fraction` of the utterances dropped, after the account is written. MachineError
     (exit 4): root, weights or disk. Interrupted (exit 5) after Ctrl-C: the next run resumes.
     """
-    given = seated(read_manifest(manifest, stage=STAGE), params.shards, params.sides_table)
+    given = seated(read_manifest(manifest, corpus=params.corpus, stage=STAGE), params.shards, params.sides_table)
     utterances = given.utterances
     files = checked_inventory(inventory, params, stage=STAGE).files
     tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
@@ -118,7 +119,7 @@ def stage(
         moved=given.moved & {job.dialogue for job in jobs},
         not_staged=len(utterances) - sum(len(job.utterances) for job in jobs),
     )
-    publish_bytes(report, json_bytes(account))
+    publish_sealed(report, account)
     _refuse_losses(account, params.shards.max_drop_fraction, report)
     entries = publish_shards(staged, params.corpus, settings.work, out)
     return StageSummary(

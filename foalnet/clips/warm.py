@@ -18,7 +18,9 @@ from foalnet.table import read_manifest
 
 def jobs_of(params: Params, settings: Settings, *, inventory: Path, manifest: Path) -> list[Job]:
     """Return the very jobs that `stage` works through, sorted by session and dialogue."""
-    utterances = seated(read_manifest(manifest, stage=STAGE), params.shards, params.sides_table).utterances
+    utterances = seated(
+        read_manifest(manifest, corpus=params.corpus, stage=STAGE), params.shards, params.sides_table
+    ).utterances
     files = checked_inventory(inventory, params, stage=STAGE).files
     tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
     return plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)

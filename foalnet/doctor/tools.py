@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from foalnet.doctor.base import INSTALL, Finding, Scene, fault, ok, output_of, warning
-from foalnet.files import read_json
 from foalnet.paths import Paths
+from foalnet.seal import read_sealed
 
 # IEMOCAP is MPEG-4 (DivX) in AVI, RAVDESS H.264; older DivX files are MS-MPEG-4.
 DECODERS = ("mpeg4", "msmpeg4", "h264", "flac")
@@ -34,7 +34,10 @@ def ffmpeg(scene: Scene) -> Iterator[Finding]:
         yield ok(f"{version}, sha256 {digest[:12]}…, decodes {', '.join(DECODERS)}")
     for params in scene.corpora:
         staging = Paths(params.corpus, scene.home).staging
-        used = read_json(staging)["tools"]["ffmpeg"] if staging.is_file() else None
+        if not staging.is_file():
+            continue
+        again = f"shards@{params.corpus}"
+        used = read_sealed(staging, again=again, corpus=params.corpus)["tools"]["ffmpeg"]
         if used not in (None, digest):
             yield warning(
                 f"{params.corpus} was staged with another ffmpeg ({used[:12]}…) and will be anew", mend=INSTALL

@@ -14,8 +14,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from foalnet.config.blocks import Features
 from foalnet.errors import DataError, UsageError
-from foalnet.files import json_bytes, publish_bytes, sha256_bytes, sha256_file
+from foalnet.files import json_bytes, sha256_bytes, sha256_file
 from foalnet.records import Sample
+from foalnet.seal import opened, publish_sealed, refused
 from foalnet.shards import ShardSet
 
 INDEX = "index.json"
@@ -55,7 +56,7 @@ class FeatureIndex:
 
 def write_index(folder: Path, index: FeatureIndex) -> None:
     """Publish the index: the features become a data set in this instant."""
-    publish_bytes(folder / INDEX, json_bytes(asdict(index)))
+    publish_sealed(folder / INDEX, asdict(index))
 
 
 def file_of(shard: str) -> str:
@@ -136,13 +137,17 @@ def open_features(folder: Path, params: Features, shards: ShardSet, *, stage: st
     if params.encoder is None:
         return None
     path = folder / INDEX
-    again = f"run `dvc repro features@{shards.corpus}`"
+    target = f"features@{shards.corpus}"
+    again = f"run `dvc repro {target}`"
     try:
-        index = TypeAdapter(FeatureIndex).validate_json(path.read_bytes())
+        raw = opened(path.read_bytes(), path, again=target, stage=stage)
+        index = TypeAdapter(FeatureIndex).validate_json(json_bytes(raw))
     except FileNotFoundError as error:
         raise DataError("these features have no index", file=path, stage=stage, action=again) from error
     except ValidationError as error:
         raise DataError("the index of the features is damaged", file=path, stage=stage, action=again) from error
+    if index.corpus != shards.corpus:
+        raise refused(f"is of corpus '{index.corpus}', not of '{shards.corpus}'", path, again=target, stage=stage)
     asked: dict[str, Any] = {"encoder": params.encoder, "picture": params.picture, "frame_step": params.frame_step}
     differing = {name: getattr(index, name) for name, value in asked.items() if getattr(index, name) != value}
     if differing or index.schema != SCHEMA:

@@ -104,7 +104,7 @@ def work_of(params: Params, settings: Settings, shards_folder: Path) -> Work | N
         return None
     published(asked.encoder, kind="clip", key="features.encoder")
     pretrained = open_weights(asked.encoder, settings, own=asked.weights, stage=STAGE)
-    shards = open_shards(shards_folder, stage=STAGE)
+    shards = open_shards(shards_folder, corpus=params.corpus, stage=STAGE)
     from foalnet.shim import torch_device
 
     device = torch_device(settings.device, stage=STAGE)

@@ -14,13 +14,15 @@ from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Train
 from foalnet.errors import DataError, UsageError
-from foalnet.files import content_key, json_bytes, publish_bytes, read_json, sha256_file
+from foalnet.files import content_key, json_bytes, publish_bytes, sha256_file
 from foalnet.final.card import card_facts, card_md
 from foalnet.final.seal import FILE, Sealed, seal
 from foalnet.final.train import FinalTask, train_final
 from foalnet.nets import picture_of
 from foalnet.paths import Paths
 from foalnet.provenance import code_digest
+from foalnet.results import TRAIN, read_metrics, read_train
+from foalnet.seal import read_sealed
 from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.speeds import note_speed
 from foalnet.table import read_manifest
@@ -92,10 +94,10 @@ def final_run(
 
 
 def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
-    shards = open_shards(paths.shards, stage=STAGE)
+    shards = open_shards(paths.shards, corpus=params.corpus, stage=STAGE)
     ready = prepare(params, settings, paths, shards)
     params, variant = ready.params, params.final.variant
-    used = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
+    used = [u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used]
     store = load_store(shards, {u.key for u in used}, params.train, ready.given.features)
     need_pictures(store, variant, paths)
     used = [u for u in used if u.key in store]
@@ -113,8 +115,16 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
     card = card_facts(params, used, chosen=ready.chosen, epochs=ready.epochs, metrics=ready.metrics, seconds=seconds)
     if ranks.is_first():
-        _publish(paths, ready, progress, store, card, read_json(paths.staging, stage=STAGE)["tools"])
+        _publish(paths, ready, progress, store, card, _tools(paths))
     return card
+
+
+def _tools(paths: Paths) -> dict[str, Any]:
+    """Return what staged the shards."""
+    tools: dict[str, Any] = read_sealed(
+        paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus, stage=STAGE
+    )["tools"]
+    return tools
 
 
 def check_final(params: Params) -> None:
@@ -136,9 +146,9 @@ def folds_of(paths: Paths, params: Params, told: Mapping[str, Any]) -> tuple[dic
     DataError (exit 3) where training and scores are not of one run, or of other params or classes than today's.
     """
     variant, seed = params.final.variant, params.final.seed
-    file = paths.model(variant, seed) / "train.json"
-    train = read_json(file, stage=STAGE)
-    metrics = read_json(paths.run(variant, seed) / "metrics.json", stage=STAGE)
+    file = paths.model(variant, seed) / TRAIN
+    train = read_train(paths, variant=variant, seed=seed, stage=STAGE)
+    metrics = read_metrics(paths, paths.run(variant, seed), stage=STAGE)
     same = {
         "its params": train.get("params") == told["params"] == metrics["train"].get("params"),
         "its code": train.get("code") == metrics["train"].get("code"),

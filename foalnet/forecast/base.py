@@ -75,10 +75,10 @@ def speech_seconds(params: Params, paths: Paths) -> float | None:
     The drawn corpus, not drawn yet, is told from its params. None where nothing is recorded.
     """
     if paths.manifest.is_file():
-        rows = chosen(read_manifest(paths.manifest), params.shards.utterances)
+        rows = chosen(read_manifest(paths.manifest, corpus=params.corpus), params.shards.utterances)
         return sum(u.end_s - u.start_s for u in rows)
     if paths.inventory.is_file():
-        files = read_inventory(paths.inventory).files
+        files = read_inventory(paths.inventory, corpus=params.corpus).files
         return sum(entry.size for entry in files if entry.role == "audio") / SOUND_BYTES_PER_S
     if params.corpus == "drawn":
         draw = params.draw

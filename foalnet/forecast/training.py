@@ -26,8 +26,10 @@ def train_forecast(
     from foalnet.train.speed import reached
 
     tasks_of(variant)
-    utterances = [u for u in read_manifest(paths.manifest, stage="train") if u.used]
-    given = given_for(params, settings, paths, open_shards(paths.shards, stage="train"), variant=variant)
+    utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus, stage="train") if u.used]
+    given = given_for(
+        params, settings, paths, open_shards(paths.shards, corpus=params.corpus, stage="train"), variant=variant
+    )
     run = plan(params, utterances, variant=variant, seed=seed, split=split, pretrained=given.pretrained)
     told = told_of(params, settings, given)
     folder = state_folder(params, settings, paths, run, told)
@@ -56,12 +58,12 @@ def final_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast
     from foalnet.shards import open_shards
     from foalnet.train.speed import reached
 
-    shards = open_shards(paths.shards, stage=STAGE)
+    shards = open_shards(paths.shards, corpus=params.corpus, stage=STAGE)
     ready = prepare(params, settings, paths, shards)
     variant, seed = params.final.variant, params.final.seed
     epochs, finished = reached(ready.folder / STATE)
     left = 0 if finished else ready.epochs - epochs
-    used = sum(u.used for u in read_manifest(paths.manifest, stage=STAGE))
+    used = sum(u.used for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE))
     per_epoch_s, measured = _final_rate(settings, ready.params, variant)
     return Forecast(
         verb=f"final {params.corpus} {run_name(variant, seed)}",

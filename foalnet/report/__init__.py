@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from foalnet.config import Params
-from foalnet.files import json_bytes, publish_bytes, read_json
+from foalnet.files import publish_bytes
 from foalnet.paths import Paths
 from foalnet.report.terminal import table_text
+from foalnet.seal import publish_sealed, read_sealed
 
 if TYPE_CHECKING:
     from foalnet.report.late import Kinds
@@ -41,11 +42,11 @@ def build(
     metrics = aggregate(facts, table, pairs) | protocol_metrics(facts, beside) | late_metrics(averages)
     publish_bytes(paths.report_html, html(page).encode())
     publish_bytes(paths.report_md, markdown(page).encode())
-    publish_bytes(paths.metrics, json_bytes(metrics))
+    publish_sealed(paths.metrics, metrics)
     return metrics
 
 
 def headline(paths: Paths) -> str:
     """Return the headline table of a built report for a terminal, and where the report lies."""
-    metrics = read_json(paths.metrics, stage="report")
+    metrics = read_sealed(paths.metrics, again=f"report@{paths.corpus}", stage="report")
     return f"{table_text(metrics)}\n\nreport: {paths.report_html.as_posix()}"

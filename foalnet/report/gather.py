@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from foalnet.config import Params
 from foalnet.config.blocks import PROTOCOLS
 from foalnet.errors import DataError
-from foalnet.files import read_json, read_jsonl
 from foalnet.paths import HEADLINE, Paths
+from foalnet.results import METRICS, PREDICTIONS, read_results
+from foalnet.seal import read_sealed
+from foalnet.table import read_manifest
 
 STAGE = "report"
 
@@ -95,14 +97,18 @@ def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | No
             "what all its seeds predicted, each comparison on what both its variants predicted."
         )
     optional = {
-        "inventory": (paths.inventory, "which files were used, and their digests"),
-        "counts": (paths.counts, "how the counts compare with what the corpus should hold, and what was dropped"),
-        "staging": (paths.staging, "how many faces were found, and what was repaired in sound and picture"),
+        "inventory": (paths.inventory, "inventory", "which files were used, and their digests"),
+        "counts": (
+            paths.counts,
+            "manifest",
+            "how the counts compare with what the corpus should hold, and what was dropped",
+        ),
+        "staging": (paths.staging, "shards", "how many faces were found, and what was repaired in sound and picture"),
     }
-    read = {name: _optional(path, what, paths, gaps) for name, (path, what) in optional.items()}
+    read = {name: _optional(path, by, what, paths, gaps) for name, (path, by, what) in optional.items()}
     manifest: list[Any] = []
     if paths.manifest.is_file():
-        manifest = read_jsonl(paths.manifest, stage=STAGE)
+        manifest = [asdict(u) for u in read_manifest(paths.manifest, corpus=paths.corpus, stage=STAGE)]
     else:
         gaps.append(f"{_name(paths.manifest, paths)} is not here: hours and unused utterances cannot be told.")
     return Facts(
@@ -127,24 +133,18 @@ def _runs(params: Params, paths: Paths, protocol: str, gaps: list[str]) -> dict[
 
 
 def _run(paths: Paths, variant: str, seed: int, protocol: str, gaps: list[str]) -> Run | None:
-    folder = paths.run(variant, seed, protocol)
-    if not (folder / "metrics.json").is_file():
+    found = read_results(paths, paths.run(variant, seed, protocol), stage=STAGE)
+    if found is None:
         under = "" if protocol == HEADLINE else f" under {protocol}"
         where = "every table" if protocol == HEADLINE else "the tables of that protocol"
         gaps.append(f"Variant {variant}, seed {seed} has not been evaluated{under}: it is missing from {where}.")
         return None
-    rows = read_jsonl(folder / "predictions.jsonl", stage=STAGE)
-    return Run(
-        variant=variant,
-        seed=seed,
-        metrics=read_json(folder / "metrics.json", stage=STAGE),
-        rows={row["key"]: row for row in rows},
-    )
+    return Run(variant=variant, seed=seed, metrics=found.metrics, rows=found.rows)
 
 
-def _optional(path: Path, what: str, paths: Paths, gaps: list[str]) -> Any:
+def _optional(path: Path, by: str, what: str, paths: Paths, gaps: list[str]) -> Any:
     if path.is_file():
-        return read_json(path, stage=STAGE)
+        return read_sealed(path, again=f"{by}@{paths.corpus}", corpus=paths.corpus, stage=STAGE)
     gaps.append(f"{_name(path, paths)} is not here, so the report cannot tell {what}.")
     return None
 
@@ -154,15 +154,15 @@ def _name(path: Path, paths: Paths) -> str:
 
 
 def _check_agreement(runs: list[Run], paths: Paths, protocol: str, first: Run) -> None:
-    """Refuse runs that answer different questions: other classes, protocol, or another label for an utterance."""
+    """Refuse runs that answer different questions: other classes, clusters, or another label for an utterance."""
     for run in runs:
         file = paths.run(run.variant, run.seed, protocol)
-        expected = {"classes": first.metrics["classes"], "protocol": protocol, "cluster": first.metrics["cluster"]}
+        expected = {"classes": first.metrics["classes"], "cluster": first.metrics["cluster"]}
         for what, value in expected.items():
             if run.metrics[what] != value:
                 raise DataError(
                     f"{what} is {run.metrics[what]} here; {value} is expected, as in {first.variant}-s{first.seed}",
-                    file=file / "metrics.json",
+                    file=file / METRICS,
                     stage=STAGE,
                     action="run `dvc repro`: a run is older than params.yaml",
                 )
@@ -170,7 +170,7 @@ def _check_agreement(runs: list[Run], paths: Paths, protocol: str, first: Run) -
             if run.rows[key]["label"] != first.rows[key]["label"]:
                 raise DataError(
                     f"the label is {run.rows[key]['label']} here and {first.rows[key]['label']} in another run",
-                    file=file / "predictions.jsonl",
+                    file=file / PREDICTIONS,
                     utterance=key,
                     stage=STAGE,
                     action="run `dvc repro`: a run is older than the manifest",

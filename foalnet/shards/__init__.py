@@ -4,6 +4,7 @@ from foalnet.shards.check import fault_of
 from foalnet.shards.index import INDEX, ShardEntry, as_entry, read_index, write_index
 from foalnet.shards.members import split_frames, valid_key
 from foalnet.shards.read import ShardSet, open_shards
+from foalnet.shards.verify import verify
 from foalnet.shards.write import write_shard
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "read_index",
     "split_frames",
     "valid_key",
+    "verify",
     "write_index",
     "write_shard",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from foalnet.errors import DataError
@@ -13,6 +14,19 @@ from foalnet.shards.members import KINDS, valid_key
 from foalnet.shards.walk import Damage, ranges
 
 MAX_FAULTS_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """What is wrong with one file: its path in the folder, and the dialogue it holds ("" where no dialogue's)."""
+
+    path: str
+    group: str
+    what: str
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        return f"{self.path}{f' (dialogue {self.group})' if self.group else ''}: {self.what}"
 
 
 def entry_of(path: Path, *, session: str, group: str) -> ShardEntry:
@@ -89,11 +103,8 @@ def _damaged_key(path: Path, entry: ShardEntry, size: int) -> str:
     return f"{length}the bytes after its last key {entry.keys[-1]} are altered or cut"
 
 
-def check_folder(folder: Path, index: Index, *, stage: str | None = None) -> None:
-    """Compare a folder with its index: each shard's bytes, none missing, none extra (DataError, exit 3).
-
-    The error names the shards, the first damaged key of each, and the dialogues to stage again.
-    """
+def faults_of(folder: Path, index: Index) -> list[Fault]:
+    """Compare a folder with its index, every byte of each shard, none missing, none extra; return every fault."""
     listed = {entry.path for entry in index.shards}
     present = sorted(
         path.relative_to(folder).as_posix()
@@ -101,21 +112,30 @@ def check_folder(folder: Path, index: Index, *, stage: str | None = None) -> Non
         if path.is_file() and (path.suffix == ".tar" or not path.name.startswith("."))
     )
     extra = [name for name in present if name != INDEX and name not in listed]
-    faults: list[tuple[str, str, str]] = [(name, "", "the file is not in the index") for name in extra]
+    faults = [Fault(path=name, group="", what="the file is not in the index") for name in extra]
     for entry in index.shards:
         what = fault_of(folder / entry.path, entry)
         if what is not None:
-            faults.append((entry.path, entry.group, what))
+            faults.append(Fault(path=entry.path, group=entry.group, what=what))
+    return faults
+
+
+def check_folder(folder: Path, index: Index, *, stage: str | None = None) -> None:
+    """Refuse a folder that is not as its index says (DataError, exit 3).
+
+    The error names the shards, the first damaged key of each, and the dialogues to stage again.
+    """
+    faults = faults_of(folder, index)
     if not faults:
         return
-    lines = [f"{name}{f' (dialogue {group})' if group else ''}: {what}" for name, group, what in faults]
-    more = len(lines) - MAX_FAULTS_SHOWN
-    shown = lines[:MAX_FAULTS_SHOWN] + ([f"and {more} more"] if more > 0 else [])
-    groups = sorted({group for _, group, _ in faults if group})
+    more = len(faults) - MAX_FAULTS_SHOWN
+    shown = [*map(str, faults[:MAX_FAULTS_SHOWN]), *([f"and {more} more"] if more > 0 else [])]
+    what = "the shards are not what their index says:\n  " + "\n  ".join(shown)
+    raise DataError(what, file=folder / faults[0].path, stage=stage, action=remedy(faults, index.corpus))
+
+
+def remedy(faults: Sequence[Fault], corpus: str) -> str:
+    """Return the command that mends a shard folder, and which dialogues it stages again."""
+    groups = sorted({fault.group for fault in faults if fault.group})
     what_to_do = f"stages {', '.join(groups)} again and leaves the rest" if groups else "leaves what belongs here"
-    raise DataError(
-        "the shards are not what their index says:\n  " + "\n  ".join(shown),
-        file=folder / faults[0][0],
-        stage=stage,
-        action=f"run `dvc repro --force --single-item shards@{index.corpus}`: it {what_to_do}",
-    )
+    return f"run `dvc repro --force --single-item shards@{corpus}`: it {what_to_do}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -12,7 +11,8 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from foalnet.errors import DataError
-from foalnet.files import json_bytes, publish_bytes
+from foalnet.files import json_bytes
+from foalnet.seal import opened, publish_sealed, refused
 from foalnet.shards.members import valid_key
 
 INDEX = "index.json"
@@ -54,12 +54,15 @@ def write_index(folder: Path, corpus: str, entries: Iterable[ShardEntry]) -> Pat
     """Publish `folder`/index.json: the shards become a data set in this instant, not before."""
     index = Index(schema=SCHEMA, corpus=corpus, shards=sorted(entries, key=lambda e: e.path))
     _check_sense(index, folder / INDEX)
-    publish_bytes(folder / INDEX, json_bytes(asdict(index)))
+    publish_sealed(folder / INDEX, asdict(index))
     return folder / INDEX
 
 
-def read_index(folder: Path, *, stage: str | None = None) -> Index:
-    """Read and check the index alone (DataError, exit 3, where it is absent, malformed or contradicts itself)."""
+def read_index(folder: Path, *, corpus: str | None = None, stage: str | None = None) -> Index:
+    """Read and check the index alone.
+
+    DataError (exit 3) where it is absent, altered, malformed, contradicts itself or is of another corpus than `corpus`.
+    """
     path = folder / INDEX
     try:
         data = path.read_bytes()
@@ -70,27 +73,28 @@ def read_index(folder: Path, *, stage: str | None = None) -> Index:
             stage=stage,
             action="run `dvc repro`: dialogues that are done are not staged again",
         ) from error
+    again = f"shards@{corpus or 'CORPUS'}"
+    raw = opened(data, path, again=again, stage=stage)
+    if raw.get("schema") != SCHEMA:
+        raise DataError(
+            f"the index has schema {raw.get('schema')!r}, this version reads {SCHEMA}",
+            file=path,
+            stage=stage,
+            action="stage again with this version: `dvc repro`",
+        )
     try:
-        raw = json.loads(data)
-        if isinstance(raw, dict) and raw.get("schema") != SCHEMA:
-            raise DataError(
-                f"the index has schema {raw.get('schema')!r}, this version reads {SCHEMA}",
-                file=path,
-                stage=stage,
-                action="stage again with this version: `dvc repro`",
-            )
-        index = TypeAdapter(Index).validate_json(data)
-    except (ValidationError, ValueError, RecursionError) as error:
+        index = TypeAdapter(Index).validate_json(json_bytes(raw))
+    except ValidationError as error:
         raise _index_error(f"the index is damaged: {_first_line(error)}", path, stage) from error
     _check_sense(index, path, stage)
+    if corpus not in (None, index.corpus):
+        raise refused(f"is of corpus '{index.corpus}', not of '{corpus}'", path, again=again, stage=stage)
     return index
 
 
-def _first_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        fault = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(map(str, fault['loc'])) or 'top level'}: {fault['msg']}"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _first_line(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, fault['loc'])) or 'top level'}: {fault['msg']}"
 
 
 def _index_error(what: str, path: Path, stage: str | None) -> DataError:

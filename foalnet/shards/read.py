@@ -93,12 +93,12 @@ class ShardSet:
         )
 
 
-def open_shards(folder: Path, *, stage: str | None = None) -> ShardSet:
+def open_shards(folder: Path, *, corpus: str | None = None, stage: str | None = None) -> ShardSet:
     """Verify a shard folder against its index, every byte of it, and give access to its samples.
 
     DataError (exit 3) names each shard that is missing, extra, truncated or altered, its first damaged key and the
-    dialogue to stage again.
+    dialogue to stage again; or says that the index was altered, or that it is of another corpus than `corpus`.
     """
-    index = read_index(folder, stage=stage)
+    index = read_index(folder, corpus=corpus, stage=stage)
     check_folder(folder, index, stage=stage)
     return ShardSet(folder=folder, corpus=index.corpus, entries=tuple(index.shards), stage=stage)

@@ -10,9 +10,10 @@ from typing import Any
 from foalnet.config import Settings
 from foalnet.config.base import nearest
 from foalnet.errors import DataError, UsageError
-from foalnet.files import publish_bytes, read_json
+from foalnet.files import publish_bytes
 from foalnet.paths import Paths
 from foalnet.report.page import engine
+from foalnet.seal import read_sealed
 from foalnet.shards import ShardEntry, ShardSet, open_shards
 from foalnet.sheet.view import Sides, Strip, sides_of, strip
 
@@ -50,8 +51,8 @@ def write_sheets(paths: Paths, settings: Settings, dialogue: str | None = None) 
     Nothing but shards and the account of staging is read. UsageError (exit 2): no such dialogue. DataError (exit 3):
     damaged shards, or a corpus without pictures.
     """
-    shards = open_shards(paths.shards, stage=STAGE)
-    rows = _rows(paths.staging)
+    shards = open_shards(paths.shards, corpus=paths.corpus, stage=STAGE)
+    rows = _rows(paths.staging, paths.corpus)
     groups = {entry.group: entry for entry in shards.entries}
     if dialogue is not None and dialogue not in groups:
         raise UsageError(
@@ -71,11 +72,11 @@ def write_sheets(paths: Paths, settings: Settings, dialogue: str | None = None) 
     return SheetSummary(dialogues=len(lines), page=folder / "index.html")
 
 
-def _rows(staging: Path) -> dict[str, Mapping[str, Any]]:
+def _rows(staging: Path, corpus: str) -> dict[str, Mapping[str, Any]]:
     """Return what staging's account says of sides, by dialogue; {} where it is not here."""
     if not staging.is_file():
         return {}
-    sides = read_json(staging, stage=STAGE).get("sides") or {}
+    sides = read_sealed(staging, again=f"shards@{corpus}", corpus=corpus, stage=STAGE).get("sides") or {}
     return {row["dialogue"]: row for row in sides.get("dialogues", [])}
 
 

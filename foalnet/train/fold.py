@@ -20,6 +20,7 @@ from foalnet.batches import Store, bucketed, derived_seed, eval_batches, padding
 from foalnet.checkpoint import net_tensors
 from foalnet.config.blocks import Train
 from foalnet.errors import DataError
+from foalnet.files import content_key
 from foalnet.losses import Objective
 from foalnet.nets import Net, build_net, encoders, tasks_of
 from foalnet.splits import Fold, FoldLabels
@@ -167,9 +168,10 @@ def begin(
         task.variant, task.params, classes=len(task.classes), shape=store.shape, pretrained=task.pretrained
     ).to(device)
     optim = optimizer(net, task.params)
-    progress = load_progress(state, net, optim)
+    whose = content_key([task.name, task.variant, task.seed, list(task.classes), list(keys)])
+    progress = load_progress(state, net, optim, whose=whose)
     if progress is None:
-        progress = Progress()
+        progress = Progress(whose=whose)
         for encoder in encoders(net):
             encoder.fit(batch.to(device) for batch in eval_batches(store, keys, pad_s=pad_s(task.params)))
     ranks.same_start(net, progress.epochs, progress.midway.steps if progress.midway else 0)

@@ -1,4 +1,4 @@
-"""A finished run into its folder: train.json last, so that its presence means whole.
+"""A finished run into its folder: train.json last, sealed, with the digest of every other file: it means whole.
 
 Shape letters: E epochs, N utterances, C classes.
 """
@@ -17,9 +17,10 @@ import torch
 from safetensors.torch import save
 
 from foalnet.batches import Store
-from foalnet.checkpoint import save_checkpoint
-from foalnet.files import json_bytes, publish_bytes
+from foalnet.checkpoint import to_bytes
+from foalnet.files import json_bytes, publish_bytes, sha256_bytes
 from foalnet.nets import build_net
+from foalnet.seal import publish_sealed
 from foalnet.train.plan import Run
 from foalnet.train.state import Progress
 
@@ -31,20 +32,23 @@ def publish(
     out: Path, run: Run, store: Store, done: Mapping[str, Progress], *, corpus: str, told: Mapping[str, Any]
 ) -> None:
     """Write history.csv, one checkpoint a fold, logits.safetensors, logits.json and, last, train.json."""
-    publish_bytes(out / "history.csv", _history(done))
+    files: dict[str, bytes] = {"history.csv": _history(done)}
     logits: dict[str, torch.Tensor] = {}
     index: dict[str, Any] = {}
     for fold in run.folds:
         progress, task = done[fold.name], run.task(fold, store)
-        save_checkpoint(out / f"fold-{fold.name}.safetensors", progress.best_net, model_facts(run, store, fold.name))
+        files[f"fold-{fold.name}.safetensors"] = to_bytes(progress.best_net, model_facts(run, store, fold.name))
         logits[f"{fold.name}/test"] = torch.stack(progress.test_NC)
         index[fold.name] = {"test": list(task.test)}
         if task.dev:
             logits[f"{fold.name}/dev"] = torch.stack(progress.dev_NC)
             index[fold.name]["dev"] = list(task.dev)
-    publish_bytes(out / "logits.safetensors", save(logits))
-    publish_bytes(out / "logits.json", json_bytes({"classes": list(run.classes), "folds": index}))
-    publish_bytes(out / "train.json", json_bytes(_facts(run, store, done, corpus) | dict(told)))
+    files["logits.safetensors"] = save(logits)
+    files["logits.json"] = json_bytes({"classes": list(run.classes), "folds": index})
+    for name, data in files.items():
+        publish_bytes(out / name, data)
+    digests = {name: sha256_bytes(data) for name, data in sorted(files.items())}
+    publish_sealed(out / "train.json", _facts(run, store, done, corpus) | dict(told) | {"files": digests})
 
 
 def model_facts(run: Run, store: Store, fold: str) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def train_run(
     """
     tasks_of(variant)
     with ranks.together(device(settings)):
-        utterances = [u for u in read_manifest(paths.manifest, stage=STAGE) if u.used]
-        shards = open_shards(paths.shards, stage=STAGE)
+        utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used]
+        shards = open_shards(paths.shards, corpus=params.corpus, stage=STAGE)
         given = given_for(params, settings, paths, shards, variant=variant)
         run = plan(params, utterances, variant=variant, seed=seed, split=split, pretrained=given.pretrained)
         told = told_of(params, settings, given)

@@ -63,7 +63,8 @@ class Progress:
 
     `counts`: what was left out or skipped; `bad_steps`: epoch, step and keys of each step with a non-finite number.
     `best_net`: weights and buffers of the best epoch; `dev_NC`, `test_NC`: logits of each epoch; `scaler`: where the
-    search for fp16's gradient scale stands; `midway`: the epoch at work.
+    search for fp16's gradient scale stands; `midway`: the epoch at work. `whose`: a digest of the training that it is
+    of, so that no other one goes on from its state.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -77,6 +78,7 @@ class Progress:
     test_NC: list[Tensor] = field(default_factory=list)
     scaler: dict[str, float] = field(default_factory=dict)
     midway: Midway | None = None
+    whose: str = ""
 
     @property
     def epochs(self) -> int:
@@ -88,7 +90,7 @@ class Progress:
         self.counts[name] = self.counts.get(name, 0) + count
 
 
-FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps", "scaler")
+FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps", "scaler", "whose")
 
 
 def previous_of(path: Path) -> Path:
@@ -138,13 +140,13 @@ def _stacked(logits_NC: list[Tensor]) -> Tensor:
     return torch.stack(logits_NC) if logits_NC else torch.zeros(0)
 
 
-def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer) -> Progress | None:
+def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer, *, whose: str = "") -> Progress | None:
     """Return a fold's progress and put network and optimiser where it stood; None where there is none.
 
-    A damaged state is refused by name, said so and removed; the previous one is used, or the fold starts anew: either
-    way it reaches the same bytes, only later.
+    A damaged state, or one of another training than `whose`, is refused by name, said so and removed; the previous one
+    is used, or the fold starts anew: either way it reaches the same bytes, only later.
     """
-    found = _newest_whole(path)
+    found = _newest_whole(path, whose)
     if found is None:
         return None
     tensors, facts = found
@@ -185,7 +187,7 @@ def set_random_streams(streams: dict[str, Tensor], device: torch.device) -> None
         torch.cuda.set_rng_state(streams["cuda"], device)
 
 
-def _newest_whole(path: Path) -> tuple[dict[str, Tensor], Any] | None:
+def _newest_whole(path: Path, whose: str) -> tuple[dict[str, Tensor], Any] | None:
     """Return tensors and facts of the newest state that is whole; each damaged one is named and removed."""
     refused = False
     for file in (path, previous_of(path)):
@@ -193,6 +195,8 @@ def _newest_whole(path: Path) -> tuple[dict[str, Tensor], Any] | None:
             continue
         try:
             tensors, facts = load_checkpoint(file, stage=STAGE)
+            if facts.get("whose") != whose:
+                raise DataError("it is the state of another training", file=file, stage=STAGE)
         except DataError as error:
             refused = True
             logger.warning("%s: this state is refused and removed: %s", file, error.what)

@@ -16,11 +16,11 @@ from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Train
 from foalnet.errors import DataError, UsageError
-from foalnet.files import json_bytes, publish_bytes, read_json
 from foalnet.metrics import rounded
 from foalnet.nets import needs_weights
 from foalnet.paths import Paths
 from foalnet.records import Utterance
+from foalnet.seal import publish_sealed, read_sealed
 from foalnet.shards import ShardSet, open_shards
 from foalnet.table import read_manifest
 from foalnet.train import Run, plan, train_folds
@@ -63,8 +63,8 @@ class Bench:
             params=params,
             settings=settings,
             paths=paths,
-            utterances=[u for u in read_manifest(paths.manifest, stage=STAGE) if u.used],
-            shards=open_shards(paths.shards, stage=STAGE),
+            utterances=[u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used],
+            shards=open_shards(paths.shards, corpus=params.corpus, stage=STAGE),
         )
 
     def job(self, variant: str, seed: int, train: Train) -> Job:
@@ -116,7 +116,7 @@ class Bench:
             else:
                 with measured(job.run, self.settings, corpus, job.folder, device=job.device):
                     found = score_run(job.run, store, self.settings, job.folder)
-            publish_bytes(job.record, json_bytes(found))
+            publish_sealed(job.record, found)
         return found
 
 
@@ -128,10 +128,10 @@ def speed_name(corpus: str) -> str:
 def kept(job: Job) -> dict[str, Any] | None:
     """Return what a run reached earlier; None where it was not trained to its end, or its record cannot be read."""
     try:
-        found = read_json(job.record)
+        found = read_sealed(job.record, again=STAGE)
     except DataError:
         return None
-    return found if isinstance(found, dict) and ("folds" in found or "failed" in found) else None
+    return found if "folds" in found or "failed" in found else None
 
 
 def forget(jobs: Iterable[Job], *, spare: Iterable[Path] = ()) -> None:

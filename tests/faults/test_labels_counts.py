@@ -9,8 +9,9 @@ import pytest
 
 from foalnet.corpora.iemocap import PUBLISHED
 from foalnet.errors import DataError
-from foalnet.files import json_bytes, read_json, sha256_file
+from foalnet.files import read_json, sha256_file
 from foalnet.manifest import build, read_manifest
+from foalnet.seal import sealed_bytes
 from tests.trees import (
     DIALOGUES,
     FOUR,
@@ -132,7 +133,7 @@ def real_project(folder: Path, table: Path) -> None:
         files.append({"path": relative, "size": path.stat().st_size, "sha256": sha256_file(path), "role": "labels"})
     files.sort(key=lambda row: str(row["path"]))
     record = {"corpus": "iemocap", "reader": "iemocap", "files": files, "ignored": {"shadow": 0, "other": 0}}
-    write(folder / "inventory.json", json_bytes(record))
+    write(folder / "inventory.json", sealed_bytes("inventory.json", record))
 
 
 def build_real(folder: Path) -> None:
@@ -153,7 +154,7 @@ def test_t45_one_short_of_5531_on_the_real_list(tmp_path: Path, shared_data: Pat
     for row in record["files"]:
         if row["role"] == "labels":
             row["sha256"] = sha256_file(tmp_path / "tree" / row["path"])
-    write(tmp_path / "inventory.json", json_bytes(record))
+    write(tmp_path / "inventory.json", sealed_bytes("inventory.json", record))
     with pytest.raises(DataError) as caught:
         build_real(tmp_path)
     said = str(caught.value)

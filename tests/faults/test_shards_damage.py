@@ -13,6 +13,7 @@ import pytest
 from foalnet.errors import DataError
 from foalnet.files import sha256_file
 from foalnet.records import Sample
+from foalnet.seal import sealed_bytes
 from foalnet.shards import ShardEntry, open_shards, write_index, write_shard
 
 KEYS = [f"Ses01F_impro01_F00{i}" for i in range(5)]
@@ -108,7 +109,7 @@ def forge(folder: Path, members: list[tuple[tarfile.TarInfo, bytes]], **options:
     index = json.loads((folder / "index.json").read_bytes())
     index["shards"][0] |= {"sha256": sha256_file(folder / PATH), "size": len(buffer.getvalue())}
     index["shards"][0]["ends"] = [512 * (i + 1) for i in range(len(index["shards"][0]["keys"]))]
-    (folder / "index.json").write_text(json.dumps(index))
+    (folder / "index.json").write_bytes(sealed_bytes("index.json", index))
 
 
 def honest() -> list[tuple[tarfile.TarInfo, bytes]]:

@@ -22,8 +22,9 @@ from flows.process import Stopped, run
 from foalnet.cli.launch import together
 from foalnet.config import Settings
 from foalnet.errors import MachineError
-from foalnet.files import json_bytes, publish_bytes, read_json
+from foalnet.files import read_json
 from foalnet.paths import Paths
+from foalnet.seal import publish_sealed
 from foalnet.train.machine import device
 from tests.faults.test_t10_interrupted import RANDOM, files
 from tests.stores import make_store, write_corpus, write_params
@@ -113,7 +114,7 @@ def test_t76_torchrun_and_the_setting_write_the_same_bytes(tmp_path: Path) -> No
 def test_t76_the_final_model_of_two_processes_has_the_curve_of_one(tmp_path: Path) -> None:
     home = a_home(tmp_path, lr=1e-4)
     assert train(home, "foal").returncode == 0
-    publish_bytes(Paths("drawn", home).staging, json_bytes({"tools": TOOLS}))
+    publish_sealed(Paths("drawn", home).staging, {"tools": TOOLS})
     env = os.environ | {"FOALNET_DEVICE": "cpu"}
     scored = [sys.executable, "-m", "foalnet", "evaluate", *VERB[3:], "foal"]
     subprocess.run(scored, cwd=home, env=env, check=True, timeout=300)

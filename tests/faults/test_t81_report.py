@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from foalnet.evaluate import evaluate_run
-from foalnet.files import json_bytes, publish_bytes, read_json
+from foalnet.files import read_json
 from foalnet.paths import Paths
 from foalnet.report import build
+from foalnet.seal import publish_sealed
 from tests.pages import Page, markdown_tables
 from tests.reports import BEST, CLASSES, make_params, make_utterances, write_model, write_stages
+from tests.sealing import revouch_run
 
 HOSTILE = "<script>alert('1')</script>"
 WORDS = "these words were spoken in confidence"
@@ -39,7 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     counts = read_json(paths.counts)
     counts["entries"] = [{"kind": "dropped", "item": f"{HOSTILE}\n| a | b", "reason": "wav_missing", "detail": ""}]
     counts["ledger"]["dropped/wav_missing"] = 1
-    publish_bytes(paths.counts, json_bytes(counts))
+    publish_sealed(paths.counts, counts)
     for variant in params.variants:
         write_model(params, paths, utterances, variant)
         evaluate_run(params, paths, variant=variant, seed=1)
@@ -90,6 +92,7 @@ def test_t81_same_bytes_elsewhere_again_and_under_another_locale(home: Path, tmp
     shutil.copytree(home, other)
     for path in sorted(other.rglob("predictions.jsonl")):
         path.write_bytes(b"".join(reversed(path.read_bytes().splitlines(keepends=True))))
+        revouch_run(path.parent)
         os.utime(path, (0, 0))
     code = "import pathlib, sys\nfrom tests.faults import test_t81_report as t\nt.report(pathlib.Path(sys.argv[1]))"
     environment = os.environ | {"LC_ALL": "C", "PYTHONHASHSEED": "5", "TZ": "Asia/Tokyo", "PYTHONPATH": str(REPOSITORY)}
@@ -121,4 +124,5 @@ def test_t81_other_predictions_give_another_page(home: Path, tmp_path: Path) -> 
         line.replace('"predicted": "sad"', '"predicted": "angry"') if line in rows[:20] else line for line in lines
     ]
     path.write_text("\n".join(changed) + "\n")
+    revouch_run(path.parent)
     assert report(other)["metrics.json"] != first["metrics.json"]

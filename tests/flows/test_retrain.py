@@ -27,8 +27,9 @@ from foalnet.errors import UsageError
 from foalnet.files import json_bytes
 from foalnet.gate import Side, decide
 from foalnet.paths import Paths
+from foalnet.seal import sealed_bytes
 from tests.flows.helpers import calls, free_port
-from tests.flows.toy_verbs import CONTENT
+from tests.flows.toy_verbs import CONTENT, of_run
 from tests.projects import repro
 
 LIMIT_BYTES = 64_000
@@ -48,7 +49,7 @@ def write_results(paths: Paths) -> None:
     }
     for name, path in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(json_bytes(CONTENT[name]))
+        path.write_bytes(sealed_bytes(path.name, CONTENT[name] | of_run(paths, "foal", 1)))
 
 
 @pytest.mark.parametrize(("code", "retried"), [(2, 0), (3, 0), (4, RETRIES), (5, RETRIES), (255, 1), (70, 0)])
@@ -108,7 +109,7 @@ def test_t84_artifacts_stay_small_whatever_was_dropped(toy: Path) -> None:
     paths = Paths("drawn", toy)
     write_results(paths)
     entries = [{"kind": "dropped", "item": f"u{n}", "reason": "no_face", "detail": ""} for n in range(5000)]
-    paths.counts.write_bytes(json_bytes({"ledger": {"dropped/no_face": 5000}, "entries": entries}))
+    paths.counts.write_bytes(sealed_bytes("counts.json", {"ledger": {"dropped/no_face": 5000}, "entries": entries}))
     drops = artifacts.drops(paths)
     assert "4940 more: see the report" in drops
     assert len(drops.encode()) < LIMIT_BYTES

@@ -14,9 +14,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from foalnet.files import json_bytes
 from foalnet.paths import Paths
+from foalnet.results import write_results
+from foalnet.seal import sealed_bytes
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
 
@@ -41,13 +43,19 @@ CONTENT = {
 }
 
 
+def of_run(paths: Paths, variant: str, seed: int) -> dict[str, Any]:
+    """What a run's metrics say of themselves."""
+    said = {"corpus": paths.corpus, "variant": variant, "seed": seed, "protocol": "loso_dev_session"}
+    return said | {"cluster": "dialogue"}
+
+
 def home() -> Path:
     """The folder of the orders: this one, or the one whose worktree this is."""
     git = Path(".git")
     return Path(git.read_text().split()[1]).parents[2] if git.is_file() else Path()
 
 
-def content(verb: str, out: Path, stage: str) -> object:
+def content(verb: str, out: Path, stage: str) -> dict[str, Any]:
     orders = home() / "toy_results.json"
     given = json.loads(orders.read_text()) if orders.exists() else {}
     return given.get(out.as_posix()) or CONTENT.get((verb, out.name), {"of": stage})
@@ -84,7 +92,7 @@ def main() -> None:
     outs = {
         "draw": [paths.data / "raw" / "a.txt"],
         "inventory": [paths.inventory],
-        "manifest": [paths.manifest, paths.counts],
+        "manifest": [paths.manifest, paths.manifest_digest, paths.counts],
         "shards": [paths.shards / "index.json", paths.staging],
         "features": [paths.features / "index.json"],
         "train": [paths.model(variant, seed) / "train.json"],
@@ -94,7 +102,10 @@ def main() -> None:
     }[verb]
     for out in outs:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(json_bytes(content(verb, out, stage)))
+        if verb == "evaluate":
+            write_results(out.parent, [], content(verb, out, stage) | of_run(paths, variant, seed))
+            continue
+        out.write_bytes(sealed_bytes(out.name, content(verb, out, stage)))
     sys.stdout.write(f"{verb}: made as ordered\n")
 
 

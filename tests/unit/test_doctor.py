@@ -22,7 +22,8 @@ from foalnet.discreet import discreet
 from foalnet.doctor import Finding, Scene, corpora, packages, project, scene_of, storage, tools
 from foalnet.doctor.base import from_error, run_check
 from foalnet.errors import MachineError, UsageError
-from foalnet.files import json_bytes, lock, publish_bytes
+from foalnet.files import lock, publish_bytes
+from foalnet.seal import publish_sealed
 from tests.projects import REPOSITORY, verb
 from tests.trees import ravdess_tree
 
@@ -217,7 +218,7 @@ def test_a_decoder_that_lacks_is_named(folder: Path, monkeypatch: pytest.MonkeyP
 
 def test_shards_staged_with_another_ffmpeg_are_told(folder: Path) -> None:
     staging = {"tools": {"ffmpeg": "0" * 64}}
-    publish_bytes(folder / "reports" / "drawn" / "staging.json", json_bytes(staging))
+    publish_sealed(folder / "reports" / "drawn" / "staging.json", staging)
     found = of(tools.ffmpeg, scene_of("drawn", remote=False))
     assert levels(found) == ["ok", "warning"] and "drawn" in found[1].found
 

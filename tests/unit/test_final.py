@@ -14,11 +14,13 @@ from foalnet.config import Params, Settings
 from foalnet.config.blocks import Final
 from foalnet.errors import DataError, Interrupted, UsageError
 from foalnet.evaluate import evaluate_run
-from foalnet.files import json_bytes, publish_bytes, read_json
+from foalnet.files import read_json
 from foalnet.final import FILE, card_md, final_run, read_sealed
 from foalnet.final import run as run_module
 from foalnet.final import train as train_module
 from foalnet.paths import Paths
+from foalnet.seal import publish_sealed
+from foalnet.table import vouch
 from foalnet.train import train_run
 from tests.stores import CLASSES, corpus_params, make_store, write_corpus
 
@@ -40,7 +42,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a tiny corpus, one run of foal and its scores."""
     home = tmp_path_factory.mktemp("home")
     paths = write_corpus(home, make_store(per_group=8, without_picture=1))
-    publish_bytes(paths.staging, json_bytes({"tools": TOOLS}))
+    publish_sealed(paths.staging, {"tools": TOOLS})
     train_run(params_of(), settings(home), paths, variant="foal", seed=1)
     evaluate_run(params_of(), paths, variant="foal", seed=1)
     return home
@@ -62,7 +64,7 @@ def test_it_trains_on_every_utterance_for_the_folds_epochs_and_quotes_the_folds(
     train = read_json(file)
     for name, epoch in zip(sorted(train["folds"]), (1, 3, 2, 3, 1), strict=True):
         train["folds"][name]["chosen_epoch"] = epoch
-    publish_bytes(file, json_bytes(train))
+    publish_sealed(file, train)
     card = final_run(params_of(), settings(home), paths)
     assert card["epochs"]["trained"] == 2 and list(card["epochs"]["folds"].values()) == [1, 3, 2, 3, 1]
     assert card["data"]["utterances"] == 40 and sum(card["data"]["per_class"].values()) == 40
@@ -87,8 +89,8 @@ def test_a_half_between_two_epochs_is_rounded_up(home: Path) -> None:
         del found["folds"]["Session5"]
     for name, epoch in zip(sorted(train["folds"]), (1, 2, 1, 2), strict=True):
         train["folds"][name]["chosen_epoch"] = epoch
-    publish_bytes(file, json_bytes(train))
-    publish_bytes(paths.run("foal", 1) / "metrics.json", json_bytes(metrics))
+    publish_sealed(file, train)
+    publish_sealed(paths.run("foal", 1) / "metrics.json", metrics)
     assert final_run(params_of(), settings(home), paths)["epochs"]["trained"] == 2
 
 
@@ -97,7 +99,7 @@ def test_interrupted_it_resumes_to_the_same_bytes(home: Path, monkeypatch: pytes
     train = read_json(paths.model("foal", 1) / "train.json")
     for fold in train["folds"].values():
         fold["chosen_epoch"] = 3
-    publish_bytes(paths.model("foal", 1) / "train.json", json_bytes(train))
+    publish_sealed(paths.model("foal", 1) / "train.json", train)
     final_run(params_of(), settings(home, work=home / "whole"), paths)
     whole = files(home)
     shutil.rmtree(paths.final)
@@ -128,6 +130,7 @@ def test_no_label_is_held_back_and_every_one_matters(home: Path) -> None:
         changed = [dict(row) for row in rows]
         changed[place]["label"] = next(name for name in CLASSES if name != rows[place]["label"])
         paths.manifest.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in changed))
+        vouch(paths.manifest)
         final_run(params_of(), settings(home), paths)
         after = read_sealed(paths.final)[0]
         assert any(not torch.equal(before[name], after[name]) for name in before), rows[place]["key"]
@@ -147,7 +150,7 @@ def test_a_run_of_other_params_or_classes_ends_with_3(home: Path) -> None:
         final_run(params_of(lr=0.01), settings(home), Paths("drawn", home))
     assert "dvc repro final@drawn" in str(caught.value.action)
     file = Paths("drawn", home).run("foal", 1) / "metrics.json"
-    publish_bytes(file, json_bytes(read_json(file) | {"classes": ["happy", "sad"]}))
+    publish_sealed(file, read_json(file) | {"classes": ["happy", "sad"]})
     with pytest.raises(DataError, match="its classes differ"):
         final_run(params_of(), settings(home), Paths("drawn", home))
 
@@ -210,7 +213,7 @@ def test_the_rate_keeps_the_folds_schedule(home: Path, monkeypatch: pytest.Monke
     train = read_json(paths.model("foal", 1) / "train.json")
     for fold in train["folds"].values():
         fold["chosen_epoch"] = 2
-    publish_bytes(paths.model("foal", 1) / "train.json", json_bytes(train))
+    publish_sealed(paths.model("foal", 1) / "train.json", train)
     final_run(params_of(), settings(home), paths)
     lasts = [row["lr"] for row in rates[0].rows]
     assert len(lasts) == 2 and lasts[-1] > 0.3 * params_of().train.lr, "a finished schedule would end at a tenth"

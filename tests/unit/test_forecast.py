@@ -33,6 +33,7 @@ from foalnet.forecast import (
 )
 from foalnet.forecast.training import _final_rate, training_rate
 from foalnet.paths import Paths
+from foalnet.seal import publish_sealed
 from foalnet.speeds import noted_speed, speed_note
 from foalnet.table import read_manifest
 from foalnet.train import train_run
@@ -237,12 +238,12 @@ def test_the_final_model_is_forecast_from_its_state(tmp_path: Path, monkeypatch:
         final_forecast(params, settings, paths)
     train_run(params, settings, paths, variant="audio_only", seed=1)
     evaluate_run(params, paths, variant="audio_only", seed=1)
-    publish_bytes(paths.staging, json_bytes({"tools": {}}))
+    publish_sealed(paths.staging, {"tools": {}})
     file = paths.model("audio_only", 1) / "train.json"
     told = read_json(file)
     for fold in told["folds"].values():
         fold["chosen_epoch"] = 2
-    publish_bytes(file, json_bytes(told))
+    publish_sealed(file, told)
     before = listing(tmp_path)
     first = final_forecast(params, settings, paths)
     assert listing(tmp_path) == before, "a forecast writes nothing"

@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foalnet.config import blocks
-from foalnet.files import json_bytes, jsonl_bytes
+from foalnet.errors import DataError
+from foalnet.files import json_bytes
 from foalnet.gate import Side, decide, markdown, read_side
-from foalnet.paths import Paths
+from foalnet.paths import HEADLINE, Paths
+from foalnet.records import Prediction
+from foalnet.results import write_results
+from foalnet.seal import publish_sealed
 
 CLASSES = ("happy", "sad", "angry")
 PARAMS = blocks.Gate(max_loss_ua=0.05, max_shrink=0.01, max_more_drops=0.01)
@@ -159,21 +163,64 @@ def test_swapping_sides_turns_the_sign_and_a_larger_allowance_never_refuses_more
     assert json_bytes(one) == json_bytes(decide(a, b, corpus="c", commit=None, params=params, report=REPORT))
 
 
+def predictions(wrong: int) -> list[Prediction]:
+    more: Any = {"fold": "a", "session": "a", "speaker": "a", "probabilities": ()}
+    return [Prediction(**row, **more) for row in rows(wrong).values()]
+
+
+def metrics_of(seed: int) -> dict[str, Any]:
+    said = {"corpus": "drawn", "variant": "foal", "seed": seed, "protocol": HEADLINE}
+    return said | {"cluster": "dialogue"}
+
+
 def test_a_side_is_read_from_files_and_what_is_gone_is_taken_from_the_record(tmp_path: Path) -> None:
     paths = Paths("drawn", tmp_path)
     for seed in (1, 2):
-        folder = paths.run("foal", seed)
-        folder.mkdir(parents=True)
-        (folder / "predictions.jsonl").write_bytes(jsonl_bytes(rows(20).values()))
-        (folder / "metrics.json").write_bytes(json_bytes({"variant": "foal", "cluster": "dialogue"}))
-    paths.metrics.write_bytes(json_bytes(side().metrics))
+        write_results(paths.run("foal", seed), predictions(20), metrics_of(seed))
+    publish_sealed(paths.metrics, side().metrics)
     told = {"staged": 7, "dropped": 3}
     found = read_side(paths, told=told)
     assert len(found.runs["foal"]) == 2
     assert (found.staged, found.dropped, found.cluster) == (7, 3, "dialogue")
-    paths.counts.write_bytes(json_bytes({"ledger": {"kept": 9, "dropped/wav_missing": 2}}))
-    paths.staging.write_bytes(json_bytes({"utterances": {"staged": 8, "dropped": 1}}))
+    publish_sealed(paths.counts, {"ledger": {"kept": 9, "dropped/wav_missing": 2}})
+    publish_sealed(paths.staging, {"utterances": {"staged": 8, "dropped": 1}})
     found = read_side(paths, told=told)
     assert (found.staged, found.dropped) == (8, 3)
     assert found.told()["drop_share"] == pytest.approx(3 / 11, abs=1e-6)
     assert read_side(Paths("drawn", tmp_path / "no"), metrics=side().metrics).runs == {}
+
+
+def test_a_champion_that_is_older_than_seals_is_judged_and_said_to_be(tmp_path: Path) -> None:
+    paths = Paths("drawn", tmp_path)
+    folder = paths.run("foal", 1)
+    write_results(folder, predictions(20), metrics_of(1))
+    (folder / "metrics.json").write_bytes(json_bytes(metrics_of(1)))
+    paths.counts.write_bytes(json_bytes({"ledger": {"kept": 240}}))
+    with pytest.raises(DataError, match="has no seal"):
+        read_side(paths, metrics=side().metrics)
+    found = read_side(paths, metrics=side().metrics, champion=True)
+    assert len(found.runs["foal"][0]) == 240 and found.unsealed == ("reports/drawn/runs/foal-s1/metrics.json",)
+    assert found.staged is None, "its staging is gone, so its counts say nothing either"
+    decision = ask(side(rows(20)), found)
+    says = check(decision, "seals")
+    assert says["passed"] and "1 of the champion's files are older than seals" in says["says"]
+    assert "older than seals" in markdown(decision)
+    sealed = ask(side(rows(20)), side(rows(20)))
+    assert [each for each in sealed["checks"] if each["check"] == "seals"] == []
+
+
+def test_a_run_without_one_of_its_two_files_or_its_account_is_not_passed_over(tmp_path: Path) -> None:
+    paths = Paths("drawn", tmp_path)
+    write_results(paths.run("foal", 1), predictions(20), metrics_of(1))
+    publish_sealed(paths.counts, {"ledger": {"kept": 9}})
+    with pytest.raises(DataError) as caught:
+        read_side(paths, metrics=side().metrics)
+    assert str(caught.value.file).endswith("staging.json")
+    publish_sealed(paths.staging, {"utterances": {"staged": 8, "dropped": 1}})
+    for name in ("metrics.json", "predictions.jsonl"):
+        kept = (paths.run("foal", 1) / name).read_bytes()
+        (paths.run("foal", 1) / name).unlink()
+        with pytest.raises(DataError) as caught:
+            read_side(paths, metrics=side().metrics)
+        assert str(caught.value.file).endswith(name)
+        (paths.run("foal", 1) / name).write_bytes(kept)

@@ -14,6 +14,7 @@ from foalnet.config import Settings
 from foalnet.errors import DataError, MachineError
 from foalnet.files import sha256_file
 from foalnet.inventory import hold_to, inventory, need_root, read_inventory, resolve_root
+from foalnet.seal import sealed_bytes
 from tests.trees import FOUR, iemocap_tree, make_params, make_settings, ravdess_tree, sound_file, write
 
 TWO = {"Ses01F_impro01": FOUR, "Ses02F_impro01": FOUR}
@@ -43,15 +44,15 @@ def test_it_lists_what_is_used_and_counts_the_rest(tmp_path: Path, tree: Path, s
         assert entry.sha256 == sha256_file(tree / entry.path)
         assert entry.size == (tree / entry.path).stat().st_size
     assert str(tmp_path).encode() not in out.read_bytes()
-    assert set(json.loads(out.read_bytes())) == {"corpus", "reader", "files", "ignored"}
+    assert set(json.loads(out.read_bytes())) == {"corpus", "reader", "files", "ignored", "seal"}
 
 
 def test_a_copy_elsewhere_gives_the_same_bytes(tmp_path: Path, tree: Path, settings: Settings) -> None:
-    inventory(make_params(), settings, tmp_path / "a.json")
+    inventory(make_params(), settings, tmp_path / "a" / "inventory.json")
     shutil.copytree(tree, tmp_path / "elsewhere" / "IEMOCAP_full_release")
     other = make_settings(tmp_path / "work2", {"iemocap": tmp_path / "elsewhere"})
-    inventory(make_params(), other, tmp_path / "b.json")
-    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    inventory(make_params(), other, tmp_path / "b" / "inventory.json")
+    assert (tmp_path / "a/inventory.json").read_bytes() == (tmp_path / "b/inventory.json").read_bytes()
 
 
 def test_a_second_run_hashes_nothing_and_touches_nothing(
@@ -186,8 +187,10 @@ def test_a_record_of_another_corpus_or_of_nothing_is_refused(tmp_path: Path, set
     with pytest.raises(DataError, match="of corpus 'iemocap'"):
         inventory(make_params(corpus="other"), make_settings(tmp_path / "work"), out)
     for content in (b"[]", b'{"corpus": "iemocap"}', b"{"):
-        with pytest.raises(DataError):
+        with pytest.raises(DataError, match=r"inventory\.json"):
             read_inventory(write(out, content))
+    with pytest.raises(DataError, match="is no inventory: reader"):
+        read_inventory(write(out, sealed_bytes("inventory.json", {"corpus": "iemocap"})))
 
 
 def test_stages_refuse_files_that_changed_since(tmp_path: Path, tree: Path, settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from foalnet.inventory import inventory
 from foalnet.ledger import Ledger
 from foalnet.manifest import build, classify, compare, contract_of, count, read_manifest
 from foalnet.records import Utterance
+from foalnet.table import vouch, write_manifest
 from tests.trees import (
     FOUR,
     FOUR_CLASSES,
@@ -246,9 +247,16 @@ def an_utterance(**changes: Any) -> Utterance:
 # ---- reading back
 
 
+def put(path: Path, rows: Iterable[Any]) -> Path:
+    """Write any rows as a manifest, with the digest that vouches for them."""
+    write(path, jsonl_bytes(rows))
+    vouch(path)
+    return path
+
+
 def test_what_is_written_is_read_back(project: Project) -> None:
     rows = project.build()
-    write(project.manifest, jsonl_bytes(asdict(u) for u in rows))
+    write_manifest(project.manifest, rows)
     assert read_manifest(project.manifest) == rows
     assert rows[0].votes[0] == ("E2", ("Neutral",))
 
@@ -268,9 +276,9 @@ def test_what_is_written_is_read_back(project: Project) -> None:
 )
 def test_a_line_that_is_no_utterance_is_named(tmp_path: Path, change: Mapping[str, Any], said: str) -> None:
     good = json.loads(jsonl_bytes([asdict(an_utterance(label="x"))]))
-    path = write(tmp_path / "manifest.jsonl", jsonl_bytes([good]))
+    path = put(tmp_path / "manifest.jsonl", [good])
     assert len(read_manifest(path)) == 1
-    write(path, jsonl_bytes([good | {"key": "A"}, good | change]))
+    put(path, [good | {"key": "A"}, good | change])
     with pytest.raises(DataError, match="line 2") as caught:
         read_manifest(path)
     assert said in str(caught.value)
@@ -280,7 +288,7 @@ def test_lines_out_of_order_twice_or_no_objects_are_refused(tmp_path: Path) -> N
     one, two = (asdict(an_utterance(label="x", key=key)) for key in ("A", "B"))
     for rows in ([two, one], [one, one], [one, []], [one, 3]):
         with pytest.raises(DataError, match="line 2"):
-            read_manifest(write(tmp_path / "manifest.jsonl", jsonl_bytes(rows)))
+            read_manifest(put(tmp_path / "manifest.jsonl", rows))
     with pytest.raises(DataError, match="dvc repro"):
         read_manifest(tmp_path / "absent.jsonl")
 

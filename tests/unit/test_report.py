@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -15,15 +16,17 @@ from markdown_it import MarkdownIt
 from foalnet.config import Params
 from foalnet.errors import DataError
 from foalnet.evaluate import evaluate_run
-from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, read_json, read_jsonl
+from foalnet.files import jsonl_bytes, publish_bytes, read_json, read_jsonl
 from foalnet.paths import Paths
 from foalnet.report import build, headline
 from foalnet.report.provenance import CODE
 from foalnet.report.words import chance, hours, listed, percent, plural, points, verdict
+from foalnet.seal import publish_sealed
 from foalnet.stats import Difference, Interval
 from tests.pages import Page, markdown_tables
 from tests.reports import BEST, VARIANTS, make_params, make_speakers, make_utterances
 from tests.reports import write_report as make
+from tests.sealing import reseal, revouch_run
 from tests.structure import code_deps
 
 Built = tuple[Params, Paths]
@@ -104,6 +107,7 @@ def test_lost_utterances_are_told(drawn: Built, tmp_path: Path) -> None:
     for variant in params.variants:
         path = paths.run(variant, 1) / "predictions.jsonl"
         publish_bytes(path, jsonl_bytes(read_jsonl(path)[4:]))
+        revouch_run(path.parent)
     build(params, paths)
     assert "416 were scored; 4 were lost on the way (1.0\N{NO-BREAK SPACE}%)" in paths.report_html.read_text()
 
@@ -163,10 +167,10 @@ def test_an_absent_file_is_a_stated_gap(tmp_path: Path, name: str) -> None:
 def test_a_run_that_is_not_there_is_named_and_none_at_all_is_an_error(tmp_path: Path) -> None:
     params = make_params(variants=["foal", "baseline"])
     paths = make(tmp_path, params)
-    (paths.run("baseline", 1) / "metrics.json").unlink()
+    shutil.rmtree(paths.run("baseline", 1))
     build(params, paths)
     assert "Variant baseline, seed 1 has not been evaluated" in paths.report_html.read_text()
-    (paths.run("foal", 1) / "metrics.json").unlink()
+    shutil.rmtree(paths.run("foal", 1))
     with pytest.raises(DataError, match="no run has been evaluated"):
         build(params, paths)
 
@@ -176,14 +180,17 @@ def relabel(paths: Paths) -> None:
     rows = read_jsonl(path)
     rows[0]["label"] = "sad" if rows[0]["label"] != "sad" else "happy"
     publish_bytes(path, jsonl_bytes(rows))
+    revouch_run(path.parent)
 
 
 def other_protocol(paths: Paths) -> None:
     path = paths.run("baseline", 1) / "metrics.json"
-    publish_bytes(path, json_bytes(read_json(path) | {"protocol": "paper_best_on_test"}))
+    reseal(path, lambda facts: facts | {"protocol": "paper_best_on_test"})
 
 
-@pytest.mark.parametrize(("change", "says"), [(relabel, "the label is"), (other_protocol, "protocol is paper")])
+@pytest.mark.parametrize(
+    ("change", "says"), [(relabel, "the label is"), (other_protocol, "protocol paper_best_on_test: it belongs")]
+)
 def test_runs_that_answer_different_questions_are_refused(
     tmp_path: Path, change: Callable[[Paths], None], says: str
 ) -> None:
@@ -202,7 +209,7 @@ def test_weights_of_another_epoch_than_the_scored_one_are_told(tmp_path: Path) -
     file = paths.model("foal", 1) / "train.json"
     train = read_json(file)
     train["folds"]["Ses02"]["chosen_epoch"] = 99
-    publish_bytes(file, json_bytes(train))
+    publish_sealed(file, train)
     evaluate_run(params, paths, variant="foal", seed=1)
     build(params, paths)
     assert "foal, seed 1, fold Ses02: epoch" in paths.report_html.read_text()

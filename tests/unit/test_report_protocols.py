@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import pytest
 from flows import artifacts
 from foalnet.config import Params
 from foalnet.errors import DataError
-from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, read_json, read_jsonl
+from foalnet.files import jsonl_bytes, publish_bytes, read_json, read_jsonl
 from foalnet.paths import Paths
 from foalnet.report import build, headline
 from foalnet.report.words import percent, points
 from tests.pages import Page, markdown_tables
 from tests.reports import make_params, make_speakers
+from tests.sealing import reseal, revouch_run
 from tests.unit.test_report import make
 
 DEV, FIXED, BEST_ON_TEST = "loso_dev_session", "loso_fixed_epochs", "paper_best_on_test"
@@ -75,6 +77,7 @@ def test_the_headline_stays_what_it_is_without_the_others(every: Built, tmp_path
     metrics = read_json(paths.metrics)
     alone = read_json(make(tmp_path, make_params(variants=["audio_only", "foal"], seeds=[1, 2])).metrics)
     assert metrics["protocol"] == DEV
+    alone.pop("seal")
     assert {name: metrics[name] for name in alone} == alone
     assert metrics["protocols"][DEV]["variants"]["foal"]["ua"] == metrics["variants"]["foal"]["ua"]
     assert [metrics["protocols"][name]["optimistic"] for name in ALL] == [False, False, True]
@@ -135,7 +138,7 @@ def test_without_the_fixed_epochs_the_gap_is_told_whole_and_how_to_split_it(tmp_
 def test_a_run_that_lacks_under_one_protocol_is_named(tmp_path: Path) -> None:
     params = make_params(variants=["audio_only", "foal"], protocols=ALL)
     paths = make(tmp_path, params)
-    (paths.run("audio_only", 1, FIXED) / "metrics.json").unlink()
+    shutil.rmtree(paths.run("audio_only", 1, FIXED))
     build(params, paths)
     assert f"Variant audio_only, seed 1 has not been evaluated under {FIXED}" in text_of(paths)
     row = table_of(paths, "Variant", DEV)[1]
@@ -144,7 +147,7 @@ def test_a_run_that_lacks_under_one_protocol_is_named(tmp_path: Path) -> None:
     assert "–" in headline(paths)
 
 
-@pytest.mark.parametrize(("what", "says"), [("label", "the label is"), ("protocol", "protocol is other")])
+@pytest.mark.parametrize(("what", "says"), [("label", "the label is"), ("protocol", "protocol other: it belongs")])
 def test_runs_of_another_question_are_refused_under_every_protocol(tmp_path: Path, what: str, says: str) -> None:
     params = make_params(variants=["foal"], protocols=ALL)
     paths = make(tmp_path, params)
@@ -153,8 +156,9 @@ def test_runs_of_another_question_are_refused_under_every_protocol(tmp_path: Pat
         rows: list[Any] = read_jsonl(folder / "predictions.jsonl")
         rows[0]["label"] = "sad" if rows[0]["label"] != "sad" else "happy"
         publish_bytes(folder / "predictions.jsonl", jsonl_bytes(rows))
+        revouch_run(folder)
     else:
-        publish_bytes(folder / "metrics.json", json_bytes(read_json(folder / "metrics.json") | {"protocol": "other"}))
+        reseal(folder / "metrics.json", lambda facts: facts | {"protocol": "other"})
     with pytest.raises(DataError, match=says) as caught:
         build(params, paths)
     assert FIXED in str(caught.value.file)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from foalnet.errors import DataError
 from foalnet.files import json_bytes
 from foalnet.records import Sample
+from foalnet.seal import sealed_bytes
 from foalnet.shards import (
     ShardEntry,
     open_shards,
@@ -145,11 +146,18 @@ def test_no_index_means_no_shards(tmp_path: Path) -> None:
         open_shards(tmp_path)
 
 
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     where=st.lists(st.sampled_from(["shards", 0, "path", "keys", "count", "ends", "schema", "corpus"]), max_size=3),
     value=st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=8),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
         max_leaves=6,
     ),
@@ -169,7 +177,10 @@ def test_an_index_of_any_other_shape_is_a_typed_error(tmp_path_factory, where, v
             data = value
     except (KeyError, TypeError, IndexError):
         return
-    (folder / "index.json").write_text(json.dumps(data))
+    data = json.loads(json.dumps(data))
+    (folder / "index.json").write_bytes(
+        sealed_bytes("index.json", data) if isinstance(data, dict) else json_bytes(data)
+    )
     try:
         read_index(folder)
     except DataError as error:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from foalnet.errors import UsageError
-from foalnet.files import json_bytes, publish_bytes
+from foalnet.files import publish_bytes
 from foalnet.paths import Paths
+from foalnet.seal import publish_sealed
 from foalnet.shards import open_shards
 from foalnet.sheet import write_sheets
 from foalnet.sheet.view import strip
@@ -109,7 +110,7 @@ def test_names_are_escaped_and_doubts_come_first(staged: Sheets) -> None:
     first["left"] = "<script>alert(1)</script>"
     second["audit"] |= {"agrees": False, "sure": True, "confidence": 0.9999}
     try:
-        publish_bytes(staged.report, json_bytes(account))
+        publish_sealed(staged.report, account)
         write_sheets(staged.paths, staged.settings)
         found = pages(staged)
     finally:

@@ -17,6 +17,7 @@ from foalnet.config.space import nested, with_values
 from foalnet.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.files import read_json, read_jsonl
 from foalnet.paths import Paths
+from foalnet.table import vouch
 from foalnet.train import train_folds, train_run
 from foalnet.train.speed import reached
 from foalnet.tune import bench as benches
@@ -245,6 +246,7 @@ def test_a_corpus_that_fails_every_trial_is_refused_before_any_is_trained(
     row = json.loads(paths.manifest.read_text().splitlines()[-1])
     row |= {"key": "h1_000", "session": "Session9", "dialogue": "Session9_d1", "speaker": "Session9F"}
     paths.manifest.write_text(paths.manifest.read_text() + json.dumps(row) + "\n")
+    vouch(paths.manifest)
     with pytest.raises(DataError, match="Session9"):
         tune(searched_params(), Settings(work=tmp_path / "work", device="cpu"), paths)
 

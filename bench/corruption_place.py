@@ -1,0 +1,356 @@
+"""What bench.corruption damages: a small project, every file written by the code that the stages write it with.
+
+Three sessions of two dialogues, four utterances each, bytes at random in place of sound and pictures: nothing here
+decodes them. Two variants and two seeds, a checkpoint for each fold, vectors of a frozen encoder, a sealed model.
+
+Shape letters: E epochs, N utterances, C classes, F frames, D numbers of a vector.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+
+from foalnet.checkpoint import net_tensors, to_bytes
+from foalnet.config import Params, resolve
+from foalnet.config.load import Entry, File
+from foalnet.errors import DataError
+from foalnet.evaluate import evaluate_run, read_logits
+from foalnet.features.read import FeatureFile, FeatureIndex, file_of, open_features
+from foalnet.features.read import write_index as write_feature_index
+from foalnet.files import json_bytes, publish_bytes, sha256_bytes, sha256_file
+from foalnet.final.run import folds_of
+from foalnet.final.seal import FILE, Sealed, read_sealed, seal
+from foalnet.gate import read_side
+from foalnet.inventory import FileEntry, Inventory, checked_inventory
+from foalnet.paths import Paths
+from foalnet.records import Sample, Utterance
+from foalnet.report.gather import gather
+from foalnet.results import read_train
+from foalnet.seal import publish_sealed
+from foalnet.seal import read_sealed as read_sealed_json
+from foalnet.shards import ShardEntry, open_shards, write_index, write_shard
+from foalnet.splits import loso_dev_session
+from foalnet.table import write_manifest
+from foalnet.train.state import Progress, load_progress, previous_of, save_progress
+
+CLASSES = {"happy": ["hap"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}
+VARIANTS, SEEDS = ("audio_only", "foal"), (1, 2)
+SESSIONS, DIALOGUES, EACH, EPOCHS = 3, 2, 4, 3
+FOLDS = ("Session1", "Session2", "Session3")
+Reader = Callable[[], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The project: its params, where its files lie, and what kind each of them is, by path relative to `home`."""
+
+    params: Params
+    paths: Paths
+    kinds: dict[str, str]
+
+
+def params_of() -> Params:
+    """Return the params of the project."""
+    entry = {
+        "reader": "iemocap",
+        "source": "data/drawn/raw",
+        "variants": list(VARIANTS),
+        "seeds": list(SEEDS),
+        "manifest": {"classes": CLASSES},
+        "features": {"encoder": "clip_vit_b32", "frame_step": 1},
+        **{block: {} for block in ("shards", "train", "evaluate", "report")},
+        "final": {"variant": "foal", "seed": 1},
+    }
+    return resolve(File(corpora={"drawn": Entry.model_validate(entry)}, runs={}), "drawn")
+
+
+def utterances_of() -> list[Utterance]:
+    """Return the table, sorted by key."""
+    names, found = list(CLASSES), []
+    for session in range(1, SESSIONS + 1):
+        for number in range(DIALOGUES):
+            dialogue = f"Ses{session:02d}F_impro{number + 1:02d}"
+            for place in range(EACH):
+                found.append(
+                    Utterance(
+                        key=f"{dialogue}_F{place:03d}",
+                        corpus="drawn",
+                        session=f"Session{session}",
+                        dialogue=dialogue,
+                        speaker=f"Ses{session:02d}F",
+                        side="left",
+                        start_s=2.0 * place,
+                        end_s=2.0 * place + 1.5,
+                        raw_label=CLASSES[names[place]][0],
+                        label=names[place],
+                    )
+                )
+    return found
+
+
+def lay(home: Path, seed: int = 0) -> Place:
+    """Write the project below `home` and return it; the same seed gives the same bytes."""
+    random = Random(seed)  # noqa: S311  (bytes that can be made again, no secret)
+    params, paths, rows = params_of(), Paths("drawn", home), utterances_of()
+    entries = _shards(paths, rows, random)
+    write_index(paths.shards, "drawn", entries)
+    _features(paths, params, entries, random)
+    write_manifest(paths.manifest, rows)
+    files = tuple(FileEntry(path=f"{u.key}.wav", size=9, sha256="0" * 64, role="audio") for u in rows)
+    record = Inventory(corpus="drawn", reader="iemocap", files=files, ignored={"other": 0, "shadow": 1})
+    publish_sealed(paths.inventory, asdict(record))
+    publish_sealed(paths.counts, {"corpus": "drawn", "ledger": {"kept": len(rows)}, "entries": []})
+    staged = {"staged": len(rows), "dropped": 0, "not_staged": 0}
+    publish_sealed(paths.staging, {"corpus": "drawn", "tools": {"code": "a"}, "utterances": staged})
+    for variant in VARIANTS:
+        for run_seed in SEEDS:
+            _model(paths, rows, variant, run_seed, random)
+            evaluate_run(params, paths, variant=variant, seed=run_seed)
+    _final(paths, params, random)
+    for fold in FOLDS:
+        _state(state_of(paths, fold), fold)
+    found = sorted(path for path in home.rglob("*") if path.is_file())
+    return Place(params=params, paths=paths, kinds={p.relative_to(home).as_posix(): kind_of(p) for p in found})
+
+
+def kind_of(path: Path) -> str:
+    """Return what kind of file a path of the project is."""
+    if path.suffix == ".tar":
+        return "shard"
+    if path.parent.name == "shards":
+        return "index"
+    if "features" in path.parts:
+        return "features"
+    if path.name.startswith("manifest."):
+        return "manifest"
+    if path.parent.parent.name == "runs":
+        return "predictions"
+    if path.name == FILE or "work" in path.parts:
+        return "checkpoint"
+    return "run" if "models" in path.parts else "account"
+
+
+def _shards(paths: Paths, rows: list[Utterance], random: Random) -> list[ShardEntry]:
+    entries = []
+    for place, dialogue in enumerate(sorted({u.dialogue for u in rows})):
+        mine = [u for u in rows if u.dialogue == dialogue]
+        name = f"{mine[0].session}/{place % DIALOGUES:06d}.tar"
+        entry = write_shard(
+            paths.shards / name, [_sample(u.key, random) for u in mine], session=mine[0].session, group=dialogue
+        )
+        entries.append(replace(entry, path=name))
+    return entries
+
+
+def _sample(key: str, random: Random) -> Sample:
+    offsets = [0, 300, 300, 700]
+    video = {"times_s": [0.0, 0.04, 0.08], "face_offsets": offsets, "half_offsets": offsets}
+    members = {"json": json_bytes({"key": key, "video": video, "features": None}), "flac": random.randbytes(900)}
+    return Sample(
+        key=key, shard="", members=members | {name: random.randbytes(700) for name in ("face.mjpg", "half.mjpg")}
+    )
+
+
+def _features(paths: Paths, params: Params, entries: list[ShardEntry], random: Random) -> None:
+    files = []
+    for entry in entries:
+        tensors: dict[str, np.ndarray] = {}
+        for key in entry.keys:
+            tensors[key] = np.frombuffer(random.randbytes(24), np.uint8).astype(np.float32).reshape(3, 8)
+            tensors[f"{key}/mask"] = np.ones(3, np.uint8)
+        path = paths.features / file_of(entry.path)
+        publish_bytes(path, save(tensors))
+        files.append(
+            FeatureFile(
+                path=file_of(entry.path), sha256=sha256_file(path), shard=entry.sha256, utterances=len(entry.keys)
+            )
+        )
+    asked = params.features
+    index = FeatureIndex(
+        schema=1,
+        corpus="drawn",
+        encoder=asked.encoder,
+        picture=asked.picture,
+        frame_step=asked.frame_step,
+        dims=8,
+        files=files,
+    )
+    write_feature_index(paths.features, index)
+
+
+def _model(paths: Paths, rows: list[Utterance], variant: str, seed: int, random: Random) -> None:
+    """Write a run as `train` leaves it."""
+    folder, numbers = paths.model(variant, seed), np.random.default_rng(random.randrange(2**32))
+    tensors: dict[str, np.ndarray] = {}
+    index: dict[str, Any] = {"classes": list(CLASSES), "folds": {}}
+    files: dict[str, bytes] = {"history.csv": b"fold,epoch\n"}
+    for fold in loso_dev_session({u.session for u in rows}):
+        index["folds"][fold.name] = {}
+        for part in ("dev", "test"):
+            keys = [u.key for u in rows if fold.part_of(u.session) == part]
+            tensors[f"{fold.name}/{part}"] = numbers.normal(size=(EPOCHS, len(keys), 4)).astype(np.float32)
+            index["folds"][fold.name][part] = keys
+        weights = {"w": torch.from_numpy(numbers.normal(size=(4, 4)))}
+        files[f"fold-{fold.name}.safetensors"] = to_bytes(weights, {"variant": variant, "seed": seed})
+    files |= {"logits.safetensors": save(tensors), "logits.json": json_bytes(index)}
+    for name, data in files.items():
+        publish_bytes(folder / name, data)
+    told = {"corpus": "drawn", "variant": variant, "seed": seed, "split": "dev", "code": "c", "params": "p"}
+    folds = {name: {"chosen_epoch": 1, "epochs_run": EPOCHS} for name in index["folds"]}
+    digests = {name: sha256_bytes(data) for name, data in files.items()}
+    publish_sealed(folder / "train.json", told | {"classes": list(CLASSES), "folds": folds, "files": digests})
+
+
+def _final(paths: Paths, params: Params, random: Random) -> None:
+    content = Sealed(
+        corpus="drawn",
+        variant="foal",
+        seed=1,
+        classes=tuple(CLASSES),
+        rate_hz=16000,
+        frame=(8,),
+        shards=params.shards,
+        train=params.train,
+        tools={"code": "a"},
+        digests={"manifest": "m"},
+        card={"schema": 1},
+    )
+    weights = torch.frombuffer(bytearray(random.randbytes(64)), dtype=torch.uint8)
+    seal(paths.final / FILE, {"w": weights}, content)
+
+
+def readers_of(place: Place) -> dict[str, Reader]:
+    """Return the readers that stages use, by the stage that reads so; each gives what can be compared."""
+    params, paths = place.params, place.paths
+    runs = [(variant, seed) for variant in VARIANTS for seed in SEEDS]
+
+    def train() -> Any:
+        shards = open_shards(paths.shards, corpus="drawn", stage="train")
+        samples = list(shards.samples())
+        features = open_features(paths.features, params.features, shards, stage="train")
+        assert features is not None
+        vectors = [tuple(array.tobytes() for array in features.rows(sample)) for sample in samples]
+        return [(s.key, s.shard, dict(s.members)) for s in samples], vectors, features.facts
+
+    def evaluate() -> Any:
+        found: list[Any] = []
+        for variant, seed in runs:
+            told = read_train(paths, variant=variant, seed=seed, stage="evaluate")
+            folds = read_logits(paths.model(variant, seed), told, list(CLASSES))
+            each = [(f.name, f.keys, {part: a.tobytes() for part, a in f.logits_ENC.items()}) for f in folds]
+            found.append((told, each))
+        return found
+
+    def states() -> Any:
+        return [_resumed(state_of(paths, fold), fold) for fold in FOLDS]
+
+    def final() -> Any:
+        told = {"params": "p"}
+        return folds_of(paths, params, told), read_sealed_json(paths.staging, again="shards@drawn", stage="final")
+
+    def predict() -> Any:
+        weights, content = read_sealed(paths.final)
+        return _plain((weights, asdict(content)))
+
+    def manifest() -> Any:
+        from foalnet.table import read_manifest
+
+        return read_manifest(paths.manifest, corpus="drawn", stage="shards")
+
+    return {
+        "manifest": lambda: checked_inventory(paths.inventory, params, stage="manifest"),
+        "shards": manifest,
+        "train": train,
+        "resumed": states,
+        "evaluate": evaluate,
+        "final": final,
+        "predict": predict,
+        "report": lambda: gather(params, paths),
+        "gate": lambda: read_side(paths, metrics={}),
+    }
+
+
+def state_of(paths: Paths, fold: str) -> Path:
+    """Return where a fold's training keeps its state."""
+    return paths.home / "work" / "train" / "key" / f"{fold}.safetensors"
+
+
+def _net() -> tuple[Any, torch.optim.Optimizer]:
+    torch.manual_seed(1)
+    net = torch.nn.Linear(3, 3)
+    return net, torch.optim.SGD(net.parameters(), lr=0.1)
+
+
+def _state(path: Path, fold: str) -> None:
+    """Write a fold's state after its second epoch, the one after its first beside it."""
+    net, optim = _net()
+    progress = Progress(whose=fold)
+    for epoch in range(2):
+        progress.rows.append({"epoch": epoch + 1, "loss": 1.0 / (epoch + 1)})
+        progress.test_NC.append(torch.rand(4, 4))
+        progress.dev_NC.append(torch.rand(4, 4))
+        progress.best_net = net_tensors(net)
+        save_progress(path, progress, net, optim)
+
+
+@dataclass(frozen=True, eq=False)
+class Resumed:
+    """What training goes on from; None where an epoch is missing: it is trained again, to the same bytes."""
+
+    content: Any
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether the end is the same."""
+        return isinstance(other, Resumed) and (None in (self.content, other.content) or self.content == other.content)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _resumed(path: Path, fold: str) -> Resumed:
+    """Return what training would go on from; DataError where it says that it refuses a state."""
+    kept = {file: file.read_bytes() for file in (path, previous_of(path)) if file.is_file()}
+    heard, (net, optim) = Heard(), _net()
+    logger = logging.getLogger("foalnet.train.state")
+    logger.addHandler(heard)
+    logger.propagate = False
+    try:
+        found = load_progress(path, net, optim, whose=fold)
+    finally:
+        logger.removeHandler(heard)
+        logger.propagate = True
+        for file, data in kept.items():
+            file.write_bytes(data)
+    if heard.said:
+        raise DataError("; ".join(heard.said), file=path)
+    if found is None or found.epochs < 2:
+        return Resumed(None)
+    # safetensors gives names in any order
+    best = [tensor for _, tensor in sorted(found.best_net.items())]
+    tensors = [*found.test_NC, *found.dev_NC, *best, *net.parameters()]
+    return Resumed((found.rows, found.whose, [tensor.tolist() for tensor in tensors]))
+
+
+class Heard(logging.Handler):
+    """What a logger said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self.said.append(record.getMessage())
+
+
+def _plain(checkpoint: tuple[dict[str, torch.Tensor], Any]) -> Any:
+    weights, facts = checkpoint
+    return {name: value.tolist() for name, value in weights.items()}, facts

@@ -1,0 +1,32 @@
+"""Changes to sealed files that their seals vouch for: what a stage of today would have written, not damage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from foalnet.files import read_jsonl, sha256_file
+from foalnet.seal import SEAL, publish_sealed
+
+
+def reseal(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a sealed file in place, or put what `change` returns into it, and seal it again."""
+    facts = json.loads(path.read_bytes())
+    facts.pop(SEAL, None)
+    changed = change(facts)
+    publish_sealed(path, changed if isinstance(changed, dict) else facts)
+
+
+def revouch_model(model: Path) -> None:
+    """Let a run's train.json vouch for the logits that are there now."""
+    digests = {name: sha256_file(model / name) for name in ("logits.json", "logits.safetensors")}
+    reseal(model / "train.json", lambda facts: facts | {"files": facts.get("files", {}) | digests})
+
+
+def revouch_run(folder: Path) -> None:
+    """Let a run's metrics.json vouch for the predictions that are there now."""
+    path = folder / "predictions.jsonl"
+    held = {"rows": len(read_jsonl(path)), "sha256": sha256_file(path)}
+    reseal(folder / "metrics.json", lambda facts: facts | {"predictions": held})
