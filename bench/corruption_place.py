@@ -24,8 +24,8 @@ from foalnet.config import Params, resolve
 from foalnet.config.load import Entry, File
 from foalnet.errors import DataError
 from foalnet.evaluate import evaluate_run, read_logits
-from foalnet.features.read import FeatureFile, FeatureIndex, file_of, open_features
-from foalnet.features.read import write_index as write_feature_index
+from foalnet.features.read import INDEX as FEATURES
+from foalnet.features.read import FeatureFile, FeatureIndex, file_of, index_bytes, open_features
 from foalnet.files import json_bytes, publish_bytes, sha256_bytes, sha256_file
 from foalnet.final.run import folds_of
 from foalnet.final.seal import FILE, Sealed, read_sealed, seal
@@ -184,7 +184,7 @@ def _features(paths: Paths, params: Params, entries: list[ShardEntry], random: R
         dims=8,
         files=files,
     )
-    write_feature_index(paths.features, index)
+    publish_bytes(paths.features / FEATURES, index_bytes(index))
 
 
 def _model(paths: Paths, rows: list[Utterance], variant: str, seed: int, random: Random) -> None:

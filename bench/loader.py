@@ -27,8 +27,8 @@ import torch
 from foalnet.batches import load_store, train_batches, train_order
 from foalnet.config import Params, load_params
 from foalnet.config.blocks import Train
-from foalnet.features.read import FeatureFile, FeatureIndex, FeatureSet, file_of, write_index
-from foalnet.files import sha256_file
+from foalnet.features.read import INDEX, FeatureFile, FeatureIndex, FeatureSet, file_of, index_bytes
+from foalnet.files import publish_bytes, sha256_file
 from foalnet.paths import Paths
 from foalnet.records import Utterance
 from foalnet.shards import ShardSet, open_shards
@@ -103,7 +103,7 @@ def write_features(folder: Path, items: Path, shards: ShardSet, frame_step: int,
     index = FeatureIndex(
         schema=1, corpus=shards.corpus, encoder="random", frame_step=frame_step, dims=width, files=files
     )
-    write_index(folder, index)
+    publish_bytes(folder / INDEX, index_bytes(index))
     return FeatureSet(folder, index, shards, stage="bench")
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from foalnet.champion import BRANCH
 from foalnet.config import Settings
-from foalnet.files import lock
 from foalnet.gitrepo import commit_of, git, refuse_conflict, refuse_dirty, text_at
+from foalnet.locks import lock
 from foalnet.paths import Paths
 
 STAGE = "retrain"

@@ -1,25 +1,26 @@
-"""The bytes of files: sorted listing, digests, canonical JSON, atomic publish, locks, free space.
+"""The bytes of files: sorted listing, digests, canonical JSON, atomic publish, free space.
 
 Publish = write under a temporary name in the same folder, flush, fsync, rename, fsync the folder. A name is thus
-either absent, old or whole, whatever kills the process.
+either absent, old or whole, whatever kills the process or cuts the power.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import shutil
-import socket
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from foalnet.errors import DataError, MachineError
 
 TEMP_SUFFIX = ".part"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -138,51 +139,159 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def publishing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it is flushed and renamed to `path`, else removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temp = path.with_name(f".{path.name}.{os.getpid()}{TEMP_SUFFIX}")
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably (MachineError, exit 4): what is published there keeps its way."""
     try:
-        yield temp
-        with temp.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temp.replace(path)
+        missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+        for each in reversed(missing):
+            each.mkdir(exist_ok=True)
+            sync_folder(each.parent)
+    except OSError as error:
+        raise not_written(error, folder) from error
+
+
+def not_written(
+    error: OSError, path: Path, *, stage: str | None = None, needed_bytes: int | None = None
+) -> MachineError:
+    """Return a refused write in words (exit 4): of a full disk with the bytes free and, where known, needed."""
+    what = f"cannot write: {_why(error, path)}"
+    if error.errno in FULL and needed_bytes is not None:
+        what += f", {needed_bytes:,} are needed"
+    return MachineError(
+        what, file=path, stage=stage, action="free space or permissions, then run the same command again"
+    )
+
+
+def _why(error: OSError, path: Path) -> str:
+    said = str(error.strerror or error)
+    if error.errno in FULL:
+        with suppress(OSError):
+            said += f"; {_free_bytes(path):,} bytes are free"
+    return said
+
+
+@contextmanager
+def publishing(path: Path, *, needed_bytes: int | None = None) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it is flushed and renamed to `path`, else removed.
+
+    MachineError (exit 4) where that cannot be written; what `path` held before is then still there. `needed_bytes`,
+    where it is known, is told with it.
+    """
+    temp = _temporary_of(path)
+    try:
+        make_folder(path.parent)
+        with _in_use(temp):
+            yield temp
+            _sync_file(temp)
+            temp.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise MachineError(
-            f"cannot write: {error.strerror or error}",
-            file=path,
-            action="free space or permissions, then run the same command again",
-        ) from error
+        raise not_written(error, path, needed_bytes=needed_bytes) from error
     finally:
-        temp.unlink(missing_ok=True)
+        _drop(temp)
+
+
+def publish_together(
+    files: Mapping[Path, Callable[[Path], object]],
+    *,
+    marker: Path,
+    stage: str,
+    stale: Iterable[Path] = (),
+    needed_bytes: int | None = None,
+) -> None:
+    """Publish files that are one thing: `files[path]` writes to the path it is given, `marker`, one of them, is last.
+
+    All are on the disk before the first is renamed, so that a full one (MachineError, exit 4) leaves the earlier
+    generation whole. Cut short between the renames there is no marker. `stale`: files of the earlier generation that
+    go with its marker.
+    """
+    temps, at = {path: _temporary_of(path) for path in files}, marker
+    try:
+        for at, write in files.items():
+            make_folder(at.parent)
+            write(temps[at])
+            _sync_file(temps[at])
+        others, gone, at = [path for path in files if path != marker], list(stale), marker
+        if others or gone:
+            marker.unlink(missing_ok=True)
+            sync_folder(marker.parent)
+        for at in gone:
+            at.unlink(missing_ok=True)
+        for at in others:
+            temps[at].replace(at)
+        for folder in sorted({path.parent for path in (*others, *gone)}):
+            sync_folder(folder)
+        at = marker
+        temps[marker].replace(marker)
+        sync_folder(marker.parent)
+    except OSError as error:
+        raise not_written(error, at, stage=stage, needed_bytes=needed_bytes) from error
+    finally:
+        for temp in temps.values():
+            _drop(temp)
 
 
 def publish_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically and durably."""
-    with publishing(path) as temp:
+    with publishing(path, needed_bytes=len(data)) as temp:
         temp.write_bytes(data)
 
 
 def publish_file(source: Path, path: Path) -> None:
     """Copy `source` to `path` atomically and durably."""
-    with publishing(path) as temp:
+    with publishing(path, needed_bytes=source.stat().st_size if source.is_file() else None) as temp:
         shutil.copyfile(source, temp)
 
 
+def _temporary_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}{TEMP_SUFFIX}")
+
+
+@contextmanager
+def _in_use(temp: Path) -> Iterator[None]:
+    """Mark a temporary as one of a living writer; in another container its number says nothing."""
+    descriptor = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        with suppress(OSError):  # on a disk without locks the process' number must do
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def _drop(temp: Path) -> None:
+    with suppress(OSError):
+        temp.unlink(missing_ok=True)
+
+
 def dead_temporaries(folder: Path) -> list[Path]:
-    """Return what killed writers left below `folder`, sorted; a temporary whose process lives is not among them."""
+    """Return what killed writers left below `folder`, sorted; a temporary whose writer lives is not among them."""
     found = sorted(folder.rglob(f".*{TEMP_SUFFIX}")) if folder.is_dir() else []
-    pids = {path: path.name.removesuffix(TEMP_SUFFIX).rsplit(".", 1)[-1] for path in found}
-    return [path for path in found if not (pids[path].isdigit() and alive(int(pids[path])))]
+    return [path for path in found if not _has_writer(path)]
+
+
+def _has_writer(temp: Path) -> bool:
+    pid = temp.name.removesuffix(TEMP_SUFFIX).rsplit(".", 1)[-1]
+    if pid.isdigit() and alive(int(pid)):
+        return True
+    try:
+        return is_held(temp)
+    except FileNotFoundError:
+        return False  # its writer has just finished
+    except OSError:
+        return True  # somebody else's, or no file: not ours to judge
 
 
 def remove_temporaries(folder: Path) -> int:
     """Remove what killed writers left below `folder`; return how many."""
     left = dead_temporaries(folder)
     for path in left:
-        path.unlink(missing_ok=True)
+        _drop(path)
     return len(left)
 
 
@@ -197,37 +306,8 @@ def alive(pid: int) -> bool:
     return True
 
 
-@contextmanager
-def lock(path: Path, *, stage: str) -> Iterator[None]:
-    """Hold the one writer's lock; MachineError (exit 4) names the process that holds it.
-
-    The kernel owns the lock, so a killed holder leaves nothing behind that a person must delete.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with path.open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                handle.seek(0)
-                raise MachineError(
-                    f"another run is at work here ({handle.read().strip() or 'holder unknown'})",
-                    file=path,
-                    stage=stage,
-                    action="wait for it to end, then run the same command again",
-                ) from error
-            if not _same_file(handle.fileno(), path):
-                # It was swept away between opening and locking: what we hold, nobody else would meet.
-                continue
-            handle.truncate(0)
-            handle.write(f"pid {os.getpid()} on {socket.gethostname()}")
-            handle.flush()
-            yield
-            return
-
-
 def is_held(path: Path) -> bool:
-    """Tell whether a process holds a lock file, by sharing it for a moment."""
+    """Tell whether a process holds a file's lock, by sharing it for a moment."""
     with path.open("rb") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -236,19 +316,9 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _same_file(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
 def need_free(folder: Path, needed_bytes: int, *, stage: str) -> None:
     """Refuse (MachineError, exit 4) to start what the disk cannot hold, with needed and free bytes."""
-    place = folder
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    free = _free_bytes(folder)
     if free < needed_bytes:
         raise MachineError(
             f"the disk has {free:,} bytes free, {needed_bytes:,} are needed",
@@ -256,3 +326,35 @@ def need_free(folder: Path, needed_bytes: int, *, stage: str) -> None:
             stage=stage,
             action="free space (the folder work/ is a cache and may be emptied), then run the same command again",
         )
+
+
+def need_writable(folders: Iterable[Path], *, stage: str) -> None:
+    """Refuse (MachineError, exit 4) to begin what could not be written in the end; nothing is left behind.
+
+    A folder that is not there yet is asked for where it would be made. Modes do not tell (root, read-only disks): a
+    file is written.
+    """
+    for folder in folders:
+        place = folder
+        try:
+            place = _existing(folder)
+            probe = place / f".probe.{os.getpid()}{TEMP_SUFFIX}"
+            try:
+                probe.write_bytes(b"x")
+            finally:
+                _drop(probe)
+        except OSError as error:
+            raise MachineError(
+                f"nothing was begun: this folder cannot be written: {_why(error, place)}",
+                file=place,
+                stage=stage,
+                action="mend its permissions or its mount, or free space, then run the same command again",
+            ) from error
+
+
+def _existing(folder: Path) -> Path:
+    return next(each for each in (folder, *folder.absolute().parents) if each.exists())
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(_existing(folder)).free

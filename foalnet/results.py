@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from foalnet.files import jsonl_bytes, jsonl_rows, publish_bytes, sha256_bytes
+from foalnet.files import jsonl_bytes, jsonl_rows, publish_together, sha256_bytes
 from foalnet.paths import Paths, run_name
 from foalnet.records import Prediction
-from foalnet.seal import held_bytes, publish_sealed, read_bytes, read_sealed, refused
+from foalnet.seal import held_bytes, read_bytes, read_sealed, refused, sealed_bytes
 
 METRICS, PREDICTIONS, TRAIN = "metrics.json", "predictions.jsonl", "train.json"
 
@@ -28,11 +28,18 @@ class Results:
     rows: Mapping[str, Mapping[str, Any]]
 
 
-def write_results(folder: Path, rows: Sequence[Prediction], metrics: Mapping[str, Any]) -> None:
-    """Publish the predictions, sorted by key, and then the metrics with their digest and number."""
+def write_results(folder: Path, rows: Sequence[Prediction], metrics: Mapping[str, Any], *, stage: str) -> None:
+    """Publish predictions, sorted by key, and metrics with their digest and number: never beside an earlier run's."""
     data = jsonl_bytes(asdict(row) for row in rows)
-    publish_bytes(folder / PREDICTIONS, data)
-    publish_sealed(folder / METRICS, {**metrics, "predictions": {"rows": len(rows), "sha256": sha256_bytes(data)}})
+    vouched = {**metrics, "predictions": {"rows": len(rows), "sha256": sha256_bytes(data)}}
+    publish_together(
+        {
+            folder / PREDICTIONS: lambda temp: temp.write_bytes(data),
+            folder / METRICS: lambda temp: temp.write_bytes(sealed_bytes(METRICS, vouched)),
+        },
+        marker=folder / METRICS,
+        stage=stage,
+    )
 
 
 def read_train(

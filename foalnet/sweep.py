@@ -17,8 +17,9 @@ from pathlib import Path
 from foalnet.config import Params, Settings, load_settings
 from foalnet.config.load import DEFAULT_PARAMS, File, Run, read_file, resolve
 from foalnet.errors import DataError, FoalnetError, MachineError
-from foalnet.files import TEMP_SUFFIX, dead_temporaries, is_held, lock
+from foalnet.files import TEMP_SUFFIX, dead_temporaries, is_held
 from foalnet.forecast import planned_jobs, size
+from foalnet.locks import lock
 from foalnet.paths import Paths
 
 STAGE = "gc"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from foalnet.cli.main import cli
-from foalnet.cli.stages import CORPUS, DRY_RUN, _stage
+from foalnet.cli.stages import CORPUS, DRY_RUN, _stage, with_folders
 from foalnet.config import load_params, load_settings
 from foalnet.paths import Paths
 
@@ -25,6 +25,6 @@ def features(corpus: str, dry_run: bool) -> None:
 
         click.echo(features_forecast(load_params(corpus), load_settings(), Paths(corpus)))
         return
-    with _stage("features", corpus) as (params, settings, paths):
+    with _stage("features", corpus, lambda paths: with_folders(paths.features)) as (params, settings, paths):
         summary = encode(params, settings, paths.shards, paths.features)
     click.echo(f"features: {summary}")

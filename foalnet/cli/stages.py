@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import click
 from foalnet.cli.main import cli
 from foalnet.config import Params, Settings, load_params, load_settings
 from foalnet.config.blocks import SPLIT_OF, SPLITS, Split
-from foalnet.errors import UsageError
+from foalnet.errors import FoalnetError, UsageError
 from foalnet.paths import Paths, run_name
 
 PATH = click.Path(path_type=Path)
@@ -53,19 +53,42 @@ def _check_run(params: Params, variant: str, seed: int, split: Split) -> None:
 
 
 @contextmanager
-def _stage(name: str, corpus: str, *, writes: bool = True) -> Iterator[tuple[Params, Settings, Paths]]:
-    """Check params and settings first; refuse to finish if the code changed meanwhile; one writer at a time."""
-    from foalnet.files import lock
+def _stage(
+    name: str, corpus: str, outs: Callable[[Paths], Iterable[Path]], *, writes: bool = True
+) -> Iterator[tuple[Params, Settings, Paths]]:
+    """Check params, settings and that `outs` can be written first; one writer at a time, and every error has a stage.
+
+    What killed writers left is cleared away. Refuses to finish if the code changed meanwhile.
+    """
+    from foalnet.files import need_writable, remove_temporaries
+    from foalnet.locks import lock
     from foalnet.provenance import CodeGuard
 
-    params, settings = load_params(corpus), load_settings()
+    params, settings, paths = load_params(corpus), load_settings(), Paths(corpus)
     if not writes:
-        yield params, settings, Paths(corpus)
+        yield params, settings, paths
         return
     guard = CodeGuard(name)
-    with lock(settings.work / "locks" / f"{name}-{corpus}", stage=name):
-        yield params, settings, Paths(corpus)
-        guard.check()
+    try:
+        with lock(settings.work / "locks" / f"{name}-{corpus}", stage=name):
+            folders = [settings.work, *outs(paths)]
+            need_writable(folders, stage=name)
+            for folder in folders:
+                remove_temporaries(folder)
+            yield params, settings, paths
+            guard.check()
+    except FoalnetError as error:
+        error.stage = error.stage or name
+        raise
+
+
+def with_folders(folder: Path) -> list[Path]:
+    """Return a folder and those in it."""
+    return [folder, *sorted(path for path in folder.glob("*") if path.is_dir())]
+
+
+def _of_shards(paths: Paths) -> list[Path]:
+    return [paths.reports, *with_folders(paths.shards)]
 
 
 def _in_processes(*arguments: str) -> None:
@@ -90,6 +113,7 @@ def draw(structure: Path | None, out: Path | None, media: int | None, dry_run: b
     from tqdm import tqdm
 
     from foalnet.corpora.drawn import draw as draw_corpus
+    from foalnet.files import need_writable
     from foalnet.forecast import draw_forecast, note_drawing
 
     if (structure is None) != (out is None) or (media is not None and structure is None):
@@ -100,13 +124,17 @@ def draw(structure: Path | None, out: Path | None, media: int | None, dry_run: b
         click.echo(told)
         return
     began = time.monotonic()
-    with _stage("draw", "drawn") as (params, settings, paths), tqdm(desc="draw", unit="dialogue", disable=None) as bar:
+    with (
+        _stage("draw", "drawn", lambda _: []) as (params, settings, paths),
+        tqdm(desc="draw", unit="dialogue", disable=None) as bar,
+    ):
+        to = out or paths.data / "raw"
+        need_writable([to.parent], stage="draw")
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        to = out or paths.data / "raw"
         draw_corpus(params.draw, to, workers=settings.workers, progress=show, structure=structure, media=media)
         took_s = time.monotonic() - began
         note_drawing(params.draw, settings, to, wall_s=took_s, structure=structure, media=media)
@@ -120,7 +148,7 @@ def inventory(corpus: str) -> None:
     from foalnet.inventory import inventory as take
 
     check_runs()
-    with _stage("inventory", corpus) as (params, settings, paths):
+    with _stage("inventory", corpus, lambda paths: [paths.data]) as (params, settings, paths):
         summary = take(params, settings, paths.inventory)
     note = f"; {summary['note']}" if summary["note"] else ""
     click.echo(f"inventory: {summary['files']} files, {summary['bytes']:,} bytes, {summary['hashed']} hashed now{note}")
@@ -132,7 +160,7 @@ def manifest(corpus: str) -> None:
     """Read labels, transcripts and raters into the checked utterance table; hold the counts to their contract."""
     from foalnet.manifest import build
 
-    with _stage("manifest", corpus) as (params, settings, paths):
+    with _stage("manifest", corpus, lambda paths: [paths.data, paths.reports]) as (params, settings, paths):
         build(params, settings, paths.inventory, paths.manifest, paths.counts)
 
 
@@ -161,7 +189,7 @@ def shards(corpus: str, dry_run: bool, verify: bool) -> None:
 
         click.echo(shards_forecast(load_params(corpus), load_settings(), Paths(corpus)))
         return
-    with _stage("shards", corpus) as (params, settings, paths):
+    with _stage("shards", corpus, _of_shards) as (params, settings, paths):
         summary = stage(
             params,
             settings,
@@ -204,7 +232,8 @@ def train(corpus: str, variant: str, seed: int, split: Split, dry_run: bool) -> 
     _check_run(load_params(corpus), variant, seed, split)
     _in_processes("train", corpus, "--variant", variant, "--seed", str(seed), "--split", split)
     name = f"train-{run_name(variant, seed, split)}"
-    with _stage(name, corpus, writes=is_first()) as (params, settings, paths):
+    outs = partial(Paths.model, variant=variant, seed=seed, split=split)
+    with _stage(name, corpus, lambda paths: [outs(paths)], writes=is_first()) as (params, settings, paths):
         train_run(params, settings, paths, variant=variant, seed=seed, split=split, say=partial(click.echo, err=True))
 
 
@@ -215,7 +244,8 @@ def evaluate(corpus: str, variant: str, seed: int, split: Split) -> None:
     """Apply the split's selection rules and score the test sessions: the only verb that sees test labels."""
     from foalnet.evaluate import evaluate_run
 
-    with _stage(f"evaluate-{run_name(variant, seed, split)}", corpus) as (params, _, paths):
+    name = f"evaluate-{run_name(variant, seed, split)}"
+    with _stage(name, corpus, lambda paths: [paths.reports / "runs"]) as (params, _, paths):
         _check_run(params, variant, seed, split)
         evaluate_run(params, paths, variant=variant, seed=seed, split=split)
 
@@ -237,7 +267,7 @@ def final(corpus: str, dry_run: bool) -> None:
         click.echo(final_forecast(load_params(corpus), load_settings(), Paths(corpus)))
         return
     _in_processes("final", corpus)
-    with _stage("final", corpus, writes=is_first()) as (params, settings, paths):
+    with _stage("final", corpus, lambda paths: [paths.final], writes=is_first()) as (params, settings, paths):
         card = final_run(params, settings, paths, say=partial(click.echo, err=True))
     if is_first():
         click.echo(
@@ -254,7 +284,7 @@ def report(corpus: str) -> None:
     from foalnet.report import build
     from foalnet.report.late import Kinds
 
-    with _stage("report", corpus) as (params, _, paths):
+    with _stage("report", corpus, lambda paths: [paths.reports]) as (params, _, paths):
         drawn = corpus == "drawn"
         build(
             params,

@@ -27,6 +27,6 @@ def tune(corpus: str, dry_run: bool) -> None:
         return
     from foalnet.tune import tune as search
 
-    with _stage("tune", corpus) as (params, settings, paths):
+    with _stage("tune", corpus, lambda paths: [paths.tune]) as (params, settings, paths):
         says = search(params, settings, paths, tell=click.echo)
     click.echo(f"\n{says}")

@@ -23,7 +23,7 @@ from foalnet.errors import DataError, FoalnetError, MachineError
 from foalnet.faces import Detector
 from foalnet.faces.motion import Motion
 from foalnet.faces.sides import OTHER, Audit
-from foalnet.files import jsonl_bytes, sha256_file
+from foalnet.files import jsonl_bytes, make_folder, sha256_file
 from foalnet.ledger import Ledger
 from foalnet.records import LedgerEntry, Sample, Utterance
 from foalnet.seal import opened, publish_sealed
@@ -104,18 +104,24 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
         (folder / ENTRY).unlink(missing_ok=True)
     check_inputs(job, root)
     ledger = Ledger()
-    folder.mkdir(parents=True, exist_ok=True)
-    reel = Reel(folder)
     try:
+        make_folder(folder)
         samples, rows, word = stage_samples(
-            job, root=root, detector=detector, timeout_s=timeout_s, ledger=ledger, reel=reel
+            job, root=root, detector=detector, timeout_s=timeout_s, ledger=ledger, reel=Reel(folder)
         )
+        shard = write_shard(folder / SHARD, samples, session=job.session, group=job.dialogue) if samples else None
+        publish_sealed(folder / ENTRY, _entry(job, shard, ledger, rows, word))
     except FoalnetError as error:
-        # What reads a file knows the file and not whose it is.
+        # What reads or writes a file knows the file and not whose it is.
         error.stage = error.stage or STAGE
         raise
-    shard = write_shard(folder / SHARD, samples, session=job.session, group=job.dialogue) if samples else None
-    entry = {
+    return Staged(job=job, shard=shard, ledger=tuple(ledger.entries), utterances=tuple(rows), word=word)
+
+
+def _entry(
+    job: Job, shard: ShardEntry | None, ledger: Ledger, rows: list[dict[str, Any]], word: Word
+) -> dict[str, Any]:
+    return {
         "schema": SCHEMA,
         "key": job.key,
         "session": job.session,
@@ -125,8 +131,6 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
         "utterances": rows,
         "sides": asdict(word),
     }
-    publish_sealed(folder / ENTRY, entry)
-    return Staged(job=job, shard=shard, ledger=tuple(ledger.entries), utterances=tuple(rows), word=word)
 
 
 def stage_samples(

@@ -1,22 +1,29 @@
-"""Finished dialogues into their place: shards first, the index last."""
+"""Finished dialogues into their place: shards and account first, the index last."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from foalnet.clips.dialogue import SHARD, Staged
 from foalnet.clips.plan import STAGE
-from foalnet.files import need_free, publish_file, sha256_file
-from foalnet.shards import INDEX, ShardEntry, write_index
+from foalnet.files import need_free, publish_together, remove_temporaries, sha256_file
+from foalnet.shards import INDEX, ShardEntry, index_bytes
+
+Write = Callable[[Path], object]
 
 
-def publish_shards(staged: Sequence[Staged], corpus: str, work: Path, out: Path) -> list[ShardEntry]:
-    """Copy the shards into place, numbered by dialogue within their session, and write the index last.
+def publish_shards(
+    staged: Sequence[Staged], corpus: str, work: Path, out: Path, *, report: Path, account: bytes
+) -> list[ShardEntry]:
+    """Put the shards into place, numbered by dialogue within their session, with their account; the index is last.
 
-    Shards that are already there whole are left; everything that does not belong is removed. Without its index the
-    folder is no data set, so a kill in between shows nothing half.
+    Shards that are already there whole are left; what does not belong is removed. Nothing of the earlier generation
+    goes before all of this one is on the disk (MachineError, exit 4, where that does not hold both). Without its index
+    the folder is no data set, so a kill in between shows nothing half.
     """
     entries: list[tuple[Path, ShardEntry]] = []
     numbers: dict[str, int] = {}
@@ -26,15 +33,22 @@ def publish_shards(staged: Sequence[Staged], corpus: str, work: Path, out: Path)
         number = numbers[one.job.session] = numbers.get(one.job.session, -1) + 1
         name = f"{one.job.session}/{number:06d}.tar"
         entries.append((one.job.folder(work) / SHARD, replace(one.shard, path=name)))
-    (out / INDEX).unlink(missing_ok=True)
-    belongs = {entry.path for _, entry in entries}
-    for path in sorted(out.rglob("*")) if out.is_dir() else []:
-        if (path.is_file() or path.is_symlink()) and path.relative_to(out).as_posix() not in belongs:
-            path.unlink()
-    need_free(out, sum(entry.size for _, entry in entries), stage=STAGE)
-    for source, entry in entries:
-        target = out / entry.path
-        if not (target.is_file() and target.stat().st_size == entry.size and sha256_file(target) == entry.sha256):
-            publish_file(source, target)
-    write_index(out, corpus, [entry for _, entry in entries])
+    remove_temporaries(out)
+    belongs = {INDEX, *(entry.path for _, entry in entries)}
+    stale = [
+        path
+        for path in (sorted(out.rglob("*")) if out.is_dir() else [])
+        if (path.is_file() or path.is_symlink()) and path.relative_to(out).as_posix() not in belongs
+    ]
+    index = index_bytes(out, corpus, [entry for _, entry in entries])
+    todo = [(source, entry) for source, entry in entries if not _in_place(out / entry.path, entry)]
+    needed = sum(entry.size for _, entry in todo) + len(index) + len(account)
+    need_free(out, needed, stage=STAGE)
+    files: dict[Path, Write] = {out / entry.path: partial(shutil.copyfile, source) for source, entry in todo}
+    files |= {report: lambda temp: temp.write_bytes(account), out / INDEX: lambda temp: temp.write_bytes(index)}
+    publish_together(files, marker=out / INDEX, stage=STAGE, stale=stale, needed_bytes=needed)
     return [entry for _, entry in entries]
+
+
+def _in_place(target: Path, entry: ShardEntry) -> bool:
+    return target.is_file() and target.stat().st_size == entry.size and sha256_file(target) == entry.sha256

@@ -10,10 +10,11 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import overload
 
-from foalnet.errors import MachineError
+from foalnet.files import not_written
 
 # Dialogues as IEMOCAP's never touch the disk.
 IN_MEMORY_BYTES = 2**27
@@ -31,21 +32,24 @@ class Reel:
     def put(self, pieces: Iterable[bytes]) -> Pieces:
         """Keep pieces; MachineError (exit 4) where the disk takes no more."""
         kept = list(pieces)
-        start = self._file.seek(0, os.SEEK_END)
-        try:
+        with self._told():
+            start = self._file.seek(0, os.SEEK_END)
             self._file.write(b"".join(kept))
-        except OSError as error:
-            raise MachineError(
-                f"cannot write: {error.strerror or error}",
-                file=self._folder or Path(tempfile.gettempdir()),
-                action="free space or permissions, then run the same command again",
-            ) from error
         return Pieces(self, tuple(itertools.accumulate((len(piece) for piece in kept), initial=start)))
 
     def read(self, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` up to `stop`."""
-        self._file.seek(start)
-        return self._file.read(stop - start)
+        """Return the bytes from `start` up to `stop`; MachineError (exit 4) as for `put`."""
+        with self._told():
+            self._file.seek(start)
+            return self._file.read(stop - start)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What was put is written when its buffer is full, or when something else is wanted: any call may find out."""
+        try:
+            yield
+        except OSError as error:
+            raise not_written(error, self._folder or Path(tempfile.gettempdir())) from error
 
 
 class Pieces(Sequence[bytes]):

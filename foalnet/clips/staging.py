@@ -26,7 +26,7 @@ from foalnet.files import json_bytes, need_free, publish_bytes, remove_temporari
 from foalnet.inventory import checked_inventory, need_root
 from foalnet.provenance import code_digest, versions
 from foalnet.records import Utterance
-from foalnet.seal import publish_sealed
+from foalnet.seal import publish_sealed, sealed_bytes
 from foalnet.table import read_manifest
 
 # The modules that shape a shard's bytes, and the packages that they call.
@@ -119,9 +119,9 @@ def stage(
         moved=given.moved & {job.dialogue for job in jobs},
         not_staged=len(utterances) - sum(len(job.utterances) for job in jobs),
     )
-    publish_sealed(report, account)
     _refuse_losses(account, params.shards.max_drop_fraction, report)
-    entries = publish_shards(staged, params.corpus, settings.work, out)
+    told = sealed_bytes(report.name, account)
+    entries = publish_shards(staged, params.corpus, settings.work, out, report=report, account=told)
     return StageSummary(
         dialogues=len(jobs),
         staged_now=len(todo),
@@ -208,6 +208,9 @@ def prepare(params: Shards, settings: Settings, *, needs_detector: bool) -> Dete
 def _work(detector: Detector | None, job: Job, *, root: Path, work: Path, timeout_s: float) -> float:
     """Stage one dialogue and return the seconds it took; the result itself is in the work cache."""
     began = time.monotonic()
+    if kept(job, work) is None:
+        # Others write to this disk too: better refused now than after the decoding.
+        need_free(work, round(2 * BYTES_PER_S * job.seconds), stage=STAGE)
     stage_dialogue(job, root=root, work=work, detector=detector, timeout_s=timeout_s)
     return time.monotonic() - began
 
@@ -228,6 +231,7 @@ def _refuse_losses(account: dict[str, Any], max_fraction: float, report: Path) -
     dropped, staged = account["utterances"]["dropped"], account["utterances"]["staged"]
     if staged and dropped <= max_fraction * (dropped + staged):
         return
+    publish_sealed(report, account)
     reasons = {k: v for k, v in account["ledger"]["counts"].items() if k.startswith("dropped/")}
     told = ", ".join(f"{reason.removeprefix('dropped/')} {count}" for reason, count in sorted(reasons.items()))
     raise DataError(

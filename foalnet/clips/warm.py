@@ -11,8 +11,9 @@ from foalnet.clips.staging import BYTES_PER_S, prepare, tools_of
 from foalnet.config import Params, Settings
 from foalnet.config.base import nearest
 from foalnet.errors import UsageError
-from foalnet.files import lock, need_free
+from foalnet.files import need_free
 from foalnet.inventory import checked_inventory, need_root
+from foalnet.locks import lock
 from foalnet.table import read_manifest
 
 

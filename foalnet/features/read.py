@@ -16,7 +16,7 @@ from foalnet.config.blocks import Features
 from foalnet.errors import DataError, UsageError
 from foalnet.files import json_bytes, sha256_bytes, sha256_file
 from foalnet.records import Sample
-from foalnet.seal import opened, publish_sealed, refused
+from foalnet.seal import opened, refused, sealed_bytes
 from foalnet.shards import ShardSet
 
 INDEX = "index.json"
@@ -54,9 +54,9 @@ class FeatureIndex:
     files: list[FeatureFile] = field(default_factory=list)
 
 
-def write_index(folder: Path, index: FeatureIndex) -> None:
-    """Publish the index: the features become a data set in this instant."""
-    publish_sealed(folder / INDEX, asdict(index))
+def index_bytes(index: FeatureIndex) -> bytes:
+    """Return the index as it is written, sealed: with it in its place the features become a data set."""
+    return sealed_bytes(INDEX, asdict(index))
 
 
 def file_of(shard: str) -> str:

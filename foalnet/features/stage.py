@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import multiprocessing
+import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +20,16 @@ from tqdm import tqdm
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Features
 from foalnet.errors import MachineError
-from foalnet.features.read import INDEX, MASK, SCHEMA, FeatureFile, FeatureIndex, file_of, write_index
-from foalnet.files import content_key, need_free, publish_bytes, publish_file, sha256_bytes, sha256_file
+from foalnet.features.read import INDEX, MASK, SCHEMA, FeatureFile, FeatureIndex, file_of, index_bytes
+from foalnet.files import (
+    content_key,
+    need_free,
+    publish_bytes,
+    publish_together,
+    remove_temporaries,
+    sha256_bytes,
+    sha256_file,
+)
 from foalnet.provenance import code_digest
 from foalnet.shards import ShardEntry, ShardSet, open_shards
 from foalnet.speeds import note_speed
@@ -213,18 +223,22 @@ def _dims(work: Work) -> int:
 
 def _publish(index: FeatureIndex, files: list[tuple[Path, ShardEntry]], out: Path) -> None:
     """Copy the vectors into place and write the index last; without it the folder is no data set."""
-    (out / INDEX).unlink(missing_ok=True)
-    belongs = {file_of(entry.path) for _, entry in files}
-    for path in sorted(out.rglob("*")) if out.is_dir() else []:
-        if (path.is_file() or path.is_symlink()) and path.relative_to(out).as_posix() not in belongs:
-            path.unlink()
-    need_free(out, sum(source.stat().st_size for source, _ in files), stage=STAGE)
-    rows = []
-    for source, entry in files:
-        publish_file(source, out / file_of(entry.path))
-        rows.append(
-            FeatureFile(
-                path=file_of(entry.path), sha256=sha256_file(source), shard=entry.sha256, utterances=entry.count
-            )
-        )
-    write_index(out, replace(index, files=rows))
+    remove_temporaries(out)
+    belongs = {INDEX, *(file_of(entry.path) for _, entry in files)}
+    stale = [
+        path
+        for path in (sorted(out.rglob("*")) if out.is_dir() else [])
+        if (path.is_file() or path.is_symlink()) and path.relative_to(out).as_posix() not in belongs
+    ]
+    needed = sum(source.stat().st_size for source, _ in files)
+    need_free(out, needed, stage=STAGE)
+    rows = [
+        FeatureFile(path=file_of(entry.path), sha256=sha256_file(source), shard=entry.sha256, utterances=entry.count)
+        for source, entry in files
+    ]
+    told = index_bytes(replace(index, files=rows))
+    together: dict[Path, Callable[[Path], object]] = {
+        out / file_of(entry.path): partial(shutil.copyfile, source) for source, entry in files
+    }
+    together[out / INDEX] = lambda temp: temp.write_bytes(told)
+    publish_together(together, marker=out / INDEX, stage=STAGE, stale=stale, needed_bytes=needed)

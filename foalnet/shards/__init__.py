@@ -1,7 +1,7 @@
 """Shards that cannot lie: deterministic WebDataset tars under an index that is checked to the byte."""
 
 from foalnet.shards.check import fault_of
-from foalnet.shards.index import INDEX, ShardEntry, as_entry, read_index, write_index
+from foalnet.shards.index import INDEX, ShardEntry, as_entry, index_bytes, read_index, write_index
 from foalnet.shards.members import split_frames, valid_key
 from foalnet.shards.read import ShardSet, open_shards
 from foalnet.shards.verify import verify
@@ -13,6 +13,7 @@ __all__ = [
     "ShardSet",
     "as_entry",
     "fault_of",
+    "index_bytes",
     "open_shards",
     "read_index",
     "split_frames",

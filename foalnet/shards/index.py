@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from foalnet.errors import DataError
-from foalnet.files import json_bytes
-from foalnet.seal import opened, publish_sealed, refused
+from foalnet.files import json_bytes, publish_bytes
+from foalnet.seal import opened, refused, sealed_bytes
 from foalnet.shards.members import valid_key
 
 INDEX = "index.json"
@@ -52,10 +52,15 @@ class Index:
 
 def write_index(folder: Path, corpus: str, entries: Iterable[ShardEntry]) -> Path:
     """Publish `folder`/index.json: the shards become a data set in this instant, not before."""
+    publish_bytes(folder / INDEX, index_bytes(folder, corpus, entries))
+    return folder / INDEX
+
+
+def index_bytes(folder: Path, corpus: str, entries: Iterable[ShardEntry]) -> bytes:
+    """Return the index of the shards in `folder`, which are not read (DataError, exit 3, where it makes no sense)."""
     index = Index(schema=SCHEMA, corpus=corpus, shards=sorted(entries, key=lambda e: e.path))
     _check_sense(index, folder / INDEX)
-    publish_sealed(folder / INDEX, asdict(index))
-    return folder / INDEX
+    return sealed_bytes(INDEX, asdict(index))
 
 
 def read_index(folder: Path, *, corpus: str | None = None, stage: str | None = None) -> Index:

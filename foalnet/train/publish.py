@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +19,54 @@ from safetensors.torch import save
 
 from foalnet.batches import Store
 from foalnet.checkpoint import to_bytes
-from foalnet.files import json_bytes, publish_bytes, sha256_bytes
+from foalnet.files import json_bytes, publish_together, sha256_bytes
 from foalnet.nets import build_net
-from foalnet.seal import publish_sealed
+from foalnet.seal import sealed_bytes
+from foalnet.train.machine import STAGE
 from foalnet.train.plan import Run
 from foalnet.train.state import Progress
 
 COLUMNS = ("fold", "epoch", "lr", "padding", "loss", "cross_entropy", "avel", "mem", "dev_ua")
 SCHEMA = 1
+TRAIN = "train.json"
 
 
 def publish(
     out: Path, run: Run, store: Store, done: Mapping[str, Progress], *, corpus: str, told: Mapping[str, Any]
 ) -> None:
-    """Write history.csv, one checkpoint a fold, logits.safetensors, logits.json and, last, train.json."""
-    files: dict[str, bytes] = {"history.csv": _history(done)}
+    """Write history.csv, one checkpoint a fold, logits.safetensors, logits.json and, last, train.json.
+
+    MachineError (exit 4) where the disk does not hold them; an earlier run's files are then all as they were.
+    """
+    digests: dict[str, str] = {}
+    files: dict[Path, Callable[[Path], object]] = {}
+
+    def put(name: str, make: Callable[[], bytes]) -> None:
+        # Made when it is written: the checkpoints of all folds together may be larger than the memory.
+        files[out / name] = partial(_write, make, name, digests)
+
+    put("history.csv", partial(_history, done))
     logits: dict[str, torch.Tensor] = {}
     index: dict[str, Any] = {}
     for fold in run.folds:
         progress, task = done[fold.name], run.task(fold, store)
-        files[f"fold-{fold.name}.safetensors"] = to_bytes(progress.best_net, model_facts(run, store, fold.name))
+        put(f"fold-{fold.name}.safetensors", partial(to_bytes, progress.best_net, model_facts(run, store, fold.name)))
         logits[f"{fold.name}/test"] = torch.stack(progress.test_NC)
         index[fold.name] = {"test": list(task.test)}
         if task.dev:
             logits[f"{fold.name}/dev"] = torch.stack(progress.dev_NC)
             index[fold.name]["dev"] = list(task.dev)
-    files["logits.safetensors"] = save(logits)
-    files["logits.json"] = json_bytes({"classes": list(run.classes), "folds": index})
-    for name, data in files.items():
-        publish_bytes(out / name, data)
-    digests = {name: sha256_bytes(data) for name, data in sorted(files.items())}
-    publish_sealed(out / "train.json", _facts(run, store, done, corpus) | dict(told) | {"files": digests})
+    put("logits.safetensors", partial(save, logits))
+    put("logits.json", partial(json_bytes, {"classes": list(run.classes), "folds": index}))
+    facts = _facts(run, store, done, corpus) | dict(told)
+    files[out / TRAIN] = lambda temp: temp.write_bytes(sealed_bytes(TRAIN, facts | {"files": digests}))
+    publish_together(files, marker=out / TRAIN, stage=STAGE)
+
+
+def _write(make: Callable[[], bytes], name: str, digests: dict[str, str], path: Path) -> None:
+    data = make()
+    digests[name] = sha256_bytes(data)
+    path.write_bytes(data)
 
 
 def model_facts(run: Run, store: Store, fold: str) -> dict[str, Any]:

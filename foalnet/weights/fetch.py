@@ -9,8 +9,8 @@ from pathlib import Path
 
 from foalnet.config import Settings
 from foalnet.errors import MachineError
-from foalnet.files import lock as held
 from foalnet.files import need_free, publish_file, sha256_file
+from foalnet.locks import lock as held
 from foalnet.weights.catalogue import CONFIG, PICKLE, PREPROCESSOR, SAFE, WeightSet, published
 from foalnet.weights.convert import to_safetensors
 from foalnet.weights.hf import no_transformers

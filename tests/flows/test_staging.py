@@ -19,7 +19,8 @@ from flows.tasks import STOP
 from foalnet.clips import unstaged, warm
 from foalnet.config import Settings
 from foalnet.errors import MachineError, UsageError
-from foalnet.files import lock, sha256_file
+from foalnet.files import sha256_file
+from foalnet.locks import lock
 from tests.clips_tree import DIALOGUES, Place, lay_tree
 from tests.flows.helpers import Server
 from tests.projects import TINY, change_params, copy_project, environment, repro, verb

@@ -22,7 +22,8 @@ from foalnet.discreet import discreet
 from foalnet.doctor import Finding, Scene, corpora, packages, project, scene_of, storage, tools
 from foalnet.doctor.base import from_error, run_check
 from foalnet.errors import MachineError, UsageError
-from foalnet.files import lock, publish_bytes
+from foalnet.files import publish_bytes
+from foalnet.locks import lock
 from foalnet.seal import publish_sealed
 from tests.projects import REPOSITORY, verb
 from tests.trees import ravdess_tree

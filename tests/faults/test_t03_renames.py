@@ -1,0 +1,121 @@
+"""T3: kill -9 during a storm of renames: a name has old or new content, whole, and the next run clears up."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from foalnet.files import (
+    dead_temporaries,
+    publish_bytes,
+    publish_together,
+    publishing,
+    remove_temporaries,
+    sha256_bytes,
+)
+from tests.stores import make_store, write_corpus, write_params
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+KILLS = 100
+
+
+def content(generation: int, size: int) -> bytes:
+    """Return bytes that say which generation they are of and whether they are whole."""
+    body = b"%08d" % generation * size
+    return sha256_bytes(body).encode() + body
+
+
+def storm(home: Path, generation: int) -> None:
+    """Publish generation after generation, for ever: of one file alone, and of three that are one thing."""
+    while True:
+        generation += 1
+        publish_bytes(home / "alone", content(generation, 3000))
+        files = {
+            home / name: partial(_put, content(generation, size))
+            for name, size in (("a/one", 4000), ("b/two", 100), ("marker", 1))
+        }
+        publish_together(files, marker=home / "marker", stage="storm")
+
+
+def _put(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
+
+
+def storming(home: Path, generation: int) -> int:
+    """Start the storm in a process of its own and return its number."""
+    child = os.fork()
+    if child == 0:
+        try:
+            storm(home, generation)
+        finally:
+            os._exit(1)
+    return child
+
+
+def generation_of(path: Path) -> str:
+    """Return the generation of a file that is whole."""
+    data = path.read_bytes()
+    assert sha256_bytes(data[64:]).encode() == data[:64], f"{path.name} is not whole"
+    return data[64:72].decode()
+
+
+def test_t3_kill_9_in_a_storm_of_renames_100_times_leaves_every_name_whole(tmp_path: Path) -> None:
+    dice, seen, left = random.Random(3), set(), 0
+    for number in range(KILLS):
+        writer = storming(tmp_path, 10_000 * number)
+        time.sleep(dice.uniform(0.0, 0.03))  # any moment will do
+        os.kill(writer, signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]) == -signal.SIGKILL
+        if (tmp_path / "alone").exists():
+            seen.add(generation_of(tmp_path / "alone"))
+        if (tmp_path / "marker").exists():
+            assert len({generation_of(tmp_path / name) for name in ("a/one", "b/two", "marker")}) == 1
+        left += len(dead_temporaries(tmp_path))
+        remove_temporaries(tmp_path)
+        names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+        assert names <= {"alone", "a/one", "b/two", "marker"}
+    assert len(seen) > 1 and left > 0, "some kills came in the middle"
+
+
+def a_dead_process() -> int:
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    return int(done.stdout)
+
+
+def test_t3_the_next_run_of_a_verb_clears_away_what_a_killed_one_left(tmp_path: Path) -> None:
+    paths = write_corpus(tmp_path, make_store(per_group=4))
+    write_params(tmp_path, epochs=1)
+    pid = a_dead_process()
+    left = [
+        paths.model("audio_only", 1) / f".train.json.{pid}.part",
+        tmp_path / "work" / "train" / "x" / f".Session1.safetensors.{pid}.part",
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    others = paths.model("audio_only", 1) / f".logits.json.{os.getpid()}.part"
+    others.write_bytes(b"of a living writer")
+    command = [sys.executable, "-m", "foalnet", "train", "drawn", "--variant", "audio_only", "--seed", "1"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "FOALNET_DEVICE": "cpu", "FOALNET_WORKERS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [path for path in left if path.exists()] == [] and others.exists()
+
+
+def test_t3_a_temporary_of_a_writer_in_another_container_is_not_taken_for_a_dead_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There its number is somebody else's or nobody's here; the lock on its temporary is seen all the same."""
+    with publishing(tmp_path / "a") as temp:
+        temp.write_bytes(b"half")
+        monkeypatch.setattr("foalnet.files.alive", lambda pid: False)
+        assert dead_temporaries(tmp_path) == []
+    assert (tmp_path / "a").read_bytes() == b"half"
