@@ -10,6 +10,7 @@ from pathlib import Path
 from foalnet.doctor.base import Finding, Scene, fault, ok, warning
 from foalnet.files import alive, dead_temporaries, is_held
 from foalnet.forecast import BYTES_PER_S, COPIES, free_bytes, size, speech_seconds
+from foalnet.locks import elsewhere, unreleased
 from foalnet.paths import Paths
 
 
@@ -55,6 +56,13 @@ def locks(scene: Scene) -> Iterator[Finding]:
     folder = scene.settings.work / "locks"
     files = sorted(folder.glob("*")) if folder.is_dir() else []
     held = [f"{path.name} ({path.read_text('utf-8', 'replace').strip()})" for path in files if is_held(path)]
+    for path in files:
+        holder = None if is_held(path) else unreleased(path)
+        if holder is not None and elsewhere(holder):
+            yield warning(
+                f"another machine has not released {path.name} ({holder}): its stage is refused here",
+                mend=f"rm {path} (once that run is gone for good)",
+            )
     yield ok(f"at work now: {', '.join(held)}" if held else f"no stage is at work here ({len(files)} free lock files)")
     left = dead_temporaries(scene.settings.work)
     if left:

@@ -1,0 +1,171 @@
+"""T9: a lock of a dead process is taken over and said, a live one names its holder, another machine's is refused."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import foalnet.locks as locks
+from foalnet.config import Settings
+from foalnet.doctor import storage
+from foalnet.doctor.base import Scene
+from foalnet.errors import MachineError
+from foalnet.locks import lock, unreleased
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HOLD = """
+import sys, time
+from pathlib import Path
+import foalnet.locks as locks
+if len(sys.argv) > 2:
+    locks.socket.gethostname = lambda: sys.argv[2]
+    locks.BOOT_ID = Path(sys.argv[3])
+with locks.lock(Path(sys.argv[1]), stage="shards"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def holder(path: Path, *other_machine: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds a lock; `other_machine`: the name and the boot id file that it goes by."""
+    command = [sys.executable, "-c", HOLD, str(path), *other_machine]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None and child.stdout.readline() == "held\n"
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def killed_holder(path: Path, *other_machine: str) -> int:
+    """Let a process take a lock and be killed; return its number."""
+    with holder(path, *other_machine) as child:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    return child.pid
+
+
+def test_t9_a_live_lock_names_process_host_and_start(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "shards-drawn"
+    with holder(path) as child, pytest.raises(MachineError) as caught, lock(path, stage="shards"):
+        pass
+    said = caught.value.what
+    who = rf"pid {child.pid} on {re.escape(socket.gethostname())} since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+    assert re.search(rf"another run is at work here \({who}, ", said), said
+    assert caught.value.exit_code == 4 and caught.value.file == str(path) and "wait" in str(caught.value.action)
+
+
+def test_t9_the_lock_of_a_killed_process_is_taken_over_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "lock"
+    pid = killed_holder(path)
+    with lock(path, stage="shards"):
+        assert f"{path}: the lock of a process that is gone (pid {pid} on " in caplog.text
+        assert f"pid {os.getpid()} on " in str(unreleased(path))
+    assert len(caplog.records) == 1
+
+
+def test_t9_who_ends_in_order_leaves_nothing_to_take_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "lock"
+    for error in (None, KeyboardInterrupt, MachineError):
+        with pytest.raises(error or ZeroDivisionError), lock(path, stage="x"):
+            raise (error or ZeroDivisionError)("the end")
+    assert unreleased(path) is None and caplog.text == ""
+    with lock(path, stage="x"):
+        pass
+    assert caplog.text == ""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> tuple[str, str]:
+    """Another machine: its name, and what its kernel says of itself."""
+    boot = tmp_path / "boot_id"
+    boot.write_text("11111111-2222-3333-4444-555555555555\n")
+    return "server", str(boot)
+
+
+def test_t9_a_live_run_of_another_machine_is_refused_by_its_name(tmp_path: Path, server: tuple[str, str]) -> None:
+    path = tmp_path / "lock"
+    with (
+        holder(path, *server) as child,
+        pytest.raises(MachineError, match=f"pid {child.pid} on server since "),
+        lock(path, stage="shards"),
+    ):
+        pass
+
+
+def test_t9_what_another_machine_did_not_release_is_refused_since_nobody_here_can_tell(
+    tmp_path: Path, server: tuple[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shared disk that does not carry locks from machine to machine: this kernel would give it away."""
+    path = tmp_path / "locks" / "shards-drawn"
+    pid = killed_holder(path, *server)
+    before = path.read_bytes()
+    with pytest.raises(MachineError) as caught, lock(path, stage="shards"):
+        pass
+    assert f"another machine has not released this lock (pid {pid} on server since " in caught.value.what
+    assert caught.value.exit_code == 4 and caught.value.file == str(path)
+    assert "remove this file" in str(caught.value.action)
+    assert path.read_bytes() == before, "it still says whose it is"
+    found = list(storage.locks(Scene(settings=Settings(work=tmp_path), home=tmp_path)))
+    assert found[0].level == "warning" and "pid" in found[0].found and found[0].mend.startswith(f"rm {path}")
+    # On the server itself the kernel knows.
+    monkeypatch.setattr(locks.socket, "gethostname", lambda: server[0])
+    monkeypatch.setattr(locks, "BOOT_ID", Path(server[1]))
+    with lock(path, stage="shards"):
+        assert f"(pid {pid} on server" in caplog.text
+
+
+@pytest.mark.parametrize("same", ["kernel", "name"])
+def test_t9_another_container_and_a_machine_that_was_started_anew_are_this_machine(
+    tmp_path: Path, same: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    boot = tmp_path / "boot_id"
+    boot.write_text("11111111-2222-3333-4444-555555555555\n")
+    mine = (socket.gethostname(), str(boot)) if same == "name" else ("container", str(locks.BOOT_ID))
+    if same == "kernel" and not locks.BOOT_ID.exists():
+        pytest.skip("this system does not tell which run of its kernel it is")
+    path = tmp_path / "lock"
+    killed_holder(path, *mine)
+    with lock(path, stage="x"):
+        assert "is taken over" in caplog.text
+
+
+@pytest.mark.parametrize("left", [b"pid 7 on elsewhere", b"\x00\x00\x00", b"pid 7 on elsewhere since 2026"])
+def test_t9_words_that_an_earlier_version_or_a_power_cut_left_keep_nobody_out(tmp_path: Path, left: bytes) -> None:
+    path = tmp_path / "lock"
+    path.write_bytes(left)
+    with lock(path, stage="x"):
+        pass
+
+
+def test_t9_a_disk_without_locks_and_a_work_folder_that_cannot_be_written_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError, match="cannot write") as caught, lock(tmp_path / "file" / "lock", stage="x"):
+        pass
+    assert caught.value.exit_code == 4 and caught.value.stage == "x"
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with pytest.raises(MachineError, match="this disk cannot lock files") as caught, lock(tmp_path / "lock", stage="x"):
+        pass
+    assert "FOALNET_WORK" in str(caught.value.action)
