@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from pathlib import Path
 
 import pytest
@@ -19,22 +19,25 @@ def damage(home: Path, *operations: str, count: int = 30, seed: int = 1) -> list
     return hits
 
 
-def refused(hits: Sequence[Hit]) -> int:
-    return sum(hit.outcome == "refused" for hit in hits)
+def unread(hit: Hit) -> bool:
+    """Nobody reads these back: what people look at, and the state before a whole one."""
+    return all(re.search(r"history|/fold-|\.previous|-copy", name) for name in hit.touched)
 
 
 def test_t58_files_cut_at_random_are_refused_by_name(tmp_path: Path) -> None:
     hits = damage(tmp_path, "truncate", count=15)
-    assert refused(hits) >= 12, "but history.csv and its like, every file is read by some stage"
+    assert {hit.outcome for hit in hits if not unread(hit)} == {"refused"}
 
 
-def test_t60_bits_turned_at_random_are_refused_by_name_or_change_nothing(tmp_path: Path) -> None:
-    assert refused(damage(tmp_path, "flip", count=20)) >= 16
+def test_t60_bits_turned_at_random_are_refused_by_name(tmp_path: Path) -> None:
+    hits = damage(tmp_path, "flip", count=20)
+    assert {hit.outcome for hit in hits if not unread(hit)} == {"refused"}
 
 
 def test_t63_files_lost_added_or_exchanged_at_random_are_refused_by_name(tmp_path: Path) -> None:
     hits = damage(tmp_path, "swap", "delete", "duplicate", "rename", count=30)
-    assert refused(hits) >= 18
+    assert sum(hit.outcome == "refused" for hit in hits) >= 15
+    assert {hit.outcome for hit in hits if hit.operation == "delete" and not unread(hit)} == {"refused"}
 
 
 def test_a_reader_that_believes_everything_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,27 @@ def the_final() -> Train:
     return train
 
 
+def test_t15_a_state_of_another_fold_is_refused_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Two folds' states in each other's place: neither goes on from the other's."""
+    synthetic = make_store(per_group=4)
+    run = make_run(synthetic, "audio_only", params=make_params(epochs=2, patience=9))
+    one, two = (tmp_path / f"{fold.name}.safetensors" for fold in run.folds[:2])
+
+    def train(which: int, state: Path) -> Progress:
+        task = run.task(run.folds[which], synthetic.store)
+        with determined("strict", 1):
+            return train_fold(task, synthetic.store, state, device=CPU, stop=Stop())
+
+    expected = [torch.stack(train(which, state).test_NC) for which, state in enumerate((one, two))]
+    assert expected[0].shape == expected[1].shape and not torch.equal(*expected)
+    kept = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(kept)
+    found = [torch.stack(train(which, state).test_NC) for which, state in enumerate((one, two))]
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert caplog.text.count("the state of another training") == 2 and one.name in caplog.text
+
+
 def train_until(train: Train, state: Path, epochs: int) -> None:
     """Train so many epochs and stop there."""
     stop = Stop()
