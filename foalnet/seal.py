@@ -81,7 +81,7 @@ def held_bytes(path: Path, sha256: object, *, by: Path, again: str, stage: str |
     """Return a file's bytes, which must have the digest that the file `by` beside it names (DataError, exit 3)."""
     data = read_bytes(path, again=again, stage=stage)
     if sha256_bytes(data) != sha256:
-        what = f"{ALTERED}, or {by.name} was: its bytes are not those that {by.name} vouches for"
+        what = f"{ALTERED}, or {by} was: its bytes are not those that {by.name} vouches for"
         raise refused(what, path, again=again, stage=stage)
     return data
 
