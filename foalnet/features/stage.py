@@ -69,7 +69,7 @@ class Work:
         """Tell whether a dialogue's vectors are there, whole."""
         place = self.place(entry)
         seal = place.with_suffix(".sha256")
-        return place.is_file() and seal.is_file() and seal.read_text() == sha256_file(place)
+        return place.is_file() and seal.is_file() and seal.read_text("ascii") == sha256_file(place)
 
 
 def encode(params: Params, settings: Settings, shards_folder: Path, out: Path) -> str:
