@@ -353,7 +353,7 @@ def need_writable(folders: Iterable[Path], *, stage: str) -> None:
 
 
 def _existing(folder: Path) -> Path:
-    return next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 def _free_bytes(folder: Path) -> int:

@@ -23,6 +23,8 @@ from foalnet.doctor import storage
 from foalnet.doctor.base import Scene
 from foalnet.errors import MachineError
 from foalnet.locks import lock, unreleased
+from foalnet.paths import Paths
+from tests.stores import make_store, write_corpus, write_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOLD = """
@@ -169,3 +171,33 @@ def test_t9_a_disk_without_locks_and_a_work_folder_that_cannot_be_written_are_sa
     with pytest.raises(MachineError, match="this disk cannot lock files") as caught, lock(tmp_path / "lock", stage="x"):
         pass
     assert "FOALNET_WORK" in str(caught.value.action)
+
+
+def test_t9_a_laptop_is_told_of_the_server_at_work_and_works_once_that_has_ended(
+    tmp_path: Path, server: tuple[str, str]
+) -> None:
+    """One folder on a disk that both see; the server is played by a process of another name."""
+    write_corpus(tmp_path, make_store(per_group=4))
+    write_params(tmp_path, epochs=1)
+    path = tmp_path / "work" / "locks" / "train-audio_only-s1-drawn"
+    path.parent.mkdir(parents=True)
+
+    def laptop() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "foalnet", "train", "drawn", "--variant", "audio_only", "--seed", "1"]
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "FOALNET_DEVICE": "cpu", "FOALNET_WORKERS": "1"}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+
+    with holder(path, *server) as child:
+        done = laptop()
+        assert done.returncode == 4 and f"(pid {child.pid} on server since " in done.stderr
+        assert "next: wait" in done.stderr and not (tmp_path / "models").exists()
+    done = laptop()
+    assert done.returncode == 4 and "another machine has not released this lock" in done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(locks.socket, "gethostname", lambda: server[0])
+        patch.setattr(locks, "BOOT_ID", Path(server[1]))
+        with lock(path, stage="train"):
+            pass  # the server's next run
+    done = laptop()
+    assert done.returncode == 0, done.stderr
+    assert (Paths("drawn", tmp_path).model("audio_only", 1) / "train.json").is_file()
