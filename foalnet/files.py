@@ -54,12 +54,12 @@ def content_key(obj: Any) -> str:
 def read_json(path: Path, *, stage: str | None = None) -> Any:
     """Read a JSON file (DataError, exit 3, where it is absent or not JSON)."""
     try:
-        return json.loads(path.read_bytes())
+        return _loads(path.read_bytes())
     except FileNotFoundError as error:
         raise DataError(
             "file not found", file=path, stage=stage, action="run the stage that writes it: `dvc repro`"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"not valid JSON: {error}", file=path, stage=stage, action="remove it and run `dvc repro`"
         ) from error
@@ -81,7 +81,7 @@ def jsonl_rows(data: bytes, path: Path, *, stage: str | None = None) -> list[Any
     rows = []
     for number, line in enumerate(data.splitlines(), 1):
         try:
-            rows.append(json.loads(line))
+            rows.append(_loads(line))
         except (ValueError, RecursionError) as error:
             raise DataError(
                 f"line {number} is not valid JSON: {error}",
@@ -90,6 +90,15 @@ def jsonl_rows(data: bytes, path: Path, *, stage: str | None = None) -> list[Any
                 action="remove the file and run `dvc repro`",
             ) from error
     return rows
+
+
+def _loads(data: bytes) -> Any:
+    """Read JSON that can be written again (ValueError where it is none): no half of a surrogate pair in a text."""
+    text = data.decode("utf-8")
+    value = json.loads(text)
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def sorted_files(root: Path) -> list[str]:

@@ -1,8 +1,8 @@
 """The work cache, made smaller: least recently used first, never what a process holds, never what is still needed.
 
 Work holds clips/<key>/ and train/<key>/ (keyed by content, so that losing one costs time only), inventory/ (digests of
-files), tune/ (scores of trials), runs/ (speeds), locks/ and, of killed processes, temporaries. A folder of another name
-is needed by whoever made it: it goes with `everything` alone.
+files), tune/ (scores of trials), runs/ (speeds), locks/ and, of killed processes, temporaries and dialogues without an
+end. A folder of another name is needed by whoever made it: it goes with `everything` alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from foalnet.clips.dialogue import ENTRY
 from foalnet.config import Params, Settings, load_settings
 from foalnet.config.load import DEFAULT_PARAMS, File, Run, read_file, resolve
 from foalnet.errors import DataError, FoalnetError, MachineError
@@ -27,19 +28,23 @@ DAY_S = 86_400.0
 # Letters of a folder's key, and how many of them are shown.
 DIGEST, DIGEST_SHOWN = 64, 12
 # Which lock protects which folder: while a stage of that name is at work, nothing of the folder goes.
-HELD_BY = {"clips": ("shards-",), "train": ("train-", "final-", "tune-"), "inventory": ("inventory-",)}
+HELD_BY = {"clips": ("shards-", "clips-"), "train": ("train-", "final-", "tune-"), "inventory": ("inventory-",)}
 KEYED = ("clips", "train")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One thing in the work cache: `used_s` since the epoch, `kept` why it stays ("" where it may go)."""
+    """One thing in the work cache: `used_s` since the epoch, `kept` why it stays ("" where it may go).
+
+    `whole`: False for a temporary, and for a keyed folder in which a killed process finished nothing.
+    """
 
     kind: str
     path: Path
     size_bytes: int
     used_s: float
     kept: str = ""
+    whole: bool = True
 
     @property
     def name(self) -> str:
@@ -51,13 +56,22 @@ class Item:
 def items(work: Path) -> list[Item]:
     """Return everything in the work folder, sorted by path; a temporary is an item of its own only once it is dead."""
     found = [
-        _item(folder.name, path)
+        _item(folder.name, path, whole=_is_whole(folder.name, path))
         for folder in (sorted(work.iterdir()) if work.is_dir() else [])
         if folder.is_dir()
         for path in sorted(folder.iterdir())
         if not _is_temporary(path)
     ]
-    return [*found, *(_item("temporary", path) for path in dead_temporaries(work))]
+    unfinished = {item.path for item in found if not item.whole}
+    dead = [path for path in dead_temporaries(work) if not unfinished.intersection(path.parents)]
+    return [*found, *(_item("temporary", path, whole=False) for path in dead)]
+
+
+def _is_whole(kind: str, path: Path) -> bool:
+    """Tell whether a keyed folder holds what somebody could go on from: a dialogue's entry, a state of training."""
+    if kind not in KEYED or not path.is_dir():
+        return True
+    return (path / ENTRY).is_file() if kind == "clips" else not all(map(_is_temporary, path.iterdir()))
 
 
 def _has_writer(path: Path) -> bool:
@@ -70,7 +84,7 @@ def _is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(TEMP_SUFFIX)
 
 
-def _item(kind: str, path: Path) -> Item:
+def _item(kind: str, path: Path, *, whole: bool) -> Item:
     total, used = 0, 0.0
     for each in (path, *(path.rglob("*") if path.is_dir() else ())):
         try:
@@ -80,7 +94,7 @@ def _item(kind: str, path: Path) -> Item:
         if each.is_file():
             total += facts.st_size
         used = max(used, facts.st_mtime, facts.st_atime if each.is_file() else 0.0)
-    return Item(kind=kind, path=path, size_bytes=total, used_s=used)
+    return Item(kind=kind, path=path, size_bytes=total, used_s=used, whole=whole)
 
 
 def needed(file: File, settings: Settings, *, home: Path = Path()) -> tuple[set[Path], dict[str, str]]:
@@ -166,6 +180,8 @@ def judged(
             return "held" if item.path.name in busy else ""
         if item.kind in busy or _has_writer(item.path):
             return "in use"
+        if not item.whole:
+            return ""
         if everything:
             return "in use" if busy and item.kind not in HELD_BY else ""
         if item.kind in unknown:
@@ -181,13 +197,13 @@ def to_remove(
     """Return what goes, least recently used first.
 
     With `older_than_days` only what was unused for longer goes; with `max_bytes` only so much that the rest is no
-    larger. Temporaries and locks of dead processes go in any case.
+    larger. What dead processes left unfinished, and their locks, go in any case.
     """
     everything = list(found)
     now_s = time.time() if now_s is None else now_s
     free = sorted((item for item in everything if not item.kept), key=lambda item: (item.used_s, item.path))
     # Lock files go last: until then they keep stages from starting.
-    dead = [item for item in free if item.kind == "temporary"]
+    dead = [item for item in free if not item.whole]
     locks = [item for item in free if item.kind == "locks"]
     litter = dead + locks
     rest = sum(item.size_bytes for item in everything) - sum(item.size_bytes for item in litter)

@@ -50,8 +50,8 @@ def gc(older_than: float | None, max_gb: float | None, everything: bool, dry_run
     """Remove from the work cache what the current params do not need, least recently used first.
 
     The cache (clips of dialogues, states of training) saves time only: what is removed is made again when it is
-    needed. What a running stage uses is never touched; unfinished files and locks of dead processes always go. DVC's
-    own cache is another one: `dvc gc --workspace`.
+    needed. What a running stage uses is never touched; what dead processes left unfinished, and their locks, always
+    goes. DVC's own cache is another one: `dvc gc --workspace`.
     """
     from foalnet.sweep import sweep_lines
 

@@ -104,7 +104,8 @@ def stage(
     files = checked_inventory(inventory, params, stage=STAGE).files
     tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
     jobs = plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)
-    remove_temporaries(settings.work / "clips")
+    for folder in (settings.work, report.parent):
+        remove_temporaries(folder)
     todo = [job for job in jobs if verified(job, settings.work) is None]
     if todo:
         need_free(settings.work, round(2 * BYTES_PER_S * sum(job.seconds for job in todo)), stage=STAGE)

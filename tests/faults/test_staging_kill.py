@@ -101,14 +101,41 @@ def killed_at(place: Place, budget: int, before: str = "") -> None:
 
 
 def check_recovery(place: Place, wanted: dict[str, bytes]) -> None:
-    """What a kill leaves is no data set; the rerun gives the undisturbed bytes and clears up."""
-    if not (place.out / "index.json").exists():
-        with pytest.raises(DataError, match="no index"):
-            open_shards(place.out)
+    """What a kill leaves is no data set; the rerun gives the undisturbed bytes and leaves no file older than it."""
+    assert not (place.out / "index.json").exists()
+    with pytest.raises(DataError, match="no index"):
+        open_shards(place.out)
     place.stage(listed=True)
     assert place.bytes() == wanted
-    left = [p for p in place.home.rglob("*") if p.name.startswith(".") or p.suffix == ".part"]
-    assert left == []
+    assert temporaries(place) == []
+
+
+def temporaries(place: Place) -> list[str]:
+    """Return what is no published name, anywhere in the project."""
+    return [p.name for p in place.home.rglob("*") if p.name.startswith(".") or p.suffix == ".part"]
+
+
+def before_the_end(wanted: dict[str, bytes], total: int) -> dict[str, int]:
+    """Return, for the last files that are written, how many bytes are written when half of each is."""
+    places, end = {}, total
+    shards = sorted((name for name in wanted if name.endswith(".tar")), reverse=True)
+    for name in ("index.json", "staging.json", *shards):
+        places[name] = end - len(wanted[name]) // 2
+        end -= len(wanted[name])
+    return places | {"speeds": end - 50}
+
+
+@pytest.mark.parametrize("file", ["index.json", "staging.json", "Session2/000000.tar", "Session1/000000.tar", "speeds"])
+def test_t01_kill_in_each_of_the_last_files_leaves_no_temporary_after_the_rerun(
+    tree: Path, tmp_path: Path, whole: tuple[dict[str, bytes], int], file: str
+) -> None:
+    """Also of a file that the rerun, with every dialogue done, has no reason to write: the speeds."""
+    wanted, total = whole
+    place = Place(home=tmp_path, root=tree)
+    killed_at(place, before_the_end(wanted, total)[file])
+    name = {"speeds": "shards-tiny.json"}.get(file, Path(file).name)
+    assert any(left.startswith(f".{name}.") for left in temporaries(place))
+    check_recovery(place, wanted)
 
 
 def test_t01_kill_in_the_first_shard_in_the_middle_and_near_the_end(
@@ -135,13 +162,24 @@ def test_t01_kill_at_fifty_random_bytes(tree: Path, tmp_path: Path, whole: tuple
 def test_t02_kill_before_the_index_leaves_only_the_index_to_write(
     tree: Path, tmp_path: Path, whole: tuple[dict[str, bytes], int]
 ) -> None:
+    """The account of staging, the same bytes, is the one other file that a run writes in any case."""
     wanted, _ = whole
     place = Place(home=tmp_path, root=tree)
     killed_at(place, -1, before="index.json")
-    shards = {p: p.stat().st_mtime_ns for p in place.out.rglob("*.tar")}
-    assert len(shards) == len(DIALOGUES)
+    assert len(list(place.out.rglob("*.tar"))) == len(DIALOGUES), "every shard, and an index that has no name yet"
+    before = written(place)
     check_recovery(place, wanted)
-    assert {p: p.stat().st_mtime_ns for p in place.out.rglob("*.tar")} == shards
+    after = written(place)
+    new = {name for name in after if after[name] != before.get(name)}
+    assert new == {"data/shards/index.json", "reports/staging.json"}
+    (unnamed,) = before.keys() - after.keys()
+    assert unnamed.startswith("data/shards/.index.json.")
+
+
+def written(place: Place) -> dict[str, tuple[int, int]]:
+    """Return when and as which file every file of the project was written."""
+    found = {p.relative_to(place.home).as_posix(): p.stat() for p in place.home.rglob("*") if p.is_file()}
+    return {name: (facts.st_mtime_ns, facts.st_ino) for name, facts in found.items()}
 
 
 def test_t01_killed_again_and_again_it_still_gets_there(

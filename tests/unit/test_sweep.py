@@ -55,6 +55,7 @@ def work(tmp_path: Path) -> Path:
     put(folder, f"clips/new/.shard.tar.{dead_pid()}.part", 50, 0)
     put(folder, LIVING.format(os.getpid()), 5, 0)
     for name, days in (("old", 9), ("new", 1), ("need", 20)):
+        put(folder, f"clips/{name}/entry.json", 0, days)
         os.utime(folder / "clips" / name, (NOW_S - days * DAY_S,) * 2)
     return folder
 
@@ -71,7 +72,44 @@ def swept(work: Path, *, everything: bool = False, **limits: float | None) -> li
 def test_what_is_not_needed_goes_the_oldest_first(work: Path) -> None:
     assert swept(work) == ["clips/old", "train/run", "clips/new"]
     left = sorted(p.relative_to(work).as_posix() for p in work.rglob("*") if p.is_file())
-    assert left == [LIVING.format(os.getpid()), "clips/need/shard.tar", "features/x/y.bin", "inventory/drawn.json"]
+    assert left[:3] == [LIVING.format(os.getpid()), "clips/need/entry.json", "clips/need/shard.tar"]
+    assert left[3:] == ["features/x/y.bin", "inventory/drawn.json"]
+
+
+def test_what_killed_processes_left_unfinished_always_goes(work: Path) -> None:
+    """A dialogue without its entry and a training without a state, needed or not, whatever the limits."""
+    put(work, "clips/half/shard.tar", 70, 0)
+    put(work, f"clips/halfer/.shard.tar.{dead_pid()}.part", 80, 0)
+    put(work, f"train/begun/.Ses01.safetensors.{dead_pid()}.part", 90, 0)
+    (work / "clips" / "empty").mkdir()
+    gone = {"clips/half", "clips/halfer", "clips/empty", "train/begun"}
+    found = items(work)
+    assert {item.name for item in found if not item.whole and item.kind != "temporary"} == gone | {"clips/busy"}
+    kept = {work / name for name in gone} | {work / "clips" / "need"}
+    with holding(work, take=True) as busy:
+        found = items(work)
+        going = to_remove(
+            judged(found, busy=busy, keep=kept, unknown={"clips": "no manifest"}, everything=False),
+            older_than_days=10_000,
+            max_bytes=None,
+        )
+        before = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
+        freed = remove(going)
+        assert freed == before - sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
+    assert not any((work / name).exists() for name in gone)
+    assert (work / "clips" / "need").exists() and (work / "clips" / "old").exists()
+    assert (work / "clips" / "busy").exists(), "somebody writes into it, though it has no entry yet"
+
+
+@pytest.mark.parametrize("name", ["shards-drawn", "clips-half"])
+def test_a_dialogue_that_is_being_staged_stays_though_it_has_no_entry_yet(work: Path, name: str) -> None:
+    """Also where one dialogue alone is warmed, under a lock of its own."""
+    put(work, "clips/half/shard.tar", 70, 0)
+    with lock(work / "locks" / name, stage="shards"):
+        assert not any(each.startswith("clips/") for each in swept(work, everything=True))
+    assert (work / "clips" / "half").exists()
+    swept(work)
+    assert not (work / "clips" / "half").exists()
 
 
 def test_age_and_size_bound_it(work: Path) -> None:

@@ -1,0 +1,184 @@
+"""Kill storm: kill -9 at random moments of staging and of training, and what the same command makes of it afterwards.
+
+    python -m bench.kills [--staging 50] [--training 20] [--seed 1]
+
+Two small projects, made for it: `foalnet shards` over four dialogues (one damaged, so that ffmpeg's process decodes
+it), `foalnet train` of five folds that write a state every tenth of a second. Each is run once undisturbed. Then a run
+is killed, started again, often killed again, until one comes to its end: a chain. Half of the moments are uniform in
+the time of an undisturbed run, half come at most 20 ms after a random change in the folders that are written to. A
+third of the chains begin over what a whole run with other params left there, "yesterday".
+
+After each kill: no process is left alive, every name that is published has bytes that one of the two days gave it, and
+where the marker is there that is written last (index.json, train.json) all it stands for is of one day. After some:
+`foalnet gc` leaves nothing unfinished in work/. At the end of a chain the same command runs undisturbed: its outputs
+are byte by byte the expected ones, and after `foalnet gc` work/ holds no file or folder more than it should.
+
+Anything else is a difference: it is printed, and the exit code is 1. The same seed gives the same moments; what stands
+there at a moment is up to the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from bench.storm import Road, Storm, Tally, environment
+from foalnet.config.load import runs_of
+from foalnet.paths import HEADLINE, Paths
+from foalnet.shards import INDEX
+
+FOALNET = (sys.executable, "-m", "foalnet")
+DIALOGUES = ("Ses01F_impro01", "Ses01M_impro02", "Ses02F_script01_1", "Ses02M_impro03")
+
+
+def staging() -> Road:
+    """Return the road of `foalnet shards` over four small dialogues, one with a hole in its video."""
+    from tests.clips_tree import lay_tree
+
+    def lay(home: Path) -> None:
+        root = lay_tree(home.parent / "root", DIALOGUES)
+        avi = root / f"Session2/dialog/avi/DivX/{DIALOGUES[-1]}.avi"
+        data = bytearray(avi.read_bytes())
+        middle = len(data) // 2
+        data[middle : middle + 3000] = bytes(3000)
+        avi.write_bytes(data)
+        home.mkdir()
+        entry = {
+            "reader": "iemocap", "source": str(root), "variants": ["foal"], "seeds": [1],
+            "manifest": {"classes": {"neutral": ["neu"], "angry": ["ang"]}, "max_drop_fraction": 1.0},
+            "shards": {"detector": "fixed"}, "train": {}, "evaluate": {}, "report": {},
+        }  # fmt: skip
+        (home / "params.yaml").write_text(yaml.safe_dump({"corpora": {"tiny": entry}, "runs": {}}))
+        (home / "dvc.yaml").write_text("stages: {}\n")
+        for verb in (["config", "--sync"], ["inventory", "tiny"], ["manifest", "tiny"]):
+            subprocess.run([*FOALNET, *verb], cwd=home, env=environment(home), check=True, stdout=subprocess.DEVNULL)
+        shutil.rmtree(home / "work")
+
+    return Road(
+        name="staging",
+        command=(*FOALNET, "shards", "tiny"),
+        outs=("data/tiny/shards", "reports/tiny"),
+        marker=f"data/tiny/shards/{INDEX}",
+        lay=lay,
+        change=lambda home: _set(home, "tiny", "shards", jpeg_quality=60),
+        phase=_staged,
+        env={"FOALNET_WORKERS": "2"},
+    )
+
+
+def _staged(home: Path) -> str:
+    work, paths = home / "work", Paths("tiny", home)
+    if not list((work / "locks").glob("*")):
+        return "before its lock"
+    count = len(list((work / "clips").glob("*/entry.json")))
+    if not paths.staging.exists() or count % len(DIALOGUES):
+        return f"{count % len(DIALOGUES)} of {len(DIALOGUES)} dialogues done"
+    return "after the index" if (paths.shards / INDEX).exists() else "all dialogues done, no index"
+
+
+def training() -> Road:
+    """Return the road of `foalnet train` over five folds of a synthetic corpus."""
+
+    def lay(home: Path) -> None:
+        from tests.stores import make_store, write_corpus, write_params
+
+        home.mkdir()
+        write_corpus(home, make_store(per_group=16))
+        write_params(
+            home,
+            epochs=10,
+            patience=10,
+            audio={"dropout": 0.3, "augment": True},
+            video={"dropout": 0.2, "augment": True},
+        )
+        params = yaml.safe_load((home / "params.yaml").read_text())
+        params["runs"] = runs_of("drawn", ["foal"], [1], [HEADLINE])
+        (home / "params.yaml").write_text(yaml.safe_dump(params))
+
+    return Road(
+        name="training",
+        command=(*FOALNET, "train", "drawn", "--variant", "foal", "--seed", "1"),
+        outs=("models/drawn/foal-s1",),
+        marker="models/drawn/foal-s1/train.json",
+        lay=lay,
+        change=lambda home: _set(home, "drawn", "train", epochs=3, patience=3),
+        phase=_trained,
+        env={"FOALNET_WORKERS": "2", "FOALNET_CHECKPOINT_EVERY_S": "0.1", "FOALNET_DEVICE": "cpu"},
+    )
+
+
+def _trained(home: Path) -> str:
+    model, states = Paths("drawn", home).model("foal", 1), list((home / "work" / "train").glob("*/*.safetensors"))
+    if not list((home / "work" / "locks").glob("*")):
+        return "before its lock"
+    if not states:
+        return "before the first state"
+    if not (model / "train.json").exists() and any(model.glob("*")):
+        return "while it published"
+    return "published" if (model / "train.json").exists() else "between states"
+
+
+def _set(home: Path, corpus: str, block: str, **params: object) -> None:
+    """Change params of a corpus' entry."""
+    path = home / "params.yaml"
+    file = yaml.safe_load(path.read_text())
+    file["corpora"][corpus][block] |= params
+    path.write_text(yaml.safe_dump(file))
+
+
+ROADS = {"staging": staging, "training": training}
+
+
+def storm(kills: dict[str, int], seed: int, say: Callable[[str], None]) -> dict[str, Tally]:
+    """Kill each road so often and return the tallies by its name."""
+    found: dict[str, Tally] = {}
+    for name, count in kills.items():
+        if count:
+            with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+                # A stream for each road: the moments of one do not hang on the other's.
+                dice = random.Random(f"{seed} {name}")  # noqa: S311
+                found[name] = Storm(ROADS[name](), Path(folder), dice, say).run(count)
+    return found
+
+
+def lines(found: dict[str, Tally]) -> list[str]:
+    """Return the tally in words."""
+    told = []
+    for name, tally in found.items():
+        told.append(f"{name}: {tally.killed} kills, {len(tally.faults)} differences")
+        told += [f"  {count:3d} {phase}" for phase, count in sorted(tally.kills.items())]
+        chains = ", ".join(f"{count} of {length}" for length, count in sorted(tally.chains.items()))
+        told.append(f"  chains of kills: {chains}; runs that ended before their moment: {tally.missed}")
+        told.append(f"  work/ swept between kills {tally.sweeps} times, and at the end of every chain")
+        told += [f"  DIFFERENCE {fault}" for fault in tally.faults]
+    return told
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Storm and print; 1 where anything differed."""
+    parser = argparse.ArgumentParser(prog="python -m bench.kills", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--staging", type=int, default=50, help="kills of `foalnet shards`")
+    parser.add_argument("--training", type=int, default=20, help="kills of `foalnet train`")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args(arguments)
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    say(f"seed {asked.seed}")
+    found = storm({"staging": asked.staging, "training": asked.training}, asked.seed, say)
+    for line in lines(found):
+        say(line)
+    return 1 if any(tally.faults for tally in found.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
