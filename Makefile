@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help run serve test test-all lint format snapshots clean
+.PHONY: help run serve test test-all fuzz lint format snapshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -37,6 +37,9 @@ test: .venv/.tested  ## the tests (under 10 minutes)
 
 test-all: .venv/.tested  ## all tests, the long ones too (under 80 minutes)
 	@$(BIN)/python -m pytest
+
+fuzz: .venv/.tested  ## hostile input to every reader for SECONDS of CPU (3600); prints how many inputs were tried
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),3600)
 
 lint: .venv/.tested  ## ruff and mypy
 	@$(BIN)/ruff check .

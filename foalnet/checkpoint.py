@@ -43,6 +43,7 @@ def load_checkpoint(path: Path, *, stage: str | None = None) -> tuple[dict[str, 
         tensors = load(data)
         head = json.loads(_meta(data))
         facts, digest, schema = head["facts"], head["digest"], head["schema"]
+        found = _digest(tensors, facts)
     except FileNotFoundError as error:
         raise _refused(path, stage, "there is no such checkpoint") from error
     except OSError as error:
@@ -52,11 +53,11 @@ def load_checkpoint(path: Path, *, stage: str | None = None) -> tuple[dict[str, 
             stage=stage,
             action="mend its permissions or the disk, then run the same command again",
         ) from error
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _refused(path, stage, f"the checkpoint is damaged: {error}") from error
     if schema != SCHEMA:
         raise _refused(path, stage, f"the checkpoint has schema {schema}, this version reads {SCHEMA}")
-    if digest != _digest(tensors, facts):
+    if digest != found:
         raise _refused(
             path, stage, "the checkpoint was altered: its content does not have the digest it was sealed with"
         )

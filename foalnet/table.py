@@ -5,6 +5,7 @@ Beside it lies its SHA-256 in the format of sha256sum, so that `sha256sum -c man
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, fields
@@ -82,6 +83,9 @@ def _fault(utterance: Utterance, before: str) -> str | None:
         return f"key {utterance.key!r} stands twice or out of order"
     if (utterance.label is None) == (utterance.reason is None):
         return f"{utterance.key} needs either a class or a reason why it has none"
+    numbers = (utterance.start_s, utterance.end_s, utterance.valence, utterance.activation, utterance.dominance)
+    if not all(number is None or math.isfinite(number) for number in numbers):
+        return f"{utterance.key} has a number that is not finite"
     if utterance.used and not 0 <= utterance.start_s < utterance.end_s:
         return f"{utterance.key} has no length: {utterance.start_s} s to {utterance.end_s} s"
     return None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foalnet.errors import UsageError
 
 M = TypeVar("M", bound=BaseModel)
+# A params file of every corpus that there is has some thousands.
+MAX_NODES = 100_000
 
 
 class Frozen(BaseModel):
@@ -63,6 +67,34 @@ def _model_in(annotation: Any) -> Any:
         if found is not None:
             return found
     return None
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file says (UsageError, exit 2, where it cannot be read); a missing file is left to the caller.
+
+    Aliases are resolved, so a few lines may stand for more than any machine holds, or for themselves: refused.
+    """
+    try:
+        data = yaml.safe_load(path.read_text("utf-8"))
+        if _size(data, {}) <= MAX_NODES:
+            return data
+        what = f"it stands for more than {MAX_NODES:,} values"
+    # The constructors of PyYAML let such errors through for a number, a date or a tag that they cannot make.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
+        what = str(error)
+    except RecursionError:
+        what = "it is nested too deeply, or holds itself"
+    raise UsageError(f"the file cannot be read: {what}", file=path, action="correct the YAML")
+
+
+def _size(data: Any, known: dict[int, int]) -> int:
+    """Return how many values a nest stands for; `known` has those of the parts that were counted already."""
+    if not isinstance(data, dict | list | set | tuple):
+        return 1
+    if id(data) not in known:
+        inside = [*data, *data.values()] if isinstance(data, dict) else data
+        known[id(data)] = 1 + sum(_size(each, known) for each in inside)
+    return known[id(data)]
 
 
 def validated(model: type[M], data: Any, *, file: object) -> M:

@@ -7,11 +7,10 @@ from itertools import product
 from pathlib import Path, PurePath
 from typing import Any
 
-import yaml
 from pydantic import Field
 
 from foalnet.config import blocks
-from foalnet.config.base import Frozen, nearest, validated
+from foalnet.config.base import Frozen, nearest, read_yaml, validated
 from foalnet.config.space import check_space
 from foalnet.errors import UsageError
 from foalnet.paths import HEADLINE, run_name
@@ -93,11 +92,9 @@ class Params(Frozen):
 def read_file(path: Path = DEFAULT_PARAMS) -> File:
     """Read params.yaml and check every key of it (UsageError, exit 2, names the nearest valid key)."""
     try:
-        data = yaml.safe_load(path.read_text("utf-8"))
+        data = read_yaml(path)
     except FileNotFoundError as error:
         raise UsageError("there is no params file here", file=path, action="run in the project's folder") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"the params file cannot be read: {error}", file=path, action="correct the YAML") from error
     file = validated(File, data, file=path)
     for corpus in file.corpora:
         resolve(file, corpus, path=path)

@@ -12,7 +12,6 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -21,7 +20,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from foalnet.config.base import nearest
+from foalnet.config.base import nearest, read_yaml
 from foalnet.errors import UsageError
 
 SETTINGS_FILE = Path("settings.yaml")
@@ -67,6 +66,9 @@ class Settings(BaseSettings):
         None, description="folder with weights of detectors and encoders; else ~/.cache/foalnet/weights"
     )
     ffmpeg_timeout_s: float = Field(3600.0, gt=0)
+    silence_s: float = Field(
+        120.0, ge=10, description="a flow run that gave no sign of life for so long is called crashed (flows.pool)"
+    )
     home: Path | None = Field(None, description="project folder for flows (FOALNET_HOME)")
 
     @property
@@ -95,9 +97,9 @@ def load_settings(folder: Path = Path()) -> Settings:
     file = folder / SETTINGS_FILE
     token = _FILE.set(file)
     try:
+        if file.is_file() and not isinstance(read_yaml(file), dict | None):
+            raise UsageError("the settings are no mapping", file=file, action="write one `name: value` a line")
         return Settings()
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"the settings file cannot be read: {error}", file=file, action="correct its YAML") from error
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_url=False):

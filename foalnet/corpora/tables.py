@@ -33,6 +33,8 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
         clip, *cells = line.split("\t")
         if len(cells) != len(header) - 1:
             raise _fault(path, f"line {number} has {len(cells) + 1} columns, the header {len(header)}")
+        if not clip.strip():
+            raise _fault(path, f"line {number} names no clip")
         if clip in rows:
             raise _fault(path, f"line {number} names clip '{clip}' again")
         rows[clip] = np.asarray([_numbers(cells, header, number, path)], dtype=np.float32)

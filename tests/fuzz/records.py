@@ -1,0 +1,163 @@
+"""Hostile index, predictions, manifest and inventory, and what must hold of those that are accepted."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from foalnet.files import json_bytes, jsonl_bytes, sha256_bytes
+from tests.fuzz.mutate import bytes_like, either, json_like, mapped
+
+
+def utterances() -> list[Any]:
+    """Return four utterances, of two dialogues with two speakers and one with a whole picture."""
+    from foalnet.records import Utterance
+
+    said = [("Ses01F_impro01", "F", "left"), ("Ses01F_impro01", "M", "right"), ("Ses02M_impro01", "M", "left")]
+    said.append(("A01", "A", "whole"))
+    made = [
+        Utterance(
+            key=f"{dialogue}_{letter}000",
+            corpus="iemocap",
+            session=f"Session{i + 1}",
+            dialogue=dialogue,
+            speaker=dialogue[:5] + letter,
+            side=side,  # type: ignore[arg-type]
+            start_s=0.5,
+            end_s=1.5 + i,
+            raw_label="neu",
+            label="neutral" if i else None,
+            reason=None if i else "label_not_used",
+            valence=2.5,
+            votes=(("E2", ("Neutral", "Anger")),),
+            transcript="Well, então.",
+            audio="a/b.wav",
+            video="a/b.avi",
+        )
+        for i, (dialogue, letter, side) in enumerate(said)
+    ]
+    return sorted(made, key=lambda u: u.key)
+
+
+def sealed(facts: Any) -> bytes:
+    """Return JSON as its writer leaves it: with a seal where this version has seals."""
+    try:
+        from foalnet.seal import sealed_bytes
+    except ImportError:
+        return json_bytes(facts)
+    return sealed_bytes(facts) if isinstance(facts, dict) else json_bytes(facts)
+
+
+def index_facts() -> dict[str, Any]:
+    """Return the index of two shards."""
+    entry = {
+        "path": "Session1/000000.tar", "session": "Session1", "group": "d1", "sha256": "0" * 64, "size": 10240,
+        "count": 2, "keys": ["a_1", "a_2"], "ends": [2048, 4096], "digests": ["0" * 16, "1" * 16],
+    }  # fmt: skip
+    other = entry | {"path": "Session2/000000.tar", "session": "Session2", "keys": ["b_1", "b_2"]}
+    return {"schema": 1, "corpus": "drawn", "shards": [entry, other]}
+
+
+def check_index(data: bytes, folder: Path) -> None:
+    """An index that is accepted can be written, and read again as itself; its paths lie below it."""
+    from foalnet.shards.index import INDEX, read_index, write_index
+
+    (folder / INDEX).write_bytes(data)
+    index = read_index(folder)
+    keys = [key for entry in index.shards for key in entry.keys]
+    assert len(set(keys)) == len(keys)
+    assert all(re.fullmatch(r"[\w-]+/\d{6}\.tar", entry.path, re.ASCII) for entry in index.shards)
+    assert all(0 < end < entry.size for entry in index.shards for end in entry.ends)
+    write_index(folder, index.corpus, index.shards)
+    assert read_index(folder) == index
+
+
+def predictions_input() -> st.SearchStrategy[tuple[bytes, bytes]]:
+    """Draw predictions and the metrics that vouch for them."""
+    row = {"fold": "Ses01", "session": "Ses01", "dialogue": "d1", "speaker": "s1", "label": "sad", "predicted": "sad"}
+    rows = [{"key": f"u{i}", **row, "probabilities": [0.25, 0.75]} for i in range(3)]
+    metrics = {"corpus": "drawn", "variant": "foal", "seed": 1, "protocol": "loso_dev_session", "variants": {}}
+
+    def vouched(data: bytes) -> tuple[bytes, bytes]:
+        return data, sealed({**metrics, "predictions": {"rows": data.count(b"\n"), "sha256": sha256_bytes(data)}})
+
+    whole = jsonl_bytes(rows)
+    told = either(bytes_like([whole]), mapped(json_like([rows]), jsonl_bytes))
+    other = mapped(json_like([metrics | {"predictions": {"rows": 3, "sha256": sha256_bytes(whole)}}]), sealed)
+    return either(told.map(vouched), st.tuples(st.just(whole), either(other, bytes_like([vouched(whole)[1]]))))
+
+
+def check_predictions(data: tuple[bytes, bytes], folder: Path) -> None:
+    """Predictions that are accepted name utterances in order, each with finite probabilities."""
+    from foalnet.results import read_results
+
+    from foalnet.paths import Paths
+
+    paths = Paths("drawn", folder)
+    run = paths.run("foal", 1)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "predictions.jsonl").write_bytes(data[0])
+    (run / "metrics.json").write_bytes(data[1])
+    found = read_results(paths, run)
+    assert found is not None and list(found.rows) == sorted(found.rows)
+    for key, row in found.rows.items():
+        assert row["key"] == key and all(math.isfinite(share) for share in row["probabilities"])
+    jsonl_bytes(found.rows.values())
+
+
+def check_manifest(data: bytes, folder: Path) -> None:
+    """A manifest that is accepted can be written again as itself; what is used has a length."""
+    from foalnet.table import read_manifest
+
+    path = folder / "manifest.jsonl"
+
+    def write(text: bytes) -> None:
+        path.write_bytes(text)
+        path.with_suffix(".sha256").write_text(f"{sha256_bytes(text)}  {path.name}\n")
+
+    write(data)
+    found = read_manifest(path)
+    assert [u.key for u in found] == sorted({u.key for u in found})
+    for u in found:
+        assert all(x is None or math.isfinite(x) for x in (u.start_s, u.end_s, u.valence, u.activation, u.dominance))
+        assert not u.used or 0 <= u.start_s < u.end_s
+    write(jsonl_bytes(asdict(u) for u in found))
+    assert read_manifest(path) == found
+
+
+def inventory_facts() -> dict[str, Any]:
+    """Return an inventory of two files."""
+    files = [{"path": f"Session1/{name}.wav", "size": 44, "sha256": "0" * 64, "role": "audio"} for name in ("a", "b")]
+    return {"corpus": "drawn", "reader": "iemocap", "files": files, "ignored": {"other": 0, "shadow": 2}}
+
+
+def check_inventory(data: bytes, folder: Path) -> None:
+    """An inventory that is accepted can be written again as itself."""
+    from foalnet.inventory import read_inventory
+
+    path = folder / "inventory.json"
+    path.write_bytes(data)
+    found = read_inventory(path)
+    path.write_bytes(sealed(asdict(found)))
+    assert read_inventory(path) == found
+
+
+def json_input(facts: Callable[[], Any]) -> Callable[[], st.SearchStrategy[bytes]]:
+    def drawn() -> st.SearchStrategy[bytes]:
+        plain = mapped(json_like([facts()]), lambda value: json.dumps(value).encode())
+        return either(mapped(json_like([facts()]), sealed), plain, bytes_like([sealed(facts())]))
+
+    return drawn
+
+
+def manifest_input() -> st.SearchStrategy[bytes]:
+    rows = [asdict(u) for u in utterances()]
+    plain = mapped(json_like([rows]), lambda value: "".join(json.dumps(row) + "\n" for row in value).encode())
+    return either(mapped(json_like([rows]), jsonl_bytes), plain, bytes_like([jsonl_bytes(rows)]))

@@ -1,0 +1,30 @@
+"""T92: every reader that is fed with hostile input."""
+
+from __future__ import annotations
+
+from foalnet.errors import DataError, UsageError
+from tests.fuzz import binaries, records, texts
+from tests.fuzz.target import Target
+
+TARGETS = (
+    # These three refuse nothing: what they cannot use is in the ledger, or None.
+    Target(name="labels", strategy=texts.labels_input, check=texts.check_labels, errors=()),
+    Target(name="transcript", strategy=texts.transcript_input, check=texts.check_transcript, errors=()),
+    Target(name="lines", strategy=texts.line_input, check=texts.check_line, errors=()),
+    Target(name="sides", strategy=texts.sides_input, check=texts.check_sides),
+    Target(name="table", strategy=texts.table_input, check=texts.check_table),
+    Target(name="params", strategy=texts.params_input, check=texts.check_params, errors=(UsageError,)),
+    Target(name="settings", strategy=texts.settings_input, check=texts.check_settings, errors=(UsageError,)),
+    Target(name="inventory", strategy=records.json_input(records.inventory_facts), check=records.check_inventory),
+    Target(name="manifest", strategy=records.manifest_input, check=records.check_manifest),
+    Target(name="index", strategy=records.json_input(records.index_facts), check=records.check_index),
+    Target(
+        name="predictions",
+        strategy=records.predictions_input,
+        check=records.check_predictions,
+        needs="foalnet.results",
+    ),
+    Target(name="video", strategy=binaries.avi_input, check=binaries.check_avi),
+    Target(name="checkpoint", strategy=binaries.checkpoint_input, check=binaries.check_checkpoint),
+    Target(name="tar", strategy=binaries.tar_input, check=binaries.check_tar, errors=(DataError, ValueError)),
+)
