@@ -1,7 +1,7 @@
-"""The work pool of the deployments, made without a look at the internet.
+"""What the deployments need of the server: the work pool, made without a look at the internet, and a rule.
 
 `prefect work-pool create --type process` has the server ask GitHub for a list of worker types; creating the pool
-through the client does not. Run as `python -m flows.pool`.
+through the client does not. The rule: a run that falls silent has crashed (flows.alive). Run as `python -m flows.pool`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import sys
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.workers.process import ProcessWorker
+
+from flows.alive import make_automation
+from foalnet.config import load_settings
 
 POOL = "foalnet-pool"
 
@@ -24,4 +27,6 @@ def create_pool(name: str = POOL) -> None:
 
 if __name__ == "__main__":
     create_pool()
-    sys.stdout.write(f"work pool {POOL} is ready\n")
+    silence_s = load_settings().silence_s
+    make_automation(silence_s)
+    sys.stdout.write(f"work pool {POOL} is ready; a run without a sign of life for {silence_s:g} s is called crashed\n")

@@ -18,6 +18,7 @@ import yaml
 from prefect import flow
 
 from flows import artifacts
+from flows.alive import alive
 from flows.stages import Stage, plan
 from flows.tasks import project_home, run_logger, run_stages
 from flows.worktree import LOCK, Tree, fetch, set_aside, worktree
@@ -48,7 +49,8 @@ def retrain(corpus: str = "drawn") -> dict[str, Any]:
         run_logger().info("%d stages of corpus %s in %s", len(stages), corpus, folder)
         return run_stages(stages, folder, settings=settings, env=env)
 
-    return bring_up_to_date(home, corpus, run=run, publish=artifacts.publish)
+    with alive(settings.silence_s):
+        return bring_up_to_date(home, corpus, run=run, publish=artifacts.publish)
 
 
 def bring_up_to_date(home: Path, corpus: str, *, run: RunStages, publish: Publish) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from prefect import flow, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.alive import alive
 from flows.process import run
 from flows.stages import SAID_LINES, StageFailed, environment, plan
 from flows.tasks import STOP, TASK, asked_to_stop, project_home, run_logger, run_stages
@@ -56,6 +57,12 @@ def stage_corpus(corpus: str = "drawn") -> dict[str, Any]:
     """
     home = project_home()
     settings = load_settings(home)
+    with alive(settings.silence_s):
+        return _bring(home, corpus, settings)
+
+
+def _bring(home: Path, corpus: str, settings: Settings) -> dict[str, Any]:
+    """Do what `stage_corpus` promises."""
     one = settings.model_copy(update={"slots": 1})
     shards = f"shards@{corpus}"
     stages = {stage.name: stage for stage in plan(home, corpus)}

@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow, task
 
+from flows.alive import alive
 from flows.stages import Stage, plan
 from flows.tasks import TASK, bring, project_home, run_stages
 from foalnet.config import load_settings
@@ -33,8 +34,10 @@ def train_and_evaluate(corpus: str = "drawn") -> dict[str, Any]:
     Returns which runs were not up to date. A run that fails does not hold up the others.
     """
     home = project_home()
+    settings = load_settings(home)
     first = f"features@{corpus}"
-    runs = [Stage(name=first, needs=())]
-    runs += [Stage(name=stage.name, needs=(first,)) for stage in plan(home, corpus) if stage.name.startswith(TRAIN)]
-    done = run_stages(runs, home, settings=load_settings(home), runner_task=run_one)
+    with alive(settings.silence_s):
+        runs = [Stage(name=first, needs=())]
+        runs += [Stage(name=stage.name, needs=(first,)) for stage in plan(home, corpus) if stage.name.startswith(TRAIN)]
+        done = run_stages(runs, home, settings=settings, runner_task=run_one)
     return {"corpus": corpus, "ran": [each["stage"] for each in done if each["ran"]]}

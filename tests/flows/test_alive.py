@@ -1,0 +1,100 @@
+"""T14: a run whose worker dies is Crashed within the window; a healthy stage of ten windows is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flows.alive
+from flows.alive import ALIVE, SIGNS, alive, automation
+from flows.guard import descendants
+from flows.pool import POOL
+from tests.flows.helpers import Server, child, until
+from tests.projects import REPOSITORY
+
+TRAIN = "train@drawn-foal-s1"
+WINDOW_S = 10.0
+# The server looks every 5 s; the rest is for a busy machine.
+LOOK_S = 25.0
+
+
+def rule(server: Server, **more: str) -> None:
+    """Make the server's rule anew, by the settings that are given."""
+    env = os.environ | server.env | more
+    subprocess.run([sys.executable, "-m", "flows.pool"], cwd=REPOSITORY, env=env, check=True, capture_output=True)
+
+
+@pytest.fixture
+def window(server: Server) -> Iterator[Server]:
+    rule(server, FOALNET_SILENCE_S=str(WINDOW_S))
+    yield server
+    rule(server)
+
+
+@pytest.mark.long
+def test_t14_a_dead_worker_is_a_crashed_run_and_a_long_stage_is_none(window: Server, toy: Path) -> None:
+    (toy / "toy.json").write_text(json.dumps({TRAIN: ["sleep"]}))
+    window.prefect(toy, "deploy", "--all")
+    env = window.environment(toy) | {"FOALNET_SILENCE_S": str(WINDOW_S)}
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
+    log = window.folder / "worker-t14.log"
+    with child(log, *command, cwd=toy, env=env) as worker:
+        window.prefect(toy, "deployment", "run", "retrain/drawn")
+        until((toy / "pids.txt").exists, 300, f"the long stage\n{log.read_text()[-3000:]}")
+        (run,) = window.runs(state={"type": {"any_": ["RUNNING"]}})
+
+        def state() -> str:
+            return str(window.runs(id={"any_": [run["id"]]})[0]["state"]["type"])
+
+        end = time.monotonic() + 10 * WINDOW_S
+        while time.monotonic() < end:
+            assert state() == "RUNNING", "a stage that takes long is healthy"
+            time.sleep(1)
+        for pid in (worker.pid, *descendants(worker.pid)):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: state() != "RUNNING", WINDOW_S + LOOK_S, "the end of a run that says nothing")
+    told = window.runs(id={"any_": [run["id"]]})[0]["state"]
+    assert told["type"] == "CRASHED" and "no sign of life for 10 s" in told["message"]
+
+
+@pytest.mark.long
+def test_t14_the_rule_stands_once_on_the_server_with_the_window_of_the_settings(window: Server) -> None:
+    found = window.ask("automations/filter")
+    assert [(each["name"], each["trigger"]["within"]) for each in found] == [(flows.alive.AUTOMATION, WINDOW_S)]
+    rule(window)
+    found = window.ask("automations/filter")
+    assert [each["trigger"]["within"] for each in found] == [120.0] and found[0]["enabled"]
+
+
+def test_t14_signs_of_life_come_several_times_a_window_until_the_flow_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    several = threading.Event()
+
+    def emit(event: str, resource: dict[str, str]) -> None:
+        told.append((event, resource["prefect.resource.id"]))
+        if len(told) > SIGNS:
+            several.set()
+
+    monkeypatch.setattr(flows.alive, "emit_event", emit)
+    with alive(0.04):
+        pass
+    assert told == [], "nobody to tell of outside a run"
+    monkeypatch.setattr(flows.alive.flow_run, "get_id", lambda: "abc", raising=False)
+    monkeypatch.setattr(flows.alive.flow_run, "get_name", lambda: "x", raising=False)
+    before = threading.active_count()
+    with alive(0.04):
+        assert several.wait(30)
+    until(lambda: threading.active_count() == before, 30, "the end of the thread")
+    assert set(told) == {(ALIVE, "prefect.flow-run.abc")}
+    with pytest.raises(ValueError, match="10 seconds"):
+        automation(9.0)
