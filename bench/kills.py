@@ -30,7 +30,7 @@ from pathlib import Path
 
 import yaml
 
-from bench.storm import Road, Storm, Tally, environment
+from bench.storm import Road, Storm, Tally, environment, made
 from foalnet.config.load import runs_of
 from foalnet.paths import HEADLINE, Paths
 from foalnet.shards import INDEX
@@ -74,14 +74,14 @@ def staging() -> Road:
     )
 
 
-def _staged(home: Path) -> str:
+def _staged(home: Path, since_s: float) -> str:
     work, paths = home / "work", Paths("tiny", home)
-    if not list((work / "locks").glob("*")):
+    if not made(since_s, *(work / "locks").glob("*")):
         return "before its lock"
-    count = len(list((work / "clips").glob("*/entry.json")))
-    if not paths.staging.exists() or count % len(DIALOGUES):
-        return f"{count % len(DIALOGUES)} of {len(DIALOGUES)} dialogues done"
-    return "after the index" if (paths.shards / INDEX).exists() else "all dialogues done, no index"
+    if made(since_s, paths.shards / INDEX):
+        return "after the index"
+    count = made(since_s, *(work / "clips").glob("*/entry.json"))
+    return f"{count} of {len(DIALOGUES)} dialogues done" + (", no index" if count == len(DIALOGUES) else "")
 
 
 def training() -> Road:
@@ -115,15 +115,15 @@ def training() -> Road:
     )
 
 
-def _trained(home: Path) -> str:
-    model, states = Paths("drawn", home).model("foal", 1), list((home / "work" / "train").glob("*/*.safetensors"))
-    if not list((home / "work" / "locks").glob("*")):
+def _trained(home: Path, since_s: float) -> str:
+    work, model = home / "work", Paths("drawn", home).model("foal", 1)
+    if not made(since_s, *(work / "locks").glob("*")):
         return "before its lock"
-    if not states:
-        return "before the first state"
-    if not (model / "train.json").exists() and any(model.glob("*")):
+    if made(since_s, model / "train.json"):
+        return "published"
+    if made(since_s, *model.glob("[!.]*")):
         return "while it published"
-    return "published" if (model / "train.json").exists() else "between states"
+    return "between states" if made(since_s, *(work / "train").glob("*/*.safetensors")) else "before the first state"
 
 
 def _set(home: Path, corpus: str, block: str, **params: object) -> None:

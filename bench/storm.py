@@ -27,7 +27,7 @@ class Road:
     """One command to be killed, an argument list: `lay` makes a project before it, `change` the params of another day.
 
     `outs`: what it publishes, relative to the project. `marker`: the file whose presence says that all below its folder
-    is whole and of one day. `phase` says how far a killed run has come.
+    is whole and of one day. `phase(project, since)` says how far a chain has come that began at that time of day.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Road:
     marker: str
     lay: Callable[[Path], None]
     change: Callable[[Path], None]
-    phase: Callable[[Path], str]
+    phase: Callable[[Path, float], str]
     env: dict[str, str]
 
 
@@ -86,7 +86,7 @@ class Storm:
 
     def __init__(self, road: Road, folder: Path, dice: random.Random, say: Callable[[str], None]) -> None:
         self.road, self.folder, self.dice, self.say = road, folder, dice, say
-        self.tally = Tally()
+        self.tally, self.since_s = Tally(), 0.0
         self.laid, self.old = folder / "laid", folder / "old"
         road.lay(self.laid)
         self.whole = self._undisturbed()
@@ -119,6 +119,7 @@ class Storm:
             number += 1
             old = self.dice.random() < OVER_YESTERDAY
             home = self._project(f"chain{number}", self.old if old else None)
+            self.since_s = time.time()
             length = 0
             while self.tally.killed < kills and (length == 0 or self.dice.random() < CHAIN_ON):
                 if not self._kill(home, f"chain {number}{' over yesterday' if old else ''}"):
@@ -160,7 +161,7 @@ class Storm:
             if child.returncode != 0:
                 self._fault(f"{where}: the run ended with {child.returncode} before {moment}\n{self._said(home)}")
             return False
-        phase = self.road.phase(home)
+        phase = self.road.phase(home, self.since_s)
         self.tally.kills[phase] += 1
         self.say(f"{self.road.name} {self.tally.killed}: {where}, {moment}: {phase}")
         self._check_left(home, f"{where}, killed {moment} ({phase})")
@@ -257,6 +258,11 @@ def environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FOALNET_")}
     path = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
     return kept | {"PYTHONPATH": path, "TMPDIR": str(home / "tmp"), MARK: str(home)}
+
+
+def made(since_s: float, *paths: Path) -> int:
+    """Return how many of the files are there and were written since a time of day."""
+    return sum(path.exists() and path.stat().st_mtime >= since_s for path in paths)
 
 
 def _names(home: Path) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 
 import bench.kills
 import bench.storm
-from bench.storm import REPOSITORY, Road, Storm, Tally
+from bench.storm import REPOSITORY, Road, Storm, Tally, made
 
 # Publishes a, b and, last, mark. What it must not do is asked for by name.
 TOY = """
@@ -61,7 +61,7 @@ def toy(fault: str) -> Road:
         marker="data/out/mark",
         lay=lay,
         change=yesterday,
-        phase=lambda home: "with its mark" if (home / "data/out/mark").exists() else "without",
+        phase=lambda home, since_s: "with its mark" if made(since_s, home / "data/out/mark") else "without",
         env={"PYTHONPATH": str(REPOSITORY)},
     )
 
