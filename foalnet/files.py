@@ -118,7 +118,7 @@ def sorted_files(root: Path) -> list[str]:
 
     for folder, folders, names in os.walk(root, followlinks=False, onerror=unreadable):
         folders.sort()
-        for name in (*folders, *names):
+        for name in sorted((*folders, *names)):
             path = Path(folder, name)
             if path.is_symlink() and not _target(path).is_relative_to(base):
                 raise DataError(

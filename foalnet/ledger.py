@@ -14,11 +14,12 @@ REASONS: dict[str, str] = {
     "audio_resampled": "the sound had another rate or several channels",
     "audio_truncated": "longer than max_s; only its start is used",
     "detector_failed": "the face detector failed on a frame; the frame counts as having no face",
+    "dialogue_failed": "staging it ended in an error; nothing of it is in the shards",
     "dialogue_unlabelled": "a dialogue with sound, picture or words, but no label file",
     "duplicate_label": "the utterance has two label lines that agree; one is used",
     "duplicate_label_conflict": "the utterance has two label lines that disagree",
     "duplicate_sound": "the utterance has two sound files; one is used",
-    "encoding_repaired": "bytes that are not UTF-8 were read as Latin-1",
+    "encoding_repaired": "bytes that are not UTF-8 were read as Latin-1, or as UTF-16 where its mark stands",
     "features_unpaired": "a row of the feature table whose clip has no sound here",
     "label_missing": "an utterance that sound, transcript or numbering show, but without a label line",
     "label_not_used": "the raw label belongs to no class of this experiment",
@@ -42,6 +43,7 @@ REASONS: dict[str, str] = {
     "wav_missing": "no sound in sentences/wav or dialog/wav",
     "wav_truncated": "the sound file ends before its header says; what exists is used",
     "wav_unreadable": "the sound file cannot be read",
+    "worker_died": "the process at work on it was killed or found no memory, twice",
 }
 
 

@@ -6,6 +6,7 @@ the grammar is named in the ledger with its file and line number, never guessed 
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ _UNLABELLED = re.compile(rf"{UNLABELLED}(?![A-Za-z0-9_])")
 _NAMED = re.compile(rf"{UTTERANCE}(?![A-Za-z0-9_])")
 # str.splitlines would also split at U+0085, which Latin-1 makes of a stray byte 0x85
 _LINE_END = re.compile(r"\r\n|\n|\r")
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 Vote = tuple[str, tuple[str, ...]]
 
@@ -44,12 +46,24 @@ class LabelLine:
 
 
 def decode(data: bytes, path: str, ledger: Ledger) -> str:
-    """Return the text of a file: UTF-8, with or without its mark; other bytes are read as Latin-1 and counted."""
+    """Return the text of a file: UTF-8, with or without its mark.
+
+    UTF-16 is believed where its mark is, and any other bytes are read as Latin-1; both are counted.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        ledger.repair(path, "encoding_repaired", f"byte {error.start} is not UTF-8")
-        return data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
+        where = f"byte {error.start} is not UTF-8"
+    if data[:2] in UTF16_MARKS:
+        try:
+            text = data.decode("utf-16")
+        except UnicodeDecodeError:
+            pass
+        else:
+            ledger.repair(path, "encoding_repaired", "UTF-16, as its mark says")
+            return text
+    ledger.repair(path, "encoding_repaired", where)
+    return data.removeprefix(codecs.BOM_UTF8).decode("latin-1")
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from foalnet.corpora.base import read_whole
 from foalnet.errors import DataError
 
 CLIP = "clip"
+# str.splitlines would also split at marks that a clip's name may hold.
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 def read_table(path: Path) -> dict[str, np.ndarray]:
@@ -20,10 +23,10 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
     ragged, not a finite number, or names a clip again.
     """
     try:
-        lines = read_whole(path).decode("utf-8-sig").splitlines()
+        lines = _LINE_END.split(read_whole(path).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise _fault(path, f"the table is not UTF-8 at byte {error.start}") from error
-    header = lines[0].split("\t") if lines else []
+    header = lines[0].split("\t")
     if header[:1] != [CLIP] or len(header) < 2:
         raise _fault(path, f"a feature table starts with a column `{CLIP}` and has a column a feature, tabs between")
     rows: dict[str, np.ndarray] = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from foalnet.errors import DataError
 from foalnet.files import read_json
 from tests.trees import FOUR, iemocap_tree, label_file, stages
 
@@ -31,6 +32,8 @@ SUFFERED: dict[str, tuple[Callable[[bytes], bytes], int]] = {
     "not UTF-8": (lambda data: data.replace(b"(a word)", b"(caf\xe9)"), 1),
     "byte 0x85, a line end to some": (lambda data: data.replace(b"(a word)", b"(so\x85 so)"), 1),
     "mark and not UTF-8": (lambda data: b"\xef\xbb\xbf" + data.replace(b"(a word)", b"(\xff)"), 1),
+    "UTF-16 with its mark": (lambda data: data.decode().encode("utf-16"), 1),
+    "UTF-16 with its mark, big end first": (lambda data: b"\xfe\xff" + data.decode().encode("utf-16-be"), 1),
     "all at once": (
         lambda data: b"\xef\xbb\xbf" + data.replace(b"(a word)", b"(\xe9)").replace(b"\n", b"  \r\n"),
         1,
@@ -57,6 +60,33 @@ def test_t40_a_transcript_that_is_not_utf8_keeps_its_words(tree: Path) -> None:
     rows, counts = stages(tree)
     assert rows[0].transcript == f"Café of {KEY}."
     assert counts["repaired/encoding_repaired"] == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32", "cp037"])
+def test_t40_what_no_mark_tells_is_refused_by_file_and_line(tree: Path, encoding: str) -> None:
+    path = label_file(tree, DIALOGUE)
+    path.write_bytes(path.read_text().encode(encoding))
+    with pytest.raises(DataError) as caught:
+        stages(tree)
+    said = str(caught.value)
+    assert caught.value.exit_code == 3 and not (tree.parent / "manifest.jsonl").exists()
+    assert f"label_unparsed (Session1/dialog/EmoEvaluation/{DIALOGUE}.txt, line " in said or "10 utterances" in said
+    # Nobody is lost in silence: words and sounds still show whose line is missing.
+    lost = {e["item"] for e in read_json(tree.parent / "counts.json")["entries"] if e["reason"] == "label_missing"}
+    assert lost == {f"{DIALOGUE}_{suffix}" for suffix, _ in FOUR}
+
+
+def test_t41_a_line_in_another_dialogue_s_file_is_not_believed_and_named(tmp_path: Path) -> None:
+    other = "Ses01M_impro02"
+    tree = iemocap_tree(tmp_path / "two", dialogues={DIALOGUE: FOUR, other: FOUR})
+    clean, _ = stages(tree)
+    line = next(line for line in label_file(tree, DIALOGUE).read_text().splitlines() if KEY in line)
+    path = label_file(tree, other)
+    path.write_text(path.read_text() + line.replace("\tneu\t", "\tsad\t") + "\n")
+    rows, counts = stages(tree)
+    assert rows == clean and counts == {"kept": 8, "dropped/label_unparsed": 1}
+    (entry,) = read_json(tree.parent / "counts.json")["entries"]
+    assert entry["item"] == KEY and f"another dialogue than {other}" in entry["detail"]
 
 
 def test_t41_two_lines_that_agree_give_one_utterance_and_are_counted(tree: Path) -> None:

@@ -75,7 +75,7 @@ def test_t47_the_order_in_which_files_are_found_changes_no_byte(
     assert len(orders) > permutations, "the shuffle shuffled nothing"
 
 
-@pytest.mark.parametrize("link", ["file", "folder", "circle"])
+@pytest.mark.parametrize("link", ["file", "folder", "circle", "session", "nowhere", "climbing", "by another link"])
 def test_t49_a_link_that_leads_out_or_in_a_circle_is_refused_by_name(tmp_path: Path, link: str) -> None:
     tree = iemocap_tree(tmp_path / "tree", dialogues={"Ses01F_impro01": FOUR})
     wavs = tree / "Session1/sentences/wav"
@@ -86,19 +86,39 @@ def test_t49_a_link_that_leads_out_or_in_a_circle_is_refused_by_name(tmp_path: P
         name, target = wavs / "Ses01F_impro02", secret
     elif link == "file":
         name, target = wavs / "Ses01F_impro01/Ses01F_impro01_F009.wav", secret / "Ses01F_impro02_F000.wav"
+    elif link == "session":
+        name, target = tree / "Session2", secret
     else:
         name = target = wavs / "Ses01F_impro01/Ses01F_impro01_F009.wav"
+    if link == "nowhere":
+        target = wavs / "not here"
+    elif link == "climbing":
+        target = Path("../../../../../secret/Ses01F_impro02_F000.wav")
+    elif link == "by another link":
+        name, target = wavs / "a", Path("b")
+        (wavs / "b").symlink_to(secret / "Ses01F_impro02_F000.wav")
     name.symlink_to(target)
     settings = make_settings(tmp_path / "work", {"iemocap": tree})
     with pytest.raises(DataError) as caught:
         inventory(make_params(), settings, tmp_path / "inventory.json")
-    assert name.name in str(caught.value)
+    assert caught.value.file == str(name) and caught.value.exit_code == 3
     assert caught.value.action
     assert not (tmp_path / "inventory.json").exists()
 
 
-def test_t49_a_link_back_up_the_tree_neither_hangs_nor_counts_twice(tmp_path: Path) -> None:
+def test_t49_a_link_that_stays_in_the_tree_is_the_file_it_leads_to(tmp_path: Path) -> None:
     tree = iemocap_tree(tmp_path / "tree", dialogues={"Ses01F_impro01": FOUR})
     plain = stages(tree)
-    (tree / "Session1/again").symlink_to(tree, target_is_directory=True)
+    files = read_inventory(tmp_path / "inventory.json").files
+    wav = tree / "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav"
+    wav.rename(tree / "kept elsewhere.wav")
+    wav.symlink_to("../../../../kept elsewhere.wav")
     assert stages(tree) == plain
+    assert read_inventory(tmp_path / "inventory.json").files == files
+
+
+def test_t49_a_link_back_up_the_tree_neither_hangs_nor_counts_twice(tmp_path: Path) -> None:
+    tree = iemocap_tree(tmp_path / "tree", dialogues={"Ses01F_impro01": FOUR})
+    plain, files = stages(tree), (tmp_path / "inventory.json").read_bytes()
+    (tree / "Session1/again").symlink_to(tree, target_is_directory=True)
+    assert stages(tree) == plain and (tmp_path / "inventory.json").read_bytes() == files

@@ -35,7 +35,7 @@ def test_every_group_is_tested_once_and_no_part_overlaps(groups: set[str]) -> No
         assert sorted((*fold.train, *fold.dev, *fold.test)) == sorted(groups)
 
 
-def test_two_groups_are_too_few() -> None:
+def test_t44_two_groups_are_too_few() -> None:
     with pytest.raises(DataError, match="2 groups"):
         loso_dev_session(["a", "b"])
 
