@@ -178,11 +178,24 @@ class Place:
         return found | {"staging.json": self.report.read_bytes()}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Impatient(Place):
+    """A place that does not wait an hour for a frame."""
+
+    timeout_s: float
+
+    @property
+    def settings(self) -> Settings:
+        """Machine settings with a short timeout."""
+        return Settings(work=self.home / "work", workers=1, ffmpeg_timeout_s=self.timeout_s)
+
+
 class LocalPool:
     """Stands in for the worker pool: the same jobs in this process (starting workers costs seconds)."""
 
     def __init__(self, *, setup: Any, work: Any, done: Any, **_: Any) -> None:
         self._setup, self._work, self._done = setup, work, done
+        self.errors: dict[int, Exception] = {}
 
     def run(self, jobs: Sequence[Any]) -> list[Any]:
         """Run every job in order."""

@@ -15,6 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foalnet import media
+from foalnet.files import json_bytes, publish_bytes
+from foalnet.inventory import inventory
+from foalnet.manifest import build
+from foalnet.paths import Paths
 from foalnet.records import Box, Sample
 from foalnet.shards import open_shards, split_frames
 from tests.clips_tree import Place
@@ -81,6 +86,19 @@ def all_masked(place: Place, whole: Place) -> bool:
         and entries(place)[key] == [("kept", "video_missing")]
         for key, (video, sample) in got.items()
     )
+
+
+def laid_for_the_verb(place: Place, home: Path) -> dict[str, str]:
+    """Write params, inventory and manifest of a place as the verb `shards` reads them; return its environment."""
+    dumped = place.params.model_dump(
+        mode="json", include={"reader", "source", "variants", "seeds", "manifest", "shards"}
+    )
+    entry = dumped | {"train": {}, "evaluate": {}, "report": {}}
+    publish_bytes(home / "params.yaml", json_bytes({"corpora": {place.corpus: entry}, "runs": {}}))
+    paths = Paths(place.corpus, home)
+    inventory(place.params, place.settings, paths.inventory)
+    build(place.params, place.settings, paths.inventory, paths.manifest, paths.counts)
+    return os.environ | {"PYTHONPATH": str(Path(media.__file__).parents[2]), "FOALNET_WORKERS": "1"}
 
 
 class Scripted:

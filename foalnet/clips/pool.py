@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -20,6 +21,14 @@ from foalnet.kin import die_with_parent
 
 Job = TypeVar("Job")
 RETRIES = 1
+# What a worker ends with that found no memory.
+NO_MEMORY = errno.ENOMEM
+
+
+class WorkerDied(MachineError):
+    """A worker that died over a job, and another one over the same; `reason` is its ledger code."""
+
+    reason = "worker_died"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -136,9 +145,10 @@ class Pool(Generic[Job]):
         else:
             self.errors[position] = RuntimeError(f"{self.name(jobs[position])}: a bug in a worker\n{value}")
 
-    def _died(self, job: Job, exit_code: int | None) -> MachineError:
+    def _died(self, job: Job, exit_code: int | None) -> WorkerDied:
         how = f"killed by signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"exit {exit_code}"
-        return MachineError(
+        how = "out of memory" if exit_code == NO_MEMORY else how
+        return WorkerDied(
             f"the worker for {self.name(job)} died twice ({how}); the other jobs are done and kept",
             stage=self.stage,
             action="if memory ran out, lower FOALNET_WORKERS; then run the same command again",
@@ -173,6 +183,9 @@ def _serve(pipe: Connection, setup: Callable[[], Any], work: Callable[[Any, Any]
             answer: tuple[str, Any] = ("result", work(state, job))
         except FoalnetError as error:
             answer = ("error", error)
+        except MemoryError:
+            # As if the kernel had been quicker: what is left of the state is not worth keeping.
+            os._exit(NO_MEMORY)
         except Exception:
             answer = ("bug", traceback.format_exc())
         try:

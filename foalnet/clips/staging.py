@@ -12,6 +12,7 @@ from typing import Any
 
 from foalnet import media
 from foalnet.clips.dialogue import Staged, kept, stage_dialogue, verified
+from foalnet.clips.failures import note_failures
 from foalnet.clips.plan import STAGE, Job, chosen, plan
 from foalnet.clips.pool import Pool
 from foalnet.clips.publish import publish_shards
@@ -20,7 +21,7 @@ from foalnet.clips.summary import staging_report
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Shards
 from foalnet.corpora import get_reader
-from foalnet.errors import DataError
+from foalnet.errors import DataError, FoalnetError
 from foalnet.faces import Detector, get_detector
 from foalnet.files import json_bytes, need_free, publish_bytes, remove_temporaries
 from foalnet.inventory import checked_inventory, need_root
@@ -182,7 +183,14 @@ def _fan_out(jobs: Sequence[Job], root: Path, settings: Settings, params: Params
             workers=workers,
             done=one_done,
         )
-        times_s = pool.run(ordered)
+        failed = settings.work / "runs" / f"shards-{params.corpus}-failed.json"
+        try:
+            times_s = pool.run(ordered)
+        except FoalnetError as error:
+            error.what += f"\n  why, of each: {failed}" if len(pool.errors) > 1 else ""
+            raise
+        finally:
+            note_failures(pool.errors, ordered, failed)
     wall_s = time.monotonic() - began
     speeds = {
         "dialogues": {job.dialogue: round(t, 3) for job, t in zip(ordered, times_s, strict=True)},

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from foalnet import media
-from foalnet.config import Settings
 from foalnet.errors import MachineError
-from foalnet.files import json_bytes, publish_bytes
 from foalnet.inventory import inventory
-from foalnet.manifest import build
 from foalnet.media import extract_sound
 from foalnet.paths import Paths
-from tests.clips_tree import Place
+from tests.clips_tree import Impatient, Place
 from tests.fake_decoder import LOUD, alive, disguises, fake_ffmpeg, nothing_inside
 from tests.staged import (
     AVI,
@@ -28,6 +23,7 @@ from tests.staged import (
     OTHER,
     all_masked,
     entries,
+    laid_for_the_verb,
     opens_of,
     other_dialogue_is_untouched,
     same_sound_as,
@@ -42,31 +38,6 @@ MEASURED = (
     "import resource, subprocess, sys; code = subprocess.run(sys.argv[1:]).returncode; "
     "print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Impatient(Place):
-    """A place that does not wait an hour for a frame."""
-
-    timeout_s: float
-
-    @property
-    def settings(self) -> Settings:
-        """Machine settings with a short timeout."""
-        return Settings(work=self.home / "work", workers=1, ffmpeg_timeout_s=self.timeout_s)
-
-
-def laid_for_the_verb(place: Place, home: Path) -> dict[str, str]:
-    """Write params, inventory and manifest of a place as the verb `shards` reads them; return its environment."""
-    dumped = place.params.model_dump(
-        mode="json", include={"reader", "source", "variants", "seeds", "manifest", "shards"}
-    )
-    entry = dumped | {"train": {}, "evaluate": {}, "report": {}}
-    publish_bytes(home / "params.yaml", json_bytes({"corpora": {place.corpus: entry}, "runs": {}}))
-    paths = Paths(place.corpus, home)
-    inventory(place.params, place.settings, paths.inventory)
-    build(place.params, place.settings, paths.inventory, paths.manifest, paths.counts)
-    return os.environ | {"PYTHONPATH": str(Path(media.__file__).parents[2]), "FOALNET_WORKERS": "1"}
 
 
 def test_t25_ten_hours_and_16000_pixels_are_refused_by_the_verb_in_little_memory(place: Place) -> None:

@@ -44,6 +44,13 @@ def die_always(_: int, job: int, folder: Path) -> int:
     return job
 
 
+def hunger(_: int, job: int, folder: Path) -> int:
+    mark(folder, job)
+    if job == 2:
+        raise MemoryError
+    return job
+
+
 def fail(_: int, job: int, folder: Path) -> int:
     mark(folder, job)
     if job == 1:
@@ -83,6 +90,13 @@ def test_t11_a_killed_worker_costs_one_retry(tmp_path: Path) -> None:
 def test_t11_a_worker_that_dies_again_is_reported_after_the_others_finished(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"job 2 died twice.*signal 9"):
         pool(functools.partial(die_always, folder=tmp_path)).run([1, 2, 3, 4])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1-0", "2-0", "2-1", "3-0", "4-0"]
+
+
+def test_t11_a_worker_that_finds_no_memory_is_as_one_that_was_killed(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match=r"job 2 died twice \(out of memory\)") as caught:
+        pool(functools.partial(hunger, folder=tmp_path)).run([1, 2, 3, 4])
+    assert caught.value.exit_code == 4 and "FOALNET_WORKERS" in str(caught.value.action)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1-0", "2-0", "2-1", "3-0", "4-0"]
 
 
