@@ -7,6 +7,11 @@ Exit codes: 0 ok, 2 usage or params, 3 data contract, 4 environment (a retry may
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Return `text` with what a terminal would act on, or cannot show, escaped: a file's name can hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class FoalnetError(Exception):
     """An error a user can act on; anything else that escapes is a bug (exit 70)."""
 
@@ -30,7 +35,8 @@ class FoalnetError(Exception):
 
     def __str__(self) -> str:
         """One readable block: what happened, where, and what to do next."""
-        where = [("stage", self.stage), ("file", self.file), ("utterance", self.utterance), ("next", self.action)]
+        file, utterance = printable(self.file or ""), printable(self.utterance or "")
+        where = [("stage", self.stage), ("file", file), ("utterance", utterance), ("next", self.action)]
         return "\n".join([self.what, *(f"  {name}: {value}" for name, value in where if value)])
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -61,9 +61,7 @@ class NewEntry:
         name = name or reader
         if not NAME.fullmatch(name) or name == "drawn":
             raise UsageError(f"'{name}' is not a free corpus name", action="use small letters, digits and _ (--name)")
-        folder = Path(root).expanduser().resolve()
-        if not folder.is_dir():
-            raise MachineError("the corpus root is not a folder", file=folder, action="mount it, or correct --root")
+        folder = folder_of(root)
         kind.check_root(folder)
         laid = merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset
         names = list(dict.fromkeys(v.strip() for v in variants.split(",") if v.strip()))
@@ -88,6 +86,28 @@ class NewEntry:
             epochs=epochs,
             preset=laid,
         )
+
+
+def folder_of(root: str) -> Path:
+    """Return the folder that --root names (MachineError, exit 4, where there is none).
+
+    UsageError (exit 2) for a name of other bytes than UTF-8: settings are text, it could not be written there.
+    """
+    try:
+        folder = Path(root).expanduser().resolve()
+        there = folder.is_dir()
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            "the corpus root's name is not UTF-8", file=root, action="give a link to it with a plain name"
+        ) from error
+    except (OSError, RuntimeError) as error:
+        raise MachineError(
+            f"the corpus root cannot be found: {error}", file=root, action="mount it, or correct --root"
+        ) from error
+    if not there:
+        raise MachineError("the corpus root is not a folder", file=folder, action="mount it, or correct --root")
+    return folder
 
 
 def parse_classes(text: str | None, presets: dict[str, list[str]], default: list[str]) -> dict[str, list[str]]:

@@ -53,10 +53,11 @@ class Cutter:
         repairs: list[tuple[str, str]] = []
         try:
             found = self._read(u, repairs)
+            resampled_N = media.resample(*found, self.params.rate_hz) if found is not None and found[0].size else None
         except (media.AudioUnreadable, media.AudioNonfinite, SegmentOutside) as error:
             self.ledger.drop(u.key, error.reason, error.what)
             return None
-        if found is None or found[0].size == 0:
+        if found is None or resampled_N is None:
             why = ("wav_missing", "") if found is None else ("wav_unreadable", "it has no samples")
             self.ledger.drop(u.key, *why)
             return None
@@ -65,7 +66,7 @@ class Cutter:
         if abs(excess_s) > self.params.length_tolerance_s:
             self.ledger.keep(u.key, "length_differs", f"{excess_s:+.3f} s against the label")
         if rate_hz != self.params.rate_hz:
-            wave_N = media.resample(wave_N, rate_hz, self.params.rate_hz)
+            wave_N = resampled_N
             repairs.append(("audio_resampled", f"from {rate_hz} Hz"))
         if wave_N.size < self.params.min_samples:
             repairs.append(("audio_padded", f"from {wave_N.size} samples"))

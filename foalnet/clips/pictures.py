@@ -78,7 +78,7 @@ def film_dialogue(
     VideoTooLarge (exit 3) where it cannot be decoded, DataError for an utterance too long to be held.
     """
     reel = reel or Reel()
-    info = media.probe_times(path)
+    info = media.probe_times(path, timeout_s=timeout_s)
     if motion is not None:
         motion.times_s = info.times_s
     plans = {u.key: (u, slots_of(u.start_s, u.end_s, info.times_s, info.rate_fps)) for u in utterances}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from foalnet.config.blocks import Contract
-from foalnet.errors import DataError, MachineError
+from foalnet.errors import DataError, MachineError, printable
 from foalnet.ledger import Ledger
 from foalnet.records import Utterance
 
@@ -85,7 +85,7 @@ def find_holder(root: Path, is_part: Callable[[str], bool], layout: str) -> Path
         return found[0]
     if found:
         raise DataError(
-            f"several folders here hold the corpus: {', '.join(folder.name for folder in found)}",
+            f"several folders here hold the corpus: {', '.join(printable(folder.name) for folder in found)}",
             file=root,
             stage="inventory",
             action="give the one that is meant as the corpus root",
@@ -119,7 +119,7 @@ def _holds(folder: Path, is_part: Callable[[str], bool]) -> bool:
 
 
 def _seen(root: Path, limit: int = 8) -> str:
-    names = [path.name for path in _listing(root)]
+    names = [printable(path.name) for path in _listing(root)]
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more if names else "an empty folder"
 

@@ -6,6 +6,7 @@ Shapes: N samples.
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +17,19 @@ from typing import Any
 import numpy as np
 
 from foalnet.errors import DataError, MachineError
+from foalnet.media.container import NotPlain, open_plain
 from foalnet.shim import load_torchaudio, one_torch_thread
 
 MAX_DURATION_S = 6 * 3600.0
+# Of one channel: six hours at 16 kHz, two at 48. A compressed file may hold a thousand times what it weighs.
+MAX_SAMPLES = 6 * 3600 * 16_000
+RATES_HZ = (1_000, 768_000)
+# Two rates that share no factor need a filter of their product; 22,255 to 16,000 Hz is the worst that is met.
+MAX_FILTER = 1 << 24
 FULL_SCALE = 32768.0
 
 _FORMATS = ("FLAC", "RF64", "WAV", "WAVEX")
+_BLOCK_SAMPLES = 1 << 20
 _RIFF_UNKNOWN = (0, 0xFFFFFFFF)
 
 
@@ -73,26 +81,39 @@ def read_wave(path: Path, *, channel: int | None = None) -> tuple[np.ndarray, in
     own full scale. Where the header promises more than exists, what exists is returned (`probe_wave` tells).
     AudioUnreadable or AudioNonfinite (exit 3) otherwise.
     """
+    # In blocks: of many channels only their mean is ever held whole.
+    blocks, done = [np.zeros(0, np.float32)], 0
     with _reading(path) as handle:
-        wave_NC = handle.read(dtype="float32", always_2d=True)
         rate_hz = int(handle.samplerate)
-    if channel is not None and not 0 <= channel < wave_NC.shape[1]:
-        raise ValueError(f"channel {channel} of a file with {wave_NC.shape[1]} channels")
-    if not np.isfinite(wave_NC).all():
-        where = int(np.flatnonzero(~np.isfinite(wave_NC).all(axis=1))[0])
-        raise AudioNonfinite(
-            f"the sound holds NaN or infinite samples, the first at {where / rate_hz:.3f} s",
-            file=path,
-            action="put the original recording back; until then the utterance is dropped",
-        )
-    mono_N = wave_NC.mean(axis=1, dtype=np.float64) if channel is None else wave_NC[:, channel]
-    return np.ascontiguousarray(mono_N, dtype=np.float32), rate_hz
+        if channel is not None and not 0 <= channel < handle.channels:
+            raise ValueError(f"channel {channel} of a file with {handle.channels} channels")
+        while len(wave_NC := handle.read(_BLOCK_SAMPLES // handle.channels + 1, dtype="float32", always_2d=True)):
+            if not np.isfinite(wave_NC).all():
+                where = done + int(np.flatnonzero(~np.isfinite(wave_NC).all(axis=1))[0])
+                raise AudioNonfinite(
+                    f"the sound holds NaN or infinite samples, the first at {where / rate_hz:.3f} s",
+                    file=path,
+                    action="put the original recording back; until then the utterance is dropped",
+                )
+            mono_N = wave_NC.mean(axis=1, dtype=np.float64) if channel is None else wave_NC[:, channel]
+            blocks.append(mono_N.astype(np.float32))
+            done += len(mono_N)
+    return np.concatenate(blocks), rate_hz
 
 
 def resample(wave_N: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """Return the wave at another rate: float32, ceil(N * to_hz / from_hz) samples, band-limited (torchaudio's sinc)."""
+    """Return the wave at another rate: float32, ceil(N * to_hz / from_hz) samples, band-limited (torchaudio's sinc).
+
+    AudioUnreadable (exit 3) for two rates between which that would take gigabytes.
+    """
     if from_hz == to_hz:
         return wave_N
+    shared = math.gcd(from_hz, to_hz)
+    if (from_hz // shared) * (to_hz // shared) > MAX_FILTER:
+        raise AudioUnreadable(
+            f"the sound cannot be read: its rate of {from_hz} Hz is too odd to be brought to {to_hz} Hz",
+            action="resample it, or put the original file back; until then its utterances are dropped",
+        )
     functional = load_torchaudio().functional
     import torch
 
@@ -138,12 +159,18 @@ def _reading(path: Path) -> Iterator[Any]:
     import soundfile
 
     try:
-        with path.open("rb") as raw, soundfile.SoundFile(raw) as handle:
+        with open_plain(path) as raw, soundfile.SoundFile(raw) as handle:
             if handle.format not in _FORMATS:
                 raise _unreadable(path, f"it is {handle.format}, not wav or flac")
             if handle.frames > MAX_DURATION_S * handle.samplerate:
                 raise _unreadable(path, f"it lasts over {MAX_DURATION_S / 3600:.0f} h")
+            if handle.frames > MAX_SAMPLES:
+                raise _unreadable(path, f"it has {handle.frames:,} samples; the limit is {MAX_SAMPLES:,}")
+            if not RATES_HZ[0] <= handle.samplerate <= RATES_HZ[1]:
+                raise _unreadable(path, f"its rate is {handle.samplerate} Hz")
             yield handle
+    except NotPlain as error:
+        raise _unreadable(path, str(error)) from error
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise _unreadable(path, "there is no such file") from error
     except OSError as error:
@@ -177,9 +204,9 @@ def _riff_samples(path: Path) -> int | None:
         while len(head := handle.read(8)) == 8:
             name, size = struct.unpack("<4sI", head)
             if name == b"fmt ":
-                body = handle.read(size)
+                body = handle.read(min(size, 16))
                 align = struct.unpack_from("<H", body, 12)[0] if len(body) >= 14 else 0
-                handle.seek(size % 2, io.SEEK_CUR)
+                handle.seek(size + size % 2 - len(body), io.SEEK_CUR)
             elif name == b"data":
                 return size // align if align and size not in _RIFF_UNKNOWN else None
             else:

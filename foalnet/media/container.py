@@ -6,8 +6,10 @@ demuxer is chosen by us, from three, and both readers (PyAV and ffmpeg) are told
 
 from __future__ import annotations
 
+import stat
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 from foalnet.errors import DataError, MachineError
 
@@ -44,14 +46,27 @@ def unreadable(path: Path, why: str) -> VideoUnreadable:
     )
 
 
+class NotPlain(OSError):
+    """A name that leads to a pipe, a socket or a device: opening it may wait for ever, reading it may never end."""
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a plain file for reading; NotPlain at once where it is another thing, OSError as `open` otherwise."""
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        raise NotPlain("it is no plain file")
+    return path.open("rb")
+
+
 def demuxer_of(path: Path) -> str:
     """Return FFmpeg's demuxer for a file ("avi", "mov" or "mpeg"), judged by its first bytes.
 
     Anything else, above all text that merely bears a video's name, is VideoUnreadable (exit 3).
     """
     try:
-        with path.open("rb") as handle:
+        with open_plain(path) as handle:
             head = handle.read(_HEAD_BYTES)
+    except NotPlain as error:
+        raise unreadable(path, str(error)) from error
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise unreadable(path, "there is no such file") from error
     except OSError as error:

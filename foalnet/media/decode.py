@@ -23,8 +23,8 @@ from typing import IO, Any
 import numpy as np
 
 from foalnet.errors import MachineError
-from foalnet.media.container import PROTOCOLS, demuxer_of, file_url, unreadable
-from foalnet.media.ffmpeg_exe import ffmpeg_exe
+from foalnet.media.container import MAX_AREA_PX, PROTOCOLS, demuxer_of, unreadable
+from foalnet.media.ffmpeg_exe import SOURCE, arguments_of, ffmpeg_exe
 from foalnet.media.inside import Rows, Stalled, Unusual, decode_inside
 from foalnet.media.picture import Picture
 from foalnet.media.video import STAMP_UNITS, VideoInfo, demux_flags, probe_times, stamp_key, ticks_key
@@ -48,7 +48,7 @@ def decode_frames(path: Path, *, crop: Crop | None = None, timeout_s: float = 36
     whatever the damage. VideoUnreadable (exit 3) where nothing decodes, MachineError (exit 4) where ffmpeg hangs or is
     killed.
     """
-    for _, frame_HWC in decode_indexed(path, probe_times(path), crop=crop, timeout_s=timeout_s):
+    for _, frame_HWC in decode_indexed(path, probe_times(path, timeout_s=timeout_s), crop=crop, timeout_s=timeout_s):
         yield frame_HWC
 
 
@@ -107,7 +107,7 @@ def command(path: Path, info: VideoInfo, stamps_file: Path, rows: Rows | None = 
     import ffmpeg
 
     source = ffmpeg.input(
-        file_url(path),
+        SOURCE,
         f=demuxer_of(path),
         protocol_whitelist=PROTOCOLS,
         fflags=demux_flags(info.by_index),
@@ -116,6 +116,7 @@ def command(path: Path, info: VideoInfo, stamps_file: Path, rows: Rows | None = 
         hide_banner=None,
         loglevel="error",
         max_error_rate=1,
+        max_pixels=MAX_AREA_PX,
     )
     # The rows are cut as shares of the height and then scaled to their own number, which changes nothing until a stream
     # changes its picture size half way: the pipe's frames must keep theirs. Whatever the source's colours are, the pipe
@@ -141,7 +142,7 @@ def command(path: Path, info: VideoInfo, stamps_file: Path, rows: Rows | None = 
         threads=1,
         filter_complex_threads=1,
     )
-    return [str(part) for part in output.compile(cmd=ffmpeg_exe(), overwrite_output=True)]
+    return arguments_of(output, path)
 
 
 def even_size(info: VideoInfo) -> tuple[int, int]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foalnet.errors import MachineError
-from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, file_url, unreadable
+from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, open_plain, unreadable
 from foalnet.media.decode import ATTEMPTS
-from foalnet.media.ffmpeg_exe import ffmpeg_exe
+from foalnet.media.ffmpeg_exe import SOURCE, TARGET, arguments_of
 from foalnet.media.video import opened
 
 _HEAD_BYTES = 12
@@ -49,7 +49,7 @@ def streams_of(path: Path) -> Streams:
 
 def _is_sound(path: Path) -> bool:
     try:
-        with path.open("rb") as handle:
+        with open_plain(path) as handle:
             head = handle.read(_HEAD_BYTES)
     except OSError:
         return False  # `demuxer_of` meets it again and says what is wrong
@@ -99,7 +99,7 @@ def sound_command(path: Path, out: Path, stop_s: float | None) -> list[str]:
     import ffmpeg
 
     source = ffmpeg.input(
-        file_url(path),
+        SOURCE,
         f=demuxer_of(path),
         protocol_whitelist=PROTOCOLS,
         fflags="+discardcorrupt",
@@ -111,7 +111,7 @@ def sound_command(path: Path, out: Path, stop_s: float | None) -> list[str]:
     # async=1 moves the start alone: later gaps are left as the decoder gives them.
     track = source["a:0"].filter("aresample", **{"async": 1, "first_pts": 0})
     output = track.output(
-        file_url(out),
+        TARGET,
         format="wav",
         acodec="pcm_f32le",
         t=min(stop_s or MAX_DURATION_S, MAX_DURATION_S),
@@ -119,4 +119,4 @@ def sound_command(path: Path, out: Path, stop_s: float | None) -> list[str]:
         threads=1,
         filter_complex_threads=1,
     )
-    return [str(part) for part in output.compile(cmd=ffmpeg_exe(), overwrite_output=True)]
+    return arguments_of(output, path, out)

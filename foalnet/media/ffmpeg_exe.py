@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from foalnet.errors import MachineError
 from foalnet.files import sha256_file
+from foalnet.media.container import file_url
+
+SOURCE, TARGET = "file:source", "file:target"
 
 
 def ffmpeg_exe() -> str:
@@ -25,6 +29,15 @@ def ffmpeg_exe() -> str:
 def ffmpeg_digest() -> str:
     """Return the SHA-256 of the ffmpeg binary: another one may decode other pictures, so it belongs in cache keys."""
     return _digest(ffmpeg_exe())
+
+
+def arguments_of(output: Any, source: Path, target: Path | None = None) -> list[str]:
+    """Return the argument list of an ffmpeg-python output, with the files in the places of SOURCE and TARGET.
+
+    ffmpeg-python itself cannot be told a name that is not UTF-8.
+    """
+    names = {SOURCE: file_url(source)} | ({} if target is None else {TARGET: file_url(target)})
+    return [names.get(word, word) for word in map(str, output.compile(cmd=ffmpeg_exe(), overwrite_output=True))]
 
 
 @lru_cache(maxsize=4)

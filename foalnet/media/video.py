@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from foalnet.media.container import MAX_FRAMES, check_limits, demuxer_of, file_url, unreadable
+from foalnet.errors import MachineError
+from foalnet.media.container import MAX_AREA_PX, MAX_FRAMES, check_limits, demuxer_of, file_url, unreadable
 
 STAMP_UNITS = 1_000_000
 # Less than a block of any codec: no picture of people.
@@ -35,12 +38,36 @@ class VideoInfo:
     by_index: bool = False
 
 
-def probe_times(path: Path) -> VideoInfo:
+def probe_times(path: Path, *, timeout_s: float = 3600.0) -> VideoInfo:
     """Return a video's size, rate and the stamp of every frame that exists (VideoUnreadable or VideoTooLarge, exit 3).
 
     Whole packets only: the half packet at the end of a truncated file is not a frame. Packets that an edit list cuts
-    off are not frames either. One frame is decoded, so a file that no decoder reads is refused here.
+    off are not frames either. One frame is decoded, so a file that no decoder reads is refused here. MachineError (exit
+    4) where all this takes longer than `timeout_s`: what hangs cannot be ended, so it is left behind.
     """
+    answer: queue.Queue[VideoInfo | BaseException] = queue.Queue(1)
+
+    def look() -> None:
+        try:
+            answer.put(_probed(path))
+        except BaseException as error:
+            answer.put(error)
+
+    threading.Thread(target=look, daemon=True, name="probe").start()
+    try:
+        found = answer.get(timeout=timeout_s)
+    except queue.Empty as error:
+        raise MachineError(
+            f"reading what the video holds took over {timeout_s:g} s; it was left",
+            file=path,
+            action="run the same command again; on a slow disk set FOALNET_FFMPEG_TIMEOUT_S higher",
+        ) from error
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def _probed(path: Path) -> VideoInfo:
     import av
 
     try:
@@ -93,12 +120,17 @@ def opened(path: Path, *, by_index: bool = False) -> Any:
     """Open a container for reading with the demuxer that its first bytes call for, and local files only."""
     import av
 
-    return av.open(
+    container = av.open(
         file_url(path),
         format=demuxer_of(path),
         options={"protocol_whitelist": "file", "fflags": demux_flags(by_index)},
         metadata_errors="ignore",
     )
+    for stream in container.streams.video:
+        if stream.codec_context is not None:
+            # The header's picture is checked; one that grows later is a frame that does not decode.
+            stream.codec_context.options = {"max_pixels": str(MAX_AREA_PX)}
+    return container
 
 
 def demux_flags(by_index: bool) -> str:

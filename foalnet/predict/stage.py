@@ -15,7 +15,7 @@ from foalnet import media
 from foalnet.clips import Job, stage_samples
 from foalnet.clips.pictures import MAX_OPEN_BYTES
 from foalnet.config.blocks import Shards
-from foalnet.errors import DataError, UsageError
+from foalnet.errors import DataError, UsageError, printable
 from foalnet.faces import Detector
 from foalnet.inventory import FileEntry
 from foalnet.ledger import Ledger
@@ -81,15 +81,15 @@ class Stager:
         hears = self.tasks.audio and (streams.sound or bool(request.sound or request.recording))
         if not picture and not hears:
             raise self._nothing(request.clip, streams)
-        info = media.probe_times(request.clip) if picture else None
+        info = media.probe_times(request.clip, timeout_s=self.timeout_s) if picture else None
         own, timeline = self._sound(request, streams, work) if hears else (None, None)
         start_s, end_s, notes = self._span(request, info, own)
         if not hears:
             own = _silence(work / "silence.wav", end_s - start_s, self.params.rate_hz)
         video = str(request.clip.absolute()) if picture else None
-        utterances = tuple(
-            _utterance(request.clip.stem, side, start_s, end_s, own, timeline, video) for side in request.sides
-        )
+        # What a shard holds is text; a file's name need not be.
+        stem = printable(request.clip.stem)
+        utterances = tuple(_utterance(stem, side, start_s, end_s, own, timeline, video) for side in request.sides)
         return [replace(one, notes=notes) for one in self._samples(request, utterances, heard=hears)]
 
     def _nothing(self, clip: Path, streams: media.Streams) -> DataError:

@@ -26,7 +26,7 @@ from foalnet.media import (
     probe_times,
 )
 from foalnet.media import container as container_module
-from tests.fake_decoder import LOUD, alive, disguises, fake_ffmpeg
+from tests.fake_decoder import LOUD, alive, disguises, fake_ffmpeg, nothing_inside
 from tests.video_files import ffmpeg, number_of, numbered_video, patched, write_video
 
 COUNT = 100
@@ -241,13 +241,18 @@ ODD_NAMES = [
     "a;b|c&d$(e).avi",
     "pipe:1.avi",
     "é%d.avi",
+    "not UTF-8 \udcff.avi",
+    "escape \x1b[31m.avi",
 ]
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("by_process", [False, True])
 def test_t27_odd_file_names_are_only_names(
-    tmp_path: Path, avi: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, avi: Path, name: str, by_process: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if by_process:
+        nothing_inside(monkeypatch)
     (tmp_path / name).write_bytes(avi.read_bytes())
     monkeypatch.chdir(tmp_path)
     # Relative on purpose: that is where a leading dash or a protocol's name could bite.

@@ -108,7 +108,7 @@ def test_t26_the_second_wall_holds_without_the_first(
 def test_t27_an_odd_name_is_only_a_name(tmp_path: Path, noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = film(tmp_path / "a.avi", noise).read_bytes()
     monkeypatch.chdir(tmp_path)
-    for name in ("-y.avi", "a;b|c&d$(e).avi", "pipe:1.avi", "new\nline.avi", "é%d.avi"):
+    for name in ("-y.avi", "a;b|c&d$(e).avi", "pipe:1.avi", "new\nline.avi", "é%d.avi", "not UTF-8 \udcff.avi"):
         Path(name).write_bytes(source)
         extract_sound(Path(name), Path(f"{name}.wav"))
         assert len(read_wave(Path(f"{name}.wav"))[0]) == RATE_HZ
