@@ -91,6 +91,18 @@ def test_t60_payload_flip_names_its_key(folder: Path) -> None:
         assert f"key {key} is altered" in str(refusal(folder))
 
 
+def test_t60_flip_in_the_padding_names_its_key(folder: Path) -> None:
+    whole = (folder / PATH).read_bytes()
+    with tarfile.open(folder / PATH) as tar:
+        padded = [(m.offset_data + m.size, m.name.partition(".")[0]) for m in tar if m.size % 512]
+    assert len(padded) == 20
+    for offset, key in padded:
+        damaged = bytearray(whole)
+        damaged[offset] ^= 0x01
+        (folder / PATH).write_bytes(bytes(damaged))
+        assert f"key {key} is altered" in str(refusal(folder))
+
+
 def test_t60_flip_in_the_end_mark_is_seen(folder: Path) -> None:
     whole = bytearray((folder / PATH).read_bytes())
     whole[-1] ^= 1

@@ -113,7 +113,7 @@ def npy(array: np.ndarray, *, allow_pickle: bool = False) -> bytes:
     ],
     ids=["pickle", "dtype", "shape", "nan", "truncated", "empty"],
 )
-def test_a_feature_table_that_is_none_is_refused_by_name(tmp_path: Path, table: bytes, said: str) -> None:
+def test_t62_a_feature_table_that_is_none_is_refused_by_name(tmp_path: Path, table: bytes, said: str) -> None:
     synthetic = make_store(groups=3, per_group=1, frame=(DIMS,))
     rows = []
     for key, clip in synthetic.store.clips.items():
