@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.remotes import Place
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -38,3 +42,21 @@ def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     change_params(project, **TINY)
     repro(project)
     return project
+
+
+@pytest.fixture(scope="session")
+def pushed(tiny_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A copy of the tiny project, committed, with everything in a DVC remote beside it; tests copy it again."""
+    import shutil
+
+    from tests.projects import run
+    from tests.remotes import Place, commit_all, use_remote
+
+    folder = tmp_path_factory.mktemp("pushed")
+    place = Place(project=folder / "project", remote=folder / "remote")
+    shutil.copytree(tiny_project, place.project, symlinks=True)
+    commit_all(place.project)
+    place.remote.mkdir()
+    use_remote(place.project, place.remote)
+    run(place.project, "dvc", "push")
+    return place

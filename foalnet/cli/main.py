@@ -50,7 +50,7 @@ def register() -> None:
     """Import the files of verbs, in the order in which `--help` lists them."""
     from foalnet.cli import setup, weights, stages, features, tune  # isort: skip  # noqa: F401
     from foalnet.cli import sheet, predict, checkpoint, warm, champion  # isort: skip  # noqa: F401
-    from foalnet.cli import doctor  # isort: skip  # noqa: F401
+    from foalnet.cli import verify, doctor  # isort: skip  # noqa: F401
 
 
 def main() -> NoReturn:

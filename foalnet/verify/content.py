@@ -1,0 +1,42 @@
+"""What a link by content needs: the corpus, its outputs' paths and a door that turns every fault into a link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from foalnet.config import Params, Settings
+from foalnet.errors import DataError
+from foalnet.paths import Paths
+from foalnet.verify.link import Link, absent, differs
+from foalnet.verify.store import Absent, Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """One corpus: its params, the machine's settings, and where its outputs are read; `paths` are relative to home."""
+
+    params: Params
+    settings: Settings
+    store: Store
+    paths: Paths
+
+    def again(self, stage: str) -> str:
+        """Return the command that makes a stage's outputs anew."""
+        return f"dvc repro --force --single-item {stage}"
+
+
+Check = Callable[[Scene], Link]
+
+
+def asked(name: str, stage: str, check: Callable[[], Link]) -> Link:
+    """Return what a check finds; what it cannot read is absent, what is not of its shape differs."""
+    try:
+        return check()
+    except Absent as error:
+        return absent(name, f"{error.path} is not on this machine", action=f"dvc pull {error.stage or stage}")
+    except DataError as error:
+        return differs(name, " ".join(error.what.split()), action=error.action or f"dvc repro {stage}")
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        what = f"its content cannot be read: {type(error).__name__}: {error}"
+        return differs(name, what, action=f"dvc repro --force --single-item {stage}")

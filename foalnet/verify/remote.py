@@ -1,0 +1,121 @@
+"""DVC's configuration, and objects of its remotes read as they are: whatever DVC can reach, and nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from foalnet.discreet import discreet
+from foalnet.errors import MachineError, UsageError
+from foalnet.verify.digests import Digest, digest_of
+
+# Below a cache's or remote's folder: DVC 3 keeps objects by the MD5 of their bytes.
+OBJECTS = ("files", "md5")
+AT_ONCE = 16
+DEFAULT = ""
+T = TypeVar("T")
+
+
+def place_of(md5: str) -> tuple[str, str]:
+    """Return folder and name of an object: its first two digits, and the others."""
+    return md5[:2], md5[2:]
+
+
+def config_of(home: Path) -> Any:
+    """Return DVC's resolved configuration of a folder: sections -> name -> value (UsageError where DVC refuses it)."""
+    from dvc.config import Config, ConfigError
+
+    try:
+        return Config(dvc_dir=str((home / ".dvc").resolve()))
+    except ConfigError as error:
+        raise UsageError(
+            f"DVC's configuration cannot be read: {error}", file=home / ".dvc", stage="verify", action="`dvc config -l`"
+        ) from error
+
+
+def cache_of(home: Path) -> Path:
+    """Return the folder of DVC's cache in which objects lie."""
+    given = config_of(home)["cache"].get("dir")
+    return (Path(given) if given else home.resolve() / ".dvc" / "cache").joinpath(*OBJECTS)
+
+
+class Remote:
+    """One DVC remote: `name` "" asks for the default one.
+
+    UsageError (exit 2) where there is no such remote; MachineError (exit 4) where it cannot be reached.
+    """
+
+    def __init__(self, home: Path, name: str) -> None:
+        config = config_of(home)
+        known = list(config["remote"])
+        self.name = name or config["core"].get("remote", "")
+        if self.name not in known:
+            what = f"no DVC remote '{self.name}'" if self.name else "no DVC remote is the default one"
+            raise UsageError(
+                f"{what}; there are: {', '.join(known) or 'none'}",
+                stage="verify",
+                action="`dvc remote add -d NAME URL`, or `foalnet verify CORPUS --remote NAME`",
+            )
+        self._digests: dict[str, Digest | None] = {}
+        self.url = discreet(config["remote"][self.name]["url"])
+        self._files, folder = self._reached(lambda: _filesystem(config, self.name))
+        if not self._reached(lambda: self._files.exists(folder)):
+            raise self._down("its folder is not there (is its disk mounted?)")
+        self._folder = self._files.join(folder, *OBJECTS)
+
+    def digests(self, wanted: list[str]) -> dict[str, Digest | None]:
+        """Fetch many objects side by side and return what they really are, None for one that is not there."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return dict(zip(wanted, pool.map(self.digest, wanted), strict=True))
+
+    def digest(self, md5: str) -> Digest | None:
+        """Fetch an object and return what it really is; None where it is not there."""
+        if md5 not in self._digests:
+            self._digests[md5] = self._opened(md5, digest_of)
+        return self._digests[md5]
+
+    def read(self, md5: str) -> bytes | None:
+        """Return an object's bytes, None where it is not there."""
+        return self._opened(md5, lambda stream: bytes(stream.read()))
+
+    def shown(self, md5: str) -> str:
+        """Return where an object lies, as an address that may be shown."""
+        return "/".join((self.url.rstrip("/"), *OBJECTS, *place_of(md5)))
+
+    def _opened(self, md5: str, use: Callable[[Any], T]) -> T | None:
+        path = self._files.join(self._folder, *place_of(md5))
+
+        def fetch() -> T | None:
+            try:
+                with self._files.open(path, "rb") as stream:
+                    return use(stream)
+            except FileNotFoundError:
+                return None
+
+        return self._reached(fetch)
+
+    def _reached(self, ask: Callable[[], T]) -> T:
+        """Ask the remote; whatever its client raises becomes one typed error."""
+        try:
+            return ask()
+        except MachineError:
+            raise
+        except Exception as error:
+            # Every kind of remote has a client of its own with errors of its own.
+            raise self._down(f"{type(error).__name__}: {discreet(str(error))}") from error
+
+    def _down(self, what: str) -> MachineError:
+        return MachineError(
+            f"DVC remote {self.name} ({self.url}) cannot be read: {what}",
+            stage="verify",
+            action=f"`dvc status --cloud --remote {self.name}` says more; without --remote nothing is asked of it",
+        )
+
+
+def _filesystem(config: Any, name: str) -> tuple[Any, str]:
+    from dvc.fs import get_cloud_fs
+
+    kind, options, folder = get_cloud_fs(config, name=name)
+    return kind(**options), folder

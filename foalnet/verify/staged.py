@@ -1,0 +1,177 @@
+"""Links by content from the corpus' files to the shards and features: digests that the files themselves hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from foalnet.corpora import get_reader
+from foalnet.corpora.base import SHADOW
+from foalnet.files import sorted_files
+from foalnet.inventory import resolve_root
+from foalnet.paths import Paths
+from foalnet.provenance import code_digest
+from foalnet.verify.content import Scene, asked
+from foalnet.verify.digests import Digest
+from foalnet.verify.link import Link, differs, ok, short, skipped, some, two
+
+INDEX = "index.json"
+
+
+def staged_links(scene: Scene, verb: str) -> Iterator[Link]:
+    """Yield the links by content of a stage before the training."""
+    stage = f"{verb}@{scene.params.corpus}"
+    checks = {
+        "inventory": [("corpus files", corpus_files)],
+        "manifest": [("manifest of the inventory", manifest_names)],
+        "shards": [("shards of the manifest", shard_keys), ("shards by their index", shard_bytes),
+                   ("account of staging", account)],
+        "features": [("features of the shards", feature_bytes)],
+    }  # fmt: skip
+    for name, check in checks.get(verb, ()):
+        yield asked(name, stage, lambda check=check, name=name: check(scene, name))  # type: ignore[misc]
+
+
+def rel(paths: Paths, name: str) -> str:
+    """Return the path of an output as dvc.yaml has it."""
+    found: Any = getattr(paths, name)
+    return str(found.relative_to(paths.home).as_posix())
+
+
+def _compared(
+    name: str, told: dict[str, tuple[int, str]], found: dict[str, Digest], *, by: str, action: str, held: str
+) -> Link:
+    """Compare sizes and SHA-256 that an index tells with those of the files."""
+    wrong = [
+        f"{path}: {two(digest, found[path].sha256, by=by, at='file')}"
+        for path, (size, digest) in sorted(told.items())
+        if (found[path].size, found[path].sha256) != (size, digest)
+    ]
+    if wrong:
+        return differs(name, f"{len(wrong)} of {len(told)} files: {'; '.join(wrong[:3])}", action=action)
+    return ok(name, held)
+
+
+def corpus_files(scene: Scene, name: str) -> Link:
+    """Compare the corpus' files with the inventory's digests; a corpus that is not here is skipped."""
+    params, store, path = scene.params, scene.store, rel(scene.paths, "inventory")
+    listed = store.json(path)["files"]
+    told = {one["path"]: (int(one["size"]), str(one["sha256"])) for one in listed}
+    action = f"put the files back, or dvc repro inventory@{params.corpus}"
+    drawn = store.outs.get(params.source, "").endswith(".dir")
+    root = resolve_root(params, scene.settings)
+    if drawn and params.corpus not in scene.settings.roots:
+        # Drawn by a stage: cache and remote have them too.
+        found = store.digests(f"{params.source}/{file}" for file in told)
+        found = {file.removeprefix(f"{params.source}/"): digest for file, digest in found.items()}
+    elif root is None:
+        what = "the corpus' files are not on this machine: what lies behind the inventory is verified, they are not"
+        mend = f"foalnet add-corpus {params.reader} --name {params.corpus} --root PATH, where they are at hand"
+        return skipped(name, what, action=mend)
+    else:
+        wanted, here = get_reader(params.reader).wanted, sorted_files(root)
+        now = {file for file in here if wanted(file) not in (None, SHADOW)}
+        for what, names in (("gone", told.keys() - now), ("in no inventory", now - told.keys())):
+            if names:
+                return differs(name, f"{len(names)} files are {what}: {some(names)}", action=action)
+        read = store.reader.digests(root / file for file in told)
+        found = {file: read[root / file] for file in told}
+    held = f"{len(told)} files, {sum(size for size, _ in told.values()):,} bytes have the SHA-256 that {path} says"
+    return _compared(name, told, found, by="inventory", action=action, held=held)
+
+
+def manifest_names(scene: Scene, name: str) -> Link:
+    """Every file that the manifest names is one of the inventory; every utterance is of this corpus."""
+    rows = scene.store.rows(rel(scene.paths, "manifest"))
+    inventory = scene.store.json(rel(scene.paths, "inventory"))
+    files = {one["path"] for one in inventory["files"]}
+    named = {row[field] for row in rows for field in ("audio", "dialogue_audio", "video")} - {None}
+    action = scene.again(f"manifest@{scene.params.corpus}")
+    corpora = {inventory["corpus"], *(row["corpus"] for row in rows)}
+    if corpora != {scene.params.corpus}:
+        return differs(
+            name, two(scene.params.corpus, some(corpora), by="params", at="manifest, inventory"), action=action
+        )
+    if named - files:
+        what = f"{len(named - files)} files that the manifest names are not in the inventory: {some(named - files)}"
+        return differs(name, what, action=action)
+    return ok(name, f"{len(rows)} utterances of {len(named)} files, all of the inventory")
+
+
+def entries(scene: Scene) -> list[dict[str, Any]]:
+    """Return the shards' entries of their index."""
+    return list(scene.store.json(f"{rel(scene.paths, 'shards')}/{INDEX}")["shards"])
+
+
+def shard_keys(scene: Scene, name: str) -> Link:
+    """Every key of the shards' index is an utterance of the manifest, of that session and dialogue."""
+    told = {row["key"]: row for row in scene.store.rows(rel(scene.paths, "manifest"))}
+    action = scene.again(f"shards@{scene.params.corpus}")
+    keys = [(key, shard) for shard in entries(scene) for key in shard["keys"]]
+    strange = {key for key, shard in keys if key not in told or told[key]["session"] != shard["session"]}
+    if strange:
+        what = f"{len(strange)} keys of the index are none of the manifest's, or of another session: {some(strange)}"
+        return differs(name, what, action=action)
+    return ok(name, f"{len(keys)} keys in {len(entries(scene))} shards, all of the manifest")
+
+
+def shard_bytes(scene: Scene, name: str) -> Link:
+    """Every shard has the size and SHA-256 of the index; none is missing, none is extra."""
+    folder = rel(scene.paths, "shards")
+    told = {shard["path"]: (int(shard["size"]), str(shard["sha256"])) for shard in entries(scene)}
+    return _folder(scene, name, folder, told, stage="shards")
+
+
+def _folder(scene: Scene, name: str, folder: str, told: dict[str, tuple[int, str]], *, stage: str) -> Link:
+    action = scene.again(f"{stage}@{scene.params.corpus}")
+    here = set(scene.store.names(folder)) - {INDEX}
+    for what, names in (("missing", told.keys() - here), ("in no index", here - told.keys())):
+        if names:
+            return differs(name, f"{len(names)} files are {what}: {some(names)}", action=action)
+    read = scene.store.digests(f"{folder}/{file}" for file in told)
+    found = {file: read[f"{folder}/{file}"] for file in told}
+    held = f"{len(told)} files have the size and SHA-256 that {folder}/{INDEX} says"
+    return _compared(name, told, found, by="index", action=action, held=held)
+
+
+def account(scene: Scene, name: str) -> Link:
+    """The account of staging is of these shards and names the staging code of this folder."""
+    from foalnet.clips.staging import CODE
+
+    told, shards = scene.store.json(rel(scene.paths, "staging")), entries(scene)
+    expected = {
+        "corpus": scene.params.corpus,
+        "shards": {"count": len(shards), "bytes": sum(shard["size"] for shard in shards)},
+    }
+    action = scene.again(f"shards@{scene.params.corpus}")
+    for what, value in expected.items():
+        if told[what] != value:
+            return differs(name, f"{what}: {two(value, told[what], by='index', at='staging.json')}", action=action)
+    code = code_digest(CODE)
+    if told["tools"]["code"] != code:
+        what = two(told["tools"]["code"], code, by="staging.json", at="code here")
+        return differs(name, f"staging code: {what}", action=action)
+    return ok(name, f"staging.json is of these shards; staging code {short(code)}")
+
+
+def feature_bytes(scene: Scene, name: str) -> Link:
+    """Every file of features has the SHA-256 of its index and names the shard that it was computed from."""
+    folder = rel(scene.paths, "features")
+    index = scene.store.json(f"{folder}/{INDEX}")
+    if index["encoder"] is None:
+        return ok(name, "none asked for (features.encoder)")
+    shards = {shard["sha256"] for shard in entries(scene)}
+    action = scene.again(f"features@{scene.params.corpus}")
+    strange = {one["path"] for one in index["files"] if one["shard"] not in shards}
+    if strange or len(index["files"]) != len(shards):
+        what = f"{len(index['files'])} files of {len(shards)} shards, computed from others: {some(strange) or 'none'}"
+        return differs(name, what, action=action)
+    told = {one["path"]: str(one["sha256"]) for one in index["files"]}
+    read = scene.store.digests(f"{folder}/{file}" for file in told)
+    found = {file: read[f"{folder}/{file}"].sha256 for file in told}
+    wrong = [
+        f"{file}: {two(told[file], found[file], by='index', at='file')}" for file in told if told[file] != found[file]
+    ]
+    if wrong:
+        return differs(name, "; ".join(wrong[:3]), action=action)
+    return ok(name, f"{len(told)} files of {index['encoder']}, computed from these shards")

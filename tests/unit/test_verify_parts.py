@@ -1,0 +1,95 @@
+"""The parts of `foalnet verify`: DVC's digest of a folder, the graph filled in, what a link says, exit codes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from foalnet.errors import DataError, UsageError
+from foalnet.verify.digests import Reader, digest_of, folder_md5, listing_bytes, parse_listing
+from foalnet.verify.graph import stages_of
+from foalnet.verify.link import Link, absent, code_of, differs, ok, short, skipped, some, two
+
+
+def test_a_folders_digest_is_dvcs(tmp_path: Path) -> None:
+    """As DVC itself records a folder: its own builder is asked."""
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.db import HashFileDB
+    from dvc_objects.fs.local import LocalFileSystem
+
+    folder = tmp_path / "folder"
+    files = {"b.txt": b"b", "a/ä ö.txt": b"a", "a.txt": b"", "a-b.txt": b"x"}
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    fs = LocalFileSystem()
+    _, _, tree = build(HashFileDB(fs, str(tmp_path / "odb")), str(folder), fs, "md5", dry_run=True)
+    here = {name: hashlib.md5(data).hexdigest() for name, data in files.items()}
+    assert folder_md5(here) == tree.hash_info.value
+    assert parse_listing(listing_bytes(here)) == here
+
+
+@pytest.mark.parametrize("data", [b"{}x", b"[1]", b'[{"md5": "a"}]', b"3", b"\xff"])
+def test_what_is_no_list_of_a_folder_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        parse_listing(data)
+
+
+def test_a_file_is_read_once_under_all_its_names(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"foal")
+    os.link(tmp_path / "a", tmp_path / "b")
+    found = Reader(workers=2).digests([tmp_path / "a", tmp_path / "b"])
+    assert found[tmp_path / "a"] is found[tmp_path / "b"]
+    assert found[tmp_path / "a"] == digest_of(io.BytesIO(b"foal"))
+    assert found[tmp_path / "a"].sha256 == hashlib.sha256(b"foal").hexdigest()
+
+
+def test_the_graph_is_filled_in_as_dvc_does(repository: Path) -> None:
+    lock = yaml.safe_load((repository / "dvc.lock").read_text())["stages"]
+    found = {stage.name: stage for stage in stages_of(repository, "drawn")}
+    assert found.keys() == lock.keys()
+    for name, stage in found.items():
+        assert stage.asked.cmd == lock[name]["cmd"], name
+        assert set(stage.asked.outs) == {out["path"] for out in lock[name]["outs"]}, name
+    order = list(found)
+    assert order.index("draw") < order.index("shards@drawn") < order.index("train@drawn-foal-s1")
+    assert found["report@drawn"].asked.in_git == ("reports/drawn/metrics.json",)
+
+
+def test_a_folder_without_a_project_or_with_a_broken_lock_is_refused_in_words(tmp_path: Path, repository: Path) -> None:
+    with pytest.raises(UsageError, match="file not found"):
+        stages_of(tmp_path, "drawn")
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).write_text((repository / name).read_text())
+    assert all(stage.ran is None for stage in stages_of(tmp_path, "drawn"))
+    (tmp_path / "dvc.lock").write_text("<<<<<<< HEAD\nstages: {}\n")
+    with pytest.raises(DataError, match="not readable as YAML"):
+        stages_of(tmp_path, "drawn")
+
+
+def test_a_line_says_both_digests_and_ends_with_the_next_action() -> None:
+    md5 = "0123456789abcdef0123456789abcdef"
+    link = differs("x output y", two(f"{md5}.dir", "none", by="dvc.lock", at="file"), action="dvc checkout y")
+    assert str(link) == (
+        "differs  x output y: expected 0123456789abcdef….dir (dvc.lock), found none (file); next: dvc checkout y"
+    )
+    assert short("dev") == "dev" and short(16000) == "16000"
+    assert some(["b", "a"]) == "a, b" and some(map(str, range(7))) == "0, 1, 2, 3, 4 and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("links", "code"),
+    [
+        ([ok("a", "")], 0),
+        ([ok("a", ""), skipped("b", "")], 0),
+        ([ok("a", ""), absent("b", "", action="x")], 4),
+        ([absent("b", "", action="x"), differs("a", "", action="x")], 3),
+    ],
+)
+def test_exit_codes(links: list[Link], code: int) -> None:
+    assert code_of(links) == code
