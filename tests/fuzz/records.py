@@ -96,9 +96,8 @@ def predictions_input() -> st.SearchStrategy[tuple[bytes, bytes]]:
 
 def check_predictions(data: tuple[bytes, bytes], folder: Path) -> None:
     """Predictions that are accepted name utterances in order, each with finite probabilities."""
-    from foalnet.results import read_results
-
     from foalnet.paths import Paths
+    from foalnet.results import read_results
 
     paths = Paths("drawn", folder)
     run = paths.run("foal", 1)
