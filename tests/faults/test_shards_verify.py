@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from foalnet.cli.main import cli, register
 from foalnet.errors import DataError
-from foalnet.files import lock
+from foalnet.locks import lock
 from foalnet.paths import Paths
 from foalnet.seal import sealed_bytes
 from foalnet.shards import open_shards, verify
