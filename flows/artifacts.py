@@ -38,10 +38,11 @@ def show(kind: str, corpus: str, text: str) -> None:
 
 
 def gate(paths: Paths, says: str) -> str:
-    """Return the gate's decision as Markdown, or why none was asked for."""
+    """Return the gate's decision as Markdown, or why none was asked for; an unpushed run is marked so."""
     if not paths.gate.is_file():
         return f"# {paths.corpus}: no decision\n\n{says}"
-    return markdown(read_json(paths.gate, stage="gate"))
+    _, mark, why = says.partition("unpushed:")
+    return markdown(read_json(paths.gate, stage="gate")) + (f"\n\n**{mark}** {_plain(why)}\n" if mark else "")
 
 
 def metrics(paths: Paths) -> str:

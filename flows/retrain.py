@@ -2,7 +2,7 @@
 
 It runs the very stages of dvc.yaml through DVC, so `dvc repro` on a laptop and this flow on a server leave the same
 files and the same dvc.lock. What came of it is one commit on a branch `runs/<id>`; `champion` moves if the gate lets
-it pass.
+it pass. Where DVC has a default remote, the outputs are pushed; what could not be is marked and pushed by a later run.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from prefect import flow
 
 from flows import artifacts
 from flows.alive import alive
+from flows.push import push_here, push_runs
 from flows.stages import Stage, plan
 from flows.tasks import project_home, run_logger, run_stages
 from flows.worktree import LOCK, Tree, fetch, set_aside, worktree
@@ -39,8 +40,9 @@ def retrain(corpus: str = "drawn") -> dict[str, Any]:
     """Bring the report of `corpus` up to date, commit what came of it, and promote it if the gate lets it pass.
 
     Works for the project folder that FOALNET_HOME names, in a git worktree of its own. Returns what ran, where the
-    report lies, the branch and the decision. Fails with the first stage that failed; stages that do not need it are
-    brought up to date all the same. A refused promotion is no failure. Without .git it works in the folder itself.
+    report lies, the branch, the decision, and whether the outputs were pushed. Fails with the first stage that failed;
+    stages that do not need it are brought up to date all the same. A refused promotion is no failure, nor is a remote
+    that is down. Without .git it works in the folder itself.
     """
     home = project_home()
     settings = load_settings(home)
@@ -60,7 +62,7 @@ def bring_up_to_date(home: Path, corpus: str, *, run: RunStages, publish: Publis
     if not has_git(home):
         run_logger().info("no .git in %s: working in the folder itself, without branches and gate", home)
         done = run(stages, home, None)
-        says = "no .git here: no branch, no gate"
+        says = "; ".join(filter(None, ("no .git here: no branch, no gate", push_here(home, corpus))))
         publish(Paths(corpus, home), Paths(corpus, home).report_html, says)
         return _answer(corpus, done, Paths(corpus).report_html, says=says)
     with worktree(home, corpus, load_settings(home)) as tree:
@@ -69,6 +71,8 @@ def bring_up_to_date(home: Path, corpus: str, *, run: RunStages, publish: Publis
         before = _champion_files(tree, corpus)
         done = run(stages, tree.folder, tree.env)
         told = _record(tree, corpus, before)
+        pushed = push_runs(tree, corpus, told["branch"])
+        told["says"] = "; ".join(filter(None, (told["says"], pushed)))
         kept = _keep_report(here, home / load_settings(home).work, told["run"])
         publish(here, kept, told["says"])
         return _answer(corpus, done, kept, **told)

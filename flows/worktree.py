@@ -98,7 +98,11 @@ def _share_cache(home: Path, folder: Path) -> None:
     if local.is_file():
         shutil.copyfile(local, folder / ".dvc" / "config.local")
     with Repo(str(home)) as repo, Repo(str(folder)) as ours, ours.config.edit("local") as config:
-        config["cache"] |= {"dir": str(repo.cache.local.path), "type": "reflink,hardlink,copy"}
+        config["cache"] |= {"dir": repo.cache.local_cache_dir, "type": "reflink,hardlink,copy"}
+        for name, remote in repo.config["remote"].items():
+            if "://" not in remote["url"]:
+                # A path is meant from the folder of the file that names it, and that is another one here.
+                config["remote"].setdefault(name, {})["url"] = str(remote["url"])
 
 
 def fetch(tree: Tree, outs: list[str]) -> None:

@@ -20,6 +20,8 @@ BRANCH = "champion"
 RUNS = "runs"
 STAGE = "champion"
 NO_COMMIT = "0" * 40
+# A run whose outputs no remote has yet: <corpus>/<run>, holding the run's commit.
+UNPUSHED = "refs/foalnet/unpushed"
 FIELDS = ("%H", "%cI", "%(trailers:key=Foalnet-Run,valueonly)", "%(trailers:key=Foalnet-Rollback-To,valueonly)")
 
 
@@ -170,3 +172,22 @@ def rolled_back(home: Path, corpus: str, key: str | None) -> str | None:
             if found == key and found != in_force:
                 return gone.commit
     return None
+
+
+def unpushed(home: Path) -> dict[str, str]:
+    """Return `<corpus>/<run>` -> commit of the runs that could not be pushed to DVC's remote; {} without git."""
+    if not has_git(home):
+        return {}
+    form = "--format=%(refname:lstrip=3) %(objectname)"
+    return dict(line.split() for line in git(home, "for-each-ref", form, f"{UNPUSHED}/").stdout.splitlines())
+
+
+def mark_unpushed(home: Path, corpus: str, branch: str) -> None:
+    """Mark the run of a branch `runs/<run>`: no remote has its outputs yet."""
+    name = branch.removeprefix(f"{RUNS}/")
+    git(home, "update-ref", f"{UNPUSHED}/{corpus}/{name}", f"refs/heads/{branch}")
+
+
+def unmark_unpushed(home: Path, corpus: str, branch: str) -> None:
+    """Take the mark of a run back: the remote has its outputs."""
+    git(home, "update-ref", "-d", f"{UNPUSHED}/{corpus}/{branch.removeprefix(f'{RUNS}/')}")

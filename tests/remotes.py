@@ -86,10 +86,12 @@ def object_in(store: Path, md5: str) -> Path:
     return store / "files" / "md5" / md5[:2] / md5[2:]
 
 
-def links(project: Path, monkeypatch: pytest.MonkeyPatch, remote: str | None = None) -> list[Link]:
-    """Return the links of the drawn corpus in a project, in this process."""
+def links(
+    project: Path, monkeypatch: pytest.MonkeyPatch, remote: str | None = None, *, corpus: str = "drawn"
+) -> list[Link]:
+    """Return the links of a corpus in a project, in this process."""
     monkeypatch.chdir(project)
-    return list(verify(load_params("drawn"), load_settings(), remote=remote))
+    return list(verify(load_params(corpus), load_settings(), remote=remote))
 
 
 def broken(found: list[Link]) -> list[Link]:

@@ -17,17 +17,22 @@ def _home() -> Path:
 
 @cli.command(short_help="show which run is in force, and those before it")
 def champion() -> None:
-    """List what the flow `retrain` promoted, the newest first, with every rollback; `*` is in force."""
-    from foalnet.champion import history
+    """List what the flow `retrain` promoted, the newest first, with every rollback; `*` is in force.
 
-    champions = history(_home())
+    Runs whose outputs could not be pushed to DVC's remote are marked unpushed.
+    """
+    from foalnet.champion import history, unpushed
+
+    champions, waiting = history(_home()), unpushed(_home())
     if not champions:
         click.echo("no champion yet: the first run of the flow `retrain` becomes it")
-        return
     for each in champions:
         mark = "*" if each.commit == champions[0].effective else " "
         what = f"rollback to {each.rollback_to[:10]} ({each.run})" if each.rollback_to else each.run
-        click.echo(f"{mark} {each.commit[:10]}  {each.date}  {what}")
+        here = "  unpushed" if each.commit in waiting.values() else ""
+        click.echo(f"{mark} {each.commit[:10]}  {each.date}  {what}{here}")
+    if waiting:
+        click.echo(f"unpushed: {', '.join(name.partition('/')[2] for name in waiting)}; the next run pushes them")
 
 
 @cli.command(short_help="put the previous champion in force again")

@@ -19,6 +19,7 @@ CHECKS: dict[str, Check] = {
     "project": project.project,
     "git": project.git,
     "dvc": project.dvc,
+    "pushed": project.pushed,
     "prefect": project.prefect,
     "ffmpeg": tools.ffmpeg,
     "pyav": tools.pyav,

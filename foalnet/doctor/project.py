@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from foalnet.champion import unpushed
 from foalnet.doctor.base import Finding, Scene, fault, ok, output_of, warning
 
 OFF = {"0", "false", "no", "off", "f", "n"}
@@ -124,6 +125,19 @@ def _asked(name: str, url: str) -> Finding:
             f"DVC remote {name}: {url} does not answer: {error}", mend=f"dvc status --cloud --remote {name} -v"
         )
     return ok(f"DVC remote {name}: {url} answers")
+
+
+def pushed(scene: Scene) -> Iterator[Finding]:
+    """No run of the flow `retrain` waits to be pushed to DVC's remote."""
+    waiting = list(unpushed(scene.home))
+    if waiting:
+        corpus = waiting[0].partition("/")[0]
+        yield warning(
+            f"{len(waiting)} run(s) of `retrain` are unpushed: {', '.join(waiting)}",
+            mend=f"dvc status --cloud (is the remote up?), then: prefect deployment run retrain/{corpus}",
+        )
+    else:
+        yield ok("no run of `retrain` waits to be pushed")
 
 
 def prefect(scene: Scene) -> Iterator[Finding]:

@@ -73,8 +73,10 @@ def derived(runs: Sequence[Run]) -> dict[str, float]:
     right = [float(np.mean([run.rows[key]["label"] == run.rows[key]["predicted"] for run in runs])) for key in keys]
     table = sums(right, keys, labels)
     value_C, count_C = table.value_KC.sum(axis=0), table.count_KC.sum(axis=0)
-    found: dict[str, float] = {name: rounded(float(metric_of(value_C, count_C, name))) for name in METRICS}
-    return {"n": len(keys), **found}
+    found: dict[str, float] = {"n": len(keys)}
+    for name in METRICS:
+        found[name] = rounded(float(metric_of(value_C, count_C, name)))
+    return found
 
 
 def printed(scene: Scene, page: str) -> Link:

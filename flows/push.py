@@ -1,0 +1,101 @@
+"""What a run made, pushed to DVC's default remote; what could not be pushed is marked until a later run pushes it.
+
+The mark is a git ref that holds the run's commit: it outlives the worktree and the work folder, and it is set before
+the push begins, so that a killed push is marked too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from flows.process import run as run_command
+from flows.stages import SAID_LINES, environment, plan
+from flows.tasks import asked_to_stop, run_logger
+from flows.worktree import Tree
+from foalnet.champion import mark_unpushed, unmark_unpushed, unpushed
+from foalnet.discreet import discreet
+from foalnet.errors import FoalnetError, MachineError
+from foalnet.gitrepo import git
+from foalnet.verify.remote import config_of
+
+MARK = "unpushed:"
+
+Push = Callable[[Path, Sequence[str], Mapping[str, str]], None]
+
+
+def default_remote(folder: Path) -> tuple[str, str] | None:
+    """Return name and address of the folder's default DVC remote; None where there is none."""
+    config = config_of(folder)
+    name = config["core"].get("remote")
+    return (name, str(config["remote"][name]["url"])) if name in config["remote"] else None
+
+
+def push(folder: Path, stages: Sequence[str], env: Mapping[str, str]) -> None:
+    """Push the recorded outputs of stages; MachineError (exit 4) with DVC's last words where the remote is down."""
+    remote = default_remote(folder)
+    if remote is None:
+        return
+    name, url = remote
+    if "://" not in url and not Path(url).is_dir():
+        # DVC would make the folder anew, on whatever disk lies below the one that is not mounted.
+        raise MachineError(
+            f"remote {name}: its folder is not there", file=url, action=f"is its disk mounted? else: mkdir -p {url}"
+        )
+    said: deque[str] = deque(maxlen=SAID_LINES)
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "push", *stages]
+    code = run_command(command, cwd=folder, env=environment() | dict(env), on_line=said.append, stop=asked_to_stop())
+    if code != 0:
+        errors = [line for line in said if line.startswith("ERROR")] or list(said)[-1:]
+        what = discreet(" ".join("; ".join(errors).split()))
+        raise MachineError(f"remote {name}: {what}", action=f"`dvc push` in a clone says more ({discreet(url)})")
+
+
+def push_runs(tree: Tree, corpus: str, branch: str | None, *, send: Push = push) -> str:
+    """Push what lies in the run's checkout, then every run that is marked; return what came of it, in words.
+
+    `branch` is the run's, None where nothing changed. "" without a default remote. Nothing fails here: the data is in
+    DVC's cache, the commit on its branch, and the mark stays.
+    """
+    remote = default_remote(tree.folder)
+    if remote is None:
+        return ""
+    home, waiting = tree.home, unpushed(tree.home)
+    if branch is not None:
+        mark_unpushed(home, corpus, branch)
+    try:
+        send(tree.folder, _names(tree.folder, corpus), tree.env)
+        if branch is not None:
+            unmark_unpushed(home, corpus, branch)
+        for name, commit in waiting.items():
+            git(tree.folder, "checkout", "--quiet", "--force", "--detach", commit)
+            earlier = name.partition("/")[0]
+            send(tree.folder, _names(tree.folder, earlier), tree.env)
+            unmark_unpushed(home, *name.split("/", 1))
+            run_logger().info("pushed %s, which was unpushed", name)
+    except FoalnetError as error:
+        return _kept(error, ", ".join(unpushed(home)) or "what lies in the cache")
+    return f"pushed to {remote[0]}"
+
+
+def push_here(home: Path, corpus: str, *, send: Push = push) -> str:
+    """Do what `push_runs` does for a folder without git: nothing is marked there, every run pushes all there is."""
+    remote = default_remote(home)
+    if remote is None:
+        return ""
+    try:
+        send(home, _names(home, corpus), {})
+    except FoalnetError as error:
+        return _kept(error, "what lies in the cache")
+    return f"pushed to {remote[0]}"
+
+
+def _kept(error: FoalnetError, what: str) -> str:
+    run_logger().warning("unpushed: %s: %s", what, error)
+    return f"{MARK} {' '.join(error.what.split())}; the data is kept here, the next run pushes it"
+
+
+def _names(folder: Path, corpus: str) -> list[str]:
+    return [stage.name for stage in plan(folder, corpus)]
