@@ -65,6 +65,13 @@ def index_facts() -> dict[str, Any]:
     return {"schema": 1, "corpus": "drawn", "shards": [entry, other]}
 
 
+def index_twice() -> dict[str, Any]:
+    """Return an index that lists a key in two shards."""
+    facts = index_facts()
+    facts["shards"][1]["keys"] = ["a_2", "b_2"]
+    return facts
+
+
 def check_index(data: bytes, folder: Path) -> None:
     """An index that is accepted can be written, and read again as itself; its paths lie below it."""
     from foalnet.shards.index import INDEX, read_index, write_index
@@ -148,15 +155,20 @@ def check_inventory(data: bytes, folder: Path) -> None:
     assert read_inventory(path) == found
 
 
-def json_input(facts: Callable[[], Any]) -> Callable[[], st.SearchStrategy[bytes]]:
+def json_input(*facts: Callable[[], Any]) -> Callable[[], st.SearchStrategy[bytes]]:
+    """Return the strategy of a JSON file, sealed or not, that holds something like one of the facts."""
+
     def drawn() -> st.SearchStrategy[bytes]:
-        plain = mapped(json_like([facts()]), lambda value: json.dumps(value).encode())
-        return either(mapped(json_like([facts()]), sealed), plain, bytes_like([sealed(facts())]))
+        seeds = [make() for make in facts]
+        plain = mapped(json_like(seeds), lambda value: json.dumps(value).encode())
+        return either(mapped(json_like(seeds), sealed), plain, bytes_like([sealed(each) for each in seeds]))
 
     return drawn
 
 
 def manifest_input() -> st.SearchStrategy[bytes]:
+    """Draw a manifest: of four utterances, or the same with one that never ends."""
     rows = [asdict(u) for u in utterances()]
-    plain = mapped(json_like([rows]), lambda value: "".join(json.dumps(row) + "\n" for row in value).encode())
+    endless = [*rows[:-1], rows[-1] | {"end_s": math.inf}]
+    plain = mapped(json_like([rows, endless]), lambda value: "".join(json.dumps(row) + "\n" for row in value).encode())
     return either(mapped(json_like([rows]), jsonl_bytes), plain, bytes_like([jsonl_bytes(rows)]))

@@ -17,7 +17,9 @@ TARGETS = (
     Target(name="settings", strategy=texts.settings_input, check=texts.check_settings, errors=(UsageError,)),
     Target(name="inventory", strategy=records.json_input(records.inventory_facts), check=records.check_inventory),
     Target(name="manifest", strategy=records.manifest_input, check=records.check_manifest),
-    Target(name="index", strategy=records.json_input(records.index_facts), check=records.check_index),
+    Target(
+        name="index", strategy=records.json_input(records.index_facts, records.index_twice), check=records.check_index
+    ),
     Target(
         name="predictions",
         strategy=records.predictions_input,

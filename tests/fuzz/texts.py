@@ -20,7 +20,11 @@ from tests.trees import label_text, transcript_text
 DIALOGUE = "Ses01F_impro01"
 SAID = (("F000", "neu", 0.5, 1.3), ("M000", "ang", 1.5, 2.3), ("M001", "xxx", 2.5, 3.3))
 ROWS = [(f"{DIALOGUE}_{suffix}", label, start, end) for suffix, label, start, end in SAID]
-LINES = ["[0.5000 - 1.3000]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]", "C-E2:\tNeutral; Anger;\t(a; word)"]
+LINES = [
+    "[0.5000 - 1.3000]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]",
+    f"[0.5000 - 1{'0' * 400}]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]",
+    "C-E2:\tNeutral; Anger;\t(a; word)",
+]
 NAMES = (
     f"{DIALOGUE}_F000", "Ses02M_impro01_M000", f"{DIALOGUE}_FXX0", "C-E2:", "A-E3:", "%", "[", "]", ";", "(", "xxx",
     " - ",
@@ -31,7 +35,8 @@ TABLE = "clip\tau_00\tau_01\n01-01\t0.5\t-1e3\n01-02\t1\t2\n"
 
 def labels_input() -> st.SearchStrategy[bytes]:
     """Draw a label file."""
-    return bytes_like([label_text(ROWS).encode()], [name.encode() for name in NAMES])
+    seeds = [label_text(ROWS), label_text([*ROWS, ("Ses02M_impro01_M000", "neu", 3.5, 4.3)])]
+    return bytes_like([seed.encode() for seed in seeds], [name.encode() for name in NAMES])
 
 
 def transcript_input() -> st.SearchStrategy[bytes]:
