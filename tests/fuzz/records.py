@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,13 @@ def utterances() -> list[Any]:
     return sorted(made, key=lambda u: u.key)
 
 
-def sealed(facts: Any) -> bytes:
-    """Return JSON as its writer leaves it: with a seal where this version has seals."""
+def sealed(name: str, facts: Any) -> bytes:
+    """Return a JSON file as its writer leaves it: with a seal where this version has seals."""
     try:
         from foalnet.seal import sealed_bytes
     except ImportError:
         return json_bytes(facts)
-    return sealed_bytes(facts) if isinstance(facts, dict) else json_bytes(facts)
+    return sealed_bytes(name, facts) if isinstance(facts, dict) else json_bytes(facts)
 
 
 def index_facts() -> dict[str, Any]:
@@ -92,12 +93,15 @@ def predictions_input() -> st.SearchStrategy[tuple[bytes, bytes]]:
     rows = [{"key": f"u{i}", **row, "probabilities": [0.25, 0.75]} for i in range(3)]
     metrics = {"corpus": "drawn", "variant": "foal", "seed": 1, "protocol": "loso_dev_session", "variants": {}}
 
+    def by(data: bytes) -> dict[str, Any]:
+        return metrics | {"predictions": {"rows": data.count(b"\n"), "sha256": sha256_bytes(data)}}
+
     def vouched(data: bytes) -> tuple[bytes, bytes]:
-        return data, sealed({**metrics, "predictions": {"rows": data.count(b"\n"), "sha256": sha256_bytes(data)}})
+        return data, sealed("metrics.json", by(data))
 
     whole = jsonl_bytes(rows)
     told = either(bytes_like([whole]), mapped(json_like([rows]), jsonl_bytes))
-    other = mapped(json_like([metrics | {"predictions": {"rows": 3, "sha256": sha256_bytes(whole)}}]), sealed)
+    other = mapped(json_like([by(whole)]), partial(sealed, "metrics.json"))
     return either(told.map(vouched), st.tuples(st.just(whole), either(other, bytes_like([vouched(whole)[1]]))))
 
 
@@ -151,17 +155,18 @@ def check_inventory(data: bytes, folder: Path) -> None:
     path = folder / "inventory.json"
     path.write_bytes(data)
     found = read_inventory(path)
-    path.write_bytes(sealed(asdict(found)))
+    path.write_bytes(sealed(path.name, asdict(found)))
     assert read_inventory(path) == found
 
 
-def json_input(*facts: Callable[[], Any]) -> Callable[[], st.SearchStrategy[bytes]]:
+def json_input(name: str, *facts: Callable[[], Any]) -> Callable[[], st.SearchStrategy[bytes]]:
     """Return the strategy of a JSON file, sealed or not, that holds something like one of the facts."""
 
     def drawn() -> st.SearchStrategy[bytes]:
         seeds = [make() for make in facts]
         plain = mapped(json_like(seeds), lambda value: json.dumps(value).encode())
-        return either(mapped(json_like(seeds), sealed), plain, bytes_like([sealed(each) for each in seeds]))
+        write = partial(sealed, name)
+        return either(mapped(json_like(seeds), write), plain, bytes_like([write(each) for each in seeds]))
 
     return drawn
 

@@ -15,10 +15,16 @@ TARGETS = (
     Target(name="table", strategy=texts.table_input, check=texts.check_table),
     Target(name="params", strategy=texts.params_input, check=texts.check_params, errors=(UsageError,)),
     Target(name="settings", strategy=texts.settings_input, check=texts.check_settings, errors=(UsageError,)),
-    Target(name="inventory", strategy=records.json_input(records.inventory_facts), check=records.check_inventory),
+    Target(
+        name="inventory",
+        strategy=records.json_input("inventory.json", records.inventory_facts),
+        check=records.check_inventory,
+    ),
     Target(name="manifest", strategy=records.manifest_input, check=records.check_manifest),
     Target(
-        name="index", strategy=records.json_input(records.index_facts, records.index_twice), check=records.check_index
+        name="index",
+        strategy=records.json_input("index.json", records.index_facts, records.index_twice),
+        check=records.check_index,
     ),
     Target(
         name="predictions",
