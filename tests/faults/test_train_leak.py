@@ -1,7 +1,8 @@
-"""T72, the leakage alarm: where labels say nothing of the clips, nothing may score above chance."""
+"""T72, T73, the leakage alarm: where clips say nothing of their labels, nothing may score above chance."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,14 @@ def test_t72_shuffled_labels_give_chance(tmp_path: Path, variant: str) -> None:
 def test_t72_the_alarm_can_ring(tmp_path: Path, variant: str) -> None:
     """With the true labels the same training is far above chance: the test above would notice a leak."""
     assert ua_of_test_parts(make_store(groups=3, per_group=40), variant, tmp_path) > 0.6
+
+
+@pytest.mark.parametrize("variant", ["audio_only", "video_only", "foal"])
+def test_t73_the_session_as_only_feature_gives_chance(tmp_path: Path, variant: str) -> None:
+    """Every clip of a session is the same clip under another name: whoever tells them apart had it from elsewhere."""
+    synthetic = make_store(groups=3, per_group=40)
+    first = {group: key for key, group in reversed(synthetic.groups.items())}
+    clips = {key: replace(synthetic.store.clips[first[group]], key=key) for key, group in synthetic.groups.items()}
+    one_each = replace(synthetic, store=replace(synthetic.store, clips=clips))
+    assert len({clip.wave_N.tobytes() for clip in clips.values()}) == 3
+    assert abs(ua_of_test_parts(one_each, variant, tmp_path) - 0.25) <= 0.05

@@ -88,7 +88,7 @@ def test_a_fold_checkpoint_builds_the_network_that_gave_the_logits(trained: Path
     torch.testing.assert_close(logits_of(net, store, keys, torch.device("cpu"), params), expected, rtol=0, atol=1e-5)
 
 
-def test_the_same_run_again_writes_the_same_bytes(trained: Path, tmp_path: Path) -> None:
+def test_t74_the_same_run_again_writes_the_same_bytes(trained: Path, tmp_path: Path) -> None:
     """Another home, another work folder, two folds at a time: nothing of place, time or workers is in the outputs."""
     paths = write_corpus(tmp_path, make_store(per_group=8, without_picture=1))
     train_run(corpus_params(), settings(tmp_path, workers=2), paths, variant="foal", seed=1)
