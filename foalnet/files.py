@@ -21,6 +21,8 @@ from foalnet.errors import DataError, MachineError
 
 TEMP_SUFFIX = ".part"
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# What a file is published from: its bytes, or what writes them to the path it is given.
+Content = bytes | Callable[[Path], object]
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -201,14 +203,14 @@ def publishing(path: Path, *, needed_bytes: int | None = None) -> Iterator[Path]
 
 
 def publish_together(
-    files: Mapping[Path, Callable[[Path], object]],
+    files: Mapping[Path, Content],
     *,
     marker: Path,
     stage: str,
     stale: Iterable[Path] = (),
     needed_bytes: int | None = None,
 ) -> None:
-    """Publish files that are one thing: `files[path]` writes to the path it is given, `marker`, one of them, is last.
+    """Publish files that are one thing: `files[path]` is its bytes or writes them where it is told; `marker` is last.
 
     All are on the disk before the first is renamed, so that a full one (MachineError, exit 4) leaves the earlier
     generation whole. Cut short between the renames there is no marker. `stale`: files of the earlier generation that
@@ -218,7 +220,10 @@ def publish_together(
     try:
         for at, write in files.items():
             make_folder(at.parent)
-            write(temps[at])
+            if isinstance(write, bytes):
+                temps[at].write_bytes(write)
+            else:
+                write(temps[at])
             _sync_file(temps[at])
         others, gone, at = [path for path in files if path != marker], list(stale), marker
         if others or gone:

@@ -15,12 +15,13 @@ from foalnet.config import Params, Settings
 from foalnet.config.blocks import Contract
 from foalnet.corpora import Reader, get_reader
 from foalnet.errors import DataError, UsageError
+from foalnet.files import Content, publish_together
 from foalnet.inventory import checked_inventory, hold_to, need_root
 from foalnet.labels import class_of
 from foalnet.ledger import Ledger
 from foalnet.records import LedgerEntry, Utterance
-from foalnet.seal import publish_sealed
-from foalnet.table import KEY, read_manifest, write_manifest
+from foalnet.seal import publish_sealed, sealed_bytes
+from foalnet.table import KEY, digest_file, manifest_files, read_manifest
 
 __all__ = ["build", "read_manifest"]
 
@@ -75,9 +76,13 @@ def build(params: Params, settings: Settings, inventory_path: Path, out: Path, c
         "ledger": ledger.counts(),
         "entries": [row for row in ledger.rows() if row["reason"] != NOT_USED],
     }
-    publish_sealed(counts_path, account)
-    _refuse(breaches, utterances, params, ledger, counts_path)
-    write_manifest(out, utterances)
+    try:
+        _refuse(breaches, utterances, params, ledger, counts_path)
+    except DataError:
+        publish_sealed(counts_path, account)
+        raise
+    files: dict[Path, Content] = {counts_path: sealed_bytes(counts_path.name, account)}
+    publish_together(files | manifest_files(out, utterances), marker=digest_file(out), stage=STAGE)
     return found.model_dump()
 
 

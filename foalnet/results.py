@@ -34,8 +34,8 @@ def write_results(folder: Path, rows: Sequence[Prediction], metrics: Mapping[str
     vouched = {**metrics, "predictions": {"rows": len(rows), "sha256": sha256_bytes(data)}}
     publish_together(
         {
-            folder / PREDICTIONS: lambda temp: temp.write_bytes(data),
-            folder / METRICS: lambda temp: temp.write_bytes(sealed_bytes(METRICS, vouched)),
+            folder / PREDICTIONS: data,
+            folder / METRICS: sealed_bytes(METRICS, vouched),
         },
         marker=folder / METRICS,
         stage=stage,

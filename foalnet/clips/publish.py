@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from foalnet.clips.dialogue import SHARD, Staged
 from foalnet.clips.plan import STAGE
-from foalnet.files import need_free, publish_together, remove_temporaries, sha256_file
+from foalnet.files import Content, need_free, publish_together, remove_temporaries, sha256_file
 from foalnet.shards import INDEX, ShardEntry, index_bytes
-
-Write = Callable[[Path], object]
 
 
 def publish_shards(
@@ -44,8 +42,8 @@ def publish_shards(
     todo = [(source, entry) for source, entry in entries if not _in_place(out / entry.path, entry)]
     needed = sum(entry.size for _, entry in todo) + len(index) + len(account)
     need_free(out, needed, stage=STAGE)
-    files: dict[Path, Write] = {out / entry.path: partial(shutil.copyfile, source) for source, entry in todo}
-    files |= {report: lambda temp: temp.write_bytes(account), out / INDEX: lambda temp: temp.write_bytes(index)}
+    files: dict[Path, Content] = {out / entry.path: partial(shutil.copyfile, source) for source, entry in todo}
+    files |= {report: account, out / INDEX: index}
     publish_together(files, marker=out / INDEX, stage=STAGE, stale=stale, needed_bytes=needed)
     return [entry for _, entry in entries]
 

@@ -6,7 +6,7 @@ import importlib.metadata
 import multiprocessing
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -22,6 +22,7 @@ from foalnet.config.blocks import Features
 from foalnet.errors import MachineError
 from foalnet.features.read import INDEX, MASK, SCHEMA, FeatureFile, FeatureIndex, file_of, index_bytes
 from foalnet.files import (
+    Content,
     content_key,
     need_free,
     publish_bytes,
@@ -237,8 +238,7 @@ def _publish(index: FeatureIndex, files: list[tuple[Path, ShardEntry]], out: Pat
         for source, entry in files
     ]
     told = index_bytes(replace(index, files=rows))
-    together: dict[Path, Callable[[Path], object]] = {
+    together: dict[Path, Content] = {
         out / file_of(entry.path): partial(shutil.copyfile, source) for source, entry in files
     }
-    together[out / INDEX] = lambda temp: temp.write_bytes(told)
-    publish_together(together, marker=out / INDEX, stage=STAGE, stale=stale, needed_bytes=needed)
+    publish_together(together | {out / INDEX: told}, marker=out / INDEX, stage=STAGE, stale=stale, needed_bytes=needed)

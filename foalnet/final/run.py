@@ -14,9 +14,9 @@ from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Train
 from foalnet.errors import DataError, UsageError
-from foalnet.files import content_key, json_bytes, publish_bytes, sha256_file
+from foalnet.files import Content, content_key, json_bytes, publish_together, sha256_file
 from foalnet.final.card import card_facts, card_md
-from foalnet.final.seal import FILE, Sealed, seal
+from foalnet.final.seal import FILE, Sealed, sealed_bytes
 from foalnet.final.train import FinalTask, train_final
 from foalnet.nets import picture_of
 from foalnet.paths import Paths
@@ -215,7 +215,10 @@ def _publish(
         digests=digests,
         card=card,
     )
-    seal(paths.final / FILE, progress.best_net, content)
     told = card | {"digests": digests, "loss": [row["loss"] for row in progress.rows]}
-    publish_bytes(paths.final / "card.json", json_bytes(told))
-    publish_bytes(paths.final / "card.md", card_md(card).encode())
+    files: dict[Path, Content] = {
+        paths.final / "card.json": json_bytes(told),
+        paths.final / "card.md": card_md(card).encode(),
+        paths.final / FILE: sealed_bytes(progress.best_net, content),
+    }
+    publish_together(files, marker=paths.final / FILE, stage=STAGE)

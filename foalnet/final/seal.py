@@ -14,9 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from foalnet.checkpoint import load_checkpoint, save_checkpoint
+from foalnet.checkpoint import load_checkpoint, to_bytes
 from foalnet.config.blocks import Shards, Train
 from foalnet.errors import DataError
+from foalnet.files import publish_bytes
 
 FILE = "model.safetensors"
 KIND = "foalnet-final"
@@ -50,6 +51,11 @@ class Sealed:
 
 def seal(path: Path, weights: Mapping[str, Tensor], content: Sealed) -> None:
     """Write the sealed model atomically: the same content gives the same bytes."""
+    publish_bytes(path, sealed_bytes(weights, content))
+
+
+def sealed_bytes(weights: Mapping[str, Tensor], content: Sealed) -> bytes:
+    """Return a sealed model as it is written."""
     facts = {
         "kind": KIND,
         "schema": SCHEMA,
@@ -67,7 +73,7 @@ def seal(path: Path, weights: Mapping[str, Tensor], content: Sealed) -> None:
         "digests": dict(content.digests),
         "card": dict(content.card),
     }
-    save_checkpoint(path, weights, facts)
+    return to_bytes(weights, facts)
 
 
 def read_sealed(path: Path) -> tuple[dict[str, Tensor], Sealed]:

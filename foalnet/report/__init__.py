@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foalnet.config import Params
-from foalnet.files import publish_bytes
+from foalnet.files import Content, publish_together
 from foalnet.paths import Paths
 from foalnet.report.terminal import table_text
-from foalnet.seal import publish_sealed, read_sealed
+from foalnet.seal import read_sealed, sealed_bytes
 
 if TYPE_CHECKING:
     from foalnet.report.late import Kinds
@@ -40,9 +41,9 @@ def build(
     averages = late(facts, kinds)
     page = outline(facts, table, pairs, beside, averages)
     metrics = aggregate(facts, table, pairs) | protocol_metrics(facts, beside) | late_metrics(averages)
-    publish_bytes(paths.report_html, html(page).encode())
-    publish_bytes(paths.report_md, markdown(page).encode())
-    publish_sealed(paths.metrics, metrics)
+    files: dict[Path, Content] = {paths.report_html: html(page).encode(), paths.report_md: markdown(page).encode()}
+    files[paths.metrics] = sealed_bytes(paths.metrics.name, metrics)
+    publish_together(files, marker=paths.metrics, stage="report")
     return metrics
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import save
 
 from foalnet.batches import Store
 from foalnet.checkpoint import to_bytes
-from foalnet.files import json_bytes, publish_together, sha256_bytes
+from foalnet.files import Content, json_bytes, publish_together, sha256_bytes
 from foalnet.nets import build_net
 from foalnet.seal import sealed_bytes
 from foalnet.train.machine import STAGE
@@ -39,7 +39,7 @@ def publish(
     MachineError (exit 4) where the disk does not hold them; an earlier run's files are then all as they were.
     """
     digests: dict[str, str] = {}
-    files: dict[Path, Callable[[Path], object]] = {}
+    files: dict[Path, Content] = {}
 
     def put(name: str, make: Callable[[], bytes]) -> None:
         # Made when it is written: the checkpoints of all folds together may be larger than the memory.

@@ -17,12 +17,15 @@ import foalnet.clips.reel as reels
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.errors import MachineError
+from foalnet.evaluate import evaluate_run
 from foalnet.files import need_free, publish_bytes, publish_together, sha256_bytes
 from foalnet.locks import lock
 from foalnet.paths import Paths
+from foalnet.report import build
 from foalnet.shards import open_shards
 from foalnet.train import train_run
 from foalnet.train.machine import Stop
+from tests import reports
 from tests.clips_tree import Place
 from tests.disks import FullDisk
 from tests.faults.test_t15_states import a_fold, train_until, trained_epochs
@@ -188,6 +191,41 @@ def test_t4_a_model_that_the_disk_does_not_take_leaves_the_earlier_one_whole(tmp
     assert in_folder(out) == before
     train(2)
     assert in_folder(out) == after
+
+
+def below(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("verb", ["manifest", "evaluate", "report"])
+def test_t4_what_belongs_together_stays_together_where_the_disk_fills(
+    verb: str, share: float, sound_tree: Path, tmp_path: Path
+) -> None:
+    """Counts and manifest, predictions and metrics, page and metrics: all earlier ones, or all new ones."""
+    params = reports.make_params(variants=["audio_only"], report={"bootstrap": 50, "permutations": 50, "compare": []})
+    paths, place = reports.write_report(tmp_path, params), Place(home=tmp_path / "place", root=sound_tree)
+    place.list_files()
+    folder, again = {
+        "manifest": (place.home, place.list_files),
+        "evaluate": (paths.reports / "runs", lambda: evaluate_run(params, paths, variant="audio_only", seed=1)),
+        "report": (paths.reports, lambda: build(params, paths)),
+    }[verb]
+    names = {
+        "manifest": ["manifest.jsonl", "reports/counts.json"],
+        "evaluate": ["audio_only-s1/metrics.json", "audio_only-s1/predictions.jsonl"],
+        "report": ["metrics.json", "report.html", "report.md"],
+    }[verb]
+    after = below(folder)
+    for name in names:
+        (folder / name).write_bytes(b"old")
+    room = int(sum(len(after[name]) for name in names) * share)
+    with FullDisk(folder, room).mounted(), pytest.raises(MachineError) as caught:
+        again()
+    assert "0 bytes are free" in caught.value.what and caught.value.stage == verb
+    assert {name: below(folder)[name] for name in names} == dict.fromkeys(names, b"old")
+    again()
+    assert {name: below(folder)[name] for name in names} == {name: after[name] for name in names}
 
 
 def test_t4_a_full_disk_does_not_keep_the_lock_that_gc_needs_to_empty_it(

@@ -12,7 +12,7 @@ import torch
 
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Final
-from foalnet.errors import DataError, Interrupted, UsageError
+from foalnet.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.evaluate import evaluate_run
 from foalnet.files import read_json
 from foalnet.final import FILE, card_md, final_run, read_sealed
@@ -22,6 +22,7 @@ from foalnet.paths import Paths
 from foalnet.seal import publish_sealed
 from foalnet.table import vouch
 from foalnet.train import train_run
+from tests.disks import FullDisk
 from tests.stores import CLASSES, corpus_params, make_store, write_corpus
 
 TOOLS = {"code": "c", "packages": {"numpy": "0"}, "ffmpeg": "f", "detector": {"name": "haar", "digest": "d"}}
@@ -118,6 +119,21 @@ def test_interrupted_it_resumes_to_the_same_bytes(home: Path, monkeypatch: pytes
     final_run(params_of(), settings(home), paths)
     assert begun == [0, 1, 1, 2], "the first epoch is not trained again"
     assert files(home) == whole
+
+
+def test_t4_a_model_that_the_disk_does_not_take_leaves_the_earlier_one_with_its_card(home: Path) -> None:
+    folder = Paths("drawn", home).final
+    final_run(params_of(), settings(home), Paths("drawn", home))
+    after = files(home)
+    for name in after:
+        (folder / name).write_bytes(b"old " + name.encode())
+    before = files(home)
+    room = sum(map(len, after.values())) - 1
+    with FullDisk(folder, room).mounted(), pytest.raises(MachineError, match="0 bytes are free"):
+        final_run(params_of(), settings(home), Paths("drawn", home))
+    assert files(home) == before
+    final_run(params_of(), settings(home), Paths("drawn", home))
+    assert files(home) == after
 
 
 def test_no_label_is_held_back_and_every_one_matters(home: Path) -> None:
