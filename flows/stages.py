@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from foalnet.config.load import read_file, resolve
 from foalnet.errors import FoalnetError, MachineError, UsageError
 
 RETRIES = 2
+# How often, and how far apart, a lock file that another run may be writing is read.
+LOCK_FILE, READS, READ_AGAIN_S = "dvc.lock", 10, 0.3
 LAST = "report"
 # Where a project makes one: the model that is deployed stands beside the report, and nothing needs it.
 FINAL = "final"
@@ -88,34 +91,45 @@ def plan(home: Path, corpus: str) -> list[Stage]:
     """
     resolve(read_file(home / "params.yaml"), corpus, path=home / "params.yaml")
 
-    import networkx
     from dvc.exceptions import DvcException
+
+    left = READS
+    while True:
+        try:
+            return _planned(home, corpus)
+        except DvcException as error:
+            left -= 1
+            # DVC writes dvc.lock in place: while another run does, there is half a file to be read.
+            if not left or LOCK_FILE not in str(error):
+                raise UsageError(
+                    f"DVC cannot read the project: {error}",
+                    file=home,
+                    action="try `dvc status` there; without .git: `dvc config --local core.no_scm true`",
+                ) from error
+        time.sleep(READ_AGAIN_S)
+
+
+def _planned(home: Path, corpus: str) -> list[Stage]:
+    import networkx
     from dvc.repo import Repo
     from dvc.repo.reproduce import get_active_graph, plan_repro
 
-    try:
-        with Repo(str(home)) as repo:
-            graph = get_active_graph(repo.index.graph)
-            order = [stage for stage in plan_repro(graph) if stage.path_in_repo == "dvc.yaml"]
-            names = {stage: stage.name for stage in order}
-            last = next((stage for stage, name in names.items() if name == f"{LAST}@{corpus}"), None)
-            if last is None:
-                raise UsageError(
-                    f"no stage {LAST}@{corpus}", file=home / "dvc.yaml", action="compare it with `dvc stage list`"
-                )
-            ends = [last, *(stage for stage, name in names.items() if name == f"{FINAL}@{corpus}")]
-            wanted = {*ends, *(below for end in ends for below in networkx.descendants(graph, end))}
-            return [
-                Stage(name=names[stage], needs=tuple(sorted(names[n] for n in graph.successors(stage) if n in wanted)))
-                for stage in order
-                if stage in wanted
-            ]
-    except DvcException as error:
-        raise UsageError(
-            f"DVC cannot read the project: {error}",
-            file=home,
-            action="try `dvc status` there; without .git: `dvc config --local core.no_scm true`",
-        ) from error
+    with Repo(str(home)) as repo:
+        graph = get_active_graph(repo.index.graph)
+        order = [stage for stage in plan_repro(graph) if stage.path_in_repo == "dvc.yaml"]
+        names = {stage: stage.name for stage in order}
+        last = next((stage for stage, name in names.items() if name == f"{LAST}@{corpus}"), None)
+        if last is None:
+            raise UsageError(
+                f"no stage {LAST}@{corpus}", file=home / "dvc.yaml", action="compare it with `dvc stage list`"
+            )
+        ends = [last, *(stage for stage, name in names.items() if name == f"{FINAL}@{corpus}")]
+        wanted = {*ends, *(below for end in ends for below in networkx.descendants(graph, end))}
+        return [
+            Stage(name=names[stage], needs=tuple(sorted(names[n] for n in graph.successors(stage) if n in wanted)))
+            for stage in order
+            if stage in wanted
+        ]
 
 
 def command(stage: str) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from foalnet.seal import SEAL
 from foalnet.verify.digests import Digest, Reader, parse_listing
 from foalnet.verify.graph import Stage
 from foalnet.verify.remote import Remote, place_of
@@ -124,8 +125,9 @@ class Store:
         return data
 
     def json(self, path: str) -> Any:
-        """Return an output's JSON (Absent; ValueError where it is none)."""
-        return json.loads(self.read(path))
+        """Return an output's JSON without its seal (Absent; ValueError where it is none)."""
+        found = json.loads(self.read(path))
+        return {key: value for key, value in found.items() if key != SEAL} if isinstance(found, dict) else found
 
     def rows(self, path: str) -> list[Any]:
         """Return the rows of an output in JSON lines (Absent; ValueError where one is none)."""

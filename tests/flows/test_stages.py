@@ -79,6 +79,25 @@ def test_in_an_up_to_date_project_only_the_inventory_runs(laptop: Path, toy: Pat
     assert (project / "dvc.lock").read_bytes() == (laptop / "dvc.lock").read_bytes()
 
 
+def test_t8_a_lock_file_that_another_run_is_writing_is_read_again(toy: Path) -> None:
+    whole = (toy / "dvc.lock").read_bytes() if (toy / "dvc.lock").exists() else b"schema: '2.0'\nstages: {}\n"
+    names = [stage.name for stage in plan(toy, "drawn")]
+    (toy / "dvc.lock").write_bytes(b"schema: '2.0'\nstages:\n  draw:\n    cmd: [")
+    later = threading.Timer(1.0, (toy / "dvc.lock").write_bytes, [whole])
+    later.start()
+    try:
+        assert [stage.name for stage in plan(toy, "drawn")] == names
+    finally:
+        later.join()
+
+
+def test_a_lock_file_that_stays_broken_is_named(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.stages.READS", 2)
+    (toy / "dvc.lock").write_bytes(b"stages: [")
+    with pytest.raises(UsageError, match=r"dvc\.lock"):
+        plan(toy, "drawn")
+
+
 def test_the_plan_of_a_corpus_has_no_stage_of_another(toy: Path) -> None:
     add_second_corpus(toy)
     names = [stage.name for stage in plan(toy, "other")]
