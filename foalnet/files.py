@@ -283,9 +283,9 @@ def _drop(temp: Path) -> None:
         temp.unlink(missing_ok=True)
 
 
-def dead_temporaries(folder: Path) -> list[Path]:
-    """Return what killed writers left below `folder`, sorted; a temporary whose writer lives is not among them."""
-    found = sorted(folder.rglob(f".*{TEMP_SUFFIX}")) if folder.is_dir() else []
+def dead_temporaries(folder: Path, *, below: bool = True) -> list[Path]:
+    """Return what killed writers left in `folder` (and `below` it), sorted; no temporary whose writer lives."""
+    found = sorted((folder.rglob if below else folder.glob)(f".*{TEMP_SUFFIX}")) if folder.is_dir() else []
     return [path for path in found if not _has_writer(path)]
 
 
@@ -301,9 +301,9 @@ def _has_writer(temp: Path) -> bool:
         return True  # somebody else's, or no file: not ours to judge
 
 
-def remove_temporaries(folder: Path) -> int:
-    """Remove what killed writers left below `folder`; return how many."""
-    left = dead_temporaries(folder)
+def remove_temporaries(folder: Path, *, below: bool = True) -> int:
+    """Remove what killed writers left in `folder` (and `below` it); return how many."""
+    left = dead_temporaries(folder, below=below)
     for path in left:
         _drop(path)
     return len(left)

@@ -74,7 +74,8 @@ def _stage(
             folders = [settings.work, *outs(paths)]
             need_writable(folders, stage=name)
             for folder in folders:
-                remove_temporaries(folder)
+                # A corpus' own tree may lie below its data folder; nothing in it is ours to remove.
+                remove_temporaries(folder, below=folder != paths.data)
             yield params, settings, paths
             guard.check()
     except FoalnetError as error:

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from foalnet.cli.main import cli, register
 from foalnet.files import (
     dead_temporaries,
     publish_bytes,
@@ -108,6 +110,24 @@ def test_t3_the_next_run_of_a_verb_clears_away_what_a_killed_one_left(tmp_path: 
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert [path for path in left if path.exists()] == [] and others.exists()
+
+
+def test_t3_nothing_is_cleared_away_in_a_corpus_tree_that_lies_below_the_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(tmp_path)
+    theirs, ours = (tmp_path / "data" / "drawn" / name for name in ("raw/.a.{}.part", ".inventory.json.{}.part"))
+    theirs, ours = (path.with_name(path.name.format(a_dead_process())) for path in (theirs, ours))
+    theirs.parent.mkdir(parents=True)
+    for path in (theirs, ours):
+        path.write_bytes(b"half")
+    summary = {"files": 0, "bytes": 0, "hashed": 0, "note": None}
+    monkeypatch.setattr("foalnet.inventory.inventory", lambda *_: summary)
+    monkeypatch.setattr("foalnet.cli.entries.check_runs", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    register()
+    done = CliRunner().invoke(cli, ["inventory", "drawn"])
+    assert done.exit_code == 0 and theirs.exists() and not ours.exists(), done.exception
 
 
 def test_t3_a_temporary_of_a_writer_in_another_container_is_not_taken_for_a_dead_one(
