@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from foalnet.errors import MachineError
+
 BLOCK_BYTES = 1 << 20
 
 
@@ -40,12 +42,20 @@ class Reader:
         self._known: dict[tuple[int, int], Digest] = {}
 
     def digest(self, path: Path) -> Digest:
-        """Return a file's digests (OSError where it cannot be read)."""
-        facts = path.stat()
-        place = (facts.st_dev, facts.st_ino)
-        if place not in self._known:
-            with path.open("rb") as stream:
-                self._known[place] = digest_of(stream)
+        """Return a file's digests (MachineError, exit 4, where it cannot be read)."""
+        try:
+            facts = path.stat()
+            place = (facts.st_dev, facts.st_ino)
+            if place not in self._known:
+                with path.open("rb") as stream:
+                    self._known[place] = digest_of(stream)
+        except OSError as error:
+            raise MachineError(
+                f"the file cannot be read: {error.strerror or error}",
+                file=path,
+                stage="verify",
+                action="mend the disk or the permissions, then run the same command again",
+            ) from error
         return self._known[place]
 
     def digests(self, paths: Iterable[Path]) -> dict[Path, Digest]:

@@ -70,7 +70,7 @@ def stages_of(home: Path, corpus: str) -> list[Stage]:
     UsageError (exit 2) without dvc.yaml or params.yaml; DataError (exit 3) where a file cannot be read. Without
     dvc.lock no stage has a record.
     """
-    graph, given = load(home / GRAPH)["stages"], load(home / PARAMS)
+    graph, given = load(home / GRAPH).get("stages", {}), load(home / PARAMS)
     lock = load(home / LOCK).get("stages", {}) if (home / LOCK).is_file() else {}
     asked = dict(_asked(graph, given, corpus))
     needed = {dep for recipe in asked.values() for dep in recipe.deps}
@@ -123,7 +123,7 @@ def _recipe(body: Mapping[str, Any]) -> Recipe:
         cmd=body["cmd"],
         deps=tuple(sorted(body.get("deps", ()))),
         outs=tuple(sorted(outs)),
-        params=tuple(sorted(body.get("params", ()))),
+        params=tuple(sorted(map(str, body.get("params", ())))),
         in_git=tuple(sorted(name for name, how in outs.items() if how.get("cache") is False)),
     )
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from foalnet.discreet import discreet
+
 Verdict = Literal["ok", "differs", "absent", "skipped"]
 # Letters of a digest that are shown.
 SHOWN = 16
@@ -30,8 +32,8 @@ class Link:
         return f"{self.verdict:<8} {self.name}: {self.found}" + (f"; next: {self.action}" if self.action else "")
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return asdict(self)
+        """Return it as a JSON object that may be shown to others."""
+        return {name: discreet(value) for name, value in asdict(self).items()}
 
 
 def ok(name: str, found: str) -> Link:

@@ -34,7 +34,7 @@ class Store:
         self.outs: dict[str, str] = {}
         self.maker: dict[str, str] = {}
         for stage in stages:
-            for path, md5 in stage.outs.items():
+            for path, md5 in ((path, md5) for path, md5 in stage.outs.items() if md5):
                 self.outs[path], self.maker[path] = md5, stage.name
         self._listings: dict[str, dict[str, str] | None] = {}
         self._walk: Any = None
@@ -82,7 +82,7 @@ class Store:
 
         if self._walk is None:
             self._walk = DvcIgnoreFilter(localfs, str(self.home.resolve()))
-        base = (self.home / path).resolve()
+        base = self.home.resolve() / path
         return sorted(Path(name).relative_to(base).as_posix() for name in self._walk.find(localfs, str(base)))
 
     def recorded(self, path: str) -> dict[str, str] | None:

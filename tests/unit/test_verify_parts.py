@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from foalnet.errors import DataError, UsageError
+from foalnet.errors import DataError, MachineError, UsageError
 from foalnet.verify.digests import Reader, digest_of, folder_md5, listing_bytes, parse_listing
 from foalnet.verify.graph import stages_of
 from foalnet.verify.link import Link, absent, code_of, differs, ok, short, skipped, some, two
@@ -80,6 +80,11 @@ def test_a_line_says_both_digests_and_ends_with_the_next_action() -> None:
     )
     assert short("dev") == "dev" and short(16000) == "16000"
     assert some(["b", "a"]) == "a, b" and some(map(str, range(7))) == "0, 1, 2, 3, 4 and 2 more"
+
+
+def test_a_file_that_cannot_be_read_is_the_machines_fault(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="cannot be read"):
+        Reader(workers=1).digest(tmp_path / "gone")
 
 
 @pytest.mark.parametrize(
