@@ -14,11 +14,10 @@ from pathlib import Path
 from flows.process import run as run_command
 from flows.stages import SAID_LINES, environment, plan
 from flows.tasks import asked_to_stop, run_logger
-from flows.worktree import Tree
+from flows.worktree import Tree, beside
 from foalnet.champion import mark_unpushed, unmark_unpushed, unpushed
 from foalnet.discreet import discreet
 from foalnet.errors import FoalnetError, MachineError
-from foalnet.gitrepo import git
 from foalnet.verify.remote import config_of
 
 MARK = "unpushed:"
@@ -56,8 +55,8 @@ def push(folder: Path, stages: Sequence[str], env: Mapping[str, str]) -> None:
 def push_runs(tree: Tree, corpus: str, branch: str | None, *, send: Push = push) -> str:
     """Push what lies in the run's checkout, then every run that is marked; return what came of it, in words.
 
-    `branch` is the run's, None where nothing changed. "" without a default remote. Nothing fails here: the data is in
-    DVC's cache, the commit on its branch, and the mark stays.
+    `branch` is the new run's, None where nothing changed. "" without a default remote. Nothing fails here: the data is
+    in DVC's cache, the commit on its branch, and the mark stays.
     """
     remote = default_remote(tree.folder)
     if remote is None:
@@ -70,10 +69,10 @@ def push_runs(tree: Tree, corpus: str, branch: str | None, *, send: Push = push)
         if branch is not None:
             unmark_unpushed(home, corpus, branch)
         for name, commit in waiting.items():
-            git(tree.folder, "checkout", "--quiet", "--force", "--detach", commit)
-            earlier = name.partition("/")[0]
-            send(tree.folder, _names(tree.folder, earlier), tree.env)
-            unmark_unpushed(home, *name.split("/", 1))
+            earlier, run = name.split("/", 1)
+            with beside(tree, commit) as folder:
+                send(folder, _names(folder, earlier), tree.env)
+            unmark_unpushed(home, earlier, run)
             run_logger().info("pushed %s, which was unpushed", name)
     except FoalnetError as error:
         return _kept(error, ", ".join(unpushed(home)) or "what lies in the cache")

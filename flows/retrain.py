@@ -71,7 +71,9 @@ def bring_up_to_date(home: Path, corpus: str, *, run: RunStages, publish: Publis
         before = _champion_files(tree, corpus)
         done = run(stages, tree.folder, tree.env)
         told = _record(tree, corpus, before)
-        pushed = push_runs(tree, corpus, told["branch"])
+        # The branch of an earlier run was pushed with that run, or is marked since then.
+        fresh = None if told["says"].startswith("nothing changed") else told["branch"]
+        pushed = push_runs(tree, corpus, fresh)
         told["says"] = "; ".join(filter(None, (told["says"], pushed)))
         kept = _keep_report(here, home / load_settings(home).work, told["run"])
         publish(here, kept, told["says"])

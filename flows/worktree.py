@@ -105,6 +105,19 @@ def _share_cache(home: Path, folder: Path) -> None:
                 config["remote"].setdefault(name, {})["url"] = str(remote["url"])
 
 
+@contextlib.contextmanager
+def beside(tree: Tree, commit: str) -> Iterator[Path]:
+    """Give a checkout of another commit inside the run's own, with DVC's cache and remotes."""
+    folder = tree.folder / ".dvc" / "tmp" / "beside"
+    _remove(tree.home, folder)
+    git(tree.home, "worktree", "add", "--detach", "--quiet", str(folder), commit)
+    try:
+        _share_cache(tree.home, folder)
+        yield folder
+    finally:
+        _remove(tree.home, folder)
+
+
 def fetch(tree: Tree, outs: list[str]) -> None:
     """Bring recorded outs from DVC's cache into the worktree; what the cache does not hold stays away."""
     # An out that today's dvc.yaml does not know makes the whole command fail: then one by one.

@@ -17,7 +17,8 @@ from foalnet.doctor import Scene
 from foalnet.doctor.project import pushed as check_pushed
 from foalnet.errors import MachineError
 from foalnet.gitrepo import git, text_at
-from tests.flows.test_worktree import at_once
+from foalnet.paths import Paths
+from tests.flows.test_worktree import at_once, metrics
 from tests.projects import change_params, run, verb
 from tests.remotes import IDENTITY, use_remote
 
@@ -37,8 +38,20 @@ def remote(toy: Path, tmp_path: Path) -> Path:
 def retrain(project: Path) -> tuple[dict[str, object], list[str]]:
     """Run the flow without Prefect's engine; return its answer and what it would show."""
     shown: list[str] = []
-    done = bring_up_to_date(project, "drawn", run=at_once, publish=lambda *told: shown.append(str(told[2])))
-    return done, shown
+
+    def publish(paths: Paths, _page: Path, says: str) -> None:
+        shown.extend((says, paths.metrics.read_text()))
+
+    return bring_up_to_date(project, "drawn", run=at_once, publish=publish), shown
+
+
+def changed(project: Path, name: str, ua: float) -> tuple[dict[str, object], list[str]]:
+    """Retrain with another class list and other results."""
+    results = {"data/drawn/manifest.jsonl": {"of": name}, "reports/drawn/metrics.json": metrics(ua)}
+    (project / "toy_results.json").write_text(json.dumps(results))
+    change_params(project, corpora={"drawn": {"manifest": {"classes": {name: [name[:3], "fru"]}}}})
+    git(project, *IDENTITY, "commit", "-qam", name)
+    return retrain(project)
 
 
 def objects(folder: Path) -> set[str]:
@@ -79,7 +92,7 @@ def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_push
     done, shown = retrain(toy)
     assert done["promoted"], "a remote that is down holds up no gate"
     assert "unpushed: remote store: its folder is not there" in str(done["says"])
-    assert shown == [done["says"]], "where the UI shows it"
+    assert shown[0] == done["says"], "where the UI shows it"
     assert not remote.exists(), "nothing is written to the disk below the one that is not mounted"
     first = str(done["branch"]).removeprefix("runs/")
     assert list(unpushed(toy)) == [f"drawn/{first}"]
@@ -90,19 +103,16 @@ def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_push
     assert finding.level == "warning" and first in finding.found
 
     # Another run with other results, still down: both are marked, and the first one's data is still there.
-    (toy / "toy_results.json").write_text('{"data/drawn/manifest.jsonl": {"other": 1}}')
-    change_params(toy, corpora={"drawn": {"manifest": {"classes": {"happy": ["hap"]}}}})
-    git(toy, *IDENTITY, "commit", "-qam", "two")
-    assert "unpushed" in str(retrain(toy)[0]["says"])
+    assert "unpushed" in str(changed(toy, "happy", 0.6)[0]["says"])
     assert len(unpushed(toy)) == 2
 
     away.rename(remote.parent)
-    again, _ = retrain(toy)
-    assert again["ran"] == ["inventory@drawn"]
+    again, shown = changed(toy, "sad", 0.7)
     assert str(again["says"]).endswith("; pushed to store")
+    assert '"ua": 0.7,' in shown[1], "what is shown is this run's, whatever was pushed beside it"
     assert unpushed(toy) == {}
-    assert len(locks(toy)) == 2 and needed(toy, locks(toy)[0]) != needed(toy, locks(toy)[1])
-    assert objects(remote) == set().union(*(needed(toy, lock) for lock in locks(toy))), "the data of both runs"
+    assert len({*locks(toy)}) == 3
+    assert objects(remote) == set().union(*(needed(toy, lock) for lock in locks(toy))), "the data of all three"
     assert "unpushed" not in verb(toy, "champion").stdout
     assert [finding.level for finding in check_pushed(Scene())] == ["ok"]
 
@@ -150,12 +160,12 @@ def test_t85_a_remote_beside_the_project_is_the_same_one_from_the_worktree(toy: 
 
 
 def test_t85_the_gates_artifact_marks_the_run(toy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class Paths:
+    class Place:
         corpus, gate = "drawn", tmp_path / "gate.json"
 
-    Paths.gate.write_text("{}")
+    Place.gate.write_text("{}")
     monkeypatch.setattr(artifacts, "markdown", lambda _: "# promoted")
-    paths: Any = Paths()
+    paths: Any = Place()
     text = artifacts.gate(paths, "promoted: x; unpushed: remote a_b: down")
     assert text.endswith("**unpushed:** remote a\\_b: down\n")
     assert artifacts.gate(paths, "promoted: x; pushed to store") == "# promoted"
