@@ -88,7 +88,12 @@ def read_yaml(path: Path) -> Any:
 
 
 def _size(data: Any, known: dict[int, int]) -> int:
-    """Return how many values a nest stands for; `known` has those of the parts that were counted already."""
+    """Return how many values a nest stands for; `known` has those of the parts that were counted already.
+
+    ValueError where a text is none that can be written: YAML's escapes make halves of characters.
+    """
+    if isinstance(data, str):
+        data.encode()
     if not isinstance(data, dict | list | set | tuple):
         return 1
     if id(data) not in known:

@@ -16,16 +16,17 @@ from bench.storm import REPOSITORY, Road, Storm, Tally, made
 TOY = """
 import os, subprocess, sys, time
 from pathlib import Path
-from foalnet.files import publish_bytes, withdraw
+from foalnet.files import publish_bytes, remove_temporaries
 fault, out = sys.argv[1], Path("data/out")
 day = Path("params.yaml").read_bytes()
+remove_temporaries(Path("data"))
 if fault == "child":
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"], start_new_session=True)
 if fault == "litter":
     (Path("work/clips") / str(os.getpid())).mkdir(parents=True)
     (Path("work/clips") / str(os.getpid()) / "entry.json").touch()
 if fault != "mixed":
-    withdraw(out / "mark")
+    (out / "mark").unlink(missing_ok=True)
 for name in ("a", "b", "mark"):
     time.sleep(0.1)
     data = name.encode() + day

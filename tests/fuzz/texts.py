@@ -147,7 +147,7 @@ def check_table(data: bytes, folder: Path) -> None:
     assert len({features_FD.shape for features_FD in rows.values()}) <= 1
 
 
-PARAMS = {
+PARAMS: dict[str, Any] = {
     "corpora": {
         "drawn": {
             "reader": "iemocap", "source": "data/drawn/raw", "variants": ["foal"], "seeds": [1],
@@ -170,7 +170,8 @@ def params_input() -> st.SearchStrategy[bytes]:
     text = yaml.safe_dump(PARAMS, sort_keys=False)
     recursive = "a: &a {corpora: *a, runs: *a}\n<<: *a\n"
     spoiled = bytes_like([text.encode(), recursive.encode()], [token.encode() for token in YAML])
-    return either(mapped(json_like([PARAMS]), lambda value: yaml.safe_dump(value).encode()), spoiled)
+    half = PARAMS | {"corpora": {"drawn": PARAMS["corpora"]["drawn"] | {"source": "\ud800"}}}
+    return either(mapped(json_like([PARAMS, half]), lambda value: yaml.safe_dump(value).encode()), spoiled)
 
 
 def check_params(data: bytes, folder: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from foalnet.cli.entries import check_runs, parse_classes, sync
 from foalnet.config import load_params, load_settings
-from foalnet.config.load import merge
+from foalnet.config.load import merge, read_file
 from foalnet.errors import UsageError
 
 
@@ -226,3 +226,25 @@ def test_a_setting_that_nobody_reads_is_refused_with_the_nearest(
     (tmp_path / "settings.yaml").write_text("devise: cpu")
     with pytest.raises(UsageError, match="devise: no such setting; did you mean 'device'"):
         load_settings()
+
+
+LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: &a {b: *a}", "holds itself"),
+        (LAUGHS, "stands for more than 100,000 values"),
+        ("a: 2001-99-99", "month must be in 1..12"),
+        ("a: !!bool x", "'x'"),
+        ("[" * 5000, "nested too deeply"),
+        ('a: "\\ud800"', "surrogates not allowed"),
+    ],
+)
+@pytest.mark.parametrize("file", ["params.yaml", "settings.yaml"])
+def test_yaml_that_cannot_be_meant_is_refused_with_the_file(file: str, text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(text)
+    with pytest.raises(UsageError, match="cannot be read") as caught:
+        read_file(tmp_path / file) if file == "params.yaml" else load_settings(tmp_path)
+    assert says in caught.value.what and caught.value.file == str(tmp_path / file)
