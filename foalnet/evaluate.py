@@ -81,7 +81,7 @@ def evaluate_run(
             "unpredicted": sorted(used.keys() - {row.key for row in rows}),
             "train": _train_facts(train),
         }
-        write_results(paths.run(variant, seed, protocol), rows, found[protocol], stage=STAGE)
+        write_results(paths.run(variant, seed, protocol), rows, found[protocol])
     return found
 
 

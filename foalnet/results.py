@@ -28,7 +28,7 @@ class Results:
     rows: Mapping[str, Mapping[str, Any]]
 
 
-def write_results(folder: Path, rows: Sequence[Prediction], metrics: Mapping[str, Any], *, stage: str) -> None:
+def write_results(folder: Path, rows: Sequence[Prediction], metrics: Mapping[str, Any]) -> None:
     """Publish predictions, sorted by key, and metrics with their digest and number: never beside an earlier run's."""
     data = jsonl_bytes(asdict(row) for row in rows)
     vouched = {**metrics, "predictions": {"rows": len(rows), "sha256": sha256_bytes(data)}}
@@ -38,7 +38,7 @@ def write_results(folder: Path, rows: Sequence[Prediction], metrics: Mapping[str
             folder / METRICS: sealed_bytes(METRICS, vouched),
         },
         marker=folder / METRICS,
-        stage=stage,
+        stage="evaluate",
     )
 
 
