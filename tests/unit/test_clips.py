@@ -225,7 +225,7 @@ def test_touching_one_dialogue_stages_that_one_only(tree: Path, tmp_path: Path) 
 
 def test_without_the_corpus_finished_dialogues_are_enough(staged: Place, tmp_path: Path) -> None:
     (tmp_path / "work").symlink_to(staged.home / "work")
-    for name in ("inventory.json", "manifest.jsonl"):
+    for name in ("inventory.json", "manifest.jsonl", "manifest.sha256"):
         (tmp_path / name).write_bytes((staged.home / name).read_bytes())
     place = replace(staged, home=tmp_path, root=tmp_path / "not-mounted")
     assert place.stage(listed=True, root=None).staged_now == 0

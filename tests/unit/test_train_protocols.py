@@ -77,7 +77,7 @@ def test_evaluate_reads_both_protocols_from_the_one_run(four: Paths) -> None:
     for protocol, metrics in found.items():
         folder = four.run("foal", 1, protocol)
         assert folder.relative_to(four.reports).as_posix() == f"runs/foal-s1-four/{protocol}"
-        assert read_json(folder / "metrics.json") == metrics
+        assert metrics.items() <= read_json(folder / "metrics.json").items()
         assert len(read_jsonl(folder / "predictions.jsonl")) == 40
 
 
