@@ -14,6 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from foalnet.files import json_bytes, jsonl_bytes, sha256_bytes
+from foalnet.seal import sealed_bytes
 from tests.fuzz.mutate import bytes_like, either, json_like, mapped
 
 
@@ -48,11 +49,7 @@ def utterances() -> list[Any]:
 
 
 def sealed(name: str, facts: Any) -> bytes:
-    """Return a JSON file as its writer leaves it: with a seal where this version has seals."""
-    try:
-        from foalnet.seal import sealed_bytes
-    except ImportError:
-        return json_bytes(facts)
+    """Return a JSON file as its writer leaves it, with its seal where it can have one."""
     return sealed_bytes(name, facts) if isinstance(facts, dict) else json_bytes(facts)
 
 

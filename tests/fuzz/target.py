@@ -27,16 +27,12 @@ class Hang(Exception):
 
 @dataclass(kw_only=True)
 class Target:
-    """One reader: `check(data, folder)` reads drawn data and looks at what came of it; `errors` are its answers.
-
-    `needs`: a module without which this version has no such reader.
-    """
+    """One reader: `check(data, folder)` reads drawn data and looks at what came of it; `errors` are its answers."""
 
     name: str
     strategy: Callable[[], st.SearchStrategy[Any]]
     check: Callable[[Any, Path], None]
     errors: tuple[type[Exception], ...] = (DataError,)
-    needs: str = ""
     tried: int = 0
     accepted: int = 0
 

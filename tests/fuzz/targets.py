@@ -30,7 +30,6 @@ TARGETS = (
         name="predictions",
         strategy=records.predictions_input,
         check=records.check_predictions,
-        needs="foalnet.results",
     ),
     Target(name="video", strategy=binaries.avi_input, check=binaries.check_avi),
     Target(name="checkpoint", strategy=binaries.checkpoint_input, check=binaries.check_checkpoint),
