@@ -183,10 +183,13 @@ def _seconds(ticks: list[int], unit_s: Fraction, zero: Fraction) -> tuple[float,
 
 def _ticks(path: Path, container: Any, stream: Any) -> tuple[list[int], int]:
     """Return the sorted stamps of the frames to show, in ticks of the stream, and how many packets there are."""
+    # AVI holds no time of showing: where nothing is shown in another order than it lies there, its place is its time.
+    # For H.264 libavformat makes one up all the same, a frame late.
+    in_place = container.format.name == "avi" and not stream.codec_context.has_b_frames
     ticks: list[int] = []
     packets = 0
     for packet in container.demux(stream):
-        stamp = packet.dts if packet.pts is None else packet.pts
+        stamp = packet.dts if packet.pts is None or in_place else packet.pts
         if packet.size == 0 or stamp is None:
             continue
         packets += 1

@@ -351,3 +351,15 @@ def test_t30_two_readers_see_the_same_frames_of_real_clips(shared_data: Path) ->
             theirs = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
         assert len(ours) == len(theirs) == 75
         assert max(np.abs(a.astype(int) - b).max() for a, b in zip(ours, theirs, strict=True)) <= 4
+
+
+@pytest.mark.parametrize("options", [("-bf", "0"), ("-tune", "zerolatency")])
+def test_t30_h264_in_an_avi_begins_at_zero_and_both_readers_have_every_frame(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    source, path = numbered_video(tmp_path / "source.avi", 12), tmp_path / "h264.avi"
+    ffmpeg("-i", str(source), "-c:v", "libx264", "-pix_fmt", "yuv420p", *options, str(path))
+    info = probe_times(path)
+    assert info.times_s == pytest.approx([i / info.rate_fps for i in range(12)])
+    found = [(index, number_of(frame_HWC)) for index, frame_HWC in decode_indexed(path, info)]
+    assert found == [(i, i) for i in range(12)]
