@@ -85,6 +85,7 @@ def test_a_sound_verb_has_no_difference(tmp_path: Path) -> None:
     assert tally.faults == [] and tally.killed == 8 and sum(tally.chains.values()) > 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "told", "chances"),
     [
@@ -100,6 +101,7 @@ def test_a_broken_promise_is_a_difference(fault: str, told: str, chances: dict[s
     assert any(told in each for each in tally.faults), tally.faults
 
 
+@pytest.mark.long
 def test_the_command_says_its_seed_and_fails_with_a_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,7 @@ def test_no_machine_path_and_no_host_in_lock_or_outputs(tiny_project: Path) -> N
         assert str(tiny_project).encode() not in data, name
 
 
+@pytest.mark.long
 def test_an_evaluation_param_does_not_retrain(tiny_project: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(tiny_project, project, symlinks=True)

@@ -33,6 +33,7 @@ def hanging_after(pictures: int, monkeypatch: pytest.MonkeyPatch) -> threading.E
     return freed
 
 
+@pytest.mark.long
 def test_t29_a_decoder_that_hangs_inside_the_worker_changes_no_shard(
     sound_tree: Path, whole: Place, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

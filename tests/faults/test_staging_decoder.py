@@ -116,6 +116,7 @@ def test_t28_megabytes_on_stderr_change_no_shard(place: Place, whole: Place, mon
     assert {name: data for name, data in place.bytes().items() if name.endswith(".tar")} == shards
 
 
+@pytest.mark.long
 def test_t29_a_hanging_ffmpeg_is_killed_tried_once_more_and_named(
     sound_tree: Path, whole: Place, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

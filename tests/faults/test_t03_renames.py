@@ -69,6 +69,7 @@ def generation_of(path: Path) -> str:
     return data[64:72].decode()
 
 
+@pytest.mark.long
 def test_t3_kill_9_in_a_storm_of_renames_100_times_leaves_every_name_whole(tmp_path: Path) -> None:
     dice, seen, left = random.Random(3), set(), 0
     for number in range(KILLS):

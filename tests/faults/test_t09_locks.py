@@ -173,6 +173,7 @@ def test_t9_a_disk_without_locks_and_a_work_folder_that_cannot_be_written_are_sa
     assert "FOALNET_WORK" in str(caught.value.action)
 
 
+@pytest.mark.long
 def test_t9_a_laptop_is_told_of_the_server_at_work_and_works_once_that_has_ended(
     tmp_path: Path, server: tuple[str, str]
 ) -> None:

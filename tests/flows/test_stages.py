@@ -67,6 +67,7 @@ def test_the_plan_is_the_order_in_which_dvc_repro_writes_its_lock(laptop: Path, 
     assert "draw" in stages[1].needs
 
 
+@pytest.mark.long
 def test_one_stage_at_a_time_leaves_the_lock_of_dvc_repro(laptop: Path, toy: Path) -> None:
     assert all(reproduce(stage.name, toy, on_line=quiet) for stage in plan(toy, "drawn"))
     assert (toy / "dvc.lock").read_bytes() == (laptop / "dvc.lock").read_bytes()

@@ -117,6 +117,7 @@ def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_push
     assert [finding.level for finding in check_pushed(Scene())] == ["ok"]
 
 
+@pytest.mark.long
 def test_t85_a_remote_that_refuses_to_be_written_is_a_remote_that_is_down(toy: Path, remote: Path) -> None:
     """Something else lies where the remote keeps its objects: no user can write there, not even the superuser."""
     (remote / "files").write_text("not a folder")
@@ -129,6 +130,7 @@ def test_t85_a_remote_that_refuses_to_be_written_is_a_remote_that_is_down(toy: P
     assert objects(remote) == needed(toy, locks(toy)[0])
 
 
+@pytest.mark.long
 def test_t85_a_push_that_is_killed_leaves_the_mark(toy: Path, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -140,6 +142,7 @@ def test_t85_a_push_that_is_killed_leaves_the_mark(toy: Path, remote: Path, monk
     monkeypatch.undo()
 
 
+@pytest.mark.long
 def test_t85_without_git_the_answer_says_so_and_the_next_run_pushes(toy: Path, remote: Path) -> None:
     shutil.rmtree(toy / ".git")
     run(toy, "dvc", "config", "--local", "core.no_scm", "true")
@@ -151,6 +154,7 @@ def test_t85_without_git_the_answer_says_so_and_the_next_run_pushes(toy: Path, r
     assert objects(remote) == needed(toy, (toy / "dvc.lock").read_text())
 
 
+@pytest.mark.long
 def test_t85_a_remote_beside_the_project_is_the_same_one_from_the_worktree(toy: Path, remote: Path) -> None:
     (toy / ".dvc" / "config.local").unlink()
     run(toy, "dvc", "remote", "add", "--local", "--default", "store", "../disk/remote")

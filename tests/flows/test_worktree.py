@@ -100,6 +100,7 @@ def retrained(project: Path, name: str, ua: float, **more: int) -> dict[str, Any
     return retrain(project)
 
 
+@pytest.mark.long
 def test_the_operators_checkout_is_never_touched_and_nothing_new_is_committed_twice(toy: Path) -> None:
     before, head, branch = files(toy), commit_of(toy, "HEAD"), git(toy, "branch", "--show-current")
     first = retrain(toy)
@@ -124,6 +125,7 @@ def test_the_operators_checkout_is_never_touched_and_nothing_new_is_committed_tw
     assert git(toy, "branch", "--list", "runs/*").split() == [first["branch"]]
 
 
+@pytest.mark.long
 def test_the_worktree_leaves_the_lock_of_dvc_repro(toy: Path, tmp_path: Path) -> None:
     laptop = shutil.copytree(toy, tmp_path / "laptop", symlinks=True)
     run(laptop, "dvc", "repro")
@@ -153,6 +155,7 @@ def test_a_worse_run_is_refused_kept_on_its_branch_and_not_committed_again(toy: 
     assert git(toy, "merge-base", "--is-ancestor", "HEAD", "champion") == ""
 
 
+@pytest.mark.long
 def test_less_data_is_refused(toy: Path) -> None:
     retrained(toy, "one", 0.80)
     less = retrained(toy, "two", 0.90, utterances=7)
@@ -217,6 +220,7 @@ def test_t17_a_dirty_tree_or_an_unfinished_merge_is_refused_before_anything_runs
     assert commit_of(toy, "champion") is None
 
 
+@pytest.mark.long
 def test_what_a_killed_run_left_is_removed_and_a_failed_run_leaves_nothing(toy: Path) -> None:
     left = toy / "work/worktrees/drawn"
     git(toy, "worktree", "add", "-q", "--detach", str(left))
@@ -269,6 +273,7 @@ def test_settings_of_the_machine_and_remotes_reach_the_worktree(toy: Path, monke
         assert str(toy / ".dvc/cache") in run(tree.folder, "dvc", "cache", "dir").stdout
 
 
+@pytest.mark.long
 def test_without_git_it_works_in_the_folder_and_says_so(toy: Path) -> None:
     shutil.rmtree(toy / ".git")
     run(toy, "dvc", "config", "--local", "core.no_scm", "true")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from flows.worktree import worktree
 from foalnet.config import load_settings
 from tests.flows.test_worktree import at_once, bring_up_to_date
@@ -16,6 +18,7 @@ def test_the_worktree_uses_the_operators_cache_itself(toy: Path) -> None:
         assert run(tree.folder, "dvc", "cache", "dir").stdout.split() == [str(toy / ".dvc" / "cache")]
 
 
+@pytest.mark.long
 def test_the_champions_files_are_checked_out_from_the_operators_cache(toy: Path) -> None:
     bring_up_to_date(toy, "drawn", run=at_once, publish=lambda *_: None)
     assert not (toy / "models").exists()

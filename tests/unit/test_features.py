@@ -107,6 +107,7 @@ def test_without_an_encoder_the_index_says_so_and_nothing_heavy_is_loaded(tmp_pa
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.long
 def test_the_same_bytes_resumed_repeated_and_with_more_workers(
     weights: tuple[Path, Pretrained], corpus: tuple[Paths, Synthetic], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

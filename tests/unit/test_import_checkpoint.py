@@ -154,6 +154,7 @@ def test_what_is_wrong_is_said(given: dict[str, Any], tmp_path: Path) -> None:
         attempt(tmp_path / "bare.pth", given["folder"])
 
 
+@pytest.mark.long
 def test_the_verb_and_predict_on_a_recording(given: dict[str, Any], tmp_path: Path) -> None:
     done = verb(tmp_path, "import-checkpoint", str(given["file"]), "--wavlm", str(given["folder"] / "config.json"))
     assert "sealed:" in done.stdout and "Who trained it" in done.stdout

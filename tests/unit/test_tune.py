@@ -126,6 +126,7 @@ def test_a_space_is_drawn_from_as_it_is_stated(place: tuple[Paths, Settings]) ->
     assert [with_values(Train(), row).batch_size for row in rows] == [row["batch_size"] for row in rows]
 
 
+@pytest.mark.long
 def test_a_search_that_was_stopped_goes_on_to_the_same_bytes(
     place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
