@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
-from foalnet.errors import MachineError
+from foalnet.files import not_read
 
 BLOCK_BYTES = 1 << 20
 
@@ -40,22 +41,22 @@ class Reader:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._known: dict[tuple[int, int], Digest] = {}
+        self._one_at_a_time: dict[tuple[int, int], Lock] = {}
+        self._guard = Lock()
 
     def digest(self, path: Path) -> Digest:
         """Return a file's digests (MachineError, exit 4, where it cannot be read)."""
         try:
             facts = path.stat()
             place = (facts.st_dev, facts.st_ino)
-            if place not in self._known:
-                with path.open("rb") as stream:
-                    self._known[place] = digest_of(stream)
+            with self._guard:
+                turn = self._one_at_a_time.setdefault(place, Lock())
+            with turn:
+                if place not in self._known:
+                    with path.open("rb") as stream:
+                        self._known[place] = digest_of(stream)
         except OSError as error:
-            raise MachineError(
-                f"the file cannot be read: {error.strerror or error}",
-                file=path,
-                stage="verify",
-                action="mend the disk or the permissions, then run the same command again",
-            ) from error
+            raise not_read(error, path, stage="verify") from error
         return self._known[place]
 
     def digests(self, paths: Iterable[Path]) -> dict[Path, Digest]:

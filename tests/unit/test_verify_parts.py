@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import yaml
 
 from foalnet.errors import DataError, MachineError, UsageError
-from foalnet.verify.digests import Reader, digest_of, folder_md5, listing_bytes, parse_listing
+from foalnet.verify import digests
+from foalnet.verify.digests import Digest, Reader, digest_of, folder_md5, listing_bytes, parse_listing
 from foalnet.verify.graph import stages_of
 from foalnet.verify.link import Link, absent, code_of, differs, ok, short, skipped, some, two
 
@@ -40,11 +43,19 @@ def test_what_is_no_list_of_a_folder_is_refused(data: bytes) -> None:
         parse_listing(data)
 
 
-def test_a_file_is_read_once_under_all_its_names(tmp_path: Path) -> None:
+def test_a_file_is_read_once_under_all_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = []
+
+    def slowly(stream: BinaryIO) -> Digest:
+        readings.append(stream)
+        time.sleep(0.05)
+        return digest_of(stream)
+
+    monkeypatch.setattr(digests, "digest_of", slowly)
     (tmp_path / "a").write_bytes(b"foal")
     os.link(tmp_path / "a", tmp_path / "b")
     found = Reader(workers=2).digests([tmp_path / "a", tmp_path / "b"])
-    assert found[tmp_path / "a"] is found[tmp_path / "b"]
+    assert len(readings) == 1 and found[tmp_path / "a"] is found[tmp_path / "b"]
     assert found[tmp_path / "a"] == digest_of(io.BytesIO(b"foal"))
     assert found[tmp_path / "a"].sha256 == hashlib.sha256(b"foal").hexdigest()
 
