@@ -21,13 +21,14 @@ MAX_ROWS = 60
 """A table in the UI is for a glance, and the server keeps every version of it; the report has the rest."""
 
 
-def publish(paths: Paths, page: Path, says: str) -> None:
+def publish(paths: Paths, page: Path, says: str, unpushed: str | None = None) -> None:
     """Put artifacts of one corpus on the server, each under a key of its own: the UI keeps their history.
 
-    `page` is where the report lies, `says` what came of the run; the gate's decision is shown where there is one.
+    `page` is where the report lies, `says` what came of the run, `unpushed` why it could not be pushed; the gate's
+    decision is shown where there is one.
     """
     texts = {"metrics": metrics(paths), "drops": drops(paths), "report": report(paths.corpus, page)}
-    for kind, text in (texts | {"gate": gate(paths, says)}).items():
+    for kind, text in (texts | {"gate": gate(paths, says, unpushed)}).items():
         show(kind, paths.corpus, text)
 
 
@@ -37,12 +38,12 @@ def show(kind: str, corpus: str, text: str) -> None:
     create_markdown_artifact(text, key=f"{kind}-{name}", description=f"{kind} of corpus {corpus}")
 
 
-def gate(paths: Paths, says: str) -> str:
+def gate(paths: Paths, says: str, unpushed: str | None = None) -> str:
     """Return the gate's decision as Markdown, or why none was asked for; an unpushed run is marked so."""
     if not paths.gate.is_file():
         return f"# {paths.corpus}: no decision\n\n{says}"
-    _, mark, why = says.partition("unpushed:")
-    return markdown(read_json(paths.gate, stage="gate")) + (f"\n\n**{mark}** {_plain(why)}\n" if mark else "")
+    mark = "" if unpushed is None else f"\n\n**unpushed:** {_plain(unpushed)}\n"
+    return markdown(read_json(paths.gate, stage="gate")) + mark
 
 
 def metrics(paths: Paths) -> str:

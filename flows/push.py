@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from flows.process import run as run_command
@@ -20,9 +21,25 @@ from foalnet.discreet import discreet
 from foalnet.errors import FoalnetError, MachineError
 from foalnet.verify.remote import config_of
 
-MARK = "unpushed:"
-
 Push = Callable[[Path, Sequence[str], Mapping[str, str]], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pushed:
+    """What came of a push: the remote's name (None: the project has none), and why it is unpushed (None: it is not)."""
+
+    remote: str | None
+    unpushed: str | None = None
+
+    @property
+    def says(self) -> str:
+        """The same in words, "" where there is nothing to say."""
+        if self.unpushed is not None:
+            return f"unpushed: {self.unpushed}"
+        return "" if self.remote is None else f"pushed to {self.remote}"
+
+
+NO_REMOTE = Pushed(remote=None)
 
 
 def default_remote(folder: Path) -> tuple[str, str] | None:
@@ -52,15 +69,15 @@ def push(folder: Path, stages: Sequence[str], env: Mapping[str, str]) -> None:
         raise MachineError(f"remote {name}: {what}", action=f"`dvc push` in a clone says more ({discreet(url)})")
 
 
-def push_runs(tree: Tree, corpus: str, branch: str | None, *, send: Push = push) -> str:
-    """Push what lies in the run's checkout, then every run that is marked; return what came of it, in words.
+def push_runs(tree: Tree, corpus: str, branch: str | None, *, send: Push = push) -> Pushed:
+    """Push what lies in the run's checkout, then every run that is marked; return what came of it.
 
-    `branch` is the new run's, None where nothing changed. "" without a default remote. Nothing fails here: the data is
-    in DVC's cache, the commit on its branch, and the mark stays.
+    `branch` is the new run's, None where nothing changed. Nothing fails here: the data is in DVC's cache, the commit on
+    its branch, and the mark stays.
     """
     remote = default_remote(tree.folder)
     if remote is None:
-        return ""
+        return NO_REMOTE
     home, waiting = tree.home, unpushed(tree.home)
     if branch is not None:
         mark_unpushed(home, corpus, branch)
@@ -75,25 +92,26 @@ def push_runs(tree: Tree, corpus: str, branch: str | None, *, send: Push = push)
             unmark_unpushed(home, earlier, run)
             run_logger().info("pushed %s, which was unpushed", name)
     except FoalnetError as error:
-        return _kept(error, ", ".join(unpushed(home)) or "what lies in the cache")
-    return f"pushed to {remote[0]}"
+        return _kept(remote[0], error, ", ".join(unpushed(home)) or "what lies in the cache")
+    return Pushed(remote=remote[0])
 
 
-def push_here(home: Path, corpus: str, *, send: Push = push) -> str:
+def push_here(home: Path, corpus: str, *, send: Push = push) -> Pushed:
     """Do what `push_runs` does for a folder without git: nothing is marked there, every run pushes all there is."""
     remote = default_remote(home)
     if remote is None:
-        return ""
+        return NO_REMOTE
     try:
         send(home, _names(home, corpus), {})
     except FoalnetError as error:
-        return _kept(error, "what lies in the cache")
-    return f"pushed to {remote[0]}"
+        return _kept(remote[0], error, "what lies in the cache")
+    return Pushed(remote=remote[0])
 
 
-def _kept(error: FoalnetError, what: str) -> str:
+def _kept(remote: str, error: FoalnetError, what: str) -> Pushed:
     run_logger().warning("unpushed: %s: %s", what, error)
-    return f"{MARK} {' '.join(error.what.split())}; the data is kept here, the next run pushes it"
+    why = f"{' '.join(error.what.split())}; the data is kept here, the next run pushes it"
+    return Pushed(remote=remote, unpushed=why)
 
 
 def _names(folder: Path, corpus: str) -> list[str]:

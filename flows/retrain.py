@@ -19,7 +19,7 @@ from prefect import flow
 
 from flows import artifacts
 from flows.alive import alive
-from flows.push import push_here, push_runs
+from flows.push import Pushed, push_here, push_runs
 from flows.stages import Stage, plan
 from flows.tasks import project_home, run_logger, run_stages
 from flows.worktree import LOCK, Tree, fetch, set_aside, worktree
@@ -32,7 +32,7 @@ from foalnet.gitrepo import git, has_git, is_ancestor, refuse_conflict, text_at
 from foalnet.paths import Paths
 
 RunStages = Callable[[Sequence[Stage], Path, Mapping[str, str] | None], list[dict[str, Any]]]
-Publish = Callable[[Paths, Path, str], None]
+Publish = Callable[[Paths, Path, str, str | None], None]
 
 
 @flow(name="retrain")
@@ -40,9 +40,9 @@ def retrain(corpus: str = "drawn") -> dict[str, Any]:
     """Bring the report of `corpus` up to date, commit what came of it, and promote it if the gate lets it pass.
 
     Works for the project folder that FOALNET_HOME names, in a git worktree of its own. Returns what ran, where the
-    report lies, the branch, the decision, and whether the outputs were pushed. Fails with the first stage that failed;
-    stages that do not need it are brought up to date all the same. A refused promotion is no failure, nor is a remote
-    that is down. Without .git it works in the folder itself.
+    report lies, the branch, the decision, and why the outputs are unpushed, None where they are not. Fails with the
+    first stage that failed; stages that do not need it are brought up to date all the same. A refused promotion is no
+    failure, nor is a remote that is down. Without .git it works in the folder itself.
     """
     home = project_home()
     settings = load_settings(home)
@@ -62,25 +62,31 @@ def bring_up_to_date(home: Path, corpus: str, *, run: RunStages, publish: Publis
     if not has_git(home):
         run_logger().info("no .git in %s: working in the folder itself, without branches and gate", home)
         done = run(stages, home, None)
-        says = "; ".join(filter(None, ("no .git here: no branch, no gate", push_here(home, corpus))))
-        publish(Paths(corpus, home), Paths(corpus, home).report_html, says)
-        return _answer(corpus, done, Paths(corpus).report_html, says=says)
+        pushed, here = push_here(home, corpus), Paths(corpus, home)
+        told = _told({"says": "no .git here: no branch, no gate"}, pushed)
+        publish(here, here.report_html, told["says"], pushed.unpushed)
+        return _answer(corpus, done, Paths(corpus).report_html, told)
     with worktree(home, corpus, load_settings(home)) as tree:
         here = Paths(corpus, tree.folder)
         fetch(tree, [here.inventory.relative_to(tree.folder).as_posix()])
         before = _champion_files(tree, corpus)
         done = run(stages, tree.folder, tree.env)
-        told = _record(tree, corpus, before)
+        found, is_new = _record(tree, corpus, before)
         # The branch of an earlier run was pushed with that run, or is marked since then.
-        fresh = None if told["says"].startswith("nothing changed") else told["branch"]
-        pushed = push_runs(tree, corpus, fresh)
-        told["says"] = "; ".join(filter(None, (told["says"], pushed)))
+        pushed = push_runs(tree, corpus, found["branch"] if is_new else None)
+        told = _told(found, pushed)
         kept = _keep_report(here, home / load_settings(home).work, told["run"])
-        publish(here, kept, told["says"])
-        return _answer(corpus, done, kept, **told)
+        publish(here, kept, told["says"], pushed.unpushed)
+        return _answer(corpus, done, kept, told)
 
 
-def _answer(corpus: str, done: Sequence[Mapping[str, Any]], report: Path, **told: Any) -> dict[str, Any]:
+def _told(found: Mapping[str, Any], pushed: Pushed) -> dict[str, Any]:
+    """Return what came of a run together with what came of its push."""
+    says = "; ".join(filter(None, (found["says"], pushed.says)))
+    return {**found, "says": says, "unpushed": pushed.unpushed}
+
+
+def _answer(corpus: str, done: Sequence[Mapping[str, Any]], report: Path, told: Mapping[str, Any]) -> dict[str, Any]:
     ran = [each["stage"] for each in done if each["ran"]]
     run_logger().info("corpus %s: %d of %d stages ran; %s", corpus, len(ran), len(done), told["says"])
     return {"corpus": corpus, "ran": ran, "report": report.as_posix(), **told}
@@ -99,8 +105,11 @@ def _metrics(corpus: str) -> str:
     return Paths(corpus).metrics.as_posix()
 
 
-def _record(tree: Tree, corpus: str, before: Paths | None) -> dict[str, Any]:
-    """Ask the gate, commit results and decision to a branch of the run, promote; or say that nothing changed."""
+def _record(tree: Tree, corpus: str, before: Paths | None) -> tuple[dict[str, Any], bool]:
+    """Ask the gate, commit results and decision to a branch of the run, promote; or say that nothing changed.
+
+    Returns what came of it and whether the branch is a new one.
+    """
     here = Paths(corpus, tree.folder)
     same = tree.champion is not None and all(
         text_at(tree.folder, tree.champion, path.relative_to(tree.folder).as_posix()) == path.read_text("utf-8")
@@ -109,7 +118,7 @@ def _record(tree: Tree, corpus: str, before: Paths | None) -> dict[str, Any]:
     if same:
         assert tree.champion is not None
         run = f"{corpus}-{tree.champion[:10]}"
-        return {"run": run, "branch": None, "promoted": False, "says": "nothing changed since the champion"}
+        return {"run": run, "branch": None, "promoted": False, "says": "nothing changed since the champion"}, False
     decision = _ask_gate(tree, corpus, before)
     publish_bytes(here.gate, json_bytes(decision))
     publish_bytes(here.gate.with_suffix(".md"), markdown(decision).encode())
@@ -119,7 +128,7 @@ def _record(tree: Tree, corpus: str, before: Paths | None) -> dict[str, Any]:
     known = _same_run(tree, corpus, content)
     if known is not None:
         says = f"nothing changed since {known}: " + "; ".join(decision["reasons"])
-        return {"run": known.removeprefix(f"{RUNS}/"), "branch": known, "promoted": False, "says": says}
+        return {"run": known.removeprefix(f"{RUNS}/"), "branch": known, "promoted": False, "says": says}, False
     run = f"{corpus}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
     title = f"{corpus}: {'promoted' if decision['promote'] else 'refused'} by the gate"
     # The champion first: its first parents are the record of champions.
@@ -132,12 +141,12 @@ def _record(tree: Tree, corpus: str, before: Paths | None) -> dict[str, Any]:
     git(tree.folder, "update-ref", f"refs/heads/{branch}", commit, "0" * 40)
     says = "; ".join(decision["reasons"])
     if not decision["promote"]:
-        return {"run": run, "branch": branch, "promoted": False, "says": f"refused: {says}"}
+        return {"run": run, "branch": branch, "promoted": False, "says": f"refused: {says}"}, True
     try:
         promote(tree.home, commit)
     except FoalnetError as error:
-        return {"run": run, "branch": branch, "promoted": False, "says": f"not promoted: {error}"}
-    return {"run": run, "branch": branch, "promoted": True, "says": f"promoted: {says}"}
+        return {"run": run, "branch": branch, "promoted": False, "says": f"not promoted: {error}"}, True
+    return {"run": run, "branch": branch, "promoted": True, "says": f"promoted: {says}"}, True
 
 
 def _kept_in_git(paths: Paths) -> list[Path]:

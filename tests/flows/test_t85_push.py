@@ -39,8 +39,8 @@ def retrain(project: Path) -> tuple[dict[str, object], list[str]]:
     """Run the flow without Prefect's engine; return its answer and what it would show."""
     shown: list[str] = []
 
-    def publish(paths: Paths, _page: Path, says: str) -> None:
-        shown.extend((says, paths.metrics.read_text()))
+    def publish(paths: Paths, _page: Path, says: str, unpushed: str | None) -> None:
+        shown.extend((says, paths.metrics.read_text(), str(unpushed)))
 
     return bring_up_to_date(project, "drawn", run=at_once, publish=publish), shown
 
@@ -92,7 +92,8 @@ def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_push
     done, shown = retrain(toy)
     assert done["promoted"], "a remote that is down holds up no gate"
     assert "unpushed: remote store: its folder is not there" in str(done["says"])
-    assert shown[0] == done["says"], "where the UI shows it"
+    assert (shown[0], shown[2]) == (done["says"], done["unpushed"]), "where the UI shows it"
+    assert str(done["unpushed"]).startswith("remote store: its folder is not there")
     assert not remote.exists(), "nothing is written to the disk below the one that is not mounted"
     first = str(done["branch"]).removeprefix("runs/")
     assert list(unpushed(toy)) == [f"drawn/{first}"]
@@ -108,7 +109,7 @@ def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_push
 
     away.rename(remote.parent)
     again, shown = changed(toy, "sad", 0.7)
-    assert str(again["says"]).endswith("; pushed to store")
+    assert str(again["says"]).endswith("; pushed to store") and again["unpushed"] is None
     assert '"ua": 0.7,' in shown[1], "what is shown is this run's, whatever was pushed beside it"
     assert unpushed(toy) == {}
     assert len({*locks(toy)}) == 3
@@ -170,7 +171,7 @@ def test_t85_the_gates_artifact_marks_the_run(toy: Path, monkeypatch: pytest.Mon
     Place.gate.write_text("{}")
     monkeypatch.setattr(artifacts, "markdown", lambda _: "# promoted")
     paths: Any = Place()
-    text = artifacts.gate(paths, "promoted: x; unpushed: remote a_b: down")
+    text = artifacts.gate(paths, "promoted: x", "remote a_b: down")
     assert text.endswith("**unpushed:** remote a\\_b: down\n")
     assert artifacts.gate(paths, "promoted: x; pushed to store") == "# promoted"
 
