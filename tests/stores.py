@@ -66,7 +66,7 @@ def make_clip(key: str, label: int, generator: np.random.Generator, *, frame: tu
         pictures[:, :, edge * label : edge * (label + 1)] = 220
     else:
         pictures = generator.standard_normal((frames, *frame)).astype(np.float32)
-        pictures[:, label % frame[0]] += 3.0
+        pictures[:, label % frame[0]] = pictures[:, label % frame[0]] + 3
     return Clip(key=key, wave_N=wave_N, frames=pictures, frame_mask_F=np.ones(frames, bool))
 
 

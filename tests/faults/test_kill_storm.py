@@ -10,25 +10,27 @@ import pytest
 from bench.kills import lines, storm
 
 
-def some(road: str, kills: int, seed: int) -> None:
+def outcome(road: str, kills: int, seed: int) -> tuple[int, list[str]]:
+    """Return how many were killed, and what was not as it should be."""
     found = storm({road: kills}, seed, lambda _: None)
-    assert found[road].faults == [] and found[road].killed == kills, "\n".join(lines(found))
+    print("\n".join(lines(found)))
+    return found[road].killed, found[road].faults
 
 
 def test_t01_staging_killed_at_random_times_ends_the_same() -> None:
-    some("staging", 3, 11)
+    assert outcome("staging", 3, 11) == (3, [])
 
 
 @pytest.mark.long
 def test_t10_training_killed_at_random_times_ends_the_same() -> None:
-    some("training", 4, 12)
+    assert outcome("training", 4, 12) == (4, [])
 
 
 @pytest.mark.long
 def test_t01_staging_killed_at_fifty_random_times_ends_the_same() -> None:
-    some("staging", 50, 13)
+    assert outcome("staging", 50, 13) == (50, [])
 
 
 @pytest.mark.long
 def test_t10_training_killed_at_twenty_random_times_ends_the_same() -> None:
-    some("training", 20, 14)
+    assert outcome("training", 20, 14) == (20, [])

@@ -18,7 +18,7 @@ from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.errors import MachineError
 from foalnet.evaluate import evaluate_run
-from foalnet.files import need_free, publish_bytes, publish_together, sha256_bytes
+from foalnet.files import is_held, need_free, publish_bytes, publish_together, sha256_bytes
 from foalnet.locks import lock
 from foalnet.paths import Paths
 from foalnet.report import build
@@ -236,7 +236,7 @@ def test_t4_a_full_disk_does_not_keep_the_lock_that_gc_needs_to_empty_it(
 
     monkeypatch.setattr(os, "pwrite", full)
     with lock(tmp_path / "lock", stage="gc"):
-        pass
+        assert is_held(tmp_path / "lock")
 
 
 def test_t4_files_that_are_one_thing_are_all_written_before_the_first_is_renamed(tmp_path: Path) -> None:

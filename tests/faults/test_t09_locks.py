@@ -154,7 +154,7 @@ def test_t9_words_that_an_earlier_version_or_a_power_cut_left_keep_nobody_out(tm
     path = tmp_path / "lock"
     path.write_bytes(left)
     with lock(path, stage="x"):
-        pass
+        assert path.read_bytes() != left, "the new holder's words"
 
 
 def test_t9_a_disk_without_locks_and_a_work_folder_that_cannot_be_written_are_said(
