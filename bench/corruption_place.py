@@ -28,15 +28,14 @@ from foalnet.features.read import INDEX as FEATURES
 from foalnet.features.read import FeatureFile, FeatureIndex, file_of, index_bytes, open_features
 from foalnet.files import json_bytes, publish_bytes, sha256_bytes, sha256_file
 from foalnet.final.run import folds_of
-from foalnet.final.seal import FILE, Sealed, read_sealed, seal
+from foalnet.final.seal import FILE, Sealed, read_model, seal
 from foalnet.gate import read_side
 from foalnet.inventory import FileEntry, Inventory, checked_inventory
 from foalnet.paths import Paths
 from foalnet.records import Sample, Utterance
 from foalnet.report.gather import gather
 from foalnet.results import read_train
-from foalnet.seal import publish_sealed
-from foalnet.seal import read_sealed as read_sealed_json
+from foalnet.seal import publish_sealed, read_sealed
 from foalnet.shards import ShardEntry, open_shards, write_index, write_shard
 from foalnet.splits import loso_dev_session
 from foalnet.table import write_manifest
@@ -255,10 +254,10 @@ def readers_of(place: Place) -> dict[str, Reader]:
 
     def final() -> Any:
         told = {"params": "p"}
-        return folds_of(paths, params, told), read_sealed_json(paths.staging, again="shards@drawn", stage="final")
+        return folds_of(paths, params, told), read_sealed(paths.staging, again="shards@drawn", stage="final")
 
     def predict() -> Any:
-        weights, content = read_sealed(paths.final)
+        weights, content = read_model(paths.final)
         return _plain((weights, asdict(content)))
 
     def manifest() -> Any:

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from foalnet.errors import DataError, MachineError
-from foalnet.files import json_bytes, publish_bytes, sha256_bytes
+from foalnet.errors import DataError
+from foalnet.files import json_bytes, not_read, publish_bytes, sha256_bytes
 
 # One entry only: safetensors writes several in an order that differs from run to run.
 META = "foalnet"
@@ -47,12 +47,7 @@ def load_checkpoint(path: Path, *, stage: str | None = None) -> tuple[dict[str, 
     except FileNotFoundError as error:
         raise _refused(path, stage, "there is no such checkpoint") from error
     except OSError as error:
-        raise MachineError(
-            f"cannot be read: {error.strerror or error}",
-            file=path,
-            stage=stage,
-            action="mend its permissions or the disk, then run the same command again",
-        ) from error
+        raise not_read(error, path, stage=stage) from error
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _refused(path, stage, f"the checkpoint is damaged: {error}") from error
     if schema != SCHEMA:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -132,6 +132,12 @@ def sorted_files(root: Path) -> list[str]:
     return sorted(found)
 
 
+def others_below(folder: Path, belongs: Collection[str]) -> list[Path]:
+    """List every file and link below `folder` whose relative posix path is not among what belongs there, sorted."""
+    found = [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
+    return sorted(path for path in found if path.relative_to(folder).as_posix() not in belongs)
+
+
 def _target(link: Path) -> Path:
     try:
         return link.resolve(strict=True)
@@ -170,6 +176,16 @@ def not_written(
         what += f", {needed_bytes:,} are needed"
     return MachineError(
         what, file=path, stage=stage, action="free space or permissions, then run the same command again"
+    )
+
+
+def not_read(error: OSError, path: Path, *, stage: str | None = None) -> MachineError:
+    """Return a refused read in words (exit 4)."""
+    return MachineError(
+        f"the file cannot be read: {error.strerror or error}",
+        file=path,
+        stage=stage,
+        action="mend the disk or the permissions, then run the same command again",
     )
 
 

@@ -18,7 +18,7 @@ from foalnet.config import Params, Settings
 from foalnet.corpora import Reader, get_reader
 from foalnet.corpora.base import SHADOW
 from foalnet.errors import DataError, MachineError
-from foalnet.files import publish_bytes, sha256_file, sorted_files
+from foalnet.files import not_read, publish_bytes, sha256_file, sorted_files
 from foalnet.seal import publish_sealed, read_sealed, refused, sealed_bytes
 
 STAGE = "inventory"
@@ -246,12 +246,7 @@ class DigestCache:
             digest = sha256_file(root / path)
             after = (root / path).stat()
         except OSError as error:
-            raise MachineError(
-                f"the file cannot be read: {error.strerror or error}",
-                file=root / path,
-                stage=STAGE,
-                action="mend the disk or the permissions, then run the same command again",
-            ) from error
+            raise not_read(error, root / path, stage=STAGE) from error
         if (after.st_size, after.st_mtime_ns) != (stat.st_size, stat.st_mtime_ns):
             raise MachineError(
                 "the file changed while it was read",

@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from foalnet.errors import DataError, MachineError
-from foalnet.files import content_key, json_bytes, publish_bytes, sha256_bytes
+from foalnet.errors import DataError
+from foalnet.files import content_key, json_bytes, not_read, publish_bytes, sha256_bytes
 
 SEAL = "seal"
 ALTERED = "was altered after it was written"
@@ -93,12 +93,7 @@ def read_bytes(path: Path, *, again: str, stage: str | None = None) -> bytes:
     except FileNotFoundError as error:
         raise DataError("file not found", file=path, stage=stage, action=f"run `{command(again)}`") from error
     except OSError as error:
-        raise MachineError(
-            f"cannot be read: {error.strerror or error}",
-            file=path,
-            stage=stage,
-            action="mend its permissions or the disk, then run the same command again",
-        ) from error
+        raise not_read(error, path, stage=stage) from error
 
 
 def refused(what: str, path: Path, *, again: str, stage: str | None) -> DataError:

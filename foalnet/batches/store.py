@@ -19,6 +19,7 @@ from foalnet.features.read import FeatureSet, Vectors, steps_between
 from foalnet.ledger import Ledger
 from foalnet.nets import InputShape
 from foalnet.records import Sample
+from foalnet.seal import command
 from foalnet.shards import ShardSet, split_frames
 
 STAGE = "train"
@@ -102,7 +103,7 @@ def _one_shape(shapes: Mapping[str, tuple[int, ...]], shards: ShardSet) -> tuple
             file=shards.folder,
             utterance=min(key for key, shape in shapes.items() if shape != found[0]),
             stage=STAGE,
-            action=f"run `dvc repro --force --single-item shards@{shards.corpus}`",
+            action=f"run `{command(f'shards@{shards.corpus}')}`",
         )
     return found[0] if found else (0,)
 
@@ -223,5 +224,5 @@ def _unusable(sample: Sample, what: str) -> DataError:
         file=sample.shard,
         utterance=sample.key,
         stage=STAGE,
-        action="build the shards again: `dvc repro --force --single-item shards@CORPUS`",
+        action=f"build the shards again: `{command('shards@CORPUS')}`",
     )

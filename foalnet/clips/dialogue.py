@@ -19,11 +19,11 @@ from foalnet.clips.reel import Members, Pieces, Reel
 from foalnet.clips.sides import Word, audited, overrules, swapped
 from foalnet.clips.slots import slots_of
 from foalnet.corpora.tables import parse_reference, read_table
-from foalnet.errors import DataError, FoalnetError, MachineError
+from foalnet.errors import DataError, FoalnetError
 from foalnet.faces import Detector
 from foalnet.faces.motion import Motion
 from foalnet.faces.sides import OTHER, Audit
-from foalnet.files import jsonl_bytes, make_folder, sha256_file
+from foalnet.files import jsonl_bytes, make_folder, not_read, sha256_file
 from foalnet.ledger import Ledger
 from foalnet.records import LedgerEntry, Sample, Utterance
 from foalnet.seal import opened, publish_sealed
@@ -178,12 +178,7 @@ def check_inputs(job: Job, root: Path) -> None:
         except FileNotFoundError:
             same, how = False, "is gone since the inventory was taken"
         except OSError as error:
-            raise MachineError(
-                f"the file cannot be read: {error.strerror or error}",
-                file=root / path,
-                stage=STAGE,
-                action="mend the disk or the permissions, then run the same command again",
-            ) from error
+            raise not_read(error, root / path, stage=STAGE) from error
         if not same:
             raise DataError(
                 f"a file of dialogue {job.dialogue} {how}",

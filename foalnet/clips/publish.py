@@ -10,7 +10,7 @@ from pathlib import Path
 
 from foalnet.clips.dialogue import SHARD, Staged
 from foalnet.clips.plan import STAGE
-from foalnet.files import Content, need_free, publish_together, remove_temporaries, sha256_file
+from foalnet.files import Content, need_free, others_below, publish_together, sha256_file
 from foalnet.shards import INDEX, ShardEntry, index_bytes
 
 
@@ -31,20 +31,14 @@ def publish_shards(
         number = numbers[one.job.session] = numbers.get(one.job.session, -1) + 1
         name = f"{one.job.session}/{number:06d}.tar"
         entries.append((one.job.folder(work) / SHARD, replace(one.shard, path=name)))
-    remove_temporaries(out)
     belongs = {INDEX, *(entry.path for _, entry in entries)}
-    stale = [
-        path
-        for path in (sorted(out.rglob("*")) if out.is_dir() else [])
-        if (path.is_file() or path.is_symlink()) and path.relative_to(out).as_posix() not in belongs
-    ]
     index = index_bytes(out, corpus, [entry for _, entry in entries])
     todo = [(source, entry) for source, entry in entries if not _in_place(out / entry.path, entry)]
     needed = sum(entry.size for _, entry in todo) + len(index) + len(account)
     need_free(out, needed, stage=STAGE)
     files: dict[Path, Content] = {out / entry.path: partial(shutil.copyfile, source) for source, entry in todo}
     files |= {report: account, out / INDEX: index}
-    publish_together(files, marker=out / INDEX, stage=STAGE, stale=stale, needed_bytes=needed)
+    publish_together(files, marker=out / INDEX, stage=STAGE, stale=others_below(out, belongs), needed_bytes=needed)
     return [entry for _, entry in entries]
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from foalnet.config.blocks import Contract
 from foalnet.errors import DataError, MachineError, printable
+from foalnet.files import not_read
 from foalnet.ledger import Ledger
 from foalnet.records import Utterance
 
@@ -129,9 +130,4 @@ def read_whole(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise MachineError(
-            f"the file cannot be read: {error.strerror or error}",
-            file=path,
-            stage="manifest",
-            action="mend the disk or the permissions, then run the same command again",
-        ) from error
+        raise not_read(error, path, stage="manifest") from error

@@ -16,7 +16,7 @@ from foalnet.config.blocks import Features
 from foalnet.errors import DataError, UsageError
 from foalnet.files import json_bytes, sha256_bytes, sha256_file
 from foalnet.records import Sample
-from foalnet.seal import opened, refused, sealed_bytes
+from foalnet.seal import command, opened, refused, sealed_bytes
 from foalnet.shards import ShardSet
 
 INDEX = "index.json"
@@ -125,7 +125,7 @@ class FeatureSet:
             what,
             file=self.folder / name,
             stage=self.stage,
-            action=f"run `dvc repro --force --single-item features@{self.index.corpus}`",
+            action=f"run `{command(f'features@{self.index.corpus}')}`",
         )
 
 

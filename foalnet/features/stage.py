@@ -25,9 +25,9 @@ from foalnet.files import (
     Content,
     content_key,
     need_free,
+    others_below,
     publish_bytes,
     publish_together,
-    remove_temporaries,
     sha256_bytes,
     sha256_file,
 )
@@ -224,13 +224,7 @@ def _dims(work: Work) -> int:
 
 def _publish(index: FeatureIndex, files: list[tuple[Path, ShardEntry]], out: Path) -> None:
     """Copy the vectors into place and write the index last; without it the folder is no data set."""
-    remove_temporaries(out)
     belongs = {INDEX, *(file_of(entry.path) for _, entry in files)}
-    stale = [
-        path
-        for path in (sorted(out.rglob("*")) if out.is_dir() else [])
-        if (path.is_file() or path.is_symlink()) and path.relative_to(out).as_posix() not in belongs
-    ]
     needed = sum(source.stat().st_size for source, _ in files)
     need_free(out, needed, stage=STAGE)
     rows = [
@@ -241,4 +235,10 @@ def _publish(index: FeatureIndex, files: list[tuple[Path, ShardEntry]], out: Pat
     together: dict[Path, Content] = {
         out / file_of(entry.path): partial(shutil.copyfile, source) for source, entry in files
     }
-    publish_together(together | {out / INDEX: told}, marker=out / INDEX, stage=STAGE, stale=stale, needed_bytes=needed)
+    publish_together(
+        together | {out / INDEX: told},
+        marker=out / INDEX,
+        stage=STAGE,
+        stale=others_below(out, belongs),
+        needed_bytes=needed,
+    )

@@ -2,6 +2,6 @@
 
 from foalnet.final.card import card_md
 from foalnet.final.run import final_run, prepare
-from foalnet.final.seal import FILE, Sealed, read_sealed, seal
+from foalnet.final.seal import FILE, Sealed, read_model, seal
 
-__all__ = ["FILE", "Sealed", "card_md", "final_run", "prepare", "read_sealed", "seal"]
+__all__ = ["FILE", "Sealed", "card_md", "final_run", "prepare", "read_model", "seal"]

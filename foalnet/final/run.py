@@ -16,7 +16,7 @@ from foalnet.config.blocks import Train
 from foalnet.errors import DataError, UsageError
 from foalnet.files import Content, content_key, json_bytes, publish_together, sha256_file
 from foalnet.final.card import card_facts, card_md
-from foalnet.final.seal import FILE, Sealed, sealed_bytes
+from foalnet.final.seal import FILE, Sealed, model_bytes
 from foalnet.final.train import FinalTask, train_final
 from foalnet.nets import picture_of
 from foalnet.paths import Paths
@@ -219,6 +219,6 @@ def _publish(
     files: dict[Path, Content] = {
         paths.final / "card.json": json_bytes(told),
         paths.final / "card.md": card_md(card).encode(),
-        paths.final / FILE: sealed_bytes(progress.best_net, content),
+        paths.final / FILE: model_bytes(progress.best_net, content),
     }
     publish_together(files, marker=paths.final / FILE, stage=STAGE)

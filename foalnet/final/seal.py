@@ -51,10 +51,10 @@ class Sealed:
 
 def seal(path: Path, weights: Mapping[str, Tensor], content: Sealed) -> None:
     """Write the sealed model atomically: the same content gives the same bytes."""
-    publish_bytes(path, sealed_bytes(weights, content))
+    publish_bytes(path, model_bytes(weights, content))
 
 
-def sealed_bytes(weights: Mapping[str, Tensor], content: Sealed) -> bytes:
+def model_bytes(weights: Mapping[str, Tensor], content: Sealed) -> bytes:
     """Return a sealed model as it is written."""
     facts = {
         "kind": KIND,
@@ -76,7 +76,7 @@ def sealed_bytes(weights: Mapping[str, Tensor], content: Sealed) -> bytes:
     return to_bytes(weights, facts)
 
 
-def read_sealed(path: Path) -> tuple[dict[str, Tensor], Sealed]:
+def read_model(path: Path) -> tuple[dict[str, Tensor], Sealed]:
     """Return (weights, content) of a sealed model: its file, or the folder that holds it.
 
     DataError (exit 3) where it is absent, truncated, altered, another kind of checkpoint or of another version.

@@ -21,7 +21,7 @@ from foalnet.config.blocks import Train
 from foalnet.errors import DataError
 from foalnet.faces import Detector, get_detector
 from foalnet.features.live import LiveFeatures
-from foalnet.final import Sealed, read_sealed
+from foalnet.final import Sealed, read_model
 from foalnet.ledger import Ledger
 from foalnet.metrics import DECIMALS, softmax
 from foalnet.nets import Batch, InputShape, Net, Tasks, build_net, tasks_of
@@ -41,7 +41,7 @@ def load(path: str | Path, *, settings: Settings | None = None) -> Model:
     DataError (exit 3) names a model that is absent, truncated, altered or of another version.
     """
     file = Path(path)
-    weights, sealed = read_sealed(file)
+    weights, sealed = read_model(file)
     return Model(sealed, weights, file, settings or load_settings())
 
 

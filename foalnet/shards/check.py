@@ -9,6 +9,7 @@ from pathlib import Path
 
 from foalnet.errors import DataError
 from foalnet.files import sha256_file
+from foalnet.seal import command
 from foalnet.shards.index import INDEX, Index, ShardEntry
 from foalnet.shards.members import KINDS, valid_key
 from foalnet.shards.walk import Damage, ranges
@@ -138,4 +139,4 @@ def remedy(faults: Sequence[Fault], corpus: str) -> str:
     """Return the command that mends a shard folder, and which dialogues it stages again."""
     groups = sorted({fault.group for fault in faults if fault.group})
     what_to_do = f"stages {', '.join(groups)} again and leaves the rest" if groups else "leaves what belongs here"
-    return f"run `dvc repro --force --single-item shards@{corpus}`: it {what_to_do}"
+    return f"run `{command(f'shards@{corpus}')}`: it {what_to_do}"

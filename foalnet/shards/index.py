@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from foalnet.errors import DataError
 from foalnet.files import json_bytes, publish_bytes
-from foalnet.seal import opened, refused, sealed_bytes
+from foalnet.seal import command, opened, refused, sealed_bytes
 from foalnet.shards.members import valid_key
 
 INDEX = "index.json"
@@ -103,7 +103,7 @@ def _first_line(error: ValidationError) -> str:
 
 
 def _index_error(what: str, path: Path, stage: str | None) -> DataError:
-    return DataError(what, file=path, stage=stage, action="run `dvc repro --force --single-item shards@CORPUS`")
+    return DataError(what, file=path, stage=stage, action=f"run `{command('shards@CORPUS')}`")
 
 
 def _check_sense(index: Index, path: Path, stage: str | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from foalnet.errors import DataError
 from foalnet.records import Sample
+from foalnet.seal import command
 from foalnet.shards.check import check_folder
 from foalnet.shards.index import ShardEntry, read_index
 from foalnet.shards.members import declared, valid_offsets
@@ -89,7 +90,7 @@ class ShardSet:
             file=self.folder / entry.path,
             utterance=key,
             stage=self.stage,
-            action=f"run `dvc repro --force --single-item shards@{self.corpus}`: it stages {entry.group} again",
+            action=f"run `{command(f'shards@{self.corpus}')}`: it stages {entry.group} again",
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from foalnet.config import Params, Settings
 from foalnet.errors import DataError
 from foalnet.paths import Paths
+from foalnet.seal import command
 from foalnet.verify.link import Link, absent, differs
 from foalnet.verify.store import Absent, Store
 
@@ -23,10 +24,7 @@ class Scene:
 
     def again(self, stage: str) -> str:
         """Return the command that makes a stage's outputs anew."""
-        return f"dvc repro --force --single-item {stage}"
-
-
-Check = Callable[[Scene], Link]
+        return command(stage)
 
 
 def asked(name: str, stage: str, check: Callable[[], Link]) -> Link:
@@ -39,4 +37,4 @@ def asked(name: str, stage: str, check: Callable[[], Link]) -> Link:
         return differs(name, " ".join(error.what.split()), action=error.action or f"dvc repro {stage}")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         what = f"its content cannot be read: {type(error).__name__}: {error}"
-        return differs(name, what, action=f"dvc repro --force --single-item {stage}")
+        return differs(name, what, action=command(stage))

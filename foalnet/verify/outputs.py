@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from foalnet.seal import command
 from foalnet.verify.digests import Digest, folder_md5
 from foalnet.verify.graph import LOCK, Stage
 from foalnet.verify.link import Link, absent, differs, ok, short, some, two
@@ -77,7 +78,7 @@ def _make(stage: Stage, *, in_git: bool) -> str:
 def _mend(stage: Stage, path: str, seen: list[Seen], *, in_git: bool) -> str:
     """Return what puts right the places that are wrong, from those that are whole."""
     if in_git:
-        return f"git checkout -- {path}, or dvc repro --force --single-item {stage.name}"
+        return f"git checkout -- {path}, or {command(stage.name)}"
     whole = {one.place for one in seen if one.whole}
     steps = []
     for one in seen:
@@ -92,7 +93,7 @@ def _mend(stage: Stage, path: str, seen: list[Seen], *, in_git: bool) -> str:
             objects = [*one.remedy[:FAULTS_SHOWN], *([one.listed] if one.listed not in (*one.remedy, "") else [])]
             steps.append(f"remove {' and '.join(objects)}, then dvc push {stage.name}")
         else:
-            steps.append(f"{remove}dvc pull --force {stage.name}, or dvc repro --force --single-item {stage.name}")
+            steps.append(f"{remove}dvc pull --force {stage.name}, or {command(stage.name)}")
     return "; ".join(dict.fromkeys(steps))
 
 

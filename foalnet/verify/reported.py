@@ -52,7 +52,7 @@ def figures(scene: Scene) -> Link:
     """UA and WA of each variant in metrics.json are those of its predictions."""
     told = scene.store.json(rel(scene.paths, "metrics"))["variants"]
     runs = runs_of(scene, HEADLINE)
-    action, wrong = f"dvc repro --force --single-item report@{scene.params.corpus}", []
+    action, wrong = scene.again(f"report@{scene.params.corpus}"), []
     if told.keys() != runs.keys():
         wrong.append(f"variants: predictions of {', '.join(runs)}, figures of {', '.join(told)}")
     for variant, group in runs.items():
@@ -91,7 +91,7 @@ def printed(scene: Scene, page: str) -> Link:
         if value not in found.get(what, [])
     ]
     if wrong:
-        action = f"dvc repro --force --single-item report@{scene.params.corpus}"
+        action = scene.again(f"report@{scene.params.corpus}")
         return differs(name, "; ".join(wrong[:3]), action=action)
     named = dict(rows)
     told = ", ".join(f"{what.removeprefix('Digest of the ')} {short(value)}" for what, value in named.items()

@@ -15,7 +15,7 @@ from foalnet.config.blocks import Final
 from foalnet.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.evaluate import evaluate_run
 from foalnet.files import read_json
-from foalnet.final import FILE, card_md, final_run, read_sealed
+from foalnet.final import FILE, card_md, final_run, read_model
 from foalnet.final import run as run_module
 from foalnet.final import train as train_module
 from foalnet.paths import Paths
@@ -74,7 +74,7 @@ def test_it_trains_on_every_utterance_for_the_folds_epochs_and_quotes_the_folds(
     text = (paths.final / "card.md").read_text()
     assert "scored on nothing" in text and "Licence:" in text and "Not to be used for" in text
     assert f"| UA | {100 * metrics['pooled']['ua']:.1f} |" in text
-    weights, sealed = read_sealed(paths.final)
+    weights, sealed = read_model(paths.final)
     assert sealed.classes == CLASSES and sealed.card == card and card_md(sealed.card) == text
     assert sealed.shards == params_of().shards and sealed.train == params_of().train and sealed.tools == TOOLS
     assert {"manifest", "shards", "code", "params", "final"} <= set(sealed.digests) and weights
@@ -140,7 +140,7 @@ def test_no_label_is_held_back_and_every_one_matters(home: Path) -> None:
     """Another label of a single utterance, whatever its session, gives another model: nothing is left out."""
     paths = Paths("drawn", home)
     final_run(params_of(), settings(home), paths)
-    before = read_sealed(paths.final)[0]
+    before = read_model(paths.final)[0]
     rows = [json.loads(line) for line in paths.manifest.read_text().splitlines()]
     for place in (0, len(rows) - 1):
         changed = [dict(row) for row in rows]
@@ -148,7 +148,7 @@ def test_no_label_is_held_back_and_every_one_matters(home: Path) -> None:
         paths.manifest.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in changed))
         vouch(paths.manifest)
         final_run(params_of(), settings(home), paths)
-        after = read_sealed(paths.final)[0]
+        after = read_model(paths.final)[0]
         assert any(not torch.equal(before[name], after[name]) for name in before), rows[place]["key"]
 
 
@@ -176,32 +176,32 @@ def test_t15_a_sealed_model_is_whole_or_refused_by_name(home: Path) -> None:
     final_run(params_of(), settings(home), paths)
     file = paths.final / FILE
     data = file.read_bytes()
-    assert read_sealed(file)[1] == read_sealed(paths.final)[1]
+    assert read_model(file)[1] == read_model(paths.final)[1]
     for size in (0, 7, 100, len(data) // 2, len(data) - 1):
         file.write_bytes(data[:size])
         with pytest.raises(DataError, match="damaged") as caught:
-            read_sealed(paths.final)
+            read_model(paths.final)
         assert caught.value.file == str(file) and "final@CORPUS" in str(caught.value.action)
     for place in range(8, len(data), max(1, len(data) // 97)):
         changed = bytearray(data)
         changed[place] ^= 0x20
         file.write_bytes(changed)
         with pytest.raises(DataError):
-            read_sealed(paths.final)
+            read_model(paths.final)
     told = data.replace(b'\\"happy\\"', b'\\"hippo\\"')
     assert told != data
     file.write_bytes(told)
     with pytest.raises(DataError, match="altered"):
-        read_sealed(paths.final)
+        read_model(paths.final)
 
 
 def test_what_is_no_sealed_model_is_refused_and_named(home: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such checkpoint") as caught:
-        read_sealed(tmp_path / "nowhere")
+        read_model(tmp_path / "nowhere")
     assert "nowhere" in str(caught.value.file)
     fold = Paths("drawn", home).model("foal", 1) / "fold-Session1.safetensors"
     with pytest.raises(DataError, match="no sealed model"):
-        read_sealed(fold)
+        read_model(fold)
 
 
 def test_a_model_of_another_version_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,10 +212,10 @@ def test_a_model_of_another_version_is_refused(home: Path, monkeypatch: pytest.M
     weights, facts = load_checkpoint(paths.final / FILE)
     save_checkpoint(paths.final / FILE, weights, facts | {"train": facts["train"] | {"spline": 3}})
     with pytest.raises(DataError, match="another version of foalnet: spline"):
-        read_sealed(paths.final)
+        read_model(paths.final)
     save_checkpoint(paths.final / FILE, weights, facts | {"schema": 2})
     with pytest.raises(DataError, match="schema 2"):
-        read_sealed(paths.final)
+        read_model(paths.final)
 
 
 def test_the_rate_keeps_the_folds_schedule(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
