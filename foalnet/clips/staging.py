@@ -23,7 +23,7 @@ from foalnet.config.blocks import Shards
 from foalnet.corpora import get_reader
 from foalnet.errors import DataError, FoalnetError
 from foalnet.faces import Detector, get_detector
-from foalnet.files import json_bytes, need_free, publish_bytes
+from foalnet.files import json_bytes, need_free, publish_bytes, remove_temporaries
 from foalnet.inventory import checked_inventory, need_root
 from foalnet.provenance import code_digest, versions
 from foalnet.records import Utterance
@@ -105,6 +105,8 @@ def stage(
     files = checked_inventory(inventory, params, stage=STAGE).files
     tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
     jobs = plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)
+    for folder in (settings.work, report.parent):
+        remove_temporaries(folder)
     todo = [job for job in jobs if verified(job, settings.work) is None]
     if todo:
         need_free(settings.work, round(2 * BYTES_PER_S * sum(job.seconds for job in todo)), stage=STAGE)
