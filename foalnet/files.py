@@ -7,19 +7,18 @@ either absent, old or whole, whatever kills the process or cuts the power.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from foalnet.errors import DataError, MachineError
+from foalnet.temporaries import TEMP_SUFFIX, claimed, drop, in_use, temporary_of
 
-TEMP_SUFFIX = ".part"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # What a file is published from: its bytes, or what writes them to the path it is given.
 Content = bytes | Callable[[Path], object]
@@ -54,13 +53,9 @@ def content_key(obj: Any) -> str:
 
 
 def read_json(path: Path, *, stage: str | None = None) -> Any:
-    """Read a JSON file (DataError, exit 3, where it is absent or not JSON)."""
+    """Read a JSON file (DataError, exit 3, where it is absent or not JSON; MachineError, exit 4, where unreadable)."""
     try:
-        return _loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DataError(
-            "file not found", file=path, stage=stage, action="run the stage that writes it: `dvc repro`"
-        ) from error
+        return _loads(_read(path, stage))
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"not valid JSON: {error}", file=path, stage=stage, action="remove it and run `dvc repro`"
@@ -69,13 +64,18 @@ def read_json(path: Path, *, stage: str | None = None) -> Any:
 
 def read_jsonl(path: Path, *, stage: str | None = None) -> list[Any]:
     """Read a JSON-lines file (DataError, exit 3, naming the line that is not JSON)."""
+    return jsonl_rows(_read(path, stage), path, stage=stage)
+
+
+def _read(path: Path, stage: str | None) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(
             "file not found", file=path, stage=stage, action="run the stage that writes it: `dvc repro`"
         ) from error
-    return jsonl_rows(data, path, stage=stage)
+    except OSError as error:
+        raise not_read(error, path, stage=stage) from error
 
 
 def jsonl_rows(data: bytes, path: Path, *, stage: str | None = None) -> list[Any]:
@@ -204,10 +204,10 @@ def publishing(path: Path, *, needed_bytes: int | None = None) -> Iterator[Path]
     MachineError (exit 4) where that cannot be written; what `path` held before is then still there. `needed_bytes`,
     where it is known, is told with it.
     """
-    temp = _temporary_of(path)
+    temp = temporary_of(path)
     try:
         make_folder(path.parent)
-        with _in_use(temp):
+        with in_use(temp):
             yield temp
             _sync_file(temp)
             temp.replace(path)
@@ -215,7 +215,7 @@ def publishing(path: Path, *, needed_bytes: int | None = None) -> Iterator[Path]
     except OSError as error:
         raise not_written(error, path, needed_bytes=needed_bytes) from error
     finally:
-        _drop(temp)
+        drop(temp)
 
 
 def publish_together(
@@ -232,33 +232,36 @@ def publish_together(
     generation whole. Cut short between the renames there is no marker. `stale`: files of the earlier generation that
     go with its marker.
     """
-    temps, at = {path: _temporary_of(path) for path in files}, marker
-    try:
-        for at, write in files.items():
-            make_folder(at.parent)
-            if isinstance(write, bytes):
-                temps[at].write_bytes(write)
-            else:
-                write(temps[at])
-            _sync_file(temps[at])
-        others, gone, at = [path for path in files if path != marker], list(stale), marker
-        if others or gone:
-            marker.unlink(missing_ok=True)
+    temps, at = {path: temporary_of(path) for path in files}, marker
+    with ExitStack() as claims:
+        try:
+            for at in {path.parent: path for path in files}.values():
+                make_folder(at.parent)
+                claims.enter_context(claimed(at.parent))
+            for at, write in files.items():
+                if isinstance(write, bytes):
+                    temps[at].write_bytes(write)
+                else:
+                    write(temps[at])
+                _sync_file(temps[at])
+            others, gone, at = [path for path in files if path != marker], list(stale), marker
+            if others or gone:
+                marker.unlink(missing_ok=True)
+                sync_folder(marker.parent)
+            for at in gone:
+                at.unlink(missing_ok=True)
+            for at in others:
+                temps[at].replace(at)
+            for folder in sorted({path.parent for path in (*others, *gone)}):
+                sync_folder(folder)
+            at = marker
+            temps[marker].replace(marker)
             sync_folder(marker.parent)
-        for at in gone:
-            at.unlink(missing_ok=True)
-        for at in others:
-            temps[at].replace(at)
-        for folder in sorted({path.parent for path in (*others, *gone)}):
-            sync_folder(folder)
-        at = marker
-        temps[marker].replace(marker)
-        sync_folder(marker.parent)
-    except OSError as error:
-        raise not_written(error, at, stage=stage, needed_bytes=needed_bytes) from error
-    finally:
-        for temp in temps.values():
-            _drop(temp)
+        except OSError as error:
+            raise not_written(error, at, stage=stage, needed_bytes=needed_bytes) from error
+        finally:
+            for temp in temps.values():
+                drop(temp)
 
 
 def publish_bytes(path: Path, data: bytes) -> None:
@@ -273,77 +276,9 @@ def publish_file(source: Path, path: Path) -> None:
         shutil.copyfile(source, temp)
 
 
-def _temporary_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}{TEMP_SUFFIX}")
-
-
-@contextmanager
-def _in_use(temp: Path) -> Iterator[None]:
-    """Mark a temporary as one of a living writer; in another container its number says nothing."""
-    descriptor = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        with suppress(OSError):  # on a disk without locks the process' number must do
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _sync_file(path: Path) -> None:
     with path.open("rb") as handle:
         os.fsync(handle.fileno())
-
-
-def _drop(temp: Path) -> None:
-    with suppress(OSError):
-        temp.unlink(missing_ok=True)
-
-
-def dead_temporaries(folder: Path, *, below: bool = True) -> list[Path]:
-    """Return what killed writers left in `folder` (and `below` it), sorted; no temporary whose writer lives."""
-    found = sorted((folder.rglob if below else folder.glob)(f".*{TEMP_SUFFIX}")) if folder.is_dir() else []
-    return [path for path in found if not _has_writer(path)]
-
-
-def _has_writer(temp: Path) -> bool:
-    pid = temp.name.removesuffix(TEMP_SUFFIX).rsplit(".", 1)[-1]
-    if pid.isdigit() and alive(int(pid)):
-        return True
-    try:
-        return is_held(temp)
-    except FileNotFoundError:
-        return False  # its writer has just finished
-    except OSError:
-        return True  # somebody else's, or no file: not ours to judge
-
-
-def remove_temporaries(folder: Path, *, below: bool = True) -> int:
-    """Remove what killed writers left in `folder` (and `below` it); return how many."""
-    left = dead_temporaries(folder, below=below)
-    for path in left:
-        _drop(path)
-    return len(left)
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process of this machine lives."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def is_held(path: Path) -> bool:
-    """Tell whether a process holds a file's lock, by sharing it for a moment."""
-    with path.open("rb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
 
 
 def need_free(folder: Path, needed_bytes: int, *, stage: str) -> None:
@@ -372,7 +307,7 @@ def need_writable(folders: Iterable[Path], *, stage: str) -> None:
             try:
                 probe.write_bytes(b"x")
             finally:
-                _drop(probe)
+                drop(probe)
         except OSError as error:
             raise MachineError(
                 f"nothing was begun: this folder cannot be written: {_why(error, place)}",

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from foalnet.files import jsonl_bytes, jsonl_rows, publish_together, sha256_bytes
 from foalnet.paths import Paths, run_name
 from foalnet.records import Prediction
-from foalnet.seal import held_bytes, read_bytes, read_sealed, refused, sealed_bytes
+from foalnet.seal import ALTERED, held_bytes, read_bytes, read_sealed, refused, sealed_bytes
 
 METRICS, PREDICTIONS, TRAIN = "metrics.json", "predictions.jsonl", "train.json"
 
@@ -64,7 +64,12 @@ def read_metrics(
 ) -> dict[str, Any]:
     """Return the metrics.json of a run's folder, as `read_results` does without the predictions."""
     file, again = folder / METRICS, _again(paths, folder)
-    metrics = read_sealed(file, again=again, stage=stage, unsealed=unsealed)
+    older: list[str] = []
+    metrics = read_sealed(file, again=again, stage=stage, unsealed=None if unsealed is None else older)
+    if older and "predictions" in metrics:
+        raise refused(f"{ALTERED}: it vouches for predictions and has no seal", file, again=again, stage=stage)
+    if unsealed is not None:
+        unsealed += older
     said = {name: metrics.get(name) for name in ("corpus", "variant", "seed", "protocol")}
     if said["corpus"] != paths.corpus or _place(paths, said) != folder:
         raise refused(f"is another run's, {_of(said)}: it belongs in its folder", file, again=again, stage=stage)

@@ -25,6 +25,7 @@ from foalnet.errors import DataError
 from foalnet.files import content_key, json_bytes, not_read, publish_bytes, sha256_bytes
 
 SEAL = "seal"
+SEAL_DIGITS = 64
 ALTERED = "was altered after it was written"
 
 
@@ -64,7 +65,7 @@ def opened(
         if not isinstance(found, dict):
             raise refused(f"{ALTERED}: it holds no JSON object", path, again=again, stage=stage)
         seal = found.pop(SEAL, None)
-        if seal is None and unsealed is not None:
+        if seal is None and unsealed is not None and not _renamed(path.name, found):
             unsealed.append(path.as_posix())
             return found
         expected = content_key([path.name, found])
@@ -104,6 +105,15 @@ def refused(what: str, path: Path, *, again: str, stage: str | None) -> DataErro
 def command(again: str) -> str:
     """Return the command that runs one stage again and nothing else."""
     return f"dvc repro --force --single-item {again}"
+
+
+def _renamed(name: str, found: Mapping[str, Any]) -> bool:
+    """Tell whether the seal is there under another key: then the file is not older than seals, it was altered."""
+    return any(
+        value == content_key([name, {other: found[other] for other in found if other != key}])
+        for key, value in found.items()
+        if isinstance(value, str) and len(value) == SEAL_DIGITS
+    )
 
 
 def _told(error: Exception) -> str:

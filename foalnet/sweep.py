@@ -18,10 +18,10 @@ from foalnet.clips.dialogue import ENTRY
 from foalnet.config import Params, Settings, load_settings
 from foalnet.config.load import DEFAULT_PARAMS, File, Run, read_file, resolve
 from foalnet.errors import DataError, FoalnetError, MachineError
-from foalnet.files import TEMP_SUFFIX, dead_temporaries, is_held
 from foalnet.forecast import planned_jobs, size
 from foalnet.locks import lock
 from foalnet.paths import Paths
+from foalnet.temporaries import TEMP_SUFFIX, dead_temporaries, is_held
 
 STAGE = "gc"
 DAY_S = 86_400.0

@@ -60,9 +60,10 @@ def _stage(
 
     What killed writers left is cleared away. Refuses to finish if the code changed meanwhile.
     """
-    from foalnet.files import need_writable, remove_temporaries
+    from foalnet.files import need_writable
     from foalnet.locks import lock
     from foalnet.provenance import CodeGuard
+    from foalnet.temporaries import remove_temporaries
 
     params, settings, paths = load_params(corpus), load_settings(), Paths(corpus)
     if not writes:

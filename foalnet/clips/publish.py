@@ -43,4 +43,7 @@ def publish_shards(
 
 
 def _in_place(target: Path, entry: ShardEntry) -> bool:
-    return target.is_file() and target.stat().st_size == entry.size and sha256_file(target) == entry.sha256
+    try:
+        return target.is_file() and target.stat().st_size == entry.size and sha256_file(target) == entry.sha256
+    except OSError:
+        return False  # it cannot be read: it is replaced

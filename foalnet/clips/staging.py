@@ -23,12 +23,13 @@ from foalnet.config.blocks import Shards
 from foalnet.corpora import get_reader
 from foalnet.errors import DataError, FoalnetError
 from foalnet.faces import Detector, get_detector
-from foalnet.files import json_bytes, need_free, publish_bytes, remove_temporaries
+from foalnet.files import json_bytes, need_free, publish_bytes
 from foalnet.inventory import checked_inventory, need_root
 from foalnet.provenance import code_digest, versions
 from foalnet.records import Utterance
 from foalnet.seal import publish_sealed, sealed_bytes
 from foalnet.table import read_manifest
+from foalnet.temporaries import remove_temporaries
 
 # The modules that shape a shard's bytes, and the packages that they call.
 CODE = (

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foalnet.doctor.base import Finding, Scene, fault, ok, warning
-from foalnet.files import alive, dead_temporaries, is_held
 from foalnet.forecast import BYTES_PER_S, COPIES, free_bytes, size, speech_seconds
 from foalnet.locks import elsewhere, unreleased
 from foalnet.paths import Paths
+from foalnet.temporaries import alive, dead_temporaries, is_held
 
 
 def work(scene: Scene) -> Iterator[Finding]:

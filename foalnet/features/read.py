@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from foalnet.config.blocks import Features
 from foalnet.errors import DataError, UsageError
-from foalnet.files import json_bytes, sha256_bytes, sha256_file
+from foalnet.files import json_bytes, not_read, sha256_bytes, sha256_file
 from foalnet.records import Sample
 from foalnet.seal import command, opened, refused, sealed_bytes
 from foalnet.shards import ShardSet
@@ -116,6 +116,8 @@ class FeatureSet:
             data = (self.folder / name).read_bytes()
         except FileNotFoundError as error:
             raise self._error("a file of features is missing", name) from error
+        except OSError as error:
+            raise not_read(error, self.folder / name, stage=self.stage) from error
         if sha256_bytes(data) != self._entry[name].sha256:
             raise self._error("a file of features is truncated or altered", name)
         return load(data)
@@ -144,6 +146,8 @@ def open_features(folder: Path, params: Features, shards: ShardSet, *, stage: st
         index = TypeAdapter(FeatureIndex).validate_json(json_bytes(raw))
     except FileNotFoundError as error:
         raise DataError("these features have no index", file=path, stage=stage, action=again) from error
+    except OSError as error:
+        raise not_read(error, path, stage=stage) from error
     except ValidationError as error:
         raise DataError("the index of the features is damaged", file=path, stage=stage, action=again) from error
     if index.corpus != shards.corpus:

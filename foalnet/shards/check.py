@@ -78,15 +78,17 @@ def _order_fault(runs: Sequence[tuple[str, tuple[str, ...], int, int]], keys: Se
 
 def fault_of(path: Path, entry: ShardEntry) -> str | None:
     """Check one shard to the byte; return None, or what is wrong with which key."""
-    if not path.is_file():
-        return f"the shard is missing (its first key is {entry.keys[0]})"
-    size = path.stat().st_size
-    if size != entry.size or sha256_file(path) != entry.sha256:
-        return _damaged_key(path, entry, size)
     try:
+        if not path.is_file():
+            return f"the shard is missing (its first key is {entry.keys[0]})"
+        size = path.stat().st_size
+        if size != entry.size or sha256_file(path) != entry.sha256:
+            return _damaged_key(path, entry, size)
         fault = _order_fault(ranges(path), entry.keys)
     except Damage as error:
         return f"refused: {error}"
+    except OSError as error:
+        return f"the shard cannot be read: {error.strerror or error}"
     return f"refused: {fault[1]}" if fault else None
 
 

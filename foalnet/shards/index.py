@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from foalnet.errors import DataError
-from foalnet.files import json_bytes, publish_bytes
+from foalnet.files import json_bytes, not_read, publish_bytes
 from foalnet.seal import command, opened, refused, sealed_bytes
 from foalnet.shards.members import valid_key
 
@@ -66,7 +66,8 @@ def index_bytes(folder: Path, corpus: str, entries: Iterable[ShardEntry]) -> byt
 def read_index(folder: Path, *, corpus: str | None = None, stage: str | None = None) -> Index:
     """Read and check the index alone.
 
-    DataError (exit 3) where it is absent, altered, malformed, contradicts itself or is of another corpus than `corpus`.
+    DataError (exit 3) where it is absent, altered, malformed, contradicts itself or is of another corpus than `corpus`;
+    MachineError (exit 4) where it cannot be read.
     """
     path = folder / INDEX
     try:
@@ -78,6 +79,8 @@ def read_index(folder: Path, *, corpus: str | None = None, stage: str | None = N
             stage=stage,
             action="run `dvc repro`: dialogues that are done are not staged again",
         ) from error
+    except OSError as error:
+        raise not_read(error, path, stage=stage) from error
     again = f"shards@{corpus or 'CORPUS'}"
     raw = opened(data, path, again=again, stage=stage)
     if raw.get("schema") != SCHEMA:

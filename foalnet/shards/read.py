@@ -2,18 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from foalnet.errors import DataError
+from foalnet.files import not_read
 from foalnet.records import Sample
 from foalnet.seal import command
 from foalnet.shards.check import check_folder
 from foalnet.shards.index import ShardEntry, read_index
 from foalnet.shards.members import declared, valid_offsets
+
+BLOCK_BYTES = 1 << 20
+
+
+class Checked:
+    """A shard's bytes as they are read, held to the index key by key: what is checked is what is used."""
+
+    def __init__(self, file: BinaryIO, entry: ShardEntry) -> None:
+        self.whole = 0
+        """How many keys, from the first, came with the bytes that the index names."""
+        self._file, self._entry, self._sha256 = file, entry, hashlib.sha256()
+        self._at, self._next = 0, 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read on, as a file does."""
+        data = self._file.read(size)
+        view = memoryview(data)
+        while len(view) and self._next < self._entry.count:
+            part = view[: self._entry.ends[self._next] - self._at]
+            self._sha256.update(part)
+            self._at += len(part)
+            view = view[len(part) :]
+            if self._at == self._entry.ends[self._next]:
+                self._end_key()
+        return data
+
+    def _end_key(self) -> None:
+        if self.whole == self._next and self._sha256.hexdigest()[:16] == self._entry.digests[self._next]:
+            self.whole += 1
+        self._next, self._sha256 = self._next + 1, hashlib.sha256()
+
+    def read_on(self) -> bool:
+        """Read to the end; tell whether every key came whole."""
+        while self.read(BLOCK_BYTES):
+            pass
+        return self.whole == self._entry.count
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,18 +84,23 @@ class ShardSet:
         utils.enforce_security = True
         path = self.folder / entry.path
         found = 0
-        with path.open("rb") as stream:
-            files = tariterators.tar_file_expander(
-                [{"url": entry.path, "stream": stream}], handler=handlers.reraise_exception
-            )
-            for raw in tariterators.group_by_keys(files, lcase=False, handler=handlers.reraise_exception):
-                if found >= entry.count or raw["__key__"] != entry.keys[found]:
-                    break
-                found += 1
-                yield self._sample(entry, raw)
-            else:
-                if found == entry.count:
-                    return
+        try:
+            with path.open("rb") as file:
+                stream = Checked(file, entry)
+                files = tariterators.tar_file_expander(
+                    [{"url": entry.path, "stream": stream}], handler=handlers.reraise_exception
+                )
+                raws = tariterators.group_by_keys(files, lcase=False, handler=handlers.reraise_exception)
+                while (raw := _next(raws, stream)) is not None:
+                    if found >= stream.whole or raw["__key__"] != entry.keys[found]:
+                        break
+                    found += 1
+                    yield self._sample(entry, raw)
+                else:
+                    if found == entry.count:
+                        return
+        except OSError as error:
+            raise not_read(error, path, stage=self.stage) from error
         raise self._error(
             f"changed while it was read: {entry.count} samples belong in it, {found} came whole",
             entry,
@@ -92,6 +135,18 @@ class ShardSet:
             stage=self.stage,
             action=f"run `{command(f'shards@{self.corpus}')}`: it stages {entry.group} again",
         )
+
+
+def _next(raws: Iterator[dict[str, Any]], stream: Checked) -> dict[str, Any] | None:
+    """Return the next sample, None at the end and where the bytes are not the index's, whatever was made of them."""
+    try:
+        return next(raws, None)
+    except OSError:
+        raise
+    except Exception:
+        if stream.read_on():
+            raise
+        return None
 
 
 def open_shards(folder: Path, *, corpus: str | None = None, stage: str | None = None) -> ShardSet:

@@ -16,7 +16,8 @@ from bench.storm import REPOSITORY, Road, Storm, Tally, made
 TOY = """
 import os, subprocess, sys, time
 from pathlib import Path
-from foalnet.files import publish_bytes, remove_temporaries
+from foalnet.files import publish_bytes
+from foalnet.temporaries import remove_temporaries
 fault, out = sys.argv[1], Path("data/out")
 day = Path("params.yaml").read_bytes()
 remove_temporaries(Path("data"))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import tarfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from foalnet.errors import DataError
-from foalnet.files import sha256_file
+from foalnet.errors import DataError, MachineError
+from foalnet.files import sha256_bytes, sha256_file
 from foalnet.records import Sample
 from foalnet.seal import sealed_bytes
 from foalnet.shards import ShardEntry, open_shards, write_index, write_shard
+from foalnet.shards.read import Checked
+from foalnet.shards.walk import Damage, ranges
 
 KEYS = [f"Ses01F_impro01_F00{i}" for i in range(5)]
 PATH = "Session1/000000.tar"
@@ -120,8 +124,19 @@ def forge(folder: Path, members: list[tuple[tarfile.TarInfo, bytes]], **options:
     (folder / PATH).write_bytes(buffer.getvalue())
     index = json.loads((folder / "index.json").read_bytes())
     index["shards"][0] |= {"sha256": sha256_file(folder / PATH), "size": len(buffer.getvalue())}
-    index["shards"][0]["ends"] = [512 * (i + 1) for i in range(len(index["shards"][0]["keys"]))]
+    index["shards"][0] |= _pieces(folder / PATH, len(index["shards"][0]["keys"]))
     (folder / "index.json").write_bytes(sealed_bytes("index.json", index))
+
+
+def _pieces(path: Path, keys: int) -> dict[str, list[int] | list[str]]:
+    """The ends and digests of as many keys as the index names; of what is no tar at all, some that could be."""
+    try:
+        ends = [end for *_, end in ranges(path)]
+    except Damage:
+        ends = []
+    ends = ends if len(ends) == keys else [512 * (i + 1) for i in range(keys)]
+    data, starts = path.read_bytes(), [0, *ends]
+    return {"ends": ends, "digests": [sha256_bytes(data[a:b])[:16] for a, b in zip(starts, ends, strict=False)]}
 
 
 def honest() -> list[tuple[tarfile.TarInfo, bytes]]:
@@ -274,3 +289,41 @@ def test_a_shard_changed_between_check_and_read_is_no_shorter_data_set(folder: P
     (folder / PATH).write_bytes(whole[: shards.entries[0].ends[1]])
     with pytest.raises(DataError, match="changed while it was read"):
         list(shards.samples())
+
+
+@pytest.mark.parametrize("place", [600, 3000, -12_000], ids=["metadata", "payload", "later"])
+def test_t60_a_bit_that_turns_between_check_and_read_is_seen_by_what_reads(folder: Path, place: int) -> None:
+    """Minutes lie between the two on a large corpus; no sample of other bytes is ever given."""
+    shards = open_shards(folder)
+    whole = [each.members for each in shards.samples()]
+    data = bytearray((folder / PATH).read_bytes())
+    data[place] ^= 1
+    (folder / PATH).write_bytes(data)
+    given = []
+    with pytest.raises(DataError, match="changed while it was read") as caught:
+        given.extend(each.members for each in shards.samples())
+    assert given == whole[: len(given)] and caught.value.utterance == KEYS[len(given)]
+
+
+def test_t59_a_header_that_turns_between_check_and_read_is_no_fault_of_ours(folder: Path) -> None:
+    shards = open_shards(folder)
+    data = bytearray((folder / PATH).read_bytes())
+    data[130] ^= 1
+    (folder / PATH).write_bytes(data)
+    with pytest.raises(DataError, match="changed while it was read: 5 samples belong in it, 0 came whole"):
+        list(shards.samples())
+
+
+def test_a_disk_that_fails_while_a_shard_is_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = open_shards(folder)
+    real = Checked.read
+
+    def failing(self: Checked, size: int = -1) -> bytes:
+        if self.whole:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(self, size)
+
+    monkeypatch.setattr(Checked, "read", failing)
+    with pytest.raises(MachineError, match=r"cannot be read: Input/output error") as caught:
+        list(shards.samples())
+    assert caught.value.file == str(folder / PATH)

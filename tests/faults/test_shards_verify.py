@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from foalnet.cli.main import cli, register
-from foalnet.errors import DataError
+from foalnet.errors import DataError, MachineError
 from foalnet.locks import lock
 from foalnet.paths import Paths
 from foalnet.seal import sealed_bytes
 from foalnet.shards import open_shards, verify
+from foalnet.shards.index import read_index
 from tests.sealing import reseal
 from tests.stores import make_store, write_corpus, write_params
 
@@ -72,6 +77,38 @@ def test_t60_t63_every_fault_is_listed_with_its_dialogue_and_first_damaged_key(p
     assert str(done.exception.action).endswith(
         "shards@drawn`: it stages Session1_d1, Session2_d1, Session3_d1 again and leaves the rest"
     )
+
+
+def test_t60_a_shard_that_the_disk_does_not_give_is_one_fault_of_the_list(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dying disk must not keep the other faults from being named."""
+    dying, real = paths.shards / "Session2" / "000000.tar", Path.open
+
+    def opened(self: Path, *args: Any, **options: Any) -> Any:
+        if self.absolute() == dying:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(self, *args, **options)
+
+    flip(paths.shards / "Session4" / "000000.tar", 700)
+    monkeypatch.setattr(Path, "open", opened)
+    done = run()
+    assert isinstance(done.exception, DataError) and done.exception.exit_code == 3
+    assert done.output.splitlines() == [
+        "Session2/000000.tar (dialogue Session2_d1): the shard cannot be read: Input/output error",
+        "Session4/000000.tar (dialogue Session4_d1): key g4_000 is altered",
+    ]
+    with pytest.raises(DataError, match="cannot be read: Input/output error"):
+        open_shards(paths.shards, corpus="drawn", stage="train")
+
+
+@pytest.mark.parametrize("read", [read_index, open_shards])
+def test_an_index_that_the_disk_does_not_give_is_no_fault_of_the_data(paths: Paths, read: Callable[..., Any]) -> None:
+    (paths.shards / "index.json").unlink()
+    (paths.shards / "index.json").mkdir()
+    with pytest.raises(MachineError, match=r"the file cannot be read: Is a directory") as caught:
+        read(paths.shards, corpus="drawn", stage="train")
+    assert caught.value.stage == "train" and str(caught.value.file).endswith("index.json")
 
 
 def test_t61_a_sample_whose_own_metadata_does_not_fit_is_found_though_the_index_vouches_for_it(paths: Paths) -> None:

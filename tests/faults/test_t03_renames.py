@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
@@ -15,14 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from foalnet.cli.main import cli, register
-from foalnet.files import (
-    dead_temporaries,
-    publish_bytes,
-    publish_together,
-    publishing,
-    remove_temporaries,
-    sha256_bytes,
-)
+from foalnet.files import publish_bytes, publish_together, publishing, sha256_bytes
+from foalnet.temporaries import dead_temporaries, remove_temporaries
 from tests.stores import make_store, write_corpus, write_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -137,6 +132,39 @@ def test_t3_a_temporary_of_a_writer_in_another_container_is_not_taken_for_a_dead
     """There its number is somebody else's or nobody's here; the lock on its temporary is seen all the same."""
     with publishing(tmp_path / "a") as temp:
         temp.write_bytes(b"half")
-        monkeypatch.setattr("foalnet.files.alive", lambda pid: False)
+        monkeypatch.setattr("foalnet.temporaries.alive", lambda pid: False)
         assert dead_temporaries(tmp_path) == []
     assert (tmp_path / "a").read_bytes() == b"half"
+
+
+def test_t3_nor_are_those_of_many_files_that_are_one_thing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody clears up in the middle of the writing, where the writer's number says nothing."""
+    monkeypatch.setattr("foalnet.temporaries.alive", lambda pid: False)
+    swept = []
+
+    def two(path: Path) -> None:
+        path.write_bytes(b"two")
+        swept.append(remove_temporaries(tmp_path))
+
+    marker = tmp_path / "marker"
+    publish_together({tmp_path / "a" / "one": b"one", tmp_path / "two": two, marker: b"m"}, marker=marker, stage="x")
+    assert swept == [0]
+    found = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {"one": b"one", "two": b"two", "marker": b"m"}
+
+
+def test_t3_what_is_cleared_away_before_it_could_be_marked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, times = fcntl.flock, []
+
+    def swept_first(descriptor: int, how: int) -> None:
+        if not times:
+            [temp] = tmp_path.iterdir()
+            temp.unlink()
+        times.append(how)
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", swept_first)
+    publish_bytes(tmp_path / "a", b"whole")
+    assert len(times) == 2 and (tmp_path / "a").read_bytes() == b"whole"

@@ -18,11 +18,12 @@ from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.errors import MachineError
 from foalnet.evaluate import evaluate_run
-from foalnet.files import is_held, need_free, publish_bytes, publish_together, sha256_bytes
+from foalnet.files import need_free, publish_bytes, publish_together, sha256_bytes
 from foalnet.locks import lock
 from foalnet.paths import Paths
 from foalnet.report import build
 from foalnet.shards import open_shards
+from foalnet.temporaries import is_held
 from foalnet.train import train_run
 from foalnet.train.machine import Stop
 from tests import reports

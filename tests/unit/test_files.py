@@ -22,10 +22,10 @@ from foalnet.files import (
     publishing,
     read_json,
     read_jsonl,
-    remove_temporaries,
     sorted_files,
 )
 from foalnet.locks import lock
+from foalnet.temporaries import remove_temporaries
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

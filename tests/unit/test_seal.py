@@ -82,6 +82,15 @@ def test_a_file_of_an_older_version_is_taken_only_where_that_is_asked_for_and_is
         read(file, unsealed=old)
 
 
+def test_a_file_is_not_older_than_seals_because_one_bit_of_the_word_turned(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    for bit in range(8):
+        name = bytes([SEAL.encode()[0] ^ 1 << bit]) + SEAL.encode()[1:]
+        file.write_bytes(sealed_bytes("a.json", FACTS).replace(SEAL.encode(), name))
+        with pytest.raises(DataError, match="altered"):
+            read(file, unsealed=[])
+
+
 def test_a_sealed_file_in_the_place_of_another_is_refused(tmp_path: Path) -> None:
     publish_sealed(tmp_path / "counts.json", FACTS)
     (tmp_path / "counts.json").rename(tmp_path / "staging.json")
@@ -230,6 +239,12 @@ def test_results_of_older_versions_are_read_where_that_is_asked_for_and_damaged_
     old: list[str] = []
     found = read_results(paths, folder, unsealed=old)
     assert found is not None and len(found.rows) == 40 and len(old) == 1
+    (folder / "metrics.json").write_bytes(json_bytes({k: v for k, v in metrics.items() if k != SEAL}))
+    with pytest.raises(DataError, match="it vouches for predictions and has no seal"):
+        read_results(paths, folder, unsealed=[])
+    (folder / "metrics.json").write_bytes(
+        json_bytes({k: v for k, v in metrics.items() if k not in (SEAL, "predictions")})
+    )
     lines = (folder / "predictions.jsonl").read_bytes().splitlines(keepends=True)
     for bad, says in ((b"[]\n", "keys are not those"), (lines[0], "stands twice"), (b"{\n", "not valid JSON")):
         (folder / "predictions.jsonl").write_bytes(b"".join([*lines[:3], bad, *lines[4:]]))

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from foalnet.config import Settings
 from foalnet.config.load import Entry, File
 from foalnet.errors import MachineError
-from foalnet.files import is_held, publish_bytes
+from foalnet.files import publish_bytes
 from foalnet.locks import lock
 from foalnet.paths import Paths
 from foalnet.sweep import DAY_S, Item, holding, items, judged, needed, remove, to_remove
+from foalnet.temporaries import is_held
 from foalnet.train import train_run
 from tests.projects import REPOSITORY, verb
 from tests.stores import corpus_params, make_store, write_corpus
