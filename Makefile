@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .ONESHELL:
 PYTHON ?= python3
 BIN := .venv/bin
+# Processes that tests run in, side by side.
+JOBS ?= 2
 # Stages call `foalnet`, so the environment's programs come first on PATH.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
@@ -33,10 +35,10 @@ serve: .venv/.installed  ## Prefect's server (loopback), worker and deployments 
 	@exec $(BIN)/python -m flows.serve --port $(or $(PORT),4200)
 
 test: .venv/.tested  ## the tests (under 10 minutes)
-	@$(BIN)/python -m pytest -m "not long"
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not long"
 
 test-all: .venv/.tested  ## all tests, the long ones too (under 80 minutes)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS)
 
 fuzz: .venv/.tested  ## hostile input to every reader for SECONDS of CPU (3600); prints how many inputs were tried
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),3600)

@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import Scheduling
+
     from tests.remotes import Place
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests run side by side: one thread each, before torch is imported, in what they start too.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+ON_THE_ROAD = {
+    path.relative_to(REPOSITORY).as_posix()
+    for path in (REPOSITORY / "tests").rglob("test_*.py")
+    if re.search(r"\b(tiny_project|pushed): ", path.read_text("utf-8"))
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Side by side, a file's tests stay together; all that need the project taken down its road share one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "road" if file in ON_THE_ROAD else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

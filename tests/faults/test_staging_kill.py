@@ -172,8 +172,11 @@ def test_t02_kill_before_the_index_leaves_only_the_index_to_write(
     after = written(place)
     new = {name for name in after if after[name] != before.get(name)}
     assert new == {"data/shards/index.json", "reports/staging.json"}
-    (unnamed,) = before.keys() - after.keys()
-    assert unnamed.startswith("data/shards/.index.json.")
+    unnamed = {name.rsplit(".", 2)[0] for name in before.keys() - after.keys()}
+    claims = {
+        f"{folder}/.claim" for folder in ("data/shards", "data/shards/Session1", "data/shards/Session2", "reports")
+    }
+    assert unnamed == claims | {"data/shards/.index.json"}
 
 
 def written(place: Place) -> dict[str, tuple[int, int]]:
