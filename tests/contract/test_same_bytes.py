@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import locales
 from tests.projects import TINY, change_params, copy_project, repro, run, stages_run, verb
 from tests.remotes import Place, broken, commit_all, links
 
@@ -23,12 +24,6 @@ def lay(source: Path, target: Path, *, backwards: bool) -> Path:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, target / name)
     return target
-
-
-def some_locale(wanted: str) -> str:
-    """Return a locale of this machine that is as unlike C as it has them: `wanted`, else what it has."""
-    have = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=True).stdout.split()
-    return next((name for name in have if name.lower().startswith(wanted)), "C.UTF-8" if "C.utf8" in have else "C")
 
 
 def outputs(project: Path) -> dict[str, bytes]:
@@ -51,6 +46,7 @@ def test_two_clones_with_other_roots_workers_umasks_orders_and_locales_give_the_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both take drawn files from a root of their own, as those of a licensed corpus would be taken."""
+    (tmp_path / "locales").mkdir()
     source = copy_project(tmp_path / "source")
     change_params(source, **TINY)
     verb(source, "draw")
@@ -63,13 +59,14 @@ def test_two_clones_with_other_roots_workers_umasks_orders_and_locales_give_the_
     clones = [tmp_path / "first", tmp_path / "a second place" / "mit Leerzeichen"]
     for clone in clones:
         subprocess.run(["git", "clone", "-q", str(source), str(clone)], check=True)
+    unlike = locales.turkish(tmp_path / "locales", "UTF-8") or {"LC_ALL": "C.UTF-8"}
     walk(clones[0], umask=0o022, FOALNET_ROOTS__IEMOCAP=str(one), FOALNET_WORKERS="1", LC_ALL="C", TZ="UTC")
     walk(
         clones[1],
         umask=0o077,
         FOALNET_ROOTS__IEMOCAP=str(two),
         FOALNET_WORKERS="3",
-        LC_ALL=some_locale("tr_tr"),
+        **unlike,
         TZ="Asia/Tokyo",
         PYTHONHASHSEED="7",
     )
@@ -94,6 +91,7 @@ def test_two_clones_with_other_roots_workers_umasks_orders_and_locales_give_the_
 def test_a_fresh_clone_with_a_remote_has_nothing_to_do(
     pushed: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nothing but the look at the corpus' files, which always runs and finds them unchanged."""
     clone = pushed.clone(tmp_path / "clone")
     run(clone, "dvc", "pull")
     before = (clone / "dvc.lock").read_bytes()
