@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
+from flows.push import NO_REMOTE, Pushed
 from foalnet.files import read_json
 from foalnet.gate import markdown
 from foalnet.ledger import REASONS
@@ -21,14 +22,14 @@ MAX_ROWS = 60
 """A table in the UI is for a glance, and the server keeps every version of it; the report has the rest."""
 
 
-def publish(paths: Paths, page: Path, says: str, unpushed: str | None = None) -> None:
+def publish(paths: Paths, page: Path, says: str, pushed: Pushed = NO_REMOTE) -> None:
     """Put artifacts of one corpus on the server, each under a key of its own: the UI keeps their history.
 
-    `page` is where the report lies, `says` what came of the run, `unpushed` why it could not be pushed; the gate's
-    decision is shown where there is one.
+    `page` is where the report lies, `says` what came of the run, `pushed` what came of its push; the gate's decision is
+    shown where there is one.
     """
     texts = {"metrics": metrics(paths), "drops": drops(paths), "report": report(paths.corpus, page)}
-    for kind, text in (texts | {"gate": gate(paths, says, unpushed)}).items():
+    for kind, text in (texts | {"gate": gate(paths, says, pushed)}).items():
         show(kind, paths.corpus, text)
 
 
@@ -38,12 +39,13 @@ def show(kind: str, corpus: str, text: str) -> None:
     create_markdown_artifact(text, key=f"{kind}-{name}", description=f"{kind} of corpus {corpus}")
 
 
-def gate(paths: Paths, says: str, unpushed: str | None = None) -> str:
-    """Return the gate's decision as Markdown, or why none was asked for; an unpushed run is marked so."""
+def gate(paths: Paths, says: str, pushed: Pushed = NO_REMOTE) -> str:
+    """Return the gate's decision as Markdown, or why none was asked for; an unpushed run is marked so, others named."""
     if not paths.gate.is_file():
         return f"# {paths.corpus}: no decision\n\n{says}"
-    mark = "" if unpushed is None else f"\n\n**unpushed:** {_plain(unpushed)}\n"
-    return markdown(read_json(paths.gate, stage="gate")) + mark
+    marks = {"unpushed": pushed.unpushed, "earlier runs wait unpushed": pushed.says_waiting}
+    lines = [f"\n\n**{name}:** {_plain(why)}\n" for name, why in marks.items() if why]
+    return markdown(read_json(paths.gate, stage="gate")) + "".join(lines)
 
 
 def metrics(paths: Paths) -> str:

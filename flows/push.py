@@ -1,7 +1,8 @@
 """What a run made, pushed to DVC's default remote; what could not be pushed is marked until a later run pushes it.
 
 The mark is a git ref that holds the run's commit: it outlives the worktree and the work folder, and it is set before
-the push begins, so that a killed push is marked too.
+the push begins, so that a killed push is marked too. Nothing is pushed before every object of it was read: DVC itself
+pushes what is altered, and takes for pushed what lies nowhere.
 """
 
 from __future__ import annotations
@@ -9,34 +10,53 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from flows.process import run as run_command
 from flows.stages import SAID_LINES, environment, plan
 from flows.tasks import asked_to_stop, run_logger
 from flows.worktree import Tree, beside
-from foalnet.champion import mark_unpushed, unmark_unpushed, unpushed
+from foalnet.champion import UNPUSHED, mark_unpushed, unmark_unpushed, unpushed
+from foalnet.config import load_settings
 from foalnet.discreet import discreet
-from foalnet.errors import FoalnetError, MachineError
-from foalnet.verify.remote import config_of
+from foalnet.errors import DataError, FoalnetError, MachineError
+from foalnet.verify.digests import Reader
+from foalnet.verify.graph import stages_of
+from foalnet.verify.link import some
+from foalnet.verify.objects import Fault, faults
+from foalnet.verify.remote import DEFAULT, Remote, config_of
 
+FAULTS_SHOWN = 3
 Push = Callable[[Path, Sequence[str], Mapping[str, str]], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pushed:
-    """What came of a push: the remote's name (None: the project has none), and why it is unpushed (None: it is not)."""
+    """What came of a push: the remote's name (None: the project has none), and why it is unpushed (None: it is not).
+
+    `waiting` are other runs that stay marked, `<corpus>/<run>` -> why; they say nothing of this run.
+    """
 
     remote: str | None
     unpushed: str | None = None
+    waiting: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def says(self) -> str:
         """The same in words, "" where there is nothing to say."""
+        own = "" if self.remote is None else f"pushed to {self.remote}"
         if self.unpushed is not None:
-            return f"unpushed: {self.unpushed}"
-        return "" if self.remote is None else f"pushed to {self.remote}"
+            own = f"unpushed: {self.unpushed}"
+        return "; ".join(filter(None, (own, self.says_waiting and f"earlier runs wait unpushed: {self.says_waiting}")))
+
+    @property
+    def says_waiting(self) -> str:
+        """Which other runs wait, and why, those of one reason together; "" where none does."""
+        whys = dict.fromkeys(self.waiting.values())
+        of = {why: [name for name, each in self.waiting.items() if each == why] for why in whys}
+        return "; ".join(f"{some(names)} ({why})" for why, names in of.items())
 
 
 NO_REMOTE = Pushed(remote=None)
@@ -53,7 +73,8 @@ def push(folder: Path, stages: Sequence[str], env: Mapping[str, str]) -> None:
     """Push the recorded outputs of stages; MachineError (exit 4) with DVC's last words where the remote is down."""
     remote = default_remote(folder)
     if remote is None:
-        return
+        # Taken for pushed, it would lose its mark.
+        raise MachineError("no DVC remote is the default one", file=folder, action="dvc remote default --local NAME")
     name, url = remote
     if "://" not in url and not Path(url).is_dir():
         # DVC would make the folder anew, on whatever disk lies below the one that is not mounted.
@@ -69,31 +90,38 @@ def push(folder: Path, stages: Sequence[str], env: Mapping[str, str]) -> None:
         raise MachineError(f"remote {name}: {what}", action=f"`dvc push` in a clone says more ({discreet(url)})")
 
 
+Remedy = Callable[[Sequence[Fault]], str]
+
+
 def push_runs(tree: Tree, corpus: str, branch: str | None, *, send: Push = push) -> Pushed:
     """Push what lies in the run's checkout, then every run that is marked; return what came of it.
 
-    `branch` is the new run's, None where nothing changed. Nothing fails here: the data is in DVC's cache, the commit on
-    its branch, and the mark stays.
+    `branch` is the new run's, None where nothing changed. Nothing fails here: the commit is on its branch, the mark
+    stays, and a run that cannot be pushed holds up no other.
     """
     remote = default_remote(tree.folder)
     if remote is None:
         return NO_REMOTE
-    home, waiting = tree.home, unpushed(tree.home)
+    home, earlier = tree.home, unpushed(tree.home)
+    reader = Reader(load_settings(home).workers)
     if branch is not None:
         mark_unpushed(home, corpus, branch)
-    try:
-        send(tree.folder, _names(tree.folder, corpus), tree.env)
+
+    def own() -> None:
+        _send_whole(tree.folder, corpus, tree.env, send, reader, lambda found: _run_again(found, home))
         if branch is not None:
             unmark_unpushed(home, corpus, branch)
-        for name, commit in waiting.items():
-            earlier, run = name.split("/", 1)
-            with beside(tree, commit) as folder:
-                send(folder, _names(folder, earlier), tree.env)
-            unmark_unpushed(home, earlier, run)
-            run_logger().info("pushed %s, which was unpushed", name)
-    except FoalnetError as error:
-        return _kept(remote[0], error, ", ".join(unpushed(home)) or "what lies in the cache")
-    return Pushed(remote=remote[0])
+
+    def other(name: str) -> None:
+        of, run = name.split("/", 1)
+        with beside(tree, earlier[name]) as folder:
+            _send_whole(folder, of, tree.env, send, reader, lambda found: _bring_back(found, home, name, earlier[name]))
+        unmark_unpushed(home, of, run)
+        run_logger().info("pushed %s, which was unpushed", name)
+
+    why = _tried(own, branch or "what lies in the cache")
+    tried = {name: _tried(partial(other, name), name) for name in earlier}
+    return Pushed(remote=remote[0], unpushed=why, waiting={name: each for name, each in tried.items() if each})
 
 
 def push_here(home: Path, corpus: str, *, send: Push = push) -> Pushed:
@@ -101,18 +129,69 @@ def push_here(home: Path, corpus: str, *, send: Push = push) -> Pushed:
     remote = default_remote(home)
     if remote is None:
         return NO_REMOTE
+    reader = Reader(load_settings(home).workers)
+
+    def own() -> None:
+        _send_whole(home, corpus, {}, send, reader, lambda found: _lay_anew(found, home, corpus))
+
+    return Pushed(remote=remote[0], unpushed=_tried(own, "what lies in the cache"))
+
+
+def _tried(do: Callable[[], None], what: str) -> str | None:
+    """Do it; return why it failed, None where it did not. A cancel passes."""
+    from dvc.exceptions import DvcException
+
     try:
-        send(home, _names(home, corpus), {})
+        do()
     except FoalnetError as error:
-        return _kept(remote[0], error, "what lies in the cache")
-    return Pushed(remote=remote[0])
+        run_logger().warning("unpushed: %s: %s", what, error)
+        kept = "what is here stays here, the next run tries again"
+        after = kept if isinstance(error, MachineError) or not error.action else f"next: {error.action}"
+        return discreet(f"{' '.join(error.what.split())}; {after}")
+    except (OSError, DvcException, ValueError, KeyError, TypeError, AttributeError) as error:
+        # A commit that cannot be laid out, or that DVC does not take for a project: an old mark, or a broken one.
+        run_logger().warning("unpushed: %s: %s", what, error)
+        return discreet(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return None
 
 
-def _kept(remote: str, error: FoalnetError, what: str) -> Pushed:
-    run_logger().warning("unpushed: %s: %s", what, error)
-    why = f"{' '.join(error.what.split())}; the data is kept here, the next run pushes it"
-    return Pushed(remote=remote, unpushed=why)
+def _send_whole(folder: Path, corpus: str, env: Mapping[str, str], send: Push, reader: Reader, remedy: Remedy) -> None:
+    """Send what a corpus' stages recorded, once each object was read (DataError, exit 3, where one is not whole)."""
+    names = [stage.name for stage in plan(folder, corpus)]
+    stages = [stage for stage in stages_of(folder, corpus) if stage.name in names]
+    found = faults(folder, stages, reader=reader, remote=lambda: Remote(folder, DEFAULT))
+    if found:
+        told = [f"{fault.path} (stage {fault.stage}): {fault.found}" for fault in found[:FAULTS_SHOWN]]
+        more = f"; and {len(found) - FAULTS_SHOWN} more" if len(found) > FAULTS_SHOWN else ""
+        raise DataError(
+            f"nothing of it is pushed: {'; '.join(told)}{more}",
+            file=found[0].path,
+            stage=found[0].stage,
+            action=remedy(found),
+        )
+    send(folder, names, env)
 
 
-def _names(folder: Path, corpus: str) -> list[str]:
-    return [stage.name for stage in plan(folder, corpus)]
+def _removal(found: Sequence[Fault], home: Path) -> str:
+    """Return which objects must go before whole ones can take their places, "" where none lies there."""
+    objects = dict.fromkeys(each for fault in found[:FAULTS_SHOWN] for each in fault.remove)
+    shown = [each.removeprefix(f"{home.resolve()}/") for each in objects]
+    return f"remove {' and '.join(shown)}, then " if shown else ""
+
+
+def _of(found: Sequence[Fault]) -> str:
+    return " ".join(dict.fromkeys(fault.stage for fault in found))
+
+
+def _run_again(found: Sequence[Fault], home: Path) -> str:
+    return f"{_removal(found, home)}run the flow again: it makes the outputs of {_of(found)} anew"
+
+
+def _bring_back(found: Sequence[Fault], home: Path, name: str, commit: str) -> str:
+    again = f"git switch --detach {commit[:10]}, dvc repro {_of(found)}, git switch -"
+    return f"{_removal(found, home)}{again}; or give it up: git update-ref -d {UNPUSHED}/{name}"
+
+
+def _lay_anew(found: Sequence[Fault], home: Path, corpus: str) -> str:
+    again = f"dvc commit --force {_of(found)}"
+    return f"{_removal(found, home)}{again} (foalnet verify {corpus} before it: are the files in the folder whole?)"

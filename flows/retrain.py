@@ -32,7 +32,7 @@ from foalnet.gitrepo import git, has_git, is_ancestor, refuse_conflict, text_at
 from foalnet.paths import Paths
 
 RunStages = Callable[[Sequence[Stage], Path, Mapping[str, str] | None], list[dict[str, Any]]]
-Publish = Callable[[Paths, Path, str, str | None], None]
+Publish = Callable[[Paths, Path, str, Pushed], None]
 
 
 @flow(name="retrain")
@@ -40,9 +40,10 @@ def retrain(corpus: str = "drawn") -> dict[str, Any]:
     """Bring the report of `corpus` up to date, commit what came of it, and promote it if the gate lets it pass.
 
     Works for the project folder that FOALNET_HOME names, in a git worktree of its own. Returns what ran, where the
-    report lies, the branch, the decision, and why the outputs are unpushed, None where they are not. Fails with the
-    first stage that failed; stages that do not need it are brought up to date all the same. A refused promotion is no
-    failure, nor is a remote that is down. Without .git it works in the folder itself.
+    report lies, the branch, the decision, why the outputs are unpushed (None where they are not), and which earlier
+    runs wait to be pushed, and why. Fails with the first stage that failed; stages that do not need it are brought up
+    to date all the same. A refused promotion is no failure, nor is a remote that is down. Without .git it works in the
+    folder itself.
     """
     home = project_home()
     settings = load_settings(home)
@@ -64,7 +65,7 @@ def bring_up_to_date(home: Path, corpus: str, *, run: RunStages, publish: Publis
         done = run(stages, home, None)
         pushed, here = push_here(home, corpus), Paths(corpus, home)
         told = _told({"says": "no .git here: no branch, no gate"}, pushed)
-        publish(here, here.report_html, told["says"], pushed.unpushed)
+        publish(here, here.report_html, told["says"], pushed)
         return _answer(corpus, done, Paths(corpus).report_html, told)
     with worktree(home, corpus, load_settings(home)) as tree:
         here = Paths(corpus, tree.folder)
@@ -76,14 +77,14 @@ def bring_up_to_date(home: Path, corpus: str, *, run: RunStages, publish: Publis
         pushed = push_runs(tree, corpus, found["branch"] if is_new else None)
         told = _told(found, pushed)
         kept = _keep_report(here, home / load_settings(home).work, told["run"])
-        publish(here, kept, told["says"], pushed.unpushed)
+        publish(here, kept, told["says"], pushed)
         return _answer(corpus, done, kept, told)
 
 
 def _told(found: Mapping[str, Any], pushed: Pushed) -> dict[str, Any]:
     """Return what came of a run together with what came of its push."""
     says = "; ".join(filter(None, (found["says"], pushed.says)))
-    return {**found, "says": says, "unpushed": pushed.unpushed}
+    return {**found, "says": says, "unpushed": pushed.unpushed, "waiting": dict(pushed.waiting)}
 
 
 def _answer(corpus: str, done: Sequence[Mapping[str, Any]], report: Path, told: Mapping[str, Any]) -> dict[str, Any]:

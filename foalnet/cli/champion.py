@@ -32,7 +32,7 @@ def champion() -> None:
         here = "  unpushed" if each.commit in waiting.values() else ""
         click.echo(f"{mark} {each.commit[:10]}  {each.date}  {what}{here}")
     if waiting:
-        click.echo(f"unpushed: {', '.join(name.partition('/')[2] for name in waiting)}; the next run pushes them")
+        click.echo(f"unpushed: {', '.join(name.partition('/')[2] for name in waiting)}; the next run tries again")
 
 
 @cli.command(short_help="put the previous champion in force again")

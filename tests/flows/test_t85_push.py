@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +14,18 @@ import pytest
 import yaml
 
 from flows import artifacts, push
-from flows.retrain import bring_up_to_date
+from flows.retrain import RunStages, bring_up_to_date
+from flows.stages import Stage
+from flows.worktree import Tree
 from foalnet.champion import unpushed
 from foalnet.doctor import Scene
 from foalnet.doctor.project import pushed as check_pushed
-from foalnet.errors import MachineError
+from foalnet.errors import DataError, MachineError
 from foalnet.gitrepo import git, text_at
 from foalnet.paths import Paths
 from tests.flows.test_worktree import at_once, metrics
 from tests.projects import change_params, run, verb
-from tests.remotes import IDENTITY, use_remote
+from tests.remotes import IDENTITY, flip, object_in, use_remote
 
 
 @pytest.fixture
@@ -35,14 +40,14 @@ def remote(toy: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def retrain(project: Path) -> tuple[dict[str, object], list[str]]:
+def retrain(project: Path, run: RunStages = at_once) -> tuple[dict[str, object], list[str]]:
     """Run the flow without Prefect's engine; return its answer and what it would show."""
     shown: list[str] = []
 
-    def publish(paths: Paths, _page: Path, says: str, unpushed: str | None) -> None:
-        shown.extend((says, paths.metrics.read_text(), str(unpushed)))
+    def publish(paths: Paths, _page: Path, says: str, pushed: push.Pushed) -> None:
+        shown.extend((says, paths.metrics.read_text(), str(pushed.unpushed)))
 
-    return bring_up_to_date(project, "drawn", run=at_once, publish=publish), shown
+    return bring_up_to_date(project, "drawn", run=run, publish=publish), shown
 
 
 def changed(project: Path, name: str, ua: float) -> tuple[dict[str, object], list[str]]:
@@ -98,7 +103,7 @@ def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_push
     first = str(done["branch"]).removeprefix("runs/")
     assert list(unpushed(toy)) == [f"drawn/{first}"]
     told = verb(toy, "champion").stdout.splitlines()
-    assert told[0].endswith("  unpushed") and told[-1] == f"unpushed: {first}; the next run pushes them"
+    assert told[0].endswith("  unpushed") and told[-1] == f"unpushed: {first}; the next run tries again"
     monkeypatch.chdir(toy)
     [finding] = check_pushed(Scene())
     assert finding.level == "warning" and first in finding.found
@@ -143,6 +148,134 @@ def test_t85_a_push_that_is_killed_leaves_the_mark(toy: Path, remote: Path, monk
     monkeypatch.undo()
 
 
+def test_t85_what_is_said_of_a_run_is_of_this_run_and_each_other_run_is_tried(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without DVC: what is sent is noted, one of the runs that wait fails, this run or the next in line does not."""
+    sent: list[str] = []
+
+    def send(folder: Path, *_: object) -> None:
+        sent.append(folder.name)
+        if folder.name in failing:
+            raise failing[folder.name]
+
+    @contextlib.contextmanager
+    def beside(_tree: Tree, commit: str) -> Iterator[Path]:
+        yield Path(names[commit])
+
+    heads = [git(toy, *IDENTITY, "commit-tree", "HEAD^{tree}", "-m", name).stdout.strip() for name in "abc"]
+    names = dict(zip(heads, "abc", strict=True))
+    failing: dict[str, Exception] = {"a": ValueError("no project"), "b": MachineError("down")}
+    monkeypatch.setattr(push, "_send_whole", send)
+    monkeypatch.setattr(push, "beside", beside)
+    monkeypatch.setattr(push, "default_remote", lambda _: ("store", "/mnt/store"))
+    tree = Tree(home=toy, folder=Path("this"), head="", champion=None, env={})
+    git(toy, "branch", "runs/this")
+    for commit, name in names.items():
+        git(toy, "update-ref", f"refs/foalnet/unpushed/drawn/{name}", commit)
+    done = push.push_runs(tree, "drawn", "runs/this")
+    assert sent == ["this", "a", "b", "c"]
+    assert done.unpushed is None and list(done.waiting) == ["drawn/a", "drawn/b"] == list(unpushed(toy))
+    assert done.says.startswith(
+        "pushed to store; earlier runs wait unpushed: drawn/a (ValueError: no project); drawn/b ("
+    )
+
+    failing = {"this": DataError("spoiled", action="remove it")}
+    sent.clear()
+    done = push.push_runs(tree, "drawn", "runs/this")
+    assert sent == ["this", "a", "b"], "what this run lacks holds up no other"
+    assert (done.unpushed, done.waiting) == ("spoiled; next: remove it", {})
+    assert list(unpushed(toy)) == ["drawn/this"]
+
+
+def spoiled(out: str, spoil: Callable[[Path], None]) -> RunStages:
+    """Run the stages, then spoil the object of one output in the cache, as a disk or a `dvc gc` elsewhere would."""
+
+    def run_and_spoil(stages: Sequence[Stage], folder: Path, env: Mapping[str, str] | None) -> list[dict[str, Any]]:
+        done = at_once(stages, folder, env)
+        spoil(object_in(folder.parents[2] / ".dvc" / "cache", md5_in((folder / "dvc.lock").read_text(), out)))
+        return done
+
+    return run_and_spoil
+
+
+def md5_in(lock: str, out: str) -> str:
+    outs = [each for stage in yaml.safe_load(lock)["stages"].values() for each in stage["outs"]]
+    return next(str(each["md5"]) for each in outs if each["path"] == out)
+
+
+@pytest.mark.long
+def test_t85_an_altered_object_is_not_pushed_and_the_next_run_mends_it(toy: Path, remote: Path) -> None:
+    out, stage = "data/drawn/manifest.jsonl", "manifest@drawn"
+    done, _ = retrain(toy, spoiled(out, flip))
+    assert objects(remote) == set(), "nothing of the run, while something of it is altered"
+    md5 = md5_in(locks(toy)[0], out)
+    thing = object_in(Path(".dvc/cache"), md5)
+    assert f"; unpushed: nothing of it is pushed: {out} (stage {stage}): " in str(done["says"])
+    assert str(done["unpushed"]).endswith(
+        f"; next: remove {thing}, then run the flow again: it makes the outputs of {stage} anew"
+    )
+    assert list(unpushed(toy)) == [f"drawn/{done['run']}"]
+
+    (toy / thing).unlink()
+    again, _ = retrain(toy)
+    assert again["unpushed"] is None and unpushed(toy) == {}
+    assert objects(remote) == needed(toy, locks(toy)[0])
+    for each in remote.rglob("files/md5/*/*"):
+        name = each.parent.name + each.name
+        assert hashlib.md5(each.read_bytes()).hexdigest() == name.removesuffix(".dir")
+
+
+@pytest.mark.long
+def test_t85_an_object_that_lies_nowhere_is_not_taken_for_pushed(toy: Path, remote: Path) -> None:
+    out = "data/drawn/manifest.jsonl"
+    done, _ = retrain(toy, spoiled(out, Path.unlink))
+    assert f"{out} (stage manifest@drawn): its object lies neither in DVC's cache nor in the remote" in str(
+        done["says"]
+    )
+    assert "pushed to" not in str(done["says"])
+    assert objects(remote) == set() and len(unpushed(toy)) == 1
+    # Once it is there again and pushed, the cache may lose it: the remote has it whole.
+    assert str(retrain(toy)[0]["says"]).endswith("; pushed to store")
+    git(toy, "update-ref", "refs/foalnet/unpushed/drawn/again", f"refs/heads/{done['branch']}")
+    lost, _ = retrain(toy, spoiled(out, Path.unlink))
+    assert (lost["unpushed"], lost["waiting"], unpushed(toy)) == (None, {}, {})
+
+
+@pytest.mark.long
+def test_t85_a_run_that_was_pushed_is_not_called_unpushed_for_another_and_none_holds_up_the_next(
+    toy: Path, remote: Path
+) -> None:
+    away = remote.parent.with_name("unmounted")
+    remote.parent.rename(away)
+    first, _ = retrain(toy)
+    away.rename(remote.parent)
+    # A mark that can never be pushed, and that is tried before the others.
+    empty = git(toy, "hash-object", "-t", "tree", "-w", "--stdin").stdout.strip()
+    rotten = git(toy, *IDENTITY, "commit-tree", empty, "-m", "no project").stdout.strip()
+    git(toy, "update-ref", "refs/foalnet/unpushed/drawn/a-rotten-one", rotten)
+    done, _ = changed(toy, "happy", 0.6)
+    assert done["unpushed"] is None and "; pushed to store; earlier runs wait unpushed: drawn/a-rotten-one (" in str(
+        done["says"]
+    )
+    assert isinstance(done["waiting"], dict) and list(done["waiting"]) == ["drawn/a-rotten-one"]
+    assert list(unpushed(toy)) == ["drawn/a-rotten-one"], f"neither this run nor {first['run']}"
+    assert objects(remote) == set().union(*(needed(toy, lock) for lock in locks(toy)))
+
+    # An earlier run whose data is lost says how to bring it back, or to give it up.
+    lock = str(text_at(toy, f"refs/heads/{first['branch']}", "dvc.lock"))
+    md5 = md5_in(lock, "data/drawn/manifest.jsonl")
+    for store in (toy / ".dvc" / "cache", remote):
+        object_in(store, md5).unlink()
+    git(toy, "update-ref", "-d", "refs/foalnet/unpushed/drawn/a-rotten-one")
+    git(toy, "update-ref", f"refs/foalnet/unpushed/drawn/{first['run']}", f"refs/heads/{first['branch']}")
+    done, _ = retrain(toy)
+    assert done["unpushed"] is None and str(done["says"]).count("unpushed") == 2, "once as a word, once in a ref"
+    why = done["waiting"][f"drawn/{first['run']}"]  # type: ignore[index]
+    assert "data/drawn/manifest.jsonl (stage manifest@drawn): its object lies neither" in why
+    assert why.endswith(f"or give it up: git update-ref -d refs/foalnet/unpushed/drawn/{first['run']}")
+
+
 @pytest.mark.long
 def test_t85_without_git_the_answer_says_so_and_the_next_run_pushes(toy: Path, remote: Path) -> None:
     shutil.rmtree(toy / ".git")
@@ -171,9 +304,11 @@ def test_t85_the_gates_artifact_marks_the_run(toy: Path, monkeypatch: pytest.Mon
     Place.gate.write_text("{}")
     monkeypatch.setattr(artifacts, "markdown", lambda _: "# promoted")
     paths: Any = Place()
-    text = artifacts.gate(paths, "promoted: x", "remote a_b: down")
+    text = artifacts.gate(paths, "promoted: x", push.Pushed(remote="a_b", unpushed="remote a_b: down"))
     assert text.endswith("**unpushed:** remote a\\_b: down\n")
-    assert artifacts.gate(paths, "promoted: x; pushed to store") == "# promoted"
+    assert artifacts.gate(paths, "promoted: x; pushed to store", push.Pushed(remote="store")) == "# promoted"
+    text = artifacts.gate(paths, "", push.Pushed(remote="store", waiting={"drawn/a": "gone", "drawn/b": "gone"}))
+    assert text == "# promoted\n\n**earlier runs wait unpushed:** drawn/a, drawn/b (gone)\n"
 
 
 def test_t85_a_push_that_fails_says_what_dvc_said(toy: Path, remote: Path) -> None:

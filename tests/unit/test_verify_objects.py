@@ -1,0 +1,119 @@
+"""T85: every object of an output is read before it is pushed, in DVC's cache or, where that lacks it, in the remote."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from foalnet.errors import MachineError
+from foalnet.verify.digests import Reader, folder_md5, listing_bytes
+from foalnet.verify.graph import Recipe, Stage
+from foalnet.verify.objects import Fault, faults
+from foalnet.verify.remote import Remote
+from tests.remotes import flip, object_in, use_remote
+
+FILES = {"a.tar": b"a shard", "b/index.json": b"{}"}
+RECIPE = Recipe(
+    cmd="foalnet shards drawn", deps=(), outs=("manifest", "metrics", "shards"), params=(), in_git=("metrics",)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laid:
+    """A cache that holds a file and a folder, an empty remote, and the stage whose outputs these are."""
+
+    home: Path
+    stage: Stage
+    asked: list[str]
+
+    @property
+    def cache(self) -> Path:
+        return self.home / ".dvc" / "cache"
+
+    @property
+    def far(self) -> Path:
+        return self.home / "remote"
+
+    def object(self, name: str, store: Path | None = None) -> Path:
+        """Where the cache keeps `manifest`, the list `shards`, or a file of that folder."""
+        found = self.stage.outs.get(name) or md5_of(FILES[name])
+        return object_in(store or self.cache, found)
+
+    def to_remote(self) -> None:
+        shutil.copytree(self.cache, self.far, dirs_exist_ok=True)
+
+    def faults(self) -> tuple[Fault, ...]:
+        def remote() -> Remote:
+            self.asked.append("remote")
+            return Remote(self.home, "")
+
+        return faults(self.home, [self.stage], reader=Reader(2), remote=remote)
+
+
+def md5_of(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()
+
+
+@pytest.fixture
+def laid(tmp_path: Path) -> Laid:
+    digests = {name: md5_of(data) for name, data in FILES.items()}
+    outs = {"manifest": md5_of(b"rows"), "metrics": md5_of(b"in git"), "shards": folder_md5(digests)}
+    stage = Stage(name="shards@drawn", asked=RECIPE, ran=RECIPE, deps={}, outs=outs, params={})
+    place = Laid(home=tmp_path, stage=stage, asked=[])
+    for name, data in {"manifest": b"rows", "shards": listing_bytes(digests), **FILES}.items():
+        place.object(name).parent.mkdir(parents=True, exist_ok=True)
+        place.object(name).write_bytes(data)
+    place.far.mkdir()
+    use_remote(tmp_path, place.far)
+    return place
+
+
+def test_t85_what_is_whole_in_the_cache_can_be_pushed_and_no_remote_is_asked(laid: Laid) -> None:
+    assert laid.faults() == ()
+    assert laid.asked == []
+
+
+@pytest.mark.parametrize("name", ["manifest", "shards", "a.tar"])
+def test_t85_an_altered_object_of_the_cache_is_a_fault_though_the_remote_has_it_whole(laid: Laid, name: str) -> None:
+    laid.to_remote()
+    flip(laid.object(name))
+    [fault] = laid.faults()
+    assert (fault.path, fault.stage) == (f"shards/{name}" if name == "a.tar" else name, "shards@drawn")
+    assert "in DVC's cache is altered: expected " in fault.found
+    assert fault.remove == (str(laid.object(name)),)
+
+
+@pytest.mark.parametrize("name", ["manifest", "shards", "a.tar"])
+def test_t85_an_object_that_the_cache_lacks_must_be_whole_in_the_remote(laid: Laid, name: str) -> None:
+    laid.to_remote()
+    laid.object(name).unlink()
+    assert laid.faults() == ()
+    flip(laid.object(name, laid.far))
+    [fault] = laid.faults()
+    assert "in the remote is altered: expected " in fault.found
+    listed = {"a.tar": (str(laid.object("shards", laid.far)),)}.get(name, ())
+    assert fault.remove == (str(laid.object(name, laid.far)), *listed), (
+        "a folder's file is pushed without its list only"
+    )
+    laid.object(name, laid.far).unlink()
+    [fault] = laid.faults()
+    assert fault.found.endswith("lies neither in DVC's cache nor in the remote")
+    assert fault.remove == listed
+
+
+def test_t85_a_remote_that_must_be_asked_and_is_down_is_an_error_of_the_machine(laid: Laid) -> None:
+    laid.object("manifest").unlink()
+    laid.far.rmdir()
+    with pytest.raises(MachineError, match="cannot be read"):
+        laid.faults()
+
+
+def test_t85_a_stage_or_output_without_a_record_cannot_be_pushed(laid: Laid) -> None:
+    never = replace(laid, stage=replace(laid.stage, ran=None, outs={}))
+    assert [fault.found for fault in never.faults()] == ["it has no record of the stage"]
+    outs: dict[str, str] = {**laid.stage.outs, "manifest": ""}
+    assert [each.path for each in replace(laid, stage=replace(laid.stage, outs=outs)).faults()] == ["manifest"]
