@@ -6,7 +6,8 @@ A small project (bench.corruption_place) is damaged once, every reader that a st
 again; so many times. A corruption is
 - refused: a reader ends with a typed error whose message names a file that was touched,
 - told: the report can do without the file, and a sentence of its own names it,
-- harmless: every reader gave what it gives of the whole project,
+- harmless: every reader gave what it gives of the whole project, and training goes on from a state as it was written,
+- unread: no reader opens any of the files that were touched, so nothing was asked of them,
 - misnamed: refused, and the message names none of the files touched,
 - SILENT: a reader gave something else and said nothing,
 - crashed: a reader ended with an error that is not typed.
@@ -16,20 +17,22 @@ The last three end the bench with 1.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench.corruption_place import Place, Reader, lay, readers_of
+from bench.corruption_place import Place, Reader, lay, readers_of, told_by
 from foalnet.errors import FoalnetError
-from foalnet.report.gather import Facts
 
-GOOD, BAD = ("refused", "told", "harmless"), ("misnamed", "SILENT", "crashed")
+GOOD, BAD = ("refused", "told", "harmless", "unread"), ("misnamed", "SILENT", "crashed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,13 +114,17 @@ def storm(home: Path, *, count: int, seed: int, operations: Sequence[str] = tupl
     place = lay(home, seed)
     whole = {name: (home / name).read_bytes() for name in place.kinds}
     readers = readers_of(place)
-    expected = {name: read() for name, read in readers.items()}
+    with opening() as reached:
+        expected = {name: read() for name, read in readers.items()}
     kinds = sorted(set(place.kinds.values()))
     for _ in range(count):
         kind, operation = random.choice(kinds), random.choice(operations)
         name = random.choice([each for each, its in place.kinds.items() if its == kind])
         touched = OPERATIONS[operation](random, home, name, place)
-        outcome, said = judged(place, readers, expected, touched)
+        with opening() as now:
+            outcome, said = judged(place, readers, expected, touched)
+        if outcome == "harmless" and not any(str(home / each) in reached | now for each in touched):
+            outcome = "unread"
         yield Hit(kind=kind, operation=operation, touched=touched, outcome=outcome, said=said)
         for each in touched:
             if each in whole:
@@ -126,12 +133,37 @@ def storm(home: Path, *, count: int, seed: int, operations: Sequence[str] = tupl
                 (home / each).unlink(missing_ok=True)
 
 
+_opened: list[set[str]] = []
+
+
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
+    if _opened and event == "open" and isinstance(arguments[0], str) and arguments[1] in ("r", "rb", None):
+        _opened[-1].add(arguments[0])
+
+
+@cache
+def _listen() -> None:
+    """Hear of every file that is opened in this process from now on: Python has no way to end it."""
+    sys.addaudithook(_note)
+
+
+@contextmanager
+def opening() -> Iterator[set[str]]:
+    """Give the set of the paths that are opened to be read meanwhile."""
+    _listen()
+    _opened.append(set())
+    try:
+        yield _opened[-1]
+    finally:
+        _opened.pop()
+
+
 def judged(
     place: Place, readers: Mapping[str, Reader], expected: Mapping[str, Any], touched: Sequence[str]
 ) -> tuple[str, str]:
     """Return what all readers together make of a damaged project: the worst of their outcomes, and what was said."""
     worst, words = "harmless", ""
-    order = (*reversed(GOOD), *BAD)
+    order = ("harmless", "told", "refused", *BAD)
     for name, read in readers.items():
         outcome, said = _one(place, read, expected[name], touched)
         if order.index(outcome) > order.index(worst):
@@ -140,30 +172,25 @@ def judged(
 
 
 def _one(place: Place, read: Reader, expected: Any, touched: Sequence[str]) -> tuple[str, str]:
-    home = place.paths.home
     try:
         found = read()
     except FoalnetError as error:
         said = str(error)
-        named = any(str(home / name) in said or _in_shards(place, name) in said for name in touched)
-        return ("refused" if named else "misnamed"), said
+        return ("refused" if any(named(said, place, name) for name in touched) else "misnamed"), said
     except Exception as error:
         return "crashed", f"{type(error).__name__}: {error}"
-    if _same(found, expected):
+    if found == expected:
         return "harmless", ""
-    if isinstance(found, Facts) and any(name in gap for name in touched for gap in found.gaps):
-        return "told", "; ".join(found.gaps)
-    return "SILENT", "something else was read"
+    words = told_by(place, found, expected, touched)
+    return ("SILENT", "something else was read") if words is None else ("told", words)
 
 
-def _in_shards(place: Place, name: str) -> str:
-    """Return how an error that lists shards names a file: by its path within their folder."""
-    folder = place.paths.shards.relative_to(place.paths.home).as_posix() + "/"
-    return name.removeprefix(folder) if name.startswith(folder) else str(place.paths.home / name)
-
-
-def _same(found: Any, expected: Any) -> bool:
-    return bool(found == expected)
+def named(said: str, place: Place, name: str) -> bool:
+    """Tell whether words name a file: by its whole path, or, a shard, by that below the folder of the shards."""
+    paths, shards = [str(place.paths.home / name), name], place.paths.shards.relative_to(place.paths.home)
+    if name.endswith(".tar") and Path(name).is_relative_to(shards):
+        paths.append(Path(name).relative_to(shards).as_posix())
+    return any(re.search(rf"(?<![\w./-]){re.escape(path)}(?![\w/-]|\.\w)", said) for path in paths)
 
 
 def tally(hits: Sequence[Hit], seed: int) -> str:

@@ -9,7 +9,8 @@ Shape letters: E epochs, N utterances, C classes, F frames, D numbers of a vecto
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from foalnet.checkpoint import net_tensors, to_bytes
+from foalnet.checkpoint import net_tensors, optimizer_tensors, to_bytes
 from foalnet.config import Params, resolve
 from foalnet.config.load import Entry, File
 from foalnet.errors import DataError
@@ -29,11 +30,11 @@ from foalnet.features.read import FeatureFile, FeatureIndex, file_of, index_byte
 from foalnet.files import json_bytes, publish_bytes, sha256_bytes, sha256_file
 from foalnet.final.run import folds_of
 from foalnet.final.seal import FILE, Sealed, read_model, seal
-from foalnet.gate import read_side
+from foalnet.gate import Side, decide, read_side
 from foalnet.inventory import FileEntry, Inventory, checked_inventory
 from foalnet.paths import Paths
 from foalnet.records import Sample, Utterance
-from foalnet.report.gather import gather
+from foalnet.report.gather import Facts, gather
 from foalnet.results import read_train
 from foalnet.seal import publish_sealed, read_sealed
 from foalnet.shards import ShardEntry, open_shards, write_index, write_shard
@@ -45,6 +46,9 @@ CLASSES = {"happy": ["hap"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"
 VARIANTS, SEEDS = ("audio_only", "foal"), (1, 2)
 SESSIONS, DIALOGUES, EACH, EPOCHS = 3, 2, 4, 3
 FOLDS = ("Session1", "Session2", "Session3")
+# What the gate is given of the report: nothing of it is judged here.
+METRICS: dict[str, Any] = {"data": {"utterances": 24}, "variants": {}}
+AS_WRITTEN = "from the newest state that is whole, as it was written"
 Reader = Callable[[], Any]
 
 
@@ -116,7 +120,8 @@ def lay(home: Path, seed: int = 0) -> Place:
             evaluate_run(params, paths, variant=variant, seed=run_seed)
     _final(paths, params, random)
     for fold in FOLDS:
-        _state(state_of(paths, fold), fold)
+        for progress, net, optim in _epochs(fold):
+            save_progress(state_of(paths, fold), progress, net, optim)
     found = sorted(path for path in home.rglob("*") if path.is_file())
     return Place(params=params, paths=paths, kinds={p.relative_to(home).as_posix(): kind_of(p) for p in found})
 
@@ -231,6 +236,7 @@ def readers_of(place: Place) -> dict[str, Reader]:
     """Return the readers that stages use, by the stage that reads so; each gives what can be compared."""
     params, paths = place.params, place.paths
     runs = [(variant, seed) for variant in VARIANTS for seed in SEEDS]
+    kept = {fold: _kept(state_of(paths, fold), fold) for fold in FOLDS}
 
     def train() -> Any:
         shards = open_shards(paths.shards, corpus="drawn", stage="train")
@@ -250,7 +256,7 @@ def readers_of(place: Place) -> dict[str, Reader]:
         return found
 
     def states() -> Any:
-        return [_resumed(state_of(paths, fold), fold) for fold in FOLDS]
+        return [_resumed(state_of(paths, fold), fold, kept[fold]) for fold in FOLDS]
 
     def final() -> Any:
         told = {"params": "p"}
@@ -274,7 +280,8 @@ def readers_of(place: Place) -> dict[str, Reader]:
         "final": final,
         "predict": predict,
         "report": lambda: gather(params, paths),
-        "gate": lambda: read_side(paths, metrics={}),
+        "gate": lambda: read_side(paths, metrics=METRICS),
+        "champion": lambda: read_side(paths, metrics=METRICS, champion=True),
     }
 
 
@@ -286,37 +293,50 @@ def state_of(paths: Paths, fold: str) -> Path:
 def _net() -> tuple[Any, torch.optim.Optimizer]:
     torch.manual_seed(1)
     net = torch.nn.Linear(3, 3)
-    return net, torch.optim.SGD(net.parameters(), lr=0.1)
+    return net, torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
 
 
-def _state(path: Path, fold: str) -> None:
-    """Write a fold's state after its second epoch, the one after its first beside it."""
+def _epochs(fold: str) -> Iterator[tuple[Progress, Any, torch.optim.Optimizer]]:
+    """Yield what a fold's training has reached after its first epoch, then after its second."""
     net, optim = _net()
     progress = Progress(whose=fold)
     for epoch in range(2):
+        net(torch.rand(2, 3)).sum().backward()
+        optim.step()
         progress.rows.append({"epoch": epoch + 1, "loss": 1.0 / (epoch + 1)})
         progress.test_NC.append(torch.rand(4, 4))
         progress.dev_NC.append(torch.rand(4, 4))
         progress.best_net = net_tensors(net)
-        save_progress(path, progress, net, optim)
+        yield progress, net, optim
 
 
-@dataclass(frozen=True, eq=False)
-class Resumed:
-    """What training goes on from; None where an epoch is missing: it is trained again, to the same bytes."""
-
-    content: Any
-
-    def __eq__(self, other: object) -> bool:
-        """Tell whether the end is the same."""
-        return isinstance(other, Resumed) and (None in (self.content, other.content) or self.content == other.content)
-
-    __hash__ = None  # type: ignore[assignment]
+def _content(progress: Progress, net: Any, optim: torch.optim.Optimizer) -> Any:
+    """Return all that the next epoch depends on, to be compared."""
+    # safetensors gives names in any order
+    named = [*sorted(progress.best_net.items()), *sorted(optimizer_tensors(optim).items())]
+    tensors = [*progress.test_NC, *progress.dev_NC, *(tensor for _, tensor in named), *net.parameters()]
+    return [dict(row) for row in progress.rows], progress.whose, [tensor.tolist() for tensor in tensors]
 
 
-def _resumed(path: Path, fold: str) -> Resumed:
-    """Return what training would go on from; DataError where it says that it refuses a state."""
-    kept = {file: file.read_bytes() for file in (path, previous_of(path)) if file.is_file()}
+def _kept(path: Path, fold: str) -> dict[str, Any]:
+    """Return digest -> content of a fold's two states on the disk: the content is that of what was saved."""
+    contents = [_content(*each) for each in _epochs(fold)]
+    return dict(zip((sha256_file(previous_of(path)), sha256_file(path)), contents, strict=True))
+
+
+def _looked_at(path: Path) -> bytes:
+    """Return a file's bytes without being noted as its reader: bench.corruption notes paths that are text."""
+    with open(os.fsencode(path), "rb") as file:  # noqa: PTH123
+        return file.read()
+
+
+def _resumed(path: Path, fold: str, kept: dict[str, Any]) -> str:
+    """Return AS_WRITTEN where training goes on from what it should, else how it does not.
+
+    The newest file that is there must be one of the fold's states, and its content what is loaded. For any other one
+    DataError has what was said, which must be something, and what is loaded be of a whole state that is left.
+    """
+    there = {file: _looked_at(file) for file in (path, previous_of(path)) if file.is_file()}
     heard, (net, optim) = Heard(), _net()
     logger = logging.getLogger("foalnet.train.state")
     logger.addHandler(heard)
@@ -326,16 +346,32 @@ def _resumed(path: Path, fold: str) -> Resumed:
     finally:
         logger.removeHandler(heard)
         logger.propagate = True
-        for file, data in kept.items():
+        for file, data in there.items():
             file.write_bytes(data)
+    states = [kept.get(sha256_bytes(data)) for data in there.values()]
+    due = next((state for state in states if state is not None), None)
+    if (None if found is None else _content(found, net, optim)) != due:
+        return "from something else than what was written"
     if heard.said:
-        raise DataError("; ".join(heard.said), file=path)
-    if found is None or found.epochs < 2:
-        return Resumed(None)
-    # safetensors gives names in any order
-    best = [tensor for _, tensor in sorted(found.best_net.items())]
-    tensors = [*found.test_NC, *found.dev_NC, *best, *net.parameters()]
-    return Resumed((found.rows, found.whose, [tensor.tolist() for tensor in tensors]))
+        raise DataError("; ".join(heard.said))
+    return AS_WRITTEN if states[:1] not in ([], [None]) else "without a word on a state that is not whole, or on none"
+
+
+def told_by(place: Place, found: Any, expected: Any, touched: Sequence[str]) -> str | None:
+    """Return what is said in a sentence where a reader did without a file; None where nothing is said of it.
+
+    The report's sentence names the file. The gate's says that a champion's drops are not compared; that counts where
+    an account is gone, as it may be from DVC's cache, and nothing else differs.
+    """
+    if isinstance(found, Facts) and any(name in gap for name in touched for gap in found.gaps):
+        return "; ".join(found.gaps)
+    if isinstance(found, Side) and replace(found, staged=expected.staged, dropped=expected.dropped) == expected:
+        accounts = [path.relative_to(place.paths.home).as_posix() for path in (place.paths.counts, place.paths.staging)]
+        if any(name in accounts and not (place.paths.home / name).exists() for name in touched):
+            params = place.params
+            told = decide(expected, found, corpus="drawn", commit=None, params=params.gate, report=params.report)
+            return next((each["says"] for each in told["checks"] if "nobody recorded" in each["says"]), None)
+    return None
 
 
 class Heard(logging.Handler):

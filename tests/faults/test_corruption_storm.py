@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench import corruption
-from bench.corruption import BAD, Hit, main, storm, tally
+from bench.corruption import BAD, Hit, judged, main, named, storm, tally
+from bench.corruption_place import lay, readers_of
+from foalnet.train.state import load_progress
 
 
 def damage(home: Path, *operations: str, count: int = 30, seed: int = 1) -> list[Hit]:
@@ -16,17 +20,19 @@ def damage(home: Path, *operations: str, count: int = 30, seed: int = 1) -> list
     hits = list(storm(home, count=count, seed=seed, operations=operations))
     assert len(hits) == count and {hit.operation for hit in hits} == set(operations)
     assert [hit for hit in hits if hit.outcome in BAD] == [], tally(hits, seed)
+    assert [hit for hit in hits if (hit.outcome == "unread") != unread(hit) and hit.outcome != "refused"] == []
     return hits
 
 
 def unread(hit: Hit) -> bool:
-    """Nobody reads these back: what people look at, and the state before a whole one."""
+    """No stage opens these: what people look at, copies under a name of their own, the state before a whole one."""
     return all(re.search(r"history|/fold-|\.previous|-copy", name) for name in hit.touched)
 
 
 def test_t58_files_cut_at_random_are_refused_by_name(tmp_path: Path) -> None:
     hits = damage(tmp_path, "truncate", count=15)
     assert {hit.outcome for hit in hits if not unread(hit)} == {"refused"}
+    assert any(hit.outcome == "unread" for hit in hits)
 
 
 def test_t60_bits_turned_at_random_are_refused_by_name(tmp_path: Path) -> None:
@@ -48,9 +54,84 @@ def test_a_reader_that_believes_everything_is_found_out(tmp_path: Path, monkeypa
     assert {hit.outcome for hit in hits} & {"SILENT", "crashed"}
 
 
-def blind(path: Path, **_: object) -> object:
-    import json
+def judge(home: Path, reader: str, damage: Callable[[Path], tuple[str, ...]]) -> str:
+    """What one reader makes of a damage that returns the paths it touched."""
+    place = lay(home)
+    readers = {reader: readers_of(place)[reader]}
+    expected = {reader: readers[reader]()}
+    return judged(place, readers, expected, damage(home))[0]
 
+
+def flipped(home: Path) -> tuple[str, ...]:
+    path = home / "work/train/key/Session1.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    return (path.relative_to(home).as_posix(),)
+
+
+def test_a_damaged_state_counts_as_refused_only_with_a_word_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert judge(tmp_path / "said", "resumed", flipped) == "refused"
+    monkeypatch.setattr("foalnet.train.state.logger.warning", lambda *_: None)
+    assert judge(tmp_path / "silent", "resumed", flipped) == "SILENT"
+    monkeypatch.undo()
+    monkeypatch.setattr("foalnet.train.state.logger.warning", lambda *_: logged("a state is refused"))
+    assert judge(tmp_path / "nameless", "resumed", flipped) == "misnamed"
+
+
+def logged(words: str) -> None:
+    import logging
+
+    logging.getLogger("foalnet.train.state").error(words)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_resume_from_the_first_epoch_is_compared_with_what_was_written_of_it(
+    lost: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remove(home: Path) -> tuple[str, ...]:
+        (home / "work/train/key/Session1.safetensors").unlink()
+        return ("work/train/key/Session1.safetensors",)
+
+    def rubbish(path: Path, net: object, optim: object, *, whose: str) -> object:
+        found = load_progress(path, net, optim, whose=whose)  # type: ignore[arg-type]
+        if found is not None and found.epochs == 1:
+            next(net.parameters()).data.add_(1.0)  # type: ignore[attr-defined]
+        return found
+
+    damage, whole = (remove, "harmless") if lost else (flipped, "refused")
+    assert judge(tmp_path / "whole", "resumed", damage) == whole
+    monkeypatch.setattr("bench.corruption_place.load_progress", rubbish)
+    assert judge(tmp_path / "rubbish", "resumed", damage) == "SILENT"
+
+
+def test_a_file_is_named_by_its_whole_path_alone(tmp_path: Path) -> None:
+    place = lay(tmp_path)
+    shards, features = "data/drawn/shards/index.json", "data/drawn/features/index.json"
+    said = f"index.json was altered after it was written\n  file: {tmp_path / features}"
+    assert named(said, place, features) and not named(said, place, shards)
+    assert not named("Session1/000000.tar.old", place, "data/drawn/shards/Session1/000000.tar")
+    assert named("of Session1/000000.tar.", place, "data/drawn/shards/Session1/000000.tar")
+
+
+def test_a_champion_is_read_as_one(tmp_path: Path) -> None:
+    """A flipped bit in the word `seal` makes no older file of a champion's; an account that is gone is told."""
+
+    def no_seal(home: Path) -> tuple[str, ...]:
+        path = home / "reports/drawn/runs/foal-s1/metrics.json"
+        path.write_bytes(path.read_bytes().replace(b'"seal"', b'"sealed"'))
+        assert "seal" not in json.loads(path.read_bytes())
+        return (path.relative_to(home).as_posix(),)
+
+    def gone(home: Path) -> tuple[str, ...]:
+        (home / "reports/drawn/counts.json").unlink()
+        return ("reports/drawn/counts.json",)
+
+    assert judge(tmp_path / "seal", "champion", no_seal) in ("refused", "SILENT")
+    assert judge(tmp_path / "gone", "champion", gone) == "told"
+
+
+def blind(path: Path, **_: object) -> object:
     return {name: value for name, value in json.loads(path.read_bytes()).items() if name != "seal"}
 
 
