@@ -20,19 +20,21 @@ MARK = "KILL_STORM"
 POLL_S, DIE_S, RUN_S = 0.002, 20.0, 300.0
 SOON_S = 0.02
 CHAIN_ON, SWEEP_AFTER, OVER_YESTERDAY = 0.6, 0.3, 0.3
+# The phase of a run that nothing can be lost in; the first words of an error that a held lock is refused with.
+BEFORE_LOCK, BUSY = "before its lock", "another run is at work here"
+ENOUGH, PHASES = 10, 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Road:
     """One command to be killed, an argument list: `lay` makes a project before it, `change` the params of another day.
 
-    `outs`: what it publishes, relative to the project. `marker`: the file whose presence says that all below its folder
-    is whole and of one day. `phase(project, since)` says how far a chain has come that began at that time of day.
+    `marker`: the file whose presence says that all that the command publishes, wherever it does, is whole and of one
+    day. `phase(project, since)` says how far a chain has come that began at that time of day.
     """
 
     name: str
     command: tuple[str, ...]
-    outs: tuple[str, ...]
     marker: str
     lay: Callable[[Path], None]
     change: Callable[[Path], None]
@@ -56,11 +58,17 @@ class Moment:
 
 @dataclass(kw_only=True)
 class Tally:
-    """What came of a road's kills; `faults` are the differences, in words."""
+    """What came of a road's kills; `faults` are the differences, in words.
+
+    `at_once`: kills after which the command ran again while the killed run's processes may have lived; `refused`: how
+    often it then found the lock held, said so, and was tried again.
+    """
 
     kills: Counter[str] = field(default_factory=Counter)
     chains: Counter[int] = field(default_factory=Counter)
     missed: int = 0
+    at_once: int = 0
+    refused: int = 0
     sweeps: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -68,6 +76,16 @@ class Tally:
     def killed(self) -> int:
         """Runs killed."""
         return self.kills.total()
+
+    @property
+    def weak(self) -> list[str]:
+        """Why these kills show little, in words: faults of the storm itself."""
+        told, early = [], self.kills[BEFORE_LOCK]
+        if 2 * early > self.killed:
+            told.append(f"{early} of {self.killed} kills came {BEFORE_LOCK}, when nothing was at work yet")
+        if self.killed >= ENOUGH and len(self.kills) < PHASES:
+            told.append(f"{self.killed} kills hit {len(self.kills)} phases of a run, {PHASES} are the least")
+        return told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +105,9 @@ class Storm:
     def __init__(self, road: Road, folder: Path, dice: random.Random, say: Callable[[str], None]) -> None:
         self.road, self.folder, self.dice, self.say = road, folder, dice, say
         self.tally, self.since_s = Tally(), 0.0
+        # The run that was started at once after a kill, and until when a lock may refuse it.
+        self.next: subprocess.Popen[bytes] | None = None
+        self.until_s = 0.0
         self.laid, self.old = folder / "laid", folder / "old"
         road.lay(self.laid)
         self.whole = self._undisturbed()
@@ -142,7 +163,28 @@ class Storm:
     def _kill(self, home: Path, where: str) -> bool:
         """Start a run, kill it at a random moment and look at what is left; False where it ended before."""
         moment = self._moment()
-        child, began = self._start(home), time.monotonic()
+        child = self._killed(home, moment)
+        while self._refused(child, home):
+            child = self._killed(home, moment)
+        if child.returncode != -9:
+            self.tally.missed += 1
+            if child.returncode != 0:
+                self._fault(f"{where}: the run ended with {child.returncode} before {moment}\n{self._said(home)}")
+            return False
+        at_once = self.tally.killed % 2 == 0
+        if at_once:
+            self.next, self.until_s = self._start(home), time.monotonic() + DIE_S
+            self.tally.at_once += 1
+        phase = self.road.phase(home, self.since_s)
+        self.tally.kills[phase] += 1
+        self.say(f"{self.road.name} {self.tally.killed}: {where}, {moment}: {phase}{', run at once' * at_once}")
+        if not at_once:
+            self._check_left(home, f"{where}, killed {moment} ({phase})")
+        return True
+
+    def _killed(self, home: Path, moment: Moment) -> subprocess.Popen[bytes]:
+        """Return a run that is over: by a kill, or before its moment."""
+        child, began = self._begun(home), time.monotonic()
         names, changes, since = _names(home), 0, 0.0
         while child.poll() is None:
             time.sleep(POLL_S)
@@ -156,15 +198,21 @@ class Storm:
             if due:
                 child.kill()
                 break
-        if child.wait() != -9:
-            self.tally.missed += 1
-            if child.returncode != 0:
-                self._fault(f"{where}: the run ended with {child.returncode} before {moment}\n{self._said(home)}")
+        child.wait()
+        return child
+
+    def _begun(self, home: Path) -> subprocess.Popen[bytes]:
+        """Return the run that was started at once after a kill, else one that starts now."""
+        child, self.next = self.next or self._start(home), None
+        return child
+
+    def _refused(self, child: subprocess.Popen[bytes], home: Path) -> bool:
+        """Count a run that a killed run's lock refused by its name; False where it was no such run, or is none now."""
+        said = self._said(home)
+        named = any(f"work/locks/{path.name}" in said for path in (home / "work" / "locks").glob("*"))
+        if child.returncode != 4 or BUSY not in said or not named or time.monotonic() > self.until_s:
             return False
-        phase = self.road.phase(home, self.since_s)
-        self.tally.kills[phase] += 1
-        self.say(f"{self.road.name} {self.tally.killed}: {where}, {moment}: {phase}")
-        self._check_left(home, f"{where}, killed {moment} ({phase})")
+        self.tally.refused += 1
         return True
 
     def _moment(self) -> Moment:
@@ -174,28 +222,31 @@ class Storm:
 
     def _check_left(self, home: Path, where: str) -> None:
         """What a kill leaves: no process, no name without whole bytes, nothing that gc cannot take."""
-        deadline = time.monotonic() + DIE_S
-        while (alive := _marked(home)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if alive:
-            self._fault(f"{where}: left alive: {', '.join(alive)}")
+        self._check_dead(home, where)
+        self.until_s = 0.0
         for name, data in self._outs(home, temporaries=False).items():
             if data not in (self.whole.outs.get(name), self.whole.yesterday.get(name)):
                 self._fault(f"{where}: {name} has {len(data)} bytes that no run gave it")
-        if (home / self.road.marker).exists():
-            folder = os.path.dirname(self.road.marker)  # noqa: PTH120
-            days = [_of(folder, outs) for outs in (self.whole.outs, self.whole.yesterday)]
-            if _of(folder, self._outs(home, temporaries=False)) not in days:
-                self._fault(f"{where}: {self.road.marker} is there, and what it stands for is of no one day")
+        days = (self.whole.outs, self.whole.yesterday)
+        if (home / self.road.marker).exists() and self._outs(home, temporaries=False) not in days:
+            self._fault(f"{where}: {self.road.marker} is there, and what it stands for is of no one day")
         if self.dice.random() < SWEEP_AFTER:
             self.tally.sweeps += 1
             self._sweep(home)
             if unfinished := _unfinished(home / "work"):
                 self._fault(f"{where}: left by `foalnet gc`: {', '.join(unfinished)}")
 
+    def _check_dead(self, home: Path, where: str) -> None:
+        deadline = time.monotonic() + DIE_S
+        while (alive := _marked(home)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if alive:
+            self._fault(f"{where}: left alive: {', '.join(alive)}")
+
     def _check_end(self, home: Path, where: str) -> None:
         """The same command once more, undisturbed: it gives the undisturbed bytes, and work/ is as clean."""
         done = self._to_the_end(home)
+        self._check_dead(home, where)
         if done != 0:
             self._fault(f"{where}: the same command ends with {done}\n{self._said(home)}")
             return
@@ -209,6 +260,8 @@ class Storm:
             self._fault(f"{where}: left in work/ after `foalnet gc`: {name}")
 
     def _start(self, home: Path) -> subprocess.Popen[bytes]:
+        # A file of its own: what is left of a killed run may still write to the one before.
+        (home / "tmp" / "said").unlink(missing_ok=True)
         with (home / "tmp" / "said").open("wb") as said:
             return subprocess.Popen(
                 self.road.command,
@@ -222,7 +275,12 @@ class Storm:
 
     def _to_the_end(self, home: Path) -> int:
         (home / "tmp").mkdir(exist_ok=True)
-        return self._start(home).wait(RUN_S)
+        while True:
+            child = self._begun(home)
+            child.wait(RUN_S)
+            if not self._refused(child, home):
+                self.until_s = 0.0
+                return child.returncode
 
     def _sweep(self, home: Path) -> None:
         command = [sys.executable, "-m", "foalnet", "gc"]
@@ -233,13 +291,15 @@ class Storm:
             self._fault(f"`foalnet gc` ends with {done.returncode}\n{done.stderr}")
 
     def _outs(self, home: Path, *, temporaries: bool = True) -> dict[str, bytes]:
-        """Return what is published, by relative path; `temporaries`: and what hangs about beside it."""
-        files = [p for out in self.road.outs for p in (home / out).rglob("*") if p.is_file()]
-        return {
-            p.relative_to(home).as_posix(): p.read_bytes()
-            for p in files
-            if temporaries or not p.name.endswith(TEMP_SUFFIX)
-        }
+        """Return all of the project but its params and work/, by relative path; `temporaries`: unfinished files too."""
+        found = {}
+        for path in home.rglob("*"):
+            name = path.relative_to(home)
+            if name.parts[0] in ("params.yaml", "tmp", "work") or not path.is_file():
+                continue
+            if temporaries or not path.name.endswith(TEMP_SUFFIX):
+                found[name.as_posix()] = path.read_bytes()
+        return found
 
     def _said(self, home: Path) -> str:
         return (home / "tmp" / "said").read_text("utf-8", "replace")[-2000:]
@@ -247,10 +307,6 @@ class Storm:
     def _fault(self, what: str) -> None:
         self.tally.faults.append(f"{self.road.name}: {what}")
         self.say(f"DIFFERENCE {self.road.name}: {what}")
-
-
-def _of(folder: str, outs: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: data for name, data in outs.items() if name.startswith(f"{folder}/")}
 
 
 def environment(home: Path) -> dict[str, str]:

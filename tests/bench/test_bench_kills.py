@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import bench.kills
 import bench.storm
-from bench.storm import REPOSITORY, Road, Storm, Tally, made
+from bench.storm import BEFORE_LOCK, REPOSITORY, Moment, Road, Storm, Tally, made
 
 # Publishes a, b and, last, mark. What it must not do is asked for by name.
 TOY = """
 import os, subprocess, sys, time
 from pathlib import Path
+from foalnet.errors import MachineError
 from foalnet.files import publish_bytes
+from foalnet.locks import lock
 from foalnet.temporaries import remove_temporaries
 fault, out = sys.argv[1], Path("data/out")
 day = Path("params.yaml").read_bytes()
+if fault in ("held", "unnamed"):
+    held = lock(Path("work/locks/toy"), stage="toy")
+    try:
+        held.__enter__()
+    except MachineError as error:
+        Path("tmp/refused").touch()
+        print(error if fault == "held" else "another run is at work here")
+        sys.exit(4)
+    # A child holds the lock on until another run was refused.
+    child = os.fork()
+    if child == 0:
+        while not Path("tmp/refused").exists():
+            time.sleep(0.01)
+        os._exit(0)
 remove_temporaries(Path("data"))
 if fault == "child":
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"], start_new_session=True)
@@ -40,6 +58,15 @@ for name in ("a", "b", "mark"):
     else:
         publish_bytes(out / name, data)
 
+if fault == "account":
+    publish_bytes(Path("reports/account"), b"account" + day)
+if fault == "elsewhere":
+    Path("reports").mkdir(exist_ok=True)
+    Path(f"reports/.account.{os.getpid()}.part").touch()
+if fault in ("held", "unnamed"):
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    held.__exit__(None, None, None)
 if fault == "other":
     publish_bytes(out / "a", str(os.getpid()).encode())
 """
@@ -55,15 +82,20 @@ def yesterday(home: Path) -> None:
         file.write("# yesterday\n")
 
 
+def phase(home: Path, since_s: float) -> str:
+    if made(since_s, home / "data/out/mark"):
+        return "with its mark"
+    return "without" if (home / "data").exists() else BEFORE_LOCK
+
+
 def toy(fault: str) -> Road:
     return Road(
         name=fault,
         command=(sys.executable, "-c", TOY, fault),
-        outs=("data/out",),
         marker="data/out/mark",
         lay=lay,
         change=yesterday,
-        phase=lambda home, since_s: "with its mark" if made(since_s, home / "data/out/mark") else "without",
+        phase=phase,
         env={"PYTHONPATH": str(REPOSITORY)},
     )
 
@@ -71,7 +103,7 @@ def toy(fault: str) -> Road:
 @pytest.fixture(autouse=True)
 def short_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.storm, "DIE_S", 0.5)
-    monkeypatch.setattr(Storm, "_sweep", lambda self, home: None)
+    monkeypatch.setattr(Storm, "_sweep", lambda self, home: shutil.rmtree(home / "work/locks", ignore_errors=True))
 
 
 def killed(fault: str, folder: Path, kills: int, **chances: float) -> Tally:
@@ -84,6 +116,38 @@ def killed(fault: str, folder: Path, kills: int, **chances: float) -> Tally:
 def test_a_sound_verb_has_no_difference(tmp_path: Path) -> None:
     tally = killed("none", tmp_path, 8)
     assert tally.faults == [] and tally.killed == 8 and sum(tally.chains.values()) > 1
+    assert (tally.at_once, tally.refused) == (4, 0)
+
+
+def test_a_run_at_once_after_a_kill_is_tried_again_while_the_dead_ones_children_hold_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Storm, "_moment", lambda self: Moment(after_s=0.0, changes=2))
+    tally = killed("held", tmp_path, 1, DIE_S=20.0)
+    assert tally.at_once == 1 and tally.refused > 0 and tally.faults == []
+
+
+def test_a_refusal_that_does_not_name_its_lock_is_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Storm, "_moment", lambda self: Moment(after_s=0.0, changes=2))
+    tally = killed("unnamed", tmp_path, 1, DIE_S=20.0)
+    assert any("ends with 4" in each for each in tally.faults), tally.faults
+
+
+def test_kills_before_the_lock_show_nothing_and_the_storm_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Storm, "_moment", lambda self: Moment(after_s=0.0))
+    monkeypatch.setattr(bench.kills, "ROADS", {"staging": lambda: toy("none"), "training": lambda: toy("none")})
+    assert bench.kills.main(["--staging", "3", "--training", "0"]) == 1
+    told = capsys.readouterr().out
+    assert "staging: 3 kills, 0 differences" in told and "WEAK STORM 3 of 3 kills came before its lock" in told
+
+
+def test_ten_kills_in_fewer_than_three_phases_show_little() -> None:
+    two = {"early": 5, "late": 5}
+    assert Tally(kills=Counter(two)).weak == ["10 kills hit 2 phases of a run, 3 are the least"]
+    assert Tally(kills=Counter(two | {"between": 1})).weak == Tally(kills=Counter({"late": 9})).weak == []
+    assert Tally(kills=Counter({BEFORE_LOCK: 1, "late": 1})).weak == []
 
 
 @pytest.mark.long
@@ -95,11 +159,21 @@ def test_a_sound_verb_has_no_difference(tmp_path: Path) -> None:
         ("child", "left alive", {}),
         ("litter", "left in work/", {}),
         ("other", "data/out/a differs", {}),
+        ("elsewhere", "is left over", {}),
     ],
 )
 def test_a_broken_promise_is_a_difference(fault: str, told: str, chances: dict[str, float], tmp_path: Path) -> None:
     tally = killed(fault, tmp_path, 8, **chances)
     assert any(told in each for each in tally.faults), tally.faults
+
+
+def test_an_account_of_another_day_beside_the_marker_is_a_difference_in_whatever_folder(tmp_path: Path) -> None:
+    storm = Storm(toy("account"), tmp_path, random.Random(3), lambda _: None)
+    home = storm._project("mixed", storm.old)
+    for name in ("a", "b", "mark"):
+        (home / "data/out" / name).write_bytes(storm.whole.outs[f"data/out/{name}"])
+    storm._check_left(home, "here")
+    assert storm.tally.faults == ["account: here: data/out/mark is there, and what it stands for is of no one day"]
 
 
 @pytest.mark.long
@@ -111,4 +185,4 @@ def test_the_command_says_its_seed_and_fails_with_a_difference(
     told = capsys.readouterr().out
     assert told.startswith("seed 5\n") and "DIFFERENCE torn: chain" in told and "staging: 6 kills" in told
     assert "training: 2 kills, 0 differences" in told
-    assert bench.kills.main(["--staging", "0", "--training", "2"]) == 0
+    assert bench.kills.main(["--staging", "0", "--training", "4"]) == 0
