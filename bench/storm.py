@@ -171,11 +171,10 @@ class Storm:
             if child.returncode != 0:
                 self._fault(f"{where}: the run ended with {child.returncode} before {moment}\n{self._said(home)}")
             return False
-        at_once = self.tally.killed % 2 == 0
+        phase, at_once = self.road.phase(home, self.since_s), self.tally.killed % 2 == 0
         if at_once:
             self.next, self.until_s = self._start(home), time.monotonic() + DIE_S
             self.tally.at_once += 1
-        phase = self.road.phase(home, self.since_s)
         self.tally.kills[phase] += 1
         self.say(f"{self.road.name} {self.tally.killed}: {where}, {moment}: {phase}{', run at once' * at_once}")
         if not at_once:

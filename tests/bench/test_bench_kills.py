@@ -6,6 +6,7 @@ import random
 import shutil
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,8 @@ def test_kills_before_the_lock_show_nothing_and_the_storm_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Storm, "_moment", lambda self: Moment(after_s=0.0))
-    monkeypatch.setattr(bench.kills, "ROADS", {"staging": lambda: toy("none"), "training": lambda: toy("none")})
+    early = replace(toy("none"), phase=lambda *_: BEFORE_LOCK)
+    monkeypatch.setattr(bench.kills, "ROADS", {"staging": lambda: early})
     assert bench.kills.main(["--staging", "3", "--training", "0"]) == 1
     told = capsys.readouterr().out
     assert "staging: 3 kills, 0 differences" in told and "WEAK STORM 3 of 3 kills came before its lock" in told
