@@ -6,7 +6,8 @@ DVC's cache still has them; else its aggregate metrics). A check that cannot be 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import hypot
 from pathlib import Path
@@ -17,8 +18,8 @@ from foalnet.config.blocks import VARIANTS
 from foalnet.errors import DataError
 from foalnet.metrics import rounded
 from foalnet.paths import Paths
-from foalnet.results import read_results
-from foalnet.seal import read_sealed
+from foalnet.results import METRICS, read_results
+from foalnet.seal import ALTERED, read_sealed, refused
 from foalnet.stats import difference
 
 STAGE = "gate"
@@ -88,23 +89,40 @@ def read_side(
         found = read_results(paths, folder, stage=STAGE, unsealed=unsealed)
         if found is None:
             continue
-        cluster = found.metrics["cluster"]
-        runs.setdefault(found.metrics["variant"], []).append(found.rows)
+        with _shaped(folder / METRICS, "evaluate", paths):
+            cluster = found.metrics["cluster"]
+            runs.setdefault(found.metrics["variant"], []).append(found.rows)
     staged, dropped = (told or {}).get("staged"), (told or {}).get("dropped")
     there = [path.is_file() for path in (paths.counts, paths.staging)]
     # Of a champion one of them may be gone from DVC's cache; of this run never.
     if all(there) or (any(there) and not champion):
         counts, staging = sealed(paths.counts, "manifest"), sealed(paths.staging, "shards")
-        staged, dropped = staging["utterances"]["staged"], staging["utterances"]["dropped"]
-        dropped += sum(count for name, count in counts["ledger"].items() if name.startswith("dropped/"))
+        with _shaped(paths.staging, "shards", paths):
+            staged, dropped = int(staging["utterances"]["staged"]), int(staging["utterances"]["dropped"])
+        with _shaped(paths.counts, "manifest", paths):
+            dropped += sum(int(count) for name, count in counts["ledger"].items() if name.startswith("dropped/"))
+    if metrics is None:
+        metrics = sealed(paths.metrics, "report")
+        with _shaped(paths.metrics, "report", paths):
+            _ = int(metrics["data"]["utterances"]), [float(row["ua"]) for row in metrics["variants"].values()]
     return Side(
-        metrics=metrics if metrics is not None else sealed(paths.metrics, "report"),
+        metrics=metrics,
         runs={name: tuple(tables) for name, tables in runs.items()},
         cluster=cluster,
         staged=staged,
         dropped=dropped,
         unsealed=tuple(Path(name).relative_to(paths.home).as_posix() for name in unsealed or ()),
     )
+
+
+@contextmanager
+def _shaped(path: Path, by: str, paths: Paths) -> Iterator[None]:
+    """Refuse a file that has not got what is read of it (DataError, exit 3): one without a seal may be anything."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{ALTERED}: what the gate reads of it is not there ({type(error).__name__}: {error})"
+        raise refused(what, path, again=f"{by}@{paths.corpus}", stage=STAGE) from error
 
 
 def decide(

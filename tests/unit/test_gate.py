@@ -209,6 +209,28 @@ def test_a_champion_that_is_older_than_seals_is_judged_and_said_to_be(tmp_path: 
     assert [each for each in sealed["checks"] if each["check"] == "seals"] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("staging", {"keys": ["a"], "folds": {}}),
+        ("staging", {"utterances": {"staged": "many", "dropped": 1}}),
+        ("counts", {"ledger": 3}),
+        ("metrics", {"variants": {"foal": {}}, "data": {"utterances": 240}}),
+    ],
+)
+def test_another_file_in_the_place_of_one_without_a_seal_is_refused(
+    tmp_path: Path, name: str, facts: dict[str, Any]
+) -> None:
+    paths = Paths("drawn", tmp_path)
+    publish_sealed(paths.counts, {"ledger": {"kept": 9}})
+    publish_sealed(paths.staging, {"utterances": {"staged": 8, "dropped": 1}})
+    publish_sealed(paths.metrics, side().metrics)
+    getattr(paths, name).write_bytes(json_bytes(facts))
+    with pytest.raises(DataError, match="what the gate reads of it is not there") as caught:
+        read_side(paths, champion=True)
+    assert caught.value.file == str(getattr(paths, name))
+
+
 def test_a_run_without_one_of_its_two_files_or_its_account_is_not_passed_over(tmp_path: Path) -> None:
     paths = Paths("drawn", tmp_path)
     write_results(paths.run("foal", 1), predictions(20), metrics_of(1))
