@@ -1,9 +1,10 @@
-"""The chain of digests behind a report, from the commit to the page, taken anew link by link; nothing is written."""
+"""The chain of digests behind a report, from the commit to the page, taken anew link by link; no output is written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from foalnet.config import Params, Settings
@@ -30,22 +31,26 @@ def verify(params: Params, settings: Settings, *, remote: str | None = None, hom
     stages = stages_of(home, params.corpus)
     far = None if remote is None else Remote(home, remote)
     store = Store(home, stages, reader=Reader(settings.workers), cache=cache_of(home), remote=far)
-    scene = Scene(params=params, settings=settings, store=store, paths=Paths(params.corpus, home))
-    given = load(home / PARAMS)
+    paths, given = Paths(params.corpus, home), load(home / PARAMS)
     yield commit(home, stages)
-    for stage in stages:
-        yield from stage_links(stage, store, given)
-        if stage.ran is not None:
-            yield from _by_content(stage, scene, given)
+    with TemporaryDirectory(prefix="foalnet-verify-") as bench:
+        scene = Scene(params=params, settings=settings, store=store, paths=paths, bench=Path(bench))
+        for stage in stages:
+            yield from stage_links(stage, store, given)
+            if stage.ran is not None:
+                yield from _by_content(stage, scene, given)
 
 
 def _by_content(stage: Stage, scene: Scene, given: Any) -> Iterator[Link]:
     from foalnet.verify.reported import reported_links
     from foalnet.verify.scored import scored_links
     from foalnet.verify.staged import staged_links
+    from foalnet.verify.trained import trained_links
 
+    run = given["runs"].get(stage.name.partition("@")[2])
     yield from staged_links(scene, stage.verb)
-    yield from scored_links(scene, stage.name, given["runs"].get(stage.name.partition("@")[2]))
+    yield from trained_links(scene, stage.name, run)
+    yield from scored_links(scene, stage.name, run)
     if stage.verb == "report":
         yield from reported_links(scene)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from foalnet.config import Params, Settings
 from foalnet.errors import DataError
@@ -15,12 +16,16 @@ from foalnet.verify.store import Absent, Store
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """One corpus: its params, the machine's settings, and where its outputs are read; `paths` are relative to home."""
+    """One corpus: its params, the machine's settings, and where its outputs are read; `paths` are relative to home.
+
+    `bench` is an empty folder of its own outside of the project: what is made anew for comparing is made there.
+    """
 
     params: Params
     settings: Settings
     store: Store
     paths: Paths
+    bench: Path
 
     def again(self, stage: str) -> str:
         """Return the command that makes a stage's outputs anew."""
@@ -34,7 +39,9 @@ def asked(name: str, stage: str, check: Callable[[], Link]) -> Link:
     except Absent as error:
         return absent(name, f"{error.path} is not on this machine", action=f"dvc pull {error.stage or stage}")
     except DataError as error:
-        return differs(name, " ".join(error.what.split()), action=error.action or f"dvc repro {stage}")
+        what = " ".join(error.what.split())
+        at = f"{error.file}: " if error.file and error.file not in what else ""
+        return differs(name, f"{at}{what}", action=error.action or f"dvc repro {stage}")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         what = f"its content cannot be read: {type(error).__name__}: {error}"
         return differs(name, what, action=command(stage))

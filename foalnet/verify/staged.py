@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from foalnet.corpora import get_reader
@@ -11,11 +12,16 @@ from foalnet.files import sorted_files
 from foalnet.inventory import resolve_root
 from foalnet.paths import Paths
 from foalnet.provenance import code_digest
+from foalnet.table import DIGEST
+from foalnet.verify.anew import manifest_rows, unlike
+from foalnet.verify.anew import told as values
 from foalnet.verify.content import Scene, asked
 from foalnet.verify.digests import Digest
 from foalnet.verify.link import Link, differs, ok, short, skipped, some, two
 
 INDEX = "index.json"
+# Letters shown of what should be a digest and is none.
+DIGITS = 64
 
 
 def staged_links(scene: Scene, verb: str) -> Iterator[Link]:
@@ -23,7 +29,8 @@ def staged_links(scene: Scene, verb: str) -> Iterator[Link]:
     stage = f"{verb}@{scene.params.corpus}"
     checks = {
         "inventory": [("corpus files", corpus_files)],
-        "manifest": [("manifest of the inventory", manifest_names)],
+        "manifest": [("digest of the manifest", manifest_digest), ("manifest of the inventory", manifest_names),
+                     ("counts of the manifest", counts)],
         "shards": [("shards of the manifest", shard_keys), ("shards by their index", shard_bytes),
                    ("account of staging", account)],
         "features": [("features of the shards", feature_bytes)],
@@ -78,6 +85,42 @@ def corpus_files(scene: Scene, name: str) -> Link:
         found = {file: read[root / file] for file in told}
     held = f"{len(told)} files, {sum(size for size, _ in told.values()):,} bytes have the SHA-256 that {path} says"
     return _compared(name, told, found, by="inventory", action=action, held=held)
+
+
+def manifest_digest(scene: Scene, name: str) -> Link:
+    """manifest.sha256 is the line that sha256sum writes of the manifest."""
+    path, beside = scene.paths.manifest, rel(scene.paths, "manifest_digest")
+    found = scene.store.digests([rel(scene.paths, "manifest")])[rel(scene.paths, "manifest")].sha256
+    told = scene.store.read(beside).decode(errors="replace")
+    if told != f"{found}  {path.name}\n":
+        said = DIGEST.fullmatch(told)
+        what = two(said[1] if said else repr(told[:DIGITS]), found, by=beside, at=path.name)
+        return differs(name, what, action=scene.again(f"manifest@{scene.params.corpus}"))
+    return ok(name, f"{path.name} has the SHA-256 {short(found)} that {beside} says")
+
+
+def counts(scene: Scene, name: str) -> Link:
+    """What counts.json counts and expects is counted anew; its ledger of single items is held by its seal alone."""
+    from foalnet.manifest import compare, contract_of, count
+
+    params, beside = scene.params, rel(scene.paths, "counts")
+    told = scene.store.json(beside)
+    rows = manifest_rows(scene)
+    found = count(rows, params.manifest.classes)
+    expected = contract_of(params.manifest.contract, get_reader(params.reader), params.manifest.classes)
+    anew = {
+        "corpus": params.corpus,
+        "reader": params.reader,
+        "found": found.model_dump(),
+        "expected": expected.model_dump() if expected else None,
+        "breaches": [asdict(breach) for breach in compare(expected, found)],
+        "used": sum(row.used for row in rows),
+        "ignored_files": scene.store.json(rel(scene.paths, "inventory"))["ignored"],
+    }
+    if differing := list(unlike(anew, {field: told[field] for field in anew})):
+        action = scene.again(f"manifest@{params.corpus}")
+        return differs(name, values(differing, by="manifest", at=beside), action=action)
+    return ok(name, f"{len(rows)} utterances, {anew['used']} with a class: as {beside} says")
 
 
 def manifest_names(scene: Scene, name: str) -> Link:

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from foalnet.seal import SEAL
+from foalnet.seal import opened
 from foalnet.verify.digests import Digest, Reader, parse_listing
 from foalnet.verify.graph import Stage
 from foalnet.verify.remote import Remote, place_of
+
+# The files that are sealed, by name, wherever they lie (foalnet.seal says which and why).
+SEALED = frozenset({"index.json", "inventory.json", "counts.json", "staging.json", "train.json", "metrics.json"})
 
 
 class Absent(Exception):
@@ -125,9 +128,11 @@ class Store:
         return data
 
     def json(self, path: str) -> Any:
-        """Return an output's JSON without its seal (Absent; ValueError where it is none)."""
-        found = json.loads(self.read(path))
-        return {key: value for key, value in found.items() if key != SEAL} if isinstance(found, dict) else found
+        """Return an output's JSON; a sealed file is opened by its seal (Absent; DataError; ValueError)."""
+        data = self.read(path)
+        if Path(path).name in SEALED:
+            return opened(data, Path(path), again=self.maker_of(path), stage="verify")
+        return json.loads(data)
 
     def rows(self, path: str) -> list[Any]:
         """Return the rows of an output in JSON lines (Absent; ValueError where one is none)."""
@@ -146,6 +151,17 @@ class Store:
                 raise Absent(path, self.maker_of(path))
             found[path] = digest
         return found
+
+    def lay(self, path: str, folder: Path) -> Path:
+        """Put an output's file at its path below `folder` and return it: a link to where it lies, else its bytes."""
+        put, place = folder / path, self._place(path)
+        if not put.exists():
+            put.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(place, Path):
+                put.symlink_to(place.resolve())
+            else:
+                put.write_bytes(self.read(path))
+        return put
 
     def _place(self, path: str) -> Path | str:
         """Return the file that holds an output's bytes, or its digest where only a remote can have them."""

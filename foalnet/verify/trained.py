@@ -1,0 +1,196 @@
+"""Links by content of what was trained: runs and the final model, their digests, their own seals, what they name."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from foalnet.files import content_key
+from foalnet.provenance import code_digest
+from foalnet.results import METRICS, TRAIN
+from foalnet.verify.anew import apart, manifest_rows, told, unlike
+from foalnet.verify.content import Scene, asked
+from foalnet.verify.link import Link, differs, ok, short, some, two
+from foalnet.verify.staged import INDEX, entries, rel
+
+
+def trained_links(scene: Scene, stage: str, run: Mapping[str, Any] | None) -> Iterator[Link]:
+    """Yield the links by content of a stage `train` or `final`; `run` is the item of the former in params.yaml."""
+    verb = stage.partition("@")[0]
+    if verb == "train" and run:
+        for name, check in (("facts", facts), ("files", files), ("checkpoints", checkpoints), ("logits", logit_keys)):
+            yield asked(f"{run['name']} {name}", stage, partial(check, scene, run))
+    elif verb == "final":
+        yield asked("final model", stage, partial(final_model, scene))
+        yield asked("final card", stage, partial(card, scene))
+
+
+def model(scene: Scene, run: Mapping[str, Any]) -> str:
+    """Return the folder of a trained run."""
+    return _rel(scene, scene.paths.model(run["variant"], run["seed"], run["split"]))
+
+
+def _rel(scene: Scene, path: Path) -> str:
+    return str(path.relative_to(scene.paths.home).as_posix())
+
+
+def _again(scene: Scene, run: Mapping[str, Any]) -> str:
+    return scene.again(f"train@{scene.params.corpus}-{run['name']}")
+
+
+def _same(name: str, pairs: Mapping[str, tuple[Any, Any]], *, by: str, at: str, action: str, held: str) -> Link:
+    """Compare values by name: (what is expected, what was found)."""
+    wrong = [f"{what}: {two(one, other, by=by, at=at)}" for what, (one, other) in pairs.items() if one != other]
+    return differs(name, "; ".join(wrong), action=action) if wrong else ok(name, held)
+
+
+def facts(scene: Scene, run: Mapping[str, Any]) -> Link:
+    """train.json names the training code and params of this folder, and this run."""
+    from foalnet.train.run import CODE
+
+    told, params = scene.store.json(f"{model(scene, run)}/{TRAIN}"), scene.params
+    here = {
+        "code": code_digest(CODE),
+        "params": content_key(params.train.model_dump()),
+        "classes": list(params.manifest.classes),
+        "corpus": params.corpus,
+        **{field: run[field] for field in ("variant", "seed", "split")},
+    }
+    if told.get("features") is not None:
+        index = f"{rel(scene.paths, 'features')}/{INDEX}"
+        here["features"] = scene.store.digests([index])[index].sha256
+    pairs = {what: (told[what], value) for what, value in here.items()}
+    held = f"training code {short(here['code'])}, training params {short(here['params'])}: those of this folder"
+    action = _again(scene, run)
+    return _same(f"{run['name']} facts", pairs, by=TRAIN, at="this folder", action=action, held=held)
+
+
+def files(scene: Scene, run: Mapping[str, Any]) -> Link:
+    """Every file of the run has the SHA-256 that train.json says; none is missing, none is extra."""
+    folder, name = model(scene, run), f"{run['name']} files"
+    listed = {str(file): str(digest) for file, digest in scene.store.json(f"{folder}/{TRAIN}")["files"].items()}
+    here = set(scene.store.names(folder)) - {TRAIN}
+    if strange := here ^ listed.keys():
+        what = f"{len(strange)} files are gone, or {TRAIN} does not name them: {some(strange)}"
+        return differs(name, what, action=_again(scene, run))
+    read = scene.store.digests(f"{folder}/{file}" for file in listed)
+    pairs = {f"{folder}/{file}": (digest, read[f"{folder}/{file}"].sha256) for file, digest in listed.items()}
+    held = f"{len(pairs)} files have the SHA-256 that {folder}/{TRAIN} says"
+    return _same(name, pairs, by=TRAIN, at="file", action=_again(scene, run), held=held)
+
+
+def checkpoints(scene: Scene, run: Mapping[str, Any]) -> Link:
+    """Every fold's checkpoint is what it was sealed as, and names this run."""
+    from foalnet.checkpoint import load_checkpoint
+
+    folder, name = model(scene, run), f"{run['name']} checkpoints"
+    expected = {field: run[field] for field in ("variant", "seed", "split")}
+    expected["classes"] = list(scene.params.manifest.classes)
+    folds = sorted(scene.store.json(f"{folder}/{TRAIN}")["folds"])
+    for fold in folds:
+        path = f"{folder}/fold-{fold}.safetensors"
+        bench = scene.bench / "checkpoints"
+        with apart(bench):
+            found = load_checkpoint(scene.store.lay(path, bench))[1]
+        if differing := list(unlike(expected | {"fold": fold}, {field: found[field] for field in (*expected, "fold")})):
+            return differs(name, told(differing, by="params", at=path), action=_again(scene, run))
+    return ok(name, f"{len(folds)} folds' seals hold, and they are of this run")
+
+
+def logit_keys(scene: Scene, run: Mapping[str, Any]) -> Link:
+    """The folds' test parts are, once each, the utterances with a class that the shards hold."""
+    folds = scene.store.json(f"{model(scene, run)}/logits.json")["folds"]
+    tested = Counter(key for fold in folds.values() for key in fold["test"])
+    used = {row["key"] for row in scene.store.rows(rel(scene.paths, "manifest")) if row["label"] is not None}
+    staged = used & {key for shard in entries(scene) for key in shard["keys"]}
+    wrong = (staged ^ tested.keys()) | {key for key, count in tested.items() if count > 1}
+    if wrong:
+        what = f"{len(wrong)} utterances are tested twice, or are not those of manifest and shards: {some(wrong)}"
+        return differs(f"{run['name']} logits", what, action=_again(scene, run))
+    return ok(f"{run['name']} logits", f"{len(folds)} folds test each of {len(staged)} utterances once")
+
+
+def final_model(scene: Scene) -> Link:
+    """The final model is what it was sealed as; its inputs are those of this folder, its card the one beside it."""
+    from foalnet.final.card import card_md
+    from foalnet.final.seal import FILE, read_model
+    from foalnet.nets.variants import picture_of
+    from foalnet.train.run import CODE
+
+    params, store, folder = scene.params, scene.store, _rel(scene, scene.paths.final)
+    with apart(scene.bench / "final"):
+        _, sealed = read_model(store.lay(f"{folder}/{FILE}", scene.bench / "final"))
+    manifest, shards = rel(scene.paths, "manifest"), f"{rel(scene.paths, 'shards')}/{INDEX}"
+    read = store.digests([manifest, shards])
+    picture = picture_of(params.final.variant, params.train.picture)
+    digests = {
+        "manifest": read[manifest].sha256,
+        "shards": read[shards].sha256,
+        "code": code_digest(CODE),
+        "params": content_key(params.train.model_dump()),
+        "final": code_digest(["final"]),
+    }
+    expected = {
+        "corpus": params.corpus,
+        "variant": params.final.variant,
+        "seed": params.final.seed,
+        "classes": list(params.manifest.classes),
+        "shards": params.shards.model_dump(mode="json"),
+        "train": params.train.model_copy(update={"picture": picture}).model_dump(mode="json"),
+        "tools": store.json(rel(scene.paths, "staging"))["tools"],
+        "digests": digests,
+    }
+    found = {
+        "classes": list(sealed.classes),
+        "shards": sealed.shards.model_dump(mode="json"),
+        "train": sealed.train.model_dump(mode="json"),
+        "digests": {what: sealed.digests.get(what) for what in digests},
+    }
+    found |= {field: getattr(sealed, field) for field in ("corpus", "variant", "seed", "tools")}
+    action = scene.again(f"final@{params.corpus}")
+    if differing := list(unlike(expected, found)):
+        return differs("final model", told(differing, by="this folder", at=f"{folder}/{FILE}"), action=action)
+    beside = json.loads(store.read(f"{folder}/card.json"))
+    if differing := list(unlike({**sealed.card, "digests": sealed.digests}, _without(beside, "loss"))):
+        return differs("final model", told(differing, by=FILE, at=f"{folder}/card.json"), action=action)
+    if store.read(f"{folder}/card.md").decode(errors="replace") != card_md(sealed.card):
+        return differs("final model", f"{folder}/card.md is not the card that {FILE} holds", action=action)
+    held = f"manifest {short(digests['manifest'])}, index of shards {short(digests['shards'])}, code and params"
+    return ok("final model", f"its seal holds; {held}: those here; card.json and card.md are its own")
+
+
+def _without(value: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {each: what for each, what in value.items() if each != name}
+
+
+def card(scene: Scene) -> Link:
+    """The card quotes the folds' epochs and scores, and the utterances, of this folder; sound's length is its own."""
+    from foalnet.final.card import card_facts
+    from foalnet.nets.variants import picture_of
+
+    params, store, paths = scene.params, scene.store, scene.paths
+    variant, seed = params.final.variant, params.final.seed
+    name, found = "final card", json.loads(store.read(f"{_rel(scene, paths.final)}/card.json"))
+    folds = store.json(f"{_rel(scene, paths.model(variant, seed))}/{TRAIN}")["folds"]
+    chosen = {fold: int(row["chosen_epoch"]) for fold, row in folds.items()}
+    staged = {key for shard in entries(scene) for key in shard["keys"]}
+    used = [row for row in manifest_rows(scene) if row.used and row.key in staged]
+    train = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
+    expected = card_facts(
+        params.model_copy(update={"train": train}),
+        used,
+        chosen=chosen,
+        epochs=math.ceil(statistics.median(chosen.values())),
+        metrics=store.json(f"{_rel(scene, paths.run(variant, seed))}/{METRICS}"),
+        seconds=found["data"]["seconds"],
+    )
+    if differing := list(unlike(expected, _without(_without(found, "loss"), "digests"))):
+        action = scene.again(f"final@{params.corpus}")
+        return differs(name, told(differing, by="folds, manifest", at="card.json"), action=action)
+    return ok(name, f"{len(used)} utterances, {expected['epochs']['trained']} epochs and the folds' scores: those here")
