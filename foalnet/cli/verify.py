@@ -31,9 +31,10 @@ def verify(context: click.Context, corpus: str | None, remote: str | None, as_js
     """Take the chain of digests behind the report of CORPUS anew (of all, without it) and name every link that differs.
 
     Commit, code, params, what dvc.lock records of each stage, the bytes in workspace and DVC's cache, then what the
-    files say of each other: inventory, manifest, shards, training, predictions, figures, the digests on the page.
+    files say of each other: inventory, manifest, shards, models. Manifest, scores and report are made anew and compared
+    byte for byte; nothing is staged or trained.
 
-    Each line says ok, differs, absent or skipped; what does not hold ends with the next action. Nothing is written.
+    Each line says ok, differs, absent or skipped; what does not hold ends with the next action. No output is written.
     Exit 0 when every link holds, 3 when one differs, 4 when one cannot be read on this machine.
     """
     from foalnet.verify import code_of

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.config.blocks import PROTOCOLS, SPLIT_OF, Split
+from foalnet.corpora import get_reader
 from foalnet.errors import DataError
+from foalnet.inventory import resolve_root
 from foalnet.paths import HEADLINE, Paths
 from foalnet.records import Utterance
 from foalnet.results import METRICS, PREDICTIONS, TRAIN
@@ -43,6 +45,31 @@ def manifest_rows(scene: Scene) -> list[Utterance]:
     _lay(scene, folder, [path, digest_file(path)])
     with apart(folder):
         return read_manifest(folder / path.relative_to(scene.paths.home), corpus=scene.params.corpus)
+
+
+def manifest_anew(scene: Scene) -> Paths | None:
+    """Read the corpus' labels once more; return where manifest and counts lie (Absent, DataError).
+
+    None where the corpus' files are not on this machine; those that a stage draws, cache and remote have too.
+    """
+    from foalnet.manifest import build
+
+    params, folder = scene.params, scene.bench / "labels"
+    paths = Paths(params.corpus, folder)
+    root = resolve_root(params, scene.settings)
+    if root is None and not scene.drawn:
+        return None
+    if root is None:
+        root, reads = folder / params.source, get_reader(params.reader).reads
+        listed = scene.store.json(scene.paths.inventory.relative_to(scene.paths.home).as_posix())["files"]
+        _lay(scene, folder, [scene.paths.home / params.source / one["path"] for one in listed if one["role"] in reads])
+    _lay(scene, folder, [scene.paths.inventory])
+    settings = scene.settings.model_copy(
+        update={"work": folder / "work", "roots": {params.corpus: str(root.resolve())}}
+    )
+    with apart(folder):
+        build(params, settings, paths.inventory, paths.manifest, paths.counts)
+    return paths
 
 
 def report_anew(scene: Scene) -> Paths:
@@ -117,10 +144,10 @@ def told(differing: Sequence[tuple[str, Any, Any]], *, by: str, at: str) -> str:
     return "; ".join(shown) + more
 
 
-def first_unlike(expected: str, found: str) -> str:
+def first_unlike(expected: str, found: str, *, at: str) -> str:
     """Say where two texts part, with the words around it."""
     same = (number for number, (one, other) in enumerate(zip(expected, found, strict=False)) if one != other)
     start = next(same, min(len(expected), len(found)))
     shown = [" ".join(text[max(0, start - BEFORE) : start + BEHIND].split()) for text in (expected, found)]
     line = expected.count("\n", 0, start) + 1
-    return f"line {line}: expected “{shown[0]}” (made anew), found “{shown[1]}” (page)"
+    return f"line {line}: expected “{shown[0]}” (made anew), found “{shown[1]}” ({at})"

@@ -27,6 +27,12 @@ class Scene:
     paths: Paths
     bench: Path
 
+    @property
+    def drawn(self) -> bool:
+        """Tell whether a stage drew the corpus' files, and the settings name no other place for them."""
+        made = self.store.outs.get(self.params.source, "").endswith(".dir")
+        return made and self.params.corpus not in self.settings.roots
+
     def again(self, stage: str) -> str:
         """Return the command that makes a stage's outputs anew."""
         return command(stage)

@@ -44,6 +44,6 @@ def printed(scene: Scene, page: str) -> Link:
     found = scene.store.read(path)
     anew = getattr(report_anew(scene), page).read_bytes()
     if found != anew:
-        what = first_unlike(anew.decode(), found.decode(errors="replace"))
+        what = first_unlike(anew.decode(), found.decode(errors="replace"), at="page")
         return differs(name, what, action=scene.again(f"report@{scene.params.corpus}"))
     return ok(name, f"{len(found):,} bytes, those that follow from runs, manifest and accounts")

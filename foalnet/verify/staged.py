@@ -13,7 +13,7 @@ from foalnet.inventory import resolve_root
 from foalnet.paths import Paths
 from foalnet.provenance import code_digest
 from foalnet.table import DIGEST
-from foalnet.verify.anew import manifest_rows, unlike
+from foalnet.verify.anew import first_unlike, manifest_anew, manifest_rows, unlike
 from foalnet.verify.anew import told as values
 from foalnet.verify.content import Scene, asked
 from foalnet.verify.digests import Digest
@@ -30,7 +30,7 @@ def staged_links(scene: Scene, verb: str) -> Iterator[Link]:
     checks = {
         "inventory": [("corpus files", corpus_files)],
         "manifest": [("digest of the manifest", manifest_digest), ("manifest of the inventory", manifest_names),
-                     ("counts of the manifest", counts)],
+                     ("counts of the manifest", counts), ("manifest of the labels", manifest_labels)],
         "shards": [("shards of the manifest", shard_keys), ("shards by their index", shard_bytes),
                    ("account of staging", account)],
         "features": [("features of the shards", feature_bytes)],
@@ -65,9 +65,8 @@ def corpus_files(scene: Scene, name: str) -> Link:
     listed = store.json(path)["files"]
     told = {one["path"]: (int(one["size"]), str(one["sha256"])) for one in listed}
     action = f"put the files back, or dvc repro inventory@{params.corpus}"
-    drawn = store.outs.get(params.source, "").endswith(".dir")
     root = resolve_root(params, scene.settings)
-    if drawn and params.corpus not in scene.settings.roots:
+    if scene.drawn:
         # Drawn by a stage: cache and remote have them too.
         found = store.digests(f"{params.source}/{file}" for file in told)
         found = {file.removeprefix(f"{params.source}/"): digest for file, digest in found.items()}
@@ -121,6 +120,21 @@ def counts(scene: Scene, name: str) -> Link:
         action = scene.again(f"manifest@{params.corpus}")
         return differs(name, values(differing, by="manifest", at=beside), action=action)
     return ok(name, f"{len(rows)} utterances, {anew['used']} with a class: as {beside} says")
+
+
+def manifest_labels(scene: Scene, name: str) -> Link:
+    """Manifest and counts are, byte for byte, what the reader makes of the corpus' files, where they are."""
+    made = manifest_anew(scene)
+    if made is None:
+        return skipped(name, "the corpus' files are not on this machine: its labels cannot be read again")
+    action = scene.again(f"manifest@{scene.params.corpus}")
+    for what in ("manifest", "counts"):
+        path = rel(scene.paths, what)
+        found, anew = scene.store.read(path), getattr(made, what).read_bytes()
+        if found != anew:
+            what = first_unlike(anew.decode(), found.decode(errors="replace"), at="file")
+            return differs(name, f"{path}: {what}", action=action)
+    return ok(name, "manifest and counts are those that the reader makes of the corpus' files")
 
 
 def manifest_names(scene: Scene, name: str) -> Link:

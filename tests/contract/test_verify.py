@@ -243,6 +243,8 @@ FORGERIES: list[tuple[str, str, Change, list[str]]] = [
      ["features of the shards"]),
     ("a count, its seal left", COUNTS, value("used"), ["counts of the manifest"]),
     ("a count", COUNTS, value("found.raw_labels.ang", name="counts.json", to=99), ["counts of the manifest"]),
+    ("a ledger of the counts", COUNTS, value("ledger", name="counts.json", to={"dropped/segment_invalid": 1}),
+     ["manifest of the labels"]),
     ("the counts, their seal taken", COUNTS, unsealed, ["counts of the manifest"]),
     ("the account of staging, its seal taken", "reports/drawn/staging.json", unsealed, ["account of staging"]),
     ("the report's UA", REPORT, value("variants.foal.ua", name="metrics.json"), ["figures"]),
@@ -341,7 +343,10 @@ def vouching(name: str, data: bytes) -> Change:
 
 TOGETHER: list[tuple[Callable[[Path], dict[str, Change]], list[str]]] = [
     (a_fold, ["foal-s1 checkpoints"]),
-    (a_transcript, ["final model", "page reports/drawn/report.html", "page reports/drawn/report.md"]),
+    (
+        a_transcript,
+        ["manifest of the labels", "final model", "page reports/drawn/report.html", "page reports/drawn/report.md"],
+    ),
     (logits, ["foal-s1 predictions", "foal-s1 metrics"]),
     (a_confidence, ["foal-s1 predictions", "foal-s1 metrics"]),
     (the_card, ["final card"]),
@@ -363,9 +368,10 @@ def test_a_licensed_corpus_that_is_not_here_is_skipped_in_words(
     shutil.move(project / "data/drawn/raw", tmp_path / "corpus")
     (project / "settings.yaml").write_text(f"roots: {{drawn: {tmp_path / 'corpus'}}}\n")
     found = {link.name: link for link in links(project, monkeypatch)}
-    assert found["corpus files"].verdict == "ok"
+    assert found["corpus files"].verdict == found["manifest of the labels"].verdict == "ok"
     (project / "settings.yaml").write_text(f"roots: {{drawn: {tmp_path / 'nowhere'}}}\n")
     found = {link.name: link for link in links(project, monkeypatch)}
     assert found["corpus files"].verdict == "skipped"
     assert "what lies behind the inventory is verified" in found["corpus files"].found
+    assert found["manifest of the labels"].verdict == "skipped"
     assert code_of(list(found.values())) == 0
