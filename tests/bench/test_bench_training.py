@@ -48,6 +48,7 @@ def test_both_arms_see_the_same_utterances_and_differ_in_padding(table: Path) ->
     assert sum(b.wave_BN.numel() for b in bucketed) == 63 * RATE_HZ
 
 
+@pytest.mark.long
 def test_it_runs_and_prints_a_row_per_arm(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     needs_transformers()
     asked = ["--table", str(table), "--encoder", "tiny", "--batch", "2", "--batches", "2", "--rounds", "1"]

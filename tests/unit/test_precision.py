@@ -52,6 +52,7 @@ def test_similarities_are_never_rounded() -> None:
         assert torch.equal(similarity(unit_BE, unit_BE, torch.tensor(100.0)), expected)
 
 
+@pytest.mark.long
 def test_fp16_lowers_its_scale_where_a_gradient_overflows_and_learns_where_none_does() -> None:
     synthetic = make_store(groups=1, per_group=8)
     labels = {key: CLASSES.index(label) for key, label in synthetic.labels.items()}
