@@ -71,6 +71,18 @@ def default_remote(folder: Path) -> tuple[str, str] | None:
 
 def push(folder: Path, stages: Sequence[str], env: Mapping[str, str]) -> None:
     """Push the recorded outputs of stages; MachineError (exit 4) with DVC's last words where the remote is down."""
+    name, url = _remote_there(folder)
+    said: deque[str] = deque(maxlen=SAID_LINES)
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "push", *stages]
+    code = run_command(command, cwd=folder, env=environment() | dict(env), on_line=said.append, stop=asked_to_stop())
+    if code != 0:
+        errors = [line for line in said if line.startswith("ERROR")] or list(said)[-1:]
+        what = discreet(" ".join("; ".join(errors).split()))
+        raise MachineError(f"remote {name}: {what}", action=f"`dvc push` in a clone says more ({discreet(url)})")
+
+
+def _remote_there(folder: Path) -> tuple[str, str]:
+    """Return name and address of the default remote; MachineError (exit 4) where it is none, or its folder is gone."""
     remote = default_remote(folder)
     if remote is None:
         # Taken for pushed, it would lose its mark.
@@ -81,13 +93,7 @@ def push(folder: Path, stages: Sequence[str], env: Mapping[str, str]) -> None:
         raise MachineError(
             f"remote {name}: its folder is not there", file=url, action=f"is its disk mounted? else: mkdir -p {url}"
         )
-    said: deque[str] = deque(maxlen=SAID_LINES)
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "push", *stages]
-    code = run_command(command, cwd=folder, env=environment() | dict(env), on_line=said.append, stop=asked_to_stop())
-    if code != 0:
-        errors = [line for line in said if line.startswith("ERROR")] or list(said)[-1:]
-        what = discreet(" ".join("; ".join(errors).split()))
-        raise MachineError(f"remote {name}: {what}", action=f"`dvc push` in a clone says more ({discreet(url)})")
+    return name, url
 
 
 Remedy = Callable[[Sequence[Fault]], str]
@@ -96,8 +102,9 @@ Remedy = Callable[[Sequence[Fault]], str]
 def push_runs(tree: Tree, corpus: str, branch: str | None, *, send: Push = push) -> Pushed:
     """Push what lies in the run's checkout, then every run that is marked; return what came of it.
 
-    `branch` is the new run's, None where nothing changed. Nothing fails here: the commit is on its branch, the mark
-    stays, and a run that cannot be pushed holds up no other.
+    `branch` is the new run's, None where nothing changed. Nothing fails here: the commit is on its branch, and the mark
+    stays. A run that is not whole holds up no other; where the machine or the remote fails the new one, the others
+    are not tried.
     """
     remote = default_remote(tree.folder)
     if remote is None:
@@ -119,8 +126,8 @@ def push_runs(tree: Tree, corpus: str, branch: str | None, *, send: Push = push)
         unmark_unpushed(home, of, run)
         run_logger().info("pushed %s, which was unpushed", name)
 
-    why = _tried(own, branch or "what lies in the cache")
-    tried = {name: _tried(partial(other, name), name) for name in earlier}
+    why, is_down = _tried(own, branch or "what lies in the cache")
+    tried = {name: why if is_down else _tried(partial(other, name), name)[0] for name in earlier}
     return Pushed(remote=remote[0], unpushed=why, waiting={name: each for name, each in tried.items() if each})
 
 
@@ -134,11 +141,11 @@ def push_here(home: Path, corpus: str, *, send: Push = push) -> Pushed:
     def own() -> None:
         _send_whole(home, corpus, {}, send, reader, lambda found: _lay_anew(found, home, corpus))
 
-    return Pushed(remote=remote[0], unpushed=_tried(own, "what lies in the cache"))
+    return Pushed(remote=remote[0], unpushed=_tried(own, "what lies in the cache")[0])
 
 
-def _tried(do: Callable[[], None], what: str) -> str | None:
-    """Do it; return why it failed, None where it did not. A cancel passes."""
+def _tried(do: Callable[[], None], what: str) -> tuple[str | None, bool]:
+    """Do it; return why it failed, None where it did not, and whether machine or remote did. A cancel passes."""
     from dvc.exceptions import DvcException
 
     try:
@@ -147,16 +154,17 @@ def _tried(do: Callable[[], None], what: str) -> str | None:
         run_logger().warning("unpushed: %s: %s", what, error)
         kept = "what is here stays here, the next run tries again"
         after = kept if isinstance(error, MachineError) or not error.action else f"next: {error.action}"
-        return discreet(f"{' '.join(error.what.split())}; {after}")
+        return discreet(f"{' '.join(error.what.split())}; {after}"), isinstance(error, MachineError)
     except (OSError, DvcException, ValueError, KeyError, TypeError, AttributeError) as error:
         # A commit that cannot be laid out, or that DVC does not take for a project: an old mark, or a broken one.
         run_logger().warning("unpushed: %s: %s", what, error)
-        return discreet(f"{type(error).__name__}: {' '.join(str(error).split())}")
-    return None
+        return discreet(f"{type(error).__name__}: {' '.join(str(error).split())}"), False
+    return None, False
 
 
 def _send_whole(folder: Path, corpus: str, env: Mapping[str, str], send: Push, reader: Reader, remedy: Remedy) -> None:
     """Send what a corpus' stages recorded, once each object was read (DataError, exit 3, where one is not whole)."""
+    _remote_there(folder)  # before all data is read for nothing
     names = [stage.name for stage in plan(folder, corpus)]
     stages = [stage for stage in stages_of(folder, corpus) if stage.name in names]
     found = faults(folder, stages, reader=reader, remote=lambda: Remote(folder, DEFAULT))

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TEMP_SUFFIX = ".part"
 CLAIM = "claim"
+# Who clears up holds a temporary for the moment of a look.
+TRIES, PAUSE_S = 20, 0.01
 
 
 def temporary_of(path: Path) -> Path:
@@ -33,13 +36,20 @@ def in_use(temp: Path) -> Iterator[None]:
 
 
 def _locked(temp: Path) -> int:
-    while True:
+    for tries_left in range(TRIES, -1, -1):
         descriptor = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        with suppress(OSError):  # on a disk without locks the process' number must do
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_nlink:
-            return descriptor
-        os.close(descriptor)  # it was taken for a dead writer's between the two lines
+            mine = temp.stat().st_ino == os.fstat(descriptor).st_ino
+        except (BlockingIOError, FileNotFoundError):
+            mine = False  # somebody who clears up looks at it, or has just taken it for a dead writer's
+        except OSError:
+            mine = True  # on a disk without locks the process' number must do
+        if mine or not tries_left:
+            break
+        os.close(descriptor)
+        time.sleep(PAUSE_S)
+    return descriptor
 
 
 @contextmanager

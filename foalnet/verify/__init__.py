@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from foalnet.config import Params, Settings
+from foalnet.files import not_written
 from foalnet.gitrepo import git, has_git
 from foalnet.paths import Paths
 from foalnet.verify.chain import stage_links
@@ -26,14 +28,18 @@ def verify(params: Params, settings: Settings, *, remote: str | None = None, hom
 
     `remote`: also hold each object of that DVC remote to its digest ("" for the default one, None: no remote is
     asked). UsageError (exit 2) without a project or such a remote, DataError (exit 3) where dvc.yaml or dvc.lock
-    cannot be read, MachineError (exit 4) where the remote cannot.
+    cannot be read, MachineError (exit 4) where the remote cannot, or the folder for temporary files takes nothing.
     """
     stages = stages_of(home, params.corpus)
     far = None if remote is None else Remote(home, remote)
     store = Store(home, stages, reader=Reader(settings.workers), cache=cache_of(home), remote=far)
     paths, given = Paths(params.corpus, home), load(home / PARAMS)
     yield commit(home, stages)
-    with TemporaryDirectory(prefix="foalnet-verify-") as bench:
+    try:
+        apart = TemporaryDirectory(prefix="foalnet-verify-")
+    except OSError as error:
+        raise not_written(error, Path(os.environ.get("TMPDIR", "/tmp")), stage="verify") from error  # noqa: S108
+    with apart as bench:
         scene = Scene(params=params, settings=settings, store=store, paths=paths, bench=Path(bench))
         for stage in stages:
             yield from stage_links(stage, store, given)

@@ -9,7 +9,7 @@ from typing import Any
 
 from foalnet.config.blocks import PROTOCOLS, SPLIT_OF, Split
 from foalnet.corpora import get_reader
-from foalnet.errors import DataError
+from foalnet.errors import FoalnetError
 from foalnet.inventory import resolve_root
 from foalnet.paths import HEADLINE, Paths
 from foalnet.records import Utterance
@@ -115,10 +115,10 @@ def apart(folder: Path) -> Iterator[None]:
     """Name in an error the project's files, not their likenesses in the folder apart."""
     try:
         yield
-    except DataError as error:
+    except FoalnetError as error:
         what, file = (str(text or "").replace(f"{folder}/", "") for text in (error.what, error.file))
         at = {"file": file or None, "utterance": error.utterance, "stage": error.stage}
-        raise DataError(what, **at, action=error.action) from error
+        raise type(error)(what, **at, action=error.action) from error
 
 
 def unlike(expected: Any, found: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -48,6 +48,6 @@ def asked(name: str, stage: str, check: Callable[[], Link]) -> Link:
         what = " ".join(error.what.split())
         at = f"{error.file}: " if error.file and error.file not in what else ""
         return differs(name, f"{at}{what}", action=error.action or f"dvc repro {stage}")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         what = f"its content cannot be read: {type(error).__name__}: {error}"
         return differs(name, what, action=command(stage))

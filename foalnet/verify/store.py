@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from foalnet.files import not_written
 from foalnet.seal import opened
 from foalnet.verify.digests import Digest, Reader, parse_listing
 from foalnet.verify.graph import Stage
@@ -153,14 +154,22 @@ class Store:
         return found
 
     def lay(self, path: str, folder: Path) -> Path:
-        """Put an output's file at its path below `folder` and return it: a link to where it lies, else its bytes."""
+        """Put an output's file at its path below `folder` and return it: a link to where it lies, else its bytes.
+
+        MachineError (exit 4) where the folder's disk does not take it.
+        """
         put, place = folder / path, self._place(path)
-        if not put.exists():
+        if put.exists():
+            return put
+        data = b"" if isinstance(place, Path) else self.read(path)
+        try:
             put.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(place, Path):
                 put.symlink_to(place.resolve())
             else:
-                put.write_bytes(self.read(path))
+                put.write_bytes(data)
+        except OSError as error:
+            raise not_written(error, put, stage="verify", needed_bytes=len(data)) from error
         return put
 
     def _place(self, path: str) -> Path | str:

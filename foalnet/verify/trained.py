@@ -96,8 +96,10 @@ def checkpoints(scene: Scene, run: Mapping[str, Any]) -> Link:
     for fold in folds:
         path = f"{folder}/fold-{fold}.safetensors"
         bench = scene.bench / "checkpoints"
+        laid = scene.store.lay(path, bench)
         with apart(bench):
-            found = load_checkpoint(scene.store.lay(path, bench))[1]
+            found = load_checkpoint(laid)[1]
+        laid.unlink()  # those of a remote are many, and large
         if differing := list(unlike(expected | {"fold": fold}, {field: found[field] for field in (*expected, "fold")})):
             return differs(name, told(differing, by="params", at=path), action=_again(scene, run))
     return ok(name, f"{len(folds)} folds' seals hold, and they are of this run")

@@ -180,6 +180,14 @@ def test_t85_what_is_said_of_a_run_is_of_this_run_and_each_other_run_is_tried(
         "pushed to store; earlier runs wait unpushed: drawn/a (ValueError: no project); drawn/b ("
     )
 
+    failing = {"this": MachineError("down")}
+    sent.clear()
+    done = push.push_runs(tree, "drawn", "runs/this")
+    assert sent == ["this"], "a remote that is down is asked once"
+    assert {"drawn/a", "drawn/b", "drawn/this"} == done.waiting.keys() | {"drawn/this"} == set(unpushed(toy))
+    assert set(done.waiting.values()) == {done.unpushed} and "down" in str(done.unpushed)
+    git(toy, "update-ref", "-d", "refs/foalnet/unpushed/drawn/this")
+
     failing = {"this": DataError("spoiled", action="remove it")}
     sent.clear()
     done = push.push_runs(tree, "drawn", "runs/this")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import pytest
 import yaml
 
 from foalnet.errors import DataError, MachineError, UsageError
-from foalnet.verify import digests
+from foalnet.verify import digests, verify
+from foalnet.verify.content import asked
 from foalnet.verify.digests import Digest, Reader, digest_of, folder_md5, listing_bytes, parse_listing
 from foalnet.verify.graph import stages_of
 from foalnet.verify.link import Link, absent, code_of, differs, ok, short, skipped, some, two
+from foalnet.verify.store import Store
 
 
 def test_a_folders_digest_is_dvcs(tmp_path: Path) -> None:
@@ -96,6 +101,41 @@ def test_a_line_says_both_digests_and_ends_with_the_next_action() -> None:
 def test_a_file_that_cannot_be_read_is_the_machines_fault(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="cannot be read"):
         Reader(workers=1).digest(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("error", [RecursionError("deep"), OverflowError("wide"), KeyError("gone")])
+def test_content_of_any_shape_breaks_its_link_and_no_more(error: Exception) -> None:
+    def check() -> Link:
+        raise error
+
+    link = asked("card", "final@drawn", check)
+    assert link.verdict == "differs" and type(error).__name__ in link.found
+
+
+def test_a_full_disk_for_temporary_files_is_said_and_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "symlink_to", full)
+    (tmp_path / "a").write_bytes(b"a")
+    store = Store(tmp_path, [], reader=Reader(1), cache=tmp_path / "cache", remote=None)
+    with pytest.raises(MachineError, match="cannot write: No space left on device"):
+        store.lay("a", tmp_path / "apart")
+    monkeypatch.setattr("foalnet.verify.TemporaryDirectory", full)
+    with pytest.raises(MachineError, match="cannot write: No space left on device"):
+        next(links_of_a_bare_chain(tmp_path, monkeypatch))
+
+
+def links_of_a_bare_chain(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
+    """Go on to where the folder for temporary files is made."""
+    monkeypatch.setattr("foalnet.verify.stages_of", lambda *_: [])
+    monkeypatch.setattr("foalnet.verify.load", lambda _: {})
+    monkeypatch.setattr("foalnet.verify.cache_of", lambda _: home)
+    params: Any = SimpleNamespace(corpus="drawn")
+    settings: Any = SimpleNamespace(workers=1)
+    found = verify(params, settings, home=home)
+    assert next(found).verdict == "skipped", "no git here"
+    return found
 
 
 @pytest.mark.parametrize(
