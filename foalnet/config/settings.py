@@ -97,8 +97,7 @@ def load_settings(folder: Path = Path()) -> Settings:
     file = folder / SETTINGS_FILE
     token = _FILE.set(file)
     try:
-        if file.is_file() and not isinstance(read_yaml(file), dict | None):
-            raise UsageError("the settings are no mapping", file=file, action="write one `name: value` a line")
+        _refuse_shape(file)
         return Settings()
     except ValidationError as error:
         lines = []
@@ -110,6 +109,17 @@ def load_settings(folder: Path = Path()) -> Settings:
         raise UsageError("\n".join(lines), file=file, action="correct the setting (file or FOALNET_…)") from error
     finally:
         _FILE.reset(token)
+
+
+def _refuse_shape(file: Path) -> None:
+    """Refuse (UsageError, exit 2) a file that is no mapping of names: its reader takes one for granted."""
+    read = read_yaml(file) if file.is_file() else None
+    if not isinstance(read, dict | None):
+        raise UsageError("the settings are no mapping", file=file, action="write one `name: value` a line")
+    for name in read or {}:
+        if not isinstance(name, str):
+            what = f"{name!r}: no such setting; {nearest(str(name), Settings.model_fields)}"
+            raise UsageError(what, file=file, action="correct the setting")
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

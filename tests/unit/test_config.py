@@ -91,6 +91,14 @@ def test_settings_environment_beats_file(tmp_path: Path, monkeypatch: pytest.Mon
         load_settings()
 
 
+@pytest.mark.parametrize(("text", "name"), [("-1: /data", "-1"), ("2026-11-21: x", "datetime.date"), ("on: x", "True")])
+def test_a_setting_whose_name_yaml_takes_for_something_else_is_refused(tmp_path: Path, text: str, name: str) -> None:
+    (tmp_path / "settings.yaml").write_text(f"workers: 2\n{text}\n")
+    with pytest.raises(UsageError, match=f"{name}.*: no such setting") as caught:
+        load_settings(tmp_path)
+    assert str(caught.value.file).endswith("settings.yaml")
+
+
 def test_classes_are_looked_up_or_spelled() -> None:
     presets = {"happy": ["hap", "exc"], "sad": ["sad"], "fear": ["fea"]}
     assert parse_classes("sad,happy", presets, []) == {"sad": ["sad"], "happy": ["hap", "exc"]}
