@@ -153,6 +153,7 @@ def test_what_contradicts_itself_ends_with_2_before_anything_is_loaded(
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_another_final_trains_that_one_and_nothing_else(tiny_project: Path, tmp_path: Path) -> None:
     project = Path(shutil.copytree(tiny_project, tmp_path / "project", symlinks=True))
     change_params(project, corpora={"drawn": {"final": {"variant": "audio_only", "seed": 1}}})

@@ -260,7 +260,12 @@ FORGERIES: list[tuple[str, str, Change, list[str]]] = [
 
 
 @pytest.mark.parametrize(
-    ("path", "change", "expected"), [each[1:] for each in FORGERIES], ids=[each[0] for each in FORGERIES]
+    ("path", "change", "expected"),
+    # Every fifth of them in `make test`.
+    [
+        pytest.param(*each[1:], id=each[0], marks=[pytest.mark.long] if number % 5 else [])
+        for number, each in enumerate(FORGERIES)
+    ],
 )
 def test_what_dvc_lock_was_made_to_agree_with_is_still_named(
     project: Path, monkeypatch: pytest.MonkeyPatch, path: str, change: Change, expected: list[str]
@@ -353,6 +358,7 @@ TOGETHER: list[tuple[Callable[[Path], dict[str, Change]], list[str]]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("changes", "expected"), TOGETHER, ids=lambda each: getattr(each, "__name__", ""))
 def test_files_that_were_made_to_vouch_for_each_other_are_still_named(
     project: Path, monkeypatch: pytest.MonkeyPatch, changes: Callable[[Path], dict[str, Change]], expected: list[str]

@@ -113,6 +113,7 @@ def test_iemocap_is_staged_with_yunet_at_the_halves_own_size(repository: Path, n
     assert (plain.detector, plain.roi) == ("haar", 0.0)
 
 
+@pytest.mark.long
 def test_what_a_preset_needs_and_this_machine_lacks_is_said_before_staging(repository: Path, tmp_path: Path) -> None:
     for name in ("params.yaml", "prefect.yaml", "dvc.yaml"):
         (tmp_path / name).write_bytes((repository / name).read_bytes())

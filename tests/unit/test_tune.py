@@ -49,9 +49,7 @@ def files(paths: Paths) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("search")
-    write_corpus(folder, make_store(per_group=4))
-    return folder
+    return write_corpus(tmp_path_factory.mktemp("search"), make_store(per_group=4)).home
 
 
 @pytest.fixture
@@ -62,6 +60,7 @@ def place(home: Path, tmp_path: Path) -> tuple[Paths, Settings]:
     return Paths("drawn", tmp_path), Settings(work=tmp_path / "work", workers=1, device="cpu")
 
 
+@pytest.mark.long
 def test_a_search_leaves_its_trials_and_a_summary_and_repeats_itself(
     place: tuple[Paths, Settings], tmp_path: Path
 ) -> None:
