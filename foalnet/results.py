@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from foalnet.files import jsonl_bytes, jsonl_rows, publish_together, sha256_bytes
+from foalnet.files import json_bytes, jsonl_bytes, jsonl_rows, publish_together, sha256_bytes
 from foalnet.paths import Paths, run_name
 from foalnet.records import Prediction
 from foalnet.seal import ALTERED, held_bytes, read_bytes, read_sealed, refused, sealed_bytes
@@ -30,7 +30,7 @@ class Results:
 
 def write_results(folder: Path, rows: Sequence[Prediction], metrics: Mapping[str, Any]) -> None:
     """Publish predictions, sorted by key, and metrics with their digest and number: never beside an earlier run's."""
-    data = jsonl_bytes(asdict(row) for row in rows)
+    data = jsonl_bytes(asdict(row) for row in sorted(rows, key=lambda row: row.key))
     vouched = {**metrics, "predictions": {"rows": len(rows), "sha256": sha256_bytes(data)}}
     publish_together(
         {
@@ -118,20 +118,20 @@ def _again(paths: Paths, folder: Path) -> str:
 
 
 def _rows(data: bytes, file: Path, *, again: str, stage: str | None) -> list[dict[str, Any]]:
-    """Return the predictions, each whole, none twice."""
+    """Return the predictions, each whole, sorted by key, none twice; no number is read out of a text."""
     adapter, names = TypeAdapter(Prediction), {field.name for field in fields(Prediction)}
-    seen: set[str] = set()
+    last = ""
     rows = jsonl_rows(data, file, stage=stage)
     for number, row in enumerate(rows, 1):
         fault = None if isinstance(row, dict) and set(row) == names else "its keys are not those of a prediction"
         try:
-            key = "" if fault else adapter.validate_python(row).key
+            key = "" if fault else adapter.validate_json(json_bytes(row), strict=True).key
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             fault = f"{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
-        if fault is None and key in seen:
-            fault = f"key {key!r} stands twice"
+        if fault is None and key <= last:
+            fault = f"key {key!r} " + ("stands twice" if key == last else f"does not follow {last!r}")
         if fault is not None:
             raise refused(f"cannot be used: line {number}: {fault}", file, again=again, stage=stage)
-        seen.add(key)
+        last = key
     return rows

@@ -246,7 +246,14 @@ def test_results_of_older_versions_are_read_where_that_is_asked_for_and_damaged_
         json_bytes({k: v for k, v in metrics.items() if k not in (SEAL, "predictions")})
     )
     lines = (folder / "predictions.jsonl").read_bytes().splitlines(keepends=True)
-    for bad, says in ((b"[]\n", "keys are not those"), (lines[0], "stands twice"), (b"{\n", "not valid JSON")):
+    text = json_bytes(json.loads(lines[3]) | {"probabilities": ["0", 1.0, 0.0, 0.0]}).replace(b"\n", b"") + b"\n"
+    for bad, says in (
+        (b"[]\n", "keys are not those"),
+        (lines[2], "stands twice"),
+        (lines[0], "does not follow"),
+        (text, "valid number"),
+        (b"{\n", "not valid JSON"),
+    ):
         (folder / "predictions.jsonl").write_bytes(b"".join([*lines[:3], bad, *lines[4:]]))
         with pytest.raises(DataError, match="line 4") as caught:
             read_results(paths, folder, unsealed=[])
