@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from foalnet.errors import DataError
 from foalnet.evaluate import evaluate_run
 from foalnet.files import read_json
 from foalnet.paths import Paths
@@ -91,8 +92,6 @@ def test_t81_same_bytes_elsewhere_again_and_under_another_locale(home: Path, tmp
     other = tmp_path / "another place" / "deep"
     shutil.copytree(home, other)
     for path in sorted(other.rglob("predictions.jsonl")):
-        path.write_bytes(b"".join(reversed(path.read_bytes().splitlines(keepends=True))))
-        revouch_run(path.parent)
         os.utime(path, (0, 0))
     code = "import pathlib, sys\nfrom tests.faults import test_t81_report as t\nt.report(pathlib.Path(sys.argv[1]))"
     environment = os.environ | {"LC_ALL": "C", "PYTHONHASHSEED": "5", "TZ": "Asia/Tokyo", "PYTHONPATH": str(REPOSITORY)}
@@ -102,6 +101,16 @@ def test_t81_same_bytes_elsewhere_again_and_under_another_locale(home: Path, tmp
 
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_t81_predictions_in_another_order_are_refused_and_give_no_other_page(home: Path, tmp_path: Path) -> None:
+    other = tmp_path / "reversed"
+    shutil.copytree(home, other)
+    path = Paths("drawn", other).run("foal", 1) / "predictions.jsonl"
+    path.write_bytes(b"".join(reversed(path.read_bytes().splitlines(keepends=True))))
+    revouch_run(path.parent)
+    with pytest.raises(DataError, match=r"line 2: key .* does not follow"):
+        report(other)
 
 
 def test_t81_nothing_of_the_machine_and_no_spoken_word_is_in_it(home: Path) -> None:
