@@ -37,7 +37,8 @@ def copy_project(target: Path, *, git: bool = True) -> Path:
             and not f.endswith(".egg-info")
         )
         for name in sorted(names):
-            if name in ("dvc.lock", "settings.yaml", "config.local"):
+            # `.git` is a file where the checkout is a worktree: a copy of it would commit to that checkout's branch.
+            if name in (".git", "dvc.lock", "settings.yaml", "config.local"):
                 continue
             (target / here).mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / here / name, target / here / name)
