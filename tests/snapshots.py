@@ -10,7 +10,6 @@ and the commit of its figures.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -20,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from foalnet.cli.main import cli, register
 from foalnet.config import Params, blocks, load_params
 from foalnet.config.explain import leaves, meaning_of
+from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import Entry
 from foalnet.config.quirks import READINGS
 from foalnet.gitrepo import commit_of, git, has_git
@@ -116,12 +115,7 @@ def default_of(path: str) -> str:
 
 def commented_params() -> str:
     """Return params.yaml with the meanings as its comments; values, their order and their style stay."""
-    yaml = YAML()
-    yaml.width = 4096
-    yaml.preserve_quotes = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
-    data = yaml.load((REPOSITORY / "params.yaml").read_text("utf-8"))
+    data = params_document(REPOSITORY / "params.yaml")
     for block in BLOCKS:
         model = getattr(blocks, block.capitalize())
         meanings = {f"{block}.{path}": text for path, text in leaves(model)}
@@ -131,9 +125,7 @@ def commented_params() -> str:
             holder.yaml_add_eol_comment(says, name, column=0)
         data.ca.items.pop(block, None)
         data.yaml_add_eol_comment(" ".join((model.__doc__ or "").split()).rstrip("."), block, column=0)
-    stream = io.StringIO()
-    yaml.dump(data, stream)
-    return "".join(_one_comment(line) for line in stream.getvalue().splitlines(keepends=True))
+    return "".join(_one_comment(line) for line in params_bytes(data).decode().splitlines(keepends=True))
 
 
 class NotCommittedError(Exception):

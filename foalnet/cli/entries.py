@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from foalnet.config.blocks import VARIANTS
+from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import DEFAULT_PARAMS, File, expected_runs, merge, read_file, runs_of
 from foalnet.config.presets import preset_entry
 from foalnet.config.settings import SETTINGS_FILE, load_settings
@@ -134,7 +135,7 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
     read_file()
     load_settings()
     source, table = Path("data") / f"{asked.name}.source.json", sides_table_of(asked.name)
-    params = _yaml(DEFAULT_PARAMS)
+    params = params_document(DEFAULT_PARAMS)
     if asked.name in params["corpora"] and params["corpora"][asked.name]["reader"] != asked.reader:
         raise UsageError(
             f"corpus '{asked.name}' is there already, with another reader",
@@ -147,9 +148,9 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
         "reader": asked.reader,
         "source": source.as_posix(),
         "sides_table": table.as_posix(),
-        "variants": _flow(asked.variants),
-        "seeds": _flow(asked.seeds),
-        "protocols": _flow(preset.get("protocols", [HEADLINE])),
+        "variants": asked.variants,
+        "seeds": asked.seeds,
+        "protocols": preset.get("protocols", [HEADLINE]),
         "manifest": {"classes": _flow(asked.classes), "contract": preset.get("contract")},
         "shards": preset.get("shards", {}),
         "features": preset.get("features", {}),
@@ -163,7 +164,7 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
     settings["roots"] = (settings.get("roots") or {}) | {asked.name: str(asked.root)}
     prefect = _with_deployment(asked.name)
     note = {"corpus": asked.name, "note": "what `inventory` depends on in git; the root is a machine setting"}
-    changes = [(DEFAULT_PARAMS, _dump(params)), (SETTINGS_FILE, _dump(settings)), (source, json_bytes(note))]
+    changes = [(DEFAULT_PARAMS, params_bytes(params)), (SETTINGS_FILE, _dump(settings)), (source, json_bytes(note))]
     # A table that is there already may hold what somebody looked up: it stays.
     changes += [] if table.exists() else [(table, NO_SIDES)]
     changes += [(PREFECT_FILE, prefect)] if prefect is not None else []
@@ -218,9 +219,9 @@ def _with_deployment(name: str) -> bytes | None:
 def sync(path: Path) -> Iterator[str]:
     """Write `runs` anew; results of runs that are gone leave the working tree (DVC's cache keeps them)."""
     read_file(path)
-    params = _yaml(path)
+    params = params_document(path)
     _sync_runs(params)
-    before, after = path.read_bytes(), _dump(params)
+    before, after = path.read_bytes(), params_bytes(params)
     yield from difflib.unified_diff(
         before.decode().splitlines(), after.decode().splitlines(), f"a/{path}", f"b/{path}", lineterm=""
     )
@@ -301,7 +302,7 @@ def _sync_runs(params: Any) -> None:
     runs = CommentedMap()
     for corpus, entry in params["corpora"].items():
         # dvc.yaml names every entry's protocols as a param, so they are spelled.
-        entry.setdefault("protocols", _flow([HEADLINE]))
+        entry.setdefault("protocols", [HEADLINE])
         # And its table of sides as a dependency.
         entry.setdefault("sides_table", sides_table_of(corpus).as_posix())
         final = entry.get("final") or {}
@@ -320,7 +321,6 @@ def _round_trip() -> YAML:
     yaml.width = 120
     yaml.preserve_quotes = True
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
     return yaml
 
 
@@ -335,7 +335,7 @@ def _dump(document: Any) -> bytes:
 
 
 def _flow(value: Any) -> Any:
-    """Mark a list or mapping to be written on one line."""
+    """Mark a mapping to be written on one line, where it fits."""
     node = _round_trip().load(_dump({"x": value}).decode())["x"]
     node.fa.set_flow_style()
     return node
