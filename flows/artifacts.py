@@ -13,6 +13,7 @@ from flows.push import NO_REMOTE, Pushed
 from foalnet.files import read_json
 from foalnet.gate import markdown
 from foalnet.ledger import REASONS
+from foalnet.markdown import code, escape, table
 from foalnet.paths import Paths
 from foalnet.report.words import DASH, EFFECTS, STAMPS, VARIANTS, level, p_value_text, percent, points
 from foalnet.results import read_metrics
@@ -42,9 +43,9 @@ def show(kind: str, corpus: str, text: str) -> None:
 def gate(paths: Paths, says: str, pushed: Pushed = NO_REMOTE) -> str:
     """Return the gate's decision as Markdown, or why none was asked for; an unpushed run is marked so, others named."""
     if not paths.gate.is_file():
-        return f"# {paths.corpus}: no decision\n\n{says}"
+        return f"# {escape(paths.corpus)}: no decision\n\n{escape(says)}"
     marks = {"unpushed": pushed.unpushed, "earlier runs wait unpushed": pushed.says_waiting}
-    lines = [f"\n\n**{name}:** {_plain(why)}\n" for name, why in marks.items() if why]
+    lines = [f"\n\n**{name}:** {escape(why)}\n" for name, why in marks.items() if why]
     return markdown(read_json(paths.gate, stage="gate")) + "".join(lines)
 
 
@@ -54,9 +55,9 @@ def metrics(paths: Paths) -> str:
     bounds = f"{level(found['level'])} interval"
     data = found["data"]
     parts = [
-        f"# {paths.corpus}: metrics",
+        f"# {escape(paths.corpus)}: metrics",
         f"{data['utterances']} utterances of {data['speakers']} speakers, {found['classes']} classes, protocol "
-        f"{_plain(found['protocol'])}; percent.",
+        f"{escape(found['protocol'])}; percent.",
         _table(("variant", "UA", bounds, "WA", bounds, "macro-F1", "best possible UA"), _scores(found["variants"])),
     ]
     if found["differences"]:
@@ -70,13 +71,13 @@ def metrics(paths: Paths) -> str:
     for file in sorted((paths.reports / "runs").glob("*-s*/metrics.json")):
         folder, run = file.parent, read_metrics(paths, file.parent, stage="evaluate")
         rows = [(name, *map(str, line)) for name, line in zip(run["classes"], run["pooled"]["confusion"], strict=True)]
-        parts += [f"## Confusion of {folder.name}", _table(("true / predicted", *run["classes"]), rows)]
+        parts += [f"## Confusion of {escape(folder.name)}", _table(("true / predicted", *run["classes"]), rows)]
     return "\n\n".join(parts)
 
 
 def drops(paths: Paths) -> str:
     """Return what manifest and staging repaired and dropped, counted by reason, then item by item."""
-    parts = [f"# {paths.corpus}: kept, repaired, dropped"]
+    parts = [f"# {escape(paths.corpus)}: kept, repaired, dropped"]
     counts = read_sealed(paths.counts, again=f"manifest@{paths.corpus}", corpus=paths.corpus, stage="manifest")
     staging = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus, stage="shards")
     for stage, tally, entries in (
@@ -93,7 +94,7 @@ def drops(paths: Paths) -> str:
 
 def report(corpus: str, page: Path) -> str:
     """Return where the report lies; a file on the worker's machine has no address that the UI could open."""
-    return f"# {corpus}: report\n\nOn the machine of the worker: `{page.resolve()}`"
+    return f"# {escape(corpus)}: report\n\nOn the machine of the worker: {code(page.resolve())}"
 
 
 def _scores(variants: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
@@ -146,12 +147,6 @@ def _meaning(name: str) -> tuple[str, str]:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table of at most MAX_ROWS rows; a line below it says how many are left out."""
     rows = list(rows)
-    lines = [head, ["---"] * len(head), *rows[:MAX_ROWS]]
-    text = "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in lines)
+    text = "\n".join(table(head, rows[:MAX_ROWS]))
     left = len(rows) - MAX_ROWS
     return text + (f"\n\n{left} more: see the report." if left > 0 else "")
-
-
-def _plain(text: str) -> str:
-    """Return text that breaks out of no table cell and makes no markup."""
-    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", " ".join(text.split()))

@@ -13,11 +13,13 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from foalnet.errors import DataError
-from foalnet.files import json_bytes, not_read, publish_bytes, sha256_bytes
+from foalnet.files import NotPlain, json_bytes, not_read, publish_bytes, read_plain, sha256_bytes
 
 # One entry only: safetensors writes several in an order that differs from run to run.
 META = "foalnet"
 SCHEMA = 1
+# A training's state holds the weights four times: 5 GB with WavLM-large.
+MOST_BYTES = 1 << 34
 
 
 def to_bytes(tensors: Mapping[str, Tensor], facts: Any) -> bytes:
@@ -32,20 +34,24 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Any) -> No
     publish_bytes(path, to_bytes(tensors, facts))
 
 
-def load_checkpoint(path: Path, *, stage: str | None = None) -> tuple[dict[str, Tensor], Any]:
+def load_checkpoint(
+    path: Path, *, stage: str | None = None, most_bytes: int = MOST_BYTES
+) -> tuple[dict[str, Tensor], Any]:
     """Return (tensors, facts) of a checkpoint, verified against its seal.
 
-    DataError (exit 3) where it is absent, truncated, altered or of another schema; MachineError (exit 4) where it
-    cannot be read.
+    DataError (exit 3) where it is absent, no plain file of at most `most_bytes`, truncated, altered or of another
+    schema; MachineError (exit 4) where it cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = read_plain(path, most_bytes)
         tensors = load(data)
         head = json.loads(_meta(data))
         facts, digest, schema = head["facts"], head["digest"], head["schema"]
         found = _digest(tensors, facts)
     except FileNotFoundError as error:
         raise _refused(path, stage, "there is no such checkpoint") from error
+    except NotPlain as error:
+        raise _refused(path, stage, f"this is no checkpoint: {error}") from error
     except OSError as error:
         raise not_read(error, path, stage=stage) from error
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,29 @@ def sha256_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+class NotPlain(OSError):
+    """A pipe, a socket, a device, or a file too large for its reader: reading it might wait or grow without end."""
+
+
+def open_plain(path: Path, most_bytes: int | None = None) -> BufferedReader:
+    """Open a plain file of at most `most_bytes` for reading; NotPlain at once where it is another, else as `open`."""
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
+        raise NotPlain("it is no plain file")
+    if most_bytes is not None and facts.st_size > most_bytes:
+        raise NotPlain(f"it has {facts.st_size:,} bytes; the limit is {most_bytes:,}")
+    return path.open("rb")
+
+
+def read_plain(path: Path, most_bytes: int) -> bytes:
+    """Return a plain file's bytes; NotPlain where there are more than `most_bytes`, OSError as `open` does."""
+    with open_plain(path, most_bytes) as handle:
+        return handle.read(most_bytes)
+
+
 def sha256_file(path: Path) -> str:
-    """Return the hex SHA-256 of a file's content."""
-    with path.open("rb") as handle:
+    """Return the hex SHA-256 of a plain file's content."""
+    with open_plain(path) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 

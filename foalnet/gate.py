@@ -16,6 +16,7 @@ from typing import Any
 from foalnet.config import blocks
 from foalnet.config.blocks import VARIANTS
 from foalnet.errors import DataError
+from foalnet.markdown import escape, table
 from foalnet.metrics import rounded
 from foalnet.paths import Paths
 from foalnet.results import METRICS, read_results
@@ -279,16 +280,19 @@ def markdown(decision: Mapping[str, Any]) -> str:
     """Return the decision as a page for people: the verdict, why, and a table of both sides."""
     champion = decision["champion"]
     verdict = "promoted" if decision["promote"] else "refused: the champion stays"
-    rows = ["| | challenger | champion |", "| --- | --- | --- |"]
-    for name in ("utterances", "staged", "dropped", "drop_share"):
-        rows.append(f"| {name.replace('_', ' ')} | {decision['challenger'][name]} | {(champion or {}).get(name)} |")
-    for variant, ua in decision["challenger"]["ua"].items():
-        before = (champion or {"ua": {}})["ua"].get(variant)
-        rows.append(f"| UA of {variant.replace('_', ' ')} | {ua} | {before} |")
-    lines = [f"# {decision['corpus']}: {verdict}", ""]
-    lines += [f"- {'passed' if c['passed'] else '**refused**'}: {c['says']}" for c in decision["checks"]]
-    lines += [f"- {reason}" for reason in decision["reasons"]] if not decision["checks"] else []
-    lines += ["", *(row.replace("None", "not known") for row in rows)]
+    rows = [
+        (name.replace("_", " "), decision["challenger"][name], (champion or {}).get(name))
+        for name in ("utterances", "staged", "dropped", "drop_share")
+    ]
+    rows += [
+        (f"UA of {variant.replace('_', ' ')}", ua, (champion or {"ua": {}})["ua"].get(variant))
+        for variant, ua in decision["challenger"]["ua"].items()
+    ]
+    lines = [f"# {escape(decision['corpus'])}: {verdict}", ""]
+    lines += [f"- {'passed' if c['passed'] else '**refused**'}: {escape(c['says'])}" for c in decision["checks"]]
+    lines += [f"- {escape(reason)}" for reason in decision["reasons"]] if not decision["checks"] else []
+    known = [["not known" if cell is None else cell for cell in cells] for cells in rows]
+    lines += ["", *table(("", "challenger", "champion"), known)]
     if champion is not None:
-        lines += ["", f"The champion is commit {champion['commit']}."]
+        lines += ["", f"The champion is commit {escape(champion['commit'])}."]
     return "\n".join(lines) + "\n"

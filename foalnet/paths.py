@@ -8,6 +8,8 @@ from typing import Final
 
 # The protocol that every corpus is trained and reported under; others stand beside it.
 HEADLINE: Final = "loso_dev_session"
+# The sealed model in its folder.
+MODEL: Final = "model.safetensors"
 
 
 def run_name(variant: str, seed: int, split: str = "dev") -> str:

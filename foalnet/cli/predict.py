@@ -55,12 +55,22 @@ def predict(
 
 
 def _rows(clips: tuple[Path, ...], model: Path, options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield one row for each answer or failed clip, and its exit code; what every clip would meet is raised."""
-    from foalnet.predict import Request, load
+    """Yield one row for each answer or failed clip, and its exit code; what every clip would meet is raised.
 
-    requests = [Request(clip=clip, **options) for clip in clips]
-    loaded = load(model)
+    The model is loaded, which takes seconds, when the first clip is there that can be opened.
+    """
+    from foalnet import predict
+
+    requests = [predict.Request(clip=clip, **options) for clip in clips]
+    predict.check_model(model)
+    loaded: predict.Model | None = None
     for request in requests:
+        try:
+            predict.check_files(request)
+        except (DataError, MachineError) as error:
+            yield {"clip": str(request.clip), "error": _told(error)}, error.exit_code
+            continue
+        loaded = loaded or predict.load(model)
         try:
             for answer in loaded.answer(request):
                 yield {"clip": str(request.clip), **answer.row()}, 0

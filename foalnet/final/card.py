@@ -8,6 +8,7 @@ from typing import Any
 
 from foalnet.config import Params
 from foalnet.corpora import get_reader
+from foalnet.markdown import escape, table
 from foalnet.nets import tasks_of
 from foalnet.records import Utterance
 
@@ -88,45 +89,43 @@ def card_md(card: Mapping[str, Any]) -> str:
     """Return the card as Markdown; a function of the facts alone."""
     data, epochs, scores = card["data"], card["epochs"], card["out_of_fold"]
     senses = ["sound"] * card["hears"] + [f"picture ({card['sees']})"] * bool(card["sees"])
+    figures = [
+        (words, f"{100 * scores[name]:.1f}", *_mean(scores["over_folds"].get(name)))
+        for name, words in (("ua", "UA"), ("wa", "WA"), ("macro_f1", "macro-F1"), ("weighted_f1", "weighted F1"))
+    ]
+    classes = [
+        (name, ", ".join(card["raw_labels"][name]), data["per_class"][name], _percent(scores["recall"].get(name)))
+        for name in card["classes"]
+    ]
     lines = [
-        f"# Model card: {card['corpus']}, {card['variant']}, seed {card['seed']}",
+        f"# Model card: {escape(card['corpus'])}, {escape(card['variant'])}, seed {card['seed']}",
         "",
         f"Takes {' and '.join(senses)} of one utterance, its first {card['longest_s']:g} s, and gives a probability "
-        f"to each of {len(card['classes'])} classes: {', '.join(card['classes'])}.",
+        f"to each of {len(card['classes'])} classes: {escape(', '.join(card['classes']))}.",
         "",
         "## Figures",
         "",
-        f"**{scores['note']}**",
+        f"**{escape(scores['note'])}**",
         "",
-        f"Protocol {scores['protocol']}, epoch by {scores['select']}, {scores['utterances']} utterances, each tested "
-        "once, by the one fold that had not seen its speaker.",
+        f"Protocol {escape(scores['protocol'])}, epoch by {escape(scores['select'])}, {scores['utterances']} "
+        "utterances, each tested once, by the one fold that had not seen its speaker.",
         "",
-        "| | pooled % | mean over folds % | sd |",
-        "|---|---|---|---|",
-        *(
-            f"| {words} | {100 * scores[name]:.1f} | {_mean(scores['over_folds'].get(name))} |"
-            for name, words in (("ua", "UA"), ("wa", "WA"), ("macro_f1", "macro-F1"), ("weighted_f1", "weighted F1"))
-        ),
+        *table(("", "pooled %", "mean over folds %", "sd"), figures),
         "",
-        "| class | raw labels | utterances trained on | recall of the folds % |",
-        "|---|---|---|---|",
-        *(
-            f"| {name} | {', '.join(card['raw_labels'][name])} | {data['per_class'][name]} | "
-            f"{_percent(scores['recall'].get(name))} |"
-            for name in card["classes"]
-        ),
+        *table(("class", "raw labels", "utterances trained on", "recall of the folds %"), classes),
         "",
         "## Data",
         "",
-        f"Corpus {card['corpus']} (reader {card['reader']}): {data['utterances']} utterances, {data['seconds']:g} s of "
-        f"sound, {data['dialogues']} dialogues, {data['sessions']} sessions, {data['speakers']} speakers.",
+        f"Corpus {escape(card['corpus'])} (reader {escape(card['reader'])}): {data['utterances']} utterances, "
+        f"{data['seconds']:g} s of sound, {data['dialogues']} dialogues, {data['sessions']} sessions, "
+        f"{data['speakers']} speakers.",
         "",
-        f"Licence: {card['licence']}",
+        f"Licence: {escape(card['licence'])}",
         "",
         "## Training",
         "",
         f"Epochs: {epochs['trained']}, on all sessions, no part held back and nothing chosen; {epochs['rule']} "
-        f"({', '.join(f'{name} {epoch}' for name, epoch in epochs['folds'].items())}).",
+        f"({escape(', '.join(f'{name} {epoch}' for name, epoch in epochs['folds'].items()))}).",
         "",
         *limits_md(card),
     ]
@@ -138,16 +137,16 @@ def limits_md(card: Mapping[str, Any]) -> list[str]:
     return [
         "## Limits",
         "",
-        *(f"- {line}" for line in card["limits"]),
+        *(f"- {escape(line)}" for line in card["limits"]),
         "",
         "## Not to be used for",
         "",
-        *(f"- {line}" for line in card["not_for"]),
+        *(f"- {escape(line)}" for line in card["not_for"]),
     ]
 
 
-def _mean(found: Mapping[str, float] | None) -> str:
-    return "- | -" if found is None else f"{100 * found['mean']:.1f} | {100 * found['sd']:.1f}"
+def _mean(found: Mapping[str, float] | None) -> tuple[str, str]:
+    return ("-", "-") if found is None else (f"{100 * found['mean']:.1f}", f"{100 * found['sd']:.1f}")
 
 
 def _percent(value: float | None) -> str:

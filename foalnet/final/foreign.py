@@ -11,11 +11,12 @@ from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.config.presets import preset_entry
 from foalnet.errors import DataError, MachineError, UsageError
-from foalnet.files import content_key, json_bytes, publish_bytes, sha256_file
+from foalnet.files import content_key, json_bytes, publish_bytes, read_plain, sha256_file
 from foalnet.final.card import LIMITS, NOT_FOR, limits_md
 from foalnet.final.seal import FILE, Sealed, seal
+from foalnet.markdown import escape
 from foalnet.nets.authors import imported
-from foalnet.weights import open_weights, read_state, transformers_offline
+from foalnet.weights import MOST_CONFIG_BYTES, open_weights, read_state, transformers_offline
 
 STAGE = "import-checkpoint"
 PRESET = "iemocap-paper"
@@ -105,7 +106,7 @@ def _config(path: Path) -> dict[str, Any]:
     """Return the config of a WavLM, checked by the library that will build it."""
     file = path / "config.json" if path.is_dir() else path
     try:
-        config = json.loads(file.read_bytes())
+        config = json.loads(read_plain(file, MOST_CONFIG_BYTES))
     except (OSError, ValueError) as error:
         raise _no_config(file, str(getattr(error, "strerror", None) or error)) from error
     if not isinstance(config, dict) or "hidden_size" not in config:
@@ -132,10 +133,10 @@ def _card_md(card: Mapping[str, Any]) -> str:
     lines = [
         "# Model card: an imported checkpoint",
         "",
-        f"**{card['note']}**",
+        f"**{escape(card['note'])}**",
         "",
-        f"Takes sound and {card['sees']} of one utterance, its first {card['longest_s']:g} s, and gives a probability "
-        f"to each of {len(card['classes'])} classes: {', '.join(card['classes'])}.",
+        f"Takes sound and {escape(card['sees'])} of one utterance, its first {card['longest_s']:g} s, and gives a "
+        f"probability to each of {len(card['classes'])} classes: {escape(', '.join(card['classes']))}.",
         "",
         f"Checkpoint: sha256 {card['digests']['checkpoint']}",
         "",

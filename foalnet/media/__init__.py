@@ -10,7 +10,7 @@ from foalnet.media.audio import (
     read_wave,
     resample,
 )
-from foalnet.media.container import VideoTooLarge, VideoUnreadable, header_rates_fps
+from foalnet.media.container import VideoTooLarge, VideoUnreadable, first_bytes, header_rates_fps
 from foalnet.media.decode import Rows, decode_frames, decode_indexed, decode_pictures
 from foalnet.media.extract import Streams, extract_sound, streams_of
 from foalnet.media.ffmpeg_exe import ffmpeg_digest, ffmpeg_exe
@@ -35,6 +35,7 @@ __all__ = [
     "extract_sound",
     "ffmpeg_digest",
     "ffmpeg_exe",
+    "first_bytes",
     "flac_bytes",
     "header_rates_fps",
     "jpeg_bytes",

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from foalnet.errors import DataError, MachineError
-from foalnet.media.container import NotPlain, open_plain
+from foalnet.files import NotPlain, open_plain
 from foalnet.shim import load_torchaudio, one_torch_thread
 
 MAX_DURATION_S = 6 * 3600.0
@@ -171,7 +171,9 @@ def _reading(path: Path) -> Iterator[Any]:
             yield handle
     except NotPlain as error:
         raise _unreadable(path, str(error)) from error
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+    except IsADirectoryError as error:
+        raise _unreadable(path, "it is a folder") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise _unreadable(path, "there is no such file") from error
     except OSError as error:
         raise MachineError(

@@ -6,12 +6,11 @@ demuxer is chosen by us, from three, and both readers (PyAV and ffmpeg) are told
 
 from __future__ import annotations
 
-import stat
 import struct
 from pathlib import Path
-from typing import BinaryIO
 
 from foalnet.errors import DataError, MachineError
+from foalnet.files import NotPlain, open_plain
 
 MAX_SIDE_PX = 8192
 MAX_AREA_PX = 8192 * 4320
@@ -46,28 +45,19 @@ def unreadable(path: Path, why: str) -> VideoUnreadable:
     )
 
 
-class NotPlain(OSError):
-    """A name that leads to a pipe, a socket or a device: opening it may wait for ever, reading it may never end."""
+def first_bytes(path: Path) -> bytes:
+    """Return the first bytes of a file, by which its kind is judged (VideoUnreadable, exit 3, where it has none).
 
-
-def open_plain(path: Path) -> BinaryIO:
-    """Open a plain file for reading; NotPlain at once where it is another thing, OSError as `open` otherwise."""
-    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-        raise NotPlain("it is no plain file")
-    return path.open("rb")
-
-
-def demuxer_of(path: Path) -> str:
-    """Return FFmpeg's demuxer for a file ("avi", "mov" or "mpeg"), judged by its first bytes.
-
-    Anything else, above all text that merely bears a video's name, is VideoUnreadable (exit 3).
+    MachineError (exit 4) where it may not be opened.
     """
     try:
         with open_plain(path) as handle:
             head = handle.read(_HEAD_BYTES)
     except NotPlain as error:
         raise unreadable(path, str(error)) from error
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+    except IsADirectoryError as error:
+        raise unreadable(path, "it is a folder") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise unreadable(path, "there is no such file") from error
     except OSError as error:
         raise MachineError(
@@ -75,6 +65,15 @@ def demuxer_of(path: Path) -> str:
         ) from error
     if not head:
         raise unreadable(path, "the file is empty (0 bytes)")
+    return head
+
+
+def demuxer_of(path: Path) -> str:
+    """Return FFmpeg's demuxer for a file ("avi", "mov" or "mpeg"), judged by its first bytes.
+
+    Anything else, above all text that merely bears a video's name, is VideoUnreadable (exit 3).
+    """
+    head = first_bytes(path)
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return "avi"
     if head[4:8] in _MOV_ATOMS:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foalnet.errors import MachineError
-from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, open_plain, unreadable
+from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, first_bytes, unreadable
 from foalnet.media.decode import ATTEMPTS
 from foalnet.media.ffmpeg_exe import SOURCE, TARGET, arguments_of
 from foalnet.media.video import opened
 
-_HEAD_BYTES = 12
 _TAIL_CHARS = 600
 
 
@@ -38,22 +37,14 @@ def streams_of(path: Path) -> Streams:
     """
     import av
 
-    if _is_sound(path):
+    head = first_bytes(path)
+    if head[:4] == b"fLaC" or (head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE"):
         return Streams(container=False, picture=False, sound=True)
     try:
         with opened(path) as container:
             return Streams(container=True, picture=bool(container.streams.video), sound=bool(container.streams.audio))
     except av.FFmpegError as error:
         raise unreadable(path, str(error.strerror or error)) from error
-
-
-def _is_sound(path: Path) -> bool:
-    try:
-        with open_plain(path) as handle:
-            head = handle.read(_HEAD_BYTES)
-    except OSError:
-        return False  # `demuxer_of` meets it again and says what is wrong
-    return head[:4] == b"fLaC" or (head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE")
 
 
 def extract_sound(path: Path, out: Path, *, stop_s: float | None = None, timeout_s: float = 3600.0) -> None:

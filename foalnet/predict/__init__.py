@@ -1,7 +1,25 @@
-"""A user's own clip to probabilities, through the very preprocessing that made the training shards."""
+"""A user's own clip to probabilities, through the very preprocessing that made the training shards.
+
+`Model` and `load` are imported when they are first used: arguments are checked before torch is loaded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from foalnet.predict.answer import ClipPrediction
-from foalnet.predict.model import Model, load
-from foalnet.predict.request import Request
+from foalnet.predict.request import Request, check_files, check_model
 
-__all__ = ["ClipPrediction", "Model", "Request", "load"]
+if TYPE_CHECKING:
+    from foalnet.predict.model import Model, load
+
+__all__ = ["ClipPrediction", "Model", "Request", "check_files", "check_model", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch on its first use (PEP 562)."""
+    if name in ("Model", "load"):
+        from foalnet.predict import model
+
+        return getattr(model, name)
+    raise AttributeError(f"module 'foalnet.predict' has no attribute '{name}'")

@@ -1,4 +1,4 @@
-"""What is asked of a clip, checked before anything is decoded."""
+"""What is asked of a clip, checked before anything is decoded or a model is loaded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from foalnet.errors import UsageError
+from foalnet import media
+from foalnet.errors import DataError, UsageError
+from foalnet.paths import MODEL
 from foalnet.records import Side
 
 STAGE = "predict"
@@ -59,6 +61,47 @@ class Request:
         if self.people == 1:
             return ("whole",)
         return ("left", "right") if self.side == "both" else (self.side,)
+
+
+def check_files(request: Request) -> None:
+    """Open the files of a request; DataError (exit 3) or MachineError (exit 4) for the first that cannot be read."""
+    try:
+        media.first_bytes(request.clip)
+    except media.VideoUnreadable as error:
+        raise clip_unreadable(error) from error
+    for sound in (request.sound, request.recording):
+        if sound is not None:
+            try:
+                media.probe_wave(sound)
+            except media.AudioUnreadable as error:
+                action = "give a wav or flac file that plays"
+                raise DataError(error.what, file=error.file, stage=STAGE, action=action) from error
+
+
+def check_model(path: Path) -> None:
+    """Refuse (DataError, exit 3) a path that leads to no file or folder with a sealed model; it is not read."""
+    file = path / MODEL if path.is_dir() else path
+    if not file.is_file():
+        missing = "there is no such model" if file == path else f"this folder holds no {MODEL}"
+        raise DataError(
+            "this is no plain file, and so no model" if file.exists() else missing,
+            file=path,
+            stage=STAGE,
+            action="name the folder that `foalnet final` made, for example models/drawn/final",
+        )
+
+
+def clip_unreadable(error: media.VideoUnreadable) -> DataError:
+    """Return the error of a clip in the words of `predict`."""
+    folder = error.file is not None and Path(error.file).is_dir()
+    return DataError(
+        error.what.replace("the video cannot be read", "the clip cannot be read"),
+        file=error.file,
+        stage=STAGE,
+        action=f"name the clips in it: foalnet predict {error.file}/*"
+        if folder
+        else "give a wav, flac, AVI, MOV/MP4 or MPEG file that plays",
+    )
 
 
 def _wrong(what: str, action: str) -> UsageError:

@@ -20,7 +20,7 @@ from foalnet.faces import Detector
 from foalnet.inventory import FileEntry
 from foalnet.ledger import Ledger
 from foalnet.nets import Tasks
-from foalnet.predict.request import STAGE, Request
+from foalnet.predict.request import STAGE, Request, clip_unreadable
 from foalnet.records import Sample, Side, Utterance
 
 # Decoders give whole packets: a little more is decoded than is heard.
@@ -64,12 +64,7 @@ class Stager:
         try:
             return self._stage(request, work)
         except media.VideoUnreadable as error:
-            raise DataError(
-                error.what.replace("the video cannot be read", "the clip cannot be read"),
-                file=error.file,
-                stage=STAGE,
-                action="give a wav, flac, AVI, MOV/MP4 or MPEG file that plays",
-            ) from error
+            raise clip_unreadable(error) from error
 
     def _stage(self, request: Request, work: Path) -> list[StagedClip]:
         streams = media.streams_of(request.clip)

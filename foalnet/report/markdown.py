@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
+from foalnet.markdown import escape, row
 from foalnet.report.view import Block, Bullets, Cell, Figure, Note, Page, Pairs, Paragraph, Table, Tables
-
-SPECIAL = re.compile(r"([\\`*_\[\]#~|])")
-
-
-def escape(text: str) -> str:
-    """Return text that Markdown shows as it is: no markup, no HTML, no break out of a table's cell."""
-    flat = " ".join(text.split())
-    return SPECIAL.sub(r"\\\1", flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
 def markdown(page: Page) -> str:
@@ -46,17 +36,13 @@ def _block(block: Block) -> list[str]:
 
 def _table(table: Table) -> list[str]:
     lines = [
-        _row([escape(name) for name in table.head]),
-        _row(["---" if i < table.labels else "---:" for i in range(len(table.head))]),
-        *(_row([_cell(cell) for cell in row]) for row in table.rows),
+        row(escape(name) for name in table.head),
+        row("---" if i < table.labels else "---:" for i in range(len(table.head))),
+        *(row(map(_cell, cells)) for cells in table.rows),
     ]
     title = [f"### {escape(table.title)}"] if table.title else []
     caption = [escape(table.caption)] if table.caption else []
     return [*title, *caption, "\n".join(lines)]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _cell(cell: Cell) -> str:

@@ -13,7 +13,19 @@ from foalnet.report.view import Block, Cell, Paragraph, Section, Table, cells
 from foalnet.report.words import listed, number
 
 # The modules whose code can change a byte of the report: those that dvc.yaml names as dependencies of the stage.
-CODE = ("corpora/drawn", "files", "ledger", "metrics", "records", "report", "results", "seal", "stats", "table")
+CODE = (
+    "corpora/drawn",
+    "files",
+    "ledger",
+    "markdown",
+    "metrics",
+    "records",
+    "report",
+    "results",
+    "seal",
+    "stats",
+    "table",
+)
 TEMPLATES = Path(__file__).parent / "templates"
 SHORT = 16
 

@@ -14,6 +14,7 @@ import yaml
 from foalnet.config.blocks import Choice
 from foalnet.config.space import nested
 from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, sha256_file
+from foalnet.markdown import escape
 from foalnet.metrics import mean_sd, rounded
 from foalnet.shards import INDEX
 from foalnet.train.run import told_of
@@ -187,7 +188,10 @@ def page(summary: Mapping[str, Any], found: Sequence[Searched]) -> str:
         "|---|---|---|",
     ]
     committed = found[0].committed["params"]
-    lines += [f"| `{path}` | {_values(search['space'][path])} | {_word(committed[path])} |" for path in committed]
+    lines += [
+        f"| `{path}` | {escape(_values(search['space'][path]))} | {escape(_word(committed[path]))} |"
+        for path in committed
+    ]
     lines += [
         "",
         "| variant | params.yaml | best trial | sd over folds | number | failed |",
@@ -222,10 +226,10 @@ def _trials(each: Searched, summary: Mapping[str, Any]) -> list[str]:
     lines.append(f"| trial | drawn | {' | '.join(f'`{name}`' for name in names)} | dev UA | best so far |")
     lines.append(f"|--:|---|{'--:|' * len(names)}--:|--:|")
     for row, best in zip(each.trials, summary["best_so_far"], strict=True):
-        values = " | ".join(_word(row["params"][name]) for name in names)
+        values = " | ".join(escape(_word(row["params"][name])) for name in names)
         so_far = "-" if best is None else percent(best)
         lines.append(f"| {row['number']} | {row['drawn']} | {values} | {percent(row['dev_ua'])} | {so_far} |")
-    failed = [f"- trial {row['number']} failed: {row['reason']}" for row in each.trials if row["reason"]]
+    failed = [f"- trial {row['number']} failed: {escape(row['reason'])}" for row in each.trials if row["reason"]]
     return [*lines, "", *failed] if failed else lines
 
 

@@ -3,10 +3,11 @@
 from foalnet.weights.catalogue import CATALOGUE, WeightSet
 from foalnet.weights.convert import read_state
 from foalnet.weights.hf import library_version, load_model, transformers_offline
-from foalnet.weights.store import Pretrained, open_weights
+from foalnet.weights.store import MOST_CONFIG_BYTES, Pretrained, open_weights
 
 __all__ = [
     "CATALOGUE",
+    "MOST_CONFIG_BYTES",
     "Pretrained",
     "WeightSet",
     "library_version",

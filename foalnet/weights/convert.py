@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.errors import DataError
-from foalnet.files import publishing
+from foalnet.files import NotPlain, not_read, open_plain, publishing
 
 # Where training scripts put a state dict beside other things.
 NESTED = ("state_dict", "model_state_dict", "model")
+MOST_BYTES = 1 << 34
 ACTION = "get the file again from where it was published; a pickle that runs code on loading is never used"
 
 
@@ -31,13 +32,12 @@ def read_state(file: Path) -> dict[str, Any]:
     """Return tensors by name: of a safetensors file, or of a pickle that is read without running its code.
 
     A checkpoint that holds them under `state_dict`, `model` or `model_state_dict` is opened. DataError (exit 3) where
-    the file is absent, damaged, or holds anything else.
+    the file is absent, no plain file, damaged, or holds anything else.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not file.is_file():
-        raise DataError("there is no such checkpoint", file=file, action="correct the path")
+    _check_plain(file)
     if file.suffix != ".safetensors":
         return read_pickle(file)
     try:
@@ -47,10 +47,23 @@ def read_state(file: Path) -> dict[str, Any]:
     return state
 
 
+def _check_plain(file: Path) -> None:
+    """Refuse (DataError, exit 3) what is no plain file, or too large: reading it might wait or grow without end."""
+    try:
+        open_plain(file, MOST_BYTES).close()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise DataError("there is no such checkpoint", file=file, action="correct the path") from error
+    except NotPlain as error:
+        raise DataError(f"this is no checkpoint: {error}", file=file, action="correct the path") from error
+    except OSError as error:
+        raise not_read(error, file) from error
+
+
 def read_pickle(pickle: Path) -> dict[str, Any]:
     """Return the tensors of a pickled state dict (DataError, exit 3, where it is anything else)."""
     import torch
 
+    _check_plain(pickle)
     try:
         state = torch.load(pickle, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for what it refuses

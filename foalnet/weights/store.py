@@ -10,13 +10,15 @@ from typing import Any
 
 from foalnet.config import Settings
 from foalnet.errors import MachineError
-from foalnet.files import json_bytes, publish_bytes, sha256_file
+from foalnet.files import NotPlain, json_bytes, not_read, publish_bytes, read_plain, sha256_file
 from foalnet.weights.catalogue import CONFIG, PREPROCESSOR, SAFE, WeightSet, published
 
 LOCK = "foalnet-weights.json"
 SCHEMA = 1
 # What a stage reads, whatever was published.
 READ = (CONFIG, PREPROCESSOR, SAFE)
+# Of a file in JSON beside the weights; the largest known has 10 kB.
+MOST_CONFIG_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +103,16 @@ def read_lock(entry: WeightSet, folder: Path, *, stage: str | None = None) -> Lo
     """Return the lock file of an encoder's folder (MachineError, exit 4, where there is none that can be used)."""
     path = folder / LOCK
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_plain(path, MOST_CONFIG_BYTES))
         lock = Lock(**data)
         usable = lock.schema == SCHEMA and lock.name == entry.name and set(lock.files) == set(READ)
     except FileNotFoundError:
         absent = [file for file in READ if not (folder / file).is_file()] or [LOCK]
         raise missing(entry, folder, absent, stage=stage) from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, NotPlain) as error:
         raise _damaged(entry, path, str(error), stage) from error
+    except OSError as error:
+        raise not_read(error, path, stage=stage) from error
     if not usable:
         raise _damaged(entry, path, "it is of another schema or encoder", stage)
     return lock
@@ -166,7 +170,7 @@ def _damaged(entry: WeightSet, path: Path, what: str, stage: str | None) -> Mach
 def _json(path: Path) -> dict[str, Any]:
     """Read a JSON object; names that begin with _ are its writer's own and may hold a path of that machine."""
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_plain(path, MOST_CONFIG_BYTES))
         return {name: value for name, value in data.items() if not name.startswith("_")}
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, OSError) as error:
         raise MachineError(f"no JSON object: {error}", file=path, action="remove it and fetch it again") from error

@@ -117,7 +117,8 @@ def test_t26_a_sound_given_beside_the_clip_is_no_playlist_either(
                 tmp_path, "predict", str(film), "--model", str(model), "--sound", name, check=False,
                 PYTHONPATH=str(REPOSITORY), FOALNET_DEVICE="cpu",
             )  # fmt: skip
-            assert done.returncode == 3 and "wav_unreadable" in json.loads(done.stdout)["error"]["what"], done.stderr
+            assert done.returncode == 3, done.stderr
+            assert "the sound cannot be read" in json.loads(done.stdout)["error"]["what"]
         assert opens() == 0 and requests == []
 
 
