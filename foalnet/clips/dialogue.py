@@ -23,11 +23,12 @@ from foalnet.errors import DataError, FoalnetError
 from foalnet.faces import Detector
 from foalnet.faces.motion import Motion
 from foalnet.faces.sides import OTHER, Audit
-from foalnet.files import jsonl_bytes, make_folder, not_read, sha256_file
+from foalnet.files import make_folder, not_read, sha256_file
 from foalnet.ledger import Ledger
 from foalnet.records import LedgerEntry, Sample, Utterance
 from foalnet.seal import opened, publish_sealed
 from foalnet.shards import ShardEntry, as_entry, fault_of, write_shard
+from foalnet.shards.meta import NO_BOX, AudioMeta, SampleMeta, TableMeta, VideoMeta, meta_bytes
 
 SCHEMA = 2
 SHARD = "shard.tar"
@@ -281,41 +282,46 @@ def _account(u: Utterance, film: Film, ledger: Ledger) -> None:
         ledger.keep(u.key, "no_face", f"{reasons['no_face']} of {frames} frames")
 
 
-def _told(u: Utterance, sound: Sound, rate_hz: int) -> dict[str, Any]:
-    """Return the metadata that every sample has."""
-    return {
-        "key": u.key,
-        "corpus": u.corpus,
-        "session": u.session,
-        "dialogue": u.dialogue,
-        "speaker": u.speaker,
-        "side": u.side,
-        "start_s": u.start_s,
-        "end_s": u.end_s,
-        "raw_label": u.raw_label,
-        "audio": {"rate_hz": rate_hz, "samples": sound.samples, "reason": sound.reason},
-        "video": None,
-        "features": None,
-    }
+def _meta(
+    u: Utterance, sound: Sound, rate_hz: int, *, video: VideoMeta | None = None, features: TableMeta | None = None
+) -> bytes:
+    """Return a sample's metadata."""
+    return meta_bytes(
+        SampleMeta(
+            key=u.key,
+            corpus=u.corpus,
+            session=u.session,
+            dialogue=u.dialogue,
+            speaker=u.speaker,
+            side=u.side,
+            start_s=float(u.start_s),
+            end_s=float(u.end_s),
+            raw_label=u.raw_label,
+            label=u.label or "",
+            audio=AudioMeta(rate_hz=rate_hz, samples=sound.samples, reason=sound.reason or ""),
+            video=video,
+            features=features,
+        )
+    )
 
 
 def _picture_sample(u: Utterance, sound: Sound, film: Film, rate_hz: int) -> Sample:
     """Pack sound, face crops and half pictures."""
-    video = {
-        "times_s": list(film.track.times_s),
-        "boxes": [
-            None if b is None else [round(v, BOX_DIGITS) for v in (b.left, b.top, b.right, b.bottom)]
+    video = VideoMeta(
+        times_s=[float(time_s) for time_s in film.track.times_s],
+        boxes=[
+            [round(float(v), BOX_DIGITS) for v in (NO_BOX if b is None else (b.left, b.top, b.right, b.bottom))]
             for b in film.track.boxes
         ],
-        "scores": [None if b is None else round(b.score, SCORE_DIGITS) for b in film.track.boxes],
-        "sources": list(film.track.sources),
-        "reasons": list(film.track.reasons),
-        "area": list(film.area),
-        "face_offsets": film.faces.offsets,
-        "half_offsets": film.halves.offsets,
-    }
+        scores=[0.0 if b is None else round(float(b.score), SCORE_DIGITS) for b in film.track.boxes],
+        sources=list(film.track.sources),
+        reasons=[reason or "" for reason in film.track.reasons],
+        area=list(film.area),
+        face_offsets=film.faces.offsets,
+        half_offsets=film.halves.offsets,
+    )
     members: dict[str, bytes | Pieces] = {
-        "json": jsonl_bytes([{**_told(u, sound, rate_hz), "video": video}]),
+        "json": _meta(u, sound, rate_hz, video=video),
         "flac": sound.flac,
         "face.mjpg": film.faces,
         "half.mjpg": film.halves,
@@ -353,8 +359,8 @@ def _from_tables(
             features_FD = np.zeros((0, dims), np.float32)
             ledger.keep(u.key, "video_missing", "no row in a feature table")
         frames, width = features_FD.shape
-        told = {**_told(u, sounds[u.key], job.params.rate_hz), "features": {"dims": width, "frames": frames}}
-        members = {"json": jsonl_bytes([told]), "flac": sounds[u.key].flac.joined(), "video.npy": _npy(features_FD)}
+        told = _meta(u, sounds[u.key], job.params.rate_hz, features=TableMeta(dims=width, frames=frames))
+        members = {"json": told, "flac": sounds[u.key].flac.joined(), "video.npy": _npy(features_FD)}
         samples.append(Sample(key=u.key, shard="", members=members))
         figures.append(
             {"key": u.key, "session": u.session, "speaker": u.speaker, "samples": sounds[u.key].samples}

@@ -18,8 +18,8 @@ from foalnet.shards import valid_key
 STAGE = "shards"
 # The reason the manifest gives an utterance that is sound but in no class of this experiment.
 NOT_IN_A_CLASS = "label_not_used"
-# What a shard tells of an utterance. Classes, votes and words are not among them: they come from the manifest when
-# they are needed, so that a new class set or a corrected transcript stages nothing again.
+# What a shard tells of an utterance. Votes and words are not among them: they come from the manifest when they are
+# needed, so that a corrected transcript stages nothing again.
 TOLD = (
     "key",
     "corpus",
@@ -30,6 +30,7 @@ TOLD = (
     "start_s",
     "end_s",
     "raw_label",
+    "label",
     "audio",
     "dialogue_audio",
     "video",

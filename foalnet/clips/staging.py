@@ -44,6 +44,7 @@ CODE = (
     "files",
     "media",
     "shards/members",
+    "shards/meta",
     "shards/write",
     "shim",
 )

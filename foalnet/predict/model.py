@@ -169,7 +169,7 @@ class Model:
             notes.append("the sound is the clip's: where both people speak, both are heard")
         return replace(told, frames=frames, preprocessing=self.preprocessing, notes=tuple(notes))
 
-    def _why_blind(self, reasons: list[str | None], *, filmed: bool) -> str:
+    def _why_blind(self, reasons: list[str], *, filmed: bool) -> str:
         if self._by_tables:
             return "no picture: the model was trained on tables of features, which a clip does not have"
         if not filmed:

@@ -16,7 +16,8 @@ from foalnet.seal import command, opened, refused, sealed_bytes
 from foalnet.shards.members import valid_key
 
 INDEX = "index.json"
-SCHEMA = 1
+# 2: a sample's metadata has one type for each key, no null, and the class.
+SCHEMA = 2
 SHARD_PATH = re.compile(r"([A-Za-z0-9_-]+)/[0-9]{6}\.tar")
 
 

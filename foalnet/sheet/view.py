@@ -88,21 +88,21 @@ def strip(sample: Sample, doubted: frozenset[str]) -> Strip:
     )
 
 
-def _says(source: str, reason: str | None) -> str:
-    return source if reason is None else MISSING.get(reason, reason)
+def _says(source: str, reason: str) -> str:
+    return MISSING.get(reason, reason) if reason else source
 
 
-def _shown(halves: Sequence[bytes], boxes: Sequence[Any]) -> int | None:
+def _shown(halves: Sequence[bytes], boxes: Sequence[Sequence[float]]) -> int | None:
     """Return which half picture stands for the utterance: the one nearest its middle, with a face if there is one."""
     there = [i for i, jpeg in enumerate(halves) if jpeg]
-    faced = [i for i in there if boxes[i] is not None]
+    faced = [i for i in there if any(boxes[i])]
     return min(faced or there, key=lambda i: (abs(2 * i - len(halves)), i), default=None)
 
 
-def _inside(box: Sequence[float] | None, area: Sequence[int]) -> tuple[float, float, float, float] | None:
-    """Return left, top, width, height of a box in percent of the half picture."""
+def _inside(box: Sequence[float], area: Sequence[int]) -> tuple[float, float, float, float] | None:
+    """Return left, top, width, height of a box in percent of the half picture; None where there is no face."""
     left, top, right, bottom = area
-    if box is None or right <= left or bottom <= top:
+    if not any(box) or right <= left or bottom <= top:
         return None
     across, down = 100 / (right - left), 100 / (bottom - top)
     return (

@@ -141,7 +141,7 @@ def test_t63_an_altered_index_or_one_of_another_corpus_is_refused(paths: Paths) 
     index.write_bytes(whole)
     reseal(index, lambda facts: facts | {"corpus": "mine"})
     assert "is of corpus 'mine', not of 'drawn'" in str(run().exception)
-    index.write_bytes(sealed_bytes("index.json", {"schema": 1, "corpus": "drawn", "shards": [3]}))
+    index.write_bytes(sealed_bytes("index.json", {"schema": 2, "corpus": "drawn", "shards": [3]}))
     assert "the index is damaged: shards.0" in str(run().exception)
 
 

@@ -166,7 +166,7 @@ def test_an_index_of_any_other_shape_is_a_typed_error(tmp_path_factory, where, v
     folder = tmp_path_factory.mktemp("index")
     entry = {"path": "s/000000.tar", "session": "s", "group": "g", "sha256": "0" * 64, "size": 10240, "count": 1}
     entry |= {"keys": ["a"], "ends": [1024], "digests": ["0" * 16]}
-    data = {"schema": 1, "corpus": "drawn", "shards": [entry]}
+    data = {"schema": 2, "corpus": "drawn", "shards": [entry]}
     place = data
     try:
         for step in where[:-1]:
@@ -187,7 +187,7 @@ def test_an_index_of_any_other_shape_is_a_typed_error(tmp_path_factory, where, v
         assert error.action
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 2}', "\udc80", "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 1}', "\udc80", "[" * 100_000])
 def test_an_index_that_is_no_index(tmp_path: Path, text: str) -> None:
     (tmp_path / "index.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(DataError):
