@@ -125,13 +125,15 @@ def _loads(data: bytes) -> Any:
     return value
 
 
-def sorted_files(root: Path) -> list[str]:
+def sorted_files(root: Path, special: dict[str, str] | None = None) -> list[str]:
     """List every file below `root` as a sorted relative posix path; links that lead outside are refused.
 
     A link to a folder inside the root is not followed (its target is listed in its own place), so loops cannot hang.
+    Pipes, sockets and devices are no files: nothing opens them; `special` receives path -> fifo, socket or device.
     """
     base = root.resolve()
     found = []
+    special = {} if special is None else special
 
     def unreadable(error: OSError) -> None:
         raise MachineError(
@@ -150,7 +152,13 @@ def sorted_files(root: Path) -> list[str]:
                     file=path,
                     action="replace the link by the file it stands for",
                 )
-        found += [Path(folder, name).relative_to(root).as_posix() for name in names if Path(folder, name).is_file()]
+        for name in names:
+            path = Path(folder, name)
+            relative = path.relative_to(root).as_posix()
+            if path.is_file():
+                found.append(relative)
+            elif path.exists() and not path.is_dir():
+                special[relative] = "fifo" if path.is_fifo() else "socket" if path.is_socket() else "device"
     return sorted(found)
 
 

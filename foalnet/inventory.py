@@ -6,9 +6,9 @@ Later stages depend on this file, so no machine path reaches an output, and copi
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from foalnet.config import Params, Settings
 from foalnet.corpora import Reader, get_reader
-from foalnet.corpora.base import SHADOW
-from foalnet.errors import DataError, MachineError
+from foalnet.corpora.base import used
+from foalnet.errors import DataError, MachineError, printable
 from foalnet.files import not_read, publish_bytes, sha256_file, sorted_files
+from foalnet.ledger import IGNORED, OTHER, UNNAMED
 from foalnet.seal import publish_sealed, read_sealed, refused, sealed_bytes
 
 STAGE = "inventory"
 # a file changed this short before it was hashed may change again within one tick of its clock: it is hashed anew
 RACY_NS = 2_000_000_000
+# So many files that are not used are named, of each kind.
+NAMED = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,12 +41,16 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inventory:
-    """The files of one corpus, sorted by path; `ignored` counts the others by kind (shadow, other)."""
+    """The files of one corpus, sorted by path; `ignored` counts the others by kind (`corpora.base.IGNORED`).
+
+    `named`: the first names of each kind but shadow files and those that are no part of the layout.
+    """
 
     corpus: str
     reader: str
     files: tuple[FileEntry, ...]
     ignored: dict[str, int]
+    named: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def roles(self) -> dict[str, str]:
         """Return path -> role."""
@@ -100,17 +107,18 @@ def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
         return _summary(kept, hashed=0, changed=False, note="its files are not on this machine; the record is kept")
     root = root or need_root(params, settings, stage=STAGE)
     reader = get_reader(params.reader)
-    roles, ignored = _roles(root, reader)
+    listed = survey(root, reader)
     cache = DigestCache(settings, params.corpus)
-    digests = cache.digests(root, roles)
+    digests = cache.digests(root, listed.roles)
     found = Inventory(
         corpus=params.corpus,
         reader=params.reader,
         files=tuple(
-            FileEntry(path=path, size=digests[path][0], sha256=digests[path][1], role=roles[path])
-            for path in sorted(roles)
+            FileEntry(path=path, size=digests[path][0], sha256=digests[path][1], role=role)
+            for path, role in sorted(listed.roles.items())
         ),
-        ignored=ignored,
+        ignored=listed.ignored(),
+        named=listed.named(),
     )
     data = sealed_bytes(out.name, asdict(found))
     changed = not out.exists() or out.read_bytes() != data
@@ -119,31 +127,86 @@ def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
     return _summary(found, hashed=cache.hashed, changed=changed, note=None)
 
 
-def _roles(root: Path, reader: Reader) -> tuple[dict[str, str], dict[str, int]]:
-    """Sort the files below `root` into those used (path -> role) and those not (kind -> count)."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Survey:
+    """The files below a root: those used by path -> role, the others by kind -> paths; nothing was opened."""
+
+    roles: dict[str, str]
+    unused: dict[str, list[str]]
+
+    def ignored(self) -> dict[str, int]:
+        """Return kind -> count: of the kinds that are not named always, of the others where there are any."""
+        return {kind: len(self.unused.get(kind, ())) for kind in IGNORED if kind in self.unused or kind in UNNAMED}
+
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """Return kind -> first names, of the kinds whose count alone is not enough."""
+        return {
+            kind: tuple(printable(path) for path in paths[:NAMED])
+            for kind, paths in sorted(self.unused.items())
+            if kind not in UNNAMED
+        }
+
+
+def survey(root: Path, reader: Reader) -> Survey:
+    """Sort the files below `root` into those that the reader uses and the others.
+
+    DataError (exit 3) where a role that the reader needs has no file, or two used names differ in case alone.
+    """
+    special: dict[str, str] = {}
     roles: dict[str, str] = {}
-    ignored = {SHADOW: 0, "other": 0}
-    for path in _listed(root):
+    unused: dict[str, list[str]] = {}
+    for path in _listed(root, special):
         role = reader.wanted(path)
-        if role is None or role == SHADOW:
-            ignored[role or "other"] += 1
+        if used(role):
+            roles[path] = str(role)
         else:
-            roles[path] = role
+            unused.setdefault(role or OTHER, []).append(path)
+    for path, kind in sorted(special.items()):
+        unused.setdefault(kind, []).append(path)
+    _refuse_twins(root, roles)
+    found = Survey(roles=roles, unused=unused)
     missing = [role for role in reader.needs if role not in roles.values()]
     if missing:
         raise DataError(
-            f"no file with the role {', '.join(missing)}: looked for {reader.layout}; "
-            f"{len(roles)} files are used, {sum(ignored.values())} are not",
+            "\n".join(
+                [
+                    f"no file with the role {', '.join(missing)}: looked for {reader.layout}; "
+                    f"{len(roles)} files are used, {sum(found.ignored().values())} are not",
+                    *unused_lines(found.ignored(), found.named()),
+                ]
+            ),
             file=root,
             stage=STAGE,
             action="complete the corpus (was its archive unpacked whole?), or give another root",
         )
-    return roles, ignored
+    return found
 
 
-def _listed(root: Path) -> list[str]:
+def unused_lines(ignored: Mapping[str, int], named: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a line for each kind of unused file that is named: its first names, how many more, its meaning."""
+    lines = []
+    for kind, names in named.items():
+        more = ignored[kind] - len(names)
+        lines.append(f"not used: {', '.join(names)}{f' and {more} more' if more else ''} ({IGNORED[kind]})")
+    return lines
+
+
+def _refuse_twins(root: Path, paths: Iterable[str]) -> None:
+    """Refuse two used files whose names differ in case alone: a reader that takes both cases would use either."""
+    first: dict[str, str] = {}
+    for path in sorted(paths):
+        if (twin := first.setdefault(path.casefold(), path)) != path:
+            raise DataError(
+                f"two names differ in case alone: {twin} and {path}",
+                file=root / path,
+                stage=STAGE,
+                action="remove one of the two, then run the same command again",
+            )
+
+
+def _listed(root: Path, special: dict[str, str]) -> list[str]:
     try:
-        return sorted_files(root)
+        return sorted_files(root, special)
     except RuntimeError as error:
         raise DataError(
             f"a link leads in a circle: {error}",
@@ -163,6 +226,7 @@ def _summary(found: Inventory, *, hashed: int, changed: bool, note: str | None) 
         "bytes": sum(entry.size for entry in found.files),
         "by_role": dict(sorted(by_role.items())),
         "ignored": found.ignored,
+        "named": found.named,
         "hashed": hashed,
         "changed": changed,
         "note": note,

@@ -7,6 +7,24 @@ from collections.abc import Iterable
 
 from foalnet.records import LedgerEntry
 
+SHADOW = "shadow"
+MISFILED = "misfiled"
+NO_VIDEO_YET = "video_not_read"
+SONG = "song_not_read"
+OTHER = "other"
+# Kind of a corpus file that is not used -> meaning, as stdout and the report print it.
+IGNORED: dict[str, str] = {
+    SHADOW: "shadow files of macOS",
+    MISFILED: "named like a file of this corpus, but in another place or outside its numbering",
+    NO_VIDEO_YET: "video of this corpus: its pictures are not read yet",
+    SONG: "song of this corpus: speech alone is read",
+    "fifo": "a pipe, never opened",
+    "socket": "a socket, never opened",
+    "device": "a device, never opened",
+    OTHER: "no part of this corpus' layout",
+}
+# Of these kinds the count is enough.
+UNNAMED = (SHADOW, OTHER)
 # Code -> meaning, as the report prints it. Sorted.
 REASONS: dict[str, str] = {
     "audio_nonfinite": "the sound holds NaN or infinite samples",

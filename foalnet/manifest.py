@@ -73,6 +73,7 @@ def build(params: Params, settings: Settings, inventory_path: Path, out: Path, c
         "breaches": [asdict(breach) for breach in breaches],
         "used": sum(u.used for u in utterances),
         "ignored_files": found_files.ignored,
+        "ignored_named": found_files.named,
         "ledger": ledger.counts(),
         "entries": [row for row in ledger.rows() if row["reason"] != NOT_USED],
     }

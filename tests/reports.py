@@ -173,6 +173,10 @@ def write_model(
     return model
 
 
+IGNORED = {"shadow": 5, "other": 1, "misfiled": 2}
+MISFILED = {"misfiled": ["Session1/sentences/wav/Ses01F_impro02/Ses01F_impro01_F000.wav"]}
+
+
 def write_stages(params: Params, paths: Paths, utterances: Sequence[Utterance]) -> None:
     """Write manifest, inventory, counts and staging of a corpus with a few drops and repairs."""
     write_manifest(paths.manifest, utterances)
@@ -180,7 +184,8 @@ def write_stages(params: Params, paths: Paths, utterances: Sequence[Utterance]) 
         {"path": f"Session1/dialog/wav/{name}.wav", "role": "dialogue_audio", "sha256": "0" * 64, "size": 640_044}
         for name in sorted({u.dialogue for u in utterances})
     ]
-    inventory = {"corpus": params.corpus, "reader": params.reader, "files": files, "ignored": {"shadow": 5, "other": 1}}
+    inventory = {"corpus": params.corpus, "reader": params.reader, "files": files}
+    inventory |= {"ignored": IGNORED, "named": MISFILED}
     publish_sealed(paths.inventory, inventory)
     used = sum(u.used for u in utterances)
     counts = {
@@ -190,7 +195,8 @@ def write_stages(params: Params, paths: Paths, utterances: Sequence[Utterance]) 
         "expected": None,
         "breaches": [],
         "used": used,
-        "ignored_files": {"shadow": 5, "other": 1},
+        "ignored_files": IGNORED,
+        "ignored_named": MISFILED,
         "ledger": {"kept": used, "kept/label_not_used": len(utterances) - used, "repaired/transcript_missing": 1},
         "entries": [
             {"kind": "repaired", "item": utterances[3].key, "reason": "transcript_missing", "detail": ""},

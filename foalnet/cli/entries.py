@@ -7,14 +7,14 @@ import io
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from foalnet.config.blocks import VARIANTS
+from foalnet.config.blocks import MAIN_VARIANTS, VARIANTS
 from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import DEFAULT_PARAMS, File, expected_runs, merge, read_file, runs_of
 from foalnet.config.presets import preset_entry
@@ -24,6 +24,9 @@ from foalnet.files import json_bytes, publish_bytes
 from foalnet.paths import HEADLINE
 
 PREFECT_FILE = Path("prefect.yaml")
+PICTURES = ("video", "features")
+# What no sound-only corpus can have: pictures that are made into features.
+SOUND_ALONE = {"train": {"picture": "face"}, "features": {"encoder": None}}
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 # A table of sides without a line: every dialogue keeps its corpus' rule.
 NO_SIDES = b"# dialogue speaker side: read where shards.sides is table (docs/sides.md)\n"
@@ -41,6 +44,7 @@ class NewEntry:
     seeds: list[int]
     epochs: int | None
     preset: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def parse(
@@ -50,27 +54,27 @@ class NewEntry:
         root: str,
         name: str | None,
         classes: str | None,
-        variants: str,
+        variants: str | None,
         seeds: str | None,
         epochs: int | None,
         preset: str | None,
     ) -> NewEntry:
         """Check every option before anything is written (UsageError, exit 2; MachineError, exit 4, for the root)."""
         from foalnet.corpora import get_reader
+        from foalnet.inventory import survey, unused_lines
 
         kind = get_reader(reader)
         name = name or reader
         if not NAME.fullmatch(name) or name == "drawn":
             raise UsageError(f"'{name}' is not a free corpus name", action="use small letters, digits and _ (--name)")
         folder = folder_of(root)
-        kind.check_root(folder)
+        listed = survey(kind.check_root(folder), kind)
+        pictured = any(role in PICTURES for role in listed.roles.values())
         laid = merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset
-        names = list(dict.fromkeys(v.strip() for v in variants.split(",") if v.strip()))
-        if not names:
-            raise UsageError("an entry needs at least one variant", action=f"--variants {','.join(VARIANTS)}")
-        for variant in names:
-            if variant not in VARIANTS:
-                raise UsageError(f"no variant '{variant}'; valid: {', '.join(VARIANTS)}", action="correct --variants")
+        laid = laid if pictured else merge(laid, SOUND_ALONE)
+        notes = unused_lines(listed.ignored(), listed.named())
+        if not pictured:
+            notes.append("no picture here (neither video nor a table of features): sound alone is trained, audio_only")
         try:
             numbers = list(dict.fromkeys(int(s) for s in seeds.split(","))) if seeds else laid.get("seeds", [1])
         except ValueError as error:
@@ -82,10 +86,11 @@ class NewEntry:
             root=folder,
             name=name,
             classes=parse_classes(classes, kind.class_presets, kind.default_classes),
-            variants=names,
+            variants=variants_of(variants, pictured=pictured),
             seeds=numbers,
             epochs=epochs,
             preset=laid,
+            notes=notes,
         )
 
 
@@ -109,6 +114,25 @@ def folder_of(root: str) -> Path:
     if not there:
         raise MachineError("the corpus root is not a folder", file=folder, action="mount it, or correct --root")
     return folder
+
+
+def variants_of(text: str | None, *, pictured: bool) -> list[str]:
+    """Return the variants of --variants, checked (UsageError, exit 2); by default those that the corpus can train."""
+    if text is None:
+        return list(MAIN_VARIANTS) if pictured else ["audio_only"]
+    names = list(dict.fromkeys(v.strip() for v in text.split(",") if v.strip()))
+    if not names:
+        raise UsageError("an entry needs at least one variant", action=f"--variants {','.join(VARIANTS)}")
+    for variant in names:
+        if variant not in VARIANTS:
+            raise UsageError(f"no variant '{variant}'; valid: {', '.join(VARIANTS)}", action="correct --variants")
+    seeing = [variant for variant in names if variant != "audio_only"]
+    if seeing and not pictured:
+        raise UsageError(
+            f"{', '.join(seeing)}: no pictures here; the root holds neither video that is read nor a table of features",
+            action="--variants audio_only, or add the pictures first",
+        )
+    return names
 
 
 def parse_classes(text: str | None, presets: dict[str, list[str]], default: list[str]) -> dict[str, list[str]]:
@@ -177,6 +201,7 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
         )
         if write and before != data:
             publish_bytes(path, data)
+    yield from asked.notes
     if not write:
         yield "nothing was written (--dry-run)" if different else "nothing to change"
         return

@@ -7,6 +7,7 @@ import yaml
 
 from foalnet.cli.main import cli
 from foalnet.config import load_params
+from foalnet.config.blocks import MAIN_VARIANTS
 from foalnet.config.load import DEFAULT_PARAMS, read_file
 from foalnet.config.presets import PRESETS
 
@@ -16,7 +17,7 @@ from foalnet.config.presets import PRESETS
 @click.option("--root", required=True, help="Folder of the corpus as it was downloaded; it is only read.")
 @click.option("--name", help="Name of the entry, its folders and its report [default: the reader's name].")
 @click.option("--classes", help="Classes, in order: 'neutral,happy,sad,angry', 'happy=hap+exc,sad', or 'all'.")
-@click.option("--variants", default="audio_only,video_only,baseline,foal", show_default=True, help="What to train.")
+@click.option("--variants", help=f"What to train [default: {','.join(MAIN_VARIANTS)}; of sound alone: audio_only].")
 @click.option("--seeds", help="Seeds, separated by commas [default: the preset's, else 1].")
 @click.option("--epochs", type=click.IntRange(min=1), help="At most so many epochs [default: params.yaml's].")
 @click.option("--preset", help=f"Starting point: {', '.join(PRESETS)} [default: the reader's own, small encoders].")
@@ -26,7 +27,7 @@ def add_corpus(
     root: str,
     name: str | None,
     classes: str | None,
-    variants: str,
+    variants: str | None,
     seeds: str,
     epochs: int | None,
     preset: str | None,

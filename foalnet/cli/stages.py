@@ -148,12 +148,15 @@ def inventory(corpus: str) -> None:
     """List path, size and digest of each file used; the only verb that knows where the corpus lies."""
     from foalnet.cli.entries import check_runs
     from foalnet.inventory import inventory as take
+    from foalnet.inventory import unused_lines
 
     check_runs()
     with _stage("inventory", corpus, lambda paths: [paths.data]) as (params, settings, paths):
         summary = take(params, settings, paths.inventory)
     note = f"; {summary['note']}" if summary["note"] else ""
     click.echo(f"inventory: {summary['files']} files, {summary['bytes']:,} bytes, {summary['hashed']} hashed now{note}")
+    for line in unused_lines(summary["ignored"], summary["named"]):
+        click.echo(line)
 
 
 @cli.command(short_help="labels, transcripts, votes to a checked table")

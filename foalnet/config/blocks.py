@@ -22,6 +22,7 @@ Variant = Literal[
     "video_only_half", "baseline_half", "avel_half", "mem_half", "foal_half",
 ]  # fmt: skip
 VARIANTS: tuple[str, ...] = get_args(Variant)
+MAIN_VARIANTS: tuple[Variant, ...] = ("audio_only", "video_only", "baseline", "foal")
 Picture = Literal["face", "half", "features"]
 
 # docs/protocols.md says what each one is. Two of them read one training run: that without a dev part.

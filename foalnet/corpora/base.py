@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from foalnet.config.blocks import Contract
 from foalnet.errors import DataError, MachineError, printable
 from foalnet.files import not_read
-from foalnet.ledger import Ledger
+from foalnet.ledger import IGNORED, Ledger
 from foalnet.records import Utterance
-
-SHADOW = "shadow"
 
 
 class Reader(Protocol):
@@ -51,7 +49,7 @@ class Reader(Protocol):
         ...
 
     def wanted(self, path: str) -> str | None:
-        """Return the role of a relative path, "shadow" for a macOS shadow file, None where it is not used."""
+        """Return the role of a relative path; where it is not used, a kind of IGNORED, or None for OTHER."""
         ...
 
     def utterances(self, root: Path, files: Mapping[str, str], ledger: Ledger) -> list[Utterance]:
@@ -73,10 +71,16 @@ def stem(path: str) -> str:
     return path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
 
+def used(role: str | None) -> bool:
+    """Tell whether `Reader.wanted` returned a role, and not a kind of file that is not used."""
+    return role is not None and role not in IGNORED
+
+
 def find_holder(root: Path, is_part: Callable[[str], bool], layout: str) -> Path:
     """Return `root`, or its one subfolder, that holds a folder whose name `is_part` accepts.
 
-    DataError (exit 3) where there is none or more than one: it says what was looked for and what was found.
+    DataError (exit 3) where there is none or more than one: it says what was looked for and what was found, and whether
+    the folders are parts of one corpus or copies of it.
     MachineError (exit 4) where the folder cannot be listed.
     """
     if _holds(root, is_part):
@@ -85,17 +89,28 @@ def find_holder(root: Path, is_part: Callable[[str], bool], layout: str) -> Path
     if len(found) == 1:
         return found[0]
     if found:
-        raise DataError(
-            f"several folders here hold the corpus: {', '.join(printable(folder.name) for folder in found)}",
-            file=root,
-            stage="inventory",
-            action="give the one that is meant as the corpus root",
-        )
+        raise _several(root, found, is_part, layout)
     raise DataError(
         f"not a root of this corpus: looked here and one level below for {layout}; found {_seen(root)}",
         file=root,
         stage="inventory",
         action="give the folder that the corpus was unpacked to (is its disk mounted?)",
+    )
+
+
+def _several(root: Path, found: list[Path], is_part: Callable[[str], bool], layout: str) -> DataError:
+    parts = [path.name for folder in found for path in _folders(folder) if is_part(path.name)]
+    copies = len(set(parts)) < len(parts)
+    return DataError(
+        f"several folders here hold {'the corpus' if copies else 'a part of the corpus each'}: {_some(found)}",
+        file=root,
+        stage="inventory",
+        action=(
+            "give the one that is meant as the corpus root"
+            if copies
+            else f"move what they hold ({_some(sorted(set(parts)))}) into one folder, and give that one; what is read "
+            f"of it: {layout}"
+        ),
     )
 
 
@@ -119,10 +134,14 @@ def _holds(folder: Path, is_part: Callable[[str], bool]) -> bool:
     return any(is_part(path.name) for path in _folders(folder))
 
 
-def _seen(root: Path, limit: int = 8) -> str:
-    names = [printable(path.name) for path in _listing(root)]
+def _seen(root: Path) -> str:
+    return _some(_listing(root)) or "an empty folder"
+
+
+def _some(paths: Sequence[Path | str], limit: int = 8) -> str:
+    names = [printable(Path(path).name) for path in paths]
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more if names else "an empty folder"
+    return ", ".join(names[:limit]) + more
 
 
 def read_whole(path: Path) -> bytes:

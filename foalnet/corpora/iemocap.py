@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.config.blocks import Contract
-from foalnet.corpora.base import find_holder, read_whole, stem
-from foalnet.corpora.iemocap_names import Name, is_session, name_of, role_of, session_of
+from foalnet.corpora.base import find_holder, read_whole
+from foalnet.corpora.iemocap_names import Name, is_session, name_of, role_of, session_of, stem_of
 from foalnet.corpora.iemocap_text import LabelLine, decode, parse_labels, parse_transcript
 from foalnet.ledger import Ledger
 from foalnet.records import Utterance
@@ -79,7 +79,7 @@ class Iemocap:
         """Return one Utterance per labelled id, sorted by key; what is lost or missing is named in `ledger`."""
         paths: dict[str, dict[str, str]] = defaultdict(dict)
         for path in sorted(files):
-            paths[files[path]][stem(path)] = path
+            paths[files[path]][stem_of(path)] = path
         lines: dict[str, list[LabelLine]] = defaultdict(list)
         for dialogue, path in paths["labels"].items():
             text = decode(read_whole(root / path), path, ledger)

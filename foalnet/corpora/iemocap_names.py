@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from foalnet.corpora.base import SHADOW, is_shadow
+from foalnet.corpora.base import is_shadow, stem
+from foalnet.ledger import MISFILED, SHADOW
 from foalnet.records import Side
 
 DIALOGUE = r"Ses0[1-5][FM]_(?:impro|script)[0-9]{2}(?:_[0-9])?[a-z]?"
@@ -14,14 +15,22 @@ UTTERANCE = DIALOGUE + r"_[FM][0-9]{3}"
 UNLABELLED = DIALOGUE + r"_[FM]XX[0-9]*"
 
 _NAME = re.compile(rf"(?P<dialogue>{DIALOGUE})_(?P<letter>[FM])(?P<number>[0-9]{{3}})")
-_SESSION = re.compile(r"Session[1-5]")
-_ROLES = (
-    (re.compile(rf"(Session[1-5])/dialog/EmoEvaluation/({DIALOGUE})\.txt"), "labels"),
-    (re.compile(rf"(Session[1-5])/dialog/transcriptions/({DIALOGUE})\.txt"), "transcript"),
-    (re.compile(rf"(Session[1-5])/dialog/wav/({DIALOGUE})\.wav"), "dialogue_audio"),
-    (re.compile(rf"(Session[1-5])/dialog/avi/DivX/({DIALOGUE})\.avi"), "video"),
-    (re.compile(rf"(Session[1-5])/sentences/wav/({DIALOGUE})/(?:\2)_[FM][0-9]{{3}}\.wav"), "audio"),
+# Paths are matched in any case: a copy that went through Windows may have `session3` and `.WAV`.
+_ANY_CASE = re.IGNORECASE | re.ASCII
+_SESSION = re.compile(r"Session[1-5]", _ANY_CASE)
+_ROLES = tuple(
+    (re.compile(rf"(Session[1-5])/{place}", _ANY_CASE), role)
+    for place, role in (
+        (rf"dialog/EmoEvaluation/({DIALOGUE})\.txt", "labels"),
+        (rf"dialog/transcriptions/({DIALOGUE})\.txt", "transcript"),
+        (rf"dialog/wav/({DIALOGUE})\.wav", "dialogue_audio"),
+        (rf"dialog/avi/DivX/({DIALOGUE})\.avi", "video"),
+        (rf"sentences/wav/({DIALOGUE})/\2_[FM][0-9]{{3}}\.wav", "audio"),
+    )
 )
+_STEM = re.compile(rf"({UTTERANCE}|{DIALOGUE})", _ANY_CASE)
+# The recordings of markers bear the names of their dialogues too.
+_LOOKALIKE = re.compile(rf"(?!.*/MOCAP_)(?:.*/)?(?:{DIALOGUE}\.(?:txt|wav|avi)|{UTTERANCE}\.wav)", _ANY_CASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +89,16 @@ def role_of(path: str) -> str | None:
         return SHADOW
     for pattern, role in _ROLES:
         found = pattern.fullmatch(path)
-        if found is not None and found[1] == session_of(found[2]):
+        if found is not None and found[1].casefold() == session_of(found[2]).casefold():
             return role
-    return None
+    return MISFILED if _LOOKALIKE.fullmatch(path) else None
+
+
+def stem_of(path: str) -> str:
+    """Return the dialogue or utterance of a path with a role as the label files spell it, whatever the path's case."""
+    name = stem(path)
+    assert _STEM.fullmatch(name), f"`role_of` let {path} pass"
+    # Ses01F_script01_1b_M003: capital are the S, the actor with the markers and the actor who speaks.
+    head, tail = name[:6], name[6:].lower()
+    tail = re.sub(r"_[fm](?=[0-9]{3}$)", lambda letter: letter[0].upper(), tail)
+    return f"S{head[1:5].lower()}{head[5].upper()}{tail}"

@@ -15,9 +15,9 @@ from typing import Any
 
 from foalnet.config.blocks import Contract
 from foalnet.config.presets import PRESETS
-from foalnet.corpora.base import SHADOW, find_holder, is_shadow, stem
+from foalnet.corpora.base import find_holder, is_shadow, stem
 from foalnet.corpora.tables import read_table, reference
-from foalnet.ledger import Ledger
+from foalnet.ledger import MISFILED, NO_VIDEO_YET, SHADOW, SONG, Ledger
 from foalnet.records import Utterance
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -27,9 +27,14 @@ ACTORS = tuple(f"Actor_{number:02d}" for number in range(1, 25))
 _REST = r"01-(?P<emotion>0[1-8])-0[12]-(?P<statement>0[12])-0[12]-(?P<actor>0[1-9]|1[0-9]|2[0-4])"
 _SPOKEN = re.compile(rf"03-{_REST}")
 _CLIP = re.compile(rf"0[123]-(?P<rest>{_REST})")
-_SOUND = re.compile(rf"Actor_(?P<folder>[0-9]{{2}})/03-{_REST}\.(?:flac|wav)")
-_TABLE = re.compile(r"[A-Za-z0-9_-]+\.tsv")
-_ACTOR = re.compile(r"Actor_[0-9]{2}")
+# Paths are matched in any case: a copy that went through Windows may have `.WAV`.
+_ANY_CASE = re.IGNORECASE | re.ASCII
+_SOUND = re.compile(rf"Actor_(?P<folder>[0-9]{{2}})/03-{_REST}\.(?:flac|wav)", _ANY_CASE)
+_TABLE = re.compile(r"[A-Za-z0-9_-]+\.tsv", _ANY_CASE)
+_ACTOR = re.compile(r"Actor_[0-9]{2}", _ANY_CASE)
+_SONG = re.compile(r"(?:.*/)?0[123]-02(?:-[0-9]{2}){5}\.(?:flac|wav|mp4)", _ANY_CASE)
+_VIDEO = re.compile(r"(?:.*/)?0[12]-01(?:-[0-9]{2}){5}\.mp4", _ANY_CASE)
+_LOOKALIKE = re.compile(r"(?:.*/)?[0-9]{2}(?:-[0-9]{2}){6}\.(?:flac|wav|mp4)", _ANY_CASE)
 
 # speech of the public release: 4 neutral clips an actor, 8 of each other emotion
 PUBLISHED = Contract(
@@ -49,7 +54,10 @@ class Ravdess:
     """
 
     name = "ravdess"
-    layout = "Actor_01 … Actor_24 with 03-01-01-01-01-01-01.wav (or .flac), and a table *.tsv with a column `clip`"
+    layout = (
+        "Actor_01 … Actor_24 with 03-01-01-01-01-01-01.wav (or .flac), as the archive Audio_Speech_Actors_01-24 holds "
+        "them, and for pictures a table *.tsv with a column `clip`; mp4 files are not read yet"
+    )
     side_rule = "one actor fills the picture"
     licence = (
         "RAVDESS (Livingstone and Russo, 2018), CC BY-NC-SA 4.0: name the authors, no commercial use, share alike."
@@ -66,13 +74,16 @@ class Ravdess:
         return find_holder(root, lambda name: _ACTOR.fullmatch(name) is not None, self.layout)
 
     def wanted(self, path: str) -> str | None:
-        """Return "audio" for a clip of speech in its actor's folder, "features" for a table at the root."""
+        """Return "audio" for speech in its actor's folder, "features" for a table at the root, else a kind or None."""
         if is_shadow(path):
             return SHADOW
         sound = _SOUND.fullmatch(path)
-        if sound is not None:
-            return "audio" if sound["folder"] == sound["actor"] else None
-        return "features" if _TABLE.fullmatch(path) else None
+        if sound is not None and sound["folder"] == sound["actor"]:
+            return "audio"
+        if _TABLE.fullmatch(path):
+            return "features"
+        kinds = ((_SONG, SONG), (_VIDEO, NO_VIDEO_YET), (_LOOKALIKE, MISFILED))
+        return next((kind for name, kind in kinds if name.fullmatch(path)), None)
 
     def utterances(self, root: Path, files: Mapping[str, str], ledger: Ledger) -> list[Utterance]:
         """Return one Utterance per clip of sound, sorted by key; rows without sound are named in `ledger`."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from foalnet.ledger import REASONS
+from foalnet.ledger import IGNORED, REASONS
 from foalnet.report.gather import Facts
 from foalnet.report.view import Block, Note, Paragraph, Section, Table, cells
 from foalnet.report.words import listed, number, percent, plural
@@ -32,6 +32,16 @@ def losses(facts: Facts) -> Section:
         )
     elif facts.counts is not None and facts.staging is not None:
         blocks.append(Paragraph(text="Nothing was dropped or repaired."))
+    unused = _unused(facts)
+    if unused:
+        blocks.append(
+            Table(
+                caption="Files that look like the corpus' and are not used; counts.json names the first of each kind.",
+                head=("Why", "Count", "Files"),
+                rows=tuple(cells(row) for row in unused),
+                labels=3,
+            )
+        )
     named = _named(facts)
     if named:
         blocks.append(
@@ -98,6 +108,15 @@ def _reason_rows(facts: Facts) -> list[tuple[str, str, str, str]]:
                 if kind == fate and reason and count:
                     rows.append((order, stage, FATES[fate], _meaning(reason), number(count)))
     return [row[1:] for row in rows]
+
+
+def _unused(facts: Facts) -> list[tuple[str, str, str]]:
+    """Return meaning, count and first names of each kind of file that is named although it is not used."""
+    account = facts.counts or {}
+    return [
+        (IGNORED.get(kind, kind), number(account["ignored_files"][kind]), ", ".join(names))
+        for kind, names in sorted(account.get("ignored_named", {}).items())
+    ]
 
 
 def _named(facts: Facts) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from foalnet.corpora import get_reader
-from foalnet.corpora.base import SHADOW
+from foalnet.corpora.base import used
 from foalnet.files import sorted_files
 from foalnet.inventory import resolve_root
 from foalnet.paths import Paths
@@ -76,7 +76,7 @@ def corpus_files(scene: Scene, name: str) -> Link:
         return skipped(name, what, action=mend)
     else:
         wanted, here = get_reader(params.reader).wanted, sorted_files(root)
-        now = {file for file in here if wanted(file) not in (None, SHADOW)}
+        now = {file for file in here if used(wanted(file))}
         for what, names in (("gone", told.keys() - now), ("in no inventory", now - told.keys())):
             if names:
                 return differs(name, f"{len(names)} files are {what}: {some(names)}", action=action)
@@ -103,7 +103,7 @@ def counts(scene: Scene, name: str) -> Link:
     from foalnet.manifest import compare, contract_of, count
 
     params, beside = scene.params, rel(scene.paths, "counts")
-    told = scene.store.json(beside)
+    told, listed = scene.store.json(beside), scene.store.json(rel(scene.paths, "inventory"))
     rows = manifest_rows(scene)
     found = count(rows, params.manifest.classes)
     expected = contract_of(params.manifest.contract, get_reader(params.reader), params.manifest.classes)
@@ -114,7 +114,8 @@ def counts(scene: Scene, name: str) -> Link:
         "expected": expected.model_dump() if expected else None,
         "breaches": [asdict(breach) for breach in compare(expected, found)],
         "used": sum(row.used for row in rows),
-        "ignored_files": scene.store.json(rel(scene.paths, "inventory"))["ignored"],
+        "ignored_files": listed["ignored"],
+        "ignored_named": listed["named"],
     }
     if differing := list(unlike(anew, {field: told[field] for field in anew})):
         action = scene.again(f"manifest@{params.corpus}")

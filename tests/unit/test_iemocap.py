@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foalnet.corpora import READERS, get_reader
+from foalnet.corpora.base import used
 from foalnet.corpora.iemocap import PUBLISHED, Iemocap
 from foalnet.corpora.iemocap_names import parse_name, role_of
 from foalnet.corpora.iemocap_text import decode, parse_label_line, parse_labels, parse_transcript, parse_vote
@@ -38,7 +39,7 @@ def read(root: Path, ledger: Ledger | None = None) -> list[Utterance]:
     reader = get_reader("iemocap")
     base = reader.check_root(root)
     roles = {p.relative_to(base).as_posix(): "" for p in base.rglob("*") if p.is_file()}
-    files = {path: role for path in roles if (role := reader.wanted(path)) not in (None, "shadow")}
+    files = {path: role for path in roles if used(role := reader.wanted(path))}
     return reader.utterances(base, files, ledger if ledger is not None else Ledger())
 
 
@@ -92,15 +93,19 @@ def test_no_text_makes_the_name_grammar_or_the_roles_fail(text: str) -> None:
         ("Session1/dialog/EmoEvaluation/Ses01F_impro01.txt", "labels"),
         ("Session1/dialog/EmoEvaluation/._Ses01F_impro01.txt", "shadow"),
         ("Session1/dialog/EmoEvaluation/Categorical/Ses01F_impro01_e2_cat.txt", None),
-        ("Session1/dialog/EmoEvaluation/Attribute/Ses01F_impro01.txt", None),
-        ("Session2/dialog/EmoEvaluation/Ses01F_impro01.txt", None),
+        ("Session1/dialog/EmoEvaluation/Attribute/Ses01F_impro01.txt", "misfiled"),
+        ("Session2/dialog/EmoEvaluation/Ses01F_impro01.txt", "misfiled"),
+        ("Session1/dialog/MOCAP_head/Ses01F_impro01.txt", None),
+        ("Session1/sentences/MOCAP_hand/Ses01F_impro01/Ses01F_impro01_F000.txt", None),
+        ("Session1/sentences/ForcedAlignment/Ses01F_impro01/Ses01F_impro01_F000.wdseg", None),
+        ("session1/DIALOG/emoevaluation/SES01F_IMPRO01.TXT", "labels"),
         ("Session1/dialog/EmoEvaluation/Ses01F_impro01 copy.txt", None),
         ("Session5/dialog/transcriptions/Ses05M_script01_1b.txt", "transcript"),
         ("Session3/dialog/wav/Ses03M_impro05a.wav", "dialogue_audio"),
         ("Session3/dialog/avi/DivX/Ses03M_impro05a.avi", "video"),
         ("Session3/sentences/wav/Ses03M_impro05a/Ses03M_impro05a_F000.wav", "audio"),
         ("Session3/sentences/wav/Ses03M_impro05a/._Ses03M_impro05a_F000.wav", "shadow"),
-        ("Session3/sentences/wav/Ses03M_impro05b/Ses03M_impro05a_F000.wav", None),
+        ("Session3/sentences/wav/Ses03M_impro05b/Ses03M_impro05a_F000.wav", "misfiled"),
         ("Session3/sentences/wav/Ses03M_impro05a/Ses03M_impro05a_FXX0.wav", None),
         ("Documentation/README.txt", None),
     ],

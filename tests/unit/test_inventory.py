@@ -44,7 +44,7 @@ def test_it_lists_what_is_used_and_counts_the_rest(tmp_path: Path, tree: Path, s
         assert entry.sha256 == sha256_file(tree / entry.path)
         assert entry.size == (tree / entry.path).stat().st_size
     assert str(tmp_path).encode() not in out.read_bytes()
-    assert set(json.loads(out.read_bytes())) == {"corpus", "reader", "files", "ignored", "seal"}
+    assert set(json.loads(out.read_bytes())) == {"corpus", "reader", "files", "ignored", "named", "seal"}
 
 
 def test_a_copy_elsewhere_gives_the_same_bytes(tmp_path: Path, tree: Path, settings: Settings) -> None:

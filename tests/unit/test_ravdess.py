@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foalnet.corpora import get_reader
+from foalnet.corpora.base import used
 from foalnet.corpora.ravdess import EMOTIONS, PUBLISHED, Ravdess
 from foalnet.corpora.tables import parse_reference, read_table, reference
 from foalnet.errors import DataError
@@ -32,7 +33,7 @@ def read(root: Path, ledger: Ledger | None = None) -> list[Utterance]:
     """Read a tree as the stages do, without their checks."""
     reader = get_reader("ravdess")
     paths = [p.relative_to(root).as_posix() for p in sorted(root.rglob("*")) if p.is_file()]
-    files = {path: role for path in paths if (role := reader.wanted(path)) not in (None, "shadow")}
+    files = {path: role for path in paths if used(role := reader.wanted(path))}
     return reader.utterances(root, files, ledger if ledger is not None else Ledger())
 
 
@@ -42,7 +43,13 @@ def test_speech_in_its_actors_folder_is_wanted_and_nothing_else(
 ) -> None:
     path = f"Actor_{folder:02d}/" + "-".join(f"{n:02d}" for n in fields) + f".{extension}"
     right = fields[0] == 3 and fields[1] == 1 and fields[6] == folder and extension != "mp4"
-    assert Ravdess().wanted(path) == ("audio" if right else None)
+    if right:
+        assert Ravdess().wanted(path) == "audio"
+    elif fields[1] == 2:
+        assert Ravdess().wanted(path) == "song_not_read"
+    else:
+        video = extension == "mp4" and fields[0] < 3
+        assert Ravdess().wanted(path) == ("video_not_read" if video else "misfiled")
 
 
 @pytest.mark.parametrize(
@@ -53,9 +60,10 @@ def test_speech_in_its_actors_folder_is_wanted_and_nothing_else(
         ("Actor_01/._03-01-01-01-01-01-01.wav", "shadow"),
         ("__MACOSX/Actor_01/03-01-01-01-01-01-01.wav", "shadow"),
         ("Actor_01/table.tsv", None),
-        ("copy/Actor_01/03-01-01-01-01-01-01.wav", None),
-        ("Actor_25/03-01-01-01-01-01-25.wav", None),
-        ("Actor_01/03-01-09-01-01-01-01.wav", None),
+        ("copy/Actor_01/03-01-01-01-01-01-01.wav", "misfiled"),
+        ("Actor_25/03-01-01-01-01-01-25.wav", "misfiled"),
+        ("Actor_01/03-01-09-01-01-01-01.wav", "misfiled"),
+        ("actor_01/03-01-01-01-01-01-01.WAV", "audio"),
         ("Actor_01/03-01-01-01-01-01-01.wav\n", None),
     ],
 )

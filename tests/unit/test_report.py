@@ -101,6 +101,12 @@ def test_counts_and_reasons_stand_on_the_page_with_their_meaning(drawn: Built) -
     assert "1 utterance has no face in any frame" in page.text
 
 
+def test_files_that_look_like_the_corpus_and_are_not_used_are_named(drawn: Built) -> None:
+    rows = next(table for table in page_of(drawn).tables if table[0] == ["Why", "Count", "Files"])
+    assert len(rows) == 2 and rows[1][0].startswith("named like a file of this corpus") and rows[1][1] == "2"
+    assert rows[1][2].endswith("Ses01F_impro02/Ses01F_impro01_F000.wav")
+
+
 def test_lost_utterances_are_told(drawn: Built, tmp_path: Path) -> None:
     params = drawn[0]
     paths = make(tmp_path, params)

@@ -1,0 +1,120 @@
+"""Every file of a corpus folder is used, or counted with its kind; what looks like the corpus' is named to the user."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+
+from foalnet.errors import DataError
+from foalnet.files import read_json
+from foalnet.inventory import inventory, read_inventory
+from tests.projects import verb
+from tests.trees import (
+    FOUR,
+    iemocap_tree,
+    make_params,
+    make_settings,
+    ravdess_tree,
+    sound_file,
+    stages,
+    write,
+    write_wav,
+)
+
+MISFILED = "Actor_03/03-01-05-01-01-01-02.wav"
+
+
+@pytest.fixture
+def project(repository: Path, tmp_path: Path) -> Path:
+    """A folder with the project's params."""
+    for name in ("params.yaml", "prefect.yaml", "dvc.yaml"):
+        shutil.copy(repository / name, tmp_path)
+    return tmp_path
+
+
+def test_a_clip_in_another_actors_folder_is_named_everywhere(project: Path) -> None:
+    tree = ravdess_tree(project / "tree")
+    write_wav(tree / MISFILED, 0.5)
+    added = verb(project, "add-corpus", "ravdess", "--root", "tree", "--classes", "neutral,happy,sad,angry").stdout
+    listed = verb(project, "inventory", "ravdess").stdout
+    for said in (added, listed):
+        assert f"not used: {MISFILED} (named like a file of this corpus, but in another place" in said
+    verb(project, "manifest", "ravdess")
+    account = read_json(project / "reports/ravdess/counts.json")
+    assert account["ignored_files"] == {"misfiled": 1, "other": 0, "shadow": 0}
+    assert account["ignored_named"] == {"misfiled": [MISFILED]}
+
+
+def test_pipes_sockets_and_devices_are_counted_by_kind_and_never_opened(tmp_path: Path) -> None:
+    tree = ravdess_tree(tmp_path / "tree")
+    os.mkfifo(tree / "Actor_01/03-01-01-01-01-02-01.wav")
+    os.mkfifo(tree / "Actor_02/pipe\n2")
+    (tree / "Actor_02/null.wav").symlink_to(tree / "Actor_02/pipe\n2")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(os.path.relpath(tree / "socket"))
+    out = tmp_path / "inventory.json"
+    inventory(make_params(reader="ravdess", corpus="rav"), make_settings(tmp_path / "work", {"rav": tree}), out)
+    listener.close()
+    found = read_inventory(out)
+    assert found.ignored == {"shadow": 0, "fifo": 3, "socket": 1, "other": 0}
+    assert found.named == {
+        "fifo": ("Actor_01/03-01-01-01-01-02-01.wav", "Actor_02/null.wav", "Actor_02/pipe\\n2"),
+        "socket": ("socket",),
+    }
+
+
+def test_a_copy_that_went_through_windows_reads_as_the_original(tmp_path: Path) -> None:
+    plain = iemocap_tree(tmp_path / "plain" / "tree", dialogues={"Ses03M_script01_1b": FOUR}, shadows=False)
+    copy = tmp_path / "copy" / "tree"
+    for path in sorted(plain.rglob("*")):
+        if path.is_file():
+            write(copy / path.relative_to(plain).as_posix().upper(), path.read_bytes())
+    assert (copy / "SESSION3/DIALOG/AVI/DIVX/SES03M_SCRIPT01_1B.AVI").exists()
+    rows, there = stages(plain)[0], stages(copy)[0]
+    assert [(u.key, u.speaker, u.session, u.reason, u.label) for u in there] == [
+        (u.key, u.speaker, u.session, u.reason, u.label) for u in rows
+    ]
+    assert len(rows) == 4 and all(u.video and u.audio and u.dialogue_audio and u.transcript for u in there)
+    assert not read_json(tmp_path / "copy/counts.json")["entries"]
+
+
+def test_two_files_that_differ_in_case_alone_are_refused_by_name(tmp_path: Path) -> None:
+    tree = iemocap_tree(tmp_path / "tree", dialogues={"Ses03M_impro01": FOUR})
+    wav = sound_file(tree, "Ses03M_impro01_F000")
+    shutil.copy(wav, wav.with_suffix(".WAV"))
+    with pytest.raises(DataError, match="two names differ in case alone") as caught:
+        inventory(make_params(), make_settings(tmp_path / "work", {"iemocap": tree}), tmp_path / "inventory.json")
+    assert all(f"Ses03M_impro01_F000.{end}" in str(caught.value) for end in ("wav", "WAV"))
+
+
+def test_sound_as_downloaded_is_an_entry_of_audio_only(project: Path) -> None:
+    ravdess_tree(project / "tree", table=False, extension="wav")
+    write(project / "tree/Actor_01/01-01-01-01-01-01-01.mp4", b"")
+    said = verb(project, "add-corpus", "ravdess", "--root", "tree", "--classes", "neutral,happy,sad,angry").stdout
+    assert "not used: Actor_01/01-01-01-01-01-01-01.mp4 (video of this corpus: its pictures are not read yet)" in said
+    assert "sound alone is trained, audio_only" in said
+    entry = yaml.safe_load((project / "params.yaml").read_text())["corpora"]["ravdess"]
+    assert entry["variants"] == ["audio_only"] and entry["final"]["variant"] == "audio_only"
+    assert entry["train"]["picture"] == "face", "no table of features will be looked for"
+    for stage in ("inventory", "manifest", "shards"):
+        verb(project, stage, "ravdess")
+    refused = verb(project, "add-corpus", "ravdess", "--root", "tree", "--variants", "foal", check=False)
+    assert refused.returncode == 2 and "foal: no pictures" in refused.stderr
+
+
+def test_the_video_archives_hints_lead_to_the_sound(project: Path) -> None:
+    for actor in ("01", "02"):
+        write(project / f"v/Video_Speech_Actor_{actor}/Actor_{actor}/01-01-01-01-01-01-{actor}.mp4", b"")
+    several = verb(project, "add-corpus", "ravdess", "--root", "v", check=False)
+    assert several.returncode == 3
+    assert "move what they hold (Actor_01, Actor_02) into one folder" in several.stderr
+    assert "mp4 files are not read yet" in several.stderr and "Audio_Speech_Actors_01-24" in several.stderr
+    one = verb(project, "add-corpus", "ravdess", "--root", "v/Video_Speech_Actor_01", check=False)
+    assert one.returncode == 3 and "Actor_01/01-01-01-01-01-01-01.mp4 (video of this corpus" in one.stderr
+    assert "Audio_Speech_Actors_01-24" in one.stderr
+    assert not (project / "settings.yaml").exists(), "nothing was written"
