@@ -27,8 +27,18 @@ from foalnet.files import make_folder, not_read, sha256_file
 from foalnet.ledger import Ledger
 from foalnet.records import LedgerEntry, Sample, Utterance
 from foalnet.seal import opened, publish_sealed
-from foalnet.shards import ShardEntry, as_entry, fault_of, write_shard
-from foalnet.shards.meta import NO_BOX, AudioMeta, SampleMeta, TableMeta, VideoMeta, meta_bytes
+from foalnet.shards import (
+    NO_BOX,
+    AudioMeta,
+    SampleMeta,
+    ShardEntry,
+    TableMeta,
+    VideoMeta,
+    as_entry,
+    fault_of,
+    meta_bytes,
+    write_shard,
+)
 
 SCHEMA = 2
 SHARD = "shard.tar"

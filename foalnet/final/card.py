@@ -8,6 +8,8 @@ from typing import Any
 
 from foalnet.config import Params
 from foalnet.corpora import get_reader
+from foalnet.final.ranges import DRAWN as DRAWN_NOTE
+from foalnet.final.ranges import OUTER
 from foalnet.markdown import escape, table
 from foalnet.nets import tasks_of
 from foalnet.records import Utterance
@@ -27,6 +29,11 @@ LIMITS = (
     "Its probabilities are not calibrated.",
     "How its errors are spread over groups of people is not known: the corpus has too few speakers to tell.",
 )
+RANGES = {
+    "loudness_dbfs": "loudness, RMS in dB of full scale",
+    "duration_s": "duration, s",
+    "face_px": "height of the face, pixels of the source picture",
+}
 NOT_FOR = (
     "deciding anything about a person: hiring, work, school, credit, insurance, police, borders, courts",
     "health: it is no diagnosis and no monitoring",
@@ -43,10 +50,11 @@ def card_facts(
     epochs: int,
     metrics: Mapping[str, Any],
     seconds: float,
+    ranges: Mapping[str, Sequence[float]],
 ) -> dict[str, Any]:
     """Return the card: what the model is, what it saw (`utterances`, `seconds` of sound), and the folds' figures.
 
-    `chosen`: fold -> the epoch it chose, from 1; `metrics`: the run's metrics.json.
+    `chosen`: fold -> the epoch it chose, from 1; `metrics`: the run's metrics.json; `ranges`: those of `final.ranges`.
     """
     tasks, pooled = tasks_of(params.final.variant), metrics["pooled"]
     classes = list(params.manifest.classes)
@@ -70,6 +78,8 @@ def card_facts(
             "sessions": len({u.session for u in utterances}),
             "speakers": len({u.speaker for u in utterances}),
             "seconds": round(seconds, 1),
+            "drawn": params.corpus == "drawn",
+            "ranges": {name: list(edges) for name, edges in ranges.items()},
         },
         "epochs": {"folds": dict(sorted(chosen.items())), "rule": RULE, "trained": epochs},
         "out_of_fold": {
@@ -119,6 +129,11 @@ def card_md(card: Mapping[str, Any]) -> str:
         f"Corpus {escape(card['corpus'])} (reader {escape(card['reader'])}): {data['utterances']} utterances, "
         f"{data['seconds']:g} s of sound, {data['dialogues']} dialogues, {data['sessions']} sessions, "
         f"{data['speakers']} speakers.",
+        "",
+        *([f"**{DRAWN_NOTE[0].upper()}{DRAWN_NOTE[1:]}.**", ""] if data["drawn"] else []),
+        f"{100 * (1 - 2 * OUTER):.0f} % of the utterances are within these; an answer says where a clip is not.",
+        "",
+        *table(("", "from", "to"), [(RANGES[name], *edges) for name, edges in data["ranges"].items()]),
         "",
         f"Licence: {escape(card['licence'])}",
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 import time
@@ -16,6 +17,7 @@ from foalnet.config.blocks import Train
 from foalnet.errors import DataError, UsageError
 from foalnet.files import Content, content_key, json_bytes, publish_together, sha256_file
 from foalnet.final.card import card_facts, card_md
+from foalnet.final.ranges import quantities, ranges_of
 from foalnet.final.seal import FILE, Sealed, model_bytes
 from foalnet.final.train import FinalTask, train_final
 from foalnet.nets import picture_of
@@ -113,10 +115,24 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     )
     progress = _trained(task, store, settings, ready.folder / STATE, corpus=params.corpus)
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
-    card = card_facts(params, used, chosen=ready.chosen, epochs=ready.epochs, metrics=ready.metrics, seconds=seconds)
+    card = card_facts(
+        params,
+        used,
+        chosen=ready.chosen,
+        epochs=ready.epochs,
+        metrics=ready.metrics,
+        seconds=seconds,
+        ranges=_ranges(shards, store),
+    )
     if ranks.is_first():
         _publish(paths, ready, progress, store, card, _tools(paths))
     return card
+
+
+def _ranges(shards: ShardSet, store: Store) -> dict[str, list[float]]:
+    """Return what the training data were like: `final.ranges` has the quantities."""
+    trained_on = (sample for sample in shards.samples() if sample.key in store)
+    return ranges_of(quantities(json.loads(s.members["json"]), store.clips[s.key].wave_N) for s in trained_on)
 
 
 def _tools(paths: Paths) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from foalnet.errors import DataError
 from foalnet.faces import Detector, get_detector
 from foalnet.features.live import LiveFeatures
 from foalnet.final import Sealed, read_model
+from foalnet.final.ranges import DRAWN, outside, quantities
 from foalnet.ledger import Ledger
 from foalnet.metrics import DECIMALS, softmax
 from foalnet.nets import Batch, InputShape, Net, Tasks, build_net, tasks_of
@@ -107,8 +108,8 @@ class Model:
     def predict_sample(self, sample: Sample) -> ClipPrediction:
         """Return what the model says of a staged utterance, as `foalnet.open_shards(…).samples()` gives them."""
         clip, ledger = self._read(sample, self.sealed.train)
-        side: Side = json.loads(sample.members["json"]).get("side", "whole")
-        return self._told(clip, ledger, key=sample.key, side=side, heard=True)
+        meta = json.loads(sample.members["json"])
+        return self._told(clip, ledger, meta, key=sample.key, side=meta.get("side", "whole"), heard=True)
 
     @property
     def tasks(self) -> Tasks:
@@ -157,8 +158,9 @@ class Model:
         # A model of feature tables meets a clip without picture; its sample is of the picture kind, fully masked.
         params = self.sealed.train.model_copy(update={"picture": "face"}) if self._by_tables else self.sealed.train
         clip, ledger = self._read(staged.sample, params)
-        told = self._told(clip, ledger, key=request.clip.stem, side=staged.side, heard=staged.heard)
-        video = json.loads(staged.sample.members["json"])["video"]
+        meta = json.loads(staged.sample.members["json"])
+        told = self._told(clip, ledger, meta, key=request.clip.stem, side=staged.side, heard=staged.heard)
+        video = meta["video"]
         notes, frames = list(dict.fromkeys([*staged.notes, *told.notes])), Frames()
         if staged.filmed:
             counts = {name: video["sources"].count(name) for name in ("detected", "bridged", "missing")}
@@ -192,7 +194,15 @@ class Model:
             )
         return filled(clip, self.sealed.frame), ledger
 
-    def _told(self, clip: Clip, ledger: Ledger, *, key: str, side: Side, heard: bool) -> ClipPrediction:
+    def _unlike(self, clip: Clip, meta: Mapping[str, Any], *, heard: bool) -> list[str]:
+        """Return notes on what the model was trained on: drawn data, and where the clip is unlike them."""
+        data = self.sealed.card.get("data", {})
+        found = quantities(meta, clip.wave_N if heard and self.tasks.audio else None)
+        return [*([DRAWN] if data.get("drawn") else []), *outside(data.get("ranges", {}), found)]
+
+    def _told(
+        self, clip: Clip, ledger: Ledger, meta: Mapping[str, Any], *, key: str, side: Side, heard: bool
+    ) -> ClipPrediction:
         """Ask the network about one clip alone, so that no other one can have a say in the last digit."""
         batch = collate([clip], samples=round((pad_s(self.sealed.train) or 0.0) * self.sealed.rate_hz))
         if not heard:
@@ -208,7 +218,8 @@ class Model:
                 stage=STAGE,
                 action="give a clip in which a face is seen from the front, or a model that also hears",
             )
-        notes = [f"cut: {line.detail}" for line in ledger.entries if line.reason == "audio_truncated"]
+        notes = self._unlike(clip, meta, heard=heard)
+        notes += [f"cut: {line.detail}" for line in ledger.entries if line.reason == "audio_truncated"]
         if "none" in (sound, picture):
             lacking = " and ".join(name for name, sense in (("sound", sound), ("picture", picture)) if sense == "none")
             notes.append(

@@ -3,17 +3,24 @@
 from foalnet.shards.check import fault_of
 from foalnet.shards.index import INDEX, ShardEntry, as_entry, index_bytes, read_index, write_index
 from foalnet.shards.members import split_frames, valid_key
+from foalnet.shards.meta import NO_BOX, AudioMeta, SampleMeta, TableMeta, VideoMeta, meta_bytes
 from foalnet.shards.read import ShardSet, open_shards
 from foalnet.shards.verify import verify
 from foalnet.shards.write import write_shard
 
 __all__ = [
     "INDEX",
+    "NO_BOX",
+    "AudioMeta",
+    "SampleMeta",
     "ShardEntry",
     "ShardSet",
+    "TableMeta",
+    "VideoMeta",
     "as_entry",
     "fault_of",
     "index_bytes",
+    "meta_bytes",
     "open_shards",
     "read_index",
     "split_frames",

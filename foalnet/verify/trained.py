@@ -172,7 +172,7 @@ def _without(value: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def card(scene: Scene) -> Link:
-    """The card quotes the folds' epochs and scores, and the utterances, of this folder; sound's length is its own."""
+    """The card quotes the folds' epochs and scores, and the utterances, of this folder; sound's length and ranges are its own."""
     from foalnet.final.card import card_facts
     from foalnet.nets.variants import picture_of
 
@@ -191,6 +191,7 @@ def card(scene: Scene) -> Link:
         epochs=math.ceil(statistics.median(chosen.values())),
         metrics=store.json(f"{_rel(scene, paths.run(variant, seed))}/{METRICS}"),
         seconds=found["data"]["seconds"],
+        ranges=found["data"]["ranges"],
     )
     if differing := list(unlike(expected, _without(_without(found, "loss"), "digests"))):
         action = scene.again(f"final@{params.corpus}")

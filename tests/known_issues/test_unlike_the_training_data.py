@@ -1,0 +1,78 @@
+"""An answer says what the model cannot know: that its training data were drawn, and where a clip is unlike them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from foalnet.final import FILE, read_model, seal
+from foalnet.final.ranges import DRAWN, outside, quantities, ranges_of
+from foalnet.predict import Model, load
+from tests.models import sealed_model
+from tests.stores import RATE_HZ, make_store, sample_of
+
+RANGES = {"loudness_dbfs": [-30.0, -20.0], "duration_s": [0.9, 2.0], "face_px": [60.0, 80.0]}
+
+
+def trained_on(folder: Path, **data: Any) -> Model:
+    """A model whose card tells that of its training data."""
+    weights, content = read_model(sealed_model(folder))
+    seal(folder / FILE, weights, replace(content, card=dict(content.card) | {"data": data}))
+    return load(folder)
+
+
+def wav(folder: Path, rms: float, seconds: float) -> Path:
+    path = folder / f"{rms}-{seconds}.wav"
+    wave_N = np.random.default_rng(1).standard_normal(round(seconds * RATE_HZ))
+    soundfile.write(path, (wave_N * rms / wave_N.std()).astype(np.float32), RATE_HZ, subtype="FLOAT")
+    return path
+
+
+def test_a_model_of_drawn_data_says_so_in_every_answer(tmp_path: Path) -> None:
+    voice = wav(tmp_path, 0.05, 1.0)
+    clip = next(iter(make_store(groups=3).store.clips.values()))
+    for drawn in (True, False):
+        model = trained_on(tmp_path / str(drawn), drawn=drawn, ranges={})
+        [heard] = model.predict(voice)
+        staged = model.predict_sample(sample_of(clip, "Session1"))
+        assert (DRAWN in heard.notes) == (DRAWN in staged.notes) == drawn
+    assert "real people" in DRAWN
+
+
+@pytest.mark.parametrize(
+    ("rms", "seconds", "says"),
+    [
+        (0.05, 1.0, []),
+        (0.5, 1.0, ["louder than 99 % of the training data: -6."]),
+        (0.001, 1.0, ["quieter than 99 % of the training data: -60.0 dBFS"]),
+        (0.05, 0.5, ["shorter than 99 % of the training data: 0.5 s"]),
+        (0.5, 3.0, ["longer than 99 % of the training data: 3.0 s, there 0.9 to 2.0", "louder than"]),
+    ],
+)
+def test_sound_outside_of_the_training_data_is_said(
+    tmp_path: Path, rms: float, seconds: float, says: list[str]
+) -> None:
+    [found] = trained_on(tmp_path, drawn=False, ranges=RANGES).predict(wav(tmp_path, rms, seconds))
+    notes = [note for note in found.notes if "training data" in note]
+    assert len(notes) == len(says) and all(note.startswith(word) for note, word in zip(notes, says, strict=True))
+
+
+def test_a_face_outside_of_the_training_data_is_said() -> None:
+    boxes = [[0.0, 0.0, 0.0, 0.0], [10.0, 10.0, 30.0, 40.0], [10.0, 10.0, 30.0, 42.0]]
+    found = quantities({"start_s": 1.0, "end_s": 2.0, "video": {"boxes": boxes}}, None)
+    assert found == {"duration_s": 1.0, "face_px": 31.0}
+    assert outside(RANGES, found) == [
+        "its face is smaller than 99 % of the training data: 31.0 pixels high, there 60.0 to 80.0"
+    ]
+    assert outside(RANGES, {"face_px": 90.0})[0].startswith("its face is larger")
+
+
+def test_digital_silence_has_no_loudness_and_a_range_leaves_a_hundredth_out() -> None:
+    assert quantities({}, np.zeros(100, np.float32)) == {}
+    rows = [{"duration_s": float(i)} for i in range(1001)]
+    assert ranges_of([*rows, {"face_px": 7.0}]) == {"duration_s": [10.0, 990.0], "face_px": [7.0, 7.0]}
