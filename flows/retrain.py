@@ -1,8 +1,9 @@
 """The flow `retrain`: brings one corpus' report up to date in a checkout of its own and asks the gate about it.
 
 It runs the very stages of dvc.yaml through DVC, so `dvc repro` on a laptop and this flow on a server leave the same
-files and the same dvc.lock. What came of it is one commit on a branch `runs/<id>`; `champion` moves if the gate lets
-it pass. Where DVC has a default remote, the outputs are pushed; what could not be is marked and pushed by a later run.
+files and the same dvc.lock. What came of it is one commit on a branch `runs/<id>`; `champions/<corpus>` moves if the
+gate lets it pass. Where DVC has a default remote, the outputs are pushed; what could not be is marked and pushed by a
+later run.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from flows.push import Pushed, push_here, push_runs
 from flows.stages import Stage, plan
 from flows.tasks import project_home, run_logger, run_stages
 from flows.worktree import LOCK, Tree, fetch, set_aside, worktree
-from foalnet.champion import RUNS, commit_tree, message, promote, results_key, rolled_back
+from foalnet.champion import RUNS, commit_tree, message, one_corpus, promote, results_key, rolled_back
 from foalnet.config import load_params, load_settings
 from foalnet.errors import FoalnetError
 from foalnet.files import json_bytes, publish_bytes, publish_file
@@ -93,9 +94,9 @@ def _answer(corpus: str, done: Sequence[Mapping[str, Any]], report: Path, told: 
     return {"corpus": corpus, "ran": ran, "report": report.as_posix(), **told}
 
 
-def _champion_files(tree: Tree, corpus: str) -> Paths | None:
-    """Set the champion's predictions and accounts aside; None where no champion has results of this corpus."""
-    if tree.champion is None or text_at(tree.folder, tree.champion, _metrics(corpus)) is None:
+def _champion_files(tree: Tree, corpus: str) -> tuple[Paths, list[str]] | None:
+    """Set the champion's predictions and accounts aside and name what is lost; None without a champion."""
+    if tree.champion is None:
         return None
     recorded = (yaml.safe_load((tree.folder / LOCK).read_text("utf-8")) or {}).get("stages", {})
     prefix = f"evaluate@{corpus}-"
@@ -106,7 +107,7 @@ def _metrics(corpus: str) -> str:
     return Paths(corpus).metrics.as_posix()
 
 
-def _record(tree: Tree, corpus: str, before: Paths | None) -> tuple[dict[str, Any], bool]:
+def _record(tree: Tree, corpus: str, before: tuple[Paths, list[str]] | None) -> tuple[dict[str, Any], bool]:
     """Ask the gate, commit results and decision to a branch of the run, promote; or say that nothing changed.
 
     Returns what came of it and whether the branch is a new one.
@@ -125,7 +126,7 @@ def _record(tree: Tree, corpus: str, before: Paths | None) -> tuple[dict[str, An
     publish_bytes(here.gate.with_suffix(".md"), markdown(decision).encode())
     files = [LOCK, "params.yaml", *(p.relative_to(tree.folder).as_posix() for p in _kept_in_git(here))]
     git(tree.folder, "add", "--force", "--", *files)
-    content = git(tree.folder, "write-tree").stdout.strip()
+    content = one_corpus(tree.folder, git(tree.folder, "write-tree").stdout.strip(), corpus)
     known = _same_run(tree, corpus, content)
     if known is not None:
         says = f"nothing changed since {known}: " + "; ".join(decision["reasons"])
@@ -144,7 +145,7 @@ def _record(tree: Tree, corpus: str, before: Paths | None) -> tuple[dict[str, An
     if not decision["promote"]:
         return {"run": run, "branch": branch, "promoted": False, "says": f"refused: {says}"}, True
     try:
-        promote(tree.home, commit)
+        promote(tree.home, corpus, commit)
     except FoalnetError as error:
         return {"run": run, "branch": branch, "promoted": False, "says": f"not promoted: {error}"}, True
     return {"run": run, "branch": branch, "promoted": True, "says": f"promoted: {says}"}, True
@@ -154,7 +155,7 @@ def _kept_in_git(paths: Paths) -> list[Path]:
     return [paths.metrics, paths.gate, paths.gate.with_suffix(".md")]
 
 
-def _ask_gate(tree: Tree, corpus: str, before: Paths | None) -> dict[str, Any]:
+def _ask_gate(tree: Tree, corpus: str, before: tuple[Paths, list[str]] | None) -> dict[str, Any]:
     """Read both sides and return the gate's decision."""
     here = Paths(corpus, tree.folder)
     params = load_params(corpus, tree.folder / "params.yaml")
@@ -163,7 +164,8 @@ def _ask_gate(tree: Tree, corpus: str, before: Paths | None) -> dict[str, Any]:
         assert tree.champion is not None
         kept = [text_at(tree.folder, tree.champion, name) for name in (_metrics(corpus), Paths(corpus).gate.as_posix())]
         metrics, gate = (None if text is None else yaml.safe_load(text) for text in kept)
-        champion = read_side(before, metrics=metrics, told=(gate or {}).get("challenger"), champion=True)
+        aside, lost = before
+        champion = read_side(aside, metrics=metrics, told=(gate or {}).get("challenger"), champion=True, lost=lost)
     key = results_key((tree.folder / LOCK).read_text("utf-8"), corpus)
     return decide(
         read_side(here),

@@ -16,11 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from foalnet.champion import BRANCH
+from flows.tasks import run_logger
+from foalnet.champion import adopt, champion_of
 from foalnet.config import Settings
-from foalnet.gitrepo import commit_of, git, refuse_conflict, refuse_dirty, text_at
+from foalnet.gitrepo import git, refuse_conflict, refuse_dirty, text_at
 from foalnet.locks import lock
 from foalnet.paths import Paths
+from foalnet.results import METRICS, PREDICTIONS
+from foalnet.verify.remote import config_of
 
 STAGE = "retrain"
 LOCK = "dvc.lock"
@@ -28,9 +31,10 @@ LOCK = "dvc.lock"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tree:
-    """Where a run works. `home` is the operator's checkout, `folder` the run's own; `champion` the commit in force.
+    """Where a run works: `home` is the operator's checkout, `folder` the run's own.
 
-    `env` is what the stages must see: this folder's code first, and the machine's settings, which git does not have.
+    `champion` is the commit of the corpus' champion in force. `env` is what the stages must see: this folder's code
+    first, and the machine's settings, which git does not have.
     """
 
     home: Path
@@ -54,7 +58,9 @@ def worktree(home: Path, corpus: str, settings: Settings) -> Iterator[Tree]:
         folder = work / "worktrees" / corpus
         _remove(home, folder)
         head = git(home, "rev-parse", "HEAD").stdout.strip()
-        champion = commit_of(home, f"refs/heads/{BRANCH}")
+        for line in adopt(home):
+            run_logger().info("%s", line)
+        champion = champion_of(home, corpus)
         try:
             git(home, "worktree", "add", "--detach", "--quiet", str(folder), head)
             if champion is not None and (recorded := text_at(home, champion, LOCK)) is not None:
@@ -121,26 +127,43 @@ def beside(tree: Tree, commit: str) -> Iterator[Path]:
 def fetch(tree: Tree, outs: list[str]) -> None:
     """Bring recorded outs from DVC's cache into the worktree; what the cache does not hold stays away."""
     # An out that today's dvc.yaml does not know makes the whole command fail: then one by one.
-    if not _checkout(tree, outs) and len(outs) > 1:
+    if not _dvc(tree, "checkout", "--allow-missing", *outs) and len(outs) > 1:
         for out in outs:
-            _checkout(tree, [out])
+            _dvc(tree, "checkout", "--allow-missing", out)
 
 
-def _checkout(tree: Tree, outs: list[str]) -> bool:
-    command = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--allow-missing", *outs]
+def _dvc(tree: Tree, *arguments: str) -> bool:
+    command = [sys.executable, "-m", "dvc", arguments[0], "--quiet", *arguments[1:]]
     env = os.environ | tree.env | {"DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(command, cwd=tree.folder, env=env, stdin=subprocess.DEVNULL, capture_output=True)
     return done.returncode == 0
 
 
-def set_aside(tree: Tree, corpus: str, runs: list[str]) -> Paths:
-    """Fetch the champion's predictions and accounts, move them out of the run's way, and return where they lie."""
+def set_aside(tree: Tree, corpus: str, runs: list[str]) -> tuple[Paths, list[str]]:
+    """Fetch the champion's predictions and accounts and move them out of the run's way.
+
+    Returns where they lie, and the runs whose predictions neither DVC's cache nor its default remote has.
+    """
     here, aside = Paths(corpus, tree.folder), Paths(corpus, tree.folder / ".dvc" / "tmp" / "champion")
-    wanted = [here.reports / "runs" / name for name in runs] + [here.counts, here.staging]
+    results = {name: here.reports / "runs" / name for name in runs}
+    wanted = [*results.values(), here.counts, here.staging]
     fetch(tree, [path.relative_to(tree.folder).as_posix() for path in wanted])
+    away = [path for path in wanted if not _is_whole(path)]
+    if away and config_of(tree.folder)["core"].get("remote"):
+        for path in away:
+            _dvc(tree, "pull", "--allow-missing", path.relative_to(tree.folder).as_posix())
+    lost = [name for name, path in results.items() if not _is_whole(path)]
+    for name in lost:
+        shutil.rmtree(results[name], ignore_errors=True)
     for path in wanted:
         if path.exists():
             target = aside.home / path.relative_to(tree.folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             path.rename(target)
-    return aside
+    return aside, lost
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether an output is there; a run's results are when both of its files are, under each of its protocols."""
+    folders = [path, *path.iterdir()] if path.is_dir() else []
+    return path.is_file() or any(all((each / name).is_file() for name in (METRICS, PREDICTIONS)) for each in folders)

@@ -1,11 +1,13 @@
 """The gate: may what was just trained take the champion's place? It compares numbers and says every one of them.
 
-Two sides of the same corpus: the challenger (all its files are at hand) and the champion (its predictions, where
-DVC's cache still has them; else its aggregate metrics). A check that cannot be made is named, never passed over.
+Two sides of the same corpus: the challenger (all its files are at hand) and the champion (its predictions, from DVC's
+cache or remote, and its aggregate metrics). A check that cannot be made is named, never passed over; without the
+champion's predictions nothing is promoted.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ class Side:
     """One side: `metrics` is reports/<c>/metrics.json; `runs` is variant -> one table key -> prediction per seed.
 
     `staged` and `dropped` count utterances (manifest and staging together); None where nobody recorded them.
-    `unsealed` names files of a champion that is older than seals.
+    `unsealed` names files of a champion that is older than seals, `lost` its runs without predictions at hand.
     """
 
     metrics: Mapping[str, Any]
@@ -41,6 +43,7 @@ class Side:
     staged: int | None
     dropped: int | None
     unsealed: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
     @property
     def utterances(self) -> int:
@@ -72,10 +75,12 @@ def read_side(
     metrics: Mapping[str, Any] | None = None,
     told: Mapping[str, Any] | None = None,
     champion: bool = False,
+    lost: Sequence[str] = (),
 ) -> Side:
     """Read one side from a project's folder; `metrics` and `told` (of gate.json) stand in for files that are gone.
 
-    A `champion` may be older than seals: its files without one are taken as they are and named in `unsealed`.
+    A `champion` may be older than seals: its files without one are taken as they are and named in `unsealed`. `lost`
+    are its runs without predictions in DVC's cache or remote.
     DataError (exit 3) for a file that is there and cannot be read or was altered, for one of a run's two files without
     the other, and where there are no metrics at all.
     """
@@ -113,6 +118,7 @@ def read_side(
         staged=staged,
         dropped=dropped,
         unsealed=tuple(Path(name).relative_to(paths.home).as_posix() for name in unsealed or ()),
+        lost=tuple(lost),
     )
 
 
@@ -143,7 +149,7 @@ def decide(
     """
     checks: list[dict[str, Any]] = []
     if champion is not None:
-        checks = [_loss(challenger, champion, params, report), _shrink(challenger, champion, params)]
+        checks = [_loss(challenger, champion, corpus, params, report), _shrink(challenger, champion, params)]
         checks.append(_drops(challenger, champion, params))
         if champion.unsealed:
             checks.append(_seals(champion))
@@ -164,8 +170,11 @@ def decide(
     }
 
 
-def _loss(challenger: Side, champion: Side, params: blocks.Gate, report: blocks.Report) -> dict[str, Any]:
-    """Compare UA of the judged variant: paired where both sides have predictions, else from the two intervals."""
+def _loss(challenger: Side, champion: Side, corpus: str, params: blocks.Gate, report: blocks.Report) -> dict[str, Any]:
+    """Compare UA of the judged variant: paired over shared utterances; where there is none, from the two intervals.
+
+    Where predictions of the champion's are lost, a loss cannot be ruled out.
+    """
     now, before = challenger.metrics["variants"], champion.metrics["variants"]
     shared = [name for name in VARIANTS if name in now and name in before]
     if not shared:
@@ -173,6 +182,13 @@ def _loss(challenger: Side, champion: Side, params: blocks.Gate, report: blocks.
         return {"check": "loss_ua", "passed": False, "says": says}
     variant = params.variant if params.variant in shared else shared[-1]
     a, b = challenger.runs.get(variant, ()), champion.runs.get(variant, ())
+    lost = [name for name in champion.lost if re.fullmatch(rf"{variant}-s\d+", name)]
+    if lost or not b:
+        says = (
+            f"UA of {variant}: could not be paired, the champion's predictions are neither in DVC's cache nor in a "
+            f"remote ({', '.join(lost) or variant}); `foalnet champion {corpus}` says what is lost and how to mend it"
+        )
+        return {"check": "loss_ua", "passed": False, "says": says, "variant": variant}
     keys = _common(a, b)
     if keys:
         found = _paired(a, b, keys, challenger.cluster or "dialogue", report)
@@ -233,7 +249,7 @@ def _unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     """Return the difference of two scores that share no utterance: their half intervals add up as squares."""
     gap = a["ua"] - b["ua"]
     return {
-        "how": "not paired: the champion's predictions are not at hand",
+        "how": "not paired: no utterance has the same label on both sides",
         "ua": rounded(gap),
         "ua_low": rounded(gap - hypot(a["ua"] - a["ua_low"], b["ua_high"] - b["ua"])),
         "ua_high": rounded(gap + hypot(a["ua_high"] - a["ua"], b["ua"] - b["ua_low"])),

@@ -21,8 +21,11 @@ CONFLICT = ("<<<<<<< ", ">>>>>>> ")
 SHOWN = 5
 
 
-def git(folder: Path, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run git in `folder`; MachineError (exit 4) where git is not there, UsageError (exit 2) where it refuses."""
+def git(folder: Path, *args: str, check: bool = True, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run git in `folder`, with `given` as its input.
+
+    MachineError (exit 4) where git is not there, UsageError (exit 2) where it refuses.
+    """
     # Variables of an outer git (a hook that runs us) would name another repository.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
@@ -30,7 +33,7 @@ def git(folder: Path, *args: str, check: bool = True) -> subprocess.CompletedPro
             ["git", *NO_HOOKS, *args],
             cwd=folder,
             env=clean | IDENTITY | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
+            input=given or "",
             capture_output=True,
             text=True,
             errors="replace",

@@ -1,4 +1,4 @@
-"""The verbs of the champion: which model is in force, and one command back."""
+"""The verbs of the champions: which model is in force for each corpus, and one command back."""
 
 from __future__ import annotations
 
@@ -10,41 +10,64 @@ from foalnet.cli.main import cli
 
 
 def _home() -> Path:
+    """Return the project's folder, its champions on branches of their own: what an older version left is adopted."""
+    from foalnet.champion import adopt
     from foalnet.config import load_settings
 
-    return (load_settings().home or Path()).resolve()
+    home = (load_settings().home or Path()).resolve()
+    for line in adopt(home):
+        click.echo(line)
+    return home
 
 
-@cli.command(short_help="show which run is in force, and those before it")
-def champion() -> None:
-    """List what the flow `retrain` promoted, the newest first, with every rollback; `*` is in force.
+@cli.command(short_help="show which run of each corpus is in force, and those before it")
+@click.argument("corpus", required=False)
+def champion(corpus: str | None) -> None:
+    """List what the flow `retrain` promoted for CORPUS (for all, without it), the newest first; `*` is in force.
 
-    Runs whose outputs could not be pushed to DVC's remote are marked unpushed.
+    Runs whose outputs could not be pushed to DVC's remote are marked unpushed. Outputs of the champion in force that
+    neither DVC's cache nor its remote has are named as lost.
     """
-    from foalnet.champion import history, unpushed
+    from foalnet.cache import loss_of, remedy
+    from foalnet.champion import corpora_of, history, unpushed
 
-    champions, waiting = history(_home()), unpushed(_home())
-    if not champions:
+    home = _home()
+    named = [corpus] if corpus else corpora_of(home)
+    waiting = {name: commit for name, commit in unpushed(home).items() if corpus in (None, name.partition("/")[0])}
+    for each in named:
+        champions = history(home, each)
+        click.echo(f"{each}:" if champions else f"{each}: no champion yet")
+        for one in champions:
+            mark = "*" if one.commit == champions[0].effective else " "
+            what = f"rollback to {one.rollback_to[:10]} ({one.run})" if one.rollback_to else one.run
+            here = "  unpushed" if one.commit in waiting.values() else ""
+            click.echo(f"{mark} {one.commit[:10]}  {one.date}  {what}{here}")
+        loss = str(loss_of(home, each, champions[0].effective)) if champions else ""
+        if loss:
+            click.echo(f"  of the champion in force, {loss}")
+            click.echo(f"  next: {remedy(each, champions[0].effective)}")
+    if not named:
         click.echo("no champion yet: the first run of the flow `retrain` becomes it")
-    for each in champions:
-        mark = "*" if each.commit == champions[0].effective else " "
-        what = f"rollback to {each.rollback_to[:10]} ({each.run})" if each.rollback_to else each.run
-        here = "  unpushed" if each.commit in waiting.values() else ""
-        click.echo(f"{mark} {each.commit[:10]}  {each.date}  {what}{here}")
     if waiting:
         click.echo(f"unpushed: {', '.join(name.partition('/')[2] for name in waiting)}; the next run tries again")
 
 
-@cli.command(short_help="put the previous champion in force again")
+@cli.command(short_help="put the previous champion of a corpus in force again")
+@click.argument("corpus")
 @click.option("--to", help="Commit of the champion to return to [default: the one before the champion in force].")
-def rollback(to: str | None) -> None:
-    """Put the champion before the one in force back in force: a new commit on the branch `champion`.
+def rollback(corpus: str, to: str | None) -> None:
+    """Put the champion of CORPUS before the one in force back in force: a new commit on the branch `champions/CORPUS`.
 
-    Nothing is rewritten and no file of this checkout changes. What was taken back is not promoted again by itself.
+    Nothing is rewritten, no other corpus is touched, and no file of this checkout changes. What was taken back is not
+    promoted again by itself. A champion whose outputs are lost is refused (exit 3): they must be made again first.
     """
+    from foalnet.cache import refuse_lost
+    from foalnet.champion import branch_of, rollback_target
     from foalnet.champion import rollback as go_back
 
-    before, now, commit = go_back(_home(), to)
-    click.echo(f"champion was {before.effective[:10]} ({before.run})")
-    click.echo(f"champion is  {now.commit[:10]} ({now.run}), recorded as commit {commit[:10]}")
-    click.echo("to have its models and report here: git switch --detach champion && dvc checkout")
+    home = _home()
+    refuse_lost(home, corpus, rollback_target(home, corpus, to)[1].commit)
+    before, now, commit = go_back(home, corpus, to)
+    click.echo(f"champion of {corpus} was {before.effective[:10]} ({before.run})")
+    click.echo(f"champion of {corpus} is  {now.commit[:10]} ({now.run}), recorded as commit {commit[:10]}")
+    click.echo(f"to have its models and report here: git switch --detach {branch_of(corpus)} && dvc checkout")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
 from foalnet.cli.main import cli
+from foalnet.errors import UsageError
 
 UNFIT = 4
 
@@ -45,14 +47,42 @@ def doctor(context: click.Context, corpus: str | None, remote: bool, as_json: bo
     "--max-gb", type=click.FloatRange(min=0), metavar="N", help="Only until the folder is no larger than that."
 )
 @click.option("--all", "everything", is_flag=True, help="Also what the current params' outputs are made from.")
+@click.option("--cache", is_flag=True, help="Clean DVC's cache instead, and keep what champions and branches need.")
+@click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="With --cache: another project that shares this cache; it may be given several times.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would go and remove nothing.")
-def gc(older_than: float | None, max_gb: float | None, everything: bool, dry_run: bool) -> None:
+def gc(
+    older_than: float | None,
+    max_gb: float | None,
+    everything: bool,
+    cache: bool,
+    projects: tuple[Path, ...],
+    dry_run: bool,
+) -> None:
     """Remove from the work cache what the current params do not need, least recently used first.
 
     The cache (clips of dialogues, states of training) saves time only: what is removed is made again when it is
     needed. What a running stage uses is never touched; what dead processes left unfinished, and their locks, always
-    goes. DVC's own cache is another one: `dvc gc --workspace`.
+    goes.
+
+    With --cache, DVC's own cache is cleaned instead: what is kept is what the working tree, every branch (those of runs
+    too) and tag, every champion of every corpus and every unpushed run need. `dvc gc --workspace` would remove those.
     """
+    if cache and (older_than is not None or max_gb is not None or everything):
+        raise UsageError("--cache goes with --dry-run and --project alone", action="leave the other options out")
+    if projects and not cache:
+        raise UsageError("--project says who shares DVC's cache", action="add --cache")
+    if cache:
+        from foalnet.cache import clean_lines
+
+        for line in clean_lines(Path(), projects, write=not dry_run):
+            click.echo(line)
+        return
     from foalnet.sweep import sweep_lines
 
     for line in sweep_lines(older_than_days=older_than, max_gb=max_gb, everything=everything, write=not dry_run):

@@ -20,6 +20,7 @@ CHECKS: dict[str, Check] = {
     "git": project.git,
     "dvc": project.dvc,
     "pushed": project.pushed,
+    "champions": project.champions,
     "prefect": project.prefect,
     "ffmpeg": tools.ffmpeg,
     "pyav": tools.pyav,

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from foalnet.champion import unpushed
+from foalnet.cache import loss_of, remedy
+from foalnet.champion import corpora_of, history, unpushed
 from foalnet.doctor.base import Finding, Scene, fault, ok, output_of, warning
 
 OFF = {"0", "false", "no", "off", "f", "n"}
@@ -138,6 +139,20 @@ def pushed(scene: Scene) -> Iterator[Finding]:
         )
     else:
         yield ok("no run of `retrain` waits to be pushed")
+
+
+def champions(scene: Scene) -> Iterator[Finding]:
+    """The champion of each corpus has all its outputs, in DVC's cache or its remote."""
+    named = {params.corpus for params in scene.corpora}
+    for corpus in (each for each in corpora_of(scene.home) if each in named):
+        commit = history(scene.home, corpus)[0].effective
+        loss = loss_of(scene.home, corpus, commit, network=scene.remote)
+        if loss.lost:
+            yield fault(f"champion {commit[:10]} of {corpus}: {loss}", mend=remedy(corpus, commit))
+        elif loss.away:
+            yield warning(f"champion {commit[:10]} of {corpus}: {loss}", mend="foalnet doctor --remote")
+        else:
+            yield ok(f"the champion of {corpus} has all its outputs")
 
 
 def prefect(scene: Scene) -> Iterator[Finding]:

@@ -76,6 +76,12 @@ class Remote:
             self._digests[md5] = self._opened(md5, digest_of)
         return self._digests[md5]
 
+    def has(self, wanted: list[str]) -> dict[str, bool]:
+        """Say of many objects whether they are there, by name; none is read."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            there = pool.map(lambda md5: self._reached(lambda: bool(self._files.exists(self._place(md5)))), wanted)
+            return dict(zip(wanted, there, strict=True))
+
     def read(self, md5: str) -> bytes | None:
         """Return an object's bytes, None where it is not there."""
         return self._opened(md5, lambda stream: bytes(stream.read()))
@@ -84,12 +90,13 @@ class Remote:
         """Return where an object lies, as an address that may be shown."""
         return "/".join((self.url.rstrip("/"), *OBJECTS, *place_of(md5)))
 
-    def _opened(self, md5: str, use: Callable[[Any], T]) -> T | None:
-        path = self._files.join(self._folder, *place_of(md5))
+    def _place(self, md5: str) -> Any:
+        return self._files.join(self._folder, *place_of(md5))
 
+    def _opened(self, md5: str, use: Callable[[Any], T]) -> T | None:
         def fetch() -> T | None:
             try:
-                with self._files.open(path, "rb") as stream:
+                with self._files.open(self._place(md5), "rb") as stream:
                     return use(stream)
             except FileNotFoundError:
                 return None

@@ -118,7 +118,7 @@ def test_t89_the_scheduler_makes_a_run_and_it_ends_with_the_lock_of_dvc_repro(
         first = next(r for r in runs if r["state"]["type"] in FINAL)
         assert first["auto_scheduled"]
         assert first["state"]["type"] == "COMPLETED", log.read_text()[-5000:]
-    assert text_at(toy, "champion", "dvc.lock") == (other / "dvc.lock").read_text()
+    assert text_at(toy, "champions/drawn", "dvc.lock") == (other / "dvc.lock").read_text()
     assert not (toy / "dvc.lock").exists(), "the operator's checkout is not touched"
 
 
@@ -129,7 +129,7 @@ def test_two_slots_leave_the_same_entries_in_the_lock_and_the_ui_gets_the_artifa
     repro(other)
     command = [sys.executable, "-c", "from flows.retrain import retrain; retrain()"]
     subprocess.run(command, cwd=toy, env=server.environment(toy) | {"FOALNET_SLOTS": "2"}, check=True)
-    assert yaml.safe_load(text_at(toy, "champion", "dvc.lock") or "") == yaml.safe_load(
+    assert yaml.safe_load(text_at(toy, "champions/drawn", "dvc.lock") or "") == yaml.safe_load(
         (other / "dvc.lock").read_text()
     )
     kept = {a["key"]: a["data"] for a in server.ask("artifacts/latest/filter", sort="KEY_ASC") if a["key"]}

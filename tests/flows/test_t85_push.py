@@ -103,7 +103,7 @@ def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_push
     first = str(done["branch"]).removeprefix("runs/")
     assert list(unpushed(toy)) == [f"drawn/{first}"]
     told = verb(toy, "champion").stdout.splitlines()
-    assert told[0].endswith("  unpushed") and told[-1] == f"unpushed: {first}; the next run tries again"
+    assert told[1].endswith("  unpushed") and told[-1] == f"unpushed: {first}; the next run tries again"
     monkeypatch.chdir(toy)
     [finding] = check_pushed(Scene())
     assert finding.level == "warning" and first in finding.found

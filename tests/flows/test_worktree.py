@@ -111,12 +111,12 @@ def test_the_operators_checkout_is_never_touched_and_nothing_new_is_committed_tw
     assert files(toy) == before
     assert git(toy, "status", "--porcelain", "--untracked-files=no") == ""
     assert (commit_of(toy, "HEAD"), git(toy, "branch", "--show-current")) == (head, branch)
-    assert commit_of(toy, "champion") == commit_of(toy, first["branch"])
+    assert commit_of(toy, "champions/drawn") == commit_of(toy, first["branch"])
     assert not (toy / "work/worktrees/drawn").exists()
     assert git(toy, "worktree", "list", "--porcelain").count("worktree ") == 1
     assert Path(first["report"]).is_file()
-    assert git(toy, "log", "-1", "--format=%an", "champion") == "foalnet retrain"
-    changed = git(toy, "diff", "--name-only", "HEAD", "champion").split()
+    assert git(toy, "log", "-1", "--format=%an", "champions/drawn") == "foalnet retrain"
+    changed = git(toy, "diff", "--name-only", "HEAD", "champions/drawn").split()
     assert changed == ["dvc.lock", "reports/drawn/gate.json", "reports/drawn/gate.md", "reports/drawn/metrics.json"]
     again = retrain(toy)
     assert again["ran"] == ["inventory@drawn"]
@@ -130,17 +130,17 @@ def test_the_worktree_leaves_the_lock_of_dvc_repro(toy: Path, tmp_path: Path) ->
     laptop = shutil.copytree(toy, tmp_path / "laptop", symlinks=True)
     run(laptop, "dvc", "repro")
     retrain(toy)
-    assert text_at(toy, "champion", "dvc.lock") == (laptop / "dvc.lock").read_text()
+    assert text_at(toy, "champions/drawn", "dvc.lock") == (laptop / "dvc.lock").read_text()
 
 
 @pytest.mark.long
 def test_a_worse_run_is_refused_kept_on_its_branch_and_not_committed_again(toy: Path) -> None:
     retrained(toy, "one", 0.80)
-    champion = commit_of(toy, "champion")
+    champion = commit_of(toy, "champions/drawn")
     worse = retrained(toy, "two", 0.70)
     assert not worse["promoted"]
     assert "UA of foal: -10.0 points" in worse["says"]
-    assert commit_of(toy, "champion") == champion
+    assert commit_of(toy, "champions/drawn") == champion
     decision = json.loads(text_at(toy, worse["branch"], "reports/drawn/gate.json") or "")
     assert decision["promote"] is False
     assert decision["champion"]["commit"] == champion
@@ -150,9 +150,9 @@ def test_a_worse_run_is_refused_kept_on_its_branch_and_not_committed_again(toy: 
     assert "nothing changed since" in again["says"]
     better = retrained(toy, "three", 0.81)
     assert better["promoted"]
-    assert [each.run for each in history(toy)] == [better["run"], history(toy)[1].run]
+    assert [each.run for each in history(toy, "drawn")] == [better["run"], history(toy, "drawn")[1].run]
     # The operator's commits are part of the champion's history.
-    assert git(toy, "merge-base", "--is-ancestor", "HEAD", "champion") == ""
+    assert git(toy, "merge-base", "--is-ancestor", "HEAD", "champions/drawn") == ""
 
 
 @pytest.mark.long
@@ -169,38 +169,39 @@ def test_rollback_is_one_command_keeps_history_and_is_not_undone_by_the_next_run
     two = retrained(toy, "two", 0.82)
     before = files(toy)
     commits = [commit_of(toy, each["branch"]) for each in (one, two)]
-    done = verb(toy, "rollback")
+    done = verb(toy, "rollback", "drawn")
     assert one["run"] in done.stdout
     assert two["run"] in done.stdout
     assert files(toy) == before
-    assert git(toy, "rev-parse", "champion^{tree}") == git(toy, "rev-parse", f"{commits[0]}^{{tree}}")
-    assert commit_of(toy, "champion^1") == commits[1], "the branch moved forward, nothing was rewritten"
-    shown = verb(toy, "champion").stdout.splitlines()
-    assert [line[0] for line in shown] == [" ", " ", "*"]
-    assert "rollback to" in shown[0]
+    assert git(toy, "rev-parse", "champions/drawn^{tree}") == git(toy, "rev-parse", f"{commits[0]}^{{tree}}")
+    assert commit_of(toy, "champions/drawn^1") == commits[1], "the branch moved forward, nothing was rewritten"
+    shown = verb(toy, "champions/drawn").stdout.splitlines()
+    assert shown[0] == "drawn:"
+    assert [line[0] for line in shown[1:]] == [" ", " ", "*"]
+    assert "rollback to" in shown[1]
     again = retrain(toy)
     assert not again["promoted"]
     assert "taken back by `foalnet rollback`" in again["says"]
     with pytest.raises(UsageError, match="is the first champion"):
-        rollback(toy)
+        rollback(toy, "drawn")
     with pytest.raises(UsageError, match="never was a champion"):
-        rollback(toy, "HEAD")
+        rollback(toy, "drawn", "HEAD")
     assert commits[1] is not None
-    assert rollback(toy, commits[1])[1].commit == commits[1]
+    assert rollback(toy, "drawn", commits[1])[1].commit == commits[1]
     assert "nothing changed" in retrain(toy)["says"]
-    assert rollback(toy)[1].commit == commits[0]
+    assert rollback(toy, "drawn")[1].commit == commits[0]
 
 
 @pytest.mark.long
 def test_a_champion_that_somebody_has_checked_out_is_not_moved(toy: Path) -> None:
     retrained(toy, "one", 0.80)
-    champion = commit_of(toy, "champion")
-    git(toy, "worktree", "add", "-q", str(toy.parent / "mine"), "champion")
+    champion = commit_of(toy, "champions/drawn")
+    git(toy, "worktree", "add", "-q", str(toy.parent / "mine"), "champions/drawn")
     told = retrained(toy, "two", 0.82)
     assert not told["promoted"]
     assert "is checked out" in told["says"]
     assert commit_of(toy, told["branch"]) is not None
-    assert commit_of(toy, "champion") == champion
+    assert commit_of(toy, "champions/drawn") == champion
 
 
 def test_t17_a_dirty_tree_or_an_unfinished_merge_is_refused_before_anything_runs(toy: Path) -> None:
@@ -217,7 +218,7 @@ def test_t17_a_dirty_tree_or_an_unfinished_merge_is_refused_before_anything_runs
     with pytest.raises(UsageError, match="conflict marker"):
         retrain(toy)
     assert calls(toy) == []
-    assert commit_of(toy, "champion") is None
+    assert commit_of(toy, "champions/drawn") is None
 
 
 @pytest.mark.long
@@ -294,15 +295,15 @@ def test_a_run_that_was_overtaken_is_not_promoted(toy: Path) -> None:
 
     def overtaken(stages: Sequence[Stage], folder: Path, env: Mapping[str, str] | None) -> list[dict[str, Any]]:
         done = at_once(stages, folder, env)
-        tree = git(toy, "rev-parse", "champion^{tree}")
-        theirs.append(git(toy, "commit-tree", tree, "-p", "champion", "-m", "x\n\nFoalnet-Run: other"))
-        git(toy, "update-ref", "refs/heads/champion", theirs[0])
+        tree = git(toy, "rev-parse", "champions/drawn^{tree}")
+        theirs.append(git(toy, "commit-tree", tree, "-p", "champions/drawn", "-m", "x\n\nFoalnet-Run: drawn-other"))
+        git(toy, "update-ref", "refs/heads/champions/drawn", theirs[0])
         return done
 
     told = retrain(toy, overtaken)
     assert not told["promoted"]
     assert "was promoted meanwhile" in told["says"]
-    assert commit_of(toy, "champion") == theirs[0]
+    assert commit_of(toy, "champions/drawn") == theirs[0]
     assert yaml.safe_load(text_at(toy, told["branch"], "params.yaml") or "")["report"]["seed"] == 3
 
 

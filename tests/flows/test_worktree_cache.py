@@ -22,6 +22,6 @@ def test_the_worktree_uses_the_operators_cache_itself(toy: Path) -> None:
 def test_the_champions_files_are_checked_out_from_the_operators_cache(toy: Path) -> None:
     bring_up_to_date(toy, "drawn", run=at_once, publish=lambda *_: None)
     assert not (toy / "models").exists()
-    subprocess.run(["git", "switch", "-q", "--detach", "champion"], cwd=toy, check=True)
+    subprocess.run(["git", "switch", "-q", "--detach", "champions/drawn"], cwd=toy, check=True)
     run(toy, "dvc", "checkout")
     assert (toy / "models/drawn/final/card.json").is_file() and (toy / "reports/drawn/report.html").is_file()

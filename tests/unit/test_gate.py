@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +107,25 @@ def test_seeds_are_averaged() -> None:
     assert found["ua"] == pytest.approx(-0.125)
 
 
-def test_without_the_champions_predictions_the_intervals_decide() -> None:
-    loss = check(ask(side(rows(20), ua=0.79), side(ua=0.80)), "loss_ua")
-    assert "not paired" in loss["says"]
+def test_without_a_shared_utterance_the_intervals_decide() -> None:
+    others = {f"other-{key}": row for key, row in rows(20).items()}
+    loss = check(ask(side(rows(20), ua=0.79), side(others, ua=0.80)), "loss_ua")
+    assert "not paired: no utterance has the same label on both sides" in loss["says"]
     assert loss["ua_low"] == pytest.approx(-0.01 - 0.02 * 2**0.5, abs=1e-6)
     assert loss["passed"]
-    assert not check(ask(side(ua=0.79, half=0.04), side(ua=0.80, half=0.04)), "loss_ua")["passed"]
+    wide = ask(side(rows(20), ua=0.79, half=0.04), side(others, ua=0.80, half=0.04))
+    assert not check(wide, "loss_ua")["passed"]
+
+
+@pytest.mark.parametrize("champion", [side(ua=0.1), replace(side(rows(80)), lost=("foal-s2",))])
+def test_without_all_the_champions_predictions_nothing_is_promoted(champion: Side) -> None:
+    decision = ask(side(rows(0), ua=0.99), champion)
+    assert not decision["promote"]
+    assert decision["reasons"][0].startswith("UA of foal: could not be paired, the champion's predictions are neither")
+
+
+def test_predictions_of_a_variant_that_is_not_judged_may_be_lost() -> None:
+    assert ask(side(rows(20)), replace(side(rows(20)), lost=("baseline-s1", "foal-s1-four")))["promote"]
 
 
 def test_a_variant_that_only_one_side_has_is_not_judged_and_no_shared_one_is_refused() -> None:
