@@ -10,6 +10,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact
 
 from flows.push import NO_REMOTE, Pushed
+from foalnet.errors import FoalnetError
 from foalnet.files import read_json
 from foalnet.gate import markdown
 from foalnet.ledger import REASONS
@@ -23,21 +24,34 @@ MAX_ROWS = 60
 """A table in the UI is for a glance, and the server keeps every version of it; the report has the rest."""
 
 
-def publish(paths: Paths, page: Path, says: str, pushed: Pushed = NO_REMOTE) -> None:
+def publish(paths: Paths, page: Path, told: Mapping[str, Any], pushed: Pushed = NO_REMOTE) -> None:
     """Put artifacts of one corpus on the server, each under a key of its own: the UI keeps their history.
 
-    `page` is where the report lies, `says` what came of the run, `pushed` what came of its push; the gate's decision is
-    shown where there is one.
+    `page` is where the report lies, `told` what came of the run (`says`, `outcome`, `params`, `run`), `pushed` what
+    came of its push; the gate's decision is shown where there is one.
     """
     texts = {"metrics": metrics(paths), "drops": drops(paths), "report": report(paths.corpus, page)}
-    for kind, text in (texts | {"gate": gate(paths, says, pushed)}).items():
-        show(kind, paths.corpus, text)
+    for kind, text in (texts | {"gate": gate(paths, told["says"], pushed)}).items():
+        show(kind, paths.corpus, text, f"{told['outcome'].lower()}, params {told['params']}, run {told['run']}")
 
 
-def show(kind: str, corpus: str, text: str) -> None:
-    """Put one Markdown artifact of a corpus on the server."""
+def show(kind: str, corpus: str, text: str, what: str) -> None:
+    """Put one Markdown artifact of a corpus on the server; `what` says of which run it is."""
     name = re.sub(r"[^a-z0-9]+", "-", corpus.lower())
-    create_markdown_artifact(text, key=f"{kind}-{name}", description=f"{kind} of corpus {corpus}")
+    create_markdown_artifact(text, key=f"{kind}-{name}", description=f"{kind} of corpus {corpus}: {what}")
+
+
+def failure(paths: Paths, error: str, folder: Path, failed: Path | None) -> str:
+    """Return why a run failed, what it had dropped and why, and in which folder that is kept.
+
+    `failed` is the list of the dialogues that could not be staged, where there is one.
+    """
+    parts = [f"# {escape(paths.corpus)}: failed", *(f"    {line}" for line in error.splitlines())]
+    text = "\n".join([parts[0], "", *parts[1:], "", f"Kept on the machine of the worker: `{folder}`", "", ""])
+    try:
+        return text + drops(paths, failed).replace("# ", "## ", 1)
+    except FoalnetError as unreadable:
+        return text + escape(f"What was dropped cannot be shown: {unreadable}")
 
 
 def gate(paths: Paths, says: str, pushed: Pushed = NO_REMOTE) -> str:
@@ -75,15 +89,23 @@ def metrics(paths: Paths) -> str:
     return "\n\n".join(parts)
 
 
-def drops(paths: Paths) -> str:
-    """Return what manifest and staging repaired and dropped, counted by reason, then item by item."""
+def drops(paths: Paths, failed: Path | None = None) -> str:
+    """Return what manifest and staging repaired and dropped, counted by reason, then item by item.
+
+    A stage that a run did not reach has no account, and is left out; `failed` lists dialogues that were not staged.
+    """
     parts = [f"# {escape(paths.corpus)}: kept, repaired, dropped"]
-    counts = read_sealed(paths.counts, again=f"manifest@{paths.corpus}", corpus=paths.corpus, stage="manifest")
-    staging = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus, stage="shards")
-    for stage, tally, entries in (
-        ("manifest", counts["ledger"], counts["entries"]),
-        ("shards", staging["ledger"]["counts"], staging["ledger"]["entries"]),
-    ):
+    told: list[tuple[str, Mapping[str, int], Sequence[Mapping[str, str]]]] = []
+    if paths.counts.is_file():
+        counts = read_sealed(paths.counts, again=f"manifest@{paths.corpus}", corpus=paths.corpus, stage="manifest")
+        told.append(("manifest", counts["ledger"], counts["entries"]))
+    if paths.staging.is_file():
+        staging = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus, stage="shards")
+        told.append(("shards", staging["ledger"]["counts"], staging["ledger"]["entries"]))
+    if failed is not None:
+        lost = read_json(failed, stage="shards")
+        told.append(("shards: dialogues that failed", lost["counts"], lost["entries"]))
+    for stage, tally, entries in told:
         rows = [(*_meaning(name), str(count)) for name, count in sorted(tally.items())]
         parts += [f"## {stage}", _table(("what", "why", "count"), rows)]
         items = [(e["item"], e["kind"], e["reason"], e["detail"]) for e in entries if e["kind"] != "kept"]

@@ -11,18 +11,22 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from prefect import flow
+from prefect.states import Completed
 
 from flows import artifacts
+from flows.account import account_kept
 from flows.alive import alive
 from flows.push import Pushed, push_here, push_runs
 from flows.stages import Stage, plan
-from flows.tasks import project_home, run_logger, run_stages
+from flows.tasks import params_digest, project_home, run_logger, run_name, run_stages
 from flows.worktree import LOCK, Tree, fetch, set_aside, worktree
 from foalnet.champion import RUNS, commit_tree, message, one_corpus, promote, results_key, rolled_back
 from foalnet.config import load_params, load_settings
@@ -33,18 +37,22 @@ from foalnet.gitrepo import git, has_git, is_ancestor, refuse_conflict, text_at
 from foalnet.paths import Paths
 
 RunStages = Callable[[Sequence[Stage], Path, Mapping[str, str] | None], list[dict[str, Any]]]
-Publish = Callable[[Paths, Path, str, Pushed], None]
+Publish = Callable[[Paths, Path, Mapping[str, Any], Pushed], None]
+Show = Callable[[str, str], None]
+
+# What came of a run: names of the state in which it ends.
+PROMOTED, REFUSED, UNCHANGED, UNPUSHED, UNGATED = "Promoted", "Refused", "Unchanged", "Unpushed", "Ungated"
 
 
-@flow(name="retrain")
-def retrain(corpus: str = "drawn") -> dict[str, Any]:
+@flow(name="retrain", flow_run_name=run_name)
+def retrain(corpus: str = "drawn") -> Any:
     """Bring the report of `corpus` up to date, commit what came of it, and promote it if the gate lets it pass.
 
     Works for the project folder that FOALNET_HOME names, in a git worktree of its own. Returns what ran, where the
     report lies, the branch, the decision, why the outputs are unpushed (None where they are not), and which earlier
     runs wait to be pushed, and why. Fails with the first stage that failed; stages that do not need it are brought up
     to date all the same. A refused promotion is no failure, nor is a remote that is down. Without .git it works in the
-    folder itself.
+    folder itself. The state in which it ends is named after what came of it, with the reason as its message.
     """
     home = project_home()
     settings = load_settings(home)
@@ -54,10 +62,18 @@ def retrain(corpus: str = "drawn") -> dict[str, Any]:
         return run_stages(stages, folder, settings=settings, env=env)
 
     with alive(settings.silence_s):
-        return bring_up_to_date(home, corpus, run=run, publish=artifacts.publish)
+        answer = bring_up_to_date(home, corpus, run=run, publish=artifacts.publish, show_failure=_show_failure)
+    name = UNPUSHED if answer["unpushed"] else answer["outcome"]
+    return Completed(name=name, message=f"{corpus}: {answer['says']}", data=answer)
 
 
-def bring_up_to_date(home: Path, corpus: str, *, run: RunStages, publish: Publish) -> dict[str, Any]:
+def _show_failure(corpus: str, text: str) -> None:
+    artifacts.show("failure", corpus, text, f"params {params_digest(corpus)}")
+
+
+def bring_up_to_date(
+    home: Path, corpus: str, *, run: RunStages, publish: Publish, show_failure: Show = lambda *_: None
+) -> dict[str, Any]:
     """Do what `retrain` promises; `run` runs the stages, `publish` shows what lies in a folder."""
     refuse_conflict(home / LOCK)
     stages = plan(home, corpus)  # an unknown corpus is refused before anything is made
@@ -65,27 +81,37 @@ def bring_up_to_date(home: Path, corpus: str, *, run: RunStages, publish: Publis
         run_logger().info("no .git in %s: working in the folder itself, without branches and gate", home)
         done = run(stages, home, None)
         pushed, here = push_here(home, corpus), Paths(corpus, home)
-        told = _told({"says": "no .git here: no branch, no gate"}, pushed)
-        publish(here, here.report_html, told["says"], pushed)
+        found = {"run": corpus, "outcome": UNGATED, "says": "no .git here: no branch, no gate"}
+        told = _told(home, corpus, found, pushed)
+        publish(here, here.report_html, told, pushed)
         return _answer(corpus, done, Paths(corpus).report_html, told)
-    with worktree(home, corpus, load_settings(home)) as tree:
+    work = (home / load_settings(home).work).resolve()
+    name = f"{corpus}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+    with worktree(home, corpus, load_settings(home)) as tree, ExitStack() as stack:
         here = Paths(corpus, tree.folder)
+        stack.enter_context(account_kept(here, work, name, partial(show_failure, corpus)))
         fetch(tree, [here.inventory.relative_to(tree.folder).as_posix()])
         before = _champion_files(tree, corpus)
         done = run(stages, tree.folder, tree.env)
-        found, is_new = _record(tree, corpus, before)
+        found, is_new = _record(tree, corpus, name, before)
         # The branch of an earlier run was pushed with that run, or is marked since then.
         pushed = push_runs(tree, corpus, found["branch"] if is_new else None)
-        told = _told(found, pushed)
-        kept = _keep_report(here, home / load_settings(home).work, told["run"])
-        publish(here, kept, told["says"], pushed)
+        told = _told(home, corpus, found, pushed)
+        kept = _keep_report(here, work, told["run"])
+        publish(here, kept, told, pushed)
         return _answer(corpus, done, kept, told)
 
 
-def _told(found: Mapping[str, Any], pushed: Pushed) -> dict[str, Any]:
-    """Return what came of a run together with what came of its push."""
+def _told(home: Path, corpus: str, found: Mapping[str, Any], pushed: Pushed) -> dict[str, Any]:
+    """Return what came of a run together with its params and what came of its push."""
     says = "; ".join(filter(None, (found["says"], pushed.says)))
-    return {**found, "says": says, "unpushed": pushed.unpushed, "waiting": dict(pushed.waiting)}
+    return {
+        **found,
+        "says": says,
+        "params": params_digest(corpus, home),
+        "unpushed": pushed.unpushed,
+        "waiting": dict(pushed.waiting),
+    }
 
 
 def _answer(corpus: str, done: Sequence[Mapping[str, Any]], report: Path, told: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +133,7 @@ def _metrics(corpus: str) -> str:
     return Paths(corpus).metrics.as_posix()
 
 
-def _record(tree: Tree, corpus: str, before: tuple[Paths, list[str]] | None) -> tuple[dict[str, Any], bool]:
+def _record(tree: Tree, corpus: str, run: str, before: tuple[Paths, list[str]] | None) -> tuple[dict[str, Any], bool]:
     """Ask the gate, commit results and decision to a branch of the run, promote; or say that nothing changed.
 
     Returns what came of it and whether the branch is a new one.
@@ -119,8 +145,8 @@ def _record(tree: Tree, corpus: str, before: tuple[Paths, list[str]] | None) -> 
     )
     if same:
         assert tree.champion is not None
-        run = f"{corpus}-{tree.champion[:10]}"
-        return {"run": run, "branch": None, "promoted": False, "says": "nothing changed since the champion"}, False
+        says = "nothing changed since the champion"
+        return _found(f"{corpus}-{tree.champion[:10]}", None, UNCHANGED, says), False
     decision = _ask_gate(tree, corpus, before)
     publish_bytes(here.gate, json_bytes(decision))
     publish_bytes(here.gate.with_suffix(".md"), markdown(decision).encode())
@@ -130,8 +156,7 @@ def _record(tree: Tree, corpus: str, before: tuple[Paths, list[str]] | None) -> 
     known = _same_run(tree, corpus, content)
     if known is not None:
         says = f"nothing changed since {known}: " + "; ".join(decision["reasons"])
-        return {"run": known.removeprefix(f"{RUNS}/"), "branch": known, "promoted": False, "says": says}, False
-    run = f"{corpus}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+        return _found(known.removeprefix(f"{RUNS}/"), known, UNCHANGED, says), False
     title = f"{corpus}: {'promoted' if decision['promote'] else 'refused'} by the gate"
     # The champion first: its first parents are the record of champions.
     parents = [tree.head] if tree.champion is None else [tree.champion]
@@ -143,12 +168,16 @@ def _record(tree: Tree, corpus: str, before: tuple[Paths, list[str]] | None) -> 
     git(tree.folder, "update-ref", f"refs/heads/{branch}", commit, "0" * 40)
     says = "; ".join(decision["reasons"])
     if not decision["promote"]:
-        return {"run": run, "branch": branch, "promoted": False, "says": f"refused: {says}"}, True
+        return _found(run, branch, REFUSED, f"refused: {says}"), True
     try:
         promote(tree.home, corpus, commit)
     except FoalnetError as error:
-        return {"run": run, "branch": branch, "promoted": False, "says": f"not promoted: {error}"}, True
-    return {"run": run, "branch": branch, "promoted": True, "says": f"promoted: {says}"}, True
+        return _found(run, branch, REFUSED, f"not promoted: {error}"), True
+    return _found(run, branch, PROMOTED, f"promoted: {says}"), True
+
+
+def _found(run: str, branch: str | None, outcome: str, says: str) -> dict[str, Any]:
+    return {"run": run, "branch": branch, "outcome": outcome, "promoted": outcome == PROMOTED, "says": says}
 
 
 def _kept_in_git(paths: Paths) -> list[Path]:

@@ -22,7 +22,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.alive import alive
 from flows.process import run
 from flows.stages import SAID_LINES, StageFailed, environment, plan
-from flows.tasks import STOP, TASK, asked_to_stop, project_home, run_logger, run_stages
+from flows.tasks import STOP, TASK, asked_to_stop, project_home, run_logger, run_name, run_stages
 from foalnet.config import Settings, load_settings
 from foalnet.errors import MachineError
 
@@ -48,7 +48,7 @@ def warm_command(corpus: str, *dialogue: str) -> list[str]:
     return [sys.executable, "-m", "foalnet", "warm", corpus, *dialogue]
 
 
-@flow(name="stage_corpus")
+@flow(name="stage_corpus", flow_run_name=run_name)
 def stage_corpus(corpus: str = "drawn") -> dict[str, Any]:
     """Stage a corpus in the project folder that FOALNET_HOME names, `workers` dialogues at a time.
 

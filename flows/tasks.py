@@ -15,19 +15,23 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import MissingContextError
 from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from flows.gpu import gpu_slot, make_slot
 from flows.stages import RETRIES, Stage, StageFailed, may_retry, reproduce
-from foalnet.config import Settings, load_settings
-from foalnet.errors import UsageError
+from foalnet.config import Settings, load_params, load_settings
+from foalnet.config.load import DEFAULT_PARAMS
+from foalnet.errors import FoalnetError, UsageError
+from foalnet.files import content_key
 
 # Below the 30 s that Prefect's worker gives a cancelled flow: the wait for a retry cannot be cut short.
 RETRY_DELAYS_S: list[float] = [5, 20]
 
 # Stages that train on the GPU where the settings name one.
 ON_GPU = ("train@", "final@")
+DIGEST_SHOWN = 10
 
 # Task parameters are shown and stored; how a cancel reaches the threads of the tasks is neither, nor are roots.
 STOP: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)
@@ -121,6 +125,21 @@ def project_home() -> Path:
             action="set FOALNET_HOME to the project's folder where the worker starts (docs/operating.md)",
         )
     return home
+
+
+def params_digest(corpus: str, home: Path | None = None) -> str:
+    """Return a short digest of all params of a corpus in a project, by default that of the flow."""
+    path = (project_home() if home is None else home) / DEFAULT_PARAMS
+    return content_key(load_params(corpus, path).model_dump(mode="json"))[:DIGEST_SHOWN]
+
+
+def run_name() -> str:
+    """Return the name of the flow run that begins: its corpus and the digest of its params."""
+    corpus = str(flow_run.parameters["corpus"])
+    try:
+        return f"{corpus}, params {params_digest(corpus)}"
+    except FoalnetError:
+        return corpus  # the flow itself says what is wrong
 
 
 def run_logger() -> Any:

@@ -8,7 +8,7 @@ from prefect import flow, task
 
 from flows.alive import alive
 from flows.stages import Stage, plan
-from flows.tasks import TASK, bring, project_home, run_stages
+from flows.tasks import TASK, bring, project_home, run_name, run_stages
 from foalnet.config import load_settings
 
 TRAIN = "train@"
@@ -27,7 +27,7 @@ def run_one(stage: str, home: str) -> dict[str, Any]:
     return {"stage": stage, "ran": trained or evaluated}
 
 
-@flow(name="train_and_evaluate")
+@flow(name="train_and_evaluate", flow_run_name=run_name)
 def train_and_evaluate(corpus: str = "drawn") -> dict[str, Any]:
     """Train and evaluate every run of `corpus` in the project folder that FOALNET_HOME names, `slots` at a time.
 

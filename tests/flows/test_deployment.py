@@ -23,7 +23,7 @@ def test_t89_a_deployment_leaves_the_same_lock_as_dvc_repro(server: Server, tmp_
     server.prefect(machine, "deploy", "--all")
     with server.worker(machine) as log:
         done = server.prefect(machine, "deployment", "run", "retrain/drawn", "--watch", timeout_s=1800, check=False)
-        assert "Completed" in done.stdout, done.stdout + log.read_text()[-8000:]
+        assert "Promoted" in done.stdout, done.stdout + log.read_text()[-8000:]
     assert text_at(machine, "champions/drawn", "dvc.lock") == (laptop / "dvc.lock").read_text()
     (page,) = (machine / "work/reports").glob("drawn-*/report.html")
     assert page.read_bytes() == (laptop / "reports/drawn/report.html").read_bytes()

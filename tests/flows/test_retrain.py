@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -30,7 +31,7 @@ from foalnet.paths import Paths
 from foalnet.seal import sealed_bytes
 from tests.flows.helpers import calls, free_port
 from tests.flows.toy_verbs import CONTENT, of_run
-from tests.projects import repro
+from tests.projects import change_params, repro
 
 LIMIT_BYTES = 64_000
 
@@ -100,7 +101,7 @@ def test_artifacts_show_scores_confusion_drops_and_the_place_of_the_report(toy: 
     told = {"corpus": "drawn", "commit": "c" * 40, "params": Gate(max_shrink=0.0), "report": Report()}
     paths.gate.write_bytes(json_bytes(decide(side, side, **told)))
     decision = artifacts.gate(paths, "")
-    assert "**refused**: UA of foal: +0.0 points against the champion, at worst" in decision
+    assert "**refused**: UA of foal: could not be paired" in decision
     assert "| UA of audio only | 0.5 | 0.5 |" in decision
     assert len(decision.encode()) < LIMIT_BYTES
 
@@ -145,6 +146,35 @@ def test_an_unknown_corpus_ends_the_flow_before_anything_runs(toy: Path) -> None
     with pytest.raises(UsageError, match="no corpus 'nosuch'"):
         retrain.fn("nosuch")
     assert calls(toy) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [
+        ({"outcome": "Promoted", "unpushed": None}, "Promoted"),
+        ({"outcome": "Refused", "unpushed": None}, "Refused"),
+        ({"outcome": "Unchanged", "unpushed": None}, "Unchanged"),
+        ({"outcome": "Promoted", "unpushed": "remote store: down"}, "Unpushed"),
+    ],
+)
+def test_the_state_in_which_a_run_ends_says_what_came_of_it(
+    toy: Path, monkeypatch: pytest.MonkeyPatch, answer: dict[str, object], name: str
+) -> None:
+    answer |= {"says": "refused: UA of foal: -10.0 points"}
+    monkeypatch.setattr("flows.retrain.bring_up_to_date", lambda *_, **__: answer)
+    state = retrain.fn("drawn")
+    assert state.is_completed() and (state.name, state.data) == (name, answer)
+    assert state.message == "drawn: refused: UA of foal: -10.0 points"
+
+
+def test_a_run_is_named_after_its_corpus_and_params(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "flow_run", type("Run", (), {"parameters": {"corpus": "drawn"}}))
+    name = tasks.run_name()
+    assert re.fullmatch(r"drawn, params [0-9a-f]{10}", name)
+    change_params(toy, train={"epochs": 77})
+    assert tasks.run_name() != name, "other params, another name"
+    change_params(toy, train={"epochs": "many"})
+    assert tasks.run_name() == "drawn", "what is wrong with them is said by the flow"
 
 
 def test_importing_the_flows_switches_telemetry_off() -> None:

@@ -69,7 +69,7 @@ def test_t13_a_cancel_while_a_stage_trains_ends_every_process_and_nothing_is_run
         assert before.count(TRAIN) == 1
         # The next run goes on where this one stopped.
         done = server.prefect(toy, "deployment", "run", "retrain/drawn", "--watch", timeout_s=300)
-        assert "Completed" in done.stdout
+        assert "Promoted" in done.stdout
     assert calls(toy)[len(before) :][:2] == ["inventory@drawn", TRAIN]
 
 
@@ -132,7 +132,13 @@ def test_two_slots_leave_the_same_entries_in_the_lock_and_the_ui_gets_the_artifa
     assert yaml.safe_load(text_at(toy, "champions/drawn", "dvc.lock") or "") == yaml.safe_load(
         (other / "dvc.lock").read_text()
     )
-    kept = {a["key"]: a["data"] for a in server.ask("artifacts/latest/filter", sort="KEY_ASC") if a["key"]}
+    latest = [each for each in server.ask("artifacts/latest/filter", sort="KEY_ASC") if each["key"]]
+    kept = {each["key"]: each["data"] for each in latest}
+    [newest] = server.runs(name={"like_": "drawn, params "}, state={"name": {"any_": ["Promoted"]}})[:1]
+    assert newest["state"]["message"].startswith("drawn: promoted: no champion yet")
+    digest = newest["name"].removeprefix("drawn, params ")
+    [said] = [each["description"] for each in latest if each["key"] == "gate-drawn"]
+    assert said.startswith(f"gate of corpus drawn: promoted, params {digest}, run drawn-2")
     assert "| foal | 50.0 |" in kept["metrics-drawn"]
     assert "## shards" in kept["drops-drawn"]
     assert str(toy / "work/reports/drawn-") in kept["report-drawn"]

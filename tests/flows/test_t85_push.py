@@ -44,8 +44,8 @@ def retrain(project: Path, run: RunStages = at_once) -> tuple[dict[str, object],
     """Run the flow without Prefect's engine; return its answer and what it would show."""
     shown: list[str] = []
 
-    def publish(paths: Paths, _page: Path, says: str, pushed: push.Pushed) -> None:
-        shown.extend((says, paths.metrics.read_text(), str(pushed.unpushed)))
+    def publish(paths: Paths, _page: Path, told: Mapping[str, Any], pushed: push.Pushed) -> None:
+        shown.extend((told["says"], paths.metrics.read_text(), str(pushed.unpushed)))
 
     return bring_up_to_date(project, "drawn", run=run, publish=publish), shown
 

@@ -175,7 +175,7 @@ def test_rollback_is_one_command_keeps_history_and_is_not_undone_by_the_next_run
     assert files(toy) == before
     assert git(toy, "rev-parse", "champions/drawn^{tree}") == git(toy, "rev-parse", f"{commits[0]}^{{tree}}")
     assert commit_of(toy, "champions/drawn^1") == commits[1], "the branch moved forward, nothing was rewritten"
-    shown = verb(toy, "champions/drawn").stdout.splitlines()
+    shown = verb(toy, "champion").stdout.splitlines()
     assert shown[0] == "drawn:"
     assert [line[0] for line in shown[1:]] == [" ", " ", "*"]
     assert "rollback to" in shown[1]

@@ -1,0 +1,54 @@
+"""What a run found before it failed, kept: its checkout goes away, and what it dropped and why must not go with it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from flows import artifacts
+from flows.tasks import run_logger
+from foalnet.discreet import discreet
+from foalnet.errors import FoalnetError
+from foalnet.files import publish_bytes, publish_file
+from foalnet.paths import Paths
+
+FAILURE = "failure.md"
+Show = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def account_kept(paths: Paths, work: Path, run: str, show: Show) -> Iterator[None]:
+    """Where the block fails, keep the accounts in `paths` and the reason below `work`, and say where in the error.
+
+    `show` gets the text of failure.md; it is not called where the run was ended from outside.
+    """
+    began_s = time.time()
+    try:
+        yield
+    except BaseException as error:
+        folder = work / "reports" / run
+        try:
+            text = _keep(paths, work, folder, error, began_s)
+            run_logger().error("what this run found before it failed: %s", folder)
+            if isinstance(error, FoalnetError):
+                error.what += f"\nwhat this run found before it failed: {folder}"
+            if isinstance(error, Exception):
+                show(text)
+        except Exception as another:
+            # A full disk, a server that is gone: the first error is the one to be seen.
+            run_logger().error("what this run found could not be kept or shown: %s", another)
+        raise
+
+
+def _keep(paths: Paths, work: Path, folder: Path, error: BaseException, began_s: float) -> str:
+    """Copy the accounts that there are to `folder`, with failure.md, which it returns."""
+    listed = work / "runs" / f"shards-{paths.corpus}-failed.json"
+    failed = listed if listed.is_file() and listed.stat().st_mtime >= began_s else None
+    for path in filter(None, (paths.counts, paths.staging, failed)):
+        if path.is_file():
+            publish_file(path, folder / path.name)
+    text = artifacts.failure(paths, discreet(f"{type(error).__name__}: {error}"), folder, failed)
+    publish_bytes(folder / FAILURE, f"{text}\n".encode())
+    return text
