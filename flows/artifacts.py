@@ -47,7 +47,7 @@ def failure(paths: Paths, error: str, folder: Path, failed: Path | None) -> str:
     `failed` is the list of the dialogues that could not be staged, where there is one.
     """
     parts = [f"# {escape(paths.corpus)}: failed", *(f"    {line}" for line in error.splitlines())]
-    text = "\n".join([parts[0], "", *parts[1:], "", f"Kept on the machine of the worker: `{folder}`", "", ""])
+    text = "\n".join([parts[0], "", *parts[1:], "", f"Kept on the machine of the worker: {code(folder)}", "", ""])
     try:
         return text + drops(paths, failed).replace("# ", "## ", 1)
     except FoalnetError as unreadable:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -82,33 +81,34 @@ def bring_up_to_date(
         done = run(stages, home, None)
         pushed, here = push_here(home, corpus), Paths(corpus, home)
         found = {"run": corpus, "outcome": UNGATED, "says": "no .git here: no branch, no gate"}
-        told = _told(home, corpus, found, pushed)
+        told = _told(here, found, pushed)
         publish(here, here.report_html, told, pushed)
         return _answer(corpus, done, Paths(corpus).report_html, told)
     work = (home / load_settings(home).work).resolve()
     name = f"{corpus}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
-    with worktree(home, corpus, load_settings(home)) as tree, ExitStack() as stack:
-        here = Paths(corpus, tree.folder)
-        stack.enter_context(account_kept(here, work, name, partial(show_failure, corpus)))
+    with (
+        worktree(home, corpus, load_settings(home)) as tree,
+        account_kept(here := Paths(corpus, tree.folder), work, name, partial(show_failure, corpus)),
+    ):
         fetch(tree, [here.inventory.relative_to(tree.folder).as_posix()])
         before = _champion_files(tree, corpus)
         done = run(stages, tree.folder, tree.env)
         found, is_new = _record(tree, corpus, name, before)
         # The branch of an earlier run was pushed with that run, or is marked since then.
         pushed = push_runs(tree, corpus, found["branch"] if is_new else None)
-        told = _told(home, corpus, found, pushed)
+        told = _told(here, found, pushed)
         kept = _keep_report(here, work, told["run"])
         publish(here, kept, told, pushed)
         return _answer(corpus, done, kept, told)
 
 
-def _told(home: Path, corpus: str, found: Mapping[str, Any], pushed: Pushed) -> dict[str, Any]:
+def _told(paths: Paths, found: Mapping[str, Any], pushed: Pushed) -> dict[str, Any]:
     """Return what came of a run together with its params and what came of its push."""
     says = "; ".join(filter(None, (found["says"], pushed.says)))
     return {
         **found,
         "says": says,
-        "params": params_digest(corpus, home),
+        "params": params_digest(paths.corpus, paths.home),
         "unpushed": pushed.unpushed,
         "waiting": dict(pushed.waiting),
     }
