@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from foalnet.champion import (
 from foalnet.cli.main import cli, register
 from foalnet.errors import UsageError
 from foalnet.gitrepo import commit_of, git, text_at
-from tests.flows.test_worktree import at_once
+from tests.flows.test_worktree import at_once, metrics
 from tests.projects import change_params, repro, run, stages_run, verb
 
 PARAMS = """\
@@ -165,8 +166,13 @@ def test_the_verb_lists_each_corpus_and_says_what_it_adopted(home: Path) -> None
 
 @pytest.mark.long
 def test_a_promotion_carries_no_refused_params_and_repro_on_its_branch_makes_nothing_of_another(toy: Path) -> None:
-    def retrain(corpus: str) -> dict[str, object]:
-        return bring_up_to_date(toy, corpus, run=at_once, publish=lambda *_: None)
+    def retrain(corpus: str) -> str:
+        return str(bring_up_to_date(toy, corpus, run=at_once, publish=lambda *_: None)["outcome"])
+
+    def score(**ua: float) -> None:
+        """What the toy verbs say that a corpus reaches."""
+        results = {f"reports/{corpus}/metrics.json": metrics(each) for corpus, each in ua.items()}
+        (toy / "toy_results.json").write_text(json.dumps(results))
 
     params = yaml.safe_load((toy / "params.yaml").read_text())
     one = params["corpora"]["drawn"] | {"variants": ["foal"]}
@@ -177,22 +183,21 @@ def test_a_promotion_carries_no_refused_params_and_repro_on_its_branch_makes_not
     verb(toy, "config", "--sync")
     git(toy, "add", "-A")
     git(toy, "commit", "-qam", "two corpora")
-    assert retrain("drawn")["promoted"] and retrain("two")["promoted"]
+    score(drawn=0.80, two=0.80)
+    assert (retrain("drawn"), retrain("two")) == ("Promoted", "Promoted")
     before = champion_of(toy, "drawn")
 
-    # Fewer utterances: refused for `drawn`; the same params then go on with `two`.
-    (toy / "toy_results.json").write_text('{"data/drawn/manifest.jsonl": {"of": "refused"}}')
-    change_params(toy, gate={"max_shrink": 0.0}, corpora={"drawn": {"manifest": {"classes": {"sad": ["sad", "fru"]}}}})
-    git(toy, "commit", "-qam", "other classes")
-    (toy / "toy.json").write_text("{}")
-    retrain("drawn")
-    retrain("two")
+    # One change of params: refused for `drawn`, promoted for `two`.
+    score(drawn=0.50, two=0.81)
+    change_params(toy, report={"seed": 9})
+    git(toy, "commit", "-qam", "another seed")
+    assert (retrain("drawn"), retrain("two")) == ("Refused", "Promoted")
+    assert champion_of(toy, "drawn") == before
     for corpus in ("drawn", "two"):
         held = yaml.safe_load(str(text_at(toy, f"champions/{corpus}", "params.yaml")))
         assert list(held["corpora"]) == [corpus]
         stages = yaml.safe_load(str(text_at(toy, f"champions/{corpus}", "dvc.lock")))["stages"]
         assert {name.partition("@")[2].partition("-")[0] for name in stages if "@" in name} == {corpus}
-    assert before is not None
 
     # A clone on the branch: what was promoted comes from the cache, and no stage of the other corpus runs.
     run(toy, "git", "switch", "-q", "--detach", "champions/two")
