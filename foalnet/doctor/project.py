@@ -143,8 +143,10 @@ def pushed(scene: Scene) -> Iterator[Finding]:
 
 def champions(scene: Scene) -> Iterator[Finding]:
     """The champion of each corpus has all its outputs, in DVC's cache or its remote."""
-    named = {params.corpus for params in scene.corpora}
-    for corpus in (each for each in corpora_of(scene.home) if each in named):
+    corpora = {params.corpus for params in scene.corpora}.intersection(corpora_of(scene.home))
+    if not corpora:
+        yield ok("no corpus has a champion yet")
+    for corpus in sorted(corpora):
         commit = history(scene.home, corpus)[0].effective
         loss = loss_of(scene.home, corpus, commit, network=scene.remote)
         if loss.lost:
