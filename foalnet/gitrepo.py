@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from foalnet.errors import MachineError, UsageError
@@ -71,6 +72,18 @@ def text_at(folder: Path, commit: str, path: str) -> str | None:
     """Return a file's text at a commit; None where it is not there."""
     done = git(folder, "show", f"{commit}:{path}", check=False)
     return done.stdout if done.returncode == 0 else None
+
+
+def blobs_at(folder: Path, commit: str, paths: Iterable[str]) -> dict[str, str]:
+    """Return path -> object name of every file of a commit at or below `paths`."""
+    rows = git(folder, "ls-tree", "-r", "-z", commit, "--", *paths).stdout.split("\0")
+    return {row.partition("\t")[2]: row.split()[2] for row in rows if row}
+
+
+def blobs_here(folder: Path, paths: Sequence[str]) -> dict[str, str]:
+    """Return path -> object name that git would give a file of the worktree, whatever the index says of it."""
+    names = git(folder, "hash-object", "--", *paths).stdout.split() if paths else []
+    return dict(zip(paths, names, strict=True))
 
 
 def checked_out(folder: Path, branch: str) -> Path | None:

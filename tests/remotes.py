@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from foalnet.config import load_params, load_settings
 from foalnet.verify import Link, verify
+from foalnet.verify.digests import folder_md5
 from tests.projects import run
 
 IDENTITY = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
@@ -97,3 +101,35 @@ def links(
 def broken(found: list[Link]) -> list[Link]:
     """Return what does not hold."""
     return [link for link in found if link.verdict in ("differs", "absent")]
+
+
+Change = Callable[[bytes], bytes]
+
+
+def forge(project: Path, changes: dict[str, Change]) -> None:
+    """Change outputs and every record of them in dvc.lock, as `dvc commit` does; commit it."""
+    text = (project / "dvc.lock").read_text()
+    for path, change in changes.items():
+        file = project / path
+        data = file.read_bytes()
+        file.chmod(0o644)
+        file.write_bytes(change(data))
+        assert file.read_bytes() != data, path
+        text = text.replace(hashlib.md5(data).hexdigest(), hashlib.md5(file.read_bytes()).hexdigest())
+    lock = yaml.safe_load(text)
+    digests: dict[str, str] = {}
+    for stage in lock["stages"].values():
+        for one in (*stage["deps"], *stage["outs"]):
+            if any(path.startswith(f"{one['path']}/") for path in changes):
+                one["md5"] = digests.setdefault(one["path"], folder(project / one["path"]))
+    (project / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
+    commit_all(project)
+
+
+def folder(path: Path) -> str:
+    files = {
+        file.relative_to(path).as_posix(): hashlib.md5(file.read_bytes()).hexdigest()
+        for file in path.rglob("*")
+        if file.is_file()
+    }
+    return folder_md5(files)

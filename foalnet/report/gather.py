@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from foalnet.seal import read_sealed
 from foalnet.table import read_manifest
 
 STAGE = "report"
+# Keys that an error names.
+LOST_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,7 @@ def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | No
         manifest = [asdict(u) for u in read_manifest(paths.manifest, corpus=paths.corpus, stage=STAGE)]
     else:
         gaps.append(f"{_name(paths.manifest, paths)} is not here: hours and unused utterances cannot be told.")
+    _check_losses(manifest, read["staging"], every, paths)
     return Facts(
         params=params,
         runs=runs,
@@ -120,6 +123,27 @@ def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | No
         beside=beside,
         **read,
     )
+
+
+def _check_losses(
+    manifest: Sequence[Mapping[str, Any]], staging: Mapping[str, Any] | None, runs: Sequence[Run], paths: Paths
+) -> None:
+    """Refuse (DataError, exit 3) a run that lacks utterances with a class which staging did not drop with a reason."""
+    if not manifest or staging is None:
+        return
+    dropped = {one["item"] for one in staging["ledger"]["entries"] if one["kind"] == "dropped"}
+    wanted = {row["key"] for row in manifest if row["label"] is not None} - dropped
+    for run in runs:
+        if lost := sorted(wanted - set(run.rows)):
+            more = f" and {len(lost) - LOST_SHOWN} more" if len(lost) > LOST_SHOWN else ""
+            raise DataError(
+                f"{len(lost)} of {len(wanted)} utterances were not scored, and staging.json gives no reason: "
+                f"{', '.join(lost[:LOST_SHOWN])}{more}",
+                file=paths.run(run.variant, run.seed, run.metrics["protocol"]) / PREDICTIONS,
+                stage=STAGE,
+                action=f"`foalnet verify {paths.corpus}` says where they were lost; `dvc repro shards@{paths.corpus}` "
+                "stages them again",
+            )
 
 
 def _runs(params: Params, paths: Paths, protocol: str, gaps: list[str]) -> dict[str, tuple[Run, ...]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from foalnet.config import Params, Settings
 from foalnet.files import not_written
-from foalnet.gitrepo import git, has_git
+from foalnet.gitrepo import blobs_at, blobs_here, git, has_git
 from foalnet.paths import Paths
 from foalnet.verify.chain import stage_links
 from foalnet.verify.content import Scene
@@ -19,6 +19,9 @@ from foalnet.verify.graph import GRAPH, LOCK, PARAMS, Stage, load, stages_of
 from foalnet.verify.link import Link, code_of, differs, ok, skipped, some
 from foalnet.verify.remote import DEFAULT, Remote, cache_of
 from foalnet.verify.store import Store
+
+# What runs or decides, beside what the stages name.
+SOURCES = (".dvcignore", GRAPH, PARAMS, "constraints.txt", "flows", "foalnet", "pyproject.toml")
 
 __all__ = ["DEFAULT", "Link", "code_of", "verify"]
 
@@ -34,7 +37,7 @@ def verify(params: Params, settings: Settings, *, remote: str | None = None, hom
     far = None if remote is None else Remote(home, remote)
     store = Store(home, stages, reader=Reader(settings.workers), cache=cache_of(home), remote=far)
     paths, given = Paths(params.corpus, home), load(home / PARAMS)
-    yield commit(home, stages)
+    yield from commit(home, stages)
     try:
         apart = TemporaryDirectory(prefix="foalnet-verify-")
     except OSError as error:
@@ -61,17 +64,48 @@ def _by_content(stage: Stage, scene: Scene, given: Any) -> Iterator[Link]:
         yield from reported_links(scene)
 
 
-def commit(home: Path, stages: list[Stage]) -> Link:
-    """Tell the commit, and whether what the chain rests on is in it as it is."""
+def commit(home: Path, stages: list[Stage]) -> Iterator[Link]:
+    """Compare the files that run and decide with those of the commit, by content; then what DVC keeps in git."""
     if not has_git(home):
-        return skipped("commit", "no .git here: a source archive, whose files have no commit")
+        yield skipped("commit", "no .git here: a source archive, whose files have no commit")
+        return
     head = git(home, "rev-parse", "HEAD").stdout.strip()
-    lines = git(home, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no").stdout.splitlines()
-    changed = [line[3:].rpartition(" -> ")[2].strip('"') for line in lines]
-    rests = {GRAPH, LOCK, PARAMS, *(path for stage in stages for path in (*stage.asked.deps, *stage.asked.outs))}
-    bearing = [name for name in changed if any(name == path or name.startswith(f"{path}/") for path in rests)]
-    if bearing:
-        what = f"expected {head[:10]}, found {head[:10]} with changes that are in no commit: {some(bearing)}"
-        return differs("commit", what, action=f"`git diff -- {bearing[0]}`; commit them, or `git checkout` them")
-    other = f"; {len(changed)} changed files bear on no link" if changed else ""
-    return ok("commit", f"{head[:10]}, nothing that the chain rests on differs from it{other}")
+    made = sorted({path for stage in stages for path in stage.asked.outs})
+    read = (path for stage in stages for path in stage.asked.deps)
+    given = (path for path in read if not any(_at(path, out) or _at(out, path) for out in made))
+    roots = sorted({*SOURCES, *(path for path in given if not any(_at(path, root) for root in SOURCES))})
+    files, here = blobs_at(home, head, roots), blobs_here(home, list(_worktree(home, roots)))
+    wrong = {
+        "in no commit": here.keys() - files.keys(),
+        "not here": files.keys() - here.keys(),
+        "changed": {path for path in files.keys() & here.keys() if files[path] != here[path]},
+    }
+    if faults := [f"{some(names)} {what}" for what, names in wrong.items() if names]:
+        what = f"the files here are not those of {head[:10]}: {'; '.join(faults)}"
+        yield differs("commit", what, action="`git status`; `git add` and commit them, or `git checkout` them")
+    else:
+        yield ok("commit", f"{head[:10]}; its {len(files)} files of code, packages, params and graph are those here")
+    results = sorted({LOCK, *(path for stage in stages for path in stage.asked.in_git)})
+    files, here = blobs_at(home, head, results), blobs_here(home, [path for path in results if (home / path).is_file()])
+    if newer := {path for path in here if here[path] != files.get(path)}:
+        what = f"no commit records this run yet: {some(newer)} differ from {head[:10]}"
+        yield skipped("commit of the results", what, action=f"git add {' '.join(sorted(newer))} && git commit")
+    else:
+        yield ok("commit of the results", f"{head[:10]} holds {some(here) or 'none'} as they are here")
+
+
+def _at(path: str, root: str) -> bool:
+    """Tell whether a path is `root` or below it."""
+    return path == root or path.startswith(f"{root}/")
+
+
+def _worktree(home: Path, roots: list[str]) -> Iterator[str]:
+    """Yield the files at or below `roots`, without the interpreter's caches and hidden files of editors and systems."""
+    for root in roots:
+        if (home / root).is_file():
+            yield root
+            continue
+        for folder, folders, names in os.walk(home / root):
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            kept = (name for name in sorted(names) if not name.startswith("."))
+            yield from ((Path(folder) / name).relative_to(home).as_posix() for name in kept)

@@ -56,11 +56,11 @@ def manifest_anew(scene: Scene) -> Paths | None:
 
     params, folder = scene.params, scene.bench / "labels"
     paths = Paths(params.corpus, folder)
-    root = resolve_root(params, scene.settings)
-    if root is None and not scene.drawn:
-        return None
+    root = folder / params.source if scene.drawn else resolve_root(params, scene.settings)
     if root is None:
-        root, reads = folder / params.source, get_reader(params.reader).reads
+        return None
+    if scene.drawn:
+        reads = get_reader(params.reader).reads
         listed = scene.store.json(scene.paths.inventory.relative_to(scene.paths.home).as_posix())["files"]
         _lay(scene, folder, [scene.paths.home / params.source / one["path"] for one in listed if one["role"] in reads])
     _lay(scene, folder, [scene.paths.inventory])

@@ -29,9 +29,8 @@ class Scene:
 
     @property
     def drawn(self) -> bool:
-        """Tell whether a stage drew the corpus' files, and the settings name no other place for them."""
-        made = self.store.outs.get(self.params.source, "").endswith(".dir")
-        return made and self.params.corpus not in self.settings.roots
+        """Tell whether a stage drew the corpus' files: no setting can then name other ones."""
+        return self.store.outs.get(self.params.source, "").endswith(".dir")
 
     def again(self, stage: str) -> str:
         """Return the command that makes a stage's outputs anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -20,6 +21,8 @@ from foalnet.verify.digests import Digest
 from foalnet.verify.link import Link, differs, ok, short, skipped, some, two
 
 INDEX = "index.json"
+# What a drawn dialogue's truth says of an utterance, in the order in which `drawn_plan` compares it.
+PLANNED = ("raw_label", "kind", "sound", "face", "start_s", "end_s")
 # Letters shown of what should be a digest and is none.
 DIGITS = 64
 
@@ -28,7 +31,7 @@ def staged_links(scene: Scene, verb: str) -> Iterator[Link]:
     """Yield the links by content of a stage before the training."""
     stage = f"{verb}@{scene.params.corpus}"
     checks = {
-        "inventory": [("corpus files", corpus_files)],
+        "inventory": [("plan of the drawn corpus", drawn_plan)] * scene.drawn + [("corpus files", corpus_files)],
         "manifest": [("digest of the manifest", manifest_digest), ("manifest of the inventory", manifest_names),
                      ("counts of the manifest", counts), ("manifest of the labels", manifest_labels)],
         "shards": [("shards of the manifest", shard_keys), ("shards by their index", shard_bytes),
@@ -193,23 +196,57 @@ def _folder(scene: Scene, name: str, folder: str, told: dict[str, tuple[int, str
 
 
 def account(scene: Scene, name: str) -> Link:
-    """The account of staging is of these shards and names the staging code of this folder."""
+    """Every utterance of the manifest is in the shards, or dropped or left out with a reason; the staging code is this.
+
+    The account says which utterances were dropped, params and manifest which were not to be staged.
+    """
+    from foalnet.clips.plan import chosen
     from foalnet.clips.staging import CODE
 
-    told, shards = scene.store.json(rel(scene.paths, "staging")), entries(scene)
+    account, shards, rows = scene.store.json(rel(scene.paths, "staging")), entries(scene), manifest_rows(scene)
+    action = scene.again(f"shards@{scene.params.corpus}")
+    staged = {key for shard in shards for key in shard["keys"]}
+    wanted = {row.key for row in chosen(rows, scene.params.shards.utterances)}
+    dropped = {one["item"] for one in account["ledger"]["entries"] if one["kind"] == "dropped"}
+    if strange := staged ^ (wanted - dropped):
+        what = f"{len(strange)} utterances are neither in the shards nor dropped with a reason: {some(strange)}"
+        return differs(name, what, action=action)
+    counted = {"staged": len(staged), "dropped": len(dropped), "not_staged": len(rows) - len(wanted)}
     expected = {
         "corpus": scene.params.corpus,
         "shards": {"count": len(shards), "bytes": sum(shard["size"] for shard in shards)},
+        "utterances": counted,
     }
-    action = scene.again(f"shards@{scene.params.corpus}")
     for what, value in expected.items():
-        if told[what] != value:
-            return differs(name, f"{what}: {two(value, told[what], by='index', at='staging.json')}", action=action)
+        if account[what] != value:
+            return differs(name, f"{what}: {two(value, account[what], by='index', at='staging.json')}", action=action)
     code = code_digest(CODE)
-    if told["tools"]["code"] != code:
-        what = two(told["tools"]["code"], code, by="staging.json", at="code here")
+    if account["tools"]["code"] != code:
+        what = two(account["tools"]["code"], code, by="staging.json", at="code here")
         return differs(name, f"staging code: {what}", action=action)
-    return ok(name, f"staging.json is of these shards; staging code {short(code)}")
+    count = " + ".join(f"{value} {what.replace('_', ' ')}" for what, value in counted.items())
+    return ok(name, f"{count} = {len(rows)} utterances of the manifest; staging code {short(code)}")
+
+
+def drawn_plan(scene: Scene, name: str) -> Link:
+    """The drawn files are of the plan that the params of `draw` make: every utterance, its label, sound and face."""
+    from foalnet.corpora.drawn.plan import plan
+    from foalnet.corpora.drawn.write import TRUTH
+
+    made: dict[str, list[Any]] = {}
+    for dialogue in plan(scene.params.draw):
+        drawn = json.loads(scene.store.read(f"{scene.params.source}/{TRUTH}/{dialogue.name}.json"))
+        made |= {turn["key"]: [turn[field] for field in PLANNED] for turn in drawn["utterances"]}
+    planned = {
+        turn.key: [turn.raw_label, turn.cell and turn.cell.kind, turn.sound, turn.face, turn.start_s, turn.end_s]
+        for dialogue in plan(scene.params.draw)
+        for turn in dialogue.turns
+    }
+    strange = {key for key in planned.keys() | made.keys() if planned.get(key) != made.get(key)}
+    if strange:
+        what = f"{len(strange)} utterances are not those that the block `draw` of params.yaml plans: {some(strange)}"
+        return differs(name, what, action=scene.again("draw"))
+    return ok(name, f"{len(planned)} utterances, labels, cues and times: those that the block `draw` plans")
 
 
 def feature_bytes(scene: Scene, name: str) -> Link:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -110,9 +111,14 @@ class Store:
         return (self.home / path).exists() or any(path == out or path.startswith(f"{out}/") for out in self.outs)
 
     def names(self, folder: str) -> list[str]:
-        """Return the files of an output's folder, relative to it: the workspace's, else the recorded ones."""
+        """Return the files of an output's folder, relative to it: the workspace's, else the recorded ones.
+
+        The workspace's are all that lie there, whatever .dvcignore hides from DVC, but for hidden ones of the system.
+        """
         if (self.home / folder).is_dir():
-            return self.names_here(folder)
+            every = (Path(at) / name for at, _, names in os.walk(self.home / folder) for name in names)
+            kept = (path for path in every if not path.name.startswith("."))
+            return sorted(path.relative_to(self.home / folder).as_posix() for path in kept)
         recorded = self.recorded(folder)
         if not recorded:
             raise Absent(folder, self.maker_of(folder))

@@ -7,6 +7,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,23 +87,39 @@ def files(scene: Scene, run: Mapping[str, Any]) -> Link:
 
 
 def checkpoints(scene: Scene, run: Mapping[str, Any]) -> Link:
-    """Every fold's checkpoint is what it was sealed as, and names this run."""
-    from foalnet.checkpoint import load_checkpoint
+    """Every fold's checkpoint has its seal, is of this run, and its network gives a sample's logits as they are stored.
 
-    folder, name = model(scene, run), f"{run['name']} checkpoints"
+    The logits are those of the chosen epoch: the checkpoint holds its weights.
+    """
+    from safetensors.torch import load
+
+    from foalnet.checkpoint import load_checkpoint
+    from foalnet.verify.networks import SAMPLE, answers, depends_on_batch, unlike_logits
+
+    folder, name, again = model(scene, run), f"{run['name']} checkpoints", _again(scene, run)
     expected = {field: run[field] for field in ("variant", "seed", "split")}
     expected["classes"] = list(scene.params.manifest.classes)
-    folds = sorted(scene.store.json(f"{folder}/{TRAIN}")["folds"])
-    for fold in folds:
+    train, keys = scene.store.json(f"{folder}/{TRAIN}"), scene.store.json(f"{folder}/logits.json")["folds"]
+    stored, answered = load(scene.store.read(f"{folder}/logits.safetensors")), 0
+    for fold, trained in sorted(train["folds"].items()):
         path = f"{folder}/fold-{fold}.safetensors"
         bench = scene.bench / "checkpoints"
         laid = scene.store.lay(path, bench)
         with apart(bench):
-            found = load_checkpoint(laid)[1]
+            weights, sealed = load_checkpoint(laid)
         laid.unlink()  # those of a remote are many, and large
-        if differing := list(unlike(expected | {"fold": fold}, {field: found[field] for field in (*expected, "fold")})):
-            return differs(name, told(differing, by="params", at=path), action=_again(scene, run))
-    return ok(name, f"{len(folds)} folds' seals hold, and they are of this run")
+        here = {field: sealed[field] for field in (*expected, "fold")}
+        if differing := list(unlike(expected | {"fold": fold}, here)):
+            return differs(name, told(differing, by="params", at=path), action=again)
+        sample = keys[fold]["test"][:SAMPLE]
+        made_NC = answers(scene, weights, sealed, sample, file=Path(path))
+        stored_NC = stored[f"{fold}/test"][trained["chosen_epoch"] - 1, : len(sample)]
+        if not depends_on_batch(sealed) and (what := unlike_logits(made_NC, stored_NC, device=train["device"])):
+            what = f"{path}: its network does not give the stored logits of {some(sample)}: {what}"
+            return differs(name, what, action=again)
+        answered += len(sample)
+    held = f"{len(train['folds'])} folds' seals hold, they are of this run"
+    return ok(name, f"{held}, their networks give the stored logits of {answered} utterances")
 
 
 def logit_keys(scene: Scene, run: Mapping[str, Any]) -> Link:
@@ -124,10 +141,11 @@ def final_model(scene: Scene) -> Link:
     from foalnet.final.seal import FILE, read_model
     from foalnet.nets.variants import picture_of
     from foalnet.train.run import CODE
+    from foalnet.verify.networks import SAMPLE, answers
 
     params, store, folder = scene.params, scene.store, _rel(scene, scene.paths.final)
     with apart(scene.bench / "final"):
-        _, sealed = read_model(store.lay(f"{folder}/{FILE}", scene.bench / "final"))
+        weights, sealed = read_model(store.lay(f"{folder}/{FILE}", scene.bench / "final"))
     manifest, shards = rel(scene.paths, "manifest"), f"{rel(scene.paths, 'shards')}/{INDEX}"
     read = store.digests([manifest, shards])
     picture = picture_of(params.final.variant, params.train.picture)
@@ -163,8 +181,11 @@ def final_model(scene: Scene) -> Link:
         return differs("final model", told(differing, by=FILE, at=f"{folder}/card.json"), action=action)
     if store.read(f"{folder}/card.md").decode(errors="replace") != card_md(sealed.card):
         return differs("final model", f"{folder}/card.md is not the card that {FILE} holds", action=action)
+    sample = [key for shard in entries(scene) for key in shard["keys"]][:SAMPLE]
+    if not answers(scene, weights, asdict(sealed), sample, file=Path(folder) / FILE).isfinite().all():
+        return differs("final model", f"its network gives no finite logits of {sample}", action=action)
     held = f"manifest {short(digests['manifest'])}, index of shards {short(digests['shards'])}, code and params"
-    return ok("final model", f"its seal holds; {held}: those here; card.json and card.md are its own")
+    return ok("final model", f"its seal holds; {held}: those here; its network answers; card.json, card.md are its own")
 
 
 def _without(value: Mapping[str, Any], name: str) -> dict[str, Any]:

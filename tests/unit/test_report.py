@@ -21,7 +21,7 @@ from foalnet.paths import Paths
 from foalnet.report import build, headline
 from foalnet.report.provenance import CODE
 from foalnet.report.words import chance, hours, listed, percent, plural, points, verdict
-from foalnet.seal import publish_sealed
+from foalnet.seal import publish_sealed, read_sealed
 from foalnet.stats import Difference, Interval
 from tests.pages import Page, markdown_tables
 from tests.reports import BEST, VARIANTS, make_params, make_speakers, make_utterances
@@ -107,15 +107,35 @@ def test_files_that_look_like_the_corpus_and_are_not_used_are_named(drawn: Built
     assert rows[1][2].endswith("Ses01F_impro02/Ses01F_impro01_F000.wav")
 
 
-def test_lost_utterances_are_told(drawn: Built, tmp_path: Path) -> None:
-    params = drawn[0]
-    paths = make(tmp_path, params)
+def without_four(drawn: Built, home: Path, *, dropped: bool) -> tuple[Params, Paths, list[str]]:
+    """A report's inputs whose runs lack four utterances, which staging dropped with a reason or did not."""
+    params, paths = drawn[0], make(home, drawn[0])
+    lost: list[str] = []
     for variant in params.variants:
         path = paths.run(variant, 1) / "predictions.jsonl"
-        publish_bytes(path, jsonl_bytes(read_jsonl(path)[4:]))
+        rows = read_jsonl(path)
+        lost = [row["key"] for row in rows[:4]]
+        publish_bytes(path, jsonl_bytes(rows[4:]))
         revouch_run(path.parent)
+    account = read_sealed(paths.staging, again="shards@drawn")
+    drops = [{"kind": "dropped", "item": key, "reason": "wav_missing", "detail": ""} for key in lost]
+    account["ledger"]["entries"] += drops if dropped else []
+    publish_sealed(paths.staging, account)
+    return params, paths, lost
+
+
+def test_lost_utterances_are_counted_with_their_reason(drawn: Built, tmp_path: Path) -> None:
+    params, paths, _ = without_four(drawn, tmp_path, dropped=True)
     build(params, paths)
     assert "416 were scored; 4 were lost on the way (1.0\N{NO-BREAK SPACE}%)" in paths.report_html.read_text()
+
+
+def test_utterances_that_were_lost_without_a_reason_stop_the_report(drawn: Built, tmp_path: Path) -> None:
+    params, paths, lost = without_four(drawn, tmp_path, dropped=False)
+    paths.report_html.unlink(missing_ok=True)
+    with pytest.raises(DataError, match="4 of 420 utterances were not scored, and staging.json gives no reason") as why:
+        build(params, paths)
+    assert all(key in why.value.what for key in lost) and not paths.report_html.exists()
 
 
 def test_markdown_has_the_same_tables(drawn: Built, speakers: Built) -> None:
