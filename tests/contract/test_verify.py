@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from foalnet.files import json_bytes, jsonl_bytes
+from foalnet.gitrepo import git
 from foalnet.seal import SEAL, sealed_bytes
 from foalnet.verify import code_of
 from tests.projects import change_params, verb
@@ -217,6 +218,7 @@ def test_a_licensed_corpus_that_is_not_here_is_skipped_in_words(
         (project / name).write_text(yaml.safe_dump(graph, sort_keys=False))
     source = project / "data/drawn/raw"
     source.write_text("a small file in git, as add-corpus writes it")
+    git(project, "add", "-f", "data/drawn/raw")
     commit_all(project)
     (project / "settings.yaml").write_text(f"roots: {{drawn: {tmp_path / 'corpus'}}}\n")
     found = {link.name: link for link in links(project, monkeypatch)}
