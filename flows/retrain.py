@@ -26,13 +26,13 @@ from flows.alive import alive
 from flows.push import Pushed, push_here, push_runs
 from flows.stages import Stage, plan
 from flows.tasks import params_digest, project_home, run_logger, run_name, run_stages
-from flows.worktree import LOCK, Tree, fetch, set_aside, worktree
+from flows.worktree import Tree, fetch, set_aside, worktree
 from foalnet.champion import RUNS, commit_tree, message, one_corpus, promote, results_key, rolled_back
 from foalnet.config import load_params, load_settings
 from foalnet.errors import FoalnetError
 from foalnet.files import json_bytes, publish_bytes, publish_file
 from foalnet.gate import decide, markdown, read_side
-from foalnet.gitrepo import git, has_git, is_ancestor, refuse_conflict, text_at
+from foalnet.gitrepo import LOCK, git, has_git, is_ancestor, refuse_conflict, text_at
 from foalnet.paths import Paths
 
 RunStages = Callable[[Sequence[Stage], Path, Mapping[str, str] | None], list[dict[str, Any]]]

@@ -19,14 +19,13 @@ from pathlib import Path
 from flows.tasks import run_logger
 from foalnet.champion import adopt, champion_of
 from foalnet.config import Settings
-from foalnet.gitrepo import git, refuse_conflict, refuse_dirty, text_at
+from foalnet.gitrepo import LOCK, changed_files, git, is_result, refuse_conflict, refuse_dirty, text_at
 from foalnet.locks import lock
 from foalnet.paths import Paths
 from foalnet.results import METRICS, PREDICTIONS
 from foalnet.verify.remote import config_of
 
 STAGE = "retrain"
-LOCK = "dvc.lock"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +47,8 @@ class Tree:
 def worktree(home: Path, corpus: str, settings: Settings) -> Iterator[Tree]:
     """Give a checkout of the operator's commit with the champion's dvc.lock; remove it at the end.
 
+    Without a champion it has the results of the operator's last `dvc repro`, committed or not: dvc.lock and figures.
+
     UsageError (exit 2) for a checkout with uncommitted changes or a dvc.lock with conflict markers; MachineError
     (exit 4) naming the process that holds the corpus already.
     """
@@ -63,13 +64,23 @@ def worktree(home: Path, corpus: str, settings: Settings) -> Iterator[Tree]:
         champion = champion_of(home, corpus)
         try:
             git(home, "worktree", "add", "--detach", "--quiet", str(folder), head)
-            if champion is not None and (recorded := text_at(home, champion, LOCK)) is not None:
+            if champion is None:
+                _take_results(home, folder)
+            elif (recorded := text_at(home, champion, LOCK)) is not None:
                 (folder / LOCK).write_text(recorded, "utf-8")
             env = environment(folder, home, settings)
             _share_cache(home, folder)
             yield Tree(home=home, folder=folder, head=head, champion=champion, env=env)
         finally:
             _remove(home, folder)
+
+
+def _take_results(home: Path, folder: Path) -> None:
+    """Copy what the operator's `dvc repro` changed in tracked results, so that the run goes on from it."""
+    for name in filter(is_result, changed_files(home)):
+        if (home / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(home / name, folder / name)
 
 
 def _remove(home: Path, folder: Path) -> None:

@@ -18,6 +18,7 @@ IDENTITY = {
 }
 # A hook of the operator's (DVC installs some) is made for the operator's checkout.
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
+LOCK = "dvc.lock"
 CONFLICT = ("<<<<<<< ", ">>>>>>> ")
 SHOWN = 5
 
@@ -97,16 +98,26 @@ def checked_out(folder: Path, branch: str) -> Path | None:
     return None
 
 
-def refuse_dirty(folder: Path) -> None:
-    """Refuse (UsageError, exit 2) a checkout whose tracked files differ from its commit.
+def changed_files(folder: Path) -> list[str]:
+    """Return the tracked files that differ from the checkout's commit."""
+    return git(folder, "--no-optional-locks", "diff", "--name-only", "-z", "HEAD").stdout.split("\0")[:-1]
 
-    A run record names a commit: with other files beside it, the record would lie.
+
+def is_result(path: str) -> bool:
+    """Tell whether a tracked file is one that `dvc repro` writes: dvc.lock, or a report's figures and decision."""
+    return path == LOCK or path.startswith("reports/")
+
+
+def refuse_dirty(folder: Path) -> None:
+    """Refuse (UsageError, exit 2) a checkout whose tracked files differ from its commit; results may.
+
+    A run's record names a commit: with other code or params, it would name what did not run.
     """
-    lines = git(folder, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no").stdout.splitlines()
-    if lines:
-        more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    changed = [path for path in changed_files(folder) if not is_result(path)]
+    if changed:
+        more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
         raise UsageError(
-            f"the checkout has changes that are not committed: {', '.join(x[3:] for x in lines[:SHOWN])}{more}; "
+            f"the checkout has changes that are not committed: {', '.join(changed[:SHOWN])}{more}; "
             "the record of a run would name a commit that is not what ran",
             file=folder,
             stage="retrain",

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+
+from foalnet.processor import hold_instructions
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+# A busy machine may take any time for one example.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+hold_instructions()  # as the command line does
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run side by side: one thread each, before torch is imported, in what they start too.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -163,6 +163,8 @@ def write_model(
         "determinism": "strict",
         "device": "cpu",
         "threads": 2,
+        "processor": "GenuineIntel family 6 model 106",
+        "instructions": "ATen AVX2, oneDNN AVX2, MKL COMPATIBLE",
         "code": "d" * 64,
         "params": "e" * 64,
         "versions": {"numpy": "2.4.6", "torch": "2.13.0"},

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,7 @@ from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import Entry
 from foalnet.config.quirks import READINGS
 from foalnet.gitrepo import commit_of, git, has_git
-from foalnet.paths import Paths
-from foalnet.report import headline
+from foalnet.report.terminal import table_text
 from tests.structure import REPOSITORY
 
 FIGURES = "reports/drawn/metrics.json"
@@ -135,13 +134,18 @@ class NotCommittedError(Exception):
 def readme(home: Path = REPOSITORY) -> str:
     """Return README.md with the drawn corpus' committed figures: seeds, commit, and what `foalnet show` prints."""
     text = (home / "README.md").read_text("utf-8")
-    table = headline(Paths("drawn", home)).partition("\n\nreport:")[0]
+    figures = json.loads((home / FIGURES).read_text("utf-8"))
     seeds = load_params("drawn", home / "params.yaml").seeds
-    told = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-    result = f"{told}, commit `{result_commit(home, named_commit(text))}`:\n\n```\n{table}\n```"
+    result = result_block(figures, seeds, result_commit(home, named_commit(text)))
     written, blocks = re.subn(rf"(?s){RESULT}:\n\n```\ndrawn: .*?```", lambda _: result, text)
     assert blocks == 1, "README.md has one block that starts with `drawn: `, behind its seeds and its commit"
     return written
+
+
+def result_block(figures: Mapping[str, Any], seeds: Sequence[int], commit: str) -> str:
+    """Return README's seeds and commit with the table that `foalnet show` prints of figures."""
+    said = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    return f"{said}, commit `{commit}`:\n\n```\n{table_text(figures)}\n```"
 
 
 def method_page() -> str:

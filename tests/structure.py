@@ -11,7 +11,8 @@ PACKAGE = REPOSITORY / "foalnet"
 
 # Whole numbers are floors; a fraction orders rooms within one (a room may import from a smaller number only).
 FLOORS = {
-    "errors": 0.0, "discreet": 0.0, "records": 0.1, "paths": 0.1, "shim": 0.1, "kin": 0.1, "config": 0.2, "labels": 0.2,
+    "errors": 0.0, "discreet": 0.0, "records": 0.1, "paths": 0.1, "processor": 0.1, "shim": 0.1, "kin": 0.1,
+    "config": 0.2, "labels": 0.2,
     "markdown": 0.1,
     "temporaries": 0.9, "files": 1.0, "seal": 1.05, "gitrepo": 1.1, "table": 1.1, "results": 1.1, "ledger": 1.1,
     "locks": 1.1, "splits": 1.1, "provenance": 1.1, "speeds": 1.1,

@@ -14,6 +14,7 @@ import click
 
 from foalnet.discreet import discreet
 from foalnet.errors import FoalnetError, Interrupted
+from foalnet.processor import hold_instructions
 
 BUG = 70
 
@@ -55,6 +56,7 @@ def register() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with the code that EPILOG lists; no traceback unless FOALNET_DEBUG is set."""
+    hold_instructions()
     register()
     signal.signal(signal.SIGTERM, _stop)
     if isinstance(sys.stdout, io.TextIOWrapper):

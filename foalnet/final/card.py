@@ -51,10 +51,12 @@ def card_facts(
     metrics: Mapping[str, Any],
     seconds: float,
     ranges: Mapping[str, Sequence[float]],
+    machine: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the card: what the model is, what it saw (`utterances`, `seconds` of sound), and the folds' figures.
 
-    `chosen`: fold -> the epoch it chose, from 1; `metrics`: the run's metrics.json; `ranges`: those of `final.ranges`.
+    `chosen`: fold -> the epoch it chose, from 1; `metrics`: the run's metrics.json; `ranges`: those of `final.ranges`;
+    `machine`: where it was trained.
     """
     tasks, pooled = tasks_of(params.final.variant), metrics["pooled"]
     classes = list(params.manifest.classes)
@@ -81,6 +83,7 @@ def card_facts(
             "drawn": params.corpus == "drawn",
             "ranges": {name: list(edges) for name, edges in ranges.items()},
         },
+        "machine": dict(machine),
         "epochs": {"folds": dict(sorted(chosen.items())), "rule": RULE, "trained": epochs},
         "out_of_fold": {
             "note": NOT_ITS_OWN,
@@ -97,7 +100,7 @@ def card_facts(
 
 def card_md(card: Mapping[str, Any]) -> str:
     """Return the card as Markdown; a function of the facts alone."""
-    data, epochs, scores = card["data"], card["epochs"], card["out_of_fold"]
+    data, epochs, scores, machine = card["data"], card["epochs"], card["out_of_fold"], card["machine"]
     senses = ["sound"] * card["hears"] + [f"picture ({card['sees']})"] * bool(card["sees"])
     figures = [
         (words, f"{100 * scores[name]:.1f}", *_mean(scores["over_folds"].get(name)))
@@ -141,6 +144,9 @@ def card_md(card: Mapping[str, Any]) -> str:
         "",
         f"Epochs: {epochs['trained']}, on all sessions, no part held back and nothing chosen; {epochs['rule']} "
         f"({escape(', '.join(f'{name} {epoch}' for name, epoch in epochs['folds'].items()))}).",
+        "",
+        f"Device {machine['device']}, threads {machine['threads']}; processor {escape(machine['processor'])}, "
+        f"instructions {escape(machine['instructions'])}.",
         "",
         *limits_md(card),
     ]

@@ -22,6 +22,7 @@ from foalnet.final.seal import FILE, Sealed, model_bytes
 from foalnet.final.train import FinalTask, train_final
 from foalnet.nets import picture_of
 from foalnet.paths import Paths
+from foalnet.processor import processor
 from foalnet.provenance import code_digest
 from foalnet.results import TRAIN, read_metrics, read_train
 from foalnet.seal import read_sealed
@@ -115,6 +116,7 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     )
     progress = _trained(task, store, settings, ready.folder / STATE, corpus=params.corpus)
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
+    machine = {name: ready.digests[name] for name in ("device", "instructions", "threads")} | {"processor": processor()}
     card = card_facts(
         params,
         used,
@@ -123,6 +125,7 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
         metrics=ready.metrics,
         seconds=seconds,
         ranges=_ranges(shards, store),
+        machine=machine,
     )
     if ranks.is_first():
         _publish(paths, ready, progress, store, card, _tools(paths))

@@ -62,8 +62,9 @@ class CropCnn(Encoder):
         else:
             x_V1HW = F.interpolate(x_V1HW, size=size, mode="bilinear", align_corners=False)
         x_V1HW = x_V1HW - x_V1HW.mean(dim=(1, 2, 3), keepdim=True)
-        deviation_V111 = x_V1HW.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        return x_V1HW / deviation_V111.clamp(min=MIN_DEVIATION)
+        variance_V111 = x_V1HW.square().mean(dim=(1, 2, 3), keepdim=True)
+        # rsqrt, as sqrt goes to MKL, whose last digit is one on Intel's processors and another on those of others.
+        return x_V1HW * variance_V111.clamp(min=MIN_DEVIATION**2).rsqrt()
 
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BFD and the frame mask."""

@@ -54,9 +54,11 @@ def provenance(facts: Facts) -> Section:
     blocks: list[Block] = [
         Paragraph(
             text=(
-                "Equal inputs give equal bytes of this page. It therefore names no time, no machine and no git "
+                "Equal inputs give equal bytes of this page. It therefore names no time, no host and no git "
                 "commit (a commit that changes only a text would change it), but digests of content: the same digest "
-                f"means the same bytes. Digests are SHA-256, the first {SHORT} digits."
+                f"means the same bytes. Digests are SHA-256, the first {SHORT} digits. Weights and predictions agree "
+                "where packages, device, threads and instructions do (AVX2: on every x86-64 processor that has it); "
+                "the line that names the kind of processor is then all that differs."
             )
         ),
         Table(caption="Inputs, params and code.", head=("What", "Value"), rows=tuple(rows), labels=2),
@@ -94,6 +96,8 @@ def _training(facts: Facts) -> list[tuple[str, str]]:
         "determinism": "Determinism of training",
         "device": "Device of training",
         "threads": "Threads of training",
+        "processor": "Processor of training",
+        "instructions": "Instructions of training",
     }
     rows = []
     for key, title in named.items():

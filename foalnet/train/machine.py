@@ -13,6 +13,7 @@ import torch
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Train
+from foalnet.processor import instructions, processor
 from foalnet.shim import torch_device
 from foalnet.train import ranks
 from foalnet.train.precision import Precision
@@ -44,7 +45,8 @@ def at_start(settings: Settings, params: Train) -> str:
     precision = Precision.of(params.precision, where).name
     return (
         f"device {name}, threads of a fold: {threads(settings)}, processes: {many}, "
-        f"determinism {params.determinism}, precision {precision}, torch {torch.__version__}"
+        f"determinism {params.determinism}, precision {precision}, torch {torch.__version__}, "
+        f"processor {processor()}, instructions {instructions()}"
     )
 
 

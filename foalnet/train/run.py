@@ -17,6 +17,7 @@ from foalnet.features.read import FeatureSet, open_features
 from foalnet.files import content_key, sha256_file
 from foalnet.nets import tasks_of
 from foalnet.paths import Paths, run_name
+from foalnet.processor import instructions, processor
 from foalnet.provenance import code_digest, versions
 from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.splits import Fold
@@ -67,7 +68,8 @@ def train_run(
         with measured(run, settings, params.corpus, work, device=told["device"]):
             done = train_folds(run, store, settings, work)
         if ranks.is_first():
-            publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=told)
+            made = told | {"processor": processor()}
+            publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=made)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,7 @@ def told_of(params: Params, settings: Settings, given: Given) -> dict[str, Any]:
         "params": content_key(params.train.model_dump()),
         "determinism": params.train.determinism,
         "device": device(settings).type,
+        "instructions": instructions(),
         "threads": threads(settings),
         "processes": ranks.processes(settings),
         "versions": versions(),

@@ -54,7 +54,7 @@ def summarize(bench: Bench, found: Sequence[Searched]) -> dict[str, Any]:
         "variants": {each.variant: facts_of(each) for each in found},
         "alike": alike(found),
         "inputs": {"manifest": sha256_file(bench.paths.manifest), "shards": sha256_file(bench.paths.shards / INDEX)},
-        **{name: told[name] for name in ("code", "device", "determinism", "processes", "threads")},
+        **{name: told[name] for name in ("code", "device", "determinism", "instructions", "processes", "threads")},
         "versions": told["versions"] | {"optuna": importlib.metadata.version("optuna")},
     }
 

@@ -213,6 +213,7 @@ def card(scene: Scene) -> Link:
         metrics=store.json(f"{_rel(scene, paths.run(variant, seed))}/{METRICS}"),
         seconds=found["data"]["seconds"],
         ranges=found["data"]["ranges"],
+        machine=found["machine"],
     )
     if differing := list(unlike(expected, _without(_without(found, "loss"), "digests"))):
         action = scene.again(f"final@{params.corpus}")

@@ -192,7 +192,7 @@ def begun(home: Path, start: tuple[str, ...], mark: str, **env: str) -> subproce
     return child
 
 
-def nobody_left(mark: str, within_s: float = 15.0) -> bool:
+def nobody_left(mark: str, within_s: float = 300.0) -> bool:
     until = time.monotonic() + within_s
     while marked(mark) and time.monotonic() < until:
         time.sleep(0.1)

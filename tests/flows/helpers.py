@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from flows.pool import POOL
 from tests.projects import environment
 
 STOP_S = 20.0
+# How long a busy machine may take for what a calm one does within seconds.
+PATIENCE_S = 300.0
 
 
 def make_toy(project: Path) -> Path:
@@ -58,6 +61,16 @@ def until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {what}")
         time.sleep(0.1)
+
+
+def stop_once(condition: Callable[[], object], stop: threading.Event) -> None:
+    """Set `stop` from a thread, once a condition holds: a fixed time would be too short on a busy machine."""
+
+    def wait() -> None:
+        until(condition, PATIENCE_S, "what the stop waits for")
+        stop.set()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager

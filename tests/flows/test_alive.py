@@ -19,7 +19,7 @@ import flows.alive
 from flows.alive import ALIVE, SIGNS, alive, automation
 from flows.guard import descendants
 from flows.pool import POOL
-from tests.flows.helpers import Server, child, until
+from tests.flows.helpers import PATIENCE_S, Server, child, until
 from tests.projects import REPOSITORY
 
 TRAIN = "train@drawn-foal-s1"
@@ -62,7 +62,7 @@ def test_t14_a_dead_worker_is_a_crashed_run_and_a_long_stage_is_none(window: Ser
             time.sleep(1)
         for pid in (worker.pid, *descendants(worker.pid)):
             os.kill(pid, signal.SIGKILL)
-        until(lambda: state() != "RUNNING", WINDOW_S + LOOK_S, "the end of a run that says nothing")
+        until(lambda: state() != "RUNNING", WINDOW_S + LOOK_S + PATIENCE_S, "the end of a run that says nothing")
     told = window.runs(id={"any_": [run["id"]]})[0]["state"]
     assert told["type"] == "CRASHED" and "no sign of life for 10 s" in told["message"]
 
@@ -94,7 +94,7 @@ def test_t14_signs_of_life_come_several_times_a_window_until_the_flow_ends(monke
     before = threading.active_count()
     with alive(0.04):
         assert several.wait(30)
-    until(lambda: threading.active_count() == before, 30, "the end of the thread")
+    until(lambda: threading.active_count() == before, PATIENCE_S, "the end of the thread")
     assert set(told) == {(ALIVE, "prefect.flow-run.abc")}
     with pytest.raises(ValueError, match="10 seconds"):
         automation(9.0)

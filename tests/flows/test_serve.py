@@ -15,7 +15,7 @@ import pytest
 from flows.guard import descendants
 from flows.serve import keep
 from foalnet.errors import MachineError
-from tests.flows.helpers import alive, child, free_port, until
+from tests.flows.helpers import PATIENCE_S, alive, child, free_port, until
 from tests.projects import environment
 
 
@@ -69,7 +69,7 @@ def test_one_command_up_one_signal_down_and_no_descendant_left(toy: Path, tmp_pa
         if signum == signal.SIGINT:
             assert process.returncode == 0
             assert "ended:" in log.read_text()
-        until(lambda: not any(alive(pid) for pid in below), 40, "the end of every descendant")
+        until(lambda: not any(alive(pid) for pid in below), PATIENCE_S, "the end of every descendant")
     with pytest.raises((urllib.error.URLError, OSError)):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2)
     assert (toy / "work/serve/server.log").is_file()

@@ -14,7 +14,7 @@ import yaml
 
 from flows.gpu import GPU_SLOT
 from foalnet.gitrepo import text_at
-from tests.flows.helpers import Server, alive, calls, until
+from tests.flows.helpers import PATIENCE_S, Server, alive, calls, until
 from tests.projects import repro, run
 
 pytestmark = pytest.mark.long
@@ -62,9 +62,9 @@ def test_t13_a_cancel_while_a_stage_trains_ends_every_process_and_nothing_is_run
         pids = [int(pid) for pid in (toy / "pids.txt").read_text().split()]
         newest = server.runs(state={"type": {"any_": ["RUNNING"]}})[0]["id"]
         server.prefect(toy, "flow-run", "cancel", newest)
-        until(lambda: not any(alive(pid) for pid in pids), 15, "the end of the stage's processes")
-        until(lambda: server.runs(id={"any_": [newest]})[0]["state"]["type"] == "CANCELLED", 60, "Cancelled")
-        until(lambda: not (toy / "work/worktrees/drawn").exists(), 15, "the end of the worktree")
+        until(lambda: not any(alive(pid) for pid in pids), PATIENCE_S, "the end of the stage's processes")
+        until(lambda: server.runs(id={"any_": [newest]})[0]["state"]["type"] == "CANCELLED", PATIENCE_S, "Cancelled")
+        until(lambda: not (toy / "work/worktrees/drawn").exists(), PATIENCE_S, "the end of the worktree")
         before = calls(toy)
         assert before.count(TRAIN) == 1
         # The next run goes on where this one stopped.

@@ -18,7 +18,7 @@ from flows.process import Stopped
 from flows.stages import LOCKED, RETRIES, StageFailed, command, environment, may_retry, plan, reproduce
 from foalnet.config.load import runs_of
 from foalnet.errors import UsageError
-from tests.flows.helpers import alive, calls, until
+from tests.flows.helpers import PATIENCE_S, alive, calls, stop_once, until
 from tests.projects import change_params, repro, run
 
 TRAIN = "train@drawn-baseline-s1"
@@ -161,7 +161,7 @@ def test_a_lock_that_another_dvc_holds_is_told_from_a_failed_verb(toy: Path) -> 
         command("draw"), cwd=toy, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as other:
         try:
-            until((toy / "pids.txt").exists, 20, "the other DVC's stage")
+            until((toy / "pids.txt").exists, PATIENCE_S, "the other DVC's stage")
             with pytest.raises(StageFailed) as failure:
                 reproduce("draw", toy, on_line=quiet)
         finally:
@@ -175,7 +175,7 @@ def test_a_lock_that_another_dvc_holds_is_told_from_a_failed_verb(toy: Path) -> 
 def test_a_cancel_leaves_no_process_of_the_stage_and_the_next_run_goes_on(toy: Path) -> None:
     order(toy, draw=["sleep"])
     stop = threading.Event()
-    threading.Timer(3.0, stop.set).start()
+    stop_once((toy / "pids.txt").exists, stop)
     with pytest.raises(Stopped):
         reproduce("draw", toy, on_line=quiet, stop=stop)
     pids = [int(pid) for pid in (toy / "pids.txt").read_text().split()]

@@ -72,7 +72,9 @@ def misbehave(stage: str) -> None:
         child = subprocess.Popen([sys.executable, "-c", STUBBORN], start_new_session=True, stdout=subprocess.PIPE)
         assert child.stdout is not None
         child.stdout.readline()
-        (home() / "pids.txt").write_text(f"{os.getpid()} {child.pid}")
+        # By rename: who sees the file can read both numbers.
+        (home() / "pids.tmp").write_text(f"{os.getpid()} {child.pid}")
+        (home() / "pids.tmp").rename(home() / "pids.txt")
         time.sleep(600)
     elif order < 0:
         os.kill(os.getpid(), -order)

@@ -92,9 +92,9 @@ def _card(names: tuple[str, ...]) -> dict[str, Any]:
     ]  # fmt: skip
     scores = {"ua": 0.5, "wa": 0.5, "macro_f1": 0.5, "weighted_f1": 0.5, "recall": dict.fromkeys(names, 0.5)}
     metrics = {"protocol": "<b>p</b>", "select": "x|y", "pooled": {"n": 9} | scores, "over_folds": {}}
-    return card_facts(
-        params, said, chosen={"<i>f</i>": 1}, epochs=1, metrics=metrics, seconds=9.0, ranges={"duration_s": [1, 2]}
-    )
+    machine = {"device": "cpu", "threads": 1, "processor": "a|b", "instructions": "i"}
+    given = {"chosen": {"<i>f</i>": 1}, "epochs": 1, "seconds": 9.0, "ranges": {"duration_s": [1, 2]}}
+    return card_facts(params, said, metrics=metrics, machine=machine, **given)
 
 
 def test_a_cards_classes_stand_in_their_cells_as_they_are() -> None:

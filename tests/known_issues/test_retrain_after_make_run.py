@@ -1,0 +1,62 @@
+"""`make run`, then `retrain`, in one fresh clone, on a machine that gives other bytes than the committed ones."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from foalnet.errors import UsageError
+from foalnet.gitrepo import changed_files, commit_of, text_at
+from tests.flows.conftest import toy, toy_source  # noqa: F401  (fixtures)
+from tests.flows.test_worktree import git, retrain
+from tests.projects import repro
+
+FIGURES = "reports/drawn/metrics.json"
+
+
+def one_run(project: Path) -> None:
+    path = project / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["corpora"]["drawn"] |= {"variants": ["foal"], "seeds": [1]}
+    params["runs"] = {name: each for name, each in params["runs"].items() if name == "drawn-foal-s1"}
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def committed_elsewhere(project: Path) -> None:
+    """Commit results of another machine: other digests of models in dvc.lock, other figures; keep this machine's."""
+    mine = {name: (project / name).read_text() for name in ("dvc.lock", FIGURES)}
+    lock = re.sub(r"(path: models/.*\n.*\n *md5: )\w{8}", r"\g<1>00000000", mine["dvc.lock"])
+    assert lock != mine["dvc.lock"]
+    (project / "dvc.lock").write_text(lock)
+    (project / FIGURES).write_text(json.dumps(json.loads(mine[FIGURES]) | {"level": 0.5}))
+    git(project, "add", "-A", "-f", "dvc.lock", FIGURES)
+    git(project, "commit", "-qam", "results of another machine")
+    for name, text in mine.items():
+        (project / name).write_text(text)
+
+
+def test_what_dvc_repro_wrote_is_no_reason_to_refuse_and_the_run_goes_on_from_it(toy: Path) -> None:  # noqa: F811
+    one_run(toy)
+    git(toy, "commit", "-qam", "one run")
+    repro(toy)
+    committed_elsewhere(toy)
+    assert changed_files(toy) == ["dvc.lock", FIGURES]
+    mine = {name: (toy / name).read_text() for name in changed_files(toy)}
+    done = retrain(toy)
+    assert done["ran"] == ["inventory@drawn"], "nothing is trained or scored twice"
+    assert done["promoted"], done["says"]
+    assert {name: text_at(toy, "champion", name) for name in mine} == mine, "the record names what ran"
+    assert {name: (toy / name).read_text() for name in mine} == mine
+    assert changed_files(toy) == ["dvc.lock", FIGURES], "the operator's checkout is not touched"
+    before = commit_of(toy, "champion")
+    for name in ("params.yaml", "foalnet/metrics.py", "dvc.yaml"):
+        text = (toy / name).read_text()
+        (toy / name).write_text(text + "\n# edited\n")
+        with pytest.raises(UsageError, match=re.escape(f"changes that are not committed: {name};")):
+            retrain(toy)
+        (toy / name).write_text(text)
+    assert commit_of(toy, "champion") == before
