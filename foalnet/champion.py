@@ -15,7 +15,7 @@ import yaml
 
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import content_key
-from foalnet.gitrepo import checked_out, commit_of, git, has_git, is_ancestor, text_at
+from foalnet.gitrepo import LOCK, checked_out, commit_of, git, has_git, is_ancestor, text_at
 
 BRANCHES = "champions"
 # In older versions all corpora shared this branch.
@@ -23,7 +23,7 @@ SHARED = "champion"
 RUNS = "runs"
 STAGE = "champion"
 NO_COMMIT = "0" * 40
-PARAMS, LOCK = "params.yaml", "dvc.lock"
+PARAMS = "params.yaml"
 # A run whose outputs no remote has yet: <corpus>/<run>, holding the run's commit.
 UNPUSHED = "refs/foalnet/unpushed"
 FIELDS = ("%H", "%cI", "%(trailers:key=Foalnet-Run,valueonly)", "%(trailers:key=Foalnet-Rollback-To,valueonly)")

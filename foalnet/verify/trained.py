@@ -193,7 +193,7 @@ def _without(value: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def card(scene: Scene) -> Link:
-    """The card quotes the folds' epochs and scores, and this folder's utterances; sound's length and ranges its own."""
+    """The card quotes this folder's epochs, scores and utterances; sound's length, ranges and machine are its own."""
     from foalnet.final.card import card_facts
     from foalnet.nets.variants import picture_of
 
