@@ -16,7 +16,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from foalnet.config.blocks import MAIN_VARIANTS, VARIANTS
 from foalnet.config.form import params_bytes, params_document
-from foalnet.config.load import DEFAULT_PARAMS, File, expected_runs, merge, read_file, runs_of
+from foalnet.config.load import DEFAULT_PARAMS, File, expected_runs, merge, parse_file, read_file, runs_of
 from foalnet.config.presets import preset_entry
 from foalnet.config.settings import SETTINGS_FILE, load_settings
 from foalnet.errors import MachineError, UsageError
@@ -188,7 +188,9 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
     settings["roots"] = (settings.get("roots") or {}) | {asked.name: str(asked.root)}
     prefect = _with_deployment(asked.name)
     note = {"corpus": asked.name, "note": "what `inventory` depends on in git; the root is a machine setting"}
-    changes = [(DEFAULT_PARAMS, params_bytes(params)), (SETTINGS_FILE, _dump(settings)), (source, json_bytes(note))]
+    changed = params_bytes(params)
+    parse_file(changed.decode(), DEFAULT_PARAMS)
+    changes = [(DEFAULT_PARAMS, changed), (SETTINGS_FILE, _dump(settings)), (source, json_bytes(note))]
     # A table that is there already may hold what somebody looked up: it stays.
     changes += [] if table.exists() else [(table, NO_SIDES)]
     changes += [(PREFECT_FILE, prefect)] if prefect is not None else []
@@ -205,7 +207,6 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
     if not write:
         yield "nothing was written (--dry-run)" if different else "nothing to change"
         return
-    read_file()
     lacking = list(lacking_here(asked.name))
     yield from lacking
     following = "next: the commands above, then dvc repro" if lacking else "next: dvc repro"

@@ -63,6 +63,7 @@ def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> No
     import json
 
     from foalnet.cli.entries import sync
+    from foalnet.cli.names import check_names
     from foalnet.config.explain import explain
 
     if sync_:
@@ -70,6 +71,8 @@ def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> No
             click.echo(line)
         return
     names = [corpus] if corpus else list(read_file().corpora)
+    for each in names:
+        check_names(load_params(each))
     if as_json:
         told = {
             each: [row.as_json() for row in explain(each)] if explain_ else load_params(each).model_dump(mode="json")

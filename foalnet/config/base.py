@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from foalnet.config.yamls import json_like, line_of
 from foalnet.errors import UsageError
 
 M = TypeVar("M", bound=BaseModel)
-# A params file of every corpus that there is has some thousands.
-MAX_NODES = 100_000
 
 
 class Frozen(BaseModel):
-    """A params block: immutable, and an unknown key is an error."""
+    """A params block: immutable; an unknown key is an error, and so is `true` or "3" where a number belongs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
@@ -69,52 +66,46 @@ def _model_in(annotation: Any) -> Any:
     return None
 
 
-def read_yaml(path: Path) -> Any:
-    """Return what a YAML file says (UsageError, exit 2, where it cannot be read); a missing file is left to the caller.
+# Words that YAML 1.1 takes for a truth, and YAML 1.2, DVC's and ours, for a text.
+OLD_TRUTHS = {"yes", "no", "on", "off", "y", "n"}
 
-    Aliases are resolved, so a few lines may stand for more than any machine holds, or for themselves: refused.
+
+def validated(
+    model: type[M], data: Any, *, file: object, text: str | None = None, below: Sequence[Sequence[str]] = ((),)
+) -> M:
+    """Validate `data` as `model`; every fault becomes one line of a UsageError (exit 2).
+
+    `text`: the YAML that `data` was read from; a fault then names its line there. `below`: the places in it that
+    `data` may come from, the strongest first.
     """
-    try:
-        data = yaml.safe_load(path.read_text("utf-8"))
-        if _size(data, {}) <= MAX_NODES:
-            return data
-        what = f"it stands for more than {MAX_NODES:,} values"
-    # The constructors of PyYAML let such errors through for a number, a date or a tag that they cannot make.
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
-        what = str(error)
-    except RecursionError:
-        what = "it is nested too deeply, or holds itself"
-    raise UsageError(f"the file cannot be read: {what}", file=path, action="correct the YAML")
-
-
-def _size(data: Any, known: dict[int, int]) -> int:
-    """Return how many values a nest stands for; `known` has those of the parts that were counted already.
-
-    ValueError where a text is none that can be written: YAML's escapes make halves of characters.
-    """
-    if isinstance(data, str):
-        data.encode()
-    if not isinstance(data, dict | list | set | tuple):
-        return 1
-    if id(data) not in known:
-        inside = [*data, *data.values()] if isinstance(data, dict) else data
-        known[id(data)] = 1 + sum(_size(each, known) for each in inside)
-    return known[id(data)]
-
-
-def validated(model: type[M], data: Any, *, file: object) -> M:
-    """Validate `data` as `model`; every fault becomes one line of a UsageError (exit 2)."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        lines = []
-        for fault in error.errors(include_url=False):
-            path = ".".join(str(step) for step in fault["loc"])
-            if fault["type"] == "extra_forbidden":
-                valid = _fields_at(model, fault["loc"][:-1])
-                lines.append(f"{path}: unknown key; {nearest(str(fault['loc'][-1]), valid)}")
-            else:
-                lines.append(f"{path}: {fault['msg']} (got {fault.get('input')!r})")
-        raise UsageError(
-            "\n".join(lines), file=file, action="correct these keys and run the same command again"
-        ) from error
+        action = "correct these keys and run the same command again"
+        raise UsageError("\n".join(faults(model, error, text, below)), file=file, action=action) from error
+
+
+def faults(
+    model: type[BaseModel], error: ValidationError, text: str | None, below: Sequence[Sequence[str]] = ((),)
+) -> Iterator[str]:
+    """Yield one line per fault: key, line of the file, what is wrong with it."""
+    for fault in error.errors(include_url=False):
+        path = ".".join(str(step) for step in fault["loc"])
+        if text is not None:
+            path += f" (line {_line(text, fault['loc'], below)})"
+        if fault["type"] == "extra_forbidden":
+            valid = _fields_at(model, fault["loc"][:-1])
+            yield f"{path}: unknown key; {nearest(str(fault['loc'][-1]), valid)}"
+        elif fault["type"] in ("missing", "value_error"):
+            yield f"{path}: {fault['msg'].removeprefix('Value error, ')}"
+        else:
+            given = fault["input"]
+            yield f"{path}: {fault['msg']} (got {'the text ' if isinstance(given, str) else ''}{json_like(given)})" + (
+                "; write true or false" if str(given).lower() in OLD_TRUTHS and "bool" in fault["type"] else ""
+            )
+
+
+def _line(text: str, path: Sequence[int | str], below: Sequence[Sequence[str]]) -> int:
+    """Return the line of a key, from the place that says more of its path; of equal ones from the first."""
+    found = [(deep - len(outer), line) for outer in below for deep, line in [line_of(text, (*outer, *path))]]
+    return max(found, key=lambda each: each[0])[1]

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, field_validator, model_validator
 
 from foalnet.config.base import Frozen
 
+# Every number has bounds: a value outside them is a slip of the finger, refused before anything runs. The upper ones
+# are far beyond what makes sense, and below what no machine holds or ends.
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
-Even = Annotated[int, Field(ge=2, multiple_of=2)]
+# A dropout of 1 leaves nothing to learn from.
+Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
+Rate = Annotated[float, Field(gt=0.0, le=10.0)]
+Weight = Annotated[float, Field(ge=0.0, le=1000.0)]
+Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
+# What numpy's and torch's generators both take.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
+Width = Annotated[int, Field(ge=1, le=8192)]
+Step = Annotated[int, Field(ge=1, le=1000)]
+# Label lines of a corpus.
+Lines = Annotated[int, Field(ge=0, le=100_000_000)]
+# A crop of 1024 pixels is 3 MB a frame before it is compressed.
+Side = Annotated[int, Field(ge=16, le=1024)]
+Even = Annotated[int, Field(ge=16, le=1024, multiple_of=2)]
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -38,37 +53,64 @@ SPLIT_OF: dict[str, Split] = {"loso_dev_session": "dev", "loso_fixed_epochs": "f
 class Draw(Frozen):
     """The drawn corpus: structure, rule shares and seed (docs/drawn.md)."""
 
-    seed: int = 1
-    dialogues_per_session: Count = 6
-    used_per_dialogue: Count = Field(14, description="utterances with one of the four classes")
-    unused_per_dialogue: Annotated[int, Field(ge=0)] = Field(2, description="utterances labelled xxx or fru")
+    seed: Seed = 1
+    dialogues_per_session: Annotated[int, Field(ge=1, le=99)] = 6  # names have two digits
+    used_per_dialogue: Annotated[int, Field(ge=1, le=1000)] = Field(
+        14, description="utterances with one of the four classes"
+    )
+    unused_per_dialogue: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="utterances labelled xxx or fru")
     share_both: Fraction = Field(0.36, description="sound and face both show the emotion")
     share_sound: Fraction = Field(0.24, description="sound alone shows it")
     share_face: Fraction = Field(0.12, description="face alone shows it")
     share_interaction: Fraction = Field(0.28, description="only sound and face together show it")
-    length_min_s: Positive = 1.2
-    length_max_s: Positive = 2.0
+    length_min_s: Annotated[float, Field(ge=0.3, le=60.0)] = 1.2  # a shorter voice has no shape to tell
+    length_max_s: Annotated[float, Field(ge=0.3, le=60.0)] = 2.0
     rate_fps: Literal["30000/1001"] = "30000/1001"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Draw:
+        total = self.share_both + self.share_sound + self.share_face + self.share_interaction
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(
+                "share_both, share_sound, share_face and share_interaction of the drawn corpus add up to "
+                f"{total:.4f}, not to 1"
+            )
+        if self.length_min_s > self.length_max_s:
+            raise ValueError(f"length_min_s {self.length_min_s} is above length_max_s {self.length_max_s}")
+        return self
 
 
 class Contract(Frozen):
     """The counts that a corpus must show; an empty mapping or None is not checked."""
 
-    dialogues: dict[str, int] = Field(default_factory=dict, description="dialogues per session")
-    utterances: int | None = Field(None, description="all label lines")
-    raw_labels: dict[str, int] = Field(default_factory=dict, description="label lines per raw label")
-    classes: dict[str, int] = Field(default_factory=dict, description="used utterances per class")
-    used_by_session: dict[str, int] = Field(default_factory=dict, description="used utterances per session")
+    dialogues: dict[str, Lines] = Field(default_factory=dict, description="dialogues per session")
+    utterances: Lines | None = Field(None, description="all label lines")
+    raw_labels: dict[str, Lines] = Field(default_factory=dict, description="label lines per raw label")
+    classes: dict[str, Lines] = Field(default_factory=dict, description="used utterances per class")
+    used_by_session: dict[str, Lines] = Field(default_factory=dict, description="used utterances per session")
 
 
 class Manifest(Frozen):
     """From raw labels to classes, and the count contract."""
 
-    classes: dict[str, list[str]] = Field(description="class name -> raw labels merged into it, in class order")
+    classes: Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], Field(min_length=2)] = Field(
+        description="class name -> raw labels merged into it, in class order"
+    )
     contract: Contract | Literal["published"] | None = Field(
         None, description="'published': the reader's own counts; null: nothing is checked"
     )
     max_drop_fraction: Fraction = Field(0.02, description="of the label lines that the reader cannot use")
+
+    @field_validator("classes")
+    @classmethod
+    def _each_label_once(cls, classes: dict[str, list[str]]) -> dict[str, list[str]]:
+        place: dict[str, str] = {}
+        for name, raws in classes.items():
+            for raw in raws:
+                if raw in place:
+                    raise ValueError(f"the raw label '{raw}' is in class '{place[raw]}' and in class '{name}'")
+                place[raw] = name
+        return classes
 
 
 class Shards(Frozen):
@@ -78,14 +120,20 @@ class Shards(Frozen):
     rate_hz: Literal[16000] = 16000
     detector: str = Field("haar", description="name in the detector registry")
     detector_score: Fraction = Field(0.5, description="boxes below it are not used (detectors without scores give 1)")
-    stride: Count = Field(6, description="the detector looks at every n-th frame of an utterance and at its last")
-    roi: Annotated[float, Field(ge=0.0)] = Field(
+    stride: Step = Field(6, description="the detector looks at every n-th frame of an utterance and at its last")
+    roi: Annotated[float, Field(ge=0.0, le=100.0)] = Field(
         0.0, description="looks after the first search this many box sides around the last face first; 0: everywhere"
     )
-    bridge_s: Annotated[float, Field(ge=0.0)] = Field(1.0, description="longest gap between detections that is bridged")
-    min_face_px: Count = Field(24, description="smallest face height searched for, pixels of the source picture")
-    margin: Annotated[float, Field(ge=0.0)] = Field(0.3, description="added on each side, of the box's larger side")
-    face_px: Count = Field(64, description="side of the square face crop")
+    bridge_s: Annotated[float, Field(ge=0.0, le=3600.0)] = Field(
+        1.0, description="longest gap between detections that is bridged"
+    )
+    min_face_px: Annotated[int, Field(ge=1, le=4096)] = Field(
+        24, description="smallest face height searched for, pixels of the source picture"
+    )
+    margin: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
+        0.3, description="added on each side, of the box's larger side"
+    )
+    face_px: Side = Field(64, description="side of the square face crop")
     half_width_px: Even = 128
     half_height_px: Even = 96
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 92
@@ -96,11 +144,13 @@ class Shards(Frozen):
         0.999, description="sides: audit: an answer against the rule counts above it (docs/sides.md)"
     )
     letterbox: bool = Field(True, description="cut black bars off the half picture before it is scaled")
-    length_tolerance_s: Positive = Field(0.02, description="sound longer or shorter than its label by more is counted")
-    clamp_s: Annotated[float, Field(ge=0.0)] = Field(
+    length_tolerance_s: Seconds = Field(0.02, description="sound longer or shorter than its label by more is counted")
+    clamp_s: Annotated[float, Field(ge=0.0, le=3600.0)] = Field(
         0.5, description="a label may end so far behind the recording that it is cut from; further out it is dropped"
     )
-    min_samples: Count = Field(400, description="shorter sound is padded with zeros to it, and counted")
+    min_samples: Annotated[int, Field(ge=1, le=160_000)] = Field(  # ten seconds
+        400, description="shorter sound is padded with zeros to it, and counted"
+    )
     max_drop_fraction: Fraction = Field(0.02, description="of the utterances; more is an error (exit 3)")
 
 
@@ -110,18 +160,18 @@ class Features(Frozen):
     encoder: str | None = Field(None, description="clip_vit_b32, clip_vit_l14; null: none are computed")
     weights: Digest | None = Field(None, description="SHA-256 of your own model file; null: the published one")
     picture: Literal["face", "half"] = "half"
-    frame_step: Count = Field(6, description="every n-th frame is encoded; train.frame_step is a multiple of it")
+    frame_step: Step = Field(6, description="every n-th frame is encoded; train.frame_step is a multiple of it")
 
 
 class AudioEncoder(Frozen):
     """The audio branch."""
 
     encoder: str = Field("logmel_cnn", description="name in the encoder registry")
-    width: Count = Field(64, description="D of its output (pretrained encoders have their own)")
-    dropout: Fraction | None = Field(
+    width: Width = Field(64, description="D of its output (pretrained encoders have their own)")
+    dropout: Dropout | None = Field(
         0.2, description="on the encoder's output; null: `final_dropout` of the pretrained sound encoder's config"
     )
-    mels: Count = Field(40, description="bands of the log-mel spectrogram")
+    mels: Annotated[int, Field(ge=2, le=128)] = Field(40, description="bands of the log-mel spectrogram")
     weights: Digest | None = Field(
         None, description="pretrained encoders: SHA-256 of your own model file; null: the published one"
     )
@@ -148,8 +198,8 @@ class VideoEncoder(Frozen):
     """The video branch."""
 
     encoder: str = Field("crop_cnn", description="name in the encoder registry")
-    width: Count = Field(64, description="D of its output (`identity` has the features' own)")
-    dropout: Fraction | None = Field(
+    width: Width = Field(64, description="D of its output (`identity` has the features' own)")
+    dropout: Dropout | None = Field(
         0.2, description="on the encoder's output; null: `final_dropout` of the pretrained sound encoder's config"
     )
     augment: bool = Field(True, description="training moves, scales and turns the crops and varies their light")
@@ -159,12 +209,12 @@ class Fusion(Frozen):
     """Two stacks of cross-attention (METHOD: N = 2 layers, 4 heads, dropout 0.1)."""
 
     kind: str = Field("cross_attention", description="name in the fusion registry")
-    layers: Count = 2
-    heads: Count = 4
-    dropout: Fraction = 0.1
-    project: Count = Field(128, description="width of the AVEL projection (512 in the paper)")
-    project_dropout: Fraction = Field(0.5, description="dropout inside the projection")
-    head_dropout: Fraction | None = Field(
+    layers: Annotated[int, Field(ge=1, le=64)] = 2
+    heads: Annotated[int, Field(ge=1, le=64)] = 4
+    dropout: Dropout = 0.1
+    project: Width = Field(128, description="width of the AVEL projection (512 in the paper)")
+    project_dropout: Dropout = Field(0.5, description="dropout inside the projection")
+    head_dropout: Dropout | None = Field(
         0.1, description="before the classifier; null: `final_dropout` of the pretrained sound encoder's config"
     )
     masking: Masking = Field(
@@ -175,9 +225,11 @@ class Fusion(Frozen):
 class Objective(Frozen):
     """L = L_ce + alpha L_avel + beta L_mem (paper, objective)."""
 
-    alpha: Annotated[float, Field(ge=0.0)] = 1.0
-    beta: Annotated[float, Field(ge=0.0)] = 0.1
-    max_scale: Positive = Field(100.0, description="the AVEL logit scale is clamped to it")
+    alpha: Weight = 1.0
+    beta: Weight = 0.1
+    max_scale: Annotated[float, Field(ge=1.0, le=1e6)] = Field(
+        100.0, description="the AVEL logit scale is clamped to it"
+    )
     temperature: Literal["scale", "divisor"] = Field(
         "scale", description="similarities times exp(s), or divided by a learnable scalar; both start at ln(1/0.07)"
     )
@@ -198,8 +250,8 @@ class Train(Frozen):
         "session", description="speaker: sorted speakers dealt round into five groups (corpora without sessions)"
     )
     picture: Picture = "face"
-    frame_step: Count = Field(6, description="the network sees every n-th frame")
-    max_s: Positive = Field(10.0, description="longer utterances are cut to their first max_s seconds, and counted")
+    frame_step: Step = Field(6, description="the network sees every n-th frame")
+    max_s: Seconds = Field(10.0, description="longer utterances are cut to their first max_s seconds, and counted")
     pad_to: Literal["longest", "max_s"] = Field(
         "longest", description="sound of a batch is padded to its longest utterance, or always to max_s"
     )
@@ -213,18 +265,20 @@ class Train(Frozen):
     buckets: Count = Field(
         1, description="batches of similar lengths are made within windows of so many batches; 1: none are"
     )
-    lr: Positive = 2e-3
-    lr_encoder: Positive | None = Field(None, description="of pretrained encoders; null: lr (METHOD: 2e-5)")
+    lr: Rate = 2e-3
+    lr_encoder: Rate | None = Field(None, description="of pretrained encoders; null: lr (METHOD: 2e-5)")
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="cosine: warm-up, then down to lr_end; constant: one rate, warmup and lr_end unused"
     )
     warmup: Fraction = Field(0.1, description="share of all steps with a rising rate")
     lr_end: Fraction = Field(0.1, description="cosine falls to this share of lr")
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = 0.01
     decay_on: Literal["weights", "all"] = Field(
         "weights", description="weights: not on biases, norms and the AVEL scale; all: on every parameter"
     )
-    clip_norm: Positive | None = Field(1.0, description="gradients are scaled down to this norm; null: never")
+    clip_norm: Annotated[float, Field(gt=0.0, le=1e6)] | None = Field(
+        1.0, description="gradients are scaled down to this norm; null: never"
+    )
     init: Literal["torch", "normal"] = Field(
         "torch", description="new layers: torch's own rules, or N(0, 0.02) with biases 0 as the encoder's library does"
     )
@@ -243,27 +297,40 @@ class Evaluate(Frozen):
     """Selection rule and calibration bins."""
 
     select: Literal["best_dev_ua"] = Field("best_dev_ua", description="of loso_dev_session; the others fix their own")
-    calibration_bins: Count = 10
+    calibration_bins: Annotated[int, Field(ge=2, le=100)] = 10
 
 
 class Final(Frozen):
     """The model that is deployed: one of the entry's runs, trained anew on all sessions. Each entry spells it."""
 
     variant: Variant = "foal"
-    seed: int = 1
+    seed: Seed = 1
+
+
+# YAML has lists and no tuples.
+Pair = Annotated[tuple[Variant, Variant], Strict(False)]
 
 
 class Report(Frozen):
     """Intervals and the comparisons that the report makes."""
 
-    level: Fraction = Field(0.95, description="of every interval")
-    bootstrap: Count = Field(2000, description="resamples over clusters")
-    permutations: Count = Field(10000, description="sign flips of a paired test")
-    seed: int = 7
-    compare: list[tuple[str, str]] = Field(
-        default_factory=lambda: [("foal", "baseline"), ("foal", "audio_only"), ("foal", "video_only")],
+    level: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="of every interval")
+    bootstrap: Annotated[int, Field(ge=50, le=100_000)] = Field(2000, description="resamples over clusters")
+    permutations: Annotated[int, Field(ge=50, le=1_000_000)] = Field(10000, description="sign flips of a paired test")
+    seed: Seed = 7
+    compare: list[Pair] = Field(
+        default=[("foal", "baseline"), ("foal", "audio_only"), ("foal", "video_only")],
         description="pairs (a, b): a minus b, where both were trained",
     )
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Report:
+        if self.bootstrap * (1 - self.level) / 2 < 1:
+            raise ValueError(
+                f"bootstrap: {self.bootstrap} resamples hold none beyond an end of an interval of level {self.level}; "
+                f"write at least {math.ceil(round(2 / (1 - self.level), 6))}, or a lower level"
+            )
+        return self
 
 
 class Gate(Frozen):
@@ -304,8 +371,8 @@ class Tune(Frozen):
     )
     trials: Count = Field(10, description="budget: so many settings are trained and scored for each variant")
     random: Count = Field(5, description="of them drawn at random, alike for every variant; TPE draws the rest")
-    seed: int = Field(1, description="of what is drawn")
+    seed: Seed = Field(1, description="of what is drawn")
     variants: list[Variant] | None = Field(None, description="which variants are searched; null: all of the corpus")
-    seeds: Annotated[list[int], Field(min_length=1)] = Field(
+    seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
         default_factory=lambda: [1], description="of the runs of each trial; their scores are averaged"
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr, create_model
 
 from foalnet.config import blocks
-from foalnet.config.base import Frozen, nearest, read_yaml, validated
+from foalnet.config.base import Frozen, nearest, validated
 from foalnet.config.space import check_space
+from foalnet.config.yamls import parse_yaml, read_text
 from foalnet.errors import UsageError
 from foalnet.paths import HEADLINE, run_name
 
@@ -26,8 +27,8 @@ class Entry(Frozen):
     reader: str = Field(description="name in the corpus registry")
     source: str = Field(description="what `inventory` depends on: the drawn corpus, or a small committed file")
     sides_table: str = Field("", description="what `sides: table` reads: a small committed file; spelled")
-    variants: list[blocks.Variant]
-    seeds: list[int]
+    variants: Annotated[list[blocks.Variant], Field(min_length=1)]
+    seeds: Annotated[list[blocks.Seed], Field(min_length=1)]
     protocols: list[blocks.Protocol] = Field(
         default=[HEADLINE], description="loso_dev_session and what is asked beside it"
     )
@@ -47,7 +48,7 @@ class Run(Frozen):
 
     corpus: str
     variant: blocks.Variant
-    seed: int
+    seed: blocks.Seed
     split: blocks.Split = "dev"
     name: str = Field("", description="of the run's folders")
 
@@ -55,6 +56,7 @@ class Run(Frozen):
 class File(Frozen):
     """params.yaml as it stands on disk."""
 
+    _text: str | None = PrivateAttr(None)
     corpora: dict[str, Entry]
     runs: dict[str, Run] = Field(description="corpora x variants x seeds x splits, written by `foalnet config --sync`")
     draw: blocks.Draw = blocks.Draw()
@@ -74,8 +76,8 @@ class Params(Frozen):
     reader: str
     source: str
     sides_table: str = ""
-    variants: list[blocks.Variant]
-    seeds: list[int]
+    variants: Annotated[list[blocks.Variant], Field(min_length=1)]
+    seeds: Annotated[list[blocks.Seed], Field(min_length=1)]
     protocols: list[blocks.Protocol] = Field(default=[HEADLINE])
     draw: blocks.Draw
     manifest: blocks.Manifest
@@ -89,13 +91,28 @@ class Params(Frozen):
     final: blocks.Final = blocks.Final()
 
 
+# The blocks as they stand, before an entry overrides a value of them and so hides it.
+_Blocks: type[Frozen] = create_model(
+    "_Blocks",
+    __base__=Frozen,
+    **{name: (Params.model_fields[name].annotation, ...) for name in ENTRY_BLOCKS},  # type: ignore[call-overload]
+)
+
+
 def read_file(path: Path = DEFAULT_PARAMS) -> File:
     """Read params.yaml and check every key of it (UsageError, exit 2, names the nearest valid key)."""
     try:
-        data = read_yaml(path)
+        text = read_text(path)
     except FileNotFoundError as error:
         raise UsageError("there is no params file here", file=path, action="run in the project's folder") from error
-    file = validated(File, data, file=path)
+    return parse_file(text, path)
+
+
+def parse_file(text: str, path: Path) -> File:
+    """Check the text of a params file that is or will be at `path`, as `read_file` does."""
+    file = validated(File, parse_yaml(text, path), file=path, text=text)
+    file._text = text
+    validated(_Blocks, {name: getattr(file, name) for name in ENTRY_BLOCKS}, file=path, text=text)
     for corpus in file.corpora:
         resolve(file, corpus, path=path)
     return file
@@ -131,20 +148,33 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
         merged[block] = merge(getattr(file, block), getattr(entry, block))
     # A space is stated whole: half of one and half of another would be nobody's.
     merged["tune"] |= {name: value for name, value in entry.tune.items() if name == "space"}
-    params = validated(Params, merged, file=f"{path} (corpora.{corpus})")
+    below = (("corpora", corpus), ())
+    params = validated(Params, merged, file=f"{path} (corpora.{corpus})", text=file._text, below=below)
     _check(params, file=f"{path} (corpora.{corpus})")
     return params
 
 
 def _check(params: Params, *, file: str) -> None:
-    """Refuse (UsageError, exit 2) protocols without the headline's, half pictures where there is no picture, and a
-    search that leads nowhere.
+    """Refuse (UsageError, exit 2) what no single block shows to be wrong: protocols without the headline's, half
+    pictures where there is no picture, a search that leads nowhere.
     """
     if HEADLINE not in params.protocols or len(set(params.protocols)) != len(params.protocols):
         raise UsageError(
             f"protocols: {', '.join(params.protocols) or 'none'}: each may stand once, and {HEADLINE} must be there",
             file=file,
             action=f"write protocols: [{', '.join(blocks.PROTOCOLS)}], or [{HEADLINE}] alone (docs/protocols.md)",
+        )
+    for name in ("variants", "seeds"):
+        given = getattr(params, name)
+        if len(set(given)) != len(given):
+            action = f"write each of the {name} once"
+            raise UsageError(f"{name}: {', '.join(map(str, given))}: one stands twice", file=file, action=action)
+    steps = (params.train.frame_step, params.features.frame_step)
+    if params.features.encoder and params.train.picture == "features" and steps[0] % steps[1]:
+        raise UsageError(
+            f"train.frame_step is {steps[0]}, and only every {steps[1]}-th frame has features",
+            file=file,
+            action="set train.frame_step to a multiple of features.frame_step",
         )
     check_space(params.tune, params.train, file=file)
     if PurePath(params.sides_table).is_absolute() or ".." in PurePath(params.sides_table).parts:

@@ -6,28 +6,26 @@ Sources, strongest first: environment (`FOALNET_WORKERS=2`, `FOALNET_ROOTS__IEMO
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    YamlConfigSettingsSource,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from foalnet.config.base import nearest, read_yaml
+from foalnet.config.base import faults, nearest
+from foalnet.config.yamls import json_like, parse_yaml, read_text
 from foalnet.errors import UsageError
 
 SETTINGS_FILE = Path("settings.yaml")
-# pydantic-settings takes the file from the class; a class per folder would not cross process borders.
 # Read elsewhere: a traceback on errors, and where the tests look for real data.
 OTHER_VARIABLES = {"FOALNET_DEBUG", "FOALNET_SHARED_DATA"}
-_FILE: ContextVar[Path] = ContextVar("file", default=SETTINGS_FILE)
+# What settings.yaml says while `load_settings` works: pydantic-settings takes its sources from the class, and a class
+# per folder would not cross process borders.
+_GIVEN: ContextVar[dict[str, Any] | None] = ContextVar("given", default=None)
 
 
 class Settings(BaseSettings):
@@ -43,31 +41,39 @@ class Settings(BaseSettings):
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,
+        le=1024,
         description="processes: dialogues in staging, folds in training on a CPU",
     )
-    slots: int = Field(1, ge=1, description="stages that a flow runs at a time")
+    slots: int = Field(1, ge=1, le=64, description="stages that a flow runs at a time")
     task_runner: Literal["process", "dask"] = Field(
         "process", description="where a flow's dialogues are staged: processes here, or workers of a Dask cluster"
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N")
     threads: int = Field(
-        0, ge=0, description="torch threads of one fold; 0: one. Sums round differently with another number"
+        0, ge=0, le=1024, description="torch threads of one fold; 0: one. Sums round differently with another number"
     )
     train_processes: int = Field(
         1,
         ge=1,
+        le=1024,
         description="processes of one training, each on a GPU of its own or all on the CPU. Sums round differently",
     )
     checkpoint_every_s: float = Field(
-        600.0, ge=0, description="training writes its state so often within an epoch too; 0: after each epoch alone"
+        600.0,
+        ge=0,
+        le=86_400,
+        description="training writes its state so often within an epoch too; 0: after each epoch alone",
     )
     work: Path = Field(Path("work"), description="caches that survive a kill; safe to delete")
     weights: Path | None = Field(
         None, description="folder with weights of detectors and encoders; else ~/.cache/foalnet/weights"
     )
-    ffmpeg_timeout_s: float = Field(3600.0, gt=0)
+    ffmpeg_timeout_s: float = Field(3600.0, gt=0, le=604_800)
     silence_s: float = Field(
-        120.0, ge=10, description="a flow run that gave no sign of life for so long is called crashed (flows.pool)"
+        120.0,
+        ge=10,
+        le=86_400,
+        description="a flow run that gave no sign of life for so long is called crashed (flows.pool)",
     )
     home: Path | None = Field(None, description="project folder for flows (FOALNET_HOME)")
 
@@ -87,39 +93,46 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment first, then settings.yaml."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=_FILE.get())
+        """Environment first, then settings.yaml where `load_settings` read it."""
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _GIVEN.get() or {})
+
+
+# What settings.yaml may say. A variable of the environment is a text and may hold a number; a text in the file may not.
+_OfFile: type[BaseModel] = create_model(
+    "_OfFile",
+    __config__=ConfigDict(extra="forbid", strict=True),
+    **{name: (field.annotation, field) for name, field in Settings.model_fields.items()},  # type: ignore[call-overload]
+)
 
 
 def load_settings(folder: Path = Path()) -> Settings:
     """Read the machine settings of a folder (UsageError, exit 2, where one is wrong)."""
     _refuse_unknown(os.environ)
-    file = folder / SETTINGS_FILE
-    token = _FILE.set(file)
+    token = _GIVEN.set(_of_file(folder / SETTINGS_FILE))
     try:
-        _refuse_shape(file)
         return Settings()
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_url=False):
-            says = fault["msg"]
-            if fault["type"] == "extra_forbidden":
-                says = f"no such setting; {nearest(str(fault['loc'][0]), Settings.model_fields)}"
-            lines.append(f"{'.'.join(map(str, fault['loc']))}: {says}")
-        raise UsageError("\n".join(lines), file=file, action="correct the setting (file or FOALNET_…)") from error
+            name = "__".join(str(step) for step in fault["loc"]).upper()
+            lines.append(f"FOALNET_{name}: {fault['msg']} (got {json_like(fault['input'])})")
+        raise UsageError("\n".join(lines), action="correct or unset the environment variable") from error
     finally:
-        _FILE.reset(token)
+        _GIVEN.reset(token)
 
 
-def _refuse_shape(file: Path) -> None:
-    """Refuse (UsageError, exit 2) a file that is no mapping of names: its reader takes one for granted."""
-    read = read_yaml(file) if file.is_file() else None
-    if not isinstance(read, dict | None):
+def _of_file(file: Path) -> dict[str, Any]:
+    """Return what settings.yaml says, checked; {} where there is none."""
+    text = read_text(file) if file.is_file() else ""
+    given = parse_yaml(text, file)
+    if not isinstance(given, dict | None):
         raise UsageError("the settings are no mapping", file=file, action="write one `name: value` a line")
-    for name in read or {}:
-        if not isinstance(name, str):
-            what = f"{name!r}: no such setting; {nearest(str(name), Settings.model_fields)}"
-            raise UsageError(what, file=file, action="correct the setting")
+    try:
+        # As JSON, so that a path may be a text, and nothing else may be what it is not.
+        _OfFile.model_validate_json(json.dumps(given or {}))
+    except ValidationError as error:
+        raise UsageError("\n".join(faults(_OfFile, error, text)), file=file, action="correct the setting") from error
+    return given or {}
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

@@ -28,7 +28,7 @@ def draw_forecast(
 
     UsageError (exit 2) and DataError (exit 3) as drawing itself raises them, before a picture is drawn.
     """
-    check(params, out)
+    check(out)
     dialogues, filmed = planned(params, structure, media)
     film_s = sum(d.seconds for d in dialogues if d.name in filmed)
     workers = max(1, min(settings.workers, len(dialogues)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foalnet.config.yamls import read_yaml
 from foalnet.errors import DataError, UsageError
 
 GRAPH, LOCK, PARAMS = "dvc.yaml", "dvc.lock", "params.yaml"
@@ -49,19 +50,13 @@ class Stage:
 
 
 def load(path: Path) -> Any:
-    """Read a YAML file as DVC does, YAML 1.2 (DataError, exit 3, where it cannot be read)."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
+    """Read a YAML file as DVC does (DataError, exit 3, where it cannot be read)."""
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text("utf-8")) or {}
+        return read_yaml(path) or {}
     except FileNotFoundError as error:
         raise UsageError("file not found", file=path, stage="verify", action="run in the project's folder") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
-        raise DataError(
-            f"not readable as YAML: {first}", file=path, stage="verify", action=f"`git checkout -- {path.name}`"
-        ) from error
+    except UsageError as error:
+        raise DataError(error.what, file=path, stage="verify", action=f"`git checkout -- {path.name}`") from error
 
 
 def stages_of(home: Path, corpus: str) -> list[Stage]:

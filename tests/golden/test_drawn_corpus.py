@@ -213,13 +213,6 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> Non
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.txt"]
 
 
-def test_lengths_that_cannot_be_drawn_are_refused(tmp_path: Path) -> None:
-    for low, high in ((0.1, 2.0), (1.5, 1.2)):
-        with pytest.raises(UsageError, match="cannot be drawn"):
-            draw(Draw(length_min_s=low, length_max_s=high), tmp_path / "raw")
-    assert not (tmp_path / "raw").exists()
-
-
 def test_an_encoder_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(avi, "QUALITY", "nonsense")
     with pytest.raises(MachineError, match="ffmpeg could not encode") as caught:

@@ -87,14 +87,21 @@ def test_settings_environment_beats_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert settings.workers == 5
     assert settings.roots["ravdess4"] == "/from/environment"
     monkeypatch.setenv("FOALNET_WORKERS", "none")
-    with pytest.raises(UsageError, match="workers"):
+    with pytest.raises(UsageError, match="WORKERS"):
         load_settings()
 
 
-@pytest.mark.parametrize(("text", "name"), [("-1: /data", "-1"), ("2026-11-21: x", "datetime.date"), ("on: x", "True")])
-def test_a_setting_whose_name_yaml_takes_for_something_else_is_refused(tmp_path: Path, text: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("-1: /data", "the key -1 is no text"),
+        ("2026-11-21: x", "the key .* is no text"),
+        ("on: x", "on .*: unknown key"),
+    ],
+)
+def test_a_setting_with_a_name_that_is_no_text_is_refused(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "settings.yaml").write_text(f"workers: 2\n{text}\n")
-    with pytest.raises(UsageError, match=f"{name}.*: no such setting") as caught:
+    with pytest.raises(UsageError, match=says) as caught:
         load_settings(tmp_path)
     assert str(caught.value.file).endswith("settings.yaml")
 
@@ -232,7 +239,7 @@ def test_a_setting_that_nobody_reads_is_refused_with_the_nearest(
         load_settings()
     monkeypatch.delenv("FOALNET_DEVISE")
     (tmp_path / "settings.yaml").write_text("devise: cpu")
-    with pytest.raises(UsageError, match="devise: no such setting; did you mean 'device'"):
+    with pytest.raises(UsageError, match=r"devise \(line 1\): unknown key; did you mean 'device'"):
         load_settings()
 
 
@@ -243,7 +250,7 @@ LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)
     ("text", "says"),
     [
         ("a: &a {b: *a}", "holds itself"),
-        (LAUGHS, "stands for more than 100,000 values"),
+        (LAUGHS, "stands for more than 1,000,000 values"),
         ("a: 2001-99-99", "month must be in 1..12"),
         ("a: !!bool x", "'x'"),
         ("[" * 5000, "nested too deeply"),

@@ -78,12 +78,6 @@ def test_cues_of_the_interaction_belong_to_no_other_kind() -> None:
             assert (cell.sound, cell.face) != (rule.BLANK, rule.BLANK)
 
 
-def test_shares_that_do_not_add_up_are_refused_with_their_sum() -> None:
-    with pytest.raises(UsageError, match=r"add up to 1\.1200, not to 1") as caught:
-        rule.best_scores(Draw(share_interaction=0.40))
-    assert "share_interaction" in str(caught.value)
-
-
 @given(st.lists(st.integers(0, 20), min_size=4, max_size=4).filter(any))
 def test_every_mixture_keeps_the_order_of_what_is_seen(parts: list[int]) -> None:
     both, sound, face, interaction = (part / sum(parts) for part in parts)

@@ -60,7 +60,7 @@ def spaced(**space: Any) -> Params:
         ({"audio.droput": {"low": 0, "high": 1}}, "did you mean 'audio.dropout'?"),
         ({"train.lr": {"low": 0.1, "high": 1}}, "did you mean 'lr'?"),
         ({"lr": {"low": -1.0, "high": 1}}, "greater than 0"),
-        ({"audio.dropout": {"low": 0.0, "high": 1.5}}, "less than or equal to 1"),
+        ({"audio.dropout": {"low": 0.0, "high": 1.5}}, "less than 1"),
         ({"batch_size": {"low": 1.5, "high": 8}}, "integer"),
         ({"sampler": {"low": 0, "high": 1}}, "not a number; write choices"),
         ({"sampler": {"choices": ["plain", "balanceed"]}}, "balanceed"),

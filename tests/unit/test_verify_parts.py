@@ -84,7 +84,7 @@ def test_a_folder_without_a_project_or_with_a_broken_lock_is_refused_in_words(tm
         (tmp_path / name).write_text((repository / name).read_text())
     assert all(stage.ran is None for stage in stages_of(tmp_path, "drawn"))
     (tmp_path / "dvc.lock").write_text("<<<<<<< HEAD\nstages: {}\n")
-    with pytest.raises(DataError, match="not readable as YAML"):
+    with pytest.raises(DataError, match="cannot be read: line 2"):
         stages_of(tmp_path, "drawn")
 
 

@@ -31,7 +31,6 @@ TRUTH = "TRUTH"
 RULE = "rule.json"
 FRESH = ".drawing"
 # A syllable must fit between the fades of an utterance.
-SHORTEST_S = 0.3
 # What one microphone hears of the other actor.
 CROSSTALK = 0.04
 SHADOW = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(96)
@@ -47,7 +46,7 @@ def draw_corpus(
     media: int | None = None,
 ) -> None:
     """Draw into a folder beside `out`, then put it in its place; see the package's `draw`."""
-    check(params, out)
+    check(out)
     dialogues, filmed = planned(params, structure, media)
     fresh = out.parent / f".{out.name}.{os.getpid()}{FRESH}"
     try:
@@ -97,15 +96,8 @@ def rule_of(params: Draw, structure: Path | None) -> dict[str, object]:
     return rule | ({"structure_sha256": sha256_file(structure)} if structure else {"best_scores": best_scores(params)})
 
 
-def check(params: Draw, out: Path) -> None:
-    """Refuse (UsageError, exit 2) lengths that cannot be drawn, and a folder at `out` that was not drawn here."""
-    if not SHORTEST_S <= params.length_min_s <= params.length_max_s:
-        raise UsageError(
-            f"utterances of {params.length_min_s} to {params.length_max_s} s cannot be drawn",
-            file="params.yaml",
-            stage="draw",
-            action=f"correct draw.length_min_s (at least {SHORTEST_S}) and draw.length_max_s (at least the former)",
-        )
+def check(out: Path) -> None:
+    """Refuse (UsageError, exit 2) a folder at `out` that was not drawn here."""
     if out.exists() and not (out / TRUTH).is_dir() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(
             "this folder holds something that was not drawn here, it is left as it is",
