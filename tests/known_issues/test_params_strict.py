@@ -35,16 +35,17 @@ def test_the_readers_agree_with_dvc(tmp_path: Path, repository: Path) -> None:
     assert (found["a"], found["c"], found["d"], found["k"]) == ("yes", "1:30", 0.001, 2e-05)
 
 
+SEEDS = "    seeds:\n    - 1\n    proto"
 EDITS = [
     # What is written, what is written instead, key, what is said of it.
     ("      epochs: 32\n", "      epochs: 32\n      epochs: 31\n", "epochs", 'duplicate key "epochs"'),
     ("      epochs: 32\n", "      epochs: true\n", "train.epochs", "valid integer (got true)"),
     ("      epochs: 32\n", '      epochs: "32"\n', "train.epochs", 'got the text "32"'),
     ("      epochs: 32\n", "      epochs: 32.0\n", "train.epochs", "valid integer"),
-    ("    seeds: [1]\n    proto", "    seeds: [yes]\n    proto", "corpora.drawn.seeds.0", 'got the text "yes"'),
-    ("    seeds: [1]\n    proto", "    seeds: [1, 1]\n    proto", "seeds", "stands twice"),
-    ("    seeds: [1]\n    proto", "    seeds: []\n    proto", "seeds", "at least 1 item"),
-    ("    seeds: [1]\n    proto", "    seeds: [-1]\n    proto", "seeds.0", "greater than or equal to 0"),
+    (SEEDS, SEEDS.replace("1", "yes"), "corpora.drawn.seeds.0", 'got the text "yes"'),
+    (SEEDS, SEEDS.replace("- 1", "- 1\n    - 1"), "seeds", "stands twice"),
+    (SEEDS, "    seeds: []\n    proto", "seeds", "at least 1 item"),
+    (SEEDS, SEEDS.replace("1", "-1"), "seeds.0", "greater than or equal to 0"),
     ("  seed: 7 ", "  seed: 1:30 ", "report.seed", 'got the text "1:30"'),
     ("  seed: 7 ", "  seed: 2001-01-01 ", "report.seed", "is a date"),
     ("  letterbox: true ", "  letterbox: on ", "shards.letterbox", "write true or false"),
@@ -56,12 +57,12 @@ EDITS = [
     ("  face_px: 64 ", "  face_px: 100000 ", "shards.face_px", "less than or equal to 1024"),
     ("neutral: [neu]", "neutral: []", "manifest.classes.neutral", "at least 1 item"),
     ("neutral: [neu]", "neutral: [neu, ang]", "manifest.classes", "'ang' is in class 'neutral' and in class 'angry'"),
-    ("[foal, baseline], [", "[foal, basline], [", "report.compare.0.1", 'got the text "basline"'),
+    ("  - - foal\n    - baseline\n", "  - - foal\n    - basline\n", "report.compare.0.1", 'got the text "basline"'),
     ("  share_both: 0.36 ", "  share_both: 0.48 ", "draw", "add up to 1.1200, not to 1"),
     ("  length_min_s: 1.2 ", "  length_min_s: 2.5 ", "draw", "length_min_s 2.5 is above length_max_s 2.0"),
     ("  detector: haar ", "  detector: harr ", "shards.detector", "did you mean 'haar'?"),
     ("    encoder: crop_cnn ", "    encoder: crop_cn ", "train.video.encoder", "did you mean 'crop_cnn'?"),
-    ("  contract: null", "  contract: {utterances: -3}", "manifest.contract", "greater than or equal to 0"),
+    ("      contract:\n", "      contract: {utterances: -3}\n", "manifest.contract", "greater than or equal to 0"),
 ]
 
 
