@@ -25,12 +25,16 @@ IGNORED: dict[str, str] = {
 }
 # Of these kinds the count is enough.
 UNNAMED = (SHADOW, OTHER)
+# Of a sound that is kept and masked: the sample says it too.
+SILENT = "sound_silent"
 # Code -> meaning, as the report prints it. Sorted.
 REASONS: dict[str, str] = {
     "audio_nonfinite": "the sound holds NaN or infinite samples",
     "audio_padded": "shorter than the shortest clip; padded with zeros",
     "audio_resampled": "the sound had another rate or several channels",
     "audio_truncated": "longer than max_s; only its start is used",
+    "channel_missing": "the sound does not have the channel that the params name",
+    "channels_cancelled": "channels of opposite phase, whose mean is next to nothing; the loudest one is used",
     "detector_failed": "the face detector failed on a frame; the frame counts as having no face",
     "dialogue_failed": "staging it ended in an error; nothing of it is in the shards",
     "dialogue_unlabelled": "a dialogue with sound, picture or words, but no label file",
@@ -49,6 +53,8 @@ REASONS: dict[str, str] = {
     "side_by_audit": "sound and motion say that the actors sit the other way round; staged so",
     "side_by_table": "the table of sides says that the actors sit the other way round; staged so",
     "side_doubted": "sound and motion speak against the sides that the dialogue was staged with",
+    "sound_clipped": "over one sample in a thousand stands at full scale, three or more in a row",
+    SILENT: "nothing is to be heard: zeros, a constant, or one 16-bit step around it",
     "transcript_missing": "no transcript line",
     "transcript_unparsed": "a transcription line that does not follow the grammar",
     "video_damaged": "frames inside the video do not decode; they are masked",

@@ -31,6 +31,7 @@ def collate(clips: Sequence[Clip], labels: Mapping[str, int] | None = None, *, s
                 f"{clip.key}: {len(clip.wave_N)} samples, {len(clip.frames)} frames, mask of {len(clip.frame_mask_F)}"
             )
     wave_BN, wave_mask_BN = _padded([clip.wave_N for clip in clips], least=samples)
+    wave_mask_BN &= torch.tensor([[clip.heard] for clip in clips])
     frames, slots_BF = _padded([clip.frames for clip in clips])
     frame_mask_BF, _ = _padded([clip.frame_mask_F for clip in clips])
     return Batch(

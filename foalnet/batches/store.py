@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from foalnet.config.blocks import Train
 from foalnet.errors import DataError, UsageError
 from foalnet.features.read import FeatureSet, Vectors, steps_between
-from foalnet.ledger import Ledger
+from foalnet.ledger import SILENT, Ledger
 from foalnet.nets import InputShape
 from foalnet.records import Sample
 from foalnet.seal import command
@@ -27,12 +27,16 @@ STAGE = "train"
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """One utterance: wave_N float32; frames uint8 [F, 3, H, W] or float32 [F, D], zero where frame_mask_F is False."""
+    """One utterance: wave_N float32; frames uint8 [F, 3, H, W] or float32 [F, D], zero where frame_mask_F is False.
+
+    `heard`: False where the sound is silent, and masked.
+    """
 
     key: str
     wave_N: np.ndarray
     frames: np.ndarray
     frame_mask_F: np.ndarray
+    heard: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +118,7 @@ def filled(clip: Clip, frame: tuple[int, ...]) -> Clip:
         return clip
     kind = np.uint8 if len(frame) == 3 else np.float32
     frames = np.zeros((len(clip.frame_mask_F), *frame), kind)
-    return Clip(key=clip.key, wave_N=clip.wave_N, frames=frames, frame_mask_F=np.zeros(len(frames), bool))
+    return replace(clip, frames=frames, frame_mask_F=np.zeros(len(frames), bool))
 
 
 def read_clip(sample: Sample, params: Train, ledger: Ledger, features: Vectors | None = None) -> tuple[Clip, int]:
@@ -140,7 +144,8 @@ def read_clip(sample: Sample, params: Train, ledger: Ledger, features: Vectors |
     if len(wave_N) > longest:
         ledger.repair(sample.key, "audio_truncated", f"{len(wave_N) / rate_hz:.2f} s to {params.max_s:g} s")
         wave_N = wave_N[:longest].copy()
-    return Clip(key=sample.key, wave_N=wave_N, frames=frames, frame_mask_F=mask_F), rate_hz
+    heard = meta["audio"]["reason"] != SILENT
+    return Clip(key=sample.key, wave_N=wave_N, frames=frames, frame_mask_F=mask_F, heard=heard), rate_hz
 
 
 def _pictures(sample: Sample, meta: Mapping[str, Any], params: Train) -> tuple[np.ndarray, np.ndarray]:

@@ -25,6 +25,8 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--start", type=float, help="Seconds; with --end, for one CLIP [default: the whole clip].")
 @click.option("--end", type=float, help="Seconds; with --start.")
+@click.option("--channel", help="Of several channels: mean, left, right, or a number from 1 [default: the model's].")
+@click.option("--track", type=click.IntRange(min=1), default=1, show_default=True, help="Of several sound tracks.")
 @click.option("--sound", type=FILE, help="A wav or flac file to hear instead of the one CLIP's own sound.")
 def predict(
     clips: tuple[Path, ...],
@@ -33,6 +35,8 @@ def predict(
     side: str,
     start: float | None,
     end: float | None,
+    channel: str | None,
+    track: int,
     sound: Path | None,
 ) -> int:
     """Print what a sealed model says of each CLIP: a video, a video without sound, or a wav or flac file.
@@ -43,7 +47,15 @@ def predict(
     """
     if len(clips) > 1 and (start is not None or end is not None or sound is not None):
         raise UsageError("--start, --end and --sound belong to one clip", action="give one CLIP at a time with them")
-    options = {"people": int(people), "side": side, "start_s": start, "end_s": end, "sound": sound}
+    options = {
+        "people": int(people),
+        "side": side,
+        "start_s": start,
+        "end_s": end,
+        "sound": sound,
+        "channel": channel,
+        "track": track,
+    }
     code = lost = 0
     for row, failed in _rows(clips, model, options):
         # Escaped: a file's name may hold bytes that no terminal or pipe takes as text.

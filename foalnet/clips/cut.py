@@ -11,7 +11,8 @@ from foalnet import media
 from foalnet.clips.reel import Pieces, Reel
 from foalnet.config.blocks import Shards
 from foalnet.errors import DataError
-from foalnet.ledger import Ledger
+from foalnet.ledger import SILENT, Ledger
+from foalnet.media.listen import CLIPPED
 from foalnet.records import Utterance
 
 
@@ -42,19 +43,20 @@ class Cutter:
     params: Shards
     ledger: Ledger
     reel: Reel
-    _recordings: dict[str, tuple[np.ndarray, int]] = field(default_factory=dict)
+    _recordings: dict[str, media.Heard] = field(default_factory=dict)
 
     def sound(self, u: Utterance) -> Sound | None:
         """Return the utterance's sound at the params' rate, None where it has none that can be used.
 
-        In the ledger: wav_from_dialogue, segment_clamped, audio_resampled, audio_padded (repaired), length_differs,
-        wav_truncated (kept), wav_missing, wav_unreadable, audio_nonfinite, segment_invalid (dropped).
+        In the ledger: wav_from_dialogue, segment_clamped, channels_cancelled, audio_resampled, audio_padded (repaired),
+        length_differs, wav_truncated, sound_clipped, sound_silent (kept), wav_missing, wav_unreadable, audio_nonfinite,
+        segment_invalid, channel_missing, sound_silent (dropped).
         """
         repairs: list[tuple[str, str]] = []
         try:
             found = self._read(u, repairs)
             resampled_N = media.resample(*found, self.params.rate_hz) if found is not None and found[0].size else None
-        except (media.AudioUnreadable, media.AudioNonfinite, SegmentOutside) as error:
+        except (media.AudioUnreadable, media.AudioNonfinite, media.ChannelMissing, SegmentOutside) as error:
             self.ledger.drop(u.key, error.reason, error.what)
             return None
         if found is None or resampled_N is None:
@@ -62,6 +64,11 @@ class Cutter:
             self.ledger.drop(u.key, *why)
             return None
         wave_N, rate_hz = found
+        silent = media.is_silent(wave_N)
+        if silent and self.params.silent_sound == "drop":
+            self.ledger.drop(u.key, SILENT)
+            return None
+        self._note(u, wave_N, silent=silent)
         excess_s = wave_N.size / rate_hz - (u.end_s - u.start_s)
         if abs(excess_s) > self.params.length_tolerance_s:
             self.ledger.keep(u.key, "length_differs", f"{excess_s:+.3f} s against the label")
@@ -74,23 +81,31 @@ class Cutter:
         for reason, detail in repairs:
             self.ledger.repair(u.key, reason, detail)
         flac = media.flac_bytes(wave_N, self.params.rate_hz)
-        return Sound(flac=self.reel.put([flac]), samples=int(wave_N.size), reason=repairs[0][0] if repairs else None)
+        reason = SILENT if silent else repairs[0][0] if repairs else ""
+        return Sound(flac=self.reel.put([flac]), samples=int(wave_N.size), reason=reason)
+
+    def _note(self, u: Utterance, wave_N: np.ndarray, *, silent: bool) -> None:
+        if silent:
+            self.ledger.keep(u.key, SILENT, "masked: the network hears nothing of it")
+        elif (share := media.clipped_share(wave_N)) > CLIPPED:
+            self.ledger.keep(u.key, "sound_clipped", f"{100 * share:.1f} % of its samples")
 
     def _read(self, u: Utterance, repairs: list[tuple[str, str]]) -> tuple[np.ndarray, int] | None:
         """Return (wave_N float32 mono, its rate) from the utterance's file or the dialogue's, None where both lack."""
         if u.audio is not None and u.audio in self.present:
             path = self.root / u.audio
-            info = media.probe_wave(path)
-            if info.channels > 1:
-                repairs.append(("audio_resampled", f"{info.channels} channels averaged"))
-            wave_N, rate_hz = media.read_wave(path)
+            info, heard = media.probe_wave(path), media.listen(path, self.params.channel)
+            if heard.how:
+                repairs.append(("channels_cancelled" if heard.cancelled else "audio_resampled", heard.how))
             if info.truncated:
                 self.ledger.keep(u.key, "wav_truncated", f"{info.samples} of {info.declared_samples} samples")
-            return wave_N, rate_hz
+            return heard.wave_N, heard.rate_hz
         if u.dialogue_audio is not None and u.dialogue_audio in self.present:
-            wave_N, rate_hz = self._recording(u.dialogue_audio)
+            heard = self._recording(u.dialogue_audio)
             repairs.append(("wav_from_dialogue", u.dialogue_audio))
-            return self._cut(wave_N, rate_hz, u, repairs), rate_hz
+            if heard.cancelled:
+                repairs.append(("channels_cancelled", heard.how))
+            return self._cut(heard.wave_N, heard.rate_hz, u, repairs), heard.rate_hz
         return None
 
     def _cut(self, wave_N: np.ndarray, rate_hz: int, u: Utterance, repairs: list[tuple[str, str]]) -> np.ndarray:
@@ -106,8 +121,8 @@ class Cutter:
             repairs.append(("segment_clamped", f"the label ends {beyond_s:.3f} s behind the recording"))
         return wave_N[first:stop]
 
-    def _recording(self, path: str) -> tuple[np.ndarray, int]:
-        """Return the dialogue's sound, its channels averaged: which actor is on which channel is told nowhere."""
+    def _recording(self, path: str) -> media.Heard:
+        """Return the dialogue's sound; which actor is on which of its channels is said nowhere."""
         if path not in self._recordings:
-            self._recordings[path] = media.read_wave(self.root / path)
+            self._recordings[path] = media.listen(self.root / path, self.params.channel)
         return self._recordings[path]

@@ -118,6 +118,12 @@ class Shards(Frozen):
 
     utterances: Literal["all", "used"] = "all"
     rate_hz: Literal[16000] = 16000
+    channel: Literal["mean", "left", "right"] | Count = Field(
+        "mean", description="of several channels: their mean, left, right, or one of them counted from 1"
+    )
+    silent_sound: Literal["mask", "drop"] = Field(
+        "mask", description="an utterance whose sound is silent: kept, the network hears nothing of it; or dropped"
+    )
     detector: str = Field("haar", description="name in the detector registry")
     detector_score: Fraction = Field(0.5, description="boxes below it are not used (detectors without scores give 1)")
     stride: Step = Field(6, description="the detector looks at every n-th frame of an utterance and at its last")

@@ -15,12 +15,15 @@ from foalnet.media.decode import Rows, decode_frames, decode_indexed, decode_pic
 from foalnet.media.extract import Streams, extract_sound, streams_of
 from foalnet.media.ffmpeg_exe import ffmpeg_digest, ffmpeg_exe
 from foalnet.media.images import jpeg_bytes, letterbox_rows, read_jpeg, rescale, resize
+from foalnet.media.listen import ChannelMissing, Heard, clipped_share, is_silent, listen
 from foalnet.media.picture import Picture, Rect
 from foalnet.media.video import VideoInfo, probe_times
 
 __all__ = [
     "AudioNonfinite",
     "AudioUnreadable",
+    "ChannelMissing",
+    "Heard",
     "Picture",
     "Rect",
     "Rows",
@@ -29,6 +32,7 @@ __all__ = [
     "VideoTooLarge",
     "VideoUnreadable",
     "WaveInfo",
+    "clipped_share",
     "decode_frames",
     "decode_indexed",
     "decode_pictures",
@@ -38,8 +42,10 @@ __all__ = [
     "first_bytes",
     "flac_bytes",
     "header_rates_fps",
+    "is_silent",
     "jpeg_bytes",
     "letterbox_rows",
+    "listen",
     "probe_times",
     "probe_wave",
     "read_flac",

@@ -81,24 +81,33 @@ def read_wave(path: Path, *, channel: int | None = None) -> tuple[np.ndarray, in
     own full scale. Where the header promises more than exists, what exists is returned (`probe_wave` tells).
     AudioUnreadable or AudioNonfinite (exit 3) otherwise.
     """
-    # In blocks: of many channels only their mean is ever held whole.
-    blocks, done = [np.zeros(0, np.float32)], 0
+    info = probe_wave(path)
+    if channel is not None and not 0 <= channel < info.channels:
+        raise ValueError(f"channel {channel} of a file with {info.channels} channels")
+    blocks = [np.zeros(0, np.float32)]
+    for wave_NC in blocks_of(path):
+        mono_N = wave_NC.mean(axis=1, dtype=np.float64) if channel is None else wave_NC[:, channel]
+        blocks.append(mono_N.astype(np.float32))
+    return np.concatenate(blocks), info.rate_hz
+
+
+def blocks_of(path: Path) -> Iterator[np.ndarray]:
+    """Yield a sound file in blocks [N, channels] float32, so that many channels are never held whole.
+
+    AudioUnreadable or AudioNonfinite (exit 3) as `read_wave`.
+    """
+    done = 0
     with _reading(path) as handle:
-        rate_hz = int(handle.samplerate)
-        if channel is not None and not 0 <= channel < handle.channels:
-            raise ValueError(f"channel {channel} of a file with {handle.channels} channels")
         while len(wave_NC := handle.read(_BLOCK_SAMPLES // handle.channels + 1, dtype="float32", always_2d=True)):
             if not np.isfinite(wave_NC).all():
                 where = done + int(np.flatnonzero(~np.isfinite(wave_NC).all(axis=1))[0])
                 raise AudioNonfinite(
-                    f"the sound holds NaN or infinite samples, the first at {where / rate_hz:.3f} s",
+                    f"the sound holds NaN or infinite samples, the first at {where / handle.samplerate:.3f} s",
                     file=path,
                     action="put the original recording back; until then the utterance is dropped",
                 )
-            mono_N = wave_NC.mean(axis=1, dtype=np.float64) if channel is None else wave_NC[:, channel]
-            blocks.append(mono_N.astype(np.float32))
-            done += len(mono_N)
-    return np.concatenate(blocks), rate_hz
+            yield wave_NC
+            done += len(wave_NC)
 
 
 def resample(wave_N: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Which video containers are opened at all, decided by their first bytes and never by their name.
 
 FFmpeg recognises playlists and concat scripts under any file name and then opens whatever they point to. Here the
-demuxer is chosen by us, from three, and both readers (PyAV and ffmpeg) are told to use that one and no other.
+demuxer is chosen by us, from a list of those that open no other file, and both readers (PyAV and ffmpeg) are told to
+use that one and no other.
 """
 
 from __future__ import annotations
@@ -20,10 +21,26 @@ MAX_FRAMES = int(MAX_DURATION_S) * 120
 # Local files for the input, the pipe for our own output: no other protocol is ever spoken.
 PROTOCOLS = "file,pipe"
 
-_HEAD_BYTES = 12
+# Three packets of MPEG-TS.
+_HEAD_BYTES = 2 * 192 + 5
 # Where an AVI's main header and its streams' headers lie; what follows is an index or pictures.
 _HEADERS_BYTES = 1 << 16
 _MOV_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+# First bytes -> FFmpeg's demuxer.
+_BEGINNINGS = {
+    b"\x00\x00\x01\xba": "mpeg",
+    b"\x1aE\xdf\xa3": "matroska",
+    b"OggS": "ogg",
+    b"FLV\x01": "flv",
+    b"ID3": "mp3",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "asf",
+}
+# MPEG-TS: a packet begins with this byte; packets of a camera's .m2ts have four bytes of time before it.
+_TS_SYNC = 0x47
+_TS_PACKETS = ((0, 188), (4, 192))
+READ = "AVI, MOV/MP4/M4A, MPEG, MPEG-TS, Matroska/WebM, FLV, Ogg, ASF, MP3 or AAC"
+# What would have other files opened, by its first bytes.
+_POINTERS = {b"#EXTM3U": "a playlist (HLS)", b"ffconcat": "a concat script", b"[playlist]": "a playlist (PLS)"}
 
 
 class VideoUnreadable(DataError):
@@ -69,7 +86,7 @@ def first_bytes(path: Path) -> bytes:
 
 
 def demuxer_of(path: Path) -> str:
-    """Return FFmpeg's demuxer for a file ("avi", "mov" or "mpeg"), judged by its first bytes.
+    """Return FFmpeg's demuxer for a file ("avi", "mov", "mpeg", …), judged by its first bytes.
 
     Anything else, above all text that merely bears a video's name, is VideoUnreadable (exit 3).
     """
@@ -78,9 +95,20 @@ def demuxer_of(path: Path) -> str:
         return "avi"
     if head[4:8] in _MOV_ATOMS:
         return "mov"
-    if head[:4] == b"\x00\x00\x01\xba":
-        return "mpeg"
-    raise unreadable(path, f"neither AVI, MOV/MP4 nor MPEG (it begins with {head!r})")
+    for beginning, demuxer in _BEGINNINGS.items():
+        if head.startswith(beginning):
+            return demuxer
+    if any(len(head) > 2 * size and {head[at], head[at + size]} == {_TS_SYNC} for at, size in _TS_PACKETS):
+        return "mpegts"
+    # The first header of a stream of frames: eleven bits set, then version and layer.
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        return "aac"
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2:
+        return "mp3"
+    for beginning, what in _POINTERS.items():
+        if head.startswith(beginning):
+            raise unreadable(path, f"it is {what}: it names other files, and none of them is opened")
+    raise unreadable(path, f"not {READ} (it begins with {head[:12]!r})")
 
 
 def file_url(path: Path) -> str:

@@ -122,7 +122,8 @@ def command(path: Path, info: VideoInfo, stamps_file: Path, rows: Rows | None = 
     # changes its picture size half way: the pipe's frames must keep theirs. Whatever the source's colours are, the pipe
     # has those that Picture promises.
     width, height = even_size(info)
-    picture, shown = source.video, info.height_px
+    # "V": no attached picture.
+    picture, shown = source["V:0"], info.height_px
     if rows is not None:
         height = shown = rows[1] - rows[0]
         share = f"ih/{info.height_px}"

@@ -16,18 +16,21 @@ from foalnet.errors import MachineError
 from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, first_bytes, unreadable
 from foalnet.media.decode import ATTEMPTS
 from foalnet.media.ffmpeg_exe import SOURCE, TARGET, arguments_of
-from foalnet.media.video import opened
+from foalnet.media.video import opened, picture_of
 
 _TAIL_CHARS = 600
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Streams:
-    """What a file holds: `container` is False for a wav or flac file, which is sound and nothing else."""
+    """What a file holds: `container` is False for a wav or flac file, which is sound and nothing else.
+
+    `picture`: video, of which an attached cover is none; `tracks`: how many sound tracks.
+    """
 
     container: bool
     picture: bool
-    sound: bool
+    tracks: int
 
 
 def streams_of(path: Path) -> Streams:
@@ -38,23 +41,27 @@ def streams_of(path: Path) -> Streams:
     import av
 
     head = first_bytes(path)
-    if head[:4] == b"fLaC" or (head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE"):
-        return Streams(container=False, picture=False, sound=True)
+    if head[:4] == b"fLaC" or (head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE"):
+        return Streams(container=False, picture=False, tracks=1)
     try:
         with opened(path) as container:
-            return Streams(container=True, picture=bool(container.streams.video), sound=bool(container.streams.audio))
+            seen = picture_of(container) is not None
+            return Streams(container=True, picture=seen, tracks=len(container.streams.audio))
     except av.FFmpegError as error:
         raise unreadable(path, str(error.strerror or error)) from error
 
 
-def extract_sound(path: Path, out: Path, *, stop_s: float | None = None, timeout_s: float = 3600.0) -> None:
-    """Write the first sound track of a container to `out` as wav: its own rate and channels, float32, nothing scaled.
+def extract_sound(
+    path: Path, out: Path, *, track: int = 1, stop_s: float | None = None, timeout_s: float = 3600.0
+) -> None:
+    """Write a sound track of a container to `out` as wav: its own rate and channels, float32, nothing scaled.
 
-    Its time 0 is the container's: a track that begins late is preceded by silence. `stop_s`: no further than that.
+    `track` counts from 1. Its time 0 is the container's: a track that begins late is preceded by silence. `stop_s`: no
+    further than that.
     An ffmpeg that hangs is killed and started once more. VideoUnreadable (exit 3) where nothing decodes, MachineError
     (exit 4) where ffmpeg hangs again or is killed.
     """
-    arguments = sound_command(path, out, stop_s)
+    arguments = sound_command(path, out, stop_s, track)
     for _ in range(ATTEMPTS):
         with contextlib.suppress(subprocess.TimeoutExpired):
             code, said = _run(arguments, timeout_s)
@@ -85,8 +92,8 @@ def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:
     return process.returncode, stderr.decode("utf-8", errors="replace").strip()[-_TAIL_CHARS:]
 
 
-def sound_command(path: Path, out: Path, stop_s: float | None) -> list[str]:
-    """Return ffmpeg's argument list: forced demuxer, local files only, one thread, the first sound track alone."""
+def sound_command(path: Path, out: Path, stop_s: float | None, track: int = 1) -> list[str]:
+    """Return ffmpeg's argument list: forced demuxer, local files only, one thread, one sound track alone."""
     import ffmpeg
 
     source = ffmpeg.input(
@@ -100,8 +107,8 @@ def sound_command(path: Path, out: Path, stop_s: float | None) -> list[str]:
         loglevel="error",
     )
     # async=1 moves the start alone: later gaps are left as the decoder gives them.
-    track = source["a:0"].filter("aresample", **{"async": 1, "first_pts": 0})
-    output = track.output(
+    heard = source[f"a:{track - 1}"].filter("aresample", **{"async": 1, "first_pts": 0})
+    output = heard.output(
         TARGET,
         format="wav",
         acodec="pcm_f32le",

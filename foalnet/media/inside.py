@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from foalnet.media.picture import Picture
-from foalnet.media.video import VideoInfo, opened
+from foalnet.media.video import VideoInfo, opened, picture_of
 
 Rows = tuple[int, int]
 
@@ -118,7 +118,7 @@ class _Reader:
 def _pictures(path: Path, info: VideoInfo, rows: Rows) -> Iterator[Picture]:
     """Yield the pictures as long as each is the next one and ordinary; Unusual otherwise."""
     with opened(path, by_index=info.by_index) as container:
-        stream = container.streams.video[0]
+        stream = picture_of(container)
         if stream.codec_context.name not in CODECS:
             raise Unusual
         stream.codec_context.thread_count = 1

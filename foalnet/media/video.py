@@ -74,7 +74,7 @@ def _probed(path: Path) -> VideoInfo:
         width_px, height_px = _first_frame_size(path)
         is_avi = demuxer_of(path) == "avi"
         with opened(path) as container:
-            stream = container.streams.video[0]
+            stream = picture_of(container)
             rate = stream.average_rate or stream.guessed_rate or Fraction(0)
             declared = int(stream.frames) or None
             zero = Fraction(container.start_time or 0, 1_000_000)
@@ -83,7 +83,7 @@ def _probed(path: Path) -> VideoInfo:
         by_index = False
         if is_avi:
             with opened(path, by_index=True) as container:
-                indexed, _ = _ticks(path, container, container.streams.video[0])
+                indexed, _ = _ticks(path, container, picture_of(container))
             by_index = len(indexed) >= len(ticks)
             ticks = indexed if by_index else ticks
     except av.FFmpegError as error:
@@ -133,6 +133,14 @@ def opened(path: Path, *, by_index: bool = False) -> Any:
     return container
 
 
+def picture_of(container: Any) -> Any:
+    """Return the first video stream that is no attached picture (the cover of a recording); None without one."""
+    import av
+
+    cover = av.stream.Disposition.attached_pic
+    return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
+
+
 def demux_flags(by_index: bool) -> str:
     """Return the demuxer flags that both readers are given, so that they see the same packets."""
     # "sortdts" makes the AVI demuxer follow the index instead of counting chunks as it meets them.
@@ -142,9 +150,9 @@ def demux_flags(by_index: bool) -> str:
 def _first_frame_size(path: Path) -> tuple[int, int]:
     """Check the header's limits, decode one frame and return its width and height as shown."""
     with opened(path) as container:
-        if not container.streams.video:
+        stream = picture_of(container)
+        if stream is None:
             raise unreadable(path, "it holds no video stream")
-        stream = container.streams.video[0]
         if stream.codec_context is None:
             raise unreadable(path, "no decoder knows its codec")
         check_limits(

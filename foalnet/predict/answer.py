@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from foalnet.records import Side
 
-Sense = Literal["found", "none", "unused"]
+Sense = Literal["found", "none", "silent", "unused"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +26,9 @@ class Frames:
 class ClipPrediction:
     """One person of one clip: `probabilities` by class in class order, summing to 1; `label` the likeliest.
 
-    `sound` and `picture` say whether the model had them: found, none (missing or unusable), unused (this variant does
-    not take it). `preprocessing`: "same" as the training's, or what differs here. `notes`: sentences for a person.
+    `sound` and `picture` say whether the model had them: found, none (missing or unusable), silent (a sound in which
+    nothing is to be heard: masked like a missing one), unused (this variant does not take it). `preprocessing`: "same"
+    as the training's, or what differs here. `notes`: sentences for a person.
     """
 
     key: str

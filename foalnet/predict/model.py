@@ -34,6 +34,8 @@ from foalnet.train.fold import pad_s
 from foalnet.train.machine import determined, device
 from foalnet.weights import Pretrained
 
+LACKS = {("sound", "silent"): "its sound is silent", ("picture", "none"): "no face was found in its picture"}
+
 
 def load(path: str | Path, *, settings: Settings | None = None) -> Model:
     """Return the sealed model in `path`: the folder that `foalnet final` made, or its model.safetensors.
@@ -78,14 +80,17 @@ class Model:
         recording: str | Path | None = None,
         people: int = 1,
         side: Who = "both",
+        channel: str | int | None = None,
+        track: int = 1,
     ) -> list[ClipPrediction]:
         """Return what the model says of each person in a clip: a video, a video without sound, or a wav or flac file.
 
         `start_s`, `end_s`: seconds of the clip, all of it without them (but no more than the model reads). `sound`: a
         wav or flac file heard whole instead of the clip's track; `recording`: one of which [start_s, end_s) is heard.
-        `people` 2: two sit side by side, `side` says which one is meant. A clip that lacks sound or picture is answered
-        with that sense masked, and says so. UsageError (exit 2) for arguments that contradict each other, DataError
-        (exit 3) for a clip that cannot be read, MachineError (exit 4) for what this machine lacks.
+        `people` 2: two sit side by side, `side` says which one is meant. `channel`: mean, left, right or counted from
+        1, instead of the training's; `track`: which of the clip's sound tracks, from 1. A clip that lacks sound or
+        picture is answered with that sense masked, and says so. UsageError (exit 2) for arguments that contradict each
+        other, DataError (exit 3) for a clip that cannot be read, MachineError (exit 4) for what this machine lacks.
         """
         return self.answer(
             Request(
@@ -96,6 +101,8 @@ class Model:
                 recording=None if recording is None else Path(recording),
                 people=people,
                 side=side,
+                channel=channel,
+                track=track,
             )
         )
 
@@ -204,24 +211,26 @@ class Model:
         self, clip: Clip, ledger: Ledger, meta: Mapping[str, Any], *, key: str, side: Side, heard: bool
     ) -> ClipPrediction:
         """Ask the network about one clip alone, so that no other one can have a say in the last digit."""
+        clip = clip if heard else replace(clip, heard=False)
         batch = collate([clip], samples=round((pad_s(self.sealed.train) or 0.0) * self.sealed.rate_hz))
-        if not heard:
-            batch = replace(batch, wave_mask_BN=torch.zeros_like(batch.wave_mask_BN))
         probability_C = softmax(self._logits(batch))[0].round(DECIMALS)
         best = int(probability_C.argmax())
-        sound: Sense = "unused" if not self.tasks.audio else "found" if heard else "none"
+        sound: Sense = "found" if clip.heard else "silent" if heard else "none"
+        sound = sound if self.tasks.audio else "unused"
         picture: Sense = "unused" if not self.tasks.video else "found" if clip.frame_mask_F.any() else "none"
         if sound != "found" and picture != "found":
+            lacks = [LACKS[lack] for lack in (("sound", sound), ("picture", picture)) if lack in LACKS]
             raise DataError(
-                "the clip has nothing that the model takes: no face was found in its picture",
+                f"the clip has nothing that the model takes: {' and '.join(lacks)}",
                 utterance=key,
                 stage=STAGE,
-                action="give a clip in which a face is seen from the front, or a model that also hears",
+                action="give a clip with what the model takes: a voice, or a face seen from the front",
             )
-        notes = self._unlike(clip, meta, heard=heard)
+        notes = self._unlike(clip, meta, heard=clip.heard)
         notes += [f"cut: {line.detail}" for line in ledger.entries if line.reason == "audio_truncated"]
-        if "none" in (sound, picture):
-            lacking = " and ".join(name for name, sense in (("sound", sound), ("picture", picture)) if sense == "none")
+        lost = [name for name, sense in (("sound", sound), ("picture", picture)) if sense in ("none", "silent")]
+        if lost:
+            lacking = " and ".join(lost)
             notes.append(
                 f"variant {self.sealed.variant} was trained on sound and picture together; without {lacking} the "
                 "figures of its card do not hold"

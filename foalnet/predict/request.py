@@ -9,6 +9,7 @@ from typing import Literal
 
 from foalnet import media
 from foalnet.errors import DataError, UsageError
+from foalnet.media.container import READ
 from foalnet.paths import MODEL
 from foalnet.records import Side
 
@@ -23,7 +24,8 @@ class Request:
     `start_s` and `end_s` (both or neither): seconds of the clip's own timeline; the whole clip without them. `sound`: a
     wav or flac file that is heard as it is, whole, instead of the clip's own track. `recording`: one on the clip's
     timeline, of which [start_s, end_s) is heard. `people`: 1 fills the picture, 2 sit side by side, each in one half;
-    `side`: of two, which one.
+    `side`: of two, which one. `channel` ("mean", "left", "right", or counted from 1; None: as the model's training) and
+    `track` (of the clip's own sound tracks, counted from 1): what is heard.
     """
 
     clip: Path
@@ -33,6 +35,8 @@ class Request:
     recording: Path | None = None
     people: int = 1
     side: Who = "both"
+    channel: str | int | None = None
+    track: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself (UsageError, exit 2)."""
@@ -52,6 +56,12 @@ class Request:
                 )
         if self.sound is not None and self.recording is not None:
             raise _wrong("both a sound and a recording were given", "give one of them")
+        if self.channel not in (None, "mean", "left", "right") and not str(self.channel).isdecimal():
+            raise _wrong(f"channel is '{self.channel}'", "say mean, left, right, or a number from 1")
+        if self.track < 1 or str(self.channel) == "0":
+            raise _wrong("channels and tracks are counted from 1", "give 1 for the first")
+        if self.track > 1 and (self.sound or self.recording):
+            raise _wrong(f"track is {self.track}, and another sound was given", "give one of them")
         if self.recording is not None and self.start_s is None:
             raise _wrong("a recording on the clip's timeline needs start and end", "give both, or give it as sound")
 
@@ -100,7 +110,7 @@ def clip_unreadable(error: media.VideoUnreadable) -> DataError:
         stage=STAGE,
         action=f"name the clips in it: foalnet predict {error.file}/*"
         if folder
-        else "give a wav, flac, AVI, MOV/MP4 or MPEG file that plays",
+        else f"give a file that plays: wav, flac, {READ}",
     )
 
 

@@ -18,20 +18,23 @@ from foalnet.config.blocks import Shards
 from foalnet.errors import DataError, UsageError, printable
 from foalnet.faces import Detector
 from foalnet.inventory import FileEntry
-from foalnet.ledger import Ledger
+from foalnet.ledger import REASONS, SILENT, Ledger
 from foalnet.nets import Tasks
 from foalnet.predict.request import STAGE, Request, clip_unreadable
 from foalnet.records import Sample, Side, Utterance
 
 # Decoders give whole packets: a little more is decoded than is heard.
 SPARE_S = 1.0
+# Containers pad sound to whole packets, and a frame lasts some time: what ends closer than that ends together.
+APART_S = 0.5
+SOUND_NOTES = ("channels_cancelled", "sound_clipped", SILENT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StagedClip:
     """One person of a clip: a sample, whether its sound is the clip's (else silence), whether it was filmed.
 
-    `notes`: what was left out of it.
+    `notes`: what was left out of it, and what is special about its sound.
     """
 
     side: Side
@@ -73,22 +76,23 @@ class Stager:
                 "the clip is a sound file itself", file=request.clip, stage=STAGE, action="leave --sound out"
             )
         picture = streams.picture and self.sees
-        hears = self.tasks.audio and (streams.sound or bool(request.sound or request.recording))
+        hears = self.tasks.audio and (streams.tracks > 0 or bool(request.sound or request.recording))
         if not picture and not hears:
             raise self._nothing(request.clip, streams)
         info = media.probe_times(request.clip, timeout_s=self.timeout_s) if picture else None
         own, timeline = self._sound(request, streams, work) if hears else (None, None)
         start_s, end_s, notes = self._span(request, info, own)
+        notes += _heard_notes(request, streams) if hears else ()
         if not hears:
             own = _silence(work / "silence.wav", end_s - start_s, self.params.rate_hz)
         video = str(request.clip.absolute()) if picture else None
         # What a shard holds is text; a file's name need not be.
         stem = printable(request.clip.stem)
         utterances = tuple(_utterance(stem, side, start_s, end_s, own, timeline, video) for side in request.sides)
-        return [replace(one, notes=notes) for one in self._samples(request, utterances, heard=hears)]
+        return [replace(one, notes=(*notes, *one.notes)) for one in self._samples(request, utterances, heard=hears)]
 
     def _nothing(self, clip: Path, streams: media.Streams) -> DataError:
-        has = [name for name, there in (("sound", streams.sound), ("picture", streams.picture)) if there]
+        has = [name for name, there in (("sound", streams.tracks), ("picture", streams.picture)) if there]
         takes = [name for name, there in (("sound", self.tasks.audio), ("picture", self.sees)) if there]
         return DataError(
             f"the clip has {' and '.join(has) or 'neither sound nor picture'}; the model takes "
@@ -106,9 +110,16 @@ class Stager:
             return None, request.recording
         found = request.clip
         if streams.container:
+            if request.track > streams.tracks:
+                raise DataError(
+                    f"the clip has {streams.tracks} sound track(s), no track {request.track}",
+                    file=request.clip,
+                    stage=STAGE,
+                    action="give another --track",
+                )
             found = work / "track.wav"
             stop_s = (request.end_s or self.longest_s) + SPARE_S
-            media.extract_sound(request.clip, found, stop_s=stop_s, timeout_s=self.timeout_s)
+            media.extract_sound(request.clip, found, track=request.track, stop_s=stop_s, timeout_s=self.timeout_s)
         return (found, None) if request.start_s is None else (None, found)
 
     def _span(
@@ -126,7 +137,10 @@ class Stager:
         if length_s <= 0:
             raise DataError("the clip has no length", file=request.clip, stage=STAGE, action="give a longer one")
         end_s = min(length_s, self.longest_s)
-        cut = (f"cut: {length_s:.2f} s to {end_s:g} s",) if info is not None and end_s < length_s else ()
+        cut: tuple[str, ...] = (
+            (f"cut: {length_s:.2f} s to {end_s:g} s",) if info is not None and end_s < length_s else ()
+        )
+        cut += self._apart(length_s, own) if info is not None and request.sound is None else ()
         # Staging holds an utterance's frames at once; a large picture is read as far as they fit.
         fitting = 0 if info is None else MAX_OPEN_BYTES * request.people // (info.width_px * info.height_px * 3)
         if info is None or fitting >= len(info.times_s) or info.times_s[fitting] >= end_s:
@@ -136,8 +150,19 @@ class Stager:
         fit = f"of the picture ({size} pixels) only the first {end_s:.1f} s fit; scale it down for more"
         return 0.0, end_s, (*cut, fit)
 
+    def _apart(self, picture_s: float, own: Path | None) -> tuple[str, ...]:
+        """Return a note where sound and picture of a clip end far apart, as far as the model hears and sees them."""
+        if own is None:
+            return ()
+        wave = media.probe_wave(own)
+        sound_s, picture_s = (min(s, self.longest_s) for s in (wave.samples / wave.rate_hz, picture_s))
+        if abs(sound_s - picture_s) <= APART_S:
+            return ()
+        return (f"sound and picture end apart: {sound_s:.2f} s of sound, {picture_s:.2f} s of picture",)
+
     def _samples(self, request: Request, utterances: tuple[Utterance, ...], *, heard: bool) -> list[StagedClip]:
         paths = {p for u in utterances for p in (u.audio, u.dialogue_audio, u.video) if p is not None}
+        channel = {"channel": "mean"} if not heard else {} if request.channel is None else {"channel": request.channel}
         # Nothing is kept under a key and nothing is compared with an inventory: the files are read once, here and now.
         job = Job(
             corpus="clip",
@@ -147,7 +172,8 @@ class Stager:
             utterances=utterances,
             files={path: FileEntry(path=path, size=0, sha256="", role="clip") for path in sorted(paths)},
             tables=(),
-            params=self.params,
+            # A silent sound is masked here whatever the corpus' rule: the picture may still say something.
+            params=self.params.model_copy(update={"silent_sound": "mask", **channel}),
             key="",
         )
         ledger = Ledger()
@@ -165,8 +191,28 @@ class Stager:
                 action="give a clip whose sound plays, and a span of time that lies in it",
             )
         return [
-            StagedClip(side=u.side, sample=by_key[u.key], heard=heard, filmed=u.video is not None) for u in utterances
+            StagedClip(
+                side=u.side,
+                sample=by_key[u.key],
+                heard=heard,
+                filmed=u.video is not None,
+                notes=_sound_notes(ledger, u.key) if heard else (),
+            )
+            for u in utterances
         ]
+
+
+def _heard_notes(request: Request, streams: media.Streams) -> tuple[str, ...]:
+    """Return a note where a clip has several sound tracks, of which one is heard."""
+    if request.sound or request.recording or streams.tracks < 2:
+        return ()
+    return (f"of {streams.tracks} sound tracks, track {request.track} is heard (--track)",)
+
+
+def _sound_notes(ledger: Ledger, key: str) -> tuple[str, ...]:
+    """Return what is special about an utterance's sound, in words."""
+    lines = [line for line in ledger.entries if line.item == key and line.reason in SOUND_NOTES]
+    return tuple(f"sound: {REASONS[line.reason]} ({line.detail})" for line in lines)
 
 
 def _utterance(

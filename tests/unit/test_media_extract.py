@@ -34,14 +34,14 @@ def film(path: Path, noise: Path, *options: str) -> Path:
 
 
 def test_streams_are_told_by_bytes_and_not_by_name(tmp_path: Path, noise: Path) -> None:
-    assert streams_of(film(tmp_path / "a.avi", noise)) == Streams(container=True, picture=True, sound=True)
+    assert streams_of(film(tmp_path / "a.avi", noise)) == Streams(container=True, picture=True, tracks=1)
     silent = numbered_video(tmp_path / "s.mp4", 5)
-    assert streams_of(silent) == Streams(container=True, picture=True, sound=False)
+    assert streams_of(silent) == Streams(container=True, picture=True, tracks=0)
     ffmpeg("-i", f"file:{noise}", "-c:a", "aac", f"file:{tmp_path / 'voice.m4a'}")
-    assert streams_of(tmp_path / "voice.m4a") == Streams(container=True, picture=False, sound=True)
+    assert streams_of(tmp_path / "voice.m4a") == Streams(container=True, picture=False, tracks=1)
     renamed = tmp_path / "sound.mp4"
     renamed.write_bytes(noise.read_bytes())
-    assert streams_of(renamed) == Streams(container=False, picture=False, sound=True)
+    assert streams_of(renamed) == Streams(container=False, picture=False, tracks=1)
 
 
 def test_pcm_comes_out_exactly_and_is_averaged_as_every_sound_is(tmp_path: Path, noise: Path) -> None:
