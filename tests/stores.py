@@ -151,6 +151,7 @@ def write_params(home: Path, **train: Any) -> None:
 def sample_of(clip: Clip, session: str) -> Sample:
     """The shard sample of a clip: face and half pictures, or a feature table, as the clip's frames are."""
     meta: dict[str, Any] = {"key": clip.key, "session": session, "start_s": 2.0, "video": None, "features": None}
+    meta["audio"] = {"rate_hz": RATE_HZ, "samples": len(clip.wave_N), "reason": ""}
     members = {"flac": flac_bytes(clip.wave_N, RATE_HZ)}
     if clip.frames.ndim == 2:
         buffer = io.BytesIO()

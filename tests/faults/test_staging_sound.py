@@ -203,16 +203,18 @@ def test_t38_short_clips_are_padded_to_the_minimum(place: Place, samples: int, p
     soundfile.write(place.root / SENTENCE, wave_N, RATE_HZ, subtype="PCM_16")
     audio, got_N = staged(place)[KEY]
     assert got_N.size == max(samples, 400) and np.array_equal(got_N[:samples], wave_N) and not got_N[samples:].any()
-    assert (audio["reason"] == "audio_padded") == padded
+    # One sample alone says nothing.
+    assert audio["reason"] == ("sound_silent" if samples == 1 else "audio_padded" if padded else "")
     assert (("repaired", KEY, "audio_padded") in lines(place)) == padded
 
 
 @pytest.mark.parametrize("level", [0.0, 0.25, -1.0])
-def test_t36_a_silent_or_constant_sound_is_kept_as_it_is(place: Place, level: float) -> None:
+def test_t36_a_silent_or_constant_sound_is_kept_as_it_is_and_masked(place: Place, level: float) -> None:
     wave_N = np.full(round((END - START) * RATE_HZ), level, np.float32)
     soundfile.write(place.root / SENTENCE, wave_N, RATE_HZ, subtype="PCM_16")
     got = staged(place)
-    assert np.array_equal(got[KEY][1], wave_N) and lines(place) == [] and others_are_untouched(got)
+    assert np.array_equal(got[KEY][1], wave_N) and got[KEY][0]["reason"] == "sound_silent"
+    assert lines(place) == [("kept", KEY, "sound_silent")] and others_are_untouched(got)
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.5, 0.5), (-0.2, 0.5), (1.2, 0.31)])
