@@ -99,7 +99,7 @@ def test_a_sense_that_the_variant_lacks_is_unused_and_has_no_say(clips: Path, tm
         ("foal", "empty.wav", "no length"),
         ("foal", "nan.wav", "audio_nonfinite"),
         ("foal", "nowhere.mp4", "there is no such file"),
-        ("foal", "disguised.mp4", "a playlist (HLS)"),
+        ("foal", "disguised.mp4", "a playlist"),
     ],
 )
 def test_a_clip_that_cannot_be_answered_is_an_error_that_says_what_to_do(
