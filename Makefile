@@ -28,6 +28,7 @@ help:  ## list the targets
 
 run: .venv/.installed  ## draw the small corpus, stage, train, evaluate; ends with the headline table and the report's path
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true
+	$(BIN)/foalnet mend > /dev/null
 	$(BIN)/dvc repro
 	$(BIN)/foalnet show drawn
 

@@ -1,9 +1,10 @@
-"""Kill storm: kill -9 at random moments of staging and of training, and what the same command makes of it afterwards.
+"""Kill storm: kill -9 at random moments of a verb and of DVC itself, and what the same command makes of it afterwards.
 
-    python -m bench.kills [--staging 50] [--training 20] [--seed 1]
+    python -m bench.kills [--staging 50] [--training 20] [--repro 20] [--seed 1]
 
-Two small projects, made for it: `foalnet shards` over four dialogues (one damaged, so that ffmpeg's process decodes
-it), `foalnet train` of five folds that write a state every tenth of a second. Each is run once undisturbed. Then a run
+Three small projects, made for it: `foalnet shards` over four dialogues (one damaged, so that ffmpeg's process decodes
+it), `foalnet train` of five folds that write a state every tenth of a second, and `dvc repro` of the same staging with
+`foalnet mend` before it, of which DVC alone is killed. Each is run once undisturbed. Then a run
 is killed, started again, often killed again, until one comes to its end: a chain. Half of the moments are uniform in
 the time of an undisturbed run, half come at most 20 ms after a random change in the folders that are written to. A
 third of the chains begin over what a whole run with other params left there, "yesterday".
@@ -25,12 +26,15 @@ from __future__ import annotations
 
 import argparse
 import random
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -39,7 +43,27 @@ from foalnet.config.load import runs_of
 from foalnet.paths import HEADLINE, Paths
 from foalnet.shards import INDEX
 
-FOALNET = (sys.executable, "-m", "foalnet")
+FOALNET, DVC = (sys.executable, "-m", "foalnet"), (sys.executable, "-m", "dvc")
+# The stages of the real dvc.yaml as far as this road goes, without the code's own files.
+GRAPH: dict[str, dict[str, Any]] = {
+    "inventory": {
+        "cmd": shlex.join([*FOALNET, "inventory", "tiny"]),
+        "always_changed": True,
+        "outs": [{"data/tiny/inventory.json": {"persist": True}}],
+    },
+    "manifest": {
+        "cmd": shlex.join([*FOALNET, "manifest", "tiny"]),
+        "deps": ["data/tiny/inventory.json"],
+        "params": ["corpora.tiny.manifest"],
+        "outs": ["data/tiny/manifest.jsonl", "data/tiny/manifest.sha256", "reports/tiny/counts.json"],
+    },
+    "shards": {
+        "cmd": shlex.join([*FOALNET, "shards", "tiny"]),
+        "deps": ["data/tiny/inventory.json", "data/tiny/manifest.jsonl", "data/tiny/manifest.sha256"],
+        "params": ["corpora.tiny.shards"],
+        "outs": ["data/tiny/shards", "reports/tiny/staging.json"],
+    },
+}
 DIALOGUES = ("Ses01F_impro01", "Ses01M_impro02", "Ses02F_script01_1", "Ses02M_impro03")
 
 
@@ -136,7 +160,29 @@ def _set(home: Path, corpus: str, block: str, **params: object) -> None:
     path.write_text(yaml.safe_dump(file))
 
 
-ROADS = {"staging": staging, "training": training}
+def repro() -> Road:
+    """Return the road of `dvc repro`, as `make run` has it, over the staging of the four small dialogues."""
+    below = staging()
+
+    def lay(home: Path) -> None:
+        below.lay(home)
+        (home / "dvc.yaml").write_text(yaml.safe_dump({"stages": GRAPH}, sort_keys=False))
+        # What the verbs wrote already is made by DVC now.
+        shutil.rmtree(home / "data" / "tiny")
+        for command in (["init", "--no-scm", "-q"], ["config", "core.analytics", "false"]):
+            subprocess.run([*DVC, *command], cwd=home, env=environment(home), check=True, stdout=subprocess.DEVNULL)
+
+    return replace(
+        below,
+        name="repro",
+        command=("/bin/sh", "-c", f"{shlex.join([*FOALNET, 'mend'])} && exec {shlex.join(DVC)} repro"),
+        lay=lay,
+        refused=255,
+        env=below.env | {"SHELL": "/bin/sh", "DVC_NO_ANALYTICS": "1"},
+    )
+
+
+ROADS = {"staging": staging, "training": training, "repro": repro}
 
 
 def storm(kills: dict[str, int], seed: int, say: Callable[[str], None]) -> dict[str, Tally]:
@@ -173,6 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.kills", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--staging", type=int, default=50, help="kills of `foalnet shards`")
     parser.add_argument("--training", type=int, default=20, help="kills of `foalnet train`")
+    parser.add_argument("--repro", type=int, default=20, help="kills of `dvc repro`")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args(arguments)
 
@@ -180,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(line, flush=True)
 
     say(f"seed {asked.seed}")
-    found = storm({"staging": asked.staging, "training": asked.training}, asked.seed, say)
+    found = storm({"staging": asked.staging, "training": asked.training, "repro": asked.repro}, asked.seed, say)
     for line in lines(found):
         say(line)
     return 1 if any(tally.faults or tally.weak for tally in found.values()) else 0

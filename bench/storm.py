@@ -22,6 +22,8 @@ SOON_S = 0.02
 CHAIN_ON, SWEEP_AFTER, OVER_YESTERDAY = 0.6, 0.3, 0.3
 # The phase of a run that nothing can be lost in; the first words of an error that a held lock is refused with.
 BEFORE_LOCK, BUSY = "before its lock", "another run is at work here"
+# What the kill may find half written, since DVC writes it in place: the next run mends it.
+IN_PLACE = "dvc.lock"
 ENOUGH, PHASES = 10, 3
 
 
@@ -40,6 +42,8 @@ class Road:
     change: Callable[[Path], None]
     phase: Callable[[Path, float], str]
     env: dict[str, str]
+    refused: int = 4
+    """The exit code of a run that meets the lock of a killed one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +213,7 @@ class Storm:
         """Count a run that a killed run's lock refused by its name; False where it was no such run, or is none now."""
         said = self._said(home)
         named = any(f"work/locks/{path.name}" in said for path in (home / "work" / "locks").glob("*"))
-        if child.returncode != 4 or BUSY not in said or not named or time.monotonic() > self.until_s:
+        if child.returncode != self.road.refused or BUSY not in said or not named or time.monotonic() > self.until_s:
             return False
         self.tally.refused += 1
         return True
@@ -224,10 +228,10 @@ class Storm:
         self._check_dead(home, where)
         self.until_s = 0.0
         for name, data in self._outs(home, temporaries=False).items():
-            if data not in (self.whole.outs.get(name), self.whole.yesterday.get(name)):
+            if name != IN_PLACE and data not in (self.whole.outs.get(name), self.whole.yesterday.get(name)):
                 self._fault(f"{where}: {name} has {len(data)} bytes that no run gave it")
-        days = (self.whole.outs, self.whole.yesterday)
-        if (home / self.road.marker).exists() and self._outs(home, temporaries=False) not in days:
+        days = [_without_lock(day) for day in (self.whole.outs, self.whole.yesterday)]
+        if (home / self.road.marker).exists() and _without_lock(self._outs(home, temporaries=False)) not in days:
             self._fault(f"{where}: {self.road.marker} is there, and what it stands for is of no one day")
         if self.dice.random() < SWEEP_AFTER:
             self.tally.sweeps += 1
@@ -290,11 +294,11 @@ class Storm:
             self._fault(f"`foalnet gc` ends with {done.returncode}\n{done.stderr}")
 
     def _outs(self, home: Path, *, temporaries: bool = True) -> dict[str, bytes]:
-        """Return all of the project but its params and work/, by relative path; `temporaries`: unfinished files too."""
+        """Return the project without params, work/ and .dvc/, by relative path; `temporaries`: unfinished files too."""
         found = {}
         for path in home.rglob("*"):
             name = path.relative_to(home)
-            if name.parts[0] in ("params.yaml", "tmp", "work") or not path.is_file():
+            if name.parts[0] in (".dvc", "params.yaml", "tmp", "work") or not path.is_file():
                 continue
             if temporaries or not path.name.endswith(TEMP_SUFFIX):
                 found[name.as_posix()] = path.read_bytes()
@@ -328,6 +332,10 @@ def _names(home: Path) -> set[str]:
         for folder, folders, names in os.walk(home / top)
         for name in (*folders, *names)
     }
+
+
+def _without_lock(outs: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in outs.items() if name != IN_PLACE}
 
 
 def _below(folder: Path) -> set[str]:

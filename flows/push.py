@@ -21,12 +21,13 @@ from flows.worktree import Tree, beside
 from foalnet.champion import UNPUSHED, mark_unpushed, unmark_unpushed, unpushed
 from foalnet.config import load_settings
 from foalnet.discreet import discreet
+from foalnet.dvcrepo import config_of
 from foalnet.errors import DataError, FoalnetError, MachineError
 from foalnet.verify.digests import Reader
 from foalnet.verify.graph import stages_of
 from foalnet.verify.link import some
 from foalnet.verify.objects import Fault, faults
-from foalnet.verify.remote import DEFAULT, Remote, config_of
+from foalnet.verify.remote import DEFAULT, Remote
 
 FAULTS_SHOWN = 3
 Push = Callable[[Path, Sequence[str], Mapping[str, str]], None]

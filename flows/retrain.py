@@ -181,7 +181,7 @@ def _found(run: str, branch: str | None, outcome: str, says: str) -> dict[str, A
 
 
 def _kept_in_git(paths: Paths) -> list[Path]:
-    return [paths.metrics, paths.gate, paths.gate.with_suffix(".md")]
+    return [paths.metrics, paths.headline, paths.gate, paths.gate.with_suffix(".md")]
 
 
 def _ask_gate(tree: Tree, corpus: str, before: tuple[Paths, list[str]] | None) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from flows.gpu import gpu_slot, make_slot
 from flows.stages import RETRIES, Stage, StageFailed, may_retry, reproduce
 from foalnet.config import Settings, load_params, load_settings
 from foalnet.config.load import DEFAULT_PARAMS
+from foalnet.dvcfiles import mend
 from foalnet.errors import FoalnetError, UsageError
 from foalnet.files import content_key
 
@@ -115,7 +116,7 @@ def run_stages(
 def project_home() -> Path:
     """Return the project's folder: the setting `home` (FOALNET_HOME), else the current folder.
 
-    Raises UsageError where no project is there.
+    What a killed DVC left half written there is mended first. Raises UsageError where no project is there.
     """
     home = (load_settings().home or Path()).resolve()
     if not (home / "dvc.yaml").is_file():
@@ -124,6 +125,8 @@ def project_home() -> Path:
             file=home,
             action="set FOALNET_HOME to the project's folder where the worker starts (docs/operating.md)",
         )
+    for said in mend(home):
+        run_logger().warning(said)
     return home
 
 

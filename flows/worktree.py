@@ -19,11 +19,11 @@ from pathlib import Path
 from flows.tasks import run_logger
 from foalnet.champion import adopt, champion_of
 from foalnet.config import Settings
+from foalnet.dvcrepo import config_of
 from foalnet.gitrepo import LOCK, changed_files, git, is_result, refuse_conflict, refuse_dirty, text_at
 from foalnet.locks import lock
 from foalnet.paths import Paths
 from foalnet.results import METRICS, PREDICTIONS
-from foalnet.verify.remote import config_of
 
 STAGE = "retrain"
 
@@ -108,14 +108,16 @@ def environment(folder: Path, home: Path, settings: Settings) -> dict[str, str]:
 
 
 def _share_cache(home: Path, folder: Path) -> None:
-    """Let the worktree use the operator's DVC cache and remotes, and link instead of copy where the disk can."""
+    """Let the worktree use the operator's DVC cache and remotes, and link, as it is set or the disk can."""
     from dvc.repo import Repo
 
     local = home / ".dvc" / "config.local"
     if local.is_file():
         shutil.copyfile(local, folder / ".dvc" / "config.local")
     with Repo(str(home)) as repo, Repo(str(folder)) as ours, ours.config.edit("local") as config:
-        config["cache"] |= {"dir": repo.cache.local_cache_dir, "type": "reflink,hardlink,copy"}
+        config["cache"]["dir"] = repo.cache.local_cache_dir
+        if not repo.config["cache"].get("type"):
+            config["cache"]["type"] = "reflink,hardlink,copy"
         for name, remote in repo.config["remote"].items():
             if "://" not in remote["url"]:
                 # A path is meant from the folder of the file that names it, and that is another one here.

@@ -11,12 +11,13 @@ from typing import Any
 from foalnet.champion import LOCK, branch_of, corpora_of, history, is_of, unpushed
 from foalnet.config import load_settings
 from foalnet.config.load import DEFAULT_PARAMS, read_file
+from foalnet.dvcrepo import cache_of, config_of
 from foalnet.errors import DataError, MachineError, UsageError
 from foalnet.forecast import size
 from foalnet.gitrepo import git, has_git, text_at
 from foalnet.sweep import holding
 from foalnet.verify.digests import parse_listing
-from foalnet.verify.remote import DEFAULT, Remote, cache_of, config_of, place_of
+from foalnet.verify.remote import DEFAULT, Remote, place_of
 
 STAGE = "gc"
 SHOWN = 3

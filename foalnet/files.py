@@ -6,22 +6,21 @@ either absent, old or whole, whatever kills the process or cuts the power.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from foalnet.errors import DataError, MachineError
+from foalnet.errors import DataError, MachineError, UsageError
+from foalnet.faults import FULL, fault_of, why
 from foalnet.temporaries import TEMP_SUFFIX, claimed, drop, in_use, temporary_of
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 # What a file is published from: its bytes, or what writes them to the path it is given.
 Content = bytes | Callable[[Path], object]
 
@@ -36,8 +35,16 @@ class NotPlain(OSError):
 
 
 def open_plain(path: Path, most_bytes: int | None = None) -> BufferedReader:
-    """Open a plain file of at most `most_bytes` for reading; NotPlain at once where it is another, else as `open`."""
-    facts = path.stat()
+    """Open a plain file of at most `most_bytes` for reading; NotPlain at once where it is another, else as `open`.
+
+    UsageError (exit 2) for a name that is longer than the disk takes: no file can be missing there.
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        if isinstance(fault := fault_of(error), UsageError):
+            raise fault from error
+        raise
     if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
         raise NotPlain("it is no plain file")
     if most_bytes is not None and facts.st_size > most_bytes:
@@ -125,9 +132,12 @@ def _loads(data: bytes) -> Any:
     return value
 
 
-def sorted_files(root: Path, special: dict[str, str] | None = None) -> list[str]:
+def sorted_files(
+    root: Path, special: dict[str, str] | None = None, *, allowed: Callable[[Path], bool] | None = None
+) -> list[str]:
     """List every file below `root` as a sorted relative posix path; links that lead outside are refused.
 
+    `allowed` tells of the target of such a link whether it may stand there all the same.
     A link to a folder inside the root is not followed (its target is listed in its own place), so loops cannot hang.
     Pipes, sockets and devices are no files: nothing opens them; `special` receives path -> fifo, socket or device.
     """
@@ -146,7 +156,10 @@ def sorted_files(root: Path, special: dict[str, str] | None = None) -> list[str]
         folders.sort()
         for name in sorted((*folders, *names)):
             path = Path(folder, name)
-            if path.is_symlink() and not _target(path).is_relative_to(base):
+            if not path.is_symlink():
+                continue
+            target = _target(path)
+            if not target.is_relative_to(base) and not (allowed and allowed(target)):
                 raise DataError(
                     "a link leads out of the corpus folder",
                     file=path,
@@ -201,7 +214,7 @@ def not_written(
     error: OSError, path: Path, *, stage: str | None = None, needed_bytes: int | None = None
 ) -> MachineError:
     """Return a refused write in words (exit 4): of a full disk with the bytes free and, where known, needed."""
-    what = f"cannot write: {_why(error, path)}"
+    what = f"cannot write: {why(error, path)}"
     if error.errno in FULL and needed_bytes is not None:
         what += f", {needed_bytes:,} are needed"
     return MachineError(
@@ -217,14 +230,6 @@ def not_read(error: OSError, path: Path, *, stage: str | None = None) -> Machine
         stage=stage,
         action="mend the disk or the permissions, then run the same command again",
     )
-
-
-def _why(error: OSError, path: Path) -> str:
-    said = str(error.strerror or error)
-    if error.errno in FULL:
-        with suppress(OSError):
-            said += f"; {_free_bytes(path):,} bytes are free"
-    return said
 
 
 @contextmanager
@@ -340,7 +345,7 @@ def need_writable(folders: Iterable[Path], *, stage: str) -> None:
                 drop(probe)
         except OSError as error:
             raise MachineError(
-                f"nothing was begun: this folder cannot be written: {_why(error, place)}",
+                f"nothing was begun: this folder cannot be written: {why(error, place)}",
                 file=place,
                 stage=stage,
                 action="mend its permissions or its mount, or free space, then run the same command again",

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from foalnet.config import Params, Settings
 from foalnet.corpora import Reader, get_reader
 from foalnet.corpora.base import used
+from foalnet.dvcrepo import cache_links
 from foalnet.errors import DataError, MachineError, printable
 from foalnet.files import not_read, publish_bytes, sha256_file, sorted_files
 from foalnet.ledger import IGNORED, OTHER, UNNAMED
@@ -155,7 +156,7 @@ def survey(root: Path, reader: Reader) -> Survey:
     special: dict[str, str] = {}
     roles: dict[str, str] = {}
     unused: dict[str, list[str]] = {}
-    for path in _listed(root, special):
+    for path in files_of(root, special):
         role = reader.wanted(path)
         if used(role):
             roles[path] = str(role)
@@ -204,9 +205,10 @@ def _refuse_twins(root: Path, paths: Iterable[str]) -> None:
             )
 
 
-def _listed(root: Path, special: dict[str, str]) -> list[str]:
+def files_of(root: Path, special: dict[str, str] | None = None) -> list[str]:
+    """List the files of a corpus as `sorted_files` does; DVC's own links into this project's cache are no escape."""
     try:
-        return sorted_files(root, special)
+        return sorted_files(root, special, allowed=cache_links(Path(), root))
     except RuntimeError as error:
         raise DataError(
             f"a link leads in a circle: {error}",

@@ -85,6 +85,21 @@ class Paths:
         return self.reports / "metrics.json"
 
     @property
+    def headline(self) -> Path:
+        """The few figures that `dvc metrics show` prints, kept in git."""
+        return self.reports / "headline.json"
+
+    @property
+    def scores_svg(self) -> Path:
+        """The scores with their intervals, as `dvc plots show` shows them."""
+        return self.reports / "scores.svg"
+
+    @property
+    def curves_svg(self) -> Path:
+        """The scores on the dev part by epoch, as `dvc plots show` shows them."""
+        return self.reports / "curves.svg"
+
+    @property
     def gate(self) -> Path:
         """The gate's decision on the run that made these results, kept in git; gate.md beside it is for people."""
         return self.reports / "gate.json"

@@ -12,9 +12,9 @@ PACKAGE = REPOSITORY / "foalnet"
 # Whole numbers are floors; a fraction orders rooms within one (a room may import from a smaller number only).
 FLOORS = {
     "errors": 0.0, "discreet": 0.0, "records": 0.1, "paths": 0.1, "processor": 0.1, "shim": 0.1, "kin": 0.1,
-    "config": 0.2, "labels": 0.2,
-    "markdown": 0.1,
-    "temporaries": 0.9, "files": 1.0, "seal": 1.05, "gitrepo": 1.1, "table": 1.1, "results": 1.1, "ledger": 1.1,
+    "config": 0.2, "labels": 0.2, "markdown": 0.1,
+    "faults": 0.9, "temporaries": 0.9, "files": 1.0, "seal": 1.05, "gitrepo": 1.1,
+    "dvcrepo": 1.1, "dvcfiles": 1.15, "table": 1.1, "results": 1.1, "ledger": 1.1,
     "locks": 1.1, "splits": 1.1, "provenance": 1.1, "speeds": 1.1,
     "media": 2.0, "shards": 2.0, "weights": 2.0,
     "corpora": 3.0, "faces": 3.0,
@@ -54,7 +54,18 @@ def package_imports(path: Path) -> Iterator[str]:
 
 # Code that cannot change a byte of an output: it checks, names or guards. Every value of config's blocks is spelled in
 # params.yaml (a test), so a changed default is a changed param.
-WITHOUT_RESULT = {"config", "errors", "locks", "temporaries", "paths", "cli", "provenance"}
+WITHOUT_RESULT = {
+    "config",
+    "errors",
+    "locks",
+    "temporaries",
+    "paths",
+    "cli",
+    "provenance",
+    "dvcrepo",
+    "dvcfiles",
+    "faults",
+}
 
 # What each verb of the CLI imports.
 VERBS = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from foalnet.cli.main import cli
+from foalnet.discreet import discreet
 from foalnet.errors import UsageError
 
 UNFIT = 4
@@ -39,6 +40,20 @@ def doctor(context: click.Context, corpus: str | None, remote: bool, as_json: bo
         click.echo(f"{'usable' if usable(found) else 'not usable'}: warnings {warnings}, faults {faults}")
     if not usable(found):
         context.exit(UNFIT)
+
+
+@cli.command(short_help="mend what a killed DVC left half written")
+def mend() -> None:
+    """Mend DVC's lock file and dvc.lock where a DVC was killed while it wrote one.
+
+    A cut lock file is removed where no process in it lives. A cut dvc.lock is replaced by the last whole one, which
+    every verb keeps that DVC starts, else by git's; DVC then holds each record to the files that are there. Every
+    other verb does the same at its start; `doctor` only names it.
+    """
+    from foalnet.dvcfiles import mend as mended
+
+    for said in mended(Path()) or ["nothing to mend"]:
+        click.echo(discreet(said))
 
 
 @cli.command(short_help="make the work cache smaller")

@@ -20,6 +20,7 @@ from foalnet.config.load import DEFAULT_PARAMS, File, expected_runs, merge, pars
 from foalnet.config.presets import preset_entry
 from foalnet.config.settings import SETTINGS_FILE, load_settings
 from foalnet.errors import MachineError, UsageError
+from foalnet.faults import fault_of
 from foalnet.files import json_bytes, publish_bytes
 from foalnet.paths import HEADLINE
 
@@ -108,7 +109,7 @@ def folder_of(root: str) -> Path:
             "the corpus root's name is not UTF-8", file=root, action="give a link to it with a plain name"
         ) from error
     except (OSError, RuntimeError) as error:
-        raise MachineError(
+        raise fault_of(error) or MachineError(
             f"the corpus root cannot be found: {error}", file=root, action="mount it, or correct --root"
         ) from error
     if not there:

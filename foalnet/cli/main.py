@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -14,9 +15,13 @@ import click
 
 from foalnet.discreet import discreet
 from foalnet.errors import FoalnetError, Interrupted
+from foalnet.faults import fault_of
+from foalnet.kin import die_with_parent
 from foalnet.processor import hold_instructions
 
 BUG = 70
+# DVC sets it for the command of a stage.
+STARTED_BY_DVC = "DVC_STAGE"
 
 EPILOG = """Exit codes: 0 ok, 2 usage or params, 3 data contract, 4 environment (a retry may help),
 5 interrupted (the same command resumes), 70 bug.
@@ -35,12 +40,19 @@ class Ordered(click.Group):
     cls=Ordered, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
 @click.version_option(package_name="foalnet")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """From an emotion corpus as it was downloaded to a report that can be believed.
 
     `dvc repro` runs the verbs below in the right order and only where something changed; run one by hand to look at
     a single step. Start with `make run`, then `foalnet add-corpus --help`.
     """
+    from foalnet.dvcfiles import mend
+
+    # The doctor shows what it finds before anything is changed.
+    if context.invoked_subcommand not in ("doctor", "mend"):
+        for said in mend(Path(), keep=STARTED_BY_DVC in os.environ):
+            click.echo(f"foalnet: {discreet(said)}", err=True)
 
 
 def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
@@ -56,13 +68,17 @@ def register() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with the code that EPILOG lists; no traceback unless FOALNET_DEBUG is set."""
+    parent = os.getppid()
     hold_instructions()
-    register()
     signal.signal(signal.SIGTERM, _stop)
+    if STARTED_BY_DVC in os.environ:
+        # A killed DVC can end nothing, and the next run would meet the verb of the last one.
+        die_with_parent(parent, by=signal.SIGTERM)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A letter that this terminal's encoding lacks is written as its number; it must not end a verb.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        register()
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
@@ -79,6 +95,8 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
+        if fault := fault_of(error):
+            _fail(fault)
         if os.environ.get("FOALNET_DEBUG"):
             traceback.print_exc()
         where = traceback.extract_tb(error.__traceback__)[-1]

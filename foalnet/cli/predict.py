@@ -79,7 +79,7 @@ def _rows(clips: tuple[Path, ...], model: Path, options: dict[str, Any]) -> Iter
     for request in requests:
         try:
             predict.check_files(request)
-        except (DataError, MachineError) as error:
+        except FoalnetError as error:
             yield {"clip": str(request.clip), "error": _told(error)}, error.exit_code
             continue
         loaded = loaded or predict.load(model)

@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
 from foalnet.errors import FoalnetError, Interrupted, MachineError
+from foalnet.faults import fault_of
 from foalnet.kin import die_with_parent
 
 Job = TypeVar("Job")
@@ -186,8 +187,9 @@ def _serve(pipe: Connection, setup: Callable[[], Any], work: Callable[[Any, Any]
         except MemoryError:
             # As if the kernel had been quicker: what is left of the state is not worth keeping.
             os._exit(NO_MEMORY)
-        except Exception:
-            answer = ("bug", traceback.format_exc())
+        except Exception as error:
+            fault = fault_of(error)
+            answer = ("bug", traceback.format_exc()) if fault is None else ("error", fault)
         try:
             pipe.send(answer)
         except OSError:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foalnet.doctor.base import Finding, Scene, fault, ok, warning
+from foalnet.dvcfiles import broken
 from foalnet.forecast import BYTES_PER_S, COPIES, free_bytes, size, speech_seconds
 from foalnet.locks import elsewhere, unreleased
 from foalnet.paths import Paths
@@ -68,6 +69,7 @@ def locks(scene: Scene) -> Iterator[Finding]:
     if left:
         total = sum(path.stat().st_size for path in left)
         yield warning(f"{len(left)} unfinished files of killed processes, {size(total)}", mend="foalnet gc")
+    yield from (fault(what, mend="foalnet mend") for what in broken(scene.home))
     yield from _dvc_locks(scene.home / ".dvc" / "tmp" / "rwlock")
 
 

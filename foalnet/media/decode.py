@@ -23,6 +23,7 @@ from typing import IO, Any
 import numpy as np
 
 from foalnet.errors import MachineError
+from foalnet.faults import of_decoder
 from foalnet.media.container import MAX_AREA_PX, PROTOCOLS, demuxer_of, unreadable
 from foalnet.media.ffmpeg_exe import SOURCE, arguments_of, ffmpeg_exe
 from foalnet.media.inside import Rows, Stalled, Unusual, decode_inside
@@ -179,7 +180,7 @@ def _run(path: Path, info: VideoInfo, rows: Rows | None, timeout_s: float) -> It
             start_new_session=True,
         )
         assert process.stdout is not None
-        slots = _Slots(info, stamps_file)
+        slots = _Slots(info, stamps_file, path)
         width, height = even_size(info)
         height = height if rows is None else rows[1] - rows[0]
         try:
@@ -189,7 +190,7 @@ def _run(path: Path, info: VideoInfo, rows: Rows | None, timeout_s: float) -> It
                 index = slots.next_index()
                 if index is not None:
                     yield index, picture
-            _check_end(path, process, stderr, count, timeout_s)
+            _check_end(path, process, stderr, count, timeout_s, Path(folder))
         finally:
             slots.close()
             process.stdout.close()
@@ -217,9 +218,9 @@ def _pictures(pipe: IO[bytes], width: int, height: int, timeout_s: float) -> Ite
 class _Slots:
     """Finds the slot of each decoded frame by the stamp that ffmpeg wrote for it."""
 
-    def __init__(self, info: VideoInfo, stamps_file: Path) -> None:
+    def __init__(self, info: VideoInfo, stamps_file: Path, video: Path) -> None:
         self._keys = [stamp_key(Fraction(t)) for t in info.times_s]
-        self._file = stamps_file
+        self._file, self._video = stamps_file, video
         self._handle: Any = None
         self._next = 0
         self._base, self._unit = "", Fraction(1)
@@ -250,7 +251,7 @@ class _Slots:
             self._handle = self._file.open()
         line = self._handle.readline()
         if not line.endswith("\n"):
-            raise MachineError(
+            raise of_decoder("", self._video, self._file.parent) or MachineError(
                 "ffmpeg gave a frame without its stamp", file=ffmpeg_exe(), action="unset IMAGEIO_FFMPEG_EXE"
             )
         stamp, base = line.split()
@@ -259,7 +260,9 @@ class _Slots:
         return ticks_key(int(stamp), self._unit)
 
 
-def _check_end(path: Path, process: subprocess.Popen[bytes], stderr: IO[bytes], count: int, timeout_s: float) -> None:
+def _check_end(
+    path: Path, process: subprocess.Popen[bytes], stderr: IO[bytes], count: int, timeout_s: float, folder: Path
+) -> None:
     """Say why ffmpeg ended, where it did not end well."""
     try:
         code = process.wait(timeout_s)
@@ -276,7 +279,8 @@ def _check_end(path: Path, process: subprocess.Popen[bytes], stderr: IO[bytes], 
         raise MachineError(
             f"this ffmpeg is too old ({tail.strip()})", file=ffmpeg_exe(), action="unset IMAGEIO_FFMPEG_EXE"
         )
-    raise unreadable(path, f"ffmpeg ended with {code} after {count} frames: {tail.strip() or 'it gave no reason'}")
+    said = f"ffmpeg ended with {code} after {count} frames: {tail.strip() or 'it gave no reason'}"
+    raise of_decoder(tail, path, folder) or unreadable(path, said)
 
 
 def _tail(stderr: IO[bytes]) -> str:

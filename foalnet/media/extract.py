@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foalnet.errors import MachineError
+from foalnet.faults import of_decoder
 from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, first_bytes, unreadable
 from foalnet.media.decode import ATTEMPTS
 from foalnet.media.ffmpeg_exe import SOURCE, TARGET, arguments_of
@@ -48,7 +49,8 @@ def streams_of(path: Path) -> Streams:
             seen = picture_of(container) is not None
             return Streams(container=True, picture=seen, tracks=len(container.streams.audio))
     except av.FFmpegError as error:
-        raise unreadable(path, str(error.strerror or error)) from error
+        said = str(error.strerror or error)
+        raise of_decoder(said, path) or unreadable(path, said) from error
 
 
 def extract_sound(
@@ -76,7 +78,9 @@ def extract_sound(
         name = signal.Signals(-code).name
         raise MachineError(f"ffmpeg was killed by {name}", file=path, action="run the same command again")
     if code:
-        raise unreadable(path, f"ffmpeg ended with {code} on its sound: {said or 'it gave no reason'}")
+        raise of_decoder(said, path, out.parent) or unreadable(
+            path, f"ffmpeg ended with {code} on its sound: {said or 'it gave no reason'}"
+        )
 
 
 def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:

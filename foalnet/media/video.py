@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.errors import MachineError
+from foalnet.faults import of_decoder
 from foalnet.media.container import MAX_AREA_PX, MAX_FRAMES, check_limits, demuxer_of, file_url, unreadable
 
 STAMP_UNITS = 1_000_000
@@ -87,7 +88,8 @@ def _probed(path: Path) -> VideoInfo:
             by_index = len(indexed) >= len(ticks)
             ticks = indexed if by_index else ticks
     except av.FFmpegError as error:
-        raise unreadable(path, str(error.strerror or error)) from error
+        said = str(error.strerror or error)
+        raise of_decoder(said, path) or unreadable(path, said) from error
     if not ticks:
         raise unreadable(path, "it holds no whole frame")
     # AVI counts time slots, of which some may be empty (variable rate); the others count packets.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foalnet.config import Params
-from foalnet.files import Content, publish_together
+from foalnet.files import Content, json_bytes, publish_together
 from foalnet.paths import Paths
 from foalnet.report.terminal import table_text
 from foalnet.seal import read_sealed, sealed_bytes
@@ -21,19 +21,20 @@ __all__ = ["build", "headline"]
 def build(
     params: Params, paths: Paths, *, best_possible: Mapping[str, float] | None = None, kinds: Kinds | None = None
 ) -> dict[str, Any]:
-    """Write report.html, report.md and metrics.json of one corpus; return the aggregate metrics.
+    """Write report.html, report.md, two plots, headline.json and metrics.json of one corpus; return the metrics.
 
     `best_possible` are the expected best scores of a drawn corpus by what is seen (`sound`, `picture`, `both`,
     `late_average`), shares of 1, and `kinds` says the kind of each of its utterances; both None for a corpus whose rule
     nobody knows. DataError (exit 3) where no run has been
     evaluated or the runs do not belong together; an optional file that is absent becomes a sentence on the page.
     """
-    from foalnet.report.aggregate import aggregate, comparisons, results
+    from foalnet.report.aggregate import aggregate, comparisons, few, results
     from foalnet.report.gather import gather
     from foalnet.report.late import late, late_metrics
     from foalnet.report.markdown import markdown
     from foalnet.report.outline import outline
     from foalnet.report.page import html
+    from foalnet.report.plots import curves_svg, scores_svg
     from foalnet.report.standing import protocol_metrics, standings
 
     facts = gather(params, paths, best_possible)
@@ -42,6 +43,8 @@ def build(
     page = outline(facts, table, pairs, beside, averages)
     metrics = aggregate(facts, table, pairs) | protocol_metrics(facts, beside) | late_metrics(averages)
     files: dict[Path, Content] = {paths.report_html: html(page).encode(), paths.report_md: markdown(page).encode()}
+    files |= {paths.scores_svg: scores_svg(facts, table), paths.curves_svg: curves_svg(facts)}
+    files[paths.headline] = json_bytes(few(metrics))
     files[paths.metrics] = sealed_bytes(paths.metrics.name, metrics)
     publish_together(files, marker=paths.metrics, stage="report")
     return metrics

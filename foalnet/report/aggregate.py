@@ -209,6 +209,13 @@ def aggregate(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
     }
 
 
+def few(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the headline of the metrics: of each variant and each difference a handful of figures."""
+    scores = ("ua", "ua_low", "ua_high", "wa", "macro_f1")
+    found = {name: {key: row[key] for key in scores} for name, row in metrics["variants"].items()}
+    return found | dict(metrics["differences"])
+
+
 def score_row(metric: str, found: Interval) -> dict[str, float]:
     """Return an estimate and its bounds as metrics.json names them: ua, ua_low, ua_high."""
     return {

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from foalnet.config import Params, Settings
+from foalnet.dvcrepo import cache_of
 from foalnet.files import not_written
 from foalnet.gitrepo import blobs_at, blobs_here, git, has_git
 from foalnet.paths import Paths
@@ -17,7 +18,7 @@ from foalnet.verify.content import Scene
 from foalnet.verify.digests import Reader
 from foalnet.verify.graph import GRAPH, LOCK, PARAMS, Stage, load, stages_of
 from foalnet.verify.link import Link, code_of, differs, ok, skipped, some
-from foalnet.verify.remote import DEFAULT, Remote, cache_of
+from foalnet.verify.remote import DEFAULT, Remote
 from foalnet.verify.store import Store
 
 # What runs or decides, beside what the stages name.

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from foalnet.dvcrepo import cache_of
 from foalnet.verify.digests import Reader
 from foalnet.verify.graph import LOCK, Stage
 from foalnet.verify.link import two
-from foalnet.verify.remote import Remote, cache_of
+from foalnet.verify.remote import Remote
 from foalnet.verify.store import Store
 
 

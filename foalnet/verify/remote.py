@@ -1,4 +1,4 @@
-"""DVC's configuration, and objects of its remotes read as they are: whatever DVC can reach, and nothing is written."""
+"""Objects of DVC's remotes read as they are: whatever DVC can reach, and nothing is written."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from foalnet.discreet import discreet
+from foalnet.dvcrepo import OBJECTS, config_of
 from foalnet.errors import MachineError, UsageError
 from foalnet.verify.digests import Digest, digest_of
 
-# Below a cache's or remote's folder: DVC 3 keeps objects by the MD5 of their bytes.
-OBJECTS = ("files", "md5")
 AT_ONCE = 16
 DEFAULT = ""
 T = TypeVar("T")
@@ -21,24 +20,6 @@ T = TypeVar("T")
 def place_of(md5: str) -> tuple[str, str]:
     """Return folder and name of an object: its first two digits, and the others."""
     return md5[:2], md5[2:]
-
-
-def config_of(home: Path) -> Any:
-    """Return DVC's resolved configuration of a folder: sections -> name -> value (UsageError where DVC refuses it)."""
-    from dvc.config import Config, ConfigError
-
-    try:
-        return Config(dvc_dir=str((home / ".dvc").resolve()))
-    except ConfigError as error:
-        raise UsageError(
-            f"DVC's configuration cannot be read: {error}", file=home / ".dvc", stage="verify", action="`dvc config -l`"
-        ) from error
-
-
-def cache_of(home: Path) -> Path:
-    """Return the folder of DVC's cache in which objects lie."""
-    given = config_of(home)["cache"].get("dir")
-    return (Path(given) if given else home.resolve() / ".dvc" / "cache").joinpath(*OBJECTS)
 
 
 class Remote:

@@ -17,7 +17,7 @@ def reported_links(scene: Scene) -> Iterator[Link]:
     """Yield the links by content of the stage `report`."""
     stage = f"report@{scene.params.corpus}"
     yield asked("figures", stage, partial(figures, scene))
-    for page in ("report_html", "report_md"):
+    for page in ("report_html", "report_md", "headline", "scores_svg", "curves_svg"):
         yield asked(f"page {rel(scene.paths, page)}", stage, partial(printed, scene, page))
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from foalnet.corpora import get_reader
 from foalnet.corpora.base import used
-from foalnet.files import sorted_files
-from foalnet.inventory import resolve_root
+from foalnet.inventory import files_of, resolve_root
 from foalnet.paths import Paths
 from foalnet.provenance import code_digest
 from foalnet.table import DIGEST
@@ -78,7 +77,7 @@ def corpus_files(scene: Scene, name: str) -> Link:
         mend = f"foalnet add-corpus {params.reader} --name {params.corpus} --root PATH, where they are at hand"
         return skipped(name, what, action=mend)
     else:
-        wanted, here = get_reader(params.reader).wanted, sorted_files(root)
+        wanted, here = get_reader(params.reader).wanted, files_of(root)
         now = {file for file in here if used(wanted(file))}
         for what, names in (("gone", told.keys() - now), ("in no inventory", now - told.keys())):
             if names:

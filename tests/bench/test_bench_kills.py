@@ -140,7 +140,7 @@ def test_kills_before_the_lock_show_nothing_and_the_storm_says_so(
     monkeypatch.setattr(Storm, "_moment", lambda self: Moment(after_s=0.0))
     early = replace(toy("none"), phase=lambda *_: BEFORE_LOCK)
     monkeypatch.setattr(bench.kills, "ROADS", {"staging": lambda: early})
-    assert bench.kills.main(["--staging", "3", "--training", "0"]) == 1
+    assert bench.kills.main(["--staging", "3", "--training", "0", "--repro", "0"]) == 1
     told = capsys.readouterr().out
     assert "staging: 3 kills, 0 differences" in told and "WEAK STORM 3 of 3 kills came before its lock" in told
 
@@ -183,8 +183,8 @@ def test_the_command_says_its_seed_and_fails_with_a_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bench.kills, "ROADS", {"staging": lambda: toy("torn"), "training": lambda: toy("none")})
-    assert bench.kills.main(["--staging", "6", "--training", "2", "--seed", "5"]) == 1
+    assert bench.kills.main(["--staging", "6", "--training", "2", "--repro", "0", "--seed", "5"]) == 1
     told = capsys.readouterr().out
     assert told.startswith("seed 5\n") and "DIFFERENCE torn: chain" in told and "staging: 6 kills" in told
     assert "training: 2 kills, 0 differences" in told
-    assert bench.kills.main(["--staging", "0", "--training", "4"]) == 0
+    assert bench.kills.main(["--staging", "0", "--training", "4", "--repro", "0"]) == 0

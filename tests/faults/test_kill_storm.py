@@ -34,3 +34,8 @@ def test_t01_staging_killed_at_fifty_random_times_ends_the_same() -> None:
 @pytest.mark.long
 def test_t10_training_killed_at_twenty_random_times_ends_the_same() -> None:
     assert outcome("training", 20, 14) == (20, [])
+
+
+@pytest.mark.long
+def test_a_dvc_that_is_killed_at_random_times_ends_the_same() -> None:
+    assert outcome("repro", 8, 15) == (8, [])

@@ -215,7 +215,7 @@ def test_t4_what_belongs_together_stays_together_where_the_disk_fills(
     names = {
         "manifest": ["manifest.jsonl", "reports/counts.json"],
         "evaluate": ["audio_only-s1/metrics.json", "audio_only-s1/predictions.jsonl"],
-        "report": ["metrics.json", "report.html", "report.md"],
+        "report": ["curves.svg", "headline.json", "metrics.json", "report.html", "report.md", "scores.svg"],
     }[verb]
     after = below(folder)
     for name in names:

@@ -67,7 +67,9 @@ def objects(folder: Path) -> set[str]:
 def needed(project: Path, lock: str) -> set[str]:
     """Every object that a dvc.lock names: of its outputs that DVC keeps, and of the files in their folders."""
     outs = [out for stage in yaml.safe_load(lock)["stages"].values() for out in stage["outs"]]
-    found = {out["md5"] for out in outs if out["path"] != "reports/drawn/metrics.json"}
+    found = {
+        out["md5"] for out in outs if out["path"] not in ("reports/drawn/headline.json", "reports/drawn/metrics.json")
+    }
     for md5 in [each for each in found if each.endswith(".dir")]:
         rows = json.loads((project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).read_bytes())
         found |= {row["md5"] for row in rows}

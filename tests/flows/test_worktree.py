@@ -117,7 +117,13 @@ def test_the_operators_checkout_is_never_touched_and_nothing_new_is_committed_tw
     assert Path(first["report"]).is_file()
     assert git(toy, "log", "-1", "--format=%an", "champions/drawn") == "foalnet retrain"
     changed = git(toy, "diff", "--name-only", "HEAD", "champions/drawn").split()
-    assert changed == ["dvc.lock", "reports/drawn/gate.json", "reports/drawn/gate.md", "reports/drawn/metrics.json"]
+    assert changed == [
+        "dvc.lock",
+        "reports/drawn/gate.json",
+        "reports/drawn/gate.md",
+        "reports/drawn/headline.json",
+        "reports/drawn/metrics.json",
+    ]
     again = retrain(toy)
     assert again["ran"] == ["inventory@drawn"]
     assert again["branch"] is None

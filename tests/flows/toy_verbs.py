@@ -100,7 +100,10 @@ def main() -> None:
         "train": [paths.model(variant, seed) / "train.json"],
         "evaluate": [paths.run(variant, seed) / "metrics.json"],
         "final": [paths.final / "card.json"],
-        "report": [paths.report_html, paths.report_md, paths.metrics],
+        "report": [
+            *(paths.report_html, paths.report_md, paths.scores_svg, paths.curves_svg),
+            *(paths.headline, paths.metrics),
+        ],
     }[verb]
     for out in outs:
         out.parent.mkdir(parents=True, exist_ok=True)

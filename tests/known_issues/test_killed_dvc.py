@@ -1,0 +1,182 @@
+"""DVC killed at any moment: no verb outlives it, and what it wrote by half is named and mended."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from foalnet.dvcfiles import CUT, KEPT, LOCK, TABLE, TMP, broken, mend
+from foalnet.errors import MachineError
+from tests.projects import REPOSITORY, copy_project, environment, run, verb
+
+WHOLE = (REPOSITORY / LOCK).read_text("utf-8")
+RECORDS = [match.start() for match in re.finditer(r"(?m)^  \S.*:$", WHOLE)]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with the committed dvc.lock, which a verb kept."""
+    (tmp_path / TMP).mkdir(parents=True)
+    (tmp_path / LOCK).write_text(WHOLE, "utf-8")
+    assert mend(tmp_path, keep=True) == broken(tmp_path) == []
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which nothing has run."""
+    return copy_project(tmp_path_factory.mktemp("killed") / "project")
+
+
+def test_a_dvc_lock_that_is_cut_anywhere_is_replaced_by_the_last_whole_one(home: Path) -> None:
+    ends = [0, *(match.end() for match in re.finditer("\n", WHOLE))][:-1:7]
+    within = range(1, len(WHOLE) - 1, 1999)
+    # Behind its last line of `size` or `nfiles` a record may be whole: outs that are gone are seen by DVC.
+    for at in sorted({*ends, *within}):
+        (home / LOCK).write_text(WHOLE[:at], "utf-8")
+        assert broken(home), WHOLE[:at][-80:]
+        said = mend(home)
+        assert len(said) == 1
+        if "no record any more" in said[0]:
+            assert WHOLE[:at].splitlines()[-1].strip().startswith(("size:", "nfiles:"))
+        else:
+            assert (home / LOCK).read_text("utf-8") == WHOLE and "the last whole one" in said[0]
+            assert (home / TMP / CUT).read_text("utf-8") == WHOLE[:at]
+
+
+def test_records_that_are_gone_are_named_and_nothing_is_changed(home: Path) -> None:
+    fewer = WHOLE[: RECORDS[-1]]
+    gone = WHOLE[RECORDS[-1] :].partition(":\n")[0].strip()
+    (home / LOCK).write_text(fewer, "utf-8")
+    assert gone in mend(home, keep=True)[0]
+    assert (home / LOCK).read_text("utf-8") == fewer
+    assert mend(home) == [], "said once"
+
+
+def test_without_an_earlier_one_gits_is_taken_and_without_git_none(project: Path, home: Path) -> None:
+    (home / TMP / KEPT).unlink()
+    (home / LOCK).write_text(WHOLE[:900], "utf-8")
+    assert "it was removed" in mend(home)[0] and not (home / LOCK).exists()
+    (project / LOCK).write_text(WHOLE, "utf-8")
+    as_someone = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org")
+    run(project, *as_someone, "add", "-f", LOCK)
+    run(project, *as_someone, "commit", "-qm", "lock")
+    (project / LOCK).write_text(WHOLE[:900], "utf-8")
+    assert "cut" in verb(project, "show", "drawn", check=False).stderr
+    assert (project / LOCK).read_text("utf-8") == WHOLE
+
+
+@pytest.mark.parametrize("text", ["schema: '2.0'\nstages: {}\n", WHOLE.replace("stages:\n", "stages:\n<<<<<<< ours\n")])
+def test_what_is_not_cut_is_left(home: Path, text: str) -> None:
+    (home / LOCK).write_text(text, "utf-8")
+    mend(home)
+    assert (home / LOCK).read_text("utf-8") == text
+
+
+@pytest.mark.parametrize("text", ["{", "", '{"write": {"/a": {"pid": 4194303, "cm', "[]"])
+def test_half_a_lock_file_of_dead_processes_is_removed(home: Path, text: str) -> None:
+    (home / TMP / TABLE).write_text(text)
+    assert "cut" in broken(home)[0] and (home / TMP / TABLE).exists()
+    assert "removed" in mend(home)[0]
+    assert not (home / TMP / TABLE).exists() and mend(home) == broken(home) == []
+
+
+def test_half_a_lock_file_of_a_living_process_is_left(home: Path) -> None:
+    (home / TMP / TABLE).write_text(f'{{"write": {{"/a": {{"pid": {os.getpid()}, "cm')
+    with pytest.raises(MachineError, match=f"pid {os.getpid()}"):
+        mend(home)
+    assert (home / TMP / TABLE).exists()
+
+
+def test_dvc_works_again_after_mend_and_the_doctor_names_it(project: Path) -> None:
+    (project / TMP).mkdir(exist_ok=True)
+    (project / TMP / TABLE).write_text("{")
+    refused = run(project, "dvc", "repro", "draw", check=False)
+    assert refused.returncode == 255 and "corrupted" in refused.stderr + refused.stdout
+    doctor = verb(project, "doctor", "drawn", check=False)
+    assert re.search(r"fault +locks +.*rwlock is cut.*mend: foalnet mend", doctor.stdout) and doctor.returncode == 4
+    assert "removed" in verb(project, "mend").stdout
+    assert "nothing to mend" in verb(project, "mend").stdout
+    run(project, "dvc", "status", "draw")
+
+
+def of(process: subprocess.Popen[str]) -> list[int]:
+    """Return the processes below one, parents first (Linux)."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text("utf-8", "replace").rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        children.setdefault(parent, []).append(int(stat.parent.name))
+    found = [process.pid]
+    for each in found:
+        found += children.get(each, [])
+    return found[1:]
+
+
+def living(pids: list[int]) -> list[int]:
+    """Return those that run (a zombie does not)."""
+    found = []
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        found += [pid] * (state not in "ZX")
+    return found
+
+
+@contextmanager
+def drawing(project: Path, *command: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """Start a command that draws, and wait until its workers are there; give it and the processes below it."""
+    env = environment(project) | {"FOALNET_WORKERS": "2"}
+    started = subprocess.Popen(
+        command, cwd=project, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    below: list[int] = []
+    try:
+        until = time.monotonic() + 120
+        while (
+            not list((project / "data").glob(".raw.*/*"))
+            and list((project / "data/drawn").glob(".raw.*/Session*")) == []
+        ):
+            assert started.poll() is None and time.monotonic() < until
+            time.sleep(0.1)
+        below = of(started)
+        yield started, below
+    finally:
+        for pid in living([started.pid, *below]):
+            os.kill(pid, signal.SIGKILL)
+        started.communicate()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl and /proc of Linux")
+def test_no_verb_outlives_the_dvc_that_started_it_and_a_second_dvc_is_refused_by_number(project: Path) -> None:
+    with drawing(project, sys.executable, "-m", "dvc", "repro", "draw") as (dvc, below):
+        assert len(below) >= 2
+        second = run(project, sys.executable, "-m", "dvc", "repro", "draw", check=False)
+        assert second.returncode == 255 and f"(PID {dvc.pid})" in second.stderr + second.stdout
+        dvc.send_signal(signal.SIGKILL)
+        until = time.monotonic() + 30
+        while living(below):
+            assert time.monotonic() < until, "the verb or a worker runs on"
+            time.sleep(0.1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc of Linux")
+def test_a_verb_outlives_the_shell_that_started_it(project: Path) -> None:
+    with drawing(project, "/bin/sh", "-c", "foalnet draw & wait") as (shell, below):
+        shell.send_signal(signal.SIGKILL)
+        shell.wait()
+        time.sleep(2)
+        assert living(below)
