@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.files import content_key
+from foalnet.processor import made_elsewhere
 from foalnet.provenance import code_digest
 from foalnet.results import METRICS, TRAIN
 from foalnet.verify.anew import apart, manifest_rows, told, unlike
@@ -119,7 +120,12 @@ def checkpoints(scene: Scene, run: Mapping[str, Any]) -> Link:
             return differs(name, what, action=again)
         answered += len(sample)
     held = f"{len(train['folds'])} folds' seals hold, they are of this run"
-    return ok(name, f"{held}, their networks give the stored logits of {answered} utterances")
+    elsewhere = made_elsewhere(train)
+    return ok(
+        name,
+        f"{held}, their networks give the stored logits of {answered} utterances"
+        + (f" but for rounding; {elsewhere}" if elsewhere else ""),
+    )
 
 
 def logit_keys(scene: Scene, run: Mapping[str, Any]) -> Link:

@@ -56,6 +56,18 @@ def test_every_link_of_a_finished_road_holds_and_nothing_is_written(project: Pat
         assert any(line.startswith(f"ok       {stage} recipe: ") for line in lines), stage
 
 
+def test_models_of_another_kind_of_processor_hold_and_both_kinds_are_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foalnet.processor.processor", lambda *_: "Another family 1 model 2")
+    found = links(project, monkeypatch)
+    assert broken(found) == []
+    made = json.loads((project / "models/drawn/foal-s1/train.json").read_text())
+    [text] = [link.found for link in found if link.name == "foal-s1 checkpoints"]
+    assert f"made on another kind of processor: {made['processor']} ({made['instructions']})" in text
+    assert text.endswith(f"this is Another family 1 model 2 ({made['instructions']})")
+
+
 def rewrite(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
