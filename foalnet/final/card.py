@@ -136,7 +136,10 @@ def card_md(card: Mapping[str, Any]) -> str:
         *([f"**{DRAWN_NOTE[0].upper()}{DRAWN_NOTE[1:]}.**", ""] if data["drawn"] else []),
         f"{100 * (1 - 2 * OUTER):.0f} % of the utterances are within these; an answer says where a clip is not.",
         "",
-        *table(("", "from", "to"), [(RANGES[name], *edges) for name, edges in data["ranges"].items()]),
+        *table(
+            ("", "from", "to"),
+            [(says, *data["ranges"][name]) for name, says in RANGES.items() if name in data["ranges"]],
+        ),
         "",
         f"Licence: {escape(card['licence'])}",
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -93,8 +94,18 @@ def _card(names: tuple[str, ...]) -> dict[str, Any]:
     scores = {"ua": 0.5, "wa": 0.5, "macro_f1": 0.5, "weighted_f1": 0.5, "recall": dict.fromkeys(names, 0.5)}
     metrics = {"protocol": "<b>p</b>", "select": "x|y", "pooled": {"n": 9} | scores, "over_folds": {}}
     machine = {"device": "cpu", "threads": 1, "processor": "a|b", "instructions": "i"}
-    given = {"chosen": {"<i>f</i>": 1}, "epochs": 1, "seconds": 9.0, "ranges": {"duration_s": [1, 2]}}
+    given = {
+        "chosen": {"<i>f</i>": 1},
+        "epochs": 1,
+        "seconds": 9.0,
+        "ranges": {"loudness_dbfs": [1, 2], "duration_s": [1, 2]},
+    }
     return card_facts(params, said, metrics=metrics, machine=machine, **given)
+
+
+def test_a_card_is_the_same_text_when_it_was_read_back() -> None:
+    card = _card(("a", "b"))
+    assert card_md(json.loads(json.dumps(card, sort_keys=True))) == card_md(card)
 
 
 def test_a_cards_classes_stand_in_their_cells_as_they_are() -> None:
