@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from foalnet.errors import DataError, FoalnetError, Interrupted, MachineError, UsageError
     from foalnet.predict import ClipPrediction, Model, load
     from foalnet.records import Sample, Utterance
+    from foalnet.scoring import Score, compare, score
     from foalnet.shards import ShardSet, open_shards
+    from foalnet.stats import Difference, Interval
     from foalnet.table import read_manifest
 
     __version__: str
@@ -22,22 +24,27 @@ if TYPE_CHECKING:
 __all__ = [
     "ClipPrediction",
     "DataError",
+    "Difference",
     "FoalnetError",
     "Interrupted",
+    "Interval",
     "MachineError",
     "Model",
     "Params",
     "Sample",
+    "Score",
     "Settings",
     "ShardSet",
     "UsageError",
     "Utterance",
     "__version__",
+    "compare",
     "load",
     "load_params",
     "load_settings",
     "open_shards",
     "read_manifest",
+    "score",
 ]
 
 _HOMES = {
@@ -45,7 +52,9 @@ _HOMES = {
     "foalnet.errors": ("DataError", "FoalnetError", "Interrupted", "MachineError", "UsageError"),
     "foalnet.predict": ("ClipPrediction", "Model", "load"),
     "foalnet.records": ("Sample", "Utterance"),
+    "foalnet.scoring": ("Score", "compare", "score"),
     "foalnet.shards": ("ShardSet", "open_shards"),
+    "foalnet.stats": ("Difference", "Interval"),
     "foalnet.table": ("read_manifest",),
 }
 

@@ -23,7 +23,7 @@ FLOORS = {
     "inventory": 4.0, "nets": 4.1, "manifest": 4.1, "clips": 4.2,
     "features": 4.9, "batches": 5.0, "checkpoint": 5.0, "metrics": 5.0,
     "stats": 6.0, "champion": 6.0, "gate": 6.1, "train": 6.1, "evaluate": 6.1, "report": 6.2, "final": 6.2,
-    "sheet": 6.3,
+    "scoring": 6.1, "sheet": 6.3,
     "predict": 6.3, "forecast": 6.3, "tune": 6.35, "sweep": 6.4, "verify": 6.4, "cache": 6.5, "doctor": 6.6,
     "cli": 7.0,
 }  # fmt: skip

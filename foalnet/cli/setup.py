@@ -12,7 +12,16 @@ from foalnet.config.load import DEFAULT_PARAMS, read_file
 from foalnet.config.presets import PRESETS
 
 
-@cli.command("add-corpus", short_help="add a corpus on this machine to the project")
+class _NamesReaders(click.Command):
+    """A command whose help names the corpus readers that there are: looked up only when help is shown."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        from foalnet.corpora import READERS
+
+        return super().get_help(ctx).replace("READERS", ", ".join(READERS))
+
+
+@cli.command("add-corpus", cls=_NamesReaders, short_help="add a corpus on this machine to the project")
 @click.argument("reader")
 @click.option("--root", required=True, help="Folder of the corpus as it was downloaded; it is only read.")
 @click.option("--name", help="Name of the entry, its folders and its report [default: the reader's name].")
@@ -33,7 +42,7 @@ def add_corpus(
     preset: str | None,
     dry_run: bool,
 ) -> None:
-    """Add a corpus read by READER (iemocap, ravdess): its root to settings.yaml, its entry to params.yaml.
+    """Add a corpus read by READER (READERS): its root to settings.yaml, its entry to params.yaml.
 
     A deployment goes into prefect.yaml. The difference is shown; nothing of the other corpora is touched.
     """

@@ -19,8 +19,8 @@ _PAPER_NET: dict[str, Any] = {
     "fusion": {"layers": 2, "heads": 4, "dropout": 0.1, "project": 512, "project_dropout": 0.5},
     "batch_size": 16,
 }
-_CORRECTED = merge(_PAPER_NET, reading(released=False)) | {"frame_step": 6, "warmup": 0.1, "lr_end": 0.1}
-_RELEASED = merge(_PAPER_NET, reading(released=True)) | {"frame_step": 1}
+_CORRECTED = merge(_PAPER_NET, reading(released=False)) | {"warmup": 0.1, "lr_end": 0.1}
+_RELEASED = merge(_PAPER_NET, reading(released=True))
 _RELEASED_2024 = merge(_RELEASED, {"epochs": 30, "patience": 30, "objective": {"beta": 1.0}})
 # Two heads a picture, 35 to 45 pixels high, often in profile: yunet finds them at their own size, and its scores leave
 # room on both sides of 0.5. Less than 24 pixels is no head of the two. With yunet it pays to look around the last face

@@ -11,11 +11,12 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import foalnet
 
-CALLABLES = ["load", "open_shards", "read_manifest", "load_params", "load_settings"]
+CALLABLES = ["load", "score", "compare", "open_shards", "read_manifest", "load_params", "load_settings"]
 METHODS = ["Model.predict", "Model.predict_sample", "ShardSet.samples"]
 
 
@@ -71,3 +72,23 @@ def test_errors_and_records_are_at_hand_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["False", "True"], done.stderr
+
+
+def test_own_predictions_are_scored_as_documented_without_torch(api: str) -> None:
+    from foalnet.metrics import ua
+
+    [example] = re.findall(r"(?s)```python\n(import foalnet\n\nclusters.*?)```", api)
+    done = subprocess.run(
+        [sys.executable, "-c", f"{example}\nimport sys\nassert 'torch' not in sys.modules"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and re.match(r"UA 0\.\d{3} \[.*\], macro-F1", done.stdout), done.stderr
+    labels, given = ["a", "a", "b", "b", "c"], ["a", "b", "b", "b", "a"]
+    clusters = ["1", "1", "2", "2", "3"]
+    found = foalnet.score(labels, given, clusters)
+    assert found.ua.estimate == pytest.approx(ua(np.array(labels), np.array(given))) == 0.5
+    assert (found.wa.estimate, found.macro_f1) == pytest.approx((0.6, (0.5 + 0.8 + 0.0) / 3))
+    assert foalnet.compare(labels, labels, given, clusters).interval.estimate == pytest.approx(0.5)
+    with pytest.raises(foalnet.UsageError, match="5 labels, 4 predictions, 5 clusters"):
+        foalnet.score(labels, given[:4], clusters)
