@@ -1,9 +1,11 @@
-"""Signs of life: a run that falls silent, with its worker or its machine, becomes Crashed.
+"""A run and its server: signs of life, the end of a run that the server took away, and late runs.
 
 Prefect's own heartbeat comes every 30 s at the soonest, and a self-hosted server makes nothing of its absence. So a
-thread of each flow tells the server that the run lives, and an automation of the server (made by flows.pool) calls a
+thread of each flow tells the server that the run lives, and an automation of the server (made by flows.deploy) calls a
 run Crashed that was alive and then said nothing for the setting `silence_s`. However long a stage takes, and whatever
 the flow waits for, the thread goes on; it ends with the process.
+
+The same thread asks whether the server still has the run. A run that was deleted there, or that it calls ended, stops.
 """
 
 from __future__ import annotations
@@ -12,14 +14,29 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
+import httpx
 from prefect.automations import AutomationCore, EventTrigger, Posture
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
 from prefect.client.schemas.objects import StateType
 from prefect.events import ResourceSpecification, emit_event
 from prefect.events.actions import ChangeFlowRunState
-from prefect.runtime import flow_run
+from prefect.exceptions import Abort, ObjectNotFound
+from prefect.runtime import deployment, flow_run
+from prefect.states import Cancelled
+
+from flows.process import Stopped
+from flows.tasks import STOP, run_logger
 
 ALIVE = "foalnet.flow-run.alive"
 AUTOMATION = "foalnet: a silent run has crashed"
@@ -27,28 +44,96 @@ SIGNS = 4
 """Signs of life within the window: some may be lost or late."""
 
 
-@contextlib.contextmanager
-def alive(silence_s: float) -> Iterator[None]:
-    """Tell the server, while the block runs, that this flow run lives; without a run it does nothing."""
-    run = flow_run.get_id()
-    if run is None:
-        yield
-        return
-    resource = {"prefect.resource.id": f"prefect.flow-run.{run}", "prefect.resource.name": flow_run.get_name() or ""}
-    done = threading.Event()
+class Life:
+    """What the server says of this run."""
 
-    def tell() -> None:
+    def __init__(self, run: str | None, stop: threading.Event) -> None:
+        self.run = run
+        self.stop = stop
+        self.ended: str | None = None
+
+    def look(self) -> None:
+        """Set `stop` where the server took the run away."""
+        if self.run is not None and (ended := ended_on_server(self.run)) is not None:
+            self.ended = ended
+            self.stop.set()
+
+    def check(self) -> None:
+        """Raise Stopped where the server took the run away: nothing of it is recorded."""
+        self.look()
+        if self.ended is not None:
+            raise Stopped(f"this run {self.ended}: nothing of it is recorded")
+
+
+@contextlib.contextmanager
+def alive(silence_s: float) -> Iterator[Life]:
+    """Tell the server, while the block runs, that this flow run lives, and stop the run where the server ended it.
+
+    Late runs of the same deployment's schedule are cancelled first. Without a run it only gives the tasks their STOP.
+    """
+    run, stop = flow_run.get_id(), threading.Event()
+    life, done = Life(run, stop), threading.Event()
+    token = STOP.set(stop)
+    try:
+        if run is not None:
+            _start(life, done, silence_s)
+            cancel_late(run)
+        yield life
+    except Stopped as stopped:
+        if life.ended is not None:
+            raise Abort(f"this run {life.ended}") from stopped  # the server has no state to take
+        raise
+    finally:
+        done.set()
+        STOP.reset(token)
+
+
+def _start(life: Life, done: threading.Event, silence_s: float) -> None:
+    """Start the thread that talks to the server until `done` is set."""
+    resource = {
+        "prefect.resource.id": f"prefect.flow-run.{life.run}",
+        "prefect.resource.name": flow_run.get_name() or "",
+    }
+
+    def talk() -> None:
         while True:
             emit_event(ALIVE, resource=resource)
+            life.look()
             if done.wait(silence_s / SIGNS):
                 return
 
     # With this thread's context, which knows which server the run is on.
-    threading.Thread(target=contextvars.copy_context().run, args=(tell,), daemon=True).start()
+    threading.Thread(target=contextvars.copy_context().run, args=(talk,), daemon=True).start()
+
+
+def ended_on_server(run: str) -> str | None:
+    """Return what the server says of a run that it deleted or ended; None where it lives or nobody answers."""
     try:
-        yield
-    finally:
-        done.set()
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(UUID(run)).state
+    except ObjectNotFound:
+        return "was deleted on the server"
+    except (httpx.HTTPError, OSError, RuntimeError):
+        return None
+    return f"is {state.name} on the server" if state is not None and state.is_final() else None
+
+
+def cancel_late(run: str) -> None:
+    """Cancel the runs that a schedule made of this deployment and that are due by now: this run does their work."""
+    of = deployment.get_id()
+    if of is None:
+        return
+    late = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC)),
+    )
+    mine = DeploymentFilter(id=DeploymentFilterId(any_=[UUID(str(of))]))
+    with get_client(sync_client=True) as client:
+        for each in client.read_flow_runs(flow_run_filter=late, deployment_filter=mine):
+            if each.auto_scheduled and str(each.id) != run:
+                message = f"late: run {flow_run.get_name()} started after this one was due and does its work"
+                client.set_flow_run_state(each.id, Cancelled(message=message), force=True)
+                run_logger().info("cancelled %s, which was late: this run does its work", each.name)
 
 
 def automation(silence_s: float) -> AutomationCore:
@@ -56,7 +141,7 @@ def automation(silence_s: float) -> AutomationCore:
     ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     return AutomationCore(
         name=AUTOMATION,
-        description="made by `python -m flows.pool`; docs/operating.md",
+        description="made by `foalnet deploy`; docs/operating.md",
         trigger=EventTrigger(
             after={ALIVE},
             expect={ALIVE, *ends},

@@ -29,10 +29,10 @@ from flows.tasks import params_digest, project_home, run_logger, run_name, run_s
 from flows.worktree import Tree, fetch, set_aside, worktree
 from foalnet.champion import RUNS, commit_tree, message, one_corpus, promote, results_key, rolled_back
 from foalnet.config import load_params, load_settings
-from foalnet.errors import FoalnetError
+from foalnet.errors import FoalnetError, UsageError
 from foalnet.files import json_bytes, publish_bytes, publish_file
 from foalnet.gate import decide, markdown, read_side
-from foalnet.gitrepo import LOCK, git, has_git, is_ancestor, refuse_conflict, text_at
+from foalnet.gitrepo import LOCK, git, has_git, is_ancestor, refuse_conflict, text_at, untracked
 from foalnet.paths import Paths
 
 RunStages = Callable[[Sequence[Stage], Path, Mapping[str, str] | None], list[dict[str, Any]]]
@@ -58,9 +58,11 @@ def retrain(corpus: str = "drawn") -> Any:
 
     def run(stages: Sequence[Stage], folder: Path, env: Mapping[str, str] | None) -> list[dict[str, Any]]:
         run_logger().info("%d stages of corpus %s in %s", len(stages), corpus, folder)
-        return run_stages(stages, folder, settings=settings, env=env)
+        done = run_stages(stages, folder, settings=settings, env=env)
+        life.check()
+        return done
 
-    with alive(settings.silence_s):
+    with alive(settings.silence_s) as life:
         answer = bring_up_to_date(home, corpus, run=run, publish=artifacts.publish, show_failure=_show_failure)
     name = UNPUSHED if answer["unpushed"] else answer["outcome"]
     return Completed(name=name, message=f"{corpus}: {answer['says']}", data=answer)
@@ -84,6 +86,7 @@ def bring_up_to_date(
         told = _told(here, found, pushed)
         publish(here, here.report_html, told, pushed)
         return _answer(corpus, done, Paths(corpus).report_html, told)
+    _refuse_untracked(home, stages)
     work = (home / load_settings(home).work).resolve()
     name = f"{corpus}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
     with (
@@ -100,6 +103,18 @@ def bring_up_to_date(
         kept = _keep_report(here, work, told["run"])
         publish(here, kept, told, pushed)
         return _answer(corpus, done, kept, told)
+
+
+def _refuse_untracked(home: Path, stages: Sequence[Stage]) -> None:
+    """Refuse (UsageError, exit 2) files that a stage reads and git lacks: the run's checkout would lack them too."""
+    new = untracked(home, sorted({path for stage in stages for path in stage.reads}))
+    if new:
+        raise UsageError(
+            f"not in git, and read by a stage: {', '.join(new)}",
+            file=home,
+            stage="retrain",
+            action=f"git add {' '.join(new)} && git commit, then run the flow again",
+        )
 
 
 def _told(paths: Paths, found: Mapping[str, Any], pushed: Pushed) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from flows.pool import POOL
+from flows import POOL
 from flows.process import GUARD
 from foalnet.config import load_settings
 from foalnet.errors import FoalnetError, MachineError, UsageError
@@ -30,6 +30,7 @@ PORT = 4200
 START_S = 180.0
 GRACE_S = 10.0
 POLL_S = 0.2
+SAY_AGAIN_S = 10.0
 SAID = 1500
 
 
@@ -71,16 +72,21 @@ def serve(home: Path, port: int, say: Callable[[str], None]) -> NoReturn:
     if not (home / "prefect.yaml").is_file():
         raise UsageError("no prefect.yaml here", file=home, action="run it in the project's folder")
     refuse_busy(port)
+    # A database in the project's own folder holds no other project's deployments: the folder has moved.
+    own = [] if "PREFECT_HOME" in os.environ else ["--take-over"]
     os.environ.update(environment(home, port))
     logs = (home / load_settings(home).work).resolve() / "serve"
     logs.mkdir(parents=True, exist_ok=True)
     kept: list[Kept] = []
     try:
+        say(f"starting the server on {HOST}:{port}; it may take a minute (log: {logs / 'server.log'})")
         kept.append(keep("server", logs, home, ["server", "start", "--host", HOST, "--port", str(port)]))
-        wait_healthy(kept[0], port)
-        # In processes of their own: Prefect reads its settings once, when it is first imported.
-        once(home, "the work pool could not be made", "flows.pool")
-        once(home, "the deployments could not be made", "prefect", "--no-prompt", "deploy", "--all")
+        wait_healthy(kept[0], port, say)
+        say("the server answers; making the deployments")
+        # In a process of its own: Prefect reads its settings once, when it is first imported.
+        for line in once(home, "the deployments could not be made", "flows.deploy", *own):
+            say(f"  {line}")
+        say(f"starting the worker (log: {logs / 'worker.log'})")
         kept.append(keep("worker", logs, home, ["worker", "start", "--pool", POOL]))
         say(f"the UI is at http://{HOST}:{port} (this machine only), logs are in {logs}")
         say(f"in another terminal: export PREFECT_API_URL=http://{HOST}:{port}/api, then")
@@ -139,11 +145,15 @@ def keep(name: str, logs: Path, home: Path, arguments: Sequence[str]) -> Kept:
     return Kept(name=name, log=log, keeper=keeper)
 
 
-def wait_healthy(server: Kept, port: int) -> None:
-    """Wait until the server answers; MachineError (exit 4) where it ends or stays silent."""
+def wait_healthy(server: Kept, port: int, say: Callable[[str], None]) -> None:
+    """Wait until the server answers, saying so; MachineError (exit 4) where it ends or stays silent."""
     deadline = time.monotonic() + START_S
+    said = time.monotonic()
     while time.monotonic() < deadline:
         server.check()
+        if time.monotonic() - said > SAY_AGAIN_S:
+            said = time.monotonic()
+            say("waiting for the server")
         try:
             with urllib.request.urlopen(f"http://{HOST}:{port}/api/health", timeout=2) as answer:
                 if answer.status == 200:
@@ -153,8 +163,8 @@ def wait_healthy(server: Kept, port: int) -> None:
     raise MachineError(f"the server gave no answer within {START_S:g} s", file=server.log, action="see its log")
 
 
-def once(home: Path, fault: str, module: str, *arguments: str) -> None:
-    """Run a short command to its end; MachineError (exit 4) with its words where it fails."""
+def once(home: Path, fault: str, module: str, *arguments: str) -> list[str]:
+    """Run a short command to its end and return its lines; MachineError (exit 4) with its words where it fails."""
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, cwd=home, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
@@ -163,6 +173,7 @@ def once(home: Path, fault: str, module: str, *arguments: str) -> None:
             file=home / "prefect.yaml",
             action="correct what is named above, then `make serve` again",
         )
+    return done.stdout.splitlines()
 
 
 def _end(_signum: int, _frame: FrameType | None) -> NoReturn:
@@ -176,8 +187,9 @@ def main() -> int:
     port = parser.parse_args().port
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _end)
+    began = time.monotonic()
     try:
-        serve(Path.cwd(), port, lambda line: print(line, flush=True))
+        serve(Path.cwd(), port, lambda line: print(f"{time.monotonic() - began:4.0f} s  {line}", flush=True))
     except Ended:
         print("ended: server, worker and whatever ran", flush=True)
         return 0

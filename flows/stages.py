@@ -6,13 +6,14 @@ and the laptop leave the same dvc.lock, byte for byte.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +47,21 @@ MEANINGS = {
 VERB_FAILED = re.compile(r"^ERROR: failed to reproduce '.*': failed to run: .*, exited with (-?\d+)$")
 DVC_LOCKED = re.compile(r"^ERROR: .*(Unable to acquire lock|is busy, it is being blocked by)")
 RAN = re.compile(r"^Running stage '")
+# What DVC suggests to a person at a terminal: nothing in a run's log is to be done by hand.
+HINT = re.compile(
+    r"^(To track the changes|To enable auto staging|Use `dvc push`|(Updating|Generating) lock file|\s+(git|dvc) )"
+)
+VERB_SAID = "foalnet: "
+UP_TO_DATE = "Stage '%s' didn't change, skipping"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """A stage of dvc.yaml and the stages whose outputs it reads."""
+    """A stage of dvc.yaml, the stages whose outputs it reads, and all paths that it reads."""
 
     name: str
     needs: tuple[str, ...]
+    reads: tuple[str, ...] = ()
 
 
 class StageFailed(FoalnetError):
@@ -61,7 +69,7 @@ class StageFailed(FoalnetError):
 
     def __init__(self, stage: str, code: int | None, said: str = "") -> None:
         self.code = code
-        self.said = said
+        said = self.said = _own_words(said)
         meaning, action = MEANINGS.get(
             5 if code in KILLED else code or 0, ("DVC or its command failed", "see the lines above")
         )
@@ -73,15 +81,22 @@ class StageFailed(FoalnetError):
         return StageFailed, (self.stage, self.code, self.said)
 
 
+def _own_words(said: str) -> str:
+    """Return the error of the verb alone, where there is one: DVC's lines around it say less."""
+    lines = said.splitlines()
+    begins = [number for number, line in enumerate(lines) if line.startswith(VERB_SAID)]
+    if not begins:
+        return said
+    return "\n".join(line for line in lines[begins[-1] :] if not VERB_FAILED.match(line))
+
+
 def may_retry(code: int | None, tries: int) -> bool:
     """Say whether a stage that failed `tries` times, the last time with `code`, is run again.
 
-    Only what the environment caused (4), what was ended from outside though the flow was not cancelled (5 and
-    KILLED: the verb resumes), and once a lock of DVC. Never 2 and 3: the same input fails the same way.
+    Only what the environment caused (4, a lock among it; LOCKED, a lock of DVC) and what was ended from outside though
+    the flow was not cancelled (5 and KILLED: the verb resumes). Never 2 and 3: the same input fails the same way.
     """
-    if code == LOCKED:
-        return tries <= 1
-    return tries <= RETRIES and (code in (4, 5) or code in KILLED)
+    return tries <= RETRIES and (code in (4, 5, LOCKED) or code in KILLED)
 
 
 def plan(home: Path, corpus: str) -> list[Stage]:
@@ -126,7 +141,11 @@ def _planned(home: Path, corpus: str) -> list[Stage]:
         ends = [last, *(stage for stage, name in names.items() if name == f"{FINAL}@{corpus}")]
         wanted = {*ends, *(below for end in ends for below in networkx.descendants(graph, end))}
         return [
-            Stage(name=names[stage], needs=tuple(sorted(names[n] for n in graph.successors(stage) if n in wanted)))
+            Stage(
+                name=names[stage],
+                needs=tuple(sorted(names[n] for n in graph.successors(stage) if n in wanted)),
+                reads=tuple(os.path.relpath(dep.fs_path, repo.root_dir) for dep in stage.deps),
+            )
             for stage in order
             if stage in wanted
         ]
@@ -141,6 +160,23 @@ def environment() -> dict[str, str]:
     """Return this process' environment, with the programs beside its Python first on PATH: stages call `foalnet`."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def up_to_date(
+    names: Sequence[str],
+    home: Path,
+    *,
+    stop: threading.Event | None = None,
+    env: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Return which stages need not run, their outputs in place (flows.uptodate); Stopped on a cancel.
+
+    Where DVC cannot tell, none: `reproduce` then meets what is wrong, and names it.
+    """
+    said: deque[str] = deque([""], maxlen=1)
+    program = [sys.executable, "-m", "flows.uptodate", *names]
+    code = run(program, cwd=home, env=environment() | dict(env or {}), on_line=said.append, stop=stop)
+    return list(json.loads(said[0])) if code == 0 else []
 
 
 def reproduce(
@@ -167,8 +203,9 @@ def reproduce(
             code = int(failed[1])
         elif DVC_LOCKED.match(line):
             code = LOCKED
-        said.append(line)
-        on_line(line)
+        if not HINT.match(line):
+            said.append(line)
+            on_line(line)
 
     try:
         status = run(

@@ -98,7 +98,7 @@ def dialogues(home: Path, corpus: str) -> list[str]:
 
 def _stage_all(corpus: str, todo: Sequence[str], home: Path, settings: Settings) -> None:
     """Run a task per dialogue and show how far they are; a cancel ends what runs and starts nothing more."""
-    stop = threading.Event()
+    stop = STOP.get() or threading.Event()
     STOP.set(stop)
     shown = create_progress_artifact(0.0, key=f"staging-{corpus.replace('_', '-')}", description=f"staging {corpus}")
     futures: list[Any] = []

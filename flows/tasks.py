@@ -20,7 +20,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from flows.gpu import gpu_slot, make_slot
-from flows.stages import RETRIES, Stage, StageFailed, may_retry, reproduce
+from flows.process import Stopped
+from flows.stages import RETRIES, UP_TO_DATE, Stage, StageFailed, may_retry, reproduce, up_to_date
 from foalnet.config import Settings, load_params, load_settings
 from foalnet.config.load import DEFAULT_PARAMS
 from foalnet.dvcfiles import mend
@@ -33,11 +34,51 @@ RETRY_DELAYS_S: list[float] = [5, 20]
 # Stages that train on the GPU where the settings name one.
 ON_GPU = ("train@", "final@")
 DIGEST_SHOWN = 10
+ALWAYS_RUNS = "inventory@"
 
 # Task parameters are shown and stored; how a cancel reaches the threads of the tasks is neither, nor are roots.
 STOP: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)
 GPU: contextvars.ContextVar[bool] = contextvars.ContextVar("gpu", default=False)
 ENV: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar("env", default=None)
+DONE: contextvars.ContextVar[Done | None] = contextvars.ContextVar("done", default=None)
+
+
+class Foreseen(logging.Filter):
+    """Writes an error that says all by itself without its traceback, and once.
+
+    Prefect logs a flow's exception twice: where it leaves the flow, and as the run's last line.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether the record is written."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, FoalnetError | Stopped):
+            return True
+        record.msg, record.args, record.exc_info = str(error), (), None
+        return record.funcName != "run_context"
+
+
+for each in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(each).addFilter(Foreseen())
+
+
+class Done:
+    """Which stages are up to date: asked of DVC by one process up to the inventory, which always runs, one after it."""
+
+    def __init__(self, names: Sequence[str], home: Path) -> None:
+        self.home = home
+        self.lock = threading.Lock()
+        self.known: set[str] = set()
+        ends = next((number for number, name in enumerate(names) if name.startswith(ALWAYS_RUNS)), len(names))
+        self.to_ask = [list(part) for part in (names[:ends], names[ends + 1 :]) if part]
+
+    def has(self, stage: str) -> bool:
+        """Say whether a stage, all of whose needs were brought up to date, is so too."""
+        with self.lock:
+            for part in [part for part in self.to_ask if stage in part]:
+                self.to_ask.remove(part)
+                self.known.update(up_to_date(part, self.home, stop=STOP.get(), env=ENV.get()))
+        return stage in self.known
 
 
 def retry_condition(_task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -71,6 +112,10 @@ def run_stage(stage: str, home: str) -> dict[str, Any]:
 
 def bring(stage: str, home: str) -> bool:
     """Bring one stage up to date within a task, holding a GPU slot where it trains on one; say whether it ran."""
+    done = DONE.get()
+    if done is not None and done.has(stage):
+        run_logger().info(UP_TO_DATE, stage)
+        return False
     on_gpu = GPU.get() and stage.startswith(ON_GPU)
     with gpu_slot(STOP.get()) if on_gpu else contextlib.nullcontext():
         return reproduce(stage, Path(home), on_line=run_logger().info, stop=STOP.get(), env=ENV.get())
@@ -83,15 +128,17 @@ def run_stages(
     settings: Settings,
     env: Mapping[str, str] | None = None,
     runner_task: Any = run_stage,
+    also: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Run every stage as a task once those it needs are done, `settings.slots` at a time; return results in order.
 
-    With one slot the order is that of `stages`. What a stage needs and is not among `stages` is taken as it is. A
-    cancel ends what runs and starts nothing more.
+    With one slot the order is that of `stages`. What a stage needs and is not among `stages` is taken as it is; `also`
+    are stages that `runner_task` brings up to date besides. A cancel ends what runs and starts nothing more.
     """
-    stop = threading.Event()
-    STOP.set(stop)
+    stop = STOP.get() or threading.Event()
+    token = STOP.set(stop)
     ENV.set(env)
+    DONE.set(Done([*(stage.name for stage in stages), *also], home))
     GPU.set(settings.device.startswith("cuda"))
     if GPU.get() and any(stage.name.startswith(ON_GPU) for stage in stages):
         make_slot()
@@ -110,6 +157,8 @@ def run_stages(
         except BaseException:
             stop.set()  # before the runner is left: leaving it waits for its threads
             raise
+        finally:
+            STOP.reset(token)
     return [future.result() for future in futures.values()]
 
 

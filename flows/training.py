@@ -23,8 +23,12 @@ def run_one(stage: str, home: str) -> dict[str, Any]:
     trained = bring(stage, home)
     if not stage.startswith(TRAIN):
         return {"stage": stage, "ran": trained}
-    evaluated = bring(f"evaluate@{stage.partition('@')[2]}", home)
+    evaluated = bring(_evaluation(stage), home)
     return {"stage": stage, "ran": trained or evaluated}
+
+
+def _evaluation(stage: str) -> str:
+    return f"evaluate@{stage.partition('@')[2]}"
 
 
 @flow(name="train_and_evaluate", flow_run_name=run_name)
@@ -39,5 +43,6 @@ def train_and_evaluate(corpus: str = "drawn") -> dict[str, Any]:
     with alive(settings.silence_s):
         runs = [Stage(name=first, needs=())]
         runs += [Stage(name=stage.name, needs=(first,)) for stage in plan(home, corpus) if stage.name.startswith(TRAIN)]
-        done = run_stages(runs, home, settings=settings, runner_task=run_one)
+        also = [_evaluation(stage.name) for stage in runs if stage.name != first]
+        done = run_stages(runs, home, settings=settings, runner_task=run_one, also=also)
     return {"corpus": corpus, "ran": [each["stage"] for each in done if each["ran"]]}

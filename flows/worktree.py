@@ -12,14 +12,17 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.tasks import run_logger
+from flows.process import Stopped
+from flows.tasks import RETRY_DELAYS_S, asked_to_stop, run_logger
 from foalnet.champion import adopt, champion_of
 from foalnet.config import Settings
 from foalnet.dvcrepo import config_of
+from foalnet.errors import MachineError
 from foalnet.gitrepo import LOCK, changed_files, git, is_result, refuse_conflict, refuse_dirty, text_at
 from foalnet.locks import lock
 from foalnet.paths import Paths
@@ -53,7 +56,7 @@ def worktree(home: Path, corpus: str, settings: Settings) -> Iterator[Tree]:
     (exit 4) naming the process that holds the corpus already.
     """
     work = (home / settings.work).resolve()
-    with lock(work / "locks" / f"{STAGE}-{corpus}", stage=STAGE):
+    with lock_in_time(work / "locks" / f"{STAGE}-{corpus}", stage=STAGE):
         refuse_conflict(home / LOCK)
         refuse_dirty(home)
         folder = work / "worktrees" / corpus
@@ -83,6 +86,23 @@ def _take_results(home: Path, folder: Path) -> None:
             shutil.copyfile(home / name, folder / name)
 
 
+@contextlib.contextmanager
+def lock_in_time(path: Path, *, stage: str) -> Iterator[None]:
+    """Hold a lock; one that another run holds is tried again, as a stage is that met one (MachineError, exit 4)."""
+    with contextlib.ExitStack() as stack:
+        for delay_s in RETRY_DELAYS_S:
+            try:
+                stack.enter_context(lock(path, stage=stage))
+                break
+            except MachineError as error:
+                run_logger().warning("%s; tried again in %g s", error, delay_s)
+            if (asked_to_stop() or threading.Event()).wait(delay_s):
+                raise Stopped("cancelled while it waited for another run")
+        else:
+            stack.enter_context(lock(path, stage=stage))
+        yield
+
+
 def _remove(home: Path, folder: Path) -> None:
     """Remove a worktree, of this run or left by a killed one, and git's note of it."""
     if folder.exists():
@@ -109,19 +129,25 @@ def environment(folder: Path, home: Path, settings: Settings) -> dict[str, str]:
 
 def _share_cache(home: Path, folder: Path) -> None:
     """Let the worktree use the operator's DVC cache and remotes, and link, as it is set or the disk can."""
+    from configobj import ConfigObj
     from dvc.repo import Repo
 
-    local = home / ".dvc" / "config.local"
+    local, ours = (each / ".dvc" / "config.local" for each in (home, folder))
     if local.is_file():
-        shutil.copyfile(local, folder / ".dvc" / "config.local")
-    with Repo(str(home)) as repo, Repo(str(folder)) as ours, ours.config.edit("local") as config:
-        config["cache"]["dir"] = repo.cache.local_cache_dir
+        shutil.copyfile(local, ours)
+    # Not by DVC, which reads these files as UTF-8 and writes them as ASCII: a path may have any letter.
+    config = ConfigObj(str(ours), encoding="utf-8", interpolation=False)
+    with Repo(str(home)) as repo:
+        cache = {"dir": repo.cache.local_cache_dir}
         if not repo.config["cache"].get("type"):
-            config["cache"]["type"] = "reflink,hardlink,copy"
+            cache["type"] = "reflink,hardlink,copy"
+        config["cache"] = {**config.get("cache", {}), **cache}
         for name, remote in repo.config["remote"].items():
             if "://" not in remote["url"]:
                 # A path is meant from the folder of the file that names it, and that is another one here.
-                config["remote"].setdefault(name, {})["url"] = str(remote["url"])
+                section = f'remote "{name}"'
+                config[section] = {**config.get(section, {}), "url": str(remote["url"])}
+    config.write()
 
 
 @contextlib.contextmanager

@@ -98,6 +98,14 @@ def checked_out(folder: Path, branch: str) -> Path | None:
     return None
 
 
+def untracked(folder: Path, paths: Sequence[str]) -> list[str]:
+    """Return the files at or below `paths` that git neither has nor ignores: `git commit -a` leaves them out."""
+    if not paths:
+        return []
+    found = git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--", *paths, check=False).stdout
+    return sorted(filter(None, found.split("\0")))
+
+
 def changed_files(folder: Path) -> list[str]:
     """Return the tracked files that differ from the checkout's commit."""
     return git(folder, "--no-optional-locks", "diff", "--name-only", "-z", "HEAD").stdout.split("\0")[:-1]

@@ -22,6 +22,7 @@ from foalnet.config.settings import SETTINGS_FILE, load_settings
 from foalnet.errors import MachineError, UsageError
 from foalnet.faults import fault_of
 from foalnet.files import json_bytes, publish_bytes
+from foalnet.gitrepo import untracked
 from foalnet.paths import HEADLINE
 
 PREFECT_FILE = Path("prefect.yaml")
@@ -210,6 +211,9 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
         return
     lacking = list(lacking_here(asked.name))
     yield from lacking
+    if new := untracked(Path(), [source.as_posix(), table.as_posix()]):
+        also = " ".join(str(path) for path, _ in changes if path not in (SETTINGS_FILE, source, table))
+        yield f"before a flow runs it: git add {' '.join(new)} {also} (`git commit -a` leaves new files out)"
     following = "next: the commands above, then dvc repro" if lacking else "next: dvc repro"
     yield following if different or lacking else "nothing to change"
 

@@ -62,7 +62,7 @@ def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
 def register() -> None:
     """Import the files of verbs, in the order in which `--help` lists them."""
     from foalnet.cli import setup, weights, stages, features, tune  # isort: skip  # noqa: F401
-    from foalnet.cli import sheet, predict, checkpoint, warm, champion  # isort: skip  # noqa: F401
+    from foalnet.cli import sheet, predict, checkpoint, warm, champion, deploy  # isort: skip  # noqa: F401
     from foalnet.cli import verify, doctor  # isort: skip  # noqa: F401
 
 

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         120.0,
         ge=10,
         le=86_400,
-        description="a flow run that gave no sign of life for so long is called crashed (flows.pool)",
+        description="a flow run that gave no sign of life for so long is called crashed (foalnet deploy)",
     )
     home: Path | None = Field(None, description="project folder for flows (FOALNET_HOME)")
 

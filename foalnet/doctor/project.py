@@ -78,12 +78,15 @@ def _site_cache(found: Mapping[str, str]) -> Iterator[Finding]:
     from dvc.dirs import site_cache_dir
 
     folder = Path(site_cache_dir(found.get("core.site_cache_dir")))
+    # DVC writes its config as ASCII, and empties it where it cannot.
+    plain = str(Path.cwd()).isascii()
+    set_it = "dvc config --local core.site_cache_dir " if plain else "export DVC_SITE_CACHE_DIR="
     if private(folder):
         yield ok(f"DVC's site cache {folder} is writable for you alone")
     else:
         yield warning(
             f"DVC's site cache {folder} lies where other users can write, and DVC unpickles what it finds there",
-            mend='mkdir -p -m 700 .dvc/tmp/site && dvc config --local core.site_cache_dir "$PWD/.dvc/tmp/site"',
+            mend=f'mkdir -p -m 700 .dvc/tmp/site && {set_it}"$PWD/.dvc/tmp/site"',
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 import flows  # noqa: F401  (switches Prefect's telemetry off before a test imports it)
 from tests.flows.helpers import Server, child, free_port, make_toy, until
-from tests.projects import REPOSITORY, copy_project, environment
+from tests.projects import copy_project, environment
 
 START_S = 300.0
 
@@ -37,7 +36,7 @@ def toy(toy_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Prefect's server, started once, with the work pool made as docs/operating.md says."""
+    """Prefect's server, started once; `deploy` makes its work pool."""
     folder, port = tmp_path_factory.mktemp("prefect"), str(free_port())
     env = {
         "PREFECT_HOME": str(folder),
@@ -51,5 +50,4 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         ready = Server(folder=folder, env=env)
         until(lambda: process.poll() is not None or ready.healthy(), START_S, "a healthy server")
         assert process.poll() is None, log.read_text()[-4000:]
-        subprocess.run([sys.executable, "-m", "flows.pool"], cwd=REPOSITORY, env=os.environ | env, check=True)
         yield ready

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.pool import POOL
-from tests.projects import environment
+from flows import POOL
+from tests.projects import environment, run
 
 STOP_S = 20.0
 # How long a busy machine may take for what a calm one does within seconds.
@@ -113,6 +113,10 @@ class Server:
         if check and done.returncode != 0:
             raise AssertionError(f"prefect {' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
+
+    def deploy(self, project: Path, **more: str) -> str:
+        """Run `foalnet deploy` in a project's folder; the tests' projects take each other's place."""
+        return run(project, sys.executable, "-m", "foalnet", "deploy", "--take-over", **self.env, **more).stdout
 
     def environment(self, project: Path) -> dict[str, str]:
         """Return the environment of a worker for a project."""

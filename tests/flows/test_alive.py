@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -16,11 +15,10 @@ from typing import Any
 import pytest
 
 import flows.alive
+from flows import POOL
 from flows.alive import ALIVE, SIGNS, alive, automation
 from flows.guard import descendants
-from flows.pool import POOL
 from tests.flows.helpers import PATIENCE_S, Server, child, until
-from tests.projects import REPOSITORY
 
 TRAIN = "train@drawn-foal-s1"
 WINDOW_S = 10.0
@@ -28,23 +26,16 @@ WINDOW_S = 10.0
 LOOK_S = 25.0
 
 
-def rule(server: Server, **more: str) -> None:
-    """Make the server's rule anew, by the settings that are given."""
-    env = os.environ | server.env | more
-    subprocess.run([sys.executable, "-m", "flows.pool"], cwd=REPOSITORY, env=env, check=True, capture_output=True)
-
-
 @pytest.fixture
-def window(server: Server) -> Iterator[Server]:
-    rule(server, FOALNET_SILENCE_S=str(WINDOW_S))
+def window(server: Server, toy: Path) -> Iterator[Server]:
+    server.deploy(toy, FOALNET_SILENCE_S=str(WINDOW_S))
     yield server
-    rule(server)
+    server.deploy(toy)
 
 
 @pytest.mark.long
 def test_t14_a_dead_worker_is_a_crashed_run_and_a_long_stage_is_none(window: Server, toy: Path) -> None:
     (toy / "toy.json").write_text(json.dumps({TRAIN: ["sleep"]}))
-    window.prefect(toy, "deploy", "--all")
     env = window.environment(toy) | {"FOALNET_SILENCE_S": str(WINDOW_S)}
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
     log = window.folder / "worker-t14.log"
@@ -68,10 +59,10 @@ def test_t14_a_dead_worker_is_a_crashed_run_and_a_long_stage_is_none(window: Ser
 
 
 @pytest.mark.long
-def test_t14_the_rule_stands_once_on_the_server_with_the_window_of_the_settings(window: Server) -> None:
+def test_t14_the_rule_stands_once_on_the_server_with_the_window_of_the_settings(window: Server, toy: Path) -> None:
     found = window.ask("automations/filter")
     assert [(each["name"], each["trigger"]["within"]) for each in found] == [(flows.alive.AUTOMATION, WINDOW_S)]
-    rule(window)
+    window.deploy(toy)
     found = window.ask("automations/filter")
     assert [each["trigger"]["within"] for each in found] == [120.0] and found[0]["enabled"]
 
@@ -86,6 +77,8 @@ def test_t14_signs_of_life_come_several_times_a_window_until_the_flow_ends(monke
             several.set()
 
     monkeypatch.setattr(flows.alive, "emit_event", emit)
+    monkeypatch.setattr(flows.alive, "ended_on_server", lambda _: None)
+    monkeypatch.setattr(flows.alive, "cancel_late", lambda _: None)
     with alive(0.04):
         pass
     assert told == [], "nobody to tell of outside a run"

@@ -20,7 +20,7 @@ def test_t89_a_deployment_leaves_the_same_lock_as_dvc_repro(server: Server, tmp_
     machine = shutil.copytree(laptop, tmp_path / "server", symlinks=True)
     repro(laptop)
     assert not (machine / "dvc.lock").exists()
-    server.prefect(machine, "deploy", "--all")
+    server.deploy(machine)
     with server.worker(machine) as log:
         done = server.prefect(machine, "deployment", "run", "retrain/drawn", "--watch", timeout_s=1800, check=False)
         assert "Promoted" in done.stdout, done.stdout + log.read_text()[-8000:]

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from prefect import Flow
 
-from flows.pool import POOL
+from flows import POOL
 
 
 def test_every_corpus_has_a_deployment_that_starts_paused_and_one_at_a_time(repository: Path) -> None:
@@ -39,5 +39,3 @@ def test_no_path_and_no_address_of_a_machine(repository: Path) -> None:
     values = re.sub(r"#.*", "", text)
     assert not re.search(r"""["'\s](/|~|[A-Z]:\\)""", values)
     assert "://" not in values
-    steps = yaml.safe_load(text)["pull"]
-    assert steps == [{"prefect.deployments.steps.set_working_directory": {"directory": "{{ $FOALNET_HOME }}"}}]

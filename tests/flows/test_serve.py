@@ -62,6 +62,8 @@ def test_one_command_up_one_signal_down_and_no_descendant_left(toy: Path, tmp_pa
         )
         assert "retrain/drawn" in shown.stdout
         assert "temporary server" not in log.read_text()
+        assert [line.split("  ", 1)[1].split()[0] for line in log.read_text().splitlines()[:1]] == ["starting"]
+        assert "retrain/drawn: made; 0 3 * * * UTC paused" in log.read_text()
         below = descendants(process.pid)
         assert len(below) >= 4, "server and worker, each with its keeper"
         process.send_signal(signum)

@@ -59,7 +59,7 @@ def test_t13_a_cancel_while_a_stage_trains_ends_every_process_and_nothing_is_run
     server: Server, toy: Path
 ) -> None:
     (toy / "toy.json").write_text(json.dumps({TRAIN: ["sleep"]}))
-    server.prefect(toy, "deploy", "--all")
+    server.deploy(toy)
     with server.worker(toy) as log:
         server.prefect(toy, "deployment", "run", "retrain/drawn")
         until((toy / "pids.txt").exists, 300, f"the sleeping stage\n{log.read_text()[-3000:]}")
@@ -108,7 +108,7 @@ def test_t89_the_scheduler_makes_a_run_and_it_ends_with_the_lock_of_dvc_repro(
     config["deployments"][0]["schedules"] = [{"cron": "* * * * *", "timezone": "UTC", "active": True}]
     path.write_text(yaml.safe_dump(config))
     run(toy, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qam", "a schedule")
-    server.prefect(toy, "deploy", "--all")
+    server.deploy(toy)
     mine = {"name": {"any_": ["scheduled"]}}
 
     def finished() -> bool:

@@ -199,7 +199,7 @@ def test_a_stage_without_end_is_ended_and_counts_as_the_machines_fault(toy: Path
         (5, RETRIES),
         (137, RETRIES),
         (143, RETRIES),
-        (LOCKED, 1),
+        (LOCKED, RETRIES),
         (None, 0),
         (70, 0),
         (1, 0),

@@ -5,6 +5,7 @@ The stages run by one `dvc repro` here, one run instead of four, for speed; test
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,12 +21,14 @@ import yaml
 
 from flows.retrain import bring_up_to_date
 from flows.stages import Stage, StageFailed, environment, reproduce
+from flows.tasks import RETRY_DELAYS_S
 from flows.worktree import worktree
 from foalnet.champion import history, rollback
 from foalnet.config import load_settings
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import sha256_file
 from foalnet.gitrepo import commit_of, text_at
+from foalnet.locks import lock
 from foalnet.paths import Paths
 from tests.flows.helpers import calls
 from tests.flows.toy_verbs import CONTENT, SCORES
@@ -243,13 +246,34 @@ def test_what_a_killed_run_left_is_removed_and_a_failed_run_leaves_nothing(toy: 
     assert calls(toy)[len(made) :] == ["inventory@drawn", "report@drawn"]
 
 
-def test_two_runs_of_a_corpus_at_once_the_second_names_the_first(toy: Path) -> None:
+def test_two_runs_of_a_corpus_at_once_the_second_tries_again_and_names_the_first(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    class Never:
+        wait = staticmethod(waited.append)
+
+    monkeypatch.setattr("flows.worktree.asked_to_stop", Never)
     with (
         worktree(toy, "drawn", load_settings(toy)),
         pytest.raises(MachineError, match=f"pid {os.getpid()}"),
         worktree(toy, "drawn", load_settings(toy)),
     ):
         pass
+    assert waited == RETRY_DELAYS_S
+
+
+def test_a_run_that_met_anothers_lock_goes_on_once_it_is_free(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = contextlib.ExitStack()
+    first.enter_context(lock(toy / "work/locks/retrain-drawn", stage="retrain"))
+
+    class UntilFree:
+        wait = staticmethod(lambda _: first.close())
+
+    monkeypatch.setattr("flows.worktree.asked_to_stop", UntilFree)
+    with worktree(toy, "drawn", load_settings(toy)) as tree:
+        assert tree.folder.is_dir()
 
 
 def test_settings_of_the_machine_and_remotes_reach_the_worktree(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
