@@ -1,7 +1,7 @@
 """The two arms of the bench: a support vector machine, and the product's networks through its own training code.
 
-Both learn from a fold's training actors, choose on its dev actors, and predict its test actors. Shape letters: N
-utterances, X features.
+Both learn from all of a fold's training actors and predict its test actors. The SVM chooses its settings on the last
+group of them and is then fitted to all; the networks choose nothing. Shape letters: N utterances, X features.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from foalnet.train.machine import Stop, determined, device
 from foalnet.train.plan import plan
 
 ARMS = {"svm_units": (True, False), "svm_sound": (False, True), "svm_both": (True, True)}
-# Searched on dev actors. `even`: sound and units weigh alike, however many numbers each has; `plain`: each number does.
+# Searched on the last group of training actors. `even`: sound and units weigh alike, however many numbers each has;
+# `plain`: each number does.
 GRID: dict[str, Sequence[Any]] = {
     "scale": ("even", "plain"),
     "kernel": ("rbf", "linear"),
@@ -50,10 +51,10 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What one training or one SVM says of a fold's test actors, chosen on its dev actors."""
+    """What one training or one SVM says of a fold's test actors; `dev_ua` is what an SVM was chosen by."""
 
     job: Job
-    dev_ua: float
+    dev_ua: float | None
     chosen: str
     predicted: Mapping[str, str]
 
@@ -64,25 +65,30 @@ def shortened(fold: Fold, groups: int) -> Fold:
 
 
 def svm(corpus: Corpus, job: Job) -> Answer:
-    """Fit the grid on the training actors, keep the first best on the dev actors, predict the test actors."""
+    """Fit the grid on all but the last group of training actors, keep the first best on that one, fit it to all of
+    them, predict the test actors.
+    """
     fold = shortened(next(f for f in corpus.folds if f.name == job.fold), job.groups)
     units, sound = ARMS[job.variant]
     blocks = [block() for block, wanted in ((corpus.sound_NX, sound), (corpus.units_NX, units)) if wanted]
     groups = corpus.groups
     group_N = np.array([groups[key] for key in corpus.keys])
-    train_N, dev_N, test_N = (np.isin(group_N, list(part)) for part in (fold.train, fold.dev, fold.test))
+    all_N, tuned_N, dev_N, test_N = (
+        np.isin(group_N, list(part)) for part in (fold.train, fold.train[:-1], fold.train[-1:], fold.test)
+    )
     label_N = np.array([str(u.label) for u in corpus.utterances])
-    standard = [_standardised(block_NX, train_N) for block_NX in blocks]
-    best_ua, best, best_said = -1.0, None, {}
-    for said in _points(len(blocks)):
-        x_NX = _scaled(standard, said["scale"])
+
+    def predicted(said: Mapping[str, Any], train_N: np.ndarray, asked_N: np.ndarray) -> np.ndarray:
+        x_NX = _scaled([_standardised(block_NX, train_N) for block_NX in blocks], said["scale"])
         machine = SVC(kernel=said["kernel"], C=said["c"], gamma=said["gamma"], class_weight="balanced")
-        machine.fit(x_NX[train_N], label_N[train_N])
-        ua = float(balanced_accuracy_score(label_N[dev_N], machine.predict(x_NX[dev_N])))
+        return machine.fit(x_NX[train_N], label_N[train_N]).predict(x_NX[asked_N])
+
+    best_ua, best_said = -1.0, dict[str, Any]()
+    for said in _points(len(blocks)):
+        ua = float(balanced_accuracy_score(label_N[dev_N], predicted(said, tuned_N, dev_N)))
         if ua > best_ua:
-            best_ua, best, best_said = ua, machine, said
-    assert best is not None
-    told = best.predict(_scaled(standard, best_said["scale"])[test_N])
+            best_ua, best_said = ua, said
+    told = predicted(best_said, all_N, test_N)
     tested = [key for key, mine in zip(corpus.keys, test_N, strict=True) if mine]
     chosen = ", ".join(f"{name} {value}" for name, value in best_said.items())
     return Answer(job=job, dev_ua=best_ua, chosen=chosen, predicted=dict(zip(tested, map(str, told), strict=True)))
@@ -113,9 +119,9 @@ def _scaled(blocks: Sequence[np.ndarray], scale: str) -> np.ndarray:
 
 def network(corpus: Corpus, job: Job, work: Path) -> Answer:
     """Train one fold of a variant and seed as `foalnet train` does; a kill costs one epoch (state in `work`)."""
-    run = plan(corpus.params, corpus.utterances, variant=job.variant, seed=job.seed)
+    run = plan(corpus.params, corpus.utterances, variant=job.variant, seed=job.seed, split="four")
     fold = shortened(next(f for f in run.folds if f.name == job.fold), job.groups)
-    seen = {key: group for key, group in run.groups.items() if group in (*fold.train, *fold.dev, *fold.test)}
+    seen = {key: group for key, group in run.groups.items() if group in (*fold.train, *fold.test)}
     labels = {key: run.labels[key] for key in seen}
     task = replace(run, folds=(fold,), labels=labels, groups=seen).task(fold, corpus.store)
     state = work / "states" / f"{key_of(corpus, job)}.safetensors"
@@ -127,7 +133,7 @@ def network(corpus: Corpus, job: Job, work: Path) -> Answer:
         state.unlink()
     return Answer(
         job=job,
-        dev_ua=done.best_ua,
+        dev_ua=None,
         chosen=f"epoch {done.best + 1}",
         predicted={key: run.classes[place] for key, place in zip(task.test, place_N, strict=True)},
     )

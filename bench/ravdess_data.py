@@ -30,7 +30,7 @@ from foalnet.paths import Paths
 from foalnet.records import Utterance
 from foalnet.shards import INDEX, open_shards
 from foalnet.shim import one_torch_thread
-from foalnet.splits import Fold, groups_of, loso_dev_session
+from foalnet.splits import Fold, groups_of, loso_all_others
 from foalnet.table import read_manifest
 from foalnet.train.run import Given, told_of
 
@@ -64,8 +64,8 @@ class Corpus:
 
     @property
     def folds(self) -> list[Fold]:
-        """Return the product's folds: four groups' actors never meet the fifth's."""
-        return loso_dev_session(self.groups.values())
+        """Return the product's folds without a dev part: four groups' actors train and never meet the fifth's."""
+        return loso_all_others(self.groups.values())
 
     def sound_NX(self) -> np.ndarray:
         """Return the functionals of each utterance's sound, the very numbers that the networks' encoder sees."""

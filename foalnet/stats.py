@@ -19,7 +19,9 @@ Metric = Literal["ua", "wa"]
 
 # Below this many clusters a percentile interval is too narrow to trust (METHOD).
 FEW_CLUSTERS = 20
-# Sign flips handled at once: bounds the memory at some 10 MB whatever the number of clusters.
+# An interval narrower than this has no width but for the last bits of its sums.
+NO_WIDTH = 1e-9
+# Numbers of a chunk of resamples or sign flips: bounds the memory at some 10 MB whatever the number of clusters.
 CHUNK = 1_000_000
 
 
@@ -32,17 +34,39 @@ class Interval:
     high: float
     level: float
     clusters: int
-    method: Literal["bootstrap", "t"]
+    method: Literal["bootstrap", "t", "exact"]
     warning: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """A minus b on the same utterances: its interval, and the p value of a sign-flip test."""
+    """A minus b on the same utterances: its interval, and the p value of a sign-flip test.
+
+    The two are made in different ways and can disagree close to a boundary: `decided` is true only where both say that
+    a and b differ, `disagree` where one does.
+    """
 
     interval: Interval
     p: float
     exact: bool
+
+    @property
+    def decided(self) -> bool:
+        """The interval leaves zero out, and p is at most 1 - level."""
+        return self._outside and self._small
+
+    @property
+    def disagree(self) -> bool:
+        """The interval and p do not say the same."""
+        return self._outside != self._small
+
+    @property
+    def _outside(self) -> bool:
+        return self.interval.low > 0 or self.interval.high < 0
+
+    @property
+    def _small(self) -> bool:
+        return self.p <= 1 - self.interval.level + 1e-12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +129,8 @@ def interval(
 
     From `FEW_CLUSTERS` clusters on: cluster bootstrap, expanded percentiles (Hesterberg 2015, section 4.3: the levels
     are widened as the t distribution of K - 1 degrees is wider than the normal one, which plain percentiles miss).
-    Below: a t interval over cluster means, with a warning.
+    Below: a t interval over cluster means, with a warning. Where no cluster differs from another (all right, all
+    wrong), neither can say anything and both would have no width: then the exact binomial limit, `_exact_bounds`.
     """
     table = sums(values, clusters, labels)
     estimate = float(metric_of(table.value_KC.sum(axis=0), table.count_KC.sum(axis=0), metric))
@@ -120,22 +145,41 @@ def interval(
     else:
         low, high = _bootstrap_bounds(table, metric, level, resamples, seed)
         warning = None
+    method: Literal["bootstrap", "t", "exact"] = "bootstrap" if warning is None else "t"
+    if high - low < NO_WIDTH:
+        method, (low, high) = "exact", _exact_bounds(estimate, count, level, bounds)
     return Interval(
         estimate=estimate,
         low=max(bounds[0], low),
         high=min(bounds[1], high),
         level=level,
         clusters=count,
-        method="bootstrap" if warning is None else "t",
+        method=method,
         warning=warning,
     )
+
+
+def _exact_bounds(estimate: float, count: int, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return the limits where `count` clusters showed one and the same value.
+
+    With a share q of clusters that differ, all of them look alike with probability (1 - q) ^ count; the largest q that
+    this leaves possible is Clopper and Pearson's limit. Such clusters may have any value within `bounds`. A cluster
+    counts once, however many utterances it has: nothing shows how alike they are.
+    """
+    hidden = 1 - ((1 - level) / 2) ** (1 / count)
+    return estimate - hidden * (estimate - bounds[0]), estimate + hidden * (bounds[1] - estimate)
 
 
 def _bootstrap_bounds(table: Sums, metric: Metric, level: float, resamples: int, seed: int) -> tuple[float, float]:
     """Draw clusters with replacement, recompute the metric from their sums, take the expanded percentiles."""
     count = len(table.value_KC)
-    times_RK = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
-    metric_R = metric_of(times_RK @ table.value_KC, times_RK @ table.count_KC, metric)
+    generator, step = np.random.default_rng(seed), max(1, CHUNK // count)
+    parts = []
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        times_RK = generator.multinomial(count, np.full(count, 1 / count), size=size)
+        parts.append(metric_of(times_RK @ table.value_KC, times_RK @ table.count_KC, metric))
+    metric_R = np.concatenate(parts)
     tail = norm.cdf(np.sqrt(count / (count - 1)) * t.ppf((1 - level) / 2, count - 1))
     low, high = np.quantile(metric_R, [tail, 1 - tail])
     return float(low), float(high)

@@ -202,6 +202,7 @@ def aggregate(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
         "data": {
             "utterances": table[0].n,
             "clusters": table[0].ua.clusters,
+            "cluster": facts.first.metrics["cluster"],
             "speakers": len({row["speaker"] for row in facts.first.rows.values()}),
         },
         "variants": variants,

@@ -45,8 +45,9 @@ def scores(table: Sequence[Result], chance: float) -> Figure:
         macro="strips",
         caption=(
             f"UA of each variant, from 0 to 100 %. The dot is the score, the bar its {level(table[0].ua.level)} "
-            f"interval{best} The dashed line is guessing ({percent(chance)} %). Look whether bars overlap, and how "
-            "far they stay from the dashed line."
+            f"interval{best} The dashed line is guessing ({percent(chance)} %). The variants were "
+            "tested on the same utterances, so two of them are compared by the interval of their difference (How sure "
+            "are we), not by whether their bars overlap."
         ),
         data={
             "rows": rows,

@@ -105,7 +105,8 @@ def _nearness(facts: Facts, table: Sequence[Result], late: Late) -> Table:
     return Table(
         caption=(
             "How near each variant comes to the best possible UA of what it sees: the part won of what lies between "
-            f"guessing ({percent(guess)} %) and that best{', half picture' if half else ''}, in percent."
+            f"guessing ({percent(guess)} %) and that best{', half picture' if half else ''}, in percent. What is above "
+            "the best in this sample is luck and counts as 100."
         ),
         head=("Variant", "UA", "Best possible UA", "Part won"),
         rows=tuple(
@@ -113,7 +114,7 @@ def _nearness(facts: Facts, table: Sequence[Result], late: Late) -> Table:
                 Cell(text=name),
                 Cell(text=percent(ua)),
                 Cell(text=percent(best)),
-                Cell(text=percent((ua - guess) / (best - guess)) if best else DASH, strong=True),
+                Cell(text=percent(min(1.0, (ua - guess) / (best - guess))) if best else DASH, strong=True),
             )
             for name, ua, best in found
         ),

@@ -11,6 +11,8 @@ from foalnet.report.gather import Facts
 from foalnet.report.view import Block, Bullets, Cell, Note, Pairs, Paragraph, Section, Table, cells
 from foalnet.report.words import (
     VARIANTS,
+    exact_bounds,
+    few_clusters,
     hours,
     level,
     listed,
@@ -21,6 +23,7 @@ from foalnet.report.words import (
     points,
     span,
     span_short,
+    undecided,
     verdict,
 )
 
@@ -228,31 +231,22 @@ def certainty(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
         blocks += [figures.differences(pairs), Table(caption=caption, head=head, rows=rows)]
     else:
         blocks.append(Note(text="No pair of variants named in report.compare was trained, so nothing is compared."))
+    blocks += [Note(text=f"WA: {undecided(pair.a, pair.b)}.") for pair in pairs if pair.wa.disagree]
     if table[0].ua.warning:
-        blocks.append(Note(text=_few(facts, table[0])))
+        blocks.append(Note(text=few_clusters(table[0].ua.clusters, facts.first.metrics["cluster"])))
     blocks.append(Paragraph(text=_method(facts, table[0], bool(pairs))))
     return Section(name="certainty", title="How sure are we", blocks=tuple(blocks), part="answers")
-
-
-def _few(facts: Facts, row: Result) -> str:
-    """Caution where the clusters are too few for a bootstrap."""
-    cluster = facts.first.metrics["cluster"]
-    if row.ua.clusters == 1:
-        return f"There is one {cluster} only: nothing can be said about how far the scores would move with another one."
-    return (
-        f"There are only {row.ua.clusters} {cluster}s. The intervals assume that their means are spread like a normal "
-        "distribution, which so few cannot show: read them with care."
-    )
 
 
 def _method(facts: Facts, row: Result, compared: bool) -> str:
     """Say what the intervals cover and what they do not."""
     params = facts.params.report
     cluster = facts.first.metrics["cluster"]
+    units = f"the {row.ua.clusters} {cluster}s"
     how = (
-        f"are made by drawing the {row.ua.clusters} {cluster}s again with replacement, {number(params.bootstrap)} times"
-        if row.ua.method == "bootstrap"
-        else f"are t intervals over the means of the {row.ua.clusters} {cluster}s"
+        f"are t intervals over the means of {units}"
+        if row.ua.warning
+        else f"are made by drawing {units} again with replacement, {number(params.bootstrap)} times"
     )
     seeds = len(row.seeds)
     text = (
@@ -264,8 +258,12 @@ def _method(facts: Facts, row: Result, compared: bool) -> str:
         if seeds == 1
         else f"Correctness is averaged over {seeds} seeds before that."
     )
+    text += f" {exact_bounds(cluster)}"
     if compared:
         text += (
+            " The interval of a difference says how large it may be, its p value how often chance alone would make one "
+            "as large. They are two methods and can disagree close to a boundary; a variant is called better only "
+            "where both say so."
             f" The p values come from flipping the sign of the difference of whole {cluster}s at random "
             f"({number(params.permutations)} times, or all patterns where there are fewer). They are not corrected "
             "for the number of comparisons."

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from foalnet.report.words import DASH, EFFECTS, KINDS, STAMPS, VARIANTS, level, p_value_text, percent, points
+from foalnet.report.words import (
+    DASH,
+    EFFECTS,
+    KINDS,
+    STAMPS,
+    VARIANTS,
+    few_clusters,
+    level,
+    p_value_text,
+    percent,
+    points,
+    undecided,
+)
+from foalnet.stats import FEW_CLUSTERS
 
 # JSON is sorted by name; a reader expects the single modalities first.
 ORDER = list(VARIANTS)
@@ -31,20 +44,33 @@ def table_text(metrics: Mapping[str, Any]) -> str:
     if metrics["differences"]:
         lines += ["", "differences of UA on the same utterances, in points:"]
         lines += _aligned(_differences(metrics["differences"], "ua", bounds))
+        lines += _disagreements(metrics["differences"], metrics["level"])
+    if data["clusters"] < FEW_CLUSTERS:
+        lines += ["", few_clusters(data["clusters"], data["cluster"])]
     for name, row in metrics.get("late_average", {}).items():
-        lines += ["", *_late(name, row, bounds)]
+        lines += ["", *_late(name, row, metrics["level"])]
     if "protocols" in metrics:
         lines += ["", f"UA % under every protocol, with its {bounds}:", *_aligned(_protocols(metrics))]
         lines += ["", "what parts the protocols, in points of UA:", *_aligned(_gaps(metrics, bounds))]
     return "\n".join(lines)
 
 
-def _late(name: str, row: Mapping[str, Any], bounds: str) -> list[str]:
+def _disagreements(found: Mapping[str, Mapping[str, float]], share: float) -> list[str]:
+    """Return one line per difference of UA whose interval and p value do not say the same."""
+    return [
+        f"  {undecided(*name.split('_minus_'))}."
+        for name, row in found.items()
+        if (row["ua_low"] > 0 or row["ua_high"] < 0) != (row["ua_p"] <= 1 - share + 1e-12)
+    ]
+
+
+def _late(name: str, row: Mapping[str, Any], share: float) -> list[str]:
     """Return the late average's UA, what each fused variant wins over it, and who is right on which kind, if known."""
-    of = " and ".join(row["of"])
+    of, bounds = " and ".join(row["of"]), f"{level(share)} interval"
     lines = [
         f"{name} of {of}: {percent(row['ua'])} % UA ({percent(row['ua_low'])} to {percent(row['ua_high'])})",
         *_aligned(_differences(row["differences"], "ua", bounds)),
+        *_disagreements(row["differences"], share),
     ]
     if "kinds" in row:
         order = [*row["of"], name, *ORDER]

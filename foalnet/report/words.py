@@ -57,9 +57,12 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def points(gap: float) -> str:
-    """Return a difference of shares in percentage points with its sign: 0.042 is "+4.2"."""
-    text = f"{100 * gap:+.1f}".replace("-", MINUS)
-    return "0.0" if text[1:] == "0.0" else text
+    """Return a difference of shares in percentage points with its sign: 0.042 is "+4.2".
+
+    What is not zero is never shown as zero: 0.0003 is "+0.03".
+    """
+    texts = (f"{100 * gap:+.{digits}f}".replace("-", MINUS) for digits in (1, 2, 3, 4))
+    return next((text for text in texts if text.strip(f"+{MINUS}0.")), "0.0")
 
 
 def span(found: Interval, *, signed: bool = False) -> str:
@@ -121,7 +124,9 @@ def verdict(a: str, b: str, found: Difference) -> str:
     """Say in plain words what a paired difference shows, and how sure that is."""
     inside = found.interval
     bounds = f"{level(inside.level)} interval {span(inside, signed=True)}"
-    if inside.low > 0 or inside.high < 0:
+    if found.disagree:
+        start = f"{undecided(a, b)}: {a} minus {b} is {points(inside.estimate)} points of UA ({bounds})"
+    elif found.decided:
         better, worse, size = (a, b, inside.estimate) if inside.low > 0 else (b, a, -inside.estimate)
         start = (
             f"On these data {better} is better than {worse} by {percent(size)} points of UA ({a} minus {b}: {bounds})"
@@ -132,3 +137,29 @@ def verdict(a: str, b: str, found: Difference) -> str:
             f"and the {bounds} holds zero"
         )
     return f"{start}; {chance(found)}."
+
+
+def undecided(a: str, b: str) -> str:
+    """Say what it means that the interval of a difference and its p value do not say the same."""
+    return (
+        f"The interval and the p value disagree about {a} and {b}, as two methods can close to a boundary, so these "
+        "data do not decide between them"
+    )
+
+
+def few_clusters(count: int, cluster: str) -> str:
+    """Caution where there are too few clusters for a bootstrap."""
+    if count == 1:
+        return f"There is one {cluster} only: nothing can be said about how far the scores would move with another one."
+    return (
+        f"There are only {count} {cluster}s. The intervals assume that their means are spread like a normal "
+        "distribution, which so few cannot show: read them with care."
+    )
+
+
+def exact_bounds(cluster: str) -> str:
+    """Say how an interval came about where nothing varies."""
+    return (
+        f"Where every {cluster} shows the same, all right for instance, drawing them again shows no spread: the "
+        f"interval there is the exact binomial one (Clopper-Pearson) with each {cluster} as one case."
+    )

@@ -18,7 +18,7 @@ from bench.ravdess import main, plan_jobs
 from bench.ravdess_arms import Answer, Job, shortened
 from bench.ravdess_data import Corpus, params_of, stage_corpus
 from bench.ravdess_table import Scores, lines
-from foalnet.splits import groups_of, loso_dev_session
+from foalnet.splits import groups_of, loso_all_others
 from tests.trees import ravdess_tree
 
 ACTORS = 7
@@ -91,7 +91,7 @@ def test_trainings_side_by_side_end_and_answer_the_same(
 
 
 def test_folds_are_the_products_and_an_svm_of_the_emotion_itself_is_right(corpus: Corpus, tree: Path) -> None:
-    assert corpus.folds == loso_dev_session(groups_of(corpus.utterances, "speaker").values())
+    assert corpus.folds == loso_all_others(groups_of(corpus.utterances, "speaker").values())
     assert params_of(4, {}).train.fold_by == "speaker"
     answers = [
         ravdess_arms.svm(corpus, Job(count=4, variant="svm_units", seed=0, fold=fold.name)) for fold in corpus.folds

@@ -83,7 +83,7 @@ def test_aggregate_metrics_are_small_and_hold_no_utterance(drawn: Built) -> None
     assert set(metrics["variants"]) == set(VARIANTS)
     for row in metrics["variants"].values():
         assert row["ua_low"] <= row["ua"] <= row["ua_high"]
-    assert metrics["data"] == {"clusters": 30, "speakers": 10, "utterances": 420}
+    assert metrics["data"] == {"cluster": "dialogue", "clusters": 30, "speakers": 10, "utterances": 420}
     assert metrics["differences"]["foal_minus_baseline"]["ua"] == pytest.approx(
         metrics["variants"]["foal"]["ua"] - metrics["variants"]["baseline"]["ua"], abs=2e-6
     )
@@ -314,7 +314,7 @@ def test_verdicts_in_words() -> None:
 
 
 def test_numbers_in_words() -> None:
-    assert (points(0.0004), points(-0.0004), points(-0.012)) == ("0.0", "0.0", "−1.2")
+    assert (points(0.0004), points(-0.0004), points(-0.012)) == ("+0.04", "−0.04", "−1.2")
     assert (percent(None), percent(0.5)) == ("–", "50.0")
     assert (listed([]), listed(["a"]), listed(["a", "b", "c"])) == ("none", "a", "a, b and c")
     assert (plural(1, "speaker"), plural(5531, "utterance")) == ("1 speaker", "5,531 utterances")

@@ -1,0 +1,95 @@
+"""An interval says what is known: it has a width where nothing varied, shows no excluded zero, and argues with no p."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foalnet.report.terminal import table_text
+from foalnet.report.words import points, verdict
+from foalnet.stats import Difference, Interval, difference, interval
+
+SETTING: dict[str, Any] = {"level": 0.95, "resamples": 500, "seed": 1}
+
+
+def rows(clusters: int, each: int = 2) -> tuple[list[str], list[str]]:
+    names = [f"d{i}" for i in range(clusters) for _ in range(each)]
+    return names, [("x", "y")[i % 2] for i in range(len(names))]
+
+
+@pytest.mark.parametrize("clusters", [4, 19, 25, 50])
+@pytest.mark.parametrize(("right", "side"), [(1.0, "low"), (0.0, "high")])
+def test_all_right_and_all_wrong_have_the_exact_limit(clusters: int, right: float, side: str) -> None:
+    names, labels = rows(clusters)
+    found = interval([right] * len(names), names, labels, metric="ua", **SETTING)
+    hidden = 1 - 0.025 ** (1 / clusters)  # Clopper and Pearson with 0 of `clusters`
+    assert found.method == "exact" and found.estimate == right
+    assert getattr(found, side) == pytest.approx(abs(right - hidden))
+    assert (found.high if right else found.low) == right
+
+
+def test_the_exact_limit_covers_what_it_promises() -> None:
+    """Of all shares of wrong clusters that would show none in 30 with more than 2.5 %, the interval leaves none out."""
+    names, labels = rows(30)
+    low = interval([1.0] * len(names), names, labels, metric="wa", **SETTING).low
+    for wrong in np.linspace(0.001, 0.4, 400):
+        assert (1 - wrong) ** 30 <= 0.025 + 1e-9 or 1 - wrong >= low - 1e-9
+
+
+def test_two_that_never_differ_have_a_width_and_p_1() -> None:
+    names, labels = rows(30)
+    values = [float(i % 3 == 0) for i in range(len(names))]
+    found = difference(values, values, names, labels, metric="ua", permutations=200, **SETTING)
+    hidden = 1 - 0.025 ** (1 / 30)
+    assert (found.interval.low, found.interval.high) == pytest.approx((-hidden, hidden)) and found.p == 1.0
+    assert not found.decided and not found.disagree
+
+
+def test_what_varies_keeps_its_bootstrap() -> None:
+    names, labels = rows(30)
+    values = [1.0] * (len(names) - 1) + [0.0]
+    assert interval(values, names, labels, metric="ua", **SETTING).method == "bootstrap"
+
+
+@pytest.mark.parametrize(
+    ("gap", "says"),
+    [(0.0003, "+0.03"), (-0.0003, "−0.03"), (0.000002, "+0.0002"), (0.0, "0.0"), (0.042, "+4.2"), (-0.0006, "−0.1")],
+)
+def test_what_is_not_zero_is_never_shown_as_zero(gap: float, says: str) -> None:
+    assert points(gap) == says
+
+
+def found_as(low: float, high: float, p: float, level: float = 0.95) -> Difference:
+    inside = Interval(estimate=(low + high) / 2, low=low, high=high, level=level, clusters=30, method="bootstrap")
+    return Difference(interval=inside, p=p, exact=False)
+
+
+def test_a_variant_is_called_better_only_where_interval_and_p_say_so() -> None:
+    for low, p, level in itertools.product((-0.01, 0.0003, 0.02), (0.001, 0.04, 0.083, 0.5), (0.9, 0.95)):
+        found = found_as(low, 0.064, p, level)
+        says = verdict("foal", "baseline", found)
+        outside, small = low > 0, p <= 1 - level
+        assert ("is better than" in says) == (outside and small) == found.decided
+        assert ("disagree" in says) == (outside != small) == found.disagree
+        assert "0.0 to +6.4" not in says
+
+
+def metrics(clusters: int, low: float, p: float) -> dict[str, Any]:
+    score = {"ua": 0.7, "ua_low": 0.6, "ua_high": 0.8, "wa": 0.7, "wa_low": 0.6, "wa_high": 0.8, "macro_f1": 0.7}
+    return {
+        "corpus": "c", "protocol": "loso_dev_session", "classes": 4, "level": 0.95,
+        "data": {"utterances": 100, "clusters": clusters, "cluster": "speaker", "speakers": clusters},
+        "variants": {"baseline": score, "foal": score},
+        "differences": {"foal_minus_baseline": {"ua": 0.03, "ua_low": low, "ua_high": 0.064, "ua_p": p}},
+    }  # fmt: skip
+
+
+def test_show_cautions_as_the_page_does() -> None:
+    few, enough = table_text(metrics(16, -0.01, 0.4)), table_text(metrics(20, -0.01, 0.4))
+    assert "only 16 speakers" in few and "read them with care" in few and "disagree" not in few
+    assert "read them with care" not in enough
+    assert "disagree about foal and baseline" in table_text(metrics(30, 0.0003, 0.083))
+    assert "+0.03 to +6.4" in table_text(metrics(30, 0.0003, 0.083))
