@@ -42,7 +42,9 @@ def train_and_evaluate(corpus: str = "drawn") -> dict[str, Any]:
     first = f"features@{corpus}"
     with alive(settings.silence_s):
         runs = [Stage(name=first, needs=())]
-        runs += [Stage(name=stage.name, needs=(first,)) for stage in plan(home, corpus) if stage.name.startswith(TRAIN)]
-        also = [_evaluation(stage.name) for stage in runs if stage.name != first]
+        trains = [stage for stage in plan(home, corpus) if stage.name.startswith(TRAIN)]
+        # A run that takes the encoders of others waits for them.
+        runs += [Stage(name=s.name, needs=(first, *(n for n in s.needs if n.startswith(TRAIN)))) for s in trains]
+        also = [_evaluation(stage.name) for stage in trains]
         done = run_stages(runs, home, settings=settings, runner_task=run_one, also=also)
     return {"corpus": corpus, "ran": [each["stage"] for each in done if each["ran"]]}

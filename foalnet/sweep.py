@@ -132,13 +132,16 @@ def _state_folder(file: File, asked: Run, settings: Settings, home: Path) -> Pat
     from foalnet.shards import INDEX, open_shards
     from foalnet.table import read_manifest
     from foalnet.train import plan
+    from foalnet.train.encoders import published_encoders
     from foalnet.train.run import given_for, state_folder, told_of
 
     params, paths = resolve(file, asked.corpus), Paths(asked.corpus, home)
     if not (paths.shards / INDEX).is_file():
         raise DataError("it has no shards here", file=paths.shards)
     utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used]
-    given = given_for(params, settings, paths, open_shards(paths.shards, corpus=params.corpus), variant=asked.variant)
+    shards = open_shards(paths.shards, corpus=params.corpus)
+    encoders = published_encoders(params, paths, variant=asked.variant, seed=asked.seed, split=asked.split)
+    given = given_for(params, settings, paths, shards, variant=asked.variant, encoders=encoders)
     run = plan(params, utterances, variant=asked.variant, seed=asked.seed, split=asked.split)
     return state_folder(params, settings, paths, run, told_of(params, settings, given))
 

@@ -6,6 +6,9 @@ Shape letters: B utterances, N samples, F frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +16,11 @@ from torch import Tensor
 
 from foalnet.batches.store import Clip, Store
 from foalnet.files import content_key
-from foalnet.nets import Batch
+from foalnet.nets import Batch, Encoded, Steps
 
+# In place of what encoders have made something of: `collate` takes no clip without sound.
+NO_SOUND, NO_FRAMES = np.zeros(1, np.float32), np.zeros((1, 0), np.float32)
+NOTHING = Encoded(audio=None, video=None)
 # Evaluation batches; larger than training's, as no gradient is kept.
 EVAL_SIZE = 32
 
@@ -55,6 +61,36 @@ def _padded(arrays: Sequence[np.ndarray], *, least: int = 0) -> tuple[Tensor, Te
     return torch.from_numpy(out), torch.from_numpy(mask)
 
 
+def batch_of(store: Store, keys: Sequence[str], labels: Mapping[str, int] | None = None, *, samples: int = 0) -> Batch:
+    """Return the batch of some keys: what encoders made of them where the store has it, else sound and frames."""
+    encoded = _side_by_side(store.encoded, keys)
+    prepared = None if encoded else _side_by_side(store.prepared, keys)
+    at_hand = encoded or prepared or NOTHING
+    clips = [store.clips[key] for key in keys]
+    bare: dict[str, Any] = {"wave_N": NO_SOUND} if at_hand.audio else {}
+    if at_hand.video:
+        bare |= {"frames": NO_FRAMES, "frame_mask_F": NO_SOUND.astype(bool)}
+    clips = [replace(clip, **bare) for clip in clips] if bare else clips
+    batch = collate(clips, labels, samples=0 if at_hand.audio else samples)
+    return replace(batch, prepared=prepared, encoded=encoded)
+
+
+def _side_by_side(made: Mapping[str, Encoded], keys: Sequence[str]) -> Encoded | None:
+    """Return batches of one as one batch, padded with zeros; None where nothing is made."""
+    if not made:
+        return None
+    rows = [made[key] for key in keys]
+    return Encoded(audio=_padded_steps([row.audio for row in rows]), video=_padded_steps([row.video for row in rows]))
+
+
+def _padded_steps(rows: Sequence[Steps | None]) -> Steps | None:
+    known = [row for row in rows if row is not None]
+    if not known:
+        return None
+    padded = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
+    return Steps(values_BTD=padded([s.values_BTD[0] for s in known]), mask_BT=padded([s.mask_BT[0] for s in known]))
+
+
 def derived_seed(*parts: object) -> int:
     """Return a number below 2**63 that the parts decide: independent streams for seed, fold, epoch and purpose."""
     return int(content_key([str(part) for part in parts])[:16], 16) >> 1
@@ -90,7 +126,7 @@ def train_batches(
     """
     samples = store.samples_in(pad_s)
     for first in range(0, len(order), size):
-        yield collate([store.clips[key] for key in share(order[first : first + size])], labels, samples=samples)
+        yield batch_of(store, share(order[first : first + size]), labels, samples=samples)
 
 
 def eval_batches(
@@ -100,4 +136,4 @@ def eval_batches(
     samples = store.samples_in(pad_s)
     by_length = sorted(keys, key=lambda key: (store.samples(key), key))
     for first in range(0, len(by_length), size):
-        yield collate([store.clips[key] for key in by_length[first : first + size]], samples=samples)
+        yield batch_of(store, by_length[first : first + size], samples=samples)

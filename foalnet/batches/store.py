@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from foalnet.config.blocks import Train
 from foalnet.errors import DataError, UsageError
 from foalnet.features.read import FeatureSet, Vectors, steps_between
 from foalnet.ledger import SILENT, Ledger
-from foalnet.nets import InputShape
+from foalnet.nets import Encoded, InputShape
 from foalnet.records import Sample
 from foalnet.seal import command
 from foalnet.shards import ShardSet, split_frames
@@ -44,12 +44,16 @@ class Store:
     """Clips by key, in key order, all of one shape; `ledger` says which were cut and which have no picture.
 
     `features`: which frozen encoder's vectors the frames are, None where they are pictures or the corpus' own table.
+    `prepared`, `encoded`: what a network's encoders made of each clip (`Inputs`), as a batch of one; batches then hold
+    that alone.
     """
 
     clips: Mapping[str, Clip]
     shape: InputShape
     ledger: Ledger
     features: Mapping[str, Any] | None = None
+    prepared: Mapping[str, Encoded] = field(default_factory=dict)
+    encoded: Mapping[str, Encoded] = field(default_factory=dict)
 
     def __contains__(self, key: str) -> bool:
         return key in self.clips

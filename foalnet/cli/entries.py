@@ -16,7 +16,16 @@ from ruamel.yaml.comments import CommentedMap
 
 from foalnet.config.blocks import MAIN_VARIANTS, VARIANTS
 from foalnet.config.form import params_bytes, params_document
-from foalnet.config.load import DEFAULT_PARAMS, File, expected_runs, merge, parse_file, read_file, runs_of
+from foalnet.config.load import (
+    DEFAULT_PARAMS,
+    File,
+    encoders_of,
+    expected_runs,
+    merge,
+    parse_file,
+    read_file,
+    runs_of,
+)
 from foalnet.config.presets import preset_entry
 from foalnet.config.settings import SETTINGS_FILE, load_settings
 from foalnet.errors import MachineError, UsageError
@@ -340,7 +349,8 @@ def _sync_runs(params: Any) -> None:
         if final.get("variant") not in entry["variants"] or final.get("seed") not in entry["seeds"]:
             entry["final"] = _flow(final_of(list(entry["variants"]), list(entry["seeds"])))
         asked = (entry["variants"], entry["seeds"], entry["protocols"])
-        for name, item in runs_of(corpus, *asked).items():
+        encoders = encoders_of(params.get("train") or {}, entry.get("train") or {})
+        for name, item in runs_of(corpus, *asked, encoders=encoders).items():
             run = CommentedMap(item)
             run.fa.set_flow_style()
             runs[name] = run

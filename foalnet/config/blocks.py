@@ -40,6 +40,17 @@ VARIANTS: tuple[str, ...] = get_args(Variant)
 MAIN_VARIANTS: tuple[Variant, ...] = ("audio_only", "video_only", "baseline", "foal")
 Picture = Literal["face", "half", "features"]
 
+# Modality -> the variant that is that modality alone.
+SINGLE = {"audio": "audio_only", "video": "video_only"}
+
+
+def encoders_from(variant: str, encoders: str) -> dict[str, str]:
+    """Return modality -> the variant whose encoder a variant takes (`train.encoders`: single); {} for its own."""
+    bare, half = variant.removesuffix(HALF), HALF if variant.endswith(HALF) else ""
+    own = encoders == "own" or bare in SINGLE.values()
+    return {} if own else {"audio": SINGLE["audio"], "video": SINGLE["video"] + half}
+
+
 # docs/protocols.md says what each one is. Two of them read one training run: that without a dev part.
 Protocol = Literal["loso_dev_session", "loso_fixed_epochs", "paper_best_on_test"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
@@ -260,6 +271,11 @@ class Train(Frozen):
     max_s: Seconds = Field(10.0, description="longer utterances are cut to their first max_s seconds, and counted")
     pad_to: Literal["longest", "max_s"] = Field(
         "longest", description="sound of a batch is padded to its longest utterance, or always to max_s"
+    )
+    encoders: Literal["own", "single"] = Field(
+        "own",
+        description="of variants with both modalities: trained with the rest, or those of the same seed's "
+        "audio_only and video_only, frozen, behind a stem that learns",
     )
     audio: AudioEncoder = AudioEncoder()
     video: VideoEncoder = VideoEncoder()

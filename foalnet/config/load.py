@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path, PurePath
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from foalnet.config.base import Frozen, nearest, validated
 from foalnet.config.space import check_space
 from foalnet.config.yamls import parse_yaml, read_text
 from foalnet.errors import UsageError
-from foalnet.paths import HEADLINE, run_name
+from foalnet.paths import HEADLINE, Paths, run_name
 
 DEFAULT_PARAMS = Path("params.yaml")
 # The blocks that an entry may override.
@@ -51,6 +51,8 @@ class Run(Frozen):
     seed: blocks.Seed
     split: blocks.Split = "dev"
     name: str = Field("", description="of the run's folders")
+    audio: str = Field("", description="what its audio encoder comes from: another run's model, or the run itself")
+    video: str = Field("", description="what its video encoder comes from")
 
 
 class File(Frozen):
@@ -183,6 +185,16 @@ def _check(params: Params, *, file: str) -> None:
             file=file,
             action=f"write sides_table: data/{params.corpus}.sides.txt, and put the file there",
         )
+    for variant in params.variants:
+        lacking = set(blocks.encoders_from(variant, params.train.encoders).values()) - set(params.variants)
+        if lacking:
+            raise UsageError(
+                f"train.encoders is single: variant {variant} takes its encoders from {', '.join(sorted(lacking))}, "
+                "which this corpus does not train",
+                file=file,
+                action=f"add {', '.join(sorted(lacking))} to variants and run `foalnet config --sync`, or set "
+                "train.encoders: own",
+            )
     half = [variant for variant in params.variants if variant.endswith(blocks.HALF)]
     if half and params.train.picture == "features":
         raise UsageError(
@@ -208,19 +220,35 @@ def expected_runs(file: File) -> dict[str, dict[str, Any]]:
     """Return the `runs` block that corpora, variants, seeds and protocols call for, in their order."""
     runs: dict[str, dict[str, Any]] = {}
     for corpus, entry in file.corpora.items():
-        runs |= runs_of(corpus, entry.variants, entry.seeds, entry.protocols)
+        runs |= runs_of(
+            corpus, entry.variants, entry.seeds, entry.protocols, encoders=encoders_of(file.train, entry.train)
+        )
     return runs
 
 
+def encoders_of(block: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    """Return `train.encoders` of an entry, by the block `train` and what the entry overrides of it."""
+    return str({**block, **entry}.get("encoders", blocks.Train().encoders))
+
+
 def runs_of(
-    corpus: str, variants: Sequence[str], seeds: Sequence[int], protocols: Sequence[str]
+    corpus: str, variants: Sequence[str], seeds: Sequence[int], protocols: Sequence[str], *, encoders: str = "own"
 ) -> dict[str, dict[str, Any]]:
-    """Return one corpus' runs by name; protocols that read the same split share one run."""
+    """Return one corpus' runs by name; protocols that read the same split share one run.
+
+    `audio` and `video` are paths that dvc.yaml's `train` depends on: the model of the run whose encoder a run takes
+    (`encoders`: single), else an index that it reads anyway.
+    """
+    paths = Paths(corpus)
     asked = {blocks.SPLIT_OF[protocol] for protocol in protocols}
     runs: dict[str, dict[str, Any]] = {}
     for variant, seed, split in product(variants, seeds, [split for split in blocks.SPLITS if split in asked]):
         name = run_name(variant, seed, split)
+        singles = blocks.encoders_from(variant, encoders)
+        takes = {"audio": paths.shards / "index.json", "video": paths.features / "index.json"}
+        takes |= {modality: paths.model(single, seed, split) for modality, single in singles.items()}
         runs[f"{corpus}-{name}"] = {
             "corpus": corpus, "variant": variant, "seed": seed, "split": split, "name": name,
+            **{modality: path.as_posix() for modality, path in takes.items()},
         }  # fmt: skip
     return runs

@@ -83,6 +83,7 @@ MEANINGS: dict[str, Meaning] = {
     "train.picture": Meaning(says="what the video branch sees: face crop, half picture, or a feature table's rows"),
     "train.frame_step": Meaning(unit="frames", source=OURS),
     "train.max_s": Meaning(source=INPUT),
+    "train.encoders": Meaning(source=OURS),
     "train.audio.mels": Meaning(source=OURS),
     "train.audio.augment": Meaning(source=OURS),
     "train.audio.attention": Meaning(source=OURS),

@@ -7,21 +7,22 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from foalnet.batches import Store, load_store
 from foalnet.config import Params, Settings
-from foalnet.config.blocks import Train
+from foalnet.config.blocks import Train, encoders_from
 from foalnet.errors import DataError, UsageError
 from foalnet.files import Content, content_key, json_bytes, publish_together, sha256_file
 from foalnet.final.card import card_facts, card_md
 from foalnet.final.ranges import quantities, ranges_of
 from foalnet.final.seal import FILE, Sealed, model_bytes
 from foalnet.final.train import FinalTask, train_final
-from foalnet.nets import picture_of
-from foalnet.paths import Paths
+from foalnet.nets import needs_weights, picture_of
+from foalnet.paths import Paths, run_name
 from foalnet.processor import processor
 from foalnet.provenance import code_digest
 from foalnet.results import TRAIN, read_metrics, read_train
@@ -30,6 +31,7 @@ from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.speeds import note_speed
 from foalnet.table import read_manifest
 from foalnet.train import ranks
+from foalnet.train.encoders import Encoders
 from foalnet.train.line import Teller, line
 from foalnet.train.machine import at_start, determined, device, listening, threads
 from foalnet.train.run import Given, given_for, need_pictures, told_of
@@ -44,7 +46,10 @@ STATE = "final.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """All that the final training starts from; `params` name the picture that the variant looks at."""
+    """All that the final training starts from; `params` name the picture that the variant looks at.
+
+    `singles`: modality -> the variant whose encoder is frozen (`train.encoders: single`), and its epochs.
+    """
 
     params: Params
     given: Given
@@ -52,7 +57,15 @@ class Prepared:
     chosen: Mapping[str, int]
     metrics: Mapping[str, Any]
     epochs: int
+    singles: Mapping[str, tuple[str, int]]
     folder: Path
+
+    def trainings(self) -> list[tuple[str, int, Path]]:
+        """Return (variant, epochs, state) of every training, the frozen encoders' first."""
+        of_singles = [
+            (single, epochs, self.folder / f"{single}.safetensors") for single, epochs in self.singles.values()
+        ]
+        return [*of_singles, (self.params.final.variant, self.epochs, self.folder / STATE)]
 
 
 def prepare(params: Params, settings: Settings, paths: Paths, shards: ShardSet) -> Prepared:
@@ -64,9 +77,13 @@ def prepare(params: Params, settings: Settings, paths: Paths, shards: ShardSet) 
     check_final(params)
     variant, seed = params.final.variant, params.final.seed
     given = given_for(params, settings, paths, shards, variant=variant)
+    run = read_train(paths, variant=variant, seed=seed, stage=STAGE)
+    # Those of the folds are of no use here; what they were is part of what this model is made from.
+    if singles := encoders_from(variant, params.train.encoders):
+        given = replace(given, encoders=Encoders(load={}, facts=run.get("encoders", {})))
     told = told_of(params, settings, given)
     chosen, metrics = folds_of(paths, params, told)
-    epochs = math.ceil(statistics.median(chosen.values()))
+    epochs = _median(chosen)
     inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
     key = content_key([STAGE, told, inputs, params.corpus, list(params.manifest.classes), variant, seed, epochs])
     train = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
@@ -77,8 +94,17 @@ def prepare(params: Params, settings: Settings, paths: Paths, shards: ShardSet) 
         chosen=chosen,
         metrics=metrics,
         epochs=epochs,
+        singles={
+            modality: (single, _median(run["encoders"][run_name(single, seed)]["epochs"]))
+            for modality, single in singles.items()
+        },
         folder=settings.work / "train" / key,
     )
+
+
+def _median(chosen: Mapping[str, int]) -> int:
+    """Return the epochs that the folds' choices fix: their median, rounded up."""
+    return math.ceil(statistics.median(chosen.values()))
 
 
 def final_run(
@@ -105,16 +131,27 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     need_pictures(store, variant, paths)
     used = [u for u in used if u.key in store]
     classes = tuple(params.manifest.classes)
-    task = FinalTask(
-        variant=variant,
-        seed=params.final.seed,
-        params=params.train,
-        classes=classes,
-        labels={u.key: classes.index(str(u.label)) for u in used},
-        epochs=ready.epochs,
-        pretrained=ready.given.pretrained,
-    )
-    progress = _trained(task, store, settings, ready.folder / STATE, corpus=params.corpus)
+    labels = {u.key: classes.index(str(u.label)) for u in used}
+    done: dict[str, Progress] = {}
+
+    def trained(name: str, _fold: str) -> Mapping[str, Any]:
+        return done[name].best_net
+
+    load = {modality: partial(trained, name) for modality, (name, _) in ready.singles.items()}
+    encoders = Encoders(load=load, facts={})
+    for name, epochs, state in ready.trainings():
+        task = FinalTask(
+            variant=name,
+            seed=params.final.seed,
+            params=params.train,
+            classes=classes,
+            labels=labels,
+            epochs=epochs,
+            pretrained=ready.given.pretrained if needs_weights(name, params.train) else None,
+            encoders=partial(encoders.of, STAGE) if name == variant and ready.singles else None,
+        )
+        done[name] = _trained(task, store, settings, state, corpus=params.corpus)
+    progress = done[variant]
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
     machine = {name: ready.digests[name] for name in ("device", "instructions", "threads")} | {"processor": processor()}
     card = card_facts(

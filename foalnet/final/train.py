@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from foalnet.batches import Store
 from foalnet.checkpoint import net_tensors
 from foalnet.config.blocks import Train
-from foalnet.train.fold import begin, objective_of, train_epoch
+from foalnet.train.encoders import encoded_store, prepared_store
+from foalnet.train.fold import begin, objective_of, pad_s, train_epoch
 from foalnet.train.machine import Stop
 from foalnet.train.state import Progress, save_progress
 from foalnet.train.watch import Watch
@@ -29,6 +31,7 @@ class FinalTask:
     labels: Mapping[str, int]
     epochs: int
     pretrained: Pretrained | None = None
+    encoders: Callable[[], Mapping[str, Tensor]] | None = None
     name: str = "final"
 
 
@@ -51,6 +54,10 @@ def train_final(
     """
     labels = dict(task.labels)
     net, optim, progress = begin(task, store, tuple(sorted(labels)), state, device)
+    keys = sorted(labels)
+    if not progress.finished:
+        store = prepared_store(net, store, keys, pad_s=pad_s(task.params))
+        store = encoded_store(net, store, keys, device, task.params, pad_s=pad_s(task.params))
     objective = objective_of(task, labels, device)
     watch = Watch(stop=stop, due=due, keep=lambda: save_progress(state, progress, net, optim), show=show)
     while not progress.finished:

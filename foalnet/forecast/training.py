@@ -22,14 +22,15 @@ def train_forecast(
     from foalnet.nets import tasks_of
     from foalnet.shards import open_shards
     from foalnet.train import plan
+    from foalnet.train.encoders import published_encoders
     from foalnet.train.run import given_for, state_folder, told_of
     from foalnet.train.speed import reached
 
     tasks_of(variant)
     utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus, stage="train") if u.used]
-    given = given_for(
-        params, settings, paths, open_shards(paths.shards, corpus=params.corpus, stage="train"), variant=variant
-    )
+    shards = open_shards(paths.shards, corpus=params.corpus, stage="train")
+    encoders = published_encoders(params, paths, variant=variant, seed=seed, split=split)
+    given = given_for(params, settings, paths, shards, variant=variant, encoders=encoders)
     run = plan(params, utterances, variant=variant, seed=seed, split=split, pretrained=given.pretrained)
     told = told_of(params, settings, given)
     folder = state_folder(params, settings, paths, run, told)
@@ -54,23 +55,26 @@ def train_forecast(
 
 def final_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast:
     """Return what `foalnet final` would do (UsageError, exit 2, and DataError, exit 3, as training it raises them)."""
-    from foalnet.final.run import STAGE, STATE, prepare
+    from foalnet.final.run import STAGE, prepare
     from foalnet.shards import open_shards
     from foalnet.train.speed import reached
 
     shards = open_shards(paths.shards, corpus=params.corpus, stage=STAGE)
     ready = prepare(params, settings, paths, shards)
     variant, seed = params.final.variant, params.final.seed
-    epochs, finished = reached(ready.folder / STATE)
-    left = 0 if finished else ready.epochs - epochs
+    trainings = [(name, most, *reached(state)) for name, most, state in ready.trainings()]
+    left = sum(0 if finished else most - epochs for _, most, epochs, finished in trainings)
     used = sum(u.used for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE))
     per_epoch_s, measured = _final_rate(settings, ready.params, variant)
     return Forecast(
         verb=f"final {params.corpus} {run_name(variant, seed)}",
         steps=(
             f"all sessions, {used} utterances, device {ready.digests['device']}",
-            f"{ready.epochs} epochs, as the folds' choices fixed them: {epochs} done, "
-            + (f"{left} left" if left else "finished"),
+            *(
+                f"{name}: {most} epochs, as the folds' choices fixed them: {epochs} done, "
+                + ("finished" if finished else f"{most - epochs} left")
+                for name, most, epochs, finished in trainings
+            ),
         ),
         left=left,
         time_s=None if per_epoch_s is None else left * per_epoch_s,

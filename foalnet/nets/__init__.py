@@ -2,6 +2,7 @@
 
 from foalnet.nets.encoder import Encoder, InputShape, PretrainedEncoder
 from foalnet.nets.foal import FoalNet, SingleNet
+from foalnet.nets.frozen import Frozen
 from foalnet.nets.fusion import Fusion
 from foalnet.nets.gather import gather_rows, gather_steps, rank, ranks
 from foalnet.nets.registry import (
@@ -15,7 +16,7 @@ from foalnet.nets.registry import (
     needs_weights,
     tasks_of,
 )
-from foalnet.nets.tensors import Batch, Fused, Inputs, MatchLogits, Outputs, Steps
+from foalnet.nets.tensors import Batch, Encoded, Fused, Inputs, MatchLogits, Outputs, Steps
 from foalnet.nets.variants import VARIANTS, Tasks, picture_of, variant_names
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
     "VARIANTS",
     "VIDEO_ENCODERS",
     "Batch",
+    "Encoded",
     "Encoder",
     "FoalNet",
+    "Frozen",
     "Fused",
     "Fusion",
     "InputShape",

@@ -31,6 +31,10 @@ class Encoder(nn.Module):
 
     width: int
 
+    def prepare_steps(self, inputs: Inputs) -> Steps | None:  # noqa: ARG002
+        """Return the part of the work that no weight changes, for `inputs.prepared`; None where there is none."""
+        return None
+
     def fit(self, batches: Iterable[Inputs]) -> None:
         """Take statistics of the training fold into buffers; the default takes none."""
 

@@ -15,7 +15,7 @@ from foalnet.config.blocks import AudioEncoder
 from foalnet.nets.augment import mask_bands_and_steps, shift_bands
 from foalnet.nets.encoder import Encoder, InputShape, Moments, chance
 from foalnet.nets.masks import masked_mean, strided, zero_masked
-from foalnet.nets.norm import MaskedBatchNorm
+from foalnet.nets.norm import MaskedBatchNorm, put_rows
 from foalnet.nets.tensors import Inputs, Steps
 from foalnet.shim import load_torchaudio
 
@@ -49,10 +49,10 @@ class MaskedConv(nn.Module):
         """Return the sequence at 1 / stride of its rate; nothing behind the mask has a say in it."""
         mask_BT = strided(steps.mask_BT, self.stride)
         x_BTD = self.conv(steps.values_BTD.transpose(1, 2)).transpose(1, 2)
-        x_BTD = self.dropout(F.gelu(self.norm(x_BTD, mask_BT)))
+        x_BTD = put_rows(self.dropout(F.gelu(self.norm.rows(x_BTD[mask_BT]))), mask_BT)
         if self.residual:
             x_BTD = x_BTD + steps.values_BTD
-        return Steps(values_BTD=zero_masked(x_BTD, mask_BT), mask_BT=mask_BT)
+        return Steps(values_BTD=x_BTD, mask_BT=mask_BT)
 
 
 class LogmelCnn(Encoder):
@@ -89,13 +89,20 @@ class LogmelCnn(Encoder):
             for w, (stride, dilation) in zip(widths, LAYERS, strict=False)
         )
 
+    def prepare_steps(self, inputs: Inputs) -> Steps:
+        """Return the log-mel energies."""
+        return self.logmel(inputs)
+
     def logmel(self, inputs: Inputs) -> Steps:
         """Return log-mel energies [B, T, M], 80 steps a second: step t is centred on sample t * hop."""
+        if inputs.prepared is not None and inputs.prepared.audio is not None:
+            return inputs.prepared.audio
         wave_BN = inputs.wave_BN.masked_fill(~inputs.wave_mask_BN, 0.0)
         steps = -(-wave_BN.shape[1] // self.hop)
         # Energies span more decades than a reduced precision has digits for.
         with torch.autocast(wave_BN.device.type, enabled=False):
-            power_BKT = torch.view_as_real(self.spectrogram(wave_BN)[..., :steps]).square().sum(dim=-1)
+            waves_BKT = self.spectrogram(wave_BN)[..., :steps]
+            power_BKT = waves_BKT.real.square() + waves_BKT.imag.square()
             energy_BTM = self.mel(power_BKT).transpose(1, 2)
         mask_BT = inputs.wave_mask_BN[:, :: self.hop]
         return Steps(values_BTD=torch.log(energy_BTM + FLOOR), mask_BT=mask_BT)

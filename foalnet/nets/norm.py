@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from foalnet.nets.gather import counts, gather_rows, ranks
 
-MOMENTUM = 0.1
+MOMENTUM, EPSILON = 0.1, 1e-5
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -33,20 +33,27 @@ class MaskedBatchNorm(nn.Module):
         self.register_buffer("variance_D", torch.ones(width))
 
     def forward(self, values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        """Return [B, T, D]; masked steps hold something finite that the caller masks again."""
+        """Return [B, T, D]; masked steps are 0."""
+        return put_rows(self.rows(values_BTD[mask_BT]), mask_BT)
+
+    def rows(self, rows_ND: Tensor) -> Tensor:
+        """Return the valid steps of a batch, one a row, normed."""
         # Moments are taken in float32, whatever the precision of what comes in.
-        values_BTD = values_BTD.float() if values_BTD.dtype in HALVES else values_BTD
-        rows_ND = values_BTD[mask_BT]
+        rows_ND = rows_ND.float() if rows_ND.dtype in HALVES else rows_ND
         steps = sum(counts(len(rows_ND), rows_ND.device)) if self.training else 0
         # One row has no deviation.
         if steps < 2:
-            return F.batch_norm(
-                values_BTD.transpose(1, 2), self.mean_D, self.variance_D, self.weight, self.bias
-            ).transpose(1, 2)
+            return F.batch_norm(rows_ND, self.mean_D, self.variance_D, self.weight, self.bias)
+        if ranks() == 1:
+            normed_ND, mean_D, inverse_D = torch.native_batch_norm(
+                rows_ND, self.weight, self.bias, None, None, True, 0.0, EPSILON
+            )
+            self._remember(mean_D.detach(), inverse_D.detach().square().reciprocal() - EPSILON)
+            return normed_ND
         variance_D, mean_D = _moments(rows_ND, steps)
         self._remember(mean_D.detach(), variance_D.detach())
-        scale_D = self.weight * torch.rsqrt(variance_D + 1e-5)
-        return (values_BTD - mean_D) * scale_D + self.bias
+        scale_D = self.weight * torch.rsqrt(variance_D + EPSILON)
+        return (rows_ND - mean_D) * scale_D + self.bias
 
     def _remember(self, mean_D: Tensor, variance_D: Tensor) -> None:
         if bool(torch.isfinite(mean_D + variance_D).all()):
@@ -56,8 +63,13 @@ class MaskedBatchNorm(nn.Module):
 
 def _moments(rows_ND: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Return variance and mean of the rows of all processes, `steps` in number."""
-    if ranks() == 1:
-        return torch.var_mean(rows_ND, dim=0, correction=0)
     mean_D = gather_rows(rows_ND.sum(dim=0, keepdim=True)).sum(dim=0) / steps
     variance_D = gather_rows((rows_ND - mean_D).square().sum(dim=0, keepdim=True)).sum(dim=0) / steps
     return variance_D, mean_D
+
+
+def put_rows(rows_ND: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return [B, T, D] with the rows where the mask is True, in its order, and 0 elsewhere."""
+    out_BTD = rows_ND.new_zeros(*mask_BT.shape, rows_ND.shape[1])
+    out_BTD[mask_BT] = rows_ND
+    return out_BTD

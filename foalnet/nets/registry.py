@@ -12,6 +12,7 @@ from foalnet.errors import UsageError
 from foalnet.nets.crops import CropCnn
 from foalnet.nets.encoder import Encoder, InputShape, PretrainedEncoder
 from foalnet.nets.foal import FoalNet, SingleNet
+from foalnet.nets.frozen import Frozen
 from foalnet.nets.functionals import Functionals
 from foalnet.nets.fusion import CrossAttentionFusion, Fusion
 from foalnet.nets.identity import Identity
@@ -69,6 +70,8 @@ def _net(tasks: Tasks, params: Train, *, classes: int, shape: InputShape, pretra
     if tasks.video:
         video = _of(VIDEO_ENCODERS, params.video.encoder, "train.video.encoder")(params.video, shape)
     if audio is not None and video is not None:
+        if params.encoders == "single":
+            audio, video = Frozen(audio, "audio", params.audio.dropout), Frozen(video, "video", params.video.dropout)
         fusion = _of(FUSIONS, params.fusion.kind, "train.fusion.kind")(audio.width, video.width, params.fusion)
         return FoalNet(audio, video, fusion, tasks=tasks, classes=classes, params=params)
     only = audio if audio is not None else video

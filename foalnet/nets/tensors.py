@@ -6,39 +6,12 @@ Shape letters: B utterances of a batch, N samples, F frames, T steps of a sequen
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 I = TypeVar("I", bound="Inputs")  # noqa: E741
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """All that a network may see of a batch; there is no label here.
-
-    `wave_BN` float32 in [-1, 1], zero where `wave_mask_BN` (bool) is False; `frames` uint8 [B, F, 3, H, W] or float32
-    [B, F, D], zero where `frame_mask_BF` (bool) is False. An utterance has at least one sample; it may have no frame.
-    """
-
-    wave_BN: Tensor
-    wave_mask_BN: Tensor
-    frames: Tensor
-    frame_mask_BF: Tensor
-
-    def to(self: I, device: torch.device) -> I:
-        """Return the same batch on another device."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: v.to(device) for name, v in moved.items() if isinstance(v, Tensor)})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch(Inputs):
-    """Inputs with the utterances' keys, and their class numbers (int64) where the caller may know them."""
-
-    keys: tuple[str, ...]
-    label_B: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +30,16 @@ class Steps:
         """Return the sequences in another order (hard negatives)."""
         return Steps(values_BTD=self.values_BTD[index_B], mask_BT=self.mask_BT[index_B])
 
+    def row(self, index: int) -> Steps:
+        """Return one utterance's sequence as a batch of one, without its padding; at least one step long."""
+        length = max(1, int(self.mask_BT[index].nonzero().max()) + 1 if bool(self.mask_BT[index].any()) else 1)
+        own = slice(index, index + 1)
+        return Steps(values_BTD=self.values_BTD[own, :length].float(), mask_BT=self.mask_BT[own, :length])
+
+    def to(self, device: torch.device) -> Steps:
+        """Return the same sequences on another device."""
+        return Steps(values_BTD=self.values_BTD.to(device), mask_BT=self.mask_BT.to(device))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
@@ -64,6 +47,43 @@ class Encoded:
 
     audio: Steps | None
     video: Steps | None
+
+    def to(self, device: torch.device) -> Encoded:
+        """Return the same outputs on another device."""
+        return Encoded(audio=self.audio and self.audio.to(device), video=self.video and self.video.to(device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """All that a network may see of a batch; there is no label here.
+
+    `prepared`: what the encoders need not compute again, where that is at hand: a modality that it holds is read
+    there, and its sound or frames are left out. `encoded`: the same of frozen encoders, all of their work.
+    `wave_BN` float32 in [-1, 1], zero where `wave_mask_BN` (bool) is False; `frames` uint8 [B, F, 3, H, W] or
+    float32 [B, F, D], zero where `frame_mask_BF` (bool) is False. An utterance has at least one sample; it may have
+    no frame.
+    """
+
+    wave_BN: Tensor
+    wave_mask_BN: Tensor
+    frames: Tensor
+    frame_mask_BF: Tensor
+    prepared: Encoded | None = None
+    encoded: Encoded | None = None
+
+    def to(self: I, device: torch.device) -> I:
+        """Return the same batch on another device."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {name: v.to(device) for name, v in values.items() if isinstance(v, Tensor | Encoded)}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(Inputs):
+    """Inputs with the utterances' keys, and their class numbers (int64) where the caller may know them."""
+
+    keys: tuple[str, ...]
+    label_B: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ Labels come from `splits.FoldLabels` alone, which has none of the test part. Sha
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from foalnet.losses import Objective
 from foalnet.nets import Net, build_net, encoders, tasks_of
 from foalnet.splits import Fold, FoldLabels
 from foalnet.train import ranks
+from foalnet.train.encoders import encoded_store, put_encoders
 from foalnet.train.machine import STAGE, Stop
 from foalnet.train.optim import optimizer, rate, take_step
 from foalnet.train.precision import Precision
@@ -66,6 +67,10 @@ class Lesson(Protocol):
     def pretrained(self) -> Pretrained | None:
         """What the encoder starts from; None where it starts from chance."""
 
+    @property
+    def encoders(self) -> Callable[[], Mapping[str, Tensor]] | None:
+        """Gives the tensors of the frozen encoders, by their names in the network; None where all of it learns."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FoldTask:
@@ -84,6 +89,7 @@ class FoldTask:
     dev: tuple[str, ...]
     test: tuple[str, ...]
     pretrained: Pretrained | None = None
+    encoders: Callable[[], Mapping[str, Tensor]] | None = None
 
     @property
     def name(self) -> str:
@@ -116,6 +122,10 @@ def train_fold(
     """
     labels, dev_labels = task.numbers(task.train), task.numbers(task.dev)
     net, optim, progress = begin(task, store, task.train, state, device)
+    if not progress.finished:
+        store = encoded_store(
+            net, store, (*task.train, *task.dev, *task.test), device, task.params, pad_s=pad_s(task.params)
+        )
     objective = objective_of(task, labels, device)
     watch = Watch(stop=stop, due=due, keep=lambda: save_progress(state, progress, net, optim), show=show)
     while not progress.finished:
@@ -167,6 +177,8 @@ def begin(
     net = build_net(
         task.variant, task.params, classes=len(task.classes), shape=store.shape, pretrained=task.pretrained
     ).to(device)
+    if task.encoders is not None:
+        put_encoders(net, task.encoders())
     optim = optimizer(net, task.params)
     whose = content_key([task.name, task.variant, task.seed, list(task.classes), list(keys)])
     progress = load_progress(state, net, optim, whose=whose)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from foalnet.batches import Store
 from foalnet.config import Params, Settings
@@ -12,6 +13,7 @@ from foalnet.errors import DataError, UsageError
 from foalnet.nets import needs_weights, picture_of
 from foalnet.records import Utterance
 from foalnet.splits import SPLITS, Fold, FoldLabels, groups_of
+from foalnet.train.encoders import Encoders
 from foalnet.train.fold import FoldTask
 from foalnet.train.machine import STAGE
 from foalnet.weights import Pretrained, open_weights
@@ -30,6 +32,7 @@ class Run:
     groups: Mapping[str, str]
     split: Split = "dev"
     pretrained: Pretrained | None = None
+    encoders: Encoders | None = None
 
     def task(self, fold: Fold, store: Store) -> FoldTask:
         """Return one fold's task: labels sealed for the test part, keys sorted, those without a clip left out."""
@@ -55,6 +58,7 @@ class Run:
             dev=tuple(parts["dev"]),
             test=tuple(parts["test"]),
             pretrained=self.pretrained,
+            encoders=partial(self.encoders.of, fold.name) if self.encoders else None,
         )
 
 
@@ -66,12 +70,13 @@ def plan(
     seed: int,
     split: Split = "dev",
     pretrained: Pretrained | None = None,
+    encoders: Encoders | None = None,
 ) -> Run:
     """Return the folds of a corpus' used utterances, by session or by speaker as `fold_by` says.
 
-    The run's params name the picture that the variant looks at. `pretrained`: what `pretrained_for` gives, where the
-    variant's encoder is built around published weights. UsageError (exit 2) where the variant looks at half pictures
-    and the corpus has a feature table instead.
+    The run's params name the picture that the variant looks at. `pretrained`: what `pretrained_for` gives, where
+    the variant's encoder is built around published weights; `encoders`: what `published_encoders` gives. UsageError
+    (exit 2) where the variant looks at half pictures and the corpus has a feature table instead.
     """
     picture = picture_of(variant, params.train.picture)
     if picture == "half" and params.train.picture == "features":
@@ -91,6 +96,7 @@ def plan(
         groups=groups,
         split=split,
         pretrained=pretrained,
+        encoders=encoders,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from foalnet.config.blocks import Split
 from foalnet.errors import DataError
 from foalnet.features.read import FeatureSet, open_features
 from foalnet.files import content_key, sha256_file
-from foalnet.nets import tasks_of
+from foalnet.nets import build_net, tasks_of
 from foalnet.paths import Paths, run_name
 from foalnet.processor import instructions, processor
 from foalnet.provenance import code_digest, versions
@@ -23,7 +23,8 @@ from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.splits import Fold
 from foalnet.table import read_manifest
 from foalnet.train import ranks
-from foalnet.train.fold import train_fold
+from foalnet.train.encoders import Encoders, prepared_store, published_encoders
+from foalnet.train.fold import pad_s, train_fold
 from foalnet.train.line import Teller, Told, line
 from foalnet.train.machine import STAGE, Stop, at_start, determined, device, listening, threads
 from foalnet.train.parallel import side_by_side
@@ -57,8 +58,17 @@ def train_run(
     with ranks.together(device(settings)):
         utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used]
         shards = open_shards(paths.shards, corpus=params.corpus, stage=STAGE)
-        given = given_for(params, settings, paths, shards, variant=variant)
-        run = plan(params, utterances, variant=variant, seed=seed, split=split, pretrained=given.pretrained)
+        encoders = published_encoders(params, paths, variant=variant, seed=seed, split=split)
+        given = given_for(params, settings, paths, shards, variant=variant, encoders=encoders)
+        run = plan(
+            params,
+            utterances,
+            variant=variant,
+            seed=seed,
+            split=split,
+            pretrained=given.pretrained,
+            encoders=given.encoders,
+        )
         told = told_of(params, settings, given)
         work = state_folder(params, settings, paths, run, told)
         store = load_store(shards, run.labels.keys(), run.params, given.features)
@@ -74,18 +84,29 @@ def train_run(
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What a run is given beside the shards: published weights of its encoder, vectors of a frozen one."""
+    """What a run is given beside the shards: published weights of its encoder, vectors of a frozen one, `encoders` of
+    other runs.
+    """
 
     pretrained: Pretrained | None = None
     features: FeatureSet | None = None
+    encoders: Encoders | None = None
 
 
-def given_for(params: Params, settings: Settings, paths: Paths, shards: ShardSet, *, variant: str) -> Given:
+def given_for(
+    params: Params,
+    settings: Settings,
+    paths: Paths,
+    shards: ShardSet,
+    *,
+    variant: str,
+    encoders: Encoders | None = None,
+) -> Given:
     """Return what a variant's run is given, checked (MachineError, exit 4, where weights are not ready here)."""
     features = None
     if params.train.picture == "features":
         features = open_features(paths.features, params.features, shards, stage=STAGE)
-    return Given(pretrained=pretrained_for(variant, params.train, settings), features=features)
+    return Given(pretrained=pretrained_for(variant, params.train, settings), features=features, encoders=encoders)
 
 
 def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, told: dict[str, Any]) -> Path:
@@ -109,6 +130,8 @@ def told_of(params: Params, settings: Settings, given: Given) -> dict[str, Any]:
     }
     if given.features is not None:
         told["features"] = given.features.digest
+    if given.encoders is not None:
+        told["encoders"] = dict(given.encoders.facts)
     if given.pretrained is not None:
         told["weights"] = {
             "name": given.pretrained.name,
@@ -157,6 +180,7 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
         listening() as stop,
         line(f"{run.variant} s{run.seed}", total, shown=ranks.is_first()) as shown,
     ):
+        store = ready(run, store)
         if beside > 1:
             side_by_side([partial(one, fold) for fold in run.folds], workers=beside, stop=stop, tick=shown.update)
         done: dict[str, Progress] = {}
@@ -164,3 +188,11 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
             before = sum(progress.epochs for progress in done.values())
             done[fold.name] = one(fold, stop, partial(shown.update, before=before))
     return done
+
+
+def ready(run: Run, store: Store) -> Store:
+    """Return the store with what all folds' encoders prepare alike, made once."""
+    bare = replace(run.pretrained, folder=None) if run.pretrained else None
+    net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=bare)
+    keys = sorted(key for key in run.labels if key in store)
+    return prepared_store(net, store, keys, pad_s=pad_s(run.params))

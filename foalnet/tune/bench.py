@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from foalnet.batches import Store, load_store
+from foalnet.checkpoint import load_checkpoint, part
 from foalnet.config import Params, Settings
-from foalnet.config.blocks import Train
+from foalnet.config.blocks import Train, encoders_from
 from foalnet.errors import DataError, UsageError
 from foalnet.metrics import rounded
 from foalnet.nets import needs_weights
@@ -24,6 +28,7 @@ from foalnet.seal import publish_sealed, read_sealed
 from foalnet.shards import ShardSet, open_shards
 from foalnet.table import read_manifest
 from foalnet.train import Run, plan, train_folds
+from foalnet.train.encoders import Encoders
 from foalnet.train.run import Given, given_for, need_pictures, state_folder, told_of
 from foalnet.train.speed import measured
 from foalnet.tune.sampler import STAGE
@@ -31,12 +36,16 @@ from foalnet.tune.sampler import STAGE
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run of a trial: a variant and seed with one setting; `folder` holds its states while it is trained."""
+    """One run of a trial: a variant and seed with one setting; `folder` holds its states while it is trained.
+
+    `singles`: the runs of the same setting whose encoders it takes (`encoders: single`).
+    """
 
     run: Run
     train: Train
     folder: Path
     device: str
+    singles: tuple[Job, ...] = ()
 
     @property
     def record(self) -> Path:
@@ -70,11 +79,21 @@ class Bench:
     def job(self, variant: str, seed: int, train: Train) -> Job:
         """Return the run of a setting, on the folds that have a dev part."""
         params = self.params.model_copy(update={"train": train})
+        singles = {m: self.job(one, seed, train) for m, one in encoders_from(variant, train.encoders).items()}
         given = self.given(variant, train)
-        run = plan(params, self.utterances, variant=variant, seed=seed, pretrained=given.pretrained)
+        if singles:
+            given = replace(given, encoders=_encoders(singles))
+        run = plan(
+            params,
+            self.utterances,
+            variant=variant,
+            seed=seed,
+            pretrained=given.pretrained,
+            encoders=given.encoders,
+        )
         told = told_of(params, self.settings, given)
         folder = state_folder(params, self.settings, self.paths, run, told)
-        return Job(run=run, train=train, folder=folder, device=told["device"])
+        return Job(run=run, train=train, folder=folder, device=told["device"], singles=tuple(singles.values()))
 
     def given(self, variant: str, train: Train) -> Given:
         """Return weights and features that a setting needs, checked once."""
@@ -109,6 +128,11 @@ class Bench:
         found = kept(job)
         if found is None:
             corpus = speed_name(self.params.corpus)
+            for single in job.singles:
+                if "failed" in (reached := self.reach(single)):
+                    return reached
+                # A record may outlive the states, and the states hold the encoders.
+                train_folds(single.run, self.store(single), self.settings, single.folder)
             try:
                 store = self.store(job)
             except UsageError as error:
@@ -118,6 +142,19 @@ class Bench:
                     found = score_run(job.run, store, self.settings, job.folder)
             publish_sealed(job.record, found)
         return found
+
+
+def _encoders(singles: Mapping[str, Job]) -> Encoders:
+    """Return the encoders that the states of other runs hold; they are known by what those runs depend on."""
+
+    def of(job: Job, fold: str) -> dict[str, Tensor]:
+        tensors, _ = load_checkpoint(job.folder / f"{fold}.safetensors", stage=STAGE)
+        return part(tensors, "best")
+
+    return Encoders(
+        load={modality: partial(of, job) for modality, job in singles.items()},
+        facts={job.run.variant: job.folder.name for job in singles.values()},
+    )
 
 
 def speed_name(corpus: str) -> str:
@@ -138,8 +175,9 @@ def forget(jobs: Iterable[Job], *, spare: Iterable[Path] = ()) -> None:
     """Remove the states of runs whose record is kept; those of `spare` stay."""
     stay = set(spare)
     for job in jobs:
-        if job.folder not in stay:
-            shutil.rmtree(job.folder, ignore_errors=True)
+        for folder in (job.folder, *(single.folder for single in job.singles)):
+            if folder not in stay:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def score_run(run: Run, store: Store, settings: Settings, work: Path) -> dict[str, Any]:

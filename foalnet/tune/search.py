@@ -118,7 +118,7 @@ def search(bench: Bench, variant: str, *, tell: Callable[[str], None]) -> Search
         score = -1.0 if row["dev_ua"] is None else row["dev_ua"]
         # The states of the best one stay: once its setting stands in params.yaml, `train` has nothing left to do.
         loser, best = (best[1], (score, jobs)) if score > best[0] else (jobs, best)
-        forget(loser, spare=[job.folder for job in (*committed, *best[1])])
+        forget(loser, spare=[one.folder for job in (*committed, *best[1]) for one in (job, *job.singles)])
         so_far = f"; best {told(best[0])}" if best[1] else ""
         tell(f"{variant} trial {number} of {params.tune.trials}: {told(row['dev_ua'])}{so_far}")
     space = params.tune.space

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from foalnet.config.blocks import encoders_from
 from foalnet.files import content_key
+from foalnet.paths import run_name
 from foalnet.processor import made_elsewhere
 from foalnet.provenance import code_digest
 from foalnet.results import METRICS, TRAIN
@@ -54,6 +56,7 @@ def _same(name: str, pairs: Mapping[str, tuple[Any, Any]], *, by: str, at: str, 
 
 def facts(scene: Scene, run: Mapping[str, Any]) -> Link:
     """train.json names the training code and params of this folder, and this run."""
+    from foalnet.train.encoders import known_by
     from foalnet.train.run import CODE
 
     told, params = scene.store.json(f"{model(scene, run)}/{TRAIN}"), scene.params
@@ -67,7 +70,10 @@ def facts(scene: Scene, run: Mapping[str, Any]) -> Link:
     if told.get("features") is not None:
         index = f"{rel(scene.paths, 'features')}/{INDEX}"
         here["features"] = scene.store.digests([index])[index].sha256
-    pairs = {what: (told[what], value) for what, value in here.items()}
+    if singles := encoders_from(run["variant"], params.train.encoders):
+        models = {run_name(s, run["seed"], run["split"]): model(scene, {**run, "variant": s}) for s in singles.values()}
+        here["encoders"] = {name: known_by(scene.store.json(f"{path}/{TRAIN}")) for name, path in models.items()}
+    pairs = {what: (told.get(what), value) for what, value in here.items()}
     held = f"training code {short(here['code'])}, training params {short(here['params'])}: those of this folder"
     action = _again(scene, run)
     return _same(f"{run['name']} facts", pairs, by=TRAIN, at="this folder", action=action, held=held)

@@ -248,7 +248,10 @@ def test_the_final_model_is_forecast_from_its_state(tmp_path: Path, monkeypatch:
     first = final_forecast(params, settings, paths)
     assert listing(tmp_path) == before, "a forecast writes nothing"
     assert (first.left, first.time_s) == (2, None) and "not known yet" in str(first)
-    assert "all sessions, 40 utterances, device cpu\n  2 epochs, as the folds' choices fixed them: 0 done" in str(first)
+    assert (
+        "all sessions, 40 utterances, device cpu\n  audio_only: 2 epochs, as the folds' choices fixed them: 0 done"
+        in str(first)
+    )
     weights = max(p.stat().st_size for p in paths.model("audio_only", 1).glob("fold-*.safetensors"))
     assert first.disk_bytes == 10 * weights
     final_run(params, settings, paths)

@@ -181,7 +181,7 @@ def test_labels_of_test_sessions_cannot_reach_a_trial(tmp_path: Path) -> None:
     """Other labels on a fold's test session leave what is kept of a trial as it is; on its dev session they do not."""
     synthetic = make_store(per_group=4)
     settings = Settings(work=tmp_path, workers=1, device="cpu")
-    run = make_run(synthetic, "foal", params=make_params(epochs=3))
+    run = make_run(synthetic, "foal", params=make_params(epochs=8))
     fold = run.folds[0]
 
     def found(part: tuple[str, ...], turn: int) -> dict[str, Any]:
@@ -205,23 +205,19 @@ def test_nothing_of_a_test_part_is_kept(place: tuple[Paths, Settings]) -> None:
 
 def test_a_failing_trial_is_kept_with_its_reason_and_the_search_goes_on(place: tuple[Paths, Settings]) -> None:
     paths, settings = place
-    # At such a rate the weights leave what float32 can hold; with 3 heads a width of 16 cannot be divided.
-    space = {"lr": {"choices": [0.005, 1e30]}, "fusion.heads": {"choices": [2, 3]}}
+    # With 3 heads a width of 16 cannot be divided.
+    space = {"lr": {"choices": [0.005, 0.01]}, "fusion.heads": {"choices": [2, 3]}}
     params = searched_params(space=space, trials=4, random=4, seed=5, variants=["avel"])
-    params = params.model_copy(
-        update={"train": params.train.model_copy(update={"clip_norm": None, "max_bad_steps": 1})}
-    )
     says = tune(params, settings, paths)
     rows = read_jsonl(paths.tune / "avel.jsonl")
     for row in rows:
-        wrong = row["params"]["lr"] > 1 or row["params"]["fusion.heads"] == 3
+        wrong = row["params"]["fusion.heads"] == 3
         assert (row["state"], row["dev_ua"] is None) == (("failed", True) if wrong else ("complete", False)), row
-    reasons = {row["reason"] for row in rows}
-    assert any("not finite" in reason for reason in reasons if reason)
-    assert any("head" in reason for reason in reasons if reason)
+    assert {row["state"] for row in rows} == {"failed", "complete"}
+    assert all("head" in row["reason"] for row in rows if row["state"] == "failed")
     summary = read_json(paths.tune / "summary.json")["variants"]["avel"]
     assert summary["failed"] == sum(row["state"] == "failed" for row in rows) and summary["best"]["dev_ua"] > 0
-    assert "failed" in says and "not finite" in (paths.tune / "summary.md").read_text()
+    assert "failed" in says and "head" in (paths.tune / "summary.md").read_text()
 
 
 def test_a_failed_trial_counts_as_the_worst(place: tuple[Paths, Settings]) -> None:

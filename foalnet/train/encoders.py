@@ -1,0 +1,197 @@
+"""Encoders that another run has trained (`train.encoders: single`): where they come from, and their steps, made once.
+
+The encoders of a fold are those that the same seed's audio_only and video_only runs have trained on the same fold: the
+epoch that its dev part chose, in the split without a dev part the last one. No label of the test part is involved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foalnet.batches import Store, eval_batches
+from foalnet.batches.collate import NOTHING
+from foalnet.checkpoint import load_checkpoint
+from foalnet.config import Params
+from foalnet.config.blocks import Split, Train, encoders_from
+from foalnet.errors import DataError, MachineError
+from foalnet.files import content_key, sha256_file
+from foalnet.nets import Encoded, Encoder, FoalNet, Frozen, Inputs, Net
+from foalnet.paths import Paths, run_name
+from foalnet.results import TRAIN, read_train, train_stage
+from foalnet.train.precision import Precision
+from foalnet.train.watch import named_memory
+
+STAGE = "train"
+ENCODER = "encoder."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoders:
+    """Where a run's frozen encoders come from.
+
+    `load`: modality -> fold's name -> the tensors of the network of that modality alone. `facts`: JSON, name of each
+    single run -> what it is known by; it is part of what shapes the fused run's bytes.
+    """
+
+    load: Mapping[str, Callable[[str], Mapping[str, Tensor]]]
+    facts: Mapping[str, Any]
+
+    def of(self, fold: str) -> dict[str, Tensor]:
+        """Return the tensors of both encoders in one fold, by their names in the fused network."""
+        return {
+            f"{modality}.{ENCODER}{name.removeprefix(ENCODER)}": tensor
+            for modality, load in self.load.items()
+            for name, tensor in load(fold).items()
+            if name.startswith(ENCODER)
+        }
+
+
+def published_encoders(params: Params, paths: Paths, *, variant: str, seed: int, split: Split) -> Encoders | None:
+    """Return the encoders of the published single-modality runs; None where the variant trains its own.
+
+    `facts` holds the digest of each run's checkpoints and the epochs that its folds chose. MachineError (exit 4) where
+    a run is not there, DataError (exit 3) where it is of other params or classes, or is damaged.
+    """
+    singles = encoders_from(variant, params.train.encoders)
+    if not singles:
+        return None
+    load: dict[str, Callable[[str], Mapping[str, Tensor]]] = {}
+    facts: dict[str, Any] = {}
+    for modality, single in singles.items():
+        folder = paths.model(single, seed, split)
+        again = f"`dvc repro {train_stage(params.corpus, single, seed, split)}`"
+        if not (folder / TRAIN).exists():
+            raise MachineError(
+                f"variant {variant} takes its encoder of {modality} from run {run_name(single, seed, split)}, which is "
+                "not here (train.encoders: single)",
+                file=folder / TRAIN,
+                stage=STAGE,
+                action=f"train it first: {again}",
+            )
+        train = read_train(paths, variant=single, seed=seed, split=split, stage=STAGE)
+        here = {"params": content_key(params.train.model_dump()), "classes": list(params.manifest.classes)}
+        if other := [name for name, value in here.items() if train.get(name) != value]:
+            raise DataError(
+                f"variant {variant} takes its encoder of {modality} from this run, whose {' and '.join(other)} are not "
+                "those of params.yaml",
+                file=folder / TRAIN,
+                stage=STAGE,
+                action=f"train it again: {again}",
+            )
+        digests = {fold: train["files"][_checkpoint(fold)] for fold in train["folds"]}
+        load[modality] = _loader(folder, digests, again)
+        facts[run_name(single, seed, split)] = known_by(train)
+    return Encoders(load=load, facts=facts)
+
+
+def known_by(train: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run's train.json says of its encoders: the digest of its checkpoints, and its folds' epochs."""
+    folds = train["folds"]
+    return {
+        "checkpoints": content_key({fold: train["files"][_checkpoint(fold)] for fold in folds}),
+        "epochs": {fold: int(row["chosen_epoch"]) for fold, row in folds.items()},
+    }
+
+
+def _checkpoint(fold: str) -> str:
+    return f"fold-{fold}.safetensors"
+
+
+def _loader(folder: Path, digests: Mapping[str, str], again: str) -> Callable[[str], Mapping[str, Tensor]]:
+    def load(fold: str) -> Mapping[str, Tensor]:
+        file = folder / _checkpoint(fold)
+        tensors, _ = load_checkpoint(file, stage=STAGE)
+        if sha256_file(file) != digests[fold]:
+            raise DataError(
+                f"digest mismatch: {folder / TRAIN} names another checkpoint",
+                file=file,
+                stage=STAGE,
+                action=f"train the run again: {again}",
+            )
+        return tensors
+
+    return load
+
+
+def put_encoders(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load the frozen encoders of a network; every tensor of theirs must be there, and no other."""
+    own = {
+        f"{name}.{ENCODER}{each}"
+        for name, module in net.named_modules()
+        if isinstance(module, Frozen)
+        for each in module.encoder.state_dict()
+    }
+    if own != tensors.keys():
+        raise DataError(
+            f"the single-modality runs have other encoders than this network: {sorted(own ^ tensors.keys())}",
+            stage=STAGE,
+            action="train them again with today's params: `dvc repro`",
+        )
+    net.load_state_dict(dict(tensors), strict=False)
+
+
+def prepared_store(net: Net, store: Store, keys: Sequence[str], *, pad_s: float | None) -> Store:
+    """Return the store with what the network's encoders prepare of each clip: no weight and no epoch changes it."""
+
+    audio, video = by_modality(net)
+
+    def prepared(batch: Inputs) -> Encoded:
+        return Encoded(
+            audio=None if audio is None else audio.prepare_steps(batch),
+            video=None if video is None else video.prepare_steps(batch),
+        )
+
+    first = prepared(next(eval_batches(store, keys[:1], pad_s=pad_s)))
+    if first == NOTHING:
+        return store
+    return replace(store, prepared=_made(prepared, store, keys, torch.device("cpu"), pad_s=pad_s))
+
+
+def encoded_store(
+    net: Net, store: Store, keys: Sequence[str], device: torch.device, params: Train, *, pad_s: float | None
+) -> Store:
+    """Return the store with the steps of the network's frozen encoders, held in memory; as it is where none is frozen.
+
+    Training and evaluation then never compute an encoder again. MachineError (exit 4) for want of memory.
+    """
+    audio, video = by_modality(net)
+    if not isinstance(audio, Frozen) or not isinstance(video, Frozen):
+        return store
+    net.eval()
+
+    def encoded(batch: Inputs) -> Encoded:
+        with Precision.of(params.precision, device).autocast():
+            return Encoded(audio=audio.encode(batch), video=video.encode(batch))
+
+    return replace(store, encoded=_made(encoded, store, keys, device, pad_s=pad_s))
+
+
+@torch.no_grad()
+def _made(
+    make: Callable[[Inputs], Encoded], store: Store, keys: Sequence[str], device: torch.device, *, pad_s: float | None
+) -> dict[str, Encoded]:
+    """Return what `make` gives for each key, as a batch of one without its padding, on the CPU."""
+    found: dict[str, Encoded] = {}
+    at_work: list[str] = []
+    with named_memory(store, lambda: at_work, "the encoders"):
+        for batch in eval_batches(store, keys, pad_s=pad_s):
+            at_work = list(batch.keys)
+            steps = make(batch.to(device)).to(torch.device("cpu"))
+            for row, key in enumerate(batch.keys):
+                found[key] = Encoded(
+                    audio=steps.audio and steps.audio.row(row), video=steps.video and steps.video.row(row)
+                )
+    return found
+
+
+def by_modality(net: Net) -> tuple[Encoder | None, Encoder | None]:
+    """Return the encoders of sound and of picture; None for a modality that the network does not have."""
+    if isinstance(net, FoalNet):
+        return net.audio, net.video
+    return (net.encoder, None) if net.tasks.audio else (None, net.encoder)

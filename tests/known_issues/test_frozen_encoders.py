@@ -1,0 +1,127 @@
+"""`train.encoders: single`: fused variants take the encoders of the same seed's single runs; AVEL shapes a stem."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from foalnet.batches import Store, eval_batches
+from foalnet.checkpoint import load_checkpoint
+from foalnet.config import Params, Settings
+from foalnet.config.load import runs_of
+from foalnet.errors import MachineError, UsageError
+from foalnet.losses import Objective
+from foalnet.nets import FoalNet, Frozen, build_net, tasks_of
+from foalnet.paths import Paths
+from foalnet.train import train_run
+from foalnet.train.encoders import encoded_store, prepared_store
+from tests.stores import corpus_params, make_params, make_store, write_corpus
+
+CPU = torch.device("cpu")
+VARIANTS = ["audio_only", "video_only", "foal"]
+
+
+def single_params() -> Params:
+    params = corpus_params()
+    train = params.train.model_copy(update={"encoders": "single"})
+    return params.model_copy(update={"train": train, "variants": VARIANTS})
+
+
+def settings(home: Path) -> Settings:
+    return Settings(work=home / "work", device="cpu", threads=1, workers=1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A home with audio_only, video_only and foal trained on their encoders."""
+    home = tmp_path_factory.mktemp("home")
+    paths = write_corpus(home, make_store(per_group=8, without_picture=1))
+    for variant in VARIANTS:
+        train_run(single_params(), settings(home), paths, variant=variant, seed=1)
+    return paths
+
+
+def frozen_net() -> tuple[FoalNet, Store]:
+    torch.manual_seed(0)
+    synthetic = make_store(per_group=4)
+    net = build_net("foal", make_params(encoders="single"), classes=4, shape=synthetic.store.shape)
+    assert isinstance(net, FoalNet)
+    return net, synthetic.store
+
+
+def test_the_encoders_of_a_fold_are_those_that_its_single_runs_chose(trained: Paths) -> None:
+    for fold in ("Session1", "Session4"):
+        fused, _ = load_checkpoint(trained.model("foal", 1) / f"fold-{fold}.safetensors")
+        for modality, single in (("audio", "audio_only"), ("video", "video_only")):
+            tensors, _ = load_checkpoint(trained.model(single, 1) / f"fold-{fold}.safetensors")
+            own = {name: value for name, value in tensors.items() if name.startswith("encoder.")}
+            assert own
+            for name, value in own.items():
+                assert torch.equal(fused[f"{modality}.{name}"], value), name
+
+
+def test_the_account_names_the_encoders_by_their_checkpoints(trained: Paths) -> None:
+    told = json.loads((trained.model("foal", 1) / "train.json").read_text())["encoders"]
+    assert sorted(told) == ["audio_only-s1", "video_only-s1"]
+    for name, facts in told.items():
+        train = json.loads((trained.model(name.removesuffix("-s1"), 1) / "train.json").read_text())
+        assert facts["epochs"] == {fold: row["chosen_epoch"] for fold, row in train["folds"].items()}
+    assert "encoders" not in json.loads((trained.model("audio_only", 1) / "train.json").read_text())
+
+
+def test_a_missing_single_run_is_named_with_the_command(tmp_path: Path) -> None:
+    paths = write_corpus(tmp_path, make_store(per_group=8))
+    with pytest.raises(MachineError, match="audio_only-s1") as error:
+        train_run(single_params(), settings(tmp_path), paths, variant="foal", seed=1)
+    assert "dvc repro train@drawn-audio_only-s1" in str(error.value)
+
+
+def test_avel_reaches_what_the_classifier_reads() -> None:
+    net, store = frozen_net()
+    net.train()
+    batch = next(eval_batches(store, sorted(store.clips)))
+    label_B = torch.arange(len(batch.keys)) % 4
+    loss = Objective(tasks=tasks_of("foal"), params=make_params().objective)(net, net(batch), label_B)
+    assert loss.avel is not None
+    loss.avel.backward()
+    for branch in (net.audio, net.video):
+        assert isinstance(branch, Frozen)
+        assert all(p.grad is None for p in branch.encoder.parameters())
+        shaped = [p for p in branch.stem.parameters() if p.grad is not None and bool(p.grad.abs().sum() > 0)]
+        assert shaped, "AVEL shapes the stem"
+    net.zero_grad()
+    loss = Objective(tasks=tasks_of("baseline"), params=make_params().objective)(net, net(batch), label_B)
+    loss.cross_entropy.backward()
+    for branch in (net.audio, net.video):
+        assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in branch.stem.parameters())
+
+
+def test_steps_made_once_give_the_answers_of_the_whole_network() -> None:
+    net, store = frozen_net()
+    keys = sorted(store.clips)
+    ready = prepared_store(net, store, keys, pad_s=None)
+    ready = encoded_store(net, ready, keys, CPU, make_params(), pad_s=None)
+    net.eval()
+    with torch.no_grad():
+        for whole, made in zip(eval_batches(store, keys, 7), eval_batches(ready, keys, 7), strict=True):
+            assert whole.keys == made.keys and made.wave_BN.shape[1] == 1 and made.encoded is not None
+            torch.testing.assert_close(net(whole).logits_BC, net(made).logits_BC, rtol=1e-4, atol=1e-5)
+
+
+def test_the_graph_depends_on_the_runs_whose_encoders_are_taken() -> None:
+    own = runs_of("c", ["audio_only", "foal"], [1], ["loso_dev_session"])
+    assert own["c-foal-s1"]["audio"] == "data/c/shards/index.json" != own["c-foal-s1"]["video"]
+    single = runs_of(
+        "c", ["audio_only", "foal_half"], [2], ["loso_dev_session", "loso_fixed_epochs"], encoders="single"
+    )
+    assert single["c-foal_half-s2-four"]["audio"] == "models/c/audio_only-s2-four"
+    assert single["c-foal_half-s2"]["video"] == "models/c/video_only_half-s2"
+    assert single["c-audio_only-s2"]["audio"] == "data/c/shards/index.json"
+
+
+def test_params_whose_singles_are_not_trained_are_refused() -> None:
+    with pytest.raises(UsageError, match="video_only"):
+        corpus_params(encoders="single")
