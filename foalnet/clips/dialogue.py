@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from foalnet import media
 from foalnet.clips.cut import Cutter, Sound
-from foalnet.clips.pictures import Film, film_dialogue, masked
+from foalnet.clips.pictures import HELD_BYTES, Film, film_dialogue, masked
 from foalnet.clips.plan import STAGE, Job
 from foalnet.clips.reel import Members, Pieces, Reel
 from foalnet.clips.sides import Word, audited, overrules, swapped
@@ -40,6 +41,7 @@ from foalnet.shards import (
     write_shard,
 )
 
+Filming = Callable[..., dict[str, Film]]
 SCHEMA = 2
 SHARD = "shard.tar"
 ENTRY = "entry.json"
@@ -100,7 +102,9 @@ def _word(row: dict[str, Any]) -> Word:
     return Word(audit=None if row["audit"] is None else Audit(**row["audit"]), followed=row["followed"])
 
 
-def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | None, timeout_s: float) -> Staged:
+def stage_dialogue(
+    job: Job, *, root: Path, work: Path, detector: Detector | None, timeout_s: float, held_bytes: int = HELD_BYTES
+) -> Staged:
     """Make one dialogue's shard in the work cache, entry last; where it is there and whole, do nothing.
 
     DataError (exit 3) where an input differs from the inventory; MachineError (exit 4) where it cannot be read.
@@ -118,7 +122,13 @@ def stage_dialogue(job: Job, *, root: Path, work: Path, detector: Detector | Non
     try:
         make_folder(folder)
         samples, rows, word = stage_samples(
-            job, root=root, detector=detector, timeout_s=timeout_s, ledger=ledger, reel=Reel(folder)
+            job,
+            root=root,
+            detector=detector,
+            timeout_s=timeout_s,
+            ledger=ledger,
+            reel=Reel(folder),
+            held_bytes=held_bytes,
         )
         shard = write_shard(folder / SHARD, samples, session=job.session, group=job.dialogue) if samples else None
         publish_sealed(folder / ENTRY, _entry(job, shard, ledger, rows, word))
@@ -153,12 +163,13 @@ def stage_samples(
     ledger: Ledger,
     listen: bool = True,
     reel: Reel | None = None,
+    held_bytes: int = HELD_BYTES,
 ) -> tuple[list[Sample], list[dict[str, Any]], Word]:
     """Return the samples of a job's utterances that have sound, figures of each, and the word on their sides.
 
     Nothing is written. This is the one way from raw files to a sample: staging and prediction both take it; only
     prediction does not `listen` whether the sides are right, since there they are what was asked for. `reel` takes
-    sounds and pictures until a sample's members are asked for.
+    sounds and pictures until a sample's members are asked for; `held_bytes`: as `film_dialogue` has it.
     """
     reel = reel or Reel()
     cutter = Cutter(root=root, present=frozenset(job.files), params=job.params, ledger=ledger, reel=reel)
@@ -168,7 +179,8 @@ def stage_samples(
     if job.tables:
         samples, rows = _from_tables(job, root, audible, sounds, ledger)
     else:
-        films, word = _films(job, root, audible, detector, timeout_s, ledger, sounds if listen else None, reel)
+        film = partial(film_dialogue, params=job.params, timeout_s=timeout_s, reel=reel, held_bytes=held_bytes)
+        films, word = _films(job, root, audible, detector, film, ledger, sounds if listen else None)
         audible = swapped(audible) if word.followed else audible
         samples = [_picture_sample(u, sounds[u.key], films[u.key], job.params.rate_hz) for u in audible]
         rows = [_figures(u, sounds[u.key], films[u.key]) for u in audible]
@@ -204,17 +216,16 @@ def _films(
     root: Path,
     utterances: list[Utterance],
     detector: Detector | None,
-    timeout_s: float,
+    film: Filming,
     ledger: Ledger,
     sounds: Mapping[str, Sound] | None,
-    reel: Reel,
 ) -> tuple[dict[str, Film], Word]:
     """Return every utterance's film, and the word on sides where `sounds` are given; each loss is in the ledger.
 
     Where the audit's word is followed, the dialogue is filmed a second time, from the other halves: that is rare, and
     so the others pay nothing for it.
     """
-    films, filmed = _filmed(job, root, utterances, detector, timeout_s, ledger, reel)
+    films, filmed = _filmed(job, root, utterances, detector, film, ledger)
     word = Word()
     # Who sits where is one question for one two-actor picture; no corpus has several a dialogue.
     motion = next(iter(filmed.values())) if len(filmed) == 1 else None
@@ -225,7 +236,7 @@ def _films(
         found = audited(seen, flacs, tracks, motion, rate_hz=job.params.rate_hz)
         word = Word(audit=found, followed=overrules(found, job.params))
         if word.followed:
-            films, _ = _filmed(job, root, swapped(utterances), detector, timeout_s, ledger, reel)
+            films, _ = _filmed(job, root, swapped(utterances), detector, film, ledger)
     for video in sorted(filmed):
         _account_rates(job.dialogue, media.header_rates_fps(root / video), ledger)
     for u in utterances:
@@ -238,9 +249,8 @@ def _filmed(
     root: Path,
     utterances: list[Utterance],
     detector: Detector | None,
-    timeout_s: float,
+    film: Filming,
     ledger: Ledger,
-    reel: Reel,
 ) -> tuple[dict[str, Film], dict[str, Motion | None]]:
     """Return every utterance's film, fully masked where no video decodes, and the motion in each video that does.
 
@@ -256,15 +266,7 @@ def _filmed(
             assert detector is not None
             motion = Motion() if all(u.side in OTHER for u in members) else None
             try:
-                films |= film_dialogue(
-                    root / video,
-                    members,
-                    params=job.params,
-                    detector=detector,
-                    timeout_s=timeout_s,
-                    motion=motion,
-                    reel=reel,
-                )
+                films |= film(root / video, members, detector=detector, motion=motion)
                 filmed[video] = motion
                 continue
             except media.VideoUnreadable:

@@ -13,12 +13,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from foalnet import media
 from foalnet.clips.reel import Pieces, Reel
 from foalnet.clips.slots import Slots, slots_of
 from foalnet.config.blocks import Shards
 from foalnet.errors import DataError
-from foalnet.faces import Detector, count_jumps, crop, search, track
+from foalnet.faces import Detector, count_jumps, crop, enlarged, looked_at, search, track
 from foalnet.faces.motion import Motion
 from foalnet.records import Box, BoxSource, FaceTrack, Side, Utterance
 
@@ -27,8 +29,10 @@ Area = tuple[int, int, int, int]
 # Black bars are looked for in this many of the first frames used, this many apart: one dark moment tells nothing.
 LETTERBOX_FRAMES = 9
 LETTERBOX_STEP = 8
-# The raw frames of one open utterance; an hour-long "utterance" would otherwise take the machine down.
+# The half pictures of one open utterance, were they raw: an hour-long one would take the machine down.
 MAX_OPEN_BYTES = 3 * 2**29
+# The raw frames that an open utterance may hold.
+HELD_BYTES = 2**28
 MISSING: BoxSource = "missing"
 
 
@@ -68,10 +72,12 @@ def film_dialogue(
     timeout_s: float,
     motion: Motion | None = None,
     reel: Reel | None = None,
+    held_bytes: int = HELD_BYTES,
 ) -> dict[str, Film]:
     """Return the film of every utterance of one video, by key; `motion` watches the frames as they pass.
 
-    `reel` takes the JPEGs; without it there is one for this call.
+    `reel` takes the JPEGs; without it there is one for this call. An utterance whose frames are more than `held_bytes`
+    is decoded once more for its crops instead of being held: the bytes are the same.
 
     Decodes the video once, no further than its last frame that is used, and its first frames once more beforehand,
     where black bars are looked for: only the rows between them leave the decoder then. VideoUnreadable or
@@ -83,7 +89,7 @@ def film_dialogue(
         motion.times_s = info.times_s
     plans = {u.key: (u, slots_of(u.start_s, u.end_s, info.times_s, info.rate_fps)) for u in utterances}
     for u, slots in plans.values():
-        _check_size(u, slots, info)
+        _check_size(u, slots, params)
     films = {key: masked(slots, "video_missing") for key, (_, slots) in plans.items() if not slots.existing}
     waiting = sorted((p for p in plans.values() if p[1].existing), key=lambda p: (p[1].first, p[0].key))
     if not waiting:
@@ -91,33 +97,67 @@ def film_dialogue(
     start, stop = waiting[0][1].first, max(slots.stop for _, slots in waiting)
     used = functools.partial(_used, path, info, range(start, stop), timeout_s)
     rows = _rows(used(None), info, params)
+    sides = {u.side for u, _ in waiting}
     open_now: list[_Open] = []
-    for index, halves in _halves(used(rows), {u.side for u, _ in waiting}, info.width_px, rows, params, motion):
+    again: list[_Open] = []
+
+    def done(utterance: _Open) -> None:
+        utterance.follow(params, detector)
+        if utterance.held or not any(utterance.boxes):
+            films[utterance.u.key] = utterance.film(reel)
+        else:
+            again.append(utterance)
+
+    for index, halves in _halves(used(rows), sides, info.width_px, rows, params, motion):
         while waiting and waiting[0][1].first <= index:
-            open_now.append(_Open(*waiting.pop(0)))
+            open_now.append(_opened(*waiting.pop(0), info, held_bytes))
         for utterance in open_now:
             if index < utterance.slots.stop:
-                utterance.frames[index] = halves(utterance.u.side)
+                utterance.add(index, halves(utterance.u.side), params)
         for utterance in [o for o in open_now if index >= o.slots.stop - 1]:
-            films[utterance.u.key] = utterance.finish(params, detector, reel)
+            done(utterance)
             open_now.remove(utterance)
     # Frames at the end that exist in the container and do not decode leave utterances open, or never opened.
-    for utterance in [*open_now, *(_Open(*plan) for plan in waiting)]:
-        films[utterance.u.key] = utterance.finish(params, detector, reel)
-    return films
+    for utterance in [*open_now, *(_opened(*plan, info, held_bytes) for plan in waiting)]:
+        done(utterance)
+    if again:
+        _cut_again(used(rows), again, info.width_px, params)
+    return films | {utterance.u.key: utterance.film(reel) for utterance in again}
 
 
-def _check_size(u: Utterance, slots: Slots, info: media.VideoInfo) -> None:
-    share = 1 if u.side == "whole" else 2
-    needed = slots.existing * info.height_px * info.width_px * 3 // (2 * share)
+def _cut_again(
+    frames: Generator[tuple[int, media.Picture], None, None], utterances: list[_Open], width_px: int, params: Shards
+) -> None:
+    """Cut the faces of utterances whose frames were not held: the very frames, decoded once more."""
+    stop = max(utterance.slots.stop for utterance in utterances)
+    with contextlib.closing(frames):
+        for index, picture in frames:
+            if index >= stop:
+                return
+            for utterance in utterances:
+                if index in utterance.frames:
+                    left, right = _columns(utterance.u.side, width_px)
+                    utterance.cut(
+                        index - utterance.slots.first, picture.part((left, 0, right, picture.height_px)), params
+                    )
+
+
+def _check_size(u: Utterance, slots: Slots, params: Shards) -> None:
+    needed = slots.existing * params.half_width_px * params.half_height_px * 3 // 2
     if needed > MAX_OPEN_BYTES:
         raise DataError(
-            f"the utterance has {slots.existing} frames of {info.width_px} x {info.height_px} pixels, "
-            f"{needed / 2**30:.1f} GiB; one may have {MAX_OPEN_BYTES / 2**30:.1f}",
+            f"the utterance has {slots.existing} frames, whose half pictures are {needed / 2**30:.1f} GiB; one may "
+            f"have {MAX_OPEN_BYTES / 2**30:.1f}",
             utterance=u.key,
             stage="shards",
-            action="cut it into shorter utterances, or scale the video down",
+            action="cut it into shorter utterances, or make shards.half_width_px and half_height_px smaller",
         )
+
+
+def _opened(u: Utterance, slots: Slots, info: media.VideoInfo, held_bytes: int) -> _Open:
+    """Return an utterance that begins; it holds its frames where they are no more than so many bytes."""
+    needed = slots.existing * info.height_px * info.width_px * 3 // (2 if u.side == "whole" else 4)
+    return _Open(u, slots, held=needed <= held_bytes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,45 +171,82 @@ class _Half:
 
 @dataclass(slots=True)
 class _Open:
-    """An utterance whose frames are coming in."""
+    """An utterance whose frames are coming in; `held`: they stay in memory until its face is known and cut.
+
+    By slot: `pictures` are the frames held (else the last alone), `looks` what the detector is to see, `boxes` the
+    face, `faces` its crops as JPEGs.
+    """
 
     u: Utterance
     slots: Slots
-    frames: dict[int, _Half] = field(default_factory=dict)
+    held: bool
+    frames: dict[int, tuple[bytes, Area]] = field(default_factory=dict)
+    pictures: dict[int, media.Picture] = field(default_factory=dict)
+    looks: dict[int, np.ndarray] = field(default_factory=dict)
+    boxes: tuple[Box | None, ...] = ()
+    faces: dict[int, bytes] = field(default_factory=dict)
+    tracked: Film | None = None
 
-    def finish(self, params: Shards, detector: Detector, reel: Reel) -> Film:
-        """Find the face in the strided frames and the last, track it through all, and encode every slot."""
+    def add(self, index: int, half: _Half, params: Shards) -> None:
+        """Take a frame."""
+        slot = index - self.slots.first
+        self.frames[index] = (half.jpeg, half.area)
+        if not self.held:
+            self.pictures.clear()
+        self.pictures[slot] = half.picture
+        if slot % params.stride == 0:
+            self.looks[slot] = looked_at(half.picture, params)
+
+    def follow(self, params: Shards, detector: Detector) -> None:
+        """Find the face in the strided frames and the last, and track it through all; cut it from frames held."""
         if not self.frames:
-            return masked(self.slots, "video_missing")
-        first = self.slots.first
-        have = {index - first: half for index, half in sorted(self.frames.items())}
-        area = next(iter(have.values())).area
-        looked_at = [i for i in have if i % params.stride == 0 or i == max(have)]
-        pictures = [have[i].picture.rgb() for i in looked_at]
-        answer = search(detector, pictures, roi=params.roi, min_score=params.detector_score)
-        detections = dict(zip(looked_at, answer.boxes, strict=True))
-        times_s = self.slots.times_s[: self.slots.existing]
+            return
+        last = max(self.pictures)
+        self.looks.setdefault(last, looked_at(self.pictures[last], params))
+        area = next(iter(self.frames.values()))[1]
         width_px, height_px = area[2] - area[0], area[3] - area[1]
-        found = track(detections, times_s, width_px=width_px, height_px=height_px, params=params)
-        jumps = count_jumps(detections, times_s, width_px=width_px, height_px=height_px, params=params)
-        faces = [
-            media.jpeg_bytes(
-                crop(have[i].picture, box, size_px=params.face_px, margin=params.margin), params.jpeg_quality
-            )
-            if box is not None and i in have
-            else b""
-            for i, box in enumerate(found.boxes)
+        answer = search(detector, list(self.looks.values()), roi=params.roi, min_score=params.detector_score)
+        boxes = [
+            tuple(enlarged(box, picture_HWC.shape, width_px, height_px) for box in found)
+            for picture_HWC, found in zip(self.looks.values(), answer.boxes, strict=True)
         ]
-        after = len(self.slots.times_s) - self.slots.existing
-        return Film(
-            track=_whole_track(found, have.keys(), self.slots, area),
-            faces=reel.put((*faces, *(b"",) * after)),
-            halves=reel.put(
-                (*(have[i].jpeg if i in have else b"" for i in range(self.slots.existing)), *(b"",) * after)
-            ),
+        detections = dict(zip(self.looks, boxes, strict=True))
+        times_s = self.slots.times_s[: self.slots.existing]
+        found = track(detections, times_s, width_px=width_px, height_px=height_px, params=params)
+        have = [index - self.slots.first for index in self.frames]
+        self.boxes = tuple(box if slot in set(have) else None for slot, box in enumerate(found.boxes))
+        nothing = Pieces.empty(0)
+        self.tracked = Film(
+            track=_whole_track(found, have, self.slots, area),
+            faces=nothing,
+            halves=nothing,
             area=area,
             failed=len(answer.failed),
-            jumps=jumps,
+            jumps=count_jumps(detections, times_s, width_px=width_px, height_px=height_px, params=params),
+        )
+        self.looks.clear()
+        if self.held:
+            for slot, picture in self.pictures.items():
+                self.cut(slot, picture, params)
+        self.pictures.clear()
+
+    def cut(self, slot: int, picture: media.Picture, params: Shards) -> None:
+        """Cut the face out of one frame, where it has any."""
+        box = self.boxes[slot]
+        if box is not None:
+            face_HWC = crop(picture, box, size_px=params.face_px, margin=params.margin)
+            self.faces[slot] = media.jpeg_bytes(face_HWC, params.jpeg_quality)
+
+    def film(self, reel: Reel) -> Film:
+        """Put every slot's JPEGs on the reel."""
+        if self.tracked is None:
+            return masked(self.slots, "video_missing")
+        slots = range(len(self.slots.times_s))
+        halves = {index - self.slots.first: jpeg for index, (jpeg, _) in self.frames.items()}
+        return replace(
+            self.tracked,
+            faces=reel.put(self.faces.get(slot, b"") for slot in slots),
+            halves=reel.put(halves.get(slot, b"") for slot in slots),
         )
 
 
@@ -222,8 +299,8 @@ def _rows(
     if params.letterbox:
         with contextlib.closing(frames):
             seen = itertools.islice(frames, 0, LETTERBOX_FRAMES * LETTERBOX_STEP, LETTERBOX_STEP)
-            sample = [picture.rgb((0, 0, info.width_px, info.height_px)) for _, picture in seen]
-        top, bottom = media.letterbox_rows(sample) if sample else (top, bottom)
+            light = [media.light_of(picture.rgb((0, 0, info.width_px, info.height_px))) for _, picture in seen]
+        top, bottom = media.letterbox_rows(light) if light else (top, bottom)
     return top + top % 2, bottom - bottom % 2
 
 

@@ -179,7 +179,7 @@ def _fan_out(jobs: Sequence[Job], root: Path, settings: Settings, params: Params
 
         pool: Pool[Job] = Pool(
             setup=functools.partial(prepare, params.shards, settings, needs_detector=not jobs[0].tables),
-            work=functools.partial(_work, root=root, work=settings.work, timeout_s=settings.ffmpeg_timeout_s),
+            work=functools.partial(_work, root=root, settings=settings),
             name=lambda job: f"dialogue {job.dialogue}",
             stage=STAGE,
             workers=workers,
@@ -216,13 +216,21 @@ def prepare(params: Shards, settings: Settings, *, needs_detector: bool) -> Dete
     return get_detector(params, settings)
 
 
-def _work(detector: Detector | None, job: Job, *, root: Path, work: Path, timeout_s: float) -> float:
+def _work(detector: Detector | None, job: Job, *, root: Path, settings: Settings) -> float:
     """Stage one dialogue and return the seconds it took; the result itself is in the work cache."""
     began = time.monotonic()
+    work = settings.work
     if kept(job, work) is None:
         # Others write to this disk too: better refused now than after the decoding.
         need_free(work, round(2 * BYTES_PER_S * job.seconds), stage=STAGE)
-    stage_dialogue(job, root=root, work=work, detector=detector, timeout_s=timeout_s)
+    stage_dialogue(
+        job,
+        root=root,
+        work=work,
+        detector=detector,
+        timeout_s=settings.ffmpeg_timeout_s,
+        held_bytes=settings.frames_mib << 20,
+    )
     return time.monotonic() - began
 
 

@@ -59,5 +59,12 @@ def warm(params: Params, settings: Settings, dialogue: str, *, inventory: Path, 
         need_free(settings.work, round(2 * BYTES_PER_S * job.seconds), stage=STAGE)
         detector = prepare(params.shards, settings, needs_detector=not job.tables)
         root = need_root(params, settings, stage=STAGE)
-        stage_dialogue(job, root=root, work=settings.work, detector=detector, timeout_s=settings.ffmpeg_timeout_s)
+        stage_dialogue(
+            job,
+            root=root,
+            work=settings.work,
+            detector=detector,
+            timeout_s=settings.ffmpeg_timeout_s,
+            held_bytes=settings.frames_mib << 20,
+        )
     return True

@@ -145,7 +145,10 @@ class Shards(Frozen):
         1.0, description="longest gap between detections that is bridged"
     )
     min_face_px: Annotated[int, Field(ge=1, le=4096)] = Field(
-        24, description="smallest face height searched for, pixels of the source picture"
+        24, description="smallest face height searched for, pixels of the picture searched"
+    )
+    search_rows: Annotated[int, Field(ge=64, le=8192)] = Field(
+        480, description="a taller picture is searched for faces at this height; crops come from the full one"
     )
     margin: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
         0.3, description="added on each side, of the box's larger side"

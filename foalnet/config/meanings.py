@@ -70,6 +70,7 @@ MEANINGS: dict[str, Meaning] = {
     "shards.rate_hz": Meaning(says="rate of the staged sound, mono", source=INPUT),
     "shards.detector_score": Meaning(unit="score from 0 to 1"),
     "shards.stride": Meaning(unit="frames"),
+    "shards.search_rows": Meaning(unit="rows"),
     "shards.margin": Meaning(unit="share of the box's larger side"),
     "shards.half_width_px": Meaning(says="width of the staged half picture", source=INPUT),
     "shards.half_height_px": Meaning(says="height of the staged half picture", source=INPUT),

@@ -69,6 +69,12 @@ class Settings(BaseSettings):
         None, description="folder with weights of detectors and encoders; else ~/.cache/foalnet/weights"
     )
     ffmpeg_timeout_s: float = Field(3600.0, gt=0, le=604_800)
+    frames_mib: int = Field(
+        256,
+        ge=1,
+        le=1_048_576,
+        description="MiB of raw pictures that an utterance holds; one with more is decoded twice",
+    )
     silence_s: float = Field(
         120.0,
         ge=10,

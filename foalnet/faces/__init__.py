@@ -16,7 +16,7 @@ from foalnet.faces.blazeface import make_blazeface
 from foalnet.faces.crop import crop, window
 from foalnet.faces.fixed import FixedDetector, make_fixed
 from foalnet.faces.haar import make_haar
-from foalnet.faces.search import search
+from foalnet.faces.search import enlarged, looked_at, search
 from foalnet.faces.sfd import make_sfd
 from foalnet.faces.track import count_jumps, track
 from foalnet.faces.weights import WeightFile
@@ -47,8 +47,10 @@ __all__ = [
     "Found",
     "count_jumps",
     "crop",
+    "enlarged",
     "find_faces",
     "get_detector",
+    "looked_at",
     "search",
     "track",
     "window",

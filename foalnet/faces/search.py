@@ -19,7 +19,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from foalnet.config.blocks import Shards
 from foalnet.faces.base import Detector, Found, find_faces
+from foalnet.media import Picture
 from foalnet.records import Box
 
 # left, top, right, bottom in pixels
@@ -56,6 +58,26 @@ def search(detector: Detector, frames: Sequence[np.ndarray], *, roi: float, min_
         sure = [box for box in boxes if box.score >= min_score]
         region = around(sure[0], frame_HWC.shape[1], frame_HWC.shape[0], roi) if len(sure) == 1 else None
     return Found(boxes=tuple(answers), failed=tuple(failed))
+
+
+def looked_at(picture: Picture, params: Shards) -> np.ndarray:
+    """Return what the detector is to see of a picture [H, W, 3] RGB: a copy with `search_rows`, where it has more.
+
+    A face of `min_face_px` there is larger in the picture by as much.
+    """
+    rows = params.search_rows
+    if picture.height_px <= rows:
+        return picture.rgb()
+    height_px, width_px = rows - rows % 2, max(2, round(picture.width_px * rows / picture.height_px / 2) * 2)
+    return picture.scaled(width_px=width_px, height_px=height_px).rgb()
+
+
+def enlarged(box: Box, shape: Sequence[int], width_px: int, height_px: int) -> Box:
+    """Return a box of a copy of that shape ([H, W, 3]) in the pixels of its picture."""
+    if (height_px, width_px) == tuple(shape[:2]):
+        return box
+    x, y = width_px / shape[1], height_px / shape[0]
+    return replace(box, left=box.left * x, top=box.top * y, right=box.right * x, bottom=box.bottom * y)
 
 
 def around(box: Box, width_px: int, height_px: int, roi: float) -> Region | None:

@@ -14,7 +14,7 @@ from foalnet.media.container import VideoTooLarge, VideoUnreadable, first_bytes,
 from foalnet.media.decode import Rows, decode_frames, decode_indexed, decode_pictures
 from foalnet.media.extract import Streams, extract_sound, streams_of
 from foalnet.media.ffmpeg_exe import ffmpeg_digest, ffmpeg_exe
-from foalnet.media.images import jpeg_bytes, letterbox_rows, read_jpeg, rescale, resize
+from foalnet.media.images import jpeg_bytes, letterbox_rows, light_of, read_jpeg, rescale, resize
 from foalnet.media.listen import ChannelMissing, Heard, clipped_share, is_silent, listen
 from foalnet.media.picture import Picture, Rect
 from foalnet.media.video import VideoInfo, probe_times
@@ -45,6 +45,7 @@ __all__ = [
     "is_silent",
     "jpeg_bytes",
     "letterbox_rows",
+    "light_of",
     "listen",
     "probe_times",
     "probe_wave",

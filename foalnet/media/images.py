@@ -16,6 +16,7 @@ DARK = 24
 LIT_SHARE = 0.1
 # Thinner stripes (a time code, the torn line at the edge of an analogue picture) are not the picture.
 MIN_STRIPE_ROWS = 8
+ROWS_AT_ONCE = 64
 # Less than this share of the rows is no letterbox but a dark scene.
 MIN_PICTURE_SHARE = 0.25
 
@@ -94,18 +95,28 @@ def rescale(frame_HWC: np.ndarray, *, width_px: int, height_px: int) -> np.ndarr
     return cv2.resize(frame_HWC, (width_px, height_px), interpolation=cv2.INTER_LINEAR)
 
 
-def letterbox_rows(frames: Sequence[np.ndarray]) -> tuple[int, int]:
+def light_of(frame_HWC: np.ndarray) -> np.ndarray:
+    """Return the brightest colour of each pixel [H, W] uint8 of a picture [H, W, 3]."""
+    # Pairwise: `max(axis=2)` over three neighbours takes far longer.
+    light_HW: np.ndarray = np.maximum(np.maximum(frame_HWC[..., 0], frame_HWC[..., 1]), frame_HWC[..., 2])
+    return light_HW
+
+
+def letterbox_rows(light: Sequence[np.ndarray]) -> tuple[int, int]:
     """Return (top, bottom): the rows top <= row < bottom hold the picture, the others are black bars.
 
-    `frames`: a few pictures [H, W, 3] uint8 of one video and one size. (0, H) where there are no bars, or where the
-    lit rows are so few that the scene is dark rather than letterboxed.
+    `light`: `light_of` a few pictures of one video and one size, each [H, W]. (0, H) where there are no bars, or where
+    the lit rows are so few that the scene is dark rather than letterboxed.
     """
-    if not frames:
+    if not light:
         raise ValueError("letterbox_rows needs at least one frame")
-    rows = frames[0].shape[0]
-    # Pairwise: `max(axis=2)` over three neighbours takes far longer.
-    light_SHW = np.stack([np.maximum(np.maximum(f[..., 0], f[..., 1]), f[..., 2]) for f in frames])
-    lit_H = (np.median(light_SHW, axis=0) > DARK).mean(axis=1) >= LIT_SHARE
+    rows = light[0].shape[0]
+    # Some rows at a time: medians of large pictures would take ten times their memory.
+    lit = []
+    for row in range(0, rows, ROWS_AT_ONCE):
+        median_RW = np.median(np.stack([light_HW[row : row + ROWS_AT_ONCE] for light_HW in light]), axis=0)
+        lit.append((median_RW > DARK).mean(axis=1) >= LIT_SHARE)
+    lit_H = np.concatenate(lit)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], lit_H.astype(np.int8), [0]))))
     stripes = [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= MIN_STRIPE_ROWS]
     if not stripes:

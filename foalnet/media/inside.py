@@ -30,8 +30,9 @@ BT601 = (2, 5, 6)
 # What a frame bears that is to be turned or mirrored before it is shown.
 TURNED = "DISPLAYMATRIX"
 # Pictures are handed over by so many, since each handing over costs two threads a turn; the decoder may have another
-# lot ready and one in the making.
+# lot ready and one in the making. A lot of large pictures is smaller.
 LOT = 8
+LOT_BYTES = 1 << 24
 AHEAD = 1
 _STEP_S = 0.2
 
@@ -55,7 +56,7 @@ def decode_inside(path: Path, info: VideoInfo, rows: Rows, timeout_s: float) -> 
     reader = _Reader(path, info, rows)
     reader.start()
     try:
-        for index in range(0, len(info.times_s), LOT):
+        for index in range(0, len(info.times_s), reader.lot):
             yield from enumerate(reader.next_lot(timeout_s), index)
     finally:
         reader.stop()
@@ -66,6 +67,7 @@ class _Reader:
 
     def __init__(self, path: Path, info: VideoInfo, rows: Rows) -> None:
         self._path, self._info, self._rows = path, info, rows
+        self.lot = max(1, min(LOT, LOT_BYTES // (info.width_px * info.height_px * 3 // 2)))
         self._ready: queue.Queue[list[Picture] | BaseException] = queue.Queue(AHEAD)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="decoder")
@@ -96,7 +98,7 @@ class _Reader:
     def _run(self) -> None:
         try:
             pictures = _pictures(self._path, self._info, self._rows)
-            while lot := list(itertools.islice(pictures, LOT)):
+            while lot := list(itertools.islice(pictures, self.lot)):
                 if not self._give(lot):
                     return
             self._give(Unusual())

@@ -136,6 +136,7 @@ class Model:
             detector=lambda: self._detector,
             longest_s=self.sealed.train.max_s,
             timeout_s=self.settings.ffmpeg_timeout_s,
+            held_bytes=self.settings.frames_mib << 20,
         )
 
     @cached_property

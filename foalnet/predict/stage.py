@@ -13,7 +13,6 @@ import numpy as np
 
 from foalnet import media
 from foalnet.clips import Job, stage_samples
-from foalnet.clips.pictures import MAX_OPEN_BYTES
 from foalnet.config.blocks import Shards
 from foalnet.errors import DataError, UsageError, printable
 from foalnet.faces import Detector
@@ -49,7 +48,8 @@ class Stager:
     """Stages clips for one model.
 
     `tasks`: what the model takes; `sees`: False too where a clip cannot give the pictures it was trained on. `detector`
-    is made when the first picture needs it. `longest_s`: a clip without start and end is read no further.
+    is made when the first picture needs it. `longest_s`: a clip without start and end is read no further. `held_bytes`:
+    of raw pictures, held at a time.
     """
 
     params: Shards
@@ -58,6 +58,7 @@ class Stager:
     detector: Callable[[], Detector]
     longest_s: float
     timeout_s: float
+    held_bytes: int
 
     def stage(self, request: Request, work: Path) -> list[StagedClip]:
         """Return one sample for each person asked for; `work` is an empty folder for sound on its way.
@@ -141,14 +142,7 @@ class Stager:
             (f"cut: {length_s:.2f} s to {end_s:g} s",) if info is not None and end_s < length_s else ()
         )
         cut += self._apart(length_s, own) if info is not None and request.sound is None else ()
-        # Staging holds an utterance's frames at once; a large picture is read as far as they fit.
-        fitting = 0 if info is None else MAX_OPEN_BYTES * request.people // (info.width_px * info.height_px * 3)
-        if info is None or fitting >= len(info.times_s) or info.times_s[fitting] >= end_s:
-            return 0.0, end_s, cut
-        end_s = info.times_s[fitting]
-        size = f"{info.width_px} x {info.height_px}"
-        fit = f"of the picture ({size} pixels) only the first {end_s:.1f} s fit; scale it down for more"
-        return 0.0, end_s, (*cut, fit)
+        return 0.0, end_s, cut
 
     def _apart(self, picture_s: float, own: Path | None) -> tuple[str, ...]:
         """Return a note where sound and picture of a clip end far apart, as far as the model hears and sees them."""
@@ -179,7 +173,13 @@ class Stager:
         ledger = Ledger()
         detector = self.detector() if any(u.video is not None for u in utterances) else None
         samples, *_ = stage_samples(
-            job, root=Path(), detector=detector, timeout_s=self.timeout_s, ledger=ledger, listen=False
+            job,
+            root=Path(),
+            detector=detector,
+            timeout_s=self.timeout_s,
+            ledger=ledger,
+            listen=False,
+            held_bytes=self.held_bytes,
         )
         by_key = {sample.key: sample for sample in samples}
         if len(by_key) != len(utterances):

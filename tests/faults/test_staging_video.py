@@ -201,7 +201,7 @@ def test_t18_a_hole_in_the_video_shifts_nothing(place: Place, whole: Place) -> N
 
 
 def test_an_utterance_longer_than_memory_is_refused_by_name(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.clips.pictures.MAX_OPEN_BYTES", 5_000_000)
+    monkeypatch.setattr("foalnet.clips.pictures.MAX_OPEN_BYTES", 100_000)
     with pytest.raises(DataError, match="GiB") as caught:
         place.stage()
     assert caught.value.utterance == f"{DIALOGUE}_F000"

@@ -12,9 +12,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foalnet.clips import pictures
 from foalnet.errors import DataError, UsageError
-from foalnet.predict import Request, stage
+from foalnet.predict import Request
 from tests.clips_tree import picture, write_avi
 from tests.models import FACE_PX, model_of
 from tests.stores import RATE_HZ, make_store, sample_of
@@ -145,22 +144,6 @@ def test_a_long_film_is_cut_and_said(clips: Path, tmp_path: Path) -> None:
     [found] = model_of(tmp_path, max_s=0.5).predict(clips / "film.avi")
     assert [note for note in found.notes if "s to 0.5 s" in note]
     assert found.frames.total < 20
-
-
-def test_of_a_large_picture_as_much_is_read_as_fits_and_it_is_said(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = model_of(tmp_path)
-    for module in (pictures, stage):
-        monkeypatch.setattr(module, "MAX_OPEN_BYTES", 12 * 720 * 480 * 3)
-    [found] = model.predict(clips / "film.avi")
-    assert found.frames.total == 12 and found.notes[0].startswith(
-        "of the picture (720 x 480 pixels) only the first 0.4 s"
-    )
-    left, _ = model.predict(clips / "film.avi", people=2)
-    assert left.frames.total == 24, "a half is half as large"
-    with pytest.raises(DataError, match="30 frames of 720 x 480"):
-        model.predict(clips / "film.avi", start_s=0, end_s=1)
 
 
 def test_a_model_has_its_own_classes_whatever_the_project_says(clips: Path, tmp_path: Path) -> None:

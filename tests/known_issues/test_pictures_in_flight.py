@@ -1,0 +1,78 @@
+"""Memory does not follow the size of the picture: few are in flight, and what is not held is decoded again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foalnet import media
+from foalnet.clips.pictures import film_dialogue
+from foalnet.config.blocks import Shards
+from foalnet.faces import FixedDetector, enlarged, looked_at
+from foalnet.records import Box, Side, Utterance
+from tests.clips_tree import picture, write_avi
+from tests.models import sealed_model
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LIMIT_MIB = 1024
+PROBE = """
+import json, resource, sys
+from pathlib import Path
+from foalnet.config import Settings
+from foalnet.predict import load
+model = load(Path(sys.argv[1]), settings=Settings(device="cpu", threads=1))
+[found] = model.predict(sys.argv[2])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"frames": found.frames.total, "detected": found.frames.detected, "mib": peak}))
+"""
+
+
+def said(key: str, side: Side, start_s: float, end_s: float) -> Utterance:
+    return Utterance(
+        key=key, corpus="c", session="s", dialogue="d", speaker="p", side=side, start_s=start_s, end_s=end_s,
+        raw_label="", label=None,
+    )  # fmt: skip
+
+
+def test_a_clip_of_large_pictures_is_answered_whole_in_less_than_a_gigabyte(tmp_path: Path) -> None:
+    clip = tmp_path / "large.mp4"
+    source = ["-f", "lavfi", "-i", "color=c=gray:s=4096x4096:r=30:d=1.5", "-c:v", "libx264", "-preset", "ultrafast"]
+    subprocess.run([media.ffmpeg_exe(), "-loglevel", "error", *source, "-pix_fmt", "yuv420p", str(clip)], check=True)
+    assert clip.stat().st_size < 200_000
+    model = sealed_model(tmp_path / "model")
+    arguments = [sys.executable, "-c", PROBE, str(model), str(clip)]
+    done = subprocess.run(arguments, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["frames"] == 45 and found["detected"] > 0
+    assert found["mib"] < LIMIT_MIB
+
+
+@pytest.mark.parametrize("stride", [1, 6])
+def test_what_is_not_held_is_decoded_again_to_the_same_bytes(tmp_path: Path, stride: int) -> None:
+    path = tmp_path / "film.avi"
+    write_avi(path, [picture(i) for i in range(40)])
+    utterances = [said("a", "left", 0.1, 0.8), said("b", "right", 0.5, 1.3), said("c", "whole", 0.3, 0.31)]
+    params = Shards(detector="fixed", stride=stride)
+
+    def films(held_bytes: int) -> object:
+        detector = FixedDetector()
+        return film_dialogue(path, utterances, params=params, detector=detector, timeout_s=60.0, held_bytes=held_bytes)
+
+    assert films(1) == films(2**30) == films(2 * 720 * 480)
+
+
+def test_a_taller_picture_is_searched_at_search_rows_and_its_boxes_are_those_of_the_picture() -> None:
+    tall = media.Picture.of_planes(np.full((720 * 3 // 2, 640), 90, np.uint8))
+    assert looked_at(tall, Shards()).shape == (480, 426, 3)
+    assert looked_at(tall, Shards(search_rows=720)).shape == (720, 640, 3)
+    small = media.Picture.of_planes(np.full((480 * 3 // 2, 360), 90, np.uint8))
+    assert np.array_equal(looked_at(small, Shards()), small.rgb())
+    box = Box(left=0.0, top=240.0, right=213.0, bottom=480.0, score=0.5)
+    assert enlarged(box, (480, 426, 3), 640, 720) == Box(left=0.0, top=360.0, right=320.0, bottom=720.0, score=0.5)
+    assert enlarged(box, (480, 360, 3), 360, 480) is box
