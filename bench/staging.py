@@ -1,6 +1,6 @@
 """Staging against the floor of the pixel work, and against the way people do it, as ratios in one run.
 
-    python -m bench.staging --table TABLE [--minutes 20] [--detectors yunet,haar] [--workers 2]
+    python -m bench.staging --table TABLE [--minutes 20] [--detectors yunet,haar] [--workers 2] [--sizes 720x480]
 
 TABLE has an utterance a row with columns utterance, label, start_s and end_s, tab-separated, in IEMOCAP's names: whole
 dialogues of it whose speech is about as dense as the whole table's are drawn, sound and picture, both speakers.
@@ -12,6 +12,7 @@ B, people's way, on part of the corpus: per utterance a seek, the same detector 
 one image file a frame; as many processes. Its cost is split.
 Ours: `foalnet shards` as a user starts it: decode, detect, track, both crops, sound, pack, index. Beside it, what the
 same looks make of drawn faces whose true boxes are known (bench.faces has every condition).
+With `--sizes 720x480,1280x720,1920x1080` the same films are measured at each size, scaled and encoded anew as H.264.
 An utterance that overlaps another is work done twice for ours and once for A: both counts are printed.
 """
 
@@ -33,16 +34,19 @@ from typing import Any
 import yaml
 
 from bench.faces import bounds, films
-from bench.scenes import CONDITIONS
+from bench.scenes import CONDITIONS, Scene
 from bench.staging_rivals import Clip, floor_wall_s, people_s
 from foalnet.config import load_params, load_settings
 from foalnet.faces import get_detector
 from foalnet.files import read_json, read_jsonl
+from foalnet.media import ffmpeg_exe
 
 HOME = Path(__file__).resolve().parent.parent
 CORPUS = "iemocap"
 # The half picture of the presets for IEMOCAP; the rest of the block is params.yaml's.
 HALF = {"half_width_px": 360, "half_height_px": 240}
+DRAWN_SIZE = "720x480"
+VIDEOS = "*/dialog/avi/DivX/[!.]*.avi"
 ROI = {"yunet": 2.0, "blazeface": 3.0}
 
 
@@ -147,13 +151,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--detectors", default="yunet,haar")
     parser.add_argument("--strides", default="6,12", help="the detector looks at every n-th frame")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--sizes", default=DRAWN_SIZE, help="of the films; the drawn ones are 720x480")
     asked = parser.parse_args(argv)
     chosen = choose(asked.table, asked.minutes)
     with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
         folder = Path(name)
         root = project(folder, chosen, asked.workers)
-        told(chosen, len(list(root.glob("*/dialog/avi/DivX/[!.]*.avi"))))
-        compare(folder, root, asked)
+        told(chosen, len(list(root.glob(VIDEOS))))
+        made = films(folder, [condition.name for condition in CONDITIONS], sessions=2, utterances=2)
+        for size in asked.sizes.split(","):
+            if size != DRAWN_SIZE:
+                scale(root, size)
+                for step in ("inventory", "manifest"):
+                    verb(folder, step, CORPUS, workers=asked.workers)
+            print(f"pictures of {size}")
+            compare(folder, root, asked, made)
+
+
+def scale(root: Path, size: str) -> None:
+    """Replace every film by itself at another size."""
+    for video in sorted(root.glob(VIDEOS)):
+        scaled = video.with_suffix(".scaled.avi")
+        done = [ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-y", "-i", str(video), "-vf", f"scale={size}"]
+        subprocess.run([*done, "-c:v", "libx264", "-preset", "veryfast", "-bf", "0", "-an", str(scaled)], check=True)
+        scaled.replace(video)
 
 
 def told(chosen: Chosen, videos: int) -> None:
@@ -164,15 +185,14 @@ def told(chosen: Chosen, videos: int) -> None:
     )
 
 
-def compare(folder: Path, root: Path, asked: argparse.Namespace) -> None:
+def compare(folder: Path, root: Path, asked: argparse.Namespace, made: dict[str, list[Scene]]) -> None:
     """Measure every arm and print a line of each as soon as it is there."""
-    videos = sorted(root.glob("*/dialog/avi/DivX/[!.]*.avi"))
+    videos = sorted(root.glob(VIDEOS))
     block = load_params(CORPUS, folder / "params.yaml").shards
     floor_s, frames = floor_wall_s(videos, block, workers=asked.workers)
     print(f"A, floor: {floor_s:.1f} s for {frames} frames, {asked.workers} ffmpeg processes of one thread")
     every = clips(folder, root)
     settings = load_settings()
-    made = films(folder, [condition.name for condition in CONDITIONS], sessions=2, utterances=2)
     for detector in asked.detectors.split(","):
         ours_s: dict[int, float] = {}
         for stride in (int(word) for word in asked.strides.split(",")):
