@@ -24,6 +24,7 @@ Width = Annotated[int, Field(ge=1, le=8192)]
 Step = Annotated[int, Field(ge=1, le=1000)]
 # Label lines of a corpus.
 Lines = Annotated[int, Field(ge=0, le=100_000_000)]
+UpTo10 = Annotated[float, Field(ge=0.0, le=10.0)]
 # A crop of 1024 pixels is 3 MB a frame before it is compressed.
 Side = Annotated[int, Field(ge=16, le=1024)]
 Even = Annotated[int, Field(ge=16, le=1024, multiple_of=2)]
@@ -147,12 +148,8 @@ class Shards(Frozen):
     min_face_px: Annotated[int, Field(ge=1, le=4096)] = Field(
         24, description="smallest face height searched for, pixels of the picture searched"
     )
-    search_rows: Annotated[int, Field(ge=64, le=8192)] = Field(
-        480, description="a taller picture is searched for faces at this height; crops come from the full one"
-    )
-    margin: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
-        0.3, description="added on each side, of the box's larger side"
-    )
+    search_rows: Annotated[int, Field(ge=64, le=8192)] = Field(480, description="taller pictures are searched at this height")
+    margin: UpTo10 = Field(0.3, description="added on each side, of the box's larger side")
     face_px: Side = Field(64, description="side of the square face crop")
     half_width_px: Even = 128
     half_height_px: Even = 96
@@ -297,7 +294,7 @@ class Train(Frozen):
     )
     warmup: Fraction = Field(0.1, description="share of all steps with a rising rate")
     lr_end: Fraction = Field(0.1, description="cosine falls to this share of lr")
-    weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = 0.01
+    weight_decay: UpTo10 = 0.01
     decay_on: Literal["weights", "all"] = Field(
         "weights", description="weights: not on biases, norms and the AVEL scale; all: on every parameter"
     )
