@@ -148,7 +148,7 @@ class Shards(Frozen):
     min_face_px: Annotated[int, Field(ge=1, le=4096)] = Field(
         24, description="smallest face height searched for, pixels of the picture searched"
     )
-    search_rows: Annotated[int, Field(ge=64, le=8192)] = Field(480, description="taller pictures are searched at this height")
+    search_rows: Annotated[int, Field(ge=64, le=8192)] = Field(480, description="rows of the searched picture, at most")
     margin: UpTo10 = Field(0.3, description="added on each side, of the box's larger side")
     face_px: Side = Field(64, description="side of the square face crop")
     half_width_px: Even = 128
