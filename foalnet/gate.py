@@ -214,7 +214,10 @@ def _common(a: Sequence[Rows], b: Sequence[Rows]) -> list[str]:
 def _paired(
     a: Sequence[Rows], b: Sequence[Rows], keys: list[str], cluster: str, report: blocks.Report
 ) -> dict[str, Any]:
-    """Return challenger minus champion over the same utterances, correctness averaged over seeds, by clusters."""
+    """Return challenger minus champion over the same utterances, correctness averaged over seeds, by clusters.
+
+    Where each utterance is as right as before, nothing is lost: both bounds are zero.
+    """
     if cluster not in a[0][keys[0]]:
         raise DataError(
             f"a prediction has no '{cluster}'", utterance=keys[0], stage=STAGE, action="run `dvc repro` again"
@@ -234,13 +237,14 @@ def _paired(
         permutations=report.permutations,
         seed=report.seed,
     )
+    low, high = (0.0, 0.0) if correct[0] == correct[1] else (found.interval.low, found.interval.high)
     return {
         "how": f"paired over {len(keys)} utterances, {found.interval.clusters} clusters",
         "n": len(keys),
         "level": report.level,
         "ua": rounded(found.interval.estimate),
-        "ua_low": rounded(found.interval.low),
-        "ua_high": rounded(found.interval.high),
+        "ua_low": rounded(low),
+        "ua_high": rounded(high),
         "p": rounded(found.p),
     }
 

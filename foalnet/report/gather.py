@@ -131,7 +131,8 @@ def _check_losses(
     """Refuse (DataError, exit 3) a run that lacks utterances with a class which staging did not drop with a reason."""
     if not manifest or staging is None:
         return
-    dropped = {one["item"] for one in staging["ledger"]["entries"] if one["kind"] == "dropped"}
+    entries = staging.get("ledger", {}).get("entries", [])
+    dropped = {one["item"] for one in entries if one["kind"] == "dropped"}
     wanted = {row["key"] for row in manifest if row["label"] is not None} - dropped
     for run in runs:
         if lost := sorted(wanted - set(run.rows)):

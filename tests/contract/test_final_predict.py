@@ -133,7 +133,8 @@ def test_t15_an_altered_model_is_refused_by_name(tiny_project: Path, tmp_path: P
     data = bytearray(file.read_bytes())
     data[-9] ^= 1
     file.write_bytes(data)
-    done = verb(tiny_project, "predict", "any.wav", "--model", str(folder), check=False)
+    clip = min((tiny_project / "data/drawn/raw").rglob("sentences/wav/*/Ses*.wav"))
+    done = verb(tiny_project, "predict", str(clip), "--model", str(folder), check=False)
     assert done.returncode == 3 and f"file: {file}" in done.stderr and "altered" in done.stderr
     assert "next: copy the model again" in done.stderr and done.stdout == "" and "Traceback" not in done.stderr
 

@@ -117,7 +117,7 @@ def test_t3_nothing_is_cleared_away_in_a_corpus_tree_that_lies_below_the_data_fo
     theirs.parent.mkdir(parents=True)
     for path in (theirs, ours):
         path.write_bytes(b"half")
-    summary = {"files": 0, "bytes": 0, "hashed": 0, "note": None}
+    summary = {"files": 0, "bytes": 0, "hashed": 0, "note": None, "ignored": {}, "named": {}}
     monkeypatch.setattr("foalnet.inventory.inventory", lambda *_: summary)
     monkeypatch.setattr("foalnet.cli.entries.check_runs", lambda: None)
     monkeypatch.chdir(tmp_path)

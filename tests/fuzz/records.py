@@ -55,12 +55,14 @@ def sealed(name: str, facts: Any) -> bytes:
 
 def index_facts() -> dict[str, Any]:
     """Return the index of two shards."""
+    from foalnet.shards.index import SCHEMA
+
     entry = {
         "path": "Session1/000000.tar", "session": "Session1", "group": "d1", "sha256": "0" * 64, "size": 10240,
         "count": 2, "keys": ["a_1", "a_2"], "ends": [2048, 4096], "digests": ["0" * 16, "1" * 16],
     }  # fmt: skip
     other = entry | {"path": "Session2/000000.tar", "session": "Session2", "keys": ["b_1", "b_2"]}
-    return {"schema": 1, "corpus": "drawn", "shards": [entry, other]}
+    return {"schema": SCHEMA, "corpus": "drawn", "shards": [entry, other]}
 
 
 def index_twice() -> dict[str, Any]:

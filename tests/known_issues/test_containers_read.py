@@ -159,7 +159,7 @@ def test_sound_and_picture_that_end_far_apart_are_noted(folder: Path, tmp_path: 
         ("a.webm", "<?xml version='1.0'?><MPD><BaseURL>file://{secret}</BaseURL></MPD>", "not AVI, MOV"),
     ],
 )
-def test_t26_playlists_and_scripts_are_refused_by_name(
+def test_playlists_and_scripts_are_refused_by_name(
     folder: Path, tmp_path: Path, name: str, content: str, said: str
 ) -> None:
     (tmp_path / name).write_text(content.format(secret=folder / "film.avi"))

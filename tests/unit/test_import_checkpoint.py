@@ -50,6 +50,7 @@ def sample(wave_N: np.ndarray, rows_FD: np.ndarray) -> Sample:
     meta = {
         "start_s": 0.0,
         "end_s": len(wave_N) / 16000,
+        "audio": {"reason": ""},
         "features": {"frames": len(rows_FD), "dims": rows_FD.shape[1]},
     }
     members = {"json": json.dumps(meta).encode(), "flac": flac_bytes(wave_N, 16000), "video.npy": table.getvalue()}
