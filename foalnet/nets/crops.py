@@ -16,8 +16,7 @@ from foalnet.nets.encoder import Encoder, InputShape, chance
 from foalnet.nets.tensors import Inputs, Steps
 
 SIDE_PX = 48
-# Channels of each layer, as shares of the width.
-CHANNELS = (1 / 4, 1 / 2, 3 / 4)
+CHANNELS = (16, 32, 48)
 # In grey levels of 0..255: a flat picture stays flat.
 MIN_DEVIATION = 4.0
 JITTER = {"shift": 0.1, "zoom": 0.1, "turn": 0.15}
@@ -42,8 +41,7 @@ class CropCnn(Encoder):
         self.augment = params.augment
         layers: list[nn.Module] = []
         channels = 1
-        for share in CHANNELS:
-            out = max(1, round(share * params.width))
+        for out in CHANNELS:
             layers += [nn.Conv2d(channels, out, 3, stride=2, padding=1), nn.GroupNorm(1, out), nn.ReLU()]
             channels = out
         self.convolutions = nn.Sequential(*layers)
