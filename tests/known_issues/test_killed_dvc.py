@@ -124,6 +124,14 @@ def of(process: subprocess.Popen[str]) -> list[int]:
     return found[1:]
 
 
+def command_of(pid: int) -> str:
+    """Return a process' command line, empty where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def living(pids: list[int]) -> list[int]:
     """Return those that run (a zombie does not)."""
     found = []
@@ -138,7 +146,7 @@ def living(pids: list[int]) -> list[int]:
 
 @contextmanager
 def drawing(project: Path, *command: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
-    """Start a command that draws, and wait until its workers are there; give it and the processes below it."""
+    """Start a command that draws, wait until it has a worker, and give it and the processes below it."""
     env = environment(project) | {"FOALNET_WORKERS": "2"}
     started = subprocess.Popen(
         command, cwd=project, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -146,13 +154,11 @@ def drawing(project: Path, *command: str) -> Iterator[tuple[subprocess.Popen[str
     below: list[int] = []
     try:
         until = time.monotonic() + 120
-        while (
-            not list((project / "data").glob(".raw.*/*"))
-            and list((project / "data/drawn").glob(".raw.*/Session*")) == []
-        ):
+        # The verb, its workers and their encoders: what an earlier test left in the folder does not count.
+        while not any("spawn_main" in command_of(pid) for pid in below):
+            below = of(started)
             assert started.poll() is None and time.monotonic() < until
             time.sleep(0.1)
-        below = of(started)
         yield started, below
     finally:
         for pid in living([started.pid, *below]):
@@ -169,7 +175,7 @@ def test_no_verb_outlives_the_dvc_that_started_it_and_a_second_dvc_is_refused_by
         dvc.send_signal(signal.SIGKILL)
         until = time.monotonic() + 30
         while living(below):
-            assert time.monotonic() < until, "the verb or a worker runs on"
+            assert time.monotonic() < until, [f"{pid}: {command_of(pid)}" for pid in living(below)]
             time.sleep(0.1)
 
 
