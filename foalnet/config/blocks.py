@@ -77,7 +77,7 @@ class Draw(Frozen):
     share_interaction: Fraction = Field(0.28, description="only sound and face together show it")
     length_min_s: Annotated[float, Field(ge=0.3, le=60.0)] = 1.2  # a shorter voice has no shape to tell
     length_max_s: Annotated[float, Field(ge=0.3, le=60.0)] = 2.0
-    rate_fps: Literal["30000/1001"] = "30000/1001"
+    rate_fps: Literal["30000/1001", "15000/1001"] = "30000/1001"
 
     @model_validator(mode="after")
     def _fits(self) -> Draw:

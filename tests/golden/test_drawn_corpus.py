@@ -151,6 +151,31 @@ def test_sound_and_picture_are_equally_long(corpus: Path, truths: dict[str, dict
         assert info.frames == truth["samples"] == round(truth["frames"] * 1001 / 30000 * 16000)
 
 
+def test_at_half_the_rate_every_second_frame_of_the_same_plan_is_filmed(tmp_path: Path) -> None:
+    for name, params in (("whole", SMALLEST), ("half", SMALLEST.model_copy(update={"rate_fps": "15000/1001"}))):
+        draw(params, tmp_path / name)
+    for path in sorted((tmp_path / "whole/TRUTH").glob("Ses*.json")):
+        whole, half = (json.loads((tmp_path / name / "TRUTH" / path.name).read_bytes()) for name in ("whole", "half"))
+        assert (whole["rate_fps"], half["rate_fps"]) == ("30000/1001", "15000/1001")
+        assert half["frames"] == -(-whole["frames"] // 2)
+        assert half["samples"] == round(half["frames"] * 1001 / 15000 * 16000)
+        for actor in "FM":
+            boxes = whole["actors"][actor]["boxes"][::2]
+            assert half["actors"][actor]["boxes"][: len(boxes)] == boxes
+            whole_away, half_away = (
+                {frame for first, last in each["actors"][actor]["away"] for frame in range(first, last + 1)}
+                for each in (whole, half)
+            )
+            assert half_away == {frame // 2 for frame in whole_away if frame % 2 == 0}
+        for both in zip(whole["utterances"], half["utterances"], strict=True):
+            first, second = (each.pop("frames") for each in both)
+            assert both[0] == both[1] and second == [first[0] // 2, -(-first[1] // 2)]
+        film = of(tmp_path / "half", path.stem, "dialog", "avi", "DivX", f"{path.stem}.avi")
+        with av.open(str(film)) as opened:
+            assert opened.streams.video[0].average_rate == pytest.approx(15000 / 1001)
+        assert len(frames_of(film)) == half["frames"]
+
+
 def test_sentences_are_the_speakers_channel_between_the_label_times(
     corpus: Path, truths: dict[str, dict[str, Any]]
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -30,6 +30,10 @@ class Motion:
     y_F: np.ndarray
     angle_F: np.ndarray
     scale_F: np.ndarray
+
+    def every(self, step: int) -> Motion:
+        """Return the motion as a film sees it that shows every `step`-th frame."""
+        return Motion(**{each.name: getattr(self, each.name)[::step] for each in fields(self)})
 
 
 def openings(articulation_N: np.ndarray, frames: int) -> np.ndarray:

@@ -6,7 +6,9 @@ Turns, lengths, pauses and looks away come from streams of random numbers of the
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from foalnet.records import Side
 SESSIONS = (1, 2, 3, 4, 5)
 ACTORS = ("F", "M")
 RATE_HZ = 16000
+# The clock of plan and motion, whatever the film's rate: at half of it every second picture is filmed.
 FPS_NUM, FPS_DEN = 30000, 1001
 LEAD_S = 0.8
 PAUSE_S = (0.15, 0.45)
@@ -53,7 +56,10 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialogue:
-    """One dialogue: `marker` wears the markers and sits left; `away`: frames (first, last) with the head turned."""
+    """One dialogue: `marker` wears the markers and sits left; `away`: frames (first, last) with the head turned.
+
+    `frames` counts the clock's; the film shows every `filmed`-th of them.
+    """
 
     name: str
     session: int
@@ -62,6 +68,7 @@ class Dialogue:
     turns: tuple[Turn, ...]
     away: dict[str, tuple[Interval, ...]]
     frames: int
+    filmed: int = 1
 
     @property
     def seconds(self) -> float:
@@ -146,14 +153,26 @@ def _layout(params: Draw, session: int, number: int) -> Dialogue:
         turns.append(Turn(key=key, speaker=speaker, side=side, start_s=start_s, end_s=end_s, used=used))
         spoken[speaker] += 1
         last_end[speaker], cursor_s = end_s, max(cursor_s, end_s)
-    frames = math.ceil((cursor_s + LEAD_S) * FPS_NUM / FPS_DEN)
-    away = {actor: looks_away(params, turns, actor, session, number) for actor in ACTORS}
+    return dialogue_of(params, name, session, number, turns)
+
+
+def dialogue_of(params: Draw, name: str, session: int, number: int, turns: Sequence[Turn]) -> Dialogue:
+    """Return the dialogue of these turns, with looks away, as long as its last turn and LEAD_S."""
+    filmed = int(Fraction(FPS_NUM, FPS_DEN) / Fraction(params.rate_fps))
+    end_s = max(turn.end_s for turn in turns) + LEAD_S
     return Dialogue(
-        name=name, session=session, number=number, marker=marker, turns=tuple(turns), away=away, frames=frames
+        name=name,
+        session=session,
+        number=number,
+        marker=name[5],
+        turns=tuple(turns),
+        away={actor: looks_away(params, turns, actor, session, number) for actor in ACTORS},
+        frames=math.ceil(end_s * FPS_NUM / FPS_DEN / filmed) * filmed,
+        filmed=filmed,
     )
 
 
-def looks_away(params: Draw, turns: list[Turn], actor: str, session: int, number: int) -> tuple[Interval, ...]:
+def looks_away(params: Draw, turns: Sequence[Turn], actor: str, session: int, number: int) -> tuple[Interval, ...]:
     """Decide when one actor looks away: seldom while speaking, more often while listening.
 
     The first unused utterance of a session is spoken with the head turned all the time: the one case of no face at all.

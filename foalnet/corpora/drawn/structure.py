@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn.plan import ACTORS, FPS_DEN, FPS_NUM, LEAD_S, Dialogue, Turn, looks_away, stream
+from foalnet.corpora.drawn.plan import Dialogue, Turn, dialogue_of, stream
 from foalnet.corpora.drawn.rule import FACE_CUES, RAW_LABELS, SOUND_CUES, Cell, joint
 from foalnet.corpora.drawn.text import is_label
 from foalnet.errors import DataError
@@ -101,9 +101,7 @@ def _planned(params: Draw, name: str, session: int, number: int, rows: list[Row]
     turns = tuple(
         _turn(row, marker, cases, rng) for row in sorted(rows, key=lambda row: (row.start_s, row.end_s, row.key))
     )
-    away = {actor: looks_away(params, list(turns), actor, session, number) for actor in ACTORS}
-    frames = math.ceil((max(turn.end_s for turn in turns) + LEAD_S) * FPS_NUM / FPS_DEN)
-    return Dialogue(name=name, session=session, number=number, marker=marker, turns=turns, away=away, frames=frames)
+    return dialogue_of(params, name, session, number, turns)
 
 
 def _turn(row: Row, marker: str, cases: Mapping[Cell, float], rng: np.random.Generator) -> Turn:

@@ -8,7 +8,7 @@ import numpy as np
 
 from foalnet.corpora.drawn import face
 from foalnet.corpora.drawn.motion import Motion
-from foalnet.corpora.drawn.plan import ACTORS, Dialogue
+from foalnet.corpora.drawn.plan import ACTORS, FPS_DEN, FPS_NUM, Dialogue
 
 
 def truth(
@@ -18,8 +18,10 @@ def truth(
 ) -> dict[str, object]:
     """Return what a test may ask of a dialogue: per actor side, boxes, frames away; per utterance its case.
 
-    A box is left, top, right, bottom of the face's ellipse (hairline to chin, without hair) in pixels of the video.
+    Frames are those of the film. A box is left, top, right, bottom of the face's ellipse (hairline to chin, without
+    hair) in pixels of the video.
     """
+    step = dialogue.filmed
     seen: dict[str, object] = {}
     for side, actor in by_side.items():
         look, moves, place = actors[side]
@@ -27,7 +29,7 @@ def truth(
         half_width_F = half_height_F * look.aspect
         x_F, y_F = place[0] + moves.x_F, place[1] + moves.y_F
         edges_F4 = np.stack([x_F - half_width_F, y_F - half_height_F, x_F + half_width_F, y_F + half_height_F], 1)
-        away = [list(interval) for interval in dialogue.away[actor]]
+        away = [[-(-first // step), last // step] for first, last in dialogue.away[actor]]
         seen[actor] = {"side": side, "boxes": np.round(edges_F4, 1).tolist(), "away": away}
     turns = [
         {
@@ -36,7 +38,7 @@ def truth(
             "side": turn.side,
             "start_s": turn.start_s,
             "end_s": turn.end_s,
-            "frames": list(turn.frames),
+            "frames": [turn.frames[0] // step, -(-turn.frames[1] // step)],
             "raw_label": turn.raw_label,
             "label": turn.cell.label if turn.cell else None,
             "kind": turn.cell.kind if turn.cell else None,
@@ -49,8 +51,8 @@ def truth(
         "dialogue": dialogue.name,
         "session": dialogue.session,
         "marker": dialogue.marker,
-        "rate_fps": "30000/1001",
-        "frames": dialogue.frames,
+        "rate_fps": f"{FPS_NUM // step}/{FPS_DEN}",
+        "frames": dialogue.frames // step,
         "samples": dialogue.samples,
         "channels": list(ACTORS),
         "actors": seen,

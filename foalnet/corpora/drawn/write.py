@@ -232,7 +232,10 @@ def _film(params: Draw, dialogue: Dialogue, articulation: dict[str, np.ndarray],
         for side, actor in by_side.items()
     }
     seats = {side: scene.seat(side, rng) for side in by_side}
-    moves = {side: motion(dialogue, actor, articulation[actor], rng) for side, actor in by_side.items()}
+    moves = {
+        side: motion(dialogue, actor, articulation[actor], rng).every(dialogue.filmed)
+        for side, actor in by_side.items()
+    }
     background = scene.room(looks, seats, rng)
     actors = {side: (looks[side], moves[side], seats[side]) for side in by_side}
     count = avi.encode(
@@ -242,5 +245,5 @@ def _film(params: Draw, dialogue: Dialogue, articulation: dict[str, np.ndarray],
         height_px=scene.HEIGHT_PX,
         rate=params.rate_fps,
     )
-    assert count == dialogue.frames
+    assert count * dialogue.filmed == dialogue.frames
     return truth(dialogue, by_side, actors)
