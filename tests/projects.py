@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
+from foalnet.cli import main
 from foalnet.config.load import merge
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -88,9 +93,31 @@ def repro(project: Path, *targets: str, check: bool = True, **more: str) -> subp
     return run(project, sys.executable, "-m", "dvc", "repro", *targets, check=check, **more)
 
 
-def verb(project: Path, *args: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run `foalnet …` in the copy."""
+def program(project: Path, *args: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run `foalnet …` in the copy, with the copy's code."""
     return run(project, sys.executable, "-m", "foalnet", *args, check=check, **more)
+
+
+def verb(project: Path, *args: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run `foalnet …` in the copy, with the repository's code and in this process: a start costs seconds."""
+    said, errors, code = io.StringIO(), io.StringIO(), 0
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        patch.setattr(sys, "argv", ["foalnet", *args])
+        for name, value in (environment(project) | more).items():
+            patch.setenv(name, value)
+        try:
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):
+                main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+    done = subprocess.CompletedProcess(["foalnet", *args], code, said.getvalue(), errors.getvalue())
+    if check and code != 0:
+        raise AssertionError(f"foalnet {' '.join(args)} ended with {code}\n{done.stdout}\n{done.stderr}")
+    return done
 
 
 def stages_run(done: subprocess.CompletedProcess[str]) -> list[str]:

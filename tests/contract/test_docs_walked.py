@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import REPOSITORY, copy_project, run, verb
+from tests.projects import REPOSITORY, copy_project, program, run
 from tests.trees import write, write_wav
 
 BLOCK = re.compile(r"^```(python|diff)\n(.*?)^```$", re.M | re.S)
@@ -106,14 +106,14 @@ def test_a_corpus_travels_to_its_shards(project: Path, tmp_path: Path) -> None:
     write(tree / "AudioWAV/._1001_DFA_ANG_XX.wav", "shadow")
     write(tree / "AudioWAV/1001_IEO_SAD_LO.wav", "no sound")
     classes = ("--classes", "angry,happy,neutral,sad", "--variants", "audio_only")
-    verb(project, "add-corpus", "cremad", "--root", str(tree), *classes)
+    program(project, "add-corpus", "cremad", "--root", str(tree), *classes)
     for stage in ("inventory", "manifest", "shards"):
-        done = verb(project, stage, "cremad", check=False)
+        done = program(project, stage, "cremad", check=False)
         if stage == "manifest":
             assert done.returncode == 3 and "1001_IEO_SAD_LO: wav_unreadable" in done.stderr
             (tree / "AudioWAV/1001_IEO_SAD_LO.wav").unlink()
-            verb(project, "inventory", "cremad")
-            done = verb(project, "manifest", "cremad", check=False)
+            program(project, "inventory", "cremad")
+            done = program(project, "manifest", "cremad", check=False)
         assert done.returncode == 0, done.stderr
     index = json.loads((project / "data/cremad/shards/index.json").read_text())
     assert [len(shard["keys"]) for shard in index["shards"]] == [4] * 5

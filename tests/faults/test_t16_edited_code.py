@@ -12,7 +12,7 @@ import yaml
 
 from foalnet import provenance
 from foalnet.errors import MachineError
-from tests.projects import REPOSITORY, copy_project, repro, run, verb
+from tests.projects import REPOSITORY, copy_project, program, repro, run, verb
 from tests.trees import ravdess_tree
 
 # Runs the verb that the arguments name, and edits, adds and removes sources of the copy while it is at work.
@@ -51,7 +51,7 @@ def test_t16_a_verb_whose_code_was_edited_meanwhile_fails_with_the_list_of_files
     assert "code changed while the stage ran: losses/mem.py, metrics.py, nets/new.py" in done.stderr
     assert "stage: inventory" in done.stderr and "next: run the same command again" in done.stderr
     shutil.copy(REPOSITORY / "foalnet" / "losses" / "mem.py", project / "foalnet" / "losses" / "mem.py")
-    assert verb(project, "inventory", "ravdess").returncode == 0
+    assert program(project, "inventory", "ravdess").returncode == 0
 
 
 def test_t16_dvc_records_no_stage_whose_code_was_edited_meanwhile(project: Path) -> None:

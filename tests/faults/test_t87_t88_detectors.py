@@ -18,7 +18,7 @@ from foalnet.faces import DETECTORS, WEIGHT_FILES
 from foalnet.faces.weights import WeightFile, checkpoint_folder
 from foalnet.files import sha256_bytes
 from tests.hub import serving
-from tests.projects import verb
+from tests.projects import program, verb
 
 FILES = {"one.onnx": b"the published numbers", "two.npy": b"and their anchors"}
 # No detector may be built from the made-up files; the verbs only find, fetch and check them.
@@ -172,7 +172,7 @@ def test_every_detector_that_needs_a_file_is_listed_with_digest_and_address() ->
 def test_the_verbs_answer_for_detectors(tmp_path: Path, repository: Path) -> None:
     (tmp_path / "foalnet").symlink_to(repository / "foalnet")
     home = {"FOALNET_WEIGHTS": "w", "TORCH_HOME": "torch", "https_proxy": "http://127.0.0.1:9"}
-    offline = verb(tmp_path, "weights", "fetch", "yunet", check=False, **home)
+    offline = program(tmp_path, "weights", "fetch", "yunet", check=False, **home)
     assert offline.returncode == 4 and "next:" in offline.stderr and "Traceback" not in offline.stderr
     assert "needs no file" in verb(tmp_path, "weights", "fetch", "haar", **home).stdout
     unknown = verb(tmp_path, "weights", "fetch", "yunt", check=False, **home)

@@ -18,7 +18,7 @@ from foalnet.nets import InputShape, build_net
 from foalnet.weights import CATALOGUE, open_weights
 from foalnet.weights.fetch import fetch_weights, record_weights
 from tests.hub import hub, needs_transformers, pin, recorded, write_clip, write_wavlm
-from tests.projects import verb
+from tests.projects import program, verb
 from tests.stores import make_params
 
 NAME = "wavlm_base"
@@ -169,7 +169,7 @@ def test_the_verbs_tell_what_is_here_and_what_mends_it(tmp_path: Path, repositor
         assert f"foalnet weights fetch {name}" in listed
     unknown = verb(tmp_path, "weights", "fetch", "wavlm_larg", check=False, **home)
     assert unknown.returncode == 2 and "did you mean 'wavlm_large'?" in unknown.stderr
-    offline = verb(tmp_path, "weights", "fetch", "wavlm_base", check=False, HF_ENDPOINT="http://127.0.0.1:9", **home)
+    offline = program(tmp_path, "weights", "fetch", "wavlm_base", check=False, HF_ENDPOINT="http://127.0.0.1:9", **home)
     assert offline.returncode == 4 and "next:" in offline.stderr and "Traceback" not in offline.stderr
 
 

@@ -23,7 +23,7 @@ from foalnet.files import sha256_file
 from foalnet.locks import lock
 from tests.clips_tree import DIALOGUES, Place, lay_tree
 from tests.flows.helpers import Server
-from tests.projects import TINY, change_params, copy_project, environment, repro, verb
+from tests.projects import TINY, change_params, copy_project, environment, program, repro
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -140,7 +140,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.long
 def test_t7_two_shards_runs_at_once_one_works_and_the_other_names_it(tiny: Path, tmp_path: Path) -> None:
     alone, both = (shutil.copytree(tiny, tmp_path / name, symlinks=True) for name in ("alone", "both"))
-    verb(alone, "shards", "drawn")
+    program(alone, "shards", "drawn")
     command = [sys.executable, "-m", "foalnet", "shards", "drawn"]
     with (
         subprocess.Popen(command, cwd=both, env=environment(both), stderr=subprocess.PIPE, text=True) as one,
@@ -154,7 +154,7 @@ def test_t7_two_shards_runs_at_once_one_works_and_the_other_names_it(tiny: Path,
     assert f"another run is at work here (pid {winner}" in text
     assert digests(both / "data/drawn/shards") == digests(alone / "data/drawn/shards")
     assert digests(both / "reports") == digests(alone / "reports")
-    verb(both, "shards", "drawn")
+    program(both, "shards", "drawn")
     assert digests(both / "data/drawn/shards") == digests(alone / "data/drawn/shards")
 
 
@@ -184,7 +184,7 @@ def test_stage_corpus_leaves_the_bytes_and_the_lock_of_dvc_repro(server: Server,
 @pytest.mark.skipif(importlib.util.find_spec("prefect_dask") is None, reason="the extra `dask` is not installed")
 def test_two_dask_workers_on_loopback_make_the_same_bytes(server: Server, tiny: Path, tmp_path: Path) -> None:
     alone, spread = (shutil.copytree(tiny, tmp_path / name, symlinks=True) for name in ("alone", "spread"))
-    verb(alone, "shards", "drawn")
+    program(alone, "shards", "drawn")
     done = flow(server, spread, FOALNET_WORKERS="2", FOALNET_TASK_RUNNER="dask")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "'staged': 5, 'packed': True" in done.stdout

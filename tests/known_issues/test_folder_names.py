@@ -16,7 +16,7 @@ from foalnet.doctor import project as checks
 from foalnet.gitrepo import git
 from tests.flows.conftest import server, toy, toy_source  # noqa: F401
 from tests.flows.helpers import Server
-from tests.projects import environment, run, verb
+from tests.projects import environment, program, run
 
 NAME = "Größe, it's 漢字 #1 😀 "
 
@@ -69,5 +69,5 @@ def test_the_flow_and_the_verbs_run_there(server: Server, odd: Path) -> None:  #
         assert done.returncode == 0, done.stderr[-3000:]
     assert git(odd, "branch", "--list", "champion").stdout != ""
     for words in (["champion"], ["gc", "--dry-run"], ["config"]):
-        verb(odd, *words, LC_ALL="C")
-    assert "UnicodeEncodeError" not in verb(odd, "doctor", check=False, LC_ALL="C").stderr
+        program(odd, *words, LC_ALL="C")
+    assert "UnicodeEncodeError" not in program(odd, "doctor", check=False, LC_ALL="C").stderr
