@@ -1,6 +1,6 @@
 """Code that several processes run together, as torchrun starts them: gloo over a file, no port.
 
-python -m tests.ranks FOLDER RANK RANKS CASE
+python -m tests.ranks FOLDER RANK RANKS CASES
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from foalnet.losses import Objective
 from foalnet.nets import VARIANTS, Batch, FoalNet, InputShape, build_net
 from tests.stores import CLASSES, DIMS, RATE_HZ, make_params, make_store
 
+RANKS = 2
 # Each: the variant, what params.objective says, the labels of its clips, and those without a picture.
 CASES: dict[str, dict[str, Any]] = {
     "avel": {"variant": "avel", "labels": [0, 1, 0, 2, 1, 0]},
@@ -86,37 +87,47 @@ def learn(case: dict[str, Any], batch: Batch) -> tuple[dict[str, float | int], d
     return told, {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
 
 
-def together(folder: Path, name: str, *, split: int, ranks: int = 2) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Run a case in processes of their own, the first `split` rows in the first: (mean loss, mean gradient)."""
+def together(folder: Path, *cases: tuple[str, int]) -> dict[tuple[str, int], tuple[dict[str, Any], dict[str, Tensor]]]:
+    """Run cases one after the other in two processes, the first `split` rows of each in the first.
+
+    Return (name, split) -> (mean loss with its parts, mean gradients).
+    """
     command = [sys.executable, "-m", "tests.ranks", str(folder)]
     staff = [
-        subprocess.Popen([*command, str(rank), str(ranks), name, str(split)], stderr=subprocess.PIPE, text=True)
-        for rank in range(ranks)
+        subprocess.Popen([*command, str(rank), json.dumps(cases)], stderr=subprocess.PIPE, text=True)
+        for rank in range(RANKS)
     ]
     for each in staff:
-        _, said = each.communicate(timeout=120)
+        _, said = each.communicate(timeout=300)
         assert each.returncode == 0, said
     told = json.loads((folder / "told.json").read_text())
-    return told, torch.load(folder / "gradients.pt", weights_only=True)
+    gradients = torch.load(folder / "gradients.pt", weights_only=True)
+    return dict(zip(cases, zip(told, gradients, strict=True), strict=True))
 
 
-def main(folder: Path, rank: int, ranks: int, name: str, split: int) -> None:
-    """Be one of the processes; the first writes what all found."""
+def main(folder: Path, rank: int, cases: list[tuple[str, int]]) -> None:
+    """Be one of the processes; the first writes what both computed."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=ranks)
-    case = CASES[name]
-    bounds = [0, split, len(case["labels"])]
-    told, gradients = learn(case, cut(case, bounds[rank], bounds[rank + 1]))
-    sums = torch.tensor([told["total"] / ranks, told["negatives"], told["videos"]], dtype=torch.float64)
-    dist.all_reduce(sums)
-    for gradient in gradients.values():
-        dist.all_reduce(gradient.div_(ranks))
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=RANKS)
+    found = [mean(rank, *case) for case in cases]
     if rank == 0:
-        total, negatives, videos = sums.tolist()
-        (folder / "told.json").write_text(json.dumps({"total": total, "negatives": negatives, "videos": videos}))
-        torch.save(gradients, folder / "gradients.pt")
+        (folder / "told.json").write_text(json.dumps([told for told, _ in found]))
+        torch.save([gradients for _, gradients in found], folder / "gradients.pt")
     dist.destroy_process_group()
 
 
+def mean(rank: int, name: str, split: int) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Learn a process' rows of a case, and return the mean over the processes."""
+    case = CASES[name]
+    bounds = [0, split, len(case["labels"])]
+    told, gradients = learn(case, cut(case, bounds[rank], bounds[rank + 1]))
+    sums = torch.tensor([told["total"] / RANKS, told["negatives"], told["videos"]], dtype=torch.float64)
+    dist.all_reduce(sums)
+    for gradient in gradients.values():
+        dist.all_reduce(gradient.div_(RANKS))
+    total, negatives, videos = sums.tolist()
+    return {"total": total, "negatives": negatives, "videos": videos}, gradients
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:4]), sys.argv[4], int(sys.argv[5]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]))

@@ -194,6 +194,7 @@ def test_real_heads_at_the_corpus_size_are_kept_on_their_side(shared_data: Path,
     assert all(tally.right) and all(tally.sides)
 
 
+@pytest.mark.long
 def test_real_pictures_of_nobody_show_nobody_to_the_default(shared_data: Path) -> None:
     detector = get_detector(Shards(), Settings())
     asked = itertools.islice(faces_real.groups(shared_data, step=36), 4)

@@ -59,6 +59,7 @@ def test_the_metrics_that_dvc_shows_are_a_handful(built: Path) -> None:
     assert run(built, "git", "check-ignore", "reports/drawn/headline.json", check=False).returncode == 1
 
 
+@pytest.mark.long
 def test_a_table_of_training_can_be_drawn(tmp_path: Path) -> None:
     """With a network: DVC's own page fetches what draws a table."""
     paths = write_corpus(tmp_path, make_store(per_group=4))

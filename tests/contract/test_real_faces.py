@@ -47,7 +47,7 @@ def middle(box: Box) -> tuple[float, float]:
     return (box.left + box.right) / 2, (box.top + box.bottom) / 2
 
 
-@pytest.mark.parametrize("height", [72, 80, 90, 240])
+@pytest.mark.parametrize("height", [72, *(pytest.param(height, marks=pytest.mark.long) for height in (80, 90, 240))])
 def test_real_heads_are_found_where_they_are(
     heads: dict[str, list[np.ndarray]], detector: Detector, height: int
 ) -> None:

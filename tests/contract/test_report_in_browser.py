@@ -144,6 +144,7 @@ def test_the_page_stands_whole_without_a_complaint_or_a_request(browser: Browser
     assert page.handlers == [] and "script" not in page.elements
 
 
+@pytest.mark.long
 def test_without_its_policy_too_it_asks_for_nothing(browser: Browser, copy: Callable[[str], Path]) -> None:
     shown = browser.dump(copy(""))
     assert (shown.console, shown.asked) == ([], [])

@@ -88,6 +88,7 @@ def test_two_clones_with_other_roots_workers_umasks_orders_and_locales_give_the_
     assert {link.verdict for link in found} == {"ok"}
 
 
+@pytest.mark.long
 def test_a_fresh_clone_with_a_remote_has_nothing_to_do(
     pushed: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

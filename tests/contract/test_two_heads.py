@@ -69,7 +69,14 @@ def likeness(crop: np.ndarray, side_px: int, half: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    ("detector", "roi"), [("haar", 0.0), ("haar", 3.0), ("blazeface", 0.0), ("yunet", 0.0), ("yunet", 3.0)]
+    ("detector", "roi"),
+    [
+        ("haar", 0.0),
+        pytest.param("haar", 3.0, marks=pytest.mark.long),
+        pytest.param("blazeface", 0.0, marks=pytest.mark.long),
+        pytest.param("yunet", 0.0, marks=pytest.mark.long),
+        ("yunet", 3.0),
+    ],
 )
 def test_two_real_heads_are_told_apart_and_cut_exactly(
     detector: str,

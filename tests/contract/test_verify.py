@@ -126,7 +126,14 @@ CHANGES: list[tuple[Callable[[Path], None], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "expected"), CHANGES, ids=lambda each: getattr(each, "__name__", ""))
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    # Every third of them in `make test`.
+    [
+        pytest.param(*each, id=each[0].__name__, marks=[pytest.mark.long] if number % 3 != 1 else [])
+        for number, each in enumerate(CHANGES)
+    ],
+)
 def test_a_change_is_named_where_it_was_made(
     project: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None], expected: list[str]
 ) -> None:

@@ -50,8 +50,8 @@ def test_a_reader_that_believes_everything_is_found_out(tmp_path: Path, monkeypa
     """The storm itself can see silence: with seals that are not looked at it does."""
     monkeypatch.setattr("foalnet.results.read_sealed", blind)
     monkeypatch.setattr("foalnet.results.held_bytes", lambda path, *_, **__: path.read_bytes())
-    hits = list(storm(tmp_path, count=60, seed=2, operations=("flip",)))
-    assert {hit.outcome for hit in hits} & {"SILENT", "crashed"}
+    hits = storm(tmp_path, count=60, seed=2, operations=("flip",))
+    assert any(hit.outcome in ("SILENT", "crashed") for hit in hits)
 
 
 def judge(home: Path, reader: str, damage: Callable[[Path], tuple[str, ...]]) -> str:

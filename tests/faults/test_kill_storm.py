@@ -17,6 +17,7 @@ def outcome(road: str, kills: int, seed: int) -> tuple[int, list[str]]:
     return found[road].killed, found[road].faults + found[road].weak
 
 
+@pytest.mark.long
 def test_t01_staging_killed_at_random_times_ends_the_same() -> None:
     assert outcome("staging", 3, 41) == (3, [])
 

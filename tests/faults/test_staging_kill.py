@@ -185,6 +185,7 @@ def written(place: Place) -> dict[str, tuple[int, int]]:
     return {name: (facts.st_mtime_ns, facts.st_ino) for name, facts in found.items()}
 
 
+@pytest.mark.long
 def test_t01_killed_again_and_again_it_still_gets_there(
     tree: Path, tmp_path: Path, whole: tuple[dict[str, bytes], int]
 ) -> None:

@@ -33,7 +33,7 @@ from tests.faults.test_t15_states import a_fold, train_until, trained_epochs
 from tests.stores import corpus_params, make_store, write_corpus
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SHARES = (0.0, 0.25, 0.5, 0.99)
+SHARES = (pytest.param(0.0, marks=pytest.mark.long), 0.25, pytest.param(0.5, marks=pytest.mark.long), 0.99)
 EARLIER = Shards(detector="fixed", jpeg_quality=60)
 
 
@@ -309,7 +309,7 @@ def mountable() -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("share", [0.25, *(pytest.param(share, marks=pytest.mark.long) for share in (0.0, 0.5, 0.99))])
 def test_t4_on_a_real_disk_of_its_own_the_kernel_says_the_same(
     mountable: None, sound_tree: Path, tmp_path: Path, whole: Place, share: float
 ) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,12 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, tuple[A
 Straight = tuple[Trainer, tuple[Any, ...], bytes]
 
 
-@pytest.mark.parametrize("looks", range(EPOCHS * LOOKS))
+def some_long(numbers: Iterable[int], every: int) -> list[Any]:
+    """Return params of which `make test` runs the first of every so many."""
+    return [pytest.param(n, marks=[pytest.mark.long] if i % every else []) for i, n in enumerate(numbers)]
+
+
+@pytest.mark.parametrize("looks", some_long(range(EPOCHS * LOOKS), 3))
 def test_t10_asked_to_stop_at_any_of_20_points_and_run_again_it_ends_the_same(
     straight: Straight, looks: int, tmp_path: Path
 ) -> None:
@@ -120,7 +125,7 @@ def kill() -> None:
     raise Killed
 
 
-@pytest.mark.parametrize("step", range(1, EPOCHS * STEPS + 1))
+@pytest.mark.parametrize("step", some_long(range(1, EPOCHS * STEPS + 1), 4))
 def test_t10_killed_after_any_step_with_states_within_the_epoch(straight: Straight, step: int, tmp_path: Path) -> None:
     """A state before every step but the first: the epoch goes on where it stood, to the same bytes."""
     trainer, expected, whole = straight

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,18 +17,23 @@ from foalnet.nets.tensors import Negatives, Steps
 from tests.ranks import CASES, cut, learn, network, together
 
 SAME = {"rtol": 0.0, "atol": 1e-6}
+ONE = [(name, 3) for name in CASES if not name.startswith("released")] + [("foal", 4), ("pictures", 4)]
+Found = dict[tuple[str, int], tuple[dict[str, Any], dict[str, Tensor]]]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """What two processes learn in every case."""
+    return together(tmp_path_factory.mktemp("ranks"), *ONE, ("released", 3), ("released negatives", 1))
 
 
 def alone(name: str) -> tuple[dict[str, float | int], dict[str, Tensor]]:
     return learn(CASES[name], cut(CASES[name], 0, len(CASES[name]["labels"])))
 
 
-@pytest.mark.parametrize(
-    ("name", "split"),
-    [(name, 3) for name in CASES if not name.startswith("released")] + [("foal", 4), ("pictures", 4)],
-)
-def test_t76_two_processes_are_one_with_the_whole_batch(tmp_path: Path, name: str, split: int) -> None:
-    told, gradients = together(tmp_path, name, split=split)
+@pytest.mark.parametrize(("name", "split"), ONE)
+def test_t76_two_processes_are_one_with_the_whole_batch(found: Found, name: str, split: int) -> None:
+    told, gradients = found[name, split]
     expected, one = alone(name)
     assert told["total"] == pytest.approx(expected["total"], abs=1e-6)
     assert (told["negatives"], told["videos"]) == (expected["negatives"], expected["videos"])
@@ -39,9 +44,9 @@ def test_t76_two_processes_are_one_with_the_whole_batch(tmp_path: Path, name: st
         assert max(float(gradient.abs().max()) for gradient in one.values()) > 1e-3
 
 
-def test_as_released_only_the_row_side_learns(tmp_path: Path) -> None:
+def test_as_released_only_the_row_side_learns(found: Found) -> None:
     """Same loss, another gradient: that of each process' rows against everything gathered, all of it detached."""
-    told, gradients = together(tmp_path, "released", split=3)
+    told, gradients = found["released", 3]
     expected, one = alone("released")
     assert told["total"] == pytest.approx(expected["total"], abs=1e-6)
     name = "audio_projection.linear1.weight"
@@ -49,8 +54,8 @@ def test_as_released_only_the_row_side_learns(tmp_path: Path) -> None:
     torch.testing.assert_close(gradients[name], row_side(cut(CASES["released"], 0, 6))[name], **SAME)
 
 
-def test_as_released_a_gathered_negative_teaches_no_encoder(tmp_path: Path) -> None:
-    told, gradients = together(tmp_path, "released negatives", split=1)
+def test_as_released_a_gathered_negative_teaches_no_encoder(found: Found) -> None:
+    told, gradients = found["released negatives", 1]
     expected, one = alone("released negatives")
     assert told["total"] == pytest.approx(expected["total"], abs=1e-6)
     name = "audio.layers.0.conv.weight"

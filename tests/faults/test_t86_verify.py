@@ -45,6 +45,7 @@ def test_t86_a_flipped_byte_of_a_folders_list_is_named(place: Place, monkeypatch
     assert "remote: the list of data/drawn/shards, object " in link.found
 
 
+@pytest.mark.long
 def test_t86_a_missing_remote_object_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     object_in(place.remote, place.md5("models/drawn/foal-s1", "logits.safetensors")).unlink()
     found = place.links(monkeypatch, "")
@@ -90,6 +91,7 @@ def test_t86_what_was_pulled_corrupted_is_named(place: Place, tmp_path: Path, mo
     assert all(SHARD in link.found for link in named)
 
 
+@pytest.mark.long
 def test_t86_a_fresh_clone_is_verified_from_the_remote_alone(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,13 +11,13 @@ import pytest
 from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
 
-EXAMPLES = {"video": 150}
+EXAMPLES = {"video": 60}
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_t92_hostile_input_gives_typed_errors_only(target: Target, tmp_path: Path) -> None:
     settings = hypothesis.settings(
-        max_examples=EXAMPLES.get(target.name, 300),
+        max_examples=EXAMPLES.get(target.name, 100),
         derandomize=True,
         database=None,
         deadline=None,

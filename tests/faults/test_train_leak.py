@@ -27,7 +27,10 @@ def ua_of_test_parts(synthetic: Synthetic, variant: str, tmp_path: Path) -> floa
     return sum(right) / len(right)
 
 
-@pytest.mark.parametrize("variant", ["audio_only", "video_only", "foal"])
+@pytest.mark.parametrize(
+    "variant",
+    ["audio_only", pytest.param("video_only", marks=pytest.mark.long), pytest.param("foal", marks=pytest.mark.long)],
+)
 def test_t72_shuffled_labels_give_chance(tmp_path: Path, variant: str) -> None:
     # 600 test clips: the standard error of a score at chance is 0.018, the band of 0.05 nearly three of them.
     synthetic = make_store(groups=3, per_group=200, shuffled=True)

@@ -82,6 +82,7 @@ def locks(project: Path) -> list[str]:
     return [str(text_at(project, name, "dvc.lock")) for name in names]
 
 
+@pytest.mark.long
 def test_t85_what_a_run_made_is_pushed(toy: Path, remote: Path) -> None:
     done, _ = retrain(toy)
     assert str(done["says"]).endswith("; pushed to store")

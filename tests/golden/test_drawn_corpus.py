@@ -22,7 +22,9 @@ from foalnet.errors import MachineError, UsageError
 from foalnet.files import sorted_files
 
 TINY = Draw(dialogues_per_session=1, used_per_dialogue=8, unused_per_dialogue=0)
-SMALLEST = Draw(dialogues_per_session=1, used_per_dialogue=1, unused_per_dialogue=1, length_max_s=1.3)
+SMALLEST = Draw(
+    dialogues_per_session=1, used_per_dialogue=1, unused_per_dialogue=1, length_max_s=1.3, rate_fps="15000/1001"
+)
 # The label files of the tiny corpus: a change of plan, rule or raters must be meant.
 LABELS_SHA256 = "f6c5172021d725f6234ab594c747fb9bf60c7fdbe7e680cd98a169f3903fd0fd"
 
@@ -60,12 +62,13 @@ def frames_of(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
 
 
-def test_two_workers_draw_the_same_bytes_as_one(corpus: Path, tmp_path: Path) -> None:
+def test_two_workers_draw_the_same_bytes_as_one(tmp_path: Path) -> None:
     seen = []
-    draw(TINY, tmp_path / "raw", workers=2, progress=lambda done, total: seen.append((done, total)))
-    assert digests(tmp_path / "raw") == digests(corpus)
+    draw(SMALLEST, tmp_path / "one" / "raw")
+    draw(SMALLEST, tmp_path / "two" / "raw", workers=2, progress=lambda done, total: seen.append((done, total)))
+    assert digests(tmp_path / "two") == digests(tmp_path / "one")
     assert seen == [(done, 5) for done in range(1, 6)]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["raw"]
+    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["raw"]
 
 
 def test_another_seed_draws_other_bytes_and_replaces_the_old_corpus(tmp_path: Path) -> None:
@@ -152,7 +155,7 @@ def test_sound_and_picture_are_equally_long(corpus: Path, truths: dict[str, dict
 
 
 def test_at_half_the_rate_every_second_frame_of_the_same_plan_is_filmed(tmp_path: Path) -> None:
-    for name, params in (("whole", SMALLEST), ("half", SMALLEST.model_copy(update={"rate_fps": "15000/1001"}))):
+    for name, params in (("whole", SMALLEST.model_copy(update={"rate_fps": "30000/1001"})), ("half", SMALLEST)):
         draw(params, tmp_path / name)
     for path in sorted((tmp_path / "whole/TRUTH").glob("Ses*.json")):
         whole, half = (json.loads((tmp_path / name / "TRUTH" / path.name).read_bytes()) for name in ("whole", "half"))
@@ -216,7 +219,7 @@ def test_a_detector_not_made_for_them_finds_the_heads(corpus: Path, truths: dict
         for u in truth["utterances"]:
             seen = truth["actors"][u["speaker"]]
             first = 0 if seen["side"] == "left" else 360
-            for f in range(u["frames"][0], u["frames"][1] + 1, 11):
+            for f in range(u["frames"][0], u["frames"][1] + 1, 29):
                 if any(a <= f <= b for a, b in seen["away"]):
                     continue
                 half = cv2.cvtColor(cv2.resize(film[f][:, first : first + 360], None, fx=2, fy=2), cv2.COLOR_RGB2GRAY)
@@ -228,7 +231,7 @@ def test_a_detector_not_made_for_them_finds_the_heads(corpus: Path, truths: dict
                     for x, y, w, h in boxes
                 ]
                 looked, found, false = looked + 1, found + any(hits), false + hits.count(False)
-    assert looked > 150 and found >= 0.95 * looked and false <= 0.02 * looked
+    assert looked > 60 and found >= 0.95 * looked and false <= 0.02 * looked
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def committed_elsewhere(project: Path) -> None:
         (project / name).write_text(text)
 
 
+@pytest.mark.long
 def test_what_dvc_repro_wrote_is_no_reason_to_refuse_and_the_run_goes_on_from_it(toy: Path) -> None:  # noqa: F811
     one_run(toy)
     git(toy, "commit", "-qam", "one run")

@@ -40,7 +40,16 @@ def test_a_file_that_was_never_added_to_git(project: Path, monkeypatch: pytest.M
     assert ".swp" not in found["commit"]
 
 
-@pytest.mark.parametrize("file", ["foalnet/config/blocks.py", "flows/retrain.py", "pyproject.toml", ".dvcignore"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "flows/retrain.py",
+        *(
+            pytest.param(f, marks=pytest.mark.long)
+            for f in ("foalnet/config/blocks.py", "pyproject.toml", ".dvcignore")
+        ),
+    ],
+)
 def test_a_change_outside_of_the_code_that_stages_list(
     project: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
@@ -91,6 +100,7 @@ def test_a_fold_whose_weights_are_noise(project: Path, monkeypatch: pytest.Monke
     assert [link for link in found if link.startswith("foal-s1 ")] == ["foal-s1 checkpoints"]
 
 
+@pytest.mark.long
 def test_utterances_that_were_cut_out_of_a_shard(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shard and index agree, and the account says another number."""
     folder = project / "data/drawn/shards"
@@ -147,6 +157,7 @@ def test_settings_that_point_the_drawn_corpus_at_another_folder(
     assert path in named(project, monkeypatch)["corpus files"]
 
 
+@pytest.mark.long
 def test_a_foreign_shard_that_dvcignore_hides(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = project / "data/drawn/shards/Session1/000009.tar"
     foreign.write_bytes(b"foreign")

@@ -317,6 +317,7 @@ def test_seeds_of_a_trial_are_averaged(place: tuple[Paths, Settings]) -> None:
     assert row["dev_ua"] == pytest.approx(sum(scores) / 10, abs=1e-6)
 
 
+@pytest.mark.long
 def test_clips_are_read_once_unless_the_space_reads_them_otherwise(
     place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
