@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import multiprocessing
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ from foalnet.files import (
     sha256_bytes,
     sha256_file,
 )
+from foalnet.kin import die_with_parent
 from foalnet.provenance import code_digest
 from foalnet.shards import ShardEntry, ShardSet, open_shards
 from foalnet.speeds import note_speed
@@ -160,7 +162,7 @@ def _computed(work: Work, todo: list[ShardEntry]) -> Iterator[None]:
     # spawn: a forked child would inherit locks of threads that it does not have.
     context = multiprocessing.get_context("spawn")
     count = min(work.workers, len(todo))
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(work,)) as pool:
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(work, os.getpid())) as pool:
         try:
             for done in as_completed([pool.submit(_job, entry) for entry in todo]):
                 yield done.result()
@@ -179,8 +181,9 @@ def _computed(work: Work, todo: list[ShardEntry]) -> Iterator[None]:
 _state: dict[str, Any] = {}
 
 
-def _start(work: Work) -> None:
-    """Make a process ready: the encoder is loaded once."""
+def _start(work: Work, parent: int) -> None:
+    """Make a process ready, which ends with its parent: the encoder is loaded once."""
+    die_with_parent(parent)
     _state.update(work=work, encoder=_encoder(work))
 
 

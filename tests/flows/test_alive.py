@@ -86,7 +86,7 @@ def test_t14_signs_of_life_come_several_times_a_window_until_the_flow_ends(monke
     monkeypatch.setattr(flows.alive.flow_run, "get_name", lambda: "x", raising=False)
     before = threading.active_count()
     with alive(0.04):
-        assert several.wait(30)
+        assert several.wait(PATIENCE_S)
     until(lambda: threading.active_count() == before, PATIENCE_S, "the end of the thread")
     assert set(told) == {(ALIVE, "prefect.flow-run.abc")}
     with pytest.raises(ValueError, match="10 seconds"):

@@ -22,7 +22,7 @@ from tests.projects import environment
 def start(project: Path, port: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "flows.serve", "--port", str(port)],
-        cwd=project, env=environment(project), capture_output=True, text=True, timeout=60,
+        cwd=project, env=environment(project), capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def test_a_taken_port_and_a_folder_without_project_are_said_at_once(toy: Path, t
 
 def test_a_program_that_ends_by_itself_is_said_with_its_last_words(tmp_path: Path) -> None:
     kept = keep("worker", tmp_path, tmp_path, ["no-such-command"])
-    kept.keeper.wait(60)
+    kept.keeper.wait(PATIENCE_S)
     with pytest.raises(MachineError, match="no-such-command"):
         kept.check()
     kept.end()
@@ -67,7 +67,7 @@ def test_one_command_up_one_signal_down_and_no_descendant_left(toy: Path, tmp_pa
         below = descendants(process.pid)
         assert len(below) >= 4, "server and worker, each with its keeper"
         process.send_signal(signum)
-        process.wait(60)
+        process.wait(PATIENCE_S)
         if signum == signal.SIGINT:
             assert process.returncode == 0
             assert "ended:" in log.read_text()

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from foalnet.config.blocks import Draw
+from foalnet.corpora.drawn import write
+from foalnet.corpora.drawn.plan import Dialogue
 from foalnet.dvcfiles import CUT, KEPT, LOCK, TABLE, TMP, broken, mend
 from foalnet.errors import MachineError
+from tests.flows.helpers import PATIENCE_S, until
 from tests.projects import REPOSITORY, copy_project, environment, run, verb
 
 WHOLE = (REPOSITORY / LOCK).read_text("utf-8")
@@ -37,9 +42,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_project(tmp_path_factory.mktemp("killed") / "project")
 
 
-def test_a_dvc_lock_that_is_cut_anywhere_is_replaced_by_the_last_whole_one(home: Path) -> None:
-    ends = [0, *(match.end() for match in re.finditer("\n", WHOLE))][:-1:7]
-    within = range(1, len(WHOLE) - 1, 1999)
+@pytest.mark.parametrize("every", [41, pytest.param(7, marks=pytest.mark.long)])
+def test_a_dvc_lock_that_is_cut_anywhere_is_replaced_by_the_last_whole_one(home: Path, every: int) -> None:
+    ends = [0, *(match.end() for match in re.finditer("\n", WHOLE))][:-1:every]
+    within = range(1, len(WHOLE) - 1, 283 * every)
     # Behind its last line of `size` or `nfiles` a record may be whole: outs that are gone are seen by DVC.
     for at in sorted({*ends, *within}):
         (home / LOCK).write_text(WHOLE[:at], "utf-8")
@@ -144,6 +150,14 @@ def living(pids: list[int]) -> list[int]:
     return found
 
 
+def ended(below: list[int]) -> None:
+    """Wait until none of the processes runs, or name those that do."""
+    limit = time.monotonic() + PATIENCE_S
+    while living(below):
+        assert time.monotonic() < limit, [f"{pid}: {command_of(pid)}" for pid in living(below)]
+        time.sleep(0.1)
+
+
 @contextmanager
 def drawing(project: Path, *command: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """Start a command that draws, wait until it has a worker, and give it and the processes below it."""
@@ -153,11 +167,11 @@ def drawing(project: Path, *command: str) -> Iterator[tuple[subprocess.Popen[str
     )
     below: list[int] = []
     try:
-        until = time.monotonic() + 120
+        limit = time.monotonic() + PATIENCE_S
         # The verb, its workers and their encoders: what an earlier test left in the folder does not count.
         while not any("spawn_main" in command_of(pid) for pid in below):
             below = of(started)
-            assert started.poll() is None and time.monotonic() < until
+            assert started.poll() is None and time.monotonic() < limit
             time.sleep(0.1)
         yield started, below
     finally:
@@ -173,10 +187,38 @@ def test_no_verb_outlives_the_dvc_that_started_it_and_a_second_dvc_is_refused_by
         second = run(project, sys.executable, "-m", "dvc", "repro", "draw", check=False)
         assert second.returncode == 255 and f"(PID {dvc.pid})" in second.stderr + second.stdout
         dvc.send_signal(signal.SIGKILL)
-        until = time.monotonic() + 30
-        while living(below):
-            assert time.monotonic() < until, [f"{pid}: {command_of(pid)}" for pid in living(below)]
-            time.sleep(0.1)
+        ended(below)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl and /proc of Linux")
+def test_no_worker_outlives_a_killed_verb(project: Path) -> None:
+    with drawing(project, sys.executable, "-m", "foalnet", "draw") as (draw, below):
+        draw.send_signal(signal.SIGKILL)
+        ended(below)
+
+
+def endless(_params: Draw, dialogue: Dialogue, *, root: Path, filmed: set[str]) -> None:
+    """Draw a dialogue that takes longer than anyone waits."""
+    (root.parent / f"begun {dialogue.name}").touch()
+    time.sleep(2 * PATIENCE_S)
+    (root.parent / "finished").touch()
+
+
+def test_ctrl_c_does_not_wait_for_the_dialogues_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "draw_dialogue", endless)
+
+    def press() -> None:
+        until(lambda: list(tmp_path.glob("begun *")), PATIENCE_S, "a dialogue at work")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=press, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            write.draw_corpus(Draw(), tmp_path / "raw", workers=2, progress=None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not (tmp_path / "finished").exists() and not list(tmp_path.glob(".raw*"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc of Linux")

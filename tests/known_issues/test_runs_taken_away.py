@@ -23,7 +23,7 @@ from flows.process import Stopped
 from flows.tasks import STOP
 from foalnet.gitrepo import git
 from tests.flows.conftest import server, toy, toy_source  # noqa: F401
-from tests.flows.helpers import Server, until
+from tests.flows.helpers import PATIENCE_S, Server, until
 from tests.flows.helpers import alive as lives
 
 RUN = str(uuid4())
@@ -71,7 +71,7 @@ def test_a_deleted_or_ended_run_stops_its_tasks_and_a_silent_server_does_not(mon
         assert final in (ended_on_server(RUN) or "")
         with pytest.raises(Abort, match=final), alive(0.04):
             stop = STOP.get()
-            assert stop is not None and stop.wait(30), "the tasks are asked to stop"
+            assert stop is not None and stop.wait(PATIENCE_S), "the tasks are asked to stop"
             raise Stopped("as a task does")
     for client in (Client(error=OSError("no network")), Client(state=SimpleNamespace(is_final=lambda: False))):
         use(monkeypatch, client)
@@ -113,9 +113,9 @@ def test_a_run_deleted_while_it_trains_ends_within_the_window(server: Server, to
         pids = [int(pid) for pid in (toy / "pids.txt").read_text().split()]
         (run,) = server.runs(state={"type": {"any_": ["RUNNING"]}})
         url = f"{server.env['PREFECT_API_URL']}/flow_runs/{run['id']}"
-        urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=10)
-        until(lambda: not any(lives(pid) for pid in pids), 60, "the end of the stage")
-        assert flow.wait(60) != 0
+        urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=60)
+        until(lambda: not any(lives(pid) for pid in pids), PATIENCE_S, "the end of the stage")
+        assert flow.wait(PATIENCE_S) != 0
         reader.join()
     assert git(toy, "branch", "--list", "runs/*", "champion").stdout == ""
     assert not (toy / "work/worktrees/drawn").exists()

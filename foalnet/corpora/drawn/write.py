@@ -26,6 +26,7 @@ from foalnet.corpora.drawn.structure import plan_structure, read_structure, shor
 from foalnet.corpora.drawn.truth import truth
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import json_bytes, sha256_file, sync_folder
+from foalnet.kin import die_with_parent
 
 TRUTH = "TRUTH"
 RULE = "rule.json"
@@ -123,7 +124,8 @@ def _draw_all(
                 progress(done, len(dialogues))
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(dialogues)), mp_context=context, initializer=_start_worker) as pool:
+    count = min(workers, len(dialogues))
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)) as pool:
         futures = [pool.submit(task, dialogue) for dialogue in dialogues]
         try:
             for done, future in enumerate(as_completed(futures), 1):
@@ -131,12 +133,15 @@ def _draw_all(
                 if progress:
                     progress(done, len(dialogues))
         except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+            # Dialogues at work and in the queue take minutes on a busy machine, and none of them is kept.
+            for child in multiprocessing.active_children():
+                child.kill()
             raise
 
 
-def _start_worker() -> None:
-    """One thread a worker; Ctrl-C is the parent's to answer."""
+def _start_worker(parent: int) -> None:
+    """One thread a worker, which ends with its parent; Ctrl-C is the parent's to answer."""
+    die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
 
