@@ -21,6 +21,7 @@ from prefect.tasks import Task
 
 from flows.gpu import gpu_slot, make_slot
 from flows.process import Stopped
+from flows.progress import Progress
 from flows.stages import RETRIES, UP_TO_DATE, Stage, StageFailed, may_retry, reproduce, up_to_date
 from foalnet.config import Settings, load_params, load_settings
 from foalnet.config.load import DEFAULT_PARAMS
@@ -31,8 +32,8 @@ from foalnet.files import content_key
 # Below the 30 s that Prefect's worker gives a cancelled flow: the wait for a retry cannot be cut short.
 RETRY_DELAYS_S: list[float] = [5, 20]
 
-# Stages that train on the GPU where the settings name one.
-ON_GPU = ("train@", "final@")
+# Stages that train: on the GPU where the settings name one, and in lines that say how far they are.
+TRAINS = ("train@", "final@")
 DIGEST_SHOWN = 10
 ALWAYS_RUNS = "inventory@"
 
@@ -112,13 +113,13 @@ def run_stage(stage: str, home: str) -> dict[str, Any]:
 
 def bring(stage: str, home: str) -> bool:
     """Bring one stage up to date within a task, holding a GPU slot where it trains on one; say whether it ran."""
-    done = DONE.get()
+    done, logger, trains = DONE.get(), run_logger(), stage.startswith(TRAINS)
     if done is not None and done.has(stage):
-        run_logger().info(UP_TO_DATE, stage)
+        logger.info(UP_TO_DATE, stage)
         return False
-    on_gpu = GPU.get() and stage.startswith(ON_GPU)
-    with gpu_slot(STOP.get()) if on_gpu else contextlib.nullcontext():
-        return reproduce(stage, Path(home), on_line=run_logger().info, stop=STOP.get(), env=ENV.get())
+    on_line = Progress(stage, logger).line if trains else logger.info
+    with gpu_slot(STOP.get()) if trains and GPU.get() else contextlib.nullcontext():
+        return reproduce(stage, Path(home), on_line=on_line, stop=STOP.get(), env=ENV.get())
 
 
 def run_stages(
@@ -140,7 +141,7 @@ def run_stages(
     ENV.set(env)
     DONE.set(Done([*(stage.name for stage in stages), *also], home))
     GPU.set(settings.device.startswith("cuda"))
-    if GPU.get() and any(stage.name.startswith(ON_GPU) for stage in stages):
+    if GPU.get() and any(stage.name.startswith(TRAINS) for stage in stages):
         make_slot()
     futures: dict[str, PrefectFuture[Any]] = {}
     tasks: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=settings.slots)

@@ -32,7 +32,7 @@ from foalnet.speeds import note_speed
 from foalnet.table import read_manifest
 from foalnet.train import ranks
 from foalnet.train.encoders import Encoders
-from foalnet.train.line import Teller, line
+from foalnet.train.line import Report, Standing, line
 from foalnet.train.machine import at_start, determined, device, listening, threads
 from foalnet.train.run import Given, given_for, need_pictures, told_of
 from foalnet.train.speed import reached
@@ -139,18 +139,21 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
 
     load = {modality: partial(trained, name) for modality, (name, _) in ready.singles.items()}
     encoders = Encoders(load=load, facts={})
-    for name, epochs, state in ready.trainings():
-        task = FinalTask(
-            variant=name,
-            seed=params.final.seed,
-            params=params.train,
-            classes=classes,
-            labels=labels,
-            epochs=epochs,
-            pretrained=ready.given.pretrained if needs_weights(name, params.train) else None,
-            encoders=partial(encoders.of, STAGE) if name == variant and ready.singles else None,
-        )
-        done[name] = _trained(task, store, settings, state, corpus=params.corpus)
+    most = {name: epochs for name, epochs, _ in ready.trainings()}
+    with line(f"final {run_name(variant, params.final.seed)}", most, shown=ranks.is_first()) as shown:
+        for name, epochs, state in ready.trainings():
+            task = FinalTask(
+                variant=name,
+                seed=params.final.seed,
+                params=params.train,
+                classes=classes,
+                labels=labels,
+                epochs=epochs,
+                pretrained=ready.given.pretrained if needs_weights(name, params.train) else None,
+                encoders=partial(encoders.of, STAGE) if name == variant and ready.singles else None,
+            )
+            send = partial(shown.update, name)
+            done[name] = _trained(task, store, settings, state, corpus=params.corpus, send=send)
     progress = done[variant]
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
     machine = {name: ready.digests[name] for name in ("device", "instructions", "threads")} | {"processor": processor()}
@@ -228,24 +231,22 @@ def speed_facts(params: Train, settings: Settings) -> dict[str, Any]:
     return {"device": device(settings).type, "params": told, "threads": threads(settings)}
 
 
-def _trained(task: FinalTask, store: Store, settings: Settings, state: Path, *, corpus: str) -> Progress:
-    before, began = reached(state)[0], time.monotonic()
-    with (
-        determined(task.params.determinism, threads(settings)),
-        listening() as stop,
-        line(f"final {task.variant} s{task.seed}", task.epochs, shown=ranks.is_first()) as shown,
-    ):
-        teller = Teller(shown.update)
+def _trained(
+    task: FinalTask, store: Store, settings: Settings, state: Path, *, corpus: str, send: Callable[[Standing], None]
+) -> Progress:
+    before, began, report = reached(state)[0], time.monotonic(), Report(send)
+    with determined(task.params.determinism, threads(settings)), listening() as stop:
         progress = train_final(
             task,
             store,
             state,
             device=device(settings),
             stop=stop,
-            tick=teller.epoch,
-            show=teller.step,
+            show=report.step,
+            before=report.look,
             due=Every(settings.checkpoint_every_s),
         )
+        report.look(progress)
     if progress.epochs > before and ranks.is_first():
         told = {"epochs": progress.epochs - before, "wall_s": round(time.monotonic() - began, 3)}
         note_speed(settings, f"{STAGE}-{corpus}-{task.variant}", speed_facts(task.params, settings) | told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -42,29 +43,30 @@ def train_final(
     *,
     device: torch.device,
     stop: Stop,
-    tick: Callable[[int], None] = lambda _: None,
     show: Callable[[Progress, int], None] = lambda _progress, _utterances: None,
+    before: Callable[[Progress], None] = lambda _: None,
     due: Callable[[], bool] = lambda: False,
 ) -> Progress:
-    """Train to the last epoch, from where `state` says it stood; `tick` is told the epochs done after each.
+    """Train to the last epoch, from where `state` says it stood.
 
-    `show` and `due` as `train_fold` has them. The rate follows the folds' schedule, made for `params.epochs`, up to the
-    epoch where this training ends. Interrupted (exit 5), DataError (exit 3) and MachineError (exit 4) as `train_fold`
-    raises them.
+    `show`, `before` and `due`: as `Watch` has them. The rate follows the folds' schedule, made for `params.epochs`, up
+    to the epoch where this training ends. Interrupted (exit 5), DataError (exit 3) and MachineError (exit 4) as
+    `train_fold` raises them.
     """
     labels = dict(task.labels)
     net, optim, progress = begin(task, store, tuple(sorted(labels)), state, device)
     keys = sorted(labels)
+    keep = partial(save_progress, state, progress, net, optim)
+    watch = Watch(stop=stop, due=due, keep=keep, show=show, before=before)
+    look = partial(watch.look, task.name, progress)
     if not progress.finished:
-        store = prepared_store(net, store, keys, pad_s=pad_s(task.params))
-        store = encoded_store(net, store, keys, device, task.params, pad_s=pad_s(task.params))
+        store = prepared_store(net, store, keys, pad_s=pad_s(task.params), look=look)
+        store = encoded_store(net, store, keys, device, task.params, pad_s=pad_s(task.params), look=look)
     objective = objective_of(task, labels, device)
-    watch = Watch(stop=stop, due=due, keep=lambda: save_progress(state, progress, net, optim), show=show)
     while not progress.finished:
         progress.rows.append(train_epoch(task, store, net, optim, objective, labels, progress, watch))
         if progress.epochs >= task.epochs:
             progress.finished, progress.best = True, progress.epochs - 1
             progress.best_net = net_tensors(net)
         save_progress(state, progress, net, optim)
-        tick(progress.epochs)
     return progress

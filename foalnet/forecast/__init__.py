@@ -4,7 +4,7 @@ Nothing is written, no media is opened. A time is told only where an earlier run
 (`work/runs/`); else it is said to be unknown.
 """
 
-from foalnet.forecast.base import COPIES, Forecast, duration, free_bytes, size, speech_seconds
+from foalnet.forecast.base import COPIES, Forecast, free_bytes, size, speech_seconds
 from foalnet.forecast.drawing import draw_forecast, note_drawing
 from foalnet.forecast.encoding import features_forecast
 from foalnet.forecast.staging import BYTES_PER_S, planned_jobs, shards_forecast
@@ -15,7 +15,6 @@ __all__ = [
     "COPIES",
     "Forecast",
     "draw_forecast",
-    "duration",
     "features_forecast",
     "final_forecast",
     "free_bytes",

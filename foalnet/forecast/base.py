@@ -1,4 +1,4 @@
-"""What a forecast says, and its words for times and sizes."""
+"""What a forecast says, and its words for sizes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from foalnet.clips.plan import chosen
 from foalnet.config import Params
 from foalnet.inventory import read_inventory
 from foalnet.paths import Paths
+from foalnet.speeds import duration
 from foalnet.table import read_manifest
 
 # 16 kHz, 16 bit, one channel: how long a corpus' sound is, told from its size before a manifest exists.
@@ -47,13 +48,6 @@ class Forecast:
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
         return asdict(self)
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time in words: 45 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def size(count: int) -> str:

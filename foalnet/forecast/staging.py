@@ -12,8 +12,9 @@ from foalnet.clips.warm import jobs_of
 from foalnet.config import Params, Settings
 from foalnet.errors import DataError
 from foalnet.files import read_json
-from foalnet.forecast.base import COPIES, Forecast, duration, free_bytes
+from foalnet.forecast.base import COPIES, Forecast, free_bytes
 from foalnet.paths import Paths
+from foalnet.speeds import duration
 
 
 def planned_jobs(params: Params, settings: Settings, paths: Paths) -> list[Job]:

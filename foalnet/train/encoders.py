@@ -136,9 +136,13 @@ def put_encoders(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     net.load_state_dict(dict(tensors), strict=False)
 
 
-def prepared_store(net: Net, store: Store, keys: Sequence[str], *, pad_s: float | None) -> Store:
-    """Return the store with what the network's encoders prepare of each clip: no weight and no epoch changes it."""
+def prepared_store(
+    net: Net, store: Store, keys: Sequence[str], *, pad_s: float | None, look: Callable[[], None] = lambda: None
+) -> Store:
+    """Return the store with what the network's encoders prepare of each clip: no weight and no epoch changes it.
 
+    `look` is called before each batch.
+    """
     audio, video = by_modality(net)
 
     def prepared(batch: Inputs) -> Encoded:
@@ -150,15 +154,23 @@ def prepared_store(net: Net, store: Store, keys: Sequence[str], *, pad_s: float 
     first = prepared(next(eval_batches(store, keys[:1], pad_s=pad_s)))
     if first == NOTHING:
         return store
-    return replace(store, prepared=_made(prepared, store, keys, torch.device("cpu"), pad_s=pad_s))
+    return replace(store, prepared=_made(prepared, store, keys, torch.device("cpu"), pad_s=pad_s, look=look))
 
 
 def encoded_store(
-    net: Net, store: Store, keys: Sequence[str], device: torch.device, params: Train, *, pad_s: float | None
+    net: Net,
+    store: Store,
+    keys: Sequence[str],
+    device: torch.device,
+    params: Train,
+    *,
+    pad_s: float | None,
+    look: Callable[[], None] = lambda: None,
 ) -> Store:
     """Return the store with the steps of the network's frozen encoders, held in memory; as it is where none is frozen.
 
-    Training and evaluation then never compute an encoder again. MachineError (exit 4) for want of memory.
+    Training and evaluation then never compute an encoder again. `look` is called before each batch. MachineError
+    (exit 4) for want of memory.
     """
     audio, video = by_modality(net)
     if not isinstance(audio, Frozen) or not isinstance(video, Frozen):
@@ -169,18 +181,25 @@ def encoded_store(
         with Precision.of(params.precision, device).autocast():
             return Encoded(audio=audio.encode(batch), video=video.encode(batch))
 
-    return replace(store, encoded=_made(encoded, store, keys, device, pad_s=pad_s))
+    return replace(store, encoded=_made(encoded, store, keys, device, pad_s=pad_s, look=look))
 
 
 @torch.no_grad()
 def _made(
-    make: Callable[[Inputs], Encoded], store: Store, keys: Sequence[str], device: torch.device, *, pad_s: float | None
+    make: Callable[[Inputs], Encoded],
+    store: Store,
+    keys: Sequence[str],
+    device: torch.device,
+    *,
+    pad_s: float | None,
+    look: Callable[[], None],
 ) -> dict[str, Encoded]:
     """Return what `make` gives for each key, as a batch of one without its padding, on the CPU."""
     found: dict[str, Encoded] = {}
     at_work: list[str] = []
     with named_memory(store, lambda: at_work, "the encoders"):
         for batch in eval_batches(store, keys, pad_s=pad_s):
+            look()
             at_work = list(batch.keys)
             steps = make(batch.to(device)).to(torch.device("cpu"))
             for row, key in enumerate(batch.keys):

@@ -109,28 +109,28 @@ def train_fold(
     *,
     device: torch.device,
     stop: Stop,
-    tick: Callable[[Progress], None] = lambda _: None,
     show: Callable[[Progress, int], None] = lambda _progress, _utterances: None,
+    before: Callable[[Progress], None] = lambda _: None,
     due: Callable[[], bool] = lambda: False,
 ) -> Progress:
-    """Train one fold to its end, from where `state` says it stood; `tick` is called after each epoch.
+    """Train one fold to its end, from where `state` says it stood.
 
-    `show(progress, utterances)` is called after each step; `due()` tells when a state within an epoch is due.
+    `show`, `before` and `due`: as `Watch` has them.
 
     Interrupted (exit 5) where somebody asked to stop: the epochs done are kept. DataError (exit 3) after more than
     `max_bad_steps` steps whose loss or gradient was not finite. MachineError (exit 4) for want of memory.
     """
     labels, dev_labels = task.numbers(task.train), task.numbers(task.dev)
     net, optim, progress = begin(task, store, task.train, state, device)
+    keep = partial(save_progress, state, progress, net, optim)
+    watch = Watch(stop=stop, due=due, keep=keep, show=show, before=before)
+    look = partial(watch.look, task.name, progress)
     if not progress.finished:
-        store = encoded_store(
-            net, store, (*task.train, *task.dev, *task.test), device, task.params, pad_s=pad_s(task.params)
-        )
+        keys = (*task.train, *task.dev, *task.test)
+        store = encoded_store(net, store, keys, device, task.params, pad_s=pad_s(task.params), look=look)
     objective = objective_of(task, labels, device)
-    watch = Watch(stop=stop, due=due, keep=lambda: save_progress(state, progress, net, optim), show=show)
     while not progress.finished:
         row = train_epoch(task, store, net, optim, objective, labels, progress, watch)
-        look = partial(watch.look, task.name, progress)
         test_NC = logits_of(net, store, task.test, device, task.params, look=look)
         dev_NC = logits_of(net, store, task.dev, device, task.params, look=look) if task.dev else None
         # Only now: an epoch that was stopped in its evaluation is trained again.
@@ -141,7 +141,6 @@ def train_fold(
         else:
             _keep_last(task, progress, row, net)
         save_progress(state, progress, net, optim)
-        tick(progress)
     return progress
 
 
@@ -219,6 +218,7 @@ def train_epoch(
     # The first process draws as one alone does; the others draw otherwise.
     others = ("rank", ranks.rank()) if ranks.rank() else ()
     part = _begun(progress, derived_seed("epoch", *seeds, *others), device)
+    part.total = per_epoch
     net.train()
     precision = Precision.of(params.precision, device, progress.scaler)
 
@@ -248,8 +248,9 @@ def train_epoch(
                 part.add(loss=loss.total, cross_entropy=loss.cross_entropy, avel=loss.avel, mem=loss.mem)
                 progress.add("pairs_without_negative", loss.pairs_without_negative)
                 progress.add("pairs_without_video", loss.pairs_without_video)
-            watch.show(progress, len(at_work()))
+            utterances = len(at_work())
             part.steps += 1
+            watch.show(progress, utterances)
     progress.midway = None
     padded = round(padding(order, store.samples, params.batch_size, least=store.samples_in(pad_s(params))), DIGITS)
     row: dict[str, float | int | str | None] = {"fold": task.name, "epoch": epoch + 1}

@@ -1,74 +1,212 @@
-"""The progress line of a training: epochs done, the losses of the last step, utterances per second."""
+"""How far a training is: at a terminal a bar, elsewhere a line on stderr every EVERY_S seconds and one at the end."""
 
 from __future__ import annotations
 
+import math
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from foalnet.speeds import duration
 from foalnet.train.state import Progress
+from foalnet.train.watch import Every
 
-# Name in the progress line of each loss.
+EVERY_S = 30.0
+# Name of each loss in the text.
 SHORT = {"loss": "loss", "cross_entropy": "ce", "avel": "avel", "mem": "mem"}
+BAR = "|{bar:20}| {desc}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """Where a fold stands: epochs done, utterances trained since this command began, the last step's losses."""
+class Standing:
+    """Where a fold stands: epochs done, and the steps of the epoch at work, done and in all.
+
+    `start`: epochs done, with the part of the one at work, before this command trained; `utterances`: trained since.
+    `dev_ua`, `best_ua`: UA of the dev part after the last epoch, and the best so far; None before the first epoch and
+    without a dev part. `losses`: of the last step.
+    """
 
     epochs: int
+    step: int = 0
+    steps: int = 0
+    start: float = 0.0
     utterances: int = 0
-    losses: dict[str, float] = field(default_factory=dict)
+    dev_ua: float | None = None
+    best_ua: float | None = None
+    losses: Mapping[str, float] = field(default_factory=dict)
+    finished: bool = False
+
+    @property
+    def done(self) -> float:
+        """Epochs done, with the part of the one at work."""
+        return self.epochs + (self.step / self.steps if self.steps else 0.0)
 
 
-class Teller:
-    """Tells of one fold after each step and each epoch."""
+class Report:
+    """Makes the standings of one fold from its progress and sends each on."""
 
-    def __init__(self, tell: Callable[[Told], None]) -> None:
-        self._tell = tell
-        self._utterances = 0
-        self._losses: dict[str, float] = {}
+    def __init__(self, send: Callable[[Standing], None]) -> None:
+        self._send = send
+        self._last = Standing(epochs=0)
+
+    def look(self, progress: Progress) -> None:
+        """Report before a batch, after an epoch, at the end."""
+        self.step(progress, 0)
 
     def step(self, progress: Progress, utterances: int) -> None:
-        """After a step of so many utterances."""
-        self._utterances += utterances
-        if progress.midway is not None:
-            self._losses = {name: float(losses[-1]) for name, losses in progress.midway.losses.items()}
-        self.epoch(progress.epochs)
+        """Report after a step of so many utterances."""
+        last, midway = self._last, progress.midway
+        losses, step, steps = last.losses, 0, 0
+        if midway is not None:
+            step, steps = midway.steps, midway.total
+            if utterances:
+                losses = {name: float(each[-1]) for name, each in midway.losses.items()}
+        elif progress.epochs == last.epochs:  # the evaluation of an epoch
+            step, steps = last.step, last.steps
+        now = Standing(
+            epochs=progress.epochs,
+            step=step,
+            steps=steps,
+            start=last.start,
+            utterances=last.utterances + utterances,
+            dev_ua=progress.rows[-1].get("dev_ua") if progress.rows else None,
+            best_ua=progress.best_ua if progress.best_ua >= 0 else None,
+            losses=losses,
+            finished=progress.finished,
+        )
+        if not now.utterances:
+            now = replace(now, start=now.done)
+        self._last = now
+        self._send(now)
 
-    def epoch(self, epochs: int) -> None:
-        """After an epoch."""
-        self._tell(Told(epochs=epochs, utterances=self._utterances, losses=self._losses))
+
+def progress_text(what: str, most: Mapping[str, int], standings: Mapping[str, Standing], seconds: float) -> str:
+    """Return how far a training is, its time left, its speed, and each fold at work, on one line.
+
+    `most`: fold -> epochs at most; a fold that is finished needs no more than it had. `seconds`: how long this command
+    has trained; epochs that it did not train do not count as its speed.
+    """
+    total, done = _epochs(most, standings)
+    whole = sum(each.epochs for each in standings.values())
+    left_s = _left_s(standings, total - done, seconds)
+    facts = [
+        f"{math.floor(1000 * done / total) / 10:.1f} %, {whole} of {total} epochs",
+        "time left not known yet" if left_s is None else f"about {duration(left_s)} left",
+        _speed(standings, seconds),
+    ]
+    folds = [_fold(name, each, most[name]) for name, each in standings.items() if not each.finished]
+    return f"{what}: " + "; ".join([", ".join(filter(None, facts)), *folds])
+
+
+def end_text(what: str, standings: Mapping[str, Standing], seconds: float) -> str:
+    """Return what a finished training took and reached, on one line."""
+    whole = sum(each.epochs for each in standings.values())
+    now = whole - round(sum(each.start for each in standings.values()))
+    facts = [f"100.0 %, {whole} of {whole} epochs" + (f", {now} of them" if now < whole else "")]
+    facts[0] += f" in {seconds:.1f} s"
+    best = [f"{name} {100 * each.best_ua:.1f} %" for name, each in standings.items() if each.best_ua is not None]
+    ends = [f"best dev UA: {', '.join(best)}"] if best else []
+    return f"{what}: " + "; ".join([", ".join(filter(None, [*facts, _speed(standings, seconds)])), *ends])
+
+
+def _epochs(most: Mapping[str, int], standings: Mapping[str, Standing]) -> tuple[int, float]:
+    """Return how many epochs there are at most, and how many are done."""
+    ended = {name: each.epochs for name, each in standings.items() if each.finished}
+    return sum((dict(most) | ended).values()), sum(each.done for each in standings.values())
+
+
+def _left_s(standings: Mapping[str, Standing], left: float, seconds: float) -> float | None:
+    made = sum(each.done - each.start for each in standings.values())
+    return seconds * left / made if made > 0 else None
+
+
+def _speed(standings: Mapping[str, Standing], seconds: float) -> str:
+    utterances = sum(each.utterances for each in standings.values())
+    return f"{utterances / seconds:.3g} utterances/s" if utterances and seconds > 0 else ""
+
+
+def _fold(name: str, each: Standing, most: int) -> str:
+    losses = " ".join(f"{short} {each.losses[loss]:.3f}" for loss, short in SHORT.items() if loss in each.losses)
+    dev = "" if each.dev_ua is None else f"dev UA {100 * each.dev_ua:.1f} %"
+    return ", ".join(filter(None, (f"{name} epoch {min(each.epochs + 1, most)} of {most}", dev, losses)))
 
 
 class Line:
-    """One line for all folds."""
+    """Shows the folds of one training. `most`: fold -> epochs at most; `screen`: None where another process shows."""
 
-    def __init__(self, bar: tqdm[Any], clock: Callable[[], float] = time.monotonic) -> None:
-        self._bar, self._clock, self._began = bar, clock, clock()
+    def __init__(
+        self,
+        what: str,
+        most: Mapping[str, int],
+        *,
+        screen: TextIO | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._what, self._most, self._screen, self._clock = what, dict(most), screen, clock
+        self._standings: dict[str, Standing] = {}
+        self._began_s: float | None = None
+        self._due = Every(EVERY_S, clock)
+        self._bar: tqdm[Any] | None = None
+        if screen is not None and screen.isatty():
+            self._bar = tqdm(total=sum(most.values()), desc=what, file=screen, bar_format=BAR, miniters=0)
 
-    def update(self, told: Told, *, before: int = 0) -> None:
-        """Show where training stands, `before`: epochs of folds that are done; drawn a few times a second at most."""
-        if told.utterances:
-            self._bar.set_postfix_str(words(told, self._clock() - self._began), refresh=False)
-        self._bar.update(max(0, before + told.epochs - int(self._bar.n)))
+    def update(self, fold: str, standing: Standing) -> None:
+        """Take note of where a fold stands, and show it where it is time to.
 
+        A fold that ended stays as it is: its state is read once more where folds were trained side by side.
+        """
+        if self._began_s is None:
+            self._began_s = self._clock()
+        if fold not in self._standings or not self._standings[fold].finished:
+            self._standings[fold] = standing
+        self.draw()
 
-def words(told: Told, seconds: float) -> str:
-    """Return what stands behind the bar, "loss 1.23 ce 1.01 …, 210 utterances/s"."""
-    losses = " ".join(f"{SHORT[name]} {told.losses[name]:.3f}" for name in SHORT if name in told.losses)
-    speed = f"{told.utterances / seconds:.3g} utterances/s" if seconds > 0 else ""
-    return ", ".join(filter(None, (losses, speed)))
+    def draw(self) -> None:
+        """Show where training stands: at a terminal a few times a second at most, elsewhere every EVERY_S seconds."""
+        if self._bar is not None:
+            self._put(progress_text(self._what, self._most, self._standings, self._seconds()))
+            self._bar.update(0)
+        elif self._screen is not None and self._due():
+            self._print(progress_text(self._what, self._most, self._standings, self._seconds()))
+
+    def end(self) -> None:
+        """Show what was reached, where anything was trained."""
+        if not any(each.utterances for each in self._standings.values()):
+            return
+        text = end_text(self._what, self._standings, self._seconds())
+        if self._bar is not None:
+            self._put(text)
+        elif self._screen is not None:
+            self._print(text)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _seconds(self) -> float:
+        return 0.0 if self._began_s is None else self._clock() - self._began_s
+
+    def _put(self, text: str) -> None:
+        assert self._bar is not None
+        self._bar.total, self._bar.n = _epochs(self._most, self._standings)
+        self._bar.set_description_str(text, refresh=False)
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._screen, flush=True)
 
 
 @contextmanager
-def line(what: str, epochs: int, *, shown: bool = True) -> Iterator[Line]:
-    """Give the line of a training of so many epochs; where nobody looks (no terminal), nothing is drawn."""
-    # A step moves the line too (miniters), and the time left is told by the epochs so far (smoothing).
-    hidden = None if shown else True
-    with tqdm(total=epochs, desc=what, unit="epoch", disable=hidden, miniters=0, smoothing=0) as bar:
-        yield Line(bar)
+def line(what: str, most: Mapping[str, int], *, shown: bool = True) -> Iterator[Line]:
+    """Give the line of a training, on stderr; with `shown` False (another process shows) nothing is written."""
+    each = Line(what, most, screen=sys.stderr if shown else None)
+    try:
+        yield each
+        each.end()
+    finally:
+        each.close()

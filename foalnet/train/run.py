@@ -25,7 +25,7 @@ from foalnet.table import read_manifest
 from foalnet.train import ranks
 from foalnet.train.encoders import Encoders, prepared_store, published_encoders
 from foalnet.train.fold import pad_s, train_fold
-from foalnet.train.line import Teller, Told, line
+from foalnet.train.line import Report, Standing, line
 from foalnet.train.machine import STAGE, Stop, at_start, determined, device, listening, threads
 from foalnet.train.parallel import side_by_side
 from foalnet.train.plan import Run, plan, pretrained_for
@@ -157,42 +157,42 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
 
     On a CPU the folds are trained side by side, `settings.workers` at a time, each on its own threads.
     """
-    where, total = device(settings), len(run.folds) * run.params.epochs
+    where = device(settings)
     # A fork is safe as long as no thread pool of torch is at work: one thread a fold.
     forks = where.type == "cpu" and threads(settings) == 1 and ranks.count() == 1 and sys.platform == "linux"
     beside = settings.workers if forks else 1
 
-    def one(fold: Fold, stop: Stop, tell: Callable[[Told], None]) -> Progress:
-        teller = Teller(tell)
-        return train_fold(
+    def one(fold: Fold, stop: Stop, send: Callable[[Standing], None]) -> Progress:
+        report = Report(send)
+        progress = train_fold(
             run.task(fold, store),
             store,
             work / f"{fold.name}.safetensors",
             device=where,
             stop=stop,
-            tick=lambda progress: teller.epoch(progress.epochs),
-            show=teller.step,
+            show=report.step,
+            before=report.look,
             due=Every(settings.checkpoint_every_s),
         )
+        report.look(progress)
+        return progress
 
+    what, folds = f"train {run_name(run.variant, run.seed, run.split)}", {f"fold {f.name}": f for f in run.folds}
     with (
         determined(run.params.determinism, threads(settings)),
         listening() as stop,
-        line(f"{run.variant} s{run.seed}", total, shown=ranks.is_first()) as shown,
+        line(what, dict.fromkeys(folds, run.params.epochs), shown=ranks.is_first()) as shown,
     ):
-        store = ready(run, store)
+        store = ready(run, store, look=shown.draw)
         if beside > 1:
-            side_by_side([partial(one, fold) for fold in run.folds], workers=beside, stop=stop, tick=shown.update)
-        done: dict[str, Progress] = {}
-        for fold in run.folds:
-            before = sum(progress.epochs for progress in done.values())
-            done[fold.name] = one(fold, stop, partial(shown.update, before=before))
-    return done
+            jobs = {name: partial(one, fold) for name, fold in folds.items()}
+            side_by_side(jobs, workers=beside, stop=stop, show=shown.update)
+        return {fold.name: one(fold, stop, partial(shown.update, name)) for name, fold in folds.items()}
 
 
-def ready(run: Run, store: Store) -> Store:
-    """Return the store with what all folds' encoders prepare alike, made once."""
+def ready(run: Run, store: Store, *, look: Callable[[], None]) -> Store:
+    """Return the store with what all folds' encoders prepare alike, made once; `look` is called before each batch."""
     bare = replace(run.pretrained, folder=None) if run.pretrained else None
     net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=bare)
     keys = sorted(key for key in run.labels if key in store)
-    return prepared_store(net, store, keys, pad_s=pad_s(run.params))
+    return prepared_store(net, store, keys, pad_s=pad_s(run.params), look=look)

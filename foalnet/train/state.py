@@ -37,12 +37,14 @@ STAGE = "train"
 
 @dataclass(kw_only=True)
 class Midway:
-    """An epoch that is not over: its steps so far and how many of them a state holds, the last rate.
+    """An epoch that is not over: its steps so far, of `total` (0 until it goes on), the last rate.
 
-    `losses`: of each step that counted, by name; `random`: where the random streams stand, in a state that was read.
+    `kept`: how many of the steps a state holds; `losses`: of each step that counted, by name; `random`: where the
+    random streams stand, in a state that was read.
     """
 
     steps: int = 0
+    total: int = 0
     kept: int = 0
     lr: float = 0.0
     losses: dict[str, list[Tensor]] = field(default_factory=dict)

@@ -40,16 +40,19 @@ class Watch:
     """`stop` is looked at before every batch, of several processes by all at once.
 
     `due` tells when a state within an epoch is due, `keep` writes it.
-    `show(progress, utterances)` is called after every step with the number of its utterances.
+    `show(progress, utterances)` is called after every step with the number of its utterances, `before(progress)` before
+    every batch of training and evaluation.
     """
 
     stop: Stop
     due: Callable[[], bool] = lambda: False
     keep: Callable[[], None] = lambda: None
     show: Callable[[Progress, int], None] = lambda _progress, _utterances: None
+    before: Callable[[Progress], None] = lambda _progress: None
 
     def look(self, fold: str, progress: Progress) -> None:
         """Before a batch: raise Interrupted (exit 5) where somebody asked to stop; else keep what is due."""
+        self.before(progress)
         epochs, part = progress.epochs, progress.midway
         due = ranks.is_first() and part is not None and part.steps > part.kept and self.due()
         asked, due = ranks.any_of(self.stop.asked, due)

@@ -30,9 +30,9 @@ def a_fold() -> Train:
     run = make_run(synthetic, "audio_only", params=make_params(epochs=EPOCHS, patience=9))
     task = run.task(run.folds[0], synthetic.store)
 
-    def train(state: Path, stop: Stop, tick: Callable[[int], None] = lambda _: None) -> Progress:
+    def train(state: Path, stop: Stop, **more: Any) -> Progress:
         with determined("strict", 1):
-            return train_fold(task, synthetic.store, state, device=CPU, stop=stop, tick=lambda p: tick(p.epochs))
+            return train_fold(task, synthetic.store, state, device=CPU, stop=stop, **more)
 
     return train
 
@@ -48,9 +48,9 @@ def the_final() -> Train:
         epochs=EPOCHS,
     )
 
-    def train(state: Path, stop: Stop, tick: Callable[[int], None] = lambda _: None) -> Progress:
+    def train(state: Path, stop: Stop, **more: Any) -> Progress:
         with determined("strict", 1):
-            return train_final(task, synthetic.store, state, device=CPU, stop=stop, tick=tick)
+            return train_final(task, synthetic.store, state, device=CPU, stop=stop, **more)
 
     return train
 
@@ -80,14 +80,14 @@ def train_until(train: Train, state: Path, epochs: int) -> None:
     """Train so many epochs and stop there."""
     stop = Stop()
     with pytest.raises(Interrupted):
-        train(state, stop, tick=lambda done: stop.ask() if done == epochs else None)
+        train(state, stop, before=lambda progress: stop.ask() if progress.epochs == epochs else None)
 
 
 def trained_epochs(train: Train, state: Path) -> list[int]:
     """Train to the end; return the epochs that were trained for it."""
     seen: list[int] = []
-    train(state, Stop(), tick=seen.append)
-    return seen
+    train(state, Stop(), show=lambda progress, _utterances: seen.append(progress.epochs + 1))
+    return sorted(set(seen))
 
 
 @pytest.fixture(params=[a_fold, the_final], ids=["fold", "final"])

@@ -76,6 +76,8 @@ def misbehave(stage: str) -> None:
         (home() / "pids.tmp").write_text(f"{os.getpid()} {child.pid}")
         (home() / "pids.tmp").rename(home() / "pids.txt")
         time.sleep(600)
+    elif isinstance(order, list):
+        print(*order, sep="\n", file=sys.stderr, flush=True)
     elif order < 0:
         os.kill(os.getpid(), -order)
     else:

@@ -22,7 +22,6 @@ from foalnet.forecast import (
     BYTES_PER_S,
     COPIES,
     draw_forecast,
-    duration,
     features_forecast,
     final_forecast,
     note_drawing,
@@ -34,7 +33,7 @@ from foalnet.forecast import (
 from foalnet.forecast.training import _final_rate, training_rate
 from foalnet.paths import Paths
 from foalnet.seal import publish_sealed
-from foalnet.speeds import noted_speed, speed_note
+from foalnet.speeds import duration, noted_speed, speed_note
 from foalnet.table import read_manifest
 from foalnet.train import train_run
 from foalnet.train.speed import reached, speed_file
@@ -100,17 +99,14 @@ def test_training_is_forecast_from_its_states(tmp_path: Path, monkeypatch: pytes
     first = told()
     assert listing(tmp_path) == before, "a forecast writes nothing"
     assert (first.left, first.time_s, first.disk_bytes) == (10, None, None)
-    calls = {"left": 3}
     real = train_run.__globals__["train_fold"]
 
     def stopping(task: Any, store: Any, state: Path, **options: Any) -> Any:
-        def tick(progress: Any) -> None:
-            options["tick"](progress)
-            calls["left"] -= 1
-            if not calls["left"]:
+        def before(progress: Any) -> None:
+            if task.name == "Session2" and progress.epochs == 1:
                 raise Interrupted("stopped")
 
-        return real(task, store, state, **{**options, "tick": tick})
+        return real(task, store, state, **{**options, "before": before})
 
     monkeypatch.setitem(train_run.__globals__, "train_fold", stopping)
     with pytest.raises(Interrupted):

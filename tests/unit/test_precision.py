@@ -81,7 +81,14 @@ def test_t77_a_stopped_fp16_run_goes_on_with_its_scale(tmp_path: Path) -> None:
     straight = train_fold(task, synthetic.store, tmp_path / "straight", device=CPU, stop=Stop())
     stop = Stop()
     with pytest.raises(Interrupted):
-        train_fold(task, synthetic.store, tmp_path / "state", device=CPU, stop=stop, tick=lambda _: stop.ask())
+        train_fold(
+            task,
+            synthetic.store,
+            tmp_path / "state",
+            device=CPU,
+            stop=stop,
+            before=lambda p: stop.ask() if p.epochs else None,
+        )
     resumed = train_fold(task, synthetic.store, tmp_path / "state", device=CPU, stop=Stop())
     assert straight.scaler != Precision.of("fp16", CPU).state() and resumed.scaler == straight.scaler
     assert resumed.rows == straight.rows

@@ -1,0 +1,44 @@
+"""How far a training is, in the UI: a progress artifact that follows the lines of the verb (foalnet.train.line)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+# `train foal-s1: 43.3 %, 26 of 60 epochs, about 40 s left; …`
+LINE = re.compile(r"^(?:train|final) [\w-]+: ((\d+\.\d) %, \d+ of \d+ epochs.*)")
+
+
+class Progress:
+    """Writes a stage's lines into the run's log; those that say how far it is move its artifact too.
+
+    The artifact is made by the first of them. A server that does not take it is said once, and the stage goes on.
+    """
+
+    def __init__(self, stage: str, logger: Any) -> None:
+        self._stage, self._logger = stage, logger
+        self._artifact: UUID | None = None
+        self._failed = False
+
+    def line(self, line: str) -> None:
+        """Take a line of the stage."""
+        self._logger.info(line)
+        match = LINE.match(line)
+        if match is None:
+            return
+        try:
+            self._show(float(match[2]), f"{self._stage}: {match[1]}")
+        except Exception as error:  # whatever the client raises: the training matters more
+            if not self._failed:
+                self._logger.warning("its progress cannot be shown in the UI: %s", error)
+            self._failed = True
+
+    def _show(self, percent: float, text: str) -> None:
+        if self._artifact is None:
+            key = re.sub(r"[^a-z0-9]+", "-", self._stage.lower())
+            self._artifact = cast(UUID, create_progress_artifact(percent, key=key, description=text))
+        else:
+            update_progress_artifact(self._artifact, percent, description=text)
