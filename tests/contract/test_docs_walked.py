@@ -96,6 +96,7 @@ def test_a_detector_is_one_file_and_a_line(project: Path) -> None:
     run(project, sys.executable, "-m", "ruff", "check", str(files[0]))
 
 
+@pytest.mark.long
 def test_a_corpus_travels_to_its_shards(project: Path, tmp_path: Path) -> None:
     files = walk(project, "add-a-corpus.md")
     run(project, sys.executable, "-m", "ruff", "check", str(files[0]))

@@ -77,7 +77,13 @@ def test_a_staged_utterance_and_its_raw_cut_give_equal_probabilities(
         assert found.preprocessing == "same" and (found.sound, found.picture) == ("found", "found")
 
 
-@pytest.mark.parametrize("codec", [("-c:v", "mpeg4", "-q:v", "2"), ("-c:v", "libx264")], ids=["mpeg4", "h264"])
+@pytest.mark.parametrize(
+    "codec",
+    [
+        pytest.param(("-c:v", "mpeg4", "-q:v", "2"), id="mpeg4", marks=pytest.mark.long),
+        pytest.param(("-c:v", "libx264"), id="h264"),
+    ],
+)
 def test_a_cut_file_gives_nearly_the_same(
     tiny_project: Path,
     model: foalnet.Model,

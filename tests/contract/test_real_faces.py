@@ -24,7 +24,7 @@ def heads(shared_data: Path) -> dict[str, list[np.ndarray]]:
     return {name: list(decode_frames(shared_data / "clips" / f"{name}.mpg")) for name in CLIPS}
 
 
-@pytest.fixture(params=["haar", "blazeface", "yunet"])
+@pytest.fixture(params=["haar", pytest.param("blazeface", marks=pytest.mark.long), "yunet"])
 def detector(request: pytest.FixtureRequest, shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Detector:
     def no_network(*_: Any, **__: Any) -> Any:
         raise AssertionError("a detector opened a connection")

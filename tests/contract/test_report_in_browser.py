@@ -34,6 +34,7 @@ OPTIONS = (
 # No name is resolved: whatever asks for one, the browser too, gets no answer and sends nothing.
 NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND"
 HEIGHT_PX = 844
+WIDTHS = [pytest.param(1280, marks=pytest.mark.long), 390]
 SCHEMES = {"dark": 0, "light": 1}
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 # Told to the frame's parent, which writes it into its title, where --dump-dom shows it.
@@ -151,7 +152,7 @@ def test_without_its_policy_too_it_asks_for_nothing(browser: Browser, copy: Call
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width_px", [1280, 390])
+@pytest.mark.parametrize("width_px", WIDTHS)
 def test_nothing_is_wider_than_the_window(
     browser: Browser, copy: Callable[[str], Path], width_px: int, scheme: str
 ) -> None:
@@ -161,7 +162,7 @@ def test_nothing_is_wider_than_the_window(
     assert found["dark"] == (scheme == "dark") and (shown.console, shown.asked) == ([], [])
 
 
-@pytest.mark.parametrize("width_px", [1280, 390])
+@pytest.mark.parametrize("width_px", WIDTHS)
 def test_it_is_drawn_and_dark_where_that_is_asked_for(browser: Browser, report: Path, width_px: int) -> None:
     pictures = {}
     for scheme in SCHEMES:
@@ -181,6 +182,7 @@ def test_it_prints(browser: Browser, report: Path) -> None:
     assert len(re.findall(rb"/Type\s*/Page\b(?!s)", data)) >= 1
 
 
+@pytest.mark.long
 def test_these_eyes_are_open(browser: Browser, copy: Callable[[str], Path]) -> None:
     """What the tests above look for is seen where it is: a request, an error of a script, a thing too wide."""
     asking = browser.dump(copy('<img src="https://example.org/a.png">'))

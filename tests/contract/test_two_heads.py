@@ -75,7 +75,7 @@ def likeness(crop: np.ndarray, side_px: int, half: np.ndarray) -> float:
         pytest.param("haar", 3.0, marks=pytest.mark.long),
         pytest.param("blazeface", 0.0, marks=pytest.mark.long),
         pytest.param("yunet", 0.0, marks=pytest.mark.long),
-        ("yunet", 3.0),
+        pytest.param("yunet", 3.0, marks=pytest.mark.long),
     ],
 )
 def test_two_real_heads_are_told_apart_and_cut_exactly(

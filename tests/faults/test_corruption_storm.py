@@ -29,6 +29,7 @@ def unread(hit: Hit) -> bool:
     return all(re.search(r"history|/fold-|\.previous|-copy", name) for name in hit.touched)
 
 
+@pytest.mark.long
 def test_t58_files_cut_at_random_are_refused_by_name(tmp_path: Path) -> None:
     hits = damage(tmp_path, "truncate", count=15)
     assert {hit.outcome for hit in hits if not unread(hit)} == {"refused"}
@@ -40,6 +41,7 @@ def test_t60_bits_turned_at_random_are_refused_by_name(tmp_path: Path) -> None:
     assert {hit.outcome for hit in hits if not unread(hit)} == {"refused"}
 
 
+@pytest.mark.long
 def test_t63_files_lost_added_or_exchanged_at_random_are_refused_by_name(tmp_path: Path) -> None:
     hits = damage(tmp_path, "swap", "delete", "duplicate", "rename", count=30)
     assert sum(hit.outcome == "refused" for hit in hits) >= 15

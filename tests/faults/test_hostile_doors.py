@@ -59,6 +59,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sealed_model(tmp_path_factory.mktemp("model"))
 
 
+@pytest.mark.long
 def test_t27_predict_takes_any_name_for_a_name(film: Path, model: Path, tmp_path: Path) -> None:
     places = {name + suffix: source for name in ODD for suffix, source in
               ((b".avi", film), (b".wav", film.with_name("voice.wav")))}  # fmt: skip

@@ -125,7 +125,15 @@ def before_the_end(wanted: dict[str, bytes], total: int) -> dict[str, int]:
     return places | {"speeds": end - 50}
 
 
-@pytest.mark.parametrize("file", ["index.json", "staging.json", "Session2/000000.tar", "Session1/000000.tar", "speeds"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "index.json",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("staging.json", "Session2/000000.tar")),
+        "Session1/000000.tar",
+        pytest.param("speeds", marks=pytest.mark.long),
+    ],
+)
 def test_t01_kill_in_each_of_the_last_files_leaves_no_temporary_after_the_rerun(
     tree: Path, tmp_path: Path, whole: tuple[dict[str, bytes], int], file: str
 ) -> None:

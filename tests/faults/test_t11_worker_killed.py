@@ -45,6 +45,7 @@ def place(sound_tree: Path, tmp_path: Path) -> Place:
     return Place(home=tmp_path, root=tmp_path / "root", workers=2)
 
 
+@pytest.mark.long
 def test_t11_a_worker_that_is_killed_once_costs_a_retry_and_no_byte(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ from foalnet.paths import Paths
 from foalnet.seal import publish_sealed
 from foalnet.train.machine import device
 from tests.faults.test_t10_interrupted import RANDOM, files
+from tests.projects import verb
 from tests.stores import make_store, write_corpus, write_params
 from tests.unit.test_final import TOOLS
 
@@ -294,10 +295,10 @@ def test_each_process_takes_the_gpu_of_its_number_and_one_that_is_not_there_is_n
 
 
 def test_an_environment_that_says_half_is_refused(tmp_path: Path) -> None:
-    home = a_home(tmp_path)
-    done = train(home, WORLD_SIZE="2")
+    home, asked = a_home(tmp_path), (*VERB[2:], "baseline")
+    done = verb(home, *asked, check=False, WORLD_SIZE="2", FOALNET_DEVICE="cpu")
     assert done.returncode == 2 and "RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT are not set" in done.stderr
-    done = train(home, WORLD_SIZE="two")
+    done = verb(home, *asked, check=False, WORLD_SIZE="two", FOALNET_DEVICE="cpu")
     assert done.returncode == 2 and "WORLD_SIZE=two" in done.stderr
 
 

@@ -98,6 +98,7 @@ def turkish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return environment | BARE
 
 
+@pytest.mark.long
 def test_t48_in_turkish_and_with_no_umask_the_bytes_are_the_same(
     tree: Path, usual: dict[str, str], turkish: dict[str, str], tmp_path: Path
 ) -> None:

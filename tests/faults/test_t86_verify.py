@@ -23,7 +23,6 @@ def place(pushed: Place, tmp_path: Path) -> Place:
 def test_t86_one_flipped_byte_of_a_remote_object_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     md5 = place.md5("data/drawn/shards", SHARD)
     flip(object_in(place.remote, md5), 5000)
-    assert broken(place.links(monkeypatch)) == [], "without --remote it is not asked"
     found = place.links(monkeypatch, "store")
     [link] = broken(found)
     assert (link.verdict, link.name, code_of(found)) == ("differs", "shards@drawn output data/drawn/shards", 3)
@@ -48,6 +47,7 @@ def test_t86_a_flipped_byte_of_a_folders_list_is_named(place: Place, monkeypatch
 @pytest.mark.long
 def test_t86_a_missing_remote_object_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     object_in(place.remote, place.md5("models/drawn/foal-s1", "logits.safetensors")).unlink()
+    assert broken(place.links(monkeypatch)) == [], "without --remote it is not asked"
     found = place.links(monkeypatch, "")
     [link] = broken(found)
     assert (link.verdict, code_of(found)) == ("absent", 4)
@@ -59,6 +59,7 @@ def test_t86_a_missing_remote_object_is_named(place: Place, monkeypatch: pytest.
     assert broken(place.links(monkeypatch, "")) == []
 
 
+@pytest.mark.long
 def test_t86_a_cache_object_altered_in_place_is_named_though_dvc_sees_nothing(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +82,7 @@ def test_t86_a_cache_object_altered_in_place_is_named_though_dvc_sees_nothing(
     assert broken(place.links(monkeypatch)) == []
 
 
+@pytest.mark.long
 def test_t86_what_was_pulled_corrupted_is_named(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flip(object_in(place.remote, place.md5("data/drawn/shards", SHARD)), 5000)
     clone = place.clone(tmp_path / "clone")

@@ -73,6 +73,7 @@ def test_one_stage_at_a_time_leaves_the_lock_of_dvc_repro(laptop: Path, toy: Pat
     assert (toy / "dvc.lock").read_bytes() == (laptop / "dvc.lock").read_bytes()
 
 
+@pytest.mark.long
 def test_in_an_up_to_date_project_only_the_inventory_runs(laptop: Path, toy: Path) -> None:
     project = shutil.copytree(laptop, toy.with_name("copy"), symlinks=True)
     names = ["draw", "inventory@drawn", "manifest@drawn", "evaluate@drawn-foal-s1", "report@drawn"]
@@ -119,7 +120,7 @@ def test_the_plan_of_a_corpus_has_no_stage_of_another(toy: Path) -> None:
     assert all("other" not in stage.name for stage in plan(toy, "drawn"))
 
 
-@pytest.mark.parametrize("code", [2, 3, 4, 5, 70])
+@pytest.mark.parametrize("code", [4, 70, *(pytest.param(code, marks=pytest.mark.long) for code in (2, 3, 5))])
 def test_the_verbs_own_exit_code_is_found_behind_dvcs_255(toy: Path, code: int) -> None:
     order(toy, draw=[code])
     with pytest.raises(StageFailed) as failure:

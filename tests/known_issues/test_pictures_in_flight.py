@@ -40,6 +40,7 @@ def said(key: str, side: Side, start_s: float, end_s: float) -> Utterance:
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_clip_of_large_pictures_is_answered_whole_in_less_than_a_gigabyte(tmp_path: Path) -> None:
     clip = tmp_path / "large.mp4"
     source = ["-f", "lavfi", "-i", "color=c=gray:s=4096x4096:r=30:d=1.5", "-c:v", "libx264", "-preset", "ultrafast"]

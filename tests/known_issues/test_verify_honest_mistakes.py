@@ -134,6 +134,7 @@ def test_shares_of_the_drawn_corpus_that_were_changed_after_the_drawing(
     assert "are not those that the block `draw` of params.yaml plans" in found["plan of the drawn corpus"]
 
 
+@pytest.mark.long
 def test_settings_that_point_the_drawn_corpus_at_another_folder(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

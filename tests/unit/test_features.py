@@ -189,7 +189,7 @@ def test_training_reads_them_and_says_which(
 ) -> None:
     root, pretrained = weights
     paths, _ = corpus
-    params, settings = asking(pretrained), machine(tmp_path, root, workers=2)
+    params, settings = asking(pretrained), machine(tmp_path, root)
     with pytest.raises(DataError, match="no index") as error:
         train_run(params, settings, paths, variant="video_only", seed=1)
     assert "features@drawn" in str(error.value)

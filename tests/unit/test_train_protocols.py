@@ -90,6 +90,7 @@ def other_labels(session: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_without_a_dev_part_too_labels_of_the_test_session_change_no_byte(tmp_path: Path) -> None:
     """METHOD: with the test session's labels replaced, that fold's checkpoint and logits are the same bytes."""
     first = trained(tmp_path / "first", variant="foal", epochs=2)
@@ -168,7 +169,7 @@ def test_the_half_of_a_feature_table_is_refused_before_anything_is_read(tmp_path
     assert caught.value.exit_code == 2 and "train foal instead" in str(caught.value)
 
 
-@pytest.mark.parametrize("split", ["dev", "four"])
+@pytest.mark.parametrize("split", [pytest.param("dev", marks=pytest.mark.long), "four"])
 def test_folds_by_speaker_train_and_score_in_every_protocol(tmp_path: Path, split: Any) -> None:
     """Seven speakers dealt into five groups: two groups hold two."""
     synthetic = make_store(groups=7, per_group=4, frame=(DIMS,))

@@ -92,7 +92,7 @@ def test_a_search_leaves_its_trials_and_a_summary_and_repeats_itself(
     assert files(paths) == first
 
 
-def test_every_variant_is_given_the_same_draws_until_scores_part_them(place: tuple[Paths, Settings]) -> None:
+def test_the_same_settings_are_drawn_until_scores_part_them(place: tuple[Paths, Settings]) -> None:
     drawn = []
     for score in (0.9, 0.1):
         sampler = Sampler(searched_params(trials=6).tune)
@@ -102,6 +102,10 @@ def test_every_variant_is_given_the_same_draws_until_scores_part_them(place: tup
             sampler.tell(score / (number + 1) if score > 0.5 else score * (number + 1))
         drawn.append(rows)
     assert drawn[0][:2] == drawn[1][:2] and drawn[0][2:] != drawn[1][2:]
+
+
+@pytest.mark.long
+def test_every_variant_is_given_the_same_settings(place: tuple[Paths, Settings]) -> None:
     paths, settings = place
     tune(searched_params(trials=2), settings, paths)
     rows = [read_jsonl(paths.tune / f"{variant}.jsonl") for variant in ("audio_only", "foal")]
@@ -163,6 +167,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_bytes(
     assert files(paths) == straight and len(done) == 2
 
 
+@pytest.mark.long
 def test_a_larger_budget_goes_on_with_the_trials_there_are(
     place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,7 +186,7 @@ def test_labels_of_test_sessions_cannot_reach_a_trial(tmp_path: Path) -> None:
     """Other labels on a fold's test session leave what is kept of a trial as it is; on its dev session they do not."""
     synthetic = make_store(per_group=4)
     settings = Settings(work=tmp_path, workers=1, device="cpu")
-    run = make_run(synthetic, "foal", params=make_params(epochs=8))
+    run = make_run(synthetic, "foal", params=make_params(epochs=4))
     fold = run.folds[0]
 
     def found(part: tuple[str, ...], turn: int) -> dict[str, Any]:
@@ -192,8 +197,9 @@ def test_labels_of_test_sessions_cannot_reach_a_trial(tmp_path: Path) -> None:
         one = replace(run, folds=(fold,), labels=labels)
         return benches.score_run(one, synthetic.store, settings, tmp_path / f"{part}-{turn}")
 
-    assert found(fold.test, 0) == found(fold.test, 1) == found(fold.test, 2)
-    assert len({json.dumps(found(fold.dev, turn)) for turn in range(4)}) > 1
+    same = found(fold.test, 0)
+    assert same == found(fold.test, 1) == found(fold.test, 2)
+    assert any(found(fold.dev, turn) != same for turn in range(1, 4))
 
 
 def test_nothing_of_a_test_part_is_kept(place: tuple[Paths, Settings]) -> None:
@@ -247,6 +253,7 @@ def test_a_corpus_that_fails_every_trial_is_refused_before_any_is_trained(
         tune(searched_params(), Settings(work=tmp_path / "work", device="cpu"), paths)
 
 
+@pytest.mark.long
 def test_the_setting_that_won_is_trained_already(place: tuple[Paths, Settings]) -> None:
     """Its states stay; those of the others go; `train` with the lines that were printed trains no epoch."""
     paths, settings = place
@@ -308,6 +315,7 @@ def test_lines_for_params_are_given_only_where_they_are_better(standing: float |
         assert second == both == {"corpora": {"drawn": {"train": nested(values)}}}
 
 
+@pytest.mark.long
 def test_seeds_of_a_trial_are_averaged(place: tuple[Paths, Settings]) -> None:
     paths, settings = place
     tune(searched_params(trials=1, random=1, seeds=[1, 2], variants=["audio_only"]), settings, paths)
