@@ -35,7 +35,7 @@ run: .venv/.installed  ## draw the small corpus, stage, train, evaluate; ends wi
 serve: .venv/.installed  ## Prefect's server (loopback), worker and deployments until Ctrl-C; PORT=4200
 	@exec $(BIN)/python -m flows.serve --port $(or $(PORT),4200)
 
-test: .venv/.tested  ## the tests (under 20 minutes on 2 cores)
+test: .venv/.tested  ## the tests but the long ones (under 10 minutes on 2 calm cores)
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not long"
 
 test-all: .venv/.tested  ## all tests, the long ones too (under 80 minutes)

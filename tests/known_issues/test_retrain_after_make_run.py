@@ -39,6 +39,18 @@ def committed_elsewhere(project: Path) -> None:
         (project / name).write_text(text)
 
 
+def test_an_edited_source_is_refused_by_name_and_what_dvc_writes_is_not_named(toy: Path) -> None:  # noqa: F811
+    for name in ("dvc.lock", FIGURES):
+        (toy / name).parent.mkdir(parents=True, exist_ok=True)
+        (toy / name).write_text("schema: '2.0'\nstages: {}\n" if name == "dvc.lock" else "{}\n")
+    git(toy, "add", "-f", "dvc.lock", FIGURES)
+    git(toy, "commit", "-qm", "results of another machine")
+    for name in ("dvc.lock", FIGURES, "foalnet/metrics.py"):
+        (toy / name).write_text((toy / name).read_text() + "\n")
+    with pytest.raises(UsageError, match=re.escape("changes that are not committed: foalnet/metrics.py;")):
+        retrain(toy)
+
+
 @pytest.mark.long
 def test_what_dvc_repro_wrote_is_no_reason_to_refuse_and_the_run_goes_on_from_it(toy: Path) -> None:  # noqa: F811
     one_run(toy)
