@@ -1,4 +1,4 @@
-"""The flow `stage_corpus`: one task per dialogue warms the work cache, then DVC packs what is there.
+"""The flow `stage_corpus`: a task per batch of dialogues warms the work cache, then DVC packs what is there.
 
 The verb `shards` would do the same by itself, on this machine. Whoever comes first does the work, the bytes are equal
 either way; a flow shows the progress, tries again what the machine caused, and can spread the dialogues over Dask.
@@ -10,26 +10,32 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 from prefect import flow, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.futures import as_completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.alive import alive
 from flows.process import run
-from flows.stages import SAID_LINES, StageFailed, environment, plan
-from flows.tasks import STOP, TASK, asked_to_stop, project_home, run_logger, run_name, run_stages
+from flows.stages import SAID_LINES, UP_TO_DATE, StageFailed, environment, plan
+from flows.tasks import DONE, STOP, TASK, asked_to_stop, project_home, run_logger, run_name, run_stage, run_stages
 from foalnet.config import Settings, load_settings
 from foalnet.errors import MachineError
 
+# A batch's process takes about 3 CPU s to start; this much speech keeps it at work for ten times as long.
+BATCH_S = 300.0
+# Of a small corpus each worker gets this many: the last ones end at about the same time.
+BATCHES_EACH = 2
 
-@task(task_run_name="{dialogue}", **TASK)
-def stage_dialogue(corpus: str, dialogue: str, home: str) -> str:
-    """Stage one dialogue into the work cache, in processes of its own; return its name."""
+
+@task(task_run_name="{name}", **TASK)
+def stage_batch(corpus: str, name: str, dialogues: list[str], home: str) -> int:
+    """Stage dialogues into the work cache, in one process of their own; return how many they are."""
     said: deque[str] = deque(maxlen=SAID_LINES)
     logger = run_logger()
 
@@ -37,20 +43,22 @@ def stage_dialogue(corpus: str, dialogue: str, home: str) -> str:
         said.append(line)
         logger.info(line)
 
-    code = run(warm_command(corpus, dialogue), cwd=Path(home), env=environment(), on_line=listen, stop=asked_to_stop())
+    code = run(
+        warm_command(corpus, *dialogues), cwd=Path(home), env=environment(), on_line=listen, stop=asked_to_stop()
+    )
     if code != 0:
-        raise StageFailed(f"shards@{corpus} ({dialogue})", code, "\n".join(said))
-    return dialogue
+        raise StageFailed(f"shards@{corpus} ({name})", code, "\n".join(said))
+    return len(dialogues)
 
 
-def warm_command(corpus: str, *dialogue: str) -> list[str]:
-    """Return the command that stages a dialogue or, without one, lists those to do."""
-    return [sys.executable, "-m", "foalnet", "warm", corpus, *dialogue]
+def warm_command(corpus: str, *dialogues: str) -> list[str]:
+    """Return the command that stages dialogues or, without one, lists those to do."""
+    return [sys.executable, "-m", "foalnet", "warm", corpus, *dialogues]
 
 
 @flow(name="stage_corpus", flow_run_name=run_name)
 def stage_corpus(corpus: str = "drawn") -> dict[str, Any]:
-    """Stage a corpus in the project folder that FOALNET_HOME names, `workers` dialogues at a time.
+    """Stage a corpus in the project folder that FOALNET_HOME names, `workers` batches of dialogues at a time.
 
     Returns how many dialogues were staged now and whether the shards were packed anew. Every dialogue is tried before
     the first failure is raised; what is done stays done.
@@ -63,17 +71,19 @@ def stage_corpus(corpus: str = "drawn") -> dict[str, Any]:
 
 def _bring(home: Path, corpus: str, settings: Settings) -> dict[str, Any]:
     """Do what `stage_corpus` promises."""
-    one = settings.model_copy(update={"slots": 1})
     shards = f"shards@{corpus}"
     stages = {stage.name: stage for stage in plan(home, corpus)}
     before = [stage for stage in stages.values() if stage.name in _needed(stages, shards)]
-    run_stages(before, home, settings=one)
+    run_stages(before, home, settings=settings.model_copy(update={"slots": 1}), also=[shards])
+    done = DONE.get()
+    if done is not None and done.has(shards):
+        run_logger().info(UP_TO_DATE, shards)
+        return {"corpus": corpus, "staged": 0, "packed": False}
     todo = dialogues(home, corpus)
     run_logger().info("corpus %s: %d dialogues to stage", corpus, len(todo))
     if todo:
-        _stage_all(corpus, todo, home, settings)
-    (packed,) = run_stages([stages[shards]], home, settings=one)
-    return {"corpus": corpus, "staged": len(todo), "packed": packed["ran"]}
+        _stage_all(corpus, batches(todo, settings.workers), home, settings)
+    return {"corpus": corpus, "staged": len(todo), "packed": run_stage(shards, str(home))["ran"]}
 
 
 def _needed(stages: dict[str, Any], name: str) -> set[str]:
@@ -85,35 +95,55 @@ def _needed(stages: dict[str, Any], name: str) -> set[str]:
     return found
 
 
-def dialogues(home: Path, corpus: str) -> list[str]:
-    """Return the dialogues that the work cache lacks, the longest first (StageFailed with the verb's exit code)."""
+def dialogues(home: Path, corpus: str) -> dict[str, float]:
+    """Return the dialogues that the work cache lacks, with their seconds of speech, the longest first.
+
+    Raises StageFailed with the verb's exit code.
+    """
     done = subprocess.run(
         warm_command(corpus), cwd=home, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     if done.returncode != 0:
         code = done.returncode if done.returncode >= 0 else 128 - done.returncode
         raise StageFailed(f"shards@{corpus}", code, done.stderr[-2000:])
-    return done.stdout.split()
+    return {name: float(seconds) for name, seconds in (line.split() for line in done.stdout.splitlines())}
 
 
-def _stage_all(corpus: str, todo: Sequence[str], home: Path, settings: Settings) -> None:
-    """Run a task per dialogue and show how far they are; a cancel ends what runs and starts nothing more."""
+def batches(todo: Mapping[str, float], workers: int) -> list[list[str]]:
+    """Deal dialogues, seconds by name, the longest first, to batches: of BATCH_S, or less where workers had none."""
+    full_s = min(BATCH_S, sum(todo.values()) / (BATCHES_EACH * workers))
+    found: list[list[str]] = []
+    held_s = full_s
+    for name, seconds in todo.items():
+        if held_s >= full_s:
+            found.append([])
+            held_s = 0.0
+        found[-1].append(name)
+        held_s += seconds
+    return found
+
+
+def _stage_all(corpus: str, todo: Sequence[list[str]], home: Path, settings: Settings) -> None:
+    """Run a task per batch and show how far they are; a cancel ends what runs and starts nothing more."""
     stop = STOP.get() or threading.Event()
     STOP.set(stop)
+    total, count = sum(map(len, todo)), 0
     shown = create_progress_artifact(0.0, key=f"staging-{corpus.replace('_', '-')}", description=f"staging {corpus}")
-    futures: list[Any] = []
+    of: dict[Any, int] = {}
     with task_runner(settings, min(settings.workers, len(todo))) as runner:
         try:
-            for name in todo:
-                parameters = {"corpus": corpus, "dialogue": name, "home": str(home)}
-                futures.append(runner.submit(stage_dialogue, parameters=parameters))
-            for count, future in enumerate(futures, 1):
-                future.wait()
-                update_progress_artifact(cast(UUID, shown), 100.0 * count / len(todo))
+            for names in todo:
+                name = names[0] + (f" and {len(names) - 1} more" if names[1:] else "")
+                parameters = {"corpus": corpus, "name": name, "dialogues": names, "home": str(home)}
+                of[runner.submit(stage_batch, parameters=parameters)] = len(names)
+            for future in as_completed(list(of)):
+                count += of[future]
+                says = f"staging {corpus}: {count} of {total} dialogues"
+                update_progress_artifact(cast(UUID, shown), 100.0 * count / total, says)
         except BaseException:
             stop.set()  # before the runner is left: leaving it waits for its threads
             raise
-        for future in futures:
+        for future in of:
             future.result()
 
 

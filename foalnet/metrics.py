@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support, recall_score
 
 # Digits kept in outputs: far beyond what 10,000 utterances resolve, far from what another processor may change.
 DECIMALS = 6
@@ -34,6 +33,8 @@ def ua(label_N: np.ndarray, predicted_N: np.ndarray) -> float:
     Integer class numbers in, 0 to 1 out. The same as scikit-learn's balanced_accuracy_score, without its warning where
     a class is predicted that the truth does not hold.
     """
+    from sklearn.metrics import recall_score
+
     return float(recall_score(label_N, predicted_N, labels=np.unique(label_N), average="macro", zero_division=0))
 
 
@@ -85,6 +86,8 @@ def scores(
     class, which is then named in `absent`); `confusion` rows are the truth, columns the prediction, in class order;
     `calibration` as `calibration()` gives it. Needs at least one utterance (ValueError).
     """
+    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
     if len(label_N) == 0:
         raise ValueError("no utterance to score")
     all_C = np.arange(len(classes))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import f1_score
 
 from foalnet.errors import UsageError
 from foalnet.stats import Difference, Interval, Metric, difference, interval
@@ -35,6 +34,8 @@ def score(
     `clusters` names for each utterance the recording or speaker that it is from: what is alike within one is drawn
     together. UsageError (exit 2) where the three differ in length or are empty.
     """
+    from sklearn.metrics import f1_score
+
     right = _right(labels, predictions, clusters)
     found = {
         metric: interval(right, clusters, labels, metric=metric, level=level, resamples=resamples, seed=seed)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import norm, t
 
 Metric = Literal["ua", "wa"]
 
@@ -172,6 +171,8 @@ def _exact_bounds(estimate: float, count: int, level: float, bounds: tuple[float
 
 def _bootstrap_bounds(table: Sums, metric: Metric, level: float, resamples: int, seed: int) -> tuple[float, float]:
     """Draw clusters with replacement, recompute the metric from their sums, take the expanded percentiles."""
+    from scipy.stats import norm, t
+
     count = len(table.value_KC)
     generator, step = np.random.default_rng(seed), max(1, CHUNK // count)
     parts = []
@@ -191,6 +192,8 @@ def _t_bounds(table: Sums, metric: Metric, estimate: float, level: float) -> tup
     A cluster's mean is taken as the metric plus K times what the cluster adds beyond its share of utterances: with
     clusters of equal make-up this is the plain mean, and unequal ones keep their weight (the linearised ratio).
     """
+    from scipy.stats import t
+
     count = len(table.value_KC)
     if count < 2:
         return -np.inf, np.inf

@@ -1,4 +1,4 @@
-"""The verb that stages a single dialogue: what a flow calls for each of them."""
+"""The verb that stages dialogues by name: what a flow calls for each batch of them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from foalnet.config import load_params, load_settings
 from foalnet.paths import Paths
 
 
-@cli.command(short_help="stage one dialogue into the work cache")
+@cli.command(short_help="stage dialogues into the work cache")
 @click.argument("corpus")
-@click.argument("dialogue", required=False)
-def warm(corpus: str, dialogue: str | None) -> None:
-    """Stage one DIALOGUE of CORPUS into the work cache, where `shards` finds it; list those to do, without one.
+@click.argument("dialogues", metavar="[DIALOGUE]...", nargs=-1)
+def warm(corpus: str, dialogues: tuple[str, ...]) -> None:
+    """Stage each DIALOGUE of CORPUS into the work cache, where `shards` finds it.
 
-    The bytes are those that `shards` makes by itself: many of these at once, here or on other machines that share the
-    work folder, only make it quicker.
+    Without one, list those to do, the longest first, with their seconds of speech.
+
+    The bytes are those that `shards` makes by itself: several of these at once, here or on other machines that share
+    the work folder, only make it quicker. Every dialogue is tried before a failure ends the command.
     """
     from foalnet.clips import unstaged
-    from foalnet.clips import warm as stage_one
+    from foalnet.clips import warm as stage_all
     from foalnet.provenance import CodeGuard
 
     params, settings, paths = load_params(corpus), load_settings(), Paths(corpus)
     inputs = {"inventory": paths.inventory, "manifest": paths.manifest}
-    if dialogue is None:
-        for name in unstaged(params, settings, **inputs):
-            click.echo(name)
+    if not dialogues:
+        for name, seconds in unstaged(params, settings, **inputs).items():
+            click.echo(f"{name}\t{seconds:.1f}")
         return
     guard = CodeGuard("shards")
-    done = stage_one(params, settings, dialogue, **inputs)
+    stage_all(params, settings, dialogues, **inputs, say=lambda name, what: click.echo(f"{name}: {what}"))
     guard.check()
-    click.echo(f"{dialogue}: {'staged' if done else 'was staged already'}")

@@ -70,6 +70,8 @@ class Pool(Generic[Job]):
     def run(self, jobs: Sequence[Job]) -> list[Any]:
         """Return the jobs' results in their order; every job is tried before the first failure is raised.
 
+        A fault of the machine comes before other failures: it is the one that a second try may mend.
+
         A worker that dies is replaced and its job tried once more; dying again is MachineError (exit 4). Interrupted
         (exit 5) after Ctrl-C, with every worker and its children ended.
         """
@@ -158,8 +160,11 @@ class Pool(Generic[Job]):
     def _raise_first(self, jobs: Sequence[Job]) -> None:
         if not self.errors:
             return
-        first = self.errors[min(self.errors)]
-        others = [self.name(jobs[position]) for position in sorted(self.errors)][1:]
+        ordered = sorted(
+            self.errors, key=lambda position: (not isinstance(self.errors[position], MachineError), position)
+        )
+        first = self.errors[ordered[0]]
+        others = [self.name(jobs[position]) for position in ordered[1:]]
         if others and isinstance(first, FoalnetError):
             first.what += f"\n  {len(others)} more failed: {', '.join(others[:10])}{', …' if len(others) > 10 else ''}"
         raise first

@@ -1,20 +1,26 @@
-"""One dialogue into the work cache, by name: what a flow asks for before `shards` packs what is there."""
+"""Dialogues into the work cache, by name: what a flow asks for before `shards` packs what is there."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from foalnet.clips.dialogue import stage_dialogue, verified
 from foalnet.clips.plan import STAGE, Job, chosen, plan
+from foalnet.clips.pool import Pool
 from foalnet.clips.sides import seated
 from foalnet.clips.staging import BYTES_PER_S, prepare, tools_of
 from foalnet.config import Params, Settings
 from foalnet.config.base import nearest
-from foalnet.errors import UsageError
+from foalnet.errors import FoalnetError, UsageError
+from foalnet.faces import Detector
 from foalnet.files import need_free
 from foalnet.inventory import checked_inventory, need_root
 from foalnet.locks import lock
 from foalnet.table import read_manifest
+
+Say = Callable[[str, str], None]
 
 
 def jobs_of(params: Params, settings: Settings, *, inventory: Path, manifest: Path) -> list[Job]:
@@ -27,38 +33,68 @@ def jobs_of(params: Params, settings: Settings, *, inventory: Path, manifest: Pa
     return plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)
 
 
-def unstaged(params: Params, settings: Settings, *, inventory: Path, manifest: Path) -> list[str]:
-    """Return the dialogues that the work cache does not hold whole, the longest first."""
+def unstaged(params: Params, settings: Settings, *, inventory: Path, manifest: Path) -> dict[str, float]:
+    """Return the dialogues that the work cache does not hold whole, with their seconds of speech, the longest first."""
     todo = [
         job
         for job in jobs_of(params, settings, inventory=inventory, manifest=manifest)
         if verified(job, settings.work) is None
     ]
-    return [job.dialogue for job in sorted(todo, key=lambda job: (-job.seconds, job.session, job.dialogue))]
+    ordered = sorted(todo, key=lambda job: (-job.seconds, job.session, job.dialogue))
+    return {job.dialogue: job.seconds for job in ordered}
 
 
-def warm(params: Params, settings: Settings, dialogue: str, *, inventory: Path, manifest: Path) -> bool:
-    """Stage one dialogue into the work cache; False where it was there whole already.
+def warm(
+    params: Params, settings: Settings, dialogues: Sequence[str], *, inventory: Path, manifest: Path, say: Say
+) -> None:
+    """Stage dialogues into the work cache, one after another; `say` gets each one's name and what came of it.
 
-    The bytes are those that `stage` makes; whoever comes first does the work. UsageError (exit 2): no such dialogue.
-    DataError (exit 3): an input differs from the inventory. MachineError (exit 4): root, weights, disk, or another
-    process at work on this very dialogue.
+    The bytes are those that `stage` makes; whoever comes first does the work. They are staged in a worker process, so
+    that one which kills it costs no other, and all are tried before a failure is raised. UsageError (exit 2): no such
+    dialogue. DataError (exit 3): an input differs from the inventory. MachineError (exit 4): root, weights, disk, or
+    another process at work on a dialogue.
     """
     jobs = {job.dialogue: job for job in jobs_of(params, settings, inventory=inventory, manifest=manifest)}
-    job = jobs.get(dialogue)
-    if job is None:
-        raise UsageError(
-            f"no dialogue '{dialogue}' to stage in corpus {params.corpus}; {nearest(dialogue, jobs)}",
-            file=manifest,
-            stage=STAGE,
-            action="name a dialogue of the manifest",
-        )
+    for name in dialogues:
+        if name not in jobs:
+            raise UsageError(
+                f"no dialogue '{name}' to stage in corpus {params.corpus}; {nearest(name, jobs)}",
+                file=manifest,
+                stage=STAGE,
+                action="name a dialogue of the manifest",
+            )
+    todo = []
+    for name in dict.fromkeys(dialogues):
+        if verified(jobs[name], settings.work) is None:
+            todo.append(jobs[name])
+        else:
+            say(name, "was staged already")
+    if not todo:
+        return
+    root = need_root(params, settings, stage=STAGE)
+    pool: Pool[Job] = Pool(
+        setup=functools.partial(prepare, params.shards, settings, needs_detector=not todo[0].tables),
+        work=functools.partial(_warm_one, root=root, settings=settings),
+        name=lambda job: f"dialogue {job.dialogue}",
+        stage=STAGE,
+        workers=1,
+        done=lambda job: say(job.dialogue, "staged"),
+    )
+    try:
+        pool.run(todo)
+    except (FoalnetError, RuntimeError) as raised:
+        for position, error in sorted(pool.errors.items()):
+            if error is not raised:
+                say(todo[position].dialogue, f"failed: {error}")
+        raise
+
+
+def _warm_one(detector: Detector | None, job: Job, *, root: Path, settings: Settings) -> None:
+    """Stage one dialogue, unless another process did so meanwhile."""
     with lock(settings.work / "locks" / f"clips-{job.key}", stage=STAGE):
         if verified(job, settings.work) is not None:
-            return False
+            return
         need_free(settings.work, round(2 * BYTES_PER_S * job.seconds), stage=STAGE)
-        detector = prepare(params.shards, settings, needs_detector=not job.tables)
-        root = need_root(params, settings, stage=STAGE)
         stage_dialogue(
             job,
             root=root,
@@ -67,4 +103,3 @@ def warm(params: Params, settings: Settings, dialogue: str, *, inventory: Path, 
             timeout_s=settings.ffmpeg_timeout_s,
             held_bytes=settings.frames_mib << 20,
         )
-    return True

@@ -1,4 +1,4 @@
-"""Dialogues as tasks: a flow warms the work cache, and the shards are the very bytes that `foalnet shards` makes."""
+"""Batches of dialogues as tasks: a flow warms the work cache, the shards are the very bytes of `foalnet shards`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,11 @@ import pytest
 from flows import staging
 from flows.process import Stopped
 from flows.stages import StageFailed
-from flows.staging import dialogues, stage_dialogue, task_runner
+from flows.staging import batches, dialogues, stage_batch, task_runner
 from flows.tasks import STOP
 from foalnet.clips import unstaged, warm
 from foalnet.config import Settings
-from foalnet.errors import MachineError, UsageError
+from foalnet.errors import DataError, MachineError, UsageError
 from foalnet.files import sha256_file
 from foalnet.locks import lock
 from tests.clips_tree import DIALOGUES, Place, lay_tree
@@ -50,14 +51,25 @@ def settings(place: Place, tmp_path: Path) -> Settings:
     return place.settings.model_copy(update={"work": tmp_path / "work", "roots": {place.corpus: str(place.root)}})
 
 
+def warmed(place: Place, settings: Settings, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Stage dialogues; return what was said of each."""
+    said: list[tuple[str, str]] = []
+    warm(place.params, settings, names, **inputs(place), say=lambda name, what: said.append((name, what)))
+    return said
+
+
 def test_a_warmed_dialogue_is_what_staging_would_have_made_and_is_made_once(
     place: Place, settings: Settings, tmp_path: Path
 ) -> None:
     todo = unstaged(place.params, settings, **inputs(place))
     assert sorted(todo) == sorted(DIALOGUES)
-    assert [warm(place.params, settings, name, **inputs(place)) for name in todo] == [True] * len(todo)
-    assert [warm(place.params, settings, name, **inputs(place)) for name in todo] == [False] * len(todo)
-    assert unstaged(place.params, settings, **inputs(place)) == []
+    assert list(todo.values()) == sorted(todo.values(), reverse=True)
+    first, *_ = todo
+    assert warmed(place, settings, [first]) == [(first, "staged")]
+    said = warmed(place, settings, list(todo))
+    assert said[0] == (first, "was staged already")
+    assert said[1:] == [(name, "staged") for name in todo if name != first]
+    assert unstaged(place.params, settings, **inputs(place)) == {}
     place.stage(listed=True)
     assert digests(settings.work / "clips") == digests(place.settings.work / "clips")
 
@@ -66,14 +78,28 @@ def test_an_unknown_dialogue_names_the_nearest_and_one_in_work_names_its_process
     place: Place, settings: Settings
 ) -> None:
     with pytest.raises(UsageError, match=f"did you mean '{DIALOGUES[0]}'"):
-        warm(place.params, settings, DIALOGUES[0][:-1], **inputs(place))
+        warmed(place, settings, [DIALOGUES[1], DIALOGUES[0][:-1]])
     (job,) = [j for j in _jobs(place, settings) if j.dialogue == DIALOGUES[0]]
     with (
         lock(settings.work / "locks" / f"clips-{job.key}", stage="shards"),
         pytest.raises(MachineError, match=f"pid {os.getpid()}"),
     ):
-        warm(place.params, settings, DIALOGUES[0], **inputs(place))
+        warmed(place, settings, [DIALOGUES[0]])
     assert not list((settings.work / "clips").glob("*/*"))
+
+
+def test_every_dialogue_of_a_batch_is_tried_and_each_failure_said(
+    place: Place, settings: Settings, tmp_path: Path
+) -> None:
+    root = shutil.copytree(place.root, tmp_path / "root")
+    for name in DIALOGUES[:2]:
+        (root / f"Session1/dialog/avi/DivX/{name}.avi").write_bytes(b"no video")
+    said: list[tuple[str, str]] = []
+    broken = settings.model_copy(update={"roots": {place.corpus: str(root)}})
+    with pytest.raises(DataError, match=f"1 more failed: dialogue {DIALOGUES[1]}"):
+        warm(place.params, broken, DIALOGUES, **inputs(place), say=lambda name, what: said.append((name, what)))
+    assert said[0] == (DIALOGUES[2], "staged")
+    assert [(name, what.split(":")[0]) for name, what in said[1:]] == [(DIALOGUES[1], "failed")]
 
 
 def _jobs(place: Place, settings: Settings) -> list:
@@ -86,10 +112,20 @@ def fake(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     monkeypatch.setattr(staging, "warm_command", lambda *words: [sys.executable, "-c", code, *words])
 
 
+def test_short_dialogues_share_a_batch_and_long_ones_have_their_own() -> None:
+    short = batches({f"d{number:02}": 25.0 for number in range(30)}, workers=2)
+    assert [len(names) for names in short] == [8, 8, 8, 6]
+    assert short[0][0] == "d00"
+    assert [name for names in short for name in names] == [f"d{number:02}" for number in range(30)]
+    assert [len(names) for names in batches({f"d{n}": 400.0 - n for n in range(60)}, workers=2)] == [1] * 60
+    assert len(batches({f"d{number}": 25.0 for number in range(30)}, workers=16)) == 30
+    assert batches({"a": 30.0, "b": 2.0, "c": 1.0}, workers=1) == [["a"], ["b", "c"]]
+
+
 def test_t82_a_dialogues_own_exit_code_decides_about_the_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake(monkeypatch, "import sys; print('no disk'); sys.exit(4)")
     with pytest.raises(StageFailed) as failure:
-        stage_dialogue.fn("tiny", "Ses01F_impro01", str(tmp_path))
+        stage_batch.fn("tiny", "Ses01F_impro01 and 1 more", ["Ses01F_impro01", "Ses01M_impro02"], str(tmp_path))
     assert failure.value.code == 4
     assert "no disk" in str(failure.value)
     assert "Ses01F_impro01" in str(failure.value)
@@ -107,7 +143,7 @@ def test_a_cancel_reaches_the_dialogue(tmp_path: Path, monkeypatch: pytest.Monke
     token = STOP.set(stop)
     try:
         with pytest.raises(Stopped):
-            stage_dialogue.fn("tiny", "d", str(tmp_path))
+            stage_batch.fn("tiny", "d", ["d"], str(tmp_path))
     finally:
         STOP.reset(token)
     assert not (tmp_path / "ran").exists()
@@ -116,9 +152,9 @@ def test_a_cancel_reaches_the_dialogue(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_task_can_be_sent_to_another_process() -> None:
     from cloudpickle import dumps, loads
 
-    from flows.staging import stage_dialogue
+    from flows.staging import stage_batch
 
-    assert loads(dumps(stage_dialogue)).name == stage_dialogue.name
+    assert loads(dumps(stage_batch)).name == stage_batch.name
 
 
 def test_dask_that_is_not_installed_is_said_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,9 +194,23 @@ def test_t7_two_shards_runs_at_once_one_works_and_the_other_names_it(tiny: Path,
     assert digests(both / "data/drawn/shards") == digests(alone / "data/drawn/shards")
 
 
+# Says what the flow gives back, and how many processes it started of each kind.
+GO = """
+import subprocess
+started, start = [], subprocess.Popen.__init__
+def noted(self, args, *more, **options):
+    started.append([word for word in args if word in ("warm", "flows.uptodate", "dvc")][:1])
+    start(self, args, *more, **options)
+if __name__ == "__main__":
+    from flows.staging import stage_corpus
+    subprocess.Popen.__init__ = noted
+    print("ANSWER", stage_corpus("drawn"))
+    print("STARTED", *(started.count([kind]) for kind in ("warm", "flows.uptodate", "dvc")))
+"""
+
+
 def flow(server: Server, project: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    code = "from flows.staging import stage_corpus\nif __name__ == '__main__': print('ANSWER', stage_corpus('drawn'))"
-    (project / "go.py").write_text(code)
+    (project / "go.py").write_text(GO)
     env = server.environment(project) | more
     return subprocess.run([sys.executable, "go.py"], cwd=project, env=env, capture_output=True, text=True, timeout=900)
 
@@ -172,12 +222,17 @@ def test_stage_corpus_leaves_the_bytes_and_the_lock_of_dvc_repro(server: Server,
     done = flow(server, machine, FOALNET_WORKERS="2")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "ANSWER {'corpus': 'drawn', 'staged': 5, 'packed': True}" in done.stdout
+    assert "STARTED 4 2 2" in done.stdout, "a list and three batches, two questions, the inventory and the packing"
     assert digests(machine / "data/drawn/shards") == digests(laptop / "data/drawn/shards")
     assert (machine / "dvc.lock").read_bytes() == (laptop / "dvc.lock").read_bytes()
+    shutil.rmtree(machine / "work/clips")
     again = flow(server, machine)
-    assert "'staged': 0, 'packed': False" in again.stdout
+    assert "'staged': 0, 'packed': False" in again.stdout, "shards that are up to date need no work cache"
+    assert "STARTED 0 2 1" in again.stdout
     shown = {a["key"]: a["data"] for a in server.ask("artifacts/latest/filter", sort="KEY_ASC") if a["key"]}
     assert shown["staging-drawn"] == 100.0
+    (said,) = [a["description"] for a in server.ask("artifacts/filter") if a["key"] == "staging-drawn"]
+    assert said == "staging drawn: 5 of 5 dialogues"
 
 
 @pytest.mark.long

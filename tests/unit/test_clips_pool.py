@@ -107,6 +107,15 @@ def test_typed_errors_cross_whole_and_every_job_is_tried(tmp_path: Path) -> None
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def fail_twice(_: int, job: int) -> None:
+    raise DataError("bad file") if job == 1 else MachineError("no space")
+
+
+def test_t82_what_a_second_try_may_mend_decides_the_exit_code() -> None:
+    with pytest.raises(MachineError, match=r"no space\n  1 more failed: job 1"):
+        pool(fail_twice, workers=1).run([1, 2])
+
+
 def test_a_bug_shows_its_traceback(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"(?s)job 3: a bug in a worker.*ZeroDivisionError: a bug"):
         pool(functools.partial(fail, folder=tmp_path), workers=1).run([2, 3])
