@@ -16,7 +16,10 @@ from foalnet.nets.tensors import Inputs, Steps
 
 
 class Frozen(Encoder):
-    """Dropout, a linear layer and LayerNorm on the steps of an encoder that stays as it is, in evaluation mode.
+    """A stem that learns on the steps of an encoder that stays as it is, in evaluation mode.
+
+    The stem: LayerNorm, dropout, two linear layers with GELU between them, LayerNorm. What single modalities did not
+    need to tell apart is in the encoder's steps, but small; one linear layer is slow to make it large.
 
     Its steps are the same in every epoch; `encode` gives them, to be kept and given back as `inputs.encoded`.
     """
@@ -24,8 +27,14 @@ class Frozen(Encoder):
     def __init__(self, encoder: Encoder, modality: Literal["audio", "video"], dropout: float | None) -> None:
         super().__init__()
         self.encoder, self.modality, self.width = encoder.requires_grad_(False), modality, encoder.width
+        width = self.width
         self.stem = nn.Sequential(
-            nn.Dropout(chance(dropout)), nn.Linear(self.width, self.width), nn.LayerNorm(self.width)
+            nn.LayerNorm(width),
+            nn.Dropout(chance(dropout)),
+            nn.Linear(width, 2 * width),
+            nn.GELU(),
+            nn.Linear(2 * width, width),
+            nn.LayerNorm(width),
         )
 
     def train(self, mode: bool = True) -> Frozen:
