@@ -16,6 +16,7 @@ from foalnet.report.words import listed, number
 CODE = (
     "corpora/drawn",
     "files",
+    "kin",
     "ledger",
     "markdown",
     "metrics",
