@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from foalnet.cli import main
+from foalnet.cli.entries import sync
 from foalnet.config.load import merge
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -47,9 +48,11 @@ def copy_project(target: Path, *, git: bool = True) -> Path:
                 continue
             (target / here).mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / here / name, target / here / name)
-    # Copies train for moments, with the blocks' own settings: what a search found for the drawn corpus is left out.
+    # Copies train for moments, one seed, with the blocks' own settings: what a search chose for the entry is left out.
     params = target / "params.yaml"
-    params.write_text(re.sub(r"(?m)^    train:.*\n(?:^      .*\n)+", "    train: {}\n", params.read_text()))
+    text = re.sub(r"(?m)^    train:.*\n(?:^      .*\n)+", "    train: {}\n", params.read_text())
+    params.write_text(re.sub(r"(?m)^    seeds:\n(?:    - \d+\n)+", "    seeds:\n    - 1\n", text))
+    list(sync(params))
     if git:
         for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "copy"]):
             subprocess.run(

@@ -64,7 +64,8 @@ def test_variants_changed_by_hand_are_told_apart_from_runs_until_synced(reposito
 
 
 def test_a_final_that_is_no_run_is_named_and_synced(repository: Path, tmp_path: Path) -> None:
-    path = edited(repository, tmp_path, corpora={"drawn": {"final": {"variant": "mem", "seed": 1}}})
+    entry = {"final": {"variant": "mem", "seed": 1}, "train": {"encoders": "single"}}
+    path = edited(repository, tmp_path, corpora={"drawn": entry})
     with pytest.raises(UsageError, match=r"corpora\.drawn\.final names no run"):
         check_runs(path)
     list(sync(path))
