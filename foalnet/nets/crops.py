@@ -45,7 +45,7 @@ class CropCnn(Encoder):
             layers += [nn.Conv2d(channels, out, 3, stride=2, padding=1), nn.GroupNorm(1, out), nn.ReLU()]
             channels = out
         # Channels last: a third of a training's time on a CPU.
-        self.convolutions = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.convolutions = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         side = -(-SIDE_PX // 2 ** len(CHANNELS))
         self.flat = nn.Linear(channels * side * side, params.width)
         self.norm = nn.LayerNorm(params.width)

@@ -15,6 +15,7 @@ from foalnet.config.load import runs_of
 from foalnet.errors import MachineError, UsageError
 from foalnet.losses import Objective
 from foalnet.nets import FoalNet, Frozen, build_net, tasks_of
+from foalnet.nets.frozen import inverse_root
 from foalnet.paths import Paths
 from foalnet.train import train_run
 from foalnet.train.encoders import encoded_store, prepared_store
@@ -97,6 +98,33 @@ def test_avel_reaches_what_the_classifier_reads() -> None:
     loss.cross_entropy.backward()
     for branch in (net.audio, net.video):
         assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in branch.stem.parameters())
+
+
+def test_the_stem_reads_whitened_steps() -> None:
+    net, store = frozen_net()
+    branch = net.audio
+    assert isinstance(branch, Frozen)
+    batches = list(eval_batches(store, sorted(store.clips), 7))
+    branch.fit(batches)
+    with torch.no_grad():
+        rows_ND = torch.cat([each.values_BTD[each.mask_BT] for each in map(branch.encode, batches)]).double()
+        white_ND = (rows_ND - branch.mean_D) @ branch.whitening_DD.double()
+    assert float(white_ND.mean(dim=0).abs().max()) < 1e-3
+    # A direction of next to no variance stays small; none is larger than 1.
+    spread_D = torch.linalg.eigvalsh(white_ND.T @ white_ND / len(white_ND))
+    assert float(spread_D.max()) == pytest.approx(1.0, abs=0.01)
+    assert int((spread_D > 0.5).sum()) == int(
+        (torch.linalg.eigvalsh(torch.cov(rows_ND.T)) > 1e-3 * rows_ND.var(0).mean()).sum()
+    )
+
+
+def test_the_inverse_root_of_a_covariance() -> None:
+    # By hand: variances 4 and 1 along axes turned by 45 degrees; a thousandth of their mean is added to each.
+    found = inverse_root(torch.tensor([[2.5, 1.5], [1.5, 2.5]], dtype=torch.float64))
+    along, across = (4 + 0.0025) ** -0.5, (1 + 0.0025) ** -0.5
+    expected = torch.tensor([[along + across, along - across], [along - across, along + across]]) / 2
+    assert torch.allclose(found, expected.double(), atol=1e-7)
+    assert not inverse_root(torch.zeros(3, 3, dtype=torch.float64)).any()
 
 
 def test_steps_made_once_give_the_answers_of_the_whole_network() -> None:
