@@ -18,6 +18,8 @@ from foalnet.files import content_key
 from foalnet.gitrepo import LOCK, checked_out, commit_of, git, has_git, is_ancestor, text_at
 
 BRANCHES = "champions"
+# The remote that `git clone` names; a clone has its champions there alone until they are adopted.
+ORIGIN = "origin"
 # In older versions all corpora shared this branch.
 SHARED = "champion"
 RUNS = "runs"
@@ -172,12 +174,16 @@ def is_of(corpus: str, name: str) -> bool:
 
 
 def adopt(home: Path) -> list[str]:
-    """Give each corpus its branch from the one that all shared in older versions, once; return a line for each.
+    """Give each corpus its branch, once, where it has champions elsewhere; return a line for each.
 
-    The new champion has the files of the corpus' run that was in force there, and that branch below it.
+    In a clone they are those of the remote `origin`. On the branch that all corpora shared in older versions, the new
+    champion has the files of the corpus' run that was in force there, and that branch below it.
     """
-    shared = _log(home, SHARED) if has_git(home) else []
     said = []
+    for corpus, commit in remote_champions(home).items():
+        promote(home, corpus, commit)
+        said.append(f"{corpus}: champion {commit[:10]} adopted from {ORIGIN}/{branch_of(corpus)}")
+    shared = _log(home, SHARED) if has_git(home) else []
     for corpus in sorted({each.corpus for each in shared}):
         found = _in_force(shared, corpus)
         if found is None or champion_of(home, corpus) is not None:
@@ -188,6 +194,16 @@ def adopt(home: Path) -> list[str]:
         whence = f"{found.commit[:10]} ({found.run}) adopted from the branch {SHARED}"
         said.append(f"{corpus}: champion {whence} as {branch_of(corpus)}")
     return said
+
+
+def remote_champions(home: Path) -> dict[str, str]:
+    """Return corpus -> commit of the champions that `origin` had at the last fetch and this repository has not."""
+    if not has_git(home):
+        return {}
+    form = "--format=%(objectname) %(refname:lstrip=4)"
+    lines = git(home, "for-each-ref", form, f"refs/remotes/{ORIGIN}/{BRANCHES}/").stdout.splitlines()
+    found = {corpus: commit for commit, _, corpus in (line.partition(" ") for line in lines)}
+    return {corpus: commit for corpus, commit in found.items() if champion_of(home, corpus) is None}
 
 
 def _in_force(shared: Sequence[Champion], corpus: str) -> Champion | None:

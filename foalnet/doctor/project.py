@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.cache import loss_of, remedy
-from foalnet.champion import corpora_of, history, unpushed
+from foalnet.champion import corpora_of, history, remote_champions, unpushed
 from foalnet.doctor.base import Finding, Scene, fault, ok, output_of, warning
 
 OFF = {"0", "false", "no", "off", "f", "n"}
@@ -146,8 +146,11 @@ def pushed(scene: Scene) -> Iterator[Finding]:
 
 def champions(scene: Scene) -> Iterator[Finding]:
     """The champion of each corpus has all its outputs, in DVC's cache or its remote."""
+    away = remote_champions(scene.home)
+    for corpus in away:
+        yield warning(f"the champion of {corpus} is on the remote `origin` alone", mend="foalnet champion")
     corpora = {params.corpus for params in scene.corpora}.intersection(corpora_of(scene.home))
-    if not corpora:
+    if not corpora and not away:
         yield ok("no corpus has a champion yet")
     for corpus in sorted(corpora):
         commit = history(scene.home, corpus)[0].effective

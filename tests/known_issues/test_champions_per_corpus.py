@@ -20,6 +20,7 @@ from foalnet.champion import (
     message,
     one_corpus,
     promote,
+    remote_champions,
     results_key,
     rollback,
     rollback_target,
@@ -99,6 +100,19 @@ def shared(home: Path, *runs: tuple[str, str], back_to: int | None = None) -> li
         commits.append(commit_tree(home, f"{commits[back_to + 1]}^{{tree}}", [commits[-1]], text))
     git(home, "update-ref", "refs/heads/champion", commits[-1])
     return commits[1:]
+
+
+def test_a_clone_adopts_the_champions_of_its_origin(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    promoted(home, "a", "1")
+    newest = {"a": promoted(home, "a", "2"), "a_b": promoted(home, "a_b", "1")}
+    clone = tmp_path_factory.mktemp("clone") / "project"
+    subprocess.run(["git", "clone", "-q", str(home), str(clone)], check=True)
+    assert corpora_of(clone) == [] and remote_champions(clone) == newest
+    said = adopt(clone)
+    assert said == [f"{name}: champion {at[:10]} adopted from origin/champions/{name}" for name, at in newest.items()]
+    assert {name: champion_of(clone, name) for name in newest} == newest
+    assert [each.run for each in history(clone, "a")] == ["a-2-x", "a-1-x"]
+    assert adopt(clone) == [] and remote_champions(clone) == {}
 
 
 def test_a_commit_of_a_run_holds_its_corpus_alone_and_the_rest_as_it_was(home: Path) -> None:
