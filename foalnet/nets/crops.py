@@ -23,6 +23,18 @@ JITTER = {"shift": 0.1, "zoom": 0.1, "turn": 0.15}
 CONTRAST_SD = 0.1
 
 
+class ChannelsLast(nn.Conv2d):
+    """A convolution whose pixels hold their channels side by side: a third of a training's time is saved on a CPU.
+
+    The weights stay in torch's own order; in another one, a state that was read again would be added up otherwise.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the convolution, [V, C, H, W]."""
+        weight = self.weight.contiguous(memory_format=torch.channels_last)
+        return F.conv2d(input, weight, self.bias, self.stride, self.padding)
+
+
 class CropCnn(Encoder):
     """One step per frame: grey, 48 px, own mean and deviation taken out, three strided convolutions, one linear layer.
 
@@ -42,10 +54,9 @@ class CropCnn(Encoder):
         layers: list[nn.Module] = []
         channels = 1
         for out in CHANNELS:
-            layers += [nn.Conv2d(channels, out, 3, stride=2, padding=1), nn.GroupNorm(1, out), nn.ReLU()]
+            layers += [ChannelsLast(channels, out, 3, stride=2, padding=1), nn.GroupNorm(1, out), nn.ReLU()]
             channels = out
-        # Channels last: a third of a training's time on a CPU.
-        self.convolutions = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.convolutions = nn.Sequential(*layers)
         side = -(-SIDE_PX // 2 ** len(CHANNELS))
         self.flat = nn.Linear(channels * side * side, params.width)
         self.norm = nn.LayerNorm(params.width)

@@ -67,12 +67,12 @@ def log(tmp_path: Path) -> Log:
     project.mkdir(parents=True)
     data = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     data["report"] |= {"bootstrap": 200, "permutations": 200}
+    data["corpora"]["drawn"] |= {"variants": ["audio_only", "foal"], "train": {}, "seeds": [1]}
     data["corpora"]["ravdess"] = merge(
         data["corpora"]["drawn"],
         {"reader": "ravdess", "source": "data/ravdess.source.json", "variants": ["audio_only"]},
     )
     data["corpora"]["ravdess"]["manifest"] = {"classes": {"neutral": ["neutral"], "happy": ["happy"]}, "contract": None}
-    data["corpora"]["drawn"]["variants"] = ["audio_only", "foal"]
     asked = {"drawn": ["audio_only", "foal"], "ravdess": ["audio_only"]}
     data["runs"] = {}
     for name, variants in asked.items():

@@ -54,6 +54,6 @@ def test_one_value_changes_after_a_sync(project: Path) -> None:
     """By hand lists are written on a line; `config --sync` puts them into the form that stays."""
     params = project / "params.yaml"
     text = params.read_text("utf-8")
-    params.write_text(text.replace("    seeds:\n    - 1\n", "    seeds: [1, 2]\n"), "utf-8")
+    params.write_text(text.replace("    seeds:\n    - 1\n    - 2\n    - 3\n", "    seeds: [1, 2]\n"), "utf-8")
     verb(project, "config", "--sync", PYTHONPATH=str(REPOSITORY))
     assert len(changed(params, "corpora.drawn.final.seed=2")) == 2

@@ -35,13 +35,13 @@ def test_the_readers_agree_with_dvc(tmp_path: Path, repository: Path) -> None:
     assert (found["a"], found["c"], found["d"], found["k"]) == ("yes", "1:30", 0.001, 2e-05)
 
 
-SEEDS = "    seeds:\n    - 1\n    proto"
+SEEDS = "    seeds:\n    - 1\n    - 2\n    - 3\n    proto"
 EDITS = [
     # What is written, what is written instead, key, what is said of it.
-    ("      epochs: 32\n", "      epochs: 32\n      epochs: 31\n", "epochs", 'duplicate key "epochs"'),
-    ("      epochs: 32\n", "      epochs: true\n", "train.epochs", "valid integer (got true)"),
-    ("      epochs: 32\n", '      epochs: "32"\n', "train.epochs", 'got the text "32"'),
-    ("      epochs: 32\n", "      epochs: 32.0\n", "train.epochs", "valid integer"),
+    ("      epochs: 11\n", "      epochs: 11\n      epochs: 31\n", "epochs", 'duplicate key "epochs"'),
+    ("      epochs: 11\n", "      epochs: true\n", "train.epochs", "valid integer (got true)"),
+    ("      epochs: 11\n", '      epochs: "11"\n', "train.epochs", 'got the text "11"'),
+    ("      epochs: 11\n", "      epochs: 11.0\n", "train.epochs", "valid integer"),
     (SEEDS, SEEDS.replace("1", "yes"), "corpora.drawn.seeds.0", 'got the text "yes"'),
     (SEEDS, SEEDS.replace("- 1", "- 1\n    - 1"), "seeds", "stands twice"),
     (SEEDS, "    seeds: []\n    proto", "seeds", "at least 1 item"),

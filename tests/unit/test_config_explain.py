@@ -72,4 +72,4 @@ def test_the_verb_prints_what_json_tells(repository: Path) -> None:
     for row in rows:
         assert f"{row['param']} = " in text and row["meaning"] in text
     plain = json.loads(verb(repository, "config", "--json").stdout)
-    assert plain["drawn"]["train"]["epochs"] == 14
+    assert plain["drawn"]["train"]["epochs"] == 11
