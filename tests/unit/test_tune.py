@@ -354,12 +354,6 @@ def test_a_value_that_its_space_does_not_hold_is_said(place: tuple[Paths, Settin
     assert found[1] in str(tune_forecast(searched_params(space=space), settings, paths))
 
 
-def test_an_empty_space_is_refused(place: tuple[Paths, Settings]) -> None:
-    paths, settings = place
-    with pytest.raises(UsageError, match="empty"):
-        tune(searched_params(space={}), settings, paths)
-
-
 def test_without_the_library_it_is_said_how_to_get_it(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

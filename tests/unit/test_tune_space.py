@@ -16,9 +16,11 @@ from foalnet.config.blocks import Train
 from foalnet.config.load import Entry, File, load_params
 from foalnet.config.space import number_kinds, value_of, with_values
 from foalnet.errors import UsageError
+from foalnet.paths import Paths
 from foalnet.train import train_folds
+from foalnet.tune import tune
 from foalnet.tune.effect import without_effect
-from tests.stores import CLASSES, SMALL, make_params, make_run, make_store
+from tests.stores import CLASSES, SMALL, corpus_params, make_params, make_run, make_store
 
 
 def test_what_has_no_effect_has_none() -> None:
@@ -95,3 +97,8 @@ def test_the_committed_space_holds_the_committed_values(repository: Path) -> Non
     assert (
         number_kinds("clip_norm") == {float} and number_kinds("epochs") == {int} and not number_kinds("audio.augment")
     )
+
+
+def test_an_empty_space_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        tune(corpus_params(), Settings(work=tmp_path), Paths("drawn", tmp_path))
