@@ -1,4 +1,4 @@
-"""How far a training is, in the UI: a progress artifact that follows the lines of the verb (foalnet.train.line)."""
+"""How far a stage is, in the UI: a progress artifact that follows the lines of the verb (foalnet.progress)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 # `train foal-s1: 43.3 %, 26 of 60 epochs, about 40 s left; …`
-LINE = re.compile(r"^(?:train|final) [\w-]+: ((\d+\.\d) %, \d+ of \d+ epochs.*)")
+# `shards: 20.1 %, 31 of 151 dialogues, about 12 min left`
+LINE = re.compile(r"^\w+(?: [\w-]+)?: ((\d+\.\d) %, \d+ of \d+ \w+.*)")
 
 
 class Progress:

@@ -21,6 +21,7 @@ from foalnet.dvcrepo import cache_links
 from foalnet.errors import DataError, MachineError, printable
 from foalnet.files import not_read, publish_bytes, sha256_file, sorted_files
 from foalnet.ledger import IGNORED, OTHER, UNNAMED
+from foalnet.progress import counted
 from foalnet.seal import publish_sealed, read_sealed, refused, sealed_bytes
 
 STAGE = "inventory"
@@ -279,13 +280,14 @@ class DigestCache:
 
     def digests(self, root: Path, paths: Iterable[str]) -> dict[str, tuple[int, str]]:
         """Return path -> (size in bytes, hex digest); MachineError (exit 4) names a file that cannot be read."""
-        from tqdm import tqdm
-
         wanted, before = sorted(paths), dict(self._known)
         pool = ThreadPoolExecutor(max_workers=self.workers)
         try:
-            work = pool.map(lambda path: self._digest(root, path), wanted)
-            rows = list(tqdm(work, total=len(wanted), desc=STAGE, unit="file", disable=None))
+            rows = []
+            with counted(STAGE, len(wanted), "files") as one_more:
+                for row in pool.map(lambda path: self._digest(root, path), wanted):
+                    rows.append(row)
+                    one_more()
         finally:
             # what is hashed stays known after an interrupt, and what waits is not begun
             pool.shutdown(wait=True, cancel_futures=True)

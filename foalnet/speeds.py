@@ -28,10 +28,3 @@ def noted_speed(settings: Settings, name: str) -> dict[str, Any]:
     except DataError:
         return {}
     return note if isinstance(note, dict) else {}
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time in words: 45 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

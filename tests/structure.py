@@ -15,7 +15,7 @@ FLOORS = {
     "config": 0.2, "labels": 0.2, "markdown": 0.1,
     "faults": 0.9, "temporaries": 0.9, "files": 1.0, "seal": 1.05, "gitrepo": 1.1,
     "dvcrepo": 1.1, "dvcfiles": 1.15, "table": 1.1, "results": 1.1, "ledger": 1.1,
-    "locks": 1.1, "splits": 1.1, "provenance": 1.1, "speeds": 1.1,
+    "locks": 1.1, "progress": 0.1, "splits": 1.1, "provenance": 1.1, "speeds": 1.1,
     "media": 2.0, "shards": 2.0, "weights": 2.0,
     "corpora": 3.0, "faces": 3.0,
     # What losses and networks both speak of lies below them; the authors' arithmetic needs networks and losses.
@@ -65,6 +65,8 @@ WITHOUT_RESULT = {
     "dvcrepo",
     "dvcfiles",
     "faults",
+    "progress",
+    "speeds",
 }
 
 # What each verb of the CLI imports.

@@ -18,6 +18,7 @@ from foalnet.errors import DataError, UsageError
 from foalnet.features.read import FeatureSet, Vectors, steps_between
 from foalnet.ledger import SILENT, Ledger
 from foalnet.nets import Encoded, InputShape
+from foalnet.progress import counted
 from foalnet.records import Sample
 from foalnet.seal import command
 from foalnet.shards import ShardSet, split_frames
@@ -77,11 +78,13 @@ def load_store(shards: ShardSet, keys: Collection[str], params: Train, features:
     wanted, ledger = set(keys), Ledger()
     clips: dict[str, Clip] = {}
     rates: set[int] = set()
-    for sample in shards.samples():
-        if sample.key in wanted:
-            clip, rate_hz = read_clip(sample, params, ledger, features)
-            clips[clip.key] = clip
-            rates.add(rate_hz)
+    with counted("reading the clips", len(wanted), "utterances") as one_more:
+        for sample in shards.samples():
+            if sample.key in wanted:
+                clip, rate_hz = read_clip(sample, params, ledger, features)
+                clips[clip.key] = clip
+                rates.add(rate_hz)
+                one_more()
     if len(rates) != 1:
         raise DataError(
             f"the shards hold sound of {sorted(rates)} Hz" if rates else "the shards hold none of the utterances used",

@@ -112,8 +112,6 @@ def draw(structure: Path | None, out: Path | None, media: int | None, dry_run: b
 
     With --structure: a corpus with the dialogues, times and raw labels of a table, into the folder --out.
     """
-    from tqdm import tqdm
-
     from foalnet.corpora.drawn import draw as draw_corpus
     from foalnet.files import need_writable
     from foalnet.forecast import draw_forecast, note_drawing
@@ -126,18 +124,10 @@ def draw(structure: Path | None, out: Path | None, media: int | None, dry_run: b
         click.echo(told)
         return
     began = time.monotonic()
-    with (
-        _stage("draw", "drawn", lambda _: []) as (params, settings, paths),
-        tqdm(desc="draw", unit="dialogue", disable=None) as bar,
-    ):
+    with _stage("draw", "drawn", lambda _: []) as (params, settings, paths):
         to = out or paths.data / "raw"
         need_writable([to.parent], stage="draw")
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        draw_corpus(params.draw, to, workers=settings.workers, progress=show, structure=structure, media=media)
+        draw_corpus(params.draw, to, workers=settings.workers, structure=structure, media=media)
         took_s = time.monotonic() - began
         note_drawing(params.draw, settings, to, wall_s=took_s, structure=structure, media=media)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from foalnet.errors import DataError, FoalnetError
 from foalnet.faces import Detector, get_detector
 from foalnet.files import json_bytes, need_free, publish_bytes
 from foalnet.inventory import checked_inventory, need_root
+from foalnet.progress import counted
 from foalnet.provenance import code_digest, versions
 from foalnet.records import Utterance
 from foalnet.seal import publish_sealed, sealed_bytes
@@ -61,8 +62,6 @@ PACKAGES = (
 # Generous: 64 px crops, half pictures and FLAC of one second take about 250 kB.
 BYTES_PER_S = 400_000
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageSummary:
@@ -93,14 +92,13 @@ def stage(
     manifest: Path,
     out: Path,
     report: Path,
-    progress: Progress | None = None,
 ) -> StageSummary:
     """Publish `out`/<session>/NNNNNN.tar with index.json last, and the account `report`; the same bytes every time.
 
     Only dialogues that the work cache does not hold whole are staged; `root` (None: not on this machine) is needed for
-    those alone. `progress(done, total)` counts them; without it a bar is shown on a terminal. DataError (exit 3): bad
-    inputs, or more than `max_drop_fraction` of the utterances dropped, after the account is written. MachineError
-    (exit 4): root, weights or disk. Interrupted (exit 5) after Ctrl-C: the next run resumes.
+    those alone. DataError (exit 3): bad inputs, or more than `max_drop_fraction` of the utterances dropped, after the
+    account is written. MachineError (exit 4): root, weights or disk. Interrupted (exit 5) after Ctrl-C: the next run
+    resumes.
     """
     given = seated(read_manifest(manifest, corpus=params.corpus, stage=STAGE), params.shards, params.sides_table)
     utterances = given.utterances
@@ -112,7 +110,7 @@ def stage(
     todo = [job for job in jobs if verified(job, settings.work) is None]
     if todo:
         need_free(settings.work, round(2 * BYTES_PER_S * sum(job.seconds for job in todo)), stage=STAGE)
-        _fan_out(todo, root or need_root(params, settings, stage=STAGE), settings, params, progress)
+        _fan_out(todo, root or need_root(params, settings, stage=STAGE), settings, params)
     staged = [_kept(job, settings.work) for job in jobs]
     account = staging_report(
         staged,
@@ -160,30 +158,19 @@ def by_tables(utterances: Sequence[Utterance]) -> bool:
     return any(u.features is not None for u in utterances)
 
 
-def _fan_out(jobs: Sequence[Job], root: Path, settings: Settings, params: Params, progress: Progress | None) -> None:
+def _fan_out(jobs: Sequence[Job], root: Path, settings: Settings, params: Params) -> None:
     """Stage the jobs on worker processes, longest first, and note the speeds in the work folder."""
-    from tqdm import tqdm
-
     ordered = sorted(jobs, key=lambda job: (-job.seconds, job.session, job.dialogue))
     workers = min(settings.workers, len(jobs))
     began = time.monotonic()
-    done = 0
-    with tqdm(total=len(jobs), desc=STAGE, unit="dialogue", disable=True if progress else None) as bar:
-
-        def one_done(_: Job) -> None:
-            nonlocal done
-            done += 1
-            bar.update()
-            if progress is not None:
-                progress(done, len(jobs))
-
+    with counted(STAGE, len(jobs), "dialogues") as one_more:
         pool: Pool[Job] = Pool(
             setup=functools.partial(prepare, params.shards, settings, needs_detector=not jobs[0].tables),
             work=functools.partial(_work, root=root, settings=settings),
             name=lambda job: f"dialogue {job.dialogue}",
             stage=STAGE,
             workers=workers,
-            done=one_done,
+            done=lambda _: one_more(),
         )
         failed = settings.work / "runs" / f"shards-{params.corpus}-failed.json"
         try:

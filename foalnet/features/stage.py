@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Features
@@ -33,6 +32,7 @@ from foalnet.files import (
     sha256_file,
 )
 from foalnet.kin import die_with_parent
+from foalnet.progress import counted
 from foalnet.provenance import code_digest
 from foalnet.shards import ShardEntry, ShardSet, open_shards
 from foalnet.speeds import note_speed
@@ -87,8 +87,9 @@ def encode(params: Params, settings: Settings, shards_folder: Path, out: Path) -
         return "no encoder in params (features.encoder), nothing to compute"
     todo = [entry for entry in work.shards.entries if not work.done(entry)]
     began = time.monotonic()
-    for _ in tqdm(_computed(work, todo), total=len(todo), desc="features", unit="dialogue", disable=None):
-        pass
+    with counted(STAGE, len(todo), "dialogues") as one_more:
+        for _ in _computed(work, todo):
+            one_more()
     if todo:
         note = speed_facts(work, todo) | {"wall_s": round(time.monotonic() - began, 3)}
         note_speed(settings, f"{STAGE}-{params.corpus}", note)

@@ -24,6 +24,7 @@ from foalnet.final.train import FinalTask, train_final
 from foalnet.nets import needs_weights, picture_of
 from foalnet.paths import Paths, run_name
 from foalnet.processor import processor
+from foalnet.progress import Every
 from foalnet.provenance import code_digest
 from foalnet.results import TRAIN, read_metrics, read_train
 from foalnet.seal import read_sealed
@@ -37,7 +38,6 @@ from foalnet.train.machine import at_start, determined, device, listening, threa
 from foalnet.train.run import Given, given_for, need_pictures, told_of
 from foalnet.train.speed import reached
 from foalnet.train.state import Progress
-from foalnet.train.watch import Every
 
 STAGE = "final"
 # The training's state in its folder of the work cache.

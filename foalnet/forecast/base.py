@@ -11,7 +11,7 @@ from foalnet.clips.plan import chosen
 from foalnet.config import Params
 from foalnet.inventory import read_inventory
 from foalnet.paths import Paths
-from foalnet.speeds import duration
+from foalnet.progress import duration
 from foalnet.table import read_manifest
 
 # 16 kHz, 16 bit, one channel: how long a corpus' sound is, told from its size before a manifest exists.

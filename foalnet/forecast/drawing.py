@@ -10,7 +10,8 @@ from foalnet.corpora.drawn.write import RULE, TRUTH, check, planned, rule_of
 from foalnet.errors import DataError
 from foalnet.files import read_json
 from foalnet.forecast.base import Forecast, free_bytes
-from foalnet.speeds import duration, note_speed, noted_speed
+from foalnet.progress import duration
+from foalnet.speeds import note_speed, noted_speed
 
 NOTE = "draw-drawn"
 

@@ -14,7 +14,7 @@ from foalnet.errors import DataError
 from foalnet.files import read_json
 from foalnet.forecast.base import COPIES, Forecast, free_bytes
 from foalnet.paths import Paths
-from foalnet.speeds import duration
+from foalnet.progress import duration
 
 
 def planned_jobs(params: Params, settings: Settings, paths: Paths) -> list[Job]:

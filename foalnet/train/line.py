@@ -1,25 +1,19 @@
-"""How far a training is: at a terminal a bar, elsewhere a line on stderr every EVERY_S seconds and one at the end."""
+"""How far a training is: at a terminal a bar, elsewhere a line on stderr every 30 s and one at the end."""
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TextIO
+from typing import TextIO
 
-from tqdm import tqdm
-
-from foalnet.speeds import duration
+from foalnet.progress import Screen, duration, percent
 from foalnet.train.state import Progress
-from foalnet.train.watch import Every
 
-EVERY_S = 30.0
 # Name of each loss in the text.
 SHORT = {"loss": "loss", "cross_entropy": "ce", "avel": "avel", "mem": "mem"}
-BAR = "|{bar:20}| {desc}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +89,7 @@ def progress_text(what: str, most: Mapping[str, int], standings: Mapping[str, St
     whole = sum(each.epochs for each in standings.values())
     left_s = _left_s(standings, total - done, seconds)
     facts = [
-        f"{math.floor(1000 * done / total) / 10:.1f} %, {whole} of {total} epochs",
+        f"{percent(done / total)}, {whole} of {total} epochs",
         "time left not known yet" if left_s is None else f"about {duration(left_s)} left",
         _speed(standings, seconds),
     ]
@@ -147,13 +141,10 @@ class Line:
         screen: TextIO | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._what, self._most, self._screen, self._clock = what, dict(most), screen, clock
+        self._what, self._most, self._clock = what, dict(most), clock
+        self._screen = Screen(screen, clock)
         self._standings: dict[str, Standing] = {}
         self._began_s: float | None = None
-        self._due = Every(EVERY_S, clock)
-        self._bar: tqdm[Any] | None = None
-        if screen is not None and screen.isatty():
-            self._bar = tqdm(total=sum(most.values()), desc=what, file=screen, bar_format=BAR, miniters=0)
 
     def update(self, fold: str, standing: Standing) -> None:
         """Take note of where a fold stands, and show it where it is time to.
@@ -167,38 +158,21 @@ class Line:
         self.draw()
 
     def draw(self) -> None:
-        """Show where training stands: at a terminal a few times a second at most, elsewhere every EVERY_S seconds."""
-        if self._bar is not None:
-            self._put(progress_text(self._what, self._most, self._standings, self._seconds()))
-            self._bar.update(0)
-        elif self._screen is not None and self._due():
-            self._print(progress_text(self._what, self._most, self._standings, self._seconds()))
+        """Show where training stands, where it is time to."""
+        total, done = _epochs(self._most, self._standings)
+        self._screen.show(lambda: progress_text(self._what, self._most, self._standings, self._seconds()), done, total)
 
     def end(self) -> None:
         """Show what was reached, where anything was trained."""
-        if not any(each.utterances for each in self._standings.values()):
-            return
-        text = end_text(self._what, self._standings, self._seconds())
-        if self._bar is not None:
-            self._put(text)
-        elif self._screen is not None:
-            self._print(text)
+        if any(each.utterances for each in self._standings.values()):
+            self._screen.end(end_text(self._what, self._standings, self._seconds()))
 
     def close(self) -> None:
         """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
+        self._screen.close()
 
     def _seconds(self) -> float:
         return 0.0 if self._began_s is None else self._clock() - self._began_s
-
-    def _put(self, text: str) -> None:
-        assert self._bar is not None
-        self._bar.total, self._bar.n = _epochs(self._most, self._standings)
-        self._bar.set_description_str(text, refresh=False)
-
-    def _print(self, text: str) -> None:
-        print(text, file=self._screen, flush=True)
 
 
 @contextmanager

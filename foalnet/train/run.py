@@ -18,6 +18,7 @@ from foalnet.files import content_key, sha256_file
 from foalnet.nets import build_net, tasks_of
 from foalnet.paths import Paths, run_name
 from foalnet.processor import instructions, processor
+from foalnet.progress import Every
 from foalnet.provenance import code_digest, versions
 from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.splits import Fold
@@ -32,7 +33,6 @@ from foalnet.train.plan import Run, plan, pretrained_for
 from foalnet.train.publish import publish
 from foalnet.train.speed import measured
 from foalnet.train.state import Progress
-from foalnet.train.watch import Every
 from foalnet.weights import Pretrained, library_version
 
 CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train", "weights")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,22 +16,6 @@ from foalnet.train.state import Progress
 
 # What torch's allocator of a CPU says; that of a GPU has an error of its own.
 CPU_REFUSAL = "can't allocate memory"
-
-
-class Every:
-    """Tells, when it is called, whether so many seconds went by since it last said so; never with 0."""
-
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds, self._clock = seconds, clock
-        self._next = clock() + seconds
-
-    def __call__(self) -> bool:
-        """Tell, and begin to count anew where it is time."""
-        now = self._clock()
-        if not self._seconds or now < self._next:
-            return False
-        self._next = now + self._seconds
-        return True
 
 
 @dataclass(frozen=True, kw_only=True)

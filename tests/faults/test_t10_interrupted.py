@@ -17,10 +17,10 @@ import foalnet.train.state as states
 from foalnet.checkpoint import load_checkpoint
 from foalnet.errors import Interrupted
 from foalnet.paths import Paths
+from foalnet.progress import Every
 from foalnet.train.fold import train_fold
 from foalnet.train.machine import Stop, determined
 from foalnet.train.state import Progress
-from foalnet.train.watch import Every
 from tests.stores import make_params, make_run, make_store, write_corpus, write_params
 from tests.unit.test_train import StopAt
 

@@ -63,11 +63,9 @@ def frames_of(path: Path) -> list[np.ndarray]:
 
 
 def test_two_workers_draw_the_same_bytes_as_one(tmp_path: Path) -> None:
-    seen = []
     draw(SMALLEST, tmp_path / "one" / "raw")
-    draw(SMALLEST, tmp_path / "two" / "raw", workers=2, progress=lambda done, total: seen.append((done, total)))
+    draw(SMALLEST, tmp_path / "two" / "raw", workers=2)
     assert digests(tmp_path / "two") == digests(tmp_path / "one")
-    assert seen == [(done, 5) for done in range(1, 6)]
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["raw"]
 
 

@@ -284,12 +284,6 @@ def test_an_input_that_changed_since_the_inventory_is_refused(tree: Path, tmp_pa
         place.stage(listed=True)
 
 
-def test_progress_counts_dialogues(tree: Path, tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    Place(home=tmp_path, root=tree).stage(progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-
-
 def test_speeds_are_kept_out_of_the_outputs(staged: Place) -> None:
     speeds = json.loads((staged.home / "work/runs/shards-tiny.json").read_bytes())
     assert set(speeds["dialogues"]) == set(DIALOGUES) and speeds["wall_s"] > 0

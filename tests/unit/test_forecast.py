@@ -32,8 +32,9 @@ from foalnet.forecast import (
 )
 from foalnet.forecast.training import _final_rate, training_rate
 from foalnet.paths import Paths
+from foalnet.progress import duration
 from foalnet.seal import publish_sealed
-from foalnet.speeds import duration, noted_speed, speed_note
+from foalnet.speeds import noted_speed, speed_note
 from foalnet.table import read_manifest
 from foalnet.train import train_run
 from foalnet.train.speed import reached, speed_file

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-import foalnet.train.line as lines
-from foalnet.train.line import EVERY_S, Line, Report, Standing, end_text, line, progress_text
+import foalnet.progress
+from foalnet.progress import EVERY_S
+from foalnet.train.line import Line, Report, Standing, end_text, line, progress_text
 from foalnet.train.machine import Stop
 from foalnet.train.parallel import Shared, side_by_side
 from foalnet.train.state import Midway, Progress
@@ -122,8 +123,8 @@ def test_a_training_that_had_nothing_to_do_or_is_anothers_to_show_writes_nothing
 def test_at_a_terminal_a_bar_has_the_same_text() -> None:
     now, screen = [0.0], Terminal()
     each = shown(screen, now)
-    assert each._bar is not None
-    each._bar.mininterval = 0
+    assert each._screen._bar is not None
+    each._screen._bar.mininterval = 0
     each.update("fold Session1", ENDED)
     now[0] = 9.0
     each.update("fold Session2", TWO)
@@ -203,7 +204,7 @@ def test_folds_side_by_side_are_shown_each_with_its_last_standing() -> None:
 def test_lines_go_to_stderr_and_an_interrupted_training_has_no_end(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines, "EVERY_S", 1e-9)
+    monkeypatch.setattr(foalnet.progress, "EVERY_S", 1e-9)
     with line("train foal-s1", MOST) as each:
         each.update("fold Session1", ENDED)
     written = capsys.readouterr()

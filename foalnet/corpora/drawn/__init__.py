@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from foalnet.config.blocks import Draw
@@ -15,7 +14,6 @@ def draw(
     out: Path,
     *,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
     structure: Path | None = None,
     media: int | None = None,
 ) -> None:
@@ -23,10 +21,10 @@ def draw(
 
     `structure`: a table of utterances (`structure.COLUMNS`) whose dialogues, times and raw labels are drawn instead of
     the rule's own; DataError (exit 3) names the line that cannot be. `media`: sound and picture for that many of each
-    session's shortest dialogues only; None is all. `progress(done, total)` is called after each dialogue.
+    session's shortest dialogues only; None is all.
     A folder at `out` that was not drawn by this function is refused (UsageError, exit 2). Errors of the machine (disk,
     ffmpeg) are MachineError (exit 4).
     """
     from foalnet.corpora.drawn.write import draw_corpus
 
-    draw_corpus(params, out, workers=workers, progress=progress, structure=structure, media=media)
+    draw_corpus(params, out, workers=workers, structure=structure, media=media)

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -27,6 +26,7 @@ from foalnet.corpora.drawn.truth import truth
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import json_bytes, sha256_file, sync_folder
 from foalnet.kin import die_with_parent
+from foalnet.progress import counted
 
 TRUTH = "TRUTH"
 RULE = "rule.json"
@@ -42,7 +42,6 @@ def draw_corpus(
     out: Path,
     *,
     workers: int,
-    progress: Callable[[int, int], None] | None,
     structure: Path | None = None,
     media: int | None = None,
 ) -> None:
@@ -54,7 +53,7 @@ def draw_corpus(
         _remove_leftovers(out)
         (fresh / TRUTH).mkdir(parents=True)
         (fresh / TRUTH / RULE).write_bytes(json_bytes(rule_of(params, structure)))
-        _draw_all(params, dialogues, fresh, workers, progress, filmed)
+        _draw_all(params, dialogues, fresh, workers, filmed)
         _publish(fresh, out)
     except OSError as error:
         raise MachineError(
@@ -108,35 +107,27 @@ def check(out: Path) -> None:
         )
 
 
-def _draw_all(
-    params: Draw,
-    dialogues: list[Dialogue],
-    root: Path,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
-    filmed: set[str],
-) -> None:
+def _draw_all(params: Draw, dialogues: list[Dialogue], root: Path, workers: int, filmed: set[str]) -> None:
     task = partial(draw_dialogue, params, root=root, filmed=filmed)
-    if workers <= 1:
-        for done, dialogue in enumerate(dialogues, 1):
-            task(dialogue)
-            if progress:
-                progress(done, len(dialogues))
-        return
-    context = multiprocessing.get_context("spawn")
-    count = min(workers, len(dialogues))
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)) as pool:
-        futures = [pool.submit(task, dialogue) for dialogue in dialogues]
-        try:
-            for done, future in enumerate(as_completed(futures), 1):
-                future.result()
-                if progress:
-                    progress(done, len(dialogues))
-        except BaseException:
-            # Dialogues at work and in the queue take minutes on a busy machine, and none of them is kept.
-            for child in multiprocessing.active_children():
-                child.kill()
-            raise
+    with counted("draw", len(dialogues), "dialogues") as one_more:
+        if workers <= 1:
+            for dialogue in dialogues:
+                task(dialogue)
+                one_more()
+            return
+        context = multiprocessing.get_context("spawn")
+        count = min(workers, len(dialogues))
+        with ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)) as pool:
+            futures = [pool.submit(task, dialogue) for dialogue in dialogues]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    one_more()
+            except BaseException:
+                # Dialogues at work and in the queue take minutes on a busy machine, and none of them is kept.
+                for child in multiprocessing.active_children():
+                    child.kill()
+                raise
 
 
 def _start_worker(parent: int) -> None:
