@@ -14,7 +14,7 @@ from foalnet.batches import Store
 from foalnet.checkpoint import net_tensors
 from foalnet.config.blocks import Train
 from foalnet.train.encoders import encoded_store, prepared_store
-from foalnet.train.fold import begin, objective_of, pad_s, train_epoch
+from foalnet.train.fold import objective_of, pad_s, restored, start, train_epoch
 from foalnet.train.machine import Stop
 from foalnet.train.state import Progress, save_progress
 from foalnet.train.watch import Watch
@@ -54,7 +54,7 @@ def train_final(
     `train_fold` raises them.
     """
     labels = dict(task.labels)
-    net, optim, progress = begin(task, store, tuple(sorted(labels)), state, device)
+    net, optim, progress = restored(task, store, tuple(sorted(labels)), state, device)
     keys = sorted(labels)
     keep = partial(save_progress, state, progress, net, optim)
     watch = Watch(stop=stop, due=due, keep=keep, show=show, before=before)
@@ -62,6 +62,7 @@ def train_final(
     if not progress.finished:
         store = prepared_store(net, store, keys, pad_s=pad_s(task.params), look=look)
         store = encoded_store(net, store, keys, device, task.params, pad_s=pad_s(task.params), look=look)
+    start(net, store, keys, progress, task.params, device)
     objective = objective_of(task, labels, device)
     while not progress.finished:
         progress.rows.append(train_epoch(task, store, net, optim, objective, labels, progress, watch))

@@ -62,6 +62,17 @@ class CropCnn(Encoder):
         self.norm = nn.LayerNorm(params.width)
         self.dropout = nn.Dropout(chance(params.dropout))
 
+    def prepare_steps(self, inputs: Inputs) -> Steps | None:
+        """Return the prepared frames [B, F, 48, 48]; None where each epoch jitters them otherwise."""
+        if self.augment:
+            return None
+        if inputs.prepared is not None and inputs.prepared.video is not None:
+            return inputs.prepared.video
+        x_V1HW = self.prepare(inputs)
+        values_BFHW = x_V1HW.new_zeros(*inputs.frame_mask_BF.shape, *x_V1HW.shape[2:])
+        values_BFHW[inputs.frame_mask_BF] = x_V1HW.squeeze(1)
+        return Steps(values_BTD=values_BFHW, mask_BT=inputs.frame_mask_BF)
+
     def prepare(self, inputs: Inputs) -> Tensor:
         """Return the valid frames as [V, 1, 48, 48] float32, each with mean 0 and deviation 1 (light, exposure go).
 
@@ -80,8 +91,9 @@ class CropCnn(Encoder):
 
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BFD and the frame mask."""
-        mask_BF = inputs.frame_mask_BF
-        x_V1HW = self.prepare(inputs)
+        prepared = inputs.prepared.video if inputs.prepared is not None else None
+        mask_BF = inputs.frame_mask_BF if prepared is None else prepared.mask_BT
+        x_V1HW = self.prepare(inputs) if prepared is None else prepared.values_BTD[mask_BF].unsqueeze(1)
         if self.training and self.augment:
             x_V1HW = x_V1HW * (1 + CONTRAST_SD * torch.randn(len(x_V1HW), 1, 1, 1, device=x_V1HW.device))
         x_VD = self.dropout(F.relu(self.norm(self.flat(self.convolutions(x_V1HW).flatten(1)))))

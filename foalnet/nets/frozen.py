@@ -48,7 +48,7 @@ class Frozen(Encoder):
         self.eval()
         count, sum_D, product_DD = 0, self.mean_D.double(), torch.zeros_like(self.whitening_DD, dtype=torch.float64)
         for batch in batches:
-            steps = self.encode(batch)
+            steps = self.encoded(batch)
             rows_ND = steps.values_BTD[steps.mask_BT].double()
             count, sum_D, product_DD = (
                 count + len(rows_ND),
@@ -75,9 +75,13 @@ class Frozen(Encoder):
         steps: Steps = self.encoder(inputs)
         return steps
 
+    def encoded(self, inputs: Inputs) -> Steps:
+        """Return the encoder's steps, stored ones where the batch has them."""
+        return getattr(inputs.encoded, self.modality) if inputs.encoded is not None else self.encode(inputs)
+
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BTD and mask_BT behind the stem."""
-        steps = getattr(inputs.encoded, self.modality) if inputs.encoded is not None else self.encode(inputs)
+        steps = self.encoded(inputs)
         white_BTD = (steps.values_BTD - self.mean_D) @ self.whitening_DD
         return Steps(values_BTD=zero_masked(self.stem(white_BTD), steps.mask_BT), mask_BT=steps.mask_BT)
 

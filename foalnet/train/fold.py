@@ -121,13 +121,14 @@ def train_fold(
     `max_bad_steps` steps whose loss or gradient was not finite. MachineError (exit 4) for want of memory.
     """
     labels, dev_labels = task.numbers(task.train), task.numbers(task.dev)
-    net, optim, progress = begin(task, store, task.train, state, device)
+    net, optim, progress = restored(task, store, task.train, state, device)
     keep = partial(save_progress, state, progress, net, optim)
     watch = Watch(stop=stop, due=due, keep=keep, show=show, before=before)
     look = partial(watch.look, task.name, progress)
     if not progress.finished:
         keys = (*task.train, *task.dev, *task.test)
         store = encoded_store(net, store, keys, device, task.params, pad_s=pad_s(task.params), look=look)
+    start(net, store, task.train, progress, task.params, device)
     objective = objective_of(task, labels, device)
     while not progress.finished:
         row = train_epoch(task, store, net, optim, objective, labels, progress, watch)
@@ -168,10 +169,10 @@ def _keep_last(task: FoldTask, progress: Progress, row: dict[str, float | int | 
         progress.best_net = net_tensors(net)
 
 
-def begin(
+def restored(
     task: Lesson, store: Store, keys: Sequence[str], state: Path, device: torch.device
 ) -> tuple[Net, torch.optim.Optimizer, Progress]:
-    """Return network, optimiser and progress where `state` says they stood; else anew, fitted to the utterances."""
+    """Return network, optimiser and progress where `state` says they stood; else as they are before the first step."""
     torch.manual_seed(derived_seed("weights", task.seed, task.name))
     net = build_net(
         task.variant, task.params, classes=len(task.classes), shape=store.shape, pretrained=task.pretrained
@@ -180,13 +181,15 @@ def begin(
         put_encoders(net, task.encoders())
     optim = optimizer(net, task.params)
     whose = content_key([task.name, task.variant, task.seed, list(task.classes), list(keys)])
-    progress = load_progress(state, net, optim, whose=whose)
-    if progress is None:
-        progress = Progress(whose=whose)
+    return net, optim, load_progress(state, net, optim, whose=whose) or Progress(whose=whose)
+
+
+def start(net: Net, store: Store, keys: Sequence[str], progress: Progress, params: Train, device: torch.device) -> None:
+    """Fit the encoders to the training utterances `keys` where no step was made; all processes start alike."""
+    if not progress.finished and not progress.epochs and progress.midway is None:
         for encoder in encoders(net):
-            encoder.fit(batch.to(device) for batch in eval_batches(store, keys, pad_s=pad_s(task.params)))
+            encoder.fit(batch.to(device) for batch in eval_batches(store, keys, pad_s=pad_s(params)))
     ranks.same_start(net, progress.epochs, progress.midway.steps if progress.midway else 0)
-    return net, optim, progress
 
 
 def objective_of(task: Lesson, labels: dict[str, int], device: torch.device) -> Objective:

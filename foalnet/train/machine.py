@@ -59,7 +59,7 @@ def determined(level: str, thread_count: int) -> Iterator[None]:
     """
     before = (
         torch.get_num_threads(),
-        torch.are_deterministic_algorithms_enabled(),
+        torch.get_deterministic_debug_mode(),
         torch.backends.cudnn.benchmark,
         torch.backends.cuda.matmul.allow_tf32,
         torch.backends.cudnn.allow_tf32,
@@ -70,7 +70,8 @@ def determined(level: str, thread_count: int) -> Iterator[None]:
     if strict:
         # cuBLAS reads it once, before its first call.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+        # The same as use_deterministic_algorithms, without the two seconds in which that imports torch's compiler.
+        torch.set_deterministic_debug_mode("error")
         # Filling memory that is written to before it is read costs a tenth of a training's time.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
@@ -79,7 +80,7 @@ def determined(level: str, thread_count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        torch.set_deterministic_debug_mode(before[1])
         torch.backends.cudnn.benchmark = before[2]
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before[3:5]
         torch.utils.deterministic.fill_uninitialized_memory = before[5]  # type: ignore[attr-defined]

@@ -14,12 +14,14 @@ from foalnet.config import Params, Settings
 from foalnet.config.load import runs_of
 from foalnet.errors import MachineError, UsageError
 from foalnet.losses import Objective
-from foalnet.nets import FoalNet, Frozen, build_net, tasks_of
+from foalnet.nets import Batch, FoalNet, Frozen, Steps, build_net, tasks_of
 from foalnet.nets.frozen import inverse_root
 from foalnet.paths import Paths
 from foalnet.train import train_run
 from foalnet.train.encoders import encoded_store, prepared_store
-from tests.stores import corpus_params, make_params, make_store, write_corpus
+from foalnet.train.fold import train_fold
+from foalnet.train.machine import Stop
+from tests.stores import corpus_params, make_params, make_run, make_store, write_corpus
 
 CPU = torch.device("cpu")
 VARIANTS = ["audio_only", "video_only", "foal"]
@@ -137,6 +139,23 @@ def test_steps_made_once_give_the_answers_of_the_whole_network() -> None:
         for whole, made in zip(eval_batches(store, keys, 7), eval_batches(ready, keys, 7), strict=True):
             assert whole.keys == made.keys and made.wave_BN.shape[1] == 1 and made.encoded is not None
             torch.testing.assert_close(net(whole).logits_BC, net(made).logits_BC, rtol=1e-4, atol=1e-5)
+
+
+def test_a_fold_computes_its_encoders_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synthetic = make_store(per_group=4)
+    run = make_run(synthetic, "foal", params=make_params(encoders="single", epochs=2))
+    task = run.task(run.folds[0], synthetic.store)
+    computed: list[str] = []
+    encode = Frozen.encode
+
+    def counted(branch: Frozen, batch: Batch) -> Steps:
+        computed.extend(f"{branch.modality} {key}" for key in batch.keys)
+        return encode(branch, batch)
+
+    monkeypatch.setattr(Frozen, "encode", counted)
+    train_fold(task, synthetic.store, tmp_path / "fold.safetensors", device=CPU, stop=Stop())
+    keys = (*task.train, *task.dev, *task.test)
+    assert sorted(computed) == sorted(f"{modality} {key}" for modality in ("audio", "video") for key in keys)
 
 
 def test_the_graph_depends_on_the_runs_whose_encoders_are_taken() -> None:

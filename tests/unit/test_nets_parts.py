@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from foalnet.batches import collate
+from foalnet.batches import collate, eval_batches
 from foalnet.errors import UsageError
 from foalnet.nets import FoalNet, InputShape, build_net
 from foalnet.nets.attention import AttentionStack, CrossAttention
@@ -20,6 +20,7 @@ from foalnet.nets.masks import masked_mean, strided, zero_masked
 from foalnet.nets.norm import MaskedBatchNorm
 from foalnet.nets.project import Projection, unit
 from foalnet.nets.tensors import Fused, Steps
+from foalnet.train.encoders import prepared_store
 from tests.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
 
 PICTURE = InputShape(rate_hz=RATE_HZ, frame=(3, SIDE_PX, SIDE_PX))
@@ -208,6 +209,19 @@ def test_a_crop_is_seen_without_its_exposure() -> None:
     bright, dark = encoder.prepare(collate([clip])), encoder.prepare(collate([dim]))
     torch.testing.assert_close(bright, dark, rtol=0, atol=0.12)
     assert bright.shape[1:] == (1, 48, 48)
+
+
+def test_frames_prepared_once_give_the_same_bytes() -> None:
+    store = make_store(per_group=4, without_picture=1).store
+    keys = sorted(store.clips)
+    for augment in (False, True):
+        params = make_params(video={"encoder": "crop_cnn", "augment": augment})
+        net = build_net("video_only", params, classes=len(CLASSES), shape=store.shape).eval()
+        ready = prepared_store(net, store, keys, pad_s=None)
+        assert bool(ready.prepared) is not augment, "jittered frames are never the same"
+        for live, made in zip(eval_batches(store, keys, 7), eval_batches(ready, keys, 7), strict=True):
+            assert augment or not made.frames.numel()
+            assert torch.equal(net(live).logits_BC, net(made).logits_BC)
 
 
 @pytest.mark.parametrize(
