@@ -15,7 +15,7 @@ OTHER = "other"
 # Kind of a corpus file that is not used -> meaning, as stdout and the report print it.
 IGNORED: dict[str, str] = {
     SHADOW: "shadow files of macOS",
-    MISFILED: "named like a file of this corpus, but in another place or outside its numbering",
+    MISFILED: "looks like a file of this corpus, but its place, number or ending is another",
     NO_VIDEO_YET: "video of this corpus: its pictures are not read yet",
     SONG: "song of this corpus: speech alone is read",
     "fifo": "a pipe, never opened",

@@ -5,6 +5,7 @@ An utterance that cannot be used stays in with a reason, so that what is missing
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any
 
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Contract
+from foalnet.config.load import DEFAULT_PARAMS
 from foalnet.corpora import Reader, get_reader
 from foalnet.errors import DataError, UsageError
 from foalnet.files import Content, publish_together
@@ -49,13 +51,16 @@ class Breach:
 
 
 def build(params: Params, settings: Settings, inventory_path: Path, out: Path, counts_path: Path) -> dict[str, Any]:
-    """Write the manifest with its digest to `out` and the account of it to `counts_path`; return the counts found.
+    """Write the manifest with its digest to `out` and the account of it to `counts_path`; return the account.
 
-    The account is written also where the contract fails. Raises DataError (exit 3): a breach of the count contract
-    with each missing or extra count by name, too many lines that cannot be used, no utterance at all, files that
-    changed since the inventory; MachineError (exit 4): the corpus is not on this machine.
+    The account is written also where the contract fails. Raises UsageError (exit 2): a raw label that the corpus cannot
+    have; DataError (exit 3): a breach of the count contract with each missing or extra count by name, too many lines
+    that cannot be used, a class without an utterance, files that changed since the inventory; MachineError (exit 4):
+    the corpus is not on this machine.
     """
     reader = get_reader(params.reader)
+    here = f"{DEFAULT_PARAMS} (corpora.{params.corpus})"
+    check_classes(params.manifest.classes, reader, params.manifest.contract, file=here)
     found_files = checked_inventory(inventory_path, params, stage=STAGE)
     root = need_root(params, settings, stage=STAGE)
     hold_to(found_files, root, reader.reads, settings, stage=STAGE)
@@ -78,13 +83,67 @@ def build(params: Params, settings: Settings, inventory_path: Path, out: Path, c
         "entries": [row for row in ledger.rows() if row["reason"] != NOT_USED],
     }
     try:
-        _refuse(breaches, utterances, params, ledger, counts_path)
+        unfilled = unfilled_classes(found, params.manifest.classes, reader)
+        _refuse(breaches, unfilled, utterances, params, ledger, counts_path)
     except DataError:
         publish_sealed(counts_path, account)
         raise
     files: dict[Path, Content] = {counts_path: sealed_bytes(counts_path.name, account)}
     publish_together(files | manifest_files(out, utterances), marker=digest_file(out), stage=STAGE)
-    return found.model_dump()
+    return account
+
+
+def check_classes(
+    classes: Mapping[str, Sequence[str]],
+    reader: Reader,
+    contract: Contract | str | None = None,
+    *,
+    file: object | None = None,
+    action: str = "correct these names",
+) -> None:
+    """Refuse (UsageError, exit 2) a raw label that the corpus cannot have, and a count of such a label or of no class.
+
+    Where the reader has no list of all raw labels, any may stand here: `build` sees whether an utterance carries it.
+    """
+    known = all_raw_labels(reader)
+    counted = contract if isinstance(contract, Contract) else Contract()
+    asked = [(f"manifest.classes.{name}", raw) for name, raws in classes.items() for raw in raws]
+    asked += [("manifest.contract.raw_labels", raw) for raw in counted.raw_labels]
+    wrong = [f"{key}: no raw label '{raw}'{_meant(raw, known)}" for key, raw in asked if known and raw not in known]
+    if wrong:
+        wrong.append(f"the raw labels of {reader.name}: {', '.join(known)}")
+    named = [name for name in counted.classes if name not in classes]
+    wrong += [f"manifest.contract.classes: no class '{name}'{_meant(name, classes)}" for name in named]
+    if wrong:
+        raise UsageError("\n".join(wrong), file=file, action=action)
+
+
+def all_raw_labels(reader: Reader) -> list[str]:
+    """Return every raw label that a corpus can have, sorted; [] where its reader has no list of them."""
+    return sorted(reader.published.raw_labels) if reader.published else []
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def unfilled_classes(found: Contract, classes: Mapping[str, Sequence[str]], reader: Reader) -> list[str]:
+    """Return a line for each class without an utterance to learn from, and at the end the raw labels that there are.
+
+    A raw label that no utterance carries is named too where its reader has no list of all: it may be a slip.
+    """
+    lines = []
+    for name, raws in classes.items():
+        absent = [raw for raw in raws if raw not in found.raw_labels]
+        if not found.classes[name]:
+            lines.append(f"class '{name}' ({', '.join(raws)}): no utterance that can be used")
+        elif absent and not all_raw_labels(reader):
+            lines.append(f"class '{name}': no utterance carries the raw label {', '.join(absent)}")
+    if lines:
+        there = ", ".join(f"{raw} {number}" for raw, number in found.raw_labels.items())
+        lines.append(f"raw labels that utterances carry: {there or 'none'}")
+    return lines
 
 
 def classify(rows: Iterable[Utterance], corpus: str, classes: dict[str, list[str]], ledger: Ledger) -> list[Utterance]:
@@ -179,9 +238,14 @@ def compare(expected: Contract | None, found: Contract) -> list[Breach]:
 
 
 def _refuse(
-    breaches: Sequence[Breach], utterances: Sequence[Utterance], params: Params, ledger: Ledger, counts_path: Path
+    breaches: Sequence[Breach],
+    unfilled: Sequence[str],
+    utterances: Sequence[Utterance],
+    params: Params,
+    ledger: Ledger,
+    counts_path: Path,
 ) -> None:
-    """Raise DataError where the contract or the drop limit is broken, or nothing is left to learn from."""
+    """Raise DataError where the contract or the drop limit is broken, or a class has nothing to learn from."""
     lost = [entry for entry in ledger.entries if entry.kind == "dropped" and entry.reason not in _NO_LOSS]
     unparsed = sum(entry.reason == "label_unparsed" for entry in lost)
     unusable = unparsed + sum(u.reason is not None and u.reason != NOT_USED for u in utterances)
@@ -189,25 +253,23 @@ def _refuse(
     faults = [str(breach) for breach in breaches]
     if unusable > limit * lines:
         faults.append(f"{unusable} of {lines} label lines cannot be used, manifest.max_drop_fraction allows {limit:g}")
-    if not any(u.used for u in utterances):
-        raws = ", ".join(sorted({u.raw_label for u in utterances})) or "none"
-        faults.append(f"no utterance has a class of this experiment; raw labels found: {raws}")
-    if not faults:
+    if not faults and not unfilled:
         return
     named = _named(lost, {u.key: u.dialogue for u in utterances})
-    what = ["the corpus breaks its count contract:", *(f"  {fault}" for fault in faults)]
+    what = ["the corpus breaks its count contract:", *(f"  {fault}" for fault in faults)] if faults else []
+    what += ["classes do not fit the corpus:", *(f"  {line}" for line in unfilled)] if unfilled else []
     if named:
         what += ["what is lost, as far as the files tell:", *named[:NAMED_IN_ERROR]]
     if len(named) > NAMED_IN_ERROR:
         what.append(f"  … and {len(named) - NAMED_IN_ERROR} more, all in the file below")
+    block = f"corpora.{params.corpus}.manifest"
+    ways = [f"correct {block}.classes"] if unfilled else []
+    ways += [f"state the counts that you have as {block}.contract"] if faults else []
     raise DataError(
         "\n".join(what),
         file=counts_path,
         stage=STAGE,
-        action=(
-            "complete or mend the corpus (was its archive unpacked whole?), or state the counts that you have as "
-            f"corpora.{params.corpus}.manifest.contract in params.yaml"
-        ),
+        action=f"complete or mend the corpus (was its archive unpacked whole?), or {' and '.join(ways)} in params.yaml",
     )
 
 

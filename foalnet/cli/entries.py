@@ -71,19 +71,23 @@ class NewEntry:
         preset: str | None,
     ) -> NewEntry:
         """Check every option before anything is written (UsageError, exit 2; MachineError, exit 4, for the root)."""
+        from foalnet.cli.counts import absent_parts
         from foalnet.corpora import get_reader
         from foalnet.inventory import survey, unused_lines
+        from foalnet.manifest import check_classes
 
         kind = get_reader(reader)
         name = name or reader
         if not NAME.fullmatch(name) or name == "drawn":
             raise UsageError(f"'{name}' is not a free corpus name", action="use small letters, digits and _ (--name)")
+        chosen = parse_classes(classes, kind.class_presets, kind.default_classes)
+        check_classes(chosen, kind, action="correct --classes")
         folder = folder_of(root)
         listed = survey(kind.check_root(folder), kind)
         pictured = any(role in PICTURES for role in listed.roles.values())
         laid = merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset
         laid = laid if pictured else merge(laid, SOUND_ALONE)
-        notes = unused_lines(listed.ignored(), listed.named())
+        notes = [*absent_parts(listed.roles, kind), *unused_lines(listed.ignored(), listed.named())]
         if not pictured:
             notes.append("no picture here (neither video nor a table of features): sound alone is trained, audio_only")
         try:
@@ -96,7 +100,7 @@ class NewEntry:
             reader=reader,
             root=folder,
             name=name,
-            classes=parse_classes(classes, kind.class_presets, kind.default_classes),
+            classes=chosen,
             variants=variants_of(variants, pictured=pictured),
             seeds=numbers,
             epochs=epochs,

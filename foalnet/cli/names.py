@@ -9,7 +9,7 @@ from foalnet.config.load import DEFAULT_PARAMS
 from foalnet.corpora import READERS, get_reader
 from foalnet.errors import UsageError
 from foalnet.faces import DETECTORS
-from foalnet.manifest import contract_of
+from foalnet.manifest import check_classes, contract_of
 from foalnet.nets.registry import AUDIO_ENCODERS, FUSIONS, PRETRAINED_AUDIO, VIDEO_ENCODERS
 from foalnet.weights import CATALOGUE
 
@@ -31,8 +31,9 @@ def check_names(params: Params) -> None:
         for key, (name, known) in asked.items()
         if name is not None and name not in known
     ]
+    file = f"{DEFAULT_PARAMS} (corpora.{params.corpus})"
     if wrong:
-        raise UsageError(
-            "\n".join(wrong), file=f"{DEFAULT_PARAMS} (corpora.{params.corpus})", action="correct these names"
-        )
-    contract_of(params.manifest.contract, get_reader(params.reader), params.manifest.classes)
+        raise UsageError("\n".join(wrong), file=file, action="correct these names")
+    reader = get_reader(params.reader)
+    check_classes(params.manifest.classes, reader, params.manifest.contract, file=file)
+    contract_of(params.manifest.contract, reader, params.manifest.classes)

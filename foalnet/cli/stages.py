@@ -136,16 +136,24 @@ def draw(structure: Path | None, out: Path | None, media: int | None, dry_run: b
 @CORPUS
 def inventory(corpus: str) -> None:
     """List path, size and digest of each file used; the only verb that knows where the corpus lies."""
+    from foalnet.cli.counts import absent_parts
     from foalnet.cli.entries import check_runs
+    from foalnet.corpora import get_reader
     from foalnet.inventory import inventory as take
-    from foalnet.inventory import unused_lines
+    from foalnet.inventory import read_inventory, unused_lines
 
     check_runs()
     with _stage("inventory", corpus, lambda paths: [paths.data]) as (params, settings, paths):
         summary = take(params, settings, paths.inventory)
+        roles = read_inventory(paths.inventory, corpus=corpus).roles()
     note = f"; {summary['note']}" if summary["note"] else ""
-    click.echo(f"inventory: {summary['files']} files, {summary['bytes']:,} bytes, {summary['hashed']} hashed now{note}")
-    for line in unused_lines(summary["ignored"], summary["named"]):
+    of_roles = ", ".join(f"{role} {number}" for role, number in summary["by_role"].items())
+    click.echo(
+        f"inventory: {summary['files']} files ({of_roles}), {summary['bytes']:,} bytes, "
+        f"{summary['hashed']} hashed now{note}"
+    )
+    unused = unused_lines(summary["ignored"], summary["named"])
+    for line in [*absent_parts(roles, get_reader(params.reader)), *unused]:
         click.echo(line)
 
 
@@ -153,10 +161,16 @@ def inventory(corpus: str) -> None:
 @CORPUS
 def manifest(corpus: str) -> None:
     """Read labels, transcripts and raters into the checked utterance table; hold the counts to their contract."""
+    from foalnet.cli.counts import manifest_lines
+    from foalnet.corpora import get_reader
     from foalnet.manifest import build
 
     with _stage("manifest", corpus, lambda paths: [paths.data, paths.reports]) as (params, settings, paths):
-        build(params, settings, paths.inventory, paths.manifest, paths.counts)
+        account = build(params, settings, paths.inventory, paths.manifest, paths.counts)
+    # The drawn corpus is complete as it is drawn.
+    published = None if corpus == "drawn" else get_reader(params.reader).published
+    for line in manifest_lines(account, params.manifest.classes, published, paths.counts):
+        click.echo(line)
 
 
 @cli.command(short_help="stage faces and sound, one shard a dialogue")

@@ -35,7 +35,9 @@ class Reader(Protocol):
     entry_preset: dict[str, Any]
     """What an added corpus' entry of params.yaml starts from: `contract`, `shards`, `train`."""
     published: Contract | None
-    """The corpus' own counts; its classes and sessions are counted under `default_classes`."""
+    """The corpus' own counts; its classes and sessions are counted under `default_classes`.
+
+    Where it counts raw labels, it counts all: params may name no other. None: any raw label may be."""
     needs: tuple[str, ...]
     """Roles of which a root holds at least one file each."""
     reads: tuple[str, ...]

@@ -29,8 +29,11 @@ _ROLES = tuple(
     )
 )
 _STEM = re.compile(rf"({UTTERANCE}|{DIALOGUE})", _ANY_CASE)
-# The recordings of markers bear the names of their dialogues too.
-_LOOKALIKE = re.compile(rf"(?!.*/MOCAP_)(?:.*/)?(?:{DIALOGUE}\.(?:txt|wav|avi)|{UTTERANCE}\.wav)", _ANY_CASE)
+# "Ses01F_impro01 (1).avi" is a browser's second download. The recordings of markers bear the dialogues' names too.
+_LOOKALIKE = re.compile(
+    rf"(?!.*/MOCAP_)(?:.*/)?(?:{UTTERANCE}(?!\w)[^/]*\.(?:wav|flac)|{DIALOGUE}(?!\w)[^/]*\.(?:txt|wav|flac|avi|mp4))",
+    _ANY_CASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,7 +34,8 @@ _TABLE = re.compile(r"[A-Za-z0-9_-]+\.tsv", _ANY_CASE)
 _ACTOR = re.compile(r"Actor_[0-9]{2}", _ANY_CASE)
 _SONG = re.compile(r"(?:.*/)?0[123]-02(?:-[0-9]{2}){5}\.(?:flac|wav|mp4)", _ANY_CASE)
 _VIDEO = re.compile(r"(?:.*/)?0[12]-01(?:-[0-9]{2}){5}\.mp4", _ANY_CASE)
-_LOOKALIKE = re.compile(r"(?:.*/)?[0-9]{2}(?:-[0-9]{2}){6}\.(?:flac|wav|mp4)", _ANY_CASE)
+# "03-01-05-01-01-01-02 (1).wav": a browser's second download, or another ending; a table in another place or name.
+_LOOKALIKE = re.compile(r"(?:.*/)?(?:[0-9]{2}(?:-[0-9]{2}){6}[^/0-9][^/]*|[^/]*\.tsv[^/]*)", _ANY_CASE)
 
 # speech of the public release: 4 neutral clips an actor, 8 of each other emotion
 PUBLISHED = Contract(

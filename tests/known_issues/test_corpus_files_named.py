@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from foalnet.corpora import Reader
+from foalnet.corpora.iemocap import Iemocap
+from foalnet.corpora.ravdess import Ravdess
 from foalnet.errors import DataError
 from foalnet.files import read_json
 from foalnet.inventory import inventory, read_inventory
@@ -43,11 +46,36 @@ def test_a_clip_in_another_actors_folder_is_named_everywhere(project: Path) -> N
     added = verb(project, "add-corpus", "ravdess", "--root", "tree", "--classes", "neutral,happy,sad,angry").stdout
     listed = verb(project, "inventory", "ravdess").stdout
     for said in (added, listed):
-        assert f"not used: {MISFILED} (named like a file of this corpus, but in another place" in said
+        assert f"not used: {MISFILED} (looks like a file of this corpus, but its place" in said
     verb(project, "manifest", "ravdess")
     account = read_json(project / "reports/ravdess/counts.json")
     assert account["ignored_files"] == {"misfiled": 1, "other": 0, "shadow": 0}
     assert account["ignored_named"] == {"misfiled": [MISFILED]}
+
+
+@pytest.mark.parametrize(
+    ("reader", "path", "kind"),
+    [
+        (Ravdess, "Actor_03/03-01-05-01-01-01-03 (1).flac", "misfiled"),
+        (Ravdess, "Actor_03/03-01-05-01-01-01-03 - Copy.wav", "misfiled"),
+        (Ravdess, "Actor_03/03-01-05-01-01-01-03.mp3", "misfiled"),
+        (Ravdess, "action units.tsv", "misfiled"),
+        (Ravdess, "features/action_units.tsv", "misfiled"),
+        (Ravdess, "Actor_03/readme.txt", None),
+        (Iemocap, "Session1/dialog/wav/Ses01F_impro01 (1).wav", "misfiled"),
+        (Iemocap, "Session1/dialog/avi/DivX/Ses01F_impro01.mp4", "misfiled"),
+        (Iemocap, "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000 (2).wav", "misfiled"),
+        # What the corpus has and nobody reads.
+        (Iemocap, "Session1/dialog/EmoEvaluation/Categorical/Ses01F_impro01_e1_cat.txt", None),
+        (Iemocap, "Session1/dialog/MOCAP_head/Ses01F_impro01.txt", None),
+        (Iemocap, "Session1/dialog/lab/Ses01_F/Ses01F_impro01.lab", None),
+        (Iemocap, "Session1/sentences/ForcedAlignment/Ses01F_impro01/Ses01F_impro01_F000.wdseg", None),
+    ],
+)
+def test_a_copy_beside_a_file_and_another_ending_look_like_the_corpus(
+    reader: type[Reader], path: str, kind: str | None
+) -> None:
+    assert reader().wanted(path) == kind
 
 
 def test_pipes_sockets_and_devices_are_counted_by_kind_and_never_opened(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_no_text_makes_the_name_grammar_or_the_roles_fail(text: str) -> None:
         ("Session1/sentences/MOCAP_hand/Ses01F_impro01/Ses01F_impro01_F000.txt", None),
         ("Session1/sentences/ForcedAlignment/Ses01F_impro01/Ses01F_impro01_F000.wdseg", None),
         ("session1/DIALOG/emoevaluation/SES01F_IMPRO01.TXT", "labels"),
-        ("Session1/dialog/EmoEvaluation/Ses01F_impro01 copy.txt", None),
+        ("Session1/dialog/EmoEvaluation/Ses01F_impro01 copy.txt", "misfiled"),
         ("Session5/dialog/transcriptions/Ses05M_script01_1b.txt", "transcript"),
         ("Session3/dialog/wav/Ses03M_impro05a.wav", "dialogue_audio"),
         ("Session3/dialog/avi/DivX/Ses03M_impro05a.avi", "video"),

@@ -59,12 +59,12 @@ def test_speech_in_its_actors_folder_is_wanted_and_nothing_else(
         ("._action_units.tsv", "shadow"),
         ("Actor_01/._03-01-01-01-01-01-01.wav", "shadow"),
         ("__MACOSX/Actor_01/03-01-01-01-01-01-01.wav", "shadow"),
-        ("Actor_01/table.tsv", None),
+        ("Actor_01/table.tsv", "misfiled"),
         ("copy/Actor_01/03-01-01-01-01-01-01.wav", "misfiled"),
         ("Actor_25/03-01-01-01-01-01-25.wav", "misfiled"),
         ("Actor_01/03-01-09-01-01-01-01.wav", "misfiled"),
         ("actor_01/03-01-01-01-01-01-01.WAV", "audio"),
-        ("Actor_01/03-01-01-01-01-01-01.wav\n", None),
+        ("Actor_01/03-01-01-01-01-01-01.wav\n", "misfiled"),
     ],
 )
 def test_roles_of_paths(path: str, role: str | None) -> None:

@@ -1,0 +1,76 @@
+"""What `inventory` and `manifest` print of a corpus: what is used, what is not and why, which parts are absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from foalnet.config.blocks import Contract
+from foalnet.corpora import Reader
+from foalnet.ledger import REASONS
+
+# So many sessions or parts are named one by one.
+NAMED = 8
+
+
+def absent_parts(roles: Mapping[str, str], reader: Reader) -> Iterator[str]:
+    """Yield a line for sessions of the published corpus without a file, and for each role that some of them lack.
+
+    `roles`: relative path -> role. Nothing is said of a corpus that has no folder of a session's name.
+    """
+    sessions = list(reader.published.dialogues) if reader.published else []
+    there: dict[str, set[str]] = {}
+    for path, role in roles.items():
+        there.setdefault(path.partition("/")[0].casefold(), set()).add(role)
+    found = [name for name in sessions if name.casefold() in there]
+    if found and (gone := [name for name in sessions if name not in found]):
+        yield f"absent: {_some(gone)} ({len(found)} of {len(sessions)} are here)"
+    for role in sorted({role for name in found for role in there[name.casefold()]}):
+        if lacking := [name for name in found if role not in there[name.casefold()]]:
+            yield f"absent: files of the role {role} in {_some(lacking)}, which others have"
+
+
+def manifest_lines(
+    account: Mapping[str, Any], classes: Mapping[str, Sequence[str]], published: Contract | None, counts: Path
+) -> Iterator[str]:
+    """Yield what the account of a manifest (`counts`) says: used by class and session, reasons, what is missing.
+
+    `published`: the counts of the complete corpus, None where nobody knows them.
+    """
+    found = Contract.model_validate(account["found"])
+    by_class = ", ".join(f"{name} {number}" for name, number in found.classes.items())
+    yield f"manifest: {account['used']} of {found.utterances} utterances are used: {by_class}"
+    yield f"used by session: {_by_session(found.used_by_session)}"
+    for name, raws in classes.items():
+        if absent := [raw for raw in raws if raw not in found.raw_labels]:
+            yield f"class {name}: no utterance carries {', '.join(absent)}"
+    reasons = {key: number for key, number in account["ledger"].items() if "/" in key}
+    for key, number in reasons.items():
+        kind, _, reason = key.partition("/")
+        yield f"{number} {kind}: {reason} ({REASONS[reason]})"
+    if published is not None and (missing := list(_missing(found, published))):
+        yield f"missing of the complete corpus: {_some(missing)}"
+    if reasons.keys() - {"kept/label_not_used"}:
+        yield f"each item: {counts.as_posix()}"
+
+
+def _by_session(used: Mapping[str, int]) -> str:
+    if len(used) <= NAMED:
+        return ", ".join(f"{session} {number}" for session, number in used.items())
+    few, many = min(used, key=lambda name: used[name]), max(used, key=lambda name: used[name])
+    return f"{used[few]} ({few}) to {used[many]} ({many}), {len(used)} sessions"
+
+
+def _missing(found: Contract, published: Contract) -> Iterator[str]:
+    if (published.utterances or 0) > (found.utterances or 0):
+        yield f"{(published.utterances or 0) - (found.utterances or 0)} of {published.utterances} utterances"
+    for session, number in published.dialogues.items():
+        there = found.dialogues.get(session, 0)
+        if there < number:
+            yield f"{session} {f'{number - there} of {number} dialogues' if there else 'whole'}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
