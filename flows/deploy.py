@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import httpx
-import yaml
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
@@ -32,9 +31,9 @@ from pydantic import TypeAdapter
 from flows import POOL
 from flows.alive import make_automation
 from foalnet.config import load_settings
+from foalnet.config.deployments import PREFECT_FILE, deployments_of
 from foalnet.errors import FoalnetError, MachineError, UsageError
 
-FILE = "prefect.yaml"
 TAG = "foalnet"
 HOME = "FOALNET_HOME"
 SLUG = "prefect-yaml-"
@@ -54,7 +53,9 @@ class Found:
 
 def run_foalnet_deploy_instead() -> NoReturn:
     """Refuse a raw `prefect deploy`: it is the build step of prefect.yaml, and Prefect's last line names it."""
-    raise UsageError("`prefect deploy` knows neither project folder nor schedules", file=FILE, action="foalnet deploy")
+    raise UsageError(
+        "`prefect deploy` knows neither project folder nor schedules", file=PREFECT_FILE, action="foalnet deploy"
+    )
 
 
 def deploy(home: Path, *, take_over: bool, say: Callable[[str], None]) -> None:
@@ -87,9 +88,11 @@ def deploy(home: Path, *, take_over: bool, say: Callable[[str], None]) -> None:
 
 def _entries(home: Path) -> list[dict[str, Any]]:
     """Read the deployments of prefect.yaml."""
-    if not (home / FILE).is_file():
-        raise UsageError(f"no {FILE} here", file=home, action="run it in the project's folder, or set FOALNET_HOME")
-    return list(yaml.safe_load((home / FILE).read_text("utf-8"))["deployments"])
+    if not (home / PREFECT_FILE).is_file():
+        raise UsageError(
+            f"no {PREFECT_FILE} here", file=home, action="run it in the project's folder, or set FOALNET_HOME"
+        )
+    return deployments_of(home / PREFECT_FILE)
 
 
 def _found(client: SyncPrefectClient, home: Path, entry: Mapping[str, Any]) -> Found:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from foalnet.errors import MachineError, UsageError
+from foalnet.errors import MachineError
 
 if TYPE_CHECKING:
     import torch
@@ -55,20 +55,15 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def torch_device(asked: str, *, stage: str) -> torch.device:
-    """Return the torch.device that is asked for: auto (a GPU where torch sees one), cpu, cuda or cuda:N.
+    """Return the torch.device that the settings ask for: auto (a GPU where torch sees one), cpu, cuda or cuda:N.
 
-    UsageError (exit 2) for a name that torch does not know, MachineError (exit 4) for a GPU that this machine lacks.
+    MachineError (exit 4) for a GPU that this machine lacks.
     """
     import torch
 
     if asked == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(asked)
-    except RuntimeError as error:
-        raise UsageError(
-            f"device '{asked}' is not known", stage=stage, action="set FOALNET_DEVICE to auto, cpu, cuda or cuda:N"
-        ) from error
+    found = torch.device(asked)
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise MachineError(
             f"device '{asked}' was asked for; torch {torch.__version__} sees {torch.cuda.device_count()} GPUs here",

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from foalnet.config.blocks import MAIN_VARIANTS, VARIANTS
+from foalnet.config.deployments import PREFECT_FILE, deployments_of
 from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import (
     DEFAULT_PARAMS,
@@ -34,7 +35,6 @@ from foalnet.files import json_bytes, publish_bytes
 from foalnet.gitrepo import untracked
 from foalnet.paths import HEADLINE
 
-PREFECT_FILE = Path("prefect.yaml")
 PICTURES = ("video", "features")
 # What no sound-only corpus can have: pictures that are made into features.
 SOUND_ALONE = {"train": {"picture": "face"}, "features": {"encoder": None}}
@@ -78,8 +78,12 @@ class NewEntry:
 
         kind = get_reader(reader)
         name = name or reader
-        if not NAME.fullmatch(name) or name == "drawn":
-            raise UsageError(f"'{name}' is not a free corpus name", action="use small letters, digits and _ (--name)")
+        if not NAME.fullmatch(name):
+            what = f"'{name}' cannot name a corpus: small letters, digits and _, a letter first"
+            raise UsageError(what, action="give another name: --name NAME")
+        if name == "drawn":
+            what = "'drawn' is the corpus that `foalnet draw` draws: no entry may take its place"
+            raise UsageError(what, file=DEFAULT_PARAMS, action="give another name: --name NAME")
         chosen = parse_classes(classes, kind.class_presets, kind.default_classes)
         check_classes(chosen, kind, action="correct --classes")
         folder = folder_of(root)
@@ -177,9 +181,9 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
     params = params_document(DEFAULT_PARAMS)
     if asked.name in params["corpora"] and params["corpora"][asked.name]["reader"] != asked.reader:
         raise UsageError(
-            f"corpus '{asked.name}' is there already, with another reader",
+            f"corpus '{asked.name}' is there already, with reader {params['corpora'][asked.name]['reader']}",
             file=DEFAULT_PARAMS,
-            action="choose another --name, or remove that entry by hand",
+            action="give another name: --name NAME, or remove that entry and run `foalnet config --sync`",
         )
     preset = asked.preset
     train = dict(preset.get("train", {})) | ({"epochs": asked.epochs} if asked.epochs else {})
@@ -247,6 +251,7 @@ def _with_deployment(name: str) -> bytes | None:
     """Return prefect.yaml with the corpus' deployments, made after the first corpus'; None without the file."""
     if not PREFECT_FILE.exists():
         return None
+    deployments_of(PREFECT_FILE)
     prefect = _yaml(PREFECT_FILE)
     deployments = prefect["deployments"]
     there = {d["entrypoint"] for d in deployments if d["name"] == name}
@@ -313,7 +318,6 @@ def check_runs(path: Path = DEFAULT_PARAMS) -> None:
     raise UsageError(
         f"`runs` is not in step with variants, seeds and protocols: {', '.join(wrong)}",
         file=path,
-        stage="inventory",
         action="run `foalnet config --sync`",
     )
 
@@ -327,7 +331,6 @@ def _check_finals(file: File, path: Path) -> None:
                 f"corpora.{name}.final names no run of this corpus; it trains {', '.join(entry.variants)} "
                 f"with seeds {', '.join(map(str, entry.seeds))}",
                 file=path,
-                stage="inventory",
                 action="correct it, or run `foalnet config --sync`",
             )
 

@@ -1,21 +1,28 @@
-"""The parts that params name are parts that there are: looked up before the first stage runs, not by each stage."""
+"""What params name is there, and its parts fit each other: seen before the first stage runs, not by each stage."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from foalnet.config import Params, load_settings, nearest
 from foalnet.config.load import DEFAULT_PARAMS
 from foalnet.corpora import READERS, get_reader
-from foalnet.errors import UsageError
+from foalnet.errors import MachineError, UsageError
 from foalnet.faces import DETECTORS
+from foalnet.inventory import need_root
 from foalnet.manifest import check_classes, contract_of
 from foalnet.nets.registry import AUDIO_ENCODERS, FUSIONS, PRETRAINED_AUDIO, VIDEO_ENCODERS
 from foalnet.weights import CATALOGUE
 
+# Widths of what published weights give: of a step of sound, of a picture's vector.
+PRETRAINED_WIDTHS = {"wavlm_base": 768, "wavlm_large": 1024, "clip_vit_b32": 512, "clip_vit_l14": 768}
+
 
 def check_names(params: Params) -> None:
-    """Refuse (UsageError, exit 2) a reader, detector, encoder or fusion that is not there, and wrong settings."""
+    """Refuse (UsageError, exit 2) what a later verb would refuse: parts that are not there or do not fit, wrong
+    settings, raw labels that the corpus cannot have.
+    """
     load_settings()
     pictures = [name for name, each in CATALOGUE.items() if each.kind == "clip"]
     asked: dict[str, tuple[str | None, Collection[str]]] = {
@@ -37,3 +44,64 @@ def check_names(params: Params) -> None:
     reader = get_reader(params.reader)
     check_classes(params.manifest.classes, reader, params.manifest.contract, file=file)
     contract_of(params.manifest.contract, reader, params.manifest.classes)
+    seeing = [variant for variant in params.variants if variant != "audio_only"]
+    if seeing and params.train.picture == "features" and not params.features.encoder and "features" not in reader.reads:
+        raise UsageError(
+            f"train.picture is features: reader {reader.name} has no table of features, and features.encoder is null",
+            file=file,
+            action=f"name an encoder as features.encoder ({', '.join(pictures)}), or set train.picture: face",
+        )
+    _check_networks(params, file)
+
+
+def _check_networks(params: Params, file: str) -> None:
+    """Build the network of every variant without memory for its numbers: it refuses parts that do not fit.
+
+    Sound encoders refuse nothing, so one that needs no file stands for each, with the width of the one that is named.
+    """
+    import torch
+
+    from foalnet.nets.encoder import InputShape
+    from foalnet.nets.registry import build_net
+    from foalnet.nets.variants import picture_of
+
+    train, heads = params.train, params.train.fusion.heads
+    audio: dict[str, Any] = {"encoder": "functionals"}
+    audio["width"] = PRETRAINED_WIDTHS.get(train.audio.encoder, train.audio.width)
+    if train.audio.encoder in PRETRAINED_AUDIO:
+        # Its config says what params leave open; the width of own weights is known when they are read.
+        blocks = {"video": "dropout", "fusion": "head_dropout"}
+        audio |= {"dropout": 0.0} | ({"width": heads} if train.audio.weights else {})
+        train = train.model_copy(
+            update={each: getattr(train, each).model_copy(update={name: 0.0}) for each, name in blocks.items()}
+        )
+    train = train.model_copy(update={"audio": train.audio.model_copy(update=audio)})
+    shards = params.shards
+    # How many columns a table has is seen when it is read.
+    vector = PRETRAINED_WIDTHS.get(params.features.encoder or "", heads) if not params.features.weights else heads
+    frames = {
+        "face": (3, shards.face_px, shards.face_px),
+        "half": (3, shards.half_height_px, shards.half_width_px),
+        "features": (vector,),
+    }
+    for variant in params.variants:
+        shape = InputShape(rate_hz=shards.rate_hz, frame=frames[picture_of(variant, train.picture)])
+        try:
+            with torch.device("meta"):
+                build_net(variant, train, classes=len(params.manifest.classes), shape=shape)
+        except UsageError as error:
+            raise UsageError(f"variant {variant}: {error.what}", file=file, action=error.action) from error
+
+
+def note_on_root(params: Params) -> str | None:
+    """Return why the corpus' files are not at hand, None where they are or are drawn by the first stage.
+
+    DataError (exit 3) where its root holds no corpus of the reader.
+    """
+    settings = load_settings()
+    try:
+        need_root(params, settings, stage="inventory")
+    except MachineError as error:
+        drawn = params.corpus == "drawn" and params.corpus not in settings.roots
+        return None if drawn else str(error)
+    return None

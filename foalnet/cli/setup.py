@@ -10,6 +10,7 @@ from foalnet.config import load_params
 from foalnet.config.blocks import MAIN_VARIANTS
 from foalnet.config.load import DEFAULT_PARAMS, read_file
 from foalnet.config.presets import PRESETS
+from foalnet.discreet import discreet
 
 
 class _NamesReaders(click.Command):
@@ -71,8 +72,8 @@ def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> No
     """Check params.yaml and print the resolved params of CORPUS (of all, without it)."""
     import json
 
-    from foalnet.cli.entries import sync
-    from foalnet.cli.names import check_names
+    from foalnet.cli.entries import check_runs, sync
+    from foalnet.cli.names import check_names, note_on_root
     from foalnet.config.explain import explain
 
     if sync_:
@@ -82,6 +83,9 @@ def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> No
     names = [corpus] if corpus else list(read_file().corpora)
     for each in names:
         check_names(load_params(each))
+        if note := note_on_root(load_params(each)):
+            click.echo(f"note: {discreet(note)}", err=True)
+    check_runs()
     if as_json:
         told = {
             each: [row.as_json() for row in explain(each)] if explain_ else load_params(each).model_dump(mode="json")

@@ -60,7 +60,9 @@ class File(Frozen):
 
     _text: str | None = PrivateAttr(None)
     corpora: dict[str, Entry]
-    runs: dict[str, Run] = Field(description="corpora x variants x seeds x splits, written by `foalnet config --sync`")
+    runs: dict[str, Run] = Field(
+        default_factory=dict, description="corpora x variants x seeds x splits, written by `foalnet config --sync`"
+    )
     draw: blocks.Draw = blocks.Draw()
     shards: dict[str, Any] = Field(default_factory=dict)
     features: dict[str, Any] = Field(default_factory=dict)
@@ -112,7 +114,14 @@ def read_file(path: Path = DEFAULT_PARAMS) -> File:
 
 def parse_file(text: str, path: Path) -> File:
     """Check the text of a params file that is or will be at `path`, as `read_file` does."""
-    file = validated(File, parse_yaml(text, path), file=path, text=text)
+    data = parse_yaml(text, path)
+    if not isinstance(data, dict):
+        raise UsageError(
+            "the params file holds no params" if text.strip() else "the params file is empty",
+            file=path,
+            action=f"`git checkout -- {path.name}` brings back what was committed",
+        )
+    file = validated(File, data, file=path, text=text)
     file._text = text
     validated(_Blocks, {name: getattr(file, name) for name in ENTRY_BLOCKS}, file=path, text=text)
     for corpus in file.corpora:
@@ -184,6 +193,12 @@ def _check(params: Params, *, file: str) -> None:
             f"sides_table: {params.sides_table} lies outside the project, where git and DVC cannot follow it",
             file=file,
             action=f"write sides_table: data/{params.corpus}.sides.txt, and put the file there",
+        )
+    if params.shards.sides == "table" and not params.sides_table:
+        raise UsageError(
+            "shards.sides is table, and the corpus' entry names no sides_table",
+            file=file,
+            action=f"write sides_table: data/{params.corpus}.sides.txt, and the dialogues into it (docs/sides.md)",
         )
     for variant in params.variants:
         lacking = set(blocks.encoders_from(variant, params.train.encoders).values()) - set(params.variants)

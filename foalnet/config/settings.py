@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from foalnet.config.base import faults, nearest
@@ -26,6 +27,15 @@ OTHER_VARIABLES = {"FOALNET_DEBUG", "FOALNET_SHARED_DATA"}
 # What settings.yaml says while `load_settings` works: pydantic-settings takes its sources from the class, and a class
 # per folder would not cross process borders.
 _GIVEN: ContextVar[dict[str, Any] | None] = ContextVar("given", default=None)
+
+
+def _device(name: str) -> str:
+    if re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", name) is None:
+        raise ValueError(f"no device '{name}'; write auto, cpu, cuda or cuda:N")
+    return name
+
+
+Device = Annotated[str, AfterValidator(_device)]
 
 
 class Settings(BaseSettings):
@@ -48,7 +58,7 @@ class Settings(BaseSettings):
     task_runner: Literal["process", "dask"] = Field(
         "process", description="where a flow's dialogues are staged: processes here, or workers of a Dask cluster"
     )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:N")
+    device: Device = Field("auto", description="auto, cpu, cuda, cuda:N")
     threads: int = Field(
         0, ge=0, le=1024, description="torch threads of one fold; 0: one. Sums round differently with another number"
     )
@@ -121,7 +131,9 @@ def load_settings(folder: Path = Path()) -> Settings:
         lines = []
         for fault in error.errors(include_url=False):
             name = "__".join(str(step) for step in fault["loc"]).upper()
-            lines.append(f"FOALNET_{name}: {fault['msg']} (got {json_like(fault['input'])})")
+            lines.append(
+                f"FOALNET_{name}: {fault['msg'].removeprefix('Value error, ')} (got {json_like(fault['input'])})"
+            )
         raise UsageError("\n".join(lines), action="correct or unset the environment variable") from error
     finally:
         _GIVEN.reset(token)

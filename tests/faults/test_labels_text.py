@@ -9,7 +9,7 @@ import pytest
 
 from foalnet.errors import DataError
 from foalnet.files import read_json
-from tests.trees import FOUR, iemocap_tree, label_file, stages
+from tests.trees import FOUR, TWO_CLASSES, iemocap_tree, label_file, stages
 
 DIALOGUE = "Ses01F_impro01"
 KEY = f"{DIALOGUE}_F000"
@@ -103,7 +103,7 @@ def test_t41_two_lines_that_disagree_are_not_used_and_named(tree: Path, old: str
     path = label_file(tree, DIALOGUE)
     line = next(line for line in path.read_text().splitlines() if KEY in line)
     path.write_text(path.read_text() + line.replace(old, new) + "\n")
-    rows, counts = stages(tree)
+    rows, counts = stages(tree, classes=TWO_CLASSES)
     assert (rows[0].key, rows[0].label, rows[0].reason) == (KEY, None, "duplicate_label_conflict")
     assert len(rows) == 4
     assert counts == {"kept": 3, "dropped/duplicate_label_conflict": 1}
@@ -115,7 +115,7 @@ def test_t41_two_lines_that_disagree_are_not_used_and_named(tree: Path, old: str
 def test_t42_a_label_of_no_class_stays_in_with_its_reason(tree: Path, raw: str) -> None:
     path = label_file(tree, DIALOGUE)
     path.write_text(path.read_text().replace("\tneu\t", f"\t{raw}\t"))
-    rows, counts = stages(tree)
+    rows, counts = stages(tree, classes=TWO_CLASSES)
     assert (rows[0].raw_label, rows[0].label, rows[0].reason) == (raw, None, "label_not_used")
     assert counts == {"kept": 3, "kept/label_not_used": 1}
 
@@ -123,7 +123,7 @@ def test_t42_a_label_of_no_class_stays_in_with_its_reason(tree: Path, raw: str) 
 def test_a_line_that_does_not_parse_is_dropped_with_file_and_line(tree: Path) -> None:
     path = label_file(tree, DIALOGUE)
     path.write_text(path.read_text().replace("[0.5000 - ", "[0,5000 - "))
-    rows, counts = stages(tree)
+    rows, counts = stages(tree, classes=TWO_CLASSES)
     assert len(rows) == 3
     assert counts == {"kept": 3, "dropped/label_unparsed": 1}
     (entry,) = read_json(tree.parent / "counts.json")["entries"]

@@ -16,7 +16,7 @@ from foalnet.errors import DataError
 from foalnet.files import read_json
 from foalnet.inventory import inventory, read_inventory
 from foalnet.ledger import Ledger
-from tests.trees import FOUR, iemocap_tree, make_params, make_settings, stages
+from tests.trees import FOUR, TWO_CLASSES, iemocap_tree, make_params, make_settings, stages
 
 
 def test_t24_shadow_files_are_ignored_and_counted(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_t24_shadow_files_are_ignored_and_counted(tmp_path: Path) -> None:
 def test_t46_the_speaker_is_told_by_the_utterances_own_letter(tmp_path: Path) -> None:
     lines = [*((f"F{n:03d}", "neu") for n in range(4)), *((f"M{n:03d}", "ang") for n in range(4))]
     tree = iemocap_tree(tmp_path / "tree", dialogues={"Ses01F_impro01": lines, "Ses01M_impro01": lines})
-    by_key = {u.key: u for u in stages(tree)[0]}
+    by_key = {u.key: u for u in stages(tree, classes=TWO_CLASSES)[0]}
     told = {key: (by_key[key].speaker, by_key[key].side) for key in by_key if key.endswith("003")}
     assert told == {
         "Ses01F_impro01_F003": ("Ses01F", "left"),

@@ -17,7 +17,7 @@ from foalnet.train import ranks, train_run
 from tests.clips_tree import Place
 from tests.staged import other_dialogue_is_untouched
 from tests.stores import corpus_params, make_store, write_corpus
-from tests.trees import iemocap_tree, stages
+from tests.trees import TWO_CLASSES, iemocap_tree, stages
 
 
 def test_t64_three_shards_feed_eight_processes_each_utterance_once(
@@ -50,7 +50,7 @@ def test_t64_more_workers_than_dialogues_stage_the_same_bytes(whole: Place, soun
 def test_t65_a_session_without_a_usable_utterance_is_counted(tmp_path: Path) -> None:
     lines = [("F000", "neu"), ("F001", "ang"), ("M000", "sad")]
     dialogues = {f"Ses0{n}F_impro01": lines for n in (1, 2, 3)} | {"Ses04F_impro01": [("F000", "xxx")]}
-    rows, ledger = stages(iemocap_tree(tmp_path / "tree", dialogues=dialogues))
+    rows, ledger = stages(iemocap_tree(tmp_path / "tree", dialogues=dialogues), classes=TWO_CLASSES)
     assert ledger["kept/label_not_used"] == 1 and not [u for u in rows if u.used and u.session == "Session4"]
     found = read_json(tmp_path / "counts.json")["found"]
     assert found["used_by_session"] == {"Session1": 3, "Session2": 3, "Session3": 3, "Session4": 0}

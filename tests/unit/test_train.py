@@ -306,8 +306,6 @@ def test_a_gpu_that_is_not_there_is_the_machines_fault(tmp_path: Path, monkeypat
         device(settings(tmp_path, device="cuda"))
     assert caught.value.exit_code == 4
     assert device(settings(tmp_path, device="auto")).type == "cpu"
-    with pytest.raises(UsageError):
-        device(settings(tmp_path, device="warp"))
 
 
 def test_determinism_is_set_inside_and_given_back_after() -> None:
