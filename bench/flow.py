@@ -20,6 +20,8 @@ from pathlib import Path
 
 import yaml
 
+from foalnet.config.yamls import read_yaml
+
 CORPUS = "drawn"
 STAGE = f"shards@{CORPUS}"
 FLOW = "from flows.staging import stage_corpus\nif __name__ == '__main__': print(stage_corpus())\n"
@@ -40,7 +42,7 @@ def cpu_s(project: Path, *words: str) -> float:
 def forget(project: Path, *, clips: bool) -> None:
     """Remove the shards and all that DVC knows of them, and with `clips` the staged dialogues."""
     lock = project / "dvc.lock"
-    recorded = yaml.safe_load(lock.read_text("utf-8"))
+    recorded = read_yaml(lock)
     recorded["stages"].pop(STAGE, None)
     lock.write_text(yaml.safe_dump(recorded, sort_keys=False), "utf-8")
     gone = [project / "data" / CORPUS / "shards", project / ".dvc" / "cache" / "runs"]

@@ -23,6 +23,8 @@ from typing import Any
 
 import yaml
 
+from foalnet.config.yamls import read_yaml
+
 HOME = Path(__file__).resolve().parent.parent
 CORPUS = "drawn"
 LABELS = {"hap", "exc", "neu", "sad", "ang"}
@@ -51,7 +53,7 @@ def size_of(table: Path, max_s: float) -> Size:
 
 def project(folder: Path, detector: str, epochs: int) -> dict[str, Any]:
     """Write a project with the drawn corpus alone into `folder` and return its params."""
-    params: dict[str, Any] = yaml.safe_load((HOME / "params.yaml").read_text())
+    params: dict[str, Any] = read_yaml(HOME / "params.yaml")
     entry = params["corpora"][CORPUS]
     roi = {"roi": 3.0} if detector == "yunet" else {}
     entry["shards"] = {"detector": detector, "half_width_px": 360, "half_height_px": 240} | roi
@@ -86,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--detector", default="haar")
     parser.add_argument("--epochs", type=int, default=2, help="epochs measured; the estimate is for params.yaml's")
     asked = parser.parse_args(argv)
-    wanted = yaml.safe_load((HOME / "params.yaml").read_text())["train"]
+    wanted = read_yaml(HOME / "params.yaml")["train"]
     size = size_of(asked.table, wanted["max_s"])
     with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
         folder = Path(name)

@@ -40,6 +40,7 @@ import yaml
 
 from bench.storm import BEFORE_LOCK, Road, Storm, Tally, environment, made
 from foalnet.config.load import runs_of
+from foalnet.config.yamls import read_yaml
 from foalnet.paths import HEADLINE, Paths
 from foalnet.shards import INDEX
 
@@ -126,7 +127,7 @@ def training() -> Road:
             audio={"dropout": 0.3, "augment": True},
             video={"dropout": 0.2, "augment": True},
         )
-        params = yaml.safe_load((home / "params.yaml").read_text())
+        params = read_yaml(home / "params.yaml")
         params["runs"] = runs_of("drawn", ["foal"], [1], [HEADLINE])
         (home / "params.yaml").write_text(yaml.safe_dump(params))
 
@@ -155,7 +156,7 @@ def _trained(home: Path, since_s: float) -> str:
 def _set(home: Path, corpus: str, block: str, **params: object) -> None:
     """Change params of a corpus' entry."""
     path = home / "params.yaml"
-    file = yaml.safe_load(path.read_text())
+    file = read_yaml(path)
     file["corpora"][corpus][block] |= params
     path.write_text(yaml.safe_dump(file))
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from foalnet.config.yamls import read_yaml
 from foalnet.paths import Paths
 from foalnet.records import Utterance
 from foalnet.table import read_manifest
@@ -60,7 +61,7 @@ def swap(project: Path, paths: Paths, share: float) -> int:
     chosen = [names[place] for place in order[: round(share * len(names))]]
     other = {"left": "right", "right": "left"}
     lines = [f"{name} {firsts[name].speaker} {other[firsts[name].side]}\n" for name in sorted(chosen)]
-    params = yaml.safe_load((project / "params.yaml").read_text("utf-8"))
+    params = read_yaml(project / "params.yaml")
     params["shards"]["sides"] = "table"
     (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), "utf-8")
     (project / params["corpora"][CORPUS]["sides_table"]).write_text("".join(lines), "utf-8")

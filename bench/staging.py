@@ -37,6 +37,7 @@ from bench.faces import bounds, films
 from bench.scenes import CONDITIONS, Scene
 from bench.staging_rivals import Clip, floor_wall_s, people_s
 from foalnet.config import load_params, load_settings
+from foalnet.config.yamls import read_yaml
 from foalnet.faces import get_detector
 from foalnet.files import read_json, read_jsonl
 from foalnet.media import ffmpeg_exe
@@ -122,7 +123,7 @@ def project(folder: Path, chosen: Chosen, workers: int) -> Path:
 def shards(folder: Path, values: dict[str, Any]) -> None:
     """Set the entry's block `shards`, and no contract of counts: this is a part of a corpus."""
     path = folder / "params.yaml"
-    params = yaml.safe_load(path.read_text())
+    params = read_yaml(path)
     params["corpora"][CORPUS]["shards"] = HALF | values
     params["corpora"][CORPUS]["manifest"]["contract"] = None
     path.write_text(yaml.safe_dump(params, sort_keys=False))

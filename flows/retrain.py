@@ -8,6 +8,7 @@ later run.
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from prefect import flow
 from prefect.states import Completed
 
@@ -29,6 +29,7 @@ from flows.tasks import params_digest, project_home, run_logger, run_name, run_s
 from flows.worktree import Tree, fetch, set_aside, worktree
 from foalnet.champion import RUNS, commit_tree, message, one_corpus, promote, results_key, rolled_back
 from foalnet.config import load_params, load_settings
+from foalnet.config.yamls import read_yaml
 from foalnet.errors import FoalnetError, UsageError
 from foalnet.files import json_bytes, publish_bytes, publish_file
 from foalnet.gate import decide, markdown, read_side
@@ -139,7 +140,7 @@ def _champion_files(tree: Tree, corpus: str) -> tuple[Paths, list[str]] | None:
     """Set the champion's predictions and accounts aside and name what is lost; None without a champion."""
     if tree.champion is None:
         return None
-    recorded = (yaml.safe_load((tree.folder / LOCK).read_text("utf-8")) or {}).get("stages", {})
+    recorded = (read_yaml(tree.folder / LOCK) or {}).get("stages", {})
     prefix = f"evaluate@{corpus}-"
     return set_aside(tree, corpus, [name.removeprefix(prefix) for name in recorded if name.startswith(prefix)])
 
@@ -207,7 +208,7 @@ def _ask_gate(tree: Tree, corpus: str, before: tuple[Paths, list[str]] | None) -
     if before is not None:
         assert tree.champion is not None
         kept = [text_at(tree.folder, tree.champion, name) for name in (_metrics(corpus), Paths(corpus).gate.as_posix())]
-        metrics, gate = (None if text is None else yaml.safe_load(text) for text in kept)
+        metrics, gate = (None if text is None else json.loads(text) for text in kept)
         aside, lost = before
         champion = read_side(aside, metrics=metrics, told=(gate or {}).get("challenger"), champion=True, lost=lost)
     key = results_key((tree.folder / LOCK).read_text("utf-8"), corpus)

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from foalnet.config.yamls import parse_yaml
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import content_key
 from foalnet.gitrepo import LOCK, checked_out, commit_of, git, has_git, is_ancestor, text_at
@@ -278,7 +277,7 @@ def rollback(home: Path, corpus: str, to: str | None = None) -> tuple[Champion, 
 
 def results_key(lock_text: str | None, corpus: str) -> str | None:
     """Return a digest of what `evaluate` made of a corpus' runs, by dvc.lock; None where it names nothing."""
-    stages = (yaml.safe_load(lock_text) or {}).get("stages", {}) if lock_text else {}
+    stages = (parse_yaml(lock_text, Path(LOCK)) or {}).get("stages", {}) if lock_text else {}
     outs = {
         out["path"]: out.get("md5")
         for name, stage in stages.items()

@@ -35,6 +35,17 @@ def test_the_readers_agree_with_dvc(tmp_path: Path, repository: Path) -> None:
     assert (found["a"], found["c"], found["d"], found["k"]) == ("yes", "1:30", 0.001, 2e-05)
 
 
+def test_no_code_reads_yaml_by_another_reader(repository: Path) -> None:
+    other = re.compile(r"\byaml\.(?:safe_load|load|full_load)|typ=.safe.")
+    places = {
+        path.relative_to(repository).as_posix()
+        for folder in ("foalnet", "flows", "bench")
+        for path in (repository / folder).rglob("*.py")
+        if other.search(path.read_text("utf-8"))
+    }
+    assert places == {"foalnet/config/yamls.py"}
+
+
 SEEDS = "    seeds:\n    - 1\n    - 2\n    - 3\n    proto"
 EDITS = [
     # What is written, what is written instead, key, what is said of it.
