@@ -10,7 +10,7 @@ from pathlib import Path
 from flows import artifacts
 from flows.tasks import run_logger
 from foalnet.discreet import discreet
-from foalnet.errors import FoalnetError
+from foalnet.errors import FoalnetError, named
 from foalnet.files import publish_bytes, publish_file
 from foalnet.paths import Paths
 
@@ -49,6 +49,6 @@ def _keep(paths: Paths, work: Path, folder: Path, error: BaseException, began_s:
     for path in filter(None, (paths.counts, paths.staging, failed)):
         if path.is_file():
             publish_file(path, folder / path.name)
-    text = artifacts.failure(paths, discreet(f"{type(error).__name__}: {error}"), folder, failed)
+    text = artifacts.failure(paths, discreet(named(error)), folder, failed)
     publish_bytes(folder / FAILURE, f"{text}\n".encode())
     return text

@@ -32,7 +32,7 @@ from flows import POOL
 from flows.alive import make_automation
 from foalnet.config import load_settings
 from foalnet.config.deployments import PREFECT_FILE, deployments_of
-from foalnet.errors import FoalnetError, MachineError, UsageError
+from foalnet.errors import FoalnetError, MachineError, UsageError, reason
 
 TAG = "foalnet"
 HOME = "FOALNET_HOME"
@@ -81,7 +81,8 @@ def deploy(home: Path, *, take_over: bool, say: Callable[[str], None]) -> None:
                 say(_put(client, home, each))
     except (httpx.HTTPError, RuntimeError) as error:
         raise MachineError(
-            f"the server at {url} failed: {error}", action="is it running (`make serve`)? is PREFECT_API_URL right?"
+            f"the server at {url} failed: {reason(error)}",
+            action="is it running (`make serve`)? is PREFECT_API_URL right?",
         ) from error
     say(f"work pool {POOL} is ready; a run without a sign of life for {silence_s:g} s is called crashed")
 

@@ -22,7 +22,7 @@ from foalnet.champion import UNPUSHED, mark_unpushed, unmark_unpushed, unpushed
 from foalnet.config import load_settings
 from foalnet.discreet import discreet
 from foalnet.dvcrepo import config_of
-from foalnet.errors import DataError, FoalnetError, MachineError
+from foalnet.errors import DataError, FoalnetError, MachineError, named
 from foalnet.verify.digests import Reader
 from foalnet.verify.graph import stages_of
 from foalnet.verify.link import some
@@ -159,7 +159,7 @@ def _tried(do: Callable[[], None], what: str) -> tuple[str | None, bool]:
     except (OSError, DvcException, ValueError, KeyError, TypeError, AttributeError) as error:
         # A commit that cannot be laid out, or that DVC does not take for a project: an old mark, or a broken one.
         run_logger().warning("unpushed: %s: %s", what, error)
-        return discreet(f"{type(error).__name__}: {' '.join(str(error).split())}"), False
+        return discreet(" ".join(named(error).split())), False
     return None, False
 
 

@@ -23,7 +23,7 @@ from typing import NoReturn
 from flows import POOL
 from flows.process import GUARD
 from foalnet.config import load_settings
-from foalnet.errors import FoalnetError, MachineError, UsageError
+from foalnet.errors import FoalnetError, MachineError, UsageError, reason
 
 HOST = "127.0.0.1"
 PORT = 4200
@@ -124,7 +124,7 @@ def refuse_busy(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise MachineError(
-                f"port {port} of {HOST} is taken: {error.strerror}",
+                f"port {port} of {HOST} is taken: {reason(error)}",
                 action="a server runs there already (end it), or choose another: `make serve PORT=4201`",
             ) from error
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from flows.process import TimedOut, run
 from foalnet.config.load import read_file, resolve
-from foalnet.errors import FoalnetError, MachineError, UsageError
+from foalnet.errors import FoalnetError, MachineError, UsageError, reason
 
 RETRIES = 2
 # How often, and how far apart, a lock file that another run may be writing is read.
@@ -117,7 +117,7 @@ def plan(home: Path, corpus: str) -> list[Stage]:
             # DVC writes dvc.lock in place: while another run does, there is half a file to be read.
             if not left or LOCK_FILE not in str(error):
                 raise UsageError(
-                    f"DVC cannot read the project: {error}",
+                    f"DVC cannot read the project: {reason(error)}",
                     file=home,
                     action="try `dvc status` there; without .git: `dvc config --local core.no_scm true`",
                 ) from error

@@ -12,7 +12,7 @@ from foalnet.champion import LOCK, branch_of, corpora_of, history, is_of, unpush
 from foalnet.config import load_settings
 from foalnet.config.load import DEFAULT_PARAMS, read_file
 from foalnet.dvcrepo import cache_of, config_of
-from foalnet.errors import DataError, MachineError, UsageError
+from foalnet.errors import DataError, MachineError, UsageError, reason
 from foalnet.forecast import size
 from foalnet.gitrepo import git, has_git, text_at
 from foalnet.sweep import holding
@@ -71,7 +71,7 @@ def loss_of(home: Path, corpus: str, commit: str, *, network: bool = True) -> Lo
                 missing[path] = [each for each in parse_listing(listed).values() if not _object(cache, each).is_file()]
         there = remote.has(sorted({md5 for wanted in missing.values() for md5 in wanted}))
     except (MachineError, ValueError) as error:
-        return Loss(away=names, why=str(error).splitlines()[0])
+        return Loss(away=names, why=reason(error).splitlines()[0])
     return Loss(lost=tuple(sorted(path for path, wanted in missing.items() if not all(there[md5] for md5 in wanted))))
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from foalnet.errors import DataError
+from foalnet.errors import DataError, reason
 from foalnet.files import NotPlain, json_bytes, not_read, publish_bytes, read_plain, sha256_bytes
 
 # One entry only: safetensors writes several in an order that differs from run to run.
@@ -55,7 +55,7 @@ def load_checkpoint(
     except OSError as error:
         raise not_read(error, path, stage=stage) from error
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _refused(path, stage, f"the checkpoint is damaged: {error}") from error
+        raise _refused(path, stage, f"the checkpoint is damaged: {reason(error)}") from error
     if schema != SCHEMA:
         raise _refused(path, stage, f"the checkpoint has schema {schema}, this version reads {SCHEMA}")
     if digest != found:
@@ -75,7 +75,7 @@ def put_net(net: nn.Module, tensors: Mapping[str, Tensor], *, file: Path, stage:
     try:
         net.load_state_dict(dict(tensors), strict=True)
     except RuntimeError as error:
-        raise _refused(file, stage, f"the checkpoint is of another network: {error}") from error
+        raise _refused(file, stage, f"the checkpoint is of another network: {reason(error)}") from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -12,6 +12,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def reason(error: BaseException) -> str:
+    """Return what an error says, without the name of its file; its kind where it says nothing."""
+    said = str(getattr(error, "strerror", None) or error).strip()
+    if isinstance(error, KeyError) and said:
+        return f"no {said}"
+    return said or ("out of memory" if isinstance(error, MemoryError) else type(error).__name__)
+
+
+def named(error: BaseException) -> str:
+    """Return the kind of an error and what it says, where it says anything."""
+    return ": ".join(filter(None, (type(error).__name__, str(error).strip())))
+
+
 class FoalnetError(Exception):
     """An error a user can act on; anything else that escapes is a bug (exit 70)."""
 

@@ -19,7 +19,7 @@ from safetensors.numpy import load
 
 from foalnet.config import Params
 from foalnet.config.blocks import PROTOCOLS, SPLIT_OF, Split
-from foalnet.errors import DataError
+from foalnet.errors import DataError, reason
 from foalnet.metrics import DECIMALS, best_epoch, mean_sd, scores, softmax
 from foalnet.paths import Paths
 from foalnet.records import Prediction, Utterance
@@ -145,7 +145,10 @@ def read_logits(
         tensors = load(held(file.name))
     except SafetensorError as error:
         raise DataError(
-            f"the logits cannot be read: {error}", file=file, stage=STAGE, action="remove them and run `dvc repro`"
+            f"the logits cannot be read: {reason(error)}",
+            file=file,
+            stage=STAGE,
+            action="remove them and run `dvc repro`",
         ) from error
     for name in sorted(index["folds"]):
         keys = {part: tuple(index["folds"][name].get(part, ())) for part in PARTS[split]}

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from foalnet.errors import FoalnetError, MachineError, UsageError
+from foalnet.errors import FoalnetError, MachineError, UsageError, reason
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # Whatever file is met by it, the file is not at fault.
@@ -25,7 +25,7 @@ def fault_of(error: BaseException) -> FoalnetError | None:
     if isinstance(error, MemoryError) or (
         isinstance(error, ImportError | RuntimeError | OSError) and any(words in str(error) for words in NO_MEMORY)
     ):
-        what = f"this machine's memory, or its limit for this process, does not suffice: {error or 'out of memory'}"
+        what = f"this machine's memory, or its limit for this process, does not suffice: {reason(error)}"
         return MachineError(what, action=f"free memory, or lower FOALNET_WORKERS, {AGAIN}")
     if not isinstance(error, OSError):
         return None
@@ -37,13 +37,13 @@ def fault_of(error: BaseException) -> FoalnetError | None:
         what = why(error, None if file is None else Path(os.fsdecode(file)))
         return MachineError(what, file=file, action=action_of(error))
     if "No usable temporary directory" in str(error):
-        return MachineError(str(error.strerror), action=f"free space there, or set TMPDIR to another folder, {AGAIN}")
+        return MachineError(reason(error), action=f"free space there, or set TMPDIR to another folder, {AGAIN}")
     return None
 
 
 def why(error: OSError, path: Path | None) -> str:
     """Say in words what the system said; of a full disk with what is left of it."""
-    said = str(error.strerror or error)
+    said = reason(error)
     return f"{said}; {left(path)}" if error.errno in FULL and path is not None else said
 
 

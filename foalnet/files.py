@@ -17,7 +17,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from foalnet.errors import DataError, MachineError, UsageError
+from foalnet.errors import DataError, MachineError, UsageError, reason
 from foalnet.faults import FULL, fault_of, why
 from foalnet.temporaries import TEMP_SUFFIX, claimed, drop, in_use, temporary_of
 
@@ -87,7 +87,7 @@ def read_json(path: Path, *, stage: str | None = None) -> Any:
         return _loads(_read(path, stage))
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"not valid JSON: {error}", file=path, stage=stage, action="remove it and run `dvc repro`"
+            f"not valid JSON: {reason(error)}", file=path, stage=stage, action="remove it and run `dvc repro`"
         ) from error
 
 
@@ -115,7 +115,7 @@ def jsonl_rows(data: bytes, path: Path, *, stage: str | None = None) -> list[Any
             rows.append(_loads(line))
         except (ValueError, RecursionError) as error:
             raise DataError(
-                f"line {number} is not valid JSON: {error}",
+                f"line {number} is not valid JSON: {reason(error)}",
                 file=path,
                 stage=stage,
                 action="remove the file and run `dvc repro`",
@@ -147,7 +147,7 @@ def sorted_files(
 
     def unreadable(error: OSError) -> None:
         raise MachineError(
-            f"a folder cannot be listed: {error.strerror}",
+            f"a folder cannot be listed: {reason(error)}",
             file=error.filename,
             action="give read permission, then rerun",
         ) from error
@@ -225,7 +225,7 @@ def not_written(
 def not_read(error: OSError, path: Path, *, stage: str | None = None) -> MachineError:
     """Return a refused read in words (exit 4)."""
     return MachineError(
-        f"the file cannot be read: {error.strerror or error}",
+        f"the file cannot be read: {reason(error)}",
         file=path,
         stage=stage,
         action="mend the disk or the permissions, then run the same command again",

@@ -17,7 +17,7 @@ from typing import Any
 
 from foalnet.config import blocks
 from foalnet.config.blocks import VARIANTS
-from foalnet.errors import DataError
+from foalnet.errors import DataError, named
 from foalnet.markdown import escape, table
 from foalnet.metrics import rounded
 from foalnet.paths import Paths
@@ -128,7 +128,7 @@ def _shaped(path: Path, by: str, paths: Paths) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"{ALTERED}: what the gate reads of it is not there ({type(error).__name__}: {error})"
+        what = f"{ALTERED}: what the gate reads of it is not there ({named(error)})"
         raise refused(what, path, again=f"{by}@{paths.corpus}", stage=STAGE) from error
 
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from foalnet.errors import MachineError, UsageError
+from foalnet.errors import MachineError, UsageError, reason
 
 # Commits that no person makes have an author of their own, whatever the machine's configuration lacks or says.
 IDENTITY = {
@@ -42,7 +42,7 @@ def git(folder: Path, *args: str, check: bool = True, given: str | None = None) 
         )
     except OSError as error:
         raise MachineError(
-            f"git cannot be run: {error.strerror or error}", file=folder, action="install git, then run it again"
+            f"git cannot be run: {reason(error)}", file=folder, action="install git, then run it again"
         ) from error
     if check and done.returncode != 0:
         raise UsageError(

@@ -18,7 +18,7 @@ from foalnet.config import Params, Settings
 from foalnet.corpora import Reader, get_reader
 from foalnet.corpora.base import used
 from foalnet.dvcrepo import cache_links
-from foalnet.errors import DataError, MachineError, printable
+from foalnet.errors import DataError, MachineError, printable, reason
 from foalnet.files import not_read, publish_bytes, sha256_file, sorted_files
 from foalnet.ledger import IGNORED, OTHER, UNNAMED
 from foalnet.progress import counted
@@ -212,7 +212,7 @@ def files_of(root: Path, special: dict[str, str] | None = None) -> list[str]:
         return sorted_files(root, special, allowed=cache_links(Path(), root))
     except RuntimeError as error:
         raise DataError(
-            f"a link leads in a circle: {error}",
+            f"a link leads in a circle: {reason(error)}",
             file=root,
             stage=STAGE,
             action="remove it, or lay its file in its place",

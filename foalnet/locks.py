@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from foalnet.errors import MachineError
+from foalnet.errors import MachineError, reason
 from foalnet.files import not_written
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def _open_lock(path: Path, stage: str) -> int:
 def _refused_lock(error: OSError, path: Path, stage: str, told: bytes) -> MachineError:
     if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
         return MachineError(
-            f"this disk cannot lock files: {error.strerror or error}",
+            f"this disk cannot lock files: {reason(error)}",
             file=path,
             stage=stage,
             action="put the work folder on a disk that can: export FOALNET_WORK=FOLDER",

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from foalnet.errors import DataError
+from foalnet.errors import DataError, reason
 from foalnet.files import content_key, json_bytes, not_read, publish_bytes, sha256_bytes
 
 SEAL = "seal"
@@ -117,4 +117,4 @@ def _renamed(name: str, found: Mapping[str, Any]) -> bool:
 
 
 def _told(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return reason(error).splitlines()[0]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from foalnet.errors import MachineError
+from foalnet.errors import MachineError, reason
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,7 @@ def _forget(package: str) -> None:
 
 def _unusable(error: BaseException) -> MachineError:
     return MachineError(
-        f"torchaudio cannot be imported: {error}",
+        f"torchaudio cannot be imported: {reason(error)}",
         action="install the pinned packages: pip install -c constraints.txt -e .",
     )
 

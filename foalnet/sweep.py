@@ -17,7 +17,7 @@ from pathlib import Path
 from foalnet.clips.dialogue import ENTRY
 from foalnet.config import Params, Settings, load_settings
 from foalnet.config.load import DEFAULT_PARAMS, File, Run, read_file, resolve
-from foalnet.errors import DataError, FoalnetError, MachineError
+from foalnet.errors import DataError, FoalnetError, MachineError, reason
 from foalnet.forecast import planned_jobs, size
 from foalnet.locks import lock
 from foalnet.paths import Paths
@@ -234,7 +234,7 @@ def remove(gone: Iterable[Item]) -> int:
             continue
         except OSError as error:
             raise MachineError(
-                f"cannot remove: {error.strerror or error}",
+                f"cannot remove: {reason(error)}",
                 file=item.path,
                 stage=STAGE,
                 action="mend its permissions, then run the same command again",

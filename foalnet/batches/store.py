@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from foalnet.config.blocks import Train
-from foalnet.errors import DataError, UsageError
+from foalnet.errors import DataError, UsageError, reason
 from foalnet.features.read import FeatureSet, Vectors, steps_between
 from foalnet.ledger import SILENT, Ledger
 from foalnet.nets import Encoded, InputShape
@@ -212,7 +212,7 @@ def _table(sample: Sample, shape: tuple[int, int]) -> np.ndarray:
     try:
         rows_FD = np.load(io.BytesIO(sample.members["video.npy"]), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise _unusable(sample, f"video.npy is no plain table of numbers: {error}") from error
+        raise _unusable(sample, f"video.npy is no plain table of numbers: {reason(error)}") from error
     if not isinstance(rows_FD, np.ndarray) or rows_FD.dtype != np.float32 or rows_FD.shape != shape:
         found = f"{rows_FD.dtype} {list(rows_FD.shape)}" if isinstance(rows_FD, np.ndarray) else "an archive"
         raise _unusable(sample, f"video.npy is {found}, its metadata declares float32 {list(shape)}")

@@ -29,7 +29,7 @@ from foalnet.config.load import (
 )
 from foalnet.config.presets import preset_entry
 from foalnet.config.settings import SETTINGS_FILE, load_settings
-from foalnet.errors import MachineError, UsageError
+from foalnet.errors import MachineError, UsageError, reason
 from foalnet.faults import fault_of
 from foalnet.files import json_bytes, publish_bytes
 from foalnet.gitrepo import untracked
@@ -128,7 +128,7 @@ def folder_of(root: str) -> Path:
         ) from error
     except (OSError, RuntimeError) as error:
         raise fault_of(error) or MachineError(
-            f"the corpus root cannot be found: {error}", file=root, action="mount it, or correct --root"
+            f"the corpus root cannot be found: {reason(error)}", file=root, action="mount it, or correct --root"
         ) from error
     if not there:
         raise MachineError("the corpus root is not a folder", file=folder, action="mount it, or correct --root")

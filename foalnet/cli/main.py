@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -13,8 +12,9 @@ from typing import NoReturn
 
 import click
 
+from foalnet.cli.output import watched
 from foalnet.discreet import discreet
-from foalnet.errors import FoalnetError, Interrupted
+from foalnet.errors import FoalnetError, Interrupted, named
 from foalnet.faults import fault_of
 from foalnet.kin import die_with_parent
 from foalnet.processor import hold_instructions
@@ -74,9 +74,7 @@ def main() -> NoReturn:
     if STARTED_BY_DVC in os.environ:
         # A killed DVC can end nothing, and the next run would meet the verb of the last one.
         die_with_parent(parent, by=signal.SIGTERM)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A letter that this terminal's encoding lacks is written as its number; it must not end a verb.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = watched(sys.stdout), watched(sys.stderr)
     try:
         register()
         code = cli.main(standalone_mode=False)
@@ -90,10 +88,6 @@ def main() -> NoReturn:
         sys.exit(2)
     except FoalnetError as error:
         _fail(error)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         if fault := fault_of(error):
             _fail(fault)
@@ -101,7 +95,7 @@ def main() -> NoReturn:
             traceback.print_exc()
         where = traceback.extract_tb(error.__traceback__)[-1]
         click.echo(
-            f"foalnet: internal error: {type(error).__name__}: {discreet(str(error))}\n"
+            f"foalnet: internal error: {discreet(named(error))}\n"
             f"  at: {os.path.basename(where.filename)}:{where.lineno} in {where.name}\n"  # noqa: PTH119
             "  next: this is a bug; set FOALNET_DEBUG=1 for the traceback and report it",
             err=True,

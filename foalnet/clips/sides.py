@@ -17,7 +17,7 @@ import numpy as np
 from foalnet import media
 from foalnet.config.base import nearest
 from foalnet.config.blocks import Shards
-from foalnet.errors import DataError, UsageError
+from foalnet.errors import DataError, UsageError, reason
 from foalnet.faces.motion import Motion
 from foalnet.faces.sides import OTHER, Audit, Spoken, audit
 from foalnet.ledger import Ledger
@@ -104,7 +104,7 @@ def _lines(path: Path) -> list[str]:
         return path.read_text("utf-8").splitlines()
     except OSError as error:
         raise DataError(
-            f"the table of sides cannot be read: {error.strerror or error}",
+            f"the table of sides cannot be read: {reason(error)}",
             file=path,
             stage=STAGE,
             action="write it (docs/sides.md), or correct the entry's sides_table in params.yaml",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from foalnet.config.blocks import Contract
-from foalnet.errors import DataError, MachineError, printable
+from foalnet.errors import DataError, MachineError, printable, reason
 from foalnet.files import not_read
 from foalnet.ledger import IGNORED, Ledger
 from foalnet.records import Utterance
@@ -121,7 +121,7 @@ def _listing(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError as error:
         raise MachineError(
-            f"the folder cannot be listed: {error.strerror or error}",
+            f"the folder cannot be listed: {reason(error)}",
             file=folder,
             stage="inventory",
             action="mount it or mend its permissions, then run the same command again",

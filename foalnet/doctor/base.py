@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from foalnet.config import Params, Settings
 from foalnet.discreet import discreet
-from foalnet.errors import FoalnetError
+from foalnet.errors import FoalnetError, named, reason
 
 Level = Literal["ok", "warning", "fault"]
 INSTALL = "pip install -c constraints.txt -e ."
@@ -76,7 +76,7 @@ def run_check(name: str, check: Check, scene: Scene) -> Iterator[Finding]:
         yield _shown(replace(from_error(error), check=name))
     except Exception as error:
         # One broken package must not hide what the other checks have to say.
-        found = f"the check itself failed: {type(error).__name__}: {error}"
+        found = f"the check itself failed: {named(error)}"
         yield _shown(Finding(level="fault", found=_one_line(found), mend=INSTALL, check=name))
 
 
@@ -99,7 +99,7 @@ def output_of(*command: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout_s)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RuntimeError(str(error)) from error
+        raise RuntimeError(reason(error)) from error
     if done.returncode != 0:
         raise RuntimeError((done.stderr or done.stdout).strip()[-400:] or f"exit code {done.returncode}")
     return done.stdout

@@ -15,6 +15,7 @@ from typing import Any
 from foalnet.cache import loss_of, remedy
 from foalnet.champion import corpora_of, history, remote_champions, unpushed
 from foalnet.doctor.base import Finding, Scene, fault, ok, output_of, warning
+from foalnet.errors import reason
 
 OFF = {"0", "false", "no", "off", "f", "n"}
 ON = {"1", "true", "yes", "on", "t", "y"}
@@ -126,7 +127,7 @@ def _asked(name: str, url: str) -> Finding:
         output_of(*command, timeout_s=REMOTE_TIMEOUT_S)
     except RuntimeError as error:
         return warning(
-            f"DVC remote {name}: {url} does not answer: {error}", mend=f"dvc status --cloud --remote {name} -v"
+            f"DVC remote {name}: {url} does not answer: {reason(error)}", mend=f"dvc status --cloud --remote {name} -v"
         )
     return ok(f"DVC remote {name}: {url} answers")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from foalnet.doctor.base import Finding, Scene, fault, ok, warning
 from foalnet.dvcfiles import broken
+from foalnet.errors import reason
 from foalnet.forecast import BYTES_PER_S, COPIES, free_bytes, size, speech_seconds
 from foalnet.locks import elsewhere, unreleased
 from foalnet.paths import Paths
@@ -23,7 +24,7 @@ def work(scene: Scene) -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=place) as handle:
             handle.write(b"x")
     except OSError as error:
-        yield fault(f"{place} cannot be written: {error.strerror}", mend="export FOALNET_WORK=A_WRITABLE_FOLDER")
+        yield fault(f"{place} cannot be written: {reason(error)}", mend="export FOALNET_WORK=A_WRITABLE_FOLDER")
         return
     yield ok(f"{folder} can be written, {size(free_bytes(folder))} free")
 

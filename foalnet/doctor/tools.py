@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from foalnet.doctor.base import INSTALL, Finding, Scene, fault, ok, output_of, warning
+from foalnet.errors import reason
 from foalnet.paths import Paths
 from foalnet.seal import read_sealed
 
@@ -23,7 +24,7 @@ def ffmpeg(scene: Scene) -> Iterator[Finding]:
         first = output_of(exe, "-hide_banner", "-version").splitlines()[0]
         listed = set(re.findall(r"^ [A-Z.]{6} (\S+)", output_of(exe, "-hide_banner", "-decoders"), re.MULTILINE))
     except (RuntimeError, IndexError) as error:
-        yield fault(f"the ffmpeg of imageio-ffmpeg does not run: {error}", mend=remedy)
+        yield fault(f"the ffmpeg of imageio-ffmpeg does not run: {reason(error)}", mend=remedy)
         return
     digest = ffmpeg_digest()
     missing = [name for name in DECODERS if name not in listed]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foalnet.config import Settings
-from foalnet.errors import FoalnetError, MachineError
+from foalnet.errors import FoalnetError, MachineError, reason
 from foalnet.files import sha256_file
 
 
@@ -67,7 +67,7 @@ def loading(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise MachineError(
-            f"the weight file cannot be loaded: {' '.join(str(error).split())[:300]}",
+            f"the weight file cannot be loaded: {' '.join(reason(error).split())[:300]}",
             file=path,
             action="install the pinned packages (pip install -c constraints.txt -e .), or choose the detector 'haar'",
         ) from error

@@ -10,7 +10,7 @@ from typing import Any
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.config.presets import preset_entry
-from foalnet.errors import DataError, MachineError, UsageError
+from foalnet.errors import DataError, MachineError, UsageError, reason
 from foalnet.files import content_key, json_bytes, publish_bytes, read_plain, sha256_file
 from foalnet.final.card import LIMITS, NOT_FOR, limits_md
 from foalnet.final.seal import FILE, Sealed, seal
@@ -108,14 +108,14 @@ def _config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(read_plain(file, MOST_CONFIG_BYTES))
     except (OSError, ValueError) as error:
-        raise _no_config(file, str(getattr(error, "strerror", None) or error)) from error
+        raise _no_config(file, reason(error)) from error
     if not isinstance(config, dict) or "hidden_size" not in config:
         raise _no_config(file, "it names no hidden_size")
     library = transformers_offline()
     try:
         library.WavLMConfig.from_dict(dict(config))
     except Exception as error:  # the library has its own kinds for what it refuses
-        raise _no_config(file, str(error).strip().splitlines()[-1].strip()) from error
+        raise _no_config(file, reason(error).splitlines()[-1].strip()) from error
     return {name: value for name, value in config.items() if not name.startswith("_")}
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from foalnet.checkpoint import load_checkpoint, to_bytes
 from foalnet.config.blocks import Shards, Train
-from foalnet.errors import DataError
+from foalnet.errors import DataError, named
 from foalnet.files import publish_bytes
 from foalnet.paths import MODEL as FILE
 
@@ -110,7 +110,7 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], Sealed]:
         )
     except (KeyError, TypeError, ValidationError) as error:
         first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else None
-        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else f"{type(error).__name__}: {error}"
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else named(error)
         raise _refused(file, f"the model was sealed by another version of foalnet: {what}") from error
     return weights, content
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from foalnet.errors import DataError, MachineError
+from foalnet.errors import DataError, MachineError, reason
 from foalnet.files import NotPlain, open_plain
 from foalnet.shim import load_torchaudio, one_torch_thread
 
@@ -159,7 +159,7 @@ def read_flac(data: bytes) -> tuple[np.ndarray, int]:
                 raise AudioUnreadable(f"FLAC bytes end after {len(wave_N)} of {handle.frames} samples")
             return wave_N, int(handle.samplerate)
     except soundfile.LibsndfileError as error:
-        raise AudioUnreadable(f"not FLAC bytes: {error}") from error
+        raise AudioUnreadable(f"not FLAC bytes: {reason(error)}") from error
 
 
 @contextmanager
@@ -186,7 +186,7 @@ def _reading(path: Path) -> Iterator[Any]:
         raise _unreadable(path, "there is no such file") from error
     except OSError as error:
         raise MachineError(
-            f"the sound cannot be opened: {error.strerror or error}",
+            f"the sound cannot be opened: {reason(error)}",
             file=path,
             action="make the file readable, then run again",
         ) from error

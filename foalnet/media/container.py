@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from foalnet.errors import DataError, MachineError
+from foalnet.errors import DataError, MachineError, reason
 from foalnet.files import NotPlain, open_plain
 
 MAX_SIDE_PX = 8192
@@ -78,7 +78,7 @@ def first_bytes(path: Path) -> bytes:
         raise unreadable(path, "there is no such file") from error
     except OSError as error:
         raise MachineError(
-            f"the video cannot be opened: {error.strerror}", file=path, action="make the file readable, then run again"
+            f"the video cannot be opened: {reason(error)}", file=path, action="make the file readable, then run again"
         ) from error
     if not head:
         raise unreadable(path, "the file is empty (0 bytes)")

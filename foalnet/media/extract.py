@@ -12,7 +12,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from foalnet.errors import MachineError
+from foalnet.errors import MachineError, reason
 from foalnet.faults import of_decoder
 from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, first_bytes, unreadable
 from foalnet.media.decode import ATTEMPTS
@@ -49,7 +49,7 @@ def streams_of(path: Path) -> Streams:
             seen = picture_of(container) is not None
             return Streams(container=True, picture=seen, tracks=len(container.streams.audio))
     except av.FFmpegError as error:
-        said = str(error.strerror or error)
+        said = reason(error)
         raise of_decoder(said, path) or unreadable(path, said) from error
 
 

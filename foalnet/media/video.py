@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from foalnet.errors import MachineError
+from foalnet.errors import MachineError, reason
 from foalnet.faults import of_decoder
 from foalnet.media.container import MAX_AREA_PX, MAX_FRAMES, check_limits, demuxer_of, file_url, unreadable
 
@@ -88,7 +88,7 @@ def _probed(path: Path) -> VideoInfo:
             by_index = len(indexed) >= len(ticks)
             ticks = indexed if by_index else ticks
     except av.FFmpegError as error:
-        said = str(error.strerror or error)
+        said = reason(error)
         raise of_decoder(said, path) or unreadable(path, said) from error
     if not ticks:
         raise unreadable(path, "it holds no whole frame")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foalnet.errors import DataError
+from foalnet.errors import DataError, reason
 from foalnet.files import sha256_file
 from foalnet.seal import command
 from foalnet.shards.index import INDEX, Index, ShardEntry
@@ -88,7 +88,7 @@ def fault_of(path: Path, entry: ShardEntry) -> str | None:
     except Damage as error:
         return f"refused: {error}"
     except OSError as error:
-        return f"the shard cannot be read: {error.strerror or error}"
+        return f"the shard cannot be read: {reason(error)}"
     return f"refused: {fault[1]}" if fault else None
 
 

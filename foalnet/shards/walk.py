@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from foalnet.errors import reason
+
 BLOCK = tarfile.BLOCKSIZE
 
 
@@ -52,7 +54,7 @@ def _member(header: bytes, position: int, size: int) -> Member:
     try:
         info = tarfile.TarInfo.frombuf(header, "ascii", "strict")
     except (tarfile.HeaderError, ValueError) as error:
-        raise Damage(f"the header at byte {position} is damaged ({error})") from error
+        raise Damage(f"the header at byte {position} is damaged ({reason(error)})") from error
     if info.type != tarfile.REGTYPE:
         raise Damage(f"{info.name!r} at byte {position} is no plain file (tar type {info.type!r})")
     key, dot, extension = info.name.partition(".")

@@ -26,7 +26,7 @@ from foalnet.checkpoint import (
     put_optimizer,
     save_checkpoint,
 )
-from foalnet.errors import DataError, MachineError
+from foalnet.errors import DataError, MachineError, reason
 from foalnet.nets import Net
 from foalnet.train import ranks
 
@@ -130,7 +130,7 @@ def _set_aside(path: Path) -> None:
             path.replace(previous_of(path))
     except OSError as error:
         raise MachineError(
-            f"cannot write: {error.strerror or error}",
+            f"cannot write: {reason(error)}",
             file=path,
             stage=STAGE,
             action="free space or permissions, then run the same command again",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foalnet.config import Params, Settings
-from foalnet.errors import DataError
+from foalnet.errors import DataError, named
 from foalnet.paths import Paths
 from foalnet.seal import command
 from foalnet.verify.link import Link, absent, differs
@@ -48,5 +48,5 @@ def asked(name: str, stage: str, check: Callable[[], Link]) -> Link:
         at = f"{error.file}: " if error.file and error.file not in what else ""
         return differs(name, f"{at}{what}", action=error.action or f"dvc repro {stage}")
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        what = f"its content cannot be read: {type(error).__name__}: {error}"
+        what = f"its content cannot be read: {named(error)}"
         return differs(name, what, action=command(stage))

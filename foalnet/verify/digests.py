@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
+from foalnet.errors import reason
 from foalnet.files import not_read
 
 BLOCK_BYTES = 1 << 20
@@ -83,4 +84,4 @@ def parse_listing(data: bytes) -> dict[str, str]:
     try:
         return {str(row["relpath"]): str(row["md5"]) for row in rows}
     except (TypeError, KeyError) as error:
-        raise ValueError(f"no list of a folder: {error}") from error
+        raise ValueError(f"no list of a folder: {reason(error)}") from error

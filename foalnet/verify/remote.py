@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from foalnet.discreet import discreet
 from foalnet.dvcrepo import OBJECTS, config_of
-from foalnet.errors import MachineError, UsageError
+from foalnet.errors import MachineError, UsageError, named
 from foalnet.verify.digests import Digest, digest_of
 
 AT_ONCE = 16
@@ -92,7 +92,7 @@ class Remote:
             raise
         except Exception as error:
             # Every kind of remote has a client of its own with errors of its own.
-            raise self._down(f"{type(error).__name__}: {discreet(str(error))}") from error
+            raise self._down(discreet(named(error))) from error
 
     def _down(self, what: str) -> MachineError:
         return MachineError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from foalnet.errors import DataError
+from foalnet.errors import DataError, reason
 from foalnet.files import NotPlain, not_read, open_plain, publishing
 
 # Where training scripts put a state dict beside other things.
@@ -43,7 +43,7 @@ def read_state(file: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = load_file(file)
     except SafetensorError as error:
-        raise DataError(f"the checkpoint is damaged: {error}", file=file, action="copy it again") from error
+        raise DataError(f"the checkpoint is damaged: {reason(error)}", file=file, action="copy it again") from error
     return state
 
 
@@ -68,7 +68,7 @@ def read_pickle(pickle: Path) -> dict[str, Any]:
         state = torch.load(pickle, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for what it refuses
         raise DataError(
-            f"the pickle cannot be read as plain tensors: {str(error).splitlines()[0]}", file=pickle, action=ACTION
+            f"the pickle cannot be read as plain tensors: {reason(error).splitlines()[0]}", file=pickle, action=ACTION
         ) from error
     if isinstance(state, dict):
         state = next((state[name] for name in NESTED if isinstance(state.get(name), dict)), state)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from foalnet.config import Settings
-from foalnet.errors import MachineError
+from foalnet.errors import MachineError, named
 from foalnet.files import need_free, publish_file, sha256_file
 from foalnet.locks import lock as held
 from foalnet.weights.catalogue import CONFIG, PICKLE, PREPROCESSOR, SAFE, WeightSet, published
@@ -104,7 +104,7 @@ def _fetched(entry: WeightSet, file: str, temp: Path) -> Path:
     except Exception as error:  # the client raises many kinds; all mean the same here
         raise MachineError(
             f"{file} of {entry.repository} at revision {entry.revision} cannot be fetched: "
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}",
+            f"{named(error).splitlines()[0]}",
             stage=STAGE,
             action=f"look at the network (HF_HUB_OFFLINE unset?) and run `foalnet weights fetch {entry.name}` again, "
             "or copy the files by hand into the folder that `foalnet weights` names and run it there",

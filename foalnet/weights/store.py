@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.config import Settings
-from foalnet.errors import MachineError
+from foalnet.errors import MachineError, reason
 from foalnet.files import NotPlain, json_bytes, not_read, publish_bytes, read_plain, sha256_file
 from foalnet.weights.catalogue import CONFIG, PREPROCESSOR, SAFE, WeightSet, published
 
@@ -110,7 +110,7 @@ def read_lock(entry: WeightSet, folder: Path, *, stage: str | None = None) -> Lo
         absent = [file for file in READ if not (folder / file).is_file()] or [LOCK]
         raise missing(entry, folder, absent, stage=stage) from None
     except (ValueError, TypeError, NotPlain) as error:
-        raise _damaged(entry, path, str(error), stage) from error
+        raise _damaged(entry, path, reason(error), stage) from error
     except OSError as error:
         raise not_read(error, path, stage=stage) from error
     if not usable:
@@ -173,4 +173,6 @@ def _json(path: Path) -> dict[str, Any]:
         data = json.loads(read_plain(path, MOST_CONFIG_BYTES))
         return {name: value for name, value in data.items() if not name.startswith("_")}
     except (ValueError, AttributeError, OSError) as error:
-        raise MachineError(f"no JSON object: {error}", file=path, action="remove it and fetch it again") from error
+        raise MachineError(
+            f"no JSON object: {reason(error)}", file=path, action="remove it and fetch it again"
+        ) from error

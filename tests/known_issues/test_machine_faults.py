@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.errors import MachineError, UsageError
+from foalnet.errors import MachineError, UsageError, named, reason
 from foalnet.faults import fault_of
-from foalnet.files import publish_bytes
+from foalnet.files import not_read, publish_bytes
 from foalnet.media import extract_sound, streams_of
 from tests.projects import REPOSITORY, verb
 from tests.video_files import ffmpeg, numbered_video
@@ -173,3 +173,62 @@ def test_memory_that_ends_while_a_verb_is_imported_is_the_machines(
     with pytest.raises(SystemExit) as ended:
         door.main()
     assert ended.value.code == 4 and "memory" in capsys.readouterr().err
+
+
+def shell(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash whose end is that of the first program of a pipe that failed."""
+    env = os.environ | {"PYTHONPATH": str(REPOSITORY), "FOALNET": f"{sys.executable} -m foalnet"}
+    line = f"set -o pipefail; {command}"
+    return subprocess.run(["bash", "-c", line], env=env, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+# More than a pipe and Python's own buffers hold.
+MUCH = """python -c "
+import click, sys
+from foalnet.cli.main import cli, main
+sys.argv = ['foalnet', 'much']
+cli.command('much')(lambda: click.echo('y' * 10**6))
+main()" """.replace("python", sys.executable, 1)
+
+
+@pytest.mark.parametrize("command", ["$FOALNET --help", MUCH], ids=["a few lines", "much"])
+def test_a_full_stdout_is_named_and_a_closed_pipe_is_a_normal_end(command: str) -> None:
+    full = shell(f"{command} > /dev/full")
+    assert full.returncode == 4, full.stderr
+    assert full.stderr.splitlines() == [
+        "foalnet: the output cannot be written: No space left on device",
+        "  file: stdout",
+        "  next: free space where stdout leads, or lead it elsewhere, then run the same command again",
+    ]
+    closed = shell(f"{command} | head -c 1")
+    assert (closed.returncode, closed.stderr, len(closed.stdout)) == (0, "", 1)
+
+
+def test_a_stderr_that_takes_nothing_changes_no_exit_code() -> None:
+    for stderr in ("2> /dev/full", "2>&1 >&- | true", "2>&-"):
+        assert shell(f"$FOALNET show nothing {stderr}").returncode == 2, stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "with_kind"),
+    [
+        (MemoryError(), "out of memory", "MemoryError"),
+        (TimeoutError(), "TimeoutError", "TimeoutError"),
+        (OSError(), "OSError", "OSError"),
+        (
+            OSError(errno.EIO, os.strerror(errno.EIO), "x"),
+            "Input/output error",
+            "OSError: [Errno 5] Input/output error: 'x'",
+        ),
+        (KeyError("folds"), "no 'folds'", "KeyError: 'folds'"),
+        (ValueError(" "), "ValueError", "ValueError"),
+    ],
+)
+def test_a_reason_is_never_empty(error: Exception, said: str, with_kind: str) -> None:
+    assert (reason(error), named(error)) == (said, with_kind)
+
+
+def test_messages_end_with_a_reason() -> None:
+    fault = fault_of(MemoryError())
+    assert fault is not None and fault.what.endswith("does not suffice: out of memory")
+    assert not_read(OSError(), Path("x"), stage="inventory").what == "the file cannot be read: OSError"

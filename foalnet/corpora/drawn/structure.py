@@ -21,7 +21,7 @@ from foalnet.config.blocks import Draw
 from foalnet.corpora.drawn.plan import Dialogue, Turn, dialogue_of, stream
 from foalnet.corpora.drawn.rule import FACE_CUES, RAW_LABELS, SOUND_CUES, Cell, joint
 from foalnet.corpora.drawn.text import is_label
-from foalnet.errors import DataError
+from foalnet.errors import DataError, reason
 
 # IEMOCAP's grammar of names, spelt out: what is drawn must not depend on the readers (a test holds the two together).
 _KEY = re.compile(r"(?P<dialogue>Ses0[1-5][FM]_(?:impro|script)[0-9]{2}(?:_[0-9])?[a-z]?)_(?P<letter>[FM])[0-9]{3}")
@@ -44,7 +44,7 @@ def read_structure(path: Path) -> list[Row]:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise _refused(path, f"the table cannot be read: {error}") from error
+        raise _refused(path, f"the table cannot be read: {reason(error)}") from error
     table = csv.reader(io.StringIO(text), delimiter="\t")
     if next(table, None) != list(COLUMNS):
         raise _refused(path, f"line 1: the columns must be {', '.join(COLUMNS)}, separated by tabs")
@@ -54,7 +54,7 @@ def read_structure(path: Path) -> list[Row]:
         try:
             key, raw_label, start_s, end_s = cells[0], cells[1], float(cells[2]), float(cells[3])
         except (IndexError, ValueError) as error:
-            raise _refused(path, f"line {line}: {error}") from error
+            raise _refused(path, f"line {line}: {reason(error)}") from error
         if _KEY.fullmatch(key) is None or key in seen:
             raise _refused(path, f"line {line}: '{key}' stands twice or is no name of an utterance")
         if not is_label(raw_label) or not 0 <= start_s < end_s < math.inf:

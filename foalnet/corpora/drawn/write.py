@@ -23,7 +23,7 @@ from foalnet.corpora.drawn.plan import ACTORS, RATE_HZ, Dialogue, Turn, plan, st
 from foalnet.corpora.drawn.rule import best_scores
 from foalnet.corpora.drawn.structure import plan_structure, read_structure, shortest
 from foalnet.corpora.drawn.truth import truth
-from foalnet.errors import MachineError, UsageError
+from foalnet.errors import MachineError, UsageError, reason
 from foalnet.files import json_bytes, sha256_file, sync_folder
 from foalnet.kin import die_with_parent
 from foalnet.progress import counted
@@ -57,7 +57,7 @@ def draw_corpus(
         _publish(fresh, out)
     except OSError as error:
         raise MachineError(
-            f"cannot write: {error.strerror or error}",
+            f"cannot write: {reason(error)}",
             file=error.filename or out,
             stage="draw",
             action="free space or permissions, then run the same command again",
