@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from prefect.exceptions import TerminationSignal
+
 from flows import artifacts
+from flows.process import Stopped
 from flows.tasks import run_logger
 from foalnet.discreet import discreet
 from foalnet.errors import FoalnetError, named
@@ -31,7 +35,10 @@ def account_kept(paths: Paths, work: Path, run: str, show: Show) -> Iterator[Non
         folder = work / "reports" / run
         try:
             text = _keep(paths, work, folder, error, began_s)
-            run_logger().error("what this run found before it failed: %s", folder)
+            if (end := cancelled(error)) is not None:
+                run_logger().info("%s; what this run found before that: %s", end, folder)
+            else:
+                run_logger().error("what this run found before it failed: %s", folder)
             if isinstance(error, FoalnetError):
                 error.what += f"\nwhat this run found before it failed: {folder}"
             if isinstance(error, Exception):
@@ -42,6 +49,15 @@ def account_kept(paths: Paths, work: Path, run: str, show: Show) -> Iterator[Non
         raise
 
 
+def cancelled(error: BaseException) -> str | None:
+    """Say how a run was ended from outside; None where it failed."""
+    if isinstance(error, Stopped):
+        return str(error)
+    number = error.signal if isinstance(error, TerminationSignal) else None
+    number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else number
+    return None if number is None else f"cancelled by {signal.Signals(number).name}"
+
+
 def _keep(paths: Paths, work: Path, folder: Path, error: BaseException, began_s: float) -> str:
     """Copy the accounts that there are to `folder`, with failure.md, which it returns."""
     listed = work / "runs" / f"shards-{paths.corpus}-failed.json"
@@ -49,6 +65,8 @@ def _keep(paths: Paths, work: Path, folder: Path, error: BaseException, began_s:
     for path in filter(None, (paths.counts, paths.staging, failed)):
         if path.is_file():
             publish_file(path, folder / path.name)
-    text = artifacts.failure(paths, discreet(named(error)), folder, failed)
+    end = cancelled(error)
+    how, why = ("failed", named(error)) if end is None else ("cancelled", end)
+    text = artifacts.failure(paths, how, discreet(why), folder, failed)
     publish_bytes(folder / FAILURE, f"{text}\n".encode())
     return text

@@ -41,12 +41,12 @@ def show(kind: str, corpus: str, text: str, what: str) -> None:
     create_markdown_artifact(text, key=f"{kind}-{name}", description=f"{kind} of corpus {corpus}: {what}")
 
 
-def failure(paths: Paths, error: str, folder: Path, failed: Path | None) -> str:
-    """Return why a run failed, what it had dropped and why, and in which folder that is kept.
+def failure(paths: Paths, how: str, error: str, folder: Path, failed: Path | None) -> str:
+    """Return how a run ended (failed, cancelled) and why, what it had dropped, and in which folder that is kept.
 
     `failed` is the list of the dialogues that could not be staged, where there is one.
     """
-    parts = [f"# {escape(paths.corpus)}: failed", *(f"    {line}" for line in error.splitlines())]
+    parts = [f"# {escape(paths.corpus)}: {how}", *(f"    {line}" for line in error.splitlines())]
     text = "\n".join([parts[0], "", *parts[1:], "", f"Kept on the machine of the worker: {code(folder)}", "", ""])
     try:
         return text + drops(paths, failed).replace("# ", "## ", 1)

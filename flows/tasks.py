@@ -44,14 +44,24 @@ ENV: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar("
 DONE: contextvars.ContextVar[Done | None] = contextvars.ContextVar("done", default=None)
 
 
+# What Prefect says of a task that another one's failure keeps from running; its error is what is to be seen.
+NOT_READY = "Finished in state NotReady("
+TASK_RUNS = "prefect.task_runs"
+
+
 class Foreseen(logging.Filter):
-    """Writes an error that says all by itself without its traceback, and once.
+    """Writes an error that says all by itself without its traceback, and once; a task that was cancelled has none.
 
     Prefect logs a flow's exception twice: where it leaves the flow, and as the run's last line.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether the record is written."""
+        if record.name == TASK_RUNS and record.getMessage().startswith(NOT_READY):
+            return False
+        stop = STOP.get()
+        if record.name == TASK_RUNS and stop is not None and stop.is_set():
+            record.levelno, record.levelname = logging.INFO, "INFO"
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, FoalnetError | Stopped):
             return True
@@ -59,7 +69,7 @@ class Foreseen(logging.Filter):
         return record.funcName != "run_context"
 
 
-for each in ("prefect.flow_runs", "prefect.task_runs"):
+for each in ("prefect.flow_runs", TASK_RUNS):
     logging.getLogger(each).addFilter(Foreseen())
 
 

@@ -223,8 +223,8 @@ def _in_force(shared: Sequence[Champion], corpus: str) -> Champion | None:
 def rollback_target(home: Path, corpus: str, to: str | None = None) -> tuple[Champion, Champion]:
     """Return the champion in force and the one that a rollback would put in force.
 
-    Without `to` that is the champion before the one in force; a second rollback goes one further back. UsageError
-    (exit 2) where there is none, or where `to` never was a champion of the corpus.
+    Without `to` that is the champion before the one in force; a second rollback goes one further back. With `to` it may
+    be the one in force. UsageError (exit 2) where there is none, or where `to` never was a champion of the corpus.
     """
     champions = history(home, corpus)
     if not champions:
@@ -256,10 +256,7 @@ def rollback_target(home: Path, corpus: str, to: str | None = None) -> tuple[Cha
                 action="`foalnet champion` lists them",
             )
         target = champions[order.index(named)]
-    source = champions[order.index(target.effective)]
-    if source.commit == now.effective:
-        raise UsageError(f"{source.commit[:10]} is in force already", file=home, stage=STAGE, action="nothing to do")
-    return now, source
+    return now, champions[order.index(target.effective)]
 
 
 def rollback(home: Path, corpus: str, to: str | None = None) -> tuple[Champion, Champion, str]:

@@ -60,13 +60,18 @@ def rollback(corpus: str, to: str | None) -> None:
 
     Nothing is rewritten, no other corpus is touched, and no file of this checkout changes. What was taken back is not
     promoted again by itself. A champion whose outputs are lost is refused (exit 3): they must be made again first.
+    With --to the champion in force there is nothing to do.
     """
     from foalnet.cache import refuse_lost
     from foalnet.champion import branch_of, rollback_target
     from foalnet.champion import rollback as go_back
 
     home = _home()
-    refuse_lost(home, corpus, rollback_target(home, corpus, to)[1].commit)
+    now, target = rollback_target(home, corpus, to)
+    if target.commit == now.effective:
+        click.echo(f"champion of {corpus} is  {target.commit[:10]} ({target.run}) already: nothing to do")
+        return
+    refuse_lost(home, corpus, target.commit)
     before, now, commit = go_back(home, corpus, to)
     click.echo(f"champion of {corpus} was {before.effective[:10]} ({before.run})")
     click.echo(f"champion of {corpus} is  {now.commit[:10]} ({now.run}), recorded as commit {commit[:10]}")

@@ -26,7 +26,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--start", type=float, help="Seconds; with --end, for one CLIP [default: the whole clip].")
 @click.option("--end", type=float, help="Seconds; with --start.")
 @click.option("--channel", help="Of several channels: mean, left, right, or a number from 1 [default: the model's].")
-@click.option("--track", type=click.IntRange(min=1), default=1, show_default=True, help="Of several sound tracks.")
+@click.option("--track", type=click.IntRange(min=1), help="Of several sound tracks [default: the first].")
 @click.option("--sound", type=FILE, help="A wav or flac file to hear instead of the one CLIP's own sound.")
 def predict(
     clips: tuple[Path, ...],
@@ -36,7 +36,7 @@ def predict(
     start: float | None,
     end: float | None,
     channel: str | None,
-    track: int,
+    track: int | None,
     sound: Path | None,
 ) -> int:
     """Print what a sealed model says of each CLIP: a video, a video without sound, or a wav or flac file.

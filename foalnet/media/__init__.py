@@ -15,7 +15,7 @@ from foalnet.media.decode import Rows, decode_frames, decode_indexed, decode_pic
 from foalnet.media.extract import Streams, extract_sound, streams_of
 from foalnet.media.ffmpeg_exe import ffmpeg_digest, ffmpeg_exe
 from foalnet.media.images import jpeg_bytes, letterbox_rows, light_of, read_jpeg, rescale, resize
-from foalnet.media.listen import ChannelMissing, Heard, clipped_share, is_silent, listen
+from foalnet.media.listen import ChannelMissing, Heard, channel_of, clipped_share, is_silent, listen
 from foalnet.media.picture import Picture, Rect
 from foalnet.media.video import VideoInfo, probe_times
 
@@ -32,6 +32,7 @@ __all__ = [
     "VideoTooLarge",
     "VideoUnreadable",
     "WaveInfo",
+    "channel_of",
     "clipped_share",
     "decode_frames",
     "decode_indexed",

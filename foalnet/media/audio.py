@@ -191,7 +191,7 @@ def _reading(path: Path) -> Iterator[Any]:
             action="make the file readable, then run again",
         ) from error
     except soundfile.LibsndfileError as error:
-        raise _unreadable(path, str(error.error_string)) from error
+        raise _unreadable(path, f"{error.error_string} The file has {path.stat().st_size:,} bytes") from error
 
 
 def _unreadable(path: Path, why: str) -> AudioUnreadable:

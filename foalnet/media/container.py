@@ -108,7 +108,8 @@ def demuxer_of(path: Path) -> str:
     for beginning, what in _POINTERS.items():
         if head.startswith(beginning):
             raise unreadable(path, f"it is {what}: it names other files, and none of them is opened")
-    raise unreadable(path, f"not {READ} (it begins with {head[:12]!r})")
+    size = "" if len(head) == _HEAD_BYTES else f", and has {len(head)} bytes"
+    raise unreadable(path, f"not {READ} (it begins with {head[:12]!r}{size})")
 
 
 def file_url(path: Path) -> str:
@@ -119,13 +120,21 @@ def file_url(path: Path) -> str:
 def check_limits(path: Path, *, width_px: int, height_px: int, duration_s: float, frames: int) -> None:
     """Refuse (VideoTooLarge, exit 3) what would eat the machine: too large a picture or too long a video."""
     if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_AREA_PX:
-        what = f"its picture is {width_px} x {height_px} pixels; the limit is {MAX_SIDE_PX} a side"
+        what = (
+            f"its picture is {width_px} x {height_px} pixels, {width_px * height_px:,}; the limits are "
+            f"{MAX_SIDE_PX:,} a side and {MAX_AREA_PX:,} in all"
+        )
     elif duration_s > MAX_DURATION_S or frames > MAX_FRAMES:
-        what = f"it lasts {duration_s / 3600:.1f} h in {frames:,} frames; the limit is {MAX_DURATION_S / 3600:.0f} h"
+        what = (
+            f"it lasts {duration_s / 3600:.1f} h in {frames:,} frames; the limits are "
+            f"{MAX_DURATION_S / 3600:.0f} h and {MAX_FRAMES:,} frames"
+        )
     else:
         return
     raise VideoTooLarge(
-        f"the video is beyond the limits: {what}", file=path, action="take the file out of the corpus, or cut it"
+        f"the video is beyond the limits: {what}",
+        file=path,
+        action="take the file out of the corpus, or make it smaller or shorter",
     )
 
 

@@ -49,15 +49,8 @@ def listen(path: Path, channel: str | int = "mean") -> Heard:
 
     ChannelMissing, and what `read_wave` raises (exit 3), where it cannot be read so.
     """
-    channels = probe_wave(path).channels
-    if channel != "mean":
-        number = LEFT_RIGHT.get(str(channel)) or int(channel)
-        if number > channels:
-            raise ChannelMissing(
-                f"the sound has {channels} channel(s), no channel {number}",
-                file=path,
-                action="choose another channel",
-            )
+    channels, number = probe_wave(path).channels, channel_of(path, channel)
+    if number is not None:
         wave_N, rate_hz = read_wave(path, channel=number - 1)
         return Heard(wave_N=wave_N, rate_hz=rate_hz, how=f"channel {number} of {channels}" if channels > 1 else "")
     wave_N, rate_hz = read_wave(path)
@@ -70,6 +63,18 @@ def listen(path: Path, channel: str | int = "mean") -> Heard:
         return Heard(wave_N=wave_N, rate_hz=rate_hz, how=f"{channels} channels averaged")
     wave_N, rate_hz = read_wave(path, channel=loudest)
     return Heard(wave_N=wave_N, rate_hz=rate_hz, how=f"channel {loudest + 1} of {channels}", cancelled=True)
+
+
+def channel_of(path: Path, channel: str | int) -> int | None:
+    """Return the number of the channel that is named, from 1; None for "mean"; ChannelMissing where there is none."""
+    if channel == "mean":
+        return None
+    channels, number = probe_wave(path).channels, LEFT_RIGHT.get(str(channel)) or int(channel)
+    if number > channels:
+        raise ChannelMissing(
+            f"the sound has {channels} channel(s), no channel {number}", file=path, action="choose another channel"
+        )
+    return number
 
 
 def _powers(path: Path, channels: int) -> np.ndarray:

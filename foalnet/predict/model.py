@@ -81,7 +81,7 @@ class Model:
         people: int = 1,
         side: Who = "both",
         channel: str | int | None = None,
-        track: int = 1,
+        track: int | None = None,
     ) -> list[ClipPrediction]:
         """Return what the model says of each person in a clip: a video, a video without sound, or a wav or flac file.
 
@@ -205,7 +205,11 @@ class Model:
     def _unlike(self, clip: Clip, meta: Mapping[str, Any], *, heard: bool) -> list[str]:
         """Return notes on what the model was trained on: drawn data, and where the clip is unlike them."""
         data = self.sealed.card.get("data", {})
-        found = quantities(meta, clip.wave_N if heard and self.tasks.audio else None)
+        wave_N = clip.wave_N if heard and self.tasks.audio else None
+        found = quantities(meta, wave_N)
+        if wave_N is not None and "duration_s" in found:
+            # The whole sound is heard, however long the picture is.
+            found["duration_s"] = max(found["duration_s"], len(wave_N) / self.sealed.rate_hz)
         return [*([DRAWN] if data.get("drawn") else []), *outside(data.get("ranges", {}), found)]
 
     def _told(

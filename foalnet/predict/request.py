@@ -25,7 +25,7 @@ class Request:
     wav or flac file that is heard as it is, whole, instead of the clip's own track. `recording`: one on the clip's
     timeline, of which [start_s, end_s) is heard. `people`: 1 fills the picture, 2 sit side by side, each in one half;
     `side`: of two, which one. `channel` ("mean", "left", "right", or counted from 1; None: as the model's training) and
-    `track` (of the clip's own sound tracks, counted from 1): what is heard.
+    `track` (of the clip's own sound tracks, counted from 1; None: the first): what is heard.
     """
 
     clip: Path
@@ -36,7 +36,7 @@ class Request:
     people: int = 1
     side: Who = "both"
     channel: str | int | None = None
-    track: int = 1
+    track: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself (UsageError, exit 2)."""
@@ -58,12 +58,17 @@ class Request:
             raise _wrong("both a sound and a recording were given", "give one of them")
         if self.channel not in (None, "mean", "left", "right") and not str(self.channel).isdecimal():
             raise _wrong(f"channel is '{self.channel}'", "say mean, left, right, or a number from 1")
-        if self.track < 1 or str(self.channel) == "0":
+        if (self.track is not None and self.track < 1) or str(self.channel) == "0":
             raise _wrong("channels and tracks are counted from 1", "give 1 for the first")
-        if self.track > 1 and (self.sound or self.recording):
+        if self.track is not None and (self.sound or self.recording):
             raise _wrong(f"track is {self.track}, and another sound was given", "give one of them")
         if self.recording is not None and self.start_s is None:
             raise _wrong("a recording on the clip's timeline needs start and end", "give both, or give it as sound")
+
+    @property
+    def heard(self) -> Path:
+        """The file with the sound."""
+        return self.sound or self.recording or self.clip
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -84,8 +89,7 @@ def check_files(request: Request) -> None:
             try:
                 media.probe_wave(sound)
             except media.AudioUnreadable as error:
-                action = "give a wav or flac file that plays"
-                raise DataError(error.what, file=error.file, stage=STAGE, action=action) from error
+                raise sound_unreadable(error, sound) from error
 
 
 def check_model(path: Path) -> None:
@@ -111,6 +115,21 @@ def clip_unreadable(error: media.VideoUnreadable) -> DataError:
         action=f"name the clips in it: foalnet predict {error.file}/*"
         if folder
         else f"give a file that plays: wav, flac, {READ}",
+    )
+
+
+def sound_unreadable(error: DataError, file: Path) -> DataError:
+    """Return the error of a sound file in the words of `predict`."""
+    return DataError(error.what, file=file, stage=STAGE, action="give a wav or flac file that plays")
+
+
+def clip_too_large(error: media.VideoTooLarge) -> DataError:
+    """Return the error of a clip that is too large or too long in the words of `predict`."""
+    return DataError(
+        error.what.replace("the video is", "the clip is"),
+        file=error.file,
+        stage=STAGE,
+        action="give a clip with a smaller picture, or a shorter one: `ffmpeg -i CLIP -vf scale=1280:-2 SMALLER`",
     )
 
 

@@ -13,20 +13,21 @@ import numpy as np
 
 from foalnet import media
 from foalnet.clips import Job, stage_samples
+from foalnet.clips.plan import STAGE as SHARDS
 from foalnet.config.blocks import Shards
 from foalnet.errors import DataError, UsageError, printable
 from foalnet.faces import Detector
 from foalnet.inventory import FileEntry
 from foalnet.ledger import REASONS, SILENT, Ledger
 from foalnet.nets import Tasks
-from foalnet.predict.request import STAGE, Request, clip_unreadable
+from foalnet.predict.request import STAGE, Request, clip_too_large, clip_unreadable, sound_unreadable
 from foalnet.records import Sample, Side, Utterance
 
 # Decoders give whole packets: a little more is decoded than is heard.
 SPARE_S = 1.0
 # Containers pad sound to whole packets, and a frame lasts some time: what ends closer than that ends together.
 APART_S = 0.5
-SOUND_NOTES = ("channels_cancelled", "sound_clipped", SILENT)
+SOUND_NOTES = ("channels_cancelled", "sound_clipped", "wav_truncated", SILENT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +70,16 @@ class Stager:
             return self._stage(request, work)
         except media.VideoUnreadable as error:
             raise clip_unreadable(error) from error
+        except media.VideoTooLarge as error:
+            raise clip_too_large(error) from error
+        except (media.AudioUnreadable, media.AudioNonfinite) as error:
+            raise sound_unreadable(error, request.heard) from error
+        except DataError as error:
+            if error.stage != SHARDS:
+                raise
+            # Its remedy is a corpus'.
+            action = "give a shorter span of time by start and end"
+            raise DataError(error.what, file=request.clip, stage=STAGE, action=action) from error
 
     def _stage(self, request: Request, work: Path) -> list[StagedClip]:
         streams = media.streams_of(request.clip)
@@ -76,12 +87,15 @@ class Stager:
             raise UsageError(
                 "the clip is a sound file itself", file=request.clip, stage=STAGE, action="leave --sound out"
             )
+        self._check_choice(request, streams)
         picture = streams.picture and self.sees
         hears = self.tasks.audio and (streams.tracks > 0 or bool(request.sound or request.recording))
         if not picture and not hears:
             raise self._nothing(request.clip, streams)
         info = media.probe_times(request.clip, timeout_s=self.timeout_s) if picture else None
         own, timeline = self._sound(request, streams, work) if hears else (None, None)
+        if hears:
+            self._check_channel(request, own or timeline)
         start_s, end_s, notes = self._span(request, info, own)
         notes += _heard_notes(request, streams) if hears else ()
         if not hears:
@@ -91,6 +105,27 @@ class Stager:
         stem = printable(request.clip.stem)
         utterances = tuple(_utterance(stem, side, start_s, end_s, own, timeline, video) for side in request.sides)
         return [replace(one, notes=(*notes, *one.notes)) for one in self._samples(request, utterances, heard=hears)]
+
+    def _check_choice(self, request: Request, streams: media.Streams) -> None:
+        """Refuse a choice of sound that nothing would heed: by the model (UsageError, exit 2) or the clip (3)."""
+        given = [name for name in ("channel", "track", "sound", "recording") if getattr(request, name) is not None]
+        if given and not self.tasks.audio:
+            raise UsageError(f"the model hears nothing: leave {', '.join(given)} out", file=request.clip, stage=STAGE)
+        own = request.heard == request.clip
+        if given and own and not streams.tracks:
+            raise DataError(
+                f"the clip has no sound, from which to choose a {' and a '.join(given)}",
+                file=request.clip,
+                stage=STAGE,
+                action=f"leave {' and '.join(given)} out, or give a clip with sound",
+            )
+        if own and (request.track or 1) > streams.tracks > 0:
+            raise DataError(
+                f"the clip has {streams.tracks} sound track(s), no track {request.track}",
+                file=request.clip,
+                stage=STAGE,
+                action="leave track out" if streams.tracks == 1 else f"choose a track from 1 to {streams.tracks}",
+            )
 
     def _nothing(self, clip: Path, streams: media.Streams) -> DataError:
         has = [name for name, there in (("sound", streams.tracks), ("picture", streams.picture)) if there]
@@ -111,17 +146,24 @@ class Stager:
             return None, request.recording
         found = request.clip
         if streams.container:
-            if request.track > streams.tracks:
-                raise DataError(
-                    f"the clip has {streams.tracks} sound track(s), no track {request.track}",
-                    file=request.clip,
-                    stage=STAGE,
-                    action="give another --track",
-                )
             found = work / "track.wav"
             stop_s = (request.end_s or self.longest_s) + SPARE_S
-            media.extract_sound(request.clip, found, track=request.track, stop_s=stop_s, timeout_s=self.timeout_s)
+            media.extract_sound(request.clip, found, track=request.track or 1, stop_s=stop_s, timeout_s=self.timeout_s)
         return (found, None) if request.start_s is None else (None, found)
+
+    def _check_channel(self, request: Request, file: Path | None) -> None:
+        """Refuse (DataError, exit 3) a sound without the channel that is asked for, or was heard in training."""
+        assert file is not None
+        try:
+            media.channel_of(file, request.channel if request.channel is not None else self.params.channel)
+        except media.ChannelMissing as error:
+            channels = media.probe_wave(file).channels
+            raise DataError(
+                error.what if request.channel is not None else f"{error.what}, which the model was trained to hear",
+                file=request.heard,
+                stage=STAGE,
+                action="choose the channel mean" + (f", or a number from 1 to {channels}" if channels > 1 else ""),
+            ) from error
 
     def _span(
         self, request: Request, info: media.VideoInfo | None, own: Path | None
@@ -133,6 +175,9 @@ class Stager:
             assert own is not None, "a clip without picture has sound"
             wave = media.probe_wave(own)
             length_s = wave.samples / wave.rate_hz
+            if wave.truncated and not wave.samples:
+                what = f"the file holds none of the {wave.declared_samples:,} samples that its header declares"
+                raise DataError(what, file=request.heard, stage=STAGE, action="give a wav or flac file that plays")
         else:
             length_s = info.times_s[-1] + (1 / info.rate_fps if info.rate_fps > 0 else 0.0)
         if length_s <= 0:
@@ -141,7 +186,7 @@ class Stager:
         cut: tuple[str, ...] = (
             (f"cut: {length_s:.2f} s to {end_s:g} s",) if info is not None and end_s < length_s else ()
         )
-        cut += self._apart(length_s, own) if info is not None and request.sound is None else ()
+        cut += self._apart(length_s, own) if info is not None else ()
         return 0.0, end_s, cut
 
     def _apart(self, picture_s: float, own: Path | None) -> tuple[str, ...]:
@@ -152,7 +197,7 @@ class Stager:
         sound_s, picture_s = (min(s, self.longest_s) for s in (wave.samples / wave.rate_hz, picture_s))
         if abs(sound_s - picture_s) <= APART_S:
             return ()
-        return (f"sound and picture end apart: {sound_s:.2f} s of sound, {picture_s:.2f} s of picture",)
+        return (f"sound and picture end apart: {sound_s:.2f} s of sound and {picture_s:.2f} s of picture are used",)
 
     def _samples(self, request: Request, utterances: tuple[Utterance, ...], *, heard: bool) -> list[StagedClip]:
         paths = {p for u in utterances for p in (u.audio, u.dialogue_audio, u.video) if p is not None}
@@ -186,9 +231,9 @@ class Stager:
             lost = next(line for line in ledger.entries if line.kind == "dropped")
             raise DataError(
                 f"the sound cannot be used ({lost.reason}): {lost.detail or 'no detail'}",
-                file=request.clip,
+                file=request.heard,
                 stage=STAGE,
-                action="give a clip whose sound plays, and a span of time that lies in it",
+                action="give a clip whose sound plays, and a span of time within it",
             )
         return [
             StagedClip(
@@ -206,7 +251,7 @@ def _heard_notes(request: Request, streams: media.Streams) -> tuple[str, ...]:
     """Return a note where a clip has several sound tracks, of which one is heard."""
     if request.sound or request.recording or streams.tracks < 2:
         return ()
-    return (f"of {streams.tracks} sound tracks, track {request.track} is heard (--track)",)
+    return (f"of {streams.tracks} sound tracks, track {request.track or 1} is heard (--track)",)
 
 
 def _sound_notes(ledger: Ledger, key: str) -> tuple[str, ...]:

@@ -92,9 +92,14 @@ def fault_of(path: Path, entry: ShardEntry) -> str | None:
     return f"refused: {fault[1]}" if fault else None
 
 
+def odd_size(size: int, expected: int) -> str:
+    """Say that a file is shorter or longer than its index says, in bytes."""
+    return f"it is {'shorter' if size < expected else 'longer'} than its index says: {size:,} of {expected:,} bytes"
+
+
 def _damaged_key(path: Path, entry: ShardEntry, size: int) -> str:
     """Name the first key whose bytes are not the index's."""
-    length = f"it has {size} bytes instead of {entry.size}; " if size != entry.size else ""
+    length = "" if size == entry.size else f"{odd_size(size, entry.size)}; "
     start = 0
     for key, end, digest in zip(entry.keys, entry.ends, entry.digests, strict=True):
         if size < end:
@@ -103,7 +108,9 @@ def _damaged_key(path: Path, entry: ShardEntry, size: int) -> str:
         if _digest(path, start, end) != digest:
             return f"{length}key {key} is altered"
         start = end
-    return f"{length}the bytes after its last key {entry.keys[-1]} are altered or cut"
+    if size < entry.size:
+        return f"{length}its keys are whole, the end mark behind the last one, {entry.keys[-1]}, is cut"
+    return f"{length}the bytes after its last key {entry.keys[-1]} are altered"
 
 
 def faults_of(folder: Path, index: Index) -> list[Fault]:

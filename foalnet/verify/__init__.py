@@ -13,11 +13,12 @@ from foalnet.dvcrepo import cache_of
 from foalnet.files import not_written
 from foalnet.gitrepo import blobs_at, blobs_here, git, has_git
 from foalnet.paths import Paths
+from foalnet.seal import command
 from foalnet.verify.chain import stage_links
 from foalnet.verify.content import Scene
 from foalnet.verify.digests import Reader
 from foalnet.verify.graph import GRAPH, LOCK, PARAMS, Stage, load, stages_of
-from foalnet.verify.link import Link, code_of, differs, ok, skipped, some
+from foalnet.verify.link import Link, code_of, differs, ok, skipped, some, two
 from foalnet.verify.remote import DEFAULT, Remote
 from foalnet.verify.store import Store
 
@@ -88,11 +89,29 @@ def commit(home: Path, stages: list[Stage]) -> Iterator[Link]:
         yield ok("commit", f"{head[:10]}; its {len(files)} files of code, packages, params and graph are those here")
     results = sorted({LOCK, *(path for stage in stages for path in stage.asked.in_git)})
     files, here = blobs_at(home, head, results), blobs_here(home, [path for path in results if (home / path).is_file()])
-    if newer := {path for path in here if here[path] != files.get(path)}:
+    newer = {path for path in here if here[path] != files.get(path)}
+    if edited := list(_edited(home, stages, newer)):
+        yield from edited
+    elif newer:
         what = f"no commit records this run yet: {some(newer)} differ from {head[:10]}"
         yield skipped("commit of the results", what, action=f"git add {' '.join(sorted(newer))} && git commit")
     else:
         yield ok("commit of the results", f"{head[:10]} holds {some(here) or 'none'} as they are here")
+
+
+def _edited(home: Path, stages: list[Stage], newer: set[str]) -> Iterator[Link]:
+    """Yield what differs from dvc.lock's record too: it was edited, and no run to be committed wrote it."""
+    for stage in stages:
+        for path in sorted(newer & set(stage.asked.in_git)):
+            recorded, found = stage.outs.get(path), Reader(workers=1).digest(home / path).md5
+            if recorded and recorded != found:
+                # An older record is no help: what belongs to this run's was never committed.
+                restore = "" if LOCK in newer else f"restore it by `git checkout -- {path}`, or run "
+                yield differs(
+                    "commit of the results",
+                    f"{path} is not what the run wrote: {two(recorded, found, by=LOCK, at='file')}",
+                    action=f"{restore}`{command(stage.name)}`",
+                )
 
 
 def _at(path: str, root: str) -> bool:

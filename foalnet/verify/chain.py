@@ -99,7 +99,7 @@ def _input(stage: Stage, path: str, store: Store) -> Link:
     name, recorded = f"{stage.name} input {path}", stage.deps[path]
     files = store.recorded(path)
     if files is None:
-        return absent(name, "the list of a folder's files is not here", action=f"dvc pull {store.maker_of(path)}")
+        return absent(name, "the list of a folder's files is not here", action=store.bring(store.maker_of(path)))
     if not files:
         found, at = _here(path, store), "workspace"
         if found is None:

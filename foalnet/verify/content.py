@@ -42,7 +42,7 @@ def asked(name: str, stage: str, check: Callable[[], Link]) -> Link:
     try:
         return check()
     except Absent as error:
-        return absent(name, f"{error.path} is not on this machine", action=f"dvc pull {error.stage or stage}")
+        return absent(name, f"{error.path} is not on this machine", action=error.action or f"dvc repro {stage}")
     except DataError as error:
         what = " ".join(error.what.split())
         at = f"{error.file}: " if error.file and error.file not in what else ""

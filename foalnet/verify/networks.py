@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foalnet.errors import DataError
 from foalnet.verify.content import Scene
 from foalnet.verify.staged import INDEX, entries, rel
 
@@ -64,6 +65,7 @@ def _inputs(scene: Scene, keys: Sequence[str], params: Any) -> tuple[Any, Any]:
     """Return the shards that hold these utterances, and the features of their pictures where params read such."""
     from foalnet.features.read import file_of, open_features
     from foalnet.shards import ShardSet
+    from foalnet.shards.check import fault_of
     from foalnet.shards.index import read_index
 
     wanted, folder = set(keys), scene.bench / "networks"
@@ -73,6 +75,10 @@ def _inputs(scene: Scene, keys: Sequence[str], params: Any) -> tuple[Any, Any]:
         scene.store.lay(f"{rel(scene.paths, 'shards')}/{name}", folder)
     index = read_index(at["shards"], corpus=scene.params.corpus, stage="verify")
     held = tuple(entry for entry in index.shards if entry.path in names)
+    for entry in held:
+        if fault := fault_of(at["shards"] / entry.path, entry):
+            file = scene.paths.shards / entry.path
+            raise DataError(fault, file=file, stage="verify", action=scene.again(f"shards@{index.corpus}"))
     shards = ShardSet(folder=at["shards"], corpus=index.corpus, entries=held, stage="verify")
     if params.picture != "features" or scene.params.features.encoder is None:
         return shards, None

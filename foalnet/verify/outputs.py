@@ -50,17 +50,21 @@ def output(stage: Stage, path: str, md5: str, store: Store) -> Link:
     wrong = [f"{one.place}: {fault}" for one in seen for fault in one.wrong]
     if wrong:
         more = f"; and {len(wrong) - FAULTS_SHOWN} more" if len(wrong) > FAULTS_SHOWN else ""
-        return differs(name, "; ".join(wrong[:FAULTS_SHOWN]) + more, action=_mend(stage, path, seen, in_git=in_git))
+        return differs(
+            name,
+            "; ".join(wrong[:FAULTS_SHOWN]) + more,
+            action=_mend(stage, path, seen, pulls=store.pulls, in_git=in_git),
+        )
     lacking = [one for one in seen if one.place == "remote" and one.missing]
     whole = [one.place for one in seen if one.whole]
     if lacking:
         told = f"{store.remote.name if store.remote else ''} lacks {some(lacking[0].missing)}"
         again = f"{_listed(lacking[0])}dvc push {stage.name}"
-        action = again if "cache" in whole else _make(stage, in_git=in_git)
+        action = again if "cache" in whole else _make(stage, path, store, in_git=in_git)
         return absent(name, f"the remote {told}", action=action)
     if not whole:
         missing = min((one.missing for one in seen), key=len)
-        return absent(name, f"not on this machine: {some(missing)}", action=_make(stage, in_git=in_git))
+        return absent(name, f"not on this machine: {some(missing)}", action=_make(stage, path, store, in_git=in_git))
     files = store.listing(md5) if md5.endswith(".dir") else None
     count = f" ({len(files)} files)" if files is not None else ""
     return ok(name, f"{short(md5)}{count} in {', '.join(whole)}")
@@ -71,11 +75,11 @@ def _listed(remote: Seen) -> str:
     return f"remove {remote.listed}, then " if remote.listed else ""
 
 
-def _make(stage: Stage, *, in_git: bool) -> str:
-    return "git checkout it" if in_git else f"dvc pull {stage.name} (where no remote has it: dvc repro {stage.name})"
+def _make(stage: Stage, path: str, store: Store, *, in_git: bool) -> str:
+    return f"git checkout -- {path}" if in_git else store.bring(stage.name)
 
 
-def _mend(stage: Stage, path: str, seen: list[Seen], *, in_git: bool) -> str:
+def _mend(stage: Stage, path: str, seen: list[Seen], *, pulls: bool, in_git: bool) -> str:
     """Return what puts right the places that are wrong, from those that are whole."""
     if in_git:
         return f"git checkout -- {path}, or {command(stage.name)}"
@@ -93,7 +97,8 @@ def _mend(stage: Stage, path: str, seen: list[Seen], *, in_git: bool) -> str:
             objects = [*one.remedy[:FAULTS_SHOWN], *([one.listed] if one.listed not in (*one.remedy, "") else [])]
             steps.append(f"remove {' and '.join(objects)}, then dvc push {stage.name}")
         else:
-            steps.append(f"{remove}dvc pull --force {stage.name}, or {command(stage.name)}")
+            pull = f"dvc pull --force {stage.name}, or " if pulls else ""
+            steps.append(f"{remove}{pull}{command(stage.name)}")
     return "; ".join(dict.fromkeys(steps))
 
 

@@ -52,7 +52,13 @@ def _compared(
 ) -> Link:
     """Compare sizes and SHA-256 that an index tells with those of the files."""
     wrong = [
-        f"{path}: {two(digest, found[path].sha256, by=by, at='file')}"
+        f"{path}: "
+        + (
+            two(digest, found[path].sha256, by=by, at="file")
+            if found[path].size == size
+            else f"it is {'shorter' if found[path].size < size else 'longer'} than the {by} says: "
+            f"{found[path].size:,} of {size:,} bytes"
+        )
         for path, (size, digest) in sorted(told.items())
         if (found[path].size, found[path].sha256) != (size, digest)
     ]

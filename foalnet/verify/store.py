@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from foalnet.dvcrepo import config_of
 from foalnet.files import not_written
 from foalnet.seal import opened
 from foalnet.verify.digests import Digest, Reader, parse_listing
@@ -19,11 +20,11 @@ SEALED = frozenset({"index.json", "inventory.json", "counts.json", "staging.json
 
 
 class Absent(Exception):
-    """A file that must be read lies nowhere on this machine: its path, and the stage that writes it."""
+    """A file that must be read is nowhere on this machine; `action` brings it here, "" where no stage writes it."""
 
-    def __init__(self, path: str, stage: str) -> None:
+    def __init__(self, path: str, action: str) -> None:
         super().__init__(path)
-        self.path, self.stage = path, stage
+        self.path, self.action = path, action
 
 
 class Store:
@@ -36,6 +37,7 @@ class Store:
         self, home: Path, stages: Iterable[Stage], *, reader: Reader, cache: Path, remote: Remote | None
     ) -> None:
         self.home, self.reader, self.cache, self.remote = home, reader, cache, remote
+        self.pulls = bool(config_of(home)["remote"])
         self.outs: dict[str, str] = {}
         self.maker: dict[str, str] = {}
         for stage in stages:
@@ -43,6 +45,10 @@ class Store:
                 self.outs[path], self.maker[path] = md5, stage.name
         self._listings: dict[str, dict[str, str] | None] = {}
         self._walk: Any = None
+
+    def bring(self, stage: str) -> str:
+        """Return the command that brings a stage's outputs to this machine, or makes them where DVC has no remote."""
+        return f"dvc pull {stage} (where no remote has it: dvc repro {stage})" if self.pulls else f"dvc repro {stage}"
 
     def object(self, md5: str) -> Path:
         """Return where the cache keeps an object."""
@@ -121,7 +127,7 @@ class Store:
             return sorted(path.relative_to(self.home / folder).as_posix() for path in kept)
         recorded = self.recorded(folder)
         if not recorded:
-            raise Absent(folder, self.maker_of(folder))
+            raise self._absent(folder)
         return sorted(name.removeprefix(f"{folder}/") for name in recorded)
 
     def read(self, path: str) -> bytes:
@@ -131,7 +137,7 @@ class Store:
             return place.read_bytes()
         data = self.remote.read(place) if self.remote else None
         if data is None:
-            raise Absent(path, self.maker_of(path))
+            raise self._absent(path)
         return data
 
     def json(self, path: str) -> Any:
@@ -155,7 +161,7 @@ class Store:
         for path, place in places.items():
             digest = here[place] if isinstance(place, Path) else there.get(place)
             if digest is None:
-                raise Absent(path, self.maker_of(path))
+                raise self._absent(path)
             found[path] = digest
         return found
 
@@ -184,13 +190,17 @@ class Store:
             return self.home / path
         md5 = (self.recorded(path) or {}).get(path)
         if md5 is None:
-            raise Absent(path, self.maker_of(path))
+            raise self._absent(path)
         kept = self.object(md5)
         if kept.is_file():
             return kept
         if self.remote is None:
-            raise Absent(path, self.maker_of(path))
+            raise self._absent(path)
         return md5
+
+    def _absent(self, path: str) -> Absent:
+        maker = self.maker_of(path)
+        return Absent(path, self.bring(maker) if maker else "")
 
     def maker_of(self, path: str) -> str:
         """Return the stage that writes a path, or what lies in it; "" where none is recorded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,10 @@ def test_t13_a_cancel_while_a_stage_trains_ends_every_process_and_nothing_is_run
         until(lambda: not (toy / "work/worktrees/drawn").exists(), PATIENCE_S, "the end of the worktree")
         before = calls(toy)
         assert before.count(TRAIN) == 1
+        logged = server.ask("logs/filter", logs={"flow_run_id": {"any_": [newest]}})
+        assert not [each["message"] for each in logged if each["level"] >= logging.ERROR]
+        [account] = (toy / "work/reports").glob("drawn-*/failure.md")
+        assert account.read_text().splitlines()[:3] == ["# drawn: cancelled", "", "    cancelled by SIGTERM"]
         # The next run goes on where this one stopped.
         done = server.prefect(toy, "deployment", "run", "retrain/drawn", "--watch", timeout_s=300)
         assert "Promoted" in done.stdout

@@ -144,6 +144,17 @@ def test_promotion_and_rollback_of_one_corpus_leave_the_others_alone(home: Path)
         rollback(home, "b")
 
 
+def test_a_rollback_to_the_champion_in_force_does_nothing(home: Path) -> None:
+    (home / "dvc.yaml").write_text("stages: {}\n")
+    first, second = promoted(home, "a", "1"), promoted(home, "a", "2")
+    for to, name in ((second, "a-2-x"), (first, "a-1-x")):
+        head = champion_of(home, "a")
+        done = verb(home, "rollback", "a", "--to", to)
+        assert done.stdout == f"champion of a is  {to[:10]} ({name}) already: nothing to do\n"
+        assert champion_of(home, "a") == head
+        rollback(home, "a", first)
+
+
 def test_the_shared_branch_of_an_older_version_is_adopted_once_for_each_corpus(home: Path) -> None:
     a1, b1, a2 = shared(home, ("a", "1"), ("a_b", "1"), ("a", "2"))
     said = adopt(home)

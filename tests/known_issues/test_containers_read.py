@@ -145,7 +145,7 @@ def test_sound_and_picture_that_end_far_apart_are_noted(folder: Path, tmp_path: 
     soundfile.write(folder / "long.wav", np.random.default_rng(0).normal(0, 0.1, 3 * RATE_HZ), RATE_HZ)
     path = made(folder, "apart.avi", "film.avi", "long.wav", options=("-c", "copy"))
     [said] = model_of(tmp_path).predict(path)
-    assert "sound and picture end apart: 3.00 s of sound, 1.00 s of picture" in said.notes
+    assert "sound and picture end apart: 3.00 s of sound and 1.00 s of picture are used" in said.notes
     [said] = model_of(tmp_path).predict(made(folder, "even.avi", "film.avi", "tone.wav", options=("-c", "copy")))
     assert not any("apart" in note for note in said.notes)
 

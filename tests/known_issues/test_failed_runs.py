@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.exceptions import TerminationSignal
 
 from flows.account import account_kept
 from flows.process import Stopped
 from flows.retrain import bring_up_to_date
 from flows.stages import StageFailed
+from flows.tasks import STOP
 from foalnet.errors import DataError
 from foalnet.files import json_bytes
 from foalnet.paths import Paths
@@ -72,7 +77,43 @@ def test_a_bug_a_cancel_and_a_run_without_accounts_keep_what_there_is(tmp_path: 
     assert [path.name for path in (work / "reports" / "drawn-1").iterdir()] == ["failure.md"]
     failing(written(tmp_path / "tree"), work, KeyboardInterrupt(), shown)
     assert len(shown) == 1 and (work / "reports" / "drawn-1" / "staging.json").is_file()
-    failing(written(tmp_path / "other"), work, Stopped("cancelled"), shown)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (TerminationSignal(signal=signal.SIGTERM), "cancelled by SIGTERM"),
+        (KeyboardInterrupt(), "cancelled by SIGINT"),
+        (Stopped("cancelled"), "cancelled"),
+        (Stopped("this run was deleted on the server"), "this run was deleted on the server"),
+    ],
+)
+def test_a_cancelled_run_has_not_failed_and_names_its_signal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: BaseException, says: str
+) -> None:
+    work = tmp_path / "work"
+    with caplog.at_level(logging.INFO):
+        failing(written(tmp_path / "tree"), work, error, [])
+    text = (work / "reports" / "drawn-1" / "failure.md").read_text()
+    assert text.splitlines()[:3] == ["# drawn: cancelled", "", f"    {says}"]
+    [record] = caplog.records
+    assert record.levelno == logging.INFO and record.getMessage().startswith(f"{says}; what this run found before")
+
+
+@pytest.mark.filterwarnings("ignore:Logger .prefect.task_runs. attempted")
+def test_the_log_has_no_errors_of_tasks_that_were_cancelled_or_never_began(caplog: pytest.LogCaptureFixture) -> None:
+    tasks = logging.getLogger("prefect.task_runs")
+    stop = threading.Event()
+    token = STOP.set(stop)
+    try:
+        tasks.error("Finished in state NotReady(\"Upstream task run 'x' did not reach a 'COMPLETED' state.\")")
+        tasks.error("Finished in state Failed('Task run encountered an exception')")
+        stop.set()
+        tasks.error("Finished in state Failed('Task run encountered an exception Stopped: cancelled')")
+    finally:
+        STOP.reset(token)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+    assert not any("NotReady" in record.getMessage() for record in caplog.records)
 
 
 def test_what_cannot_be_kept_hides_no_error(tmp_path: Path) -> None:

@@ -167,3 +167,49 @@ def test_a_foreign_shard_that_dvcignore_hides(project: Path, monkeypatch: pytest
     found = named(project, monkeypatch)
     assert "Session1/000009.tar" in found["shards by their index"]
     assert not [name for name in found if " output " in name]
+
+
+def test_figures_that_were_edited_are_restored_and_not_committed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = project / "reports/drawn/metrics.json"
+    metrics.write_text(metrics.read_text().replace("0", "1", 1))
+    found = links(project, monkeypatch)
+    first = broken(found)[0]
+    assert first.name == "commit of the results" and first.verdict == "differs"
+    assert "reports/drawn/metrics.json is not what the run wrote: expected " in first.found
+    assert first.action.startswith("restore it by `git checkout -- reports/drawn/metrics.json`, or run `dvc repro ")
+    assert not [link for link in found if "git add" in link.action]
+    # Where dvc.lock is newer than the commit, an older file is no help.
+    (project / "dvc.lock").write_text((project / "dvc.lock").read_text() + "\n")
+    first = broken(links(project, monkeypatch))[0]
+    assert first.action == "`dvc repro --force --single-item report@drawn`"
+
+
+def test_a_shard_that_was_cut_short_is_named_with_its_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = project / "data/drawn/shards"
+    [*_, entry] = open_shards(folder).entries
+    shard = folder / entry.path
+    data = shard.read_bytes()
+    shard.unlink()  # it may be a link into the cache
+    shard.write_bytes(data[: entry.ends[0] - 600])
+    bytes_of = f"{entry.ends[0] - 600:,} of {entry.size:,} bytes"
+    found = links(project, monkeypatch)
+    for name in ("shards by their index", "foal-s1 checkpoints"):
+        [link] = [link for link in found if link.name == name]
+        assert f"it is shorter than {'the' if 'by' in name else 'its'} index says: {bytes_of}" in link.found
+        assert entry.path in link.found and "while it was read" not in link.found
+        assert link.action.endswith("dvc repro --force --single-item shards@drawn")
+    assert not [link for link in found if "foalnet-verify-" in link.found], "a folder that is gone by then"
+
+
+@pytest.mark.parametrize("remote", [True, False])
+def test_a_clone_pulls_only_where_it_has_a_remote(
+    pushed: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, remote: bool
+) -> None:
+    clone = pushed.clone(tmp_path / "clone")
+    if not remote:
+        (clone / ".dvc/config.local").unlink()
+    actions = {link.action for link in broken(links(clone, monkeypatch)) if link.verdict == "absent"}
+    assert any("dvc repro shards@drawn" in action for action in actions)
+    assert any("dvc pull" in action for action in actions) == remote
