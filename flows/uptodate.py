@@ -27,27 +27,22 @@ def up_to_date(names: Sequence[str]) -> list[str]:
         def faults(name: str) -> list[Any]:
             return [each for found in stages[name].status().values() for each in found]
 
-        why = {name: faults(name) for name in names}
-        kept = _kept(needs, [name for name in names if _is_whole(why[name])])
-        lacking = [name for name in kept if why[name]]
-        for name in lacking:
-            stages[name].checkout(allow_missing=True)
-        return _kept(needs, [name for name in kept if name not in lacking or not faults(name)])
+        kept: list[str] = []
+        for name in names:
+            if not all(each in kept for each in needs[name] if each in needs):
+                continue
+            why = faults(name)
+            if why and _is_whole(why):
+                stages[name].checkout(allow_missing=True)
+                why = faults(name)
+            kept += [] if why else [name]
+        return kept
 
 
 def _is_whole(why: Sequence[Any]) -> bool:
     """Say whether nothing but absent files keeps a stage from being up to date."""
     found = [list(files.values()) for each in why if isinstance(each, dict) for files in each.values()]
     return all(isinstance(each, dict) for each in why) and all(set(files) == {"deleted"} for files in found)
-
-
-def _kept(needs: dict[str, set[str]], whole: Sequence[str]) -> list[str]:
-    """Return those of `whole`, which stand in the order of the graph, that need no stage that is not among them."""
-    kept: list[str] = []
-    for name in whole:
-        if all(each in kept for each in needs[name] if each in needs):
-            kept.append(name)
-    return kept
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from foalnet.champion import adopt, champion_of
 from foalnet.config import Settings
 from foalnet.dvcrepo import config_of
 from foalnet.errors import MachineError
-from foalnet.gitrepo import LOCK, changed_files, git, is_result, refuse_conflict, refuse_dirty, text_at
+from foalnet.gitrepo import LOCK, changed_files, git, is_result, refuse_conflict, refuse_dirty, text_at, untracked
 from foalnet.locks import lock
 from foalnet.paths import Paths
 from foalnet.results import METRICS, PREDICTIONS
@@ -48,7 +48,7 @@ class Tree:
 
 @contextlib.contextmanager
 def worktree(home: Path, corpus: str, settings: Settings) -> Iterator[Tree]:
-    """Give a checkout of the operator's commit with the champion's dvc.lock; remove it at the end.
+    """Give a checkout of the operator's commit with the champion's dvc.lock and figures; remove it at the end.
 
     Without a champion it has the results of the operator's last `dvc repro`, committed or not: dvc.lock and figures.
 
@@ -69,8 +69,8 @@ def worktree(home: Path, corpus: str, settings: Settings) -> Iterator[Tree]:
             git(home, "worktree", "add", "--detach", "--quiet", str(folder), head)
             if champion is None:
                 _take_results(home, folder)
-            elif (recorded := text_at(home, champion, LOCK)) is not None:
-                (folder / LOCK).write_text(recorded, "utf-8")
+            else:
+                _take_record(home, champion, Paths(corpus, folder))
             env = environment(folder, home, settings)
             _share_cache(home, folder)
             yield Tree(home=home, folder=folder, head=head, champion=champion, env=env)
@@ -79,11 +79,20 @@ def worktree(home: Path, corpus: str, settings: Settings) -> Iterator[Tree]:
 
 
 def _take_results(home: Path, folder: Path) -> None:
-    """Copy what the operator's `dvc repro` changed in tracked results, so that the run goes on from it."""
-    for name in filter(is_result, changed_files(home)):
+    """Copy what the operator's `dvc repro` changed in results, or made first, so that the run goes on from it."""
+    for name in {*filter(is_result, changed_files(home)), *untracked(home, [LOCK, "reports"])}:
         if (home / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(home / name, folder / name)
+
+
+def _take_record(home: Path, champion: str, paths: Paths) -> None:
+    """Write what git has of the champion's outputs: its dvc.lock, and the figures that DVC's cache does not hold."""
+    for path in (paths.home / LOCK, paths.metrics, paths.headline):
+        text = text_at(home, champion, path.relative_to(paths.home).as_posix())
+        if text is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
 
 
 @contextlib.contextmanager
