@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import io
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import (
     DEFAULT_PARAMS,
     File,
+    check_name,
     encoders_of,
     expected_runs,
     merge,
@@ -38,7 +38,6 @@ from foalnet.paths import HEADLINE
 PICTURES = ("video", "features")
 # What no sound-only corpus can have: pictures that are made into features.
 SOUND_ALONE = {"train": {"picture": "face"}, "features": {"encoder": None}}
-NAME = re.compile(r"[a-z][a-z0-9_]*")
 # A table of sides without a line: every dialogue keeps its corpus' rule.
 NO_SIDES = b"# dialogue speaker side: read where shards.sides is table (docs/sides.md)\n"
 
@@ -78,9 +77,7 @@ class NewEntry:
 
         kind = get_reader(reader)
         name = name or reader
-        if not NAME.fullmatch(name):
-            what = f"'{name}' cannot name a corpus: small letters, digits and _, a letter first"
-            raise UsageError(what, action="give another name: --name NAME")
+        check_name(name)
         if name == "drawn":
             what = "'drawn' is the corpus that `foalnet draw` draws: no entry may take its place"
             raise UsageError(what, file=DEFAULT_PARAMS, action="give another name: --name NAME")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from foalnet.config import Params, load_settings, nearest
-from foalnet.config.load import DEFAULT_PARAMS
+from foalnet.config.load import DEFAULT_PARAMS, read_file
 from foalnet.corpora import READERS, get_reader
 from foalnet.errors import MachineError, UsageError
 from foalnet.faces import DETECTORS
@@ -93,15 +93,19 @@ def _check_networks(params: Params, file: str) -> None:
             raise UsageError(f"variant {variant}: {error.what}", file=file, action=error.action) from error
 
 
-def note_on_root(params: Params) -> str | None:
-    """Return why the corpus' files are not at hand, None where they are or are drawn by the first stage.
+def notes_on_roots(corpora: Iterable[Params]) -> Iterator[str]:
+    """Yield why a corpus' files are not at hand (unless the first stage draws them), and roots of no corpus.
 
-    DataError (exit 3) where its root holds no corpus of the reader.
+    DataError (exit 3) where a root holds no corpus of the reader.
     """
     settings = load_settings()
-    try:
-        need_root(params, settings, stage="inventory")
-    except MachineError as error:
-        drawn = params.corpus == "drawn" and params.corpus not in settings.roots
-        return None if drawn else str(error)
-    return None
+    for params in corpora:
+        try:
+            need_root(params, settings, stage="inventory")
+        except MachineError as error:
+            if params.corpus != "drawn" or params.corpus in settings.roots:
+                yield str(error)
+    names = read_file().corpora
+    for name in settings.roots:
+        if name not in names:
+            yield f"the settings give a root to '{name}', no corpus of {DEFAULT_PARAMS}; {nearest(name, names)}"

@@ -73,7 +73,7 @@ def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> No
     import json
 
     from foalnet.cli.entries import check_runs, sync
-    from foalnet.cli.names import check_names, note_on_root
+    from foalnet.cli.names import check_names, notes_on_roots
     from foalnet.config.explain import explain
 
     if sync_:
@@ -81,11 +81,12 @@ def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> No
             click.echo(line)
         return
     names = [corpus] if corpus else list(read_file().corpora)
-    for each in names:
-        check_names(load_params(each))
-        if note := note_on_root(load_params(each)):
-            click.echo(f"note: {discreet(note)}", err=True)
+    asked = [load_params(each) for each in names]
+    for params in asked:
+        check_names(params)
     check_runs()
+    for note in notes_on_roots(asked):
+        click.echo(f"note: {discreet(note)}", err=True)
     if as_json:
         told = {
             each: [row.as_json() for row in explain(each)] if explain_ else load_params(each).model_dump(mode="json")
@@ -97,8 +98,8 @@ def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> No
         for each in names:
             click.echo("\n".join(str(row) for row in explain(each)))
         return
-    for each in names:
-        params = load_params(each)
+    for params in asked:
         click.echo(
-            yaml.safe_dump({each: params.model_dump(mode="json")}, sort_keys=False, allow_unicode=True), nl=False
+            yaml.safe_dump({params.corpus: params.model_dump(mode="json")}, sort_keys=False, allow_unicode=True),
+            nl=False,
         )

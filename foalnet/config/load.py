@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path, PurePath
@@ -17,6 +18,8 @@ from foalnet.errors import UsageError
 from foalnet.paths import HEADLINE, Paths, run_name
 
 DEFAULT_PARAMS = Path("params.yaml")
+# A corpus' name is part of the names of its folders, runs, stages and branches.
+NAME = re.compile(r"[a-z][a-z0-9_]*")
 # The blocks that an entry may override.
 ENTRY_BLOCKS = ("shards", "features", "train", "evaluate", "report", "gate", "tune")
 
@@ -125,8 +128,19 @@ def parse_file(text: str, path: Path) -> File:
     file._text = text
     validated(_Blocks, {name: getattr(file, name) for name in ENTRY_BLOCKS}, file=path, text=text)
     for corpus in file.corpora:
+        check_name(corpus, path)
         resolve(file, corpus, path=path)
     return file
+
+
+def check_name(corpus: str, path: Path = DEFAULT_PARAMS) -> None:
+    """Refuse (UsageError, exit 2) a name that no corpus can have."""
+    if not NAME.fullmatch(corpus):
+        raise UsageError(
+            f"'{corpus}' cannot name a corpus: small letters, digits and _, a letter first",
+            file=path,
+            action="give the corpus another name (of `add-corpus`: --name NAME)",
+        )
 
 
 def load_params(corpus: str, path: Path = DEFAULT_PARAMS) -> Params:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ KEY = f"{DIALOGUE}_F000"
 START, END = 0.31, 1.20
 SENTENCE = f"Session1/sentences/wav/{DIALOGUE}/{KEY}.wav"
 RECORDING = f"Session1/dialog/wav/{DIALOGUE}.wav"
+# Each has an utterance left where the first one is lost.
+LEFT = {"calm": ["neu", "xxx"], "angry": ["ang"]}
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,7 @@ def test_t31_missing_wav_is_cut_from_the_dialogue_to_the_sample(place: Place) ->
 def test_t31_missing_in_both_places_is_no_utterance(place: Place) -> None:
     (place.root / SENTENCE).unlink()
     (place.root / RECORDING).unlink()
+    place = replace(place, classes=LEFT)
     got = staged(place)
     assert set(got) == {f"{DIALOGUE}_M000", f"{DIALOGUE}_F001"} and others_are_untouched(got)
     # The manifest refuses it first, with a reason; staging says how many it did not get.
@@ -220,6 +224,7 @@ def test_t36_a_silent_or_constant_sound_is_kept_as_it_is_and_masked(place: Place
 @pytest.mark.parametrize(("start", "end"), [(0.5, 0.5), (-0.2, 0.5), (1.2, 0.31)])
 def test_t37_empty_negative_and_reversed_times_are_dropped_and_counted(place: Place, start: float, end: float) -> None:
     relabel(place, "F000", start, end)
+    place = replace(place, classes=LEFT)
     got = staged(place)
     assert KEY not in got and others_are_untouched(got) and lines(place) == []
     # The manifest refuses it; staging says how many it did not get.
@@ -250,6 +255,7 @@ def test_t37_an_end_a_little_behind_the_recording_is_clamped_and_counted(
 def test_t37_an_end_far_behind_the_recording_is_dropped_and_counted(place: Place, start: float, end: float) -> None:
     (place.root / SENTENCE).unlink()
     relabel(place, "F000", start, end)
+    place = replace(place, classes=LEFT)
     got = staged(place)
     assert KEY not in got and others_are_untouched(got)
     assert lines(place) == [("dropped", KEY, "segment_invalid")]

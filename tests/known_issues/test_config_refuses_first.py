@@ -123,6 +123,18 @@ def test_a_root_that_is_not_there_is_a_note(project: Path) -> None:
     assert done.stdout.startswith("drawn:")
 
 
+def test_a_root_of_no_corpus_is_a_note(project: Path) -> None:
+    (project / "settings.yaml").write_text("roots: {drwn: /tmp}\n")
+    assert "a root to 'drwn', no corpus of params.yaml; did you mean 'drawn'?" in verb(project, "config").stderr
+
+
+@pytest.mark.parametrize("name", ["Drawn", "drawn-4", '"a/b"', '""'])
+def test_an_entry_with_a_name_that_breaks_others(project: Path, name: str) -> None:
+    edit(project, ("corpora:\n  drawn:", f"corpora:\n  {name}:"))
+    said = refused(project, "config")
+    assert "small letters, digits and _, a letter first" in said and "file: params.yaml" in said
+
+
 @pytest.mark.parametrize(
     ("text", "says"), [("", "is empty"), ("# none\n", "no params"), ("- drawn\n", "no params"), ("3\n", "no params")]
 )
