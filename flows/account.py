@@ -36,7 +36,7 @@ def account_kept(paths: Paths, work: Path, run: str, show: Show) -> Iterator[Non
         try:
             text = _keep(paths, work, folder, error, began_s)
             if (end := cancelled(error)) is not None:
-                run_logger().info("%s; what this run found before that: %s", end, folder)
+                run_logger().info("%s; what this run wrote before that is kept in %s", end, folder)
             else:
                 run_logger().error("what this run found before it failed: %s", folder)
             if isinstance(error, FoalnetError):

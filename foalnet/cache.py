@@ -197,8 +197,9 @@ def _clean(homes: Sequence[Path], cache: Path, *, write: bool) -> list[int]:
                 for found in objects
             }
         except DvcException as error:
+            why = ": ".join(map(reason, filter(None, (error, error.__cause__))))
             raise DataError(
-                f"DVC cannot tell what is needed, so nothing was removed: {error}: {error.__cause__ or ''}",
+                f"DVC cannot tell what is needed, so nothing was removed: {why}",
                 file=cache,
                 stage=STAGE,
                 action="mend what is named, or remove that branch (git branch -D NAME), then run it again",

@@ -152,7 +152,7 @@ class Stager:
         return (found, None) if request.start_s is None else (None, found)
 
     def _check_channel(self, request: Request, file: Path | None) -> None:
-        """Refuse (DataError, exit 3) a sound without the channel that is asked for, or was heard in training."""
+        """Refuse (DataError, exit 3) a sound without the channel that is wanted, or was heard in training."""
         assert file is not None
         try:
             media.channel_of(file, request.channel if request.channel is not None else self.params.channel)

@@ -103,13 +103,13 @@ def _edited(home: Path, stages: list[Stage], newer: set[str]) -> Iterator[Link]:
     """Yield what differs from dvc.lock's record too: it was edited, and no run to be committed wrote it."""
     for stage in stages:
         for path in sorted(newer & set(stage.asked.in_git)):
-            recorded, found = stage.outs.get(path), Reader(workers=1).digest(home / path).md5
-            if recorded and recorded != found:
+            recorded, stored = stage.outs.get(path), Reader(workers=1).digest(home / path).md5
+            if recorded and recorded != stored:
                 # An older record is no help: what belongs to this run's was never committed.
                 restore = "" if LOCK in newer else f"restore it by `git checkout -- {path}`, or run "
                 yield differs(
                     "commit of the results",
-                    f"{path} is not what the run wrote: {two(recorded, found, by=LOCK, at='file')}",
+                    f"{path} is not what the run wrote: {two(recorded, stored, by=LOCK, at='file')}",
                     action=f"{restore}`{command(stage.name)}`",
                 )
 

@@ -97,7 +97,7 @@ def test_a_cancelled_run_has_not_failed_and_names_its_signal(
     text = (work / "reports" / "drawn-1" / "failure.md").read_text()
     assert text.splitlines()[:3] == ["# drawn: cancelled", "", f"    {says}"]
     [record] = caplog.records
-    assert record.levelno == logging.INFO and record.getMessage().startswith(f"{says}; what this run found before")
+    assert record.levelno == logging.INFO and record.getMessage().startswith(f"{says}; what this run wrote before")
 
 
 @pytest.mark.filterwarnings("ignore:Logger .prefect.task_runs. attempted")

@@ -55,8 +55,8 @@ def encoding(home: Path) -> None:
     paths = write_corpus(home, make_store(per_group=4))
     pretrained = recorded(home / "weights", "clip_vit_b32", pickle=True)
     params = corpus_params(picture="features", video={"encoder": "linear"})
-    asked = {"encoder": pretrained.name, "weights": pretrained.sha256, "picture": "half", "frame_step": 1}
-    params = params.model_copy(update={"features": params.features.model_copy(update=asked)})
+    block = {"encoder": pretrained.name, "weights": pretrained.sha256, "picture": "half", "frame_step": 1}
+    params = params.model_copy(update={"features": params.features.model_copy(update=block)})
     settings = Settings(work=home / "work", weights=home / "weights", device="cpu", workers=1)
     features.encode(params, settings, paths.shards, paths.features)
 

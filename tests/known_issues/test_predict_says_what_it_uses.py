@@ -25,15 +25,15 @@ FRAMES = 25
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """film.avi is one second without sound, both.avi with two channels; stereo.wav is one second, long.wav three."""
+    """mute.avi is one second without sound, both.avi with two channels; stereo.wav is one second, long.wav three."""
     folder = tmp_path_factory.mktemp("clips")
     wave_NC = np.random.default_rng(0).normal(0, 0.1, (3 * RATE_HZ, 2))
     soundfile.write(folder / "stereo.wav", wave_NC[:RATE_HZ], RATE_HZ, subtype="PCM_16")
     soundfile.write(folder / "mono.wav", wave_NC[:RATE_HZ, 0], RATE_HZ, subtype="PCM_16")
     soundfile.write(folder / "long.wav", wave_NC[:, 0], RATE_HZ, subtype="PCM_16")
-    numbered_video(folder / "film.avi", FRAMES, rate="25")
+    numbered_video(folder / "mute.avi", FRAMES, rate="25")
     for name, sound in (("both", "stereo"), ("apart", "long")):
-        inputs = ("-i", str(folder / "film.avi"), "-i", str(folder / f"{sound}.wav"))
+        inputs = ("-i", str(folder / "mute.avi"), "-i", str(folder / f"{sound}.wav"))
         ffmpeg(*inputs, "-c", "copy", str(folder / f"{name}.avi"))
     return folder
 
@@ -64,7 +64,7 @@ def test_a_wav_that_ends_in_its_header_is_named_with_its_size(
     has = f"{size} bytes" if size < 44 else "holds none of the 16,000 samples that its header declares"
     assert has in error.what and "until then" not in str(error)
     if size > 5:
-        error = refused(models["foal"], folder / "film.avi", sound=cut)
+        error = refused(models["foal"], folder / "mute.avi", sound=cut)
         assert error.file == str(cut), "the sound is at fault, not the clip"
 
 
@@ -85,8 +85,8 @@ def test_a_wav_that_is_shorter_than_its_header_says_is_noted(
         ("stereo.wav", {"channel": "3"}, "2 channel(s), no channel 3", "channel mean, or a number from 1 to 2"),
         ("both.avi", {"channel": 3}, "2 channel(s), no channel 3", "channel mean, or a number from 1 to 2"),
         ("mono.wav", {"channel": "right"}, "1 channel(s), no channel 2", "choose the channel mean"),
-        ("film.avi", {"channel": "right"}, "no sound, from which to choose a channel", "leave channel out"),
-        ("film.avi", {"track": 1}, "no sound, from which to choose a track", "leave track out"),
+        ("mute.avi", {"channel": "right"}, "no sound, from which to choose a channel", "leave channel out"),
+        ("mute.avi", {"track": 1}, "no sound, from which to choose a track", "leave track out"),
         ("both.avi", {"track": 2}, "1 sound track(s), no track 2", "leave track out"),
         ("mono.wav", {"track": 2}, "1 sound track(s), no track 2", "leave track out"),
     ],
@@ -101,7 +101,7 @@ def test_a_choice_that_the_clip_does_not_have_is_refused(
 
 
 def test_of_another_sound_the_other_file_is_named(folder: Path, models: dict[str, Model]) -> None:
-    error = refused(models["foal"], folder / "film.avi", sound=folder / "stereo.wav", channel=3)
+    error = refused(models["foal"], folder / "mute.avi", sound=folder / "stereo.wav", channel=3)
     assert error.file == str(folder / "stereo.wav") and "no channel 3" in error.what
 
 
@@ -119,7 +119,7 @@ def test_what_is_used_of_sound_and_picture_is_noted_and_judged(
 ) -> None:
     note = "sound and picture end apart: 3.00 s of sound and 1.00 s of picture are used"
     assert note in models["foal"].predict(folder / "apart.avi")[0].notes
-    assert note in models["foal"].predict(folder / "film.avi", sound=folder / "long.wav")[0].notes
+    assert note in models["foal"].predict(folder / "mute.avi", sound=folder / "long.wav")[0].notes
     weights, content = read_model(sealed_model(tmp_path))
     for low, high, says in ((2.0, 4.0, None), (0.5, 2.0, "longer than 99 % of the training data: 3.0 s")):
         card = dict(content.card) | {"data": {"ranges": {"duration_s": [low, high]}}}
@@ -133,13 +133,13 @@ def test_a_clip_beyond_the_limits_is_named_with_both_numbers_and_a_remedy_for_a_
 ) -> None:
     # 128 x 96 pixels: no side is too long.
     monkeypatch.setattr(container, "MAX_AREA_PX", 10_000)
-    error = refused(models["foal"], folder / "film.avi")
+    error = refused(models["foal"], folder / "mute.avi")
     assert error.what == (
         "the clip is beyond the limits: its picture is 128 x 96 pixels, 12,288; the limits are 8,192 a side and 10,000 "
         "in all"
     )
     assert "corpus" not in str(error) and "ffmpeg -i CLIP -vf scale=" in str(error.action)
-    assert (error.exit_code, error.stage, error.file) == (3, "predict", str(folder / "film.avi"))
+    assert (error.exit_code, error.stage, error.file) == (3, "predict", str(folder / "mute.avi"))
 
 
 def test_a_span_of_too_many_frames_has_the_remedy_of_a_clip(
