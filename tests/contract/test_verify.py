@@ -120,7 +120,7 @@ CHANGES: list[tuple[Callable[[Path], None], list[str]]] = [
     (a_shard, ["shards@drawn output data/drawn/shards", "shards by their index"]),
     (a_raw_file, ["draw output data/drawn/raw", "corpus files"]),
     (the_page, ["report@drawn output reports/drawn/report.html", "page reports/drawn/report.html"]),
-    (the_figures, ["report@drawn output reports/drawn/metrics.json", "figures"]),
+    (the_figures, ["commit of the results", "report@drawn output reports/drawn/metrics.json", "figures"]),
 ]
 
 
