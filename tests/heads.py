@@ -99,14 +99,15 @@ def lay_heads(
     sounds: dict[str, np.ndarray] = {}
     recording_N = np.zeros(round(SECONDS * RATE_HZ), np.int16)
     lines = []
-    for suffix, start, end in TURNS:
+    for number, (suffix, start, end) in enumerate(TURNS):
         key = f"{dialogue}_{suffix}"
         first, last = round(start * RATE_HZ), round(end * RATE_HZ)
         sounds[key] = voices[seats[0] if suffix[0] == marker else seats[1]][: last - first]
         assert sounds[key].size == last - first
         recording_N[first:last] += sounds[key] // 2
         write_wave(folder / "sentences" / "wav" / dialogue / f"{key}.wav", sounds[key])
-        lines.append(f"[{start:.4f} - {end:.4f}]\t{key}\tneu\t[2.5000, 2.5000, 2.5000]\nC-E1:\tNeutral;\t()\n\n")
+        label = ("neu", "ang")[number % 2]
+        lines.append(f"[{start:.4f} - {end:.4f}]\t{key}\t{label}\t[2.5000, 2.5000, 2.5000]\nC-E1:\tNeutral;\t()\n\n")
     write_wave(folder / "dialog" / "wav" / f"{dialogue}.wav", recording_N)
     labels = folder / "dialog" / "EmoEvaluation" / f"{dialogue}.txt"
     labels.parent.mkdir(parents=True, exist_ok=True)
