@@ -32,11 +32,11 @@ def softmax(logits_NC: np.ndarray) -> np.ndarray:
 def ua(label_N: np.ndarray, predicted_N: np.ndarray) -> float:
     """Return the unweighted accuracy: the mean recall over the classes that the truth holds (METHOD, metrics).
 
-    Integer class numbers in, 0 to 1 out. The same as scikit-learn's balanced_accuracy_score, without its warning where
+    Class numbers or names in, 0 to 1 out. The same as scikit-learn's balanced_accuracy_score, without its warning where
     a class is predicted that the truth does not hold.
     """
-    size = int(max(label_N.max(), predicted_N.max())) + 1
-    counts_CC = confusion(label_N, predicted_N, size)
+    names, number_2N = np.unique(np.concatenate([label_N, predicted_N]), return_inverse=True)
+    counts_CC = confusion(number_2N[: len(label_N)], number_2N[len(label_N) :], len(names))
     support_C = counts_CC.sum(axis=1)
     return float((counts_CC.diagonal()[support_C > 0] / support_C[support_C > 0]).mean())
 
