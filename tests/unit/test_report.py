@@ -103,7 +103,7 @@ def test_counts_and_reasons_stand_on_the_page_with_their_meaning(drawn: Built) -
 
 def test_files_that_look_like_the_corpus_and_are_not_used_are_named(drawn: Built) -> None:
     rows = next(table for table in page_of(drawn).tables if table[0] == ["Why", "Count", "Files"])
-    assert len(rows) == 2 and rows[1][0].startswith("named like a file of this corpus") and rows[1][1] == "2"
+    assert len(rows) == 2 and rows[1][0].startswith("looks like a file of this corpus") and rows[1][1] == "2"
     assert rows[1][2].endswith("Ses01F_impro02/Ses01F_impro01_F000.wav")
 
 
