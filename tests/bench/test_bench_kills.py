@@ -115,6 +115,7 @@ def killed(fault: str, folder: Path, kills: int, **chances: float) -> Tally:
         return Storm(toy(fault), folder, random.Random(3), lambda _: None).run(kills)
 
 
+@pytest.mark.long
 def test_a_sound_verb_has_no_difference(tmp_path: Path) -> None:
     tally = killed("none", tmp_path, 4)
     assert tally.faults == [] and tally.killed == 4 and sum(tally.chains.values()) > 1
@@ -129,6 +130,7 @@ def once_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.storm, "DIE_S", 300.0)
 
 
+@pytest.mark.long
 def test_a_run_at_once_after_a_kill_is_tried_again_while_the_dead_ones_children_hold_the_lock(
     tmp_path: Path, once_held: None
 ) -> None:

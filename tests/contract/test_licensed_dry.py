@@ -32,6 +32,7 @@ def rows_of(project: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.long
 def test_all_labels_are_counted_and_every_hole_is_named(project: Path, tmp_path: Path, shared_data: Path) -> None:
     table, corpus = shared_data / "iemocap_utterances.tsv", tmp_path / "corpus"
     verb(project, "draw", "--structure", str(table), "--out", str(corpus), "--media", "0")

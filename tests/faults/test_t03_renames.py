@@ -11,6 +11,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -88,6 +89,7 @@ def a_dead_process() -> int:
     return int(done.stdout)
 
 
+@pytest.mark.long
 def test_t3_the_next_run_of_a_verb_clears_away_what_a_killed_one_left(tmp_path: Path) -> None:
     paths = write_corpus(tmp_path, make_store(per_group=4))
     write_params(tmp_path, epochs=1)
@@ -117,8 +119,9 @@ def test_t3_nothing_is_cleared_away_in_a_corpus_tree_that_lies_below_the_data_fo
     theirs.parent.mkdir(parents=True)
     for path in (theirs, ours):
         path.write_bytes(b"half")
-    summary = {"files": 0, "bytes": 0, "hashed": 0, "note": None, "ignored": {}, "named": {}}
+    summary = {"files": 0, "bytes": 0, "hashed": 0, "note": None, "ignored": {}, "named": {}, "by_role": {}}
     monkeypatch.setattr("foalnet.inventory.inventory", lambda *_: summary)
+    monkeypatch.setattr("foalnet.inventory.read_inventory", lambda *_, **__: SimpleNamespace(roles=dict))
     monkeypatch.setattr("foalnet.cli.entries.check_runs", lambda: None)
     monkeypatch.chdir(tmp_path)
     register()

@@ -247,6 +247,7 @@ def test_t10_two_processes_stopped_and_started_again_end_as_if_never_stopped(tmp
     assert files(model(homes[0])) == files(model(homes[1]))
 
 
+@pytest.mark.long
 @linux
 def test_t13_one_of_two_killed_ends_the_other(tmp_path: Path) -> None:
     home, mark = a_home(tmp_path, epochs=400, patience=400), uuid.uuid4().hex

@@ -117,6 +117,7 @@ def test_t55_a_mirrored_picture_is_told_whoever_has_the_markers(by_rule: Place, 
         assert meta["side"] == ("left" if key.split("_")[-1][0] == key[5] else "right")
 
 
+@pytest.mark.long
 def test_t55_the_audit_is_followed_where_params_say_so(by_rule: Place, by_audit: Place, two: list[Dialogue]) -> None:
     sides = account(by_audit)["sides"]
     assert (sides["mode"], sides["agree"], sides["sure"]) == ("audit", 2, 2)
@@ -167,6 +168,7 @@ def agreeing(place: Place) -> tuple[int, int]:
     return found["agree"], found["audited"]
 
 
+@pytest.mark.long
 def test_t57_every_drawn_dialogue_agrees_with_the_truth(two: list[Dialogue], tmp_path: Path) -> None:
     draw_some(tmp_path / "root", two)
     place = Place(home=tmp_path, root=tmp_path / "root", shards=Shards())

@@ -20,6 +20,7 @@ def place(pushed: Place, tmp_path: Path) -> Place:
     return pushed.copy(tmp_path)
 
 
+@pytest.mark.long
 def test_t86_one_flipped_byte_of_a_remote_object_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     md5 = place.md5("data/drawn/shards", SHARD)
     flip(object_in(place.remote, md5), 5000)

@@ -62,6 +62,7 @@ def frames_of(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
 
 
+@pytest.mark.long
 def test_two_workers_draw_the_same_bytes_as_one(tmp_path: Path) -> None:
     draw(SMALLEST, tmp_path / "one" / "raw")
     draw(SMALLEST, tmp_path / "two" / "raw", workers=2)
@@ -69,6 +70,7 @@ def test_two_workers_draw_the_same_bytes_as_one(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["raw"]
 
 
+@pytest.mark.long
 def test_another_seed_draws_other_bytes_and_replaces_the_old_corpus(tmp_path: Path) -> None:
     out = tmp_path / "raw"
     draw(SMALLEST, out)

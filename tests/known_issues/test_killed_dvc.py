@@ -103,6 +103,7 @@ def test_half_a_lock_file_of_a_living_process_is_left(home: Path) -> None:
     assert (home / TMP / TABLE).exists()
 
 
+@pytest.mark.long
 def test_dvc_works_again_after_mend_and_the_doctor_names_it(project: Path) -> None:
     (project / TMP).mkdir(exist_ok=True)
     (project / TMP / TABLE).write_text("{")
@@ -221,6 +222,7 @@ def test_ctrl_c_does_not_wait_for_the_dialogues_at_work(tmp_path: Path, monkeypa
     assert not (tmp_path / "finished").exists() and not list(tmp_path.glob(".raw*"))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc of Linux")
 def test_a_verb_outlives_the_shell_that_started_it(project: Path) -> None:
     with drawing(project, "/bin/sh", "-c", "foalnet draw & wait") as (shell, below):

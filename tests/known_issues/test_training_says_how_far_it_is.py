@@ -107,6 +107,7 @@ def test_the_final_training_says_it_too(
     assert any("; audio_only epoch 1 of" in each for each in text) and "100.0 %" in text[-1]
 
 
+@pytest.mark.long
 def test_the_verb_leaves_stdout_as_it_was(tmp_path: Path) -> None:
     write_corpus(tmp_path, make_store(per_group=4))
     write_params(tmp_path, epochs=1)

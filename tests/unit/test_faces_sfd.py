@@ -15,7 +15,7 @@ import torch
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.errors import MachineError, UsageError
+from foalnet.errors import MachineError
 from foalnet.faces import find_faces, get_detector, sfd
 from foalnet.faces.sfd import SfdDetector
 from foalnet.files import sha256_file
@@ -173,5 +173,3 @@ class Bomb:
 def test_a_device_that_is_not_there_is_said_before_the_first_dialogue(checkpoint: Path, published: Settings) -> None:
     with pytest.raises(MachineError, match="cuda:99"):
         get_detector(Shards(detector="sfd"), published.model_copy(update={"device": "cuda:99"}))
-    with pytest.raises(UsageError, match="is not known"):
-        get_detector(Shards(detector="sfd"), published.model_copy(update={"device": "abacus"}))
