@@ -21,7 +21,7 @@ from typing import Any
 import click
 from ruamel.yaml.comments import CommentedMap
 
-from foalnet.cli.main import cli, register
+from foalnet.cli.main import cli
 from foalnet.config import Params, blocks, load_params
 from foalnet.config.explain import leaves, meaning_of
 from foalnet.config.form import params_bytes, params_document
@@ -43,7 +43,6 @@ PARAMS_NOTE = "<!-- Written by `make snapshots`; edit foalnet/config/blocks.py a
 
 def helps() -> dict[str, str]:
     """Return verb -> its help text, "" for the group itself, in the order of `foalnet --help`."""
-    register()
     # Help must not depend on the terminal or on what a machine sets.
     os.environ.pop("COLUMNS", None)
     top = click.Context(cli, info_name="foalnet", terminal_width=WIDTH, **cli.context_settings)

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from foalnet.cli.main import cli
-
 
 def _home() -> Path:
     """Return the project's folder, its champions on branches of their own: what an older version left is adopted."""
@@ -20,7 +18,7 @@ def _home() -> Path:
     return home
 
 
-@cli.command(short_help="show which run of each corpus is in force, and those before it")
+@click.command(short_help="show which run of each corpus is in force, and those before it")
 @click.argument("corpus", required=False)
 def champion(corpus: str | None) -> None:
     """List what the flow `retrain` promoted for CORPUS (for all, without it), the newest first; `*` is in force.
@@ -52,7 +50,7 @@ def champion(corpus: str | None) -> None:
         click.echo(f"unpushed: {', '.join(name.partition('/')[2] for name in waiting)}; the next run tries again")
 
 
-@cli.command(short_help="put the previous champion of a corpus in force again")
+@click.command(short_help="put the previous champion of a corpus in force again")
 @click.argument("corpus")
 @click.option("--to", help="Commit of the champion to return to [default: the one before the champion in force].")
 def rollback(corpus: str, to: str | None) -> None:

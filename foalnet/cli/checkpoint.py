@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from foalnet.cli.main import cli
 from foalnet.config import load_settings
 from foalnet.discreet import discreet
 
@@ -14,7 +13,7 @@ FILE = click.Path(path_type=Path)
 AUTHORS_CLASSES = "happy,neutral,sad,angry"
 
 
-@cli.command("import-checkpoint", short_help="seal a checkpoint of the authors' code as a model of this project")
+@click.command("import-checkpoint", short_help="seal a checkpoint of the authors' code as a model of this project")
 @click.argument("file", type=FILE)
 @click.option(
     "--wavlm",

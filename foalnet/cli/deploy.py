@@ -8,10 +8,8 @@ from pathlib import Path
 
 import click
 
-from foalnet.cli.main import cli
 
-
-@cli.command(short_help="bring the flows to Prefect's server")
+@click.command(short_help="bring the flows to Prefect's server")
 @click.option("--take-over", is_flag=True, help="Also deployments that another project's folder has on that server.")
 @click.pass_context
 def deploy(context: click.Context, take_over: bool) -> None:

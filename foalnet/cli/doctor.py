@@ -7,14 +7,13 @@ from pathlib import Path
 
 import click
 
-from foalnet.cli.main import cli
 from foalnet.discreet import discreet
 from foalnet.errors import UsageError
 
 UNFIT = 4
 
 
-@cli.command(short_help="is this machine fit? each fault with its remedy")
+@click.command(short_help="is this machine fit? each fault with its remedy")
 @click.argument("corpus", required=False)
 @click.option("--remote", is_flag=True, help="Ask DVC's remotes too; without it nothing uses the network.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: `usable`, and the findings.")
@@ -42,7 +41,7 @@ def doctor(context: click.Context, corpus: str | None, remote: bool, as_json: bo
         context.exit(UNFIT)
 
 
-@cli.command(short_help="mend what a killed DVC left half written")
+@click.command(short_help="mend what a killed DVC left half written")
 def mend() -> None:
     """Mend DVC's lock file and dvc.lock where a DVC was killed while it wrote one.
 
@@ -56,7 +55,7 @@ def mend() -> None:
         click.echo(discreet(said))
 
 
-@cli.command(short_help="make the work cache smaller")
+@click.command(short_help="make the work cache smaller")
 @click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only what was unused for so long.")
 @click.option(
     "--max-gb", type=click.FloatRange(min=0), metavar="N", help="Only until the folder is no larger than that."

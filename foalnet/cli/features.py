@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import click
 
-from foalnet.cli.main import cli
 from foalnet.cli.stages import CORPUS, DRY_RUN, _stage, with_folders
 from foalnet.config import load_params, load_settings
 from foalnet.paths import Paths
 
 
-@cli.command(short_help="pictures through a frozen encoder, once")
+@click.command(short_help="pictures through a frozen encoder, once")
 @CORPUS
 @DRY_RUN
 def features(corpus: str, dry_run: bool) -> None:

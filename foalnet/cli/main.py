@@ -1,7 +1,8 @@
-"""The door: verbs in the order of the road, one place that turns errors into messages and exit codes."""
+"""The entry point: the verbs in the order of the road, one place that turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -28,16 +29,63 @@ EPILOG = """Exit codes: 0 ok, 2 usage or params, 3 data contract, 4 environment 
 What changes a result is in params.yaml; what a machine has is in settings.yaml and FOALNET_… variables."""
 
 
-class Ordered(click.Group):
-    """Lists its verbs in the order in which a corpus meets them."""
+# Verb -> module of this package and the command in it. `--help` lists them in this order: as a corpus meets them, then
+# what operates models, flows and the machine.
+VERBS = {
+    "add-corpus": "setup.add_corpus",
+    "config": "setup.config",
+    "weights": "weights.weights",
+    "draw": "stages.draw",
+    "inventory": "stages.inventory",
+    "manifest": "stages.manifest",
+    "shards": "stages.shards",
+    "features": "features.features",
+    "sheet": "sheet.sheet",
+    "train": "stages.train",
+    "evaluate": "stages.evaluate",
+    "final": "stages.final",
+    "report": "stages.report",
+    "show": "stages.show",
+    "verify": "verify.verify",
+    "predict": "predict.predict",
+    "import-checkpoint": "checkpoint.import_checkpoint",
+    "tune": "tune.tune",
+    "champion": "champion.champion",
+    "rollback": "champion.rollback",
+    "deploy": "deploy.deploy",
+    "warm": "warm.warm",
+    "doctor": "doctor.doctor",
+    "mend": "doctor.mend",
+    "gc": "doctor.gc",
+}
+
+
+class Verbs(click.Group):
+    """The commands of VERBS; a verb's module is imported where the verb is run or its help is shown."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return the verbs in registration order."""
-        return list(self.commands)
+        """Return the verbs in their order."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a verb's command; None where there is no such verb."""
+        if cmd_name in VERBS and cmd_name not in self.commands:
+            module, _, name = VERBS[cmd_name].partition(".")
+            self.add_command(getattr(importlib.import_module(f"foalnet.cli.{module}"), name), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the verb that a command line names; a mistyped one is refused with those that are like it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=VERBS, ctx=ctx) from error
 
 
 @click.group(
-    cls=Ordered, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
 @click.version_option(package_name="foalnet")
 @click.pass_context
@@ -59,13 +107,6 @@ def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(f"signal {signum}")
 
 
-def register() -> None:
-    """Import the files of verbs, in the order in which `--help` lists them."""
-    from foalnet.cli import setup, weights, stages, features, tune  # isort: skip  # noqa: F401
-    from foalnet.cli import sheet, predict, checkpoint, warm, champion, deploy  # isort: skip  # noqa: F401
-    from foalnet.cli import verify, doctor  # isort: skip  # noqa: F401
-
-
 def main() -> NoReturn:
     """Run the command line and exit with the code that EPILOG lists; no traceback unless FOALNET_DEBUG is set."""
     parent = os.getppid()
@@ -76,7 +117,6 @@ def main() -> NoReturn:
         die_with_parent(parent, by=signal.SIGTERM)
     sys.stdout, sys.stderr = watched(sys.stdout), watched(sys.stderr)
     try:
-        register()
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:

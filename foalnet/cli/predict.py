@@ -9,14 +9,12 @@ from typing import Any
 
 import click
 
-from foalnet.cli import setup, stages  # noqa: F401 - their verbs come first in the list
-from foalnet.cli.main import cli
 from foalnet.errors import DataError, FoalnetError, MachineError, UsageError
 
 FILE = click.Path(path_type=Path)
 
 
-@cli.command(short_help="probabilities for your own clips, as JSON lines")
+@click.command(short_help="probabilities for your own clips, as JSON lines")
 @click.argument("clips", nargs=-1, required=True, metavar="CLIP…", type=FILE)
 @click.option("--model", required=True, type=FILE, help="Folder of a sealed model, for example models/drawn/final.")
 @click.option("--people", type=click.Choice(["1", "2"]), default="1", show_default=True, help="People in the picture.")

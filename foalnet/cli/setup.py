@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 import yaml
 
-from foalnet.cli.main import cli
 from foalnet.config import load_params
 from foalnet.config.blocks import MAIN_VARIANTS
 from foalnet.config.load import DEFAULT_PARAMS, read_file
@@ -22,7 +21,7 @@ class _NamesReaders(click.Command):
         return super().get_help(ctx).replace("READERS", ", ".join(READERS))
 
 
-@cli.command("add-corpus", cls=_NamesReaders, short_help="add a corpus on this machine to the project")
+@click.command("add-corpus", cls=_NamesReaders, short_help="add a corpus on this machine to the project")
 @click.argument("reader")
 @click.option("--root", required=True, help="Folder of the corpus as it was downloaded; it is only read.")
 @click.option("--name", help="Name of the entry, its folders and its report [default: the reader's name].")
@@ -63,7 +62,7 @@ def add_corpus(
         click.echo(line)
 
 
-@cli.command(short_help="check params and print what holds for a corpus")
+@click.command(short_help="check params and print what holds for a corpus")
 @click.argument("corpus", required=False)
 @click.option("--sync", "sync_", is_flag=True, help="Write params.yaml's `runs` anew from variants, seeds, protocols.")
 @click.option("--explain", "explain_", is_flag=True, help="Each param with its origin, unit, meaning and source.")

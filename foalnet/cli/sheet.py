@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import click
 
-from foalnet.cli.main import cli
 from foalnet.cli.stages import CORPUS
 from foalnet.config import load_params, load_settings
 from foalnet.paths import Paths
 
 
-@cli.command(short_help="pages of the staged faces, to be looked at here")
+@click.command(short_help="pages of the staged faces, to be looked at here")
 @CORPUS
 @click.option("--dialogue", help="This one only; without it every dialogue, and a list of them.")
 def sheet(corpus: str, dialogue: str | None) -> None:

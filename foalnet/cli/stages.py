@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 
-from foalnet.cli.main import cli
 from foalnet.config import Params, Settings, load_params, load_settings
 from foalnet.config.blocks import SPLIT_OF, SPLITS, Split
 from foalnet.errors import FoalnetError, UsageError
@@ -102,7 +101,7 @@ def _in_processes(*arguments: str) -> None:
         sys.exit(in_processes(arguments, count))
 
 
-@cli.command(short_help="draw the embedded corpus")
+@click.command(short_help="draw the embedded corpus")
 @click.option("--structure", type=PATH, help="Draw these utterances: a table of utterance, label, start_s, end_s.")
 @click.option("--out", type=PATH, help="Where to, with --structure; `foalnet add-corpus iemocap --root` takes it.")
 @click.option("--media", type=click.IntRange(min=0), help="Sound and picture for so many dialogues a session only.")
@@ -132,7 +131,7 @@ def draw(structure: Path | None, out: Path | None, media: int | None, dry_run: b
         note_drawing(params.draw, settings, to, wall_s=took_s, structure=structure, media=media)
 
 
-@cli.command(short_help="path, size, digest of each file of the corpus")
+@click.command(short_help="path, size, digest of each file of the corpus")
 @CORPUS
 def inventory(corpus: str) -> None:
     """List path, size and digest of each file used; the only verb that knows where the corpus lies."""
@@ -157,7 +156,7 @@ def inventory(corpus: str) -> None:
         click.echo(line)
 
 
-@cli.command(short_help="labels, transcripts, votes to a checked table")
+@click.command(short_help="labels, transcripts, votes to a checked table")
 @CORPUS
 def manifest(corpus: str) -> None:
     """Read labels, transcripts and raters into the checked utterance table; hold the counts to their contract."""
@@ -173,7 +172,7 @@ def manifest(corpus: str) -> None:
         click.echo(line)
 
 
-@cli.command(short_help="stage faces and sound, one shard a dialogue")
+@click.command(short_help="stage faces and sound, one shard a dialogue")
 @CORPUS
 @DRY_RUN
 @click.option(
@@ -223,7 +222,7 @@ def _verify(corpus: str) -> None:
     click.echo(f"shards {corpus}: {verdict}")
 
 
-@cli.command(short_help="train all folds of one variant and seed")
+@click.command(short_help="train all folds of one variant and seed")
 @CORPUS
 @_run_options
 @DRY_RUN
@@ -246,7 +245,7 @@ def train(corpus: str, variant: str, seed: int, split: Split, dry_run: bool) -> 
         train_run(params, settings, paths, variant=variant, seed=seed, split=split, say=partial(click.echo, err=True))
 
 
-@cli.command(short_help="apply each selection rule, score the test sessions")
+@click.command(short_help="apply each selection rule, score the test sessions")
 @CORPUS
 @_run_options
 def evaluate(corpus: str, variant: str, seed: int, split: Split) -> None:
@@ -259,7 +258,7 @@ def evaluate(corpus: str, variant: str, seed: int, split: Split) -> None:
         evaluate_run(params, paths, variant=variant, seed=seed, split=split)
 
 
-@cli.command(short_help="train on all sessions and seal the model")
+@click.command(short_help="train on all sessions and seal the model")
 @CORPUS
 @DRY_RUN
 def final(corpus: str, dry_run: bool) -> None:
@@ -284,7 +283,7 @@ def final(corpus: str, dry_run: bool) -> None:
         )
 
 
-@cli.command(short_help="write the page and the metrics")
+@click.command(short_help="write the page and the metrics")
 @CORPUS
 def report(corpus: str) -> None:
     """Write the offline page, its Markdown twin and the aggregate metrics, with intervals and what was dropped."""
@@ -303,7 +302,7 @@ def report(corpus: str) -> None:
         )
 
 
-@cli.command(short_help="print the headline table")
+@click.command(short_help="print the headline table")
 @CORPUS
 def show(corpus: str) -> None:
     """Print the headline table and where the report lies."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import click
 
-from foalnet.cli import features  # noqa: F401 - the stages come first in the list
-from foalnet.cli.main import cli
 from foalnet.cli.stages import CORPUS, DRY_RUN, _stage
 from foalnet.config import load_params, load_settings
 from foalnet.paths import Paths
 
 
-@cli.command(short_help="search settings on dev sessions, alike for every variant")
+@click.command(short_help="search settings on dev sessions, alike for every variant")
 @CORPUS
 @DRY_RUN
 def tune(corpus: str, dry_run: bool) -> None:

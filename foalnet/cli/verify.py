@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from foalnet.cli.main import cli
 from foalnet.config import load_params, load_settings
 from foalnet.config.load import read_file
 from foalnet.discreet import discreet
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from foalnet.verify import Link
 
 
-@cli.command(short_help="is the report what repository and data make it? link by link")
+@click.command(short_help="is the report what repository and data make it? link by link")
 @click.argument("corpus", required=False)
 @click.option(
     "--remote",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import click
 
-from foalnet.cli.main import cli
 from foalnet.config import load_params, load_settings
 from foalnet.paths import Paths
 
 
-@cli.command(short_help="stage dialogues into the work cache")
+@click.command(short_help="stage dialogues into the work cache")
 @click.argument("corpus")
 @click.argument("dialogues", metavar="[DIALOGUE]...", nargs=-1)
 def warm(corpus: str, dialogues: tuple[str, ...]) -> None:

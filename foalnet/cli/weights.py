@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import click
 
-from foalnet.cli.main import cli
 from foalnet.config import Settings, load_settings, nearest
 from foalnet.discreet import discreet
 from foalnet.errors import MachineError, UsageError
 
 
-@cli.group("weights", invoke_without_command=True, short_help="weights of encoders and detectors: list, fetch, record")
+@click.group(invoke_without_command=True, short_help="weights of encoders and detectors: list, fetch, record")
 @click.pass_context
 def weights(context: click.Context) -> None:
     """List pretrained encoders and the files of face detectors: which are ready here, and what makes the others so.

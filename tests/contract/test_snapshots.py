@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 import yaml
 
-from foalnet.cli.main import cli, register
+from foalnet.cli.main import cli
 from foalnet.config import load_params
 from foalnet.gitrepo import commit_of, git, has_git, text_at
 from tests import snapshots
@@ -26,10 +27,17 @@ def test_what_was_written_down_still_holds(name: str) -> None:
     assert written == snapshots.SNAPSHOTS[name](), f"{name} differs: a mistake, or run `make snapshots` and commit it"
 
 
+def verbs() -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        yield name, command
+
+
 def test_every_verb_with_every_option_stands_in_the_docs() -> None:
-    register()
     page = (REPOSITORY / "docs" / "cli.md").read_text("utf-8")
-    for name, command in cli.commands.items():
+    for name, command in verbs():
         section = page.partition(f"## foalnet {name}\n")[2].partition("\n## ")[0]
         options = [opt for param in command.params if isinstance(param, click.Option) for opt in param.opts]
         missing = [opt for opt in options if opt not in section]
@@ -37,10 +45,9 @@ def test_every_verb_with_every_option_stands_in_the_docs() -> None:
 
 
 def test_every_option_has_help() -> None:
-    register()
     bare = [
         f"{name} {param.opts[0]}"
-        for name, command in cli.commands.items()
+        for name, command in verbs()
         for param in command.params
         if isinstance(param, click.Option) and not param.help
     ]

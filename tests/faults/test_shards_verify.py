@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from foalnet.cli.main import cli, register
+from foalnet.cli.main import cli
 from foalnet.errors import DataError, MachineError
 from foalnet.locks import lock
 from foalnet.paths import Paths
@@ -28,7 +28,6 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     paths = write_corpus(tmp_path, make_store(per_group=4))
     write_params(tmp_path)
     monkeypatch.chdir(tmp_path)
-    register()
     return paths
 
 

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from foalnet.cli.main import cli, register
+from foalnet.cli.main import cli
 from foalnet.files import publish_bytes, publish_together, publishing, sha256_bytes
 from foalnet.temporaries import dead_temporaries, remove_temporaries
 from tests.stores import make_store, write_corpus, write_params
@@ -124,7 +124,6 @@ def test_t3_nothing_is_cleared_away_in_a_corpus_tree_that_lies_below_the_data_fo
     monkeypatch.setattr("foalnet.inventory.read_inventory", lambda *_, **__: SimpleNamespace(roles=dict))
     monkeypatch.setattr("foalnet.cli.entries.check_runs", lambda: None)
     monkeypatch.chdir(tmp_path)
-    register()
     done = CliRunner().invoke(cli, ["inventory", "drawn"])
     assert done.exit_code == 0 and theirs.exists() and not ours.exists(), done.exception
 

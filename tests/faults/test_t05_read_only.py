@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from foalnet.cli.main import cli, register
+from foalnet.cli.main import cli
 from foalnet.errors import MachineError
 from foalnet.files import need_writable
 from tests.faults.test_t04_disk_full import mountable  # noqa: F401 - a fixture
@@ -43,7 +43,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_params(tmp_path)
     monkeypatch.setattr("foalnet.cli.entries.check_runs", lambda: None)
     monkeypatch.chdir(tmp_path)
-    register()
     return tmp_path
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from foalnet.cli.main import cli, register
+from foalnet.cli.main import cli
 from foalnet.errors import MachineError
 from foalnet.faces import DETECTORS, WEIGHT_FILES
 from foalnet.faces.weights import WeightFile, checkpoint_folder
@@ -75,7 +75,6 @@ def publish(patch: pytest.MonkeyPatch, address: str | None) -> None:
 
 
 def weights(*args: str) -> Result:
-    register()
     return CliRunner().invoke(cli, ["weights", *args])
 
 

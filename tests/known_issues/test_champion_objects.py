@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from flows.retrain import bring_up_to_date
 from foalnet.cache import loss_of
 from foalnet.champion import champion_of, commit_tree, mark_unpushed, message, promote
-from foalnet.cli.main import cli, register
+from foalnet.cli.main import cli
 from foalnet.config import load_params
 from foalnet.doctor import Scene
 from foalnet.doctor.project import champions as check_champions
@@ -109,7 +109,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def foalnet(*words: str) -> str:
-    register()
     return CliRunner().invoke(cli, words, catch_exceptions=False).stdout
 
 

@@ -26,7 +26,7 @@ from foalnet.champion import (
     rollback_target,
     rolled_back,
 )
-from foalnet.cli.main import cli, register
+from foalnet.cli.main import cli
 from foalnet.errors import UsageError
 from foalnet.gitrepo import commit_of, git, text_at
 from tests.flows.test_worktree import at_once, metrics
@@ -179,7 +179,6 @@ def test_what_was_taken_back_on_the_shared_branch_stays_taken_back(home: Path) -
 
 def test_the_verb_lists_each_corpus_and_says_what_it_adopted(home: Path) -> None:
     shared(home, ("a", "1"), ("a_b", "1"))
-    register()
     (home / ".dvc").mkdir()
     (home / ".dvc" / "config").write_text("")
     said = CliRunner().invoke(cli, ["champion"], catch_exceptions=False).stdout

@@ -165,11 +165,12 @@ def test_a_clip_with_too_long_a_name_is_usage() -> None:
 def test_memory_that_ends_while_a_verb_is_imported_is_the_machines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def short() -> None:
+    def short(*_: object) -> None:
         raise MemoryError
 
     door = importlib.import_module("foalnet.cli.main")
-    monkeypatch.setattr(door, "register", short)
+    monkeypatch.setattr(door.Verbs, "get_command", short)
+    monkeypatch.setattr(sys, "argv", ["foalnet", "doctor"])
     with pytest.raises(SystemExit) as ended:
         door.main()
     assert ended.value.code == 4 and "memory" in capsys.readouterr().err
