@@ -16,9 +16,7 @@ from foalnet.config.blocks import Choice, Train
 from foalnet.config.space import value_of, with_values
 from foalnet.errors import UsageError
 from foalnet.files import content_key
-from foalnet.paths import Paths
 from foalnet.train import ranks
-from foalnet.train.machine import at_start
 from foalnet.tune.bench import Bench, Job, forget, kept, mean_ua
 from foalnet.tune.effect import without_effect
 from foalnet.tune.sampler import STAGE, Sampler
@@ -40,26 +38,6 @@ class Searched:
         """The trial of the best score, the first one of a tie; None where all failed."""
         scored = [row for row in self.trials if row["dev_ua"] is not None]
         return max(scored, key=lambda row: (row["dev_ua"], -row["number"])) if scored else None
-
-
-def tune(params: Params, settings: Settings, paths: Paths, *, tell: Callable[[str], None] = lambda _: None) -> str:
-    """Search every variant, write `reports/<corpus>/tune/`, and return what to say of it.
-
-    `tell` is called after every trial. UsageError (exit 2) for an empty space, MachineError (exit 4) without optuna,
-    Interrupted (exit 5) where somebody asked to stop.
-    """
-    from foalnet.tune.summary import publish
-
-    variants = variants_of(params)
-    Sampler(params.tune)
-    settings = alone(settings, tell)
-    bench = Bench.of(params, settings, paths)
-    tell(f"tune {params.corpus}: {at_start(settings, params.train)}")
-    for note in outside(params):
-        tell(note)
-    for variant in variants:
-        bench.check(bench.job(variant, params.tune.seeds[0], params.train))
-    return publish(bench, [search(bench, variant, tell=tell) for variant in variants])
 
 
 def alone(settings: Settings, tell: Callable[[str], None]) -> Settings:
