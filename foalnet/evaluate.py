@@ -20,10 +20,11 @@ from safetensors.numpy import load
 from foalnet.config import Params
 from foalnet.config.blocks import PROTOCOLS, SPLIT_OF, Split
 from foalnet.errors import DataError, reason
+from foalnet.files import sha256_file
 from foalnet.metrics import DECIMALS, best_epoch, mean_sd, scores, softmax
 from foalnet.paths import Paths
 from foalnet.records import Prediction, Utterance
-from foalnet.results import read_train, train_stage, write_results
+from foalnet.results import TRAIN, read_train, train_stage, write_results
 from foalnet.seal import held_bytes
 from foalnet.table import read_manifest
 
@@ -53,6 +54,14 @@ def evaluate_run(
     """
     model = paths.model(variant, seed, split)
     train = read_train(paths, variant=variant, seed=seed, split=split, stage=STAGE)
+    trained_on = train.get("inputs", {}).get("manifest")
+    if trained_on is not None and trained_on != sha256_file(paths.manifest):
+        raise DataError(
+            f"the run was trained on another manifest than {paths.manifest}",
+            file=model / TRAIN,
+            stage=STAGE,
+            action=f"train it again: `dvc repro {train_stage(params.corpus, variant, seed, split)}`",
+        )
     classes = list(params.manifest.classes)
     used = {u.key: u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used}
     class_of = _class_numbers(used, classes, paths.manifest)

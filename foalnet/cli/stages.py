@@ -309,4 +309,7 @@ def show(corpus: str) -> None:
     from foalnet.report import headline
 
     load_params(corpus)
-    click.echo(headline(Paths(corpus)))
+    paths = Paths(corpus)
+    click.echo(headline(paths))
+    if not paths.report_html.exists():
+        click.echo(f"{paths.report_html} was not made here: these are the committed figures; next: `dvc repro`")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from foalnet.config import Params
+from foalnet.config.blocks import encoders_from
 from foalnet.corpora import get_reader
 from foalnet.final.ranges import DRAWN as DRAWN_NOTE
 from foalnet.final.ranges import OUTER
@@ -84,6 +85,7 @@ def card_facts(
             "ranges": {name: list(edges) for name, edges in ranges.items()},
         },
         "machine": dict(machine),
+        "frozen": list(encoders_from(params.final.variant, params.train.encoders).values()),
         "epochs": {"folds": dict(sorted(chosen.items())), "rule": RULE, "trained": epochs},
         "out_of_fold": {
             "note": NOT_ITS_OWN,
@@ -148,6 +150,10 @@ def card_md(card: Mapping[str, Any]) -> str:
         f"Epochs: {epochs['trained']}, on all sessions, no part held back and nothing chosen; {epochs['rule']} "
         f"({escape(', '.join(f'{name} {epoch}' for name, epoch in epochs['folds'].items()))}).",
         "",
+        *(
+            [f"Its encoders are frozen, trained as {escape(' and '.join(card['frozen']))} on the same data.", ""]
+            * bool(card.get("frozen"))
+        ),
         f"Device {machine['device']}, threads {machine['threads']}; processor {escape(machine['processor'])}, "
         f"instructions {escape(machine['instructions'])}.",
         "",

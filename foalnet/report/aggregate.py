@@ -18,7 +18,10 @@ METRICS: tuple[Metric, ...] = ("ua", "wa")
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One variant over all its seeds. Scores are means over seeds; `confusion` is summed over them."""
+    """One variant over all its seeds. Scores are means over seeds; `confusion` is summed over them.
+
+    `frozen`: the variants that its encoders were trained by (`train.encoders: single`), none where it trains its own.
+    """
 
     variant: str
     seeds: tuple[int, ...]
@@ -35,6 +38,7 @@ class Result:
     folds: Mapping[str, Mapping[str, Any]]
     over_folds: Mapping[str, Mapping[str, float]]
     best: float | None
+    frozen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,7 @@ def _result(runs: Sequence[Run], facts: Facts) -> Result:
             for name in ("ua", "wa")
         },
         best=best,
+        frozen=tuple(sorted({name.rpartition("-s")[0] for name in runs[0].metrics["train"].get("encoders", {})})),
         **scored,
     )
 
@@ -192,7 +197,8 @@ def aggregate(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
         row |= score_row("ua", result.ua) | score_row("wa", result.wa)
         row |= {"macro_f1": result.macro_f1, "weighted_f1": result.weighted_f1, "ece": result.ece}
         row |= {"ua_folds_mean": result.over_folds["ua"]["mean"], "ua_folds_sd": result.over_folds["ua"]["sd"]}
-        variants[result.variant] = row if result.best is None else row | {"ua_best_possible": rounded(result.best)}
+        row |= {} if result.best is None else {"ua_best_possible": rounded(result.best)}
+        variants[result.variant] = row | ({"frozen_encoders_of": list(result.frozen)} if result.frozen else {})
     return {
         "schema": 1,
         "corpus": facts.params.corpus,

@@ -13,6 +13,7 @@ from foalnet.report.words import (
     VARIANTS,
     exact_bounds,
     few_clusters,
+    frozen_text,
     hours,
     level,
     listed,
@@ -70,6 +71,7 @@ def result(facts: Facts, table: Sequence[Result]) -> Section:
         ),
         figures.scores(table, guess),
     ]
+    blocks += [Paragraph(text=f"{row.variant}: {frozen_text(row.frozen)}.") for row in table if row.frozen]
     if facts.best_possible:
         blocks.append(Paragraph(text=_best_words(facts.best_possible)))
     return Section(name="result", title="The result", blocks=tuple(blocks), part="answers")

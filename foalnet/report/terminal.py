@@ -12,6 +12,7 @@ from foalnet.report.words import (
     STAMPS,
     VARIANTS,
     few_clusters,
+    frozen_text,
     level,
     p_value_text,
     percent,
@@ -41,6 +42,8 @@ def table_text(metrics: Mapping[str, Any]) -> str:
         f"classes (guessing gives {percent(1 / metrics['classes'])} % UA), protocol {metrics['protocol']}"
     )
     lines = [title, "", *_aligned(rows)]
+    frozen = {name: row.get("frozen_encoders_of") for name, row in metrics["variants"].items()}
+    lines += [f"{name}: {frozen_text(of)}" for name in sorted(frozen, key=ORDER.index) if (of := frozen[name])]
     if metrics["differences"]:
         lines += ["", "differences of UA on the same utterances, in points:"]
         lines += _aligned(_differences(metrics["differences"], "ua", bounds))

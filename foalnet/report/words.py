@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from foalnet.config.blocks import HALF
 from foalnet.stats import Difference, Interval
 
@@ -163,3 +165,8 @@ def exact_bounds(cluster: str) -> str:
         f"Where every {cluster} shows the same, all right for instance, drawing them again shows no spread: the "
         f"interval there is the exact binomial one (Clopper-Pearson) with each {cluster} as one case."
     )
+
+
+def frozen_text(variants: Sequence[str]) -> str:
+    """Say which variants trained a fused variant's encoders."""
+    return f"its encoders are those of {listed(list(variants))}, frozen; what stands behind them learns"

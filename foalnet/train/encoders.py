@@ -24,6 +24,7 @@ from foalnet.files import content_key, sha256_file
 from foalnet.nets import Encoded, Encoder, FoalNet, Frozen, Inputs, Net
 from foalnet.paths import Paths, run_name
 from foalnet.results import TRAIN, read_train, train_stage
+from foalnet.shards import INDEX
 from foalnet.train.precision import Precision
 from foalnet.train.watch import named_memory
 
@@ -56,7 +57,7 @@ def published_encoders(params: Params, paths: Paths, *, variant: str, seed: int,
     """Return the encoders of the published single-modality runs; None where the variant trains its own.
 
     `facts` holds the digest of each run's checkpoints and the epochs that its folds chose. MachineError (exit 4) where
-    a run is not there, DataError (exit 3) where it is of other params or classes, or is damaged.
+    a run is not there, DataError (exit 3) where it is of other params, classes, manifest or shards, or is damaged.
     """
     singles = encoders_from(variant, params.train.encoders)
     if not singles:
@@ -75,11 +76,15 @@ def published_encoders(params: Params, paths: Paths, *, variant: str, seed: int,
                 action=f"train it first: {again}",
             )
         train = read_train(paths, variant=single, seed=seed, split=split, stage=STAGE)
-        here = {"params": content_key(params.train.model_dump()), "classes": list(params.manifest.classes)}
+        here = {
+            "params": content_key(params.train.model_dump()),
+            "classes": list(params.manifest.classes),
+            "inputs": inputs_of(paths),
+        }
         if other := [name for name, value in here.items() if train.get(name) != value]:
             raise DataError(
                 f"variant {variant} takes its encoder of {modality} from this run, whose {' and '.join(other)} are not "
-                "those of params.yaml",
+                "those of today",
                 file=folder / TRAIN,
                 stage=STAGE,
                 action=f"train it again: {again}",
@@ -88,6 +93,11 @@ def published_encoders(params: Params, paths: Paths, *, variant: str, seed: int,
         load[modality] = _loader(folder, digests, again)
         facts[run_name(single, seed, split)] = known_by(train)
     return Encoders(load=load, facts=facts)
+
+
+def inputs_of(paths: Paths) -> dict[str, str]:
+    """Return the SHA-256 of the manifest and of the index of the shards, as train.json has them."""
+    return {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
 
 
 def known_by(train: Mapping[str, Any]) -> dict[str, Any]:

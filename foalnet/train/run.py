@@ -14,17 +14,17 @@ from foalnet.config import Params, Settings
 from foalnet.config.blocks import Split
 from foalnet.errors import DataError
 from foalnet.features.read import FeatureSet, open_features
-from foalnet.files import content_key, sha256_file
+from foalnet.files import content_key
 from foalnet.nets import build_net, tasks_of
 from foalnet.paths import Paths, run_name
 from foalnet.processor import instructions, processor
 from foalnet.progress import Every
 from foalnet.provenance import code_digest, versions
-from foalnet.shards import INDEX, ShardSet, open_shards
+from foalnet.shards import ShardSet, open_shards
 from foalnet.splits import Fold
 from foalnet.table import read_manifest
 from foalnet.train import ranks
-from foalnet.train.encoders import Encoders, prepared_store, published_encoders
+from foalnet.train.encoders import Encoders, inputs_of, prepared_store, published_encoders
 from foalnet.train.fold import pad_s, train_fold
 from foalnet.train.line import Report, Standing, line
 from foalnet.train.machine import STAGE, Stop, at_start, determined, device, listening, threads
@@ -78,7 +78,7 @@ def train_run(
         with measured(run, settings, params.corpus, work, device=told["device"]):
             done = train_folds(run, store, settings, work)
         if ranks.is_first():
-            made = told | {"processor": processor()}
+            made = told | {"processor": processor(), "inputs": inputs_of(paths)}
             publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=made)
 
 
@@ -111,8 +111,7 @@ def given_for(
 
 def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, told: dict[str, Any]) -> Path:
     """Return the folder of a run's states in the work cache, named by the digest of all that shapes it."""
-    inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
-    key = content_key([told, inputs, params.corpus, list(run.classes), run.variant, run.seed, run.split])
+    key = content_key([told, inputs_of(paths), params.corpus, list(run.classes), run.variant, run.seed, run.split])
     return settings.work / "train" / key
 
 

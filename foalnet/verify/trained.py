@@ -67,6 +67,10 @@ def facts(scene: Scene, run: Mapping[str, Any]) -> Link:
         "corpus": params.corpus,
         **{field: run[field] for field in ("variant", "seed", "split")},
     }
+    if told.get("inputs") is not None:
+        names = {"manifest": rel(scene.paths, "manifest"), "shards": f"{rel(scene.paths, 'shards')}/{INDEX}"}
+        read = scene.store.digests(names.values())
+        here["inputs"] = {name: read[path].sha256 for name, path in names.items()}
     if told.get("features") is not None:
         index = f"{rel(scene.paths, 'features')}/{INDEX}"
         here["features"] = scene.store.digests([index])[index].sha256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from foalnet.batches import Store, eval_batches
 from foalnet.checkpoint import load_checkpoint
 from foalnet.config import Params, Settings
 from foalnet.config.load import runs_of
-from foalnet.errors import MachineError, UsageError
+from foalnet.errors import DataError, MachineError, UsageError
+from foalnet.evaluate import evaluate_run
 from foalnet.losses import Objective
 from foalnet.nets import Batch, FoalNet, Frozen, Steps, build_net, tasks_of
 from foalnet.nets.frozen import inverse_root
@@ -80,6 +82,19 @@ def test_a_missing_single_run_is_named_with_the_command(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="audio_only-s1") as error:
         train_run(single_params(), settings(tmp_path), paths, variant="foal", seed=1)
     assert "dvc repro train@drawn-audio_only-s1" in str(error.value)
+
+
+def test_encoders_and_logits_of_another_corpus_are_refused(tmp_path: Path) -> None:
+    paths, other = (write_corpus(tmp_path / name, make_store(per_group=8, seed=n)) for n, name in enumerate("ab"))
+    for variant in ("audio_only", "video_only"):
+        train_run(single_params(), settings(tmp_path), paths, variant=variant, seed=1)
+    shutil.rmtree(paths.shards)
+    shutil.copytree(other.shards, paths.shards)
+    with pytest.raises(DataError, match="whose inputs are not"):
+        train_run(single_params(), settings(tmp_path), paths, variant="foal", seed=1)
+    paths.manifest.write_text(paths.manifest.read_text() + "\n")
+    with pytest.raises(DataError, match="another manifest"):
+        evaluate_run(single_params(), paths, variant="audio_only", seed=1)
 
 
 def test_avel_reaches_what_the_classifier_reads() -> None:
