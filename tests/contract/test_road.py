@@ -159,7 +159,12 @@ def test_a_public_corpus_goes_down_the_same_road_with_two_class_sets(tmp_path: P
     for name, classes in (("ravdess2", 2), ("ravdess4", 4)):
         metrics = json.loads((project / f"reports/{name}/metrics.json").read_text())
         assert metrics["classes"] == classes
-        assert metrics["data"] == {"clusters": 10, "speakers": 10, "utterances": 10 * classes}
+        assert metrics["data"] == {
+            "cluster": "speaker",
+            "clusters": 10,
+            "speakers": 10,
+            "utterances": 10 * classes,
+        }
         rows = (project / f"reports/{name}/runs/foal-s1/predictions.jsonl").read_text().splitlines()
         assert len({json.loads(row)["key"] for row in rows}) == 10 * classes
     again = [stage.split("@")[0] for stage in stages_run(repro(project, "report@ravdess2", "report@ravdess4"))]

@@ -50,11 +50,15 @@ def retrain(project: Path, run: RunStages = at_once) -> tuple[dict[str, object],
     return bring_up_to_date(project, "drawn", run=run, publish=publish), shown
 
 
+# A class of another class list -> the raw label that it takes in.
+ALSO = {"happy": "fru", "sad": "dis"}
+
+
 def changed(project: Path, name: str, ua: float) -> tuple[dict[str, object], list[str]]:
     """Retrain with another class list and other results."""
     results = {"data/drawn/manifest.jsonl": {"of": name}, "reports/drawn/metrics.json": metrics(ua)}
     (project / "toy_results.json").write_text(json.dumps(results))
-    change_params(project, corpora={"drawn": {"manifest": {"classes": {name: [name[:3], "fru"]}}}})
+    change_params(project, corpora={"drawn": {"manifest": {"classes": {name: [name[:3], ALSO[name]]}}}})
     git(project, *IDENTITY, "commit", "-qam", name)
     return retrain(project)
 
