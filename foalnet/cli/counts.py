@@ -36,7 +36,7 @@ def manifest_lines(
 ) -> Iterator[str]:
     """Yield what the account of a manifest (`counts`) says: used by class and session, reasons, what is missing.
 
-    `published`: the counts of the complete corpus, None where nobody knows them.
+    `published`: the counts of the complete corpus, None where they are not known.
     """
     found = Contract.model_validate(account["found"])
     by_class = ", ".join(f"{name} {number}" for name, number in found.classes.items())

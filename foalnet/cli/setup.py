@@ -80,11 +80,11 @@ def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> No
             click.echo(line)
         return
     names = [corpus] if corpus else list(read_file().corpora)
-    asked = [load_params(each) for each in names]
-    for params in asked:
+    resolved = [load_params(each) for each in names]
+    for params in resolved:
         check_names(params)
     check_runs()
-    for note in notes_on_roots(asked):
+    for note in notes_on_roots(resolved):
         click.echo(f"note: {discreet(note)}", err=True)
     if as_json:
         told = {
@@ -97,7 +97,7 @@ def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> No
         for each in names:
             click.echo("\n".join(str(row) for row in explain(each)))
         return
-    for params in asked:
+    for params in resolved:
         click.echo(
             yaml.safe_dump({params.corpus: params.model_dump(mode="json")}, sort_keys=False, allow_unicode=True),
             nl=False,

@@ -233,7 +233,7 @@ class Stager:
                 f"the sound cannot be used ({lost.reason}): {lost.detail or 'no detail'}",
                 file=request.heard,
                 stage=STAGE,
-                action="give a clip whose sound plays, and a span of time within it",
+                action="give a clip with sound that plays, and a span of time within it",
             )
         return [
             StagedClip(

@@ -5,20 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.projects import verb
 from tests.trees import DIALOGUES, iemocap_tree, ravdess_tree, write_wav
 
 FOUR = "neutral,happy,sad,angry"
-
-
-@pytest.fixture
-def project(repository: Path, tmp_path: Path) -> Path:
-    """A folder with the project's params."""
-    for name in ("params.yaml", "prefect.yaml", "dvc.yaml"):
-        shutil.copy(repository / name, tmp_path)
-    return tmp_path
 
 
 def said(project: Path, *command: str) -> list[str]:

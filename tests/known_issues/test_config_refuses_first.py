@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,14 +13,6 @@ from tests.trees import iemocap_tree, ravdess_tree
 SINGLE = "      encoders: single\n"
 WAVLM = "{encoder: wavlm_large, dropout: null}"
 AUDIO = "{width: 32, dropout: 0.05}"
-
-
-@pytest.fixture
-def project(repository: Path, tmp_path: Path) -> Path:
-    """A folder with the project's params."""
-    for name in ("params.yaml", "prefect.yaml", "dvc.yaml"):
-        shutil.copy(repository / name, tmp_path)
-    return tmp_path
 
 
 def edit(project: Path, *pairs: tuple[str, str], name: str = "params.yaml") -> None:

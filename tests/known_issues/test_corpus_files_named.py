@@ -32,14 +32,6 @@ from tests.trees import (
 MISFILED = "Actor_03/03-01-05-01-01-01-02.wav"
 
 
-@pytest.fixture
-def project(repository: Path, tmp_path: Path) -> Path:
-    """A folder with the project's params."""
-    for name in ("params.yaml", "prefect.yaml", "dvc.yaml"):
-        shutil.copy(repository / name, tmp_path)
-    return tmp_path
-
-
 def test_a_clip_in_another_actors_folder_is_named_everywhere(project: Path) -> None:
     tree = ravdess_tree(project / "tree")
     write_wav(tree / MISFILED, 0.5)

@@ -168,11 +168,11 @@ def test_memory_that_ends_while_a_verb_is_imported_is_the_machines(
     def short(*_: object) -> None:
         raise MemoryError
 
-    door = importlib.import_module("foalnet.cli.main")
-    monkeypatch.setattr(door.Verbs, "get_command", short)
+    entry = importlib.import_module("foalnet.cli.main")
+    monkeypatch.setattr(entry.Verbs, "get_command", short)
     monkeypatch.setattr(sys, "argv", ["foalnet", "doctor"])
     with pytest.raises(SystemExit) as ended:
-        door.main()
+        entry.main()
     assert ended.value.code == 4 and "memory" in capsys.readouterr().err
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,6 @@ from tests.projects import verb
 from tests.trees import FOUR, iemocap_tree, make_params, make_settings, ravdess_tree
 
 LINE = "happy: [hap, exc]"
-
-
-@pytest.fixture
-def project(repository: Path, tmp_path: Path) -> Path:
-    """A folder with the project's params."""
-    for name in ("params.yaml", "prefect.yaml", "dvc.yaml"):
-        shutil.copy(repository / name, tmp_path)
-    return tmp_path
 
 
 def edit(project: Path, old: str, new: str) -> None:
