@@ -54,6 +54,7 @@ def size_of(table: Path, max_s: float) -> Size:
 def project(folder: Path, detector: str, epochs: int) -> dict[str, Any]:
     """Write a project with the drawn corpus alone into `folder` and return its params."""
     params: dict[str, Any] = read_yaml(HOME / "params.yaml")
+    del params["draw"]["rate_fps"]  # the default is IEMOCAP's
     entry = params["corpora"][CORPUS]
     roi = {"roi": 3.0} if detector == "yunet" else {}
     entry["shards"] = {"detector": detector, "half_width_px": 360, "half_height_px": 240} | roi

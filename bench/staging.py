@@ -111,7 +111,9 @@ def project(folder: Path, chosen: Chosen, workers: int) -> Path:
         writer = csv.DictWriter(file, ("utterance", "label", "start_s", "end_s"), delimiter="\t", lineterminator="\n")
         writer.writeheader()
         writer.writerows(chosen.rows)
-    (folder / "params.yaml").write_bytes((HOME / "params.yaml").read_bytes())
+    params = read_yaml(HOME / "params.yaml")
+    del params["draw"]["rate_fps"]  # the default is IEMOCAP's
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     verb(folder, "draw", "--structure", str(table), "--out", str(root), workers=workers)
     verb(folder, "add-corpus", "iemocap", "--root", str(root), "--preset", "drawn", workers=workers)
     shards(folder, {})

@@ -27,7 +27,7 @@ def import_checkpoint(file: Path, wavlm: Path | None, classes: str, out: Path) -
 
     Its network computes as the released code does. A pickle is read as plain tensors; one that runs code is refused.
     """
-    from foalnet.final.foreign import import_checkpoint
+    from foalnet.authors.imported import import_checkpoint
 
     names = [name.strip() for name in classes.split(",") if name.strip()]
     settings = load_settings()

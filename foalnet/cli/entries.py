@@ -313,7 +313,7 @@ def check_runs(path: Path = DEFAULT_PARAMS) -> None:
         _check_finals(file, path)
         return
     raise UsageError(
-        f"`runs` is not in step with variants, seeds and protocols: {', '.join(wrong)}",
+        f"`runs` is not in step with variants, seeds, protocols and train.encoders: {', '.join(wrong)}",
         file=path,
         action="run `foalnet config --sync`",
     )

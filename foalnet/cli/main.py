@@ -25,7 +25,7 @@ BUG = 70
 STARTED_BY_DVC = "DVC_STAGE"
 
 EPILOG = """Exit codes: 0 ok, 2 usage or params, 3 data contract, 4 environment (a retry may help),
-5 interrupted (the same command resumes), 70 bug.
+5 interrupted (run the same command again), 70 bug.
 What changes a result is in params.yaml; what a machine has is in settings.yaml and FOALNET_… variables."""
 
 
@@ -104,7 +104,13 @@ def cli(context: click.Context) -> None:
 
 
 def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt(f"signal {signum}")
+    raise KeyboardInterrupt(signal.Signals(signum).name)
+
+
+def _stopper(error: BaseException) -> str:
+    """Return what stopped a verb: the name of a signal, or the keyboard. click wraps the interrupt in an Abort."""
+    interrupt = error.__cause__ if isinstance(error, click.exceptions.Abort) else error
+    return str(interrupt) if interrupt is not None and interrupt.args else "the keyboard"
 
 
 def main() -> NoReturn:
@@ -119,10 +125,8 @@ def main() -> NoReturn:
     try:
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
-    except click.exceptions.Abort:
-        _fail(Interrupted("stopped by the keyboard", action="run the same command again: it goes on where it stopped"))
-    except KeyboardInterrupt:
-        _fail(Interrupted("stopped by a signal", action="run the same command again: it goes on where it stopped"))
+    except (click.exceptions.Abort, KeyboardInterrupt) as error:
+        _fail(Interrupted(f"stopped by {_stopper(error)}", action="run the same command again"))
     except click.ClickException as error:
         error.show()
         sys.exit(2)

@@ -15,9 +15,6 @@ from foalnet.manifest import check_classes, contract_of
 from foalnet.nets.registry import AUDIO_ENCODERS, FUSIONS, PRETRAINED_AUDIO, VIDEO_ENCODERS
 from foalnet.weights import CATALOGUE
 
-# Widths of what published weights give: of a step of sound, of a picture's vector.
-PRETRAINED_WIDTHS = {"wavlm_base": 768, "wavlm_large": 1024, "clip_vit_b32": 512, "clip_vit_l14": 768}
-
 
 def check_names(params: Params) -> None:
     """Refuse (UsageError, exit 2) what a later verb would refuse: parts that are not there or do not fit, wrong
@@ -67,7 +64,8 @@ def _check_networks(params: Params, file: str) -> None:
 
     train, heads = params.train, params.train.fusion.heads
     audio: dict[str, Any] = {"encoder": "functionals"}
-    audio["width"] = PRETRAINED_WIDTHS.get(train.audio.encoder, train.audio.width)
+    widths = {name: each.width for name, each in CATALOGUE.items()}
+    audio["width"] = widths.get(train.audio.encoder, train.audio.width)
     if train.audio.encoder in PRETRAINED_AUDIO:
         # Its config says what params leave open; the width of own weights is known when they are read.
         blocks = {"video": "dropout", "fusion": "head_dropout"}
@@ -78,7 +76,7 @@ def _check_networks(params: Params, file: str) -> None:
     train = train.model_copy(update={"audio": train.audio.model_copy(update=audio)})
     shards = params.shards
     # How many columns a table has is seen when it is read.
-    vector = PRETRAINED_WIDTHS.get(params.features.encoder or "", heads) if not params.features.weights else heads
+    vector = widths.get(params.features.encoder or "", heads) if not params.features.weights else heads
     frames = {
         "face": (3, shards.face_px, shards.face_px),
         "half": (3, shards.half_height_px, shards.half_width_px),

@@ -17,16 +17,34 @@ from foalnet.temporaries import alive, dead_temporaries, is_held
 
 
 def work(scene: Scene) -> Iterator[Finding]:
-    """The work folder can be written."""
+    """The work folder, and those that stages write to, can be written."""
     folder = scene.settings.work
+    if wrong := _unwritable(folder):
+        yield fault(wrong, mend="export FOALNET_WORK=A_WRITABLE_FOLDER")
+    else:
+        yield ok(f"{folder} can be written, {size(free_bytes(folder))} free")
+    outputs = [folder for name in ("data", "models", "reports") for folder in _with_corpora(scene.home / name)]
+    wrong_by = {folder: wrong for folder in outputs if (wrong := _unwritable(folder))}
+    for folder, wrong in wrong_by.items():
+        yield fault(wrong, mend=f"chmod u+w {folder}, or mount its disk for writing")
+    if not wrong_by:
+        yield ok("data, models and reports can be written")
+
+
+def _with_corpora(folder: Path) -> list[Path]:
+    """Return a folder and those in it, of a corpus each."""
+    return [folder, *sorted(each for each in folder.glob("*") if each.is_dir() and not each.is_symlink())]
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Say why no file can be written into a folder, or into the nearest one above that exists; None where one can."""
     place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     try:
         with tempfile.TemporaryFile(dir=place) as handle:
             handle.write(b"x")
     except OSError as error:
-        yield fault(f"{place} cannot be written: {reason(error)}", mend="export FOALNET_WORK=A_WRITABLE_FOLDER")
-        return
-    yield ok(f"{folder} can be written, {size(free_bytes(folder))} free")
+        return f"{place} cannot be written: {reason(error)}"
+    return None
 
 
 def disk(scene: Scene) -> Iterator[Finding]:

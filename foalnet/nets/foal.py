@@ -7,11 +7,9 @@ widths, C classes, P fused width.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from foalnet.config.blocks import Train
 from foalnet.errors import UsageError
@@ -107,47 +105,6 @@ class FoalNet(nn.Module):
         """Keep the logit scale at or under its maximum after a step, so that it can come down again."""
         if self.tasks.projects and not self.divides:
             self.log_scale.clamp_(max=self.max_log_scale)
-
-
-def from_authors(state_dict: Mapping[str, Tensor], wavlm_config: Any) -> FoalNet:
-    """Return the network of an authors' checkpoint, in evaluation mode and in the released code's arithmetic.
-
-    `state_dict`: tensors by the names of METHOD's last section; `wavlm_config`: a dict or a transformers.WavLMConfig of
-    the encoder it was trained from. DataError (exit 3) names what does not belong there or is lacking.
-    """
-    from foalnet.nets.authors import imported
-
-    return imported(state_dict, wavlm_config).build()
-
-
-def authors_outputs(
-    model: FoalNet, wave_BN: Tensor, wave_mask_BN: Tensor, frames_BFD: Tensor, frame_mask_BF: Tensor, label_B: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (logits_BC, avel, mem) as the released code computes them in evaluation, the losses unweighted.
-
-    `wave_BN`: samples at 16 kHz and raw amplitude, any N; `frames_BFD`: features, any F; masks are true (or 1) where
-    there is something; all are brought to the model's device and type. Negatives for MEM come from torch's global
-    generator, first a video for each audio, then an audio for each video. ValueError for an utterance of length 0,
-    which the released masks would call all valid, and where N is less than one step; a row whose own sound is shorter
-    than a step beside longer ones is all valid, as the library has it.
-    """
-    from foalnet.nets.authors import outputs_of
-
-    like = next(model.head.parameters())
-    inputs = Inputs(
-        wave_BN=wave_BN.to(like),
-        wave_mask_BN=wave_mask_BN.to(like.device).bool(),
-        frames=frames_BFD.to(like),
-        frame_mask_BF=frame_mask_BF.to(like.device).bool(),
-    )
-    least = getattr(model.audio, "least", 1)
-    if wave_BN.shape[1] < least:
-        raise ValueError(f"{wave_BN.shape[1]} samples are less than one step of the encoder, which needs {least}")
-    for what, mask in (("sound", inputs.wave_mask_BN), ("picture", inputs.frame_mask_BF)):
-        if not bool(mask.any(dim=1).all()):
-            empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
-            raise ValueError(f"rows {empty} have no {what} at all: the released code has no answer to length 0")
-    return outputs_of(model, inputs, label_B.to(like.device).long())
 
 
 class SingleNet(nn.Module):

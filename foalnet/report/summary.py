@@ -89,7 +89,10 @@ def _best_words(scores: Mapping[str, float]) -> str:
             " Two perfect single models whose probabilities are only combined at the end can expect "
             f"{percent(scores['late_average'])} %: what lies above it needs real fusion."
         )
-    return text + " On a finite sample a score can exceed its expected best by chance."
+    return text + (
+        " In a finite sample the kinds are not exactly in the rule's shares, and a score can exceed its expected best "
+        "by chance."
+    )
 
 
 def data(facts: Facts) -> Section:

@@ -87,9 +87,10 @@ def progress_text(what: str, most: Mapping[str, int], standings: Mapping[str, St
     """
     total, done = _epochs(most, standings)
     whole = sum(each.epochs for each in standings.values())
+    resumed = round(sum(each.start for each in standings.values()))
     left_s = _left_s(standings, total - done, seconds)
     facts = [
-        f"{percent(done / total)}, {whole} of {total} epochs",
+        f"{percent(done / total)}, {whole} of {total} epochs" + (f", {resumed} of them resumed" if resumed else ""),
         "time left not known yet" if left_s is None else f"about {duration(left_s)} left",
         _speed(standings, seconds),
     ]
@@ -100,9 +101,9 @@ def progress_text(what: str, most: Mapping[str, int], standings: Mapping[str, St
 def end_text(what: str, standings: Mapping[str, Standing], seconds: float) -> str:
     """Return what a finished training took and reached, on one line."""
     whole = sum(each.epochs for each in standings.values())
-    now = whole - round(sum(each.start for each in standings.values()))
-    facts = [f"100.0 %, {whole} of {whole} epochs" + (f", {now} of them" if now < whole else "")]
-    facts[0] += f" in {seconds:.1f} s"
+    resumed = round(sum(each.start for each in standings.values()))
+    kept = f", {resumed} of them resumed," if resumed else ""
+    facts = [f"100.0 %, {whole} of {whole} epochs{kept} in {seconds:.1f} s"]
     best = [f"{name} {100 * each.best_ua:.1f} %" for name, each in standings.items() if each.best_ua is not None]
     ends = [f"best dev UA: {', '.join(best)}"] if best else []
     return f"{what}: " + "; ".join([", ".join(filter(None, [*facts, _speed(standings, seconds)])), *ends])
@@ -121,7 +122,10 @@ def _left_s(standings: Mapping[str, Standing], left: float, seconds: float) -> f
 
 def _speed(standings: Mapping[str, Standing], seconds: float) -> str:
     utterances = sum(each.utterances for each in standings.values())
-    return f"{utterances / seconds:.3g} utterances/s" if utterances and seconds > 0 else ""
+    if not utterances or seconds <= 0:
+        return ""
+    speed = utterances / seconds
+    return f"{speed:,.0f} utterances/s" if speed >= 100 else f"{speed:.3g} utterances/s"
 
 
 def _fold(name: str, each: Standing, most: int) -> str:

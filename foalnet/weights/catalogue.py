@@ -19,13 +19,15 @@ PICKLE = "pytorch_model.bin"
 class WeightSet:
     """One published encoder. `files`: name -> SHA-256; None where no published digest was found to pin.
 
-    A digest that is None is taken at the first fetch of the pinned revision and held to ever after.
+    A digest that is None is taken at the first fetch of the pinned revision and held to ever after. `width`: of a step
+    of sound, or of a picture's vector.
     """
 
     name: str
     kind: Literal["wavlm", "clip"]
     repository: str
     revision: str
+    width: int
     files: Mapping[str, str | None]
 
     @property
@@ -40,6 +42,7 @@ _SETS = (
         kind="wavlm",
         repository="microsoft/wavlm-base",
         revision="efa81aae7ff777e464159e0f877d54eac5b84f81",
+        width=768,
         files={CONFIG: None, PREPROCESSOR: None, PICKLE: None},
     ),
     WeightSet(
@@ -47,6 +50,7 @@ _SETS = (
         kind="wavlm",
         repository="microsoft/wavlm-large",
         revision="c1423ed94bb01d80a3f5ce5bc39f6026a0f4828c",
+        width=1024,
         files={
             CONFIG: "a3d8fe831aaf63d725b54a8ac36f3549cd4365c5086774b2c89cabbc6f9e129d",
             PREPROCESSOR: None,
@@ -58,6 +62,7 @@ _SETS = (
         kind="clip",
         repository="openai/clip-vit-base-patch32",
         revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
+        width=512,
         files={
             CONFIG: "b575ef3c36f2a057fa19e221650105052d61cc9c1a972ec15019c6261ec98770",
             PREPROCESSOR: "910e70b3956ac9879ebc90b22fb3bc8a75b6a0677814500101a4c072bd7857bd",
@@ -69,6 +74,7 @@ _SETS = (
         kind="clip",
         repository="openai/clip-vit-large-patch14",
         revision="32bd64288804d66eefd0ccbe215aa642df71cc41",
+        width=768,
         files={
             CONFIG: "8a09b467700c58138c29d53c605b34ebc69beaadd13274a8a2af8ad2c2f4032a",
             PREPROCESSOR: "910e70b3956ac9879ebc90b22fb3bc8a75b6a0677814500101a4c072bd7857bd",

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from foalnet.authors.imported import _card_md
 from foalnet.config import load_params
 from foalnet.final.card import card_facts, card_md
-from foalnet.final.foreign import _card_md
 from foalnet.gate import markdown as decision_md
 from foalnet.markdown import code, escape, table
 from foalnet.records import Utterance

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from foalnet.authors.imported import import_checkpoint
 from foalnet.checkpoint import load_checkpoint
 from foalnet.config import Settings
 from foalnet.errors import DataError, FoalnetError, MachineError
 from foalnet.files import NotPlain, sha256_file
 from foalnet.final import read_model
-from foalnet.final.foreign import import_checkpoint
 from foalnet.predict import load
 from foalnet.weights import convert, read_state
 from foalnet.weights.catalogue import published

@@ -88,7 +88,7 @@ def test_a_resumed_training_says_what_it_trained_itself(
     assert capsys.readouterr().err == ""
     train_run(params, settings(tmp_path), paths, variant="audio_only", seed=1)
     (last,) = capsys.readouterr().err.splitlines()
-    assert "10 of 10 epochs, 8 of them in " in last
+    assert "10 of 10 epochs, 2 of them resumed, in " in last
 
 
 def test_the_final_training_says_it_too(

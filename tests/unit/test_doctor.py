@@ -252,15 +252,23 @@ def test_disk_against_the_need(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert levels(of(storage.disk, scene)) == ["ok"]
 
 
-def test_a_work_folder_that_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert levels(of(storage.work, Scene())) == ["ok"]
+def test_a_folder_that_cannot_be_written_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = folder / "data" / "drawn"
+    shards.mkdir(parents=True, exist_ok=True)
+    assert levels(of(storage.work, Scene())) == ["ok", "ok"]
+    real, closed = storage.tempfile.TemporaryFile, [Path("data/drawn")]
 
-    def full(**_: object) -> None:
-        raise OSError(30, "Read-only file system")
+    def full(**given: Path) -> object:
+        if given["dir"] in closed:
+            raise OSError(30, "Read-only file system")
+        return real(**given)
 
     monkeypatch.setattr(storage.tempfile, "TemporaryFile", full)
     found = of(storage.work, Scene())
-    assert levels(found) == ["fault"] and "FOALNET_WORK" in found[0].mend
+    assert levels(found) == ["ok", "fault"] and "data/drawn" in found[1].mend
+    closed.append(folder.resolve())  # the work folder is not there yet: the one above it counts
+    found = of(storage.work, Scene())
+    assert "fault" in levels(found) and "FOALNET_WORK" in found[0].mend
 
 
 def test_locks_held_free_and_what_the_dead_left(folder: Path) -> None:

@@ -15,12 +15,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import foalnet
+from foalnet.authors.imported import import_checkpoint
+from foalnet.authors.network import authors_outputs, from_authors
 from foalnet.config import Settings
 from foalnet.errors import DataError, UsageError
 from foalnet.final import FILE
-from foalnet.final.foreign import import_checkpoint
 from foalnet.media import flac_bytes
-from foalnet.nets.foal import authors_outputs, from_authors
 from foalnet.records import Sample
 from tests.authors import CLASSES, DIMS, checkpoint
 from tests.projects import verb

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from foalnet.authors.network import imported
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.config.presets import preset_entry
@@ -15,15 +16,14 @@ from foalnet.files import content_key, json_bytes, publish_bytes, read_plain, sh
 from foalnet.final.card import LIMITS, NOT_FOR, limits_md
 from foalnet.final.seal import FILE, Sealed, seal
 from foalnet.markdown import escape
-from foalnet.nets.authors import imported
-from foalnet.weights import MOST_CONFIG_BYTES, open_weights, read_state, transformers_offline
+from foalnet.weights import CATALOGUE, MOST_CONFIG_BYTES, open_weights, read_state, transformers_offline
 
 STAGE = "import-checkpoint"
 PRESET = "iemocap-paper"
 # What the authors started from.
 AUTHORS_ENCODER = "wavlm_large"
 # The published image encoders by the width of their features.
-CLIPS = {768: "clip_vit_l14", 512: "clip_vit_b32"}
+CLIPS = {each.width: each.name for each in CATALOGUE.values() if each.kind == "clip"}
 NOTE = (
     "Imported from a checkpoint of the authors' code. Who trained it, on what, and how it scores is not known here: no "
     "figure of this project or of the paper is this model's."
