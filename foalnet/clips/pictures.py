@@ -110,7 +110,7 @@ def film_dialogue(
 
     for index, halves in _halves(used(rows), sides, info.width_px, rows, params, motion):
         while waiting and waiting[0][1].first <= index:
-            open_now.append(_opened(*waiting.pop(0), info, held_bytes))
+            open_now.append(_opened(*waiting.pop(0), info.width_px, rows, held_bytes))
         for utterance in open_now:
             if index < utterance.slots.stop:
                 utterance.add(index, halves(utterance.u.side), params)
@@ -118,7 +118,7 @@ def film_dialogue(
             done(utterance)
             open_now.remove(utterance)
     # Frames at the end that exist in the container and do not decode leave utterances open, or never opened.
-    for utterance in [*open_now, *(_opened(*plan, info, held_bytes) for plan in waiting)]:
+    for utterance in [*open_now, *(_opened(*plan, info.width_px, rows, held_bytes) for plan in waiting)]:
         done(utterance)
     if again:
         _cut_again(used(rows), again, info.width_px, params)
@@ -154,9 +154,9 @@ def _check_size(u: Utterance, slots: Slots, params: Shards) -> None:
         )
 
 
-def _opened(u: Utterance, slots: Slots, info: media.VideoInfo, held_bytes: int) -> _Open:
+def _opened(u: Utterance, slots: Slots, width_px: int, rows: media.Rows, held_bytes: int) -> _Open:
     """Return an utterance that begins; it holds its frames where they are no more than so many bytes."""
-    needed = slots.existing * info.height_px * info.width_px * 3 // (2 if u.side == "whole" else 4)
+    needed = slots.existing * (rows[1] - rows[0]) * width_px * 3 // (2 if u.side == "whole" else 4)
     return _Open(u, slots, held=needed <= held_bytes)
 
 

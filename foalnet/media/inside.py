@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from foalnet.media.picture import Picture
-from foalnet.media.video import VideoInfo, opened, picture_of
+from foalnet.media.video import VideoInfo, opened, picture_of, placed
 
 Rows = tuple[int, int]
 
@@ -124,8 +124,9 @@ def _pictures(path: Path, info: VideoInfo, rows: Rows) -> Iterator[Picture]:
         if stream.codec_context.name not in CODECS:
             raise Unusual
         stream.codec_context.thread_count = 1
+        in_place = placed(container, stream)
         for stamp, frame in zip(_stamps(info, container, stream), container.decode(stream), strict=False):
-            if frame.pts != stamp or not _ordinary(frame, info):
+            if (frame.dts if in_place else frame.pts) != stamp or not _ordinary(frame, info):
                 raise Unusual
             yield _picture(frame, rows)
 

@@ -143,6 +143,15 @@ def picture_of(container: Any) -> Any:
     return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
 
 
+def placed(container: Any, stream: Any) -> bool:
+    """Return whether a frame's place in the file is its time, and what the demuxer says of its time is not.
+
+    AVI holds no time of showing, and without B-frames nothing is shown in another order than it is stored in. For H.264
+    libavformat makes up a time all the same, a frame late.
+    """
+    return container.format.name == "avi" and not stream.codec_context.has_b_frames
+
+
 def demux_flags(by_index: bool) -> str:
     """Return the demuxer flags that both readers are given, so that they see the same packets."""
     # "sortdts" makes the AVI demuxer follow the index instead of counting chunks as it meets them.
@@ -193,9 +202,7 @@ def _seconds(ticks: list[int], unit_s: Fraction, zero: Fraction) -> tuple[float,
 
 def _ticks(path: Path, container: Any, stream: Any) -> tuple[list[int], int]:
     """Return the sorted stamps of the frames to show, in ticks of the stream, and how many packets there are."""
-    # AVI holds no time of showing: where nothing is shown in another order than it lies there, its place is its time.
-    # For H.264 libavformat makes one up all the same, a frame late.
-    in_place = container.format.name == "avi" and not stream.codec_context.has_b_frames
+    in_place = placed(container, stream)
     ticks: list[int] = []
     packets = 0
     for packet in container.demux(stream):

@@ -61,7 +61,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.parametrize("rows", [None, (24, 72)])
 @pytest.mark.parametrize(
-    ("name", "options"), [("a.avi", ()), ("a.mp4", ()), ("b.mp4", H264), ("c.avi", ("-vtag", "DIVX", "-g", "12"))]
+    ("name", "options"),
+    [
+        ("a.avi", ()),
+        ("a.mp4", ()),
+        ("b.mp4", H264),
+        ("c.avi", ("-vtag", "DIVX", "-g", "12")),
+        ("d.avi", (*H264, "-bf", "0")),
+    ],
 )
 def test_the_ordinary_needs_no_process_and_gives_its_pictures(
     tmp_path: Path, name: str, options: tuple[str, ...], rows: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
