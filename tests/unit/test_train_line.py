@@ -47,7 +47,7 @@ def test_a_fold_that_stopped_early_has_nothing_left() -> None:
 def test_epochs_of_an_earlier_command_are_no_speed_and_none_yet_is_said() -> None:
     resumed = Standing(epochs=10, start=9.0, utterances=100)
     text = progress_text("train foal-s1", {"fold Session1": 12}, {"fold Session1": resumed}, 50.0)
-    assert "10 of 12 epochs, about 2 min left, 2 utterances/s" in text
+    assert "10 of 12 epochs, 9 of them resumed, about 2 min left, 2 utterances/s" in text
     for standings in ({}, {"fold Session1": Standing(epochs=9, start=9.0)}):
         text = progress_text("train foal-s1", {"fold Session1": 12}, standings, 50.0)
         assert text.endswith(" of 12 epochs, time left not known yet") or "not known yet; fold Session1" in text
@@ -67,7 +67,7 @@ def test_the_end_has_epochs_seconds_and_the_best_dev_ua_of_each_fold() -> None:
     )
     resumed = Standing(epochs=12, start=10.0, utterances=210, finished=True)
     assert end_text("final foal-s1", {"foal": resumed}, 2.0) == (
-        "final foal-s1: 100.0 %, 12 of 12 epochs, 2 of them in 2.0 s, 105 utterances/s"
+        "final foal-s1: 100.0 %, 12 of 12 epochs, 10 of them resumed, in 2.0 s, 105 utterances/s"
     )
 
 
