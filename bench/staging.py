@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import os
 import subprocess
 import sys
@@ -45,6 +46,8 @@ from foalnet.media import ffmpeg_exe
 HOME = Path(__file__).resolve().parent.parent
 CORPUS = "iemocap"
 # The half picture of the presets for IEMOCAP; the rest of the block is params.yaml's.
+# Labels do not matter to staging.
+LABELS = ("neu", "hap")
 HALF = {"half_width_px": 360, "half_height_px": 240}
 DRAWN_SIZE = "720x480"
 VIDEOS = "*/dialog/avi/DivX/[!.]*.avi"
@@ -110,7 +113,8 @@ def project(folder: Path, chosen: Chosen, workers: int) -> Path:
     with table.open("w", newline="") as file:
         writer = csv.DictWriter(file, ("utterance", "label", "start_s", "end_s"), delimiter="\t", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(chosen.rows)
+        # Each part of the corpus has every class that its manifest calls for.
+        writer.writerows(row | {"label": label} for row, label in zip(chosen.rows, itertools.cycle(LABELS)))
     params = read_yaml(HOME / "params.yaml")
     del params["draw"]["rate_fps"]  # the default is IEMOCAP's
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
@@ -127,7 +131,7 @@ def shards(folder: Path, values: dict[str, Any]) -> None:
     path = folder / "params.yaml"
     params = read_yaml(path)
     params["corpora"][CORPUS]["shards"] = HALF | values
-    params["corpora"][CORPUS]["manifest"]["contract"] = None
+    params["corpora"][CORPUS]["manifest"] = {"classes": {label: [label] for label in LABELS}, "contract": None}
     path.write_text(yaml.safe_dump(params, sort_keys=False))
 
 

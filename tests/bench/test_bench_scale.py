@@ -11,7 +11,13 @@ from bench.scale import joined, main, part_of, session_of
 
 
 def table(path: Path) -> Path:
-    rows = [("Ses01F_impro01_F000", 0.5, 1.5), ("Ses01F_impro01b_M000", 0.5, 2.0), ("Ses02F_impro01_F000", 0.5, 9.0)]
+    rows = [
+        ("Ses01F_impro01_F000", 0.5, 1.0),
+        ("Ses01F_impro01_F001", 1.0, 1.5),
+        ("Ses01F_impro01b_M000", 0.5, 1.25),
+        ("Ses01F_impro01b_M001", 1.25, 2.0),
+        ("Ses02F_impro01_F000", 0.5, 9.0),
+    ]
     with path.open("w", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(["utterance", "label", "start_s", "end_s"])
@@ -38,8 +44,10 @@ def test_joined_a_session_is_one_dialogue_with_all_its_speech(tmp_path: Path) ->
     found = joined(session_of(table(tmp_path / "t.tsv"), "Ses01"))
     assert found.names == ("Ses01F_impro01",) and found.video_s == 3.5 and found.speech_s == 2.5
     assert [(row["utterance"], row["start_s"], row["end_s"]) for row in found.rows] == [
-        ("Ses01F_impro01_F000", "0.5000", "1.5000"),
-        ("Ses01F_impro01_M000", "2.0000", "3.5000"),
+        ("Ses01F_impro01_F000", "0.5000", "1.0000"),
+        ("Ses01F_impro01_F001", "1.0000", "1.5000"),
+        ("Ses01F_impro01_M000", "2.0000", "2.7500"),
+        ("Ses01F_impro01_M001", "2.7500", "3.5000"),
     ]
 
 
@@ -50,7 +58,7 @@ def test_a_run_says_what_a_session_a_part_and_a_change_cost(
     monkeypatch.setenv("FOALNET_WORKERS", "1")
     main(["--table", str(table(tmp_path / "t.tsv")), "--detector", "haar", "--counts", "1", "--workers", "1"])
     said = capsys.readouterr().out
-    assert "Ses01: 2 dialogues, 0.00 h of video, 2 utterances; haar, stride 12, 1 workers" in said
+    assert "Ses01: 2 dialogues, 0.00 h of video, 4 utterances; haar, stride 12, 1 workers" in said
     assert "75 frames cut" in said  # 30 and 45 frames: 1 s and 1.5 s at 29.97
     assert "a corpus of 10,000 hours, 10,000.0 h of video" in said
     assert "the video of Ses01F_impro01b changed (2 s)" in said
