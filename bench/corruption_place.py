@@ -37,9 +37,10 @@ from foalnet.records import Sample, Utterance
 from foalnet.report.gather import Facts, gather
 from foalnet.results import read_train
 from foalnet.seal import publish_sealed, read_sealed
-from foalnet.shards import ShardEntry, open_shards, write_index, write_shard
+from foalnet.shards import INDEX, ShardEntry, open_shards, write_shard
+from foalnet.shards.index import index_bytes as shards_bytes
 from foalnet.splits import loso_dev_session
-from foalnet.table import write_manifest
+from foalnet.table import manifest_files
 from foalnet.train.state import Progress, load_progress, previous_of, save_progress
 
 CLASSES = {"happy": ["hap"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}
@@ -105,9 +106,10 @@ def lay(home: Path, seed: int = 0) -> Place:
     random = Random(seed)  # noqa: S311  (bytes that can be made again, no secret)
     params, paths, rows = params_of(), Paths("drawn", home), utterances_of()
     entries = _shards(paths, rows, random)
-    write_index(paths.shards, "drawn", entries)
+    publish_bytes(paths.shards / INDEX, shards_bytes(paths.shards, "drawn", entries))
     _features(paths, params, entries, random)
-    write_manifest(paths.manifest, rows)
+    for path, data in manifest_files(paths.manifest, rows).items():
+        publish_bytes(path, data)
     files = tuple(FileEntry(path=f"{u.key}.wav", size=9, sha256="0" * 64, role="audio") for u in rows)
     record = Inventory(corpus="drawn", reader="iemocap", files=files, ignored={"other": 0, "shadow": 1})
     publish_sealed(paths.inventory, asdict(record))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -81,22 +80,3 @@ class CodeGuard:
 def versions() -> dict[str, str]:
     """Return the versions of the packages that shape results, sorted by name."""
     return {name: importlib.metadata.version(name) for name in sorted(RESULT_PACKAGES)}
-
-
-def commit(folder: Path = Path()) -> str:
-    """Return the git commit of `folder`, "-dirty" behind it where files differ, "no commit" outside git."""
-    try:
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=30, check=True
-        ).stdout.strip()
-        status = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "no commit"
-    return f"{head}-dirty" if status else head

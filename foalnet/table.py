@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from foalnet.files import jsonl_bytes, jsonl_rows, publish_bytes, publish_together, sha256_bytes, sha256_file
+from foalnet.files import jsonl_bytes, jsonl_rows, sha256_bytes
 from foalnet.records import Utterance
 from foalnet.seal import ALTERED, held_bytes, read_bytes, refused
 
@@ -30,16 +30,6 @@ def manifest_files(path: Path, utterances: Iterable[Utterance]) -> dict[Path, by
     """Return the bytes of the table and, last, of its digest: what is published together."""
     data = jsonl_bytes(asdict(u) for u in utterances)
     return {path: data, digest_file(path): _vouched(path, sha256_bytes(data))}
-
-
-def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
-    """Publish the table and, last, its digest."""
-    publish_together(manifest_files(path, utterances), marker=digest_file(path), stage="manifest")
-
-
-def vouch(path: Path) -> None:
-    """Publish the digest of a manifest as it is."""
-    publish_bytes(digest_file(path), _vouched(path, sha256_file(path)))
 
 
 def _vouched(path: Path, sha256: str) -> bytes:

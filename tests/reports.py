@@ -20,8 +20,7 @@ from foalnet.records import Utterance
 from foalnet.report import build
 from foalnet.seal import publish_sealed
 from foalnet.splits import SPLITS, groups_of
-from foalnet.table import write_manifest
-from tests.sealing import revouch_model
+from tests.sealing import revouch_model, write_manifest
 
 CLASSES = {"happy": ["hap", "exc"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}
 VARIANTS = ("audio_only", "video_only", "baseline", "foal")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from foalnet.files import read_jsonl, sha256_file
+from foalnet.files import publish_bytes, read_jsonl, sha256_file
+from foalnet.records import Utterance
 from foalnet.seal import SEAL, publish_sealed
+from foalnet.shards import INDEX, ShardEntry, index_bytes
+from foalnet.table import digest_file, manifest_files
 
 
 def reseal(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -30,3 +33,19 @@ def revouch_run(folder: Path) -> None:
     path = folder / "predictions.jsonl"
     held = {"rows": len(read_jsonl(path)), "sha256": sha256_file(path)}
     reseal(folder / "metrics.json", lambda facts: facts | {"predictions": held})
+
+
+def write_index(folder: Path, corpus: str, entries: Iterable[ShardEntry]) -> None:
+    """Write the index of shards."""
+    publish_bytes(folder / INDEX, index_bytes(folder, corpus, entries))
+
+
+def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
+    """Write a manifest and its digest."""
+    for file, data in manifest_files(path, utterances).items():
+        publish_bytes(file, data)
+
+
+def vouch(manifest: Path) -> None:
+    """Write the digest of a manifest as it is."""
+    publish_bytes(digest_file(manifest), f"{sha256_file(manifest)}  {manifest.name}\n".encode())

@@ -25,10 +25,10 @@ from foalnet.media import flac_bytes, jpeg_bytes
 from foalnet.nets import InputShape
 from foalnet.paths import Paths
 from foalnet.records import Sample, Utterance
-from foalnet.shards import write_index, write_shard
+from foalnet.shards import write_shard
 from foalnet.splits import SPLITS
-from foalnet.table import write_manifest
 from foalnet.train import Run
+from tests.sealing import write_index, write_manifest
 
 RATE_HZ = 16000
 CLASSES = ("happy", "neutral", "sad", "angry")

@@ -1,7 +1,7 @@
 """Shards that cannot lie: deterministic WebDataset tars under an index that is checked to the byte."""
 
 from foalnet.shards.check import fault_of
-from foalnet.shards.index import INDEX, ShardEntry, as_entry, index_bytes, read_index, write_index
+from foalnet.shards.index import INDEX, ShardEntry, as_entry, index_bytes, read_index
 from foalnet.shards.members import split_frames, valid_key
 from foalnet.shards.meta import NO_BOX, AudioMeta, SampleMeta, TableMeta, VideoMeta, meta_bytes
 from foalnet.shards.read import ShardSet, open_shards
@@ -26,6 +26,5 @@ __all__ = [
     "split_frames",
     "valid_key",
     "verify",
-    "write_index",
     "write_shard",
 ]

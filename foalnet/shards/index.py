@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from foalnet.errors import DataError
-from foalnet.files import json_bytes, not_read, publish_bytes
+from foalnet.files import json_bytes, not_read
 from foalnet.seal import command, opened, refused, sealed_bytes
 from foalnet.shards.members import valid_key
 
@@ -49,12 +49,6 @@ class Index:
     schema: int
     corpus: str
     shards: list[ShardEntry]
-
-
-def write_index(folder: Path, corpus: str, entries: Iterable[ShardEntry]) -> Path:
-    """Publish `folder`/index.json: the shards become a data set in this instant, not before."""
-    publish_bytes(folder / INDEX, index_bytes(folder, corpus, entries))
-    return folder / INDEX
 
 
 def index_bytes(folder: Path, corpus: str, entries: Iterable[ShardEntry]) -> bytes:

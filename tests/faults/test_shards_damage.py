@@ -16,9 +16,10 @@ from foalnet.errors import DataError, MachineError
 from foalnet.files import sha256_bytes, sha256_file
 from foalnet.records import Sample
 from foalnet.seal import sealed_bytes
-from foalnet.shards import ShardEntry, open_shards, write_index, write_shard
+from foalnet.shards import ShardEntry, open_shards, write_shard
 from foalnet.shards.read import Checked
 from foalnet.shards.walk import Damage, ranges
+from tests.sealing import write_index
 
 KEYS = [f"Ses01F_impro01_F00{i}" for i in range(5)]
 PATH = "Session1/000000.tar"

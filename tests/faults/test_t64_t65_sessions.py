@@ -12,9 +12,10 @@ from foalnet.batches import load_store
 from foalnet.config import Settings
 from foalnet.errors import DataError
 from foalnet.files import read_json
-from foalnet.shards import open_shards, read_index, write_index
+from foalnet.shards import open_shards, read_index
 from foalnet.train import ranks, train_run
 from tests.clips_tree import Place
+from tests.sealing import write_index
 from tests.staged import other_dialogue_is_untouched
 from tests.stores import corpus_params, make_store, write_corpus
 from tests.trees import TWO_CLASSES, iemocap_tree, stages

@@ -22,7 +22,7 @@ from foalnet.inventory import inventory
 from foalnet.ledger import Ledger
 from foalnet.manifest import build, classify, compare, contract_of, count, read_manifest
 from foalnet.records import Utterance
-from foalnet.table import vouch, write_manifest
+from tests.sealing import vouch, write_manifest
 from tests.trees import (
     FOUR,
     FOUR_CLASSES,

@@ -17,9 +17,9 @@ from foalnet.files import json_bytes
 from foalnet.paths import Paths
 from foalnet.results import read_results, read_train
 from foalnet.seal import SEAL, publish_sealed, read_sealed, sealed_bytes
-from foalnet.table import read_manifest, vouch, write_manifest
+from foalnet.table import read_manifest
 from tests.reports import make_params, make_utterances, write_model, write_stages
-from tests.sealing import reseal
+from tests.sealing import reseal, vouch, write_manifest
 
 FACTS = {"corpus": "drawn", "ua": 0.5, "names": ["ä", "b"], "none": None}
 AGAIN = "dvc repro --force --single-item manifest@drawn"

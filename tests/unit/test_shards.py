@@ -23,9 +23,9 @@ from foalnet.shards import (
     read_index,
     split_frames,
     valid_key,
-    write_index,
     write_shard,
 )
+from tests.sealing import write_index
 
 
 def sample(key: str, *, frames: int = 3, features: bool = False, filler: bytes = b"x") -> Sample:
