@@ -18,7 +18,7 @@ from bench.scenes import Scene, frame_at, seen
 from foalnet import media
 from foalnet.config.blocks import Draw
 from foalnet.corpora.drawn import avi
-from foalnet.corpora.iemocap_names import name_of
+from foalnet.corpora.iemocap.names import name_of
 from foalnet.records import Box, Utterance
 
 WIDTH_PX, HEIGHT_PX, TOP_PX, BOTTOM_PX = 720, 480, 120, 360

@@ -19,7 +19,7 @@ from foalnet.corpora.drawn import avi, face, scene
 from foalnet.corpora.drawn.motion import TURN_FULL, Motion, motion
 from foalnet.corpora.drawn.plan import ACTORS, FPS_DEN, FPS_NUM, Dialogue, plan, stream
 from foalnet.corpora.drawn.truth import truth
-from foalnet.corpora.iemocap_names import name_of
+from foalnet.corpora.iemocap.names import name_of
 from foalnet.records import Box, Side, Utterance
 
 # Numbers of their own for the bench, away from those of the corpus.

@@ -3,7 +3,8 @@
     python -m tests.snapshots
 
 A test compares; a difference is either a mistake or a change that CHANGELOG.md should name. Written are
-tests/golden/cli.txt, tests/golden/params.json, docs/cli.md, docs/params.md, the table of docs/method.md, the comments
+tests/golden/cli.txt, tests/golden/params.json, docs/cli.md, docs/params.md, the table of docs/method.md, the code that
+the stages of dvc.yaml depend on, the comments
 of params.yaml, which are the meanings that `foalnet config --explain` shows, and README's result table with its seeds
 and the commit of its figures.
 """
@@ -29,7 +30,7 @@ from foalnet.config.load import Entry
 from foalnet.config.quirks import READINGS
 from foalnet.gitrepo import commit_of, git, has_git
 from foalnet.report.terminal import table_text
-from tests.structure import REPOSITORY
+from tests.structure import REPOSITORY, code_deps
 
 FIGURES = "reports/drawn/metrics.json"
 RESULT = r"seeds? [0-9, ]+, commit `([0-9a-f]+)`"
@@ -209,6 +210,23 @@ def _one_comment(line: str) -> str:
     return (whole if len(whole) <= LINE else code.rstrip()) + "\n"
 
 
+STAGE = re.compile(r"^  (?P<name>[a-z]+):\n(?:^(?: {3,}.*)?\n)+", re.M)
+CODE_DEPS = re.compile(r'(?:^ +- "?foalnet/[^\n]*\n)+', re.M)
+
+
+def graph() -> str:
+    """Return dvc.yaml with the code of each stage's verb as the last of its dependencies."""
+
+    def stage(found: re.Match[str]) -> str:
+        body = found[0]
+        indent = re.search(r"^( +)deps:\n", body, re.M)
+        assert indent is not None, found["name"]
+        lines = [f'"{dep}"' if "$" in dep else dep for dep in code_deps(found["name"])]
+        return CODE_DEPS.sub("".join(f"{indent[1]}  - {line}\n" for line in lines), body)
+
+    return STAGE.sub(stage, (REPOSITORY / "dvc.yaml").read_text())
+
+
 SNAPSHOTS: dict[str, Callable[[], str]] = {
     "tests/golden/cli.txt": cli_text,
     "tests/golden/params.json": params_schema,
@@ -216,6 +234,7 @@ SNAPSHOTS: dict[str, Callable[[], str]] = {
     "docs/params.md": params_page,
     "docs/method.md": method_page,
     "params.yaml": commented_params,
+    "dvc.yaml": graph,
     "README.md": readme,
 }
 

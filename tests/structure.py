@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+
+from foalnet.corpora import READERS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "foalnet"
@@ -67,18 +70,40 @@ WITHOUT_RESULT = {
     "speeds",
 }
 
-# What each verb of the CLI imports.
+# What each verb of the CLI imports. Readers are imported by name.
+READER_MODULES = tuple(f"foalnet.corpora.{name}" for name in READERS)
 VERBS = {
-    "draw": ["foalnet.corpora.drawn"],
-    "inventory": ["foalnet.inventory"],
-    "manifest": ["foalnet.manifest"],
-    "shards": ["foalnet.clips", "foalnet.inventory"],
-    "features": ["foalnet.features.stage"],
-    "train": ["foalnet.train"],
-    "evaluate": ["foalnet.evaluate"],
-    "final": ["foalnet.final"],
-    "report": ["foalnet.report", "foalnet.corpora.drawn.rule"],
+    "draw": ("foalnet.corpora.drawn.write",),
+    "inventory": ("foalnet.inventory", *READER_MODULES),
+    "manifest": ("foalnet.manifest", *READER_MODULES),
+    "shards": ("foalnet.clips", "foalnet.inventory", *READER_MODULES),
+    "features": ("foalnet.features.stage",),
+    "train": ("foalnet.train",),
+    "evaluate": ("foalnet.evaluate",),
+    "final": ("foalnet.final",),
+    "report": ("foalnet.report", "foalnet.corpora.drawn.plan", "foalnet.corpora.drawn.rule"),
 }
+# The folder of a corpus' own reader, in dvc.yaml.
+OWN_READER = "foalnet/corpora/${item.reader}"
+
+
+@cache
+def facade(path: Path) -> dict[str, str] | None:
+    """Return name -> module that holds it, of a package's __init__ that has imports alone; None of any other file.
+
+    Such a file changes no result: who imports a name from it depends on the module that holds it.
+    """
+    if path.name != "__init__.py":
+        return None
+    names: dict[str, str] = {}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]:
+            continue
+        elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            return None
+    return names
 
 
 def source_of(dotted: str) -> Path | None:
@@ -88,47 +113,75 @@ def source_of(dotted: str) -> Path | None:
         base = REPOSITORY.joinpath(*parts)
         for path in (base.with_suffix(".py"), base / "__init__.py"):
             if path.is_file():
-                return path
+                rest = dotted.split(".")[len(parts) :]
+                held = (facade(path) or {}).get(rest[0]) if rest else None
+                return path if held is None else source_of(held)
         parts.pop()
     return None
 
 
+def package_names(path: Path) -> Iterator[str]:
+    """Yield what a file imports of the package; of a package that is imported whole, the names that it uses."""
+    tree = ast.parse(path.read_text())
+    whole: dict[str, str] = {}
+    for dotted in package_imports(path):
+        source = source_of(dotted)
+        if source is not None and facade(source) and source.parent == REPOSITORY.joinpath(*dotted.split(".")):
+            whole[dotted.rpartition(".")[2]] = dotted
+        yield dotted
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in whole:
+            yield f"{whole[node.value.id]}.{node.attr}"
+
+
 def import_closure(dotted: str) -> set[Path]:
-    """Return every file of the package that a module's import graph reaches, the packages' own __init__ too."""
+    """Return every file of the package that a module's import graph reaches; facades are seen through."""
     start = source_of(dotted)
     assert start is not None, dotted
-    todo, seen = [start], set()
+    todo = [start]
+    # A stage's own package stands for all that it exports.
+    todo += [path for name in (facade(start) or {}).values() if (path := source_of(name)) is not None]
+    seen = set[Path]()
     while todo:
         path = todo.pop()
         if path in seen:
             continue
         seen.add(path)
-        found = [source_of(name) for name in package_imports(path)]
+        if path != start and facade(path) is not None:
+            continue
+        found = [source_of(name) for name in package_names(path)]
         todo += [p for p in found if p is not None]
         parent = path.parent / "__init__.py"
-        if parent.is_file() and parent.parent != PACKAGE:
+        if parent.is_file() and parent.parent != PACKAGE and facade(parent) is None:
             todo.append(parent)
     return seen
 
 
 def code_deps(stage: str) -> list[str]:
-    """Return what dvc.yaml must list for a stage: whole folders where every file is reached, else files."""
+    """Return what dvc.yaml lists for a stage: whole folders where every file is reached, else files.
+
+    Of readers the corpus' own alone; neither the registry of readers, which only names them, nor any facade.
+    """
     files = {
         p
         for entry in VERBS[stage]
         for p in import_closure(entry)
-        if p.relative_to(PACKAGE).parts[0].removesuffix(".py") not in WITHOUT_RESULT
+        if p.relative_to(PACKAGE).parts[0].removesuffix(".py") not in WITHOUT_RESULT and facade(p) is None
     }
+    files.discard(PACKAGE / "corpora" / "__init__.py")
+    own = {PACKAGE / "corpora" / name for name in READERS}
+    reads = any(own & set(p.parents) for p in files)
+    files = {p for p in files if not own & set(p.parents)}
     if stage == "report":
         files |= set((PACKAGE / "report" / "templates").glob("*"))
     whole = {
         folder
         for folder in {q for p in files for q in p.parents if PACKAGE in q.parents}
         if all(
-            p in files
+            p in files or facade(p) is not None
             for p in folder.rglob("*")
             if p.is_file() and "__pycache__" not in p.parts and p.name != "__main__.py"
         )
     }
     covered = [p for p in files | whole if not any(q in whole for q in p.parents)]
-    return sorted(p.relative_to(REPOSITORY).as_posix() for p in covered)
+    return sorted(p.relative_to(REPOSITORY).as_posix() for p in covered) + [OWN_READER] * reads

@@ -111,7 +111,7 @@ def draw(structure: Path | None, out: Path | None, media: int | None, dry_run: b
 
     With --structure: a corpus with the dialogues, times and raw labels of a table, into the folder --out.
     """
-    from foalnet.corpora.drawn import draw as draw_corpus
+    from foalnet.corpora.drawn.write import draw as draw_corpus
     from foalnet.files import need_writable
     from foalnet.forecast import draw_forecast, note_drawing
 

@@ -112,12 +112,14 @@ def stage(
         need_free(settings.work, round(2 * BYTES_PER_S * sum(job.seconds for job in todo)), stage=STAGE)
         _fan_out(todo, root or need_root(params, settings, stage=STAGE), settings, params)
     staged = [_kept(job, settings.work) for job in jobs]
+    reader = get_reader(params.reader)
     account = staging_report(
         staged,
         corpus=params.corpus,
         params=params.shards,
         tools=tools,
-        side_rule=get_reader(params.reader).side_rule,
+        side_rule=reader.side_rule,
+        licence=reader.licence,
         moved=given.moved & {job.dialogue for job in jobs},
         not_staged=len(utterances) - sum(len(job.utterances) for job in jobs),
     )

@@ -21,6 +21,7 @@ def staging_report(
     params: Shards,
     tools: Mapping[str, Any],
     side_rule: str,
+    licence: str,
     moved: Collection[str],
     not_staged: int,
 ) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def staging_report(
     films = [row for row in rows if "frames" in row]
     report: dict[str, Any] = {
         "corpus": corpus,
+        "licence": licence,
         "side_rule": side_rule,
         "sides": sides,
         "tools": dict(tools),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+
 from foalnet.config import nearest
 from foalnet.corpora.base import Reader
-from foalnet.corpora.iemocap import Iemocap
-from foalnet.corpora.ravdess import Ravdess
 from foalnet.errors import UsageError
 
 __all__ = ["READERS", "Reader", "get_reader"]
 
-READERS: dict[str, type[Reader]] = {
-    "iemocap": Iemocap,
-    "ravdess": Ravdess,
+# Name of a reader, and of its folder here -> its class. A reader is imported when it is used: the stages of a corpus
+# depend on the code of its own reader.
+READERS = {
+    "iemocap": "Iemocap",
+    "ravdess": "Ravdess",
 }
 
 
@@ -23,4 +25,5 @@ def get_reader(name: str) -> Reader:
             f"no corpus reader '{name}'; {nearest(name, READERS)}",
             action="name one of these as `reader` (docs/add-a-corpus.md tells how to write another)",
         )
-    return READERS[name]()
+    reader: Reader = getattr(importlib.import_module(f"{__name__}.{name}"), READERS[name])()
+    return reader

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from foalnet.features.clip import ClipImages
 
 STAGE = "features"
-CODE = ("features/clip", "features/stage", "media", "shards", "shim", "weights")
+CODE = ("features/clip", "features/stage", "media/images", "shards", "shim", "weights")
 PACKAGES = ("numpy", "opencv-python", "pillow", "torch", "transformers")
 
 

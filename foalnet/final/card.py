@@ -8,7 +8,6 @@ from typing import Any
 
 from foalnet.config import Params
 from foalnet.config.blocks import encoders_from
-from foalnet.corpora import get_reader
 from foalnet.final.ranges import DRAWN as DRAWN_NOTE
 from foalnet.final.ranges import OUTER
 from foalnet.markdown import escape, table
@@ -53,11 +52,12 @@ def card_facts(
     seconds: float,
     ranges: Mapping[str, Sequence[float]],
     machine: Mapping[str, Any],
+    licence: str,
 ) -> dict[str, Any]:
     """Return the card: what the model is, what it saw (`utterances`, `seconds` of sound), and the folds' figures.
 
     `chosen`: fold -> the epoch it chose, from 1; `metrics`: the run's metrics.json; `ranges`: those of `final.ranges`;
-    `machine`: where it was trained.
+    `machine`: where it was trained; `licence`: what the corpus may be used for.
     """
     tasks, pooled = tasks_of(params.final.variant), metrics["pooled"]
     classes = list(params.manifest.classes)
@@ -66,7 +66,7 @@ def card_facts(
         "schema": SCHEMA,
         "corpus": params.corpus,
         "reader": params.reader,
-        "licence": DRAWN if params.corpus == "drawn" else get_reader(params.reader).licence,
+        "licence": DRAWN if params.corpus == "drawn" else licence,
         "variant": params.final.variant,
         "seed": params.final.seed,
         "classes": classes,

@@ -40,6 +40,8 @@ from foalnet.train.speed import reached
 from foalnet.train.state import Progress
 
 STAGE = "final"
+# The licence of a corpus that an older version staged.
+UNKNOWN = "Not known: the shards were staged by an older version."
 # The training's state in its folder of the work cache.
 STATE = "final.safetensors"
 
@@ -157,6 +159,7 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     progress = done[variant]
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
     machine = {name: ready.digests[name] for name in ("device", "instructions", "threads")} | {"processor": processor()}
+    account = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus, stage=STAGE)
     card = card_facts(
         params,
         used,
@@ -166,9 +169,10 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
         seconds=seconds,
         ranges=_ranges(shards, store),
         machine=machine,
+        licence=account.get("licence", UNKNOWN),
     )
     if ranks.is_first():
-        _publish(paths, ready, progress, store, card, _tools(paths))
+        _publish(paths, ready, progress, store, card, account["tools"])
     return card
 
 
@@ -176,14 +180,6 @@ def _ranges(shards: ShardSet, store: Store) -> dict[str, list[float]]:
     """Return what the training data were like: `final.ranges` has the quantities."""
     trained_on = (sample for sample in shards.samples() if sample.key in store)
     return ranges_of(quantities(json.loads(s.members["json"]), store.clips[s.key].wave_N) for s in trained_on)
-
-
-def _tools(paths: Paths) -> dict[str, Any]:
-    """Return what staged the shards."""
-    tools: dict[str, Any] = read_sealed(
-        paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus, stage=STAGE
-    )["tools"]
-    return tools
 
 
 def check_final(params: Params) -> None:

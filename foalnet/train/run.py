@@ -35,7 +35,18 @@ from foalnet.train.speed import measured
 from foalnet.train.state import Progress
 from foalnet.weights import Pretrained, library_version
 
-CODE = ("batches", "checkpoint", "losses", "media", "nets", "shards", "splits", "train", "weights")
+CODE = (
+    "batches",
+    "checkpoint",
+    "losses",
+    "media/audio",
+    "media/images",
+    "nets",
+    "shards",
+    "splits",
+    "train",
+    "weights",
+)
 
 
 def train_run(

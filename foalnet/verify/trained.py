@@ -211,6 +211,7 @@ def _without(value: Mapping[str, Any], name: str) -> dict[str, Any]:
 def card(scene: Scene) -> Link:
     """The card quotes this folder's epochs, scores and utterances; sound's length, ranges and machine are its own."""
     from foalnet.final.card import card_facts
+    from foalnet.final.run import UNKNOWN
     from foalnet.nets.variants import picture_of
 
     params, store, paths = scene.params, scene.store, scene.paths
@@ -230,6 +231,7 @@ def card(scene: Scene) -> Link:
         seconds=found["data"]["seconds"],
         ranges=found["data"]["ranges"],
         machine=found["machine"],
+        licence=store.json(_rel(scene, paths.staging)).get("licence", UNKNOWN),
     )
     if differing := list(unlike(expected, _without(_without(found, "loss"), "digests"))):
         action = scene.again(f"final@{params.corpus}")

@@ -64,7 +64,7 @@ def _plain(value: float) -> str:
 
 
 def _check_label_line(line: Any) -> None:
-    from foalnet.corpora.iemocap_text import parse_label_line
+    from foalnet.corpora.iemocap.text import parse_label_line
 
     numbers = [line.start_s, line.end_s, line.valence, line.activation, line.dominance]
     assert all(math.isfinite(number) for number in numbers)
@@ -74,8 +74,8 @@ def _check_label_line(line: Any) -> None:
 
 def check_labels(data: bytes, _: Path) -> None:
     """Every line of a label file is a label, a vote, a remark or in the ledger."""
-    from foalnet.corpora.iemocap_names import name_of
-    from foalnet.corpora.iemocap_text import decode, parse_labels
+    from foalnet.corpora.iemocap.names import name_of
+    from foalnet.corpora.iemocap.text import decode, parse_labels
     from foalnet.ledger import Ledger
 
     ledger = Ledger()
@@ -97,8 +97,8 @@ def check_labels(data: bytes, _: Path) -> None:
 
 def check_transcript(data: bytes, _: Path) -> None:
     """Words belong to an utterance's name; what is none is in the ledger."""
-    from foalnet.corpora.iemocap_names import parse_name
-    from foalnet.corpora.iemocap_text import decode, parse_transcript
+    from foalnet.corpora.iemocap.names import parse_name
+    from foalnet.corpora.iemocap.text import decode, parse_transcript
     from foalnet.ledger import Ledger
 
     ledger = Ledger()
@@ -110,7 +110,7 @@ def check_transcript(data: bytes, _: Path) -> None:
 
 def check_line(line: str, _: Path) -> None:
     """One line is a label, a vote, or nothing."""
-    from foalnet.corpora.iemocap_text import parse_label_line, parse_vote
+    from foalnet.corpora.iemocap.text import parse_label_line, parse_vote
 
     label, vote = parse_label_line(line), parse_vote(line)
     assert label is None or vote is None

@@ -15,9 +15,10 @@ import pytest
 import soundfile
 
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn import avi, draw, write
+from foalnet.corpora.drawn import avi, write
 from foalnet.corpora.drawn.plan import plan
 from foalnet.corpora.drawn.text import label_file, opinions
+from foalnet.corpora.drawn.write import draw
 from foalnet.errors import MachineError, UsageError
 from foalnet.files import sorted_files
 

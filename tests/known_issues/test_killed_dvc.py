@@ -216,7 +216,7 @@ def test_ctrl_c_does_not_wait_for_the_dialogues_at_work(tmp_path: Path, monkeypa
     try:
         threading.Thread(target=press, daemon=True).start()
         with pytest.raises(KeyboardInterrupt):
-            write.draw_corpus(Draw(), tmp_path / "raw", workers=2)
+            write.draw(Draw(), tmp_path / "raw", workers=2)
     finally:
         signal.signal(signal.SIGINT, before)
     assert not (tmp_path / "finished").exists() and not list(tmp_path.glob(".raw*"))

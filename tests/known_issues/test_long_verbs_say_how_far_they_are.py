@@ -16,7 +16,7 @@ from flows.progress import LINE
 from foalnet.batches import load_store
 from foalnet.config import Settings
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn import draw
+from foalnet.corpora.drawn.write import draw
 from foalnet.features import stage as features
 from foalnet.inventory import DigestCache
 from foalnet.progress import EVERY_S, counted

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,7 +96,8 @@ def test_where_any_label_may_be_one_that_no_utterance_carries_is_refused(
     class Open(Ravdess):
         name, published = "open", None
 
-    monkeypatch.setitem(READERS, "open", Open)
+    monkeypatch.setitem(READERS, "open", "Open")
+    monkeypatch.setitem(sys.modules, "foalnet.corpora.open", SimpleNamespace(Open=Open))
     tree = ravdess_tree(tmp_path / "tree")
     with pytest.raises(DataError) as caught:
         made(tmp_path, tree, reader="open", classes={"good": ["happy", "glad"], "bad": ["sad"]})

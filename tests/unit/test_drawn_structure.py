@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foalnet.config.blocks import Draw
-from foalnet.corpora import iemocap_names
-from foalnet.corpora.drawn import draw, structure
+from foalnet.corpora.drawn import structure
 from foalnet.corpora.drawn.rule import RAW_LABELS
 from foalnet.corpora.drawn.structure import CLASS_OF, Row, plan_structure, read_structure, shortest
+from foalnet.corpora.drawn.write import draw
+from foalnet.corpora.iemocap import names as iemocap_names
 from foalnet.errors import DataError
 from tests.trees import write
 

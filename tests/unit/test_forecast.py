@@ -11,8 +11,8 @@ import pytest
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Draw, Final
-from foalnet.corpora.drawn import draw
 from foalnet.corpora.drawn.plan import plan
+from foalnet.corpora.drawn.write import draw
 from foalnet.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.evaluate import evaluate_run
 from foalnet.features.stage import encode

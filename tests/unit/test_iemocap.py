@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from foalnet.corpora import READERS, get_reader
 from foalnet.corpora.base import used
 from foalnet.corpora.iemocap import PUBLISHED, Iemocap
-from foalnet.corpora.iemocap_names import parse_name, role_of
-from foalnet.corpora.iemocap_text import decode, parse_label_line, parse_labels, parse_transcript, parse_vote
+from foalnet.corpora.iemocap.names import parse_name, role_of
+from foalnet.corpora.iemocap.text import decode, parse_label_line, parse_labels, parse_transcript, parse_vote
 from foalnet.errors import DataError, UsageError
 from foalnet.ledger import Ledger
 from foalnet.manifest import classify, compare, contract_of, count
@@ -369,7 +369,7 @@ def test_the_real_list_of_utterances_gives_the_published_counts(shared_data: Pat
 
 def test_the_registry_gives_readers_and_names_the_nearest() -> None:
     for name, kind in READERS.items():
-        assert isinstance(get_reader(name), kind)
+        assert type(get_reader(name)).__name__ == kind
         assert get_reader(name).name == name
         assert set(get_reader(name).default_classes) <= set(get_reader(name).class_presets)
     with pytest.raises(UsageError, match="did you mean 'iemocap'"):

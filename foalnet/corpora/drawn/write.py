@@ -37,15 +37,22 @@ CROSSTALK = 0.04
 SHADOW = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(96)
 
 
-def draw_corpus(
+def draw(
     params: Draw,
     out: Path,
     *,
-    workers: int,
+    workers: int = 1,
     structure: Path | None = None,
     media: int | None = None,
 ) -> None:
-    """Draw into a folder beside `out`, then put it in its place; see the package's `draw`."""
+    """Draw the whole corpus and publish it as the folder `out`: absent, old or whole, the same for any `workers`.
+
+    `structure`: a table of utterances (`structure.COLUMNS`) whose dialogues, times and raw labels are drawn instead of
+    the rule's own; DataError (exit 3) names the line that cannot be. `media`: sound and picture for that many of each
+    session's shortest dialogues only; None is all.
+    A folder at `out` that was not drawn by this function is refused (UsageError, exit 2). Errors of the machine (disk,
+    ffmpeg) are MachineError (exit 4).
+    """
     check(out)
     dialogues, filmed = planned(params, structure, media)
     fresh = out.parent / f".{out.name}.{os.getpid()}{FRESH}"
