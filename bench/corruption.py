@@ -30,7 +30,7 @@ from random import Random
 from typing import Any
 
 from bench.corruption_place import Place, Reader, lay, readers_of, told_by
-from foalnet.errors import FoalnetError
+from foalnet.core.errors import FoalnetError
 
 GOOD, BAD = ("refused", "told", "harmless", "unread"), ("misnamed", "SILENT", "crashed")
 

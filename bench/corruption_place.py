@@ -20,27 +20,27 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from foalnet.checkpoint import net_tensors, optimizer_tensors, to_bytes
+from foalnet.artifact.checkpoint import net_tensors, optimizer_tensors, to_bytes
+from foalnet.artifact.model import FILE, Sealed, read_model, seal
+from foalnet.artifact.results import read_train
+from foalnet.artifact.seal import publish_sealed, read_sealed
+from foalnet.artifact.table import manifest_files
 from foalnet.config import Params, resolve
 from foalnet.config.load import Entry, File
-from foalnet.errors import DataError
-from foalnet.evaluate import evaluate_run, read_logits
-from foalnet.features.read import INDEX as FEATURES
-from foalnet.features.read import FeatureFile, FeatureIndex, file_of, index_bytes, open_features
-from foalnet.files import json_bytes, publish_bytes, sha256_bytes, sha256_file
-from foalnet.final.run import folds_of
-from foalnet.final.seal import FILE, Sealed, read_model, seal
-from foalnet.gate import Side, decide, read_side
-from foalnet.inventory import FileEntry, Inventory, checked_inventory
-from foalnet.paths import Paths
-from foalnet.records import Sample, Utterance
-from foalnet.report.gather import Facts, gather
-from foalnet.results import read_train
-from foalnet.seal import publish_sealed, read_sealed
+from foalnet.core.errors import DataError
+from foalnet.core.files import json_bytes, publish_bytes, sha256_bytes, sha256_file
+from foalnet.core.paths import Paths
+from foalnet.core.records import Sample, Utterance
+from foalnet.corpora.inventory import FileEntry, Inventory, checked_inventory
+from foalnet.corpora.splits import loso_dev_session
+from foalnet.evidence.gate import Side, decide, read_side
+from foalnet.evidence.report.gather import Facts, gather
 from foalnet.shards import INDEX, ShardEntry, open_shards, write_shard
+from foalnet.shards.features import INDEX as FEATURES
+from foalnet.shards.features import FeatureFile, FeatureIndex, file_of, index_bytes, open_features
 from foalnet.shards.index import index_bytes as shards_bytes
-from foalnet.splits import loso_dev_session
-from foalnet.table import manifest_files
+from foalnet.stages.evaluate import evaluate_run, read_logits
+from foalnet.stages.final import folds_of
 from foalnet.train.state import Progress, load_progress, previous_of, save_progress
 
 CLASSES = {"happy": ["hap"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}
@@ -269,7 +269,7 @@ def readers_of(place: Place) -> dict[str, Reader]:
         return _plain((weights, asdict(content)))
 
     def manifest() -> Any:
-        from foalnet.table import read_manifest
+        from foalnet.artifact.table import read_manifest
 
         return read_manifest(paths.manifest, corpus="drawn", stage="shards")
 

@@ -23,10 +23,10 @@ from bench import faces_real, scenes
 from foalnet.clips.pictures import film_dialogue
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
+from foalnet.core.records import Box, FaceTrack
 from foalnet.faces import DETECTORS, Detector, find_faces, get_detector, window
 from foalnet.media import probe_times
-from foalnet.records import Box, FaceTrack
 
 # A box is the face where intersection over union is at least this.
 SAME = 0.5

@@ -17,9 +17,9 @@ import numpy as np
 from bench.scenes import Scene, frame_at, seen
 from foalnet import media
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn import avi
+from foalnet.core.records import Box, Utterance
 from foalnet.corpora.iemocap.names import name_of
-from foalnet.records import Box, Utterance
+from foalnet.drawn import avi
 
 WIDTH_PX, HEIGHT_PX, TOP_PX, BOTTOM_PX = 720, 480, 120, 360
 CLIP_FPS = 25

@@ -18,8 +18,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from foalnet.files import sha256_bytes
-from foalnet.processor import HELD, processor
+from foalnet.core.files import sha256_bytes
+from foalnet.core.processor import HELD, processor
 
 ARMS = {"free": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "ALL", "MKL_CBWR": "AUTO"}, "held": HELD}
 # As in a layer of WavLM-base on 8 s of sound, forwards and backwards.

@@ -41,7 +41,7 @@ import yaml
 from bench.storm import BEFORE_LOCK, Road, Storm, Tally, environment, made
 from foalnet.config.load import runs_of
 from foalnet.config.yamls import read_yaml
-from foalnet.paths import HEADLINE, Paths
+from foalnet.core.paths import HEADLINE, Paths
 from foalnet.shards import INDEX
 
 FOALNET, DVC = (sys.executable, "-m", "foalnet"), (sys.executable, "-m", "dvc")

@@ -24,16 +24,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from foalnet.batches import load_store, train_batches, train_order
+from foalnet.artifact.table import read_manifest
 from foalnet.config import Params, load_params
 from foalnet.config.blocks import Train
-from foalnet.features.read import INDEX, FeatureFile, FeatureIndex, FeatureSet, file_of, index_bytes
-from foalnet.files import publish_bytes, sha256_file
-from foalnet.paths import Paths
-from foalnet.records import Utterance
+from foalnet.core.files import publish_bytes, sha256_file
+from foalnet.core.paths import Paths
+from foalnet.core.records import Utterance
+from foalnet.core.shim import one_torch_thread
 from foalnet.shards import ShardSet, open_shards
-from foalnet.shim import one_torch_thread
-from foalnet.table import read_manifest
+from foalnet.shards.features import INDEX, FeatureFile, FeatureIndex, FeatureSet, file_of, index_bytes
+from foalnet.train.batches import load_store, train_batches, train_order
 
 CUT_S = 6.0
 

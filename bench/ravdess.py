@@ -26,9 +26,9 @@ from tqdm import tqdm
 from bench.ravdess_arms import ARMS, Answer, Job, answers_of
 from bench.ravdess_data import REPOSITORY, Corpus, ravdess_root, stage_corpus
 from bench.ravdess_table import Scores, lines
-from foalnet.errors import FoalnetError, UsageError
+from foalnet.core.errors import FoalnetError, UsageError
+from foalnet.core.shim import one_torch_thread
 from foalnet.nets import VARIANTS
-from foalnet.shim import one_torch_thread
 
 SEEDS = (1, 2, 3, 4, 5)
 CURVE = ("foal", "svm_both")

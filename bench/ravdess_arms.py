@@ -20,8 +20,8 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.svm import SVC
 
 from bench.ravdess_data import Corpus
-from foalnet.files import content_key, json_bytes, publish_bytes, read_json
-from foalnet.splits import Fold
+from foalnet.core.files import content_key, json_bytes, publish_bytes, read_json
+from foalnet.corpora.splits import Fold
 from foalnet.train.fold import train_fold
 from foalnet.train.machine import Stop, determined, device
 from foalnet.train.plan import plan

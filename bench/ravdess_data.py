@@ -14,25 +14,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from foalnet.batches import Store, load_store
-from foalnet.clips import stage
+from foalnet.artifact.table import read_manifest
 from foalnet.config import Params, Settings, load_settings, resolve
 from foalnet.config.load import Entry, File, merge, read_file
 from foalnet.config.presets import preset_entry
+from foalnet.core.errors import UsageError
+from foalnet.core.files import sha256_file
+from foalnet.core.paths import Paths
+from foalnet.core.records import Utterance
+from foalnet.core.shim import one_torch_thread
 from foalnet.corpora import get_reader
+from foalnet.corpora.inventory import inventory
 from foalnet.corpora.ravdess import EMOTIONS
-from foalnet.errors import UsageError
-from foalnet.files import sha256_file
-from foalnet.inventory import inventory
-from foalnet.manifest import build
+from foalnet.corpora.splits import Fold, groups_of, loso_all_others
 from foalnet.nets.functionals import functionals
-from foalnet.paths import Paths
-from foalnet.records import Utterance
 from foalnet.shards import INDEX, open_shards
-from foalnet.shim import one_torch_thread
-from foalnet.splits import Fold, groups_of, loso_all_others
-from foalnet.table import read_manifest
-from foalnet.train.run import Given, told_of
+from foalnet.stages.manifest import build
+from foalnet.stages.shards import stage
+from foalnet.stages.train import Given, told_of
+from foalnet.train.batches import Store, load_store
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CLASSES = {4: ("neutral", "happy", "sad", "angry"), 8: EMOTIONS}

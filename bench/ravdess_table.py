@@ -1,6 +1,6 @@
 """What the bench says: UA with intervals over actors, paired differences, the learning curve.
 
-The unit is an utterance, its correctness averaged over seeds; clusters are actors (foalnet.stats).
+The unit is an utterance, its correctness averaged over seeds; clusters are actors (foalnet.evidence.stats).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from statistics import mean
 
 from bench.ravdess_arms import ARMS, Answer
 from bench.ravdess_data import Corpus
-from foalnet.stats import Difference, Interval, difference, interval
+from foalnet.evidence.stats import Difference, Interval, difference, interval
 
 # The SVM counts as a yardstick where it reaches these UAs: (arm, classes) -> UA.
 YARDSTICK = {("svm_units", 4): 0.70, ("svm_both", 4): 0.82, ("svm_both", 8): 0.67}

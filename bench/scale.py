@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.staging import CORPUS, ROI, Chosen, project, shards, verb
-from foalnet.files import read_json
+from foalnet.core.files import read_json
 
 IEMOCAP_VIDEO_H = 11.40
 LARGE_H = 10_000.0

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn import avi, face, scene
-from foalnet.corpora.drawn.motion import TURN_FULL, Motion, motion
-from foalnet.corpora.drawn.plan import ACTORS, FPS_DEN, FPS_NUM, Dialogue, plan, stream
-from foalnet.corpora.drawn.truth import truth
+from foalnet.core.records import Box, Side, Utterance
 from foalnet.corpora.iemocap.names import name_of
-from foalnet.records import Box, Side, Utterance
+from foalnet.drawn import avi, face, scene
+from foalnet.drawn.motion import TURN_FULL, Motion, motion
+from foalnet.drawn.plan import ACTORS, FPS_DEN, FPS_NUM, Dialogue, plan, stream
+from foalnet.drawn.truth import truth
 
 # Numbers of their own for the bench, away from those of the corpus.
 PURPOSE = 90

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from foalnet.artifact.table import read_manifest
 from foalnet.config.yamls import read_yaml
-from foalnet.paths import Paths
-from foalnet.records import Utterance
-from foalnet.table import read_manifest
+from foalnet.core.paths import Paths
+from foalnet.core.records import Utterance
 
 CORPUS = "drawn"
 SEED = 1

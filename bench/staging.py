@@ -39,8 +39,8 @@ from bench.scenes import CONDITIONS, Scene
 from bench.staging_rivals import Clip, floor_wall_s, people_s
 from foalnet.config import load_params, load_settings
 from foalnet.config.yamls import read_yaml
+from foalnet.core.files import read_json, read_jsonl
 from foalnet.faces import get_detector
-from foalnet.files import read_json, read_jsonl
 from foalnet.media import ffmpeg_exe
 
 HOME = Path(__file__).resolve().parent.parent

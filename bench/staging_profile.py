@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.staging import CORPUS, ROI, choose, project, shards
+from foalnet.artifact.table import read_manifest
 from foalnet.clips.dialogue import stage_dialogue
 from foalnet.clips.plan import Job, plan
-from foalnet.clips.staging import prepare, tools_of
 from foalnet.config import load_params, load_settings
-from foalnet.inventory import checked_inventory
-from foalnet.paths import Paths
-from foalnet.table import read_manifest
+from foalnet.core.paths import Paths
+from foalnet.corpora.inventory import checked_inventory
+from foalnet.stages.shards import prepare, tools_of
 
 STAGE = "bench"
 # What a function's name begins with, and what it is here. Native calls hold nearly all the time.

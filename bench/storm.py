@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from foalnet.temporaries import TEMP_SUFFIX
+from foalnet.core.temporaries import TEMP_SUFFIX
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MARK = "KILL_STORM"

@@ -20,16 +20,16 @@ from typing import Any
 import torch
 
 from bench.workload import CLASSES, batches, made_up
-from foalnet.batches import Store
 from foalnet.config.blocks import Train
 from foalnet.config.load import merge
 from foalnet.config.quirks import reading
-from foalnet.losses import Objective
+from foalnet.encoders import Pretrained
 from foalnet.nets import Batch, FoalNet, build_net, tasks_of
+from foalnet.nets.losses import Objective
+from foalnet.train.batches import Store
 from foalnet.train.machine import determined
 from foalnet.train.optim import optimizer, take_step
 from foalnet.train.precision import Precision
-from foalnet.weights import Pretrained
 
 CROP_S, DIMS = 6.0, 768
 # What the published configs say beyond the library's defaults (its defaults are the base architecture).

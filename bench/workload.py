@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from foalnet.batches import Clip, Store, bucketed, train_batches
 from foalnet.config.blocks import Train
-from foalnet.ledger import Ledger
+from foalnet.core.ledger import Ledger
 from foalnet.nets import Batch, InputShape
+from foalnet.train.batches import Clip, Store, bucketed, train_batches
 from foalnet.train.fold import pad_s
 
 RATE_HZ, RATE_FPS = 16000, 30

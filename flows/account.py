@@ -13,10 +13,10 @@ from prefect.exceptions import TerminationSignal
 from flows import artifacts
 from flows.process import Stopped
 from flows.tasks import run_logger
-from foalnet.discreet import discreet
-from foalnet.errors import FoalnetError, named
-from foalnet.files import publish_bytes, publish_file
-from foalnet.paths import Paths
+from foalnet.core.discreet import discreet
+from foalnet.core.errors import FoalnetError, named
+from foalnet.core.files import publish_bytes, publish_file
+from foalnet.core.paths import Paths
 
 FAILURE = "failure.md"
 Show = Callable[[str], None]

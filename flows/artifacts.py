@@ -10,15 +10,15 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact
 
 from flows.push import NO_REMOTE, Pushed
-from foalnet.errors import FoalnetError
-from foalnet.files import read_json
-from foalnet.gate import markdown
-from foalnet.ledger import REASONS
-from foalnet.markdown import code, escape, table
-from foalnet.paths import Paths
-from foalnet.report.words import DASH, EFFECTS, STAMPS, VARIANTS, level, p_value_text, percent, points
-from foalnet.results import read_metrics
-from foalnet.seal import read_sealed
+from foalnet.artifact.results import read_metrics
+from foalnet.artifact.seal import read_sealed
+from foalnet.core.errors import FoalnetError
+from foalnet.core.files import read_json
+from foalnet.core.ledger import REASONS
+from foalnet.core.markdown import code, escape, table
+from foalnet.core.paths import Paths
+from foalnet.evidence.gate import markdown
+from foalnet.evidence.report.words import DASH, EFFECTS, STAMPS, VARIANTS, level, p_value_text, percent, points
 
 MAX_ROWS = 60
 """A table in the UI is for a glance, and the server keeps every version of it; the report has the rest."""

@@ -32,7 +32,7 @@ from flows import POOL
 from flows.alive import make_automation
 from foalnet.config import load_settings
 from foalnet.config.deployments import PREFECT_FILE, deployments_of
-from foalnet.errors import FoalnetError, MachineError, UsageError, reason
+from foalnet.core.errors import FoalnetError, MachineError, UsageError, reason
 
 TAG = "foalnet"
 HOME = "FOALNET_HOME"

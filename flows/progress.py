@@ -1,4 +1,4 @@
-"""How far a stage is, in the UI: a progress artifact that follows the lines of the verb (foalnet.progress)."""
+"""How far a stage is, in the UI: a progress artifact that follows the lines of the verb (foalnet.core.progress)."""
 
 from __future__ import annotations
 

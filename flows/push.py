@@ -18,16 +18,16 @@ from flows.process import run as run_command
 from flows.stages import SAID_LINES, environment, plan
 from flows.tasks import asked_to_stop, run_logger
 from flows.worktree import Tree, beside
-from foalnet.champion import UNPUSHED, mark_unpushed, unmark_unpushed, unpushed
+from foalnet.artifact.dvcrepo import config_of
+from foalnet.checks.verify.digests import Reader
+from foalnet.checks.verify.graph import stages_of
+from foalnet.checks.verify.link import some
+from foalnet.checks.verify.objects import Fault, faults
+from foalnet.checks.verify.remote import DEFAULT, Remote
 from foalnet.config import load_settings
-from foalnet.discreet import discreet
-from foalnet.dvcrepo import config_of
-from foalnet.errors import DataError, FoalnetError, MachineError, named
-from foalnet.verify.digests import Reader
-from foalnet.verify.graph import stages_of
-from foalnet.verify.link import some
-from foalnet.verify.objects import Fault, faults
-from foalnet.verify.remote import DEFAULT, Remote
+from foalnet.core.discreet import discreet
+from foalnet.core.errors import DataError, FoalnetError, MachineError, named
+from foalnet.evidence.champion import UNPUSHED, mark_unpushed, unmark_unpushed, unpushed
 
 FAULTS_SHOWN = 3
 Push = Callable[[Path, Sequence[str], Mapping[str, str]], None]

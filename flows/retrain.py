@@ -27,14 +27,14 @@ from flows.push import Pushed, push_here, push_runs
 from flows.stages import Stage, plan
 from flows.tasks import params_digest, project_home, run_logger, run_name, run_stages
 from flows.worktree import Tree, fetch, set_aside, worktree
-from foalnet.champion import RUNS, commit_tree, message, one_corpus, promote, results_key, rolled_back
+from foalnet.artifact.gitrepo import LOCK, git, has_git, is_ancestor, refuse_conflict, text_at, untracked
 from foalnet.config import load_params, load_settings
 from foalnet.config.yamls import read_yaml
-from foalnet.errors import FoalnetError, UsageError
-from foalnet.files import json_bytes, publish_bytes, publish_file
-from foalnet.gate import decide, markdown, read_side
-from foalnet.gitrepo import LOCK, git, has_git, is_ancestor, refuse_conflict, text_at, untracked
-from foalnet.paths import Paths
+from foalnet.core.errors import FoalnetError, UsageError
+from foalnet.core.files import json_bytes, publish_bytes, publish_file
+from foalnet.core.paths import Paths
+from foalnet.evidence.champion import RUNS, commit_tree, message, one_corpus, promote, results_key, rolled_back
+from foalnet.evidence.gate import decide, markdown, read_side
 
 RunStages = Callable[[Sequence[Stage], Path, Mapping[str, str] | None], list[dict[str, Any]]]
 Publish = Callable[[Paths, Path, Mapping[str, Any], Pushed], None]

@@ -23,7 +23,7 @@ from typing import NoReturn
 from flows import POOL
 from flows.process import GUARD
 from foalnet.config import load_settings
-from foalnet.errors import FoalnetError, MachineError, UsageError, reason
+from foalnet.core.errors import FoalnetError, MachineError, UsageError, reason
 
 HOST = "127.0.0.1"
 PORT = 4200

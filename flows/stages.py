@@ -19,7 +19,7 @@ from pathlib import Path
 
 from flows.process import TimedOut, run
 from foalnet.config.load import read_file, resolve
-from foalnet.errors import FoalnetError, MachineError, UsageError, reason
+from foalnet.core.errors import FoalnetError, MachineError, UsageError, reason
 
 RETRIES = 2
 # How often, and how far apart, a lock file that another run may be writing is read.

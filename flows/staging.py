@@ -25,7 +25,7 @@ from flows.process import run
 from flows.stages import SAID_LINES, UP_TO_DATE, StageFailed, environment, plan
 from flows.tasks import DONE, STOP, TASK, asked_to_stop, project_home, run_logger, run_name, run_stage, run_stages
 from foalnet.config import Settings, load_settings
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
 
 # A batch's process takes about 3 CPU s to start; this much speech keeps it at work for ten times as long.
 BATCH_S = 300.0

@@ -23,11 +23,11 @@ from flows.gpu import gpu_slot, make_slot
 from flows.process import Stopped
 from flows.progress import Progress
 from flows.stages import RETRIES, UP_TO_DATE, Stage, StageFailed, may_retry, reproduce, up_to_date
+from foalnet.artifact.dvcfiles import mend
 from foalnet.config import Settings, load_params, load_settings
 from foalnet.config.load import DEFAULT_PARAMS
-from foalnet.dvcfiles import mend
-from foalnet.errors import FoalnetError, UsageError
-from foalnet.files import content_key
+from foalnet.core.errors import FoalnetError, UsageError
+from foalnet.core.files import content_key
 
 # Below the 30 s that Prefect's worker gives a cancelled flow: the wait for a retry cannot be cut short.
 RETRY_DELAYS_S: list[float] = [5, 20]

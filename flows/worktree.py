@@ -19,14 +19,23 @@ from pathlib import Path
 
 from flows.process import Stopped
 from flows.tasks import RETRY_DELAYS_S, asked_to_stop, run_logger
-from foalnet.champion import adopt, champion_of
+from foalnet.artifact.dvcrepo import config_of
+from foalnet.artifact.gitrepo import (
+    LOCK,
+    changed_files,
+    git,
+    is_result,
+    refuse_conflict,
+    refuse_dirty,
+    text_at,
+    untracked,
+)
+from foalnet.artifact.results import METRICS, PREDICTIONS
 from foalnet.config import Settings
-from foalnet.dvcrepo import config_of
-from foalnet.errors import MachineError
-from foalnet.gitrepo import LOCK, changed_files, git, is_result, refuse_conflict, refuse_dirty, text_at, untracked
-from foalnet.locks import lock
-from foalnet.paths import Paths
-from foalnet.results import METRICS, PREDICTIONS
+from foalnet.core.errors import MachineError
+from foalnet.core.locks import lock
+from foalnet.core.paths import Paths
+from foalnet.evidence.champion import adopt, champion_of
 
 STAGE = "retrain"
 

@@ -10,14 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from foalnet.artifact.table import read_manifest
     from foalnet.config import Params, Settings, load_params, load_settings
-    from foalnet.errors import DataError, FoalnetError, Interrupted, MachineError, UsageError
+    from foalnet.core.errors import DataError, FoalnetError, Interrupted, MachineError, UsageError
+    from foalnet.core.records import Sample, Utterance
+    from foalnet.evidence.scoring import Score, compare, score
+    from foalnet.evidence.stats import Difference, Interval
     from foalnet.predict import ClipPrediction, Model, load
-    from foalnet.records import Sample, Utterance
-    from foalnet.scoring import Score, compare, score
     from foalnet.shards import ShardSet, open_shards
-    from foalnet.stats import Difference, Interval
-    from foalnet.table import read_manifest
 
     __version__: str
 
@@ -49,13 +49,13 @@ __all__ = [
 
 _HOMES = {
     "foalnet.config": ("Params", "Settings", "load_params", "load_settings"),
-    "foalnet.errors": ("DataError", "FoalnetError", "Interrupted", "MachineError", "UsageError"),
+    "foalnet.core.errors": ("DataError", "FoalnetError", "Interrupted", "MachineError", "UsageError"),
     "foalnet.predict": ("ClipPrediction", "Model", "load"),
-    "foalnet.records": ("Sample", "Utterance"),
-    "foalnet.scoring": ("Score", "compare", "score"),
+    "foalnet.core.records": ("Sample", "Utterance"),
+    "foalnet.evidence.scoring": ("Score", "compare", "score"),
     "foalnet.shards": ("ShardSet", "open_shards"),
-    "foalnet.stats": ("Difference", "Interval"),
-    "foalnet.table": ("read_manifest",),
+    "foalnet.evidence.stats": ("Difference", "Interval"),
+    "foalnet.artifact.table": ("read_manifest",),
 }
 
 

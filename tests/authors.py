@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foalnet.weights import transformers_offline
+from foalnet.encoders import transformers_offline
 from tests.hub import BASE, LARGE, WAVLM, needs_transformers
 
 DIMS, WIDTH, PROJECT, CLASSES, HEADS = 12, 32, 10, 4, 4

@@ -12,11 +12,11 @@ import numpy as np
 import soundfile
 
 from foalnet import media
-from foalnet.clips import StageSummary, stage
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Draw, Evaluate, Manifest, Report, Shards, Train
-from foalnet.inventory import inventory
-from foalnet.manifest import build
+from foalnet.corpora.inventory import inventory
+from foalnet.stages.manifest import build
+from foalnet.stages.shards import StageSummary, stage
 
 RATE_HZ = 16000
 RATE = "30000/1001"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from foalnet.processor import hold_instructions
+from foalnet.core.processor import hold_instructions
 
 if TYPE_CHECKING:
     from xdist.remote import Producer

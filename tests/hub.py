@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from foalnet.config import Settings
-from foalnet.files import sha256_file
-from foalnet.weights import CATALOGUE, Pretrained, open_weights, transformers_offline
-from foalnet.weights.catalogue import PICKLE, SAFE
-from foalnet.weights.fetch import record_weights
+from foalnet.core.files import sha256_file
+from foalnet.encoders import CATALOGUE, Pretrained, open_weights, transformers_offline
+from foalnet.encoders.catalogue import PICKLE, SAFE
+from foalnet.encoders.fetch import record_weights
 
 FRONT = {"conv_dim": (16, 16, 16, 16, 16, 16, 16), "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
 WAVLM: dict[str, Any] = {

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from foalnet.checkpoint import net_tensors
+from foalnet.artifact.checkpoint import net_tensors
+from foalnet.artifact.model import FILE, Sealed, seal
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.final import FILE, Sealed, seal
 from foalnet.nets import InputShape, build_net
 from foalnet.predict import Model, load
 from tests.stores import CLASSES, RATE_HZ, make_params

@@ -16,9 +16,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from foalnet.batches import collate
-from foalnet.losses import Objective
 from foalnet.nets import VARIANTS, Batch, FoalNet, InputShape, build_net
+from foalnet.nets.losses import Objective
+from foalnet.train.batches import collate
 from tests.stores import CLASSES, DIMS, RATE_HZ, make_params, make_store
 
 RANKS = 2

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from foalnet.checks.verify import Link, verify
+from foalnet.checks.verify.digests import folder_md5
 from foalnet.config import load_params, load_settings
-from foalnet.verify import Link, verify
-from foalnet.verify.digests import folder_md5
 from tests.projects import run
 
 IDENTITY = ["-c", "user.name=t", "-c", "user.email=t@example.org"]

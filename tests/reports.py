@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from foalnet.artifact.seal import publish_sealed
 from foalnet.config import Params, resolve
 from foalnet.config.blocks import SPLIT_OF, Split
 from foalnet.config.load import Entry, File
-from foalnet.evaluate import evaluate_run
-from foalnet.files import json_bytes, publish_bytes
-from foalnet.metrics import best_epoch
-from foalnet.paths import Paths
-from foalnet.records import Utterance
-from foalnet.report import build
-from foalnet.seal import publish_sealed
-from foalnet.splits import SPLITS, groups_of
+from foalnet.core.files import json_bytes, publish_bytes
+from foalnet.core.paths import Paths
+from foalnet.core.records import Utterance
+from foalnet.corpora.splits import SPLITS, groups_of
+from foalnet.evidence.metrics import best_epoch
+from foalnet.evidence.report import build
+from foalnet.stages.evaluate import evaluate_run
 from tests.sealing import revouch_model, write_manifest
 
 CLASSES = {"happy": ["hap", "exc"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}

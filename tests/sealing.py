@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from foalnet.files import publish_bytes, read_jsonl, sha256_file
-from foalnet.records import Utterance
-from foalnet.seal import SEAL, publish_sealed
+from foalnet.artifact.seal import SEAL, publish_sealed
+from foalnet.artifact.table import digest_file, manifest_files
+from foalnet.core.files import publish_bytes, read_jsonl, sha256_file
+from foalnet.core.records import Utterance
 from foalnet.shards import INDEX, ShardEntry, index_bytes
-from foalnet.table import digest_file, manifest_files
 
 
 def reseal(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -22,14 +22,14 @@ from typing import Any
 import click
 from ruamel.yaml.comments import CommentedMap
 
+from foalnet.artifact.gitrepo import commit_of, git, has_git
 from foalnet.cli.main import cli
 from foalnet.config import Params, blocks, load_params
 from foalnet.config.explain import leaves, meaning_of
 from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import Entry
 from foalnet.config.quirks import READINGS
-from foalnet.gitrepo import commit_of, git, has_git
-from foalnet.report.terminal import table_text
+from foalnet.evidence.report.terminal import table_text
 from tests.structure import REPOSITORY, code_deps
 
 FIGURES = "reports/drawn/metrics.json"

@@ -15,19 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from foalnet.batches import Clip, Store
 from foalnet.config import Params, resolve
 from foalnet.config.blocks import HALF, VARIANTS, Split, Train
 from foalnet.config.load import Entry, File, merge
-from foalnet.files import json_bytes, publish_bytes
-from foalnet.ledger import Ledger
+from foalnet.core.files import json_bytes, publish_bytes
+from foalnet.core.ledger import Ledger
+from foalnet.core.paths import Paths
+from foalnet.core.records import Sample, Utterance
+from foalnet.corpora.splits import SPLITS
 from foalnet.media import flac_bytes, jpeg_bytes
 from foalnet.nets import InputShape
-from foalnet.paths import Paths
-from foalnet.records import Sample, Utterance
 from foalnet.shards import write_shard
-from foalnet.splits import SPLITS
-from foalnet.train import Run
+from foalnet.train.batches import Clip, Store
+from foalnet.train.plan import Run
 from tests.sealing import write_index, write_manifest
 
 RATE_HZ = 16000

@@ -12,28 +12,23 @@ from foalnet.corpora import READERS
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "foalnet"
 
-# Whole numbers are floors; a fraction orders rooms within one (a room may import from a smaller number only).
+# A room may import from lower floors alone; rooms on one floor know nothing of each other.
 FLOORS = {
-    "errors": 0.0, "discreet": 0.0, "records": 0.1, "paths": 0.1, "processor": 0.1, "shim": 0.1, "kin": 0.1,
-    "config": 0.2, "labels": 0.2, "markdown": 0.1,
-    "faults": 0.9, "temporaries": 0.9, "files": 1.0, "seal": 1.05, "gitrepo": 1.1,
-    "dvcrepo": 1.1, "dvcfiles": 1.15, "table": 1.1, "results": 1.1, "ledger": 1.1,
-    "locks": 1.1, "progress": 0.1, "splits": 1.1, "provenance": 1.1, "speeds": 1.1,
-    "media": 2.0, "shards": 2.0, "weights": 2.0,
-    "corpora": 3.0, "faces": 3.0,
-    "nets": 4.0, "losses": 4.1, "inventory": 4.0, "manifest": 4.1, "clips": 4.2,
-    "features": 4.9, "batches": 5.0, "checkpoint": 5.0, "metrics": 5.0,
-    "stats": 6.0, "champion": 6.0, "gate": 6.1, "train": 6.1, "evaluate": 6.1, "report": 6.2, "final": 6.2,
-    "scoring": 6.1, "sheet": 6.3, "authors": 6.3,
-    "predict": 6.3, "forecast": 6.3, "tune": 6.35, "sweep": 6.4, "verify": 6.4, "cache": 6.5, "doctor": 6.6,
-    "cli": 7.0,
+    "core": 0,
+    "config": 1,
+    "artifact": 2, "drawn": 2, "media": 2, "encoders": 2,
+    "corpora": 3, "faces": 3, "shards": 3, "nets": 3, "evidence": 3,
+    "clips": 4, "train": 4, "sheet": 4,
+    "stages": 5,
+    "authors": 6, "predict": 6, "tune": 6, "gc": 6,
+    "checks": 7,
+    "cli": 8,
 }  # fmt: skip
 
 
-def floor_of(dotted: str) -> float:
-    """Return the floor of a module, or of the module that holds a name: its own where it has one, else its room's."""
-    room, part = [*dotted.split("."), ""][1:3]
-    return FLOORS.get(f"{room}.{part}", FLOORS[room])
+def floor_of(dotted: str) -> int:
+    """Return the floor of a module, or of the module that holds a name."""
+    return FLOORS[dotted.split(".")[1]]
 
 
 def module_of(path: Path) -> str:
@@ -56,35 +51,27 @@ def package_imports(path: Path) -> Iterator[str]:
 # Code that cannot change a byte of an output: it checks, names or guards. Every value of config's blocks is spelled in
 # params.yaml (a test), so a changed default is a changed param.
 WITHOUT_RESULT = {
-    "config",
-    "errors",
-    "locks",
-    "temporaries",
-    "paths",
-    "cli",
-    "provenance",
-    "dvcrepo",
-    "dvcfiles",
-    "faults",
-    "progress",
-    "speeds",
-}
+    "config", "cli", "core/errors", "core/faults", "core/locks", "core/paths", "core/progress", "core/temporaries",
+    "artifact/dvcfiles", "artifact/dvcrepo", "artifact/provenance", "artifact/speeds",
+}  # fmt: skip
 
 # What each verb of the CLI imports. Readers are imported by name.
 READER_MODULES = tuple(f"foalnet.corpora.{name}" for name in READERS)
 VERBS = {
-    "draw": ("foalnet.corpora.drawn.write",),
-    "inventory": ("foalnet.inventory", *READER_MODULES),
-    "manifest": ("foalnet.manifest", *READER_MODULES),
-    "shards": ("foalnet.clips", "foalnet.inventory", *READER_MODULES),
-    "features": ("foalnet.features.stage",),
-    "train": ("foalnet.train",),
-    "evaluate": ("foalnet.evaluate",),
-    "final": ("foalnet.final",),
-    "report": ("foalnet.report", "foalnet.corpora.drawn.plan", "foalnet.corpora.drawn.rule"),
+    "draw": ("foalnet.drawn.write",),
+    "inventory": ("foalnet.corpora.inventory", *READER_MODULES),
+    "manifest": ("foalnet.stages.manifest", *READER_MODULES),
+    "shards": ("foalnet.stages.shards", *READER_MODULES),
+    "features": ("foalnet.stages.features",),
+    "train": ("foalnet.stages.train",),
+    "evaluate": ("foalnet.stages.evaluate",),
+    "final": ("foalnet.stages.final",),
+    "report": ("foalnet.evidence.report", "foalnet.drawn.plan", "foalnet.drawn.rule"),
 }
 # The folder of a corpus' own reader, in dvc.yaml.
 OWN_READER = "foalnet/corpora/${item.reader}"
+# It names readers, and a corpus' reader is a param: one more line in it changes no result.
+REGISTRY = PACKAGE / "corpora" / "__init__.py"
 
 
 @cache
@@ -152,9 +139,15 @@ def import_closure(dotted: str) -> set[Path]:
         found = [source_of(name) for name in package_names(path)]
         todo += [p for p in found if p is not None]
         parent = path.parent / "__init__.py"
-        if parent.is_file() and parent.parent != PACKAGE and facade(parent) is None:
+        if parent.is_file() and parent.parent != PACKAGE and parent != REGISTRY and facade(parent) is None:
             todo.append(parent)
     return seen
+
+
+def without_result(path: Path) -> bool:
+    """Tell whether a file of the package cannot change a byte of an output."""
+    own = path.relative_to(PACKAGE).with_suffix("")
+    return any(each.as_posix() in WITHOUT_RESULT for each in (own, *own.parents))
 
 
 def code_deps(stage: str) -> list[str]:
@@ -162,18 +155,13 @@ def code_deps(stage: str) -> list[str]:
 
     Of readers the corpus' own alone; neither the registry of readers, which only names them, nor any facade.
     """
-    files = {
-        p
-        for entry in VERBS[stage]
-        for p in import_closure(entry)
-        if p.relative_to(PACKAGE).parts[0].removesuffix(".py") not in WITHOUT_RESULT and facade(p) is None
-    }
-    files.discard(PACKAGE / "corpora" / "__init__.py")
+    files = {p for entry in VERBS[stage] for p in import_closure(entry) if not without_result(p) and facade(p) is None}
+    files.discard(REGISTRY)
     own = {PACKAGE / "corpora" / name for name in READERS}
     reads = any(own & set(p.parents) for p in files)
     files = {p for p in files if not own & set(p.parents)}
     if stage == "report":
-        files |= set((PACKAGE / "report" / "templates").glob("*"))
+        files |= set((PACKAGE / "evidence" / "report" / "templates").glob("*"))
     whole = {
         folder
         for folder in {q for p in files for q in p.parents if PACKAGE in q.parents}

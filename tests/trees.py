@@ -18,10 +18,10 @@ import soundfile
 
 from foalnet.config import Params, Settings
 from foalnet.config.load import File, resolve
-from foalnet.files import read_json
-from foalnet.inventory import inventory
-from foalnet.manifest import build, read_manifest
-from foalnet.records import Utterance
+from foalnet.core.files import read_json
+from foalnet.core.records import Utterance
+from foalnet.corpora.inventory import inventory
+from foalnet.stages.manifest import build, read_manifest
 
 Lines = Sequence[tuple[str, str]]
 """Of one dialogue: (suffix such as "F000", raw label such as "neu")."""

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from foalnet.artifact.model import FILE, Sealed, seal
 from foalnet.authors.network import imported
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.config.presets import preset_entry
-from foalnet.errors import DataError, MachineError, UsageError, reason
-from foalnet.files import content_key, json_bytes, publish_bytes, read_plain, sha256_file
-from foalnet.final.card import LIMITS, NOT_FOR, limits_md
-from foalnet.final.seal import FILE, Sealed, seal
-from foalnet.markdown import escape
-from foalnet.weights import CATALOGUE, MOST_CONFIG_BYTES, open_weights, read_state, transformers_offline
+from foalnet.core.errors import DataError, MachineError, UsageError, reason
+from foalnet.core.files import content_key, json_bytes, publish_bytes, read_plain, sha256_file
+from foalnet.core.markdown import escape
+from foalnet.encoders import CATALOGUE, MOST_CONFIG_BYTES, open_weights, read_state, transformers_offline
+from foalnet.stages.card import LIMITS, NOT_FOR, limits_md
 
 STAGE = "import-checkpoint"
 PRESET = "iemocap-paper"

@@ -19,14 +19,14 @@ from foalnet.config.blocks import Objective as Params
 from foalnet.config.blocks import Train
 from foalnet.config.load import merge
 from foalnet.config.quirks import reading
-from foalnet.errors import DataError
-from foalnet.losses import Objective
+from foalnet.core.errors import DataError
+from foalnet.encoders import Pretrained
 from foalnet.nets.encoder import InputShape
 from foalnet.nets.foal import FoalNet
+from foalnet.nets.losses import Objective
 from foalnet.nets.registry import build_net, tasks_of
 from foalnet.nets.tensors import Inputs
 from foalnet.nets.wavlm import RATE_HZ
-from foalnet.weights import Pretrained
 
 # The released network's; no tensor tells it.
 HEADS = 4

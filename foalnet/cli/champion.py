@@ -9,8 +9,8 @@ import click
 
 def _home() -> Path:
     """Return the project's folder, its champions on branches of their own: what an older version left is adopted."""
-    from foalnet.champion import adopt
     from foalnet.config import load_settings
+    from foalnet.evidence.champion import adopt
 
     home = (load_settings().home or Path()).resolve()
     for line in adopt(home):
@@ -26,8 +26,8 @@ def champion(corpus: str | None) -> None:
     Runs whose outputs could not be pushed to DVC's remote are marked unpushed. Outputs of the champion in force that
     neither DVC's cache nor its remote has are named as lost.
     """
-    from foalnet.cache import loss_of, remedy
-    from foalnet.champion import corpora_of, history, unpushed
+    from foalnet.checks.cache import loss_of, remedy
+    from foalnet.evidence.champion import corpora_of, history, unpushed
 
     home = _home()
     named = [corpus] if corpus else corpora_of(home)
@@ -60,9 +60,9 @@ def rollback(corpus: str, to: str | None) -> None:
     promoted again by itself. A champion whose outputs are lost is refused (exit 3): they must be made again first.
     With --to the champion in force there is nothing to do.
     """
-    from foalnet.cache import refuse_lost
-    from foalnet.champion import branch_of, rollback_target
-    from foalnet.champion import rollback as go_back
+    from foalnet.checks.cache import refuse_lost
+    from foalnet.evidence.champion import branch_of, rollback_target
+    from foalnet.evidence.champion import rollback as go_back
 
     home = _home()
     now, target = rollback_target(home, corpus, to)

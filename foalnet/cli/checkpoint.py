@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from foalnet.config import load_settings
-from foalnet.discreet import discreet
+from foalnet.core.discreet import discreet
 
 FILE = click.Path(path_type=Path)
 AUTHORS_CLASSES = "happy,neutral,sad,angry"

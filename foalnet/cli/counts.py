@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.config.blocks import Contract
+from foalnet.core.ledger import REASONS
 from foalnet.corpora import Reader
-from foalnet.ledger import REASONS
 
 # So many sessions or parts are named one by one.
 NAMED = 8

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from foalnet.discreet import discreet
-from foalnet.errors import UsageError
+from foalnet.core.discreet import discreet
+from foalnet.core.errors import UsageError
 
 UNFIT = 4
 
@@ -24,7 +24,7 @@ def doctor(context: click.Context, corpus: str | None, remote: bool, as_json: bo
     Each line says ok, warning or fault; a failing one ends with the command that mends it. Exit 0 when nothing keeps a
     verb from working, 4 otherwise. Names no home folder, no password and no key, so its output can be shown to others.
     """
-    from foalnet.doctor import examine, scene_of, usable
+    from foalnet.checks.doctor import examine, scene_of, usable
 
     found = []
     for finding in examine(scene_of(corpus, remote=remote)):
@@ -49,7 +49,7 @@ def mend() -> None:
     every verb keeps that DVC starts, else by git's; DVC then holds each record to the files that are there. Every
     other verb does the same at its start; `doctor` only names it.
     """
-    from foalnet.dvcfiles import mend as mended
+    from foalnet.artifact.dvcfiles import mend as mended
 
     for said in mended(Path()) or ["nothing to mend"]:
         click.echo(discreet(said))
@@ -92,12 +92,12 @@ def gc(
     if projects and not cache:
         raise UsageError("--project says who shares DVC's cache", action="add --cache")
     if cache:
-        from foalnet.cache import clean_lines
+        from foalnet.checks.cache import clean_lines
 
         for line in clean_lines(Path(), projects, write=not dry_run):
             click.echo(line)
         return
-    from foalnet.sweep import sweep_lines
+    from foalnet.gc import sweep_lines
 
     for line in sweep_lines(older_than_days=older_than, max_gb=max_gb, everything=everything, write=not dry_run):
         click.echo(line)

@@ -13,6 +13,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from foalnet.artifact.gitrepo import untracked
 from foalnet.config.blocks import MAIN_VARIANTS, VARIANTS
 from foalnet.config.deployments import PREFECT_FILE, deployments_of
 from foalnet.config.form import params_bytes, params_document
@@ -29,11 +30,10 @@ from foalnet.config.load import (
 )
 from foalnet.config.presets import preset_entry
 from foalnet.config.settings import SETTINGS_FILE, load_settings
-from foalnet.errors import MachineError, UsageError, reason
-from foalnet.faults import fault_of
-from foalnet.files import json_bytes, publish_bytes
-from foalnet.gitrepo import untracked
-from foalnet.paths import HEADLINE
+from foalnet.core.errors import MachineError, UsageError, reason
+from foalnet.core.faults import fault_of
+from foalnet.core.files import json_bytes, publish_bytes
+from foalnet.core.paths import HEADLINE
 
 PICTURES = ("video", "features")
 # What no sound-only corpus can have: pictures that are made into features.
@@ -72,8 +72,8 @@ class NewEntry:
         """Check every option before anything is written (UsageError, exit 2; MachineError, exit 4, for the root)."""
         from foalnet.cli.counts import absent_parts
         from foalnet.corpora import get_reader
-        from foalnet.inventory import survey, unused_lines
-        from foalnet.manifest import check_classes
+        from foalnet.corpora.inventory import survey, unused_lines
+        from foalnet.stages.manifest import check_classes
 
         kind = get_reader(reader)
         name = name or reader
@@ -234,8 +234,8 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
 
 def lacking_here(name: str) -> Iterator[str]:
     """Yield what an entry asks for that is not on this machine, with what mends it: said before hours of staging."""
-    from foalnet.doctor import CHECKS, scene_of
-    from foalnet.doctor.base import run_check
+    from foalnet.checks.doctor import CHECKS, scene_of
+    from foalnet.checks.doctor.base import run_check
 
     scene = scene_of(name, remote=False)
     for check in ("weights", "encoders"):

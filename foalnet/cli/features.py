@@ -6,7 +6,7 @@ import click
 
 from foalnet.cli.stages import CORPUS, DRY_RUN, _stage, with_folders
 from foalnet.config import load_params, load_settings
-from foalnet.paths import Paths
+from foalnet.core.paths import Paths
 
 
 @click.command(short_help="pictures through a frozen encoder, once")
@@ -17,10 +17,10 @@ def features(corpus: str, dry_run: bool) -> None:
 
     Without an encoder in params it says so and ends at once.
     """
-    from foalnet.features.stage import encode
+    from foalnet.stages.features import encode
 
     if dry_run:
-        from foalnet.forecast import features_forecast
+        from foalnet.stages.forecast import features_forecast
 
         click.echo(features_forecast(load_params(corpus), load_settings(), Paths(corpus)))
         return

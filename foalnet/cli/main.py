@@ -14,11 +14,11 @@ from typing import NoReturn
 import click
 
 from foalnet.cli.output import watched
-from foalnet.discreet import discreet
-from foalnet.errors import FoalnetError, Interrupted, named
-from foalnet.faults import fault_of
-from foalnet.kin import die_with_parent
-from foalnet.processor import hold_instructions
+from foalnet.core.discreet import discreet
+from foalnet.core.errors import FoalnetError, Interrupted, named
+from foalnet.core.faults import fault_of
+from foalnet.core.processes import die_with_parent
+from foalnet.core.processor import hold_instructions
 
 BUG = 70
 # DVC sets it for the command of a stage.
@@ -95,7 +95,7 @@ def cli(context: click.Context) -> None:
     `dvc repro` runs the verbs below in the right order and only where something changed; run one by hand to look at
     a single step. Start with `make run`, then `foalnet add-corpus --help`.
     """
-    from foalnet.dvcfiles import mend
+    from foalnet.artifact.dvcfiles import mend
 
     # The doctor shows what it finds before anything is changed.
     if context.invoked_subcommand not in ("doctor", "mend"):

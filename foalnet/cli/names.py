@@ -7,13 +7,13 @@ from typing import Any
 
 from foalnet.config import Params, load_settings, nearest
 from foalnet.config.load import DEFAULT_PARAMS, read_file
+from foalnet.core.errors import MachineError, UsageError
 from foalnet.corpora import READERS, get_reader
-from foalnet.errors import MachineError, UsageError
+from foalnet.corpora.inventory import need_root
+from foalnet.encoders import CATALOGUE
 from foalnet.faces import DETECTORS
-from foalnet.inventory import need_root
-from foalnet.manifest import check_classes, contract_of
 from foalnet.nets.registry import AUDIO_ENCODERS, FUSIONS, PRETRAINED_AUDIO, VIDEO_ENCODERS
-from foalnet.weights import CATALOGUE
+from foalnet.stages.manifest import check_classes, contract_of
 
 
 def check_names(params: Params) -> None:

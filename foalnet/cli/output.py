@@ -6,7 +6,7 @@ import io
 import os
 from typing import Any, TextIO
 
-from foalnet.errors import MachineError, reason
+from foalnet.core.errors import MachineError, reason
 
 STDERR = 2
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from foalnet.errors import DataError, FoalnetError, MachineError, UsageError
+from foalnet.core.errors import DataError, FoalnetError, MachineError, UsageError
 
 FILE = click.Path(path_type=Path)
 

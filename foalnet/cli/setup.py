@@ -9,7 +9,7 @@ from foalnet.config import load_params
 from foalnet.config.blocks import MAIN_VARIANTS
 from foalnet.config.load import DEFAULT_PARAMS, read_file
 from foalnet.config.presets import PRESETS
-from foalnet.discreet import discreet
+from foalnet.core.discreet import discreet
 
 
 class _NamesReaders(click.Command):

@@ -6,7 +6,7 @@ import click
 
 from foalnet.cli.stages import CORPUS
 from foalnet.config import load_params, load_settings
-from foalnet.paths import Paths
+from foalnet.core.paths import Paths
 
 
 @click.command(short_help="pages of the staged faces, to be looked at here")

@@ -14,8 +14,8 @@ import click
 
 from foalnet.config import Params, Settings, load_params, load_settings
 from foalnet.config.blocks import SPLIT_OF, SPLITS, Split
-from foalnet.errors import FoalnetError, UsageError
-from foalnet.paths import Paths, run_name
+from foalnet.core.errors import FoalnetError, UsageError
+from foalnet.core.paths import Paths, run_name
 
 PATH = click.Path(path_type=Path)
 CORPUS = click.argument("corpus")
@@ -59,10 +59,10 @@ def _stage(
 
     What killed writers left is cleared away. Refuses to finish if the code changed meanwhile.
     """
-    from foalnet.files import need_writable
-    from foalnet.locks import lock
-    from foalnet.provenance import CodeGuard
-    from foalnet.temporaries import remove_temporaries
+    from foalnet.artifact.provenance import CodeGuard
+    from foalnet.core.files import need_writable
+    from foalnet.core.locks import lock
+    from foalnet.core.temporaries import remove_temporaries
 
     params, settings, paths = load_params(corpus), load_settings(), Paths(corpus)
     if not writes:
@@ -111,9 +111,9 @@ def draw(structure: Path | None, out: Path | None, media: int | None, dry_run: b
 
     With --structure: a corpus with the dialogues, times and raw labels of a table, into the folder --out.
     """
-    from foalnet.corpora.drawn.write import draw as draw_corpus
-    from foalnet.files import need_writable
-    from foalnet.forecast import draw_forecast, note_drawing
+    from foalnet.core.files import need_writable
+    from foalnet.drawn.write import draw as draw_corpus
+    from foalnet.stages.forecast import draw_forecast, note_drawing
 
     if (structure is None) != (out is None) or (media is not None and structure is None):
         raise UsageError("--structure and --out go together, --media with them", action="see `foalnet draw --help`")
@@ -138,8 +138,8 @@ def inventory(corpus: str) -> None:
     from foalnet.cli.counts import absent_parts
     from foalnet.cli.entries import check_runs
     from foalnet.corpora import get_reader
-    from foalnet.inventory import inventory as take
-    from foalnet.inventory import read_inventory, unused_lines
+    from foalnet.corpora.inventory import inventory as take
+    from foalnet.corpora.inventory import read_inventory, unused_lines
 
     check_runs()
     with _stage("inventory", corpus, lambda paths: [paths.data]) as (params, settings, paths):
@@ -162,7 +162,7 @@ def manifest(corpus: str) -> None:
     """Read labels, transcripts and raters into the checked utterance table; hold the counts to their contract."""
     from foalnet.cli.counts import manifest_lines
     from foalnet.corpora import get_reader
-    from foalnet.manifest import build
+    from foalnet.stages.manifest import build
 
     with _stage("manifest", corpus, lambda paths: [paths.data, paths.reports]) as (params, settings, paths):
         account = build(params, settings, paths.inventory, paths.manifest, paths.counts)
@@ -189,11 +189,11 @@ def shards(corpus: str, dry_run: bool, verify: bool) -> None:
             raise UsageError("--verify and --dry-run do not go together", action="give one of them")
         _verify(corpus)
         return
-    from foalnet.clips import stage
-    from foalnet.inventory import resolve_root
+    from foalnet.corpora.inventory import resolve_root
+    from foalnet.stages.shards import stage
 
     if dry_run:
-        from foalnet.forecast import shards_forecast
+        from foalnet.stages.forecast import shards_forecast
 
         click.echo(shards_forecast(load_params(corpus), load_settings(), Paths(corpus)))
         return
@@ -228,11 +228,11 @@ def _verify(corpus: str) -> None:
 @DRY_RUN
 def train(corpus: str, variant: str, seed: int, split: Split, dry_run: bool) -> None:
     """Train all folds of one variant and seed; interrupted, the same command resumes."""
-    from foalnet.train import train_run
+    from foalnet.stages.train import train_run
     from foalnet.train.ranks import is_first
 
     if dry_run:
-        from foalnet.forecast import train_forecast
+        from foalnet.stages.forecast import train_forecast
 
         params, settings = load_params(corpus), load_settings()
         click.echo(train_forecast(params, settings, Paths(corpus), variant=variant, seed=seed, split=split))
@@ -250,7 +250,7 @@ def train(corpus: str, variant: str, seed: int, split: Split, dry_run: bool) -> 
 @_run_options
 def evaluate(corpus: str, variant: str, seed: int, split: Split) -> None:
     """Apply the split's selection rules and score the test sessions: the only verb that sees test labels."""
-    from foalnet.evaluate import evaluate_run
+    from foalnet.stages.evaluate import evaluate_run
 
     name = f"evaluate-{run_name(variant, seed, split)}"
     with _stage(name, corpus, lambda paths: [paths.reports / "runs"]) as (params, _, paths):
@@ -266,11 +266,11 @@ def final(corpus: str, dry_run: bool) -> None:
 
     Interrupted, the same command resumes. `foalnet predict` and `foalnet.load` take the folder that it prints.
     """
-    from foalnet.final import final_run
+    from foalnet.stages.final import final_run
     from foalnet.train.ranks import is_first
 
     if dry_run:
-        from foalnet.forecast import final_forecast
+        from foalnet.stages.forecast import final_forecast
 
         click.echo(final_forecast(load_params(corpus), load_settings(), Paths(corpus)))
         return
@@ -287,10 +287,10 @@ def final(corpus: str, dry_run: bool) -> None:
 @CORPUS
 def report(corpus: str) -> None:
     """Write the offline page, its Markdown twin and the aggregate metrics, with intervals and what was dropped."""
-    from foalnet.corpora.drawn.plan import kinds_of
-    from foalnet.corpora.drawn.rule import best_by_kind, best_scores
-    from foalnet.report import build
-    from foalnet.report.late import Kinds
+    from foalnet.drawn.plan import kinds_of
+    from foalnet.drawn.rule import best_by_kind, best_scores
+    from foalnet.evidence.report import build
+    from foalnet.evidence.report.late import Kinds
 
     with _stage("report", corpus, lambda paths: [paths.reports]) as (params, _, paths):
         drawn = corpus == "drawn"
@@ -306,7 +306,7 @@ def report(corpus: str) -> None:
 @CORPUS
 def show(corpus: str) -> None:
     """Print the headline table and where the report lies."""
-    from foalnet.report import headline
+    from foalnet.evidence.report import headline
 
     load_params(corpus)
     paths = Paths(corpus)

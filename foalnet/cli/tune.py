@@ -6,7 +6,7 @@ import click
 
 from foalnet.cli.stages import CORPUS, DRY_RUN, _stage
 from foalnet.config import load_params, load_settings
-from foalnet.paths import Paths
+from foalnet.core.paths import Paths
 
 
 @click.command(short_help="search settings on dev sessions, alike for every variant")

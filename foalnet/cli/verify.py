@@ -9,10 +9,10 @@ import click
 
 from foalnet.config import load_params, load_settings
 from foalnet.config.load import read_file
-from foalnet.discreet import discreet
+from foalnet.core.discreet import discreet
 
 if TYPE_CHECKING:
-    from foalnet.verify import Link
+    from foalnet.checks.verify import Link
 
 
 @click.command(short_help="is the report what repository and data make it? link by link")
@@ -36,8 +36,8 @@ def verify(context: click.Context, corpus: str | None, remote: str | None, as_js
     Each line says ok, differs, absent or skipped; what does not hold ends with the next action. No output is written.
     Exit 0 when every link holds, 3 when one differs, 4 when one cannot be read on this machine.
     """
-    from foalnet.verify import code_of
-    from foalnet.verify import verify as links_of
+    from foalnet.checks.verify import code_of
+    from foalnet.checks.verify import verify as links_of
 
     settings, told, worst = load_settings(), {}, 0
     for name in [corpus] if corpus else list(read_file().corpora):

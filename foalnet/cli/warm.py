@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from foalnet.config import load_params, load_settings
-from foalnet.paths import Paths
+from foalnet.core.paths import Paths
 
 
 @click.command(short_help="stage dialogues into the work cache")
@@ -19,9 +19,9 @@ def warm(corpus: str, dialogues: tuple[str, ...]) -> None:
     The bytes are those that `shards` makes by itself: several of these at once, here or on other machines that share
     the work folder, only make it quicker. Every dialogue is tried before a failure ends the command.
     """
-    from foalnet.clips import unstaged
-    from foalnet.clips import warm as stage_all
-    from foalnet.provenance import CodeGuard
+    from foalnet.artifact.provenance import CodeGuard
+    from foalnet.stages.warm import unstaged
+    from foalnet.stages.warm import warm as stage_all
 
     params, settings, paths = load_params(corpus), load_settings(), Paths(corpus)
     inputs = {"inventory": paths.inventory, "manifest": paths.manifest}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import click
 
 from foalnet.config import Settings, load_settings, nearest
-from foalnet.discreet import discreet
-from foalnet.errors import MachineError, UsageError
+from foalnet.core.discreet import discreet
+from foalnet.core.errors import MachineError, UsageError
 
 
 @click.group(invoke_without_command=True, short_help="weights of encoders and detectors: list, fetch, record")
@@ -27,7 +27,7 @@ def weights(context: click.Context) -> None:
 
 
 def _encoders(settings: Settings) -> Iterator[str]:
-    from foalnet.weights import CATALOGUE, open_weights
+    from foalnet.encoders import CATALOGUE, open_weights
 
     for name, entry in CATALOGUE.items():
         origin = f"{name}: {entry.repository} at revision {entry.revision}"
@@ -62,9 +62,9 @@ def fetch(name: str) -> None:
     there already (an encoder's in a folder of its name, in the hub's own layout, a detector's in the folder itself) are
     checked without the network.
     """
+    from foalnet.encoders import CATALOGUE
+    from foalnet.encoders.fetch import fetch_weights
     from foalnet.faces import DETECTORS, WEIGHT_FILES
-    from foalnet.weights import CATALOGUE
-    from foalnet.weights.fetch import fetch_weights
 
     settings = load_settings()
     if name in CATALOGUE:
@@ -81,9 +81,9 @@ def fetch(name: str) -> None:
 
 
 def _fetch_detector(name: str, settings: Settings) -> Iterator[str]:
+    from foalnet.encoders.single import fetch_file
     from foalnet.faces import WEIGHT_FILES
     from foalnet.faces.weights import find_weights, lies_at
-    from foalnet.weights.single import fetch_file
 
     for file in WEIGHT_FILES[name]:
         if lies_at(file, settings) is None:
@@ -96,8 +96,8 @@ def _fetch_detector(name: str, settings: Settings) -> Iterator[str]:
 @click.argument("name")
 def record(name: str) -> None:
     """Record your own weights of NAME's architecture, as they lie in its folder; params then name their digest."""
+    from foalnet.encoders.fetch import record_weights
     from foalnet.faces import DETECTORS
-    from foalnet.weights.fetch import record_weights
 
     if name in DETECTORS:
         raise UsageError(

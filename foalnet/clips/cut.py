@@ -10,10 +10,10 @@ import numpy as np
 from foalnet import media
 from foalnet.clips.reel import Pieces, Reel
 from foalnet.config.blocks import Shards
-from foalnet.errors import DataError
-from foalnet.ledger import SILENT, Ledger
+from foalnet.core.errors import DataError
+from foalnet.core.ledger import SILENT, Ledger
+from foalnet.core.records import Utterance
 from foalnet.media.listen import CLIPPED
-from foalnet.records import Utterance
 
 
 class SegmentOutside(DataError):

@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 
 from foalnet import media
+from foalnet.artifact.seal import opened, publish_sealed
 from foalnet.clips.cut import Cutter, Sound
 from foalnet.clips.pictures import HELD_BYTES, Film, film_dialogue, masked
 from foalnet.clips.plan import STAGE, Job
 from foalnet.clips.reel import Members, Pieces, Reel
 from foalnet.clips.sides import Word, audited, overrules, swapped
 from foalnet.clips.slots import slots_of
+from foalnet.core.errors import DataError, FoalnetError
+from foalnet.core.files import make_folder, not_read, sha256_file
+from foalnet.core.ledger import Ledger
+from foalnet.core.records import LedgerEntry, Sample, Utterance
 from foalnet.corpora.tables import parse_reference, read_table
-from foalnet.errors import DataError, FoalnetError
 from foalnet.faces import Detector
 from foalnet.faces.motion import Motion
 from foalnet.faces.sides import OTHER, Audit
-from foalnet.files import make_folder, not_read, sha256_file
-from foalnet.ledger import Ledger
-from foalnet.records import LedgerEntry, Sample, Utterance
-from foalnet.seal import opened, publish_sealed
 from foalnet.shards import (
     NO_BOX,
     AudioMeta,

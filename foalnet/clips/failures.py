@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from foalnet.clips.plan import Job
-from foalnet.files import json_bytes, publish_bytes
-from foalnet.ledger import Ledger
+from foalnet.core.files import json_bytes, publish_bytes
+from foalnet.core.ledger import Ledger
 
 
 def note_failures(errors: Mapping[int, Exception], jobs: Sequence[Job], place: Path) -> None:

@@ -19,10 +19,10 @@ from foalnet import media
 from foalnet.clips.reel import Pieces, Reel
 from foalnet.clips.slots import Slots, slots_of
 from foalnet.config.blocks import Shards
-from foalnet.errors import DataError
+from foalnet.core.errors import DataError
+from foalnet.core.records import Box, BoxSource, FaceTrack, Side, Utterance
 from foalnet.faces import Detector, count_jumps, crop, enlarged, looked_at, search, track
 from foalnet.faces.motion import Motion
-from foalnet.records import Box, BoxSource, FaceTrack, Side, Utterance
 
 Area = tuple[int, int, int, int]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.config.blocks import Shards
-from foalnet.errors import DataError
-from foalnet.files import content_key
-from foalnet.inventory import FileEntry
-from foalnet.records import Utterance
+from foalnet.core.errors import DataError
+from foalnet.core.files import content_key
+from foalnet.core.records import Utterance
+from foalnet.corpora.inventory import FileEntry
 from foalnet.shards import valid_key
 
 STAGE = "shards"

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
-from foalnet.errors import FoalnetError, Interrupted, MachineError
-from foalnet.faults import fault_of
-from foalnet.kin import die_with_parent
+from foalnet.core.errors import FoalnetError, Interrupted, MachineError
+from foalnet.core.faults import fault_of
+from foalnet.core.processes import die_with_parent
 
 Job = TypeVar("Job")
 RETRIES = 1

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import overload
 
-from foalnet.files import not_written
+from foalnet.core.files import not_written
 
 # Dialogues as IEMOCAP's never touch the disk.
 IN_MEMORY_BYTES = 2**27

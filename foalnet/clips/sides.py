@@ -17,11 +17,11 @@ import numpy as np
 from foalnet import media
 from foalnet.config.base import nearest
 from foalnet.config.blocks import Shards
-from foalnet.errors import DataError, UsageError, reason
+from foalnet.core.errors import DataError, UsageError, reason
+from foalnet.core.ledger import Ledger
+from foalnet.core.records import Box, FaceTrack, LedgerEntry, Side, Utterance
 from foalnet.faces.motion import Motion
 from foalnet.faces.sides import OTHER, Audit, Spoken, audit
-from foalnet.ledger import Ledger
-from foalnet.records import Box, FaceTrack, LedgerEntry, Side, Utterance
 
 STAGE = "shards"
 COLUMNS = ("dialogue", "speaker", "side")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foalnet.config.yamls import json_like, line_of
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.config.yamls import read_yaml
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 
 PREFECT_FILE = Path("prefect.yaml")
 

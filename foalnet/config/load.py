@@ -14,8 +14,8 @@ from foalnet.config import blocks
 from foalnet.config.base import Frozen, nearest, validated
 from foalnet.config.space import check_space
 from foalnet.config.yamls import parse_yaml, read_text
-from foalnet.errors import UsageError
-from foalnet.paths import HEADLINE, Paths, run_name
+from foalnet.core.errors import UsageError
+from foalnet.core.paths import HEADLINE, Paths, run_name
 
 DEFAULT_PARAMS = Path("params.yaml")
 # A corpus' name is part of the names of its folders, runs, stages and branches.

@@ -9,7 +9,7 @@ from foalnet.config.base import nearest
 from foalnet.config.blocks import PROTOCOLS
 from foalnet.config.load import merge
 from foalnet.config.quirks import reading
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 
 # METHOD, encoders and fusion: what both readings of the paper's network share.
 _PAPER_NET: dict[str, Any] = {

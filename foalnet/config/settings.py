@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from foalnet.config.base import faults, nearest
 from foalnet.config.yamls import json_like, parse_yaml, read_text
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 
 SETTINGS_FILE = Path("settings.yaml")
 # Read elsewhere: a traceback on errors, and where the tests look for real data.

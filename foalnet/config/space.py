@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from foalnet.config.base import leaves, nearest
 from foalnet.config.blocks import Choice, Dimension, Train, Tune
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 
 # Param -> why no search may turn it.
 NOT_SEARCHED = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 
 # A params file has some hundreds, dvc.lock of many corpora and seeds some ten thousands.
 MAX_NODES = 1_000_000

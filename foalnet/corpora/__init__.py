@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 
 from foalnet.config import nearest
+from foalnet.core.errors import UsageError
 from foalnet.corpora.base import Reader
-from foalnet.errors import UsageError
 
 __all__ = ["READERS", "Reader", "get_reader"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from foalnet.config.blocks import Contract
-from foalnet.errors import DataError, MachineError, printable, reason
-from foalnet.files import not_read
-from foalnet.ledger import IGNORED, Ledger
-from foalnet.records import Utterance
+from foalnet.core.errors import DataError, MachineError, printable, reason
+from foalnet.core.files import not_read
+from foalnet.core.ledger import IGNORED, Ledger
+from foalnet.core.records import Utterance
 
 
 class Reader(Protocol):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from foalnet.core.errors import DataError
 from foalnet.corpora.base import read_whole
-from foalnet.errors import DataError
 
 CLIP = "clip"
 # str.splitlines would also split at marks that a clip's name may hold.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from foalnet.config import Settings, nearest
 from foalnet.config.blocks import Shards
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 from foalnet.faces import blazeface, sfd, yunet
 from foalnet.faces.base import Detector, Found, find_faces
 from foalnet.faces.blazeface import make_blazeface

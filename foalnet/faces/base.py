@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from foalnet.errors import FoalnetError
-from foalnet.records import Box
+from foalnet.core.errors import FoalnetError
+from foalnet.core.records import Box
 
 
 class Detector(Protocol):

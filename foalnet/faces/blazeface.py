@@ -21,12 +21,12 @@ import numpy as np
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
+from foalnet.core.files import content_key
+from foalnet.core.records import Box
+from foalnet.core.shim import one_torch_thread
 from foalnet.faces.base import Fit, best_first
 from foalnet.faces.weights import WeightFile, find_weights
-from foalnet.files import content_key
 from foalnet.media import resize
-from foalnet.records import Box
-from foalnet.shim import one_torch_thread
 
 # The smallest face fills at least this share of the smallest tiles: with room above the share from which the network
 # still finds real heads.

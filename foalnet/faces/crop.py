@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from foalnet.core.records import Box
 from foalnet.media import Picture, rescale
-from foalnet.records import Box
 
 # A window larger than this many pictures shows nothing more; the limit keeps a mad box from eating the memory.
 MAX_WINDOW = 2

@@ -8,8 +8,8 @@ import numpy as np
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.files import content_key, sha256_bytes
-from foalnet.records import Box
+from foalnet.core.files import content_key, sha256_bytes
+from foalnet.core.records import Box
 
 # The central box of a picture: this share of its height, in its middle.
 CENTRAL_SHARE = 0.5

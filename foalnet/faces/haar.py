@@ -21,10 +21,10 @@ import numpy as np
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
+from foalnet.core.files import content_key, sha256_file
+from foalnet.core.records import Box
 from foalnet.faces.base import Fit, best_first, one_opencv_thread
-from foalnet.files import content_key, sha256_file
-from foalnet.records import Box
 
 CASCADE = "haarcascade_frontalface_alt2.xml"
 SCALE_STEP = 1.2

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from foalnet.records import Box, Side
+from foalnet.core.records import Box, Side
 
 EVERY = 2
 # Of an endless video the first hour tells where the actors sit; it also bounds the memory (150 MB).

@@ -20,9 +20,9 @@ from dataclasses import replace
 import numpy as np
 
 from foalnet.config.blocks import Shards
+from foalnet.core.records import Box
 from foalnet.faces.base import Detector, Found, find_faces
 from foalnet.media import Picture
-from foalnet.records import Box
 
 # left, top, right, bottom in pixels
 Region = tuple[int, int, int, int]

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from foalnet.artifact.provenance import versions
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
+from foalnet.core.files import content_key
+from foalnet.core.records import Box
+from foalnet.core.shim import one_torch_thread, torch_device
 from foalnet.faces.base import at_least, best_first
 from foalnet.faces.weights import WeightFile, find_weights, loading
-from foalnet.files import content_key
-from foalnet.provenance import versions
-from foalnet.records import Box
-from foalnet.shim import one_torch_thread, torch_device
 
 # The digest's first ten digits are in the file's name, as torch.hub wants it.
 WEIGHTS = WeightFile(

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from foalnet.core.records import Box, Side
 from foalnet.faces.motion import Motion
-from foalnet.records import Box, Side
 
 # Looked at is so much before and after the utterance too: that a mouth rests when its voice rests is evidence.
 PAD_S = 0.8

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from foalnet.config.blocks import Shards
+from foalnet.core.records import Box, BoxSource, FaceTrack
 from foalnet.faces.base import is_box
-from foalnet.records import Box, BoxSource, FaceTrack
 
 # A head's centre moves at most this many box sides between two looks: JUMP_SIDES at once (it covers the detector's own
 # noise), and JUMP_SIDES_PER_S more for each second, up to JUMP_SIDES_MOST.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foalnet.config import Settings
-from foalnet.errors import FoalnetError, MachineError, reason
-from foalnet.files import sha256_file
+from foalnet.core.errors import FoalnetError, MachineError, reason
+from foalnet.core.files import sha256_file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

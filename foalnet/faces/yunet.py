@@ -20,10 +20,10 @@ import numpy as np
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
+from foalnet.core.files import content_key
+from foalnet.core.records import Box
 from foalnet.faces.base import Fit, at_least, best_first, one_opencv_thread
 from foalnet.faces.weights import WeightFile, find_weights, loading
-from foalnet.files import content_key
-from foalnet.records import Box
 
 _FOLDER = "models/face_detection_yunet"
 _ORIGIN = f"the GitHub repository opencv/opencv_zoo, folder {_FOLDER} (MIT)"

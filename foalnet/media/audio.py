@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from foalnet.errors import DataError, MachineError, reason
-from foalnet.files import NotPlain, open_plain
-from foalnet.shim import load_torchaudio, one_torch_thread
+from foalnet.core.errors import DataError, MachineError, reason
+from foalnet.core.files import NotPlain, open_plain
+from foalnet.core.shim import load_torchaudio, one_torch_thread
 
 MAX_DURATION_S = 6 * 3600.0
 # Of one channel: six hours at 16 kHz, two at 48. A compressed file may hold a thousand times what it weighs.

@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from foalnet.errors import DataError, MachineError, reason
-from foalnet.files import NotPlain, open_plain
+from foalnet.core.errors import DataError, MachineError, reason
+from foalnet.core.files import NotPlain, open_plain
 
 MAX_SIDE_PX = 8192
 MAX_AREA_PX = 8192 * 4320

@@ -22,8 +22,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from foalnet.errors import MachineError
-from foalnet.faults import of_decoder
+from foalnet.core.errors import MachineError
+from foalnet.core.faults import of_decoder
 from foalnet.media.container import MAX_AREA_PX, PROTOCOLS, demuxer_of, unreadable
 from foalnet.media.ffmpeg_exe import SOURCE, arguments_of, ffmpeg_exe
 from foalnet.media.inside import Rows, Stalled, Unusual, decode_inside

@@ -12,8 +12,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from foalnet.errors import MachineError, reason
-from foalnet.faults import of_decoder
+from foalnet.core.errors import MachineError, reason
+from foalnet.core.faults import of_decoder
 from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, first_bytes, unreadable
 from foalnet.media.decode import ATTEMPTS
 from foalnet.media.ffmpeg_exe import SOURCE, TARGET, arguments_of

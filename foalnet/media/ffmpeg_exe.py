@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from foalnet.errors import MachineError
-from foalnet.files import sha256_file
+from foalnet.core.errors import MachineError
+from foalnet.core.files import sha256_file
 from foalnet.media.container import file_url
 
 SOURCE, TARGET = "file:source", "file:target"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from foalnet.errors import DataError
+from foalnet.core.errors import DataError
 
 # A row belongs to the picture where this share of it is brighter than DARK in the median frame of the sample.
 DARK = 24

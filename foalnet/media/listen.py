@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foalnet.errors import DataError
+from foalnet.core.errors import DataError
 from foalnet.media.audio import FULL_SCALE, blocks_of, probe_wave, read_wave
 
 STEP = 1 / FULL_SCALE

@@ -9,8 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from foalnet.errors import MachineError, reason
-from foalnet.faults import of_decoder
+from foalnet.core.errors import MachineError, reason
+from foalnet.core.faults import of_decoder
 from foalnet.media.container import MAX_AREA_PX, MAX_FRAMES, check_limits, demuxer_of, file_url, unreadable
 
 STAMP_UNITS = 1_000_000

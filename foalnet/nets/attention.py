@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from foalnet.config.blocks import Masking
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 from foalnet.nets.masks import masked_mean, zero_masked
 from foalnet.nets.tensors import Steps
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foalnet.config.blocks import VideoEncoder
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 from foalnet.nets.augment import jitter_pictures
 from foalnet.nets.encoder import Encoder, InputShape, chance
 from foalnet.nets.tensors import Inputs, Steps

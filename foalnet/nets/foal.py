@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from foalnet.config.blocks import Train
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 from foalnet.nets.encoder import Encoder, chance
 from foalnet.nets.fusion import Fusion
 from foalnet.nets.masks import masked_mean

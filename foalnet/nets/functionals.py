@@ -19,12 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foalnet.config.blocks import AudioEncoder
+from foalnet.core.shim import load_torchaudio
 from foalnet.nets.augment import disturb
 from foalnet.nets.encoder import Encoder, InputShape, Moments, chance
 from foalnet.nets.masks import zero_masked
 from foalnet.nets.mlp import CLIP, HIDDEN
 from foalnet.nets.tensors import Inputs, Steps
-from foalnet.shim import load_torchaudio
 
 HOP_S, WINDOW_S, PITCH_WINDOW_S = 0.01, 0.025, 0.064
 FFT, MELS, CEPSTRA = 512, 40, 20

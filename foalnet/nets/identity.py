@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import nn
 
 from foalnet.config.blocks import VideoEncoder
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 from foalnet.nets.encoder import Encoder, InputShape, chance
 from foalnet.nets.masks import zero_masked
 from foalnet.nets.tensors import Inputs, Steps

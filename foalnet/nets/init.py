@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from foalnet.config.blocks import Train
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
+from foalnet.encoders import Pretrained
 from foalnet.nets.encoder import PretrainedEncoder
-from foalnet.weights import Pretrained
 
 DEVIATION = 0.02
 # Where the config does not name it: the library's own default.

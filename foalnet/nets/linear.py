@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from foalnet.config.blocks import VideoEncoder
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 from foalnet.nets.encoder import Encoder, InputShape, Moments, chance
 from foalnet.nets.masks import zero_masked
 from foalnet.nets.tensors import Inputs, Steps

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foalnet.config.blocks import AudioEncoder
+from foalnet.core.shim import load_torchaudio
 from foalnet.nets.augment import mask_bands_and_steps, shift_bands
 from foalnet.nets.encoder import Encoder, InputShape, Moments, chance
 from foalnet.nets.masks import masked_mean, strided, zero_masked
 from foalnet.nets.norm import MaskedBatchNorm, put_rows
 from foalnet.nets.tensors import Inputs, Steps
-from foalnet.shim import load_torchaudio
 
 WINDOW_S, HOP_S = 0.025, 0.0125
 FFT = 512

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from foalnet.config import nearest
 from foalnet.config.blocks import HALF, AudioEncoder, Train, VideoEncoder
 from foalnet.config.blocks import Fusion as FusionParams
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
+from foalnet.encoders import Pretrained
 from foalnet.nets.crops import CropCnn
 from foalnet.nets.encoder import Encoder, InputShape, PretrainedEncoder
 from foalnet.nets.foal import FoalNet, SingleNet
@@ -22,7 +23,6 @@ from foalnet.nets.logmel import LogmelCnn
 from foalnet.nets.mlp import Mlp
 from foalnet.nets.variants import VARIANTS, Tasks, variant_names
 from foalnet.nets.wavlm import WavLM
-from foalnet.weights import Pretrained
 
 Net = FoalNet | SingleNet
 T = TypeVar("T")
@@ -88,7 +88,7 @@ def _audio(params: AudioEncoder, shape: InputShape, pretrained: Pretrained | Non
         raise UsageError(
             f"encoder {params.encoder} is built around published weights, and none were given",
             stage="train",
-            action="give build_net what foalnet.weights.open_weights returns, or Pretrained.from_facts of a checkpoint",
+            action="give build_net what foalnet.encoders.open_weights or Pretrained.from_facts returns",
         )
     return kind(params, shape, pretrained)
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from foalnet.config.blocks import AudioEncoder
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
+from foalnet.encoders import Pretrained, load_model, transformers_offline
 from foalnet.nets.augment import hidden_spans
 from foalnet.nets.encoder import InputShape, PretrainedEncoder, chance
 from foalnet.nets.masks import zero_masked
 from foalnet.nets.tensors import Inputs, Steps
 from foalnet.nets.wavlm_attention import fuse
-from foalnet.weights import Pretrained, load_model, transformers_offline
 
 RATE_HZ = 16000
 # As the library's feature extractor adds it to the variance.

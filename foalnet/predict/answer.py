@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from foalnet.records import Side
+from foalnet.core.records import Side
 
 Sense = Literal["found", "none", "silent", "unused"]
 

@@ -13,26 +13,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foalnet.batches import Clip, collate, filled, read_clip
-from foalnet.checkpoint import put_net
-from foalnet.clips import tools_of
+from foalnet.artifact.checkpoint import put_net
+from foalnet.artifact.model import Sealed, read_model
 from foalnet.config import Settings, load_settings
 from foalnet.config.blocks import Train
-from foalnet.errors import DataError
+from foalnet.core.errors import DataError
+from foalnet.core.ledger import Ledger
+from foalnet.core.records import Sample, Side
+from foalnet.encoders import Pretrained
+from foalnet.evidence.metrics import DECIMALS, softmax
 from foalnet.faces import Detector, get_detector
-from foalnet.features.live import LiveFeatures
-from foalnet.final import Sealed, read_model
-from foalnet.final.ranges import DRAWN, outside, quantities
-from foalnet.ledger import Ledger
-from foalnet.metrics import DECIMALS, softmax
 from foalnet.nets import Batch, InputShape, Net, Tasks, build_net, tasks_of
 from foalnet.predict.answer import ClipPrediction, Frames, Sense
+from foalnet.predict.live import LiveFeatures
 from foalnet.predict.request import STAGE, Request, Who
 from foalnet.predict.stage import StagedClip, Stager
-from foalnet.records import Sample, Side
+from foalnet.stages.ranges import DRAWN, outside, quantities
+from foalnet.stages.shards import tools_of
+from foalnet.train.batches import Clip, collate, filled, read_clip
 from foalnet.train.fold import pad_s
 from foalnet.train.machine import determined, device
-from foalnet.weights import Pretrained
 
 LACKS = {("sound", "silent"): "its sound is silent", ("picture", "none"): "no face was found in its picture"}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from foalnet import media
-from foalnet.errors import DataError, UsageError
+from foalnet.core.errors import DataError, UsageError
+from foalnet.core.paths import MODEL
+from foalnet.core.records import Side
 from foalnet.media.container import READ
-from foalnet.paths import MODEL
-from foalnet.records import Side
 
 STAGE = "predict"
 Who = Literal["left", "right", "both"]

@@ -12,16 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from foalnet import media
-from foalnet.clips import Job, stage_samples
+from foalnet.clips.dialogue import stage_samples
 from foalnet.clips.plan import STAGE as SHARDS
+from foalnet.clips.plan import Job
 from foalnet.config.blocks import Shards
-from foalnet.errors import DataError, UsageError, printable
+from foalnet.core.errors import DataError, UsageError, printable
+from foalnet.core.ledger import REASONS, SILENT, Ledger
+from foalnet.core.records import Sample, Side, Utterance
+from foalnet.corpora.inventory import FileEntry
 from foalnet.faces import Detector
-from foalnet.inventory import FileEntry
-from foalnet.ledger import REASONS, SILENT, Ledger
 from foalnet.nets import Tasks
 from foalnet.predict.request import STAGE, Request, clip_too_large, clip_unreadable, sound_unreadable
-from foalnet.records import Sample, Side, Utterance
 
 # Decoders give whole packets: a little more is decoded than is heard.
 SPARE_S = 1.0

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foalnet.errors import DataError, reason
-from foalnet.files import sha256_file
-from foalnet.seal import command
+from foalnet.artifact.seal import command
+from foalnet.core.errors import DataError, reason
+from foalnet.core.files import sha256_file
 from foalnet.shards.index import INDEX, Index, ShardEntry
 from foalnet.shards.members import KINDS, valid_key
 from foalnet.shards.walk import Damage, ranges

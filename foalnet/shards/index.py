@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from foalnet.errors import DataError
-from foalnet.files import json_bytes, not_read
-from foalnet.seal import command, opened, refused, sealed_bytes
+from foalnet.artifact.seal import command, opened, refused, sealed_bytes
+from foalnet.core.errors import DataError
+from foalnet.core.files import json_bytes, not_read
 from foalnet.shards.members import valid_key
 
 INDEX = "index.json"

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from pydantic import ConfigDict
 
-from foalnet.files import jsonl_bytes
+from foalnet.core.files import jsonl_bytes
 
 NO_BOX = (0.0, 0.0, 0.0, 0.0)
 STRICT = ConfigDict(extra="forbid", strict=True)

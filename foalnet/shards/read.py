@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from foalnet.errors import DataError
-from foalnet.files import not_read
-from foalnet.records import Sample
-from foalnet.seal import command
+from foalnet.artifact.seal import command
+from foalnet.core.errors import DataError
+from foalnet.core.files import not_read
+from foalnet.core.records import Sample
 from foalnet.shards.check import check_folder
 from foalnet.shards.index import ShardEntry, read_index
 from foalnet.shards.members import declared, valid_offsets

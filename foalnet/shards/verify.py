@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from foalnet.errors import DataError
+from foalnet.core.errors import DataError
 from foalnet.shards.check import Fault, faults_of, remedy
 from foalnet.shards.index import read_index
 from foalnet.shards.read import ShardSet

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from foalnet.errors import reason
+from foalnet.core.errors import reason
 
 BLOCK = tarfile.BLOCKSIZE
 

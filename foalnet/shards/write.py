@@ -10,9 +10,9 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from foalnet.errors import DataError
-from foalnet.files import publishing
-from foalnet.records import Sample
+from foalnet.core.errors import DataError
+from foalnet.core.files import publishing
+from foalnet.core.records import Sample
 from foalnet.shards.check import entry_of
 from foalnet.shards.index import ShardEntry
 from foalnet.shards.members import KEY_MAX, KINDS, valid_key

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from foalnet.records import Sample
-from foalnet.report.words import MISSING, NOT_AUDITED
+from foalnet.core.records import Sample
+from foalnet.evidence.report.words import MISSING, NOT_AUDITED
 from foalnet.shards import split_frames
 
 # A thumbnail every so many seconds; a syllable or two lie between.

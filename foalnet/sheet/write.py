@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from foalnet.artifact.seal import read_sealed
 from foalnet.config import Settings
 from foalnet.config.base import nearest
-from foalnet.errors import DataError, UsageError
-from foalnet.files import publish_bytes
-from foalnet.paths import Paths
-from foalnet.report.page import engine
-from foalnet.seal import read_sealed
+from foalnet.core.errors import DataError, UsageError
+from foalnet.core.files import publish_bytes
+from foalnet.core.paths import Paths
+from foalnet.evidence.report.page import engine
 from foalnet.shards import ShardEntry, ShardSet, open_shards
 from foalnet.sheet.view import Sides, Strip, sides_of, strip
 

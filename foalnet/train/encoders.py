@@ -14,17 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foalnet.batches import Store, eval_batches
-from foalnet.batches.collate import NOTHING
-from foalnet.checkpoint import load_checkpoint
+from foalnet.artifact.checkpoint import load_checkpoint
+from foalnet.artifact.results import TRAIN, read_train, train_stage
 from foalnet.config import Params
 from foalnet.config.blocks import Split, Train, encoders_from
-from foalnet.errors import DataError, MachineError
-from foalnet.files import content_key, sha256_file
+from foalnet.core.errors import DataError, MachineError
+from foalnet.core.files import content_key, sha256_file
+from foalnet.core.paths import Paths, run_name
 from foalnet.nets import Encoded, Encoder, FoalNet, Frozen, Inputs, Net
-from foalnet.paths import Paths, run_name
-from foalnet.results import TRAIN, read_train, train_stage
 from foalnet.shards import INDEX
+from foalnet.train.batches import Store, eval_batches
+from foalnet.train.batches.collate import NOTHING
 from foalnet.train.precision import Precision
 from foalnet.train.watch import named_memory
 

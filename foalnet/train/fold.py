@@ -16,22 +16,22 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from foalnet.batches import Store, bucketed, derived_seed, eval_batches, padding, train_batches, train_order
-from foalnet.checkpoint import net_tensors
+from foalnet.artifact.checkpoint import net_tensors
 from foalnet.config.blocks import Train
-from foalnet.errors import DataError
-from foalnet.files import content_key
-from foalnet.losses import Objective
+from foalnet.core.errors import DataError
+from foalnet.core.files import content_key
+from foalnet.corpora.splits import Fold, FoldLabels
+from foalnet.encoders import Pretrained
 from foalnet.nets import Net, build_net, encoders, tasks_of
-from foalnet.splits import Fold, FoldLabels
+from foalnet.nets.losses import Objective
 from foalnet.train import ranks
+from foalnet.train.batches import Store, bucketed, derived_seed, eval_batches, padding, train_batches, train_order
 from foalnet.train.encoders import encoded_store, put_encoders
 from foalnet.train.machine import STAGE, Stop
 from foalnet.train.optim import optimizer, rate, take_step
 from foalnet.train.precision import Precision
 from foalnet.train.state import Midway, Progress, load_progress, save_progress, set_random_streams
 from foalnet.train.watch import Watch, named_memory
-from foalnet.weights import Pretrained
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TextIO
 
-from foalnet.progress import Screen, duration, percent
+from foalnet.core.progress import Screen, duration, percent
 from foalnet.train.state import Progress
 
 # Name of each loss in the text.

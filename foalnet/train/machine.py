@@ -13,8 +13,8 @@ import torch
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Train
-from foalnet.processor import instructions, processor
-from foalnet.shim import torch_device
+from foalnet.core.processor import instructions, processor
+from foalnet.core.shim import torch_device
 from foalnet.train import ranks
 from foalnet.train.precision import Precision
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from foalnet.config.blocks import Train
-from foalnet.losses import Loss, Objective
 from foalnet.nets import Batch, Net, PretrainedEncoder
+from foalnet.nets.losses import Loss, Objective
 from foalnet.train.precision import Precision
 
 

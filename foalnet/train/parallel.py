@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from foalnet.kin import die_with_parent
+from foalnet.core.processes import die_with_parent
 from foalnet.train.line import SHORT, Standing
 from foalnet.train.machine import Stop
 

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from foalnet.batches import Store
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import HALF, Split, Train
-from foalnet.errors import DataError, UsageError
+from foalnet.core.errors import DataError, UsageError
+from foalnet.core.records import Utterance
+from foalnet.corpora.splits import SPLITS, Fold, FoldLabels, groups_of
+from foalnet.encoders import Pretrained, open_weights
 from foalnet.nets import needs_weights, picture_of
-from foalnet.records import Utterance
-from foalnet.splits import SPLITS, Fold, FoldLabels, groups_of
+from foalnet.train.batches import Store
 from foalnet.train.encoders import Encoders
 from foalnet.train.fold import FoldTask
 from foalnet.train.machine import STAGE
-from foalnet.weights import Pretrained, open_weights
 
 
 @dataclass(frozen=True, kw_only=True)

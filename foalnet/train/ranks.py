@@ -22,11 +22,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from foalnet.config import Settings
-from foalnet.errors import DataError, Interrupted, MachineError, UsageError
-from foalnet.kin import die_with_parent
-from foalnet.losses import Loss
+from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
+from foalnet.core.processes import die_with_parent
 from foalnet.nets.gather import rank
 from foalnet.nets.gather import ranks as count
+from foalnet.nets.losses import Loss
 
 STAGE = "train"
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from foalnet.checkpoint import META
+from foalnet.artifact.checkpoint import META
 from foalnet.config import Settings
-from foalnet.files import json_bytes, publish_bytes
+from foalnet.core.files import json_bytes, publish_bytes
 from foalnet.train import ranks
 from foalnet.train.plan import Run
 from foalnet.train.state import previous_of

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foalnet.checkpoint import (
+from foalnet.artifact.checkpoint import (
     load_checkpoint,
     net_tensors,
     optimizer_tensors,
@@ -26,7 +26,7 @@ from foalnet.checkpoint import (
     put_optimizer,
     save_checkpoint,
 )
-from foalnet.errors import DataError, MachineError, reason
+from foalnet.core.errors import DataError, MachineError, reason
 from foalnet.nets import Net
 from foalnet.train import ranks
 

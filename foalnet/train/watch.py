@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from foalnet.batches import Store
-from foalnet.errors import Interrupted, MachineError
+from foalnet.core.errors import Interrupted, MachineError
 from foalnet.train import ranks
+from foalnet.train.batches import Store
 from foalnet.train.machine import STAGE, Stop
 from foalnet.train.state import Progress
 

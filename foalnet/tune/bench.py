@@ -15,21 +15,21 @@ from typing import Any
 
 from torch import Tensor
 
-from foalnet.batches import Store, load_store
-from foalnet.checkpoint import load_checkpoint, part
+from foalnet.artifact.checkpoint import load_checkpoint, part
+from foalnet.artifact.seal import publish_sealed, read_sealed
+from foalnet.artifact.table import read_manifest
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Train, encoders_from
-from foalnet.errors import DataError, UsageError
-from foalnet.metrics import rounded
+from foalnet.core.errors import DataError, UsageError
+from foalnet.core.paths import Paths
+from foalnet.core.records import Utterance
+from foalnet.evidence.metrics import rounded
 from foalnet.nets import needs_weights
-from foalnet.paths import Paths
-from foalnet.records import Utterance
-from foalnet.seal import publish_sealed, read_sealed
 from foalnet.shards import ShardSet, open_shards
-from foalnet.table import read_manifest
-from foalnet.train import Run, plan, train_folds
+from foalnet.stages.train import Given, given_for, need_pictures, state_folder, told_of, train_folds
+from foalnet.train.batches import Store, load_store
 from foalnet.train.encoders import Encoders
-from foalnet.train.run import Given, given_for, need_pictures, state_folder, told_of
+from foalnet.train.plan import Run, plan
 from foalnet.train.speed import measured
 from foalnet.tune.sampler import STAGE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from foalnet.config import Params, Settings
-from foalnet.paths import Paths
+from foalnet.core.paths import Paths
 from foalnet.train.machine import at_start
 from foalnet.tune.bench import Bench
 from foalnet.tune.sampler import Sampler

@@ -10,7 +10,7 @@ from typing import Any
 
 from foalnet.config.blocks import Choice, Dimension, Tune
 from foalnet.config.space import number_kinds
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
 
 STAGE = "tune"
 # Digits kept of a drawn number: enough for any setting, and readable in params.yaml.

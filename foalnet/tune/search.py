@@ -14,8 +14,8 @@ from typing import Any
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Choice, Train
 from foalnet.config.space import value_of, with_values
-from foalnet.errors import UsageError
-from foalnet.files import content_key
+from foalnet.core.errors import UsageError
+from foalnet.core.files import content_key
 from foalnet.train import ranks
 from foalnet.tune.bench import Bench, Job, forget, kept, mean_ua
 from foalnet.tune.effect import without_effect

@@ -13,11 +13,11 @@ import yaml
 
 from foalnet.config.blocks import Choice
 from foalnet.config.space import nested
-from foalnet.files import json_bytes, jsonl_bytes, publish_bytes, sha256_file
-from foalnet.markdown import escape
-from foalnet.metrics import mean_sd, rounded
+from foalnet.core.files import json_bytes, jsonl_bytes, publish_bytes, sha256_file
+from foalnet.core.markdown import escape
+from foalnet.evidence.metrics import mean_sd, rounded
 from foalnet.shards import INDEX
-from foalnet.train.run import told_of
+from foalnet.stages.train import told_of
 from foalnet.tune.bench import Bench
 from foalnet.tune.search import Row, Searched
 

@@ -14,11 +14,11 @@ import pytest
 from bench import faces, faces_real, scenes
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.corpora.drawn import scene as drawing
+from foalnet.core.records import Box
+from foalnet.drawn import scene as drawing
 from foalnet.faces import FixedDetector, get_detector, haar
 from foalnet.faces.base import Fit
 from foalnet.media import decode_frames
-from foalnet.records import Box
 
 BY_NAME = {condition.name: condition for condition in (*scenes.CONDITIONS, scenes.STILL)}
 

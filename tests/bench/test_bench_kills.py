@@ -19,10 +19,10 @@ from bench.storm import BEFORE_LOCK, REPOSITORY, Moment, Road, Storm, Tally, mad
 TOY = """
 import os, subprocess, sys, time
 from pathlib import Path
-from foalnet.errors import MachineError
-from foalnet.files import publish_bytes
-from foalnet.locks import lock
-from foalnet.temporaries import remove_temporaries
+from foalnet.core.errors import MachineError
+from foalnet.core.files import publish_bytes
+from foalnet.core.locks import lock
+from foalnet.core.temporaries import remove_temporaries
 fault, out = sys.argv[1], Path("data/out")
 day = Path("params.yaml").read_bytes()
 if fault in ("held", "unnamed"):

@@ -19,7 +19,7 @@ FACE = """
 import numpy as np
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.corpora.drawn import face
+from foalnet.drawn import face
 from foalnet.faces import get_detector
 
 look = face.look_of("F", np.random.default_rng(2))

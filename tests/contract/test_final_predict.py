@@ -15,7 +15,7 @@ import pytest
 
 import foalnet
 from foalnet.config import Settings
-from foalnet.files import read_json
+from foalnet.core.files import read_json
 from tests.projects import REPOSITORY, change_params, repro, run, stages_run, verb
 from tests.video_files import ffmpeg
 

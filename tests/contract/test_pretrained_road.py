@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.weights import Pretrained
+from foalnet.encoders import Pretrained
 from tests.hub import needs_transformers, recorded
 from tests.projects import change_params, repro, stages_run, verb
 

@@ -11,9 +11,9 @@ import pytest
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
+from foalnet.core.records import Box
 from foalnet.faces import Detector, get_detector, search, track
 from foalnet.media import decode_frames, read_jpeg, resize
-from foalnet.records import Box
 
 CLIPS = ["bbaf2n", "brbk7n", "lbax4n", "pwij3p"]
 

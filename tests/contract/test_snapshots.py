@@ -12,9 +12,9 @@ import click
 import pytest
 import yaml
 
+from foalnet.artifact.gitrepo import commit_of, git, has_git, text_at
 from foalnet.cli.main import cli
 from foalnet.config import load_params
-from foalnet.gitrepo import commit_of, git, has_git, text_at
 from tests import snapshots
 from tests.projects import REPOSITORY
 

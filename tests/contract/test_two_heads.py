@@ -17,7 +17,7 @@ import pytest
 
 from foalnet import media
 from foalnet.config.blocks import Shards
-from foalnet.records import Sample
+from foalnet.core.records import Sample
 from foalnet.shards import open_shards, split_frames
 from tests.clips_tree import RATE_HZ, LocalPool, Place
 from tests.heads import TURNS, at_size, clip_frames, clip_sound, lay_heads, shown
@@ -55,7 +55,7 @@ def tree(
 def staged(
     place: Place, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, tuple[dict[str, Any], Sample]]:
-    monkeypatch.setattr("foalnet.clips.staging.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
     monkeypatch.setenv("FOALNET_WEIGHTS", str(shared_data / "weights"))
     place.stage()
     return {s.key: (json.loads(s.members["json"]), s) for s in open_shards(place.out).samples()}

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from foalnet.files import json_bytes, jsonl_bytes
-from foalnet.gitrepo import git
-from foalnet.seal import SEAL, sealed_bytes
-from foalnet.verify import code_of
+from foalnet.artifact.gitrepo import git
+from foalnet.artifact.seal import SEAL, sealed_bytes
+from foalnet.checks.verify import code_of
+from foalnet.core.files import json_bytes, jsonl_bytes
 from tests.projects import change_params, verb
 from tests.remotes import Change, Place, broken, commit_all, flip, forge, links
 
@@ -57,7 +57,7 @@ def test_every_link_of_a_finished_road_holds_and_nothing_is_written(project: Pat
 def test_models_of_another_kind_of_processor_hold_and_both_kinds_are_named(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("foalnet.processor.processor", lambda *_: "Another family 1 model 2")
+    monkeypatch.setattr("foalnet.core.processor.processor", lambda *_: "Another family 1 model 2")
     told = json.loads(verb(project, "verify", "--json").stdout)["drawn"]
     assert told["code"] == 0
     made = json.loads((project / "models/drawn/foal-s1/train.json").read_text())
@@ -92,7 +92,7 @@ def a_record(project: Path) -> None:
 
 def a_command(project: Path) -> None:
     rewrite(project / "dvc.yaml", "cmd: foalnet manifest ${key}", "cmd: foalnet manifest ${key} ")
-    rewrite(project / "dvc.yaml", "        - foalnet/table.py\n", "")
+    rewrite(project / "dvc.yaml", "        - foalnet/artifact/table.py\n", "")
 
 
 def a_shard(project: Path) -> None:

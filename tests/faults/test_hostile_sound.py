@@ -12,9 +12,9 @@ import pytest
 import soundfile
 
 from foalnet.config.blocks import Shards
+from foalnet.core.errors import DataError
+from foalnet.corpora.inventory import inventory
 from foalnet.corpora.tables import read_table
-from foalnet.errors import DataError
-from foalnet.inventory import inventory
 from foalnet.media import AudioUnreadable, probe_wave, read_wave, resample
 from foalnet.media import audio as audio_module
 from tests.clips_tree import Place

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
 from foalnet.media import decode_indexed, inside, probe_times
 from foalnet.media import video as video_module
 from tests.clips_tree import Impatient, Place

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from foalnet.artifact.seal import sealed_bytes
+from foalnet.core.errors import DataError
+from foalnet.core.files import read_json, sha256_file
 from foalnet.corpora.iemocap import PUBLISHED
-from foalnet.errors import DataError
-from foalnet.files import read_json, sha256_file
-from foalnet.manifest import build, read_manifest
-from foalnet.seal import sealed_bytes
+from foalnet.stages.manifest import build, read_manifest
 from tests.trees import (
     DIALOGUES,
     FOUR,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.errors import DataError
-from foalnet.files import read_json
+from foalnet.core.errors import DataError
+from foalnet.core.files import read_json
 from tests.trees import FOUR, TWO_CLASSES, iemocap_tree, label_file, stages
 
 DIALOGUE = "Ses01F_impro01"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-import foalnet.files
+import foalnet.core.files
+from foalnet.core.errors import DataError
+from foalnet.core.files import read_json
+from foalnet.core.ledger import Ledger
 from foalnet.corpora import get_reader
-from foalnet.errors import DataError
-from foalnet.files import read_json
-from foalnet.inventory import inventory, read_inventory
-from foalnet.ledger import Ledger
+from foalnet.corpora.inventory import inventory, read_inventory
 from tests.trees import FOUR, TWO_CLASSES, iemocap_tree, make_params, make_settings, stages
 
 
@@ -63,7 +63,7 @@ def test_t47_the_order_in_which_files_are_found_changes_no_byte(
             orders.add((folder, tuple(folders), tuple(names)))
             yield folder, folders, names
 
-    monkeypatch.setattr(foalnet.files.os, "walk", shuffled)
+    monkeypatch.setattr(foalnet.core.files.os, "walk", shuffled)
     for _ in range(permutations):
         for path in outputs:
             path.unlink()

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.errors import DataError, MachineError
-from foalnet.files import sha256_bytes, sha256_file
-from foalnet.records import Sample
-from foalnet.seal import sealed_bytes
+from foalnet.artifact.seal import sealed_bytes
+from foalnet.core.errors import DataError, MachineError
+from foalnet.core.files import sha256_bytes, sha256_file
+from foalnet.core.records import Sample
 from foalnet.shards import ShardEntry, open_shards, write_shard
 from foalnet.shards.read import Checked
 from foalnet.shards.walk import Damage, ranges

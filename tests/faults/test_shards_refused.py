@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.paths import Paths
+from foalnet.core.paths import Paths
 from tests.projects import REPOSITORY, verb
 from tests.stores import make_store, write_corpus, write_params
 

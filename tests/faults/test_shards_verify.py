@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from foalnet.artifact.seal import sealed_bytes
 from foalnet.cli.main import cli
-from foalnet.errors import DataError, MachineError
-from foalnet.locks import lock
-from foalnet.paths import Paths
-from foalnet.seal import sealed_bytes
+from foalnet.core.errors import DataError, MachineError
+from foalnet.core.locks import lock
+from foalnet.core.paths import Paths
 from foalnet.shards import open_shards, verify
 from foalnet.shards.index import read_index
 from tests.sealing import reseal

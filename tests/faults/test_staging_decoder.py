@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from foalnet import media
-from foalnet.errors import MachineError
-from foalnet.inventory import inventory
+from foalnet.core.errors import MachineError
+from foalnet.core.paths import Paths
+from foalnet.corpora.inventory import inventory
 from foalnet.media import extract_sound
-from foalnet.paths import Paths
 from tests.clips_tree import Impatient, Place
 from tests.fake_decoder import LOUD, alive, disguises, fake_ffmpeg, nothing_inside
 from tests.staged import (

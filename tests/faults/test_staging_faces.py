@@ -11,7 +11,7 @@ import pytest
 
 from foalnet import media
 from foalnet.config.blocks import Shards
-from foalnet.records import Box
+from foalnet.core.records import Box
 from foalnet.shards.meta import NO_BOX
 from tests.clips_tree import FPS, TOP, TURNS, WIDTH, Place, level
 from tests.staged import account, entries, pictures, same_sound_as, samples, stage_with

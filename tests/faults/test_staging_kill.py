@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.errors import DataError
+from foalnet.core.errors import DataError
 from foalnet.shards import open_shards
 from tests.clips_tree import LocalPool, Place, lay_tree
 
@@ -57,7 +57,7 @@ os.replace = replace
 pathlib.Path.open = path_open
 shutil.open, shutil._USE_CP_SENDFILE = killing_open, False
 
-import foalnet.clips.staging as staging
+import foalnet.stages.shards as staging
 from tests.clips_tree import LocalPool, Place
 
 staging.Pool = LocalPool
@@ -73,7 +73,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.clips.staging.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
 
 
 def run(place: Place, budget: int, before: str = "") -> subprocess.CompletedProcess[str]:

@@ -15,10 +15,10 @@ import pytest
 import soundfile
 
 from foalnet import media
-from foalnet.batches import load_store
 from foalnet.config.blocks import Shards
-from foalnet.errors import DataError
+from foalnet.core.errors import DataError
 from foalnet.shards import open_shards
+from foalnet.train.batches import load_store
 from tests.clips_tree import RATE_HZ, Place, lay_tree, sound
 from tests.stores import make_params
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from foalnet import media
-from foalnet.batches import collate, load_store
 from foalnet.config.blocks import Shards
-from foalnet.errors import DataError
+from foalnet.core.errors import DataError
 from foalnet.nets import build_net
 from foalnet.shards import open_shards
+from foalnet.train.batches import collate, load_store
 from tests.clips_tree import FPS, TURNS, Place, level, picture, write_avi
 from tests.staged import (
     AVI,
@@ -211,8 +211,8 @@ def test_memory_follows_the_open_utterances_not_the_video(tmp_path: Path, monkey
     import tracemalloc
 
     from foalnet.clips.pictures import film_dialogue
+    from foalnet.core.records import Utterance
     from foalnet.faces import FixedDetector
-    from foalnet.records import Utterance
 
     write_avi(tmp_path / "a.avi", [picture(i % 80) for i in range(400)], rate="25")
     turns = [

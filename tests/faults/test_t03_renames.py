@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from foalnet.cli.main import cli
-from foalnet.files import publish_bytes, publish_together, publishing, sha256_bytes
-from foalnet.temporaries import dead_temporaries, remove_temporaries
+from foalnet.core.files import publish_bytes, publish_together, publishing, sha256_bytes
+from foalnet.core.temporaries import dead_temporaries, remove_temporaries
 from tests.stores import make_store, write_corpus, write_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -120,8 +120,8 @@ def test_t3_nothing_is_cleared_away_in_a_corpus_tree_that_lies_below_the_data_fo
     for path in (theirs, ours):
         path.write_bytes(b"half")
     summary = {"files": 0, "bytes": 0, "hashed": 0, "note": None, "ignored": {}, "named": {}, "by_role": {}}
-    monkeypatch.setattr("foalnet.inventory.inventory", lambda *_: summary)
-    monkeypatch.setattr("foalnet.inventory.read_inventory", lambda *_, **__: SimpleNamespace(roles=dict))
+    monkeypatch.setattr("foalnet.corpora.inventory.inventory", lambda *_: summary)
+    monkeypatch.setattr("foalnet.corpora.inventory.read_inventory", lambda *_, **__: SimpleNamespace(roles=dict))
     monkeypatch.setattr("foalnet.cli.entries.check_runs", lambda: None)
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(cli, ["inventory", "drawn"])
@@ -134,14 +134,14 @@ def test_t3_a_temporary_of_a_writer_in_another_container_is_not_taken_for_a_dead
     """There its number is somebody else's or nobody's here; the lock on its temporary is seen all the same."""
     with publishing(tmp_path / "a") as temp:
         temp.write_bytes(b"half")
-        monkeypatch.setattr("foalnet.temporaries.alive", lambda pid: False)
+        monkeypatch.setattr("foalnet.core.temporaries.alive", lambda pid: False)
         assert dead_temporaries(tmp_path) == []
     assert (tmp_path / "a").read_bytes() == b"half"
 
 
 def test_t3_nor_are_those_of_many_files_that_are_one_thing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody clears up in the middle of the writing, where the writer's number says nothing."""
-    monkeypatch.setattr("foalnet.temporaries.alive", lambda pid: False)
+    monkeypatch.setattr("foalnet.core.temporaries.alive", lambda pid: False)
     swept = []
 
     def two(path: Path) -> None:

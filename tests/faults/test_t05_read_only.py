@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from foalnet.cli.main import cli
-from foalnet.errors import MachineError
-from foalnet.files import need_writable
+from foalnet.core.errors import MachineError
+from foalnet.core.files import need_writable
 from tests.faults.test_t04_disk_full import mountable  # noqa: F401 - a fixture
 from tests.stores import make_store, write_corpus, write_params
 
@@ -23,18 +23,18 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RUN = ("--variant", "audio_only", "--seed", "1")
 # Each verb, an output of it, and the function that does its work.
 VERBS: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "draw": ((), "data/drawn", "foalnet.corpora.drawn.draw"),
-    "inventory": (("drawn",), "data/drawn", "foalnet.inventory.inventory"),
-    "manifest": (("drawn",), "reports/drawn", "foalnet.manifest.build"),
-    "shards": (("drawn",), "data/drawn/shards", "foalnet.clips.stage"),
-    "shards: a session": (("drawn",), "data/drawn/shards/Session1", "foalnet.clips.stage"),
-    "shards: the account": (("drawn",), "reports/drawn", "foalnet.clips.stage"),
-    "features": (("drawn",), "data/drawn/features", "foalnet.features.stage.encode"),
-    "train": (("drawn", *RUN), "models/drawn/audio_only-s1", "foalnet.train.train_run"),
-    "evaluate": (("drawn", *RUN), "reports/drawn/runs", "foalnet.evaluate.evaluate_run"),
-    "final": (("drawn",), "models/drawn/final", "foalnet.final.final_run"),
-    "report": (("drawn",), "reports/drawn", "foalnet.report.build"),
-    "shards: the work cache": (("drawn",), "work", "foalnet.clips.stage"),
+    "draw": ((), "data/drawn", "foalnet.drawn.draw"),
+    "inventory": (("drawn",), "data/drawn", "foalnet.corpora.inventory.inventory"),
+    "manifest": (("drawn",), "reports/drawn", "foalnet.stages.manifest.build"),
+    "shards": (("drawn",), "data/drawn/shards", "foalnet.stages.shards.stage"),
+    "shards: a session": (("drawn",), "data/drawn/shards/Session1", "foalnet.stages.shards.stage"),
+    "shards: the account": (("drawn",), "reports/drawn", "foalnet.stages.shards.stage"),
+    "features": (("drawn",), "data/drawn/features", "foalnet.stages.features.encode"),
+    "train": (("drawn", *RUN), "models/drawn/audio_only-s1", "foalnet.stages.train.train_run"),
+    "evaluate": (("drawn", *RUN), "reports/drawn/runs", "foalnet.stages.evaluate.evaluate_run"),
+    "final": (("drawn",), "models/drawn/final", "foalnet.stages.final.final_run"),
+    "report": (("drawn",), "reports/drawn", "foalnet.evidence.report.build"),
+    "shards: the work cache": (("drawn",), "work", "foalnet.stages.shards.stage"),
 }
 
 

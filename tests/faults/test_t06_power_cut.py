@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.checkpoint import load_checkpoint
+from foalnet.artifact.checkpoint import load_checkpoint
 from foalnet.config.blocks import Shards
-from foalnet.files import publish_bytes, sha256_bytes
+from foalnet.core.files import publish_bytes, sha256_bytes
 from foalnet.train.machine import Stop
 from foalnet.train.state import previous_of
 from tests.clips_tree import Place

@@ -17,20 +17,20 @@ from typing import Any
 
 import pytest
 
-import foalnet.locks as locks
+import foalnet.core.locks as locks
+from foalnet.checks.doctor import storage
+from foalnet.checks.doctor.base import Scene
 from foalnet.config import Settings
-from foalnet.doctor import storage
-from foalnet.doctor.base import Scene
-from foalnet.errors import MachineError
-from foalnet.locks import lock, unreleased
-from foalnet.paths import Paths
+from foalnet.core.errors import MachineError
+from foalnet.core.locks import lock, unreleased
+from foalnet.core.paths import Paths
 from tests.stores import make_store, write_corpus, write_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys, time
 from pathlib import Path
-import foalnet.locks as locks
+import foalnet.core.locks as locks
 if len(sys.argv) > 2:
     locks.socket.gethostname = lambda: sys.argv[2]
     locks.BOOT_ID = Path(sys.argv[3])

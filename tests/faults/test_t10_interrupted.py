@@ -14,10 +14,10 @@ import pytest
 import torch
 
 import foalnet.train.state as states
-from foalnet.checkpoint import load_checkpoint
-from foalnet.errors import Interrupted
-from foalnet.paths import Paths
-from foalnet.progress import Every
+from foalnet.artifact.checkpoint import load_checkpoint
+from foalnet.core.errors import Interrupted
+from foalnet.core.paths import Paths
+from foalnet.core.progress import Every
 from foalnet.train.fold import train_fold
 from foalnet.train.machine import Stop, determined
 from foalnet.train.state import Progress

@@ -10,7 +10,7 @@ import pytest
 
 from foalnet.clips.failures import note_failures
 from foalnet.clips.plan import Job
-from foalnet.errors import DataError, MachineError
+from foalnet.core.errors import DataError, MachineError
 from tests.clips_tree import Place
 from tests.staged import AVI, DIALOGUE, OTHER
 from tests.video_files import ffmpeg

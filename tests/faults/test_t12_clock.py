@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import foalnet.inventory as inventories
-from foalnet.errors import DataError
-from foalnet.inventory import read_inventory
+import foalnet.corpora.inventory as inventories
+from foalnet.core.errors import DataError
+from foalnet.corpora.inventory import read_inventory
 from foalnet.train.state import previous_of
 from tests.clips_tree import Place
 from tests.faults.test_t15_states import a_fold, train_until, trained_epochs

@@ -19,12 +19,12 @@ import pytest
 import torch
 
 from flows.process import Stopped, run
+from foalnet.artifact.seal import publish_sealed
 from foalnet.cli.launch import together
 from foalnet.config import Settings
-from foalnet.errors import MachineError
-from foalnet.files import read_json
-from foalnet.paths import Paths
-from foalnet.seal import publish_sealed
+from foalnet.core.errors import MachineError
+from foalnet.core.files import read_json
+from foalnet.core.paths import Paths
 from foalnet.train.machine import device
 from tests.faults.test_t10_interrupted import RANDOM, files
 from tests.projects import verb
@@ -135,7 +135,7 @@ def test_t76_the_final_model_of_two_processes_has_the_curve_of_one(tmp_path: Pat
 # The verb where one utterance's sound is not finite, which no file of ours can hold.
 POISONED = """
 import math, sys
-import foalnet.batches.store as store
+import foalnet.train.batches.store as store
 real = store.read_clip
 def read(sample, *args, **more):
     clip, rate_hz = real(sample, *args, **more)

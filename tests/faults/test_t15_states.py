@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import foalnet.train.state as states
-from foalnet.errors import Interrupted, MachineError
-from foalnet.final.train import FinalTask, train_final
-from foalnet.sweep import items, judged, to_remove
+from foalnet.core.errors import Interrupted, MachineError
+from foalnet.gc import items, judged, to_remove
+from foalnet.stages.final_train import FinalTask, train_final
 from foalnet.train.fold import train_fold
 from foalnet.train.machine import Stop, determined
 from foalnet.train.speed import reached

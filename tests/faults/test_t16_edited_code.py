@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from foalnet import provenance
-from foalnet.errors import MachineError
+from foalnet.artifact import provenance
+from foalnet.core.errors import MachineError
 from tests.projects import REPOSITORY, copy_project, program, repro, run, verb
 from tests.trees import ravdess_tree
 
@@ -19,7 +19,7 @@ from tests.trees import ravdess_tree
 EDITING = """
 import sys
 from pathlib import Path
-import foalnet.inventory as module
+import foalnet.corpora.inventory as module
 
 real = module.inventory
 

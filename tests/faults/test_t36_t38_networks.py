@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from foalnet.batches import Clip, collate
-from foalnet.losses import Objective
+from foalnet.encoders import Pretrained
 from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, VARIANTS, Batch, InputShape, Net, build_net, encoders
+from foalnet.nets.losses import Objective
 from foalnet.nets.wavlm import unit_variance
-from foalnet.weights import Pretrained
+from foalnet.train.batches import Clip, collate
 from tests.hub import needs_transformers, recorded
 from tests.stores import CLASSES, DIMS, RATE_HZ, make_params
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.files import sha256_bytes
+from foalnet.core.files import sha256_bytes
 from tests import locales
 from tests.staged import DIALOGUE
 
@@ -29,11 +29,11 @@ sys.path.insert(0, {repository!r})
 os.umask(int(sys.argv[3], 8))
 home, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 warnings.filterwarnings("error", category=EncodingWarning, module="foalnet")
-import foalnet.clips.staging as staging
+import foalnet.stages.shards as staging
 from tests.clips_tree import LocalPool, Place
 from tests.reports import make_params, make_utterances, write_report
-from foalnet.files import sha256_bytes
-from foalnet.report import build, headline
+from foalnet.core.files import sha256_bytes
+from foalnet.evidence.report import build, headline
 
 staging.Pool = LocalPool
 place = Place(home=home, root=root)

@@ -15,8 +15,8 @@ from foalnet import media
 from foalnet.clips.sides import overrules
 from foalnet.config import Params
 from foalnet.config.blocks import Draw, Shards
-from foalnet.corpora.drawn.plan import Dialogue, plan
-from foalnet.corpora.drawn.write import draw_dialogue
+from foalnet.drawn.plan import Dialogue, plan
+from foalnet.drawn.write import draw_dialogue
 from foalnet.faces.sides import Audit
 from foalnet.shards import open_shards
 from tests.clips_tree import LocalPool, Place, write_avi
@@ -36,7 +36,7 @@ class Table(Place):
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.clips.staging.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
 
 
 def avi_of(root: Path, dialogue: str) -> Path:
@@ -81,7 +81,7 @@ def by_audit(mirrored: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 def staged(place: Place) -> Place:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.clips.staging.Pool", LocalPool)
+        patch.setattr("foalnet.stages.shards.Pool", LocalPool)
         place.stage()
     return place
 

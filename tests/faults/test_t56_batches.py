@@ -11,10 +11,10 @@ import pytest
 from foalnet.clips.pictures import Film, film_dialogue
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
+from foalnet.core.records import Box, Utterance
 from foalnet.faces import Detector, get_detector
 from foalnet.media import decode_frames, resize
-from foalnet.records import Box, Utterance
 from tests.clips_tree import write_avi
 
 FRAMES, RATE_FPS, STRIDE = 25, 25, 4

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.batches import load_store
 from foalnet.config import Settings
-from foalnet.errors import DataError
-from foalnet.files import read_json
+from foalnet.core.errors import DataError
+from foalnet.core.files import read_json
 from foalnet.shards import open_shards, read_index
-from foalnet.train import ranks, train_run
+from foalnet.stages.train import train_run
+from foalnet.train import ranks
+from foalnet.train.batches import load_store
 from tests.clips_tree import Place
 from tests.sealing import write_index
 from tests.staged import other_dialogue_is_untouched

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import foalnet.train.fold as fold
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
 from foalnet.train.fold import train_fold
 from foalnet.train.machine import Stop, determined
 from tests.stores import RATE_HZ, Synthetic, make_params, make_run, make_store

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from foalnet.losses import similarity
-from foalnet.losses.avel import both_directions
 from foalnet.nets import Batch
+from foalnet.nets.losses import similarity
+from foalnet.nets.losses.avel import both_directions
 from foalnet.nets.tensors import Negatives, Steps
 from tests.ranks import CASES, cut, learn, network, together
 

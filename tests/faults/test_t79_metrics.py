@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from foalnet.metrics import scores
+from foalnet.evidence.metrics import scores
 
 
 def by_numpy(truth: np.ndarray, given: np.ndarray, classes: int) -> dict[str, float]:

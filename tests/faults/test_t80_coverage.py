@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foalnet.stats import Metric, difference, interval
+from foalnet.evidence.stats import Metric, difference, interval
 
 SKILL = np.array([0.8, 0.5, 0.65, 0.72])
 TRUTH = float(SKILL.mean())

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from flows.push import push
-from foalnet.errors import MachineError
-from foalnet.verify import code_of
-from foalnet.verify.remote import Remote
+from foalnet.checks.verify import code_of
+from foalnet.checks.verify.remote import Remote
+from foalnet.core.errors import MachineError
 from tests.projects import run, stages_run
 from tests.remotes import Place, broken, links
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.errors import MachineError, UsageError
-from foalnet.verify import code_of
+from foalnet.checks.verify import code_of
+from foalnet.core.errors import MachineError, UsageError
 from tests.projects import run, verb
 from tests.remotes import Place, broken, flip, links, object_in
 

@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from foalnet.cli.main import cli
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
+from foalnet.core.files import sha256_bytes
 from foalnet.faces import DETECTORS, WEIGHT_FILES
 from foalnet.faces.weights import WeightFile, checkpoint_folder
-from foalnet.files import sha256_bytes
 from tests.hub import serving
 from tests.projects import program, verb
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from foalnet.config import Settings
-from foalnet.errors import DataError, MachineError, UsageError
-from foalnet.files import sha256_file
+from foalnet.core.errors import DataError, MachineError, UsageError
+from foalnet.core.files import sha256_file
+from foalnet.encoders import CATALOGUE, open_weights
+from foalnet.encoders.fetch import fetch_weights, record_weights
 from foalnet.nets import InputShape, build_net
-from foalnet.weights import CATALOGUE, open_weights
-from foalnet.weights.fetch import fetch_weights, record_weights
 from tests.hub import hub, needs_transformers, pin, recorded, write_clip, write_wavlm
 from tests.projects import program, verb
 from tests.stores import make_params

@@ -12,7 +12,7 @@ import yaml
 
 from foalnet.config import load_params
 from foalnet.config.load import merge, runs_of
-from foalnet.paths import HEADLINE, Paths
+from foalnet.core.paths import HEADLINE, Paths
 from tests.projects import REPOSITORY, change_params, repro, run, verb
 from tests.reports import make_utterances, write_model, write_stages
 from tests.trees import ravdess_tree

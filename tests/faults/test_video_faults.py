@@ -15,16 +15,8 @@ import av
 import numpy as np
 import pytest
 
-from foalnet.errors import MachineError
-from foalnet.media import (
-    VideoTooLarge,
-    VideoUnreadable,
-    decode,
-    decode_frames,
-    decode_indexed,
-    inside,
-    probe_times,
-)
+from foalnet.core.errors import MachineError
+from foalnet.media import VideoTooLarge, VideoUnreadable, decode, decode_frames, decode_indexed, inside, probe_times
 from foalnet.media import container as container_module
 from tests.fake_decoder import LOUD, alive, disguises, fake_ffmpeg, nothing_inside
 from tests.video_files import ffmpeg, number_of, numbered_video, patched, write_video

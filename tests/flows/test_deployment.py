@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.gitrepo import text_at
+from foalnet.artifact.gitrepo import text_at
 from tests.flows.helpers import Server
 from tests.projects import TINY, change_params, copy_project, repro, run
 

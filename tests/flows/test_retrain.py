@@ -22,12 +22,12 @@ from flows.process import Stopped
 from flows.retrain import retrain
 from flows.stages import RETRIES, StageFailed
 from flows.tasks import STOP, project_home, retry_condition, run_stage
+from foalnet.artifact.seal import sealed_bytes
 from foalnet.config.blocks import Gate, Report
-from foalnet.errors import UsageError
-from foalnet.files import json_bytes
-from foalnet.gate import Side, decide
-from foalnet.paths import Paths
-from foalnet.seal import sealed_bytes
+from foalnet.core.errors import UsageError
+from foalnet.core.files import json_bytes
+from foalnet.core.paths import Paths
+from foalnet.evidence.gate import Side, decide
 from tests.flows.helpers import calls, free_port
 from tests.flows.toy_verbs import CONTENT, of_run
 from tests.projects import change_params, repro

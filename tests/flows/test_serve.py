@@ -15,7 +15,7 @@ import pytest
 
 from flows.guard import descendants
 from flows.serve import keep
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
 from tests.flows.helpers import PATIENCE_S, alive, child, free_port, until
 from tests.projects import environment
 

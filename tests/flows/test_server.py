@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from flows.gpu import GPU_SLOT
-from foalnet.gitrepo import text_at
+from foalnet.artifact.gitrepo import text_at
 from tests.flows.helpers import PATIENCE_S, Server, alive, calls, until
 from tests.projects import repro, run
 

@@ -17,7 +17,7 @@ from flows import process
 from flows.process import Stopped
 from flows.stages import LOCKED, RETRIES, StageFailed, command, environment, may_retry, plan, reproduce
 from foalnet.config.load import runs_of
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 from tests.flows.helpers import PATIENCE_S, alive, calls, stop_once, until
 from tests.projects import change_params, repro, run
 

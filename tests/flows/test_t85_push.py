@@ -17,12 +17,12 @@ from flows import artifacts, push
 from flows.retrain import RunStages, bring_up_to_date
 from flows.stages import Stage
 from flows.worktree import Tree
-from foalnet.champion import unpushed
-from foalnet.doctor import Scene
-from foalnet.doctor.project import pushed as check_pushed
-from foalnet.errors import DataError, MachineError
-from foalnet.gitrepo import git, text_at
-from foalnet.paths import Paths
+from foalnet.artifact.gitrepo import git, text_at
+from foalnet.checks.doctor import Scene
+from foalnet.checks.doctor.project import pushed as check_pushed
+from foalnet.core.errors import DataError, MachineError
+from foalnet.core.paths import Paths
+from foalnet.evidence.champion import unpushed
 from tests.flows.test_worktree import at_once, metrics
 from tests.projects import change_params, run, verb
 from tests.remotes import IDENTITY, flip, object_in, use_remote

@@ -24,13 +24,13 @@ from flows.retrain import bring_up_to_date
 from flows.stages import Stage, StageFailed, environment, reproduce, up_to_date
 from flows.tasks import ALWAYS_RUNS, RETRY_DELAYS_S
 from flows.worktree import worktree
-from foalnet.champion import history, rollback
+from foalnet.artifact.gitrepo import commit_of, text_at
 from foalnet.config import load_settings
-from foalnet.errors import MachineError, UsageError
-from foalnet.files import sha256_file
-from foalnet.gitrepo import commit_of, text_at
-from foalnet.locks import lock
-from foalnet.paths import Paths
+from foalnet.core.errors import MachineError, UsageError
+from foalnet.core.files import sha256_file
+from foalnet.core.locks import lock
+from foalnet.core.paths import Paths
+from foalnet.evidence.champion import history, rollback
 from tests.flows.helpers import calls
 from tests.flows.toy_verbs import CONTENT, SCORES
 from tests.projects import change_params, run, stages_run, verb

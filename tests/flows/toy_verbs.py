@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from foalnet.paths import Paths
-from foalnet.results import write_results
-from foalnet.seal import sealed_bytes
+from foalnet.artifact.results import write_results
+from foalnet.artifact.seal import sealed_bytes
+from foalnet.core.paths import Paths
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
 

@@ -62,7 +62,7 @@ def checkpoint_input() -> st.SearchStrategy[bytes]:
     """Draw a checkpoint: spoiled, with other facts in its head, or sealed with odd facts."""
     import torch
 
-    from foalnet.checkpoint import to_bytes
+    from foalnet.artifact.checkpoint import to_bytes
 
     tensors = {"a/weight": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3), "c": torch.zeros(0)}
     facts = {"rows": [{"epoch": 1, "loss": 0.5}], "best": 0, "finished": False}
@@ -89,7 +89,7 @@ def checkpoint_input() -> st.SearchStrategy[bytes]:
 
 def check_checkpoint(data: bytes, folder: Path) -> None:
     """A checkpoint that is accepted is sealed: written again it has the same tensors and facts."""
-    from foalnet.checkpoint import load_checkpoint, to_bytes
+    from foalnet.artifact.checkpoint import load_checkpoint, to_bytes
 
     path = folder / "x.safetensors"
     path.write_bytes(data)
@@ -102,7 +102,7 @@ def check_checkpoint(data: bytes, folder: Path) -> None:
 
 def tar_input() -> st.SearchStrategy[bytes]:
     """Draw a small shard with its bytes spoiled."""
-    from foalnet.records import Sample
+    from foalnet.core.records import Sample
     from foalnet.shards import write_shard
 
     members = {"json": b"{}", "flac": b"f" * 40, "face.mjpg": b"", "half.mjpg": b"h" * 600}

@@ -13,14 +13,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from foalnet.files import json_bytes, jsonl_bytes, sha256_bytes
-from foalnet.seal import sealed_bytes
+from foalnet.artifact.seal import sealed_bytes
+from foalnet.core.files import json_bytes, jsonl_bytes, sha256_bytes
 from tests.fuzz.mutate import bytes_like, either, json_like, mapped
 
 
 def utterances() -> list[Any]:
     """Return four utterances, of two dialogues with two speakers and one with a whole picture."""
-    from foalnet.records import Utterance
+    from foalnet.core.records import Utterance
 
     said = [("Ses01F_impro01", "F", "left"), ("Ses01F_impro01", "M", "right"), ("Ses02M_impro01", "M", "left")]
     said.append(("A01", "A", "whole"))
@@ -107,8 +107,8 @@ def predictions_input() -> st.SearchStrategy[tuple[bytes, bytes]]:
 
 def check_predictions(data: tuple[bytes, bytes], folder: Path) -> None:
     """Predictions that are accepted name utterances in order, each with finite probabilities."""
-    from foalnet.paths import Paths
-    from foalnet.results import read_results
+    from foalnet.artifact.results import read_results
+    from foalnet.core.paths import Paths
 
     paths = Paths("drawn", folder)
     run = paths.run("foal", 1)
@@ -124,7 +124,7 @@ def check_predictions(data: tuple[bytes, bytes], folder: Path) -> None:
 
 def check_manifest(data: bytes, folder: Path) -> None:
     """A manifest that is accepted can be written again as itself; what is used has a length."""
-    from foalnet.table import read_manifest
+    from foalnet.artifact.table import read_manifest
 
     path = folder / "manifest.jsonl"
 
@@ -150,7 +150,7 @@ def inventory_facts() -> dict[str, Any]:
 
 def check_inventory(data: bytes, folder: Path) -> None:
     """An inventory that is accepted can be written again as itself."""
-    from foalnet.inventory import read_inventory
+    from foalnet.corpora.inventory import read_inventory
 
     path = folder / "inventory.json"
     path.write_bytes(data)

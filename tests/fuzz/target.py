@@ -1,6 +1,6 @@
 """T92: one reader that is fed with hostile input, and what counts as its answer.
 
-A typed error of foalnet.errors (or the ValueError that its docstring names) is an answer; any other exception is a
+A typed error of foalnet.core.errors (or the ValueError that its docstring names) is an answer; any other exception is a
 fault, and so is an accepted value that breaks a rule of its check.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from foalnet.errors import DataError, FoalnetError
+from foalnet.core.errors import DataError, FoalnetError
 
 HANG_S = 60
 

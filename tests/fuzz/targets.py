@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foalnet.errors import DataError, UsageError
+from foalnet.core.errors import DataError, UsageError
 from tests.fuzz import binaries, records, texts
 from tests.fuzz.target import Target
 

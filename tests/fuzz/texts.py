@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from hypothesis import strategies as st
 
-from foalnet.files import json_bytes
+from foalnet.core.files import json_bytes
 from tests.fuzz.mutate import bytes_like, either, json_like, mapped, text_like
 from tests.fuzz.records import utterances
 from tests.trees import label_text, transcript_text
@@ -74,9 +74,9 @@ def _check_label_line(line: Any) -> None:
 
 def check_labels(data: bytes, _: Path) -> None:
     """Every line of a label file is a label, a vote, a remark or in the ledger."""
+    from foalnet.core.ledger import Ledger
     from foalnet.corpora.iemocap.names import name_of
     from foalnet.corpora.iemocap.text import decode, parse_labels
-    from foalnet.ledger import Ledger
 
     ledger = Ledger()
     text = decode(data, "a.txt", ledger)
@@ -97,9 +97,9 @@ def check_labels(data: bytes, _: Path) -> None:
 
 def check_transcript(data: bytes, _: Path) -> None:
     """Words belong to an utterance's name; what is none is in the ledger."""
+    from foalnet.core.ledger import Ledger
     from foalnet.corpora.iemocap.names import parse_name
     from foalnet.corpora.iemocap.text import decode, parse_transcript
-    from foalnet.ledger import Ledger
 
     ledger = Ledger()
     text = decode(data, "a.txt", ledger)

@@ -15,12 +15,12 @@ import pytest
 import soundfile
 
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn import avi, write
-from foalnet.corpora.drawn.plan import plan
-from foalnet.corpora.drawn.text import label_file, opinions
-from foalnet.corpora.drawn.write import draw
-from foalnet.errors import MachineError, UsageError
-from foalnet.files import sorted_files
+from foalnet.core.errors import MachineError, UsageError
+from foalnet.core.files import sorted_files
+from foalnet.drawn import avi, write
+from foalnet.drawn.plan import plan
+from foalnet.drawn.text import label_file, opinions
+from foalnet.drawn.write import draw
 
 TINY = Draw(dialogues_per_session=1, used_per_dialogue=8, unused_per_dialogue=0)
 SMALLEST = Draw(

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from foalnet.losses import avel, hard_negatives, mem, similarity
 from foalnet.nets import MatchLogits
+from foalnet.nets.losses import avel, hard_negatives, mem, similarity
 
 EXACT = {"rtol": 0.0, "atol": 1e-12}
 

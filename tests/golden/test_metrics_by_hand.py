@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from foalnet.metrics import best_epoch, calibration, mean_sd, scores, softmax, ua
+from foalnet.evidence.metrics import best_epoch, calibration, mean_sd, scores, softmax, ua
 
 CLASSES = ["happy", "neutral", "sad", "angry"]
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from foalnet.config.blocks import Train
-from foalnet.losses import avel, released_negatives, similarity
 from foalnet.nets.attention import CrossAttention
 from foalnet.nets.init import normal_
+from foalnet.nets.losses import avel, released_negatives, similarity
 from foalnet.train.optim import optimizer
 
 EXACT = {"rtol": 0.0, "atol": 1e-12}

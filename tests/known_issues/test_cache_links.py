@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.errors import DataError
-from foalnet.inventory import files_of
+from foalnet.core.errors import DataError
+from foalnet.corpora.inventory import files_of
 from tests.projects import repro, run, stages_run, verb
 
 SHM = Path("/dev/shm")

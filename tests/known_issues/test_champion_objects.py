@@ -13,15 +13,15 @@ import pytest
 from click.testing import CliRunner
 
 from flows.retrain import bring_up_to_date
-from foalnet.cache import loss_of
-from foalnet.champion import champion_of, commit_tree, mark_unpushed, message, promote
+from foalnet.artifact.gitrepo import commit_of, git, text_at
+from foalnet.checks.cache import loss_of
+from foalnet.checks.doctor import Scene
+from foalnet.checks.doctor.project import champions as check_champions
 from foalnet.cli.main import cli
 from foalnet.config import load_params
-from foalnet.doctor import Scene
-from foalnet.doctor.project import champions as check_champions
-from foalnet.errors import DataError, MachineError, UsageError
-from foalnet.gitrepo import commit_of, git, text_at
-from foalnet.locks import lock
+from foalnet.core.errors import DataError, MachineError, UsageError
+from foalnet.core.locks import lock
+from foalnet.evidence.champion import champion_of, commit_tree, mark_unpushed, message, promote
 from tests.flows.test_t85_push import md5_in
 from tests.flows.test_worktree import at_once, retrained
 from tests.projects import REPOSITORY

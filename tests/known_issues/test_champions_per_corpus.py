@@ -11,7 +11,10 @@ import yaml
 from click.testing import CliRunner
 
 from flows.retrain import bring_up_to_date
-from foalnet.champion import (
+from foalnet.artifact.gitrepo import commit_of, git, text_at
+from foalnet.cli.main import cli
+from foalnet.core.errors import UsageError
+from foalnet.evidence.champion import (
     adopt,
     champion_of,
     commit_tree,
@@ -26,9 +29,6 @@ from foalnet.champion import (
     rollback_target,
     rolled_back,
 )
-from foalnet.cli.main import cli
-from foalnet.errors import UsageError
-from foalnet.gitrepo import commit_of, git, text_at
 from tests.flows.test_worktree import at_once, metrics
 from tests.projects import change_params, repro, run, stages_run, verb
 

@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from foalnet.errors import DataError
-from foalnet.media import (
-    Streams,
-    VideoUnreadable,
-    decode_indexed,
-    extract_sound,
-    probe_times,
-    read_wave,
-    streams_of,
-)
+from foalnet.core.errors import DataError
+from foalnet.media import Streams, VideoUnreadable, decode_indexed, extract_sound, probe_times, read_wave, streams_of
 from tests.models import model_of
 from tests.video_files import ffmpeg, number_of, numbered_video
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from foalnet.core.errors import DataError
+from foalnet.core.files import read_json
 from foalnet.corpora import Reader
 from foalnet.corpora.iemocap import Iemocap
+from foalnet.corpora.inventory import inventory, read_inventory
 from foalnet.corpora.ravdess import Ravdess
-from foalnet.errors import DataError
-from foalnet.files import read_json
-from foalnet.inventory import inventory, read_inventory
 from tests.projects import verb
 from tests.trees import (
     FOUR,

@@ -111,7 +111,7 @@ def test_two_clones_on_one_server(server: Server, toy: Path, tmp_path: Path) -> 
 def test_a_raw_prefect_deploy_is_refused_by_a_step_that_exists() -> None:
     from prefect.utilities.importtools import import_object
 
-    from foalnet.errors import UsageError
+    from foalnet.core.errors import UsageError
     from tests.projects import REPOSITORY
 
     (step,) = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["build"]

@@ -19,10 +19,10 @@ from flows.process import Stopped
 from flows.retrain import bring_up_to_date
 from flows.stages import StageFailed
 from flows.tasks import STOP
-from foalnet.errors import DataError
-from foalnet.files import json_bytes
-from foalnet.paths import Paths
-from foalnet.seal import sealed_bytes
+from foalnet.artifact.seal import sealed_bytes
+from foalnet.core.errors import DataError
+from foalnet.core.files import json_bytes
+from foalnet.core.paths import Paths
 from tests.flows.test_worktree import at_once
 from tests.flows.toy_verbs import CONTENT
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from flows.worktree import worktree
+from foalnet.artifact.gitrepo import git
+from foalnet.checks.doctor import project as checks
 from foalnet.config import load_settings
-from foalnet.doctor import project as checks
-from foalnet.gitrepo import git
 from tests.flows.conftest import server, toy, toy_source  # noqa: F401
 from tests.flows.helpers import Server
 from tests.projects import environment, program, run

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from foalnet.batches import Store, eval_batches
-from foalnet.checkpoint import load_checkpoint
+from foalnet.artifact.checkpoint import load_checkpoint
 from foalnet.config import Params, Settings
 from foalnet.config.load import runs_of
-from foalnet.errors import DataError, MachineError, UsageError
-from foalnet.evaluate import evaluate_run
-from foalnet.losses import Objective
+from foalnet.core.errors import DataError, MachineError, UsageError
+from foalnet.core.paths import Paths
 from foalnet.nets import Batch, FoalNet, Frozen, Steps, build_net, tasks_of
 from foalnet.nets.frozen import inverse_root
-from foalnet.paths import Paths
-from foalnet.train import train_run
+from foalnet.nets.losses import Objective
+from foalnet.stages.evaluate import evaluate_run
+from foalnet.stages.train import train_run
+from foalnet.train.batches import Store, eval_batches
 from foalnet.train.encoders import encoded_store, prepared_store
 from foalnet.train.fold import train_fold
 from foalnet.train.machine import Stop

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from foalnet.artifact.dvcfiles import CUT, KEPT, LOCK, TABLE, TMP, broken, mend
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn import write
-from foalnet.corpora.drawn.plan import Dialogue
-from foalnet.dvcfiles import CUT, KEPT, LOCK, TABLE, TMP, broken, mend
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
+from foalnet.drawn import write
+from foalnet.drawn.plan import Dialogue
 from tests.flows.helpers import PATIENCE_S, until
 from tests.projects import REPOSITORY, copy_project, environment, run, verb
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-import foalnet.clips.staging
-import foalnet.progress
+import foalnet.core.progress
+import foalnet.stages.shards
 from flows.progress import LINE
-from foalnet.batches import load_store
 from foalnet.config import Settings
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn.write import draw
-from foalnet.features import stage as features
-from foalnet.inventory import DigestCache
-from foalnet.progress import EVERY_S, counted
+from foalnet.core.progress import EVERY_S, counted
+from foalnet.corpora.inventory import DigestCache
+from foalnet.drawn.write import draw
 from foalnet.shards import open_shards
+from foalnet.stages import features as features
+from foalnet.train.batches import load_store
 from tests.clips_tree import LocalPool, Place, lay_tree
 from tests.hub import needs_transformers, recorded
 from tests.stores import corpus_params, make_params, make_store, write_corpus
@@ -79,8 +79,8 @@ def test_a_line_comes_with_part_done_and_time_left(
     what: str,
     unit: str,
 ) -> None:
-    monkeypatch.setattr(foalnet.clips.staging, "Pool", LocalPool)
-    monkeypatch.setattr(foalnet.progress, "EVERY_S", 1e-9)
+    monkeypatch.setattr(foalnet.stages.shards, "Pool", LocalPool)
+    monkeypatch.setattr(foalnet.core.progress, "EVERY_S", 1e-9)
     work(tmp_path)
     written = capsys.readouterr()
     assert written.out == ""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.errors import MachineError, UsageError, named, reason
-from foalnet.faults import fault_of
-from foalnet.files import not_read, publish_bytes
+from foalnet.core.errors import MachineError, UsageError, named, reason
+from foalnet.core.faults import fault_of
+from foalnet.core.files import not_read, publish_bytes
 from foalnet.media import extract_sound, streams_of
 from tests.projects import REPOSITORY, verb
 from tests.video_files import ffmpeg, numbered_video
@@ -23,7 +23,7 @@ DECODE = """
 import contextlib, sys, tempfile
 from pathlib import Path
 import foalnet.media.decode as decode
-from foalnet.errors import FoalnetError
+from foalnet.core.errors import FoalnetError
 from foalnet.media import extract_sound
 def unusual(*_):
     raise decode.Unusual
@@ -48,7 +48,7 @@ except FoalnetError as error:
     print(error)
     sys.exit(error.exit_code)
 except OSError as error:
-    from foalnet.faults import fault_of
+    from foalnet.core.faults import fault_of
     print(fault_of(error))
     sys.exit(fault_of(error).exit_code)
 """
@@ -125,7 +125,7 @@ def test_a_bug_stays_one(error: Exception) -> None:
 def test_inodes_are_named_where_they_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.statvfs(tmp_path)
     gone = os.statvfs_result([*real[:5], 10, 0, 0, *real[8:10]])
-    monkeypatch.setattr("foalnet.faults.os.statvfs", lambda _: gone)
+    monkeypatch.setattr("foalnet.core.faults.os.statvfs", lambda _: gone)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -13,10 +13,10 @@ from markdown_it.token import Token
 
 from foalnet.authors.imported import _card_md
 from foalnet.config import load_params
-from foalnet.final.card import card_facts, card_md
-from foalnet.gate import markdown as decision_md
-from foalnet.markdown import code, escape, table
-from foalnet.records import Utterance
+from foalnet.core.markdown import code, escape, table
+from foalnet.core.records import Utterance
+from foalnet.evidence.gate import markdown as decision_md
+from foalnet.stages.card import card_facts, card_md
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",

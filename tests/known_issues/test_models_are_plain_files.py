@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from foalnet.artifact.checkpoint import load_checkpoint
+from foalnet.artifact.model import read_model
 from foalnet.authors.imported import import_checkpoint
-from foalnet.checkpoint import load_checkpoint
 from foalnet.config import Settings
-from foalnet.errors import DataError, FoalnetError, MachineError
-from foalnet.files import NotPlain, sha256_file
-from foalnet.final import read_model
+from foalnet.core.errors import DataError, FoalnetError, MachineError
+from foalnet.core.files import NotPlain, sha256_file
+from foalnet.encoders import convert, read_state
+from foalnet.encoders.catalogue import published
+from foalnet.encoders.store import LOCK, read_lock
 from foalnet.predict import load
-from foalnet.weights import convert, read_state
-from foalnet.weights.catalogue import published
-from foalnet.weights.store import LOCK, read_lock
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.retrain import bring_up_to_date
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 from tests.flows.conftest import toy, toy_source  # noqa: F401
 from tests.flows.helpers import calls
 from tests.projects import run, verb

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from dvc.utils.serialize import load_yaml
 
+from foalnet.checks.verify import graph
 from foalnet.cli import main
 from foalnet.cli.entries import NewEntry, add
 from foalnet.config import blocks, load_params, load_settings
@@ -18,8 +19,7 @@ from foalnet.config.base import Frozen
 from foalnet.config.load import Entry, Run, read_file
 from foalnet.config.settings import Settings
 from foalnet.config.yamls import read_yaml
-from foalnet.errors import UsageError
-from foalnet.verify import graph
+from foalnet.core.errors import UsageError
 from tests.trees import iemocap_tree
 
 # Texts that YAML 1.1 takes for something else; numbers that it takes for texts.

@@ -13,8 +13,8 @@ import pytest
 from foalnet import media
 from foalnet.clips.pictures import film_dialogue
 from foalnet.config.blocks import Shards
+from foalnet.core.records import Box, Side, Utterance
 from foalnet.faces import FixedDetector, enlarged, looked_at
-from foalnet.records import Box, Side, Utterance
 from tests.clips_tree import picture, write_avi
 from tests.models import sealed_model
 

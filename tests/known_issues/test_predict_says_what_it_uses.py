@@ -12,8 +12,8 @@ import soundfile
 
 import foalnet.clips.pictures
 import foalnet.media.container as container
-from foalnet.errors import DataError, FoalnetError, UsageError
-from foalnet.final import FILE, read_model, seal
+from foalnet.artifact.model import FILE, read_model, seal
+from foalnet.core.errors import DataError, FoalnetError, UsageError
 from foalnet.predict import Model, Request, load
 from foalnet.predict.request import check_files
 from tests.models import model_of, sealed_model

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from foalnet.core.errors import DataError
+from foalnet.core.files import read_json
 from foalnet.corpora import READERS
+from foalnet.corpora.inventory import inventory
 from foalnet.corpora.ravdess import Ravdess
-from foalnet.errors import DataError
-from foalnet.files import read_json
-from foalnet.inventory import inventory
-from foalnet.manifest import build, read_manifest
+from foalnet.stages.manifest import build, read_manifest
 from tests.projects import verb
 from tests.trees import FOUR, iemocap_tree, make_params, make_settings, ravdess_tree
 

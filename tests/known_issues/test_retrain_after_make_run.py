@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from foalnet.errors import UsageError
-from foalnet.gitrepo import changed_files, commit_of, text_at
+from foalnet.artifact.gitrepo import changed_files, commit_of, text_at
+from foalnet.core.errors import UsageError
 from tests.flows.conftest import toy, toy_source  # noqa: F401  (fixtures)
 from tests.flows.test_worktree import git, retrain
 from tests.projects import repro
@@ -45,9 +45,9 @@ def test_an_edited_source_is_refused_by_name_and_what_dvc_writes_is_not_named(to
         (toy / name).write_text("schema: '2.0'\nstages: {}\n" if name == "dvc.lock" else "{}\n")
     git(toy, "add", "-f", "dvc.lock", FIGURES)
     git(toy, "commit", "-qm", "results of another machine")
-    for name in ("dvc.lock", FIGURES, "foalnet/metrics.py"):
+    for name in ("dvc.lock", FIGURES, "foalnet/evidence/metrics.py"):
         (toy / name).write_text((toy / name).read_text() + "\n")
-    with pytest.raises(UsageError, match=re.escape("changes that are not committed: foalnet/metrics.py;")):
+    with pytest.raises(UsageError, match=re.escape("changes that are not committed: foalnet/evidence/metrics.py;")):
         retrain(toy)
 
 
@@ -69,7 +69,7 @@ def test_what_dvc_repro_wrote_is_no_reason_to_refuse_and_the_run_goes_on_from_it
     assert {name: (toy / name).read_text() for name in mine} == mine
     assert changed_files(toy) == ["dvc.lock", FIGURES], "the operator's checkout is not touched"
     before = commit_of(toy, CHAMPION)
-    for name in ("params.yaml", "foalnet/metrics.py", "dvc.yaml"):
+    for name in ("params.yaml", "foalnet/evidence/metrics.py", "dvc.yaml"):
         text = (toy / name).read_text()
         (toy / name).write_text(text + "\n# edited\n")
         with pytest.raises(UsageError, match=re.escape(f"changes that are not committed: {name};")):

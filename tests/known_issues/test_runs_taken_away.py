@@ -21,7 +21,7 @@ import flows.alive
 from flows.alive import alive, cancel_late, ended_on_server
 from flows.process import Stopped
 from flows.tasks import STOP
-from foalnet.gitrepo import git
+from foalnet.artifact.gitrepo import git
 from tests.flows.conftest import server, toy, toy_source  # noqa: F401
 from tests.flows.helpers import PATIENCE_S, Server, until
 from tests.flows.helpers import alive as lives

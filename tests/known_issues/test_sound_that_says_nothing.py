@@ -12,15 +12,16 @@ import soundfile
 import torch
 
 from foalnet import media
-from foalnet.batches import Clip, collate, read_clip
-from foalnet.clips import Job, stage_samples
+from foalnet.clips.dialogue import stage_samples
+from foalnet.clips.plan import Job
 from foalnet.config.blocks import AudioEncoder, Shards, Train
-from foalnet.errors import DataError
-from foalnet.inventory import FileEntry
-from foalnet.ledger import Ledger
+from foalnet.core.errors import DataError
+from foalnet.core.ledger import Ledger
+from foalnet.core.records import Sample, Utterance
+from foalnet.corpora.inventory import FileEntry
 from foalnet.media.listen import CLIPPED
 from foalnet.nets import InputShape, build_net
-from foalnet.records import Sample, Utterance
+from foalnet.train.batches import Clip, collate, read_clip
 from tests.clips_tree import picture, write_avi
 from tests.models import model_of
 from tests.video_files import ffmpeg

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from foalnet import processor
+from foalnet.core import processor
 from tests.structure import PACKAGE
 
 CPUINFO = """processor\t: 0
@@ -69,7 +69,7 @@ def test_a_processor_without_avx2_is_left_alone(flags: str | None, cpuinfo: Path
 @pytest.mark.skipif(not HAS_AVX2, reason="needs an x86-64 processor with AVX2")
 def test_the_command_line_sets_the_limit_before_torch_is_imported_and_the_limit_is_in_force() -> None:
     code = (
-        "import sys; from foalnet.cli.main import cli, main; from foalnet.processor import instructions\n"
+        "import sys; from foalnet.cli.main import cli, main; from foalnet.core.processor import instructions\n"
         "cli.main = lambda **_: print('torch' in sys.modules) or print(instructions())\n"
         "main()"
     )

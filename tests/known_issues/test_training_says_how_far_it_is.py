@@ -14,17 +14,17 @@ from uuid import UUID, uuid4
 import pytest
 
 import flows.progress
-import foalnet.progress
+import foalnet.core.progress
 from flows.progress import LINE
 from flows.stages import plan
 from flows.tasks import bring
+from foalnet.artifact.seal import publish_sealed
 from foalnet.config import Settings
 from foalnet.config.blocks import Final
-from foalnet.errors import Interrupted
-from foalnet.evaluate import evaluate_run
-from foalnet.final import final_run
-from foalnet.seal import publish_sealed
-from foalnet.train import train_run
+from foalnet.core.errors import Interrupted
+from foalnet.stages.evaluate import evaluate_run
+from foalnet.stages.final import final_run
+from foalnet.stages.train import train_run
 from foalnet.train.line import Standing, end_text, progress_text
 from foalnet.train.machine import Stop
 from tests.flows.conftest import server, toy, toy_source  # noqa: F401
@@ -54,7 +54,7 @@ def test_every_line_of_a_training_has_fold_epoch_dev_ua_and_time_left(
     paths = write_corpus(tmp_path, make_store(per_group=8))
     params = corpus_params(epochs=4, patience=4)
     with monkeypatch.context() as patched:
-        patched.setattr(foalnet.progress, "EVERY_S", 1e-6)
+        patched.setattr(foalnet.core.progress, "EVERY_S", 1e-6)
         train_run(params, settings(tmp_path, workers=workers), paths, variant="foal", seed=1)
     written = capsys.readouterr()
     assert written.out == ""
@@ -100,7 +100,7 @@ def test_the_final_training_says_it_too(
     train_run(params, settings(tmp_path), paths, variant="audio_only", seed=1)
     evaluate_run(params, paths, variant="audio_only", seed=1)
     capsys.readouterr()
-    monkeypatch.setattr(foalnet.progress, "EVERY_S", 1e-6)
+    monkeypatch.setattr(foalnet.core.progress, "EVERY_S", 1e-6)
     final_run(params, settings(tmp_path), paths)
     text = of_training(capsys.readouterr().err)
     assert all(re.match(r"final audio_only-s1: \d+\.\d %, \d of (1|2) epochs", each) for each in text)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from foalnet.final import FILE, read_model, seal
-from foalnet.final.ranges import DRAWN, outside, quantities, ranges_of
+from foalnet.artifact.model import FILE, read_model, seal
 from foalnet.predict import Model, load
+from foalnet.stages.ranges import DRAWN, outside, quantities, ranges_of
 from tests.models import sealed_model
 from tests.stores import RATE_HZ, make_store, sample_of
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from foalnet.checkpoint import load_checkpoint, to_bytes
-from foalnet.final.seal import model_bytes, read_model
-from foalnet.seal import sealed_bytes
+from foalnet.artifact.checkpoint import load_checkpoint, to_bytes
+from foalnet.artifact.model import model_bytes, read_model
+from foalnet.artifact.seal import sealed_bytes
 from foalnet.shards import open_shards
 from foalnet.shards.index import index_bytes
 from foalnet.shards.write import write_shard
@@ -61,7 +61,7 @@ def test_a_change_outside_of_the_code_that_stages_list(
 
 def git_flag(project: Path, file: str) -> None:
     """Let `git status` be silent about a file, as some people do."""
-    from foalnet.gitrepo import git
+    from foalnet.artifact.gitrepo import git
 
     git(project, "update-index", "--assume-unchanged", file)
 

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foalnet.authors.network import authors_outputs, from_authors
-from foalnet.errors import DataError
+from foalnet.core.errors import DataError
+from foalnet.encoders import transformers_offline
 from foalnet.nets.foal import FoalNet
-from foalnet.weights import transformers_offline
 from tests.authors import DIMS, HEADS, KINDS, State, checkpoint, config
 
 

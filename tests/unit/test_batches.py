@@ -13,10 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from foalnet.batches import Clip, Store, collate, derived_seed, eval_batches, load_store, train_batches, train_order
-from foalnet.errors import DataError, UsageError
-from foalnet.records import Sample
+from foalnet.core.errors import DataError, UsageError
+from foalnet.core.records import Sample
 from foalnet.shards import open_shards
+from foalnet.train.batches import (
+    Clip,
+    Store,
+    collate,
+    derived_seed,
+    eval_batches,
+    load_store,
+    train_batches,
+    train_order,
+)
 from tests.stores import CLASSES, DIMS, Synthetic, make_params, make_store, sample_of, write_shards
 
 

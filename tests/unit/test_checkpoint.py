@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from foalnet.checkpoint import (
+from foalnet.artifact.checkpoint import (
     load_checkpoint,
     net_tensors,
     optimizer_tensors,
@@ -21,7 +21,7 @@ from foalnet.checkpoint import (
     save_checkpoint,
     to_bytes,
 )
-from foalnet.errors import DataError
+from foalnet.core.errors import DataError
 
 TENSORS = {
     "b": torch.arange(6.0).reshape(2, 3),
@@ -46,7 +46,7 @@ def test_equal_content_gives_equal_bytes_whatever_the_order_or_process() -> None
     backwards = dict(reversed(list(TENSORS.items())))
     assert to_bytes(TENSORS, FACTS) == to_bytes(backwards, dict(reversed(list(FACTS.items()))))
     code = (
-        "import hashlib, torch; from foalnet.checkpoint import to_bytes; "
+        "import hashlib, torch; from foalnet.artifact.checkpoint import to_bytes; "
         "print(hashlib.sha256(to_bytes({'x': torch.ones(2), 'y': torch.zeros(3)}, {'b': 1, 'a': 2})).hexdigest())"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

@@ -13,8 +13,8 @@ import soundfile
 
 from foalnet import media
 from foalnet.config.blocks import Shards
-from foalnet.errors import DataError, MachineError
-from foalnet.records import Sample
+from foalnet.core.errors import DataError, MachineError
+from foalnet.core.records import Sample
 from foalnet.shards import open_shards, split_frames
 from tests.clips_tree import (
     DIALOGUES,
@@ -38,14 +38,14 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.clips.staging.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
 
 
 @pytest.fixture(scope="module")
 def staged(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = Place(home=tmp_path_factory.mktemp("home"), root=tree)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.clips.staging.Pool", LocalPool)
+        patch.setattr("foalnet.stages.shards.Pool", LocalPool)
         place.stage()
     return place
 
@@ -291,8 +291,8 @@ def test_speeds_are_kept_out_of_the_outputs(staged: Place) -> None:
 
 def test_one_person_videos_use_the_whole_picture(tmp_path: Path) -> None:
     from foalnet.clips.pictures import film_dialogue
+    from foalnet.core.records import Utterance
     from foalnet.faces import FixedDetector
-    from foalnet.records import Utterance
 
     write_avi(tmp_path / "a.avi", [picture(i) for i in range(20)], rate="25")
     u = Utterance(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from foalnet.clips.pool import Pool
-from foalnet.errors import DataError, Interrupted, MachineError
+from foalnet.core.errors import DataError, Interrupted, MachineError
 
 
 def setup() -> int:

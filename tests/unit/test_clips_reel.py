@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from foalnet.clips import reel as module
 from foalnet.clips.reel import Members, Pieces, Reel
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
 
 MANY = st.lists(st.lists(st.binary(max_size=40), max_size=6), max_size=6)
 

@@ -8,8 +8,8 @@ import pytest
 
 from foalnet.clips.sides import read_sides, seated
 from foalnet.config.blocks import Shards
-from foalnet.errors import DataError, UsageError
-from foalnet.records import Side, Utterance
+from foalnet.core.errors import DataError, UsageError
+from foalnet.core.records import Side, Utterance
 
 
 def utterance(key: str, side: Side) -> Utterance:

@@ -11,7 +11,7 @@ import yaml
 from foalnet.cli.entries import check_runs, parse_classes, sync
 from foalnet.config import load_params, load_settings
 from foalnet.config.load import merge, read_file
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 
 
 def edited(repository: Path, folder: Path, **changes: object) -> Path:
@@ -206,8 +206,8 @@ def test_half_pictures_of_a_feature_table_are_refused_by_name(repository: Path, 
 
 def test_every_variant_that_params_allow_is_one_that_can_be_built() -> None:
     from foalnet.config.blocks import PROTOCOLS, SPLIT_OF, SPLITS, VARIANTS
+    from foalnet.corpora.splits import SPLITS as FOLDS
     from foalnet.nets import variant_names
-    from foalnet.splits import SPLITS as FOLDS
 
     assert list(VARIANTS) == variant_names()
     assert list(SPLIT_OF) == list(PROTOCOLS) and list(FOLDS) == list(SPLITS)

@@ -16,15 +16,15 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from foalnet import doctor
+from foalnet.artifact.seal import publish_sealed
+from foalnet.checks import doctor
+from foalnet.checks.doctor import Finding, Scene, corpora, packages, project, scene_of, storage, tools
+from foalnet.checks.doctor.base import from_error, run_check
 from foalnet.config.load import merge
-from foalnet.discreet import discreet
-from foalnet.doctor import Finding, Scene, corpora, packages, project, scene_of, storage, tools
-from foalnet.doctor.base import from_error, run_check
-from foalnet.errors import MachineError, UsageError
-from foalnet.files import publish_bytes
-from foalnet.locks import lock
-from foalnet.seal import publish_sealed
+from foalnet.core.discreet import discreet
+from foalnet.core.errors import MachineError, UsageError
+from foalnet.core.files import publish_bytes
+from foalnet.core.locks import lock
 from tests.projects import REPOSITORY, verb
 from tests.trees import ravdess_tree
 
@@ -316,7 +316,7 @@ def test_weights_of_the_detector_that_params_choose(folder: Path, monkeypatch: p
 
 
 def test_encoders_that_params_choose(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.weights.library_version", lambda: "5")
+    monkeypatch.setattr("foalnet.encoders.library_version", lambda: "5")
     asked = with_corpus(folder, train={"audio": {"encoder": "wavlm_base"}}, features={"encoder": "clip_vit_b32"})
     found = of(corpora.encoders, replace(asked, settings=doctor.base.Settings(weights=folder / "none")))
     assert levels(found) == ["fault", "fault"]

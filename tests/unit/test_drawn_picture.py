@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn import face, scene
-from foalnet.corpora.drawn.motion import FADE_FRAMES, Motion, motion, openings
-from foalnet.corpora.drawn.plan import Dialogue, plan
-from foalnet.corpora.drawn.rule import FACE_CUES
-from foalnet.corpora.drawn.truth import truth
+from foalnet.drawn import face, scene
+from foalnet.drawn.motion import FADE_FRAMES, Motion, motion, openings
+from foalnet.drawn.plan import Dialogue, plan
+from foalnet.drawn.rule import FACE_CUES
+from foalnet.drawn.truth import truth
 
 LOOK = face.look_of("F", np.random.default_rng(2))
 PLAIN = {"strength": 1.0, "blink": False, "turn": 0.0, "marked": False}

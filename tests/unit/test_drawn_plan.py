@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, kruskal
 
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn.deal import session_cells
-from foalnet.corpora.drawn.plan import ACTORS, OWN_PAUSE_S, RATE_HZ, Dialogue, Turn, plan
-from foalnet.corpora.drawn.rule import CLASSES, KINDS, frequencies, scores_of, shares
+from foalnet.drawn.deal import session_cells
+from foalnet.drawn.plan import ACTORS, OWN_PAUSE_S, RATE_HZ, Dialogue, Turn, plan
+from foalnet.drawn.rule import CLASSES, KINDS, frequencies, scores_of, shares
 
 DIALOGUE = re.compile(r"Ses0[1-5][FM]_(impro|script)\d\d(_\d)?[a-z]?")
 TINY = Draw(dialogues_per_session=1, used_per_dialogue=8, unused_per_dialogue=0)

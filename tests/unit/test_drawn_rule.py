@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn import __main__ as printed
-from foalnet.corpora.drawn import rule
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
+from foalnet.drawn import __main__ as printed
+from foalnet.drawn import rule
 
 
 def draw_with(both: float, sound: float, face: float, interaction: float) -> Draw:
@@ -96,7 +96,7 @@ def test_the_command_prints_what_the_page_says(
     monkeypatch.chdir(repository)
     assert printed.main() == 0
     page = (repository / "docs" / "drawn.md").read_text("utf-8")
-    assert "$ python -m foalnet.corpora.drawn\n" + capsys.readouterr().out + "```" in page
+    assert "$ python -m foalnet.drawn\n" + capsys.readouterr().out + "```" in page
 
 
 def test_the_command_says_what_is_wrong(

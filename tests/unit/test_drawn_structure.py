@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn import structure
-from foalnet.corpora.drawn.rule import RAW_LABELS
-from foalnet.corpora.drawn.structure import CLASS_OF, Row, plan_structure, read_structure, shortest
-from foalnet.corpora.drawn.write import draw
+from foalnet.core.errors import DataError
 from foalnet.corpora.iemocap import names as iemocap_names
-from foalnet.errors import DataError
+from foalnet.drawn import structure
+from foalnet.drawn.rule import RAW_LABELS
+from foalnet.drawn.structure import CLASS_OF, Row, plan_structure, read_structure, shortest
+from foalnet.drawn.write import draw
 from tests.trees import write
 
 HEAD = "utterance\tlabel\tstart_s\tend_s\n"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foalnet.corpora.drawn.plan import RATE_HZ
-from foalnet.corpora.drawn.rule import SOUND_CUES
-from foalnet.corpora.drawn.voice import MANNERS, Spoken, Voice, room, speak, voice_of
+from foalnet.drawn.plan import RATE_HZ
+from foalnet.drawn.rule import SOUND_CUES
+from foalnet.drawn.voice import MANNERS, Spoken, Voice, room, speak, voice_of
 
 SAMPLES = 24000
 

@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 
-from foalnet.errors import DataError, Interrupted, MachineError, UsageError
-from foalnet.ledger import REASONS, Ledger
+from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
+from foalnet.core.ledger import REASONS, Ledger
 
 
 def test_exit_codes() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foalnet.core.records import Box
 from foalnet.faces import crop
-from foalnet.records import Box
 
 FRAME = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

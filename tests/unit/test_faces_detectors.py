@@ -13,13 +13,13 @@ import pytest
 from foalnet import faces
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.errors import MachineError, UsageError
+from foalnet.core.errors import MachineError, UsageError
+from foalnet.core.files import sha256_bytes
+from foalnet.core.records import Box
 from foalnet.faces import DETECTORS, FixedDetector, Found, find_faces, get_detector, yunet
 from foalnet.faces.blazeface import WEIGHTS, agreed, square_tiles
 from foalnet.faces.fixed import frame_digest
 from foalnet.faces.weights import checkpoint_folder, find_weights
-from foalnet.files import sha256_bytes
-from foalnet.records import Box
 
 GREY = np.full((120, 160, 3), 127, np.uint8)
 

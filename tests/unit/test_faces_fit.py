@@ -7,9 +7,9 @@ import pytest
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
+from foalnet.core.records import Box
 from foalnet.faces import crop, get_detector, haar, window
 from foalnet.faces.base import Fit
-from foalnet.records import Box
 
 FRAME = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foalnet.core.records import Box
 from foalnet.faces import find_faces, search
 from foalnet.faces.base import best_first
 from foalnet.faces.search import MOST_SHARE, STEP_PX, WHOLE_EVERY, around
-from foalnet.records import Box
 
 WIDTH, HEIGHT, FACE = 360, 240, 40
 

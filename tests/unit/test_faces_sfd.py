@@ -15,10 +15,10 @@ import torch
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
+from foalnet.core.files import sha256_file
 from foalnet.faces import find_faces, get_detector, sfd
 from foalnet.faces.sfd import SfdDetector
-from foalnet.files import sha256_file
 
 # The second finest grid: 8 pixels a cell, a box of 32 around it.
 GRID, CELL_PX, BOX_PX = "conv4_3_norm_mbox_conf", 8, 32

@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from foalnet.core.records import Box, Side
 from foalnet.faces.motion import COLUMNS, EVERY, ROWS, Motion
 from foalnet.faces.sides import Audit, Spoken, audit
-from foalnet.records import Box, Side
 
 RATE_HZ, FPS = 8000, 30.0
 WIDTH, HEIGHT, TOP, BOTTOM = 360, 160, 20, 140

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foalnet.config.blocks import Shards
+from foalnet.core.records import Box, FaceTrack
 from foalnet.faces import count_jumps, track
-from foalnet.records import Box, FaceTrack
 
 PERIOD_S = 1001 / 30000
 WIDTH, HEIGHT = 360, 240

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from foalnet.batches import load_store, read_clip
-from foalnet.checkpoint import load_checkpoint
+from foalnet.artifact.checkpoint import load_checkpoint
 from foalnet.config import Params, Settings
-from foalnet.errors import DataError, MachineError, UsageError
-from foalnet.features import stage
-from foalnet.features.clip import ClipImages
-from foalnet.features.live import LiveFeatures
-from foalnet.features.read import open_features
-from foalnet.ledger import Ledger
-from foalnet.paths import Paths
+from foalnet.core.errors import DataError, MachineError, UsageError
+from foalnet.core.ledger import Ledger
+from foalnet.core.paths import Paths
+from foalnet.encoders import Pretrained, transformers_offline
+from foalnet.predict.live import LiveFeatures
 from foalnet.shards import open_shards
-from foalnet.train import train_run
-from foalnet.weights import Pretrained, transformers_offline
+from foalnet.shards.features import open_features
+from foalnet.stages import features as stage
+from foalnet.stages.clip import ClipImages
+from foalnet.stages.train import train_run
+from foalnet.train.batches import load_store, read_clip
 from tests.hub import needs_transformers, recorded
 from tests.stores import Synthetic, corpus_params, make_store, write_corpus
 
@@ -103,7 +103,7 @@ def test_without_an_encoder_the_index_says_so_and_nothing_heavy_is_loaded(tmp_pa
     assert list(contents(out)) == ["index.json"]
     index = json.loads((out / "index.json").read_text())
     assert index["encoder"] is None and index["files"] == []
-    code = "import foalnet.features.stage, sys; assert not {'torch', 'transformers'} & set(sys.modules)"
+    code = "import foalnet.stages.features, sys; assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foalnet.errors import DataError, MachineError
-from foalnet.files import (
+from foalnet.core.errors import DataError, MachineError
+from foalnet.core.files import (
     content_key,
     json_bytes,
     jsonl_bytes,
@@ -24,8 +24,8 @@ from foalnet.files import (
     read_jsonl,
     sorted_files,
 )
-from foalnet.locks import lock
-from foalnet.temporaries import remove_temporaries
+from foalnet.core.locks import lock
+from foalnet.core.temporaries import remove_temporaries
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -98,7 +98,7 @@ def test_sorted_files_lists_by_name_and_refuses_a_link_that_escapes(tmp_path: Pa
 def test_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     code = (
-        "import sys, time; from pathlib import Path; from foalnet.locks import lock\n"
+        "import sys, time; from pathlib import Path; from foalnet.core.locks import lock\n"
         f"with lock(Path({str(path)!r}), stage='x'):\n print('held', flush=True); time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

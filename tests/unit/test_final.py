@@ -10,18 +10,20 @@ from typing import Any
 import pytest
 import torch
 
+from foalnet.artifact.model import FILE, read_model
+from foalnet.artifact.seal import publish_sealed
+from foalnet.artifact.table import vouch
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Final
-from foalnet.errors import DataError, Interrupted, MachineError, UsageError
-from foalnet.evaluate import evaluate_run
-from foalnet.files import read_json
-from foalnet.final import FILE, card_md, final_run, read_model
-from foalnet.final import run as run_module
-from foalnet.final import train as train_module
-from foalnet.paths import Paths
-from foalnet.seal import publish_sealed
-from foalnet.table import vouch
-from foalnet.train import train_run
+from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
+from foalnet.core.files import read_json
+from foalnet.core.paths import Paths
+from foalnet.stages import final as run_module
+from foalnet.stages import final_train as train_module
+from foalnet.stages.card import card_md
+from foalnet.stages.evaluate import evaluate_run
+from foalnet.stages.final import final_run
+from foalnet.stages.train import train_run
 from tests.disks import FullDisk
 from tests.stores import CLASSES, corpus_params, make_store, write_corpus
 
@@ -205,7 +207,7 @@ def test_what_is_no_sealed_model_is_refused_and_named(home: Path, tmp_path: Path
 
 
 def test_a_model_of_another_version_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from foalnet.checkpoint import load_checkpoint, save_checkpoint
+    from foalnet.artifact.checkpoint import load_checkpoint, save_checkpoint
 
     paths = Paths("drawn", home)
     final_run(params_of(), settings(home), paths)

@@ -9,16 +9,21 @@ from typing import Any
 
 import pytest
 
+from foalnet.artifact.seal import publish_sealed
+from foalnet.artifact.speeds import noted_speed, speed_note
+from foalnet.artifact.table import read_manifest
 from foalnet.config import Settings
 from foalnet.config.blocks import Draw, Final
-from foalnet.corpora.drawn.plan import plan
-from foalnet.corpora.drawn.write import draw
-from foalnet.errors import DataError, Interrupted, MachineError, UsageError
-from foalnet.evaluate import evaluate_run
-from foalnet.features.stage import encode
-from foalnet.files import json_bytes, publish_bytes, read_json
-from foalnet.final import final_run
-from foalnet.forecast import (
+from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
+from foalnet.core.files import json_bytes, publish_bytes, read_json
+from foalnet.core.paths import Paths
+from foalnet.core.progress import duration
+from foalnet.drawn.plan import plan
+from foalnet.drawn.write import draw
+from foalnet.stages.evaluate import evaluate_run
+from foalnet.stages.features import encode
+from foalnet.stages.final import final_run
+from foalnet.stages.forecast import (
     BYTES_PER_S,
     COPIES,
     draw_forecast,
@@ -30,13 +35,8 @@ from foalnet.forecast import (
     speech_seconds,
     train_forecast,
 )
-from foalnet.forecast.training import _final_rate, training_rate
-from foalnet.paths import Paths
-from foalnet.progress import duration
-from foalnet.seal import publish_sealed
-from foalnet.speeds import noted_speed, speed_note
-from foalnet.table import read_manifest
-from foalnet.train import train_run
+from foalnet.stages.forecast.training import _final_rate, training_rate
+from foalnet.stages.train import train_run
 from foalnet.train.speed import reached, speed_file
 from tests.clips_tree import DIALOGUES, TURNS, LocalPool, Place, lay_tree
 from tests.hub import needs_transformers, recorded
@@ -50,7 +50,7 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr("foalnet.clips.staging.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
     found = Place(home=tmp_path / "home", root=lay_tree(tmp_path / "tree", DIALOGUES))
     found.list_files()
     return found
@@ -262,7 +262,7 @@ def test_the_final_model_is_forecast_from_its_state(tmp_path: Path, monkeypatch:
     final_run(params, settings, paths)
     final_run(params, settings, paths)
     assert read_json(tmp_path / "work" / "runs" / "final-drawn-audio_only.json")["epochs"] == 2
-    monkeypatch.setattr("foalnet.final.run.threads", lambda _: 7)
+    monkeypatch.setattr("foalnet.stages.final.threads", lambda _: 7)
     assert _final_rate(settings, params, "audio_only") == (None, ""), "another speed is not this one's"
 
 

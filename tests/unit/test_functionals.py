@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from foalnet.batches import collate
 from foalnet.nets import InputShape
 from foalnet.nets import functionals as module
 from foalnet.nets.augment import HIDDEN_FEATURES, NOISE_SD, disturb
 from foalnet.nets.functionals import STATISTICS, VIEWS, Functionals, functionals
 from foalnet.nets.linear import Linear
 from foalnet.nets.mlp import Mlp
+from foalnet.train.batches import collate
 from tests.stores import DIMS, RATE_HZ, make_params, make_store
 
 TABLE = InputShape(rate_hz=RATE_HZ, frame=(DIMS,))

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foalnet.artifact.results import write_results
+from foalnet.artifact.seal import publish_sealed
 from foalnet.config import blocks
-from foalnet.errors import DataError
-from foalnet.files import json_bytes
-from foalnet.gate import Side, decide, markdown, read_side
-from foalnet.paths import HEADLINE, Paths
-from foalnet.records import Prediction
-from foalnet.results import write_results
-from foalnet.seal import publish_sealed
+from foalnet.core.errors import DataError
+from foalnet.core.files import json_bytes
+from foalnet.core.paths import HEADLINE, Paths
+from foalnet.core.records import Prediction
+from foalnet.evidence.gate import Side, decide, markdown, read_side
 
 CLASSES = ("happy", "sad", "angry")
 PARAMS = blocks.Gate(max_loss_ua=0.05, max_shrink=0.01, max_more_drops=0.01)

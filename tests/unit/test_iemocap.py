@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foalnet.core.errors import DataError, UsageError
+from foalnet.core.ledger import Ledger
+from foalnet.core.records import Utterance
 from foalnet.corpora import READERS, get_reader
 from foalnet.corpora.base import used
 from foalnet.corpora.iemocap import PUBLISHED, Iemocap
 from foalnet.corpora.iemocap.names import parse_name, role_of
 from foalnet.corpora.iemocap.text import decode, parse_label_line, parse_labels, parse_transcript, parse_vote
-from foalnet.errors import DataError, UsageError
-from foalnet.ledger import Ledger
-from foalnet.manifest import classify, compare, contract_of, count
-from foalnet.records import Utterance
+from foalnet.stages.manifest import classify, compare, contract_of, count
 from tests.trees import DIALOGUES, FOUR, FOUR_CLASSES, iemocap_tree, label_text, sound_file, write
 
 DIALOGUE = st.builds(

@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import foalnet
+from foalnet.artifact.model import FILE
 from foalnet.authors.imported import import_checkpoint
 from foalnet.authors.network import authors_outputs, from_authors
 from foalnet.config import Settings
-from foalnet.errors import DataError, UsageError
-from foalnet.final import FILE
+from foalnet.core.errors import DataError, UsageError
+from foalnet.core.records import Sample
 from foalnet.media import flac_bytes
-from foalnet.records import Sample
 from tests.authors import CLASSES, DIMS, checkpoint
 from tests.projects import verb
 from tests.trees import write_wav

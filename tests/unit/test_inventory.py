@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-import foalnet.inventory as module
+import foalnet.corpora.inventory as module
+from foalnet.artifact.seal import sealed_bytes
 from foalnet.config import Settings
-from foalnet.errors import DataError, MachineError
-from foalnet.files import sha256_file
-from foalnet.inventory import hold_to, inventory, need_root, read_inventory, resolve_root
-from foalnet.seal import sealed_bytes
+from foalnet.core.errors import DataError, MachineError
+from foalnet.core.files import sha256_file
+from foalnet.corpora.inventory import hold_to, inventory, need_root, read_inventory, resolve_root
 from tests.trees import FOUR, iemocap_tree, make_params, make_settings, ravdess_tree, sound_file, write
 
 TWO = {"Ses01F_impro01": FOUR, "Ses02F_impro01": FOUR}

@@ -75,7 +75,7 @@ def test_errors_and_records_are_at_hand_without_torch() -> None:
 
 
 def test_own_predictions_are_scored_as_documented_without_torch(api: str) -> None:
-    from foalnet.metrics import ua
+    from foalnet.evidence.metrics import ua
 
     [example] = re.findall(r"(?s)```python\n(import foalnet\n\nclusters.*?)```", api)
     done = subprocess.run(

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from foalnet.config.blocks import Objective as Params
-from foalnet.losses import Objective, avel, hard_negatives, mem, similarity
 from foalnet.nets import VARIANTS, MatchLogits, Outputs
+from foalnet.nets.losses import Objective, avel, hard_negatives, mem, similarity
 from foalnet.nets.tensors import Encoded, Fused, Negatives, Steps
 
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Contract
+from foalnet.core.errors import DataError, MachineError, UsageError
+from foalnet.core.files import jsonl_bytes, read_json
+from foalnet.core.ledger import Ledger
+from foalnet.core.records import Utterance
 from foalnet.corpora.iemocap import PUBLISHED, Iemocap
+from foalnet.corpora.inventory import inventory
 from foalnet.corpora.ravdess import Ravdess
-from foalnet.errors import DataError, MachineError, UsageError
-from foalnet.files import jsonl_bytes, read_json
-from foalnet.inventory import inventory
-from foalnet.ledger import Ledger
-from foalnet.manifest import build, classify, compare, contract_of, count, read_manifest
-from foalnet.records import Utterance
+from foalnet.stages.manifest import build, classify, compare, contract_of, count, read_manifest
 from tests.sealing import vouch, write_manifest
 from tests.trees import (
     FOUR,

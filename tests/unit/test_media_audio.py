@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foalnet.errors import DataError
+from foalnet.core.errors import DataError
 from foalnet.media import AudioUnreadable, flac_bytes, probe_wave, read_flac, read_wave, resample
 
 

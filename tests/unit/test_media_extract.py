@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
 from foalnet.media import Streams, VideoUnreadable, extract_sound, read_wave, streams_of
 from foalnet.media import extract as extract_module
 from tests.video_files import ffmpeg, numbered_video

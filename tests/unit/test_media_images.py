@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foalnet.errors import DataError
+from foalnet.core.errors import DataError
 from foalnet.media import jpeg_bytes, letterbox_rows, light_of, read_jpeg, rescale, resize
 from tests.video_files import numbered
 

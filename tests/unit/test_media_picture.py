@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foalnet.core.records import Box
 from foalnet.faces.crop import crop, window
 from foalnet.media import (
     Picture,
@@ -22,7 +23,6 @@ from foalnet.media import (
     read_jpeg,
 )
 from foalnet.media.picture import LANES_PX
-from foalnet.records import Box
 from tests.video_files import ffmpeg, numbered_video
 
 HEIGHT, WIDTH = 46, 62

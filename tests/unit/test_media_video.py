@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from foalnet.errors import MachineError
+from foalnet.core.errors import MachineError
 from foalnet.media import (
     VideoTooLarge,
     VideoUnreadable,

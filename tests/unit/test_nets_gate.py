@@ -13,9 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from foalnet.batches import collate
 from foalnet.config.load import merge
-from foalnet.losses import Objective
+from foalnet.encoders import Pretrained
 from foalnet.nets import (
     AUDIO_ENCODERS,
     FUSIONS,
@@ -30,8 +29,9 @@ from foalnet.nets import (
     build_net,
     encoders,
 )
+from foalnet.nets.losses import Objective
 from foalnet.nets.tensors import Negatives
-from foalnet.weights import Pretrained
+from foalnet.train.batches import collate
 from tests.hub import needs_transformers, recorded
 from tests.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from foalnet.batches import collate, eval_batches
-from foalnet.errors import UsageError
+from foalnet.core.errors import UsageError
 from foalnet.nets import FoalNet, InputShape, build_net
 from foalnet.nets.attention import AttentionStack, CrossAttention
 from foalnet.nets.crops import CropCnn
@@ -20,6 +19,7 @@ from foalnet.nets.masks import masked_mean, strided, zero_masked
 from foalnet.nets.norm import MaskedBatchNorm
 from foalnet.nets.project import Projection, unit
 from foalnet.nets.tensors import Fused, Steps
+from foalnet.train.batches import collate, eval_batches
 from foalnet.train.encoders import prepared_store
 from tests.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from foalnet.batches import collate
-from foalnet.errors import Interrupted
-from foalnet.losses import Objective, similarity
+from foalnet.core.errors import Interrupted
 from foalnet.nets import VARIANTS, build_net, encoders
+from foalnet.nets.losses import Objective, similarity
+from foalnet.train.batches import collate
 from foalnet.train.fold import train_fold
 from foalnet.train.machine import Stop
 from foalnet.train.optim import optimizer, take_step

@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foalnet.errors import DataError, UsageError
+from foalnet.core.errors import DataError, UsageError
 from foalnet.predict import Request
 from tests.clips_tree import picture, write_avi
 from tests.models import FACE_PX, model_of

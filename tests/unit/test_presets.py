@@ -14,11 +14,11 @@ from foalnet.config.load import Entry, File, merge, read_file
 from foalnet.config.presets import PRESETS, preset_entry
 from foalnet.config.quirks import READINGS, Row
 from foalnet.config.space import value_of
+from foalnet.core.errors import UsageError
 from foalnet.corpora import get_reader
-from foalnet.errors import UsageError
+from foalnet.encoders import CATALOGUE
 from foalnet.faces import WEIGHT_FILES
 from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, VIDEO_ENCODERS
-from foalnet.weights import CATALOGUE
 from tests.projects import verb
 from tests.trees import iemocap_tree, ravdess_tree
 

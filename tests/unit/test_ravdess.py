@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foalnet.core.errors import DataError
+from foalnet.core.ledger import Ledger
+from foalnet.core.records import Utterance
 from foalnet.corpora import get_reader
 from foalnet.corpora.base import used
 from foalnet.corpora.ravdess import EMOTIONS, PUBLISHED, Ravdess
+from foalnet.corpora.splits import groups_of
 from foalnet.corpora.tables import parse_reference, read_table, reference
-from foalnet.errors import DataError
-from foalnet.ledger import Ledger
-from foalnet.records import Utterance
-from foalnet.splits import groups_of
 from tests.trees import make_params, ravdess_tree, write, write_wav
 
 FIELDS = st.tuples(*(st.integers(1, n) for n in (3, 2, 8, 2, 2, 2, 24)))

@@ -13,16 +13,16 @@ from subprocess import run
 import pytest
 from markdown_it import MarkdownIt
 
+from foalnet.artifact.seal import publish_sealed, read_sealed
 from foalnet.config import Params
-from foalnet.errors import DataError
-from foalnet.evaluate import evaluate_run
-from foalnet.files import jsonl_bytes, publish_bytes, read_json, read_jsonl
-from foalnet.paths import Paths
-from foalnet.report import build, headline
-from foalnet.report.provenance import CODE
-from foalnet.report.words import chance, hours, listed, percent, plural, points, verdict
-from foalnet.seal import publish_sealed, read_sealed
-from foalnet.stats import Difference, Interval
+from foalnet.core.errors import DataError
+from foalnet.core.files import jsonl_bytes, publish_bytes, read_json, read_jsonl
+from foalnet.core.paths import Paths
+from foalnet.evidence.report import build, headline
+from foalnet.evidence.report.provenance import CODE
+from foalnet.evidence.report.words import chance, hours, listed, percent, plural, points, verdict
+from foalnet.evidence.stats import Difference, Interval
+from foalnet.stages.evaluate import evaluate_run
 from tests.pages import Page, markdown_tables
 from tests.reports import BEST, VARIANTS, make_params, make_speakers, make_utterances
 from tests.reports import write_report as make
@@ -279,8 +279,8 @@ def test_report_loads_no_torch_and_takes_seconds(drawn: Built) -> None:
     build(drawn[0], drawn[1], best_possible=BEST)
     assert time.process_time() - start < 10
     code = (
-        "import sys, foalnet.report\n"
-        "from foalnet.report import aggregate, gather, markdown, outline, page\n"
+        "import sys, foalnet.evidence.report\n"
+        "from foalnet.evidence.report import aggregate, gather, markdown, outline, page\n"
         "assert not {'torch', 'matplotlib', 'prefect'} & set(sys.modules)"
     )
     run([sys.executable, "-c", code], check=True)

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from foalnet.config.blocks import Draw
-from foalnet.corpora.drawn.plan import kinds_of, plan
-from foalnet.corpora.drawn.rule import KINDS, best_by_kind, best_scores, shares
-from foalnet.files import read_json, read_jsonl
-from foalnet.paths import Paths
-from foalnet.report import build, headline
-from foalnet.report.gather import Run
-from foalnet.report.late import Kinds, averaged
+from foalnet.core.files import read_json, read_jsonl
+from foalnet.core.paths import Paths
+from foalnet.drawn.plan import kinds_of, plan
+from foalnet.drawn.rule import KINDS, best_by_kind, best_scores, shares
+from foalnet.evidence.report import build, headline
+from foalnet.evidence.report.gather import Run
+from foalnet.evidence.report.late import Kinds, averaged
 from tests.pages import Page
 from tests.reports import BEST, make_params
 from tests.reports import write_report as make

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foalnet.report.projection import plane
+from foalnet.evidence.report.projection import plane
 
 
 def test_two_kinds_of_answers_lie_apart_along_the_first_direction() -> None:

@@ -12,11 +12,11 @@ import pytest
 
 from flows import artifacts
 from foalnet.config import Params
-from foalnet.errors import DataError
-from foalnet.files import jsonl_bytes, publish_bytes, read_json, read_jsonl
-from foalnet.paths import Paths
-from foalnet.report import build, headline
-from foalnet.report.words import percent, points
+from foalnet.core.errors import DataError
+from foalnet.core.files import jsonl_bytes, publish_bytes, read_json, read_jsonl
+from foalnet.core.paths import Paths
+from foalnet.evidence.report import build, headline
+from foalnet.evidence.report.words import percent, points
 from tests.pages import Page, markdown_tables
 from tests.reports import make_params, make_speakers
 from tests.sealing import reseal, revouch_run

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 from foalnet.clips.sides import Verdict, Word, sides_account
 from foalnet.config.blocks import Shards
+from foalnet.core.ledger import Ledger
+from foalnet.core.records import Side, Utterance
+from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.staging import staging
+from foalnet.evidence.report.view import Note, Paragraph, Table
 from foalnet.faces.sides import Audit
-from foalnet.ledger import Ledger
-from foalnet.records import Side, Utterance
-from foalnet.report.gather import Facts
-from foalnet.report.staging import staging
-from foalnet.report.view import Note, Paragraph, Table
 from tests.reports import make_params, make_staging, make_utterances
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from foalnet.errors import DataError, MachineError
-from foalnet.evaluate import evaluate_run
-from foalnet.files import json_bytes
-from foalnet.paths import Paths
-from foalnet.results import read_results, read_train
-from foalnet.seal import SEAL, publish_sealed, read_sealed, sealed_bytes
-from foalnet.table import read_manifest
+from foalnet.artifact.results import read_results, read_train
+from foalnet.artifact.seal import SEAL, publish_sealed, read_sealed, sealed_bytes
+from foalnet.artifact.table import read_manifest
+from foalnet.core.errors import DataError, MachineError
+from foalnet.core.files import json_bytes
+from foalnet.core.paths import Paths
+from foalnet.stages.evaluate import evaluate_run
 from tests.reports import make_params, make_utterances, write_model, write_stages
 from tests.sealing import reseal, vouch, write_manifest
 

@@ -13,18 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foalnet.errors import DataError
-from foalnet.files import json_bytes
-from foalnet.records import Sample
-from foalnet.seal import sealed_bytes
-from foalnet.shards import (
-    ShardEntry,
-    open_shards,
-    read_index,
-    split_frames,
-    valid_key,
-    write_shard,
-)
+from foalnet.artifact.seal import sealed_bytes
+from foalnet.core.errors import DataError
+from foalnet.core.files import json_bytes
+from foalnet.core.records import Sample
+from foalnet.shards import ShardEntry, open_shards, read_index, split_frames, valid_key, write_shard
 from tests.sealing import write_index
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.errors import UsageError
-from foalnet.files import publish_bytes
-from foalnet.paths import Paths
-from foalnet.seal import publish_sealed
+from foalnet.artifact.seal import publish_sealed
+from foalnet.core.errors import UsageError
+from foalnet.core.files import publish_bytes
+from foalnet.core.paths import Paths
 from foalnet.shards import open_shards
 from foalnet.sheet import write_sheets
 from foalnet.sheet.view import strip
@@ -29,7 +29,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Place:
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     place = Sheets(home=home, root=root)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.clips.staging.Pool", LocalPool)
+        patch.setattr("foalnet.stages.shards.Pool", LocalPool)
         place.stage()
     return place
 

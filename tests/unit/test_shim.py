@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from foalnet import shim
-from foalnet.errors import MachineError
+from foalnet.core import shim
+from foalnet.core.errors import MachineError
 
 
 def test_torchaudio_resamples_after_the_shim() -> None:

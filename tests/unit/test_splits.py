@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foalnet.errors import DataError
-from foalnet.records import Utterance
-from foalnet.splits import SPLITS, Fold, FoldLabels, deal_speakers, groups_of, loso_all_others, loso_dev_session
+from foalnet.core.errors import DataError
+from foalnet.core.records import Utterance
+from foalnet.corpora.splits import SPLITS, Fold, FoldLabels, deal_speakers, groups_of, loso_all_others, loso_dev_session
 
 SESSIONS = [f"Session{i}" for i in range(1, 6)]
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foalnet.stats import FEW_CLUSTERS, difference, interval, metric_of, shares, sign_flip, sums
+from foalnet.evidence.stats import FEW_CLUSTERS, difference, interval, metric_of, shares, sign_flip, sums
 
 SETTING = {"level": 0.95, "resamples": 500, "seed": 7}
 
@@ -140,7 +140,7 @@ def test_a_pair_needs_the_same_utterances() -> None:
 
 def test_stats_loads_no_torch() -> None:
     done = run(
-        [sys.executable, "-c", "import sys, foalnet.stats; print('torch' in sys.modules)"],
+        [sys.executable, "-c", "import sys, foalnet.evidence.stats; print('torch' in sys.modules)"],
         capture_output=True,
         text=True,
     )

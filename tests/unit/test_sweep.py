@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from foalnet.config import Settings
 from foalnet.config.load import Entry, File
-from foalnet.errors import MachineError
-from foalnet.files import publish_bytes
-from foalnet.locks import lock
-from foalnet.paths import Paths
-from foalnet.sweep import DAY_S, Item, holding, items, judged, needed, remove, to_remove
-from foalnet.temporaries import is_held
-from foalnet.train import train_run
+from foalnet.core.errors import MachineError
+from foalnet.core.files import publish_bytes
+from foalnet.core.locks import lock
+from foalnet.core.paths import Paths
+from foalnet.core.temporaries import is_held
+from foalnet.gc import DAY_S, Item, holding, items, judged, needed, remove, to_remove
+from foalnet.stages.train import train_run
 from tests.projects import REPOSITORY, verb
 from tests.stores import corpus_params, make_store, write_corpus
 
@@ -129,7 +129,7 @@ def test_a_temporary_of_a_dead_process_always_goes_that_of_a_living_one_stays(wo
 
 def test_what_a_running_stage_holds_stays_whatever_is_asked(work: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from foalnet.locks import lock\n"
+        "import sys, time; from pathlib import Path; from foalnet.core.locks import lock\n"
         "with lock(Path(sys.argv[1]), stage='shards'):\n print('held', flush=True); time.sleep(60)"
     )
     held = work / "locks" / "shards-drawn"

@@ -17,11 +17,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from foalnet.checkpoint import load_checkpoint, put_net
+from foalnet.artifact.checkpoint import load_checkpoint, put_net
 from foalnet.config import Settings
-from foalnet.errors import DataError, Interrupted, MachineError, UsageError
+from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.nets import InputShape, build_net
-from foalnet.train import train_folds, train_run
+from foalnet.stages.train import train_folds, train_run
 from foalnet.train.fold import train_fold, unweighted_accuracy
 from foalnet.train.machine import Stop, determined, device, listening, threads
 from foalnet.train.optim import optimizer, rate
@@ -70,9 +70,9 @@ def test_a_run_leaves_what_evaluate_report_and_predict_need(trained: Path) -> No
 
 
 def test_a_fold_checkpoint_builds_the_network_that_gave_the_logits(trained: Path) -> None:
-    from foalnet.batches import load_store
     from foalnet.config.blocks import Train
     from foalnet.shards import open_shards
+    from foalnet.train.batches import load_store
     from foalnet.train.fold import logits_of
 
     model = trained / "models" / "drawn" / "foal-s1"
@@ -215,9 +215,9 @@ def test_labels_of_the_test_part_change_nothing_of_a_fold(tmp_path: Path) -> Non
 
 def test_t71_eight_clips_are_learned_by_heart() -> None:
     """Every variant fits 8 clips in under 200 steps: loss and gradient reach all that is needed."""
-    from foalnet.batches import collate
-    from foalnet.losses import Objective
     from foalnet.nets import VARIANTS, encoders
+    from foalnet.nets.losses import Objective
+    from foalnet.train.batches import collate
     from foalnet.train.optim import take_step
 
     synthetic = make_store(groups=1, per_group=8)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-import foalnet.progress
-from foalnet.progress import EVERY_S
+import foalnet.core.progress
+from foalnet.core.progress import EVERY_S
 from foalnet.train.line import Line, Report, Standing, end_text, line, progress_text
 from foalnet.train.machine import Stop
 from foalnet.train.parallel import Shared, side_by_side
@@ -204,7 +204,7 @@ def test_folds_side_by_side_are_shown_each_with_its_last_standing() -> None:
 def test_lines_go_to_stderr_and_an_interrupted_training_has_no_end(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(foalnet.progress, "EVERY_S", 1e-9)
+    monkeypatch.setattr(foalnet.core.progress, "EVERY_S", 1e-9)
     with line("train foal-s1", MOST) as each:
         each.update("fold Session1", ENDED)
     written = capsys.readouterr()

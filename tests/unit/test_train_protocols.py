@@ -13,16 +13,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from foalnet.checkpoint import load_checkpoint
+from foalnet.artifact.checkpoint import load_checkpoint
 from foalnet.config import Params
-from foalnet.errors import DataError, Interrupted, UsageError
-from foalnet.evaluate import evaluate_run
-from foalnet.files import read_json, read_jsonl
+from foalnet.core.errors import DataError, Interrupted, UsageError
+from foalnet.core.files import read_json, read_jsonl
+from foalnet.core.paths import Paths
 from foalnet.nets import VARIANTS, build_net, tasks_of, variant_names
-from foalnet.paths import Paths
-from foalnet.train import plan, train_folds, train_run
+from foalnet.stages.evaluate import evaluate_run
+from foalnet.stages.train import train_folds, train_run
 from foalnet.train.fold import logits_of, train_fold
 from foalnet.train.machine import Stop, determined
+from foalnet.train.plan import plan
 from tests.stores import CLASSES, DIMS, SIDE_PX, corpus_params, make_params, make_run, make_store, write_corpus
 from tests.unit.test_splits import utterance
 from tests.unit.test_train import StopAt, outputs, settings

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
+from foalnet.artifact.table import vouch
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Train, Tune
 from foalnet.config.load import merge
 from foalnet.config.space import nested, with_values
-from foalnet.errors import DataError, Interrupted, MachineError, UsageError
-from foalnet.files import read_json, read_jsonl
-from foalnet.paths import Paths
-from foalnet.table import vouch
-from foalnet.train import train_folds, train_run
+from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
+from foalnet.core.files import read_json, read_jsonl
+from foalnet.core.paths import Paths
+from foalnet.stages.train import train_folds, train_run
 from foalnet.train.speed import reached
 from foalnet.tune import bench as benches
 from foalnet.tune import tune, tune_forecast

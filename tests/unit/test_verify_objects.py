@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.errors import MachineError
-from foalnet.verify.digests import Reader, folder_md5, listing_bytes
-from foalnet.verify.graph import Recipe, Stage
-from foalnet.verify.objects import Fault, faults
-from foalnet.verify.remote import Remote
+from foalnet.checks.verify.digests import Reader, folder_md5, listing_bytes
+from foalnet.checks.verify.graph import Recipe, Stage
+from foalnet.checks.verify.objects import Fault, faults
+from foalnet.checks.verify.remote import Remote
+from foalnet.core.errors import MachineError
 from tests.remotes import flip, object_in, use_remote
 
 FILES = {"a.tar": b"a shard", "b/index.json": b"{}"}

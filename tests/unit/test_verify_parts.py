@@ -15,13 +15,13 @@ from typing import Any, BinaryIO
 import pytest
 import yaml
 
-from foalnet.errors import DataError, MachineError, UsageError
-from foalnet.verify import digests, verify
-from foalnet.verify.content import asked
-from foalnet.verify.digests import Digest, Reader, digest_of, folder_md5, listing_bytes, parse_listing
-from foalnet.verify.graph import stages_of
-from foalnet.verify.link import Link, absent, code_of, differs, ok, short, skipped, some, two
-from foalnet.verify.store import Store
+from foalnet.checks.verify import digests, verify
+from foalnet.checks.verify.content import asked
+from foalnet.checks.verify.digests import Digest, Reader, digest_of, folder_md5, listing_bytes, parse_listing
+from foalnet.checks.verify.graph import stages_of
+from foalnet.checks.verify.link import Link, absent, code_of, differs, ok, short, skipped, some, two
+from foalnet.checks.verify.store import Store
+from foalnet.core.errors import DataError, MachineError, UsageError
 
 
 def test_a_folders_digest_is_dvcs(tmp_path: Path) -> None:
@@ -121,16 +121,16 @@ def test_a_full_disk_for_temporary_files_is_said_and_no_bug(tmp_path: Path, monk
     store = Store(tmp_path, [], reader=Reader(1), cache=tmp_path / "cache", remote=None)
     with pytest.raises(MachineError, match="cannot write: No space left on device"):
         store.lay("a", tmp_path / "apart")
-    monkeypatch.setattr("foalnet.verify.TemporaryDirectory", full)
+    monkeypatch.setattr("foalnet.checks.verify.TemporaryDirectory", full)
     with pytest.raises(MachineError, match="cannot write: No space left on device"):
         next(links_of_a_bare_chain(tmp_path, monkeypatch))
 
 
 def links_of_a_bare_chain(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
     """Go on to where the folder for temporary files is made."""
-    monkeypatch.setattr("foalnet.verify.stages_of", lambda *_: [])
-    monkeypatch.setattr("foalnet.verify.load", lambda _: {})
-    monkeypatch.setattr("foalnet.verify.cache_of", lambda _: home)
+    monkeypatch.setattr("foalnet.checks.verify.stages_of", lambda *_: [])
+    monkeypatch.setattr("foalnet.checks.verify.load", lambda _: {})
+    monkeypatch.setattr("foalnet.checks.verify.cache_of", lambda _: home)
     params: Any = SimpleNamespace(corpus="drawn")
     settings: Any = SimpleNamespace(workers=1)
     found = verify(params, settings, home=home)

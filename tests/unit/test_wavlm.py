@@ -12,20 +12,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foalnet.batches import Clip, collate
-from foalnet.checkpoint import load_checkpoint, net_tensors, put_net
+from foalnet.artifact.checkpoint import load_checkpoint, net_tensors, put_net
 from foalnet.config import Settings
 from foalnet.config.blocks import Objective as ObjectiveParams
 from foalnet.config.blocks import Train
-from foalnet.errors import MachineError, UsageError
-from foalnet.losses import Objective
+from foalnet.core.errors import MachineError, UsageError
+from foalnet.encoders import Pretrained, load_model, transformers_offline
 from foalnet.nets import VARIANTS, InputShape, build_net
 from foalnet.nets.augment import hidden_spans
+from foalnet.nets.losses import Objective
 from foalnet.nets.wavlm import WavLM, unit_variance
-from foalnet.train import train_run
+from foalnet.stages.train import train_run
+from foalnet.train.batches import Clip, collate
 from foalnet.train.fold import logits_of
 from foalnet.train.optim import optimizer, take_step
-from foalnet.weights import Pretrained, load_model, transformers_offline
 from tests.hub import needs_transformers, recorded, write_wavlm
 from tests.stores import RATE_HZ, corpus_params, make_params, make_store, write_corpus
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from foalnet.encoders import transformers_offline
 from foalnet.nets import wavlm_attention
 from foalnet.nets.wavlm_attention import fuse
-from foalnet.weights import transformers_offline
 from tests.hub import BASE, LARGE, WAVLM, needs_transformers
 
 KINDS = {"base": BASE, "large": LARGE}

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.config.blocks import Contract
+from foalnet.core.ledger import Ledger
+from foalnet.core.records import Utterance
 from foalnet.corpora.base import find_holder, read_whole
 from foalnet.corpora.iemocap.names import Name, is_session, name_of, role_of, session_of, stem_of
 from foalnet.corpora.iemocap.text import LabelLine, decode, parse_labels, parse_transcript
-from foalnet.ledger import Ledger
-from foalnet.records import Utterance
 
 # counted from the corpus; used: hap + exc, neu, sad, ang
 PUBLISHED = Contract(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from foalnet.core.ledger import MISFILED, SHADOW
+from foalnet.core.records import Side
 from foalnet.corpora.base import is_shadow, stem
-from foalnet.ledger import MISFILED, SHADOW
-from foalnet.records import Side
 
 DIALOGUE = r"Ses0[1-5][FM]_(?:impro|script)[0-9]{2}(?:_[0-9])?[a-z]?"
 UTTERANCE = DIALOGUE + r"_[FM][0-9]{3}"

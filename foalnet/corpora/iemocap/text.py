@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from foalnet.core.ledger import Ledger
 from foalnet.corpora.iemocap.names import UNLABELLED, UTTERANCE, name_of
-from foalnet.ledger import Ledger
 
 _NUMBER = r"\s*(-?[0-9]+(?:\.[0-9]*)?)\s*"
 _LABEL = re.compile(

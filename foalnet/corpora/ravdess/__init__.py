@@ -15,10 +15,10 @@ from typing import Any
 
 from foalnet.config.blocks import Contract
 from foalnet.config.presets import PRESETS
+from foalnet.core.ledger import MISFILED, NO_VIDEO_YET, SHADOW, SONG, Ledger
+from foalnet.core.records import Utterance
 from foalnet.corpora.base import find_holder, is_shadow, stem
 from foalnet.corpora.tables import read_table, reference
-from foalnet.ledger import MISFILED, NO_VIDEO_YET, SHADOW, SONG, Ledger
-from foalnet.records import Utterance
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}

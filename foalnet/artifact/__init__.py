@@ -1,0 +1,1 @@
+"""Files that stages hand on: sealed, digested, versioned by git and DVC."""

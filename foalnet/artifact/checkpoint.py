@@ -1,0 +1,122 @@
+"""Tensors and facts in one safetensors file: whole or refused, the same content always the same bytes, no pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from foalnet.core.errors import DataError, reason
+from foalnet.core.files import NotPlain, json_bytes, not_read, publish_bytes, read_plain, sha256_bytes
+
+# One entry only: safetensors writes several in an order that differs from run to run.
+META = "foalnet"
+SCHEMA = 1
+# A training's state holds the weights four times: 5 GB with WavLM-large.
+MOST_BYTES = 1 << 34
+
+
+def to_bytes(tensors: Mapping[str, Tensor], facts: Any) -> bytes:
+    """Encode tensors and JSON facts, sealed by a digest over both."""
+    plain = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    head = {"schema": SCHEMA, "facts": facts, "digest": _digest(plain, facts)}
+    return save(plain, {META: json_bytes(head).decode()})
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Any) -> None:
+    """Write tensors and facts to `path` atomically."""
+    publish_bytes(path, to_bytes(tensors, facts))
+
+
+def load_checkpoint(
+    path: Path, *, stage: str | None = None, most_bytes: int = MOST_BYTES
+) -> tuple[dict[str, Tensor], Any]:
+    """Return (tensors, facts) of a checkpoint, verified against its seal.
+
+    DataError (exit 3) where it is absent, no plain file of at most `most_bytes`, truncated, altered or of another
+    schema; MachineError (exit 4) where it cannot be read.
+    """
+    try:
+        data = read_plain(path, most_bytes)
+        tensors = load(data)
+        head = json.loads(_meta(data))
+        facts, digest, schema = head["facts"], head["digest"], head["schema"]
+        found = _digest(tensors, facts)
+    except FileNotFoundError as error:
+        raise _refused(path, stage, "there is no such checkpoint") from error
+    except NotPlain as error:
+        raise _refused(path, stage, f"this is no checkpoint: {error}") from error
+    except OSError as error:
+        raise not_read(error, path, stage=stage) from error
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _refused(path, stage, f"the checkpoint is damaged: {reason(error)}") from error
+    if schema != SCHEMA:
+        raise _refused(path, stage, f"the checkpoint has schema {schema}, this version reads {SCHEMA}")
+    if digest != found:
+        raise _refused(
+            path, stage, "the checkpoint was altered: its content does not have the digest it was sealed with"
+        )
+    return tensors, facts
+
+
+def net_tensors(net: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a network's weights and buffers by name."""
+    return {name: value.detach().cpu().clone() for name, value in net.state_dict().items()}
+
+
+def put_net(net: nn.Module, tensors: Mapping[str, Tensor], *, file: Path, stage: str | None = None) -> None:
+    """Load a network's weights and buffers; every name and shape must fit (DataError, exit 3)."""
+    try:
+        net.load_state_dict(dict(tensors), strict=True)
+    except RuntimeError as error:
+        raise _refused(file, stage, f"the checkpoint is of another network: {reason(error)}") from error
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return a copy of an optimiser's state as `<parameter number>/<name>` tensors."""
+    state = optimizer.state_dict()["state"]
+    return {f"{i}/{name}": torch.as_tensor(v).cpu().clone() for i, entry in state.items() for name, v in entry.items()}
+
+
+def put_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Load what `optimizer_tensors` returned."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        number, _, field = name.partition("/")
+        state.setdefault(int(number), {})[field] = value.clone()
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors under `prefix/`, without it."""
+    return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{prefix}/")}
+
+
+def prefixed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors with `prefix/` before their names."""
+    return {f"{prefix}/{name}": value for name, value in tensors.items()}
+
+
+def _digest(tensors: Mapping[str, Tensor], facts: Any) -> str:
+    rows = [
+        [name, str(value.dtype), list(value.shape), sha256_bytes(value.reshape(-1).view(torch.uint8).numpy().tobytes())]
+        for name, value in sorted(tensors.items())
+    ]
+    return sha256_bytes(json_bytes([SCHEMA, facts, rows]))
+
+
+def _meta(data: bytes) -> str:
+    """Return the one metadata entry of a safetensors file that `load` has accepted."""
+    length = int.from_bytes(data[:8], "little")
+    meta: str = json.loads(data[8 : 8 + length])["__metadata__"][META]
+    return meta
+
+
+def _refused(path: Path, stage: str | None, what: str) -> DataError:
+    return DataError(what, file=path, stage=stage, action="remove it and run `dvc repro`: it is trained again")

@@ -1,0 +1,124 @@
+"""The sealed model: one safetensors file that holds weights and all that is needed to feed them, or is refused.
+
+Everything a prediction depends on is under the seal: params of staging and training, digests, the label set, the card.
+The files beside it (card.md, card.json) are for people; nobody reads them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from foalnet.artifact.checkpoint import load_checkpoint, to_bytes
+from foalnet.config.blocks import Shards, Train
+from foalnet.core.errors import DataError, named
+from foalnet.core.files import publish_bytes
+from foalnet.core.paths import MODEL as FILE
+
+KIND = "foalnet-final"
+SCHEMA = 1
+# WavLM-large and all that stands on it take 1.3 GB.
+MOST_BYTES = 1 << 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealed:
+    """A sealed model's content.
+
+    `classes` in the order of the logits; `rate_hz` and `frame` ((3, H, W) or (D,)) are what the network takes;
+    `shards` and `train` the very params that staged and trained it; `features` and `pretrained` what its frozen and its
+    fine-tuned encoder are, None without one; `tools` the digests of staging's code, packages,
+    decoder and detector; `digests` those of manifest, shards, code and params; `card` what a reader must know.
+    """
+
+    corpus: str
+    variant: str
+    seed: int
+    classes: tuple[str, ...]
+    rate_hz: int
+    frame: tuple[int, ...]
+    shards: Shards
+    train: Train
+    features: Mapping[str, Any] | None = None
+    pretrained: Mapping[str, Any] | None = None
+    tools: Mapping[str, Any]
+    digests: Mapping[str, Any]
+    card: Mapping[str, Any]
+
+
+def seal(path: Path, weights: Mapping[str, Tensor], content: Sealed) -> None:
+    """Write the sealed model atomically: the same content gives the same bytes."""
+    publish_bytes(path, model_bytes(weights, content))
+
+
+def model_bytes(weights: Mapping[str, Tensor], content: Sealed) -> bytes:
+    """Return a sealed model as it is written."""
+    facts = {
+        "kind": KIND,
+        "schema": SCHEMA,
+        "corpus": content.corpus,
+        "variant": content.variant,
+        "seed": content.seed,
+        "classes": list(content.classes),
+        "rate_hz": content.rate_hz,
+        "frame": list(content.frame),
+        "shards": content.shards.model_dump(mode="json"),
+        "train": content.train.model_dump(mode="json"),
+        "features": content.features and dict(content.features),
+        "pretrained": content.pretrained and dict(content.pretrained),
+        "tools": dict(content.tools),
+        "digests": dict(content.digests),
+        "card": dict(content.card),
+    }
+    return to_bytes(weights, facts)
+
+
+def read_model(path: Path) -> tuple[dict[str, Tensor], Sealed]:
+    """Return (weights, content) of a sealed model: its file, or the folder that holds it.
+
+    DataError (exit 3) where it is absent, truncated, altered, another kind of checkpoint or of another version.
+    """
+    file = path / FILE if path.is_dir() else path
+    try:
+        weights, facts = load_checkpoint(file, most_bytes=MOST_BYTES)
+    except DataError as error:
+        raise _refused(file, error.what) from error
+    if not isinstance(facts, dict) or facts.get("kind") != KIND:
+        raise _refused(file, "this is a checkpoint, but no sealed model (a fold's is not one)")
+    if facts.get("schema") != SCHEMA:
+        raise _refused(file, f"the model has schema {facts.get('schema')!r}, this version reads {SCHEMA}")
+    try:
+        content = Sealed(
+            corpus=facts["corpus"],
+            variant=facts["variant"],
+            seed=facts["seed"],
+            classes=tuple(facts["classes"]),
+            rate_hz=facts["rate_hz"],
+            frame=tuple(facts["frame"]),
+            shards=Shards.model_validate(facts["shards"]),
+            train=Train.model_validate(facts["train"]),
+            features=facts["features"],
+            pretrained=facts["pretrained"],
+            tools=facts["tools"],
+            digests=facts["digests"],
+            card=facts["card"],
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else None
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else named(error)
+        raise _refused(file, f"the model was sealed by another version of foalnet: {what}") from error
+    return weights, content
+
+
+def _refused(file: Path, what: str) -> DataError:
+    return DataError(
+        what,
+        file=file,
+        stage="predict",
+        action="copy the model again from where it was made, or make it: `dvc repro final@CORPUS`",
+    )

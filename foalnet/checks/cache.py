@@ -1,0 +1,221 @@
+"""DVC's cache: which objects a champion needs, which of them are lost, and a smaller cache that keeps all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foalnet.artifact.dvcrepo import cache_of, config_of
+from foalnet.artifact.gitrepo import git, has_git, text_at
+from foalnet.checks.verify.digests import parse_listing
+from foalnet.checks.verify.remote import DEFAULT, Remote, place_of
+from foalnet.config import load_settings
+from foalnet.config.load import DEFAULT_PARAMS, read_file
+from foalnet.core.errors import DataError, MachineError, UsageError, reason
+from foalnet.evidence.champion import LOCK, branch_of, corpora_of, history, is_of, unpushed
+from foalnet.gc import holding
+from foalnet.stages.forecast import size
+
+STAGE = "gc"
+SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loss:
+    """Outputs of a champion that DVC's cache has not, or not whole.
+
+    `lost`: no remote has them either. `away`: whether a remote has them was not asked, or it does not answer (`why`).
+    """
+
+    lost: tuple[str, ...] = ()
+    away: tuple[str, ...] = ()
+    why: str = ""
+
+    def __str__(self) -> str:
+        """Say it in one line, "" where nothing is missing."""
+        lost = f"neither in DVC's cache nor in a remote: {_some(self.lost)}" if self.lost else ""
+        away = f"not in DVC's cache: {_some(self.away)} ({self.why})" if self.away else ""
+        return "; ".join(filter(None, (lost, away)))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def loss_of(home: Path, corpus: str, commit: str, *, network: bool = True) -> Loss:
+    """Return which outputs of a champion of a corpus are lost: each object is looked for by name, none is read.
+
+    DVC's default remote is asked about what the cache lacks; without `network` only one that is a folder.
+    """
+    cache, outs = cache_of(home), _outs(home, corpus, commit)
+    missing, unlisted = _missing(cache, outs)
+    if not missing and not unlisted:
+        return Loss()
+    names = tuple(sorted({*missing, *unlisted}))
+    config = config_of(home)
+    url = str(config["remote"].get(config["core"].get("remote"), {}).get("url", ""))
+    if not url:
+        return Loss(lost=names)
+    if "://" in url and not network:
+        return Loss(away=names, why="its remote was not asked")
+    try:
+        remote = Remote(home, DEFAULT)
+        for path, md5 in unlisted.items():
+            listed = remote.read(md5)
+            missing[path] = [md5]
+            if listed is not None:
+                missing[path] = [each for each in parse_listing(listed).values() if not _object(cache, each).is_file()]
+        there = remote.has(sorted({md5 for wanted in missing.values() for md5 in wanted}))
+    except (MachineError, ValueError) as error:
+        return Loss(away=names, why=reason(error).splitlines()[0])
+    return Loss(lost=tuple(sorted(path for path, wanted in missing.items() if not all(there[md5] for md5 in wanted))))
+
+
+def refuse_lost(home: Path, corpus: str, commit: str) -> None:
+    """Refuse a champion with lost outputs (DataError, exit 3).
+
+    MachineError (exit 4) where the cache lacks some and the remote does not answer.
+    """
+    loss = loss_of(home, corpus, commit)
+    what = f"outputs of {commit[:10]} are missing: {loss}; nothing was changed"
+    if loss.lost:
+        raise DataError(what, file=home, stage="champion", action=remedy(corpus, commit))
+    if loss.away:
+        raise MachineError(what, file=home, stage="champion", action="see `dvc status --cloud`, then run it again")
+
+
+def remedy(corpus: str, commit: str) -> str:
+    """Return what to do about lost outputs: make them again at that commit, or give up the champions of the corpus."""
+    give_up = f"git branch -m {branch_of(corpus)} lost/{corpus} (the next run becomes the first champion)"
+    return f"git switch --detach {commit[:10]} && dvc repro && git switch - makes them again; or give up: {give_up}"
+
+
+def _outs(home: Path, corpus: str, commit: str) -> dict[str, str]:
+    """Return path -> digest of what DVC keeps of a corpus' stages, by a commit's dvc.lock."""
+    from dvc.utils.serialize import loads_yaml
+
+    stages = (loads_yaml(text_at(home, commit, LOCK) or "") or {}).get("stages", {})
+    in_git = set(git(home, "ls-tree", "-r", "-z", "--name-only", commit).stdout.split("\0"))
+    return {
+        out["path"]: out["md5"]
+        for name, stage in stages.items()
+        if is_of(corpus, name)
+        for out in stage.get("outs", ())
+        if out["path"] not in in_git and out.get("md5")
+    }
+
+
+def _missing(cache: Path, outs: Mapping[str, str]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return output -> its objects that the cache lacks, and output -> digest of folders of which it lacks the list."""
+    missing, unlisted = {}, {}
+    for path, md5 in outs.items():
+        wanted = [md5]
+        if md5.endswith(".dir"):
+            try:
+                wanted = list(parse_listing(_object(cache, md5).read_bytes()).values())
+            except (OSError, ValueError):
+                unlisted[path] = md5
+                continue
+        gone = [each for each in wanted if not _object(cache, each).is_file()]
+        if gone:
+            missing[path] = gone
+    return missing, unlisted
+
+
+def _object(cache: Path, md5: str) -> Path:
+    return cache.joinpath(*place_of(md5))
+
+
+def clean_lines(home: Path, others: Sequence[Path], *, write: bool) -> Iterator[str]:
+    """Remove from DVC's cache what nothing needs any more; yield what was freed, and what of a champion is lost.
+
+    Needed is what the working tree, every branch and tag, `dvc exp`, every champion of every corpus and every unpushed
+    run have, here and in `others`, the other projects that share the cache. UsageError (exit 2) for a cache that lies
+    outside the project without a word on others; MachineError (exit 4) while a stage or a flow is at work.
+    """
+    cache, homes = cache_of(home), list(dict.fromkeys([home.resolve(), *(each.resolve() for each in others)]))
+    if not others and not cache.is_relative_to(home.resolve()):
+        raise UsageError(
+            "DVC's cache lies outside this project: other projects may need what it holds",
+            file=cache,
+            stage=STAGE,
+            action="name each of them: --project PATH (`--project .` says that there is no other)",
+        )
+    for each in homes:
+        if cache_of(each).resolve() != cache.resolve():
+            raise UsageError(
+                f"another cache than this project's ({cache})", file=cache_of(each), stage=STAGE, action="leave it out"
+            )
+    with ExitStack() as stack:
+        for each in homes if write else ():
+            stack.enter_context(_at_rest(each))
+        freed = _clean(homes, cache, write=write)
+    yield f"{'freed' if write else 'would free'} {size(sum(freed))} of DVC's cache, {len(freed)} objects"
+    for corpus in corpora_of(home):
+        loss = loss_of(home, corpus, history(home, corpus)[0].effective, network=False)
+        if str(loss):
+            yield f"champion of {corpus}: {loss}"
+
+
+@contextmanager
+def _at_rest(home: Path) -> Iterator[None]:
+    """Hold the locks of stages and flows, since what they make is on no branch yet.
+
+    MachineError (exit 4) where one is at work.
+    """
+    work = (home / load_settings(home).work).resolve()
+    (work / "locks").mkdir(parents=True, exist_ok=True)
+    for corpus in read_file(home / DEFAULT_PARAMS).corpora:
+        (work / "locks" / f"retrain-{corpus}").touch()
+    with holding(work, take=True) as busy:
+        if busy:
+            name, why = next(iter(busy.items()))
+            raise MachineError(why, file=work / "locks" / name, stage=STAGE, action="wait for it to end, or cancel it")
+        yield
+
+
+def _clean(homes: Sequence[Path], cache: Path, *, write: bool) -> list[int]:
+    """Remove the objects of a cache that no project needs, with DVC's own hands; return the sizes of what goes."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc_data.hashfile.gc import gc
+
+    with ExitStack() as stack:
+        repos = [stack.enter_context(Repo(str(home))) for home in homes]
+        try:
+            for repo in repos:
+                stack.enter_context(repo.lock)
+            # `force`: a folder whose list is nowhere is lost already, and must not keep the others from going.
+            needed = {
+                found
+                for repo, home in zip(repos, homes, strict=True)
+                for objects in repo.used_objs(force=True, **_revisions(home)).values()
+                for found in objects
+            }
+        except DvcException as error:
+            why = ": ".join(map(reason, filter(None, (error, error.__cause__))))
+            raise DataError(
+                f"DVC cannot tell what is needed, so nothing was removed: {why}",
+                file=cache,
+                stage=STAGE,
+                action="mend what is named, or remove that branch (git branch -D NAME), then run it again",
+            ) from error
+        names = {found.value for found in needed}
+        gone = [path for path in cache.glob("[0-9a-f][0-9a-f]/*") if path.parent.name + path.name not in names]
+        sizes = [path.stat().st_size for path in gone]
+        if write and gone:
+            gc(repos[0].cache.local, needed)
+    return sizes
+
+
+def _revisions(home: Path) -> dict[str, Any]:
+    """Return the commits whose outputs a project needs, as DVC names them; the working tree is always among them."""
+    if not has_git(home):
+        return {}
+    champions = [each.commit for corpus in corpora_of(home) for each in history(home, corpus)]
+    revisions = list(dict.fromkeys([*champions, *unpushed(home).values()]))
+    return {"revs": revisions, "all_branches": True, "all_tags": True, "all_experiments": True}

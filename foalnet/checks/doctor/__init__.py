@@ -1,0 +1,70 @@
+"""Is this machine fit for the project? Checks that stand alone; a failing line ends with the command that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from foalnet.checks.doctor import corpora, packages, project, storage, tools
+from foalnet.checks.doctor.base import Check, Finding, Scene, from_error, run_check
+from foalnet.config import load_settings
+from foalnet.config.load import read_file, resolve
+from foalnet.core.errors import UsageError
+
+__all__ = ["CHECKS", "Finding", "Scene", "examine", "scene_of", "usable"]
+
+# A new check is a function that yields findings, and one line here.
+CHECKS: dict[str, Check] = {
+    "python": packages.python,
+    "packages": packages.packages,
+    "project": project.project,
+    "git": project.git,
+    "dvc": project.dvc,
+    "pushed": project.pushed,
+    "champions": project.champions,
+    "prefect": project.prefect,
+    "ffmpeg": tools.ffmpeg,
+    "pyav": tools.pyav,
+    "soundfile": tools.soundfile,
+    "opencv": tools.opencv,
+    "torch": packages.torch_pair,
+    "device": packages.device,
+    "work": storage.work,
+    "disk": storage.disk,
+    "locks": storage.locks,
+    "roots": corpora.roots,
+    "corpora": corpora.corpora,
+    "weights": corpora.weights,
+    "encoders": corpora.encoders,
+}
+
+
+def scene_of(corpus: str | None, *, remote: bool) -> Scene:
+    """Read the project of the current folder; what cannot be read becomes a finding.
+
+    UsageError (exit 2) where `corpus` is none of params.yaml's.
+    """
+    given: dict[str, object] = {"remote": remote}
+    wrong = []
+    try:
+        given["settings"] = load_settings()
+    except UsageError as error:
+        wrong.append(from_error(error))
+    try:
+        file = read_file()
+    except UsageError as error:
+        wrong.append(from_error(error))
+    else:
+        names = [corpus] if corpus else list(file.corpora)
+        given["corpora"] = tuple(resolve(file, name) for name in names)
+    return Scene(wrong=tuple(wrong), **given)  # type: ignore[arg-type]
+
+
+def examine(scene: Scene) -> Iterator[Finding]:
+    """Yield every finding of every check, in order, as it is made."""
+    for name, check in CHECKS.items():
+        yield from run_check(name, check, scene)
+
+
+def usable(findings: list[Finding]) -> bool:
+    """Tell whether nothing found keeps a verb from working."""
+    return all(finding.level != "fault" for finding in findings)

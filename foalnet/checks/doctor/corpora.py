@@ -1,0 +1,90 @@
+"""Each corpus of the params: its root, its layout, and the weights of the detector that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from foalnet.checks.doctor.base import Finding, Scene, from_error, ok, warning
+from foalnet.config import Params
+from foalnet.core.errors import FoalnetError
+from foalnet.core.paths import Paths
+from foalnet.corpora.inventory import resolve_root
+
+
+def corpora(scene: Scene) -> Iterator[Finding]:
+    """The root of each corpus is here and laid out as its reader expects; each root belongs to a corpus."""
+    for params in scene.corpora:
+        try:
+            yield _root(scene, params)
+        except FoalnetError as error:
+            yield from_error(error)
+
+
+def _root(scene: Scene, params: Params) -> Finding:
+    name = params.corpus
+    root = resolve_root(params, scene.settings)
+    if root is not None:
+        return ok(f"{name}: {root} has the layout of {params.reader}")
+    given = scene.settings.roots.get(name)
+    if given is None and name == "drawn":
+        return ok("drawn: not drawn yet, the first `dvc repro` does it")
+    where = f"its root {given} is not a folder here" if given else "the settings name no root for it"
+    mend = f"mount it, or: foalnet add-corpus {params.reader} --name {name} --root PATH"
+    if Paths(name, scene.home).inventory.is_file():
+        return warning(f"{name}: {where}; what is recorded of it is kept, staging anew is not possible", mend=mend)
+    return Finding(level="fault", found=f"{name}: {where}, and nothing of it is recorded", mend=mend)
+
+
+def roots(scene: Scene) -> Iterator[Finding]:
+    """Every root in the settings is a folder."""
+    for name, given in sorted(scene.settings.roots.items()):
+        folder = Path(given).expanduser()
+        if not folder.is_absolute():
+            yield warning(
+                f"the root of {name}, {given}, is not absolute", mend=f"write {folder.resolve()} in settings.yaml"
+            )
+        elif not folder.is_dir():
+            yield warning(
+                f"the root of {name}, {given}, is not a folder here", mend="mount it, or correct settings.yaml"
+            )
+    if not scene.settings.roots:
+        yield ok("the settings name no corpus root; the drawn corpus needs none")
+
+
+def weights(scene: Scene) -> Iterator[Finding]:
+    """The detector that each corpus asks for is complete: its weight files are here and the published ones."""
+    from foalnet.faces import get_detector
+
+    for params in scene.corpora:
+        try:
+            digest = get_detector(params.shards, scene.settings).digest()
+        except FoalnetError as error:
+            yield from_error(error)
+        else:
+            yield ok(f"{params.corpus}: detector {params.shards.detector} ({digest[:12]}…)")
+
+
+def encoders(scene: Scene) -> Iterator[Finding]:
+    """The pretrained encoders that each corpus asks for are here, whole, and there is a library to run them."""
+    from foalnet.encoders import CATALOGUE, library_version, open_weights
+
+    asked = [
+        (params.corpus, name, own)
+        for params in scene.corpora
+        for name, own in (
+            (params.train.audio.encoder, params.train.audio.weights),
+            (params.features.encoder, params.features.weights),
+        )
+        if name in CATALOGUE
+    ]
+    for corpus, name, own in asked:
+        try:
+            library_version()
+            found = open_weights(name, scene.settings, own=own)
+        except FoalnetError as error:
+            yield from_error(error)
+        else:
+            yield ok(f"{corpus}: encoder {name} ({found.sha256[:12]}…)")
+    if not asked:
+        yield ok("no corpus asks for a pretrained encoder")

@@ -1,0 +1,108 @@
+"""The work folder, the disk against what the corpora need, and what killed processes left."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from foalnet.artifact.dvcfiles import broken
+from foalnet.checks.doctor.base import Finding, Scene, fault, ok, warning
+from foalnet.core.errors import reason
+from foalnet.core.locks import elsewhere, unreleased
+from foalnet.core.paths import Paths
+from foalnet.core.temporaries import alive, dead_temporaries, is_held
+from foalnet.stages.forecast import BYTES_PER_S, COPIES, free_bytes, size, speech_seconds
+
+
+def work(scene: Scene) -> Iterator[Finding]:
+    """The work folder, and those that stages write to, can be written."""
+    folder = scene.settings.work
+    if wrong := _unwritable(folder):
+        yield fault(wrong, mend="export FOALNET_WORK=A_WRITABLE_FOLDER")
+    else:
+        yield ok(f"{folder} can be written, {size(free_bytes(folder))} free")
+    outputs = [folder for name in ("data", "models", "reports") for folder in _with_corpora(scene.home / name)]
+    wrong_by = {folder: wrong for folder in outputs if (wrong := _unwritable(folder))}
+    for folder, wrong in wrong_by.items():
+        yield fault(wrong, mend=f"chmod u+w {folder}, or mount its disk for writing")
+    if not wrong_by:
+        yield ok("data, models and reports can be written")
+
+
+def _with_corpora(folder: Path) -> list[Path]:
+    """Return a folder and those in it, of a corpus each."""
+    return [folder, *sorted(each for each in folder.glob("*") if each.is_dir() and not each.is_symlink())]
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Say why no file can be written into a folder, or into the nearest one above that exists; None where one can."""
+    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place) as handle:
+            handle.write(b"x")
+    except OSError as error:
+        return f"{place} cannot be written: {reason(error)}"
+    return None
+
+
+def disk(scene: Scene) -> Iterator[Finding]:
+    """The disk holds the shards of each corpus that is not staged yet: work cache, data/ and DVC's cache."""
+    free = free_bytes(scene.settings.work)
+    for params in scene.corpora:
+        paths = Paths(params.corpus, scene.home)
+        if (paths.shards / "index.json").is_file():
+            yield ok(f"{params.corpus} is staged")
+            continue
+        seconds = speech_seconds(params, paths)
+        if seconds is None:
+            yield ok(f"{params.corpus}: its need is known after `foalnet inventory {params.corpus}`")
+            continue
+        need = round(COPIES * BYTES_PER_S * seconds)
+        told = f"{params.corpus}: at most {size(need)} for {seconds / 3600:.1f} h of utterances, {size(free)} free"
+        remedy = "foalnet gc --dry-run (shows what can go), or free space, or FOALNET_WORK=ANOTHER_DISK"
+        if free * COPIES < need * (COPIES - 1):
+            # The stage itself refuses to start below two copies.
+            yield fault(told, mend=remedy)
+        elif free < need:
+            yield warning(told, mend=remedy)
+        else:
+            yield ok(told)
+
+
+def locks(scene: Scene) -> Iterator[Finding]:
+    """Who holds a lock; what dead processes left (a lock dies with its process, its file and temporaries may stay)."""
+    folder = scene.settings.work / "locks"
+    files = sorted(folder.glob("*")) if folder.is_dir() else []
+    held = [f"{path.name} ({path.read_text('utf-8', 'replace').strip()})" for path in files if is_held(path)]
+    for path in files:
+        holder = None if is_held(path) else unreleased(path)
+        if holder is not None and elsewhere(holder):
+            yield warning(
+                f"another machine has not released {path.name} ({holder}): its stage is refused here",
+                mend=f"rm {path} (once that run is gone for good)",
+            )
+    yield ok(f"at work now: {', '.join(held)}" if held else f"no stage is at work here ({len(files)} free lock files)")
+    left = dead_temporaries(scene.settings.work)
+    if left:
+        total = sum(path.stat().st_size for path in left)
+        yield warning(f"{len(left)} unfinished files of killed processes, {size(total)}", mend="foalnet gc")
+    yield from (fault(what, mend="foalnet mend") for what in broken(scene.home))
+    yield from _dvc_locks(scene.home / ".dvc" / "tmp" / "rwlock")
+
+
+def _dvc_locks(path: Path) -> Iterator[Finding]:
+    """Tell DVC's own per-path locks apart by whether their process lives; DVC takes over those of dead ones itself."""
+    try:
+        table = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return
+    holders = [one for entry in table.get("write", {}).values() for one in [entry]]
+    holders += [one for entries in table.get("read", {}).values() for one in entries]
+    pids = {int(holder["pid"]) for holder in holders}
+    living = sorted(pid for pid in pids if alive(pid))
+    if living:
+        yield ok(f"DVC is at work: pid {', '.join(map(str, living))}")
+    if len(living) < len(pids):
+        yield ok(f"DVC has locks of {len(pids) - len(living)} dead processes; its next run takes them over")

@@ -1,0 +1,131 @@
+"""The chain of digests behind a report, from the commit to the page, taken anew link by link; no output is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from foalnet.artifact.dvcrepo import cache_of
+from foalnet.artifact.gitrepo import blobs_at, blobs_here, git, has_git
+from foalnet.artifact.seal import command
+from foalnet.checks.verify.chain import stage_links
+from foalnet.checks.verify.content import Scene
+from foalnet.checks.verify.digests import Reader
+from foalnet.checks.verify.graph import GRAPH, LOCK, PARAMS, Stage, load, stages_of
+from foalnet.checks.verify.link import Link, code_of, differs, ok, skipped, some, two
+from foalnet.checks.verify.remote import DEFAULT, Remote
+from foalnet.checks.verify.store import Store
+from foalnet.config import Params, Settings
+from foalnet.core.files import not_written
+from foalnet.core.paths import Paths
+
+# What runs or decides, beside what the stages name.
+SOURCES = (".dvcignore", GRAPH, PARAMS, "constraints.txt", "flows", "foalnet", "pyproject.toml")
+
+__all__ = ["DEFAULT", "Link", "code_of", "verify"]
+
+
+def verify(params: Params, settings: Settings, *, remote: str | None = None, home: Path = Path()) -> Iterator[Link]:
+    """Yield every link of one corpus' chain, in its order, as it is checked; `home` is the current folder.
+
+    `remote`: also hold each object of that DVC remote to its digest ("" for the default one, None: no remote is
+    asked). UsageError (exit 2) without a project or such a remote, DataError (exit 3) where dvc.yaml or dvc.lock
+    cannot be read, MachineError (exit 4) where the remote cannot, or the folder for temporary files takes nothing.
+    """
+    stages = stages_of(home, params.corpus)
+    far = None if remote is None else Remote(home, remote)
+    store = Store(home, stages, reader=Reader(settings.workers), cache=cache_of(home), remote=far)
+    paths, given = Paths(params.corpus, home), load(home / PARAMS)
+    yield from commit(home, stages)
+    try:
+        apart = TemporaryDirectory(prefix="foalnet-verify-")
+    except OSError as error:
+        raise not_written(error, Path(os.environ.get("TMPDIR", "/tmp")), stage="verify") from error  # noqa: S108
+    with apart as bench:
+        scene = Scene(params=params, settings=settings, store=store, paths=paths, bench=Path(bench))
+        for stage in stages:
+            yield from stage_links(stage, store, given)
+            if stage.ran is not None:
+                yield from _by_content(stage, scene, given)
+
+
+def _by_content(stage: Stage, scene: Scene, given: Any) -> Iterator[Link]:
+    from foalnet.checks.verify.reported import reported_links
+    from foalnet.checks.verify.scored import scored_links
+    from foalnet.checks.verify.staged import staged_links
+    from foalnet.checks.verify.trained import trained_links
+
+    run = given["runs"].get(stage.name.partition("@")[2])
+    yield from staged_links(scene, stage.verb)
+    yield from trained_links(scene, stage.name, run)
+    yield from scored_links(scene, stage.name, run)
+    if stage.verb == "report":
+        yield from reported_links(scene)
+
+
+def commit(home: Path, stages: list[Stage]) -> Iterator[Link]:
+    """Compare the files that run and decide with those of the commit, by content; then what DVC keeps in git."""
+    if not has_git(home):
+        yield skipped("commit", "no .git here: a source archive, whose files have no commit")
+        return
+    head = git(home, "rev-parse", "HEAD").stdout.strip()
+    made = sorted({path for stage in stages for path in stage.asked.outs})
+    read = (path for stage in stages for path in stage.asked.deps)
+    given = (path for path in read if not any(_at(path, out) or _at(out, path) for out in made))
+    roots = sorted({*SOURCES, *(path for path in given if not any(_at(path, root) for root in SOURCES))})
+    files, here = blobs_at(home, head, roots), blobs_here(home, list(_worktree(home, roots)))
+    wrong = {
+        "in no commit": here.keys() - files.keys(),
+        "not here": files.keys() - here.keys(),
+        "changed": {path for path in files.keys() & here.keys() if files[path] != here[path]},
+    }
+    if faults := [f"{some(names)} {what}" for what, names in wrong.items() if names]:
+        what = f"the files here are not those of {head[:10]}: {'; '.join(faults)}"
+        yield differs("commit", what, action="`git status`; `git add` and commit them, or `git checkout` them")
+    else:
+        yield ok("commit", f"{head[:10]}; its {len(files)} files of code, packages, params and graph are those here")
+    results = sorted({LOCK, *(path for stage in stages for path in stage.asked.in_git)})
+    files, here = blobs_at(home, head, results), blobs_here(home, [path for path in results if (home / path).is_file()])
+    newer = {path for path in here if here[path] != files.get(path)}
+    if edited := list(_edited(home, stages, newer)):
+        yield from edited
+    elif newer:
+        what = f"no commit records this run yet: {some(newer)} differ from {head[:10]}"
+        yield skipped("commit of the results", what, action=f"git add {' '.join(sorted(newer))} && git commit")
+    else:
+        yield ok("commit of the results", f"{head[:10]} holds {some(here) or 'none'} as they are here")
+
+
+def _edited(home: Path, stages: list[Stage], newer: set[str]) -> Iterator[Link]:
+    """Yield what differs from dvc.lock's record too: it was edited, and no run to be committed wrote it."""
+    for stage in stages:
+        for path in sorted(newer & set(stage.asked.in_git)):
+            recorded, stored = stage.outs.get(path), Reader(workers=1).digest(home / path).md5
+            if recorded and recorded != stored:
+                # An older record is no help: what belongs to this run's was never committed.
+                restore = "" if LOCK in newer else f"restore it by `git checkout -- {path}`, or run "
+                yield differs(
+                    "commit of the results",
+                    f"{path} is not what the run wrote: {two(recorded, stored, by=LOCK, at='file')}",
+                    action=f"{restore}`{command(stage.name)}`",
+                )
+
+
+def _at(path: str, root: str) -> bool:
+    """Tell whether a path is `root` or below it."""
+    return path == root or path.startswith(f"{root}/")
+
+
+def _worktree(home: Path, roots: list[str]) -> Iterator[str]:
+    """Yield the files at or below `roots`, without the interpreter's caches and hidden files of editors and systems."""
+    for root in roots:
+        if (home / root).is_file():
+            yield root
+            continue
+        for folder, folders, names in os.walk(home / root):
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            kept = (name for name in sorted(names) if not name.startswith("."))
+            yield from ((Path(folder) / name).relative_to(home).as_posix() for name in kept)

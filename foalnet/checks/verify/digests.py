@@ -1,0 +1,87 @@
+"""Digests of files and folders as DVC takes them: MD5 of bytes; of a folder, MD5 of its canonical list."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
+
+from foalnet.core.errors import reason
+from foalnet.core.files import not_read
+
+BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Digest:
+    """What one reading of a file gives: hex MD5 (DVC's), hex SHA-256 (the project's), size in bytes."""
+
+    md5: str
+    sha256: str
+    size: int
+
+
+def digest_of(stream: BinaryIO) -> Digest:
+    """Read a stream to its end."""
+    md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+    while block := stream.read(BLOCK_BYTES):
+        md5.update(block)
+        sha256.update(block)
+        size += len(block)
+    return Digest(md5=md5.hexdigest(), sha256=sha256.hexdigest(), size=size)
+
+
+class Reader:
+    """Reads each file once, whatever asks for it and under however many names (hard links) it lies there."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._known: dict[tuple[int, int], Digest] = {}
+        self._one_at_a_time: dict[tuple[int, int], Lock] = {}
+        self._guard = Lock()
+
+    def digest(self, path: Path) -> Digest:
+        """Return a file's digests (MachineError, exit 4, where it cannot be read)."""
+        try:
+            facts = path.stat()
+            place = (facts.st_dev, facts.st_ino)
+            with self._guard:
+                turn = self._one_at_a_time.setdefault(place, Lock())
+            with turn:
+                if place not in self._known:
+                    with path.open("rb") as stream:
+                        self._known[place] = digest_of(stream)
+        except OSError as error:
+            raise not_read(error, path, stage="verify") from error
+        return self._known[place]
+
+    def digests(self, paths: Iterable[Path]) -> dict[Path, Digest]:
+        """Return the digests of many files, read side by side."""
+        wanted = list(paths)
+        with ThreadPoolExecutor(self.workers) as pool:
+            return dict(zip(wanted, pool.map(self.digest, wanted), strict=True))
+
+
+def listing_bytes(files: Mapping[str, str]) -> bytes:
+    """Return the bytes of DVC's object for a folder: relative path -> MD5, as its one JSON line."""
+    rows = [{"md5": files[name], "relpath": name} for name in sorted(files)]
+    return json.dumps(rows, sort_keys=True).encode()
+
+
+def folder_md5(files: Mapping[str, str]) -> str:
+    """Return what dvc.lock calls a folder of these files (relative path -> MD5)."""
+    return f"{hashlib.md5(listing_bytes(files), usedforsecurity=False).hexdigest()}.dir"
+
+
+def parse_listing(data: bytes) -> dict[str, str]:
+    """Return relative path -> MD5 from DVC's object for a folder (ValueError where it is none)."""
+    rows = json.loads(data)
+    try:
+        return {str(row["relpath"]): str(row["md5"]) for row in rows}
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"no list of a folder: {reason(error)}") from error

@@ -1,0 +1,89 @@
+"""The objects that a push is to send: each must be whole in DVC's cache, or else in the remote already.
+
+`dvc push` asks neither: of an object that lies nowhere it warns and ends with 0, and an altered one it sends under its
+old name. So each object is read beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from foalnet.artifact.dvcrepo import cache_of
+from foalnet.checks.verify.digests import Reader
+from foalnet.checks.verify.graph import LOCK, Stage
+from foalnet.checks.verify.link import two
+from foalnet.checks.verify.remote import Remote
+from foalnet.checks.verify.store import Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """An object that must not, or cannot, be pushed: the output's file that it keeps, its stage, and what was seen.
+
+    `remove` are objects, by path or address, that must go before whole ones can take their places.
+    """
+
+    path: str
+    stage: str
+    found: str
+    remove: tuple[str, ...] = ()
+
+
+def faults(home: Path, stages: Iterable[Stage], *, reader: Reader, remote: Callable[[], Remote]) -> tuple[Fault, ...]:
+    """Return what is wrong with the objects of the stages' outputs, by dvc.lock; () where all can be pushed.
+
+    Of a folder its list comes first, then each of its files; outputs that git keeps have no objects. `remote` is opened
+    where the cache lacks an object, which must then be whole there (MachineError, exit 4, where it cannot be read).
+    """
+    every = list(stages)
+    store = Store(home, every, reader=reader, cache=cache_of(home), remote=None)
+    found: list[Fault] = []
+    for stage in every:
+        if stage.ran is None:
+            found.append(Fault(path=LOCK, stage=stage.name, found="it has no record of the stage"))
+        for path, md5 in stage.outs.items():
+            if path not in stage.asked.in_git:
+                found += _of_output(stage.name, path, md5, store, remote)
+    return tuple(found)
+
+
+def _of_output(stage: str, path: str, md5: str | None, store: Store, remote: Callable[[], Remote]) -> list[Fault]:
+    if not md5:
+        return [Fault(path=path, stage=stage, found=f"{LOCK} names no md5 of it")]
+    wrong = _read(stage, {md5: path}, store, remote)
+    if wrong or not md5.endswith(".dir"):
+        return wrong
+    files = store.listing(md5)
+    if files is None:
+        return [Fault(path=path, stage=stage, found="its object is no list of a folder")]
+    wrong = _read(stage, {each: f"{path}/{name}" for name, each in files.items()}, store, remote)
+    if wrong and store.remote is not None and store.remote.digest(md5) is not None:
+        # While its list is there, DVC takes every file of a folder to be there and pushes none.
+        return [replace(fault, remove=(*fault.remove, store.remote.shown(md5))) for fault in wrong]
+    return wrong
+
+
+def _read(stage: str, needed: Mapping[str, str], store: Store, remote: Callable[[], Remote]) -> list[Fault]:
+    """Read objects, digest -> name, where they lie; return those that are altered or nowhere."""
+    places = {md5: store.object(md5) for md5 in needed}
+    here = {md5: place for md5, place in places.items() if place.is_file()}
+    digests = store.reader.digests(here.values())
+    away = [md5 for md5 in needed if md5 not in here]
+    if away and store.remote is None:
+        store.remote = remote()
+    there = store.remote.digests(away) if away and store.remote is not None else {}
+    found = []
+    for md5, path in needed.items():
+        kept, whole = "the folder's list" if md5.endswith(".dir") else "its object", md5.removesuffix(".dir")
+        digest = digests[here[md5]] if md5 in here else there[md5]
+        if digest is None:
+            seen = f"{kept} lies neither in DVC's cache nor in the remote"
+            found.append(Fault(path=path, stage=stage, found=seen))
+        elif digest.md5 != whole:
+            where = str(here[md5]) if md5 in here else store.remote.shown(md5) if store.remote else ""
+            place = "DVC's cache" if md5 in here else "the remote"
+            seen = f"{kept} in {place} is altered: {two(whole, digest.md5, by='its name', at='its bytes')}"
+            found.append(Fault(path=path, stage=stage, found=seen, remove=(where,)))
+    return found

@@ -1,0 +1,179 @@
+"""An output against its record in every place where it lies: the workspace, DVC's cache, a remote.
+
+DVC trusts the objects of its cache by their names and reads them no more; here each one is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from foalnet.artifact.seal import command
+from foalnet.checks.verify.digests import Digest, folder_md5
+from foalnet.checks.verify.graph import LOCK, Stage
+from foalnet.checks.verify.link import Link, absent, differs, ok, short, some, two
+from foalnet.checks.verify.store import Store
+
+FAULTS_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """What lies of an output in one place: `wrong` says which files are others, `missing` are not there at all.
+
+    `remedy` are objects to remove, so that whole ones can take their places. `listed` is the list of a remote's folder
+    where it is there: while it is, DVC takes every file of the folder to be there and pushes none.
+    """
+
+    place: str
+    wrong: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    remedy: tuple[str, ...] = ()
+    listed: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Everything is there, as recorded."""
+        return not self.wrong and not self.missing
+
+
+def output(stage: Stage, path: str, md5: str, store: Store) -> Link:
+    """Compare one output with its record."""
+    name = f"{stage.name} output {path}"
+    if md5 is None:
+        return differs(name, f"{LOCK} names no md5 of it", action=f"dvc repro {stage.name}")
+    in_git = path in stage.asked.in_git
+    seen = [_workspace(path, md5, store)]
+    if not in_git:
+        seen += [_cache(path, md5, store), *([_remote(path, md5, store)] if store.remote else [])]
+    wrong = [f"{one.place}: {fault}" for one in seen for fault in one.wrong]
+    if wrong:
+        more = f"; and {len(wrong) - FAULTS_SHOWN} more" if len(wrong) > FAULTS_SHOWN else ""
+        return differs(
+            name,
+            "; ".join(wrong[:FAULTS_SHOWN]) + more,
+            action=_mend(stage, path, seen, pulls=store.pulls, in_git=in_git),
+        )
+    lacking = [one for one in seen if one.place == "remote" and one.missing]
+    whole = [one.place for one in seen if one.whole]
+    if lacking:
+        told = f"{store.remote.name if store.remote else ''} lacks {some(lacking[0].missing)}"
+        again = f"{_listed(lacking[0])}dvc push {stage.name}"
+        action = again if "cache" in whole else _make(stage, path, store, in_git=in_git)
+        return absent(name, f"the remote {told}", action=action)
+    if not whole:
+        missing = min((one.missing for one in seen), key=len)
+        return absent(name, f"not on this machine: {some(missing)}", action=_make(stage, path, store, in_git=in_git))
+    files = store.listing(md5) if md5.endswith(".dir") else None
+    count = f" ({len(files)} files)" if files is not None else ""
+    return ok(name, f"{short(md5)}{count} in {', '.join(whole)}")
+
+
+def _listed(remote: Seen) -> str:
+    """Return what must go before DVC pushes a file of a folder again."""
+    return f"remove {remote.listed}, then " if remote.listed else ""
+
+
+def _make(stage: Stage, path: str, store: Store, *, in_git: bool) -> str:
+    return f"git checkout -- {path}" if in_git else store.bring(stage.name)
+
+
+def _mend(stage: Stage, path: str, seen: list[Seen], *, pulls: bool, in_git: bool) -> str:
+    """Return what puts right the places that are wrong, from those that are whole."""
+    if in_git:
+        return f"git checkout -- {path}, or {command(stage.name)}"
+    whole = {one.place for one in seen if one.whole}
+    steps = []
+    for one in seen:
+        remove = f"remove {' and '.join(one.remedy[:FAULTS_SHOWN])}, then " if one.remedy else ""
+        if not one.wrong:
+            continue
+        if one.place == "workspace" and "cache" in whole:
+            steps.append(f"dvc checkout --force {path}")
+        elif one.place == "cache" and "workspace" in whole:
+            steps.append(f"{remove}dvc commit --force {stage.name}")
+        elif one.place == "remote" and whole & {"cache"}:
+            objects = [*one.remedy[:FAULTS_SHOWN], *([one.listed] if one.listed not in (*one.remedy, "") else [])]
+            steps.append(f"remove {' and '.join(objects)}, then dvc push {stage.name}")
+        else:
+            pull = f"dvc pull --force {stage.name}, or " if pulls else ""
+            steps.append(f"{remove}{pull}{command(stage.name)}")
+    return "; ".join(dict.fromkeys(steps))
+
+
+def _workspace(path: str, md5: str, store: Store) -> Seen:
+    place = store.home / path
+    if not place.exists():
+        return Seen(place="workspace", missing=(path,))
+    if place.is_file():
+        found = store.reader.digest(place).md5
+        fault = () if found == md5 else (f"{path}: {two(md5, found, by=LOCK, at='file')}",)
+        return Seen(place="workspace", wrong=fault)
+    files = store.folder(path)
+    digest = folder_md5(files)
+    if digest == md5:
+        store.know(md5, files)
+        return Seen(place="workspace")
+    recorded = store.listing(md5)
+    if recorded is None:
+        return Seen(place="workspace", wrong=(f"{path}: {two(md5, digest, by=LOCK, at='folder')}",))
+    return Seen(place="workspace", wrong=tuple(_unlike(path, recorded, files)))
+
+
+def _unlike(path: str, recorded: Mapping[str, str], files: Mapping[str, str]) -> list[str]:
+    """Say which files of a folder are not those recorded."""
+    return [
+        f"{path}/{name}: "
+        + (
+            f"recorded as {short(recorded[name])}, gone"
+            if name not in files
+            else f"{short(files[name])}, in no record"
+            if name not in recorded
+            else two(recorded[name], files[name], by=LOCK, at="file")
+        )
+        for name in sorted(recorded.keys() | files.keys())
+        if recorded.get(name) != files.get(name)
+    ]
+
+
+def _objects(path: str, md5: str, store: Store) -> dict[str, str]:
+    """Return digest -> name of every object that an output needs, a folder's list first."""
+    if not md5.endswith(".dir"):
+        return {md5: path}
+    files = store.listing(md5) or {}
+    return {md5: f"the list of {path}"} | {each: f"{path}/{name}" for name, each in files.items()}
+
+
+def _cache(path: str, md5: str, store: Store) -> Seen:
+    needed = _objects(path, md5, store)
+    here = [each for each in needed if store.object(each).is_file()]
+    found = store.reader.digests(store.object(each) for each in here)
+    digests = {each: found[store.object(each)] for each in here}
+    return _judged("cache", needed, digests, {each: _shown(store.object(each), store.home) for each in needed})
+
+
+def _remote(path: str, md5: str, store: Store) -> Seen:
+    assert store.remote is not None
+    needed = _objects(path, md5, store)
+    found = {each: digest for each, digest in store.remote.digests(list(needed)).items() if digest is not None}
+    seen = _judged("remote", needed, found, {each: store.remote.shown(each) for each in needed})
+    return replace(seen, listed=store.remote.shown(md5)) if md5.endswith(".dir") and md5 in found else seen
+
+
+def _judged(place: str, needed: Mapping[str, str], found: Mapping[str, Digest], objects: Mapping[str, str]) -> Seen:
+    altered = [each for each, digest in found.items() if digest.md5 != each.removesuffix(".dir")]
+    return Seen(
+        place=place,
+        wrong=tuple(
+            f"{needed[each]}, object {objects[each]}: " + two(each, found[each].md5, by="its name", at="its bytes")
+            for each in altered
+        ),
+        missing=tuple(name for each, name in needed.items() if each not in found),
+        remedy=tuple(objects[each] for each in altered),
+    )
+
+
+def _shown(path: Path, home: Path) -> str:
+    """Return a path as a person in the project's folder would type it."""
+    return path.relative_to(home.resolve()).as_posix() if path.is_relative_to(home.resolve()) else str(path)

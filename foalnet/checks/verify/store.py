@@ -1,0 +1,210 @@
+"""Where the bytes of an output lie: the workspace, DVC's cache, and a remote where one is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from foalnet.artifact.dvcrepo import config_of
+from foalnet.artifact.seal import opened
+from foalnet.checks.verify.digests import Digest, Reader, parse_listing
+from foalnet.checks.verify.graph import Stage
+from foalnet.checks.verify.remote import Remote, place_of
+from foalnet.core.files import not_written
+
+# The files that are sealed, by name, wherever they lie (foalnet.artifact.seal says which and why).
+SEALED = frozenset({"index.json", "inventory.json", "counts.json", "staging.json", "train.json", "metrics.json"})
+
+
+class Absent(Exception):
+    """A file that must be read is nowhere on this machine; `action` brings it here, "" where no stage writes it."""
+
+    def __init__(self, path: str, action: str) -> None:
+        super().__init__(path)
+        self.path, self.action = path, action
+
+
+class Store:
+    """Reads outputs by their path in the project; the workspace comes first, since that is what a person sees.
+
+    `cache` is the folder of DVC's objects; `remote` None: it is not asked.
+    """
+
+    def __init__(
+        self, home: Path, stages: Iterable[Stage], *, reader: Reader, cache: Path, remote: Remote | None
+    ) -> None:
+        self.home, self.reader, self.cache, self.remote = home, reader, cache, remote
+        self.pulls = bool(config_of(home)["remote"])
+        self.outs: dict[str, str] = {}
+        self.maker: dict[str, str] = {}
+        for stage in stages:
+            for path, md5 in ((path, md5) for path, md5 in stage.outs.items() if md5):
+                self.outs[path], self.maker[path] = md5, stage.name
+        self._listings: dict[str, dict[str, str] | None] = {}
+        self._walk: Any = None
+
+    def bring(self, stage: str) -> str:
+        """Return the command that brings a stage's outputs to this machine, or makes them where DVC has no remote."""
+        return f"dvc pull {stage} (where no remote has it: dvc repro {stage})" if self.pulls else f"dvc repro {stage}"
+
+    def object(self, md5: str) -> Path:
+        """Return where the cache keeps an object."""
+        return self.cache.joinpath(*place_of(md5))
+
+    def listing(self, md5: str) -> dict[str, str] | None:
+        """Return a folder's files (relative path -> MD5) by its digest; None where no whole list is at hand."""
+        if md5 not in self._listings:
+            data = self._object_bytes(md5)
+            try:
+                self._listings[md5] = None if data is None else parse_listing(data)
+            except ValueError:
+                self._listings[md5] = None
+        return self._listings[md5]
+
+    def know(self, md5: str, files: Mapping[str, str]) -> None:
+        """Remember the list of a folder whose digest was found to be `md5`."""
+        self._listings[md5] = dict(files)
+
+    def _object_bytes(self, md5: str) -> bytes | None:
+        """Return the bytes of a list from cache or remote, where they are whole."""
+        whole = md5.removesuffix(".dir")
+        path = self.object(md5)
+        if path.is_file() and self.reader.digest(path).md5 == whole:
+            return path.read_bytes()
+        if self.remote is not None:
+            found = self.remote.digest(md5)
+            if found is not None and found.md5 == whole:
+                return self.remote.read(md5)
+        return None
+
+    def folder(self, path: str) -> dict[str, str]:
+        """Return relative path -> MD5 of what lies in a folder of the workspace, as DVC would record it."""
+        names = self.names_here(path)
+        found = self.reader.digests(self.home / path / name for name in names)
+        return {name: found[self.home / path / name].md5 for name in names}
+
+    def names_here(self, path: str) -> list[str]:
+        """Return the files below a folder of the workspace that DVC sees (.dvcignore holds), relative and sorted."""
+        from dvc.fs import localfs
+        from dvc.ignore import DvcIgnoreFilter
+
+        if self._walk is None:
+            self._walk = DvcIgnoreFilter(localfs, str(self.home.resolve()))
+        base = self.home.resolve() / path
+        return sorted(Path(name).relative_to(base).as_posix() for name in self._walk.find(localfs, str(base)))
+
+    def recorded(self, path: str) -> dict[str, str] | None:
+        """Return path -> MD5 of all recorded files at or below `path`; None where a list is nowhere at hand."""
+        found: dict[str, str] = {}
+        for out, md5 in self.outs.items():
+            if not (out == path or out.startswith(f"{path}/") or path.startswith(f"{out}/")):
+                continue
+            files = {"": md5}
+            if md5.endswith(".dir"):
+                listed = self.listing(md5)
+                if listed is None:
+                    return None
+                files = listed
+            named = {f"{out}/{name}".rstrip("/"): each for name, each in files.items()}
+            found |= {name: each for name, each in named.items() if name == path or name.startswith(f"{path}/")}
+        return found
+
+    def has(self, path: str) -> bool:
+        """Tell whether a path lies in a recorded output, or in the workspace."""
+        return (self.home / path).exists() or any(path == out or path.startswith(f"{out}/") for out in self.outs)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the files of an output's folder, relative to it: the workspace's, else the recorded ones.
+
+        The workspace's are all that lie there, whatever .dvcignore hides from DVC, but for hidden ones of the system.
+        """
+        if (self.home / folder).is_dir():
+            every = (Path(at) / name for at, _, names in os.walk(self.home / folder) for name in names)
+            kept = (path for path in every if not path.name.startswith("."))
+            return sorted(path.relative_to(self.home / folder).as_posix() for path in kept)
+        recorded = self.recorded(folder)
+        if not recorded:
+            raise self._absent(folder)
+        return sorted(name.removeprefix(f"{folder}/") for name in recorded)
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of an output's file (Absent where it lies nowhere)."""
+        place = self._place(path)
+        if isinstance(place, Path):
+            return place.read_bytes()
+        data = self.remote.read(place) if self.remote else None
+        if data is None:
+            raise self._absent(path)
+        return data
+
+    def json(self, path: str) -> Any:
+        """Return an output's JSON; a sealed file is opened by its seal (Absent; DataError; ValueError)."""
+        data = self.read(path)
+        if Path(path).name in SEALED:
+            return opened(data, Path(path), again=self.maker_of(path), stage="verify")
+        return json.loads(data)
+
+    def rows(self, path: str) -> list[Any]:
+        """Return the rows of an output in JSON lines (Absent; ValueError where one is none)."""
+        return [json.loads(line) for line in self.read(path).splitlines()]
+
+    def digests(self, paths: Iterable[str]) -> dict[str, Digest]:
+        """Return the digests of files of outputs (Absent where one lies nowhere)."""
+        places = {path: self._place(path) for path in paths}
+        here = self.reader.digests(place for place in places.values() if isinstance(place, Path))
+        far = [place for place in places.values() if isinstance(place, str)]
+        there = self.remote.digests(far) if self.remote and far else {}
+        found = {}
+        for path, place in places.items():
+            digest = here[place] if isinstance(place, Path) else there.get(place)
+            if digest is None:
+                raise self._absent(path)
+            found[path] = digest
+        return found
+
+    def lay(self, path: str, folder: Path) -> Path:
+        """Put an output's file at its path below `folder` and return it: a link to where it lies, else its bytes.
+
+        MachineError (exit 4) where the folder's disk does not take it.
+        """
+        put, place = folder / path, self._place(path)
+        if put.exists():
+            return put
+        data = b"" if isinstance(place, Path) else self.read(path)
+        try:
+            put.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(place, Path):
+                put.symlink_to(place.resolve())
+            else:
+                put.write_bytes(data)
+        except OSError as error:
+            raise not_written(error, put, stage="verify", needed_bytes=len(data)) from error
+        return put
+
+    def _place(self, path: str) -> Path | str:
+        """Return the file that holds an output's bytes, or its digest where only a remote can have them."""
+        if (self.home / path).is_file():
+            return self.home / path
+        md5 = (self.recorded(path) or {}).get(path)
+        if md5 is None:
+            raise self._absent(path)
+        kept = self.object(md5)
+        if kept.is_file():
+            return kept
+        if self.remote is None:
+            raise self._absent(path)
+        return md5
+
+    def _absent(self, path: str) -> Absent:
+        maker = self.maker_of(path)
+        return Absent(path, self.bring(maker) if maker else "")
+
+    def maker_of(self, path: str) -> str:
+        """Return the stage that writes a path, or what lies in it; "" where none is recorded."""
+        for out, stage in self.maker.items():
+            if path == out or path.startswith(f"{out}/") or out.startswith(f"{path}/"):
+                return stage
+        return ""

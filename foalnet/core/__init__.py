@@ -1,0 +1,1 @@
+"""What every room uses: errors, records, files, locks, processes."""

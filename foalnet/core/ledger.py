@@ -1,0 +1,111 @@
+"""The account of every item: kept, repaired or dropped, each with a reason; nothing is lost in silence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from foalnet.core.records import LedgerEntry
+
+SHADOW = "shadow"
+MISFILED = "misfiled"
+NO_VIDEO_YET = "video_not_read"
+SONG = "song_not_read"
+OTHER = "other"
+# Kind of a corpus file that is not used -> meaning, as stdout and the report print it.
+IGNORED: dict[str, str] = {
+    SHADOW: "shadow files of macOS",
+    MISFILED: "looks like a file of this corpus, but its place, number or ending is another",
+    NO_VIDEO_YET: "video of this corpus: its pictures are not read yet",
+    SONG: "song of this corpus: speech alone is read",
+    "fifo": "a pipe, never opened",
+    "socket": "a socket, never opened",
+    "device": "a device, never opened",
+    OTHER: "no part of this corpus' layout",
+}
+# Of these kinds the count is enough.
+UNNAMED = (SHADOW, OTHER)
+# Of a sound that is kept and masked: the sample says it too.
+SILENT = "sound_silent"
+# Code -> meaning, as the report prints it. Sorted.
+REASONS: dict[str, str] = {
+    "audio_nonfinite": "the sound holds NaN or infinite samples",
+    "audio_padded": "shorter than the shortest clip; padded with zeros",
+    "audio_resampled": "the sound had another rate or several channels",
+    "audio_truncated": "longer than max_s; only its start is used",
+    "channel_missing": "the sound does not have the channel that the params name",
+    "channels_cancelled": "channels of opposite phase, whose mean is next to nothing; the loudest one is used",
+    "detector_failed": "the face detector failed on a frame; the frame counts as having no face",
+    "dialogue_failed": "staging it ended in an error; nothing of it is in the shards",
+    "dialogue_unlabelled": "a dialogue with sound, picture or words, but no label file",
+    "duplicate_label": "the utterance has two label lines that agree; one is used",
+    "duplicate_label_conflict": "the utterance has two label lines that disagree",
+    "duplicate_sound": "the utterance has two sound files; one is used",
+    "encoding_repaired": "bytes that are not UTF-8 were read as Latin-1, or as UTF-16 where its mark stands",
+    "features_unpaired": "a row of the feature table whose clip has no sound here",
+    "label_missing": "an utterance that sound, transcript or numbering show, but without a label line",
+    "label_not_used": "the raw label belongs to no class of this experiment",
+    "label_unparsed": "a label line that does not follow the grammar",
+    "length_differs": "the sound's length differs from its label's by more than the tolerance",
+    "no_face": "no face was found in any frame",
+    "segment_clamped": "the label ends a little behind the recording that it is cut from; what exists is used",
+    "segment_invalid": "the label's times are empty, negative, reversed or far outside the recording",
+    "side_by_audit": "sound and motion say that the actors sit the other way round; staged so",
+    "side_by_table": "the table of sides says that the actors sit the other way round; staged so",
+    "side_doubted": "sound and motion speak against the sides that the dialogue was staged with",
+    "sound_clipped": "over one sample in a thousand stands at full scale, three or more in a row",
+    SILENT: "nothing is to be heard: zeros, a constant, or one 16-bit step around it",
+    "transcript_missing": "no transcript line",
+    "transcript_unparsed": "a transcription line that does not follow the grammar",
+    "video_damaged": "frames inside the video do not decode; they are masked",
+    "video_missing": "no picture at all; the utterance is kept with every frame masked",
+    "video_rate_differs": "the AVI states two frame rates; the one that its presentation stamps follow is used",
+    "video_truncated": "the video ends inside the utterance; the missing frames are masked",
+    "video_unreadable": "the video file cannot be decoded",
+    "vote_unparsed": "a rater's line that does not follow the grammar; the utterance keeps its other votes",
+    "wav_from_dialogue": "sentences/wav has no file; cut from dialog/wav",
+    "wav_missing": "no sound in sentences/wav or dialog/wav",
+    "wav_truncated": "the sound file ends before its header says; what exists is used",
+    "wav_unreadable": "the sound file cannot be read",
+    "worker_died": "the process at work on it was killed or found no memory, twice",
+}
+
+
+class Ledger:
+    """Collects entries; `counts()` and the sorted `entries` are the same whatever the order of the calls."""
+
+    def __init__(self, entries: Iterable[LedgerEntry] = ()) -> None:
+        self._entries: list[LedgerEntry] = list(entries)
+
+    def keep(self, item: str, reason: str = "", detail: str = "") -> None:
+        """Count an item that is used as it is (a reason says what is special about it)."""
+        self._add("kept", item, reason, detail)
+
+    def repair(self, item: str, reason: str, detail: str = "") -> None:
+        """Count an item that is used after a stated repair."""
+        self._add("repaired", item, reason, detail)
+
+    def drop(self, item: str, reason: str, detail: str = "") -> None:
+        """Count an item that is not used, and why."""
+        self._add("dropped", item, reason, detail)
+
+    def _add(self, kind: str, item: str, reason: str, detail: str) -> None:
+        if reason not in REASONS and not (kind == "kept" and reason == ""):
+            raise ValueError(f"unknown ledger reason {reason!r}: add it to REASONS with its meaning")
+        self._entries.append(LedgerEntry(kind=kind, item=item, reason=reason, detail=detail))  # type: ignore[arg-type]
+
+    @property
+    def entries(self) -> list[LedgerEntry]:
+        """All entries, sorted by item, kind, reason."""
+        return sorted(self._entries, key=lambda e: (e.item, e.kind, e.reason, e.detail))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many entries there are of each `kind/reason`, sorted by name; plain keeps are `kept`."""
+        tally = Counter(f"{e.kind}/{e.reason}" if e.reason else e.kind for e in self._entries)
+        return dict(sorted(tally.items()))
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the entries that say something (all but plain keeps) as JSON rows, sorted."""
+        return [
+            {"kind": e.kind, "item": e.item, "reason": e.reason, "detail": e.detail} for e in self.entries if e.reason
+        ]

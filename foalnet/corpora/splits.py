@@ -1,0 +1,115 @@
+"""Who trains, who chooses, who is tested: folds over groups that share no speaker, and labels that respect them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from foalnet.core.errors import DataError
+from foalnet.core.records import Utterance
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fold:
+    """One fold: `name` is its test group; train, dev and test are disjoint tuples of group names, dev may be empty."""
+
+    name: str
+    train: tuple[str, ...]
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a fold that tests on what it trains or chooses on."""
+        parts = [*self.train, *self.dev, *self.test]
+        if len(set(parts)) != len(parts):
+            raise ValueError(f"fold {self.name}: train, dev and test share a group: {parts}")
+        if not (self.train and self.test):
+            raise ValueError(f"fold {self.name}: train and test each need a group")
+
+    def part_of(self, group: str) -> str:
+        """Return "train", "dev" or "test" for a group of this fold."""
+        for part in ("train", "dev", "test"):
+            if group in getattr(self, part):
+                return part
+        raise KeyError(group)
+
+
+def loso_dev_session(groups: Iterable[str]) -> list[Fold]:
+    """Leave one group out, the next one (cyclic, sorted) is dev, the others train (METHOD: dev = (test mod 5) + 1)."""
+    names = sorted(set(groups))
+    if len(names) < 3:
+        raise DataError(
+            f"{len(names)} groups ({', '.join(names) or 'none'}) cannot give train, dev and test",
+            stage="train",
+            action="use a corpus with at least three sessions (or groups of speakers)",
+        )
+    return [
+        Fold(
+            name=test,
+            test=(test,),
+            dev=(names[(i + 1) % len(names)],),
+            train=tuple(g for j, g in enumerate(names) if j not in (i, (i + 1) % len(names))),
+        )
+        for i, test in enumerate(names)
+    ]
+
+
+def loso_all_others(groups: Iterable[str]) -> list[Fold]:
+    """Leave one group out, all the others train, none is dev: nothing may be chosen (METHOD: the 4-session run)."""
+    names = sorted(set(groups))
+    if len(names) < 2:
+        raise DataError(
+            f"{len(names)} groups ({', '.join(names) or 'none'}) cannot give train and test",
+            stage="train",
+            action="use a corpus with at least two sessions (or groups of speakers)",
+        )
+    return [Fold(name=test, test=(test,), dev=(), train=tuple(g for g in names if g != test)) for test in names]
+
+
+# Split -> how it makes folds; `four` is named after what it trains on where there are five groups.
+SPLITS: dict[str, Callable[[Iterable[str]], list[Fold]]] = {"dev": loso_dev_session, "four": loso_all_others}
+
+
+def deal_speakers(speakers: Iterable[str], parts: int = 5) -> dict[str, str]:
+    """Deal sorted speakers round into `parts` groups: speaker -> "group1".."group5" (corpora without sessions)."""
+    return {speaker: f"group{i % parts + 1}" for i, speaker in enumerate(sorted(set(speakers)))}
+
+
+def groups_of(utterances: Iterable[Utterance], fold_by: str) -> dict[str, str]:
+    """Return utterance key -> group: its session, or its dealt group of speakers; no speaker is in two groups."""
+    rows = list(utterances)
+    if fold_by == "speaker":
+        dealt = deal_speakers(u.speaker for u in rows)
+        return {u.key: dealt[u.speaker] for u in rows}
+    groups = {u.key: u.session for u in rows}
+    by_speaker: dict[str, str] = {}
+    for u in rows:
+        if by_speaker.setdefault(u.speaker, u.session) != u.session:
+            raise DataError(
+                f"speaker {u.speaker} is in {by_speaker[u.speaker]} and {u.session}: folds would share a speaker",
+                utterance=u.key,
+                stage="train",
+                action="fold this corpus by speaker",
+            )
+    return groups
+
+
+class FoldLabels:
+    """The only source of labels for a fold's trainer: train and dev keys have one, a test key is refused."""
+
+    def __init__(self, fold: Fold, labels: Mapping[str, str], groups: Mapping[str, str]) -> None:
+        self.fold = fold
+        self._labels = {key: label for key, label in labels.items() if fold.part_of(groups[key]) != "test"}
+        self._parts: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
+        for key in sorted(groups):
+            self._parts[fold.part_of(groups[key])].append(key)
+
+    def keys(self, part: str) -> list[str]:
+        """Return the sorted utterance keys of "train", "dev" or "test"."""
+        return list(self._parts[part])
+
+    def label(self, key: str) -> str:
+        """Return the label of a train or dev utterance; a test utterance has none here (ValueError)."""
+        if key not in self._labels:
+            raise ValueError(f"fold {self.fold.name}: the label of {key} is sealed: it is a test utterance")
+        return self._labels[key]

@@ -1,0 +1,145 @@
+"""The plan of a corpus whose structure is given: dialogues, turns, times and raw labels from a table of utterances.
+
+The table is what `foalnet draw --structure` reads: tab-separated, one row an utterance, columns utterance, label,
+start_s, end_s; the names follow IEMOCAP's grammar. Only cues, looks away and voices are drawn.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from foalnet.config.blocks import Draw
+from foalnet.core.errors import DataError, reason
+from foalnet.drawn.plan import Dialogue, Turn, dialogue_of, stream
+from foalnet.drawn.rule import FACE_CUES, RAW_LABELS, SOUND_CUES, Cell, joint
+from foalnet.drawn.text import is_label
+
+# IEMOCAP's grammar of names, spelt out: what is drawn must not depend on the readers (a test holds the two together).
+_KEY = re.compile(r"(?P<dialogue>Ses0[1-5][FM]_(?:impro|script)[0-9]{2}(?:_[0-9])?[a-z]?)_(?P<letter>[FM])[0-9]{3}")
+COLUMNS = ("utterance", "label", "start_s", "end_s")
+CLASS_OF = {raw: name for name, raws in RAW_LABELS.items() for raw in raws}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One utterance of the table."""
+
+    key: str
+    raw_label: str
+    start_s: float
+    end_s: float
+
+
+def read_structure(path: Path) -> list[Row]:
+    """Return the rows in the file's order (DataError, exit 3, names file and line of what cannot be used)."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _refused(path, f"the table cannot be read: {reason(error)}") from error
+    table = csv.reader(io.StringIO(text), delimiter="\t")
+    if next(table, None) != list(COLUMNS):
+        raise _refused(path, f"line 1: the columns must be {', '.join(COLUMNS)}, separated by tabs")
+    rows: list[Row] = []
+    seen: set[str] = set()
+    for line, cells in enumerate(table, 2):
+        try:
+            key, raw_label, start_s, end_s = cells[0], cells[1], float(cells[2]), float(cells[3])
+        except (IndexError, ValueError) as error:
+            raise _refused(path, f"line {line}: {reason(error)}") from error
+        if _KEY.fullmatch(key) is None or key in seen:
+            raise _refused(path, f"line {line}: '{key}' stands twice or is no name of an utterance")
+        if not is_label(raw_label) or not 0 <= start_s < end_s < math.inf:
+            raise _refused(path, f"line {line}: '{raw_label}' from {start_s} s to {end_s} s cannot be drawn")
+        seen.add(key)
+        rows.append(Row(key=key, raw_label=raw_label, start_s=start_s, end_s=end_s))
+    if not rows:
+        raise _refused(path, "the table has no utterance")
+    return rows
+
+
+def plan_structure(params: Draw, rows: Iterable[Row]) -> list[Dialogue]:
+    """Return the dialogues of the table by session and name; each used utterance gets a case of its own class.
+
+    The kinds come with the shares of the params; the order of the rows has no say.
+    """
+    by_dialogue: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_dialogue[_part(row.key, "dialogue")].append(row)
+    numbers: dict[int, int] = defaultdict(int)
+    found = []
+    for name in sorted(by_dialogue):
+        session = int(name[4])
+        found.append(_planned(params, name, session, numbers[session], by_dialogue[name]))
+        numbers[session] += 1
+    return found
+
+
+def shortest(dialogues: Iterable[Dialogue], per_session: int) -> set[str]:
+    """Return the names of the `per_session` shortest dialogues of each session."""
+    by_session: dict[int, list[Dialogue]] = defaultdict(list)
+    for dialogue in dialogues:
+        by_session[dialogue.session].append(dialogue)
+    return {
+        each.name
+        for members in by_session.values()
+        for each in sorted(members, key=lambda d: (d.frames, d.name))[:per_session]
+    }
+
+
+def _planned(params: Draw, name: str, session: int, number: int, rows: list[Row]) -> Dialogue:
+    rng = stream(params.seed, session, 11, number)
+    marker, cases = name[5], joint(params)
+    turns = tuple(
+        _turn(row, marker, cases, rng) for row in sorted(rows, key=lambda row: (row.start_s, row.end_s, row.key))
+    )
+    return dialogue_of(params, name, session, number, turns)
+
+
+def _turn(row: Row, marker: str, cases: Mapping[Cell, float], rng: np.random.Generator) -> Turn:
+    letter = _part(row.key, "letter")
+    label = CLASS_OF.get(row.raw_label)
+    cell = None
+    if label is None:
+        sound = SOUND_CUES[int(rng.integers(len(SOUND_CUES)))]
+        face = FACE_CUES[int(rng.integers(len(FACE_CUES)))]
+    else:
+        own = sorted(case for case in cases if case.label == label)
+        weight = np.array([cases[case] for case in own])
+        cell = own[int(rng.choice(len(own), p=weight / weight.sum()))]
+        sound, face = cell.sound, cell.face
+    return Turn(
+        key=row.key,
+        speaker=letter,
+        side="left" if letter == marker else "right",
+        start_s=row.start_s,
+        end_s=row.end_s,
+        used=cell is not None,
+        raw_label=row.raw_label,
+        cell=cell,
+        sound=sound,
+        face=face,
+    )
+
+
+def _part(key: str, name: str) -> str:
+    found = _KEY.fullmatch(key)
+    assert found is not None, f"read_structure let {key} pass"
+    return found[name]
+
+
+def _refused(path: Path, what: str) -> DataError:
+    return DataError(
+        what,
+        file=path,
+        stage="draw",
+        action=f"give a table with the columns {', '.join(COLUMNS)}, one row an utterance",
+    )

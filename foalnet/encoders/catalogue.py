@@ -1,0 +1,96 @@
+"""The pretrained encoders known by name: where each was published, at which revision, with which bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from foalnet.config import nearest
+from foalnet.core.errors import UsageError
+
+CONFIG = "config.json"
+PREPROCESSOR = "preprocessor_config.json"
+SAFE = "model.safetensors"
+PICKLE = "pytorch_model.bin"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightSet:
+    """One published encoder. `files`: name -> SHA-256; None where no published digest was found to pin.
+
+    A digest that is None is taken at the first fetch of the pinned revision and held to ever after. `width`: of a step
+    of sound, or of a picture's vector.
+    """
+
+    name: str
+    kind: Literal["wavlm", "clip"]
+    repository: str
+    revision: str
+    width: int
+    files: Mapping[str, str | None]
+
+    @property
+    def model(self) -> str:
+        """The file of the weights, as published."""
+        return SAFE if SAFE in self.files else PICKLE
+
+
+_SETS = (
+    WeightSet(
+        name="wavlm_base",
+        kind="wavlm",
+        repository="microsoft/wavlm-base",
+        revision="efa81aae7ff777e464159e0f877d54eac5b84f81",
+        width=768,
+        files={CONFIG: None, PREPROCESSOR: None, PICKLE: None},
+    ),
+    WeightSet(
+        name="wavlm_large",
+        kind="wavlm",
+        repository="microsoft/wavlm-large",
+        revision="c1423ed94bb01d80a3f5ce5bc39f6026a0f4828c",
+        width=1024,
+        files={
+            CONFIG: "a3d8fe831aaf63d725b54a8ac36f3549cd4365c5086774b2c89cabbc6f9e129d",
+            PREPROCESSOR: None,
+            PICKLE: "fdee460e529396ddb2f8c8e8ce0ad74cfb747b726bc6f612e666c7c1e1963c9d",
+        },
+    ),
+    WeightSet(
+        name="clip_vit_b32",
+        kind="clip",
+        repository="openai/clip-vit-base-patch32",
+        revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
+        width=512,
+        files={
+            CONFIG: "b575ef3c36f2a057fa19e221650105052d61cc9c1a972ec15019c6261ec98770",
+            PREPROCESSOR: "910e70b3956ac9879ebc90b22fb3bc8a75b6a0677814500101a4c072bd7857bd",
+            PICKLE: "a63082132ba4f97a80bea76823f544493bffa8082296d62d71581a4feff1576f",
+        },
+    ),
+    WeightSet(
+        name="clip_vit_l14",
+        kind="clip",
+        repository="openai/clip-vit-large-patch14",
+        revision="32bd64288804d66eefd0ccbe215aa642df71cc41",
+        width=768,
+        files={
+            CONFIG: "8a09b467700c58138c29d53c605b34ebc69beaadd13274a8a2af8ad2c2f4032a",
+            PREPROCESSOR: "910e70b3956ac9879ebc90b22fb3bc8a75b6a0677814500101a4c072bd7857bd",
+            SAFE: "a2bf730a0c7debf160f7a6b50b3aaf3703e7e88ac73de7a314903141db026dcb",
+        },
+    ),
+)
+
+CATALOGUE: dict[str, WeightSet] = {each.name: each for each in _SETS}
+
+
+def published(name: str, *, kind: str | None = None, key: str = "weights") -> WeightSet:
+    """Return the entry of a name (UsageError, exit 2, where there is none, or it is of another kind)."""
+    known = {n: entry for n, entry in CATALOGUE.items() if kind in (None, entry.kind)}
+    if name not in known:
+        raise UsageError(
+            f"{key}: no pretrained encoder '{name}'; {nearest(name, known)}", action="see `foalnet weights`"
+        )
+    return known[name]

@@ -1,0 +1,113 @@
+"""The verb that may use the network: fetches what is missing of a pinned revision, checks, converts, records."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from foalnet.config import Settings
+from foalnet.core.errors import MachineError, named
+from foalnet.core.files import need_free, publish_file, sha256_file
+from foalnet.core.locks import lock as held
+from foalnet.encoders.catalogue import CONFIG, PICKLE, PREPROCESSOR, SAFE, WeightSet, published
+from foalnet.encoders.convert import to_safetensors
+from foalnet.encoders.hf import no_transformers
+from foalnet.encoders.store import LOCK, missing, open_weights, same_digest, write_lock
+
+STAGE = "weights"
+
+
+def fetch_weights(name: str, settings: Settings) -> Iterator[str]:
+    """Make an encoder ready, as published; yield what was done. What lies there already is not fetched.
+
+    MachineError (exit 4) where a file is not the published bytes (both digests are shown, and what was fetched is
+    dropped) or the network fails; DataError (exit 3) for a pickle that holds more than tensors.
+    """
+    entry = published(name)
+    folder = settings.weights_folder / name
+    folder.mkdir(parents=True, exist_ok=True)
+    # Kept after a failure: a download of a gigabyte goes on where it stopped.
+    temp = folder / ".fetch"
+    with held(folder / ".lock", stage=STAGE):
+        if (folder / LOCK).exists():
+            open_weights(name, settings, stage=STAGE)
+            yield f"{name}: ready, nothing to fetch"
+            return
+        found: dict[str, Path] = {}
+        for file in (CONFIG, PREPROCESSOR, entry.model):
+            found[file] = folder / file
+            if not found[file].is_file():
+                yield f"{name}: fetching {file} of {entry.repository} at revision {entry.revision}"
+                found[file] = _fetched(entry, file, temp)
+            _hold(entry, found[file], temp)
+        for file in (CONFIG, PREPROCESSOR):
+            if found[file].parent != folder:
+                publish_file(found[file], folder / file)
+        yield from _as_safetensors(entry, found[entry.model], folder)
+        write_lock(entry, folder, source=sha256_file(found[entry.model]), revision=entry.revision)
+        shutil.rmtree(temp, ignore_errors=True)
+    yield f"{name}: ready; its digests are in {LOCK}, and no stage needs the network for it"
+
+
+def record_weights(name: str, settings: Settings) -> Iterator[str]:
+    """Record a user's own weights of this architecture as they lie in the folder; the network is never used."""
+    entry = published(name)
+    folder = settings.weights_folder / name
+    model = next((folder / file for file in (SAFE, PICKLE) if (folder / file).is_file()), None)
+    absent = [file for file in (CONFIG, PREPROCESSOR) if not (folder / file).is_file()] + ([] if model else [SAFE])
+    if model is None or absent:
+        raise missing(entry, folder, absent, stage=STAGE)
+    with held(folder / ".lock", stage=STAGE):
+        yield from _as_safetensors(entry, model, folder)
+        lock = write_lock(entry, folder, source=sha256_file(model), revision=None)
+    yield f"{name}: recorded as your own; name them in params: `weights: {lock.source}`"
+
+
+def _as_safetensors(entry: WeightSet, model: Path, folder: Path) -> Iterator[str]:
+    if model.name == PICKLE:
+        yield f"{entry.name}: converting {PICKLE} to {SAFE}"
+        to_safetensors(model, folder / SAFE)
+    elif model.parent != folder:
+        publish_file(model, folder / SAFE)
+
+
+def _hold(entry: WeightSet, path: Path, temp: Path) -> None:
+    """Hold a file to the digest that the catalogue pins, where it does; a fetched one that differs is dropped."""
+    expected = entry.files[path.name]
+    try:
+        if expected is not None:
+            same_digest(path, expected, "published", entry, stage=STAGE)
+    except MachineError:
+        shutil.rmtree(temp, ignore_errors=True)
+        raise
+
+
+def _fetched(entry: WeightSet, file: str, temp: Path) -> Path:
+    """Return a file of the pinned revision, downloaded below `temp` (MachineError, exit 4, where that fails)."""
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise no_transformers(error) from error
+    download: Callable[..., str] = hf_hub_download
+    try:
+        path = Path(
+            download(
+                entry.repository,
+                file,
+                revision=entry.revision,
+                local_dir=temp,
+                endpoint=os.environ.get("HF_ENDPOINT") or None,
+            )
+        )
+    except Exception as error:  # the client raises many kinds; all mean the same here
+        raise MachineError(
+            f"{file} of {entry.repository} at revision {entry.revision} cannot be fetched: "
+            f"{named(error).splitlines()[0]}",
+            stage=STAGE,
+            action=f"look at the network (HF_HUB_OFFLINE unset?) and run `foalnet weights fetch {entry.name}` again, "
+            "or copy the files by hand into the folder that `foalnet weights` names and run it there",
+        ) from error
+    need_free(temp, 2 * path.stat().st_size, stage=STAGE)
+    return path

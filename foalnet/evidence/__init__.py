@@ -1,0 +1,1 @@
+"""From predictions to a report that can be believed: scores, intervals, the page, the gate."""

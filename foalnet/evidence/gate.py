@@ -1,0 +1,318 @@
+"""The gate: may what was just trained take the champion's place? It compares numbers and says every one of them.
+
+Two sides of the same corpus: the challenger (all its files are at hand) and the champion (its predictions, from DVC's
+cache or remote, and its aggregate metrics). A check that cannot be made is named, never passed over; without the
+champion's predictions nothing is promoted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import hypot
+from pathlib import Path
+from typing import Any
+
+from foalnet.artifact.results import METRICS, read_results
+from foalnet.artifact.seal import ALTERED, read_sealed, refused
+from foalnet.config import blocks
+from foalnet.config.blocks import VARIANTS
+from foalnet.core.errors import DataError, named
+from foalnet.core.markdown import escape, table
+from foalnet.core.paths import Paths
+from foalnet.evidence.metrics import rounded
+from foalnet.evidence.stats import difference
+
+STAGE = "gate"
+Rows = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One side: `metrics` is reports/<c>/metrics.json; `runs` is variant -> one table key -> prediction per seed.
+
+    `staged` and `dropped` count utterances (manifest and staging together); None where nobody recorded them.
+    `unsealed` names files of a champion that is older than seals, `lost` its runs without predictions at hand.
+    """
+
+    metrics: Mapping[str, Any]
+    runs: Mapping[str, Sequence[Rows]]
+    cluster: str | None
+    staged: int | None
+    dropped: int | None
+    unsealed: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    @property
+    def utterances(self) -> int:
+        """Utterances that were predicted."""
+        return int(self.metrics["data"]["utterances"])
+
+    @property
+    def drop_share(self) -> float | None:
+        """Dropped utterances over all that could have been used; None where it is not known."""
+        if self.staged is None or self.dropped is None:
+            return None
+        return self.dropped / max(1, self.staged + self.dropped)
+
+    def told(self) -> dict[str, Any]:
+        """Return what gate.json says of this side; a later gate reads the champion's counts from it."""
+        share = self.drop_share
+        return {
+            "utterances": self.utterances,
+            "staged": self.staged,
+            "dropped": self.dropped,
+            "drop_share": None if share is None else rounded(share),
+            "ua": {name: row["ua"] for name, row in sorted(self.metrics["variants"].items())},
+        }
+
+
+def read_side(
+    paths: Paths,
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
+    champion: bool = False,
+    lost: Sequence[str] = (),
+) -> Side:
+    """Read one side from a project's folder; `metrics` and `told` (of gate.json) stand in for files that are gone.
+
+    A `champion` may be older than seals: its files without one are taken as they are and named in `unsealed`. `lost`
+    are its runs without predictions in DVC's cache or remote.
+    DataError (exit 3) for a file that is there and cannot be read or was altered, for one of a run's two files without
+    the other, and where there are no metrics at all.
+    """
+    runs: dict[str, list[Rows]] = {}
+    cluster = None
+    unsealed: list[str] | None = [] if champion else None
+
+    def sealed(path: Path, by: str) -> dict[str, Any]:
+        return read_sealed(path, again=f"{by}@{paths.corpus}", corpus=paths.corpus, stage=STAGE, unsealed=unsealed)
+
+    for folder in sorted((paths.reports / "runs").glob("*-s*")):
+        found = read_results(paths, folder, stage=STAGE, unsealed=unsealed)
+        if found is None:
+            continue
+        with _shaped(folder / METRICS, "evaluate", paths):
+            cluster = found.metrics["cluster"]
+            runs.setdefault(found.metrics["variant"], []).append(found.rows)
+    staged, dropped = (told or {}).get("staged"), (told or {}).get("dropped")
+    there = [path.is_file() for path in (paths.counts, paths.staging)]
+    # Of a champion one of them may be gone from DVC's cache; of this run never.
+    if all(there) or (any(there) and not champion):
+        counts, staging = sealed(paths.counts, "manifest"), sealed(paths.staging, "shards")
+        with _shaped(paths.staging, "shards", paths):
+            staged, dropped = int(staging["utterances"]["staged"]), int(staging["utterances"]["dropped"])
+        with _shaped(paths.counts, "manifest", paths):
+            dropped += sum(int(count) for name, count in counts["ledger"].items() if name.startswith("dropped/"))
+    if metrics is None:
+        metrics = sealed(paths.metrics, "report")
+        with _shaped(paths.metrics, "report", paths):
+            _ = int(metrics["data"]["utterances"]), [float(row["ua"]) for row in metrics["variants"].values()]
+    return Side(
+        metrics=metrics,
+        runs={name: tuple(tables) for name, tables in runs.items()},
+        cluster=cluster,
+        staged=staged,
+        dropped=dropped,
+        unsealed=tuple(Path(name).relative_to(paths.home).as_posix() for name in unsealed or ()),
+        lost=tuple(lost),
+    )
+
+
+@contextmanager
+def _shaped(path: Path, by: str, paths: Paths) -> Iterator[None]:
+    """Refuse a file that has not got what is read of it (DataError, exit 3): one without a seal may be anything."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{ALTERED}: what the gate reads of it is not there ({named(error)})"
+        raise refused(what, path, again=f"{by}@{paths.corpus}", stage=STAGE) from error
+
+
+def decide(
+    challenger: Side,
+    champion: Side | None,
+    *,
+    corpus: str,
+    commit: str | None,
+    params: blocks.Gate,
+    report: blocks.Report,
+    rolled_back: str | None = None,
+) -> dict[str, Any]:
+    """Return the decision as it is committed: `promote`, every check with its numbers, every reason.
+
+    `commit` is the champion's; `rolled_back` the champion with these very results that a person took back. Without a
+    champion the challenger becomes it: there is nothing to lose.
+    """
+    checks: list[dict[str, Any]] = []
+    if champion is not None:
+        checks = [_loss(challenger, champion, corpus, params, report), _shrink(challenger, champion, params)]
+        checks.append(_drops(challenger, champion, params))
+        if champion.unsealed:
+            checks.append(_seals(champion))
+    if rolled_back is not None:
+        what = f"these very results were in force as {rolled_back[:10]} and were taken back by `foalnet rollback`"
+        checks.append({"check": "rolled_back", "passed": False, "says": what})
+    refused = [check["says"] for check in checks if not check["passed"]]
+    first = "no champion yet: this run becomes the first one"
+    return {
+        "schema": 1,
+        "corpus": corpus,
+        "promote": not refused,
+        "reasons": refused or [check["says"] for check in checks] or [first],
+        "checks": checks,
+        "challenger": challenger.told(),
+        "champion": None if champion is None else champion.told() | {"commit": commit},
+        "params": params.model_dump(mode="json"),
+    }
+
+
+def _loss(challenger: Side, champion: Side, corpus: str, params: blocks.Gate, report: blocks.Report) -> dict[str, Any]:
+    """Compare UA of the judged variant: paired over shared utterances; where there is none, from the two intervals.
+
+    Where predictions of the champion's are lost, a loss cannot be ruled out.
+    """
+    now, before = challenger.metrics["variants"], champion.metrics["variants"]
+    shared = [name for name in VARIANTS if name in now and name in before]
+    if not shared:
+        says = "UA: no variant was trained on both sides, so no loss can be ruled out"
+        return {"check": "loss_ua", "passed": False, "says": says}
+    variant = params.variant if params.variant in shared else shared[-1]
+    a, b = challenger.runs.get(variant, ()), champion.runs.get(variant, ())
+    lost = [name for name in champion.lost if re.fullmatch(rf"{variant}-s\d+", name)]
+    if lost or not b:
+        says = (
+            f"UA of {variant}: could not be paired, the champion's predictions are neither in DVC's cache nor in a "
+            f"remote ({', '.join(lost) or variant}); `foalnet champion {corpus}` says what is lost and how to mend it"
+        )
+        return {"check": "loss_ua", "passed": False, "says": says, "variant": variant}
+    keys = _common(a, b)
+    if keys:
+        found = _paired(a, b, keys, challenger.cluster or "dialogue", report)
+    else:
+        found = _unpaired(now[variant], before[variant])
+    passed = found["ua_low"] >= -params.max_loss_ua
+    says = (
+        f"UA of {variant}: {_points(found['ua'])} points against the champion, at worst {_points(found['ua_low'])} "
+        f"({found['how']}); a loss of {100 * params.max_loss_ua:.1f} is allowed"
+    )
+    numbers = {"variant": variant, "allowed": params.max_loss_ua, **found}
+    return {"check": "loss_ua", "passed": passed, "says": says, **numbers}
+
+
+def _common(a: Sequence[Rows], b: Sequence[Rows]) -> list[str]:
+    """Return the sorted utterances that every run of both sides predicted, with the same label on both sides."""
+    if not a or not b:
+        return []
+    keys = set.intersection(*(set(rows) for rows in (*a, *b)))
+    return sorted(key for key in keys if a[0][key]["label"] == b[0][key]["label"])
+
+
+def _paired(
+    a: Sequence[Rows], b: Sequence[Rows], keys: list[str], cluster: str, report: blocks.Report
+) -> dict[str, Any]:
+    """Return challenger minus champion over the same utterances, correctness averaged over seeds, by clusters.
+
+    Where each utterance is as right as before, nothing is lost: both bounds are zero.
+    """
+    if cluster not in a[0][keys[0]]:
+        raise DataError(
+            f"a prediction has no '{cluster}'", utterance=keys[0], stage=STAGE, action="run `dvc repro` again"
+        )
+    correct = [
+        [sum(rows[key]["label"] == rows[key]["predicted"] for rows in side) / len(side) for key in keys]
+        for side in (a, b)
+    ]
+    found = difference(
+        correct[0],
+        correct[1],
+        [a[0][key][cluster] for key in keys],
+        [a[0][key]["label"] for key in keys],
+        metric="ua",
+        level=report.level,
+        resamples=report.bootstrap,
+        permutations=report.permutations,
+        seed=report.seed,
+    )
+    low, high = (0.0, 0.0) if correct[0] == correct[1] else (found.interval.low, found.interval.high)
+    return {
+        "how": f"paired over {len(keys)} utterances, {found.interval.clusters} clusters",
+        "n": len(keys),
+        "level": report.level,
+        "ua": rounded(found.interval.estimate),
+        "ua_low": rounded(low),
+        "ua_high": rounded(high),
+        "p": rounded(found.p),
+    }
+
+
+def _unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the difference of two scores that share no utterance: their half intervals add up as squares."""
+    gap = a["ua"] - b["ua"]
+    return {
+        "how": "not paired: no utterance has the same label on both sides",
+        "ua": rounded(gap),
+        "ua_low": rounded(gap - hypot(a["ua"] - a["ua_low"], b["ua_high"] - b["ua"])),
+        "ua_high": rounded(gap + hypot(a["ua_high"] - a["ua"], b["ua"] - b["ua_low"])),
+    }
+
+
+def _shrink(challenger: Side, champion: Side, params: blocks.Gate) -> dict[str, Any]:
+    found = 1 - challenger.utterances / max(1, champion.utterances)
+    says = (
+        f"data: {challenger.utterances} utterances, the champion had {champion.utterances}; "
+        f"{100 * params.max_shrink:.1f} % may be gone"
+    )
+    numbers = {"found": rounded(max(0.0, found)), "allowed": params.max_shrink}
+    return {"check": "shrink", "passed": found <= params.max_shrink, "says": says, **numbers}
+
+
+def _drops(challenger: Side, champion: Side, params: blocks.Gate) -> dict[str, Any]:
+    now, before = challenger.drop_share, champion.drop_share
+    if now is None or before is None:
+        says = "drops: not compared, nobody recorded those of " + ("the champion" if now is not None else "this run")
+        return {"check": "drops", "passed": now is not None, "says": says, "found": None, "allowed": None}
+    says = (
+        f"drops: {100 * now:.1f} % of the utterances, the champion had {100 * before:.1f} %; "
+        f"{100 * params.max_more_drops:.1f} points more are allowed"
+    )
+    numbers = {"found": rounded(now - before), "allowed": params.max_more_drops}
+    return {"check": "drops", "passed": now - before <= params.max_more_drops, "says": says, **numbers}
+
+
+def _seals(champion: Side) -> dict[str, Any]:
+    """Say that the champion's files could not be held to seals: it is no fault of the run that is judged."""
+    says = (
+        f"seals: {len(champion.unsealed)} of the champion's files are older than seals and were read as they are, "
+        f"the first {champion.unsealed[0]}"
+    )
+    return {"check": "seals", "passed": True, "says": says, "found": len(champion.unsealed)}
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
+
+
+def markdown(decision: Mapping[str, Any]) -> str:
+    """Return the decision as a page for people: the verdict, why, and a table of both sides."""
+    champion = decision["champion"]
+    verdict = "promoted" if decision["promote"] else "refused: the champion stays"
+    rows = [
+        (name.replace("_", " "), decision["challenger"][name], (champion or {}).get(name))
+        for name in ("utterances", "staged", "dropped", "drop_share")
+    ]
+    rows += [
+        (f"UA of {variant.replace('_', ' ')}", ua, (champion or {"ua": {}})["ua"].get(variant))
+        for variant, ua in decision["challenger"]["ua"].items()
+    ]
+    lines = [f"# {escape(decision['corpus'])}: {verdict}", ""]
+    lines += [f"- {'passed' if c['passed'] else '**refused**'}: {escape(c['says'])}" for c in decision["checks"]]
+    lines += [f"- {escape(reason)}" for reason in decision["reasons"]] if not decision["checks"] else []
+    known = [["not known" if cell is None else cell for cell in cells] for cells in rows]
+    lines += ["", *table(("", "challenger", "champion"), known)]
+    if champion is not None:
+        lines += ["", f"The champion is commit {escape(champion['commit'])}."]
+    return "\n".join(lines) + "\n"

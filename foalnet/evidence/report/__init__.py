@@ -1,0 +1,56 @@
+"""The report: words and pictures from JSON, deterministic bytes, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foalnet.artifact.seal import read_sealed, sealed_bytes
+from foalnet.config import Params
+from foalnet.core.files import Content, json_bytes, publish_together
+from foalnet.core.paths import Paths
+from foalnet.evidence.report.terminal import table_text
+
+if TYPE_CHECKING:
+    from foalnet.evidence.report.late import Kinds
+
+__all__ = ["build", "headline"]
+
+
+def build(
+    params: Params, paths: Paths, *, best_possible: Mapping[str, float] | None = None, kinds: Kinds | None = None
+) -> dict[str, Any]:
+    """Write report.html, report.md, two plots, headline.json and metrics.json of one corpus; return the metrics.
+
+    `best_possible` are the expected best scores of a drawn corpus by what is seen (`sound`, `picture`, `both`,
+    `late_average`), shares of 1, and `kinds` says the kind of each of its utterances; both None for a corpus whose rule
+    nobody knows. DataError (exit 3) where no run has been
+    evaluated or the runs do not belong together; an optional file that is absent becomes a sentence on the page.
+    """
+    from foalnet.evidence.report.aggregate import aggregate, comparisons, few, results
+    from foalnet.evidence.report.gather import gather
+    from foalnet.evidence.report.late import late, late_metrics
+    from foalnet.evidence.report.markdown import markdown
+    from foalnet.evidence.report.outline import outline
+    from foalnet.evidence.report.page import html
+    from foalnet.evidence.report.plots import curves_svg, scores_svg
+    from foalnet.evidence.report.standing import protocol_metrics, standings
+
+    facts = gather(params, paths, best_possible)
+    table, pairs, beside = results(facts), comparisons(facts), standings(facts)
+    averages = late(facts, kinds)
+    page = outline(facts, table, pairs, beside, averages)
+    metrics = aggregate(facts, table, pairs) | protocol_metrics(facts, beside) | late_metrics(averages)
+    files: dict[Path, Content] = {paths.report_html: html(page).encode(), paths.report_md: markdown(page).encode()}
+    files |= {paths.scores_svg: scores_svg(facts, table), paths.curves_svg: curves_svg(facts)}
+    files[paths.headline] = json_bytes(few(metrics))
+    files[paths.metrics] = sealed_bytes(paths.metrics.name, metrics)
+    publish_together(files, marker=paths.metrics, stage="report")
+    return metrics
+
+
+def headline(paths: Paths) -> str:
+    """Return the headline table of a built report for a terminal, and where the report lies."""
+    metrics = read_sealed(paths.metrics, again=f"report@{paths.corpus}", stage="report")
+    return f"{table_text(metrics)}\n\nreport: {paths.report_html.as_posix()}"

@@ -1,0 +1,121 @@
+"""What fusion adds: each fused variant against the late average of the single ones, by kind where kinds are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from foalnet.config.blocks import HALF
+from foalnet.evidence.report.aggregate import Result
+from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.late import Late, OnKind
+from foalnet.evidence.report.view import Block, Cell, Paragraph, Section, Table
+from foalnet.evidence.report.words import DASH, KINDS, level, number, p_value_text, percent, points, span, span_short
+
+
+def fusion(facts: Facts, table: Sequence[Result], averages: Sequence[Late]) -> Section | None:
+    """Return the section; None where no late average can be made."""
+    if not averages:
+        return None
+    blocks: list[Block] = []
+    for late in averages:
+        blocks += [Paragraph(text=_what(late)), _gains(late)]
+        if late.kinds:
+            blocks += [Paragraph(text=_interaction(late)), _kinds(late), _nearness(facts, table, late)]
+    return Section(name="fusion", title="What fusion adds", blocks=tuple(blocks))
+
+
+def _what(late: Late) -> str:
+    sound, picture = late.of
+    return (
+        f"The least that fusion has to beat is {late.name}: {sound} and {picture}, each trained by itself, multiply "
+        "the probabilities that they give to a class, and the largest product wins. Nothing is trained for it. It uses "
+        "both modalities, but cannot see what only the two together tell."
+    )
+
+
+def _gains(late: Late) -> Table:
+    rows = [
+        (Cell(text=late.name), Cell(text=percent(late.ua.estimate), small=span_short(late.ua)), *[Cell(text="")] * 2)
+    ]
+    rows += [
+        (
+            Cell(text=f"{pair.a} minus {late.name}"),
+            Cell(text=""),
+            Cell(text=points(pair.ua.interval.estimate), small=span(pair.ua.interval, signed=True), strong=True),
+            Cell(text=p_value_text(pair.ua.p).removeprefix("p ").removeprefix("= ")),
+        )
+        for pair in late.gains
+    ]
+    return Table(
+        caption=(
+            f"UA of {late.name} in percent, and paired differences to it in points, on the same utterances, with "
+            f"{level(late.ua.level)} intervals and two-sided p values."
+        ),
+        head=("", "UA", "Difference of UA", "p"),
+        rows=tuple(rows),
+    )
+
+
+def _interaction(late: Late) -> str:
+    """Say what each fused variant finds of the kind that averaging cannot see."""
+    on = next((each for each in late.kinds if each.kind == "interaction"), None)
+    if on is None:
+        return "By the kind of the utterances:"
+    guess = on.best[late.name]
+    said = [
+        f"{variant} is right on {percent(on.right[variant].estimate)} %, {points(gap.interval.estimate)} points from "
+        f"{late.name} ({level(gap.interval.level)} interval {span(gap.interval, signed=True)})"
+        for variant, gap in on.gains.items()
+    ]
+    return (
+        f"On {number(on.n)} utterances only sound and picture together tell anything. There {late.name} can expect "
+        f"{percent(guess)} % and any method {percent(max(on.best.values()))} % at most; {late.name} is right on "
+        f"{percent(on.right[late.name].estimate)} %. {'; '.join(said)}."
+    )
+
+
+def _kinds(late: Late) -> Table:
+    names = tuple(late.kinds[0].right)
+    return Table(
+        caption=(
+            "Share of the utterances of a kind that are right, in percent; below it the best that can be expected from "
+            "what a variant sees. The kinds follow from the rule by which the corpus is drawn."
+        ),
+        head=("Kind", "Utterances", *names),
+        rows=tuple(_kind_row(on, names) for on in late.kinds),
+    )
+
+
+def _kind_row(on: OnKind, names: Sequence[str]) -> tuple[Cell, ...]:
+    shares = (
+        Cell(
+            text=percent(on.right[name].estimate), small=f"best {percent(on.best[name])}", shade=on.right[name].estimate
+        )
+        for name in names
+    )
+    return (Cell(text=on.kind, small=KINDS.get(on.kind, "")), Cell(text=number(on.n)), *shares)
+
+
+def _nearness(facts: Facts, table: Sequence[Result], late: Late) -> Table:
+    """Return how much of what lies between guessing and the best possible each variant wins."""
+    guess = 1 / len(facts.classes)
+    half = late.name.endswith(HALF)
+    found = [(row.variant, row.ua.estimate, row.best) for row in table if row.variant in late.kinds[0].right]
+    found.insert(sum(name in late.of for name, _, _ in found), (late.name, late.ua.estimate, late.best))
+    return Table(
+        caption=(
+            "How near each variant comes to the best possible UA of what it sees: the part won of what lies between "
+            f"guessing ({percent(guess)} %) and that best{', half picture' if half else ''}, in percent. What is above "
+            "the best in this sample is luck and counts as 100."
+        ),
+        head=("Variant", "UA", "Best possible UA", "Part won"),
+        rows=tuple(
+            (
+                Cell(text=name),
+                Cell(text=percent(ua)),
+                Cell(text=percent(best)),
+                Cell(text=percent(min(1.0, (ua - guess) / (best - guess))) if best else DASH, strong=True),
+            )
+            for name, ua, best in found
+        ),
+    )

@@ -1,0 +1,163 @@
+"""What fusion has to beat: two single models, each trained by itself, whose probabilities are combined at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from foalnet.config.blocks import HALF
+from foalnet.evidence.report.aggregate import METRICS, SEES, Comparison, compare, gain, gap_row, score, score_row
+from foalnet.evidence.report.gather import Facts, Run
+from foalnet.evidence.stats import Difference, Interval
+
+LATE = "late_average"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kinds:
+    """The rule of a drawn corpus by kind: `of` is utterance key -> kind, `best` is kind -> what is seen -> best share.
+
+    What is seen: `sound`, `picture`, `both`, `late_average`.
+    """
+
+    of: Mapping[str, str]
+    best: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnKind:
+    """One kind of utterances: the share that is right by variant (and by the late average), and gains over the latter.
+
+    `best` is what can be expected at most, by what a variant sees.
+    """
+
+    kind: str
+    n: int
+    right: Mapping[str, Interval]
+    gains: Mapping[str, Difference]
+    best: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Late:
+    """The late average of two single variants, and what each fused variant wins over it on the same utterances."""
+
+    name: str
+    of: tuple[str, str]
+    n: int
+    ua: Interval
+    wa: Interval
+    best: float | None
+    gains: tuple[Comparison, ...]
+    kinds: tuple[OnKind, ...]
+
+
+def late(facts: Facts, kinds: Kinds | None = None) -> list[Late]:
+    """Return a late average for each picture (face, half) of which both single variants were trained on the same seeds.
+
+    A class' score is the product of the two probabilities: the Bayes decision where, given the class, sound and
+    picture are independent and the classes are equally frequent, as the sampler or the class weights of training make
+    them. Ties go to the larger sum, then to the first class.
+    """
+    found = []
+    for half in ("", HALF):
+        pair = ("audio_only", "video_only" + half)
+        if all(name in facts.runs for name in pair) and (runs := averaged(*(facts.runs[name] for name in pair))):
+            found.append(_late(facts, pair, half, runs, kinds))
+    return found
+
+
+def averaged(sound: Sequence[Run], picture: Sequence[Run]) -> tuple[Run, ...]:
+    """Return the runs that averaging makes of those with the same seed; of `metrics` only classes and cluster hold."""
+    by_seed = {run.seed: run for run in picture}
+    return tuple(
+        Run(
+            variant=LATE,
+            seed=run.seed,
+            metrics=run.metrics,
+            rows={
+                key: dict(row) | {"predicted": _decide(run.metrics["classes"], row, by_seed[run.seed].rows[key])}
+                for key, row in run.rows.items()
+                if key in by_seed[run.seed].rows
+            },
+        )
+        for run in sound
+        if run.seed in by_seed
+    )
+
+
+def _decide(classes: Sequence[str], sound: Mapping[str, Any], picture: Mapping[str, Any]) -> str:
+    votes = [(p * q, p + q) for p, q in zip(sound["probabilities"], picture["probabilities"], strict=True)]
+    return classes[max(range(len(votes)), key=lambda i: (votes[i], -i))]
+
+
+def _late(facts: Facts, pair: tuple[str, str], half: str, runs: tuple[Run, ...], kinds: Kinds | None) -> Late:
+    params, name = facts.params.report, LATE + half
+    keys = sorted(set.intersection(*(set(run.rows) for run in runs)))
+    fused = {v: r for v, r in facts.runs.items() if v.removesuffix(HALF) not in SEES and v.endswith(HALF) == bool(half)}
+    ua, wa = (score(runs, keys, metric, params) for metric in METRICS)
+    return Late(
+        name=name,
+        of=pair,
+        n=len(keys),
+        ua=ua,
+        wa=wa,
+        best=(facts.best_possible or {}).get(LATE),
+        gains=tuple(compare(variant, its, name, runs, params) for variant, its in fused.items()),
+        kinds=_by_kind(facts, {pair[0]: facts.runs[pair[0]], pair[1]: facts.runs[pair[1]], name: runs} | fused, kinds),
+    )
+
+
+def _by_kind(facts: Facts, shown: Mapping[str, Sequence[Run]], kinds: Kinds | None) -> tuple[OnKind, ...]:
+    """Return one entry per kind that occurs among the utterances that all of `shown` predicted."""
+    if kinds is None:
+        return ()
+    common = sorted(set.intersection(*(set(run.rows) for runs in shown.values() for run in runs)))
+    name = next(variant for variant in shown if variant.startswith(LATE))
+    table = []
+    for kind in kinds.best:
+        keys = [key for key in common if kinds.of.get(key) == kind]
+        if not keys:
+            continue
+        table.append(
+            OnKind(
+                kind=kind,
+                n=len(keys),
+                right={v: score(runs, keys, "wa", facts.params.report) for v, runs in shown.items()},
+                gains={
+                    v: gain(runs, shown[name], keys, "wa", facts.params.report)
+                    for v, runs in shown.items()
+                    if v.removesuffix(HALF) not in (*SEES, LATE)
+                },
+                best={v: kinds.best[kind][_sees(v)] for v in shown},
+            )
+        )
+    return tuple(table)
+
+
+def _sees(variant: str) -> str:
+    base = variant.removesuffix(HALF)
+    return LATE if base == LATE else SEES.get(base, "both")
+
+
+def late_metrics(found: Sequence[Late]) -> dict[str, Any]:
+    """Return what metrics.json says of late averages: nothing where none was made."""
+    return {LATE: {each.name: _row(each) for each in found}} if found else {}
+
+
+def _row(each: Late) -> dict[str, Any]:
+    row: dict[str, Any] = {"of": list(each.of), "n": each.n}
+    row |= score_row("ua", each.ua) | score_row("wa", each.wa)
+    row |= {} if each.best is None else {"ua_best_possible": each.best}
+    row["differences"] = {f"{pair.a}_minus_{pair.b}": gap_row("ua", pair.ua) for pair in each.gains}
+    if each.kinds:
+        row["kinds"] = {
+            on.kind: {
+                "n": on.n,
+                "right": {v: score_row("share", i) | {"best_possible": on.best[v]} for v, i in on.right.items()},
+                "differences": {f"{v}_minus_{each.name}": gap_row("share", gap) for v, gap in on.gains.items()},
+            }
+            for on in each.kinds
+        }
+    return row

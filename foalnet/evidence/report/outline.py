@@ -1,0 +1,44 @@
+"""The order of the page: answers first, then the detail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from foalnet.evidence.report import detail, fusion, losses, protocols, provenance, published, staging, summary
+from foalnet.evidence.report.aggregate import Comparison, Result
+from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.late import Late
+from foalnet.evidence.report.standing import Standing
+from foalnet.evidence.report.view import Page
+
+
+def outline(
+    facts: Facts,
+    table: Sequence[Result],
+    pairs: Sequence[Comparison],
+    standings: Sequence[Standing] = (),
+    averages: Sequence[Late] = (),
+) -> Page:
+    """Return the whole page; a section without content is left out."""
+    sections = [
+        summary.result(facts, table),
+        summary.certainty(facts, table, pairs),
+        summary.data(facts),
+        summary.protocol(facts),
+        losses.losses(facts),
+        protocols.protocols(facts, standings),
+        fusion.fusion(facts, table, averages),
+        detail.folds(facts, table),
+        detail.classes(facts, table),
+        detail.calibration(table),
+        detail.training(facts),
+        staging.staging(facts),
+        published.published(facts, table, standings),
+        provenance.provenance(facts),
+        detail.limits(facts),
+    ]
+    return Page(
+        title=f"Emotion recognition on “{facts.params.corpus}”",
+        answer=summary.answer(facts, table, pairs),
+        sections=tuple(section for section in sections if section is not None),
+    )

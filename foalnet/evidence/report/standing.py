@@ -1,0 +1,78 @@
+"""One variant under several protocols: its scores, and what the gap between them is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from foalnet.core.paths import HEADLINE
+from foalnet.evidence.report.aggregate import gap, score, score_row
+from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.stats import Interval
+
+OPTIMISTIC = "paper_best_on_test"
+# What two protocols differ in. The first compares epochs of one training run; the second two runs; the third is the
+# sum of both.
+EFFECTS = {
+    "selection": (OPTIMISTIC, "loso_fixed_epochs"),
+    "fourth_session": ("loso_fixed_epochs", HEADLINE),
+    "together": (OPTIMISTIC, HEADLINE),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """One variant: protocol -> its UA and WA; effect -> difference of UA over the `n` utterances common to all."""
+
+    variant: str
+    n: int
+    ua: Mapping[str, Interval]
+    wa: Mapping[str, Interval]
+    effects: Mapping[str, Interval]
+
+
+def standings(facts: Facts) -> list[Standing]:
+    """Return each variant that was scored under more than the headline's protocol, in the order of params."""
+    by_protocol = {HEADLINE: facts.runs, **facts.beside}
+    found = []
+    for variant in facts.runs:
+        runs = {protocol: group[variant] for protocol, group in by_protocol.items() if variant in group}
+        keys = sorted(set.intersection(*(set(run.rows) for group in runs.values() for run in group)))
+        if len(runs) < 2 or not keys:
+            continue
+        report = facts.params.report
+        found.append(
+            Standing(
+                variant=variant,
+                n=len(keys),
+                ua={protocol: score(group, keys, "ua", report) for protocol, group in runs.items()},
+                wa={protocol: score(group, keys, "wa", report) for protocol, group in runs.items()},
+                effects={
+                    name: gap(runs[a], runs[b], keys, "ua", report)
+                    for name, (a, b) in EFFECTS.items()
+                    if a in runs and b in runs
+                },
+            )
+        )
+    return found
+
+
+def protocol_metrics(facts: Facts, table: Sequence[Standing]) -> dict[str, Any]:
+    """Return what metrics.json says of the protocols: nothing where the headline's stands alone."""
+    if not table:
+        return {}
+    return {
+        "protocols": {
+            protocol: {
+                "optimistic": protocol == OPTIMISTIC,
+                "variants": {
+                    row.variant: score_row("ua", row.ua[protocol]) | score_row("wa", row.wa[protocol])
+                    for row in table
+                    if protocol in row.ua
+                },
+            }
+            for protocol in (HEADLINE, *facts.beside)
+        },
+        "gaps": {row.variant: {name: score_row("ua", effect) for name, effect in row.effects.items()} for row in table},
+    }

@@ -1,0 +1,111 @@
+"""The rows that a task on pairs may use: those with a picture, of this process and of all that train together.
+
+Shape letters: B rows of this process, K its rows with a picture, G rows with a picture of all processes (K = G in one),
+E width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from foalnet.config.blocks import Objective as Params
+from foalnet.nets.gather import gather_rows, gather_steps, rank, ranks
+from foalnet.nets.losses.avel import similarity
+from foalnet.nets.losses.mem import hard_negatives, released_negatives
+from foalnet.nets.tensors import Negatives, Outputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Similarities of a batch: `audio_KG` this process' audios against all videos, `video_KG` the other way round.
+
+    `row_K` are rows of this process' batch, `row_G` of all processes' batches laid end to end, in which this process'
+    begin at `first`; `all_GG` is S over all rows, without gradient (audio by video).
+    """
+
+    audio_KG: Tensor
+    video_KG: Tensor
+    all_GG: Tensor
+    label_G: Tensor
+    row_K: Tensor
+    row_G: Tensor
+    first: int
+
+    @property
+    def own_K(self) -> Tensor:
+        """Places of this process' rows among the G."""
+        return torch.searchsorted(self.row_G, self.row_K + self.first)
+
+
+def pairs_of(outputs: Outputs, label_B: Tensor, params: Params) -> Pairs:
+    """Return the similarities of a batch; gathered parts carry their gradient where `gather_grad` says so."""
+    assert outputs.audio_BE is not None and outputs.video_BE is not None and outputs.scale is not None
+    assert outputs.video_present_B is not None
+    row_K = outputs.video_present_B.nonzero().squeeze(1)
+    audio_KE, video_KE = outputs.audio_BE[row_K], outputs.video_BE[row_K]
+    if ranks() == 1:
+        sim_KK = similarity(audio_KE, video_KE, outputs.scale)
+        return Pairs(
+            audio_KG=sim_KK,
+            video_KG=sim_KK.T,
+            all_GG=sim_KK.detach(),
+            label_G=label_B[row_K],
+            row_K=row_K,
+            row_G=row_K,
+            first=0,
+        )
+    size_R = gather_rows(torch.tensor([len(label_B)], device=label_B.device)).tolist()
+    audio_GE, video_GE = (gather_rows(x, grad=params.gather_grad) for x in (audio_KE, video_KE))
+    return Pairs(
+        audio_KG=similarity(audio_KE, video_GE, outputs.scale),
+        video_KG=similarity(video_KE, audio_GE, outputs.scale),
+        all_GG=similarity(audio_GE, video_GE, outputs.scale).detach(),
+        label_G=gather_rows(label_B[row_K]),
+        row_K=row_K,
+        row_G=gather_rows(outputs.video_present_B).nonzero().squeeze(1),
+        first=sum(size_R[: rank()]),
+    )
+
+
+def draw(pairs: Pairs, params: Params) -> list[tuple[Tensor, Tensor]]:
+    """Draw a video for each audio, then an audio for each video: [(index_K into the G, found_K), …] of this process.
+
+    Left out where there is none: one process draws for all, so that N processes draw what one would. As released: each
+    process draws for its own rows.
+    """
+    drawn, own_K = [], pairs.own_K
+    for sim_KG, sim_GG in ((pairs.audio_KG, pairs.all_GG), (pairs.video_KG, pairs.all_GG.T)):
+        if params.no_negative == "positives":
+            index_K = released_negatives(sim_KG, pairs.label_G[own_K], pairs.label_G)
+            drawn.append((index_K, torch.ones_like(index_K, dtype=torch.bool)))
+            continue
+        index_G, found_G = hard_negatives(sim_GG, pairs.label_G)
+        if ranks() > 1:
+            dist.broadcast(index_G, src=0)
+        drawn.append((index_G[own_K], found_G[own_K]))
+    return drawn
+
+
+def negatives_of(
+    outputs: Outputs, pairs: Pairs, drawn: list[tuple[Tensor, Tensor]], params: Params
+) -> tuple[Negatives, Tensor, Tensor]:
+    """Return the sequences beside each of the B rows, and which rows of each direction take part.
+
+    A row that takes no part has its own other half beside it.
+    """
+    size, device = len(outputs.logits_BC), outputs.logits_BC.device
+    rows, found = [], []
+    for index_K, found_K in drawn:
+        beside_B = torch.arange(size, device=device) + pairs.first
+        found_B = torch.zeros(size, dtype=torch.bool, device=device)
+        beside_B[pairs.row_K], found_B[pairs.row_K] = pairs.row_G[index_K], found_K
+        rows.append(beside_B)
+        found.append(found_B)
+    audio, video = outputs.encoded.audio, outputs.encoded.video
+    assert audio is not None and video is not None
+    audio, video = (gather_steps(steps, grad=params.gather_grad) for steps in (audio, video))
+    return Negatives(video=video.take(rows[0]), audio=audio.take(rows[1])), found[0], found[1]

@@ -1,0 +1,172 @@
+"""The features folder: an index that says what the vectors are, one file a dialogue, each held to its digest.
+
+Shape letters: F encoded frames, D numbers of a vector.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from foalnet.artifact.seal import command, opened, refused, sealed_bytes
+from foalnet.config.blocks import Features
+from foalnet.core.errors import DataError, UsageError
+from foalnet.core.files import json_bytes, not_read, sha256_bytes, sha256_file
+from foalnet.core.records import Sample
+from foalnet.shards import ShardSet
+
+INDEX = "index.json"
+SCHEMA = 1
+MASK = "/mask"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureFile:
+    """One dialogue's vectors: `shard` is the SHA-256 of the shard that they were computed from."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    path: str
+    sha256: str
+    shard: str
+    utterances: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureIndex:
+    """What the vectors are, and where; without an encoder there are none."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    schema: int
+    corpus: str
+    encoder: str | None
+    weights: str | None = None
+    preprocessing: str | None = None
+    picture: str | None = None
+    frame_step: int | None = None
+    dims: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    files: list[FeatureFile] = field(default_factory=list)
+
+
+def index_bytes(index: FeatureIndex) -> bytes:
+    """Return the index as it is written, sealed: with it in its place the features become a data set."""
+    return sealed_bytes(INDEX, asdict(index))
+
+
+def file_of(shard: str) -> str:
+    """Return the path of a dialogue's vectors beside the path of its shard."""
+    return str(Path(shard).with_suffix(".safetensors").as_posix())
+
+
+class Vectors(Protocol):
+    """Whatever gives a sample's pictures as vectors: from the stage's files, or from the encoder itself."""
+
+    frame_step: int
+
+    def rows(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """Return (vectors [F, D] float32, mask_F) of every `frame_step`-th frame."""
+
+
+class FeatureSet:
+    """The vectors of a corpus by utterance key, verified against the shards that they belong to."""
+
+    def __init__(self, folder: Path, index: FeatureIndex, shards: ShardSet, *, stage: str | None) -> None:
+        self.folder, self.index, self.stage = folder, index, stage
+        self.frame_step = int(index.frame_step or 1)
+        self._file = {key: file_of(entry.path) for entry in shards.entries for key in entry.keys}
+        self._entry = {each.path: each for each in index.files}
+        self._open: tuple[str, dict[str, np.ndarray]] = ("", {})
+        for entry in shards.entries:
+            found = self._entry.get(file_of(entry.path))
+            if found is None or found.shard != entry.sha256:
+                raise self._error("the features are not of these shards", file_of(entry.path))
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the index, which holds those of all vectors."""
+        return sha256_file(self.folder / INDEX)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint must hold so that a new picture can be given the same vectors."""
+        names = ("encoder", "weights", "preprocessing", "picture", "frame_step")
+        return {name: getattr(self.index, name) for name in names}
+
+    def rows(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """Return (vectors [F, D] float32, mask_F): every `frame_step`-th frame; zeros where there is no picture."""
+        key = sample.key
+        name = self._file[key]
+        if self._open[0] != name:
+            self._open = (name, self._read(name))
+        tensors = self._open[1]
+        if key not in tensors or key + MASK not in tensors:
+            raise self._error(f"{key} has no features", name)
+        return tensors[key], tensors[key + MASK].astype(bool)
+
+    def _read(self, name: str) -> dict[str, np.ndarray]:
+        from safetensors.numpy import load
+
+        try:
+            data = (self.folder / name).read_bytes()
+        except FileNotFoundError as error:
+            raise self._error("a file of features is missing", name) from error
+        except OSError as error:
+            raise not_read(error, self.folder / name, stage=self.stage) from error
+        if sha256_bytes(data) != self._entry[name].sha256:
+            raise self._error("a file of features is truncated or altered", name)
+        return load(data)
+
+    def _error(self, what: str, name: str) -> DataError:
+        return DataError(
+            what,
+            file=self.folder / name,
+            stage=self.stage,
+            action=f"run `{command(f'features@{self.index.corpus}')}`",
+        )
+
+
+def open_features(folder: Path, params: Features, shards: ShardSet, *, stage: str | None = None) -> FeatureSet | None:
+    """Return the corpus' features (None where params name no encoder), checked against params and shards.
+
+    DataError (exit 3) where they are absent, damaged, of other shards or of another encoder.
+    """
+    if params.encoder is None:
+        return None
+    path = folder / INDEX
+    target = f"features@{shards.corpus}"
+    again = f"run `dvc repro {target}`"
+    try:
+        raw = opened(path.read_bytes(), path, again=target, stage=stage)
+        index = TypeAdapter(FeatureIndex).validate_json(json_bytes(raw))
+    except FileNotFoundError as error:
+        raise DataError("these features have no index", file=path, stage=stage, action=again) from error
+    except OSError as error:
+        raise not_read(error, path, stage=stage) from error
+    except ValidationError as error:
+        raise DataError("the index of the features is damaged", file=path, stage=stage, action=again) from error
+    if index.corpus != shards.corpus:
+        raise refused(f"is of corpus '{index.corpus}', not of '{shards.corpus}'", path, again=target, stage=stage)
+    asked: dict[str, Any] = {"encoder": params.encoder, "picture": params.picture, "frame_step": params.frame_step}
+    differing = {name: getattr(index, name) for name, value in asked.items() if getattr(index, name) != value}
+    if differing or index.schema != SCHEMA:
+        raise DataError(
+            f"the features here are of {differing}, params ask for {asked}", file=path, stage=stage, action=again
+        )
+    return FeatureSet(folder, index, shards, stage=stage)
+
+
+def steps_between(train_step: int, feature_step: int) -> int:
+    """Return which of the encoded frames training takes: every n-th (UsageError, exit 2, where none fits)."""
+    if train_step % feature_step:
+        raise UsageError(
+            f"train.frame_step is {train_step}, and only every {feature_step}-th frame has features",
+            stage="train",
+            action="set train.frame_step to a multiple of features.frame_step",
+        )
+    return train_step // feature_step

@@ -1,0 +1,183 @@
+"""The model card: facts under the seal, and the same as Markdown. Whose figures it quotes is its first duty."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from foalnet.config import Params
+from foalnet.config.blocks import encoders_from
+from foalnet.core.markdown import escape, table
+from foalnet.core.records import Utterance
+from foalnet.nets import tasks_of
+from foalnet.stages.ranges import DRAWN as DRAWN_NOTE
+from foalnet.stages.ranges import OUTER
+
+SCHEMA = 1
+RULE = "median of the epochs that the folds chose on their dev parts, rounded up"
+NOT_ITS_OWN = (
+    "These figures are the folds': each fold's model was scored on speakers it had never met. This model is another "
+    "one, trained on all of them, and has been scored on nothing."
+)
+DRAWN = "Drawn by this project's own code, no person is seen or heard in it; Apache-2.0 like the code."
+LIMITS = (
+    "It recognises how raters labelled acted emotion in this corpus, not what a person feels: a face or a voice does "
+    "not tell that.",
+    "Other languages, ages, cultures, microphones and cameras were not in the data; expect less there.",
+    "It always answers with one of its classes; it has none for 'none of these' or 'cannot tell'.",
+    "Its probabilities are not calibrated.",
+    "How its errors are spread over groups of people is not known: the corpus has too few speakers to tell.",
+)
+RANGES = {
+    "loudness_dbfs": "loudness, RMS in dB of full scale",
+    "duration_s": "duration, s",
+    "face_px": "height of the face, pixels of the source picture",
+}
+NOT_FOR = (
+    "deciding anything about a person: hiring, work, school, credit, insurance, police, borders, courts",
+    "health: it is no diagnosis and no monitoring",
+    "inferring emotion at work or in education, which the EU forbids (Regulation 2024/1689, Article 5)",
+    "watching people who do not know of it or did not agree to it",
+)
+
+
+def card_facts(
+    params: Params,
+    utterances: Sequence[Utterance],
+    *,
+    chosen: Mapping[str, int],
+    epochs: int,
+    metrics: Mapping[str, Any],
+    seconds: float,
+    ranges: Mapping[str, Sequence[float]],
+    machine: Mapping[str, Any],
+    licence: str,
+) -> dict[str, Any]:
+    """Return the card: what the model is, what it saw (`utterances`, `seconds` of sound), and the folds' figures.
+
+    `chosen`: fold -> the epoch it chose, from 1; `metrics`: the run's metrics.json; `ranges`: those of `final.ranges`;
+    `machine`: where it was trained; `licence`: what the corpus may be used for.
+    """
+    tasks, pooled = tasks_of(params.final.variant), metrics["pooled"]
+    classes = list(params.manifest.classes)
+    per_class = Counter(u.label for u in utterances)
+    return {
+        "schema": SCHEMA,
+        "corpus": params.corpus,
+        "reader": params.reader,
+        "licence": DRAWN if params.corpus == "drawn" else licence,
+        "variant": params.final.variant,
+        "seed": params.final.seed,
+        "classes": classes,
+        "raw_labels": {name: list(raws) for name, raws in params.manifest.classes.items()},
+        "hears": tasks.audio,
+        "sees": params.train.picture if tasks.video else None,
+        "longest_s": params.train.max_s,
+        "data": {
+            "utterances": len(utterances),
+            "per_class": {name: per_class[name] for name in classes},
+            "dialogues": len({(u.session, u.dialogue) for u in utterances}),
+            "sessions": len({u.session for u in utterances}),
+            "speakers": len({u.speaker for u in utterances}),
+            "seconds": round(seconds, 1),
+            "drawn": params.corpus == "drawn",
+            "ranges": {name: list(edges) for name, edges in ranges.items()},
+        },
+        "machine": dict(machine),
+        "frozen": list(encoders_from(params.final.variant, params.train.encoders).values()),
+        "epochs": {"folds": dict(sorted(chosen.items())), "rule": RULE, "trained": epochs},
+        "out_of_fold": {
+            "note": NOT_ITS_OWN,
+            "protocol": metrics["protocol"],
+            "select": metrics["select"],
+            "utterances": pooled["n"],
+            **{name: pooled[name] for name in ("ua", "wa", "macro_f1", "weighted_f1", "recall")},
+            "over_folds": dict(metrics["over_folds"]),
+        },
+        "limits": list(LIMITS),
+        "not_for": list(NOT_FOR),
+    }
+
+
+def card_md(card: Mapping[str, Any]) -> str:
+    """Return the card as Markdown; a function of the facts alone."""
+    data, epochs, scores, machine = card["data"], card["epochs"], card["out_of_fold"], card["machine"]
+    senses = ["sound"] * card["hears"] + [f"picture ({card['sees']})"] * bool(card["sees"])
+    figures = [
+        (words, f"{100 * scores[name]:.1f}", *_mean(scores["over_folds"].get(name)))
+        for name, words in (("ua", "UA"), ("wa", "WA"), ("macro_f1", "macro-F1"), ("weighted_f1", "weighted F1"))
+    ]
+    classes = [
+        (name, ", ".join(card["raw_labels"][name]), data["per_class"][name], _percent(scores["recall"].get(name)))
+        for name in card["classes"]
+    ]
+    lines = [
+        f"# Model card: {escape(card['corpus'])}, {escape(card['variant'])}, seed {card['seed']}",
+        "",
+        f"Takes {' and '.join(senses)} of one utterance, its first {card['longest_s']:g} s, and gives a probability "
+        f"to each of {len(card['classes'])} classes: {escape(', '.join(card['classes']))}.",
+        "",
+        "## Figures",
+        "",
+        f"**{escape(scores['note'])}**",
+        "",
+        f"Protocol {escape(scores['protocol'])}, epoch by {escape(scores['select'])}, {scores['utterances']} "
+        "utterances, each tested once, by the one fold that had not seen its speaker.",
+        "",
+        *table(("", "pooled %", "mean over folds %", "sd"), figures),
+        "",
+        *table(("class", "raw labels", "utterances trained on", "recall of the folds %"), classes),
+        "",
+        "## Data",
+        "",
+        f"Corpus {escape(card['corpus'])} (reader {escape(card['reader'])}): {data['utterances']} utterances, "
+        f"{data['seconds']:g} s of sound, {data['dialogues']} dialogues, {data['sessions']} sessions, "
+        f"{data['speakers']} speakers.",
+        "",
+        *([f"**{DRAWN_NOTE[0].upper()}{DRAWN_NOTE[1:]}.**", ""] if data["drawn"] else []),
+        f"{100 * (1 - 2 * OUTER):.0f} % of the utterances are within these; an answer says where a clip is not.",
+        "",
+        *table(
+            ("", "from", "to"),
+            [(says, *data["ranges"][name]) for name, says in RANGES.items() if name in data["ranges"]],
+        ),
+        "",
+        f"Licence: {escape(card['licence'])}",
+        "",
+        "## Training",
+        "",
+        f"Epochs: {epochs['trained']}, on all sessions, no part held back and nothing chosen; {epochs['rule']} "
+        f"({escape(', '.join(f'{name} {epoch}' for name, epoch in epochs['folds'].items()))}).",
+        "",
+        *(
+            [f"Its encoders are frozen, trained as {escape(' and '.join(card['frozen']))} on the same data.", ""]
+            * bool(card.get("frozen"))
+        ),
+        f"Device {machine['device']}, threads {machine['threads']}; processor {escape(machine['processor'])}, "
+        f"instructions {escape(machine['instructions'])}.",
+        "",
+        *limits_md(card),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def limits_md(card: Mapping[str, Any]) -> list[str]:
+    """Return a card's last sections: what the model cannot tell, and what it must not be used for."""
+    return [
+        "## Limits",
+        "",
+        *(f"- {escape(line)}" for line in card["limits"]),
+        "",
+        "## Not to be used for",
+        "",
+        *(f"- {escape(line)}" for line in card["not_for"]),
+    ]
+
+
+def _mean(found: Mapping[str, float] | None) -> tuple[str, str]:
+    return ("-", "-") if found is None else (f"{100 * found['mean']:.1f}", f"{100 * found['sd']:.1f}")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

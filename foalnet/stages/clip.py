@@ -1,0 +1,98 @@
+"""CLIP's image branch through its Hugging Face class: pictures to one vector each, the same numbers everywhere.
+
+Shapes: H rows, W columns, V pictures, D numbers of a vector.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from foalnet.config.blocks import Features
+from foalnet.core.errors import UsageError
+from foalnet.core.records import Sample
+from foalnet.core.shim import one_torch_thread, torch_device
+from foalnet.encoders import Pretrained, load_model, transformers_offline
+from foalnet.media import read_jpeg
+from foalnet.shards import split_frames
+
+STAGE = "features"
+# Pictures at a time: of one utterance only, so that no vector depends on another utterance.
+BATCH = 32
+
+
+class ClipImages:
+    """Projected image features, as the paper uses them (METHOD, encoders): 512 of ViT-B/32, 768 of ViT-L/14."""
+
+    def __init__(self, pretrained: Pretrained, *, device: str) -> None:
+        transformers = transformers_offline()
+        self.device = torch_device(device, stage=STAGE)
+        config = transformers.CLIPVisionConfig.from_dict(_vision(pretrained.config))
+        # Eager attention: the fused kernels differ from machine to machine.
+        config._attn_implementation = "eager"
+        model = load_model("CLIPVisionModelWithProjection", pretrained, config, stage=STAGE)
+        self.model: Any = model.to(self.device).eval().requires_grad_(False)
+        # Pillow's resampling: the same bytes everywhere, and no torchvision.
+        self.prepare: Any = transformers.CLIPImageProcessorPil(**_processor(pretrained.preprocessor))
+        self.dims = int(config.projection_dim)
+
+    def encode(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """Return [V, D] float32 of RGB pictures [H, W, 3] uint8, prepared as the encoder's own config says."""
+        import torch
+
+        rows = []
+        with _exact(), torch.inference_mode():
+            for first in range(0, len(pictures), BATCH):
+                pixels = self.prepare(images=list(pictures[first : first + BATCH]), return_tensors="np")["pixel_values"]
+                given = torch.from_numpy(np.asarray(pixels, np.float32)).to(self.device)
+                rows.append(self.model(pixel_values=given).image_embeds.float().cpu().numpy())
+        return np.concatenate(rows) if rows else np.zeros((0, self.dims), np.float32)
+
+
+def encode_sample(encoder: ClipImages, sample: Sample, params: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Return (vectors [F, D] float32, mask_F) of every `frame_step`-th frame; zeros where there is no picture."""
+    name = f"{params.picture}.mjpg"
+    if name not in sample.members:
+        raise UsageError(
+            f"features.encoder is '{params.encoder}', but the shards hold {', '.join(sorted(sample.members))}",
+            utterance=sample.key,
+            stage=STAGE,
+            action="set features.encoder to null for this corpus: its pictures are a feature table already",
+        )
+    offsets = json.loads(sample.members["json"])["video"][f"{params.picture}_offsets"]
+    slots = split_frames(sample.members[name], offsets)[:: params.frame_step]
+    mask_F = np.array([bool(jpeg) for jpeg in slots], bool)
+    rows_FD = np.zeros((len(slots), encoder.dims), np.float32)
+    rows_FD[mask_F] = encoder.encode([read_jpeg(jpeg) for jpeg in slots if jpeg])
+    return rows_FD, mask_F
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """One thread on the CPU, no reduced precision on a GPU: as little as possible of the machine in the numbers."""
+    import torch
+
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    try:
+        with one_torch_thread():
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before[:2]
+        torch.backends.cudnn.benchmark = before[2]
+
+
+def _vision(config: Any) -> dict[str, Any]:
+    """Return the image branch's config; the width of the common space stands beside it in old files."""
+    return {"projection_dim": config.get("projection_dim", 512)} | dict(config.get("vision_config") or {})
+
+
+def _processor(config: Any) -> dict[str, Any]:
+    """Return the preprocessor's own values, without the names of classes."""
+    names = ("image_processor_type", "feature_extractor_type", "processor_class")
+    return {name: value for name, value in config.items() if name not in names}

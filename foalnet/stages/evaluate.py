@@ -1,0 +1,266 @@
+"""The only place that scores test sessions: it applies each protocol's rule to stored logits and writes the scores.
+
+Shape letters: E epochs, N utterances, C classes. `train` stores, for each fold and epoch, logits of the test part and,
+where the split has one, of the dev part; the test part is unlabelled until here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from foalnet.artifact.results import TRAIN, read_train, train_stage, write_results
+from foalnet.artifact.seal import held_bytes
+from foalnet.artifact.table import read_manifest
+from foalnet.config import Params
+from foalnet.config.blocks import PROTOCOLS, SPLIT_OF, Split
+from foalnet.core.errors import DataError, reason
+from foalnet.core.files import sha256_file
+from foalnet.core.paths import Paths
+from foalnet.core.records import Prediction, Utterance
+from foalnet.evidence.metrics import DECIMALS, best_epoch, mean_sd, scores, softmax
+
+STAGE = "evaluate"
+SUMMED = ("ua", "wa", "macro_f1", "weighted_f1")
+PARTS = {"dev": ("dev", "test"), "four": ("test",)}
+# How the protocols beside the headline's choose an epoch; params fix that of loso_dev_session.
+SELECT = {"loso_fixed_epochs": "last_epoch", "paper_best_on_test": "best_test_ua"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldLogits:
+    """One fold as `train` left it: part -> its keys, and its logits float32 [E, N, C] with a row for each key."""
+
+    name: str
+    keys: Mapping[str, tuple[str, ...]]
+    logits_ENC: Mapping[str, np.ndarray]
+
+
+def evaluate_run(
+    params: Params, paths: Paths, *, variant: str, seed: int, split: Split = "dev"
+) -> dict[str, dict[str, Any]]:
+    """Score one variant, seed and split under each protocol that reads it; return the metrics by protocol.
+
+    Writes predictions.jsonl and metrics.json into the folder of each (`Paths.run`). DataError (exit 3) where logits and
+    manifest do not belong together.
+    """
+    model = paths.model(variant, seed, split)
+    train = read_train(paths, variant=variant, seed=seed, split=split, stage=STAGE)
+    trained_on = train.get("inputs", {}).get("manifest")
+    if trained_on is not None and trained_on != sha256_file(paths.manifest):
+        raise DataError(
+            f"the run was trained on another manifest than {paths.manifest}",
+            file=model / TRAIN,
+            stage=STAGE,
+            action=f"train it again: `dvc repro {train_stage(params.corpus, variant, seed, split)}`",
+        )
+    classes = list(params.manifest.classes)
+    used = {u.key: u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used}
+    class_of = _class_numbers(used, classes, paths.manifest)
+    folds: list[FoldLogits] = []
+    for fold in read_logits(model, train, classes, split):
+        taken = {key for other in folds for key in other.keys["test"]}
+        _check_fold(fold, class_of, taken=taken, file=model / "logits.json")
+        folds.append(fold)
+    found: dict[str, dict[str, Any]] = {}
+    for protocol in (name for name in PROTOCOLS if SPLIT_OF[name] == split):
+        rows, scored = _score(protocol, folds, used, class_of, params)
+        for name, row in scored.items():
+            row["checkpoint_epoch"] = train["folds"].get(name, {}).get("chosen_epoch")
+        found[protocol] = {
+            "schema": 1,
+            "corpus": params.corpus,
+            "variant": variant,
+            "seed": seed,
+            "protocol": protocol,
+            "select": SELECT.get(protocol, params.evaluate.select),
+            "cluster": "speaker" if params.train.fold_by == "speaker" else "dialogue",
+            "classes": classes,
+            "pooled": _pooled(rows, classes, params.evaluate.calibration_bins),
+            "folds": scored,
+            "over_folds": {name: mean_sd([fold[name] for fold in scored.values()]) for name in SUMMED},
+            "unpredicted": sorted(used.keys() - {row.key for row in rows}),
+            "train": _train_facts(train),
+        }
+        write_results(paths.run(variant, seed, protocol), rows, found[protocol])
+    return found
+
+
+def choose(protocol: str, fold: FoldLogits, class_of: Mapping[str, int]) -> tuple[int, dict[str, list[float]]]:
+    """Return the epoch (0-based) that a protocol scores, and the UA of each epoch where it looked at one.
+
+    loso_dev_session: the first epoch of the best UA on the dev part. loso_fixed_epochs: the last one, whatever any
+    label says. paper_best_on_test: the first epoch of the best UA on the test part itself, as the paper's code chooses
+    (METHOD, objective and training of the released code); it is optimistic.
+    """
+    if protocol == "loso_fixed_epochs":
+        return len(fold.logits_ENC["test"]) - 1, {}
+    part = "test" if protocol == "paper_best_on_test" else "dev"
+    label_N = np.array([class_of[key] for key in fold.keys[part]])
+    epoch, ua_E = best_epoch(fold.logits_ENC[part], label_N)
+    return epoch, {f"{part}_ua_by_epoch": ua_E}
+
+
+def _score(
+    protocol: str,
+    folds: Sequence[FoldLogits],
+    used: Mapping[str, Utterance],
+    class_of: Mapping[str, int],
+    params: Params,
+) -> tuple[list[Prediction], dict[str, dict[str, Any]]]:
+    """Return all predictions sorted by key, and the scores of each fold at the epoch that the protocol chose."""
+    rows: list[Prediction] = []
+    scored: dict[str, dict[str, Any]] = {}
+    for fold in folds:
+        epoch, looked_at = choose(protocol, fold, class_of)
+        mine = _predictions(fold, epoch, used, list(params.manifest.classes))
+        rows += mine
+        scored[fold.name] = _pooled(mine, list(params.manifest.classes), params.evaluate.calibration_bins)
+        scored[fold.name] |= {"epoch": epoch + 1, "epochs_run": len(fold.logits_ENC["test"]), **looked_at}
+    return sorted(rows, key=lambda row: row.key), scored
+
+
+def read_logits(
+    model: Path, train: Mapping[str, Any], classes: list[str], split: Split = "dev"
+) -> Iterator[FoldLogits]:
+    """Yield the folds of logits.safetensors and logits.json, sorted by name, refusing what does not fit (exit 3).
+
+    Both files must be those that `train`, the folder's train.json, vouches for.
+    """
+    again = train_stage(train["corpus"], train["variant"], train["seed"], split)
+
+    def held(name: str) -> bytes:
+        digest = train.get("files", {}).get(name)
+        return held_bytes(model / name, digest, by=model / "train.json", again=again, stage=STAGE)
+
+    index = json.loads(held("logits.json"))
+    if list(index["classes"]) != classes:
+        raise DataError(
+            f"the model was trained on classes {', '.join(index['classes'])}; params name {', '.join(classes)}",
+            file=model / "logits.json",
+            stage=STAGE,
+            action="run `dvc repro`: it trains again for the classes of today",
+        )
+    file = model / "logits.safetensors"
+    try:
+        tensors = load(held(file.name))
+    except SafetensorError as error:
+        raise DataError(
+            f"the logits cannot be read: {reason(error)}",
+            file=file,
+            stage=STAGE,
+            action="remove them and run `dvc repro`",
+        ) from error
+    for name in sorted(index["folds"]):
+        keys = {part: tuple(index["folds"][name].get(part, ())) for part in PARTS[split]}
+        found = {part: _logits(tensors, f"{name}/{part}", keys[part], len(classes), file) for part in keys}
+        yield FoldLogits(name=name, keys=keys, logits_ENC=found)
+
+
+def _logits(
+    tensors: Mapping[str, np.ndarray], name: str, keys: tuple[str, ...], classes: int, file: Path
+) -> np.ndarray:
+    """Return one part's finite logits [E, N, C], with a row for each key."""
+    logits_ENC = tensors.get(name)
+    if logits_ENC is None or logits_ENC.ndim != 3 or logits_ENC.shape[1:] != (len(keys), classes) or not keys:
+        shape = "absent" if logits_ENC is None else f"of shape {list(logits_ENC.shape)}"
+        raise DataError(
+            f"tensor '{name}' is {shape}; expected [epochs, {len(keys)} utterances (at least 1), {classes} classes]",
+            file=file,
+            stage=STAGE,
+            action="remove the model's folder and run `dvc repro`",
+        )
+    bad = np.argwhere(~np.isfinite(logits_ENC))
+    if len(bad):
+        raise DataError(
+            f"tensor '{name}' holds {len(bad)} values that are not finite, the first in epoch {bad[0][0] + 1}",
+            file=file,
+            utterance=keys[bad[0][1]],
+            stage=STAGE,
+            action="train again with a smaller train.lr or train.clip_norm",
+        )
+    return logits_ENC
+
+
+def _class_numbers(used: Mapping[str, Utterance], classes: list[str], manifest: Path) -> dict[str, int]:
+    """Return key -> class number; a class that params do not name is refused."""
+    for key, utterance in used.items():
+        if utterance.label not in classes:
+            raise DataError(
+                f"class '{utterance.label}' is not among {', '.join(classes)}",
+                file=manifest,
+                utterance=key,
+                stage=STAGE,
+                action="run `dvc repro`: the manifest is older than params.yaml",
+            )
+    return {key: classes.index(str(utterance.label)) for key, utterance in used.items()}
+
+
+def _check_fold(fold: FoldLogits, class_of: Mapping[str, int], *, taken: set[str], file: Path) -> None:
+    """Refuse a fold whose parts overlap, repeat a key, test what another fold tested, or name a key without a label."""
+    keys = Counter(key for part in fold.keys.values() for key in part)
+    faults = [
+        ("is listed twice or in both the dev and the test part", {key for key, count in keys.items() if count > 1}),
+        ("was already tested in another fold", taken & set(fold.keys["test"])),
+        ("has no label in the manifest", keys.keys() - class_of.keys()),
+    ]
+    for what, found in faults:
+        if found:
+            raise DataError(
+                f"fold {fold.name}: an utterance {what} ({len(found)} such)",
+                file=file,
+                utterance=min(found),
+                stage=STAGE,
+                action="remove the model's folder and run `dvc repro`",
+            )
+
+
+def _predictions(fold: FoldLogits, epoch: int, used: Mapping[str, Utterance], classes: list[str]) -> list[Prediction]:
+    """Return the test part's predictions at an epoch."""
+    logits_NC = fold.logits_ENC["test"][epoch]
+    predicted_N = logits_NC.argmax(axis=1)
+    probability_NC = np.round(softmax(logits_NC), DECIMALS)
+    return [
+        Prediction(
+            key=key,
+            fold=fold.name,
+            session=used[key].session,
+            dialogue=used[key].dialogue,
+            speaker=used[key].speaker,
+            label=str(used[key].label),
+            predicted=classes[predicted],
+            probabilities=tuple(float(p) for p in probability_C),
+        )
+        for key, predicted, probability_C in zip(fold.keys["test"], predicted_N, probability_NC, strict=True)
+    ]
+
+
+def _pooled(rows: list[Prediction], classes: list[str], bins: int) -> dict[str, Any]:
+    """Score rows together, whatever folds they come from."""
+    number = {name: i for i, name in enumerate(classes)}
+    return scores(
+        np.array([number[row.label] for row in rows]),
+        np.array([number[row.predicted] for row in rows]),
+        np.array([row.probabilities for row in rows]),
+        classes,
+        calibration_bins=bins,
+    )
+
+
+def _train_facts(train: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy what the report says about training, so that it need not read a model's folder."""
+    facts = {key: value for key, value in train.items() if key not in ("folds", "classes", "files")}
+    plain = (str, int, float, type(None))
+    folds = {
+        name: {key: value for key, value in fold.items() if isinstance(value, (*plain, dict))}
+        for name, fold in train.get("folds", {}).items()
+    }
+    return facts | {"folds": folds}

@@ -1,0 +1,278 @@
+"""Stage `final`: the variant and seed that params name, trained on all sessions for the epochs that the folds fixed."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from foalnet.artifact.model import FILE, Sealed, model_bytes
+from foalnet.artifact.provenance import code_digest
+from foalnet.artifact.results import TRAIN, read_metrics, read_train
+from foalnet.artifact.seal import read_sealed
+from foalnet.artifact.speeds import note_speed
+from foalnet.artifact.table import read_manifest
+from foalnet.config import Params, Settings
+from foalnet.config.blocks import Train, encoders_from
+from foalnet.core.errors import DataError, UsageError
+from foalnet.core.files import Content, content_key, json_bytes, publish_together, sha256_file
+from foalnet.core.paths import Paths, run_name
+from foalnet.core.processor import processor
+from foalnet.core.progress import Every
+from foalnet.nets import needs_weights, picture_of
+from foalnet.shards import INDEX, ShardSet, open_shards
+from foalnet.stages.card import card_facts, card_md
+from foalnet.stages.final_train import FinalTask, train_final
+from foalnet.stages.ranges import quantities, ranges_of
+from foalnet.stages.train import Given, given_for, need_pictures, told_of
+from foalnet.train import ranks
+from foalnet.train.batches import Store, load_store
+from foalnet.train.encoders import Encoders
+from foalnet.train.line import Report, Standing, line
+from foalnet.train.machine import at_start, determined, device, listening, threads
+from foalnet.train.speed import reached
+from foalnet.train.state import Progress
+
+STAGE = "final"
+CODE = ("artifact/model", "stages/card", "stages/final", "stages/final_train", "stages/ranges")
+# The licence of a corpus that an older version staged.
+UNKNOWN = "Not known: the shards were staged by an older version."
+# The training's state in its folder of the work cache.
+STATE = "final.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """All that the final training starts from; `params` name the picture that the variant looks at.
+
+    `singles`: modality -> the variant whose encoder is frozen (`train.encoders: single`), and its epochs.
+    """
+
+    params: Params
+    given: Given
+    digests: Mapping[str, Any]
+    chosen: Mapping[str, int]
+    metrics: Mapping[str, Any]
+    epochs: int
+    singles: Mapping[str, tuple[str, int]]
+    folder: Path
+
+    def trainings(self) -> list[tuple[str, int, Path]]:
+        """Return (variant, epochs, state) of every training, the frozen encoders' first."""
+        of_singles = [
+            (single, epochs, self.folder / f"{single}.safetensors") for single, epochs in self.singles.values()
+        ]
+        return [*of_singles, (self.params.final.variant, self.epochs, self.folder / STATE)]
+
+
+def prepare(params: Params, settings: Settings, paths: Paths, shards: ShardSet) -> Prepared:
+    """Return what the final model of a corpus is trained from, and where its state is kept; nothing is written.
+
+    UsageError (exit 2) where `final` names no run of the corpus, DataError (exit 3) where that run is not there or
+    does not belong to today's params.
+    """
+    check_final(params)
+    variant, seed = params.final.variant, params.final.seed
+    given = given_for(params, settings, paths, shards, variant=variant)
+    run = read_train(paths, variant=variant, seed=seed, stage=STAGE)
+    # Those of the folds are of no use here; what they were is part of what this model is made from.
+    if singles := encoders_from(variant, params.train.encoders):
+        given = replace(given, encoders=Encoders(load={}, facts=run.get("encoders", {})))
+    told = told_of(params, settings, given)
+    chosen, metrics = folds_of(paths, params, told)
+    epochs = _median(chosen)
+    inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
+    key = content_key([STAGE, told, inputs, params.corpus, list(params.manifest.classes), variant, seed, epochs])
+    train = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
+    return Prepared(
+        params=params.model_copy(update={"train": train}),
+        given=given,
+        digests=inputs | told | {"final": code_digest(CODE)},
+        chosen=chosen,
+        metrics=metrics,
+        epochs=epochs,
+        singles={
+            modality: (single, _median(run["encoders"][run_name(single, seed)]["epochs"]))
+            for modality, single in singles.items()
+        },
+        folder=settings.work / "train" / key,
+    )
+
+
+def _median(chosen: Mapping[str, int]) -> int:
+    """Return the epochs that the folds' choices fix: their median, rounded up."""
+    return math.ceil(statistics.median(chosen.values()))
+
+
+def final_run(
+    params: Params, settings: Settings, paths: Paths, *, say: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Train and seal the final model: model.safetensors, card.json and, last, card.md; return the card.
+
+    `say` gets a line on how and where it runs. Resumes per epoch from `settings.work`; of several processes the first
+    publishes. UsageError (exit 2) where `final` names no run of the corpus, DataError (exit 3) where run and shards do
+    not belong together, Interrupted (exit 5) after Ctrl-C or SIGTERM.
+    """
+    with ranks.together(device(settings)):
+        if ranks.is_first():
+            say(f"final {params.corpus}: {at_start(settings, params.train)}")
+        return _final(params, settings, paths)
+
+
+def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
+    shards = open_shards(paths.shards, corpus=params.corpus, stage=STAGE)
+    ready = prepare(params, settings, paths, shards)
+    params, variant = ready.params, params.final.variant
+    used = [u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used]
+    store = load_store(shards, {u.key for u in used}, params.train, ready.given.features)
+    need_pictures(store, variant, paths)
+    used = [u for u in used if u.key in store]
+    classes = tuple(params.manifest.classes)
+    labels = {u.key: classes.index(str(u.label)) for u in used}
+    done: dict[str, Progress] = {}
+
+    def trained(name: str, _fold: str) -> Mapping[str, Any]:
+        return done[name].best_net
+
+    load = {modality: partial(trained, name) for modality, (name, _) in ready.singles.items()}
+    encoders = Encoders(load=load, facts={})
+    most = {name: epochs for name, epochs, _ in ready.trainings()}
+    with line(f"final {run_name(variant, params.final.seed)}", most, shown=ranks.is_first()) as shown:
+        for name, epochs, state in ready.trainings():
+            task = FinalTask(
+                variant=name,
+                seed=params.final.seed,
+                params=params.train,
+                classes=classes,
+                labels=labels,
+                epochs=epochs,
+                pretrained=ready.given.pretrained if needs_weights(name, params.train) else None,
+                encoders=partial(encoders.of, STAGE) if name == variant and ready.singles else None,
+            )
+            send = partial(shown.update, name)
+            done[name] = _trained(task, store, settings, state, corpus=params.corpus, send=send)
+    progress = done[variant]
+    seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
+    machine = {name: ready.digests[name] for name in ("device", "instructions", "threads")} | {"processor": processor()}
+    account = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus, stage=STAGE)
+    card = card_facts(
+        params,
+        used,
+        chosen=ready.chosen,
+        epochs=ready.epochs,
+        metrics=ready.metrics,
+        seconds=seconds,
+        ranges=_ranges(shards, store),
+        machine=machine,
+        licence=account.get("licence", UNKNOWN),
+    )
+    if ranks.is_first():
+        _publish(paths, ready, progress, store, card, account["tools"])
+    return card
+
+
+def _ranges(shards: ShardSet, store: Store) -> dict[str, list[float]]:
+    """Return what the training data were like: `final.ranges` has the quantities."""
+    trained_on = (sample for sample in shards.samples() if sample.key in store)
+    return ranges_of(quantities(json.loads(s.members["json"]), store.clips[s.key].wave_N) for s in trained_on)
+
+
+def check_final(params: Params) -> None:
+    """Refuse (UsageError, exit 2) a `final` that is not among the corpus' runs."""
+    final = params.final
+    for name, value, among in (("variant", final.variant, params.variants), ("seed", final.seed, params.seeds)):
+        if value not in among:
+            raise UsageError(
+                f"final.{name} is {value}, which corpus {params.corpus} does not train ({', '.join(map(str, among))})",
+                file="params.yaml",
+                stage=STAGE,
+                action=f"name one of these as corpora.{params.corpus}.final.{name}, or add it to its {name}s",
+            )
+
+
+def folds_of(paths: Paths, params: Params, told: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, Any]]:
+    """Return fold -> chosen epoch (from 1), and the run's metrics.
+
+    DataError (exit 3) where training and scores are not of one run, or of other params or classes than today's.
+    """
+    variant, seed = params.final.variant, params.final.seed
+    file = paths.model(variant, seed) / TRAIN
+    train = read_train(paths, variant=variant, seed=seed, stage=STAGE)
+    metrics = read_metrics(paths, paths.run(variant, seed), stage=STAGE)
+    same = {
+        "its params": train.get("params") == told["params"] == metrics["train"].get("params"),
+        "its code": train.get("code") == metrics["train"].get("code"),
+        "its classes": train.get("classes") == metrics.get("classes") == list(params.manifest.classes),
+        "its folds": sorted(train.get("folds", {})) == sorted(metrics.get("folds", {})) != [],
+    }
+    for what, fits in same.items():
+        if not fits:
+            raise DataError(
+                f"run {variant}-s{seed}: {what} differ between training, scores and params.yaml",
+                file=file,
+                stage=STAGE,
+                action=f"run `dvc repro final@{params.corpus}`: it makes the run first",
+            )
+    return {name: int(fold["chosen_epoch"]) for name, fold in train["folds"].items()}, metrics
+
+
+def speed_facts(params: Train, settings: Settings) -> dict[str, Any]:
+    """Return what must be the same for another final training to be as fast an epoch."""
+    told = params.model_dump(mode="json", exclude={"epochs", "patience"})
+    return {"device": device(settings).type, "params": told, "threads": threads(settings)}
+
+
+def _trained(
+    task: FinalTask, store: Store, settings: Settings, state: Path, *, corpus: str, send: Callable[[Standing], None]
+) -> Progress:
+    before, began, report = reached(state)[0], time.monotonic(), Report(send)
+    with determined(task.params.determinism, threads(settings)), listening() as stop:
+        progress = train_final(
+            task,
+            store,
+            state,
+            device=device(settings),
+            stop=stop,
+            show=report.step,
+            before=report.look,
+            due=Every(settings.checkpoint_every_s),
+        )
+        report.look(progress)
+    if progress.epochs > before and ranks.is_first():
+        told = {"epochs": progress.epochs - before, "wall_s": round(time.monotonic() - began, 3)}
+        note_speed(settings, f"{STAGE}-{corpus}-{task.variant}", speed_facts(task.params, settings) | told)
+    return progress
+
+
+def _publish(
+    paths: Paths, ready: Prepared, progress: Progress, store: Store, card: dict[str, Any], tools: Mapping[str, Any]
+) -> None:
+    params, pretrained, digests = ready.params, ready.given.pretrained, dict(ready.digests)
+    content = Sealed(
+        corpus=params.corpus,
+        variant=params.final.variant,
+        seed=params.final.seed,
+        classes=tuple(params.manifest.classes),
+        rate_hz=store.shape.rate_hz,
+        frame=store.shape.frame,
+        shards=params.shards,
+        train=params.train,
+        features=dict(store.features) if store.features else None,
+        pretrained=pretrained.facts() if pretrained else None,
+        tools=tools,
+        digests=digests,
+        card=card,
+    )
+    told = card | {"digests": digests, "loss": [row["loss"] for row in progress.rows]}
+    files: dict[Path, Content] = {
+        paths.final / "card.json": json_bytes(told),
+        paths.final / "card.md": card_md(card).encode(),
+        paths.final / FILE: model_bytes(progress.best_net, content),
+    }
+    publish_together(files, marker=paths.final / FILE, stage=STAGE)

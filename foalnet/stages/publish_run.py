@@ -1,0 +1,127 @@
+"""A finished run into its folder: train.json last, sealed, with the digest of every other file: it means whole.
+
+Shape letters: E epochs, N utterances, C classes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from foalnet.artifact.checkpoint import to_bytes
+from foalnet.artifact.seal import sealed_bytes
+from foalnet.core.files import Content, json_bytes, publish_together, sha256_bytes
+from foalnet.nets import build_net
+from foalnet.train.batches import Store
+from foalnet.train.machine import STAGE
+from foalnet.train.plan import Run
+from foalnet.train.state import Progress
+
+COLUMNS = ("fold", "epoch", "lr", "padding", "loss", "cross_entropy", "avel", "mem", "dev_ua")
+SCHEMA = 1
+TRAIN = "train.json"
+
+
+def publish(
+    out: Path, run: Run, store: Store, done: Mapping[str, Progress], *, corpus: str, told: Mapping[str, Any]
+) -> None:
+    """Write history.csv, one checkpoint a fold, logits.safetensors, logits.json and, last, train.json.
+
+    MachineError (exit 4) where the disk does not hold them; an earlier run's files are then all as they were.
+    """
+    digests: dict[str, str] = {}
+    files: dict[Path, Content] = {}
+
+    def put(name: str, make: Callable[[], bytes]) -> None:
+        # Made when it is written: the checkpoints of all folds together may be larger than the memory.
+        files[out / name] = partial(_write, make, name, digests)
+
+    put("history.csv", partial(_history, done))
+    logits: dict[str, torch.Tensor] = {}
+    index: dict[str, Any] = {}
+    for fold in run.folds:
+        progress, task = done[fold.name], run.task(fold, store)
+        put(f"fold-{fold.name}.safetensors", partial(to_bytes, progress.best_net, model_facts(run, store, fold.name)))
+        logits[f"{fold.name}/test"] = torch.stack(progress.test_NC)
+        index[fold.name] = {"test": list(task.test)}
+        if task.dev:
+            logits[f"{fold.name}/dev"] = torch.stack(progress.dev_NC)
+            index[fold.name]["dev"] = list(task.dev)
+    put("logits.safetensors", partial(save, logits))
+    put("logits.json", partial(json_bytes, {"classes": list(run.classes), "folds": index}))
+    facts = _facts(run, store, done, corpus) | dict(told)
+    files[out / TRAIN] = lambda temp: temp.write_bytes(sealed_bytes(TRAIN, facts | {"files": digests}))
+    publish_together(files, marker=out / TRAIN, stage=STAGE)
+
+
+def _write(make: Callable[[], bytes], name: str, digests: dict[str, str], path: Path) -> None:
+    data = make()
+    digests[name] = sha256_bytes(data)
+    path.write_bytes(data)
+
+
+def model_facts(run: Run, store: Store, fold: str) -> dict[str, Any]:
+    """Return what is needed to build this network again and feed it."""
+    return {
+        "variant": run.variant,
+        "seed": run.seed,
+        "split": run.split,
+        "fold": fold,
+        "classes": list(run.classes),
+        "rate_hz": store.shape.rate_hz,
+        "frame": list(store.shape.frame),
+        "train": run.params.model_dump(),
+        "features": dict(store.features) if store.features else None,
+        "pretrained": run.pretrained.facts() if run.pretrained else None,
+    }
+
+
+def _history(done: Mapping[str, Progress]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for progress in done.values():
+        writer.writerows(progress.rows)
+    return text.getvalue().encode()
+
+
+def _facts(run: Run, store: Store, done: Mapping[str, Progress], corpus: str) -> dict[str, Any]:
+    """Return what train.json says of the run, beside its provenance; no label of a test part is in it."""
+    ledger = Counter(entry.reason for entry in store.ledger.entries if entry.reason)
+    counts = Counter({"pairs_without_negative": 0, "pairs_without_video": 0, "bad_steps": 0})
+    for progress in done.values():
+        counts.update(progress.counts)
+    counts.update({"audio_truncated": ledger["audio_truncated"], "video_missing": ledger["video_missing"]})
+    counts["not_in_shards"] = sum(key not in store for key in run.labels)
+    bare = replace(run.pretrained, folder=None) if run.pretrained else None
+    net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=bare)
+    counts["parameters"] = sum(p.numel() for p in net.parameters())
+    folds = {}
+    for fold in run.folds:
+        progress, task = done[fold.name], run.task(fold, store)
+        folds[fold.name] = {
+            "chosen_epoch": progress.best + 1,
+            "epochs_run": progress.epochs,
+            "dev_ua": [row["dev_ua"] for row in progress.rows if task.dev],
+            "utterances": {"train": len(task.train), "dev": len(task.dev), "test": len(task.test)},
+            "bad_steps": progress.bad_steps,
+        }
+    return {
+        "schema": SCHEMA,
+        "corpus": corpus,
+        "variant": run.variant,
+        "seed": run.seed,
+        "classes": list(run.classes),
+        "split": run.split,
+        "counts": dict(sorted(counts.items())),
+        "folds": folds,
+    }

@@ -1,0 +1,251 @@
+"""All dialogues of a corpus to shards under an index: fan out what is not in the work cache, account, publish."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foalnet import media
+from foalnet.artifact.provenance import code_digest, versions
+from foalnet.artifact.seal import publish_sealed, sealed_bytes
+from foalnet.artifact.table import read_manifest
+from foalnet.clips.dialogue import Staged, kept, stage_dialogue, verified
+from foalnet.clips.failures import note_failures
+from foalnet.clips.plan import STAGE, Job, chosen, plan
+from foalnet.clips.pool import Pool
+from foalnet.clips.sides import seated
+from foalnet.config import Params, Settings
+from foalnet.config.blocks import Shards
+from foalnet.core.errors import DataError, FoalnetError
+from foalnet.core.files import json_bytes, need_free, publish_bytes
+from foalnet.core.progress import counted
+from foalnet.core.records import Utterance
+from foalnet.core.temporaries import remove_temporaries
+from foalnet.corpora import get_reader
+from foalnet.corpora.inventory import checked_inventory, need_root
+from foalnet.faces import Detector, get_detector
+from foalnet.stages.publish_shards import publish_shards
+from foalnet.stages.staging_report import staging_report
+
+# The modules that shape a shard's bytes, and the packages that they call.
+CODE = (
+    "clips/cut",
+    "clips/dialogue",
+    "clips/pictures",
+    "clips/reel",
+    "clips/sides",
+    "clips/slots",
+    "corpora/tables",
+    "faces",
+    "core/files",
+    "core/shim",
+    "media",
+    "shards/members",
+    "shards/meta",
+    "shards/write",
+)
+PACKAGES = (
+    "av",
+    "face-alignment",
+    "imageio-ffmpeg",
+    "numpy",
+    "opencv-python",
+    "soundfile",
+    "torch",
+    "torchaudio",
+)
+# Generous: 64 px crops, half pictures and FLAC of one second take about 250 kB.
+BYTES_PER_S = 400_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageSummary:
+    """What one run did; it prints as one line."""
+
+    dialogues: int
+    staged_now: int
+    utterances: int
+    dropped: int
+    shards: int
+    report: Path
+
+    def __str__(self) -> str:
+        """Say it for a terminal."""
+        cached = self.dialogues - self.staged_now
+        return (
+            f"{self.dialogues} dialogues ({self.staged_now} staged now, {cached} from the work cache), "
+            f"{self.utterances} utterances in {self.shards} shards, {self.dropped} dropped; see {self.report}"
+        )
+
+
+def stage(
+    params: Params,
+    settings: Settings,
+    *,
+    root: Path | None,
+    inventory: Path,
+    manifest: Path,
+    out: Path,
+    report: Path,
+) -> StageSummary:
+    """Publish `out`/<session>/NNNNNN.tar with index.json last, and the account `report`; the same bytes every time.
+
+    Only dialogues that the work cache does not hold whole are staged; `root` (None: not on this machine) is needed for
+    those alone. DataError (exit 3): bad inputs, or more than `max_drop_fraction` of the utterances dropped, after the
+    account is written. MachineError (exit 4): root, weights or disk. Interrupted (exit 5) after Ctrl-C: the next run
+    resumes.
+    """
+    given = seated(read_manifest(manifest, corpus=params.corpus, stage=STAGE), params.shards, params.sides_table)
+    utterances = given.utterances
+    files = checked_inventory(inventory, params, stage=STAGE).files
+    tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
+    jobs = plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)
+    for folder in (settings.work, report.parent):
+        remove_temporaries(folder)
+    todo = [job for job in jobs if verified(job, settings.work) is None]
+    if todo:
+        need_free(settings.work, round(2 * BYTES_PER_S * sum(job.seconds for job in todo)), stage=STAGE)
+        _fan_out(todo, root or need_root(params, settings, stage=STAGE), settings, params)
+    staged = [_kept(job, settings.work) for job in jobs]
+    reader = get_reader(params.reader)
+    account = staging_report(
+        staged,
+        corpus=params.corpus,
+        params=params.shards,
+        tools=tools,
+        side_rule=reader.side_rule,
+        licence=reader.licence,
+        moved=given.moved & {job.dialogue for job in jobs},
+        not_staged=len(utterances) - sum(len(job.utterances) for job in jobs),
+    )
+    _refuse_losses(account, params.shards.max_drop_fraction, report)
+    told = sealed_bytes(report.name, account)
+    entries = publish_shards(staged, params.corpus, settings.work, out, report=report, account=told)
+    return StageSummary(
+        dialogues=len(jobs),
+        staged_now=len(todo),
+        utterances=account["utterances"]["staged"],
+        dropped=account["utterances"]["dropped"],
+        shards=len(entries),
+        report=report,
+    )
+
+
+def tools_of(params: Shards, settings: Settings, utterances: Sequence[Utterance]) -> dict[str, Any]:
+    """Return the digests of what shapes shards besides their inputs: code, packages, decoder, detector and weights.
+
+    A corpus whose pictures are feature tables needs neither decoder nor detector: None for both.
+    """
+    found = versions()
+    tools: dict[str, Any] = {
+        "code": code_digest(CODE),
+        "packages": {name: found[name] for name in PACKAGES},
+        "ffmpeg": None,
+        "detector": None,
+    }
+    if not by_tables(utterances):
+        detector = get_detector(params, settings)
+        made_by = {"name": detector.name, "digest": detector.digest(), "weights": detector.weights()}
+        tools |= {"ffmpeg": media.ffmpeg_digest(), "detector": made_by}
+    return tools
+
+
+def by_tables(utterances: Sequence[Utterance]) -> bool:
+    """Tell whether the corpus' pictures are rows of feature tables."""
+    return any(u.features is not None for u in utterances)
+
+
+def _fan_out(jobs: Sequence[Job], root: Path, settings: Settings, params: Params) -> None:
+    """Stage the jobs on worker processes, longest first, and note the speeds in the work folder."""
+    ordered = sorted(jobs, key=lambda job: (-job.seconds, job.session, job.dialogue))
+    workers = min(settings.workers, len(jobs))
+    began = time.monotonic()
+    with counted(STAGE, len(jobs), "dialogues") as one_more:
+        pool: Pool[Job] = Pool(
+            setup=functools.partial(prepare, params.shards, settings, needs_detector=not jobs[0].tables),
+            work=functools.partial(_work, root=root, settings=settings),
+            name=lambda job: f"dialogue {job.dialogue}",
+            stage=STAGE,
+            workers=workers,
+            done=lambda _: one_more(),
+        )
+        failed = settings.work / "runs" / f"shards-{params.corpus}-failed.json"
+        try:
+            times_s = pool.run(ordered)
+        except FoalnetError as error:
+            error.what += f"\n  why, of each: {failed}" if len(pool.errors) > 1 else ""
+            raise
+        finally:
+            note_failures(pool.errors, ordered, failed)
+    wall_s = time.monotonic() - began
+    speeds = {
+        "dialogues": {job.dialogue: round(t, 3) for job, t in zip(ordered, times_s, strict=True)},
+        "utterance_seconds": round(sum(job.seconds for job in jobs), 1),
+        "wall_s": round(wall_s, 3),
+        "workers": workers,
+    }
+    publish_bytes(settings.work / "runs" / f"shards-{params.corpus}.json", json_bytes(speeds))
+
+
+def prepare(params: Shards, settings: Settings, *, needs_detector: bool) -> Detector | None:
+    """Build a worker's detector; one thread each, since there is a worker per core."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    if not needs_detector:
+        return None
+    import cv2
+
+    # Left to itself it converts and scales each picture on all cores, and their waiting for each other costs more.
+    cv2.setNumThreads(1)
+    return get_detector(params, settings)
+
+
+def _work(detector: Detector | None, job: Job, *, root: Path, settings: Settings) -> float:
+    """Stage one dialogue and return the seconds it took; the result itself is in the work cache."""
+    began = time.monotonic()
+    work = settings.work
+    if kept(job, work) is None:
+        # Others write to this disk too: better refused now than after the decoding.
+        need_free(work, round(2 * BYTES_PER_S * job.seconds), stage=STAGE)
+    stage_dialogue(
+        job,
+        root=root,
+        work=work,
+        detector=detector,
+        timeout_s=settings.ffmpeg_timeout_s,
+        held_bytes=settings.frames_mib << 20,
+    )
+    return time.monotonic() - began
+
+
+def _kept(job: Job, work: Path) -> Staged:
+    found = kept(job, work)
+    if found is None:
+        raise DataError(
+            f"the finished dialogue {job.dialogue} vanished from the work cache",
+            file=job.folder(work),
+            stage=STAGE,
+            action="run the same command again, and let nothing empty the work folder meanwhile",
+        )
+    return found
+
+
+def _refuse_losses(account: dict[str, Any], max_fraction: float, report: Path) -> None:
+    dropped, staged = account["utterances"]["dropped"], account["utterances"]["staged"]
+    if staged and dropped <= max_fraction * (dropped + staged):
+        return
+    publish_sealed(report, account)
+    reasons = {k: v for k, v in account["ledger"]["counts"].items() if k.startswith("dropped/")}
+    told = ", ".join(f"{reason.removeprefix('dropped/')} {count}" for reason, count in sorted(reasons.items()))
+    raise DataError(
+        f"{dropped} of {dropped + staged} utterances have no usable sound ({told}); "
+        f"shards.max_drop_fraction allows {max_fraction:g}",
+        file=report,
+        stage=STAGE,
+        action="complete or mend the files that this account names, or allow more in params.yaml",
+    )

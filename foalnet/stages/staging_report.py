@@ -1,0 +1,100 @@
+"""What staging found, as aggregates that a report can print: no faces, no voices, no paths outside the corpus."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from foalnet.clips.dialogue import Staged
+from foalnet.clips.sides import Verdict, sides_account
+from foalnet.config.blocks import Shards
+from foalnet.core.ledger import Ledger
+
+SHARE_DIGITS = 4
+
+
+def staging_report(
+    staged: Sequence[Staged],
+    *,
+    corpus: str,
+    params: Shards,
+    tools: Mapping[str, Any],
+    side_rule: str,
+    licence: str,
+    moved: Collection[str],
+    not_staged: int,
+) -> dict[str, Any]:
+    """Return the content of staging.json: the same for the same dialogues, whoever staged them and when.
+
+    `coverage` is the mean over utterances of the share of frames with a face (detected or bridged). `not_staged` are
+    the manifest's utterances that were not asked for or cannot be used; `moved`: the dialogues whose sides the table
+    changed.
+    """
+    verdicts = [Verdict(dialogue=one.job.dialogue, utterances=one.job.utterances, word=one.word) for one in staged]
+    sides, told = sides_account(verdicts, params, moved=moved)
+    ledger = Ledger([*(line for one in staged for line in one.ledger), *told])
+    rate_hz = params.rate_hz
+    rows = [row for one in staged for row in one.utterances]
+    dropped = sum(line.kind == "dropped" for line in ledger.entries)
+    films = [row for row in rows if "frames" in row]
+    report: dict[str, Any] = {
+        "corpus": corpus,
+        "licence": licence,
+        "side_rule": side_rule,
+        "sides": sides,
+        "tools": dict(tools),
+        "dialogues": len(staged),
+        "utterances": {"staged": len(rows), "dropped": dropped, "not_staged": not_staged},
+        "sound": {"rate_hz": rate_hz, "seconds": round(sum(row["samples"] for row in rows) / rate_hz, 2)},
+        "shards": {
+            "count": sum(one.shard is not None for one in staged),
+            "bytes": sum(one.shard.size for one in staged if one.shard is not None),
+        },
+        "frames": None,
+        "coverage": None,
+        "no_face": [],
+        "jumps": None,
+        "features": None,
+        "ledger": {"counts": ledger.counts(), "entries": ledger.rows()},
+    }
+    if films:
+        report |= _pictures(films)
+    tables = [row for row in rows if "features" in row]
+    if tables:
+        empty = sum(row["features"] == 0 for row in tables)
+        report["features"] = {"frames": sum(row["features"] for row in tables), "utterances_without": empty}
+    return report
+
+
+def _pictures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    missing: Counter[str] = Counter()
+    for row in rows:
+        missing.update(row["missing"])
+    return {
+        "frames": {
+            "total": sum(row["frames"] for row in rows),
+            "detected": sum(row["detected"] for row in rows),
+            "bridged": sum(row["bridged"] for row in rows),
+            "missing": dict(sorted(missing.items())),
+        },
+        "coverage": {
+            "overall": _mean(rows),
+            "by_session": _by(rows, "session"),
+            "by_speaker": _by(rows, "speaker"),
+        },
+        "no_face": sorted(row["key"] for row in rows if row["detected"] + row["bridged"] == 0),
+        "jumps": sum(row["jumps"] for row in rows),
+    }
+
+
+def _by(rows: Iterable[Mapping[str, Any]], name: str) -> dict[str, float]:
+    groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row[name]].append(row)
+    return {group: _mean(members) for group, members in sorted(groups.items())}
+
+
+def _mean(rows: Sequence[Mapping[str, Any]]) -> float:
+    shares = [(row["detected"] + row["bridged"]) / row["frames"] for row in rows]
+    return round(sum(shares) / len(shares), SHARE_DIGITS)

@@ -1,0 +1,208 @@
+"""All folds of one variant and seed: read the clips once, train fold after fold, publish at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from foalnet.artifact.provenance import code_digest, versions
+from foalnet.artifact.table import read_manifest
+from foalnet.config import Params, Settings
+from foalnet.config.blocks import Split
+from foalnet.core.errors import DataError
+from foalnet.core.files import content_key
+from foalnet.core.paths import Paths, run_name
+from foalnet.core.processor import instructions, processor
+from foalnet.core.progress import Every
+from foalnet.corpora.splits import Fold
+from foalnet.encoders import Pretrained, library_version
+from foalnet.nets import build_net, tasks_of
+from foalnet.shards import ShardSet, open_shards
+from foalnet.shards.features import FeatureSet, open_features
+from foalnet.stages.publish_run import publish
+from foalnet.train import ranks
+from foalnet.train.batches import Store, load_store
+from foalnet.train.encoders import Encoders, inputs_of, prepared_store, published_encoders
+from foalnet.train.fold import pad_s, train_fold
+from foalnet.train.line import Report, Standing, line
+from foalnet.train.machine import STAGE, Stop, at_start, determined, device, listening, threads
+from foalnet.train.parallel import side_by_side
+from foalnet.train.plan import Run, plan, pretrained_for
+from foalnet.train.speed import measured
+from foalnet.train.state import Progress
+
+CODE = (
+    "artifact/checkpoint",
+    "corpora/splits",
+    "encoders",
+    "media/audio",
+    "media/images",
+    "nets",
+    "shards",
+    "stages/publish_run",
+    "stages/train",
+    "train",
+)
+
+
+def train_run(
+    params: Params,
+    settings: Settings,
+    paths: Paths,
+    *,
+    variant: str,
+    seed: int,
+    split: Split = "dev",
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Train all folds of one variant, seed and split and publish them into the model's folder.
+
+    `say` gets a line on how and where it runs. Resumes per fold and epoch from `settings.work`; as one of several
+    processes (foalnet.train.ranks) it takes its share, and the first publishes. Interrupted (exit 5) after Ctrl-C or
+    SIGTERM; UsageError (2), DataError (3), MachineError (4) as their messages say.
+    """
+    tasks_of(variant)
+    with ranks.together(device(settings)):
+        utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used]
+        shards = open_shards(paths.shards, corpus=params.corpus, stage=STAGE)
+        encoders = published_encoders(params, paths, variant=variant, seed=seed, split=split)
+        given = given_for(params, settings, paths, shards, variant=variant, encoders=encoders)
+        run = plan(
+            params,
+            utterances,
+            variant=variant,
+            seed=seed,
+            split=split,
+            pretrained=given.pretrained,
+            encoders=given.encoders,
+        )
+        told = told_of(params, settings, given)
+        work = state_folder(params, settings, paths, run, told)
+        store = load_store(shards, run.labels.keys(), run.params, given.features)
+        need_pictures(store, variant, paths)
+        if ranks.is_first():
+            say(f"train {params.corpus} {run_name(variant, seed, split)}: {at_start(settings, run.params)}")
+        with measured(run, settings, params.corpus, work, device=told["device"]):
+            done = train_folds(run, store, settings, work)
+        if ranks.is_first():
+            made = told | {"processor": processor(), "inputs": inputs_of(paths)}
+            publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=made)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a run is given beside the shards: published weights of its encoder, vectors of a frozen one, `encoders` of
+    other runs.
+    """
+
+    pretrained: Pretrained | None = None
+    features: FeatureSet | None = None
+    encoders: Encoders | None = None
+
+
+def given_for(
+    params: Params,
+    settings: Settings,
+    paths: Paths,
+    shards: ShardSet,
+    *,
+    variant: str,
+    encoders: Encoders | None = None,
+) -> Given:
+    """Return what a variant's run is given, checked (MachineError, exit 4, where weights are not ready here)."""
+    features = None
+    if params.train.picture == "features":
+        features = open_features(paths.features, params.features, shards, stage=STAGE)
+    return Given(pretrained=pretrained_for(variant, params.train, settings), features=features, encoders=encoders)
+
+
+def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, told: dict[str, Any]) -> Path:
+    """Return the folder of a run's states in the work cache, named by the digest of all that shapes it."""
+    key = content_key([told, inputs_of(paths), params.corpus, list(run.classes), run.variant, run.seed, run.split])
+    return settings.work / "train" / key
+
+
+def told_of(params: Params, settings: Settings, given: Given) -> dict[str, Any]:
+    """Return what shapes a run's bytes beside its inputs, variant and seed: code, params, machine, versions."""
+    told: dict[str, Any] = {
+        "code": code_digest(CODE),
+        "params": content_key(params.train.model_dump()),
+        "determinism": params.train.determinism,
+        "device": device(settings).type,
+        "instructions": instructions(),
+        "threads": threads(settings),
+        "processes": ranks.processes(settings),
+        "versions": versions(),
+    }
+    if given.features is not None:
+        told["features"] = given.features.digest
+    if given.encoders is not None:
+        told["encoders"] = dict(given.encoders.facts)
+    if given.pretrained is not None:
+        told["weights"] = {
+            "name": given.pretrained.name,
+            "sha256": given.pretrained.sha256,
+            "transformers": library_version(),
+        }
+    return told
+
+
+def need_pictures(store: Store, variant: str, paths: Paths) -> None:
+    """Refuse (DataError, exit 3) to train a variant with pictures where no utterance has one."""
+    if tasks_of(variant).video and store.shape.frame == (0,):
+        raise DataError(
+            f"variant {variant} needs pictures, and no utterance has one",
+            file=paths.staging,
+            stage=STAGE,
+            action="the file says why; mend it, or train audio_only alone (variants in params.yaml)",
+        )
+
+
+def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[str, Progress]:
+    """Return the finished progress of every fold by name; states lie in `work`, one file a fold.
+
+    On a CPU the folds are trained side by side, `settings.workers` at a time, each on its own threads.
+    """
+    where = device(settings)
+    # A fork is safe as long as no thread pool of torch is at work: one thread a fold.
+    forks = where.type == "cpu" and threads(settings) == 1 and ranks.count() == 1 and sys.platform == "linux"
+    beside = settings.workers if forks else 1
+
+    def one(fold: Fold, stop: Stop, send: Callable[[Standing], None]) -> Progress:
+        report = Report(send)
+        progress = train_fold(
+            run.task(fold, store),
+            store,
+            work / f"{fold.name}.safetensors",
+            device=where,
+            stop=stop,
+            show=report.step,
+            before=report.look,
+            due=Every(settings.checkpoint_every_s),
+        )
+        report.look(progress)
+        return progress
+
+    what, folds = f"train {run_name(run.variant, run.seed, run.split)}", {f"fold {f.name}": f for f in run.folds}
+    with (
+        determined(run.params.determinism, threads(settings)),
+        listening() as stop,
+        line(what, dict.fromkeys(folds, run.params.epochs), shown=ranks.is_first()) as shown,
+    ):
+        store = ready(run, store, look=shown.draw)
+        if beside > 1:
+            jobs = {name: partial(one, fold) for name, fold in folds.items()}
+            side_by_side(jobs, workers=beside, stop=stop, show=shown.update)
+        return {fold.name: one(fold, stop, partial(shown.update, name)) for name, fold in folds.items()}
+
+
+def ready(run: Run, store: Store, *, look: Callable[[], None]) -> Store:
+    """Return the store with what all folds' encoders prepare alike, made once; `look` is called before each batch."""
+    bare = replace(run.pretrained, folder=None) if run.pretrained else None
+    net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=bare)
+    keys = sorted(key for key in run.labels if key in store)
+    return prepared_store(net, store, keys, pad_s=pad_s(run.params), look=look)

@@ -1,0 +1,21 @@
+"""From verified shards to padded batches with masks; labels come from the caller, who has them from `splits`."""
+
+from foalnet.train.batches.buckets import bucketed, padding
+from foalnet.train.batches.collate import collate, derived_seed, eval_batches, train_batches, train_order
+from foalnet.train.batches.store import Clip, Store, filled, load_store, read_clip, stack_pictures
+
+__all__ = [
+    "Clip",
+    "Store",
+    "bucketed",
+    "collate",
+    "derived_seed",
+    "eval_batches",
+    "filled",
+    "load_store",
+    "padding",
+    "read_clip",
+    "stack_pictures",
+    "train_batches",
+    "train_order",
+]

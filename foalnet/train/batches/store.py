@@ -1,0 +1,240 @@
+"""The utterances of an experiment in memory, as the network needs them: thinned, cut, checked once.
+
+Shape letters: N samples, F frames, H and W pixels, D feature width.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from foalnet.artifact.seal import command
+from foalnet.config.blocks import Train
+from foalnet.core.errors import DataError, UsageError, reason
+from foalnet.core.ledger import SILENT, Ledger
+from foalnet.core.progress import counted
+from foalnet.core.records import Sample
+from foalnet.nets import Encoded, InputShape
+from foalnet.shards import ShardSet, split_frames
+from foalnet.shards.features import FeatureSet, Vectors, steps_between
+
+STAGE = "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One utterance: wave_N float32; frames uint8 [F, 3, H, W] or float32 [F, D], zero where frame_mask_F is False.
+
+    `heard`: False where the sound is silent, and masked.
+    """
+
+    key: str
+    wave_N: np.ndarray
+    frames: np.ndarray
+    frame_mask_F: np.ndarray
+    heard: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """Clips by key, in key order, all of one shape; `ledger` says which were cut and which have no picture.
+
+    `features`: which frozen encoder's vectors the frames are, None where they are pictures or the corpus' own table.
+    `prepared`, `encoded`: what a network's encoders made of each clip (`Inputs`), as a batch of one; batches then hold
+    that alone.
+    """
+
+    clips: Mapping[str, Clip]
+    shape: InputShape
+    ledger: Ledger
+    features: Mapping[str, Any] | None = None
+    prepared: Mapping[str, Encoded] = field(default_factory=dict)
+    encoded: Mapping[str, Encoded] = field(default_factory=dict)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.clips
+
+    def samples(self, key: str) -> int:
+        """Return the length of a clip's sound in samples."""
+        return len(self.clips[key].wave_N)
+
+    def samples_in(self, pad_s: float | None) -> int:
+        """Return how many samples so many seconds are; 0 for None."""
+        return 0 if pad_s is None else round(pad_s * self.shape.rate_hz)
+
+
+def load_store(shards: ShardSet, keys: Collection[str], params: Train, features: FeatureSet | None = None) -> Store:
+    """Read the named utterances of the shards; those the shards do not hold are left out (staging says why).
+
+    Every `frame_step`-th frame is kept; sound and frames behind `max_s` are cut and counted. DataError (exit 3) names
+    an utterance whose members cannot be used; UsageError (exit 2) where the shards hold no such picture as
+    `params.picture`.
+    """
+    wanted, ledger = set(keys), Ledger()
+    clips: dict[str, Clip] = {}
+    rates: set[int] = set()
+    with counted("reading the clips", len(wanted), "utterances") as one_more:
+        for sample in shards.samples():
+            if sample.key in wanted:
+                clip, rate_hz = read_clip(sample, params, ledger, features)
+                clips[clip.key] = clip
+                rates.add(rate_hz)
+                one_more()
+    if len(rates) != 1:
+        raise DataError(
+            f"the shards hold sound of {sorted(rates)} Hz" if rates else "the shards hold none of the utterances used",
+            file=shards.folder,
+            stage=STAGE,
+            action="run `dvc repro`: manifest and shards do not belong together",
+        )
+    frame = _one_shape({key: clip.frames.shape[1:] for key, clip in clips.items() if clip.frames.size}, shards)
+    ordered = {key: filled(clips[key], frame) for key in sorted(clips)}
+    for key, clip in ordered.items():
+        if not clip.frame_mask_F.any():
+            ledger.keep(key, "video_missing", "no frame that training could use")
+    return Store(
+        clips=ordered,
+        shape=InputShape(rate_hz=rates.pop(), frame=frame),
+        ledger=ledger,
+        features=features.facts if features else None,
+    )
+
+
+def _one_shape(shapes: Mapping[str, tuple[int, ...]], shards: ShardSet) -> tuple[int, ...]:
+    """Return the one shape of all frames; where no utterance has a picture, an empty feature vector."""
+    found = sorted(set(shapes.values()))
+    if len(found) > 1:
+        raise DataError(
+            f"the shards hold pictures of {len(found)} shapes: {', '.join(map(str, found))}",
+            file=shards.folder,
+            utterance=min(key for key, shape in shapes.items() if shape != found[0]),
+            stage=STAGE,
+            action=f"run `{command(f'shards@{shards.corpus}')}`",
+        )
+    return found[0] if found else (0,)
+
+
+def filled(clip: Clip, frame: tuple[int, ...]) -> Clip:
+    """Give a clip without a single picture frames of the corpus' shape, all masked."""
+    if clip.frames.shape[1:] == frame:
+        return clip
+    kind = np.uint8 if len(frame) == 3 else np.float32
+    frames = np.zeros((len(clip.frame_mask_F), *frame), kind)
+    return replace(clip, frames=frames, frame_mask_F=np.zeros(len(frames), bool))
+
+
+def read_clip(sample: Sample, params: Train, ledger: Ledger, features: Vectors | None = None) -> tuple[Clip, int]:
+    """Return one sample as (clip, rate of its sound in Hz); cuts go to the ledger.
+
+    `features`: where `params.picture` is features, the vectors of a frozen encoder instead of the sample's own table.
+    """
+    from foalnet.media import read_flac
+
+    meta = json.loads(sample.members["json"])
+    try:
+        wave_N, rate_hz = read_flac(sample.members["flac"])
+        if params.picture == "features" and features is not None:
+            frames, mask_F = _encoded(sample, meta, params, features)
+        else:
+            read = _features if params.picture == "features" else _pictures
+            frames, mask_F = read(sample, meta, params)
+    except DataError as error:
+        raise error if error.utterance else _unusable(sample, error.what) from error
+    if not len(wave_N):
+        raise _unusable(sample, "its sound has no samples")
+    longest = round(params.max_s * rate_hz)
+    if len(wave_N) > longest:
+        ledger.repair(sample.key, "audio_truncated", f"{len(wave_N) / rate_hz:.2f} s to {params.max_s:g} s")
+        wave_N = wave_N[:longest].copy()
+    heard = meta["audio"]["reason"] != SILENT
+    return Clip(key=sample.key, wave_N=wave_N, frames=frames, frame_mask_F=mask_F, heard=heard), rate_hz
+
+
+def _pictures(sample: Sample, meta: Mapping[str, Any], params: Train) -> tuple[np.ndarray, np.ndarray]:
+    """Return (frames [F, 3, H, W] uint8, mask_F): every frame_step-th slot up to max_s; an empty slot is masked."""
+    from foalnet.media import read_jpeg
+
+    name = f"{params.picture}.mjpg"
+    if name not in sample.members:
+        raise _no_picture(sample, params.picture, "features")
+    video = meta["video"]
+    slots = split_frames(sample.members[name], video[f"{params.picture}_offsets"])
+    start_s = meta["start_s"]
+    kept = [
+        jpeg
+        for jpeg, time_s in list(zip(slots, video["times_s"], strict=True))[:: params.frame_step]
+        if time_s - start_s < params.max_s
+    ]
+    return stack_pictures([read_jpeg(jpeg) if jpeg else None for jpeg in kept])
+
+
+def stack_pictures(pictures: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (frames [F, 3, H, W] uint8, mask_F) of RGB pictures [H, W, 3]; None is a masked frame of zeros."""
+    mask_F = np.array([picture is not None for picture in pictures], bool)
+    shape = next((picture.shape for picture in pictures if picture is not None), None)
+    if shape is None:
+        return np.zeros((len(pictures), 0), np.uint8), mask_F
+    frames = np.zeros((len(pictures), shape[2], *shape[:2]), np.uint8)
+    for place, picture in enumerate(pictures):
+        if picture is not None:
+            frames[place] = picture.transpose(2, 0, 1)
+    return frames, mask_F
+
+
+def _encoded(
+    sample: Sample, meta: Mapping[str, Any], params: Train, features: Vectors
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (frames [F, D] float32, mask_F) of a frozen encoder's vectors: the very slots that `_pictures` takes."""
+    rows_FD, mask_F = features.rows(sample)
+    times_s = meta["video"]["times_s"][:: params.frame_step]
+    step = steps_between(params.frame_step, features.frame_step)
+    kept = sum(time_s - meta["start_s"] < params.max_s for time_s in times_s)
+    return np.ascontiguousarray(rows_FD[::step][:kept]), mask_F[::step][:kept]
+
+
+def _features(sample: Sample, meta: Mapping[str, Any], params: Train) -> tuple[np.ndarray, np.ndarray]:
+    """Return (frames [F, D] float32, mask_F) of a feature table's rows, every frame_step-th."""
+    if "video.npy" not in sample.members:
+        raise _no_picture(sample, "features", "face or half")
+    told = meta["features"]
+    rows_FD = _table(sample, (told["frames"], told["dims"]))
+    kept = np.ascontiguousarray(rows_FD[:: params.frame_step])
+    return kept, np.ones(len(kept), bool)
+
+
+def _table(sample: Sample, shape: tuple[int, int]) -> np.ndarray:
+    """Return the feature table [F, D] float32, checked against the shape that its metadata declares."""
+    try:
+        rows_FD = np.load(io.BytesIO(sample.members["video.npy"]), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise _unusable(sample, f"video.npy is no plain table of numbers: {reason(error)}") from error
+    if not isinstance(rows_FD, np.ndarray) or rows_FD.dtype != np.float32 or rows_FD.shape != shape:
+        found = f"{rows_FD.dtype} {list(rows_FD.shape)}" if isinstance(rows_FD, np.ndarray) else "an archive"
+        raise _unusable(sample, f"video.npy is {found}, its metadata declares float32 {list(shape)}")
+    if not np.isfinite(rows_FD).all():
+        raise _unusable(sample, "video.npy holds NaN or infinite values")
+    return rows_FD
+
+
+def _no_picture(sample: Sample, asked: str, instead: str) -> UsageError:
+    return UsageError(
+        f"train.picture is '{asked}', but the shards hold {', '.join(sorted(sample.members))}",
+        utterance=sample.key,
+        stage=STAGE,
+        action=f"set train.picture to {instead} for this corpus in params.yaml",
+    )
+
+
+def _unusable(sample: Sample, what: str) -> DataError:
+    return DataError(
+        what,
+        file=sample.shard,
+        utterance=sample.key,
+        stage=STAGE,
+        action=f"build the shards again: `{command('shards@CORPUS')}`",
+    )
