@@ -12,7 +12,6 @@ import torch
 
 from foalnet.artifact.model import FILE, read_model
 from foalnet.artifact.seal import publish_sealed
-from foalnet.artifact.table import vouch
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Final
 from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
@@ -25,6 +24,7 @@ from foalnet.stages.evaluate import evaluate_run
 from foalnet.stages.final import final_run
 from foalnet.stages.train import train_run
 from tests.disks import FullDisk
+from tests.sealing import vouch
 from tests.stores import CLASSES, corpus_params, make_store, write_corpus
 
 TOOLS = {"code": "c", "packages": {"numpy": "0"}, "ffmpeg": "f", "detector": {"name": "haar", "digest": "d"}}

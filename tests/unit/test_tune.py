@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from foalnet.artifact.table import vouch
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Train, Tune
 from foalnet.config.load import merge
@@ -26,6 +25,7 @@ from foalnet.tune.sampler import Sampler
 from foalnet.tune.search import Searched, outside
 from foalnet.tune.summary import alike, facts_of, page, snippet
 from tests.projects import REPOSITORY, verb
+from tests.sealing import vouch
 from tests.stores import CLASSES, corpus_params, make_params, make_run, make_store, write_corpus
 
 NEEDED = "the search needs the extra `tune`: pip install -e '.[tune]'"
