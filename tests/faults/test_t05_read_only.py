@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RUN = ("--variant", "audio_only", "--seed", "1")
 # Each verb, an output of it, and the function that does its work.
 VERBS: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "draw": ((), "data/drawn", "foalnet.drawn.draw"),
+    "draw": ((), "data/drawn", "foalnet.drawn.write.draw"),
     "inventory": (("drawn",), "data/drawn", "foalnet.corpora.inventory.inventory"),
     "manifest": (("drawn",), "reports/drawn", "foalnet.stages.manifest.build"),
     "shards": (("drawn",), "data/drawn/shards", "foalnet.stages.shards.stage"),

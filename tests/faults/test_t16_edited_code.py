@@ -25,9 +25,9 @@ real = module.inventory
 
 def editing(*args):
     package = Path("foalnet")
-    (package / "metrics.py").write_text((package / "metrics.py").read_text() + "# edited\\n")
+    (package / "gc.py").write_text((package / "gc.py").read_text() + "# edited\\n")
     (package / "nets" / "new.py").write_text("")
-    (package / "losses" / "mem.py").unlink()
+    (package / "nets" / "losses" / "mem.py").unlink()
     return real(*args)
 
 module.inventory = editing
@@ -35,6 +35,9 @@ from foalnet.cli import main
 
 main()
 """
+
+
+MEM = "foalnet/nets/losses/mem.py"
 
 
 @pytest.fixture
@@ -48,9 +51,9 @@ def project(tmp_path: Path) -> Path:
 def test_t16_a_verb_whose_code_was_edited_meanwhile_fails_with_the_list_of_files(project: Path) -> None:
     done = run(project, sys.executable, "-c", EDITING, "inventory", "ravdess", check=False)
     assert done.returncode == 4, done.stderr
-    assert "code changed while the stage ran: losses/mem.py, metrics.py, nets/new.py" in done.stderr
+    assert "code changed while the stage ran: gc.py, nets/losses/mem.py, nets/new.py" in done.stderr
     assert "stage: inventory" in done.stderr and "next: run the same command again" in done.stderr
-    shutil.copy(REPOSITORY / "foalnet" / "losses" / "mem.py", project / "foalnet" / "losses" / "mem.py")
+    shutil.copy(REPOSITORY / MEM, project / MEM)
     assert program(project, "inventory", "ravdess").returncode == 0
 
 
@@ -60,11 +63,11 @@ def test_t16_dvc_records_no_stage_whose_code_was_edited_meanwhile(project: Path)
     real = path.read_text()
     path.write_text(real.replace("foalnet inventory ${key}", "python edit.py inventory ${key}"))
     done = repro(project, "inventory@ravdess", check=False)
-    assert done.returncode != 0 and "metrics.py" in done.stdout + done.stderr
+    assert done.returncode != 0 and "gc.py" in done.stdout + done.stderr
     lock = project / "dvc.lock"
     assert not lock.exists() or "inventory@ravdess" not in lock.read_text()
     path.write_text(real)
-    shutil.copy(REPOSITORY / "foalnet" / "losses" / "mem.py", project / "foalnet" / "losses" / "mem.py")
+    shutil.copy(REPOSITORY / MEM, project / MEM)
     repro(project, "inventory@ravdess")
     assert "inventory@ravdess" in lock.read_text()
 
