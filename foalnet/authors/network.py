@@ -146,8 +146,8 @@ def authors_outputs(
     `wave_BN`: samples at 16 kHz and raw amplitude, any N; `frames_BFD`: features, any F; masks are true (or 1) where
     there is something; all are brought to the model's device and type. Negatives for MEM come from torch's global
     generator, first a video for each audio, then an audio for each video. ValueError for an utterance of length 0,
-    which the released masks would call all valid, and where N is less than one step; a row whose own sound is shorter
-    than a step beside longer ones is all valid, as the library has it.
+    which the released masks would call all valid, and where N is less than one step; a row with sound shorter than a
+    step beside longer ones is all valid, as the library has it.
     """
     like = next(model.head.parameters())
     inputs = Inputs(
