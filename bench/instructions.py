@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foalnet.core.files import sha256_bytes
-from foalnet.core.processor import HELD, processor
+from foalnet.core.processor import LIMITS, processor
 
-ARMS = {"free": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "ALL", "MKL_CBWR": "AUTO"}, "held": HELD}
+ARMS = {"free": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "ALL", "MKL_CBWR": "AUTO"}, "held": LIMITS}
 # As in a layer of WavLM-base on 8 s of sound, forwards and backwards.
 PRODUCT = (
     "import torch; torch.set_num_threads(1)\n"

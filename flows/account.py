@@ -13,10 +13,10 @@ from prefect.exceptions import TerminationSignal
 from flows import artifacts
 from flows.process import Stopped
 from flows.tasks import run_logger
-from foalnet.core.discreet import discreet
 from foalnet.core.errors import FoalnetError, named
 from foalnet.core.files import publish_bytes, publish_file
 from foalnet.core.paths import Paths
+from foalnet.core.redact import redact
 
 FAILURE = "failure.md"
 Show = Callable[[str], None]
@@ -67,6 +67,6 @@ def _keep(paths: Paths, work: Path, folder: Path, error: BaseException, began_s:
             publish_file(path, folder / path.name)
     end = cancelled(error)
     how, why = ("failed", named(error)) if end is None else ("cancelled", end)
-    text = artifacts.failure(paths, how, discreet(why), folder, failed)
+    text = artifacts.failure(paths, how, redact(why), folder, failed)
     publish_bytes(folder / FAILURE, f"{text}\n".encode())
     return text

@@ -25,8 +25,8 @@ from foalnet.checks.verify.link import some
 from foalnet.checks.verify.objects import Fault, faults
 from foalnet.checks.verify.remote import DEFAULT, Remote
 from foalnet.config import load_settings
-from foalnet.core.discreet import discreet
 from foalnet.core.errors import DataError, FoalnetError, MachineError, named
+from foalnet.core.redact import redact
 from foalnet.evidence.champion import UNPUSHED, mark_unpushed, unmark_unpushed, unpushed
 
 FAULTS_SHOWN = 3
@@ -78,8 +78,8 @@ def push(folder: Path, stages: Sequence[str], env: Mapping[str, str]) -> None:
     code = run_command(command, cwd=folder, env=environment() | dict(env), on_line=said.append, stop=asked_to_stop())
     if code != 0:
         errors = [line for line in said if line.startswith("ERROR")] or list(said)[-1:]
-        what = discreet(" ".join("; ".join(errors).split()))
-        raise MachineError(f"remote {name}: {what}", action=f"`dvc push` in a clone says more ({discreet(url)})")
+        what = redact(" ".join("; ".join(errors).split()))
+        raise MachineError(f"remote {name}: {what}", action=f"`dvc push` in a clone says more ({redact(url)})")
 
 
 def _remote_there(folder: Path) -> tuple[str, str]:
@@ -155,11 +155,11 @@ def _tried(do: Callable[[], None], what: str) -> tuple[str | None, bool]:
         run_logger().warning("unpushed: %s: %s", what, error)
         kept = "what is here stays here, the next run tries again"
         after = kept if isinstance(error, MachineError) or not error.action else f"next: {error.action}"
-        return discreet(f"{' '.join(error.what.split())}; {after}"), isinstance(error, MachineError)
+        return redact(f"{' '.join(error.what.split())}; {after}"), isinstance(error, MachineError)
     except (OSError, DvcException, ValueError, KeyError, TypeError, AttributeError) as error:
         # A commit that cannot be laid out, or that DVC does not take for a project: an old mark, or a broken one.
         run_logger().warning("unpushed: %s: %s", what, error)
-        return discreet(" ".join(named(error).split())), False
+        return redact(" ".join(named(error).split())), False
     return None, False
 
 

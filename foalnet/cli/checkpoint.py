@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from foalnet.config import load_settings
-from foalnet.core.discreet import discreet
+from foalnet.core.redact import redact
 
 FILE = click.Path(path_type=Path)
 AUTHORS_CLASSES = "happy,neutral,sad,angry"
@@ -32,4 +32,4 @@ def import_checkpoint(file: Path, wavlm: Path | None, classes: str, out: Path) -
     names = [name.strip() for name in classes.split(",") if name.strip()]
     settings = load_settings()
     card = import_checkpoint(file, wavlm, out, settings, classes=names)
-    click.echo(discreet(f"sealed: {out / 'model.safetensors'}\n{card['note']}"))
+    click.echo(redact(f"sealed: {out / 'model.safetensors'}\n{card['note']}"))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from foalnet.core.discreet import discreet
 from foalnet.core.errors import UsageError
+from foalnet.core.redact import redact
 
 UNFIT = 4
 
@@ -52,7 +52,7 @@ def mend() -> None:
     from foalnet.artifact.dvcfiles import mend as mended
 
     for said in mended(Path()) or ["nothing to mend"]:
-        click.echo(discreet(said))
+        click.echo(redact(said))
 
 
 @click.command(short_help="make the work cache smaller")

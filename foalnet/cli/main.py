@@ -14,11 +14,11 @@ from typing import NoReturn
 import click
 
 from foalnet.cli.output import watched
-from foalnet.core.discreet import discreet
 from foalnet.core.errors import FoalnetError, Interrupted, named
 from foalnet.core.faults import fault_of
 from foalnet.core.processes import die_with_parent
 from foalnet.core.processor import hold_instructions
+from foalnet.core.redact import redact
 
 BUG = 70
 # DVC sets it for the command of a stage.
@@ -100,7 +100,7 @@ def cli(context: click.Context) -> None:
     # The doctor shows what it finds before anything is changed.
     if context.invoked_subcommand not in ("doctor", "mend"):
         for said in mend(Path(), keep=STARTED_BY_DVC in os.environ):
-            click.echo(f"foalnet: {discreet(said)}", err=True)
+            click.echo(f"foalnet: {redact(said)}", err=True)
 
 
 def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
@@ -139,7 +139,7 @@ def main() -> NoReturn:
             traceback.print_exc()
         where = traceback.extract_tb(error.__traceback__)[-1]
         click.echo(
-            f"foalnet: internal error: {discreet(named(error))}\n"
+            f"foalnet: internal error: {redact(named(error))}\n"
             f"  at: {os.path.basename(where.filename)}:{where.lineno} in {where.name}\n"  # noqa: PTH119
             "  next: this is a bug; set FOALNET_DEBUG=1 for the traceback and report it",
             err=True,
@@ -150,5 +150,5 @@ def main() -> NoReturn:
 def _fail(error: FoalnetError) -> NoReturn:
     if os.environ.get("FOALNET_DEBUG"):
         traceback.print_exception(error)
-    click.echo(f"foalnet: {discreet(str(error))}", err=True)
+    click.echo(f"foalnet: {redact(str(error))}", err=True)
     sys.exit(error.exit_code)

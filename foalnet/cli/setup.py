@@ -9,7 +9,7 @@ from foalnet.config import load_params
 from foalnet.config.blocks import MAIN_VARIANTS
 from foalnet.config.load import DEFAULT_PARAMS, read_file
 from foalnet.config.presets import PRESETS
-from foalnet.core.discreet import discreet
+from foalnet.core.redact import redact
 
 
 class _NamesReaders(click.Command):
@@ -85,7 +85,7 @@ def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> No
         check_names(params)
     check_runs()
     for note in notes_on_roots(resolved):
-        click.echo(f"note: {discreet(note)}", err=True)
+        click.echo(f"note: {redact(note)}", err=True)
     if as_json:
         told = {
             each: [row.as_json() for row in explain(each)] if explain_ else load_params(each).model_dump(mode="json")

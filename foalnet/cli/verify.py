@@ -9,7 +9,7 @@ import click
 
 from foalnet.config import load_params, load_settings
 from foalnet.config.load import read_file
-from foalnet.core.discreet import discreet
+from foalnet.core.redact import redact
 
 if TYPE_CHECKING:
     from foalnet.checks.verify import Link
@@ -45,7 +45,7 @@ def verify(context: click.Context, corpus: str | None, remote: str | None, as_js
         for link in links_of(load_params(name), settings, remote=remote):
             found.append(link)
             if not as_json:
-                click.echo(discreet(str(link)))
+                click.echo(redact(str(link)))
         told[name] = {"code": code_of(found), "links": [link.as_json() for link in found]}
         # 3 before 4: what differs is worse than what is not here.
         worst = min(filter(None, (worst, code_of(found))), default=0)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import click
 
 from foalnet.config import Settings, load_settings, nearest
-from foalnet.core.discreet import discreet
 from foalnet.core.errors import MachineError, UsageError
+from foalnet.core.redact import redact
 
 
 @click.group(invoke_without_command=True, short_help="weights of encoders and detectors: list, fetch, record")
@@ -21,9 +21,9 @@ def weights(context: click.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     settings = load_settings()
-    click.echo(discreet(f"folder: {settings.weights_folder}"))
+    click.echo(redact(f"folder: {settings.weights_folder}"))
     for line in [*_encoders(settings), *_detectors(settings)]:
-        click.echo(discreet(line))
+        click.echo(redact(line))
 
 
 def _encoders(settings: Settings) -> Iterator[str]:
@@ -77,7 +77,7 @@ def fetch(name: str) -> None:
         known = [*CATALOGUE, *WEIGHT_FILES]
         raise UsageError(f"no encoder or detector '{name}'; {nearest(name, known)}", action="see `foalnet weights`")
     for line in lines:
-        click.echo(discreet(line))
+        click.echo(redact(line))
 
 
 def _fetch_detector(name: str, settings: Settings) -> Iterator[str]:

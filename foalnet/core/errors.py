@@ -8,25 +8,25 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """Return `text` with what a terminal would act on, or cannot show, escaped: a file's name can hold anything."""
+    """Return `text` with control and other unprintable characters escaped: a file name can contain any of them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error says, without the name of its file; its kind where it says nothing."""
-    said = str(getattr(error, "strerror", None) or error).strip()
-    if isinstance(error, KeyError) and said:
-        return f"no {said}"
-    return said or ("out of memory" if isinstance(error, MemoryError) else type(error).__name__)
+    """Return an error's message without its file name; if the message is empty, the name of its class."""
+    message = str(getattr(error, "strerror", None) or error).strip()
+    if isinstance(error, KeyError) and message:
+        return f"no {message}"
+    return message or ("out of memory" if isinstance(error, MemoryError) else type(error).__name__)
 
 
 def named(error: BaseException) -> str:
-    """Return the kind of an error and what it says, where it says anything."""
+    """Return the name of an error's class, followed by its message if it has one."""
     return ": ".join(filter(None, (type(error).__name__, str(error).strip())))
 
 
 class FoalnetError(Exception):
-    """An error a user can act on; anything else that escapes is a bug (exit 70)."""
+    """An error that a user can act on; any other exception that reaches the command line is a bug (exit 70)."""
 
     exit_code = 70
 
@@ -47,13 +47,13 @@ class FoalnetError(Exception):
         self.action = action
 
     def __str__(self) -> str:
-        """One readable block: what happened, where, and what to do next."""
+        """Return one readable block: what happened, where, and what to do next."""
         file, utterance = printable(self.file or ""), printable(self.utterance or "")
         where = [("stage", self.stage), ("file", file), ("utterance", utterance), ("next", self.action)]
         return "\n".join([self.what, *(f"  {name}: {value}" for name, value in where if value)])
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Cross process borders whole: a worker's error reads the same in its parent."""
+        """Pickle every field, so that a worker's error reads the same in its parent process."""
         return _rebuild, (type(self), self.what, self.file, self.utterance, self.stage, self.action)
 
 
@@ -75,18 +75,18 @@ class UsageError(FoalnetError):
 
 
 class DataError(FoalnetError):
-    """The data breaks its contract (exit 3); a retry cannot help."""
+    """The data violates its contract (exit 3); a retry cannot help."""
 
     exit_code = 3
 
 
 class MachineError(FoalnetError):
-    """Something this machine lacks or refuses (exit 4); a retry may help."""
+    """This machine lacks or refuses something (exit 4); a retry may help."""
 
     exit_code = 4
 
 
 class Interrupted(FoalnetError):
-    """Stopped from outside (exit 5); running the same command again resumes."""
+    """A signal stopped the command (exit 5); the same command resumes it."""
 
     exit_code = 5

@@ -1,4 +1,4 @@
-"""What is the machine's fault and not the data's: no space, no inode, no memory, too many open files."""
+"""Recognises errors of the machine rather than of the data: no space, no inode, no memory, too many open files."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 from foalnet.core.errors import FoalnetError, MachineError, UsageError, reason
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-# Whatever file is met by it, the file is not at fault.
+# An error with one of these numbers is never the fault of the file that it names.
 MACHINE = (*FULL, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
-# Of a decoder's words these are the machine's; "Cannot allocate memory" a damaged file can bring about too.
-SAID = tuple(os.strerror(number) for number in (*FULL, errno.EROFS, errno.EMFILE, errno.ENFILE))
-# What libraries say of a lack of memory in errors of other kinds: the loader, the thread library, torch.
+# Messages of a decoder that blame the machine. "Cannot allocate memory" is not one: a damaged file can cause it too.
+REFUSALS = tuple(os.strerror(number) for number in (*FULL, errno.EROFS, errno.EMFILE, errno.ENFILE))
+# How the dynamic loader, the thread library and torch report a lack of memory.
 NO_MEMORY = ("failed to map segment", "annot allocate memory", "can't start new thread", "can't allocate memory")
 AGAIN = "then run the same command again"
 
 
 def fault_of(error: BaseException) -> FoalnetError | None:
-    """Return the error that a machine's fault, or a name that no disk takes, is for the user; None for any other."""
+    """Return the user's error for a fault of the machine or for a too long file name; None for any other error."""
     if isinstance(error, MemoryError) or (
-        isinstance(error, ImportError | RuntimeError | OSError) and any(words in str(error) for words in NO_MEMORY)
+        isinstance(error, ImportError | RuntimeError | OSError) and any(phrase in str(error) for phrase in NO_MEMORY)
     ):
         what = f"this machine's memory, or its limit for this process, does not suffice: {reason(error)}"
         return MachineError(what, action=f"free memory, or lower FOALNET_WORKERS, {AGAIN}")
@@ -32,7 +32,7 @@ def fault_of(error: BaseException) -> FoalnetError | None:
     if error.errno == errno.ENAMETOOLONG:
         return UsageError("the name is longer than this disk takes", file=error.filename, action="correct the name")
     if error.errno in MACHINE:
-        # What names no file is written to a temporary one.
+        # An error of a full disk that names no file comes from a temporary file.
         file = error.filename or (tempfile.gettempdir() if error.errno in FULL else None)
         what = why(error, None if file is None else Path(os.fsdecode(file)))
         return MachineError(what, file=file, action=action_of(error))
@@ -42,13 +42,13 @@ def fault_of(error: BaseException) -> FoalnetError | None:
 
 
 def why(error: OSError, path: Path | None) -> str:
-    """Say in words what the system said; of a full disk with what is left of it."""
-    said = reason(error)
-    return f"{said}; {left(path)}" if error.errno in FULL and path is not None else said
+    """Return the system's message; for a full disk, followed by its free space."""
+    message = reason(error)
+    return f"{message}; {left(path)}" if error.errno in FULL and path is not None else message
 
 
 def action_of(error: OSError) -> str:
-    """Say what helps against a fault of the machine."""
+    """Return the next action for a fault of the machine."""
     if error.errno in FULL:
         return f"free space there, or set TMPDIR to a folder on another disk, {AGAIN}"
     if error.errno in (errno.EMFILE, errno.ENFILE):
@@ -57,36 +57,37 @@ def action_of(error: OSError) -> str:
 
 
 def left(path: Path) -> str:
-    """Say what is free on the disk of a path: bytes, or that no inode is."""
+    """Return a sentence about the free space on the disk of `path`: its free bytes, or that no inode is free."""
     try:
         place = next(each for each in (path, *path.absolute().parents) if each.exists())
         facts, free = os.statvfs(place), shutil.disk_usage(place).free
     except OSError:
-        return "how much is free is not known"
+        return "the free space is unknown"
     if facts.f_files and not facts.f_favail:
         return f"no inode is free (the disk holds its {facts.f_files:,} files and folders), though {free:,} bytes are"
     return f"{free:,} bytes are free"
 
 
 def is_full(folder: Path) -> bool:
-    """Tell whether a folder's disk has no byte or no inode left."""
+    """Return whether the disk of a folder has no free byte or no free inode."""
     facts = os.statvfs(folder)
     return not facts.f_bavail or bool(facts.f_files and not facts.f_favail)
 
 
-def of_decoder(said: str, clip: Path, folder: Path | None = None) -> MachineError | None:
-    """Return what a decoder's failure is where this machine refused it something; None where the clip may be at fault.
+def decoder_refusal(message: str, clip: Path, folder: Path | None = None) -> MachineError | None:
+    """Return a MachineError if this machine caused a decoder's failure; None if the clip may be at fault.
 
-    `folder`: where it writes temporary files; on a full disk it cannot always say so.
+    `folder`: the decoder's folder for temporary files. Its disk is checked, because a decoder's message does not
+    always mention a full disk.
     """
-    words = next((words for words in SAID if words in said), "")
-    if not words and folder is not None and is_full(folder):
-        words = os.strerror(errno.ENOSPC)
-    if not words:
+    refusal = next((each for each in REFUSALS if each in message), "")
+    if not refusal and folder is not None and is_full(folder):
+        refusal = os.strerror(errno.ENOSPC)
+    if not refusal:
         return None
     where = "" if folder is None else f"; in {folder} {left(folder)}"
     return MachineError(
-        f"this machine refused the decoder: {words}{where}",
+        f"this machine refused the decoder: {refusal}{where}",
         file=clip,
         action=f"free space there, or set TMPDIR to a folder on another disk, {AGAIN}"
         if folder is not None

@@ -1,7 +1,7 @@
-"""The bytes of files: sorted listing, digests, canonical JSON, atomic publish, free space.
+"""Files: sorted listing, digests, canonical JSON, atomic publishing, free space.
 
-Publish = write under a temporary name in the same folder, flush, fsync, rename, fsync the folder. A name is thus
-either absent, old or whole, whatever kills the process or cuts the power.
+To publish a file: write it under a temporary name in the same folder, flush, fsync, rename, fsync the folder. A kill or
+a power cut at any moment thus leaves no file, the earlier file or the whole new file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from foalnet.core.errors import DataError, MachineError, UsageError, reason
 from foalnet.core.faults import FULL, fault_of, why
 from foalnet.core.temporaries import TEMP_SUFFIX, claimed, drop, in_use, temporary_of
 
-# What a file is published from: its bytes, or what writes them to the path it is given.
+# Content of a file to publish: its bytes, or a function that writes them to the path that it receives.
 Content = bytes | Callable[[Path], object]
 
 
@@ -31,13 +31,14 @@ def sha256_bytes(data: bytes) -> str:
 
 
 class NotPlain(OSError):
-    """A pipe, a socket, a device, or a file too large for its reader: reading it might wait or grow without end."""
+    """A path is a pipe, a socket, a device or a too large file: reading it could block or exhaust the memory."""
 
 
 def open_plain(path: Path, most_bytes: int | None = None) -> BufferedReader:
-    """Open a plain file of at most `most_bytes` for reading; NotPlain at once where it is another, else as `open`.
+    """Open a regular file of at most `most_bytes` bytes for reading.
 
-    UsageError (exit 2) for a name that is longer than the disk takes: no file can be missing there.
+    Raises NotPlain for anything else, UsageError (exit 2) for a name that is too long for the disk, and the OSErrors of
+    `open`.
     """
     try:
         facts = path.stat()
@@ -53,36 +54,36 @@ def open_plain(path: Path, most_bytes: int | None = None) -> BufferedReader:
 
 
 def read_plain(path: Path, most_bytes: int) -> bytes:
-    """Return a plain file's bytes; NotPlain where there are more than `most_bytes`, OSError as `open` does."""
+    """Return the bytes of a regular file; raises NotPlain above `most_bytes`, and the OSErrors of `open`."""
     with open_plain(path, most_bytes) as handle:
         return handle.read(most_bytes)
 
 
 def sha256_file(path: Path) -> str:
-    """Return the hex SHA-256 of a plain file's content."""
+    """Return the hex SHA-256 of the content of a regular file."""
     with open_plain(path) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def json_bytes(obj: Any) -> bytes:
-    """Encode as the one canonical JSON: sorted keys, indent 1, UTF-8, a newline at the end, no NaN."""
+    """Encode `obj` as canonical JSON: sorted keys, indent 1, UTF-8, a newline at the end, no NaN."""
     return (json.dumps(obj, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def jsonl_bytes(rows: Iterable[Any]) -> bytes:
-    """Encode one canonical JSON object a line, in the order given."""
+    """Encode each row as one line of canonical JSON, in the given order."""
     return b"".join(
         (json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode() for row in rows
     )
 
 
 def content_key(obj: Any) -> str:
-    """Return the hex SHA-256 of an object's canonical JSON: equal content, equal key."""
+    """Return the hex SHA-256 of the canonical JSON of `obj`: equal content gives equal keys."""
     return sha256_bytes(json_bytes(obj))
 
 
 def read_json(path: Path, *, stage: str | None = None) -> Any:
-    """Read a JSON file (DataError, exit 3, where it is absent or not JSON; MachineError, exit 4, where unreadable)."""
+    """Read a JSON file; raises DataError (exit 3) if it is absent or invalid, MachineError (exit 4) if unreadable."""
     try:
         return _loads(_read(path, stage))
     except (ValueError, RecursionError) as error:
@@ -92,7 +93,7 @@ def read_json(path: Path, *, stage: str | None = None) -> Any:
 
 
 def read_jsonl(path: Path, *, stage: str | None = None) -> list[Any]:
-    """Read a JSON-lines file (DataError, exit 3, naming the line that is not JSON)."""
+    """Read a JSON-lines file; errors as of `read_json`, with the number of the invalid line."""
     return jsonl_rows(_read(path, stage), path, stage=stage)
 
 
@@ -108,7 +109,7 @@ def _read(path: Path, stage: str | None) -> bytes:
 
 
 def jsonl_rows(data: bytes, path: Path, *, stage: str | None = None) -> list[Any]:
-    """Return the rows of a JSON-lines file's bytes, as `read_jsonl` does; `path` is for its errors."""
+    """Parse the bytes of a JSON-lines file as `read_jsonl` does; `path` appears in its errors."""
     rows = []
     for number, line in enumerate(data.splitlines(), 1):
         try:
@@ -124,7 +125,7 @@ def jsonl_rows(data: bytes, path: Path, *, stage: str | None = None) -> list[Any
 
 
 def _loads(data: bytes) -> Any:
-    """Read JSON that can be written again (ValueError where it is none): no half of a surrogate pair in a text."""
+    """Parse JSON that can be written back; raises ValueError if it is invalid or a string has a lone surrogate."""
     text = data.decode("utf-8")
     value = json.loads(text)
     if "\\u" in text:
@@ -135,14 +136,14 @@ def _loads(data: bytes) -> Any:
 def sorted_files(
     root: Path, special: dict[str, str] | None = None, *, allowed: Callable[[Path], bool] | None = None
 ) -> list[str]:
-    """List every file below `root` as a sorted relative posix path; links that lead outside are refused.
+    """Return the relative posix paths of all files below `root`, sorted.
 
-    `allowed` tells of the target of such a link whether it may stand there all the same.
-    A link to a folder inside the root is not followed (its target is listed in its own place), so loops cannot hang.
-    Pipes, sockets and devices are no files: nothing opens them; `special` receives path -> fifo, socket or device.
+    A link that leads out of `root` raises DataError (exit 3), unless `allowed` accepts its target. A link to a folder
+    inside is not followed: the folder is listed at its own path, so a loop of links cannot hang the listing. Pipes,
+    sockets and devices are not listed or opened; `special` receives their path -> fifo, socket or device.
     """
     base = root.resolve()
-    found = []
+    files = []
     special = {} if special is None else special
 
     def unreadable(error: OSError) -> None:
@@ -169,16 +170,16 @@ def sorted_files(
             path = Path(folder, name)
             relative = path.relative_to(root).as_posix()
             if path.is_file():
-                found.append(relative)
+                files.append(relative)
             elif path.exists() and not path.is_dir():
                 special[relative] = "fifo" if path.is_fifo() else "socket" if path.is_socket() else "device"
-    return sorted(found)
+    return sorted(files)
 
 
 def others_below(folder: Path, belongs: Collection[str]) -> list[Path]:
-    """List every file and link below `folder` whose relative posix path is not among what belongs there, sorted."""
-    found = [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
-    return sorted(path for path in found if path.relative_to(folder).as_posix() not in belongs)
+    """Return every file and link below `folder` whose relative posix path is not in `belongs`, sorted."""
+    paths = [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
+    return sorted(path for path in paths if path.relative_to(folder).as_posix() not in belongs)
 
 
 def _target(link: Path) -> Path:
@@ -191,7 +192,7 @@ def _target(link: Path) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a folder's renames durable."""
+    """Flush a folder's entries to the disk: renames in it then survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -200,7 +201,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, durably (MachineError, exit 4): what is published there keeps its way."""
+    """Create a folder and its parents and flush them to the disk (MachineError, exit 4, if that fails)."""
     try:
         missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
         for each in reversed(missing):
@@ -213,7 +214,7 @@ def make_folder(folder: Path) -> None:
 def not_written(
     error: OSError, path: Path, *, stage: str | None = None, needed_bytes: int | None = None
 ) -> MachineError:
-    """Return a refused write in words (exit 4): of a full disk with the bytes free and, where known, needed."""
+    """Return the error for a failed write (exit 4); for a full disk with its free bytes and, if known, the needed."""
     what = f"cannot write: {why(error, path)}"
     if error.errno in FULL and needed_bytes is not None:
         what += f", {needed_bytes:,} are needed"
@@ -223,21 +224,20 @@ def not_written(
 
 
 def not_read(error: OSError, path: Path, *, stage: str | None = None) -> MachineError:
-    """Return a refused read in words (exit 4)."""
+    """Return the error for a failed read (exit 4)."""
     return MachineError(
         f"the file cannot be read: {reason(error)}",
         file=path,
         stage=stage,
-        action="mend the disk or the permissions, then run the same command again",
+        action="repair the disk or the permissions, then run the same command again",
     )
 
 
 @contextmanager
 def publishing(path: Path, *, needed_bytes: int | None = None) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it is flushed and renamed to `path`, else removed.
+    """Yield a temporary path in the folder of `path`; flush it and rename it to `path` on success, else remove it.
 
-    MachineError (exit 4) where that cannot be written; what `path` held before is then still there. `needed_bytes`,
-    where it is known, is told with it.
+    Raises MachineError (exit 4), with `needed_bytes` if given, when the write fails; an earlier file at `path` remains.
     """
     temp = temporary_of(path)
     try:
@@ -261,11 +261,10 @@ def publish_together(
     stale: Iterable[Path] = (),
     needed_bytes: int | None = None,
 ) -> None:
-    """Publish files that are one thing: `files[path]` is its bytes or writes them where it is told; `marker` is last.
+    """Publish several files as one unit; `marker`, one of `files`, is removed first and renamed last.
 
-    All are on the disk before the first is renamed, so that a full one (MachineError, exit 4) leaves the earlier
-    generation whole. Cut short between the renames there is no marker. `stale`: files of the earlier generation that
-    go with its marker.
+    All files are on the disk before the first rename, so a full disk (MachineError, exit 4) leaves the earlier
+    generation whole. A kill between the renames leaves no marker. `stale`: files of the earlier generation to delete.
     """
     temps, at = {path: temporary_of(path) for path in files}, marker
     with ExitStack() as claims:
@@ -317,7 +316,7 @@ def _sync_file(path: Path) -> None:
 
 
 def need_free(folder: Path, needed_bytes: int, *, stage: str) -> None:
-    """Refuse (MachineError, exit 4) to start what the disk cannot hold, with needed and free bytes."""
+    """Raise MachineError (exit 4), with needed and free bytes, if the disk of `folder` has too little space."""
     free = _free_bytes(folder)
     if free < needed_bytes:
         raise MachineError(
@@ -329,10 +328,10 @@ def need_free(folder: Path, needed_bytes: int, *, stage: str) -> None:
 
 
 def need_writable(folders: Iterable[Path], *, stage: str) -> None:
-    """Refuse (MachineError, exit 4) to begin what could not be written in the end; nothing is left behind.
+    """Raise MachineError (exit 4) if one of the folders cannot be written, before any work begins.
 
-    A folder that is not there yet is asked for where it would be made. Modes do not tell (root, read-only disks): a
-    file is written.
+    For a folder that does not exist yet, its nearest existing parent is tried. The function writes a file and removes
+    it, because permission bits say nothing for root and on read-only disks.
     """
     for folder in folders:
         place = folder
@@ -345,10 +344,10 @@ def need_writable(folders: Iterable[Path], *, stage: str) -> None:
                 drop(probe)
         except OSError as error:
             raise MachineError(
-                f"nothing was begun: this folder cannot be written: {why(error, place)}",
+                f"the folder cannot be written, so nothing was started: {why(error, place)}",
                 file=place,
                 stage=stage,
-                action="mend its permissions or its mount, or free space, then run the same command again",
+                action="repair its permissions or its mount, or free space, then run the same command again",
             ) from error
 
 

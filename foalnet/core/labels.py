@@ -1,4 +1,4 @@
-"""From raw labels to classes."""
+"""Maps raw labels to classes."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from collections.abc import Mapping, Sequence
 
 
 def class_of(classes: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Invert class -> raw labels; params hold each raw label once."""
+    """Return raw label -> class, the inverse of `classes`; each raw label belongs to one class."""
     return {raw: name for name, raws in classes.items() for raw in raws}

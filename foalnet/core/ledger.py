@@ -1,4 +1,4 @@
-"""The account of every item: kept, repaired or dropped, each with a reason; nothing is lost in silence."""
+"""The ledger: whether each item was kept, repaired or dropped, and the reason. No item is lost in silence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MISFILED = "misfiled"
 NO_VIDEO_YET = "video_not_read"
 SONG = "song_not_read"
 OTHER = "other"
-# Kind of a corpus file that is not used -> meaning, as stdout and the report print it.
+# Kind of an unused corpus file -> meaning, as stdout and the report print it.
 IGNORED: dict[str, str] = {
     SHADOW: "shadow files of macOS",
     MISFILED: "looks like a file of this corpus, but its place, number or ending is another",
@@ -23,11 +23,11 @@ IGNORED: dict[str, str] = {
     "device": "a device, never opened",
     OTHER: "no part of this corpus' layout",
 }
-# Of these kinds the count is enough.
+# Kinds that are counted without a list of their files.
 UNNAMED = (SHADOW, OTHER)
-# Of a sound that is kept and masked: the sample says it too.
+# The reason of a silent sound that is kept and masked; the sample in the shard records it too.
 SILENT = "sound_silent"
-# Code -> meaning, as the report prints it. Sorted.
+# Reason -> meaning, as the report prints it. Sorted.
 REASONS: dict[str, str] = {
     "audio_nonfinite": "the sound holds NaN or infinite samples",
     "audio_padded": "shorter than the shortest clip; padded with zeros",
@@ -72,21 +72,21 @@ REASONS: dict[str, str] = {
 
 
 class Ledger:
-    """Collects entries; `counts()` and the sorted `entries` are the same whatever the order of the calls."""
+    """Collects entries; `counts()`, `rows()` and `entries` do not depend on the order of the calls."""
 
     def __init__(self, entries: Iterable[LedgerEntry] = ()) -> None:
         self._entries: list[LedgerEntry] = list(entries)
 
     def keep(self, item: str, reason: str = "", detail: str = "") -> None:
-        """Count an item that is used as it is (a reason says what is special about it)."""
+        """Record an item that is used unchanged; a reason names a peculiarity of it."""
         self._add("kept", item, reason, detail)
 
     def repair(self, item: str, reason: str, detail: str = "") -> None:
-        """Count an item that is used after a stated repair."""
+        """Record an item that is used after a repair."""
         self._add("repaired", item, reason, detail)
 
     def drop(self, item: str, reason: str, detail: str = "") -> None:
-        """Count an item that is not used, and why."""
+        """Record an item that is not used, with the reason."""
         self._add("dropped", item, reason, detail)
 
     def _add(self, kind: str, item: str, reason: str, detail: str) -> None:
@@ -100,12 +100,12 @@ class Ledger:
         return sorted(self._entries, key=lambda e: (e.item, e.kind, e.reason, e.detail))
 
     def counts(self) -> dict[str, int]:
-        """Return how many entries there are of each `kind/reason`, sorted by name; plain keeps are `kept`."""
+        """Return `kind/reason` -> number of entries, sorted; entries kept without a reason count as `kept`."""
         tally = Counter(f"{e.kind}/{e.reason}" if e.reason else e.kind for e in self._entries)
         return dict(sorted(tally.items()))
 
     def rows(self) -> list[dict[str, str]]:
-        """Return the entries that say something (all but plain keeps) as JSON rows, sorted."""
+        """Return the entries that have a reason as JSON rows, sorted."""
         return [
             {"kind": e.kind, "item": e.item, "reason": e.reason, "detail": e.detail} for e in self.entries if e.reason
         ]

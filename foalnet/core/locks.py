@@ -1,4 +1,4 @@
-"""One writer at a time: a lock that the kernel holds, with words on who has it."""
+"""A lock file that allows one writer at a time: the kernel holds the lock, the file names the holder."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from foalnet.core.files import not_written
 
 logger = logging.getLogger(__name__)
 
-# Who holds a lock, as its file says it; `boot` names the run of the kernel that knows whether the holder lives.
+# Content of a lock file. `boot` identifies the running kernel, which can tell whether the holder still lives.
 HOLDER = re.compile(r"pid \d+ on (?P<host>\S+) since \S+, boot (?P<boot>\S+)")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @contextmanager
 def lock(path: Path, *, stage: str) -> Iterator[None]:
-    """Hold the one writer's lock; MachineError (exit 4) names the process that holds it, its host and since when.
+    """Hold the writer's lock; raises MachineError (exit 4) with process, host and start time of another holder.
 
-    The kernel owns the lock: a killed holder of this machine leaves nothing behind that a person must delete, and the
-    next one says that it takes over. What a holder of another machine left is refused, since from here nobody can tell
-    whether it lives (R3: stale only if the pid is gone on this host).
+    The kernel owns the lock, so it ends with its process: the next holder on this machine takes over with a warning,
+    and no one has to delete a file. A lock that a holder on another machine did not release is refused, because this
+    machine cannot tell whether that process lives (R3: stale only if the pid is gone on this host).
     """
     while True:
         descriptor = _open_lock(path, stage)
@@ -39,10 +39,10 @@ def lock(path: Path, *, stage: str) -> Iterator[None]:
             except OSError as error:
                 raise _refused_lock(error, path, stage, os.pread(descriptor, 1000, 0)) from error
             if not _same_file(descriptor, path):
-                # It was swept away between opening and locking: what we hold, nobody else would meet.
+                # The file was deleted between opening and locking; a lock on it would exclude no other process.
                 continue
             _take_over(path, stage)
-            # The words are for people; a full disk that takes none must not keep `foalnet gc` from emptying it.
+            # The content is for people only: `foalnet gc` must get the lock on a full disk too.
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, _holder().encode(), 0)
@@ -64,7 +64,7 @@ def _open_lock(path: Path, stage: str) -> int:
         raise not_written(error, path, stage=stage) from error
 
 
-def _refused_lock(error: OSError, path: Path, stage: str, told: bytes) -> MachineError:
+def _refused_lock(error: OSError, path: Path, stage: str, holder: bytes) -> MachineError:
     if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
         return MachineError(
             f"this disk cannot lock files: {reason(error)}",
@@ -73,7 +73,7 @@ def _refused_lock(error: OSError, path: Path, stage: str, told: bytes) -> Machin
             action="put the work folder on a disk that can: export FOALNET_WORK=FOLDER",
         )
     return MachineError(
-        f"another run is at work here ({told.decode('utf-8', 'replace').strip() or 'holder unknown'})",
+        f"another run is at work here ({holder.decode('utf-8', 'replace').strip() or 'holder unknown'})",
         file=path,
         stage=stage,
         action="wait for it to end, then run the same command again",
@@ -81,30 +81,30 @@ def _refused_lock(error: OSError, path: Path, stage: str, told: bytes) -> Machin
 
 
 def _take_over(path: Path, stage: str) -> None:
-    """Look at what the last holder left in a lock that is free now; who ends in order leaves nothing."""
+    """Warn or raise MachineError if the last holder of the free lock ended without releasing it."""
     left = unreleased(path)
     if left is None:
         return
     if elsewhere(left):
         raise MachineError(
-            f"another machine has not released this lock ({left}); from here nobody can tell whether its run lives",
+            f"another machine has not released this lock ({left}); this machine cannot tell whether that run lives",
             file=path,
             stage=stage,
-            action="wait for that run to end; where it is gone for good, remove this file, then run the command again",
+            action="wait for that run to end; if it is gone for good, remove this file, then run the command again",
         )
-    logger.warning("%s: the lock of a process that is gone (%s) is taken over", path, left)
+    logger.warning("%s: took over the lock of a process that is gone (%s)", path, left)
 
 
 def unreleased(path: Path) -> str | None:
-    """Return what a lock file says of a holder that did not release it, None where it says nothing."""
+    """Return the holder that ended without releasing a lock file; None if the last one released it."""
     return path.read_bytes()[:1000].decode("utf-8", "replace").strip() or None
 
 
 def elsewhere(holder: str) -> bool:
-    """Tell whether a lock's holder is, or was, a process of another machine."""
-    found = HOLDER.match(holder)
-    # Containers have names of their own and one kernel; a machine that was started anew keeps its name.
-    return found is not None and found["host"] != socket.gethostname() and found["boot"] != _boot()
+    """Return whether a lock's holder is or was a process of another machine."""
+    match = HOLDER.match(holder)
+    # Containers of one machine have different host names and the same kernel; a restarted machine keeps its name.
+    return match is not None and match["host"] != socket.gethostname() and match["boot"] != _boot()
 
 
 def _holder() -> str:

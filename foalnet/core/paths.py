@@ -1,4 +1,4 @@
-"""Where every output of a corpus lies, relative to the project's folder: the one place that spells these names."""
+"""The paths of all outputs of a corpus, relative to the project folder. Only this module spells them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-# The protocol that every corpus is trained and reported under; others stand beside it.
+# The protocol of every corpus' headline result; other protocols are reported in addition.
 HEADLINE: Final = "loso_dev_session"
-# The sealed model in its folder.
+# File name of the sealed model in its folder.
 MODEL: Final = "model.safetensors"
 
 
@@ -31,7 +31,7 @@ class Paths:
 
     @property
     def inventory(self) -> Path:
-        """Relative path, size and sha256 of each file used."""
+        """Relative path, size and SHA-256 of each file used."""
         return self.data / "inventory.json"
 
     @property
@@ -41,7 +41,7 @@ class Paths:
 
     @property
     def manifest_digest(self) -> Path:
-        """Its SHA-256, as sha256sum writes and checks it."""
+        """SHA-256 of the manifest, in the format of sha256sum."""
         return self.data / "manifest.sha256"
 
     @property
@@ -51,32 +51,32 @@ class Paths:
 
     @property
     def features(self) -> Path:
-        """Folder of the picture features of a frozen encoder and their index."""
+        """Folder of a frozen encoder's picture features and their index."""
         return self.data / "features"
 
     @property
     def reports(self) -> Path:
-        """Folder of everything a person reads."""
+        """Folder of everything that people read."""
         return self.home / "reports" / self.corpus
 
     @property
     def counts(self) -> Path:
-        """Counts found and expected, and the manifest's ledger."""
+        """Actual and expected counts, and the manifest's ledger."""
         return self.reports / "counts.json"
 
     @property
     def staging(self) -> Path:
-        """What staging found, repaired and dropped."""
+        """What the stage `shards` detected, repaired and dropped."""
         return self.reports / "staging.json"
 
     @property
     def report_html(self) -> Path:
-        """The report."""
+        """The report as an HTML page."""
         return self.reports / "report.html"
 
     @property
     def report_md(self) -> Path:
-        """Its Markdown twin."""
+        """The report as Markdown."""
         return self.reports / "report.md"
 
     @property
@@ -101,12 +101,12 @@ class Paths:
 
     @property
     def gate(self) -> Path:
-        """The gate's decision on the run that made these results, kept in git; gate.md beside it is for people."""
+        """The gate's decision on the run that made these results, kept in git; gate.md is its readable form."""
         return self.reports / "gate.json"
 
     @property
     def tune(self) -> Path:
-        """Folder of the search of settings: the trials of each variant, and what came of them."""
+        """Folder of the hyperparameter search: the trials of each variant and their summary."""
         return self.reports / "tune"
 
     @property
@@ -115,13 +115,13 @@ class Paths:
         return self.home / "models" / self.corpus / "final"
 
     def model(self, variant: str, seed: int, split: str = "dev") -> Path:
-        """Folder of one trained variant and seed, all folds of a split."""
+        """Return the folder of one trained variant and seed, with all folds of a split."""
         return self.home / "models" / self.corpus / run_name(variant, seed, split)
 
     def run(self, variant: str, seed: int, protocol: str = HEADLINE) -> Path:
-        """Folder of a run's predictions and metrics under a protocol.
+        """Return the folder of a run's predictions and metrics under a protocol.
 
-        Protocols that share the split without a dev part have a folder each inside that run's.
+        Each protocol without a dev part has its own folder inside the folder of the run that they share.
         """
         if protocol == HEADLINE:
             return self.reports / "runs" / run_name(variant, seed)

@@ -1,4 +1,4 @@
-"""A process that must not outlive the one that started it."""
+"""Ends a child process when its parent ends."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import signal
 import sys
 
-# prctl's number for: send me this signal when my parent ends.
+# PR_SET_PDEATHSIG: the kernel sends this process a signal when its parent ends.
 _SET_DEATH_SIGNAL = 1
 
 
 def die_with_parent(parent: int | None = None, *, by: signal.Signals = signal.SIGKILL) -> None:
-    """Have the kernel send this process `by` when its parent ends, however that happens (Linux; elsewhere nothing).
+    """Have the kernel send this process the signal `by` when its parent ends in any way (no effect outside Linux).
 
-    `parent`: the process that started this one; where it has ended already, so does this one.
+    `parent`: pid of the process that started this one; if it has already ended, this process exits at once.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, by)

@@ -1,4 +1,4 @@
-"""The kind of processor, and which of its instructions the arithmetic may use: what equal bytes of a model hold for."""
+"""The processor's type and the instructions that torch may use; models are byte-identical only where both agree."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")
-# ATen, oneDNN and MKL take the widest instructions of a processor, and sums then round in another order. AVX2 is what
-# every x86-64 processor of the last ten years has. MKL takes AVX2 for a limit on Intel's processors alone: COMPATIBLE
-# is its one path that is the same on those of other makers.
-HELD = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "COMPATIBLE"}
+# By default ATen, oneDNN and MKL use the widest instructions of a processor, which changes the order of additions.
+# Every x86-64 processor of the last ten years has AVX2. MKL applies the limit AVX2 on Intel's processors only;
+# COMPATIBLE is its only code path that computes the same on processors of other makers.
+LIMITS = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "COMPATIBLE"}
 NEEDED = {"avx2", "fma"}
 
 
 def hold_instructions(cpuinfo: Path = CPUINFO) -> None:
-    """Limit torch's arithmetic to instructions that every x86-64 processor with AVX2 has, in child processes too.
+    """Limit torch to the instructions that every x86-64 processor with AVX2 has, in this process and its children.
 
-    Call it before torch is imported: later it has no effect on ATen, so nothing is set then. What the environment says
-    already stays. Other processors have no common limit: nothing is set there.
+    Call it before torch is imported: ATen ignores the limit afterwards, so the function then sets nothing. Variables
+    that the environment already has stay. Nothing is set on processors without AVX2.
     """
     if "torch" not in sys.modules and set(_facts(cpuinfo).get("flags", "").split()) >= NEEDED:
-        for name, value in HELD.items():
+        for name, value in LIMITS.items():
             os.environ.setdefault(name, value)
 
 
 def instructions() -> str:
-    """Return the limit in force for each library of torch (imported here): `ATen AVX2, oneDNN AVX2, MKL COMPATIBLE`."""
+    """Return the limit in force for each library of torch, such as `ATen AVX2, oneDNN AVX2, MKL COMPATIBLE`."""
     import torch
 
     one_dnn = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "ALL"
@@ -38,7 +38,7 @@ def instructions() -> str:
 
 
 def processor(cpuinfo: Path = CPUINFO) -> str:
-    """Return the kind of processor: maker, family and model; no speed and no count, which shape no byte."""
+    """Return the processor's maker, family and model; its clock rate and core count do not affect results."""
     facts = _facts(cpuinfo)
     if "vendor_id" not in facts:
         return platform.machine()
@@ -46,9 +46,10 @@ def processor(cpuinfo: Path = CPUINFO) -> str:
 
 
 def made_elsewhere(train: Mapping[str, Any], cpuinfo: Path = CPUINFO) -> str | None:
-    """Say that a run was trained on another kind of processor or with other instructions; None where it was not.
+    """Return a note if a run was trained on another type of processor or with other instructions; else None.
 
-    `train` is its train.json. Bytes made again here may then differ in the last digits, and no one changed them.
+    `train`: the content of the run's train.json. Results recomputed here may then differ in the last digits although
+    no one changed them.
     """
     made, here = ((str(train.get("processor")), str(train.get("instructions"))), (processor(cpuinfo), instructions()))
     if made == here:
@@ -57,7 +58,7 @@ def made_elsewhere(train: Mapping[str, Any], cpuinfo: Path = CPUINFO) -> str | N
 
 
 def _facts(cpuinfo: Path) -> dict[str, str]:
-    """Return what Linux says of the first processor; {} elsewhere."""
+    """Return the fields of the first processor in Linux' cpuinfo; {} on other systems."""
     try:
         first = cpuinfo.read_text("utf-8", "replace").partition("\n\n")[0]
     except OSError:

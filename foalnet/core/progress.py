@@ -1,4 +1,4 @@
-"""How far a verb is: at a terminal a bar, elsewhere a line on stderr every EVERY_S seconds."""
+"""Shows the progress of a verb: a bar on a terminal, elsewhere a line on stderr every EVERY_S seconds."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ BAR = "|{bar:20}| {desc}"
 
 
 class Every:
-    """Tells, when it is called, whether so many seconds went by since it last said so; never with 0."""
+    """A timer: a call returns True once `seconds` have passed since the last True; never if `seconds` is 0."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock = seconds, clock
         self._next = clock() + seconds
 
     def __call__(self) -> bool:
-        """Return whether it is time; the next interval begins where it is."""
+        """Return whether the interval has passed; if so, begin the next one."""
         now = self._clock()
         if not self._seconds or now < self._next:
             return False
@@ -30,7 +30,7 @@ class Every:
 
 
 class Screen:
-    """Where a verb shows how far it is. `stream`: None where another process shows; `written`: a line was."""
+    """Shows progress on `stream` (None: another process shows it); `written`: a line was written to a non-terminal."""
 
     def __init__(self, stream: TextIO | None, clock: Callable[[], float] = time.monotonic) -> None:
         from tqdm import tqdm
@@ -42,7 +42,7 @@ class Screen:
             self._bar = tqdm(total=1, file=stream, bar_format=BAR, miniters=0)
 
     def show(self, text: Callable[[], str], done: float, total: float) -> None:
-        """Show where work stands: at a terminal a few times a second at most, elsewhere every EVERY_S seconds."""
+        """Show the current progress: on a terminal at most a few times a second, elsewhere every EVERY_S seconds."""
         if self._bar is not None:
             self._put(text(), done, total)
             self._bar.update(0)
@@ -50,14 +50,14 @@ class Screen:
             self._print(text())
 
     def end(self, text: str) -> None:
-        """Show what was done."""
+        """Show the final line."""
         if self._bar is not None:
             self._put(text, 1, 1)
         elif self._stream is not None:
             self._print(text)
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Close the bar; it stays visible."""
         if self._bar is not None:
             self._bar.close()
 
@@ -72,14 +72,14 @@ class Screen:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time in words: 45 s, 12 min, 3.5 h."""
+    """Return a duration as text: 45 s, 12 min, 3.5 h."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def percent(part: float) -> str:
-    """Return a part of 1 in percent, rounded down: 100.0 % is the end and nothing before it."""
+    """Return a fraction as percent, rounded down, so that only a finished task shows 100.0 %."""
     return f"{math.floor(1000 * part) / 10:.1f} %"
 
 
@@ -87,9 +87,9 @@ def percent(part: float) -> str:
 def counted(
     what: str, total: int, unit: str, *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[], None]]:
-    """Give what is called after each of `total` units of work, on stderr; their speed so far gives the time left.
+    """Yield a function to call after each of `total` units of work; it shows progress and the time left on stderr.
 
-    Work that ends before the first line is due writes none; the end of other work is a line too.
+    Outside a terminal, work that ends before the first line is due prints nothing; other work prints a final line too.
     """
     screen, began_s, done = Screen(sys.stderr, clock), clock(), 0
 

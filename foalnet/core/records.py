@@ -1,4 +1,4 @@
-"""The records that cross every boundary: frozen, keyword-only, no behaviour beyond their own facts."""
+"""The records that all rooms exchange: frozen, keyword-only, without behaviour."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ BoxSource = Literal["detected", "bridged", "missing"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Utterance:
-    """One utterance: what the file is and what was said about it.
+    """One utterance: its files, times, speaker and labels.
 
     `audio` and `video` are paths relative to the corpus root with `/` between parts; `audio` is None where only
-    the dialogue's sound exists. Times are seconds in the dialogue. `label` is the class after mapping, None where
-    the utterance is not used, and then `reason` says why. `votes` are the raters' categorical votes
-    (rater id, vote names). `features` names the row of a precomputed table instead of a video.
+    the dialogue's sound exists. Times are seconds from the start of the dialogue. `label` is the class; None if the
+    utterance is not used, and `reason` then says why. `votes` are the raters' categorical votes (rater id, vote
+    names). `features` names a row of a table of precomputed features that replaces the video.
     """
 
     key: str
@@ -43,13 +43,13 @@ class Utterance:
 
     @property
     def used(self) -> bool:
-        """True where the utterance has a class of this experiment."""
+        """Return whether the utterance has a class of this experiment."""
         return self.label is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Box:
-    """A face box in pixels of the picture it was found in: left, top, right, bottom; score of the detector."""
+    """A face box in pixels of the picture that the detector searched, with the detector's score."""
 
     left: float
     top: float
@@ -60,7 +60,7 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaceTrack:
-    """One slot per frame of an utterance: the box or None, where it came from, and why it is missing.
+    """The face of each frame of an utterance: its box or None, the box's source, and the reason if it is missing.
 
     All four tuples have the length of the utterance in frames. `reasons[i]` is None unless `sources[i]` is
     "missing" (then one of: no_face, video_truncated, video_missing).
@@ -72,15 +72,15 @@ class FaceTrack:
     times_s: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Refuse tracks whose slots do not line up."""
+        """Raise ValueError if the tuples differ in length."""
         lengths = {len(self.boxes), len(self.sources), len(self.reasons), len(self.times_s)}
         if len(lengths) != 1:
-            raise ValueError(f"a track needs one slot per frame in every list, got lengths {sorted(lengths)}")
+            raise ValueError(f"a track needs one item per frame in every tuple, got lengths {sorted(lengths)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One utterance as a shard holds it: its key and its members' bytes by extension (`json`, `flac`, …)."""
+    """One utterance as stored in a shard: its key and the bytes of its members by extension (`json`, `flac`, …)."""
 
     key: str
     shard: str
@@ -89,7 +89,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """One utterance's out-of-fold prediction; `probabilities` in the order of the class list."""
+    """The out-of-fold prediction for one utterance; `probabilities` are in the order of the class list."""
 
     key: str
     fold: str
@@ -103,7 +103,7 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LedgerEntry:
-    """One line of account: `item` (an utterance or dialogue key, or a file) and what happened to it and why."""
+    """One entry of the ledger: an item (key of an utterance or dialogue, or a file), what happened to it and why."""
 
     kind: Literal["kept", "repaired", "dropped"]
     item: str

@@ -1,9 +1,9 @@
-"""Doors to torch: torchaudio beside any build of it, sums that do not depend on the number of threads, the device.
+"""Access to torch: torchaudio with any build of torch, single-threaded sums, the device.
 
-On Linux x86_64 torchaudio's wheels link CUDA libraries that only a CUDA torch brings; beside a CPU torch
-`import torchaudio` ends in OSError. Its compiled part (forced alignment, RNN-T loss) is not needed here, so it is
-replaced by a stub that says it is absent. Call `load_torchaudio()` before each lazy import of torchaudio, and before
-transformers, which imports torchaudio by itself where it is installed.
+On Linux x86_64 torchaudio's wheels link CUDA libraries that only a CUDA build of torch brings; with a CPU build
+`import torchaudio` raises OSError. foalnet does not need the compiled part (forced alignment, RNN-T loss) and replaces
+it by a stub that reports it as absent. Call `load_torchaudio()` before each lazy import of torchaudio, and before
+transformers, which imports torchaudio if it is installed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def load_torchaudio() -> ModuleType:
-    """Return torchaudio, usable on CPU and CUDA builds alike (MachineError, exit 4, where it is not installed).
+    """Return torchaudio, usable with CPU and CUDA builds of torch (MachineError, exit 4, if it is not installed).
 
     Without the compiled extension `functional`, `transforms` and `models` work; `forced_align`, `rnnt_loss`, `load` and
     `save` do not.
@@ -43,7 +43,7 @@ def load_torchaudio() -> ModuleType:
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Run torch on one thread inside the block: the same sums on every machine, and no crowd in a pool of processes."""
+    """Run torch on one thread inside the block: sums are the same on every machine, worker processes do not compete."""
     import torch
 
     threads = torch.get_num_threads()
@@ -54,27 +54,27 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def torch_device(asked: str, *, stage: str) -> torch.device:
-    """Return the torch.device that the settings ask for: auto (a GPU where torch sees one), cpu, cuda or cuda:N.
+def torch_device(name: str, *, stage: str) -> torch.device:
+    """Return the torch.device for the setting `device`: auto (a GPU if torch sees one), cpu, cuda or cuda:N.
 
-    MachineError (exit 4) for a GPU that this machine lacks.
+    Raises MachineError (exit 4) for a GPU that this machine lacks.
     """
     import torch
 
-    if asked == "auto":
+    if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = torch.device(asked)
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise MachineError(
-            f"device '{asked}' was asked for; torch {torch.__version__} sees {torch.cuda.device_count()} GPUs here",
+            f"device '{name}' is set; torch {torch.__version__} sees {torch.cuda.device_count()} GPUs on this machine",
             stage=stage,
             action="install a CUDA build of torch and a driver, or set FOALNET_DEVICE=cpu",
         )
-    return found
+    return device
 
 
 def _forget(package: str) -> None:
-    """Drop a half-imported package, so that the next import starts anew."""
+    """Remove a partly imported package from sys.modules, so that the next import starts from the beginning."""
     for name in sorted(sys.modules):
         if name == package or name.startswith(f"{package}."):
             del sys.modules[name]
@@ -88,7 +88,7 @@ def _unusable(error: BaseException) -> MachineError:
 
 
 def _fail_if_no_align(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Stand in for torchaudio's decorator: the decorated function exists and says why it cannot run."""
+    """Replace torchaudio's decorator: the decorated function raises an error that says why it cannot run."""
 
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError(f"{function.__name__} needs torchaudio's compiled extension, which this torch cannot load")
@@ -97,11 +97,11 @@ def _fail_if_no_align(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_cuda_version() -> None:
-    """Stand in for torchaudio's check: nothing compiled, nothing to compare."""
+    """Replace torchaudio's check of CUDA versions; without a compiled part there is none to compare."""
 
 
 def _extension_stub() -> ModuleType:
-    """Build the module that torchaudio asks what its compiled part can do; here: nothing."""
+    """Return a stand-in for the module that reports which compiled parts torchaudio has: none."""
     stub: Any = ModuleType("torchaudio._extension")
     stub._IS_TORCHAUDIO_EXT_AVAILABLE = False
     stub._IS_ALIGN_AVAILABLE = False

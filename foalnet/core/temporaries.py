@@ -1,8 +1,8 @@
-"""Temporary files of writers: their names, the sign that their writer lives, and the clearing away of dead ones.
+"""Temporary files of writers: their names, the detection of a living writer, the removal of what killed writers left.
 
-A writer that is killed leaves its temporaries behind, and nothing else. Who clears up must not take those of a living
-one: its process lives, or, where it runs in another container or on another machine, it holds a lock on the temporary
-itself or on its claim in that folder.
+A killed writer leaves its temporary files and nothing else. A clean-up must keep the files of a living writer: its pid
+exists or, if it runs in another container or on another machine, it holds a lock on the temporary file or on its claim
+file in that folder.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pathlib import Path
 
 TEMP_SUFFIX = ".part"
 CLAIM = "claim"
-# Who clears up holds a temporary for the moment of a look.
+# A clean-up locks a temporary file for a moment to test it; a writer tries again meanwhile.
 TRIES, PAUSE_S = 20, 0.01
 
 
 def temporary_of(path: Path) -> Path:
-    """Return where this process writes what will be `path`: beside it, hidden."""
+    """Return the hidden temporary path, in the same folder, where this process writes the future content of `path`."""
     return path.with_name(f".{path.name}.{os.getpid()}{TEMP_SUFFIX}")
 
 
 @contextmanager
 def in_use(temp: Path) -> Iterator[None]:
-    """Make a file and mark it as one of a living writer; in another container the number in its name says nothing."""
+    """Create a temporary file and hold its lock: a process in another container cannot check the pid in its name."""
     descriptor = _locked(temp)
     try:
         yield
@@ -42,9 +42,9 @@ def _locked(temp: Path) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             mine = temp.stat().st_ino == os.fstat(descriptor).st_ino
         except (BlockingIOError, FileNotFoundError):
-            mine = False  # somebody who clears up looks at it, or has just taken it for a dead writer's
+            mine = False  # a clean-up is testing the file, or has just deleted it
         except OSError:
-            mine = True  # on a disk without locks the process' number must do
+            mine = True  # the disk has no locks: the pid in the name has to suffice
         if mine or not tries_left:
             break
         os.close(descriptor)
@@ -54,7 +54,7 @@ def _locked(temp: Path) -> int:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Mark all of this process' temporaries in a folder as a living writer's, however many there are."""
+    """Hold one lock for all temporary files of this process in a folder."""
     claim = temporary_of(folder / CLAIM)
     try:
         with in_use(claim):
@@ -64,15 +64,15 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def drop(temp: Path) -> None:
-    """Remove a temporary, if it is there and can be."""
+    """Remove a temporary file; ignore it if it is absent or cannot be removed."""
     with suppress(OSError):
         temp.unlink(missing_ok=True)
 
 
 def dead_temporaries(folder: Path, *, below: bool = True) -> list[Path]:
-    """Return what killed writers left in `folder` (and `below` it), sorted; no temporary whose writer lives."""
-    found = sorted((folder.rglob if below else folder.glob)(f".*{TEMP_SUFFIX}")) if folder.is_dir() else []
-    return [path for path in found if not _has_writer(path)]
+    """Return the temporary files that killed writers left in `folder` (with `below`: and its subfolders), sorted."""
+    temporaries = sorted((folder.rglob if below else folder.glob)(f".*{TEMP_SUFFIX}")) if folder.is_dir() else []
+    return [path for path in temporaries if not _has_writer(path)]
 
 
 def _has_writer(temp: Path) -> bool:
@@ -86,13 +86,13 @@ def _held(path: Path) -> bool:
     try:
         return is_held(path)
     except FileNotFoundError:
-        return False  # its writer has just finished, or there is no claim
+        return False  # its writer has just finished, or there is no claim file
     except OSError:
-        return True  # somebody else's, or no file: not ours to judge
+        return True  # unreadable or not a regular file: assume that it is in use
 
 
 def remove_temporaries(folder: Path, *, below: bool = True) -> int:
-    """Remove what killed writers left in `folder` (and `below` it); return how many."""
+    """Remove the temporary files that killed writers left in `folder`; return how many."""
     left = dead_temporaries(folder, below=below)
     for path in left:
         drop(path)
@@ -100,7 +100,7 @@ def remove_temporaries(folder: Path, *, below: bool = True) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process of this machine lives."""
+    """Return whether a process of this machine lives."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -111,7 +111,7 @@ def alive(pid: int) -> bool:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether a process holds a file's lock, by sharing it for a moment."""
+    """Return whether a process holds a file's lock exclusively; tests it with a shared lock for a moment."""
     with path.open("rb") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

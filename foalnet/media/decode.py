@@ -23,7 +23,7 @@ from typing import IO, Any
 import numpy as np
 
 from foalnet.core.errors import MachineError
-from foalnet.core.faults import of_decoder
+from foalnet.core.faults import decoder_refusal
 from foalnet.media.container import MAX_AREA_PX, PROTOCOLS, demuxer_of, unreadable
 from foalnet.media.ffmpeg_exe import SOURCE, arguments_of, ffmpeg_exe
 from foalnet.media.inside import Rows, Stalled, Unusual, decode_inside
@@ -251,7 +251,7 @@ class _Slots:
             self._handle = self._file.open()
         line = self._handle.readline()
         if not line.endswith("\n"):
-            raise of_decoder("", self._video, self._file.parent) or MachineError(
+            raise decoder_refusal("", self._video, self._file.parent) or MachineError(
                 "ffmpeg gave a frame without its stamp", file=ffmpeg_exe(), action="unset IMAGEIO_FFMPEG_EXE"
             )
         stamp, base = line.split()
@@ -280,7 +280,7 @@ def _check_end(
             f"this ffmpeg is too old ({tail.strip()})", file=ffmpeg_exe(), action="unset IMAGEIO_FFMPEG_EXE"
         )
     said = f"ffmpeg ended with {code} after {count} frames: {tail.strip() or 'it gave no reason'}"
-    raise of_decoder(tail, path, folder) or unreadable(path, said)
+    raise decoder_refusal(tail, path, folder) or unreadable(path, said)
 
 
 def _tail(stderr: IO[bytes]) -> str:

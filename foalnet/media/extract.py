@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foalnet.core.errors import MachineError, reason
-from foalnet.core.faults import of_decoder
+from foalnet.core.faults import decoder_refusal
 from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, first_bytes, unreadable
 from foalnet.media.decode import ATTEMPTS
 from foalnet.media.ffmpeg_exe import SOURCE, TARGET, arguments_of
@@ -50,7 +50,7 @@ def streams_of(path: Path) -> Streams:
             return Streams(container=True, picture=seen, tracks=len(container.streams.audio))
     except av.FFmpegError as error:
         said = reason(error)
-        raise of_decoder(said, path) or unreadable(path, said) from error
+        raise decoder_refusal(said, path) or unreadable(path, said) from error
 
 
 def extract_sound(
@@ -78,7 +78,7 @@ def extract_sound(
         name = signal.Signals(-code).name
         raise MachineError(f"ffmpeg was killed by {name}", file=path, action="run the same command again")
     if code:
-        raise of_decoder(said, path, out.parent) or unreadable(
+        raise decoder_refusal(said, path, out.parent) or unreadable(
             path, f"ffmpeg ended with {code} on its sound: {said or 'it gave no reason'}"
         )
 

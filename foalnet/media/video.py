@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.core.errors import MachineError, reason
-from foalnet.core.faults import of_decoder
+from foalnet.core.faults import decoder_refusal
 from foalnet.media.container import MAX_AREA_PX, MAX_FRAMES, check_limits, demuxer_of, file_url, unreadable
 
 STAMP_UNITS = 1_000_000
@@ -89,7 +89,7 @@ def _probed(path: Path) -> VideoInfo:
             ticks = indexed if by_index else ticks
     except av.FFmpegError as error:
         said = reason(error)
-        raise of_decoder(said, path) or unreadable(path, said) from error
+        raise decoder_refusal(said, path) or unreadable(path, said) from error
     if not ticks:
         raise unreadable(path, "it holds no whole frame")
     # AVI counts time slots, of which some may be empty (variable rate); the others count packets.

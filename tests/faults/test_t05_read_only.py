@@ -73,7 +73,7 @@ def test_t5_a_read_only_output_is_refused_before_any_work(
     done = CliRunner().invoke(cli, [name.partition(":")[0], *arguments])
     assert isinstance(done.exception, MachineError), done.exception
     assert done.exception.exit_code == 4 and done.exception.file == folder
-    assert done.exception.what == f"nothing was begun: this folder cannot be written: {os.strerror(errno.EROFS)}"
+    assert done.exception.what == f"the folder cannot be written, so nothing was started: {os.strerror(errno.EROFS)}"
     assert str(done.exception.stage).startswith(name.partition(":")[0]) and "permissions" in str(done.exception.action)
 
 
@@ -89,7 +89,8 @@ def test_t5_an_output_whose_folder_cannot_be_made_is_refused_before_any_work(
     monkeypatch.setattr(works, began)
     done = CliRunner().invoke(cli, [name.partition(":")[0], *arguments])
     assert isinstance(done.exception, MachineError), done.exception
-    assert done.exception.exit_code == 4 and done.exception.what.startswith("nothing was begun")
+    assert done.exception.exit_code == 4
+    assert done.exception.what.startswith("the folder cannot be written, so nothing was started")
     assert str(done.exception.file) == blocked.relative_to(project).as_posix()
 
 

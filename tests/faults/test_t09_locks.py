@@ -78,7 +78,7 @@ def test_t9_the_lock_of_a_killed_process_is_taken_over_and_said(
     path = tmp_path / "lock"
     pid = killed_holder(path)
     with lock(path, stage="shards"):
-        assert f"{path}: the lock of a process that is gone (pid {pid} on " in caplog.text
+        assert f"{path}: took over the lock of a process that is gone (pid {pid} on " in caplog.text
         assert f"pid {os.getpid()} on " in str(unreleased(path))
     assert len(caplog.records) == 1
 
@@ -146,7 +146,7 @@ def test_t9_another_container_and_a_machine_that_was_started_anew_are_this_machi
     path = tmp_path / "lock"
     killed_holder(path, *mine)
     with lock(path, stage="x"):
-        assert "is taken over" in caplog.text
+        assert "took over the lock" in caplog.text
 
 
 @pytest.mark.parametrize("left", [b"pid 7 on elsewhere", b"\x00\x00\x00", b"pid 7 on elsewhere since 2026"])

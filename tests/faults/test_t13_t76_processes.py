@@ -294,7 +294,7 @@ def test_each_process_takes_the_gpu_of_its_number_and_one_that_is_not_there_is_n
         monkeypatch.setenv("LOCAL_RANK", rank)
         assert str(device(settings)) == f"cuda:{rank}"
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(MachineError, match=r"device 'cuda:2' was asked for; torch .* sees 2 GPUs"):
+    with pytest.raises(MachineError, match=r"device 'cuda:2' is set; torch .* sees 2 GPUs"):
         device(settings)
 
 

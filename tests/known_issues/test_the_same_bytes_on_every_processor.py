@@ -38,7 +38,7 @@ def cpuinfo(tmp_path: Path) -> Path:
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment without limits, in a process that has not imported torch."""
-    for name in processor.HELD:
+    for name in processor.LIMITS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
 
@@ -49,8 +49,8 @@ def test_a_processor_with_avx2_is_limited_to_it_and_what_the_user_set_stays(
 ) -> None:
     monkeypatch.setenv("MKL_CBWR", "AVX2")
     processor.hold_instructions(cpuinfo)
-    assert {name: os.environ[name] for name in processor.HELD} == processor.HELD | {"MKL_CBWR": "AVX2"}
-    for name in processor.HELD:
+    assert {name: os.environ[name] for name in processor.LIMITS} == processor.LIMITS | {"MKL_CBWR": "AVX2"}
+    for name in processor.LIMITS:
         monkeypatch.delenv(name)
 
 
@@ -63,7 +63,7 @@ def test_a_processor_without_avx2_is_left_alone(flags: str | None, cpuinfo: Path
     else:
         cpuinfo.write_text(CPUINFO.replace("fpu sse2 avx avx2 fma", flags))
     processor.hold_instructions(cpuinfo)
-    assert not processor.HELD.keys() & os.environ.keys()
+    assert not processor.LIMITS.keys() & os.environ.keys()
 
 
 @pytest.mark.skipif(not HAS_AVX2, reason="needs an x86-64 processor with AVX2")
@@ -73,7 +73,7 @@ def test_the_command_line_sets_the_limit_before_torch_is_imported_and_the_limit_
         "cli.main = lambda **_: print('torch' in sys.modules) or print(instructions())\n"
         "main()"
     )
-    env = {name: value for name, value in os.environ.items() if name not in processor.HELD}
+    env = {name: value for name, value in os.environ.items() if name not in processor.LIMITS}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.stdout.split("\n")[:2] == ["False", "ATen AVX2, oneDNN AVX2, MKL COMPATIBLE"], done.stderr
 

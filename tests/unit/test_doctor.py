@@ -21,10 +21,10 @@ from foalnet.checks import doctor
 from foalnet.checks.doctor import Finding, Scene, corpora, packages, project, scene_of, storage, tools
 from foalnet.checks.doctor.base import from_error, run_check
 from foalnet.config.load import merge
-from foalnet.core.discreet import discreet
 from foalnet.core.errors import MachineError, UsageError
 from foalnet.core.files import publish_bytes
 from foalnet.core.locks import lock
+from foalnet.core.redact import redact
 from tests.projects import REPOSITORY, verb
 from tests.trees import ravdess_tree
 
@@ -327,9 +327,9 @@ def test_encoders_that_params_choose(folder: Path, monkeypatch: pytest.MonkeyPat
 
 def test_what_is_shown_can_be_shown_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert discreet("at /home/somebody/x (/home/somebody)") == "at ~/x (~)"
-    assert discreet("/home/somebodyelse") == "/home/somebodyelse"
-    assert discreet("s3://key:word@host/b https://h/p?sig=1 x") == "s3://…@host/b https://h/p?… x"
+    assert redact("at /home/somebody/x (/home/somebody)") == "at ~/x (~)"
+    assert redact("/home/somebodyelse") == "/home/somebodyelse"
+    assert redact("s3://key:word@host/b https://h/p?sig=1 x") == "s3://…@host/b https://h/p?… x"
     found = from_error(MachineError("what", file="/home/somebody/f", action="do\nit"))
     assert (found.level, found.mend) == ("fault", "do it")
     with pytest.raises(UsageError):

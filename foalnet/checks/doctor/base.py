@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from foalnet.config import Params, Settings
-from foalnet.core.discreet import discreet
 from foalnet.core.errors import FoalnetError, named, reason
+from foalnet.core.redact import redact
 
 Level = Literal["ok", "warning", "fault"]
 INSTALL = "pip install -c constraints.txt -e ."
@@ -91,7 +91,7 @@ def _one_line(text: str) -> str:
 
 
 def _shown(finding: Finding) -> Finding:
-    return replace(finding, found=discreet(finding.found), mend=discreet(finding.mend))
+    return replace(finding, found=redact(finding.found), mend=redact(finding.mend))
 
 
 def output_of(*command: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:

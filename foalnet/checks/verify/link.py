@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from foalnet.core.discreet import discreet
+from foalnet.core.redact import redact
 
 Verdict = Literal["ok", "differs", "absent", "skipped"]
 # Letters of a digest that are shown.
@@ -33,7 +33,7 @@ class Link:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object that may be shown to others."""
-        return {name: discreet(value) for name, value in asdict(self).items()}
+        return {name: redact(value) for name, value in asdict(self).items()}
 
 
 def ok(name: str, found: str) -> Link:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from foalnet.artifact.dvcrepo import OBJECTS, config_of
 from foalnet.checks.verify.digests import Digest, digest_of
-from foalnet.core.discreet import discreet
 from foalnet.core.errors import MachineError, UsageError, named
+from foalnet.core.redact import redact
 
 AT_ONCE = 16
 DEFAULT = ""
@@ -40,7 +40,7 @@ class Remote:
                 action="`dvc remote add -d NAME URL`, or `foalnet verify CORPUS --remote NAME`",
             )
         self._digests: dict[str, Digest | None] = {}
-        self.url = discreet(config["remote"][self.name]["url"])
+        self.url = redact(config["remote"][self.name]["url"])
         self._files, folder = self._reached(lambda: _filesystem(config, self.name))
         if not self._reached(lambda: self._files.exists(folder)):
             raise self._down("its folder is not there (is its disk mounted?)")
@@ -92,7 +92,7 @@ class Remote:
             raise
         except Exception as error:
             # Every kind of remote has a client of its own with errors of its own.
-            raise self._down(discreet(named(error))) from error
+            raise self._down(redact(named(error))) from error
 
     def _down(self, what: str) -> MachineError:
         return MachineError(

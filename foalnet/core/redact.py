@@ -1,4 +1,4 @@
-"""Words that may be shown to others: logs and messages name no home folder and carry no password or key."""
+"""Removes home folders, user names, passwords and keys from logs and messages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 
-def discreet(text: str) -> str:
-    """Return `text` with the home folder as `~`, and addresses without the name, word and key in them."""
+def redact(text: str) -> str:
+    """Return `text` with the home folder as `~`, and URLs without user name, password and query."""
     text = re.sub(r"(\w[\w+.-]*://)[^/@\s]+@", r"\1…@", text)
     text = re.sub(r"(\w[\w+.-]*://[^?\s]+)\?\S+", r"\1?…", text)
     try:
         home = str(Path.home())
     except RuntimeError:
-        return text  # a machine that does not say where home is cannot give it away
+        return text  # the system does not know the home folder, so the text cannot reveal it
     return re.sub(rf"{re.escape(home)}(?=[/\s,;:)'\"]|$)", "~", text) if len(home) > 1 else text
