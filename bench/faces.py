@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import faces_real, scenes
-from foalnet.clips.pictures import film_dialogue
+from foalnet.clips.pictures import cut_pictures
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import MachineError
@@ -67,12 +67,12 @@ def measure(made: Iterable[scenes.Scene], detector: Detector, params: Shards) ->
     """Stage scenes with a detector and hold every frame's box against the truth."""
     tally = Tally()
     for scene in made:
-        films = film_dialogue(scene.path, scene.utterances, params=params, detector=detector, timeout_s=TIMEOUT_S)
+        pictures = cut_pictures(scene.path, scene.utterances, params=params, detector=detector, timeout_s=TIMEOUT_S)
         width_px = probe_times(scene.path).width_px
         for u in scene.utterances:
-            left, top, right, bottom = films[u.key].area
-            _count(tally, films[u.key].track, scene, u.key, params)
-            boxes = [box for box in films[u.key].track.boxes if box is not None]
+            left, top, right, bottom = pictures[u.key].area
+            _count(tally, pictures[u.key].track, scene, u.key, params)
+            boxes = [box for box in pictures[u.key].track.boxes if box is not None]
             middles = [(box.left + box.right) / 2 for box in boxes]
             first, last = {"left": (0, width_px / 2), "right": (width_px / 2, width_px)}[u.side]
             tally.sides.append(all(first <= x < last for x in middles) and (left, right) == (first, last))

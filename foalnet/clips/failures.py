@@ -1,4 +1,4 @@
-"""What a run could not stage, dialogue by dialogue: the error shown is the first one's, here are all of them."""
+"""Writes the ledger of the dialogues that a run could not stage; the error message shows only the first."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from foalnet.core.files import json_bytes, publish_bytes
 from foalnet.core.ledger import Ledger
 
 
-def note_failures(errors: Mapping[int, Exception], jobs: Sequence[Job], place: Path) -> None:
-    """Write a ledger of the dialogues that failed, `errors` by position in `jobs`; without one no such file is left."""
+def note_failures(errors: Mapping[int, Exception], jobs: Sequence[Job], path: Path) -> None:
+    """Write the failed dialogues to `path`, or delete it if `errors` (by position in `jobs`) is empty."""
     if not errors:
-        place.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         return
     ledger = Ledger()
     for position, error in errors.items():
         ledger.drop(jobs[position].dialogue, getattr(error, "reason", "dialogue_failed"), str(error))
-    publish_bytes(place, json_bytes({"counts": ledger.counts(), "entries": ledger.rows()}))
+    publish_bytes(path, json_bytes({"counts": ledger.counts(), "entries": ledger.rows()}))

@@ -1,7 +1,7 @@
-"""The pictures of a dialogue's utterances: one decode, the speaker's half, the face tracked through it, JPEGs.
+"""Cuts the pictures of a dialogue's utterances: decodes the video once, tracks the speaker's face, encodes JPEGs.
 
-Frames are taken as they come. Only the utterances that are open at a frame hold it, so memory follows the longest
-utterance and not the video. Shapes: H rows, W columns, C = 3 colours.
+Frames are processed in decoding order. A frame is held only by the utterances that contain it, so memory grows with
+the longest utterance and not with the video. Shapes: H rows, W columns, C = 3 colours.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from foalnet import media
-from foalnet.clips.reel import Pieces, Reel
 from foalnet.clips.slots import Slots, slots_of
+from foalnet.clips.spool import Pieces, Spool
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
 from foalnet.core.records import Box, BoxSource, FaceTrack, Side, Utterance
@@ -26,23 +26,23 @@ from foalnet.faces.motion import Motion
 
 Area = tuple[int, int, int, int]
 
-# Black bars are looked for in this many of the first frames used, this many apart: one dark moment tells nothing.
+# Black bars are searched in this many of the first frames used, this many apart: one dark frame proves nothing.
 LETTERBOX_FRAMES = 9
 LETTERBOX_STEP = 8
-# The half pictures of one open utterance, were they raw: an hour-long one would take the machine down.
+# The largest raw size of one utterance's half pictures: an hour-long utterance would exhaust the memory.
 MAX_OPEN_BYTES = 3 * 2**29
-# The raw frames that an open utterance may hold.
+# The raw frames that one utterance may hold.
 HELD_BYTES = 2**28
 MISSING: BoxSource = "missing"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Film:
-    """What a shard holds of one utterance's picture.
+class Pictures:
+    """One utterance's pictures as the shard stores them.
 
-    `track` has one slot per frame, its boxes in pixels of the source picture. `faces` and `halves` are the JPEGs of
-    each slot, empty where there is none. `area` is what `halves` show of the source picture: left, top, right, bottom.
-    `failed`: frames on which the detector broke down; `jumps`: frames on which it saw only somebody else.
+    `track` has one slot per frame, with boxes in pixels of the source picture. `faces` and `halves` hold one JPEG per
+    slot, empty if the slot has no picture. `area` is the part of the source picture that `halves` show: left, top,
+    right, bottom. `failed`: frames on which the detector failed; `jumps`: frames on which it saw only another face.
     """
 
     track: FaceTrack
@@ -53,17 +53,17 @@ class Film:
     jumps: int = 0
 
 
-def masked(slots: Slots, reason: str) -> Film:
-    """Return the film of an utterance without any picture: every slot missing for one reason."""
+def missing_pictures(slots: Slots, reason: str) -> Pictures:
+    """Return the pictures of an utterance that has none: every slot is missing for the same reason."""
     frames = len(slots.times_s)
     nothing = Pieces.empty(frames)
     face_track = FaceTrack(
         boxes=(None,) * frames, sources=(MISSING,) * frames, reasons=(reason,) * frames, times_s=slots.times_s
     )
-    return Film(track=face_track, faces=nothing, halves=nothing, area=(0, 0, 0, 0))
+    return Pictures(track=face_track, faces=nothing, halves=nothing, area=(0, 0, 0, 0))
 
 
-def film_dialogue(
+def cut_pictures(
     path: Path,
     utterances: Iterable[Utterance],
     *,
@@ -71,71 +71,74 @@ def film_dialogue(
     detector: Detector,
     timeout_s: float,
     motion: Motion | None = None,
-    reel: Reel | None = None,
+    spool: Spool | None = None,
     held_bytes: int = HELD_BYTES,
-) -> dict[str, Film]:
-    """Return the film of every utterance of one video, by key; `motion` watches the frames as they pass.
+) -> dict[str, Pictures]:
+    """Return the pictures of every utterance of one video, by key; `motion` receives every frame decoded.
 
-    `reel` takes the JPEGs; without it there is one for this call. An utterance whose frames are more than `held_bytes`
-    is decoded once more for its crops instead of being held: the bytes are the same.
+    `spool` stores the JPEGs; by default this call makes its own. If the frames of an utterance exceed `held_bytes`, the
+    video is decoded a second time for its face crops; the result has the same bytes.
 
-    Decodes the video once, no further than its last frame that is used, and its first frames once more beforehand,
-    where black bars are looked for: only the rows between them leave the decoder then. VideoUnreadable or
-    VideoTooLarge (exit 3) where it cannot be decoded, DataError for an utterance too long to be held.
+    Decodes the video once, up to the last frame used; to search for black bars it decodes the beginning once before.
+    VideoUnreadable or VideoTooLarge (exit 3) if it cannot be decoded, DataError for an utterance too long to be held.
     """
-    reel = reel or Reel()
+    spool = spool or Spool()
     info = media.probe_times(path, timeout_s=timeout_s)
     if motion is not None:
         motion.times_s = info.times_s
     plans = {u.key: (u, slots_of(u.start_s, u.end_s, info.times_s, info.rate_fps)) for u in utterances}
     for u, slots in plans.values():
         _check_size(u, slots, params)
-    films = {key: masked(slots, "video_missing") for key, (_, slots) in plans.items() if not slots.existing}
+    without = {key: slots for key, (_, slots) in plans.items() if not slots.existing}
+    pictures = {key: missing_pictures(slots, "video_missing") for key, slots in without.items()}
     waiting = sorted((p for p in plans.values() if p[1].existing), key=lambda p: (p[1].first, p[0].key))
     if not waiting:
-        return films
+        return pictures
     start, stop = waiting[0][1].first, max(slots.stop for _, slots in waiting)
-    used = functools.partial(_used, path, info, range(start, stop), timeout_s)
-    rows = _rows(used(None), info, params)
+    used = functools.partial(_decode_used, path, info, range(start, stop), timeout_s)
+    rows = _picture_rows(used(None), info, params)
     sides = {u.side for u, _ in waiting}
-    open_now: list[_Open] = []
-    again: list[_Open] = []
+    open_now: list[_OpenUtterance] = []
+    again: list[_OpenUtterance] = []
 
-    def done(utterance: _Open) -> None:
+    def done(utterance: _OpenUtterance) -> None:
         utterance.follow(params, detector)
         if utterance.held or not any(utterance.boxes):
-            films[utterance.u.key] = utterance.film(reel)
+            pictures[utterance.u.key] = utterance.finish(spool)
         else:
             again.append(utterance)
 
-    for index, halves in _halves(used(rows), sides, info.width_px, rows, params, motion):
+    for index, halves in _cut_halves(used(rows), sides, info.width_px, rows, params, motion):
         while waiting and waiting[0][1].first <= index:
-            open_now.append(_opened(*waiting.pop(0), info.width_px, rows, held_bytes))
+            open_now.append(_open_utterance(*waiting.pop(0), info.width_px, rows, held_bytes))
         for utterance in open_now:
             if index < utterance.slots.stop:
                 utterance.add(index, halves(utterance.u.side), params)
         for utterance in [o for o in open_now if index >= o.slots.stop - 1]:
             done(utterance)
             open_now.remove(utterance)
-    # Frames at the end that exist in the container and do not decode leave utterances open, or never opened.
-    for utterance in [*open_now, *(_opened(*plan, info.width_px, rows, held_bytes) for plan in waiting)]:
+    # If the last frames are in the container but do not decode, utterances are still open or were never opened.
+    for utterance in [*open_now, *(_open_utterance(*plan, info.width_px, rows, held_bytes) for plan in waiting)]:
         done(utterance)
     if again:
         _cut_again(used(rows), again, info.width_px, params)
-    return films | {utterance.u.key: utterance.film(reel) for utterance in again}
+    return pictures | {utterance.u.key: utterance.finish(spool) for utterance in again}
 
 
 def _cut_again(
-    frames: Generator[tuple[int, media.Picture], None, None], utterances: list[_Open], width_px: int, params: Shards
+    frames: Generator[tuple[int, media.Picture], None, None],
+    utterances: list[_OpenUtterance],
+    width_px: int,
+    params: Shards,
 ) -> None:
-    """Cut the faces of utterances whose frames were not held: the very frames, decoded once more."""
+    """Cut the faces of utterances whose frames were not held, from a second decode of the same frames."""
     stop = max(utterance.slots.stop for utterance in utterances)
     with contextlib.closing(frames):
         for index, picture in frames:
             if index >= stop:
                 return
             for utterance in utterances:
-                if index in utterance.frames:
+                if index in utterance.halves:
                     left, right = _columns(utterance.u.side, width_px)
                     utterance.cut(
                         index - utterance.slots.first, picture.part((left, 0, right, picture.height_px)), params
@@ -146,23 +149,23 @@ def _check_size(u: Utterance, slots: Slots, params: Shards) -> None:
     needed = slots.existing * params.half_width_px * params.half_height_px * 3 // 2
     if needed > MAX_OPEN_BYTES:
         raise DataError(
-            f"the utterance has {slots.existing} frames, whose half pictures are {needed / 2**30:.1f} GiB; one may "
-            f"have {MAX_OPEN_BYTES / 2**30:.1f}",
+            f"the utterance has {slots.existing} frames, whose half pictures are {needed / 2**30:.1f} GiB; the limit "
+            f"per utterance is {MAX_OPEN_BYTES / 2**30:.1f}",
             utterance=u.key,
             stage="shards",
             action="cut it into shorter utterances, or make shards.half_width_px and half_height_px smaller",
         )
 
 
-def _opened(u: Utterance, slots: Slots, width_px: int, rows: media.Rows, held_bytes: int) -> _Open:
-    """Return an utterance that begins; it holds its frames where they are no more than so many bytes."""
+def _open_utterance(u: Utterance, slots: Slots, width_px: int, rows: media.Rows, held_bytes: int) -> _OpenUtterance:
+    """Return a new open utterance; it holds its raw frames if they fit into `held_bytes`."""
     needed = slots.existing * (rows[1] - rows[0]) * width_px * 3 // (2 if u.side == "whole" else 4)
-    return _Open(u, slots, held=needed <= held_bytes)
+    return _OpenUtterance(u, slots, held=needed <= held_bytes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Half:
-    """One side of one frame: its picture, its JPEG as the shard holds it, and the area of the source it shows."""
+    """One side of one frame: its picture, its JPEG as the shard stores it, and the area of the source it shows."""
 
     picture: media.Picture
     jpeg: bytes
@@ -170,54 +173,54 @@ class _Half:
 
 
 @dataclass(slots=True)
-class _Open:
-    """An utterance whose frames are coming in; `held`: they stay in memory until its face is known and cut.
+class _OpenUtterance:
+    """An utterance whose frames are being decoded; `held`: raw frames stay in memory until the face is cut from them.
 
-    By slot: `pictures` are the frames held (else the last alone), `looks` what the detector is to see, `boxes` the
-    face, `faces` its crops as JPEGs.
+    `halves`: JPEG and area by frame index. By slot: `raw_frames` the frames held (if not `held`, only the last),
+    `looks` the detector's input pictures, `boxes` the face, `faces` its crops as JPEGs.
     """
 
     u: Utterance
     slots: Slots
     held: bool
-    frames: dict[int, tuple[bytes, Area]] = field(default_factory=dict)
-    pictures: dict[int, media.Picture] = field(default_factory=dict)
+    halves: dict[int, tuple[bytes, Area]] = field(default_factory=dict)
+    raw_frames: dict[int, media.Picture] = field(default_factory=dict)
     looks: dict[int, np.ndarray] = field(default_factory=dict)
     boxes: tuple[Box | None, ...] = ()
     faces: dict[int, bytes] = field(default_factory=dict)
-    tracked: Film | None = None
+    tracked: Pictures | None = None
 
     def add(self, index: int, half: _Half, params: Shards) -> None:
-        """Take a frame."""
+        """Add one frame."""
         slot = index - self.slots.first
-        self.frames[index] = (half.jpeg, half.area)
+        self.halves[index] = (half.jpeg, half.area)
         if not self.held:
-            self.pictures.clear()
-        self.pictures[slot] = half.picture
+            self.raw_frames.clear()
+        self.raw_frames[slot] = half.picture
         if slot % params.stride == 0:
             self.looks[slot] = looked_at(half.picture, params)
 
     def follow(self, params: Shards, detector: Detector) -> None:
-        """Find the face in the strided frames and the last, and track it through all; cut it from frames held."""
-        if not self.frames:
+        """Detect the face in every `stride`-th frame and the last, track it through all, cut it from held frames."""
+        if not self.halves:
             return
-        last = max(self.pictures)
-        self.looks.setdefault(last, looked_at(self.pictures[last], params))
-        area = next(iter(self.frames.values()))[1]
+        last = max(self.raw_frames)
+        self.looks.setdefault(last, looked_at(self.raw_frames[last], params))
+        area = next(iter(self.halves.values()))[1]
         width_px, height_px = area[2] - area[0], area[3] - area[1]
         answer = search(detector, list(self.looks.values()), roi=params.roi, min_score=params.detector_score)
         boxes = [
-            tuple(enlarged(box, picture_HWC.shape, width_px, height_px) for box in found)
-            for picture_HWC, found in zip(self.looks.values(), answer.boxes, strict=True)
+            tuple(enlarged(box, picture_HWC.shape, width_px, height_px) for box in seen)
+            for picture_HWC, seen in zip(self.looks.values(), answer.boxes, strict=True)
         ]
         detections = dict(zip(self.looks, boxes, strict=True))
         times_s = self.slots.times_s[: self.slots.existing]
-        found = track(detections, times_s, width_px=width_px, height_px=height_px, params=params)
-        have = [index - self.slots.first for index in self.frames]
-        self.boxes = tuple(box if slot in set(have) else None for slot, box in enumerate(found.boxes))
+        face = track(detections, times_s, width_px=width_px, height_px=height_px, params=params)
+        decoded = {index - self.slots.first for index in self.halves}
+        self.boxes = tuple(box if slot in decoded else None for slot, box in enumerate(face.boxes))
         nothing = Pieces.empty(0)
-        self.tracked = Film(
-            track=_whole_track(found, have, self.slots, area),
+        self.tracked = Pictures(
+            track=_source_track(face, decoded, self.slots, area),
             faces=nothing,
             halves=nothing,
             area=area,
@@ -226,40 +229,39 @@ class _Open:
         )
         self.looks.clear()
         if self.held:
-            for slot, picture in self.pictures.items():
+            for slot, picture in self.raw_frames.items():
                 self.cut(slot, picture, params)
-        self.pictures.clear()
+        self.raw_frames.clear()
 
     def cut(self, slot: int, picture: media.Picture, params: Shards) -> None:
-        """Cut the face out of one frame, where it has any."""
+        """Cut the face out of one frame; do nothing if the slot has no box."""
         box = self.boxes[slot]
         if box is not None:
             face_HWC = crop(picture, box, size_px=params.face_px, margin=params.margin)
             self.faces[slot] = media.jpeg_bytes(face_HWC, params.jpeg_quality)
 
-    def film(self, reel: Reel) -> Film:
-        """Put every slot's JPEGs on the reel."""
+    def finish(self, spool: Spool) -> Pictures:
+        """Return the utterance's pictures, with every slot's JPEGs in the spool."""
         if self.tracked is None:
-            return masked(self.slots, "video_missing")
+            return missing_pictures(self.slots, "video_missing")
         slots = range(len(self.slots.times_s))
-        halves = {index - self.slots.first: jpeg for index, (jpeg, _) in self.frames.items()}
+        halves = {index - self.slots.first: jpeg for index, (jpeg, _) in self.halves.items()}
         return replace(
             self.tracked,
-            faces=reel.put(self.faces.get(slot, b"") for slot in slots),
-            halves=reel.put(halves.get(slot, b"") for slot in slots),
+            faces=spool.put(self.faces.get(slot, b"") for slot in slots),
+            halves=spool.put(halves.get(slot, b"") for slot in slots),
         )
 
 
-def _whole_track(found: FaceTrack, have: Iterable[int], slots: Slots, area: Area) -> FaceTrack:
-    """Move the boxes into the source picture, and say why each slot without a picture has none."""
-    present = set(have)
-    last = max(present)
+def _source_track(half: FaceTrack, decoded: Collection[int], slots: Slots, area: Area) -> FaceTrack:
+    """Return a half's track with boxes in the source picture, and a reason for each slot without a picture."""
+    last = max(decoded)
     boxes: list[Box | None] = []
     reasons: list[str | None] = []
-    sources = list(found.sources)
-    for i, (box, reason) in enumerate(zip(found.boxes, found.reasons, strict=True)):
-        if i in present:
-            boxes.append(None if box is None else _moved(box, area))
+    sources = list(half.sources)
+    for i, (box, reason) in enumerate(zip(half.boxes, half.reasons, strict=True)):
+        if i in decoded:
+            boxes.append(None if box is None else _in_source(box, area))
             reasons.append(reason)
         else:
             boxes.append(None)
@@ -274,15 +276,15 @@ def _whole_track(found: FaceTrack, have: Iterable[int], slots: Slots, area: Area
     )
 
 
-def _moved(box: Box, area: Area) -> Box:
+def _in_source(box: Box, area: Area) -> Box:
     left, top = area[:2]
     return replace(box, left=box.left + left, top=box.top + top, right=box.right + left, bottom=box.bottom + top)
 
 
-def _used(
+def _decode_used(
     path: Path, info: media.VideoInfo, wanted: range, timeout_s: float, rows: media.Rows | None
 ) -> Generator[tuple[int, media.Picture], None, None]:
-    """Yield (index, picture) of the frames wanted that decode."""
+    """Yield (index, picture) of each wanted frame that decodes."""
     with contextlib.closing(media.decode_pictures(path, info, rows=rows, timeout_s=timeout_s)) as frames:
         for index, picture in frames:
             if index >= wanted.stop:
@@ -291,10 +293,10 @@ def _used(
                 yield index, picture
 
 
-def _rows(
+def _picture_rows(
     frames: Generator[tuple[int, media.Picture], None, None], info: media.VideoInfo, params: Shards
 ) -> media.Rows:
-    """Return the even rows that hold the picture: colour is shared by two by two pixels, and no black row is taken."""
+    """Return the picture's rows without black bars, rounded inwards to even numbers: 2 x 2 pixels share a colour."""
     top, bottom = 0, info.height_px
     if params.letterbox:
         with contextlib.closing(frames):
@@ -304,7 +306,7 @@ def _rows(
     return top + top % 2, bottom - bottom % 2
 
 
-def _halves(
+def _cut_halves(
     frames: Iterator[tuple[int, media.Picture]],
     sides: set[Side],
     width_px: int,
@@ -312,24 +314,24 @@ def _halves(
     params: Shards,
     motion: Motion | None,
 ) -> Iterator[tuple[int, Callable[[Side], _Half]]]:
-    """Yield (index, side -> half) for every frame of those rows; each side is cut and encoded at most once a frame."""
+    """Yield (index, function from side to half) per frame; each side is cut and encoded at most once per frame."""
     columns = {side: _columns(side, width_px) for side in sorted(sides)}
     for index, picture in frames:
         if motion is not None:
             motion.watch(index, picture.luma_HW, rows[0])
-        yield index, _cutter(picture, columns, rows, params)
+        yield index, _half_cutter(picture, columns, rows, params)
 
 
 def _columns(side: Side, width: int) -> tuple[int, int]:
-    """Return the source columns of a side, left and right, both even: an odd last one is left out.
+    """Return the source columns (left, right) of a side, both even; an odd last column is left out.
 
-    The left picture is columns [0, W/2), the right one the others.
+    The left half is columns [0, W/2), the right half the rest.
     """
     width, middle = width - width % 2, width // 4 * 2
     return {"left": (0, middle), "right": (middle, width), "whole": (0, width)}[side]
 
 
-def _cutter(
+def _half_cutter(
     picture: media.Picture, columns: Mapping[Side, tuple[int, int]], rows: media.Rows, params: Shards
 ) -> Callable[[Side], _Half]:
     done: dict[Side, _Half] = {}

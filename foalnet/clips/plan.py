@@ -1,4 +1,4 @@
-"""From manifest and inventory to one job per dialogue: everything that its shard's bytes depend on, under one key."""
+"""Plans one job per dialogue from manifest and inventory; its key covers everything that shapes the shard's bytes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from foalnet.corpora.inventory import FileEntry
 from foalnet.shards import valid_key
 
 STAGE = "shards"
-# The reason the manifest gives an utterance that is sound but in no class of this experiment.
+# The manifest's reason for a usable utterance whose label belongs to no class of this experiment.
 NOT_IN_A_CLASS = "label_not_used"
-# What a shard tells of an utterance. Votes and words are not among them: they come from the manifest when they are
-# needed, so that a corrected transcript stages nothing again.
-TOLD = (
+# The fields of an utterance that its shard stores. Votes and transcript are left out: readers take them from the
+# manifest, so that a corrected transcript causes no staging.
+SHARD_FIELDS = (
     "key",
     "corpus",
     "session",
@@ -36,9 +36,9 @@ TOLD = (
     "video",
     "features",
 )
-# Params of the block that choose or judge what is staged; they change no byte of a shard.
+# Params of the block `shards` that select or limit what is staged; they change no byte of a shard.
 NO_BYTES = {"utterances", "max_drop_fraction"}
-# Unless the audit is followed: a table's word stands in the utterances themselves.
+# These shape bytes only with `sides: audit`; with `sides: table` the utterances already have the table's sides.
 SIDES = {"sides", "side_confidence"}
 
 
@@ -46,8 +46,8 @@ SIDES = {"sides", "side_confidence"}
 class Job:
     """One dialogue to stage.
 
-    `files`: the inputs it reads, by path. `tables`: the feature tables among them, in a corpus whose pictures are such
-    tables; () elsewhere. `key`: digest of all that shapes its bytes.
+    `files`: its input files by path. `tables`: the feature tables among them, () unless the corpus has tables instead
+    of video. `key`: digest of everything that shapes its shard's bytes.
     """
 
     corpus: str
@@ -61,17 +61,17 @@ class Job:
     key: str
 
     def folder(self, work: Path) -> Path:
-        """Return the job's place in the work cache."""
+        """Return the job's folder in the work cache."""
         return work / "clips" / self.key
 
     @property
     def seconds(self) -> float:
-        """Length of its utterances together."""
+        """The total length of its utterances."""
         return sum(u.end_s - u.start_s for u in self.utterances)
 
 
 def chosen(utterances: Iterable[Utterance], which: str) -> list[Utterance]:
-    """Return the utterances to stage: "used", or "all" whose only fault is to be in no class."""
+    """Return the utterances to stage: those "used", or "all", which adds those whose label is in no class."""
     return [u for u in utterances if u.used or (which == "all" and u.reason == NOT_IN_A_CLASS)]
 
 
@@ -84,9 +84,9 @@ def plan(
     params: Shards,
     tools: Mapping[str, Any],
 ) -> list[Job]:
-    """Return one job per dialogue, sorted by session and dialogue; `tools` digests code, decoder and detector.
+    """Return one job per dialogue, sorted by session and dialogue; `tools` holds digests of code, decoder and detector.
 
-    DataError (exit 3) for a key, session or dialogue that cannot name a sample or a folder, and for nothing to stage.
+    DataError (exit 3) for a key, session or dialogue that is not a valid sample or folder name, or an empty result.
     """
     by_path = {entry.path: entry for entry in files}
     groups: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
@@ -107,7 +107,7 @@ def plan(
         ordered = tuple(sorted(members, key=lambda u: u.key))
         used = _files_of(ordered, by_path, tables)
         content = {
-            "utterances": [{name: getattr(u, name) for name in TOLD} for u in ordered],
+            "utterances": [{name: getattr(u, name) for name in SHARD_FIELDS} for u in ordered],
             "files": {path: entry.sha256 for path, entry in used.items()},
             "params": shaping,
             "tools": dict(tools),
@@ -131,10 +131,10 @@ def plan(
 def _files_of(
     utterances: Sequence[Utterance], by_path: Mapping[str, FileEntry], tables: Iterable[str]
 ) -> dict[str, FileEntry]:
-    """Return the inventory's entries of the files that these utterances are made from."""
+    """Return the inventory's entries of the files from which these utterances are staged."""
     paths: set[str] = set(tables)
     for u in utterances:
-        # The dialogue's recording is read only where the utterance has no file of its own.
+        # The dialogue's recording is read only if the utterance has no file of its own.
         sound = u.audio if u.audio in by_path else u.dialogue_audio
         paths |= {path for path in (sound, u.video) if path is not None}
     return {path: by_path[path] for path in sorted(paths) if path in by_path}
@@ -145,7 +145,7 @@ def _check_names(u: Utterance) -> None:
         value = getattr(u, name)
         if not valid_key(value):
             raise DataError(
-                f"the {name} {value!r} cannot name a sample: only A-Z a-z 0-9 _ - are safe in a shard",
+                f"the {name} {value!r} is not a valid sample name: only A-Z a-z 0-9 _ - are allowed in a shard",
                 utterance=u.key,
                 stage=STAGE,
                 action="let the corpus reader give another name",

@@ -1,6 +1,6 @@
-"""Worker processes for jobs that may kill them: a death costs one retry of one job, an interrupt leaves nobody behind.
+"""A process pool for jobs that may kill their worker: a death costs one retry, an interrupt leaves no process behind.
 
-`concurrent.futures` cannot tell which job broke its pool, so each worker here has a pipe of its own.
+`concurrent.futures` does not report which job broke its pool, so each worker here has a pipe of its own.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from foalnet.core.processes import die_with_parent
 
 Job = TypeVar("Job")
 RETRIES = 1
-# What a worker ends with that found no memory.
+# The exit status of a worker that ran out of memory.
 NO_MEMORY = errno.ENOMEM
 
 
 class WorkerDied(MachineError):
-    """A worker that died over a job, and another one over the same; `reason` is its ledger code."""
+    """Two workers in turn died on the same job; `reason` is the ledger code."""
 
     reason = "worker_died"
 
 
 @dataclass(kw_only=True, slots=True)
 class _Worker:
-    """A process, our end of its pipe, and the position of the job it has."""
+    """A process, the parent's end of its pipe, and the position of its current job."""
 
     process: Any
     pipe: Connection
     job: int | None = None
 
     def kill(self) -> None:
-        """End the process and everything it started, at once."""
+        """Kill the process and every process it started."""
         if self.process.pid is not None and self.process.is_alive():
             for send in (os.killpg, os.kill):
                 try:
@@ -54,9 +54,9 @@ class _Worker:
 
 @dataclass(kw_only=True)
 class Pool(Generic[Job]):
-    """Runs `work(state, job)` for every job on `workers` processes; `setup()` makes each process' state once.
+    """Runs `work(state, job)` for every job on `workers` processes; each process calls `setup()` once for its state.
 
-    `setup` and `work` must be importable functions (or partials of them). `name` names a job in messages.
+    `setup` and `work` must be importable functions (or partials of them). `name` returns a job's name for messages.
     """
 
     setup: Callable[[], Any]
@@ -68,26 +68,25 @@ class Pool(Generic[Job]):
     errors: dict[int, FoalnetError | RuntimeError] = field(default_factory=dict)
 
     def run(self, jobs: Sequence[Job]) -> list[Any]:
-        """Return the jobs' results in their order; every job is tried before the first failure is raised.
+        """Return the jobs' results in order; try every job before raising the first failure.
 
-        A fault of the machine comes before other failures: it is the one that a second try may mend.
-
-        A worker that dies is replaced and its job tried once more; dying again is MachineError (exit 4). Interrupted
-        (exit 5) after Ctrl-C, with every worker and its children ended.
+        MachineError takes precedence over other failures, because a second run may succeed. A worker that dies is
+        replaced and its job retried once; a second death is MachineError (exit 4). Interrupted (exit 5) after Ctrl-C,
+        once every worker and its children are killed.
         """
         results: list[Any] = [None] * len(jobs)
         queue, tries = deque(range(len(jobs))), [0] * len(jobs)
-        staff: list[_Worker] = []
+        workers: list[_Worker] = []
         try:
-            staff = [self._hire() for _ in range(min(self.workers, len(jobs)))]
-            while queue or any(worker.job is not None for worker in staff):
-                for worker in staff:
+            workers = [self._start() for _ in range(min(self.workers, len(jobs)))]
+            while queue or any(worker.job is not None for worker in workers):
+                for worker in workers:
                     if worker.job is None and queue:
-                        self._give(worker, queue.popleft(), jobs)
-                busy = [worker for worker in staff if worker.job is not None]
+                        self._send(worker, queue.popleft(), jobs)
+                busy = [worker for worker in workers if worker.job is not None]
                 ready = wait([worker.pipe for worker in busy])
                 for worker in [w for w in busy if w.pipe in ready]:
-                    self._take(worker, jobs, results, queue, tries, staff)
+                    self._receive(worker, jobs, results, queue, tries, workers)
         except KeyboardInterrupt as error:
             raise Interrupted(
                 "stopped while dialogues were being staged",
@@ -95,13 +94,13 @@ class Pool(Generic[Job]):
                 action="run the same command again: finished dialogues are kept",
             ) from error
         finally:
-            for worker in staff:
+            for worker in workers:
                 worker.kill()
         self._raise_first(jobs)
         return results
 
-    def _hire(self) -> _Worker:
-        # spawn: a forked child would inherit locks of threads that it does not have.
+    def _start(self) -> _Worker:
+        # spawn: a forked child would inherit locks held by threads that it does not have.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self.setup, self.work, os.getpid()), daemon=True)
@@ -109,30 +108,30 @@ class Pool(Generic[Job]):
         theirs.close()
         return _Worker(process=process, pipe=ours)
 
-    def _give(self, worker: _Worker, position: int, jobs: Sequence[Job]) -> None:
+    def _send(self, worker: _Worker, position: int, jobs: Sequence[Job]) -> None:
         worker.job = position
         try:
             worker.pipe.send(jobs[position])
         except OSError:
-            return  # it died while idle; `_take` sees the closed pipe and deals with it
+            return  # it died while idle; `_receive` sees the closed pipe and replaces the worker
 
-    def _take(
+    def _receive(
         self,
         worker: _Worker,
         jobs: Sequence[Job],
         results: list[Any],
         queue: deque[int],
         tries: list[int],
-        staff: list[_Worker],
+        workers: list[_Worker],
     ) -> None:
-        """Receive what a worker has to say, or replace it where it can say nothing any more."""
+        """Receive a worker's answer, or replace the worker if it died."""
         position = worker.job
         assert position is not None
         try:
             kind, value = worker.pipe.recv()
         except (EOFError, OSError):
             worker.kill()
-            staff[staff.index(worker)] = self._hire()
+            workers[workers.index(worker)] = self._start()
             tries[position] += 1
             if tries[position] <= RETRIES:
                 queue.appendleft(position)
@@ -171,9 +170,9 @@ class Pool(Generic[Job]):
 
 
 def _serve(pipe: Connection, setup: Callable[[], Any], work: Callable[[Any, Any], Any], parent: int) -> None:
-    """A worker's life: a group of its own, no interest in Ctrl-C, no life after its parent."""
-    # Ctrl-C goes to the terminal's whole group. A decoder stopped by it would look like an unreadable video, so the
-    # worker and its children leave that group; the parent ends them.
+    """Serve jobs in a worker process until the pipe closes; the worker ignores Ctrl-C and dies with its parent."""
+    # Ctrl-C reaches every process in the terminal's group. A decoder that it stopped would look like an unreadable
+    # video, so the worker and its children leave that group; the parent kills them.
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(parent)
@@ -190,7 +189,7 @@ def _serve(pipe: Connection, setup: Callable[[], Any], work: Callable[[Any, Any]
         except FoalnetError as error:
             answer = ("error", error)
         except MemoryError:
-            # As if the kernel had been quicker: what is left of the state is not worth keeping.
+            # End as if the kernel had killed it: the remaining state cannot be trusted.
             os._exit(NO_MEMORY)
         except Exception as error:
             fault = fault_of(error)

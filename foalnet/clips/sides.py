@@ -1,6 +1,6 @@
-"""Which half of the picture each speaker is cut out of: by the corpus' rule, by a table, or by the audit's word.
+"""Decides from which half of the picture each speaker is cut: by the corpus' rule, by a table, or by the audit.
 
-The audit itself is `foalnet.faces.sides`; here it gets a dialogue's sound, motion and faces, and its answer is weighed.
+`foalnet.faces.audit` is the audit; this module calls it with a dialogue's sound, motion and faces, and decides.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, UsageError, reason
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import Box, FaceTrack, LedgerEntry, Side, Utterance
+from foalnet.faces.audit import OTHER, Audit, Spoken, audit_sides
 from foalnet.faces.motion import Motion
-from foalnet.faces.sides import OTHER, Audit, Spoken, audit
 
 STAGE = "shards"
 COLUMNS = ("dialogue", "speaker", "side")
@@ -30,21 +30,21 @@ ONE_PERSON, NO_ANSWER = "one_person", "no_sound_with_motion"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seated:
-    """Utterances with the sides that they are staged with; `moved`: dialogues whose sides a table changed."""
+class AssignedSides:
+    """The utterances with their assigned sides; `moved`: the dialogues whose sides a table changed."""
 
     utterances: list[Utterance]
     moved: frozenset[str]
 
 
-def seated(utterances: Sequence[Utterance], params: Shards, table: str) -> Seated:
-    """Return the utterances with their sides: as the manifest has them, or as the table says (`sides: table`).
+def assign_sides(utterances: Sequence[Utterance], params: Shards, table: str) -> AssignedSides:
+    """Return the utterances with their sides: the manifest's, or with `sides: table` those of the table.
 
-    `table`: path of the corpus' sides table. A dialogue that it does not name keeps the rule. UsageError (exit 2): no
-    table is named. DataError (exit 3) names file, line and dialogue of what the table gets wrong.
+    `table`: path of the corpus' sides table; a dialogue that is not in it keeps the rule's sides. UsageError (exit 2)
+    if no table is named, DataError (exit 3) with file, line and dialogue of a wrong line.
     """
     if params.sides != "table":
-        return Seated(utterances=list(utterances), moved=frozenset())
+        return AssignedSides(utterances=list(utterances), moved=frozenset())
     if not table:
         raise UsageError(
             "shards.sides is table, and the corpus' entry names no sides_table",
@@ -52,23 +52,23 @@ def seated(utterances: Sequence[Utterance], params: Shards, table: str) -> Seate
             stage=STAGE,
             action="run `foalnet config --sync`, which names one, and write the dialogues into it",
         )
-    lefts = read_sides(Path(table), utterances)
-    placed = [_placed(u, lefts.get(u.dialogue)) for u in utterances]
-    moved = {new.dialogue for old, new in zip(utterances, placed, strict=True) if new.side != old.side}
-    return Seated(utterances=placed, moved=frozenset(moved))
+    lines = read_sides(Path(table), utterances)
+    assigned = [_with_side(u, lines.get(u.dialogue)) for u in utterances]
+    moved = {new.dialogue for old, new in zip(utterances, assigned, strict=True) if new.side != old.side}
+    return AssignedSides(utterances=assigned, moved=frozenset(moved))
 
 
-def _placed(u: Utterance, told: tuple[str, Side] | None) -> Utterance:
-    if told is None:
+def _with_side(u: Utterance, line: tuple[str, Side] | None) -> Utterance:
+    if line is None:
         return u
-    speaker, side = told
+    speaker, side = line
     return replace(u, side=side if u.speaker == speaker else OTHER[side])
 
 
 def read_sides(path: Path, utterances: Iterable[Utterance]) -> dict[str, tuple[str, Side]]:
-    """Return dialogue -> (a speaker of it, the half that speaker sits in), the other speaker sits in the other half.
+    """Return dialogue -> (one of its speakers, that speaker's half); the other speaker sits in the other half.
 
-    A line holds dialogue, speaker, side with tabs or blanks between; lines that begin with # are remarks.
+    A line holds dialogue, speaker and side, separated by tabs or blanks; a line that begins with # is a comment.
     """
     speakers: dict[str, set[str]] = {}
     whole: set[str] = set()
@@ -76,27 +76,27 @@ def read_sides(path: Path, utterances: Iterable[Utterance]) -> dict[str, tuple[s
         speakers.setdefault(u.dialogue, set()).add(u.speaker)
         if u.side == "whole":
             whole.add(u.dialogue)
-    told: dict[str, tuple[str, Side]] = {}
+    rows: dict[str, tuple[str, Side]] = {}
     for number, line in enumerate(_lines(path), 1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
+        cells = line.split()
+        if not cells or cells[0].startswith("#"):
             continue
-        if len(words) != len(COLUMNS):
-            raise _fault(path, number, words[0], f"{len(words)} columns; they are {', '.join(COLUMNS)}")
-        dialogue, speaker, side = words
+        if len(cells) != len(COLUMNS):
+            raise _fault(path, number, cells[0], f"{len(cells)} columns; expected {', '.join(COLUMNS)}")
+        dialogue, speaker, side = cells
         if dialogue not in speakers:
             raise _fault(path, number, dialogue, f"the corpus has no such dialogue; {nearest(dialogue, speakers)}")
         if dialogue in whole:
-            raise _fault(path, number, dialogue, "one person fills its picture: there are no sides to tell")
+            raise _fault(path, number, dialogue, "one person fills its picture, so it has no sides")
         if speaker not in speakers[dialogue]:
-            said = nearest(speaker, speakers[dialogue])
-            raise _fault(path, number, dialogue, f"nobody called '{speaker}' speaks in it; {said}")
+            hint = nearest(speaker, speakers[dialogue])
+            raise _fault(path, number, dialogue, f"no speaker '{speaker}' in it; {hint}")
         if side not in OTHER:
             raise _fault(path, number, dialogue, f"the side '{side}' is neither left nor right")
-        if dialogue in told:
-            raise _fault(path, number, dialogue, "it stands twice")
-        told[dialogue] = (speaker, "left" if side == "left" else "right")
-    return told
+        if dialogue in rows:
+            raise _fault(path, number, dialogue, "an earlier line already names it")
+        rows[dialogue] = (speaker, "left" if side == "left" else "right")
+    return rows
 
 
 def _lines(path: Path) -> list[str]:
@@ -124,7 +124,7 @@ def swapped(utterances: Iterable[Utterance]) -> list[Utterance]:
     return [replace(u, side=OTHER.get(u.side, u.side)) for u in utterances]
 
 
-def audited(
+def audit_dialogue(
     utterances: Sequence[Utterance],
     flacs: Mapping[str, bytes],
     tracks: Mapping[str, FaceTrack],
@@ -132,7 +132,10 @@ def audited(
     *,
     rate_hz: int,
 ) -> Audit | None:
-    """Return what the audit says of one video's utterances; `flacs`, at `rate_hz`, and `tracks` by key."""
+    """Return the audit of one video's utterances, None if no utterance can be judged.
+
+    `flacs` (at `rate_hz`) and `tracks` are by utterance key.
+    """
     spoken: list[Spoken] = []
     faces: dict[Side, list[tuple[float, Box]]] = {"left": [], "right": []}
     for u in utterances:
@@ -141,7 +144,7 @@ def audited(
         boxes = [box for box in tracks[u.key].boxes if box is not None]
         if boxes:
             faces[u.side].append(((u.start_s + u.end_s) / 2, _middle(boxes)))
-    return audit(spoken, motion, faces, rate_hz=rate_hz)
+    return audit_sides(spoken, motion, faces, rate_hz=rate_hz)
 
 
 def _wave(flacs: Mapping[str, bytes], key: str) -> np.ndarray:
@@ -149,80 +152,80 @@ def _wave(flacs: Mapping[str, bytes], key: str) -> np.ndarray:
 
 
 def _middle(boxes: Sequence[Box]) -> Box:
-    """Return the median of boxes, side by side."""
+    """Return the box whose four edges are the medians of the boxes' edges."""
     rows = np.median([[b.left, b.top, b.right, b.bottom] for b in boxes], axis=0)
     return Box(left=float(rows[0]), top=float(rows[1]), right=float(rows[2]), bottom=float(rows[3]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Word:
-    """The audit of a dialogue, None where there is none, and whether it was followed against the given sides."""
+class SideDecision:
+    """The audit of a dialogue (None if it was not audited), and whether staging followed it against the given sides."""
 
     audit: Audit | None = None
     followed: bool = False
 
 
-def overrules(found: Audit | None, params: Shards) -> bool:
-    """Tell whether an audit's answer takes the place of the rule's: `sides: audit`, against it, and sure enough."""
-    return params.sides == "audit" and found is not None and not found.agrees and _sure(found, params)
+def overrules(audit: Audit | None, params: Shards) -> bool:
+    """Tell whether the audit replaces the rule's sides: `sides: audit`, the audit disagrees, and it is sure."""
+    return params.sides == "audit" and audit is not None and not audit.agrees and _sure(audit, params)
 
 
-def _sure(found: Audit, params: Shards) -> bool:
-    return found.confidence > params.side_confidence
+def _sure(audit: Audit, params: Shards) -> bool:
+    return audit.confidence > params.side_confidence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """One dialogue for the account: its utterances with the sides given to the audit, and the audit's word on them."""
+class StagedSides:
+    """One staged dialogue: its utterances with the sides that the audit checked, and the decision about them."""
 
     dialogue: str
     utterances: Sequence[Utterance]
-    word: Word
+    decision: SideDecision
 
 
 def sides_account(
-    verdicts: Sequence[Verdict], params: Shards, *, moved: Iterable[str]
+    staged: Sequence[StagedSides], params: Shards, *, moved: Iterable[str]
 ) -> tuple[dict[str, Any], list[LedgerEntry]]:
-    """Return what staging.json tells of sides, and the ledger's lines: by_table, by_audit, doubted, a dialogue each.
+    """Return the block `sides` of staging.json, and one ledger line for each dialogue that was moved or is doubted.
 
-    Of a dialogue where the audit was followed, agreement is told of the sides that it was staged with.
+    If the audit was followed, `agrees` refers to the sides with which the dialogue was staged.
     """
     ledger, rows = Ledger(), []
     by_table = set(moved)
-    for one in sorted(verdicts, key=lambda one: one.dialogue):
-        found, followed = one.word.audit, one.word.followed
+    for one in sorted(staged, key=lambda one: one.dialogue):
+        audit, followed = one.decision.audit, one.decision.followed
         by = "audit" if followed else "table" if one.dialogue in by_table else "rule"
         row: dict[str, Any] = {"dialogue": one.dialogue, "by": by, **_speakers(one)}
-        if found is None:
+        if audit is None:
             whole = all(u.side == "whole" for u in one.utterances)
             rows.append(row | {"audit": None, "why": ONE_PERSON if whole else NO_ANSWER})
             continue
-        agrees = found.agrees != followed
-        against = sorted(key for key, value in found.evidence.items() if (value > 0) == followed)
-        told = {"agrees": agrees, "confidence": found.confidence, "sure": _sure(found, params)}
-        rows.append(row | {"audit": told | {"utterances": len(found.evidence), "against": against}, "why": None})
-        said = f"confidence {found.confidence:.4f}"
+        agrees, sure = audit.agrees != followed, _sure(audit, params)
+        against = sorted(key for key, value in audit.evidence.items() if (value > 0) == followed)
+        facts = {"agrees": agrees, "confidence": audit.confidence, "sure": sure}
+        rows.append(row | {"audit": facts | {"utterances": len(audit.evidence), "against": against}, "why": None})
+        detail = f"confidence {audit.confidence:.4f}"
         if followed:
-            ledger.repair(one.dialogue, "side_by_audit", said)
-        elif not agrees and told["sure"]:
-            ledger.keep(one.dialogue, "side_doubted", said)
+            ledger.repair(one.dialogue, "side_by_audit", detail)
+        elif not agrees and sure:
+            ledger.keep(one.dialogue, "side_doubted", detail)
     for dialogue in sorted(by_table):
         ledger.repair(dialogue, "side_by_table", "")
-    heard = [row for row in rows if row["audit"] is not None]
+    audited = [row for row in rows if row["audit"] is not None]
     account = {
         "mode": params.sides,
         "bound": params.side_confidence,
-        "audited": len(heard),
-        "agree": sum(row["audit"]["agrees"] for row in heard),
-        "sure": sum(row["audit"]["sure"] for row in heard),
+        "audited": len(audited),
+        "agree": sum(row["audit"]["agrees"] for row in audited),
+        "sure": sum(row["audit"]["sure"] for row in audited),
         "not_audited": dict(sorted(Counter(row["why"] for row in rows if row["audit"] is None).items())),
         "dialogues": rows,
     }
     return account, ledger.entries
 
 
-def _speakers(one: Verdict) -> dict[str, str | None]:
-    """Return who was staged in the left half and who in the right, None where nobody speaks there."""
-    staged = swapped(one.utterances) if one.word.followed else one.utterances
+def _speakers(one: StagedSides) -> dict[str, str | None]:
+    """Return who was staged in the left half and who in the right, None for a half in which no one speaks."""
+    staged = swapped(one.utterances) if one.decision.followed else one.utterances
     names = {side: sorted({u.speaker for u in staged if u.side == side}) for side in OTHER}
-    return {side: " ".join(found) or None for side, found in names.items()}
+    return {side: " ".join(speakers) or None for side, speakers in names.items()}

@@ -224,7 +224,7 @@ class Stager:
             detector=detector,
             timeout_s=self.timeout_s,
             ledger=ledger,
-            listen=False,
+            check_sides=False,
             held_bytes=self.held_bytes,
         )
         by_key = {sample.key: sample for sample in samples}

@@ -14,11 +14,11 @@ from foalnet import media
 from foalnet.artifact.provenance import code_digest, versions
 from foalnet.artifact.seal import publish_sealed, sealed_bytes
 from foalnet.artifact.table import read_manifest
-from foalnet.clips.dialogue import Staged, kept, stage_dialogue, verified
+from foalnet.clips.dialogue import Staged, cached, stage_dialogue, verified
 from foalnet.clips.failures import note_failures
 from foalnet.clips.plan import STAGE, Job, chosen, plan
 from foalnet.clips.pool import Pool
-from foalnet.clips.sides import seated
+from foalnet.clips.sides import assign_sides
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, FoalnetError
@@ -34,12 +34,12 @@ from foalnet.stages.staging_report import staging_report
 
 # The modules that shape a shard's bytes, and the packages that they call.
 CODE = (
-    "clips/cut",
     "clips/dialogue",
     "clips/pictures",
-    "clips/reel",
     "clips/sides",
     "clips/slots",
+    "clips/sound",
+    "clips/spool",
     "corpora/tables",
     "faces",
     "core/files",
@@ -100,7 +100,7 @@ def stage(
     account is written. MachineError (exit 4): root, weights or disk. Interrupted (exit 5) after Ctrl-C: the next run
     resumes.
     """
-    given = seated(read_manifest(manifest, corpus=params.corpus, stage=STAGE), params.shards, params.sides_table)
+    given = assign_sides(read_manifest(manifest, corpus=params.corpus, stage=STAGE), params.shards, params.sides_table)
     utterances = given.utterances
     files = checked_inventory(inventory, params, stage=STAGE).files
     tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
@@ -209,7 +209,7 @@ def _work(detector: Detector | None, job: Job, *, root: Path, settings: Settings
     """Stage one dialogue and return the seconds it took; the result itself is in the work cache."""
     began = time.monotonic()
     work = settings.work
-    if kept(job, work) is None:
+    if cached(job, work) is None:
         # Others write to this disk too: better refused now than after the decoding.
         need_free(work, round(2 * BYTES_PER_S * job.seconds), stage=STAGE)
     stage_dialogue(
@@ -224,7 +224,7 @@ def _work(detector: Detector | None, job: Job, *, root: Path, settings: Settings
 
 
 def _kept(job: Job, work: Path) -> Staged:
-    found = kept(job, work)
+    found = cached(job, work)
     if found is None:
         raise DataError(
             f"the finished dialogue {job.dialogue} vanished from the work cache",

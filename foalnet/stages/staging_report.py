@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from foalnet.clips.dialogue import Staged
-from foalnet.clips.sides import Verdict, sides_account
+from foalnet.clips.sides import StagedSides, sides_account
 from foalnet.config.blocks import Shards
 from foalnet.core.ledger import Ledger
 
@@ -31,7 +31,9 @@ def staging_report(
     the manifest's utterances that were not asked for or cannot be used; `moved`: the dialogues whose sides the table
     changed.
     """
-    verdicts = [Verdict(dialogue=one.job.dialogue, utterances=one.job.utterances, word=one.word) for one in staged]
+    verdicts = [
+        StagedSides(dialogue=one.job.dialogue, utterances=one.job.utterances, decision=one.sides) for one in staged
+    ]
     sides, told = sides_account(verdicts, params, moved=moved)
     ledger = Ledger([*(line for one in staged for line in one.ledger), *told])
     rate_hz = params.rate_hz

@@ -10,7 +10,7 @@ from foalnet.artifact.table import read_manifest
 from foalnet.clips.dialogue import stage_dialogue, verified
 from foalnet.clips.plan import STAGE, Job, chosen, plan
 from foalnet.clips.pool import Pool
-from foalnet.clips.sides import seated
+from foalnet.clips.sides import assign_sides
 from foalnet.config import Params, Settings
 from foalnet.config.base import nearest
 from foalnet.core.errors import FoalnetError, UsageError
@@ -25,7 +25,7 @@ Say = Callable[[str, str], None]
 
 def jobs_of(params: Params, settings: Settings, *, inventory: Path, manifest: Path) -> list[Job]:
     """Return the very jobs that `stage` works through, sorted by session and dialogue."""
-    utterances = seated(
+    utterances = assign_sides(
         read_manifest(manifest, corpus=params.corpus, stage=STAGE), params.shards, params.sides_table
     ).utterances
     files = checked_inventory(inventory, params, stage=STAGE).files

@@ -94,7 +94,7 @@ def test_t21_a_rate_that_is_only_stated_changes_no_time_and_is_counted(place: Pl
     assert account(place)["ledger"]["counts"]["kept/video_rate_differs"] == 1
 
 
-def test_t21_a_dialogue_that_is_filmed_twice_is_counted_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_t21_a_dialogue_that_is_cut_twice_is_counted_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     rewritten(place.root / AVI, b"avih", 0, 66_667)
     monkeypatch.setattr("foalnet.clips.dialogue.overrules", lambda *_: True)
     place.stage()
@@ -210,7 +210,7 @@ def test_an_utterance_longer_than_memory_is_refused_by_name(place: Place, monkey
 def test_memory_follows_the_open_utterances_not_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import tracemalloc
 
-    from foalnet.clips.pictures import film_dialogue
+    from foalnet.clips.pictures import cut_pictures
     from foalnet.core.records import Utterance
     from foalnet.faces import FixedDetector
 
@@ -233,11 +233,11 @@ def test_memory_follows_the_open_utterances_not_the_video(tmp_path: Path, monkey
     # The frames held to find the bars, 9 x 8 of 1 MB, would hide what is measured here.
     monkeypatch.setattr("foalnet.clips.pictures.LETTERBOX_STEP", 1)
     tracemalloc.start()
-    films = film_dialogue(
+    pictures = cut_pictures(
         tmp_path / "a.avi", turns, params=Shards(detector="fixed"), detector=FixedDetector(), timeout_s=60.0
     )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len(films) == 16
+    assert len(pictures) == 16
     # 25 half frames of 260 kB are 6.5 MB and 9 whole ones 9 MB; 25 whole frames would be 26 MB, 400 half frames 104 MB.
     assert peak < 24e6

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import foalnet.clips.reel as reels
+import foalnet.clips.spool as spools
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import MachineError
@@ -43,9 +43,9 @@ def in_one_process(in_process: None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def small_reel(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_spool(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let sounds and pictures go to the disk from the first kB."""
-    monkeypatch.setattr(reels, "IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(spools, "IN_MEMORY_BYTES", 1000)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def total(sound_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
     place = Place(home=tmp_path_factory.mktemp("counted"), root=sound_tree)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("foalnet.stages.shards.Pool", _local_pool())
-        patch.setattr(reels, "IN_MEMORY_BYTES", 1000)
+        patch.setattr(spools, "IN_MEMORY_BYTES", 1000)
         place.list_files()
         disk = FullDisk(place.home)
         with disk.mounted():
@@ -262,13 +262,13 @@ sys.path.insert(0, {repository!r})
 home, root, room = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(home)], check=True)
 
-import foalnet.stages.publish_shards as publishing, foalnet.clips.reel as reels, foalnet.stages.shards as staging
+import foalnet.stages.publish_shards as publishing, foalnet.clips.spool as spools, foalnet.stages.shards as staging
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import FoalnetError
 from foalnet.core.files import sha256_bytes
 from tests.clips_tree import LocalPool, Place
 
-staging.Pool, reels.IN_MEMORY_BYTES = LocalPool, 1000
+staging.Pool, spools.IN_MEMORY_BYTES = LocalPool, 1000
 Place(home=home, root=root, shards=Shards(detector="fixed", jpeg_quality=60)).stage()
 place, real = Place(home=home, root=root), staging.need_free
 before = place.bytes()

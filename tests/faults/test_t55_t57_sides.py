@@ -17,7 +17,7 @@ from foalnet.config import Params
 from foalnet.config.blocks import Draw, Shards
 from foalnet.drawn.plan import Dialogue, plan
 from foalnet.drawn.write import draw_dialogue
-from foalnet.faces.sides import Audit
+from foalnet.faces.audit import Audit
 from foalnet.shards import open_shards
 from tests.clips_tree import LocalPool, Place, write_avi
 from tests.heads import at_size, clip_frames, clip_sound, lay_heads, speaking

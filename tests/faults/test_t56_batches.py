@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foalnet.clips.pictures import Film, film_dialogue
+from foalnet.clips.pictures import Pictures, cut_pictures
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import MachineError
@@ -62,7 +62,7 @@ class InBatches:
         return [found[i] for i in range(len(frames))]
 
 
-def crops(path: Path, detector: Detector) -> dict[str, Film]:
+def crops(path: Path, detector: Detector) -> dict[str, Pictures]:
     turns = [
         Utterance(
             key=side,
@@ -78,7 +78,7 @@ def crops(path: Path, detector: Detector) -> dict[str, Film]:
         )
         for side in SIDES
     ]
-    return film_dialogue(path, turns, params=Shards(stride=STRIDE), detector=detector, timeout_s=60.0)
+    return cut_pictures(path, turns, params=Shards(stride=STRIDE), detector=detector, timeout_s=60.0)
 
 
 @pytest.mark.parametrize("name", ["haar", "blazeface", "yunet", "sfd"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from foalnet import media
-from foalnet.clips.pictures import film_dialogue
+from foalnet.clips.pictures import cut_pictures
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Box, Side, Utterance
 from foalnet.faces import FixedDetector, enlarged, looked_at
@@ -64,7 +64,7 @@ def test_what_is_not_held_is_decoded_again_to_the_same_bytes(tmp_path: Path, str
 
     def films(held_bytes: int) -> object:
         detector = FixedDetector()
-        return film_dialogue(path, utterances, params=params, detector=detector, timeout_s=60.0, held_bytes=held_bytes)
+        return cut_pictures(path, utterances, params=params, detector=detector, timeout_s=60.0, held_bytes=held_bytes)
 
     assert films(1) == films(2**30) == films(2 * 720 * 480)
 

@@ -290,7 +290,7 @@ def test_speeds_are_kept_out_of_the_outputs(staged: Place) -> None:
 
 
 def test_one_person_videos_use_the_whole_picture(tmp_path: Path) -> None:
-    from foalnet.clips.pictures import film_dialogue
+    from foalnet.clips.pictures import cut_pictures
     from foalnet.core.records import Utterance
     from foalnet.faces import FixedDetector
 
@@ -299,10 +299,8 @@ def test_one_person_videos_use_the_whole_picture(tmp_path: Path) -> None:
         key="a", corpus="c", session="s", dialogue="a", speaker="p", side="whole", start_s=0.0, end_s=0.8,
         raw_label="neu", label=None,
     )  # fmt: skip
-    film = film_dialogue(tmp_path / "a.avi", [u], params=Shards(stride=1), detector=FixedDetector(), timeout_s=60.0)[
-        "a"
-    ]
-    assert film.area == (0, 120, 720, 360) and len(film.faces) == 20
+    cut = cut_pictures(tmp_path / "a.avi", [u], params=Shards(stride=1), detector=FixedDetector(), timeout_s=60.0)["a"]
+    assert cut.area == (0, 120, 720, 360) and len(cut.faces) == 20
 
 
 def test_a_dialogue_too_large_for_memory_gives_the_same_shards(
@@ -310,7 +308,7 @@ def test_a_dialogue_too_large_for_memory_gives_the_same_shards(
 ) -> None:
     plain = Place(home=tmp_path / "plain", root=tree)
     plain.stage()
-    monkeypatch.setattr("foalnet.clips.reel.IN_MEMORY_BYTES", 1)
+    monkeypatch.setattr("foalnet.clips.spool.IN_MEMORY_BYTES", 1)
     spooled = Place(home=tmp_path / "spooled", root=tree)
     spooled.stage()
     assert spooled.bytes() == plain.bytes()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.clips.sides import read_sides, seated
+from foalnet.clips.sides import assign_sides, read_sides
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.records import Side, Utterance
@@ -36,7 +36,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_a_table_moves_both_speakers_of_the_dialogues_that_it_names(tmp_path: Path) -> None:
     table = written(tmp_path, "# remark\n\nSes01F_impro01\tSes01M  left\nSes01M_impro02 Ses01F right\n")
-    found = seated(MANIFEST, Shards(sides="table"), str(table))
+    found = assign_sides(MANIFEST, Shards(sides="table"), str(table))
     assert [u.side for u in found.utterances] == ["right", "left", "right", "whole"]
     # The second line says what the rule says: nothing moves.
     assert found.moved == {"Ses01F_impro01"}
@@ -45,7 +45,7 @@ def test_a_table_moves_both_speakers_of_the_dialogues_that_it_names(tmp_path: Pa
 @pytest.mark.parametrize("sides", ["rule", "audit"])
 def test_the_table_is_not_opened_unless_asked_for(sides: str) -> None:
     params = Shards.model_validate({"sides": sides})
-    assert seated(MANIFEST, params, "nowhere").utterances == MANIFEST
+    assert assign_sides(MANIFEST, params, "nowhere").utterances == MANIFEST
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_the_table_is_not_opened_unless_asked_for(sides: str) -> None:
             "Ses01F_impro1\tSes01F\tleft",
             "line 2, dialogue Ses01F_impro1: the corpus has no such dialogue; did",
         ),
-        ("Ses01F_impro01 Ses02F left", "line 2, dialogue Ses01F_impro01: nobody called 'Ses02F' speaks in it"),
+        ("Ses01F_impro01 Ses02F left", "line 2, dialogue Ses01F_impro01: no speaker 'Ses02F' in it"),
         ("Ses01F_impro01 Ses01F up", "line 2, dialogue Ses01F_impro01: the side 'up' is neither left nor right"),
-        ("Ses01F_impro01 Ses01F", "line 2, dialogue Ses01F_impro01: 2 columns; they are dialogue, speaker, side"),
+        ("Ses01F_impro01 Ses01F", "line 2, dialogue Ses01F_impro01: 2 columns; expected dialogue, speaker, side"),
         (
             "Ses01F_impro01 Ses01F left\nSes01F_impro01 Ses01M left",
-            "line 3, dialogue Ses01F_impro01: it stands twice",
+            "line 3, dialogue Ses01F_impro01: an earlier line already names it",
         ),
         ("Actor_01 Ses01F left", "line 2, dialogue Actor_01: one person fills its picture"),
     ],
@@ -74,9 +74,9 @@ def test_a_faulty_line_is_refused_by_file_line_and_dialogue(tmp_path: Path, line
 
 def test_a_table_that_is_not_named_not_there_or_not_text_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="names no sides_table"):
-        seated(MANIFEST, Shards(sides="table"), "")
+        assign_sides(MANIFEST, Shards(sides="table"), "")
     with pytest.raises(DataError, match="cannot be read"):
-        seated(MANIFEST, Shards(sides="table"), str(tmp_path / "absent.txt"))
+        assign_sides(MANIFEST, Shards(sides="table"), str(tmp_path / "absent.txt"))
     (tmp_path / "sides.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="not UTF-8 at byte 0"):
         read_sides(tmp_path / "sides.txt", MANIFEST)

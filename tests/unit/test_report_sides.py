@@ -5,14 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-from foalnet.clips.sides import Verdict, Word, sides_account
+from foalnet.clips.sides import SideDecision, StagedSides, sides_account
 from foalnet.config.blocks import Shards
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import Side, Utterance
 from foalnet.evidence.report.gather import Facts
 from foalnet.evidence.report.staging import staging
 from foalnet.evidence.report.view import Note, Paragraph, Table
-from foalnet.faces.sides import Audit
+from foalnet.faces.audit import Audit
 from tests.reports import make_params, make_staging, make_utterances
 
 
@@ -24,19 +24,19 @@ def utterance(key: str, side: Side) -> Utterance:
     )  # fmt: skip
 
 
-def verdict(name: str, *, agrees: bool, confidence: float, followed: bool = False) -> Verdict:
+def verdict(name: str, *, agrees: bool, confidence: float, followed: bool = False) -> StagedSides:
     sign = 1 if agrees else -1
     found = Audit(agrees=agrees, confidence=confidence, evidence={f"{name}_F000": sign * 3.0, f"{name}_M000": -1.0})
     pair = [utterance(f"{name}_F000", "left"), utterance(f"{name}_M000", "right")]
-    return Verdict(dialogue=name, utterances=pair, word=Word(audit=found, followed=followed))
+    return StagedSides(dialogue=name, utterances=pair, decision=SideDecision(audit=found, followed=followed))
 
 
-def whole(name: str) -> Verdict:
-    return Verdict(dialogue=name, utterances=[utterance(f"{name}_F000", "whole")], word=Word())
+def whole(name: str) -> StagedSides:
+    return StagedSides(dialogue=name, utterances=[utterance(f"{name}_F000", "whole")], decision=SideDecision())
 
 
-def silent(name: str) -> Verdict:
-    return Verdict(dialogue=name, utterances=[utterance(f"{name}_F000", "left")], word=Word())
+def silent(name: str) -> StagedSides:
+    return StagedSides(dialogue=name, utterances=[utterance(f"{name}_F000", "left")], decision=SideDecision())
 
 
 def blocks(sides: dict[str, Any]) -> tuple[str, list[Table], list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from foalnet.clips.dialogue import SHARD, kept
+from foalnet.clips.dialogue import SHARD, cached
 from foalnet.clips.plan import Job
 from foalnet.config import Params, Settings
 from foalnet.core.errors import DataError
@@ -24,7 +24,7 @@ def planned_jobs(params: Params, settings: Settings, paths: Paths) -> list[Job]:
 
 def _is_kept(job: Job, work: Path) -> bool:
     """Tell whether the cache has a dialogue, by its record and the shard's size; its bytes are checked when it runs."""
-    found = kept(job, work)
+    found = cached(job, work)
     if found is None or found.shard is None:
         return found is not None
     path = job.folder(work) / SHARD
@@ -67,7 +67,9 @@ def _staging_rate(settings: Settings, corpus: str) -> tuple[float | None, str]:
 def _staging_bytes(jobs: Sequence[Job], todo: Sequence[Job], work: Path) -> int:
     """Return the bytes that shards to come need, in all their copies: by the finished ones, without any amply."""
     done = [job for job in jobs if job not in todo]
-    shards = [(job, found.shard) for job in done if (found := kept(job, work)) is not None and found.shard is not None]
+    shards = [
+        (job, found.shard) for job in done if (found := cached(job, work)) is not None and found.shard is not None
+    ]
     seconds = sum(job.seconds for job, _ in shards)
     per_s = sum(shard.size for _, shard in shards) / seconds if seconds else BYTES_PER_S
     return round(COPIES * per_s * sum(job.seconds for job in todo))

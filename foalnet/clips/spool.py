@@ -1,7 +1,7 @@
-"""A dialogue's sounds and pictures on their way to its shard: in memory while they are few, then in a nameless file.
+"""Holds a dialogue's encoded sounds and pictures until its shard is written: in memory, then in a temporary file.
 
-A dialogue may last hours. What it would take in memory is laid on the disk of the work folder instead, and read back,
-an utterance at a time, by whoever writes the shard. The file vanishes with the process, however that ends.
+A dialogue may last hours, so a large one goes to a file in the work folder. The shard's writer reads it back one
+utterance at a time. The file has no name, so it disappears with the process, however that ends.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from typing import overload
 
 from foalnet.core.files import not_written
 
-# Dialogues as IEMOCAP's never touch the disk.
+# A dialogue of IEMOCAP's length never touches the disk.
 IN_MEMORY_BYTES = 2**27
 
 
-class Reel:
-    """Keeps bytes that are put in and gives them back; `folder`: where its file would lie (the system's, if None)."""
+class Spool:
+    """Stores bytes and returns them later; `folder` takes its file (None: the system's temporary folder)."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         where = None if folder is None else str(folder)
-        # Its file closes with the last piece that leads to it.
+        # The file closes when the last Pieces that refer to it are gone.
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES, dir=where)  # noqa: SIM115
 
     def put(self, pieces: Iterable[bytes]) -> Pieces:
-        """Keep pieces; MachineError (exit 4) where the disk takes no more."""
-        kept = list(pieces)
-        with self._told():
+        """Store pieces and return a view of them; MachineError (exit 4) when the disk is full."""
+        new = list(pieces)
+        with self._disk_errors():
             start = self._file.seek(0, os.SEEK_END)
-            self._file.write(b"".join(kept))
-        return Pieces(self, tuple(itertools.accumulate((len(piece) for piece in kept), initial=start)))
+            self._file.write(b"".join(new))
+        return Pieces(self, tuple(itertools.accumulate((len(piece) for piece in new), initial=start)))
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes from `start` up to `stop`; MachineError (exit 4) as for `put`."""
-        with self._told():
+        with self._disk_errors():
             self._file.seek(start)
             return self._file.read(stop - start)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """What was put is written when its buffer is full, or when something else is wanted: any call may find out."""
+    def _disk_errors(self) -> Iterator[None]:
+        """Turn OSError into MachineError; a read can raise it too, because it flushes the write buffer first."""
         try:
             yield
         except OSError as error:
@@ -53,27 +53,27 @@ class Reel:
 
 
 class Pieces(Sequence[bytes]):
-    """Some pieces on a reel, read when they are asked for; equal to others with the same bytes."""
+    """A sequence of pieces in a spool, read on access; equal to another sequence with the same bytes."""
 
-    def __init__(self, reel: Reel | None, places: tuple[int, ...]) -> None:
-        self._reel, self._places = reel, places
+    def __init__(self, spool: Spool | None, places: tuple[int, ...]) -> None:
+        self._spool, self._places = spool, places
 
     @classmethod
     def empty(cls, count: int) -> Pieces:
-        """Return so many pieces without a byte."""
+        """Return `count` empty pieces."""
         return cls(None, (0,) * (count + 1))
 
     @property
     def offsets(self) -> list[int]:
-        """Byte offsets of the pieces in `joined`: one more than there are pieces, from 0 to its size."""
+        """Byte offsets of the pieces in `joined()`: one more than there are pieces, from 0 to its size."""
         return [place - self._places[0] for place in self._places]
 
     def joined(self) -> bytes:
-        """Return all pieces, one after the other."""
+        """Return the bytes of all pieces, concatenated."""
         return self._read(self._places[0], self._places[-1])
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of pieces."""
         return len(self._places) - 1
 
     @overload
@@ -81,24 +81,24 @@ class Pieces(Sequence[bytes]):
     @overload
     def __getitem__(self, index: slice) -> list[bytes]: ...
     def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
-        """Return a piece, or a list of them."""
+        """Return one piece, or a list of pieces for a slice."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         index = range(len(self))[index]
         return self._read(self._places[index], self._places[index + 1])
 
     def __eq__(self, other: object) -> bool:
-        """Compare what they hold."""
+        """Compare the pieces byte by byte."""
         return isinstance(other, Pieces) and self.offsets == other.offsets and self.joined() == other.joined()
 
     __hash__ = None  # type: ignore[assignment]
 
     def _read(self, start: int, stop: int) -> bytes:
-        return b"" if self._reel is None or start == stop else self._reel.read(start, stop)
+        return b"" if self._spool is None or start == stop else self._spool.read(start, stop)
 
 
 class Members(Mapping[str, bytes]):
-    """A sample's members, of which those on a reel are read when they are asked for."""
+    """A sample's members by name; a member in a spool is read on access."""
 
     def __init__(self, members: Mapping[str, bytes | Pieces]) -> None:
         self._members = dict(members)
@@ -109,9 +109,9 @@ class Members(Mapping[str, bytes]):
         return member.joined() if isinstance(member, Pieces) else member
 
     def __iter__(self) -> Iterator[str]:
-        """Go over the names."""
+        """Iterate over the member names."""
         return iter(self._members)
 
     def __len__(self) -> int:
-        """Return how many members there are."""
+        """Return the number of members."""
         return len(self._members)

@@ -1,4 +1,4 @@
-"""The sound of an utterance: its own file as it is, else cut out of the dialogue's recording; every repair told."""
+"""Cuts the sound of an utterance: its own file, or a span of the dialogue's recording; records every repair."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from foalnet import media
-from foalnet.clips.reel import Pieces, Reel
+from foalnet.clips.spool import Pieces, Spool
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
 from foalnet.core.ledger import SILENT, Ledger
@@ -17,53 +17,53 @@ from foalnet.media.listen import CLIPPED
 
 
 class SegmentOutside(DataError):
-    """Times far outside the recording that they index; `reason` is its ledger code."""
+    """An utterance's times lie far outside its recording; `reason` is the ledger code."""
 
     reason = "segment_invalid"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sound:
-    """One utterance's sound as the shard holds it; `reason` is the first repair that made it, None where none did."""
+    """One utterance's sound as the shard stores it; `reason` is the first repair applied, "" for none."""
 
     flac: Pieces
     samples: int
-    reason: str | None
+    reason: str
 
 
 @dataclass(kw_only=True)
-class Cutter:
-    """Cuts the sounds of one dialogue; the dialogue's recording is read once, and only where it is needed.
+class SoundCutter:
+    """Cuts the sounds of one dialogue; reads the dialogue's recording at most once, and only if it is needed.
 
-    `root` is the corpus folder, `present` the relative paths that the inventory has; `reel` takes the sounds.
+    `root` is the corpus folder, `present` the relative paths in the inventory; `spool` stores the encoded sounds.
     """
 
     root: Path
     present: frozenset[str]
     params: Shards
     ledger: Ledger
-    reel: Reel
+    spool: Spool
     _recordings: dict[str, media.Heard] = field(default_factory=dict)
 
-    def sound(self, u: Utterance) -> Sound | None:
-        """Return the utterance's sound at the params' rate, None where it has none that can be used.
+    def cut(self, u: Utterance) -> Sound | None:
+        """Return the utterance's sound at the params' rate, or None if it has no usable sound.
 
-        In the ledger: wav_from_dialogue, segment_clamped, channels_cancelled, audio_resampled, audio_padded (repaired),
-        length_differs, wav_truncated, sound_clipped, sound_silent (kept), wav_missing, wav_unreadable, audio_nonfinite,
-        segment_invalid, channel_missing, sound_silent (dropped).
+        Ledger reasons: wav_from_dialogue, segment_clamped, channels_cancelled, audio_resampled, audio_padded
+        (repaired), length_differs, wav_truncated, sound_clipped, sound_silent (kept), wav_missing, wav_unreadable,
+        audio_nonfinite, segment_invalid, channel_missing, sound_silent (dropped).
         """
         repairs: list[tuple[str, str]] = []
         try:
-            found = self._read(u, repairs)
-            resampled_N = media.resample(*found, self.params.rate_hz) if found is not None and found[0].size else None
+            wave = self._read(u, repairs)
+            resampled_N = media.resample(*wave, self.params.rate_hz) if wave is not None and wave[0].size else None
         except (media.AudioUnreadable, media.AudioNonfinite, media.ChannelMissing, SegmentOutside) as error:
             self.ledger.drop(u.key, error.reason, error.what)
             return None
-        if found is None or resampled_N is None:
-            why = ("wav_missing", "") if found is None else ("wav_unreadable", "it has no samples")
+        if wave is None or resampled_N is None:
+            why = ("wav_missing", "") if wave is None else ("wav_unreadable", "it has no samples")
             self.ledger.drop(u.key, *why)
             return None
-        wave_N, rate_hz = found
+        wave_N, rate_hz = wave
         silent = media.is_silent(wave_N)
         if silent and self.params.silent_sound == "drop":
             self.ledger.drop(u.key, SILENT)
@@ -82,7 +82,7 @@ class Cutter:
             self.ledger.repair(u.key, reason, detail)
         flac = media.flac_bytes(wave_N, self.params.rate_hz)
         reason = SILENT if silent else repairs[0][0] if repairs else ""
-        return Sound(flac=self.reel.put([flac]), samples=int(wave_N.size), reason=reason)
+        return Sound(flac=self.spool.put([flac]), samples=int(wave_N.size), reason=reason)
 
     def _note(self, u: Utterance, wave_N: np.ndarray, *, silent: bool) -> None:
         if silent:
@@ -91,7 +91,7 @@ class Cutter:
             self.ledger.keep(u.key, "sound_clipped", f"{100 * share:.1f} % of its samples")
 
     def _read(self, u: Utterance, repairs: list[tuple[str, str]]) -> tuple[np.ndarray, int] | None:
-        """Return (wave_N float32 mono, its rate) from the utterance's file or the dialogue's, None where both lack."""
+        """Return (wave_N float32 mono, its rate) from the utterance's or the dialogue's file, else None."""
         if u.audio is not None and u.audio in self.present:
             path = self.root / u.audio
             info, heard = media.probe_wave(path), media.listen(path, self.params.channel)
@@ -109,9 +109,9 @@ class Cutter:
         return None
 
     def _cut(self, wave_N: np.ndarray, rate_hz: int, u: Utterance, repairs: list[tuple[str, str]]) -> np.ndarray:
-        """Return the utterance's part of a recording; a label that ends up to `clamp_s` behind it is clamped to it.
+        """Return the utterance's span of a recording, clamped if it ends up to `clamp_s` after the recording.
 
-        SegmentOutside where it ends further out, or no sample is left: its times belong to another recording.
+        SegmentOutside if it ends later or starts after the recording: its times belong to another recording.
         """
         first, stop = round(u.start_s * rate_hz), round(u.end_s * rate_hz)
         beyond_s = (stop - wave_N.size) / rate_hz
@@ -122,7 +122,7 @@ class Cutter:
         return wave_N[first:stop]
 
     def _recording(self, path: str) -> media.Heard:
-        """Return the dialogue's sound; which actor is on which of its channels is said nowhere."""
+        """Return the dialogue's sound; no source states which actor is on which channel."""
         if path not in self._recordings:
             self._recordings[path] = media.listen(self.root / path, self.params.channel)
         return self._recordings[path]

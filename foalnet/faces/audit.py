@@ -63,7 +63,7 @@ class Audit:
     evidence: dict[str, float]
 
 
-def audit(
+def audit_sides(
     spoken: Sequence[Spoken], motion: Motion, faces: Mapping[Side, Sequence[tuple[float, Box]]], *, rate_hz: int
 ) -> Audit | None:
     """Return what sound and motion say of a dialogue, None where no utterance has both.

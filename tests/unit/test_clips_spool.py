@@ -1,4 +1,4 @@
-"""A reel: pieces come back as they went in, on the disk where they are many, and a full disk is said."""
+"""The spool returns pieces as they were put in, moves to disk when they are many, and reports a full disk."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foalnet.clips import reel as module
-from foalnet.clips.reel import Members, Pieces, Reel
+from foalnet.clips import spool as module
+from foalnet.clips.spool import Members, Pieces, Spool
 from foalnet.core.errors import MachineError
 
 MANY = st.lists(st.lists(st.binary(max_size=40), max_size=6), max_size=6)
@@ -20,9 +20,9 @@ MANY = st.lists(st.lists(st.binary(max_size=40), max_size=6), max_size=6)
 def test_pieces_come_back_as_they_went_in(limit: int, groups: list[list[bytes]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "IN_MEMORY_BYTES", limit)
-        reel = Reel()
-        found = [reel.put(iter(pieces)) for pieces in groups]
-    for pieces, given_back in zip(groups, found, strict=True):
+        spool = Spool()
+        returned = [spool.put(iter(pieces)) for pieces in groups]
+    for pieces, given_back in zip(groups, returned, strict=True):
         assert list(given_back) == pieces and given_back.joined() == b"".join(pieces)
         assert len(given_back) == len(pieces) and given_back[:2] == pieces[:2]
         assert [given_back.joined()[a:b] for a, b in zip(given_back.offsets, given_back.offsets[1:], strict=False)] == (
@@ -31,7 +31,7 @@ def test_pieces_come_back_as_they_went_in(limit: int, groups: list[list[bytes]])
 
 
 def test_equal_is_what_holds_the_same_wherever_it_lies() -> None:
-    one, other = Reel(), Reel()
+    one, other = Spool(), Spool()
     other.put([b"before"])
     assert one.put([b"a", b"", b"bc"]) == other.put([b"a", b"", b"bc"])
     assert one.put([b"ab", b"c"]) != one.put([b"a", b"bc"])
@@ -42,13 +42,13 @@ def test_equal_is_what_holds_the_same_wherever_it_lies() -> None:
 
 def test_what_is_much_lies_in_a_file_that_no_name_leads_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IN_MEMORY_BYTES", 100)
-    reel = Reel(tmp_path)
-    small = reel.put([b"x" * 60])
+    spool = Spool(tmp_path)
+    small = spool.put([b"x" * 60])
     assert not _on_disk(tmp_path)
-    large = reel.put([b"y" * 60])
+    large = spool.put([b"y" * 60])
     assert _on_disk(tmp_path) and list(tmp_path.iterdir()) == []
     assert small.joined() == b"x" * 60 and large.joined() == b"y" * 60
-    del reel, small, large
+    del spool, small, large
     assert not _on_disk(tmp_path)
 
 
@@ -64,7 +64,7 @@ def _on_disk(folder: Path) -> bool:
 
 
 def test_a_full_disk_is_said_with_its_folder(tmp_path: Path) -> None:
-    reel = Reel(tmp_path)
+    spool = Spool(tmp_path)
 
     class Full:
         def seek(self, *_: int) -> int:
@@ -73,14 +73,14 @@ def test_a_full_disk_is_said_with_its_folder(tmp_path: Path) -> None:
         def write(self, _: bytes) -> int:
             raise OSError(28, "No space left on device")
 
-    vars(reel)["_file"] = Full()
+    vars(spool)["_file"] = Full()
     with pytest.raises(MachineError, match="No space left on device") as error:
-        reel.put([b"a"])
+        spool.put([b"a"])
     assert error.value.file == str(tmp_path) and "free space" in str(error.value) and error.value.exit_code == 4
 
 
 def test_members_are_read_when_they_are_asked_for() -> None:
-    reel = Reel()
-    members = Members({"json": b"{}", "face.mjpg": reel.put([b"a", b"b"])})
+    spool = Spool()
+    members = Members({"json": b"{}", "face.mjpg": spool.put([b"a", b"b"])})
     assert list(members) == ["json", "face.mjpg"] and len(members) == 2
     assert dict(members) == {"json": b"{}", "face.mjpg": b"ab"}

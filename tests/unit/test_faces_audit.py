@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from foalnet.core.records import Box, Side
+from foalnet.faces.audit import Audit, Spoken, audit_sides
 from foalnet.faces.motion import COLUMNS, EVERY, ROWS, Motion
-from foalnet.faces.sides import Audit, Spoken, audit
 
 RATE_HZ, FPS = 8000, 30.0
 WIDTH, HEIGHT, TOP, BOTTOM = 360, 160, 20, 140
@@ -77,7 +77,7 @@ def mirrored_faces() -> dict[Side, list[tuple[float, Box]]]:
 
 
 def heard(motion: Motion, said: list[Spoken], faces: dict[Side, list[tuple[float, Box]]]) -> Audit:
-    found = audit(said, motion, faces, rate_hz=RATE_HZ)
+    found = audit_sides(said, motion, faces, rate_hz=RATE_HZ)
     assert found is not None
     return found
 
@@ -128,7 +128,7 @@ def test_nothing_to_judge_by_is_no_answer(case: str) -> None:
             for u in said
         ]
     motion = Motion() if case == "short" else watched(still=case == "still")
-    assert audit(said, motion, FACES, rate_hz=RATE_HZ) is None
+    assert audit_sides(said, motion, FACES, rate_hz=RATE_HZ) is None
 
 
 def test_every_second_frame_is_looked_at_and_a_gap_is_no_motion() -> None:
