@@ -372,7 +372,7 @@ def told_by(place: Place, found: Any, expected: Any, touched: Sequence[str]) -> 
         if any(name in accounts and not (place.paths.home / name).exists() for name in touched):
             params = place.params
             told = decide(expected, found, corpus="drawn", commit=None, params=params.gate, report=params.report)
-            return next((each["says"] for each in told["checks"] if "nobody recorded" in each["says"]), None)
+            return next((each["says"] for each in told["checks"] if "not recorded" in each["says"]), None)
     return None
 
 

@@ -18,7 +18,7 @@ from foalnet.core.ledger import REASONS
 from foalnet.core.markdown import code, escape, table
 from foalnet.core.paths import Paths
 from foalnet.evidence.gate import markdown
-from foalnet.evidence.report.words import DASH, EFFECTS, STAMPS, VARIANTS, level, p_value_text, percent, points
+from foalnet.evidence.report.phrases import DASH, EFFECTS, STAMPS, VARIANTS, level, p_value_text, percent, points
 
 MAX_ROWS = 60
 """A table in the UI is for a glance, and the server keeps every version of it; the report has the rest."""

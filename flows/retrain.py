@@ -210,7 +210,7 @@ def _ask_gate(tree: Tree, corpus: str, before: tuple[Paths, list[str]] | None) -
         kept = [text_at(tree.folder, tree.champion, name) for name in (_metrics(corpus), Paths(corpus).gate.as_posix())]
         metrics, gate = (None if text is None else json.loads(text) for text in kept)
         aside, lost = before
-        champion = read_side(aside, metrics=metrics, told=(gate or {}).get("challenger"), champion=True, lost=lost)
+        champion = read_side(aside, metrics=metrics, recorded=(gate or {}).get("challenger"), champion=True, lost=lost)
     key = results_key((tree.folder / LOCK).read_text("utf-8"), corpus)
     return decide(
         read_side(here),

@@ -23,11 +23,11 @@ def absent_parts(roles: Mapping[str, str], reader: Reader) -> Iterator[str]:
     there: dict[str, set[str]] = {}
     for path, role in roles.items():
         there.setdefault(path.partition("/")[0].casefold(), set()).add(role)
-    found = [name for name in sessions if name.casefold() in there]
-    if found and (gone := [name for name in sessions if name not in found]):
-        yield f"absent: {_some(gone)} ({len(found)} of {len(sessions)} are here)"
-    for role in sorted({role for name in found for role in there[name.casefold()]}):
-        if lacking := [name for name in found if role not in there[name.casefold()]]:
+    present = [name for name in sessions if name.casefold() in there]
+    if present and (gone := [name for name in sessions if name not in present]):
+        yield f"absent: {_some(gone)} ({len(present)} of {len(sessions)} are here)"
+    for role in sorted({role for name in present for role in there[name.casefold()]}):
+        if lacking := [name for name in present if role not in there[name.casefold()]]:
             yield f"absent: files of the role {role} in {_some(lacking)}, which others have"
 
 
@@ -38,18 +38,18 @@ def manifest_lines(
 
     `published`: the counts of the complete corpus, None where they are not known.
     """
-    found = Contract.model_validate(account["found"])
-    by_class = ", ".join(f"{name} {number}" for name, number in found.classes.items())
-    yield f"manifest: {account['used']} of {found.utterances} utterances are used: {by_class}"
-    yield f"used by session: {_by_session(found.used_by_session)}"
+    actual = Contract.model_validate(account["found"])
+    by_class = ", ".join(f"{name} {number}" for name, number in actual.classes.items())
+    yield f"manifest: {account['used']} of {actual.utterances} utterances are used: {by_class}"
+    yield f"used by session: {_by_session(actual.used_by_session)}"
     for name, raws in classes.items():
-        if absent := [raw for raw in raws if raw not in found.raw_labels]:
+        if absent := [raw for raw in raws if raw not in actual.raw_labels]:
             yield f"class {name}: no utterance carries {', '.join(absent)}"
     reasons = {key: number for key, number in account["ledger"].items() if "/" in key}
     for key, number in reasons.items():
         kind, _, reason = key.partition("/")
         yield f"{number} {kind}: {reason} ({REASONS[reason]})"
-    if published is not None and (missing := list(_missing(found, published))):
+    if published is not None and (missing := list(_missing(actual, published))):
         yield f"missing of the complete corpus: {_some(missing)}"
     if reasons.keys() - {"kept/label_not_used"}:
         yield f"each item: {counts.as_posix()}"
@@ -62,11 +62,11 @@ def _by_session(used: Mapping[str, int]) -> str:
     return f"{used[few]} ({few}) to {used[many]} ({many}), {len(used)} sessions"
 
 
-def _missing(found: Contract, published: Contract) -> Iterator[str]:
-    if (published.utterances or 0) > (found.utterances or 0):
-        yield f"{(published.utterances or 0) - (found.utterances or 0)} of {published.utterances} utterances"
+def _missing(actual: Contract, published: Contract) -> Iterator[str]:
+    if (published.utterances or 0) > (actual.utterances or 0):
+        yield f"{(published.utterances or 0) - (actual.utterances or 0)} of {published.utterances} utterances"
     for session, number in published.dialogues.items():
-        there = found.dialogues.get(session, 0)
+        there = actual.dialogues.get(session, 0)
         if there < number:
             yield f"{session} {f'{number - there} of {number} dialogues' if there else 'whole'}"
 

@@ -24,20 +24,20 @@ def doctor(context: click.Context, corpus: str | None, remote: bool, as_json: bo
     Each line says ok, warning or fault; a failing one ends with the command that mends it. Exit 0 when nothing keeps a
     verb from working, 4 otherwise. Names no home folder, no password and no key, so its output can be shown to others.
     """
-    from foalnet.checks.doctor import examine, scene_of, usable
+    from foalnet.checks.doctor import context_of, examine, usable
 
-    found = []
-    for finding in examine(scene_of(corpus, remote=remote)):
-        found.append(finding)
+    findings = []
+    for finding in examine(context_of(corpus, remote=remote)):
+        findings.append(finding)
         if not as_json:
             click.echo(str(finding))
     if as_json:
-        told = {"usable": usable(found), "findings": [finding.as_json() for finding in found]}
-        click.echo(json.dumps(told, indent=1, ensure_ascii=False))
+        document = {"usable": usable(findings), "findings": [finding.as_json() for finding in findings]}
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
     else:
-        warnings, faults = (sum(f.level == level for f in found) for level in ("warning", "fault"))
-        click.echo(f"{'usable' if usable(found) else 'not usable'}: warnings {warnings}, faults {faults}")
-    if not usable(found):
+        warnings, faults = (sum(f.level == level for f in findings) for level in ("warning", "fault"))
+        click.echo(f"{'usable' if usable(findings) else 'not usable'}: warnings {warnings}, faults {faults}")
+    if not usable(findings):
         context.exit(UNFIT)
 
 

@@ -86,13 +86,13 @@ class NewEntry:
         folder = folder_of(root)
         listed = survey(kind.check_root(folder), kind)
         pictured = any(role in PICTURES for role in listed.roles.values())
-        laid = merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset
-        laid = laid if pictured else merge(laid, SOUND_ALONE)
+        base = merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset
+        base = base if pictured else merge(base, SOUND_ALONE)
         notes = [*absent_parts(listed.roles, kind), *unused_lines(listed.ignored(), listed.named())]
         if not pictured:
             notes.append("no picture here (neither video nor a table of features): sound alone is trained, audio_only")
         try:
-            numbers = list(dict.fromkeys(int(s) for s in seeds.split(","))) if seeds else laid.get("seeds", [1])
+            numbers = list(dict.fromkeys(int(s) for s in seeds.split(","))) if seeds else base.get("seeds", [1])
         except ValueError as error:
             raise UsageError(
                 f"--seeds needs whole numbers, got '{seeds}'", action="for example --seeds 1,2,3"
@@ -105,7 +105,7 @@ class NewEntry:
             variants=variants_of(variants, pictured=pictured),
             seeds=numbers,
             epochs=epochs,
-            preset=laid,
+            preset=base,
             notes=notes,
         )
 
@@ -153,10 +153,10 @@ def variants_of(text: str | None, *, pictured: bool) -> list[str]:
 
 def parse_classes(text: str | None, presets: dict[str, list[str]], default: list[str]) -> dict[str, list[str]]:
     """Turn "neutral,happy=hap+exc" into class -> raw labels; names without `=` are looked up in the presets."""
-    words = list(default) if text is None else list(presets) if text == "all" else text.split(",")
+    items = list(default) if text is None else list(presets) if text == "all" else text.split(",")
     classes: dict[str, list[str]] = {}
-    for word in (w.strip() for w in words):
-        label, _, raws = word.partition("=")
+    for item in (w.strip() for w in items):
+        label, _, raws = item.partition("=")
         if not raws and label not in presets:
             raise UsageError(
                 f"no class '{label}'; this reader has {', '.join(presets)}",
@@ -170,40 +170,40 @@ def parse_classes(text: str | None, presets: dict[str, list[str]], default: list
     return classes
 
 
-def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
+def add(entry: NewEntry, *, write: bool) -> Iterator[str]:
     """Write entry, root, source file and deployment; yield the difference, line by line."""
     read_file()
     load_settings()
-    source, table = Path("data") / f"{asked.name}.source.json", sides_table_of(asked.name)
+    source, table = Path("data") / f"{entry.name}.source.json", sides_table_of(entry.name)
     params = params_document(DEFAULT_PARAMS)
-    if asked.name in params["corpora"] and params["corpora"][asked.name]["reader"] != asked.reader:
+    if entry.name in params["corpora"] and params["corpora"][entry.name]["reader"] != entry.reader:
         raise UsageError(
-            f"corpus '{asked.name}' is there already, with reader {params['corpora'][asked.name]['reader']}",
+            f"corpus '{entry.name}' is there already, with reader {params['corpora'][entry.name]['reader']}",
             file=DEFAULT_PARAMS,
             action="give another name: --name NAME, or remove that entry and run `foalnet config --sync`",
         )
-    preset = asked.preset
-    train = dict(preset.get("train", {})) | ({"epochs": asked.epochs} if asked.epochs else {})
-    params["corpora"][asked.name] = {
-        "reader": asked.reader,
+    preset = entry.preset
+    train = dict(preset.get("train", {})) | ({"epochs": entry.epochs} if entry.epochs else {})
+    params["corpora"][entry.name] = {
+        "reader": entry.reader,
         "source": source.as_posix(),
         "sides_table": table.as_posix(),
-        "variants": asked.variants,
-        "seeds": asked.seeds,
+        "variants": entry.variants,
+        "seeds": entry.seeds,
         "protocols": preset.get("protocols", [HEADLINE]),
-        "manifest": {"classes": _flow(asked.classes), "contract": preset.get("contract")},
+        "manifest": {"classes": _flow(entry.classes), "contract": preset.get("contract")},
         "shards": preset.get("shards", {}),
         "features": preset.get("features", {}),
         "train": train,
         "evaluate": {},
         "report": {},
-        "final": _flow(final_of(asked.variants, asked.seeds)),
+        "final": _flow(final_of(entry.variants, entry.seeds)),
     }
     _sync_runs(params)
     settings = (_yaml(SETTINGS_FILE) if SETTINGS_FILE.exists() else None) or CommentedMap()
-    settings["roots"] = (settings.get("roots") or {}) | {asked.name: str(asked.root)}
-    prefect = _with_deployment(asked.name)
-    note = {"corpus": asked.name, "note": "what `inventory` depends on in git; the root is a machine setting"}
+    settings["roots"] = (settings.get("roots") or {}) | {entry.name: str(entry.root)}
+    prefect = _with_deployment(entry.name)
+    note = {"corpus": entry.name, "note": "what `inventory` depends on in git; the root is a machine setting"}
     changed = params_bytes(params)
     parse_file(changed.decode(), DEFAULT_PARAMS)
     changes = [(DEFAULT_PARAMS, changed), (SETTINGS_FILE, _dump(settings)), (source, json_bytes(note))]
@@ -219,11 +219,11 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
         )
         if write and before != data:
             publish_bytes(path, data)
-    yield from asked.notes
+    yield from entry.notes
     if not write:
         yield "nothing was written (--dry-run)" if different else "nothing to change"
         return
-    lacking = list(lacking_here(asked.name))
+    lacking = list(lacking_here(entry.name))
     yield from lacking
     if new := untracked(Path(), [source.as_posix(), table.as_posix()]):
         also = " ".join(str(path) for path, _ in changes if path not in (SETTINGS_FILE, source, table))
@@ -234,14 +234,14 @@ def add(asked: NewEntry, *, write: bool) -> Iterator[str]:
 
 def lacking_here(name: str) -> Iterator[str]:
     """Yield what an entry asks for that is not on this machine, with what mends it: said before hours of staging."""
-    from foalnet.checks.doctor import CHECKS, scene_of
+    from foalnet.checks.doctor import CHECKS, context_of
     from foalnet.checks.doctor.base import run_check
 
-    scene = scene_of(name, remote=False)
+    context = context_of(name, remote=False)
     for check in ("weights", "encoders"):
-        for finding in run_check(check, CHECKS[check], scene):
+        for finding in run_check(check, CHECKS[check], context):
             if finding.level == "fault":
-                yield f"not on this machine yet: {finding.found}\n  next: {finding.mend}"
+                yield f"not on this machine yet: {finding.message}\n  next: {finding.mend}"
 
 
 def _with_deployment(name: str) -> bytes | None:
@@ -298,7 +298,7 @@ def stale_runs(path: Path = DEFAULT_PARAMS) -> list[Path]:
 def check_runs(path: Path = DEFAULT_PARAMS) -> None:
     """Refuse (UsageError, exit 2) params whose `runs` or `final` are not what corpora, variants and seeds call for."""
     file = read_file(path)
-    found = {name: run.model_dump() for name, run in file.runs.items()}
+    actual = {name: run.model_dump() for name, run in file.runs.items()}
     expected = expected_runs(file)
     stale = [folder.as_posix() for folder in stale_runs(path)]
     unspelled = [
@@ -307,7 +307,7 @@ def check_runs(path: Path = DEFAULT_PARAMS) -> None:
         for key in ("protocols", "sides_table")
         if key not in each.model_fields_set
     ]
-    wrong = sorted(set(found) ^ set(expected)) or sorted(n for n in found if found[n] != expected[n])
+    wrong = sorted(set(actual) ^ set(expected)) or sorted(n for n in actual if actual[n] != expected[n])
     wrong += [*stale, *unspelled]
     if not wrong:
         _check_finals(file, path)
@@ -352,9 +352,9 @@ def _sync_runs(params: Any) -> None:
         final = entry.get("final") or {}
         if final.get("variant") not in entry["variants"] or final.get("seed") not in entry["seeds"]:
             entry["final"] = _flow(final_of(list(entry["variants"]), list(entry["seeds"])))
-        asked = (entry["variants"], entry["seeds"], entry["protocols"])
+        wanted = (entry["variants"], entry["seeds"], entry["protocols"])
         encoders = encoders_of(params.get("train") or {}, entry.get("train") or {})
-        for name, item in runs_of(corpus, *asked, encoders=encoders).items():
+        for name, item in runs_of(corpus, *wanted, encoders=encoders).items():
             run = CommentedMap(item)
             run.fa.set_flow_style()
             runs[name] = run

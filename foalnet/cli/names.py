@@ -22,7 +22,7 @@ def check_names(params: Params) -> None:
     """
     load_settings()
     pictures = [name for name, each in CATALOGUE.items() if each.kind == "clip"]
-    asked: dict[str, tuple[str | None, Collection[str]]] = {
+    choices: dict[str, tuple[str | None, Collection[str]]] = {
         "reader": (params.reader, READERS),
         "shards.detector": (params.shards.detector, DETECTORS),
         "features.encoder": (params.features.encoder, pictures),
@@ -32,7 +32,7 @@ def check_names(params: Params) -> None:
     }
     wrong = [
         f"{key}: no '{name}'; {nearest(name, known)}"
-        for key, (name, known) in asked.items()
+        for key, (name, known) in choices.items()
         if name is not None and name not in known
     ]
     file = f"{DEFAULT_PARAMS} (corpora.{params.corpus})"

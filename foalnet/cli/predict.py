@@ -78,15 +78,15 @@ def _rows(clips: tuple[Path, ...], model: Path, options: dict[str, Any]) -> Iter
         try:
             predict.check_files(request)
         except FoalnetError as error:
-            yield {"clip": str(request.clip), "error": _told(error)}, error.exit_code
+            yield {"clip": str(request.clip), "error": _error_json(error)}, error.exit_code
             continue
         loaded = loaded or predict.load(model)
         try:
             for answer in loaded.answer(request):
                 yield {"clip": str(request.clip), **answer.row()}, 0
         except (DataError, MachineError) as error:
-            yield {"clip": str(request.clip), "error": _told(error)}, error.exit_code
+            yield {"clip": str(request.clip), "error": _error_json(error)}, error.exit_code
 
 
-def _told(error: FoalnetError) -> dict[str, Any]:
+def _error_json(error: FoalnetError) -> dict[str, Any]:
     return {"exit_code": error.exit_code, "what": error.what, "file": error.file, "next": error.action}

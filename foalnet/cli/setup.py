@@ -48,7 +48,7 @@ def add_corpus(
     """
     from foalnet.cli.entries import NewEntry, add
 
-    asked = NewEntry.parse(
+    entry = NewEntry.parse(
         reader=reader,
         root=root,
         name=name,
@@ -58,7 +58,7 @@ def add_corpus(
         epochs=epochs,
         preset=preset,
     )
-    for line in add(asked, write=not dry_run):
+    for line in add(entry, write=not dry_run):
         click.echo(line)
 
 
@@ -87,11 +87,11 @@ def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> No
     for note in notes_on_roots(resolved):
         click.echo(f"note: {redact(note)}", err=True)
     if as_json:
-        told = {
+        document = {
             each: [row.as_json() for row in explain(each)] if explain_ else load_params(each).model_dump(mode="json")
             for each in names
         }
-        click.echo(json.dumps(told, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
     if explain_:
         for each in names:

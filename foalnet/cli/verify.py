@@ -39,20 +39,20 @@ def verify(context: click.Context, corpus: str | None, remote: str | None, as_js
     from foalnet.checks.verify import code_of
     from foalnet.checks.verify import verify as links_of
 
-    settings, told, worst = load_settings(), {}, 0
+    settings, results, worst = load_settings(), {}, 0
     for name in [corpus] if corpus else list(read_file().corpora):
-        found = []
+        links = []
         for link in links_of(load_params(name), settings, remote=remote):
-            found.append(link)
+            links.append(link)
             if not as_json:
                 click.echo(redact(str(link)))
-        told[name] = {"code": code_of(found), "links": [link.as_json() for link in found]}
+        results[name] = {"code": code_of(links), "links": [link.as_json() for link in links]}
         # 3 before 4: what differs is worse than what is not here.
-        worst = min(filter(None, (worst, code_of(found))), default=0)
+        worst = min(filter(None, (worst, code_of(links))), default=0)
         if not as_json:
-            click.echo(summary(name, found))
+            click.echo(summary(name, links))
     if as_json:
-        click.echo(json.dumps(told, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(results, indent=1, ensure_ascii=False))
     context.exit(worst)
 
 
@@ -61,5 +61,5 @@ def summary(corpus: str, links: list[Link]) -> str:
     count = {verdict: sum(link.verdict == verdict for link in links) for verdict in ("ok", "differs", "absent")}
     first = next((link.name for link in links if link.verdict == "differs"), None)
     first = first or next((link.name for link in links if link.verdict == "absent"), None)
-    told = f"{corpus}: {count['ok']} links hold, {count['differs']} differ, {count['absent']} are absent"
-    return f"{told}; the first: {first}" if first else told
+    text = f"{corpus}: {count['ok']} links hold, {count['differs']} differ, {count['absent']} are absent"
+    return f"{text}; the first: {first}" if first else text

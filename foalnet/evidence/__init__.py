@@ -1,1 +1,1 @@
-"""From predictions to a report that can be believed: scores, intervals, the page, the gate."""
+"""Turns predictions into evidence: scores, confidence intervals, the report page, the promotion gate."""

@@ -1,8 +1,8 @@
-"""The branches `champions/<corpus>`: what was promoted for each corpus, in order, and the way back; only ever forward.
+"""Reads and moves the branches `champions/<corpus>`: every promoted run of a corpus in order, and rollbacks.
 
 Each champion is one commit whose first parent is the champion before it, so `git log --first-parent champions/<corpus>`
-is the whole record. Its params.yaml and dvc.lock hold that corpus alone: `dvc repro` there makes what was promoted, and
-nothing of another corpus. A rollback is a new commit with the files of an earlier champion: nothing is rewritten.
+is the whole record. Its params.yaml and dvc.lock hold that corpus alone: `dvc repro` there rebuilds what was promoted
+and nothing else. A rollback adds a commit with the files of an earlier champion. No commit is ever rewritten.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from foalnet.core.errors import MachineError, UsageError
 from foalnet.core.files import content_key
 
 BRANCHES = "champions"
-# The remote that `git clone` names; a clone has its champions there alone until they are adopted.
+# The remote that `git clone` creates; until a clone adopts its champions, only this remote has them.
 ORIGIN = "origin"
 # In older versions all corpora shared this branch.
 SHARED = "champion"
@@ -25,14 +25,14 @@ RUNS = "runs"
 STAGE = "champion"
 NO_COMMIT = "0" * 40
 PARAMS = "params.yaml"
-# A run whose outputs no remote has yet: <corpus>/<run>, holding the run's commit.
+# A ref <corpus>/<run> below this name points to the commit of a run whose outputs are in no remote yet.
 UNPUSHED = "refs/foalnet/unpushed"
 FIELDS = ("%H", "%cI", "%(trailers:key=Foalnet-Run,valueonly)", "%(trailers:key=Foalnet-Rollback-To,valueonly)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Champion:
-    """One commit of the branch: `run` names the run that made its files, `rollback_to` the champion it went back to."""
+    """One commit of the branch: `run` made its files; `rollback_to` is the champion that a rollback returned to."""
 
     commit: str
     date: str
@@ -72,7 +72,7 @@ def history(home: Path, corpus: str) -> list[Champion]:
     """Return a corpus' champions, the newest first; [] before the first promotion (UsageError, exit 2, without git)."""
     if not has_git(home):
         raise UsageError("champions are commits, and this folder has no .git", file=home, action="work in a git clone")
-    # Below an adopted champion lie those of all corpora.
+    # The commits below an adopted champion belong to all corpora.
     return [each for each in _log(home, branch_of(corpus)) if each.corpus == corpus]
 
 
@@ -81,15 +81,15 @@ def _log(home: Path, branch: str) -> list[Champion]:
     if commit_of(home, f"refs/heads/{branch}") is None:
         return []
     form = "%x1e" + "%x1f".join(FIELDS)
-    found = []
+    champions = []
     for record in git(home, "log", "--first-parent", f"--format={form}", f"refs/heads/{branch}").stdout.split("\x1e")[
         1:
     ]:
         commit, date, run, target = (part.strip() for part in record.split("\x1f"))
         if not run:
-            break  # below the first champion lies the history of the project
-        found.append(Champion(commit=commit, date=date, run=run, rollback_to=target or None))
-    return found
+            break  # older commits are the project's own history
+        champions.append(Champion(commit=commit, date=date, run=run, rollback_to=target or None))
+    return champions
 
 
 def message(title: str, run: str, *, reasons: Iterable[str] = (), rollback_to: str | None = None) -> str:
@@ -99,7 +99,7 @@ def message(title: str, run: str, *, reasons: Iterable[str] = (), rollback_to: s
 
 
 def commit_tree(home: Path, tree: str, parents: Iterable[str], text: str) -> str:
-    """Make a commit of a tree, on no branch yet, and return it."""
+    """Create a commit of a tree on no branch and return its hash."""
     given = [part for parent in dict.fromkeys(parents) for part in ("-p", parent)]
     return git(home, "commit-tree", tree, *given, "-m", text).stdout.strip()
 
@@ -107,21 +107,21 @@ def commit_tree(home: Path, tree: str, parents: Iterable[str], text: str) -> str
 def promote(home: Path, corpus: str, commit: str) -> None:
     """Move a corpus' branch forward to `commit`, and only forward.
 
-    UsageError (exit 2) where that would lose a champion (another run was promoted meanwhile) or where somebody has
-    the branch checked out: their files would no longer be those of their branch.
+    UsageError (exit 2) where that would lose a champion (another run was promoted in the meantime) or where a worktree
+    has the branch checked out: its files would no longer match the branch.
     """
     branch, before = branch_of(corpus), champion_of(home, corpus)
     if before is not None and not is_ancestor(home, before, commit):
         raise UsageError(
-            f"{commit[:10]} does not follow the champion {before[:10]}: another run was promoted meanwhile",
+            f"{commit[:10]} does not descend from the champion {before[:10]}: another run was promoted in the meantime",
             file=home,
             stage=STAGE,
-            action="run the flow again: it compares with the new champion",
+            action="run the flow again: it compares the run with the new champion",
         )
     place = checked_out(home, branch)
     if place is not None:
         raise UsageError(
-            f"branch {branch} is checked out; moving it would leave that folder with files of another commit",
+            f"branch {branch} is checked out there; if it moved, the folder's files would be those of another commit",
             file=place,
             stage=STAGE,
             action=f"`git switch` to another branch there (or `git switch --detach {branch}`), then try again",
@@ -134,12 +134,12 @@ def promote(home: Path, corpus: str, commit: str) -> None:
             f"branch {branch} could not be moved: {done.stderr.strip()}",
             file=home,
             stage=STAGE,
-            action="somebody else moved it at the same moment, or the disk refuses; run it again",
+            action="another process moved it at the same moment, or the disk failed; run it again",
         )
 
 
 def one_corpus(home: Path, tree: str, corpus: str) -> str:
-    """Return a tree (or a commit's) as a tree in which params.yaml and dvc.lock hold one corpus alone."""
+    """Return a copy of a tree (or of a commit's tree) whose params.yaml and dvc.lock hold one corpus alone."""
     rows = git(home, "ls-tree", "-z", tree).stdout.rstrip("\0").split("\0")
     for name in (PARAMS, LOCK):
         text = text_at(home, tree, name)
@@ -151,7 +151,7 @@ def one_corpus(home: Path, tree: str, corpus: str) -> str:
 
 
 def _of_corpus(text: str, corpus: str) -> str:
-    """Return a YAML text without what it has of other corpora; the same text where it has nothing of them."""
+    """Return a YAML text without the entries of other corpora; the text unchanged where it has none."""
     from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 
     document = parse_yaml_for_update(text, "")
@@ -168,15 +168,15 @@ def _of_corpus(text: str, corpus: str) -> str:
 
 
 def is_of(corpus: str, name: str) -> bool:
-    """Tell whether a stage (`report@drawn`, `train@drawn-foal-s1`) or a run (`drawn-foal-s1`) is of a corpus."""
+    """Return whether a stage (`report@drawn`, `train@drawn-foal-s1`) or a run (`drawn-foal-s1`) belongs to a corpus."""
     return name.rpartition("@")[2].partition("-")[0] == corpus
 
 
 def adopt(home: Path) -> list[str]:
-    """Give each corpus its branch, once, where it has champions elsewhere; return a line for each.
+    """Create the branch of each corpus that has champions only elsewhere; return one line per branch.
 
-    In a clone they are those of the remote `origin`. On the branch that all corpora shared in older versions, the new
-    champion has the files of the corpus' run that was in force there, and that branch below it.
+    In a clone, the champions come from the remote `origin`. Older versions kept all corpora on one shared branch: the
+    new champion then has the files of the corpus' run in force on it, and the shared branch as its parent.
     """
     said = []
     for corpus, commit in remote_champions(home).items():
@@ -184,35 +184,35 @@ def adopt(home: Path) -> list[str]:
         said.append(f"{corpus}: champion {commit[:10]} adopted from {ORIGIN}/{branch_of(corpus)}")
     shared = _log(home, SHARED) if has_git(home) else []
     for corpus in sorted({each.corpus for each in shared}):
-        found = _in_force(shared, corpus)
-        if found is None or champion_of(home, corpus) is not None:
+        source = _in_force(shared, corpus)
+        if source is None or champion_of(home, corpus) is not None:
             continue
-        text = message(f"{corpus}: adopted from the branch {SHARED}", found.run, rollback_to=found.commit)
-        commit = commit_tree(home, one_corpus(home, found.commit, corpus), [shared[0].commit], text)
+        text = message(f"{corpus}: adopted from the branch {SHARED}", source.run, rollback_to=source.commit)
+        commit = commit_tree(home, one_corpus(home, source.commit, corpus), [shared[0].commit], text)
         promote(home, corpus, commit)
-        whence = f"{found.commit[:10]} ({found.run}) adopted from the branch {SHARED}"
+        whence = f"{source.commit[:10]} ({source.run}) adopted from the branch {SHARED}"
         said.append(f"{corpus}: champion {whence} as {branch_of(corpus)}")
     return said
 
 
 def remote_champions(home: Path) -> dict[str, str]:
-    """Return corpus -> commit of the champions that `origin` had at the last fetch and this repository has not."""
+    """Return corpus -> commit of the champions that `origin` had at the last fetch and this repository lacks."""
     if not has_git(home):
         return {}
     form = "--format=%(objectname) %(refname:lstrip=4)"
     lines = git(home, "for-each-ref", form, f"refs/remotes/{ORIGIN}/{BRANCHES}/").stdout.splitlines()
-    found = {corpus: commit for commit, _, corpus in (line.partition(" ") for line in lines)}
-    return {corpus: commit for corpus, commit in found.items() if champion_of(home, corpus) is None}
+    remote = {corpus: commit for commit, _, corpus in (line.partition(" ") for line in lines)}
+    return {corpus: commit for corpus, commit in remote.items() if champion_of(home, corpus) is None}
 
 
 def _in_force(shared: Sequence[Champion], corpus: str) -> Champion | None:
-    """Return the run of a corpus that is in force on a branch of all corpora; None where all were taken back."""
+    """Return a corpus' run in force on a branch shared by all corpora; None where all its runs were rolled back."""
     order = {each.commit: place for place, each in enumerate(shared)}
     place = 0
     while place < len(shared):
         each = shared[place]
         if each.rollback_to is not None:
-            place = order[each.rollback_to]  # what lies between was taken back, whatever corpus it was of
+            place = order[each.rollback_to]  # the rollback removed every champion in between, of whatever corpus
         elif each.corpus == corpus:
             return each
         else:
@@ -223,8 +223,9 @@ def _in_force(shared: Sequence[Champion], corpus: str) -> Champion | None:
 def rollback_target(home: Path, corpus: str, to: str | None = None) -> tuple[Champion, Champion]:
     """Return the champion in force and the one that a rollback would put in force.
 
-    Without `to` that is the champion before the one in force; a second rollback goes one further back. With `to` it may
-    be the one in force. UsageError (exit 2) where there is none, or where `to` never was a champion of the corpus.
+    Without `to`, the target is the champion before the one in force, so a second rollback goes one further back. With
+    `to`, the target may be the one in force. UsageError (exit 2) where there is no target, or where `to` never was a
+    champion of the corpus.
     """
     champions = history(home, corpus)
     if not champions:
@@ -232,7 +233,7 @@ def rollback_target(home: Path, corpus: str, to: str | None = None) -> tuple[Cha
             f"{corpus} has no champion yet",
             file=home,
             stage=STAGE,
-            action="run the flow `retrain` first; `foalnet champion` lists what there is",
+            action="run the flow `retrain` first; `foalnet champion` lists the champions",
         )
     now = champions[0]
     order = [each.commit for each in champions]
@@ -260,9 +261,9 @@ def rollback_target(home: Path, corpus: str, to: str | None = None) -> tuple[Cha
 
 
 def rollback(home: Path, corpus: str, to: str | None = None) -> tuple[Champion, Champion, str]:
-    """Bring back the files of an earlier champion: (the one in force until now, the one in force again, new commit).
+    """Put an earlier champion back in force; return (champion until now, champion in force again, new commit).
 
-    UsageError as `rollback_target` has it, and where the branch cannot be moved.
+    UsageError as in `rollback_target`, and where the branch cannot be moved.
     """
     now, source = rollback_target(home, corpus, to)
     title = f"rollback: {source.run} instead of {now.run}"
@@ -273,7 +274,7 @@ def rollback(home: Path, corpus: str, to: str | None = None) -> tuple[Champion, 
 
 
 def results_key(lock_text: str | None, corpus: str) -> str | None:
-    """Return a digest of what `evaluate` made of a corpus' runs, by dvc.lock; None where it names nothing."""
+    """Return a digest of the `evaluate` outputs that dvc.lock records for a corpus; None where it records none."""
     stages = (parse_yaml(lock_text, Path(LOCK)) or {}).get("stages", {}) if lock_text else {}
     outs = {
         out["path"]: out.get("md5")
@@ -286,9 +287,9 @@ def results_key(lock_text: str | None, corpus: str) -> str | None:
 
 
 def rolled_back(home: Path, corpus: str, key: str | None) -> str | None:
-    """Return the champion that had these very results of a corpus and was taken back by a rollback; else None.
+    """Return the champion that had the same results of a corpus and was removed by a rollback; else None.
 
-    Without this the next scheduled run would promote again what a person just took back.
+    Without this check the next scheduled run would promote again what a person just rolled back.
     """
     champions = history(home, corpus)
     order = {each.commit: place for place, each in enumerate(champions)}
@@ -298,16 +299,16 @@ def rolled_back(home: Path, corpus: str, key: str | None) -> str | None:
     for place, each in enumerate(champions):
         if each.rollback_to is None:
             continue
-        # What lay between the rollback and the champion it returned to was taken back.
+        # The rollback removed every champion between itself and the one it returned to.
         for gone in champions[place + 1 : order[each.rollback_to]]:
-            found = results_key(text_at(home, gone.commit, LOCK), corpus)
-            if found == key and found != in_force:
+            results = results_key(text_at(home, gone.commit, LOCK), corpus)
+            if results == key and results != in_force:
                 return gone.commit
     return None
 
 
 def unpushed(home: Path) -> dict[str, str]:
-    """Return `<corpus>/<run>` -> commit of the runs that could not be pushed to DVC's remote; {} without git."""
+    """Return `<corpus>/<run>` -> commit of the runs that are not pushed to DVC's remote; {} without git."""
     if not has_git(home):
         return {}
     form = "--format=%(refname:lstrip=3) %(objectname)"
@@ -315,11 +316,11 @@ def unpushed(home: Path) -> dict[str, str]:
 
 
 def mark_unpushed(home: Path, corpus: str, branch: str) -> None:
-    """Mark the run of a branch `runs/<run>`: no remote has its outputs yet."""
+    """Mark the run of a branch `runs/<run>` as unpushed: no remote has its outputs yet."""
     name = branch.removeprefix(f"{RUNS}/")
     git(home, "update-ref", f"{UNPUSHED}/{corpus}/{name}", f"refs/heads/{branch}")
 
 
 def unmark_unpushed(home: Path, corpus: str, branch: str) -> None:
-    """Take the mark of a run back: the remote has its outputs."""
+    """Remove the unpushed mark of a run: the remote has its outputs."""
     git(home, "update-ref", "-d", f"{UNPUSHED}/{corpus}/{branch.removeprefix(f'{RUNS}/')}")

@@ -1,8 +1,8 @@
-"""The gate: may what was just trained take the champion's place? It compares numbers and says every one of them.
+"""Decides whether a new run may replace the champion, and states every number that the decision rests on.
 
-Two sides of the same corpus: the challenger (all its files are at hand) and the champion (its predictions, from DVC's
-cache or remote, and its aggregate metrics). A check that cannot be made is named, never passed over; without the
-champion's predictions nothing is promoted.
+It compares two sides of the same corpus: the challenger (all its files are present) and the champion (its predictions,
+from DVC's cache or remote, and its aggregate metrics). A check that cannot be made is reported, never skipped; without
+the champion's predictions nothing is promoted.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One side: `metrics` is reports/<c>/metrics.json; `runs` is variant -> one table key -> prediction per seed.
+    """Challenger or champion: `metrics` is reports/<c>/metrics.json; `runs` is variant -> per seed, key -> prediction.
 
-    `staged` and `dropped` count utterances (manifest and staging together); None where nobody recorded them.
-    `unsealed` names files of a champion that is older than seals, `lost` its runs without predictions at hand.
+    `staged` and `dropped` count utterances (manifest and staging together); None where they were not recorded.
+    `unsealed` names files of a champion that is older than seals, `lost` its runs whose predictions are missing.
     """
 
     metrics: Mapping[str, Any]
@@ -47,18 +47,18 @@ class Side:
 
     @property
     def utterances(self) -> int:
-        """Utterances that were predicted."""
+        """Number of utterances that were predicted."""
         return int(self.metrics["data"]["utterances"])
 
     @property
     def drop_share(self) -> float | None:
-        """Dropped utterances over all that could have been used; None where it is not known."""
+        """Dropped utterances as a share of all usable ones; None where the counts were not recorded."""
         if self.staged is None or self.dropped is None:
             return None
         return self.dropped / max(1, self.staged + self.dropped)
 
-    def told(self) -> dict[str, Any]:
-        """Return what gate.json says of this side; a later gate reads the champion's counts from it."""
+    def as_json(self) -> dict[str, Any]:
+        """Return this side's entry of gate.json; a later gate reads the champion's counts from it."""
         share = self.drop_share
         return {
             "utterances": self.utterances,
@@ -73,16 +73,16 @@ def read_side(
     paths: Paths,
     *,
     metrics: Mapping[str, Any] | None = None,
-    told: Mapping[str, Any] | None = None,
+    recorded: Mapping[str, Any] | None = None,
     champion: bool = False,
     lost: Sequence[str] = (),
 ) -> Side:
-    """Read one side from a project's folder; `metrics` and `told` (of gate.json) stand in for files that are gone.
+    """Read one side from a project's folder; `metrics` and `recorded` (from gate.json) replace files that are gone.
 
-    A `champion` may be older than seals: its files without one are taken as they are and named in `unsealed`. `lost`
-    are its runs without predictions in DVC's cache or remote.
-    DataError (exit 3) for a file that is there and cannot be read or was altered, for one of a run's two files without
-    the other, and where there are no metrics at all.
+    A `champion` may be older than seals: its unsealed files are accepted and named in `unsealed`. `lost` names its runs
+    whose predictions are in neither DVC's cache nor its remote.
+    DataError (exit 3) for a file that exists but is unreadable or altered, for a run with one of its two files, and
+    where there are no metrics at all.
     """
     runs: dict[str, list[Rows]] = {}
     cluster = None
@@ -92,15 +92,15 @@ def read_side(
         return read_sealed(path, again=f"{by}@{paths.corpus}", corpus=paths.corpus, stage=STAGE, unsealed=unsealed)
 
     for folder in sorted((paths.reports / "runs").glob("*-s*")):
-        found = read_results(paths, folder, stage=STAGE, unsealed=unsealed)
-        if found is None:
+        results = read_results(paths, folder, stage=STAGE, unsealed=unsealed)
+        if results is None:
             continue
         with _shaped(folder / METRICS, "evaluate", paths):
-            cluster = found.metrics["cluster"]
-            runs.setdefault(found.metrics["variant"], []).append(found.rows)
-    staged, dropped = (told or {}).get("staged"), (told or {}).get("dropped")
+            cluster = results.metrics["cluster"]
+            runs.setdefault(results.metrics["variant"], []).append(results.rows)
+    staged, dropped = (recorded or {}).get("staged"), (recorded or {}).get("dropped")
     there = [path.is_file() for path in (paths.counts, paths.staging)]
-    # Of a champion one of them may be gone from DVC's cache; of this run never.
+    # One of a champion's two files may be gone from DVC's cache; a new run has both.
     if all(there) or (any(there) and not champion):
         counts, staging = sealed(paths.counts, "manifest"), sealed(paths.staging, "shards")
         with _shaped(paths.staging, "shards", paths):
@@ -124,11 +124,11 @@ def read_side(
 
 @contextmanager
 def _shaped(path: Path, by: str, paths: Paths) -> Iterator[None]:
-    """Refuse a file that has not got what is read of it (DataError, exit 3): one without a seal may be anything."""
+    """Raise DataError (exit 3) for a file that lacks what is read from it: an unsealed file may hold anything."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"{ALTERED}: what the gate reads of it is not there ({named(error)})"
+        what = f"{ALTERED}: what the gate reads from it is missing ({named(error)})"
         raise refused(what, path, again=f"{by}@{paths.corpus}", stage=STAGE) from error
 
 
@@ -142,10 +142,10 @@ def decide(
     report: blocks.Report,
     rolled_back: str | None = None,
 ) -> dict[str, Any]:
-    """Return the decision as it is committed: `promote`, every check with its numbers, every reason.
+    """Return the decision as gate.json holds it: `promote`, every check with its numbers, every reason.
 
-    `commit` is the champion's; `rolled_back` the champion with these very results that a person took back. Without a
-    champion the challenger becomes it: there is nothing to lose.
+    `commit` is the champion's; `rolled_back` is a champion with the same results that a person rolled back. Without a
+    champion the challenger is promoted.
     """
     checks: list[dict[str, Any]] = []
     if champion is not None:
@@ -154,52 +154,52 @@ def decide(
         if champion.unsealed:
             checks.append(_seals(champion))
     if rolled_back is not None:
-        what = f"these very results were in force as {rolled_back[:10]} and were taken back by `foalnet rollback`"
+        what = f"the same results were in force as {rolled_back[:10]} and were rolled back by `foalnet rollback`"
         checks.append({"check": "rolled_back", "passed": False, "says": what})
     refused = [check["says"] for check in checks if not check["passed"]]
-    first = "no champion yet: this run becomes the first one"
+    first = "no champion yet: this run becomes the first"
     return {
         "schema": 1,
         "corpus": corpus,
         "promote": not refused,
         "reasons": refused or [check["says"] for check in checks] or [first],
         "checks": checks,
-        "challenger": challenger.told(),
-        "champion": None if champion is None else champion.told() | {"commit": commit},
+        "challenger": challenger.as_json(),
+        "champion": None if champion is None else champion.as_json() | {"commit": commit},
         "params": params.model_dump(mode="json"),
     }
 
 
 def _loss(challenger: Side, champion: Side, corpus: str, params: blocks.Gate, report: blocks.Report) -> dict[str, Any]:
-    """Compare UA of the judged variant: paired over shared utterances; where there is none, from the two intervals.
+    """Compare UA of one variant: paired over shared utterances, or from the two intervals where none is shared.
 
-    Where predictions of the champion's are lost, a loss cannot be ruled out.
+    The check fails where predictions of the champion are lost: a loss cannot be ruled out then.
     """
     now, before = challenger.metrics["variants"], champion.metrics["variants"]
     shared = [name for name in VARIANTS if name in now and name in before]
     if not shared:
-        says = "UA: no variant was trained on both sides, so no loss can be ruled out"
+        says = "UA: no variant was trained on both sides, so a loss cannot be ruled out"
         return {"check": "loss_ua", "passed": False, "says": says}
     variant = params.variant if params.variant in shared else shared[-1]
     a, b = challenger.runs.get(variant, ()), champion.runs.get(variant, ())
     lost = [name for name in champion.lost if re.fullmatch(rf"{variant}-s\d+", name)]
     if lost or not b:
         says = (
-            f"UA of {variant}: could not be paired, the champion's predictions are neither in DVC's cache nor in a "
-            f"remote ({', '.join(lost) or variant}); `foalnet champion {corpus}` says what is lost and how to mend it"
+            f"UA of {variant}: cannot be compared, the champion's predictions are in neither DVC's cache nor a remote "
+            f"({', '.join(lost) or variant}); `foalnet champion {corpus}` names what is lost and how to restore it"
         )
         return {"check": "loss_ua", "passed": False, "says": says, "variant": variant}
     keys = _common(a, b)
     if keys:
-        found = _paired(a, b, keys, challenger.cluster or "dialogue", report)
+        gap = _paired(a, b, keys, challenger.cluster or "dialogue", report)
     else:
-        found = _unpaired(now[variant], before[variant])
-    passed = found["ua_low"] >= -params.max_loss_ua
+        gap = _unpaired(now[variant], before[variant])
+    passed = gap["ua_low"] >= -params.max_loss_ua
     says = (
-        f"UA of {variant}: {_points(found['ua'])} points against the champion, at worst {_points(found['ua_low'])} "
-        f"({found['how']}); a loss of {100 * params.max_loss_ua:.1f} is allowed"
+        f"UA of {variant}: {_points(gap['ua'])} points against the champion, at worst {_points(gap['ua_low'])} "
+        f"({gap['how']}); a loss of {100 * params.max_loss_ua:.1f} is allowed"
     )
-    numbers = {"variant": variant, "allowed": params.max_loss_ua, **found}
+    numbers = {"variant": variant, "allowed": params.max_loss_ua, **gap}
     return {"check": "loss_ua", "passed": passed, "says": says, **numbers}
 
 
@@ -216,7 +216,7 @@ def _paired(
 ) -> dict[str, Any]:
     """Return challenger minus champion over the same utterances, correctness averaged over seeds, by clusters.
 
-    Where each utterance is as right as before, nothing is lost: both bounds are zero.
+    Both bounds are zero where no utterance changed its correctness.
     """
     if cluster not in a[0][keys[0]]:
         raise DataError(
@@ -226,7 +226,7 @@ def _paired(
         [sum(rows[key]["label"] == rows[key]["predicted"] for rows in side) / len(side) for key in keys]
         for side in (a, b)
     ]
-    found = difference(
+    gap = difference(
         correct[0],
         correct[1],
         [a[0][key][cluster] for key in keys],
@@ -237,20 +237,20 @@ def _paired(
         permutations=report.permutations,
         seed=report.seed,
     )
-    low, high = (0.0, 0.0) if correct[0] == correct[1] else (found.interval.low, found.interval.high)
+    low, high = (0.0, 0.0) if correct[0] == correct[1] else (gap.interval.low, gap.interval.high)
     return {
-        "how": f"paired over {len(keys)} utterances, {found.interval.clusters} clusters",
+        "how": f"paired over {len(keys)} utterances, {gap.interval.clusters} clusters",
         "n": len(keys),
         "level": report.level,
-        "ua": rounded(found.interval.estimate),
+        "ua": rounded(gap.interval.estimate),
         "ua_low": rounded(low),
         "ua_high": rounded(high),
-        "p": rounded(found.p),
+        "p": rounded(gap.p),
     }
 
 
 def _unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the difference of two scores that share no utterance: their half intervals add up as squares."""
+    """Return the difference of two scores that share no utterance: squares of the half intervals add up."""
     gap = a["ua"] - b["ua"]
     return {
         "how": "not paired: no utterance has the same label on both sides",
@@ -261,35 +261,35 @@ def _unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shrink(challenger: Side, champion: Side, params: blocks.Gate) -> dict[str, Any]:
-    found = 1 - challenger.utterances / max(1, champion.utterances)
+    lost = 1 - challenger.utterances / max(1, champion.utterances)
     says = (
         f"data: {challenger.utterances} utterances, the champion had {champion.utterances}; "
-        f"{100 * params.max_shrink:.1f} % may be gone"
+        f"{100 * params.max_shrink:.1f} % fewer are allowed"
     )
-    numbers = {"found": rounded(max(0.0, found)), "allowed": params.max_shrink}
-    return {"check": "shrink", "passed": found <= params.max_shrink, "says": says, **numbers}
+    numbers = {"actual": rounded(max(0.0, lost)), "allowed": params.max_shrink}
+    return {"check": "shrink", "passed": lost <= params.max_shrink, "says": says, **numbers}
 
 
 def _drops(challenger: Side, champion: Side, params: blocks.Gate) -> dict[str, Any]:
     now, before = challenger.drop_share, champion.drop_share
     if now is None or before is None:
-        says = "drops: not compared, nobody recorded those of " + ("the champion" if now is not None else "this run")
-        return {"check": "drops", "passed": now is not None, "says": says, "found": None, "allowed": None}
+        says = "drops: not compared, not recorded for " + ("the champion" if now is not None else "this run")
+        return {"check": "drops", "passed": now is not None, "says": says, "actual": None, "allowed": None}
     says = (
         f"drops: {100 * now:.1f} % of the utterances, the champion had {100 * before:.1f} %; "
         f"{100 * params.max_more_drops:.1f} points more are allowed"
     )
-    numbers = {"found": rounded(now - before), "allowed": params.max_more_drops}
+    numbers = {"actual": rounded(now - before), "allowed": params.max_more_drops}
     return {"check": "drops", "passed": now - before <= params.max_more_drops, "says": says, **numbers}
 
 
 def _seals(champion: Side) -> dict[str, Any]:
-    """Say that the champion's files could not be held to seals: it is no fault of the run that is judged."""
+    """Report that the champion's files have no seals to check; the challenger is not blamed for it."""
     says = (
-        f"seals: {len(champion.unsealed)} of the champion's files are older than seals and were read as they are, "
-        f"the first {champion.unsealed[0]}"
+        f"seals: {len(champion.unsealed)} of the champion's files are older than seals and were read unchecked, "
+        f"the first is {champion.unsealed[0]}"
     )
-    return {"check": "seals", "passed": True, "says": says, "found": len(champion.unsealed)}
+    return {"check": "seals", "passed": True, "says": says, "actual": len(champion.unsealed)}
 
 
 def _points(share: float) -> str:
@@ -297,7 +297,7 @@ def _points(share: float) -> str:
 
 
 def markdown(decision: Mapping[str, Any]) -> str:
-    """Return the decision as a page for people: the verdict, why, and a table of both sides."""
+    """Return the decision as Markdown: the verdict, the reasons, and a table of both sides."""
     champion = decision["champion"]
     verdict = "promoted" if decision["promote"] else "refused: the champion stays"
     rows = [

@@ -1,8 +1,8 @@
-"""Scores of class predictions: UA, WA, F1, recalls, confusion, calibration. Tests hold them to scikit-learn's.
+"""Scores class predictions: UA, WA, F1, recall, confusion, calibration. Tests compare them with scikit-learn's.
 
-All come from the confusion matrix; scikit-learn itself takes two seconds to import, once for each run of a corpus.
+All come from the confusion matrix; importing scikit-learn would cost two seconds for each run of a corpus.
 
-Shape letters: E epochs, N utterances, C classes. A class that is absent from the truth has no recall: it is left out of
+Shape letters: E epochs, N utterances, C classes. A class without a labelled utterance has no recall: it is left out of
 every mean over classes, and named. Ties between classes go to the class that is listed first.
 """
 
@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-# Digits kept in outputs: far beyond what 10,000 utterances resolve, far from what another processor may change.
+# Decimals in outputs: finer than 10,000 utterances can resolve, coarser than differences between processors.
 DECIMALS = 6
 
 
 def rounded(value: float) -> float:
-    """Round to the digits that outputs keep; minus zero becomes zero."""
+    """Round to the decimals that outputs keep; minus zero becomes zero."""
     return round(float(value), DECIMALS) + 0.0
 
 
@@ -30,10 +30,10 @@ def softmax(logits_NC: np.ndarray) -> np.ndarray:
 
 
 def ua(label_N: np.ndarray, predicted_N: np.ndarray) -> float:
-    """Return the unweighted accuracy: the mean recall over the classes that the truth holds (METHOD, metrics).
+    """Return the unweighted accuracy, 0 to 1: the mean recall over the classes that occur in the labels.
 
-    Class numbers or names in, 0 to 1 out. The same as scikit-learn's balanced_accuracy_score, without its warning where
-    a class is predicted that the truth does not hold.
+    Takes class numbers or names. Equals scikit-learn's balanced_accuracy_score, without its warning about predicted
+    classes that do not occur in the labels.
     """
     names, number_2N = np.unique(np.concatenate([label_N, predicted_N]), return_inverse=True)
     counts_CC = confusion(number_2N[: len(label_N)], number_2N[len(label_N) :], len(names))
@@ -42,14 +42,14 @@ def ua(label_N: np.ndarray, predicted_N: np.ndarray) -> float:
 
 
 def confusion(label_N: np.ndarray, predicted_N: np.ndarray, classes: int) -> np.ndarray:
-    """Return counts [C, C] of class numbers: rows are the truth, columns the prediction."""
+    """Return the confusion matrix [C, C] of class numbers: rows are true classes, columns predicted ones."""
     return np.bincount(label_N * classes + predicted_N, minlength=classes * classes).reshape(classes, classes)
 
 
 def best_epoch(dev_logits_ENC: np.ndarray, label_N: np.ndarray) -> tuple[int, list[float]]:
     """Return the first epoch (0-based) of the best dev UA, and the dev UA of every epoch.
 
-    UAs are compared at `DECIMALS` digits: two epochs that are equal on paper are a tie, whatever the last bits say.
+    UAs are compared at `DECIMALS` decimals: rounding errors cannot break a tie.
     """
     scores_E = [rounded(ua(label_N, logits_NC.argmax(axis=1))) for logits_NC in dev_logits_ENC]
     return int(np.argmax(scores_E)), scores_E
@@ -90,9 +90,9 @@ def scores(
 ) -> dict[str, Any]:
     """Return every score of one set of predictions as a JSON-ready mapping, rounded to `DECIMALS`.
 
-    `ua`, `wa`, `macro_f1`, `weighted_f1`, `n`; `recall` and `support` by class (recall None where the truth lacks the
-    class, which is then named in `absent`); `confusion` rows are the truth, columns the prediction, in class order;
-    `calibration` as `calibration()` gives it. Needs at least one utterance (ValueError).
+    Keys: `ua`, `wa`, `macro_f1`, `weighted_f1`, `n`; `recall` and `support` by class (a class without a labelled
+    utterance has recall None and is named in `absent`); `confusion`, rows are true classes, columns predicted ones, in
+    class order; `calibration` as `calibration()` returns it. ValueError without an utterance.
     """
     if len(label_N) == 0:
         raise ValueError("no utterance to score")
@@ -100,7 +100,7 @@ def scores(
     right_C, support_C, predicted_C = counts_CC.diagonal(), counts_CC.sum(axis=1), counts_CC.sum(axis=0)
     present = support_C > 0
     recall_C = right_C / support_C.clip(min=1)
-    # F1 of a class that neither the truth nor a prediction holds is 0.
+    # F1 is 0 for a class that occurs in neither labels nor predictions.
     f1_C = 2 * right_C / (support_C + predicted_C).clip(min=1)
     return {
         "n": len(label_N),

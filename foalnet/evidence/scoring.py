@@ -1,4 +1,4 @@
-"""Scores of your own predictions, with the report's arithmetic: UA, WA and macro-F1, intervals, a paired difference."""
+"""Scores a caller's own predictions as the report does: UA, WA and macro-F1, intervals, a paired difference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foalnet.evidence.stats import Difference, Interval, Metric, difference, int
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """UA and WA of one set of predictions with their intervals, and macro-F1; all between 0 and 1."""
+    """UA and WA of one set of predictions with their intervals, and macro-F1; all from 0 to 1."""
 
     ua: Interval
     wa: Interval
@@ -29,20 +29,20 @@ def score(
     resamples: int = 2000,
     seed: int = 7,
 ) -> Score:
-    """Score class names that were predicted for utterances.
+    """Return the scores of predicted class names.
 
-    `clusters` names for each utterance the recording or speaker that it is from: what is alike within one is drawn
-    together. UsageError (exit 2) where the three differ in length or are empty.
+    `clusters` names each utterance's recording or speaker: utterances of one cluster are alike, so the bootstrap draws
+    whole clusters. UsageError (exit 2) where the three differ in length or are empty.
     """
     from sklearn.metrics import f1_score
 
     right = _right(labels, predictions, clusters)
-    found = {
+    intervals = {
         metric: interval(right, clusters, labels, metric=metric, level=level, resamples=resamples, seed=seed)
         for metric in ("ua", "wa")
     }
     f1 = f1_score(labels, predictions, labels=sorted(set(labels)), average="macro", zero_division=0)
-    return Score(ua=found["ua"], wa=found["wa"], macro_f1=float(f1))
+    return Score(ua=intervals["ua"], wa=intervals["wa"], macro_f1=float(f1))
 
 
 def compare(
@@ -57,7 +57,7 @@ def compare(
     permutations: int = 10_000,
     seed: int = 7,
 ) -> Difference:
-    """Return the score of predictions `a` minus that of predictions `b` on the same utterances, paired.
+    """Return the score of predictions `a` minus that of predictions `b`, paired over the same utterances.
 
     UsageError (exit 2) where the four differ in length or are empty.
     """

@@ -1,7 +1,7 @@
-"""How sure: intervals and paired tests over clusters of utterances (METHOD, protocol and metrics). No torch.
+"""Computes confidence intervals and paired tests over clusters of utterances. No torch.
 
-The unit is an utterance: its correctness, averaged over seeds, between 0 and 1. Utterances of one dialogue (or of one
-speaker, where a corpus is folded by speaker) are alike, so whole clusters are drawn, never single utterances.
+Each utterance has one value: its correctness averaged over seeds, from 0 to 1. Utterances of one dialogue (or of one
+speaker, where folds are made by speaker) are alike, so the bootstrap draws whole clusters, never single utterances.
 
 Shape letters: N utterances, K clusters, C classes, R resamples, P permutations.
 """
@@ -16,17 +16,17 @@ import numpy as np
 
 Metric = Literal["ua", "wa"]
 
-# Below this many clusters a percentile interval is too narrow to trust (METHOD).
+# With fewer clusters a percentile interval is too narrow to trust.
 FEW_CLUSTERS = 20
-# An interval narrower than this has no width but for the last bits of its sums.
+# A narrower interval has no width apart from rounding errors.
 NO_WIDTH = 1e-9
-# Numbers of a chunk of resamples or sign flips: bounds the memory at some 10 MB whatever the number of clusters.
+# Numbers in one chunk of resamples or sign flips: limits memory to about 10 MB for any number of clusters.
 CHUNK = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """An estimate with its interval: `method` and `warning` say how far to trust it."""
+    """An estimate with its confidence interval; `method` and `warning` state how far to trust it."""
 
     estimate: float
     low: float
@@ -39,10 +39,10 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """A minus b on the same utterances: its interval, and the p value of a sign-flip test.
+    """The score of a minus that of b on the same utterances: its interval, and the p value of a sign-flip test.
 
-    The two are made in different ways and can disagree close to a boundary: `decided` is true only where both say that
-    a and b differ, `disagree` where one does.
+    The two are computed in different ways and can disagree close to a boundary: `decided` is true only where both
+    indicate a difference, `disagree` where only one does.
     """
 
     interval: Interval
@@ -51,12 +51,12 @@ class Difference:
 
     @property
     def decided(self) -> bool:
-        """The interval leaves zero out, and p is at most 1 - level."""
+        """Whether the interval excludes zero and p is at most 1 - level."""
         return self._outside and self._small
 
     @property
     def disagree(self) -> bool:
-        """The interval and p do not say the same."""
+        """Whether only one of interval and p indicates a difference."""
         return self._outside != self._small
 
     @property
@@ -70,14 +70,14 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sums:
-    """Per cluster and class: the sum of the values and the number of utterances, both [K, C]; enough for UA and WA."""
+    """Sum of values and number of utterances per cluster and class, both [K, C]; enough to compute UA and WA."""
 
     value_KC: np.ndarray
     count_KC: np.ndarray
 
 
 def sums(values: Sequence[float], clusters: Sequence[str], labels: Sequence[str]) -> Sums:
-    """Add up values by cluster and class, both sorted by name, so that the order of the rows changes nothing.
+    """Sum values by cluster and class, both sorted by name: the order of the rows does not change the result.
 
     ValueError where the three differ in length, are empty, or hold a value that is not finite.
     """
@@ -97,7 +97,7 @@ def sums(values: Sequence[float], clusters: Sequence[str], labels: Sequence[str]
 
 
 def metric_of(value_RC: np.ndarray, count_RC: np.ndarray, metric: Metric) -> np.ndarray:
-    """Return UA (mean over the classes present) or WA of each row of sums; [..., C] in, [...] out."""
+    """Return UA (mean over the classes that occur) or WA of each row of sums; [..., C] in, [...] out."""
     if metric == "wa":
         return value_RC.sum(axis=-1) / count_RC.sum(axis=-1)
     present_RC = count_RC > 0
@@ -106,7 +106,7 @@ def metric_of(value_RC: np.ndarray, count_RC: np.ndarray, metric: Metric) -> np.
 
 
 def shares(cluster_sums: Sums, metric: Metric) -> np.ndarray:
-    """Return what each cluster adds to the metric, [K]: the shares sum to it."""
+    """Return each cluster's contribution to the metric, [K]; the contributions sum to the metric."""
     totals_C = cluster_sums.count_KC.sum(axis=0)
     if metric == "wa":
         return cluster_sums.value_KC.sum(axis=1) / totals_C.sum()
@@ -124,12 +124,12 @@ def interval(
     seed: int,
     bounds: tuple[float, float] = (0.0, 1.0),
 ) -> Interval:
-    """Return UA or WA of correctness `values` with an interval over clusters.
+    """Return UA or WA of correctness `values` with a confidence interval over clusters.
 
-    From `FEW_CLUSTERS` clusters on: cluster bootstrap, expanded percentiles (Hesterberg 2015, section 4.3: the levels
-    are widened as the t distribution of K - 1 degrees is wider than the normal one, which plain percentiles miss).
-    Below: a t interval over cluster means, with a warning. Where no cluster differs from another (all right, all
-    wrong), neither can say anything and both would have no width: then the exact binomial limit, `_exact_bounds`.
+    With at least `FEW_CLUSTERS` clusters: cluster bootstrap with expanded percentiles (Hesterberg 2015, section 4.3:
+    the levels are widened, since the t distribution with K - 1 degrees of freedom is wider than the normal one). With
+    fewer: a t interval over cluster means, with a warning. Where all clusters are alike (all correct, all wrong), both
+    would have no width; then `_exact_bounds` gives the exact binomial limit.
     """
     table = sums(values, clusters, labels)
     estimate = float(metric_of(table.value_KC.sum(axis=0), table.count_KC.sum(axis=0), metric))
@@ -137,9 +137,9 @@ def interval(
     if count < FEW_CLUSTERS:
         low, high = _t_bounds(table, metric, estimate, level)
         warning: str | None = (
-            f"only {count} clusters: the interval assumes that their means are spread like a normal distribution"
+            f"only {count} clusters: the interval assumes that their means are normally distributed"
             if count > 1
-            else "one cluster only: nothing can be said about the spread"
+            else "one cluster only: the spread is unknown"
         )
     else:
         low, high = _bootstrap_bounds(table, metric, level, resamples, seed)
@@ -159,18 +159,18 @@ def interval(
 
 
 def _exact_bounds(estimate: float, count: int, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Return the limits where `count` clusters showed one and the same value.
+    """Return the interval where all `count` clusters have the same value.
 
-    With a share q of clusters that differ, all of them look alike with probability (1 - q) ^ count; the largest q that
-    this leaves possible is Clopper and Pearson's limit. Such clusters may have any value within `bounds`. A cluster
-    counts once, however many utterances it has: nothing shows how alike they are.
+    If a share q of all clusters differs, a sample of `count` clusters is uniform with probability (1 - q) ^ count; the
+    largest plausible q is the Clopper-Pearson limit. The differing clusters may have any value within `bounds`. Each
+    cluster counts once, however many utterances it has.
     """
     hidden = 1 - ((1 - level) / 2) ** (1 / count)
     return estimate - hidden * (estimate - bounds[0]), estimate + hidden * (bounds[1] - estimate)
 
 
 def _bootstrap_bounds(table: Sums, metric: Metric, level: float, resamples: int, seed: int) -> tuple[float, float]:
-    """Draw clusters with replacement, recompute the metric from their sums, take the expanded percentiles."""
+    """Return the expanded percentiles of the metric over clusters drawn with replacement."""
     from scipy.stats import norm, t
 
     count = len(table.value_KC)
@@ -189,8 +189,8 @@ def _bootstrap_bounds(table: Sums, metric: Metric, level: float, resamples: int,
 def _t_bounds(table: Sums, metric: Metric, estimate: float, level: float) -> tuple[float, float]:
     """Return the t interval over cluster means.
 
-    A cluster's mean is taken as the metric plus K times what the cluster adds beyond its share of utterances: with
-    clusters of equal make-up this is the plain mean, and unequal ones keep their weight (the linearised ratio).
+    A cluster's mean is the metric plus K times the cluster's contribution beyond its share of utterances. For clusters
+    of equal composition this is the plain mean; unequal ones keep their weight (linearised ratio).
     """
     from scipy.stats import t
 
@@ -217,16 +217,16 @@ def difference(
     permutations: int,
     seed: int,
 ) -> Difference:
-    """Return a minus b on the same utterances, with an interval over clusters and a paired test.
+    """Return the score of a minus that of b on the same utterances, with an interval and a paired test over clusters.
 
-    The test asks how often a difference this large comes about if a and b are exchangeable within each cluster: the
-    sign of every cluster's share of the difference is flipped at random, two-sided. With few clusters all sign
-    patterns are counted (`exact`), otherwise p = (1 + hits) / (1 + permutations).
+    The test assumes that a and b are exchangeable within each cluster and flips the sign of each cluster's contribution
+    to the difference at random, two-sided. With few clusters it counts all sign patterns (`exact`); otherwise
+    p = (1 + hits) / (1 + permutations).
     """
     if len(a) != len(b):
-        raise ValueError(f"a has {len(a)} utterances, b has {len(b)}: a paired difference needs the same ones")
+        raise ValueError(f"a has {len(a)} utterances, b has {len(b)}: a paired difference needs the same utterances")
     gap = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    found = interval(
+    gap_interval = interval(
         gap.tolist(),
         clusters,
         labels,
@@ -237,13 +237,13 @@ def difference(
         bounds=(-1.0, 1.0),
     )
     p, exact = sign_flip(shares(sums(gap.tolist(), clusters, labels), metric), permutations=permutations, seed=seed)
-    return Difference(interval=found, p=p, exact=exact)
+    return Difference(interval=gap_interval, p=p, exact=exact)
 
 
 def sign_flip(share_K: np.ndarray, *, permutations: int, seed: int) -> tuple[float, bool]:
-    """Return the two-sided p of a sum under random signs of its terms, and whether every pattern was counted."""
-    terms_K = share_K[share_K != 0]  # a zero keeps its value under either sign
-    seen = abs(float(share_K.sum())) - 1e-12  # ties on paper stay ties
+    """Return the two-sided p value of a sum under random signs of its terms, and whether it counts all patterns."""
+    terms_K = share_K[share_K != 0]  # a zero is the same under either sign
+    seen = abs(float(share_K.sum())) - 1e-12  # rounding errors must not break a tie
     exact = 2 ** len(terms_K) <= permutations
     patterns = 2 ** len(terms_K) if exact else permutations
     generator = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foalnet.core.records import Sample
-from foalnet.evidence.report.words import MISSING, NOT_AUDITED
+from foalnet.evidence.report.phrases import MISSING, NOT_AUDITED
 from foalnet.shards import split_frames
 
 # A thumbnail every so many seconds; a syllable or two lie between.

@@ -88,7 +88,7 @@ def test_the_result_table_is_that_of_the_commit_beside_it() -> None:
 def _printed(text: str) -> dict[str, float]:
     """Return what README's table prints, in points of UA: a variant's UA, and every `a minus b`."""
     block = text.partition("```\ndrawn: ")[2].partition("```")[0].replace("\N{MINUS SIGN}", "-")
-    rows = re.findall(r"(?m)^ *(\w+(?: minus \w+)?)  +([+-]?\d+\.\d)  ", block.partition("right %, by kind")[0])
+    rows = re.findall(r"(?m)^ *(\w+(?: minus \w+)?)  +([+-]?\d+\.\d)  ", block.partition("correct %, by kind")[0])
     return {name: float(value) for name, value in rows}
 
 

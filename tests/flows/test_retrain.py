@@ -100,7 +100,7 @@ def test_artifacts_show_scores_confusion_drops_and_the_place_of_the_report(toy: 
     told = {"corpus": "drawn", "commit": "c" * 40, "params": Gate(max_shrink=0.0), "report": Report()}
     paths.gate.write_bytes(json_bytes(decide(side, side, **told)))
     decision = artifacts.gate(paths, "")
-    assert "**refused**: UA of foal: could not be paired" in decision
+    assert "**refused**: UA of foal: cannot be compared" in decision
     assert "| UA of audio only | 0.5 | 0.5 |" in decision
     assert len(decision.encode()) < LIMIT_BYTES
 

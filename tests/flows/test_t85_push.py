@@ -18,7 +18,7 @@ from flows.retrain import RunStages, bring_up_to_date
 from flows.stages import Stage
 from flows.worktree import Tree
 from foalnet.artifact.gitrepo import git, text_at
-from foalnet.checks.doctor import Scene
+from foalnet.checks.doctor import Context
 from foalnet.checks.doctor.project import pushed as check_pushed
 from foalnet.core.errors import DataError, MachineError
 from foalnet.core.paths import Paths
@@ -112,8 +112,8 @@ def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_push
     told = verb(toy, "champion").stdout.splitlines()
     assert told[1].endswith("  unpushed") and told[-1] == f"unpushed: {first}; the next run tries again"
     monkeypatch.chdir(toy)
-    [finding] = check_pushed(Scene())
-    assert finding.level == "warning" and first in finding.found
+    [finding] = check_pushed(Context())
+    assert finding.level == "warning" and first in finding.message
 
     # Another run with other results, still down: both are marked, and the first one's data is still there.
     assert "unpushed" in str(changed(toy, "happy", 0.6)[0]["says"])
@@ -127,7 +127,7 @@ def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_push
     assert len({*locks(toy)}) == 3
     assert objects(remote) == set().union(*(needed(toy, lock) for lock in locks(toy))), "the data of all three"
     assert "unpushed" not in verb(toy, "champion").stdout
-    assert [finding.level for finding in check_pushed(Scene())] == ["ok"]
+    assert [finding.level for finding in check_pushed(Context())] == ["ok"]
 
 
 @pytest.mark.long

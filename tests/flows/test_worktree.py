@@ -192,7 +192,7 @@ def test_rollback_is_one_command_keeps_history_and_is_not_undone_by_the_next_run
     assert "rollback to" in shown[1]
     again = retrain(toy)
     assert not again["promoted"]
-    assert "taken back by `foalnet rollback`" in again["says"]
+    assert "rolled back by `foalnet rollback`" in again["says"]
     with pytest.raises(UsageError, match="is the first champion"):
         rollback(toy, "drawn")
     with pytest.raises(UsageError, match="never was a champion"):
@@ -334,7 +334,7 @@ def test_a_run_that_was_overtaken_is_not_promoted(toy: Path) -> None:
 
     told = retrain(toy, overtaken)
     assert not told["promoted"]
-    assert "was promoted meanwhile" in told["says"]
+    assert "was promoted in the meantime" in told["says"]
     assert commit_of(toy, "champions/drawn") == theirs[0]
     assert yaml.safe_load(text_at(toy, told["branch"], "params.yaml") or "")["report"]["seed"] == 3
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from flows.retrain import bring_up_to_date
 from foalnet.artifact.gitrepo import commit_of, git, text_at
 from foalnet.checks.cache import loss_of
-from foalnet.checks.doctor import Scene
+from foalnet.checks.doctor import Context
 from foalnet.checks.doctor.project import champions as check_champions
 from foalnet.cli.main import cli
 from foalnet.config import load_params
@@ -152,7 +152,7 @@ def test_gc_leaves_the_cache_alone_while_a_flow_is_at_work_or_others_may_need_it
 def test_loss_is_named_by_champion_doctor_and_rollback(project: Project, tmp_path: Path) -> None:
     first, second = project.promoted("one"), project.promoted("two")
     commits = git(project.home, "rev-parse", "champions/drawn", "champions/drawn^").stdout.split()
-    scene = Scene(corpora=(load_params("drawn"),))
+    scene = Context(corpora=(load_params("drawn"),))
     assert [finding.level for finding in check_champions(scene)] == ["ok"]
     assert "neither" not in foalnet("champion")
 
@@ -160,7 +160,7 @@ def test_loss_is_named_by_champion_doctor_and_rollback(project: Project, tmp_pat
     assert loss_of(project.home, "drawn", commits[0]).lost == ("models/drawn/final",)
     assert "of the champion in force, neither in DVC's cache nor in a remote: models/drawn/final" in foalnet("champion")
     [finding] = check_champions(scene)
-    assert finding.level == "fault" and "models/drawn/final" in finding.found
+    assert finding.level == "fault" and "models/drawn/final" in finding.message
     assert f"git switch --detach {commits[0][:10]} && dvc repro" in finding.mend
 
     project.lose([first[0], first[3]])
@@ -188,9 +188,9 @@ def test_a_remote_on_the_network_is_not_asked_without_leave(project: Project) ->
         "[core]\n    remote = far\n['remote \"far\"']\n    url = s3://nowhere/x\n"
     )
     project.lose(objects)
-    [finding] = check_champions(Scene(corpora=(load_params("drawn"),)))
+    [finding] = check_champions(Context(corpora=(load_params("drawn"),)))
     assert (finding.level, finding.mend) == ("warning", "foalnet doctor --remote")
-    assert "its remote was not asked" in finding.found
+    assert "its remote was not asked" in finding.message
 
 
 @pytest.mark.long
@@ -201,7 +201,7 @@ def test_a_run_that_cannot_be_paired_with_the_champion_is_not_promoted(toy: Path
     object_in(toy / ".dvc" / "cache", md5_in(recorded, "reports/drawn/runs/foal-s1")).unlink()
     better = retrained(toy, "two", 0.90)
     assert not better["promoted"]
-    assert "could not be paired, the champion's predictions are neither in DVC's cache nor in a remote" in str(
+    assert "cannot be compared, the champion's predictions are in neither DVC's cache nor a remote" in str(
         better["says"]
     )
     assert bring_up_to_date(toy, "drawn", run=at_once, publish=lambda *_: None)["outcome"] == "Unchanged"

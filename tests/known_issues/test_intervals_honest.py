@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foalnet.evidence.report.phrases import points, verdict
 from foalnet.evidence.report.terminal import table_text
-from foalnet.evidence.report.words import points, verdict
 from foalnet.evidence.stats import Difference, Interval, difference, interval
 
 SETTING: dict[str, Any] = {"level": 0.95, "resamples": 500, "seed": 1}

@@ -18,7 +18,7 @@ import yaml
 
 from foalnet.artifact.seal import publish_sealed
 from foalnet.checks import doctor
-from foalnet.checks.doctor import Finding, Scene, corpora, packages, project, scene_of, storage, tools
+from foalnet.checks.doctor import Context, Finding, context_of, corpora, packages, project, storage, tools
 from foalnet.checks.doctor.base import from_error, run_check
 from foalnet.config.load import merge
 from foalnet.core.errors import MachineError, UsageError
@@ -42,21 +42,21 @@ def folder(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return here
 
 
-def of(check: doctor.base.Check, scene: Scene) -> list[Finding]:
-    return list(run_check("x", check, scene))
+def of(check: doctor.base.Check, context: Context) -> list[Finding]:
+    return list(run_check("x", check, context))
 
 
 def levels(findings: list[Finding]) -> list[str]:
     return [finding.level for finding in findings]
 
 
-def with_corpus(folder: Path, **entry: object) -> Scene:
+def with_corpus(folder: Path, **entry: object) -> Context:
     """Params with a second corpus beside the drawn one, its root a ravdess tree."""
     path = folder / "params.yaml"
     data = yaml.safe_load(path.read_text())
     new = merge(data["corpora"]["drawn"], {"reader": "ravdess", "source": "data/r.json"} | entry)
     path.write_text(yaml.safe_dump(merge(data, {"corpora": {"r": new}})))
-    return scene_of("r", remote=False)
+    return context_of("r", remote=False)
 
 
 def test_the_whole_verb_finds_this_machine_usable(folder: Path) -> None:
@@ -84,14 +84,14 @@ def test_an_unknown_corpus_ends_with_2(folder: Path) -> None:
 
 
 def test_a_check_that_crashes_is_a_fault_and_the_others_go_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: Scene) -> Iterator[Finding]:
+    def broken(_: Context) -> Iterator[Finding]:
         yield doctor.base.ok("first")
         raise ImportError("half a\npackage")
 
     monkeypatch.setattr(doctor, "CHECKS", {"one": broken, "two": packages.python})
-    found = list(doctor.examine(Scene()))
+    found = list(doctor.examine(Context()))
     assert [(f.check, f.level) for f in found][:2] == [("one", "ok"), ("one", "fault")]
-    assert found[1].found == "the check itself failed: ImportError: half a package" and found[1].mend
+    assert found[1].message == "the check itself failed: ImportError: half a package" and found[1].mend
     assert found[2].check == "two"
     assert not doctor.usable(found) and doctor.usable([found[0]])
 
@@ -110,19 +110,19 @@ def test_a_project_that_cannot_be_read_is_a_fault_not_an_end(
     (folder / name).unlink(missing_ok=True)
     if content is not None:
         (folder / name).write_text(content)
-    found = of(project.project, scene_of(None, remote=False))
-    assert found[0].level == "fault" and told in found[0].found and found[0].mend
+    found = of(project.project, context_of(None, remote=False))
+    assert found[0].level == "fault" and told in found[0].message and found[0].mend
 
 
 def test_git_or_word_to_dvc(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project, "dvc_config", dict)
-    assert levels(of(project.git, Scene())) == ["fault"]
+    assert levels(of(project.git, Context())) == ["fault"]
     monkeypatch.setattr(project, "dvc_config", lambda: {"core.no_scm": "true"})
-    assert levels(of(project.git, Scene())) == ["ok"]
+    assert levels(of(project.git, Context())) == ["ok"]
     (folder / ".git").mkdir()
-    assert "git version" in of(project.git, Scene())[0].found
+    assert "git version" in of(project.git, Context())[0].message
     monkeypatch.setenv("PATH", "")
-    assert levels(of(project.git, Scene())) == ["warning"]
+    assert levels(of(project.git, Context())) == ["warning"]
 
 
 def test_dvc_cache_remotes_and_site_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,20 +131,20 @@ def test_dvc_cache_remotes_and_site_cache(folder: Path, monkeypatch: pytest.Monk
     quiet = {"core.analytics": "false", "core.check_update": "false"}
     given = dict(quiet)
     monkeypatch.setattr(project, "dvc_config", lambda: given)
-    assert levels(of(project.dvc, Scene())) == ["ok", "ok", "ok"]
+    assert levels(of(project.dvc, Context())) == ["ok", "ok", "ok"]
     site.chmod(0o777)
-    assert "unpickles" in of(project.dvc, Scene())[1].found
+    assert "unpickles" in of(project.dvc, Context())[1].message
     site.chmod(0o700)
     given |= {"remote.a.b.url": str(folder / "gone"), "core.remote": "a.b"}
-    last = of(project.dvc, Scene())[-1]
-    assert last.level == "warning" and "a.b" in last.found and last.mend.startswith("mkdir")
+    last = of(project.dvc, Context())[-1]
+    assert last.level == "warning" and "a.b" in last.message and last.mend.startswith("mkdir")
     (folder / "gone").mkdir()
-    assert levels(of(project.dvc, Scene()))[-1] == "ok"
+    assert levels(of(project.dvc, Context()))[-1] == "ok"
     del given["core.remote"], given["core.analytics"]
-    found = of(project.dvc, Scene())
-    assert any("default" in f.found for f in found if f.level == "warning")
+    found = of(project.dvc, Context())
+    assert any("default" in f.message for f in found if f.level == "warning")
     monkeypatch.delenv("DVC_NO_ANALYTICS", raising=False)
-    assert any(f.mend == "dvc config core.analytics false" for f in of(project.dvc, Scene()))
+    assert any(f.mend == "dvc config core.analytics false" for f in of(project.dvc, Context()))
 
 
 def test_a_site_cache_that_others_could_make_first_is_not_private(tmp_path: Path) -> None:
@@ -171,10 +171,10 @@ def test_the_network_is_asked_only_with_remote(folder: Path, monkeypatch: pytest
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(project, "output_of", answer)
-    found = of(project.dvc, Scene())
-    assert "not asked" in found[-1].found and not any("status" in command for command in asked)
-    found = of(project.dvc, Scene(remote=True))
-    assert found[-1].level == "warning" and "no route" in found[-1].found
+    found = of(project.dvc, Context())
+    assert "not asked" in found[-1].message and not any("status" in command for command in asked)
+    found = of(project.dvc, Context(remote=True))
+    assert found[-1].level == "warning" and "no route" in found[-1].message
     assert asked[-1][-4:] == ("status", "--cloud", "--remote", "far")
     assert "word" not in str(found) and "key=1" not in str(found)
 
@@ -183,50 +183,50 @@ def test_prefect_analytics_by_environment_and_profile(folder: Path, monkeypatch:
     for name in ("DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(folder / "prefect"))
-    assert levels(of(project.prefect, Scene())) == ["warning"]
+    assert levels(of(project.prefect, Context())) == ["warning"]
     text = 'active = "a"\n[profiles.a]\nPREFECT_SERVER_ANALYTICS_ENABLED = "false"\n'
     publish_bytes(folder / "prefect" / "profiles.toml", text.encode())
-    assert levels(of(project.prefect, Scene())) == ["ok"]
+    assert levels(of(project.prefect, Context())) == ["ok"]
     monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "true")
-    assert levels(of(project.prefect, Scene())) == ["warning"]
+    assert levels(of(project.prefect, Context())) == ["warning"]
     monkeypatch.setenv("DO_NOT_TRACK", "1")
-    assert levels(of(project.prefect, Scene())) == ["ok"]
+    assert levels(of(project.prefect, Context())) == ["ok"]
 
 
 def test_packages_against_bounds_and_pins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(levels(of(packages.packages, Scene()))) == {"ok"}
+    assert set(levels(of(packages.packages, Context()))) == {"ok"}
     path = folder / "constraints.txt"
     path.write_text(path.read_text().replace("numpy==", "numpy==9.") + "nosuchpackage==1\n")
-    found = of(packages.packages, Scene())
-    assert levels(found) == ["ok", "warning"] and "numpy" in found[1].found and "bytes" in found[1].found
+    found = of(packages.packages, Context())
+    assert levels(found) == ["ok", "warning"] and "numpy" in found[1].message and "bytes" in found[1].message
     real = packages.installed
     monkeypatch.setattr(packages, "installed", lambda name: {"av": None, "fastapi": "0.165.0"}.get(name, real(name)))
-    found = of(packages.packages, Scene())
-    assert {f.found.split()[0] for f in found if f.level == "fault"} == {"av", "fastapi"}
+    found = of(packages.packages, Context())
+    assert {f.message.split()[0] for f in found if f.level == "fault"} == {"av", "fastapi"}
     path.unlink()
-    assert "constraints" in of(packages.packages, Scene())[-1].found
+    assert "constraints" in of(packages.packages, Context())[-1].message
 
 
 def test_a_decoder_that_lacks_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert levels(of(tools.ffmpeg, Scene())) == ["ok"]
+    assert levels(of(tools.ffmpeg, Context())) == ["ok"]
     real = tools.output_of
     monkeypatch.setattr(tools, "output_of", lambda *command: real(*command).replace(" msmpeg4 ", " other "))
-    found = of(tools.ffmpeg, Scene())
-    assert levels(found) == ["fault"] and found[0].found.endswith("msmpeg4")
+    found = of(tools.ffmpeg, Context())
+    assert levels(found) == ["fault"] and found[0].message.endswith("msmpeg4")
     monkeypatch.setattr("foalnet.media.ffmpeg_exe", lambda: str(folder / "no-ffmpeg"))
-    assert levels(of(tools.ffmpeg, Scene())) == ["fault"]
+    assert levels(of(tools.ffmpeg, Context())) == ["fault"]
 
 
 def test_shards_staged_with_another_ffmpeg_are_told(folder: Path) -> None:
     staging = {"tools": {"ffmpeg": "0" * 64}}
     publish_sealed(folder / "reports" / "drawn" / "staging.json", staging)
-    found = of(tools.ffmpeg, scene_of("drawn", remote=False))
-    assert levels(found) == ["ok", "warning"] and "drawn" in found[1].found
+    found = of(tools.ffmpeg, context_of("drawn", remote=False))
+    assert levels(found) == ["ok", "warning"] and "drawn" in found[1].message
 
 
 def test_a_device_that_lacks_is_a_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOALNET_DEVICE", "cuda:99")
-    found = of(packages.device, scene_of(None, remote=False))
+    found = of(packages.device, context_of(None, remote=False))
     assert levels(found) == ["fault"] and "FOALNET_DEVICE=cpu" in found[0].mend
 
 
@@ -237,25 +237,25 @@ def test_a_gpu_is_named_with_its_memory(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: facts)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (79e9, 80e9))
-    assert [f.found for f in of(packages.device, Scene())] == ["A GPU, 80 GB, 79 GB of it free"]
+    assert [f.message for f in of(packages.device, Context())] == ["A GPU, 80 GB, 79 GB of it free"]
 
 
 def test_disk_against_the_need(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = scene_of("drawn", remote=False)
-    seconds = storage.speech_seconds(scene.corpora[0], storage.Paths("drawn"))
+    context = context_of("drawn", remote=False)
+    seconds = storage.speech_seconds(context.corpora[0], storage.Paths("drawn"))
     assert seconds == 5 * 6 * 16 * 2.0
     need = storage.COPIES * storage.BYTES_PER_S * seconds
     for free, level in ((need, "ok"), (need * 0.8, "warning"), (need * 0.5, "fault")):
         monkeypatch.setattr(storage, "free_bytes", lambda _, free=free: round(free))
-        assert levels(of(storage.disk, scene)) == [level]
+        assert levels(of(storage.disk, context)) == [level]
     publish_bytes(folder / "data" / "drawn" / "shards" / "index.json", b"{}")
-    assert levels(of(storage.disk, scene)) == ["ok"]
+    assert levels(of(storage.disk, context)) == ["ok"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shards = folder / "data" / "drawn"
     shards.mkdir(parents=True, exist_ok=True)
-    assert levels(of(storage.work, Scene())) == ["ok", "ok"]
+    assert levels(of(storage.work, Context())) == ["ok", "ok"]
     real, closed = storage.tempfile.TemporaryFile, [Path("data/drawn")]
 
     def full(**given: Path) -> object:
@@ -264,29 +264,29 @@ def test_a_folder_that_cannot_be_written_is_named(folder: Path, monkeypatch: pyt
         return real(**given)
 
     monkeypatch.setattr(storage.tempfile, "TemporaryFile", full)
-    found = of(storage.work, Scene())
+    found = of(storage.work, Context())
     assert levels(found) == ["ok", "fault"] and "data/drawn" in found[1].mend
     closed.append(folder.resolve())  # the work folder is not there yet: the one above it counts
-    found = of(storage.work, Scene())
+    found = of(storage.work, Context())
     assert "fault" in levels(found) and "FOALNET_WORK" in found[0].mend
 
 
 def test_locks_held_free_and_what_the_dead_left(folder: Path) -> None:
     work = folder / "work"
     with lock(work / "locks" / "shards-drawn", stage="shards"):
-        found = of(storage.locks, Scene(settings=replace_work(work)))
-        assert f"pid {os.getpid()}" in found[0].found
+        found = of(storage.locks, Context(settings=replace_work(work)))
+        assert f"pid {os.getpid()}" in found[0].message
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     pid = int(gone.stdout)
     publish_bytes(work / "clips" / "a" / f".shard.tar.{pid}.part", b"half")
     publish_bytes(work / "clips" / "a" / f".entry.json.{os.getpid()}.part", b"mine")
     rwlock = {"write": {"/a": {"pid": pid, "cmd": "x"}}, "read": {"/b": [{"pid": os.getpid(), "cmd": "y"}]}}
     publish_bytes(folder / ".dvc" / "tmp" / "rwlock", json.dumps(rwlock).encode())
-    found = of(storage.locks, Scene(settings=replace_work(work)))
+    found = of(storage.locks, Context(settings=replace_work(work)))
     assert levels(found) == ["ok", "warning", "ok", "ok"]
-    assert found[0].found.startswith("no stage is at work") and found[1].found.startswith("1 unfinished")
+    assert found[0].message.startswith("no stage is at work") and found[1].message.startswith("1 unfinished")
     assert found[1].mend == "foalnet gc"
-    assert str(os.getpid()) in found[2].found and "1 dead" in found[3].found
+    assert str(os.getpid()) in found[2].message and "1 dead" in found[3].message
 
 
 def replace_work(work: Path) -> doctor.base.Settings:
@@ -294,25 +294,27 @@ def replace_work(work: Path) -> doctor.base.Settings:
 
 
 def test_roots_and_layout_of_each_corpus(folder: Path) -> None:
-    scene = with_corpus(folder)
-    assert levels(of(corpora.corpora, scene)) == ["fault"]
+    context = with_corpus(folder)
+    assert levels(of(corpora.corpora, context)) == ["fault"]
     publish_bytes(folder / "data" / "r" / "inventory.json", b"{}")
-    assert levels(of(corpora.corpora, scene)) == ["warning"]
+    assert levels(of(corpora.corpora, context)) == ["warning"]
     tree = ravdess_tree(folder / "tree")
-    good = replace(scene, settings=doctor.base.Settings(roots={"r": str(tree)}))
+    good = replace(context, settings=doctor.base.Settings(roots={"r": str(tree)}))
     assert levels(of(corpora.corpora, good)) == ["ok"] and levels(of(corpora.roots, good)) == []
     (folder / "empty").mkdir()
-    wrong = replace(scene, settings=doctor.base.Settings(roots={"r": str(folder / "empty"), "s": "/nowhere", "t": "t"}))
+    wrong = replace(
+        context, settings=doctor.base.Settings(roots={"r": str(folder / "empty"), "s": "/nowhere", "t": "t"})
+    )
     found = of(corpora.corpora, wrong)
-    assert levels(found) == ["fault"] and "looked" in found[0].found and found[0].mend
+    assert levels(found) == ["fault"] and "looked" in found[0].message and found[0].mend
     assert levels(of(corpora.roots, wrong)) == ["warning", "warning"]
 
 
 def test_weights_of_the_detector_that_params_choose(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(folder / "none"))
     found = of(corpora.weights, with_corpus(folder, shards={"detector": "blazeface"}))
-    assert levels(found) == ["fault"] and "blazeface.pth" in found[0].found and found[0].mend
-    assert levels(of(corpora.weights, scene_of("drawn", remote=False))) == ["ok"]
+    assert levels(found) == ["fault"] and "blazeface.pth" in found[0].message and found[0].mend
+    assert levels(of(corpora.weights, context_of("drawn", remote=False))) == ["ok"]
 
 
 def test_encoders_that_params_choose(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,9 +322,9 @@ def test_encoders_that_params_choose(folder: Path, monkeypatch: pytest.MonkeyPat
     asked = with_corpus(folder, train={"audio": {"encoder": "wavlm_base"}}, features={"encoder": "clip_vit_b32"})
     found = of(corpora.encoders, replace(asked, settings=doctor.base.Settings(weights=folder / "none")))
     assert levels(found) == ["fault", "fault"]
-    assert "wavlm_base" in found[0].found and "foalnet weights fetch wavlm_base" in found[0].mend
+    assert "wavlm_base" in found[0].message and "foalnet weights fetch wavlm_base" in found[0].mend
     assert "foalnet weights fetch clip_vit_b32" in found[1].mend
-    assert levels(of(corpora.encoders, scene_of("drawn", remote=False))) == ["ok"]
+    assert levels(of(corpora.encoders, context_of("drawn", remote=False))) == ["ok"]
 
 
 def test_what_is_shown_can_be_shown_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,4 +335,4 @@ def test_what_is_shown_can_be_shown_to_others(monkeypatch: pytest.MonkeyPatch) -
     found = from_error(MachineError("what", file="/home/somebody/f", action="do\nit"))
     assert (found.level, found.mend) == ("fault", "do it")
     with pytest.raises(UsageError):
-        doctor.scene_of("nosuch", remote=False)
+        doctor.context_of("nosuch", remote=False)

@@ -62,7 +62,7 @@ def check(decision: dict[str, Any], name: str) -> dict[str, Any]:
 def test_the_first_run_becomes_champion_and_says_so() -> None:
     decision = ask(side(rows(20)), None)
     assert decision["promote"]
-    assert decision["reasons"] == ["no champion yet: this run becomes the first one"]
+    assert decision["reasons"] == ["no champion yet: this run becomes the first"]
     assert decision["champion"] is None
     assert "no champion yet" in markdown(decision)
 
@@ -121,7 +121,9 @@ def test_without_a_shared_utterance_the_intervals_decide() -> None:
 def test_without_all_the_champions_predictions_nothing_is_promoted(champion: Side) -> None:
     decision = ask(side(rows(0), ua=0.99), champion)
     assert not decision["promote"]
-    assert decision["reasons"][0].startswith("UA of foal: could not be paired, the champion's predictions are neither")
+    assert decision["reasons"][0].startswith(
+        "UA of foal: cannot be compared, the champion's predictions are in neither"
+    )
 
 
 def test_predictions_of_a_variant_that_is_not_judged_may_be_lost() -> None:
@@ -159,7 +161,7 @@ def test_drops_that_nobody_recorded_are_named() -> None:
 def test_results_that_were_taken_back_are_refused() -> None:
     decision = ask(side(rows(20)), side(rows(20)), rolled_back="d" * 40)
     assert not decision["promote"]
-    assert "taken back by `foalnet rollback`" in decision["reasons"][0]
+    assert "rolled back by `foalnet rollback`" in decision["reasons"][0]
 
 
 @settings(max_examples=25, deadline=None)
@@ -193,14 +195,14 @@ def test_a_side_is_read_from_files_and_what_is_gone_is_taken_from_the_record(tmp
         write_results(paths.run("foal", seed), predictions(20), metrics_of(seed))
     publish_sealed(paths.metrics, side().metrics)
     told = {"staged": 7, "dropped": 3}
-    found = read_side(paths, told=told)
+    found = read_side(paths, recorded=told)
     assert len(found.runs["foal"]) == 2
     assert (found.staged, found.dropped, found.cluster) == (7, 3, "dialogue")
     publish_sealed(paths.counts, {"ledger": {"kept": 9, "dropped/wav_missing": 2}})
     publish_sealed(paths.staging, {"utterances": {"staged": 8, "dropped": 1}})
-    found = read_side(paths, told=told)
+    found = read_side(paths, recorded=told)
     assert (found.staged, found.dropped) == (8, 3)
-    assert found.told()["drop_share"] == pytest.approx(3 / 11, abs=1e-6)
+    assert found.as_json()["drop_share"] == pytest.approx(3 / 11, abs=1e-6)
     assert read_side(Paths("drawn", tmp_path / "no"), metrics=side().metrics).runs == {}
 
 
@@ -240,7 +242,7 @@ def test_another_file_in_the_place_of_one_without_a_seal_is_refused(
     publish_sealed(paths.staging, {"utterances": {"staged": 8, "dropped": 1}})
     publish_sealed(paths.metrics, side().metrics)
     getattr(paths, name).write_bytes(json_bytes(facts))
-    with pytest.raises(DataError, match="what the gate reads of it is not there") as caught:
+    with pytest.raises(DataError, match="what the gate reads from it is missing") as caught:
         read_side(paths, champion=True)
     assert caught.value.file == str(getattr(paths, name))
 

@@ -19,8 +19,8 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import jsonl_bytes, publish_bytes, read_json, read_jsonl
 from foalnet.core.paths import Paths
 from foalnet.evidence.report import build, headline
+from foalnet.evidence.report.phrases import chance, hours, listed, percent, plural, points, verdict
 from foalnet.evidence.report.provenance import CODE
-from foalnet.evidence.report.words import chance, hours, listed, percent, plural, points, verdict
 from foalnet.evidence.stats import Difference, Interval
 from foalnet.stages.evaluate import evaluate_run
 from tests.pages import Page, markdown_tables
@@ -127,7 +127,7 @@ def without_four(drawn: Built, home: Path, *, dropped: bool) -> tuple[Params, Pa
 def test_lost_utterances_are_counted_with_their_reason(drawn: Built, tmp_path: Path) -> None:
     params, paths, _ = without_four(drawn, tmp_path, dropped=True)
     build(params, paths)
-    assert "416 were scored; 4 were lost on the way (1.0\N{NO-BREAK SPACE}%)" in paths.report_html.read_text()
+    assert "416 were scored; 4 were lost (1.0\N{NO-BREAK SPACE}%)" in paths.report_html.read_text()
 
 
 def test_utterances_that_were_lost_without_a_reason_stop_the_report(drawn: Built, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_corpus_folded_by_speaker_speaks_of_speakers_and_warns_of_few(speakers
     assert "There are only 16 speakers." in text
     assert "Mean of seeds 1 and 2." in text
     assert "Correctness is averaged over 2 seeds" in text
-    assert "not by the attention" in text
+    assert "not from the attention" in text
     assert "best possible" not in text
 
 
@@ -187,7 +187,7 @@ def test_an_absent_file_is_a_stated_gap(tmp_path: Path, name: str) -> None:
     path: Path = getattr(paths, name)
     path.unlink()
     build(params, paths)
-    assert f"{path.relative_to(tmp_path).as_posix()} is not here" in paths.report_html.read_text()
+    assert f"{path.relative_to(tmp_path).as_posix()} is absent" in paths.report_html.read_text()
 
 
 def test_a_run_that_is_not_there_is_named_and_none_at_all_is_an_error(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_weights_of_another_epoch_than_the_scored_one_are_told(tmp_path: Path) -
     evaluate_run(params, paths, variant="foal", seed=1)
     build(params, paths)
     assert "foal, seed 1, fold Ses02: epoch" in paths.report_html.read_text()
-    assert "the weights that were kept are those of epoch 99." in paths.report_html.read_text()
+    assert "the stored weights are those of epoch 99." in paths.report_html.read_text()
 
 
 def test_what_training_counted_and_with_what_is_told(drawn: Built) -> None:
@@ -255,7 +255,7 @@ def test_the_page_names_the_detector_its_digest_and_its_weight_files(drawn: Buil
     rows = [row for table in page.tables for row in table]
     assert ["Digest of the detector “haar”", "c" * 16] in rows
     assert ["Weight file cascade.xml", "d" * 16] in rows
-    assert "by the detector “haar”" in drawn[1].report_html.read_text()
+    assert "The detector “haar” detected a face" in drawn[1].report_html.read_text()
 
 
 def test_one_dialogue_a_session_still_gives_a_report(tmp_path: Path) -> None:
@@ -299,8 +299,8 @@ def difference(estimate: float, low: float, high: float, p: float) -> Difference
 def test_verdicts_in_words() -> None:
     assert verdict("foal", "baseline", difference(0.042, 0.011, 0.073, 0.0212)) == (
         "On these data foal is better than baseline by 4.2 points of UA (foal minus baseline: 95 % interval +1.1 to "
-        "+7.3); if the two were equally good, chance alone would make a difference at least this large in about 2 of "
-        "100 cases (p = 0.021)."
+        "+7.3); if the two were equally good, chance alone would produce a difference at least this large in about 2 "
+        "of 100 cases (p = 0.021)."
     )
     assert verdict("foal", "baseline", difference(-0.05, -0.08, -0.02, 0.0004)).startswith(
         "On these data baseline is better than foal by 5.0 points of UA (foal minus baseline: 95 % interval −8.0 to "

@@ -118,13 +118,13 @@ def test_page_and_terminal_say_it(built: tuple[Paths, dict[str, Any], dict[str, 
     found = metrics["late_average"]["late_average"]
     text = paths.report_html.read_text()
     assert "<h2>What fusion adds</h2>" in text
-    assert "On 140 utterances only sound and picture together tell anything." in text
+    assert "For 140 utterances only sound and picture together determine the class." in text
     won = (found["ua"] - 0.25) / (BEST["late_average"] - 0.25)
     rows = [row for table in Page(text).tables for row in table]
     assert ["late_average", f"{100 * found['ua']:.1f}", "79.0", f"{100 * won:.1f}"] in rows
     said = headline(paths)
     assert f"late_average of audio_only and video_only: {100 * found['ua']:.1f} % UA" in said
-    head = next(line for line in said.splitlines() if line.startswith("right %, by kind"))
+    head = next(line for line in said.splitlines() if line.startswith("correct %, by kind"))
     assert head.split()[5:] == [
         "audio_only",
         "video_only",
@@ -142,7 +142,7 @@ def test_without_a_rule_the_average_stands_alone_and_without_both_singles_nothin
     metrics = read_json(paths.metrics)
     assert "kinds" not in metrics["late_average"]["late_average"]
     assert "By kind" not in headline(paths)
-    assert "Part won" not in paths.report_html.read_text()
+    assert "Part reached" not in paths.report_html.read_text()
     paths = make(tmp_path / "b", make_params(variants=["audio_only", "foal"], final={"variant": "foal", "seed": 1}))
     assert "late_average" not in read_json(paths.metrics)
     assert "What fusion adds" not in paths.report_html.read_text()

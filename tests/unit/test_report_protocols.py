@@ -16,7 +16,7 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import jsonl_bytes, publish_bytes, read_json, read_jsonl
 from foalnet.core.paths import Paths
 from foalnet.evidence.report import build, headline
-from foalnet.evidence.report.words import percent, points
+from foalnet.evidence.report.phrases import percent, points
 from tests.pages import Page, markdown_tables
 from tests.reports import make_params, make_speakers
 from tests.sealing import reseal, revouch_run
@@ -69,7 +69,7 @@ def test_scores_stand_side_by_side_each_stamped(every: Built) -> None:
         for cell, protocol in zip(row[1:], ALL, strict=True):
             assert cell.split()[0] == percent(pooled(paths, row[0], protocol, "ua"))
     assert "so no one can expect this score from new recordings" in text_of(paths)
-    assert "They are no part of the result above" in text_of(paths)
+    assert "They are not part of the result above" in text_of(paths)
 
 
 def test_the_headline_stays_what_it_is_without_the_others(every: Built, tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_the_gap_is_split_into_two_effects_that_add_up(every: Built) -> None:
         "foal", *(points(gaps["foal"][name]["ua"]) for name in ("selection", "fourth_session", "together"))
     ]  # fmt: skip
     text = text_of(paths)
-    assert f"Under {BEST_ON_TEST} foal stands {points(gaps['foal']['together']['ua'])} points of UA" in text
-    assert "In no fold can it be below zero" in text
-    assert "also that the last epoch stands instead of a chosen one" in text
+    assert f"Under {BEST_ON_TEST} foal scores {points(gaps['foal']['together']['ua'])} points of UA" in text
+    assert "It cannot be negative in any fold" in text
+    assert "that the last epoch replaces a chosen one" in text
 
 
 def test_markdown_has_the_same_tables(every: Built) -> None:
@@ -131,7 +131,7 @@ def test_without_the_fixed_epochs_the_gap_is_told_whole_and_how_to_split_it(tmp_
     params = make_params(variants=["foal"], protocols=[DEV, BEST_ON_TEST])
     paths = make(tmp_path, params)
     assert list(read_json(paths.metrics)["gaps"]["foal"]) == ["together"]
-    assert "the gap would be split in two, at no further training" in text_of(paths)
+    assert "the gap would be split in two without further training" in text_of(paths)
     assert f"{FIXED} (nothing chosen)" not in text_of(paths)
 
 
@@ -173,7 +173,7 @@ def test_a_corpus_folded_by_speaker_speaks_of_groups_in_every_protocol(tmp_path:
         train={"picture": "features", "fold_by": "speaker"},
     )
     text = text_of(make(tmp_path, params, make_speakers(params)))
-    assert "4 of 5 groups of speakers train, one is tested, and the last of 8 epochs stands" in text
+    assert "4 of 5 groups of speakers train, one is tested, and the last of 8 epochs is used" in text
     assert "One more group of speakers trains" in text
 
 

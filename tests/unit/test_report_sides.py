@@ -97,5 +97,5 @@ def test_the_page_lists_some_and_counts_the_rest() -> None:
         [verdict(f"d{i:02d}", agrees=False, confidence=0.6) for i in range(25)], Shards(), moved=()
     )
     text, tables, notes = blocks(account)
-    assert len(tables[0].rows) == 20 and "5 more stand in staging.json." in text
+    assert len(tables[0].rows) == 20 and "5 more are in staging.json." in text
     assert not any("listener" in note for note in notes)

@@ -134,7 +134,7 @@ def test_what_cannot_be_counted_is_refused(values: list[float], clusters: list[s
 
 
 def test_a_pair_needs_the_same_utterances() -> None:
-    with pytest.raises(ValueError, match="the same ones"):
+    with pytest.raises(ValueError, match="the same utterances"):
         difference([1.0], [1.0, 0.0], ["a"], ["x"], metric="ua", permutations=10, **SETTING)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from foalnet.checks.doctor import corpora, packages, project, storage, tools
-from foalnet.checks.doctor.base import Check, Finding, Scene, from_error, run_check
+from foalnet.checks.doctor.base import Check, Context, Finding, from_error, run_check
 from foalnet.config import load_settings
 from foalnet.config.load import read_file, resolve
 from foalnet.core.errors import UsageError
@@ -38,7 +38,7 @@ CHECKS: dict[str, Check] = {
 }
 
 
-def scene_of(corpus: str | None, *, remote: bool) -> Scene:
+def context_of(corpus: str | None, *, remote: bool) -> Context:
     """Read the project of the current folder; what cannot be read becomes a finding.
 
     UsageError (exit 2) where `corpus` is none of params.yaml's.
@@ -56,13 +56,13 @@ def scene_of(corpus: str | None, *, remote: bool) -> Scene:
     else:
         names = [corpus] if corpus else list(file.corpora)
         given["corpora"] = tuple(resolve(file, name) for name in names)
-    return Scene(wrong=tuple(wrong), **given)  # type: ignore[arg-type]
+    return Context(wrong=tuple(wrong), **given)  # type: ignore[arg-type]
 
 
-def examine(scene: Scene) -> Iterator[Finding]:
+def examine(context: Context) -> Iterator[Finding]:
     """Yield every finding of every check, in order, as it is made."""
     for name, check in CHECKS.items():
-        yield from run_check(name, check, scene)
+        yield from run_check(name, check, context)
 
 
 def usable(findings: list[Finding]) -> bool:

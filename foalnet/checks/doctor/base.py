@@ -22,36 +22,36 @@ class Finding:
     """One line: what was found, and for a warning or a fault the command that mends it."""
 
     level: Level
-    found: str
+    message: str
     mend: str = ""
     check: str = ""
 
     def __str__(self) -> str:
         """One line for a terminal; a failing one ends with its remedy."""
-        return f"{self.level:<8} {self.check:<12} {self.found}" + (f"; mend: {self.mend}" if self.mend else "")
+        return f"{self.level:<8} {self.check:<12} {self.message}" + (f"; mend: {self.mend}" if self.mend else "")
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
         return asdict(self)
 
 
-def ok(found: str) -> Finding:
+def ok(message: str) -> Finding:
     """Say that something is as it should be."""
-    return Finding(level="ok", found=found)
+    return Finding(level="ok", message=message)
 
 
-def warning(found: str, *, mend: str) -> Finding:
+def warning(message: str, *, mend: str) -> Finding:
     """Say that something works but is worth a change."""
-    return Finding(level="warning", found=found, mend=mend)
+    return Finding(level="warning", message=message, mend=mend)
 
 
-def fault(found: str, *, mend: str) -> Finding:
+def fault(message: str, *, mend: str) -> Finding:
     """Say that something keeps a verb from working."""
-    return Finding(level="fault", found=found, mend=mend)
+    return Finding(level="fault", message=message, mend=mend)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class Context:
     """What the checks look at: the project in the current folder, its settings, the corpora asked for.
 
     `remote`: the network may be used. `wrong`: what kept params or settings from being read.
@@ -64,20 +64,20 @@ class Scene:
     home: Path = Path()
 
 
-Check = Callable[[Scene], Iterable[Finding]]
+Check = Callable[[Context], Iterable[Finding]]
 
 
-def run_check(name: str, check: Check, scene: Scene) -> Iterator[Finding]:
+def run_check(name: str, check: Check, context: Context) -> Iterator[Finding]:
     """Yield what one check finds, under its name and without secrets; whatever it raises is a fault of that check."""
     try:
-        for finding in check(scene):
+        for finding in check(context):
             yield _shown(replace(finding, check=name))
     except FoalnetError as error:
         yield _shown(replace(from_error(error), check=name))
     except Exception as error:
         # One broken package must not hide what the other checks have to say.
-        found = f"the check itself failed: {named(error)}"
-        yield _shown(Finding(level="fault", found=_one_line(found), mend=INSTALL, check=name))
+        message = f"the check itself failed: {named(error)}"
+        yield _shown(Finding(level="fault", message=_one_line(message), mend=INSTALL, check=name))
 
 
 def from_error(error: FoalnetError) -> Finding:
@@ -91,7 +91,7 @@ def _one_line(text: str) -> str:
 
 
 def _shown(finding: Finding) -> Finding:
-    return replace(finding, found=redact(finding.found), mend=redact(finding.mend))
+    return replace(finding, message=redact(finding.message), mend=redact(finding.mend))
 
 
 def output_of(*command: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:

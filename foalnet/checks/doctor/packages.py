@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foalnet.artifact.provenance import RESULT_PACKAGES
-from foalnet.checks.doctor.base import INSTALL, Finding, Scene, fault, ok, warning
+from foalnet.checks.doctor.base import INSTALL, Context, Finding, fault, ok, warning
 
 PYTHON = (3, 11)
 CONSTRAINTS = Path("constraints.txt")
 
 
-def python(_: Scene) -> Iterator[Finding]:
+def python(_: Context) -> Iterator[Finding]:
     """Python's version; an environment of its own."""
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < PYTHON:
@@ -26,7 +26,7 @@ def python(_: Scene) -> Iterator[Finding]:
         yield ok(f"Python {version}")
 
 
-def packages(scene: Scene) -> Iterator[Finding]:
+def packages(context: Context) -> Iterator[Finding]:
     """The declared packages: present, within their bounds, and at the versions that were run together."""
     from packaging.requirements import Requirement
 
@@ -46,11 +46,11 @@ def packages(scene: Scene) -> Iterator[Finding]:
         else:
             right += 1
     yield ok(f"{right} of {len(needed)} declared packages are here and within their bounds")
-    yield from _pins(scene)
+    yield from _pins(context)
 
 
-def _pins(scene: Scene) -> Iterator[Finding]:
-    path = scene.home / CONSTRAINTS
+def _pins(context: Context) -> Iterator[Finding]:
+    path = context.home / CONSTRAINTS
     if not path.is_file():
         yield warning("no constraints.txt here: versions cannot be compared", mend="git checkout -- constraints.txt")
         return
@@ -60,9 +60,9 @@ def _pins(scene: Scene) -> Iterator[Finding]:
     names = {re.sub(r"[-_.]+", "-", name).lower() for name in RESULT_PACKAGES}
     shaping = [name for name in other if re.sub(r"[-_.]+", "-", name).lower() in names]
     if other:
-        told = ", ".join(f"{name} {other[name]} (pinned {pins[name]})" for name in [*shaping, *sorted(other)][:5])
+        listed = ", ".join(f"{name} {other[name]} (pinned {pins[name]})" for name in [*shaping, *sorted(other)][:5])
         bytes_too = "; results may differ in their bytes" if shaping else ""
-        yield warning(f"{len(other)} packages differ from constraints.txt{bytes_too}: {told}", mend=INSTALL)
+        yield warning(f"{len(other)} packages differ from constraints.txt{bytes_too}: {listed}", mend=INSTALL)
     else:
         yield ok(f"{sum(have is not None for have in here.values())} packages are those of constraints.txt")
 
@@ -80,7 +80,7 @@ def public(version: str) -> str:
     return version.partition("+")[0]
 
 
-def torch_pair(_: Scene) -> Iterator[Finding]:
+def torch_pair(_: Context) -> Iterator[Finding]:
     """torch imports; torchaudio imports, by itself or beside a CPU torch with its compiled part left out."""
     import torch
 
@@ -92,13 +92,13 @@ def torch_pair(_: Scene) -> Iterator[Finding]:
     yield ok(f"torch {torch.__version__}, torchaudio {audio.__version__} ({how})")
 
 
-def device(scene: Scene) -> Iterator[Finding]:
+def device(context: Context) -> Iterator[Finding]:
     """The device of the settings is here; what it is."""
     import torch
 
     from foalnet.train.machine import device as chosen
 
-    where = chosen(scene.settings)
+    where = chosen(context.settings)
     if where.type != "cuda":
         yield ok("no GPU is used: training runs on the CPU, folds side by side")
         return

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.checks.cache import loss_of, remedy
-from foalnet.checks.doctor.base import Finding, Scene, fault, ok, output_of, warning
+from foalnet.checks.doctor.base import Context, Finding, fault, ok, output_of, warning
 from foalnet.core.errors import reason
 from foalnet.evidence.champion import corpora_of, history, remote_champions, unpushed
 
@@ -22,21 +22,21 @@ ON = {"1", "true", "yes", "on", "t", "y"}
 REMOTE_TIMEOUT_S = 60.0
 
 
-def project(scene: Scene) -> Iterator[Finding]:
+def project(context: Context) -> Iterator[Finding]:
     """params.yaml, settings.yaml and dvc.yaml can be read, and `runs` is in step."""
-    yield from scene.wrong
-    missing = [name for name in ("dvc.yaml", "params.yaml") if not (scene.home / name).is_file()]
+    yield from context.wrong
+    missing = [name for name in ("dvc.yaml", "params.yaml") if not (context.home / name).is_file()]
     if missing:
         yield fault(f"no project in this folder: {', '.join(missing)} missing", mend="cd to the project's folder")
-    elif not scene.wrong:
-        names = ", ".join(params.corpus for params in scene.corpora)
-        settings = "settings.yaml" if (scene.home / "settings.yaml").is_file() else "no settings.yaml, defaults hold"
+    elif not context.wrong:
+        names = ", ".join(params.corpus for params in context.corpora)
+        settings = "settings.yaml" if (context.home / "settings.yaml").is_file() else "no settings.yaml, defaults hold"
         yield ok(f"params.yaml is valid; corpora: {names}; {settings}")
 
 
-def git(scene: Scene) -> Iterator[Finding]:
+def git(context: Context) -> Iterator[Finding]:
     """Git and a repository, or a source archive that DVC was told of."""
-    program, inside = shutil.which("git"), (scene.home / ".git").exists()
+    program, inside = shutil.which("git"), (context.home / ".git").exists()
     if inside and program:
         yield ok(output_of(program, "--version").strip())
     elif inside:
@@ -53,32 +53,32 @@ def dvc_config() -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines) if key}
 
 
-def dvc(scene: Scene) -> Iterator[Finding]:
+def dvc(context: Context) -> Iterator[Finding]:
     """DVC: initialised, silent, its cache writable, its remote there, its site cache private."""
     version = importlib.metadata.version("dvc")
-    if not (scene.home / ".dvc").is_dir():
+    if not (context.home / ".dvc").is_dir():
         yield fault(f"DVC {version}, but no .dvc folder here", mend="git checkout -- .dvc (or: dvc init)")
         return
-    found = dvc_config()
-    if found.get("core.analytics", "true").lower() in ON and "DVC_NO_ANALYTICS" not in os.environ:
+    config = dvc_config()
+    if config.get("core.analytics", "true").lower() in ON and "DVC_NO_ANALYTICS" not in os.environ:
         yield warning("DVC's analytics are on", mend="dvc config core.analytics false")
-    if found.get("core.check_update", "true").lower() in ON:
+    if config.get("core.check_update", "true").lower() in ON:
         yield warning("DVC looks for updates on the network", mend="dvc config core.check_update false")
-    cache = Path(found.get("cache.dir", scene.home / ".dvc" / "cache"))
+    cache = Path(config.get("cache.dir", context.home / ".dvc" / "cache"))
     place = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
     if not os.access(place, os.W_OK):
         yield fault(f"DVC's cache {cache} cannot be written", mend=f"chmod u+w {place}")
     else:
         yield ok(f"DVC {version}, cache {cache}")
-    yield from _site_cache(found)
-    yield from _remote(found, ask=scene.remote)
+    yield from _site_cache(config)
+    yield from _remote(config, ask=context.remote)
 
 
-def _site_cache(found: Mapping[str, str]) -> Iterator[Finding]:
+def _site_cache(config: Mapping[str, str]) -> Iterator[Finding]:
     """Tell whether others can write where DVC keeps pickles (it reads them back, and a pickle can run code)."""
     from dvc.dirs import site_cache_dir
 
-    folder = Path(site_cache_dir(found.get("core.site_cache_dir")))
+    folder = Path(site_cache_dir(config.get("core.site_cache_dir")))
     # DVC writes its config as ASCII, and empties it where it cannot.
     plain = str(Path.cwd()).isascii()
     set_it = "dvc config --local core.site_cache_dir " if plain else "export DVC_SITE_CACHE_DIR="
@@ -99,13 +99,13 @@ def private(folder: Path) -> bool:
     return mine and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _remote(found: Mapping[str, str], *, ask: bool) -> Iterator[Finding]:
-    urls = {key: url for key, url in found.items() if key.startswith("remote.") and key.endswith(".url")}
+def _remote(config: Mapping[str, str], *, ask: bool) -> Iterator[Finding]:
+    urls = {key: url for key, url in config.items() if key.startswith("remote.") and key.endswith(".url")}
     remotes = {key.removeprefix("remote.").removesuffix(".url"): url for key, url in urls.items()}
     if not remotes:
         yield ok("no DVC remote: results stay on this machine (dvc remote add -d NAME URL shares them)")
         return
-    default = found.get("core.remote")
+    default = config.get("core.remote")
     if default is None:
         yield warning(f"no DVC remote is the default one of {', '.join(remotes)}", mend="dvc remote default NAME")
     for name, url in remotes.items():
@@ -115,13 +115,13 @@ def _remote(found: Mapping[str, str], *, ask: bool) -> Iterator[Finding]:
                 f"DVC remote {name}: {url} is not a folder here", mend=f"mkdir -p {url} (is its disk mounted?)"
             )
         elif "://" not in url or not ask:
-            told = "" if "://" not in url else ", not asked (--remote does)"
-            yield ok(f"DVC remote {name}: {url}{told}")
+            note = "" if "://" not in url else ", not asked (--remote does)"
+            yield ok(f"DVC remote {name}: {url}{note}")
         else:
-            yield _asked(name, url)
+            yield _answers(name, url)
 
 
-def _asked(name: str, url: str) -> Finding:
+def _answers(name: str, url: str) -> Finding:
     command = (sys.executable, "-m", "dvc", "status", "--cloud", "--remote", name)
     try:
         output_of(*command, timeout_s=REMOTE_TIMEOUT_S)
@@ -132,9 +132,9 @@ def _asked(name: str, url: str) -> Finding:
     return ok(f"DVC remote {name}: {url} answers")
 
 
-def pushed(scene: Scene) -> Iterator[Finding]:
+def pushed(context: Context) -> Iterator[Finding]:
     """No run of the flow `retrain` waits to be pushed to DVC's remote."""
-    waiting = list(unpushed(scene.home))
+    waiting = list(unpushed(context.home))
     if waiting:
         corpus = waiting[0].partition("/")[0]
         yield warning(
@@ -145,17 +145,17 @@ def pushed(scene: Scene) -> Iterator[Finding]:
         yield ok("no run of `retrain` waits to be pushed")
 
 
-def champions(scene: Scene) -> Iterator[Finding]:
+def champions(context: Context) -> Iterator[Finding]:
     """The champion of each corpus has all its outputs, in DVC's cache or its remote."""
-    away = remote_champions(scene.home)
+    away = remote_champions(context.home)
     for corpus in away:
         yield warning(f"the champion of {corpus} is on the remote `origin` alone", mend="foalnet champion")
-    corpora = {params.corpus for params in scene.corpora}.intersection(corpora_of(scene.home))
+    corpora = {params.corpus for params in context.corpora}.intersection(corpora_of(context.home))
     if not corpora and not away:
         yield ok("no corpus has a champion yet")
     for corpus in sorted(corpora):
-        commit = history(scene.home, corpus)[0].effective
-        loss = loss_of(scene.home, corpus, commit, network=scene.remote)
+        commit = history(context.home, corpus)[0].effective
+        loss = loss_of(context.home, corpus, commit, network=context.remote)
         if loss.lost:
             yield fault(f"champion {commit[:10]} of {corpus}: {loss}", mend=remedy(corpus, commit))
         elif loss.away:
@@ -164,10 +164,10 @@ def champions(scene: Scene) -> Iterator[Finding]:
             yield ok(f"the champion of {corpus} has all its outputs")
 
 
-def prefect(scene: Scene) -> Iterator[Finding]:
+def prefect(context: Context) -> Iterator[Finding]:
     """Prefect's servers and clients send nothing about you."""
     version = importlib.metadata.version("prefect")
-    given = _prefect_settings(scene.home) | dict(os.environ)
+    given = _prefect_settings(context.home) | dict(os.environ)
     quiet = given.get("DO_NOT_TRACK", "").lower() in ON
     if quiet or given.get("PREFECT_SERVER_ANALYTICS_ENABLED", "true").lower() in OFF:
         yield ok(f"Prefect {version}, analytics off")
@@ -184,8 +184,10 @@ def _prefect_settings(home: Path) -> dict[str, str]:
     profiles = _toml(base / "profiles.toml")
     active = profiles.get("profiles", {}).get(profiles.get("active", ""), {})
     server = _toml(home / "prefect.toml").get("server", {})
-    told = {"PREFECT_SERVER_ANALYTICS_ENABLED": server["analytics_enabled"]} if "analytics_enabled" in server else {}
-    return {key: str(value) for key, value in (active | told).items()}
+    declared = (
+        {"PREFECT_SERVER_ANALYTICS_ENABLED": server["analytics_enabled"]} if "analytics_enabled" in server else {}
+    )
+    return {key: str(value) for key, value in (active | declared).items()}
 
 
 def _toml(path: Path) -> dict[str, Any]:

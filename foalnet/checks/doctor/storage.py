@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foalnet.artifact.dvcfiles import broken
-from foalnet.checks.doctor.base import Finding, Scene, fault, ok, warning
+from foalnet.checks.doctor.base import Context, Finding, fault, ok, warning
 from foalnet.core.errors import reason
 from foalnet.core.locks import elsewhere, unreleased
 from foalnet.core.paths import Paths
@@ -16,14 +16,14 @@ from foalnet.core.temporaries import alive, dead_temporaries, is_held
 from foalnet.stages.forecast import BYTES_PER_S, COPIES, free_bytes, size, speech_seconds
 
 
-def work(scene: Scene) -> Iterator[Finding]:
+def work(context: Context) -> Iterator[Finding]:
     """The work folder, and those that stages write to, can be written."""
-    folder = scene.settings.work
+    folder = context.settings.work
     if wrong := _unwritable(folder):
         yield fault(wrong, mend="export FOALNET_WORK=A_WRITABLE_FOLDER")
     else:
         yield ok(f"{folder} can be written, {size(free_bytes(folder))} free")
-    outputs = [folder for name in ("data", "models", "reports") for folder in _with_corpora(scene.home / name)]
+    outputs = [folder for name in ("data", "models", "reports") for folder in _with_corpora(context.home / name)]
     wrong_by = {folder: wrong for folder in outputs if (wrong := _unwritable(folder))}
     for folder, wrong in wrong_by.items():
         yield fault(wrong, mend=f"chmod u+w {folder}, or mount its disk for writing")
@@ -47,11 +47,11 @@ def _unwritable(folder: Path) -> str | None:
     return None
 
 
-def disk(scene: Scene) -> Iterator[Finding]:
+def disk(context: Context) -> Iterator[Finding]:
     """The disk holds the shards of each corpus that is not staged yet: work cache, data/ and DVC's cache."""
-    free = free_bytes(scene.settings.work)
-    for params in scene.corpora:
-        paths = Paths(params.corpus, scene.home)
+    free = free_bytes(context.settings.work)
+    for params in context.corpora:
+        paths = Paths(params.corpus, context.home)
         if (paths.shards / "index.json").is_file():
             yield ok(f"{params.corpus} is staged")
             continue
@@ -60,20 +60,20 @@ def disk(scene: Scene) -> Iterator[Finding]:
             yield ok(f"{params.corpus}: its need is known after `foalnet inventory {params.corpus}`")
             continue
         need = round(COPIES * BYTES_PER_S * seconds)
-        told = f"{params.corpus}: at most {size(need)} for {seconds / 3600:.1f} h of utterances, {size(free)} free"
+        line = f"{params.corpus}: at most {size(need)} for {seconds / 3600:.1f} h of utterances, {size(free)} free"
         remedy = "foalnet gc --dry-run (shows what can go), or free space, or FOALNET_WORK=ANOTHER_DISK"
         if free * COPIES < need * (COPIES - 1):
             # The stage itself refuses to start below two copies.
-            yield fault(told, mend=remedy)
+            yield fault(line, mend=remedy)
         elif free < need:
-            yield warning(told, mend=remedy)
+            yield warning(line, mend=remedy)
         else:
-            yield ok(told)
+            yield ok(line)
 
 
-def locks(scene: Scene) -> Iterator[Finding]:
+def locks(context: Context) -> Iterator[Finding]:
     """Who holds a lock; what dead processes left (a lock dies with its process, its file and temporaries may stay)."""
-    folder = scene.settings.work / "locks"
+    folder = context.settings.work / "locks"
     files = sorted(folder.glob("*")) if folder.is_dir() else []
     held = [f"{path.name} ({path.read_text('utf-8', 'replace').strip()})" for path in files if is_held(path)]
     for path in files:
@@ -84,12 +84,12 @@ def locks(scene: Scene) -> Iterator[Finding]:
                 mend=f"rm {path} (once that run is gone for good)",
             )
     yield ok(f"at work now: {', '.join(held)}" if held else f"no stage is at work here ({len(files)} free lock files)")
-    left = dead_temporaries(scene.settings.work)
+    left = dead_temporaries(context.settings.work)
     if left:
         total = sum(path.stat().st_size for path in left)
         yield warning(f"{len(left)} unfinished files of killed processes, {size(total)}", mend="foalnet gc")
-    yield from (fault(what, mend="foalnet mend") for what in broken(scene.home))
-    yield from _dvc_locks(scene.home / ".dvc" / "tmp" / "rwlock")
+    yield from (fault(what, mend="foalnet mend") for what in broken(context.home))
+    yield from _dvc_locks(context.home / ".dvc" / "tmp" / "rwlock")
 
 
 def _dvc_locks(path: Path) -> Iterator[Finding]:

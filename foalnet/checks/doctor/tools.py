@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from foalnet.artifact.seal import read_sealed
-from foalnet.checks.doctor.base import INSTALL, Finding, Scene, fault, ok, output_of, warning
+from foalnet.checks.doctor.base import INSTALL, Context, Finding, fault, ok, output_of, warning
 from foalnet.core.errors import reason
 from foalnet.core.paths import Paths
 
@@ -15,7 +15,7 @@ from foalnet.core.paths import Paths
 DECODERS = ("mpeg4", "msmpeg4", "h264", "flac")
 
 
-def ffmpeg(scene: Scene) -> Iterator[Finding]:
+def ffmpeg(context: Context) -> Iterator[Finding]:
     """The wheel's ffmpeg runs, has the decoders, and is the one that staged what is there."""
     from foalnet.media import ffmpeg_digest, ffmpeg_exe
 
@@ -33,8 +33,8 @@ def ffmpeg(scene: Scene) -> Iterator[Finding]:
     else:
         version = first.partition(" Copyright")[0]
         yield ok(f"{version}, sha256 {digest[:12]}…, decodes {', '.join(DECODERS)}")
-    for params in scene.corpora:
-        staging = Paths(params.corpus, scene.home).staging
+    for params in context.corpora:
+        staging = Paths(params.corpus, context.home).staging
         if not staging.is_file():
             continue
         again = f"shards@{params.corpus}"
@@ -45,7 +45,7 @@ def ffmpeg(scene: Scene) -> Iterator[Finding]:
             )
 
 
-def pyav(_: Scene) -> Iterator[Finding]:
+def pyav(_: Context) -> Iterator[Finding]:
     """PyAV, which reads the time stamps, knows the same codecs."""
     import av
     from av.codec.codec import UnknownCodecError
@@ -63,7 +63,7 @@ def pyav(_: Scene) -> Iterator[Finding]:
         yield ok(f"PyAV {av.__version__} decodes {', '.join(DECODERS)}")
 
 
-def soundfile(_: Scene) -> Iterator[Finding]:
+def soundfile(_: Context) -> Iterator[Finding]:
     """soundfile writes FLAC and reads the same samples back."""
     import numpy as np
     import soundfile as sf
@@ -79,12 +79,12 @@ def soundfile(_: Scene) -> Iterator[Finding]:
         yield ok(f"soundfile {sf.__version__} with {sf.__libsndfile_version__}: FLAC comes back to the sample")
 
 
-def opencv(scene: Scene) -> Iterator[Finding]:
+def opencv(context: Context) -> Iterator[Finding]:
     """OpenCV has the cascade of the detector that needs no file."""
     import cv2
 
     from foalnet.config.blocks import Shards
     from foalnet.faces import get_detector
 
-    digest = get_detector(Shards(detector="haar"), scene.settings).digest()
+    digest = get_detector(Shards(detector="haar"), context.settings).digest()
     yield ok(f"OpenCV {cv2.__version__} with its face cascade (detector haar {digest[:12]}…)")

@@ -1,4 +1,4 @@
-"""The report: words and pictures from JSON, deterministic bytes, no torch."""
+"""Builds the report page, its Markdown twin and the aggregate metrics from JSON; deterministic bytes, no torch."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def build(
 ) -> dict[str, Any]:
     """Write report.html, report.md, two plots, headline.json and metrics.json of one corpus; return the metrics.
 
-    `best_possible` are the expected best scores of a drawn corpus by what is seen (`sound`, `picture`, `both`,
-    `late_average`), shares of 1, and `kinds` says the kind of each of its utterances; both None for a corpus whose rule
-    nobody knows. DataError (exit 3) where no run has been
-    evaluated or the runs do not belong together; an optional file that is absent becomes a sentence on the page.
+    For a drawn corpus, `best_possible` holds the best expected UA (0 to 1) by input (`sound`, `picture`, `both`,
+    `late_average`) and `kinds` the kind of each utterance; both are None for a corpus whose rule is unknown.
+    DataError (exit 3) where no run is evaluated or the runs do not belong together. An absent optional file becomes a
+    sentence on the page.
     """
     from foalnet.evidence.report.aggregate import aggregate, comparisons, few, results
     from foalnet.evidence.report.gather import gather
@@ -38,10 +38,10 @@ def build(
     from foalnet.evidence.report.standing import protocol_metrics, standings
 
     facts = gather(params, paths, best_possible)
-    table, pairs, beside = results(facts), comparisons(facts), standings(facts)
+    table, pairs, by_protocol = results(facts), comparisons(facts), standings(facts)
     averages = late(facts, kinds)
-    page = outline(facts, table, pairs, beside, averages)
-    metrics = aggregate(facts, table, pairs) | protocol_metrics(facts, beside) | late_metrics(averages)
+    page = outline(facts, table, pairs, by_protocol, averages)
+    metrics = aggregate(facts, table, pairs) | protocol_metrics(facts, by_protocol) | late_metrics(averages)
     files: dict[Path, Content] = {paths.report_html: html(page).encode(), paths.report_md: markdown(page).encode()}
     files |= {paths.scores_svg: scores_svg(facts, table), paths.curves_svg: curves_svg(facts)}
     files[paths.headline] = json_bytes(few(metrics))
@@ -51,6 +51,6 @@ def build(
 
 
 def headline(paths: Paths) -> str:
-    """Return the headline table of a built report for a terminal, and where the report lies."""
+    """Return the headline table of a built report for a terminal, and the report's path."""
     metrics = read_sealed(paths.metrics, again=f"report@{paths.corpus}", stage="report")
     return f"{table_text(metrics)}\n\nreport: {paths.report_html.as_posix()}"

@@ -1,4 +1,4 @@
-"""From runs to figures: means over seeds, intervals over clusters, paired differences."""
+"""Aggregates runs: means over seeds, intervals over clusters, paired differences."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from foalnet.evidence.metrics import mean_sd, rounded
 from foalnet.evidence.report.gather import Facts, Run
 from foalnet.evidence.stats import Difference, Interval, Metric, difference, interval
 
-# Which of the best possible scores a variant is measured against: by what it sees.
+# Input of a single-modality variant: it selects the best possible score to compare with. All others see both.
 SEES = {"audio_only": "sound", "video_only": "picture"}
 METRICS: tuple[Metric, ...] = ("ua", "wa")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One variant over all its seeds. Scores are means over seeds; `confusion` is summed over them.
+    """Scores of one variant: means over its seeds; `confusion` is summed over them.
 
-    `frozen`: the variants that its encoders were trained by (`train.encoders: single`), none where it trains its own.
+    `frozen` names the variants that trained its encoders (`train.encoders: single`); empty where it trains its own.
     """
 
     variant: str
@@ -43,7 +43,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """a minus b over the `n` utterances that both predicted."""
+    """Differences of UA and WA, a minus b, over the `n` utterances that both predicted."""
 
     a: str
     b: str
@@ -129,13 +129,13 @@ def _correctness(runs: Sequence[Run], keys: Sequence[str]) -> list[float]:
 
 
 def _clusters(run: Run, keys: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return clusters and labels of utterances."""
+    """Return the cluster and the label of each utterance."""
     cluster = run.metrics["cluster"]
     return [run.rows[key][cluster] for key in keys], [run.rows[key]["label"] for key in keys]
 
 
 def score(runs: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
-    """Return UA or WA of one variant's seeds over utterances, with its interval over clusters."""
+    """Return UA or WA of one variant, averaged over its seeds, with its interval over clusters."""
     return interval(
         _correctness(runs, keys),
         *_clusters(runs[0], keys),
@@ -147,7 +147,7 @@ def score(runs: Sequence[Run], keys: Sequence[str], metric: Metric, params: Repo
 
 
 def gap(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
-    """Return a minus b on the same utterances with its interval over clusters; both may be of one training run."""
+    """Return a minus b on the same utterances with its interval; both may come from one training run."""
     return interval(
         [one - other for one, other in zip(_correctness(a, keys), _correctness(b, keys), strict=True)],
         *_clusters(a[0], keys),
@@ -160,7 +160,7 @@ def gap(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric,
 
 
 def comparisons(facts: Facts) -> list[Comparison]:
-    """Return the comparisons that params ask for, where both variants were trained."""
+    """Return the comparisons of `report.compare` whose variants were both trained."""
     return [
         compare(a, facts.runs[a], b, facts.runs[b], facts.params.report)
         for a, b in facts.params.report.compare
@@ -169,14 +169,14 @@ def comparisons(facts: Facts) -> list[Comparison]:
 
 
 def compare(a: str, a_runs: Sequence[Run], b: str, b_runs: Sequence[Run], params: Report) -> Comparison:
-    """Return a minus b over the utterances that all their runs predicted."""
+    """Return the differences a minus b over the utterances that all their runs predicted."""
     keys = sorted(set.intersection(*(set(run.rows) for run in (*a_runs, *b_runs))))
     ua, wa = (gain(a_runs, b_runs, keys, metric, params) for metric in METRICS)
     return Comparison(a=a, b=b, n=len(keys), ua=ua, wa=wa)
 
 
 def gain(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Difference:
-    """Return a minus b on these utterances, with its interval and the p value of sign flips, both over clusters."""
+    """Return a minus b on these utterances, with its interval and the p value of a sign-flip test over clusters."""
     return difference(
         _correctness(a, keys),
         _correctness(b, keys),
@@ -190,7 +190,7 @@ def gain(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric
 
 
 def aggregate(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -> dict[str, Any]:
-    """Return the aggregate metrics that git keeps: scores and counts, nothing about single utterances."""
+    """Return the contents of metrics.json: scores and counts, nothing about single utterances."""
     variants: dict[str, Any] = {}
     for result in table:
         row: dict[str, Any] = {"n": result.n, "seeds": len(result.seeds)}
@@ -217,21 +217,21 @@ def aggregate(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
 
 
 def few(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Return the headline of the metrics: of each variant and each difference a handful of figures."""
+    """Return the contents of headline.json: the main figures of each variant and each difference."""
     scores = ("ua", "ua_low", "ua_high", "wa", "macro_f1")
-    found = {name: {key: row[key] for key in scores} for name, row in metrics["variants"].items()}
-    return found | dict(metrics["differences"])
+    headline = {name: {key: row[key] for key in scores} for name, row in metrics["variants"].items()}
+    return headline | dict(metrics["differences"])
 
 
-def score_row(metric: str, found: Interval) -> dict[str, float]:
-    """Return an estimate and its bounds as metrics.json names them: ua, ua_low, ua_high."""
+def score_row(metric: str, value: Interval) -> dict[str, float]:
+    """Return an estimate and its bounds under metrics.json's keys: ua, ua_low, ua_high."""
     return {
-        metric: rounded(found.estimate),
-        f"{metric}_low": rounded(found.low),
-        f"{metric}_high": rounded(found.high),
+        metric: rounded(value.estimate),
+        f"{metric}_low": rounded(value.low),
+        f"{metric}_high": rounded(value.high),
     }
 
 
-def gap_row(metric: str, found: Difference) -> dict[str, float]:
-    """Return a paired difference as metrics.json names it: `score_row` and its p value."""
-    return score_row(metric, found.interval) | {f"{metric}_p": rounded(found.p)}
+def gap_row(metric: str, value: Difference) -> dict[str, float]:
+    """Return a paired difference under metrics.json's keys: those of `score_row`, and its p value."""
+    return score_row(metric, value.interval) | {f"{metric}_p": rounded(value.p)}

@@ -1,4 +1,4 @@
-"""The detail: per fold, per class, confusion, calibration, training, provenance, limits."""
+"""Sections with the detail: folds, classes and confusion, calibration, training, limits."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from foalnet.evidence.report import figures, projection
 from foalnet.evidence.report.aggregate import Result
 from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.phrases import listed, number, percent
 from foalnet.evidence.report.view import Block, Bullets, Cell, Note, Paragraph, Section, Table, Tables
-from foalnet.evidence.report.words import listed, number, percent
 
-# What `train` counts, in words.
+# Description of each count that `train` records.
 COUNTED = {
     "audio_truncated": "sounds cut to train.max_s",
-    "bad_steps": "steps left out: not finite",
+    "bad_steps": "steps skipped: loss or gradient not finite",
     "not_in_shards": "utterances without a clip",
     "pairs_without_negative": "pairs left out of MEM: no negative in the batch",
     "pairs_without_video": "pairs left out of AVEL and MEM: no picture",
@@ -24,7 +24,7 @@ COUNTED = {
 
 
 def folds(facts: Facts, table: Sequence[Result]) -> Section:
-    """Return UA and WA of every fold, and the epochs that the dev part chose."""
+    """Return UA and WA of every fold, and the epochs chosen on the dev part."""
     variants = tuple(result.variant for result in table)
     absent = [
         f"The test part of fold {name} has no utterance of class {listed(fold['absent'])}: the fold's UA is the mean "
@@ -37,7 +37,7 @@ def folds(facts: Facts, table: Sequence[Result]) -> Section:
     scored = [
         Table(
             title=title,
-            caption=f"{title} of each fold in percent; last row: mean and standard deviation over folds and seeds.",
+            caption=f"{title} of each fold in percent. Last row: mean and standard deviation over folds and seeds.",
             head=(f"Fold ({tested})", "Utterances", *variants),
             rows=(*_fold_rows(table, metric), _mean_row(table, metric)),
         )
@@ -45,7 +45,7 @@ def folds(facts: Facts, table: Sequence[Result]) -> Section:
     ]
     epochs = Table(
         title="Chosen epochs",
-        caption="The epoch that was chosen on the dev part, of the epochs that were run; one figure per seed.",
+        caption="The epoch chosen on the dev part, out of the epochs that were run; one figure per seed.",
         head=("Fold", *variants),
         rows=tuple(
             (Cell(text=name), *(Cell(text=_epochs(result.folds[name])) for result in table)) for name in table[0].folds
@@ -72,17 +72,17 @@ def _mean_row(table: Sequence[Result], metric: str) -> tuple[Cell, ...]:
         Cell(text="mean ± sd", strong=True),
         Cell(text=number(sum(fold["n"] for fold in table[0].folds.values()))),
         *(
-            Cell(text=f"{percent(found['mean'])} ± {percent(found['sd'])}", strong=True)
-            for found in (result.over_folds[metric] for result in table)
+            Cell(text=f"{percent(spread['mean'])} ± {percent(spread['sd'])}", strong=True)
+            for spread in (result.over_folds[metric] for result in table)
         ),
     )
 
 
 def _other_checkpoints(facts: Facts) -> list[str]:
-    """Name the folds whose kept weights are not those of the epoch that was scored."""
+    """Return a sentence per fold whose stored weights are not those of the scored epoch."""
     return [
-        f"{run.variant}, seed {run.seed}, fold {name}: epoch {fold['epoch']} was scored, but the weights that were "
-        f"kept are those of epoch {fold['checkpoint_epoch']}."
+        f"{run.variant}, seed {run.seed}, fold {name}: epoch {fold['epoch']} was scored, but the stored weights are "
+        f"those of epoch {fold['checkpoint_epoch']}."
         for group in facts.runs.values()
         for run in group
         for name, fold in sorted(run.metrics["folds"].items())
@@ -111,8 +111,8 @@ def classes(facts: Facts, table: Sequence[Result]) -> Section:
     )
     recall = Table(
         caption=(
-            "Recall: the share of the utterances of a class that were given this class, in percent. Last row: F1, "
-            "its mean over classes weighted by their utterances."
+            "Recall: the share of the utterances of a class that were predicted as this class, in percent. Last row: "
+            "the mean F1 over classes, weighted by their utterances."
         ),
         head=("Class", "Utterances", *(result.variant for result in table)),
         rows=(*rows, weighted),
@@ -127,9 +127,9 @@ def classes(facts: Facts, table: Sequence[Result]) -> Section:
             recall,
             Paragraph(
                 text=(
-                    "Confusion: a row is the true class, a column the class that was given; the small figure is the "
-                    "percentage of the row. A strongly coloured diagonal is what one hopes for; a strong cell beside "
-                    "it names the two classes that are taken for each other."
+                    "Confusion: a row is the true class, a column the predicted class; the small figure is the "
+                    "percentage of the row. Correct predictions are on the diagonal; a strongly coloured cell off the "
+                    "diagonal shows two classes that are confused."
                     + (" Counts are summed over seeds." if len(table[0].seeds) > 1 else "")
                 )
             ),
@@ -153,20 +153,20 @@ def _confusion(result: Result, names: Sequence[str]) -> Table:
                 ),
             )
         )
-    return Table(title=result.variant, caption="", head=("true \\ given", *names), rows=tuple(rows))
+    return Table(title=result.variant, caption="", head=("true \\ predicted", *names), rows=tuple(rows))
 
 
 def calibration(table: Sequence[Result]) -> Section:
-    """Return how far the probabilities can be believed."""
+    """Return the calibration: how well the predicted probabilities match the observed accuracy."""
     rows = tuple((Cell(text=result.variant), Cell(text=percent(result.ece))) for result in table)
     return Section(
         name="calibration",
-        title="Can the probabilities be believed",
+        title="Calibration: can the probabilities be trusted",
         blocks=(
             Paragraph(
                 text=(
-                    "The expected calibration error (ECE) is the mean distance between how sure a variant is and how "
-                    "often it is right, over bins of confidence weighted by their utterances. 0 is perfect."
+                    "The expected calibration error (ECE) is the mean gap between the confidence of a variant and its "
+                    "accuracy, over bins of confidence weighted by their utterances. 0 is perfect."
                 )
             ),
             figures.reliability(table),
@@ -176,29 +176,29 @@ def calibration(table: Sequence[Result]) -> Section:
 
 
 def training(facts: Facts) -> Section:
-    """Return the dev curves and what training counted."""
+    """Return the dev curves and the counts that training recorded."""
     blocks: list[Block] = [figures.curves(facts, 1 / len(facts.classes))]
     table = _counts(facts)
     if table:
         blocks.append(table)
-    return Section(name="training", title="How training went", blocks=tuple(blocks))
+    return Section(name="training", title="Training", blocks=tuple(blocks))
 
 
 def _counts(facts: Facts) -> Table | None:
-    """Tabulate what training counted, a column per run: weights, clips cut short, pairs left out."""
+    """Return a table of training's counts, a column per run; None where no run has any."""
     runs = [run for group in facts.runs.values() for run in group]
     counts = [run.metrics["train"].get("counts", {}) for run in runs]
-    names = sorted({name for found in counts for name in found})
+    names = sorted({name for counted in counts for name in counted})
     if not names:
         return None
     several = len(facts.params.seeds) > 1
     return Table(
-        caption="What training counted; events are added up over folds and epochs.",
+        caption="Counts of training; events are summed over folds and epochs.",
         head=("Count", *(f"{run.variant}, seed {run.seed}" if several else run.variant for run in runs)),
         rows=tuple(
             (
                 Cell(text=COUNTED.get(name, name.replace("_", " "))),
-                *(Cell(text=number(found.get(name, 0))) for found in counts),
+                *(Cell(text=number(counted.get(name, 0))) for counted in counts),
             )
             for name in names
         ),
@@ -206,11 +206,11 @@ def _counts(facts: Facts) -> Table | None:
 
 
 def limits(facts: Facts) -> Section:
-    """Return what the figures cannot tell."""
+    """Return what must not be concluded from the figures."""
     items = [
         "The labels are what raters heard and saw, merged by majority. They are not what a person felt.",
-        "Acted and prompted speech differs from daily life. A score here does not carry over to other people, "
-        "languages, rooms, cameras or moods, and nothing here was tested for fairness between groups of people.",
+        "Acted and prompted speech differs from daily life. A score does not carry over to other people, languages, "
+        "rooms, cameras or moods, and fairness between groups of people was not tested.",
         "A system like this must not judge people: not at work, in schools, in hiring, in policing or at borders. In "
         "the European Union inferring emotions at work and in schools is prohibited (AI Act, article 5).",
         "Faces and voices are personal data. This page holds none, and no transcript; it names speakers and "
@@ -219,14 +219,12 @@ def limits(facts: Facts) -> Section:
     if facts.params.train.picture == "features":
         items.insert(
             0,
-            "The picture of an utterance is one row of precomputed features, so attention over its frames has "
-            "nothing to choose from: what is gained over the single modalities is gained by the system, not by the "
-            "attention.",
+            "The picture of an utterance is one row of precomputed features, so attention over its frames has nothing "
+            "to choose from: any gain over the single modalities comes from the whole system, not from the attention.",
         )
     if facts.params.corpus == "drawn":
         items.insert(
             0,
-            "The drawn corpus has no people in it: its figures show that the machinery works, and nothing about "
-            "emotion.",
+            "The drawn corpus shows no people: its figures show that the pipeline works, and nothing about emotion.",
         )
-    return Section(name="limits", title="What these figures cannot tell", blocks=(Bullets(items=tuple(items)),))
+    return Section(name="limits", title="What these figures do not show", blocks=(Bullets(items=tuple(items)),))

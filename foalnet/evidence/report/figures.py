@@ -1,7 +1,7 @@
-"""Geometry of the figures, as plain numbers that templates/figures.jinja turns into inline SVG.
+"""Computes the geometry of the figures as plain numbers; templates/figures.jinja turns them into inline SVG.
 
 Strips (one row per variant) use percent of the width, so that they fit a phone without shrinking their text. Panels are
-small pictures of a fixed size that wrap. Coordinates are rounded: the same numbers give the same bytes.
+small pictures of a fixed size that wrap. Coordinates are rounded, so that equal numbers give equal bytes.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any
 
 from foalnet.evidence.report.aggregate import Comparison, Result
 from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.phrases import level, percent, points
 from foalnet.evidence.report.standing import Standing
 from foalnet.evidence.report.view import Figure
-from foalnet.evidence.report.words import level, percent, points
 
-# Protocols where there is little room; the caption says what they mean.
+# Short names of protocols for row labels; the caption explains them.
 SHORT = {"loso_dev_session": "dev", "loso_fixed_epochs": "fixed", "paper_best_on_test": "test"}
 # Inner size of a panel and its margins, in SVG units (about pixels).
 PANEL_WIDTH, PANEL_HEIGHT, PANEL_LEFT, PANEL_TOP = 160, 130, 32, 8
 
 
 def _at(share: float, low: float = 0.0, high: float = 1.0) -> float:
-    """Return where a value lies between two bounds, in percent of the width, clipped."""
+    """Return the position of a value between two bounds, in percent of the width, clipped."""
     return round(100 * min(1.0, max(0.0, (share - low) / (high - low))), 2)
 
 
 def scores(table: Sequence[Result], chance: float) -> Figure:
-    """UA of each variant as a dot on its interval, beside the best possible and chance."""
+    """Return UA of each variant as a dot on its interval, with the best possible score and chance level."""
     rows = [
         {
             "name": result.variant,
@@ -40,14 +40,14 @@ def scores(table: Sequence[Result], chance: float) -> Figure:
         }
         for result in table
     ]
-    best = "; the upright mark is the best possible score of what the variant sees." if table[0].best else "."
+    best = "; the vertical mark is the best possible score for the variant's inputs." if table[0].best else "."
     return Figure(
         macro="strips",
         caption=(
             f"UA of each variant, from 0 to 100 %. The dot is the score, the bar its {level(table[0].ua.level)} "
-            f"interval{best} The dashed line is guessing ({percent(chance)} %). The variants were "
-            "tested on the same utterances, so two of them are compared by the interval of their difference (How sure "
-            "are we), not by whether their bars overlap."
+            f"interval{best} The dashed line is guessing ({percent(chance)} %). All variants were tested on the same "
+            "utterances, so compare two of them by the interval of their difference (section “How sure are we”), not "
+            "by whether their bars overlap."
         ),
         data={
             "rows": rows,
@@ -58,7 +58,7 @@ def scores(table: Sequence[Result], chance: float) -> Figure:
 
 
 def differences(pairs: Sequence[Comparison]) -> Figure:
-    """Paired differences of UA as dots on their intervals, zero in the middle."""
+    """Return the paired differences of UA as dots on their intervals, zero in the middle."""
     widest = max(max(abs(pair.ua.interval.low), abs(pair.ua.interval.high)) for pair in pairs)
     limit = max(0.05, math.ceil(widest * 20 - 1e-9) / 20)
     rows = [
@@ -76,33 +76,33 @@ def differences(pairs: Sequence[Comparison]) -> Figure:
     return Figure(
         macro="strips",
         caption=(
-            "Differences of UA on the same utterances, in percentage points. A bar that touches the dashed line leaves "
-            "open which of the two is better."
+            "Differences of UA on the same utterances, in percentage points. Where a bar touches the dashed line, the "
+            "data do not decide which of the two is better."
         ),
         data={"rows": rows, "line": 50.0, "ticks": ticks},
     )
 
 
 def protocols(table: Sequence[Standing], chance: float) -> Figure:
-    """UA of each variant under each protocol, a strip for each."""
+    """Return UA of each variant under each protocol, one strip each."""
     rows = [
         {
             "name": f"{row.variant}, {SHORT[protocol]}",
-            "text": percent(found.estimate),
-            "low": _at(found.low),
-            "at": _at(found.estimate),
-            "high": _at(found.high),
+            "text": percent(ua.estimate),
+            "low": _at(ua.low),
+            "at": _at(ua.estimate),
+            "high": _at(ua.high),
             "best": None,
         }
         for row in table
-        for protocol, found in row.ua.items()
+        for protocol, ua in row.ua.items()
     ]
     return Figure(
         macro="strips",
         caption=(
             "UA of each variant by protocol, from 0 to 100 %: “dev” is loso_dev_session, “fixed” loso_fixed_epochs, "
-            "“test” the optimistic paper_best_on_test. Within a variant the step from “fixed” to “test” is "
-            "what choosing on the test part adds. The dashed line is guessing."
+            "“test” the optimistic paper_best_on_test. The step from “fixed” to “test” of one variant is what choosing "
+            "the epoch on the test part adds. The dashed line is guessing."
         ),
         data={
             "rows": rows,
@@ -113,7 +113,7 @@ def protocols(table: Sequence[Standing], chance: float) -> Figure:
 
 
 def folds(table: Sequence[Result], chance: float) -> Figure:
-    """UA of every fold as small dots, their mean as an upright mark."""
+    """Return UA of every fold as small dots and their mean as a vertical mark."""
     rows = [
         {
             "name": result.variant,
@@ -126,8 +126,8 @@ def folds(table: Sequence[Result], chance: float) -> Figure:
     return Figure(
         macro="strips",
         caption=(
-            "UA of each fold (dots) and their mean (upright mark). A wide spread means that the score depends on who "
-            "is tested. The dashed line is guessing."
+            "UA of each fold (dots) and their mean (vertical mark). A wide spread means that the score depends on the "
+            "speakers tested. The dashed line is guessing."
         ),
         data={
             "rows": rows,
@@ -146,7 +146,7 @@ def _y(share: float) -> float:
 
 
 def reliability(table: Sequence[Result]) -> Figure:
-    """One panel per variant: share right against confidence; the fewer utterances a bin holds, the paler it is."""
+    """Return a panel per variant: accuracy against confidence; bins with few utterances are pale."""
     panels = []
     for result in table:
         total = sum(row["n"] for row in result.bins)
@@ -166,16 +166,16 @@ def reliability(table: Sequence[Result]) -> Figure:
     return Figure(
         macro="reliability",
         caption=(
-            "How often a variant is right (upwards) when it is this confident (to the right), from 0 to 100 % each. "
-            "Bars below the diagonal mean that it is surer than it should be, bars above that it is too modest. Pale "
-            "bars hold few utterances."
+            "Accuracy (vertical axis) by confidence (horizontal axis), each from 0 to 100 %. Bars below the diagonal "
+            "mean that the variant is too confident, bars above that it is not confident enough. Pale bars hold few "
+            "utterances."
         ),
         data={"panels": panels, "frame": _frame()},
     )
 
 
 def curves(facts: Facts, chance: float) -> Figure:
-    """One panel per variant: dev UA by epoch, a line per fold of the first seed, a dot where the epoch was chosen."""
+    """Return a panel per variant: dev UA by epoch, a line per fold of the first seed, a dot at the chosen epoch."""
     panels = []
     longest = max(fold["epochs_run"] for runs in facts.runs.values() for fold in runs[0].metrics["folds"].values())
     for variant, runs in facts.runs.items():
@@ -190,8 +190,8 @@ def curves(facts: Facts, chance: float) -> Figure:
     return Figure(
         macro="curves",
         caption=(
-            f"UA on the dev part after each epoch (1 to {longest}), one line per fold; the dot is the epoch that was "
-            "chosen. The dashed line is guessing. A line that still rises at its end might gain from more epochs."
+            f"UA on the dev part after each epoch (1 to {longest}), one line per fold; the dot is the chosen epoch. "
+            "The dashed line is guessing. Where a line still rises at its end, more epochs might help."
         ),
         data={"panels": panels, "frame": _frame(), "line": _y(chance), "last": longest},
     )

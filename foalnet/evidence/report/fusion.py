@@ -1,4 +1,4 @@
-"""What fusion adds: each fused variant against the late average of the single ones, by kind where kinds are known."""
+"""Section on what fusion adds: each fused variant against the late average of the single ones, also by kind."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from foalnet.config.blocks import HALF
 from foalnet.evidence.report.aggregate import Result
 from foalnet.evidence.report.gather import Facts
 from foalnet.evidence.report.late import Late, OnKind
+from foalnet.evidence.report.phrases import DASH, KINDS, level, number, p_value_text, percent, points, span, span_short
 from foalnet.evidence.report.view import Block, Cell, Paragraph, Section, Table
-from foalnet.evidence.report.words import DASH, KINDS, level, number, p_value_text, percent, points, span, span_short
 
 
 def fusion(facts: Facts, table: Sequence[Result], averages: Sequence[Late]) -> Section | None:
-    """Return the section; None where no late average can be made."""
+    """Return the section; None where no late average can be computed."""
     if not averages:
         return None
     blocks: list[Block] = []
@@ -27,9 +27,9 @@ def fusion(facts: Facts, table: Sequence[Result], averages: Sequence[Late]) -> S
 def _what(late: Late) -> str:
     sound, picture = late.of
     return (
-        f"The least that fusion has to beat is {late.name}: {sound} and {picture}, each trained by itself, multiply "
-        "the probabilities that they give to a class, and the largest product wins. Nothing is trained for it. It uses "
-        "both modalities, but cannot see what only the two together tell."
+        f"Fusion has to beat at least {late.name}: it multiplies the class probabilities of {sound} and {picture}, "
+        "each trained by itself, and predicts the class with the largest product. It needs no training. It uses both "
+        "modalities, but it cannot use information that only sound and picture together carry."
     )
 
 
@@ -48,7 +48,7 @@ def _gains(late: Late) -> Table:
     ]
     return Table(
         caption=(
-            f"UA of {late.name} in percent, and paired differences to it in points, on the same utterances, with "
+            f"UA of {late.name} in percent, and paired differences from it in points, on the same utterances, with "
             f"{level(late.ua.level)} intervals and two-sided p values."
         ),
         head=("", "UA", "Difference of UA", "p"),
@@ -57,20 +57,20 @@ def _gains(late: Late) -> Table:
 
 
 def _interaction(late: Late) -> str:
-    """Say what each fused variant finds of the kind that averaging cannot see."""
+    """Return a sentence on the kind of utterances that a late average cannot recognise."""
     on = next((each for each in late.kinds if each.kind == "interaction"), None)
     if on is None:
-        return "By the kind of the utterances:"
+        return "By kind of utterance:"
     guess = on.best[late.name]
     said = [
-        f"{variant} is right on {percent(on.right[variant].estimate)} %, {points(gap.interval.estimate)} points from "
+        f"{variant} is correct on {percent(on.right[variant].estimate)} %, {points(gap.interval.estimate)} points from "
         f"{late.name} ({level(gap.interval.level)} interval {span(gap.interval, signed=True)})"
         for variant, gap in on.gains.items()
     ]
     return (
-        f"On {number(on.n)} utterances only sound and picture together tell anything. There {late.name} can expect "
-        f"{percent(guess)} % and any method {percent(max(on.best.values()))} % at most; {late.name} is right on "
-        f"{percent(on.right[late.name].estimate)} %. {'; '.join(said)}."
+        f"For {number(on.n)} utterances only sound and picture together determine the class. There {late.name} can "
+        f"expect {percent(guess)} % and any method {percent(max(on.best.values()))} % at most; {late.name} is correct "
+        f"on {percent(on.right[late.name].estimate)} %. {'; '.join(said)}."
     )
 
 
@@ -78,8 +78,8 @@ def _kinds(late: Late) -> Table:
     names = tuple(late.kinds[0].right)
     return Table(
         caption=(
-            "Share of the utterances of a kind that are right, in percent; below it the best that can be expected from "
-            "what a variant sees. The kinds follow from the rule by which the corpus is drawn."
+            "Share of correct utterances by kind, in percent; below it the best that can be expected from a variant's "
+            "inputs. The kinds follow from the rule by which the corpus is drawn."
         ),
         head=("Kind", "Utterances", *names),
         rows=tuple(_kind_row(on, names) for on in late.kinds),
@@ -97,18 +97,18 @@ def _kind_row(on: OnKind, names: Sequence[str]) -> tuple[Cell, ...]:
 
 
 def _nearness(facts: Facts, table: Sequence[Result], late: Late) -> Table:
-    """Return how much of what lies between guessing and the best possible each variant wins."""
+    """Return how far each variant gets from guessing to the best possible score."""
     guess = 1 / len(facts.classes)
     half = late.name.endswith(HALF)
-    found = [(row.variant, row.ua.estimate, row.best) for row in table if row.variant in late.kinds[0].right]
-    found.insert(sum(name in late.of for name, _, _ in found), (late.name, late.ua.estimate, late.best))
+    rows = [(row.variant, row.ua.estimate, row.best) for row in table if row.variant in late.kinds[0].right]
+    rows.insert(sum(name in late.of for name, _, _ in rows), (late.name, late.ua.estimate, late.best))
     return Table(
         caption=(
-            "How near each variant comes to the best possible UA of what it sees: the part won of what lies between "
-            f"guessing ({percent(guess)} %) and that best{', half picture' if half else ''}, in percent. What is above "
-            "the best in this sample is luck and counts as 100."
+            "How close each variant comes to the best possible UA for its inputs: the part of the distance from "
+            f"guessing ({percent(guess)} %) to that best{', half picture' if half else ''}, in percent. A score above "
+            "the best is due to chance in this sample and counts as 100."
         ),
-        head=("Variant", "UA", "Best possible UA", "Part won"),
+        head=("Variant", "UA", "Best possible UA", "Part reached"),
         rows=tuple(
             (
                 Cell(text=name),
@@ -116,6 +116,6 @@ def _nearness(facts: Facts, table: Sequence[Result], late: Late) -> Table:
                 Cell(text=percent(best)),
                 Cell(text=percent(min(1.0, (ua - guess) / (best - guess))) if best else DASH, strong=True),
             )
-            for name, ua, best in found
+            for name, ua, best in rows
         ),
     )

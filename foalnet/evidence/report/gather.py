@@ -1,4 +1,4 @@
-"""Everything that the report tells, read from JSON and checked; an optional file that is absent is a stated gap."""
+"""Reads and checks everything that the report shows; an absent optional file becomes a sentence in `gaps`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOST_SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One variant and seed under one protocol: what `evaluate` wrote. `rows` is key -> prediction."""
+    """Output of `evaluate` for one variant and seed under one protocol; `rows` is key -> prediction."""
 
     variant: str
     seed: int
@@ -37,9 +37,9 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All that the report may use. `runs` follows the order of params' variants; `gaps` are sentences.
+    """All inputs of the report. `runs` holds the headline protocol's runs, in the order of params' variants.
 
-    `runs` are those of the headline's protocol; `beside` holds, by protocol, those of the others that params ask for.
+    `other_protocols` holds, by protocol, the runs of the other protocols in params; `gaps` are sentences.
     """
 
     params: Params
@@ -50,11 +50,11 @@ class Facts:
     inventory: Mapping[str, Any] | None
     best_possible: Mapping[str, float] | None
     gaps: tuple[str, ...]
-    beside: Mapping[str, Mapping[str, tuple[Run, ...]]] = field(default_factory=dict)
+    other_protocols: Mapping[str, Mapping[str, tuple[Run, ...]]] = field(default_factory=dict)
 
     @property
     def first(self) -> Run:
-        """The first run: classes, protocol and clusters are the same in all of them."""
+        """The first run; classes, protocol and clusters are the same in all runs."""
         return next(iter(self.runs.values()))[0]
 
     @property
@@ -74,17 +74,17 @@ class Facts:
 
 
 def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | None = None) -> Facts:
-    """Read what the stages left for the report (DataError, exit 3, where no run is there or runs do not agree)."""
+    """Read the stages' outputs for the report (DataError, exit 3, where there is no run or runs do not agree)."""
     gaps: list[str] = []
     runs = _runs(params, paths, HEADLINE, gaps)
     if not runs:
         raise DataError("no run has been evaluated", file=paths.reports / "runs", stage=STAGE, action="run `dvc repro`")
     every = [run for group in runs.values() for run in group]
     _check_agreement(every, paths, HEADLINE, every[0])
-    asked: list[str] = [name for name in PROTOCOLS if name in params.protocols and name != HEADLINE]
-    beside = {name: found for name in asked if (found := _runs(params, paths, name, gaps))}
-    for name, found in beside.items():
-        _check_agreement([run for group in found.values() for run in group], paths, name, every[0])
+    others: list[str] = [name for name in PROTOCOLS if name in params.protocols and name != HEADLINE]
+    other_protocols = {name: by_variant for name in others if (by_variant := _runs(params, paths, name, gaps))}
+    for name, by_variant in other_protocols.items():
+        _check_agreement([run for group in by_variant.values() for run in group], paths, name, every[0])
     common = set.intersection(*(set(run.rows) for run in every))
     if not common:
         raise DataError(
@@ -96,23 +96,23 @@ def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | No
     if any(len(run.rows) != len(common) for run in every):
         gaps.append(
             f"The runs did not predict the same utterances: {len(common)} are common to all. Each variant is scored on "
-            "what all its seeds predicted, each comparison on what both its variants predicted."
+            "the utterances that all its seeds predicted, each comparison on those that both variants predicted."
         )
     optional = {
         "inventory": (paths.inventory, "inventory", "which files were used, and their digests"),
-        "counts": (
-            paths.counts,
-            "manifest",
-            "how the counts compare with what the corpus should hold, and what was dropped",
+        "counts": (paths.counts, "manifest", "whether the corpus is complete, and what was dropped"),
+        "staging": (
+            paths.staging,
+            "shards",
+            "how many faces were detected, what was repaired in sound and picture",
         ),
-        "staging": (paths.staging, "shards", "how many faces were found, and what was repaired in sound and picture"),
     }
     read = {name: _optional(path, by, what, paths, gaps) for name, (path, by, what) in optional.items()}
     manifest: list[Any] = []
     if paths.manifest.is_file():
         manifest = [asdict(u) for u in read_manifest(paths.manifest, corpus=paths.corpus, stage=STAGE)]
     else:
-        gaps.append(f"{_name(paths.manifest, paths)} is not here: hours and unused utterances cannot be told.")
+        gaps.append(f"{_name(paths.manifest, paths)} is absent: hours and unused utterances cannot be shown.")
     _check_losses(manifest, read["staging"], every, paths)
     return Facts(
         params=params,
@@ -120,7 +120,7 @@ def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | No
         manifest=tuple(manifest),
         best_possible=best_possible,
         gaps=tuple(gaps),
-        beside=beside,
+        other_protocols=other_protocols,
         **read,
     )
 
@@ -128,7 +128,7 @@ def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | No
 def _check_losses(
     manifest: Sequence[Mapping[str, Any]], staging: Mapping[str, Any] | None, runs: Sequence[Run], paths: Paths
 ) -> None:
-    """Refuse (DataError, exit 3) a run that lacks utterances with a class which staging did not drop with a reason."""
+    """Raise DataError (exit 3) for a run that lacks usable utterances which staging did not drop with a reason."""
     if not manifest or staging is None:
         return
     entries = staging.get("ledger", {}).get("entries", [])
@@ -142,7 +142,7 @@ def _check_losses(
                 f"{', '.join(lost[:LOST_SHOWN])}{more}",
                 file=paths.run(run.variant, run.seed, run.metrics["protocol"]) / PREDICTIONS,
                 stage=STAGE,
-                action=f"`foalnet verify {paths.corpus}` says where they were lost; `dvc repro shards@{paths.corpus}` "
+                action=f"`foalnet verify {paths.corpus}` shows where they were lost; `dvc repro shards@{paths.corpus}` "
                 "stages them again",
             )
 
@@ -151,26 +151,26 @@ def _runs(params: Params, paths: Paths, protocol: str, gaps: list[str]) -> dict[
     """Return the runs of a protocol by variant, in the order of params."""
     runs: dict[str, tuple[Run, ...]] = {}
     for variant in params.variants:
-        found = [run for seed in params.seeds if (run := _run(paths, variant, seed, protocol, gaps))]
-        if found:
-            runs[variant] = tuple(found)
+        trained = [run for seed in params.seeds if (run := _run(paths, variant, seed, protocol, gaps))]
+        if trained:
+            runs[variant] = tuple(trained)
     return runs
 
 
 def _run(paths: Paths, variant: str, seed: int, protocol: str, gaps: list[str]) -> Run | None:
-    found = read_results(paths, paths.run(variant, seed, protocol), stage=STAGE)
-    if found is None:
+    results = read_results(paths, paths.run(variant, seed, protocol), stage=STAGE)
+    if results is None:
         under = "" if protocol == HEADLINE else f" under {protocol}"
         where = "every table" if protocol == HEADLINE else "the tables of that protocol"
         gaps.append(f"Variant {variant}, seed {seed} has not been evaluated{under}: it is missing from {where}.")
         return None
-    return Run(variant=variant, seed=seed, metrics=found.metrics, rows=found.rows)
+    return Run(variant=variant, seed=seed, metrics=results.metrics, rows=results.rows)
 
 
 def _optional(path: Path, by: str, what: str, paths: Paths, gaps: list[str]) -> Any:
     if path.is_file():
         return read_sealed(path, again=f"{by}@{paths.corpus}", corpus=paths.corpus, stage=STAGE)
-    gaps.append(f"{_name(path, paths)} is not here, so the report cannot tell {what}.")
+    gaps.append(f"{_name(path, paths)} is absent, so the report cannot show {what}.")
     return None
 
 
@@ -179,7 +179,7 @@ def _name(path: Path, paths: Paths) -> str:
 
 
 def _check_agreement(runs: list[Run], paths: Paths, protocol: str, first: Run) -> None:
-    """Refuse runs that answer different questions: other classes, clusters, or another label for an utterance."""
+    """Raise DataError for runs that cannot be compared: other classes, clusters, or another label for an utterance."""
     for run in runs:
         file = paths.run(run.variant, run.seed, protocol)
         expected = {"classes": first.metrics["classes"], "cluster": first.metrics["cluster"]}

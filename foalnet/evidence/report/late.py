@@ -1,4 +1,4 @@
-"""What fusion has to beat: two single models, each trained by itself, whose probabilities are combined at the end."""
+"""Computes the late average: two models of one modality each, combined at the end; the baseline of every fusion."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ LATE = "late_average"
 
 @dataclass(frozen=True, kw_only=True)
 class Kinds:
-    """The rule of a drawn corpus by kind: `of` is utterance key -> kind, `best` is kind -> what is seen -> best share.
+    """Rule of a drawn corpus: `of` is utterance key -> kind, `best` is kind -> input -> best expected accuracy.
 
-    What is seen: `sound`, `picture`, `both`, `late_average`.
+    An input is `sound`, `picture`, `both` or `late_average`.
     """
 
     of: Mapping[str, str]
@@ -27,9 +27,9 @@ class Kinds:
 
 @dataclass(frozen=True, kw_only=True)
 class OnKind:
-    """One kind of utterances: the share that is right by variant (and by the late average), and gains over the latter.
+    """Accuracy on one kind of utterances by variant (and of the late average), and gains over the late average.
 
-    `best` is what can be expected at most, by what a variant sees.
+    `best` is the most that can be expected from each variant's inputs.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class OnKind:
 
 @dataclass(frozen=True, kw_only=True)
 class Late:
-    """The late average of two single variants, and what each fused variant wins over it on the same utterances."""
+    """Late average of two single variants, and each fused variant's gain over it on the same utterances."""
 
     name: str
     of: tuple[str, str]
@@ -54,22 +54,22 @@ class Late:
 
 
 def late(facts: Facts, kinds: Kinds | None = None) -> list[Late]:
-    """Return a late average for each picture (face, half) of which both single variants were trained on the same seeds.
+    """Return a late average for each picture (face, half) whose two single variants were trained with the same seeds.
 
-    A class' score is the product of the two probabilities: the Bayes decision where, given the class, sound and
-    picture are independent and the classes are equally frequent, as the sampler or the class weights of training make
-    them. Ties go to the larger sum, then to the first class.
+    The score of a class is the product of the two probabilities. That is the Bayes decision if sound and picture are
+    independent given the class and the classes are equally frequent, as training's sampler or class weights make them.
+    Ties go to the larger sum, then to the first class.
     """
-    found = []
+    averages = []
     for half in ("", HALF):
         pair = ("audio_only", "video_only" + half)
         if all(name in facts.runs for name in pair) and (runs := averaged(*(facts.runs[name] for name in pair))):
-            found.append(_late(facts, pair, half, runs, kinds))
-    return found
+            averages.append(_late(facts, pair, half, runs, kinds))
+    return averages
 
 
 def averaged(sound: Sequence[Run], picture: Sequence[Run]) -> tuple[Run, ...]:
-    """Return the runs that averaging makes of those with the same seed; of `metrics` only classes and cluster hold."""
+    """Return the averaged runs, one per common seed; in their `metrics` only classes and cluster are valid."""
     by_seed = {run.seed: run for run in picture}
     return tuple(
         Run(
@@ -110,7 +110,7 @@ def _late(facts: Facts, pair: tuple[str, str], half: str, runs: tuple[Run, ...],
 
 
 def _by_kind(facts: Facts, shown: Mapping[str, Sequence[Run]], kinds: Kinds | None) -> tuple[OnKind, ...]:
-    """Return one entry per kind that occurs among the utterances that all of `shown` predicted."""
+    """Return one entry per kind that occurs among the utterances that all runs of `shown` predicted."""
     if kinds is None:
         return ()
     common = sorted(set.intersection(*(set(run.rows) for runs in shown.values() for run in runs)))
@@ -141,9 +141,9 @@ def _sees(variant: str) -> str:
     return LATE if base == LATE else SEES.get(base, "both")
 
 
-def late_metrics(found: Sequence[Late]) -> dict[str, Any]:
-    """Return what metrics.json says of late averages: nothing where none was made."""
-    return {LATE: {each.name: _row(each) for each in found}} if found else {}
+def late_metrics(averages: Sequence[Late]) -> dict[str, Any]:
+    """Return metrics.json's entry on late averages; {} where there is none."""
+    return {LATE: {each.name: _row(each) for each in averages}} if averages else {}
 
 
 def _row(each: Late) -> dict[str, Any]:

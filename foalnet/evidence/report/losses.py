@@ -1,4 +1,4 @@
-"""What was dropped and why, and how much of the picture staging could use."""
+"""Section on what was dropped, repaired or left unused, and why."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from foalnet.core.ledger import IGNORED, REASONS
 from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.phrases import listed, number, percent, plural
 from foalnet.evidence.report.view import Block, Note, Paragraph, Section, Table, cells
-from foalnet.evidence.report.words import listed, number, percent, plural
 
-# Items named in full per reason; the rest is counted, and stands in counts.json and staging.json.
+# Items listed per reason; counts.json and staging.json list all of them.
 NAMED = 8
 FATES = {"dropped": "dropped", "repaired": "repaired and used", "kept": "noted"}
 STAGES = (("counts", "manifest"), ("staging", "staging"))
 
 
 def losses(facts: Facts) -> Section:
-    """Return the way from label lines to scored utterances, and every reason with its count and its meaning."""
+    """Return how many labelled utterances were scored, and every reason with its count and its meaning."""
     blocks: list[Block] = [Paragraph(text=_funnel(facts)), *_contract(facts)]
     rows = _reason_rows(facts)
     if rows:
@@ -36,7 +36,7 @@ def losses(facts: Facts) -> Section:
     if unused:
         blocks.append(
             Table(
-                caption="Files that look like the corpus' and are not used; counts.json names the first of each kind.",
+                caption="Files that look like the corpus' but are not used; counts.json names the first of each kind.",
                 head=("Why", "Count", "Files"),
                 rows=tuple(cells(row) for row in unused),
                 labels=3,
@@ -46,7 +46,7 @@ def losses(facts: Facts) -> Section:
     if named:
         blocks.append(
             Table(
-                caption=f"Items behind these counts, at most {NAMED} a reason; counts.json and staging.json name all.",
+                caption=f"Items behind these counts, at most {NAMED} per reason; counts.json, staging.json list all.",
                 head=("Why", "Items"),
                 rows=tuple(cells(row) for row in named),
                 labels=2,
@@ -56,7 +56,7 @@ def losses(facts: Facts) -> Section:
 
 
 def _funnel(facts: Facts) -> str:
-    """Tell in sentences how many utterances were labelled, used and scored."""
+    """Return sentences on how many utterances were labelled, used and scored."""
     scored = len(facts.first.rows)
     if not facts.manifest:
         return f"{plural(scored, 'utterance')} were scored."
@@ -73,8 +73,8 @@ def _funnel(facts: Facts) -> str:
     if scored == used:
         return text + f"All {number(used)} were scored."
     return text + (
-        f"{number(scored)} were scored; {number(used - scored)} were lost on the way "
-        f"({percent((used - scored) / used)} %), for the reasons below."
+        f"{number(scored)} were scored; {number(used - scored)} were lost "
+        f"({percent((used - scored) / used)} %) for the reasons below."
     )
 
 
@@ -83,18 +83,18 @@ def _meaning(reason: str) -> str:
 
 
 def _contract(facts: Facts) -> list[Block]:
-    """Say whether the counts were held against what the corpus should hold."""
+    """Return whether the counts agree with the expected ones of the corpus."""
     if facts.counts is None:
         return []
     if facts.counts.get("expected") is None:
-        return [Paragraph(text="The counts were not held against a contract: params give none for this corpus.")]
+        return [Paragraph(text="The counts were not checked: params state no expected counts for this corpus.")]
     breaches = facts.counts.get("breaches", [])
     if not breaches:
-        return [Paragraph(text="All counts agree with what this corpus should hold.")]
+        return [Paragraph(text="All counts agree with the expected counts of this corpus.")]
     rows = tuple(cells([f"{b['what']} {b['name']}", b["expected"], b["found"]]) for b in breaches)
     return [
-        Note(text=f"{plural(len(breaches), 'count')} differ from what this corpus should hold."),
-        Table(caption="Counts that differ.", head=("What", "Expected", "Found"), rows=rows),
+        Note(text=f"{plural(len(breaches), 'count')} differ from the expected counts of this corpus."),
+        Table(caption="Counts that differ.", head=("What", "Expected", "Actual"), rows=rows),
     ]
 
 
@@ -111,7 +111,7 @@ def _reason_rows(facts: Facts) -> list[tuple[str, str, str, str]]:
 
 
 def _unused(facts: Facts) -> list[tuple[str, str, str]]:
-    """Return meaning, count and first names of each kind of file that is named although it is not used."""
+    """Return meaning, count and first names of each kind of unused file."""
     account = facts.counts or {}
     return [
         (IGNORED.get(kind, kind), number(account["ignored_files"][kind]), ", ".join(names))
@@ -121,24 +121,24 @@ def _unused(facts: Facts) -> list[tuple[str, str, str]]:
 
 def _named(facts: Facts) -> list[tuple[str, str]]:
     """Return the items of drops and repairs by reason."""
-    found: dict[str, list[str]] = {}
+    by_reason: dict[str, list[str]] = {}
     for source, _ in STAGES:
         for entry in _entries(getattr(facts, source)):
             if entry["kind"] != "kept":
-                found.setdefault(str(entry["reason"]), []).append(str(entry["item"]))
-    return [(_meaning(reason), _some(sorted(set(items)))) for reason, items in sorted(found.items())]
+                by_reason.setdefault(str(entry["reason"]), []).append(str(entry["item"]))
+    return [(_meaning(reason), _some(sorted(set(items)))) for reason, items in sorted(by_reason.items())]
 
 
 def _counts(account: Mapping[str, Any] | None) -> Mapping[str, int]:
-    """Return an account's counts by `kind/reason`: staging keeps them beside the entries, the manifest apart."""
+    """Return an account's counts by `kind/reason`; staging.json nests them one level deeper than counts.json."""
     ledger = (account or {}).get("ledger", {})
     return ledger.get("counts", ledger)
 
 
 def _entries(account: Mapping[str, Any] | None) -> Sequence[Mapping[str, Any]]:
-    """Return an account's single entries."""
-    found = account or {}
-    return found["entries"] if "entries" in found else found.get("ledger", {}).get("entries", [])
+    """Return an account's entries, one per item."""
+    account = account or {}
+    return account["entries"] if "entries" in account else account.get("ledger", {}).get("entries", [])
 
 
 def _some(items: list[str]) -> str:

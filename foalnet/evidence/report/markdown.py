@@ -1,4 +1,4 @@
-"""The page's Markdown twin: the same sections, sentences and tables; figures are named by their captions."""
+"""Renders the page as Markdown: the same sections, sentences and tables; a figure is replaced by its caption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of the page: answers first, then the detail."""
+"""Assembles the page's sections in order: answers first, then the detail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: one offline HTML file from the view. Everything in it is escaped by the template engine."""
+"""Renders the page as one offline HTML file; the template engine escapes everything in it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from foalnet.evidence.report.view import Page
 
 TEMPLATES = Path(__file__).parent / "templates"
-# A line must not end between a figure and its sign: "95 %", "p < 0.001".
+# Where a line must not break: between a figure and its sign, as in "95 %" and "p < 0.001".
 LOOSE = re.compile(r"(?<=\d) (?=%)|(?<=\bp) (?=[<=])|(?<=p [<=]) (?=\d)")
 
 
 def _bind(value: Any) -> Any:
-    """Put no-break spaces into plain text; markup that a macro made is done already."""
+    """Put no-break spaces into plain text; a macro's markup has them already."""
     return LOOSE.sub("\N{NO-BREAK SPACE}", value) if type(value) is str else value
 
 
 @cache
 def engine(templates: Path) -> Environment:
-    """Return the engine for a folder: autoescape is on for every template, and an unknown name is an error."""
+    """Return the template engine of a folder; autoescape is on, and an unknown name is an error."""
     return Environment(
         loader=FileSystemLoader(templates),
         autoescape=True,
@@ -35,5 +35,5 @@ def engine(templates: Path) -> Environment:
 
 
 def html(page: Page) -> str:
-    """Return the page as one HTML file: inline style and SVG, no script, nothing is fetched."""
+    """Return the page as one HTML file with inline style and SVG; it has no script and fetches nothing."""
     return engine(TEMPLATES).get_template("report.html.jinja").render(page=page) + "\n"

@@ -1,4 +1,4 @@
-"""The report's two pictures for `dvc plots show`: SVG files of their own, drawn without a network."""
+"""Renders the two SVG files for `dvc plots show`: scores and training curves."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from foalnet.evidence.report.aggregate import Result
 from foalnet.evidence.report.gather import Facts
 from foalnet.evidence.report.page import TEMPLATES, engine
 
-# Panels of the curves that stand in one row.
+# Panels of the curves in one row.
 IN_A_ROW = 4
 
 
 def scores_svg(facts: Facts, table: Sequence[Result]) -> bytes:
-    """Draw UA of each variant with its interval, beside chance and the best possible."""
+    """Return an SVG of each variant's UA with its interval, chance level and best possible score."""
     return _svg(scores=figures.scores(table, 1 / len(facts.classes)).data, curves=None)
 
 
 def curves_svg(facts: Facts) -> bytes:
-    """Draw UA on the dev part by epoch, a panel for each variant, a line for each fold."""
+    """Return an SVG of UA on the dev part by epoch, a panel per variant, a line per fold."""
     return _svg(scores=None, curves=figures.curves(facts, 1 / len(facts.classes)).data)
 
 

@@ -1,6 +1,6 @@
-"""Where a variant's answers lie: two principal components of its out-of-fold log-probabilities, a panel per class.
+"""Projects a variant's out-of-fold log-probabilities onto two principal components, a panel per class.
 
-Shape letters: N utterances, C classes. Geometry only, as in figures.py; templates/figures.jinja draws it.
+Shape letters: N utterances, C classes. It computes the geometry, as figures.py does; templates/figures.jinja draws it.
 """
 
 from __future__ import annotations
@@ -8,19 +8,19 @@ from __future__ import annotations
 import numpy as np
 
 from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.phrases import percent
 from foalnet.evidence.report.view import Figure
-from foalnet.evidence.report.words import percent
 
 SIDE, EDGE = 170, 8
-# Enough to see clouds, few enough for a page that opens at once.
+# Enough dots to show clusters, few enough for a page that opens at once.
 SHOWN = 250
 FLOOR = 1e-6
 
 
 def plane(probability_NC: np.ndarray) -> tuple[np.ndarray, tuple[float, float]] | None:
-    """Return places [N, 2] in [0, 1] and both components' shares of the variance.
+    """Return positions [N, 2] in [0, 1] and the two components' shares of the variance.
 
-    None where there is no plane: fewer than three answers, or all alike.
+    None where no plane exists: fewer than three predictions, or all alike.
     """
     from sklearn.decomposition import PCA
 
@@ -35,13 +35,13 @@ def plane(probability_NC: np.ndarray) -> tuple[np.ndarray, tuple[float, float]] 
 
 
 def answers(facts: Facts, variant: str) -> Figure | None:
-    """Return the figure of one variant's first seed (None where there is no plane)."""
+    """Return the figure of one variant's first seed; None where no plane exists."""
     rows = facts.runs[variant][0].rows
     keys = sorted(rows)
-    found = plane(np.array([rows[key]["probabilities"] for key in keys]))
-    if found is None:
+    placed = plane(np.array([rows[key]["probabilities"] for key in keys]))
+    if placed is None:
         return None
-    places_N2, shares = found
+    places_N2, shares = placed
     shown = range(0, len(keys), -(-len(keys) // SHOWN))
     dots = [
         (rows[keys[i]]["label"], round(EDGE + SIDE * float(places_N2[i, 0]), 1), _down(places_N2[i, 1])) for i in shown
@@ -55,14 +55,14 @@ def answers(facts: Facts, variant: str) -> Figure | None:
         }
         for name in facts.classes
     ]
-    thinned = "" if len(dots) == len(keys) else f" {len(dots)} of {len(keys)} utterances are drawn, evenly taken."
+    thinned = "" if len(dots) == len(keys) else f" {len(dots)} of {len(keys)} utterances are shown, evenly sampled."
     return Figure(
         macro="clouds",
         caption=(
-            f"Where the answers of {variant} lie: each dot is an utterance, placed by the two directions in which the "
-            f"logarithms of its probabilities vary most ({percent(shares[0])} % and {percent(shares[1])} % of their "
-            f"variance). Each panel shows one true class in full colour, the others pale.{thinned} A class with a "
-            "place of its own is told apart; one that lies among the others is taken for them."
+            f"Predictions of {variant}: each dot is an utterance, placed by the first two principal components of its "
+            f"log-probabilities ({percent(shares[0])} % and {percent(shares[1])} % of their variance). Each panel "
+            f"shows one true class in full colour, the others pale.{thinned} A class that forms its own cluster is "
+            "recognised well; one that overlaps the others is confused with them."
         ),
         data={"panels": panels, "side": SIDE + 2 * EDGE},
     )

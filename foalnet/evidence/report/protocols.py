@@ -1,4 +1,4 @@
-"""The same variants under every protocol that was asked for, each stamped, and the gap between them in words."""
+"""Section on the same variants under every protocol of params.yaml, and what the gap between them consists of."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Mapping, Sequence
 from foalnet.core.paths import HEADLINE
 from foalnet.evidence.report import figures
 from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.phrases import DASH, STAMPS, level, percent, points, span, span_short
 from foalnet.evidence.report.standing import OPTIMISTIC, Standing
 from foalnet.evidence.report.view import Block, Bullets, Cell, Note, Paragraph, Section, Table, Tables
-from foalnet.evidence.report.words import DASH, STAMPS, level, percent, points, span, span_short
 from foalnet.evidence.stats import Interval
 
 
 def protocols(facts: Facts, table: Sequence[Standing]) -> Section | None:
-    """Return scores by protocol and what parts them; None where the headline's protocol stands alone."""
+    """Return scores by protocol and their differences; None where only the headline's protocol was run."""
     if not table:
         return None
-    names = [HEADLINE, *facts.beside]
+    names = [HEADLINE, *facts.other_protocols]
     blocks: list[Block] = [Bullets(items=tuple(_meaning(facts, name) for name in names))]
     if OPTIMISTIC in names:
         blocks.append(
             Note(
                 text=(
-                    f"{OPTIMISTIC} is optimistic: labels of the very utterances that are scored chose the epoch, so "
-                    "no one can expect this score from new recordings. Its intervals do not cover that. It stands "
-                    "here because the published figures came about in this way; it must not be ranked against "
-                    "scores under an honest protocol."
+                    f"{OPTIMISTIC} is optimistic: it chooses the epoch by the labels of the utterances that it scores, "
+                    "so no one can expect this score from new recordings. Its intervals do not cover that. It is shown "
+                    "because the published figures were obtained in this way; do not rank it against scores under an "
+                    "honest protocol."
                 )
             )
         )
@@ -43,13 +43,13 @@ def _unit(facts: Facts) -> str:
 
 
 def _meaning(facts: Facts, protocol: str) -> str:
-    """Say in one sentence how a protocol trains and chooses."""
+    """Return one sentence on how a protocol trains and chooses."""
     unit, count = _unit(facts), len(facts.folds)
     units = "groups of speakers" if unit == "group of speakers" else "sessions"
     ran = sorted(
         {
             fold["epochs_run"]
-            for group in facts.beside.get(protocol, {}).values()
+            for group in facts.other_protocols.get(protocol, {}).values()
             for run in group
             for fold in run.metrics["folds"].values()
         }
@@ -58,8 +58,8 @@ def _meaning(facts: Facts, protocol: str) -> str:
     how = {
         "loso_dev_session": f"{count - 2} of {count} {units} train, the next one chooses the epoch, one is tested",
         "loso_fixed_epochs": (
-            f"{count - 1} of {count} {units} train, one is tested, and the last of {epochs} epochs stands, a number "
-            "that was fixed before"
+            f"{count - 1} of {count} {units} train, one is tested, and the last of {epochs} epochs is used, a number "
+            "fixed in advance"
         ),
         OPTIMISTIC: (
             f"the same training run as loso_fixed_epochs, but the epoch is the best one of {epochs} on the {unit} "
@@ -72,10 +72,10 @@ def _meaning(facts: Facts, protocol: str) -> str:
 def _scores(metric: str, table: Sequence[Standing], names: Sequence[str]) -> Table:
     rows = []
     for row in table:
-        found: Mapping[str, Interval] = getattr(row, metric.lower())
+        intervals: Mapping[str, Interval] = getattr(row, metric.lower())
         cells = [
-            Cell(text=percent(found[name].estimate), small=span_short(found[name]), strong=name == HEADLINE)
-            if name in found
+            Cell(text=percent(intervals[name].estimate), small=span_short(intervals[name]), strong=name == HEADLINE)
+            if name in intervals
             else Cell(text=DASH)
             for name in names
         ]
@@ -90,7 +90,7 @@ def _scores(metric: str, table: Sequence[Standing], names: Sequence[str]) -> Tab
 
 
 def _gap(facts: Facts, table: Sequence[Standing], names: Sequence[str]) -> list[Block]:
-    """Return the table of effects, what each one holds, and the main variant's gap in a sentence."""
+    """Return the table of effects, its explanation, and a sentence on the main variant's gap."""
     effects = [name for name in _titles(facts) if any(name in row.effects for row in table)]
     if not effects:
         return []
@@ -106,15 +106,15 @@ def _gap(facts: Facts, table: Sequence[Standing], names: Sequence[str]) -> list[
         )
         for row in table
     )
-    found = Table(
-        title="What the gap is made of",
+    effects_table = Table(
+        title="What the gap consists of",
         caption="Differences of UA in percentage points on the same utterances, with intervals.",
         head=("Variant", *(_titles(facts)[name] for name in effects)),
         rows=rows,
     )
     main = next((row for row in table if row.variant == "foal"), table[-1])
     sentence = [Paragraph(text=gap_sentence(main, _unit(facts)))] if len(effects) == 3 else []
-    return [*sentence, found, Paragraph(text=_caution(facts, effects, names))]
+    return [*sentence, effects_table, Paragraph(text=_caution(facts, effects, names))]
 
 
 def _titles(facts: Facts) -> dict[str, str]:
@@ -126,34 +126,34 @@ def _titles(facts: Facts) -> dict[str, str]:
 
 
 def gap_sentence(row: Standing, unit: str) -> str:
-    """Say where the distance between the published protocol and the headline comes from, for one variant."""
+    """Return sentences on where one variant's gap between published and headline protocol comes from."""
     effects = {name: f"{points(e.estimate)} ({span(e, signed=True)})" for name, e in row.effects.items()}
     return (
-        f"Under {OPTIMISTIC} {row.variant} stands {points(row.effects['together'].estimate)} points of UA from the "
-        f"headline. {effects['selection']} of them come from choosing the epoch on the {unit} that is tested, with "
-        f"nothing else changed; {effects['fourth_session']} come with one more {unit} to train on."
+        f"Under {OPTIMISTIC} {row.variant} scores {points(row.effects['together'].estimate)} points of UA relative to "
+        f"the headline. {effects['selection']} of them come from choosing the epoch on the {unit} that is tested, with "
+        f"nothing else changed; {effects['fourth_session']} come from one more {unit} to train on."
     )
 
 
 def _caution(facts: Facts, effects: Sequence[str], names: Sequence[str]) -> str:
-    """Say what each effect holds, and what it does not."""
+    """Return sentences on what each effect includes and excludes."""
     unit = _unit(facts)
     text = []
     if "selection" in effects:
         text.append(
             f"Choosing on the test part compares two epochs of one training run ({OPTIMISTIC} minus "
-            "loso_fixed_epochs). In no fold can it be below zero, so an interval above zero is no discovery; its size "
-            "is what matters."
+            "loso_fixed_epochs). It cannot be negative in any fold, so an interval above zero is no finding; only its "
+            "size matters."
         )
     if "fourth_session" in effects:
         text.append(
             f"One more {unit} trains where none is kept for choosing (loso_fixed_epochs minus loso_dev_session): the "
-            f"figure holds what the {unit} teaches, and also that the last epoch stands instead of a chosen one. The "
-            "two cannot be told apart here, and the spread between trainings is in it."
+            f"figure includes what training on that {unit} adds, and that the last epoch replaces a chosen one. The "
+            "two cannot be separated here, and the figure includes the spread between training runs."
         )
     if len(effects) < 3 and OPTIMISTIC in names:
         text.append(
-            "With loso_fixed_epochs among the protocols of params.yaml the gap would be split in two, at no further "
+            "With loso_fixed_epochs among the protocols of params.yaml the gap would be split in two without further "
             "training."
         )
     return " ".join(text)

@@ -1,4 +1,4 @@
-"""Where the figures come from: digests, versions, seeds. No time, host or commit: those would change equal reports."""
+"""Section on the origin of the figures: digests and versions, without times, hosts or commits that alter the bytes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from foalnet.artifact.provenance import code_digest
 from foalnet.core.files import content_key, sha256_bytes, sha256_file
 from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.phrases import listed, number
 from foalnet.evidence.report.view import Block, Cell, Paragraph, Section, Table, cells
-from foalnet.evidence.report.words import listed, number
 
-# The modules whose code can change a byte of the report: those that dvc.yaml names as dependencies of the stage.
+# Modules whose code can change a byte of the report: the stage's dependencies in dvc.yaml.
 CODE = (
     "artifact/results",
     "artifact/seal",
@@ -33,13 +33,13 @@ SHORT = 16
 
 
 def report_digest() -> str:
-    """Return one SHA-256 over the sources and templates that write the report."""
+    """Return one SHA-256 over the sources and templates of the report."""
     templates = [f"{path.name} {sha256_file(path)}" for path in sorted(TEMPLATES.iterdir()) if path.is_file()]
     return sha256_bytes("\n".join([code_digest(CODE), *templates]).encode())
 
 
 def provenance(facts: Facts) -> Section:
-    """Return digests of inputs, params and code, and what the runs were trained with."""
+    """Return digests of inputs, params and code, and the software and hardware of training."""
     rows: list[tuple[Cell, ...]] = []
     if facts.inventory is not None:
         files = facts.inventory.get("files", [])
@@ -56,11 +56,11 @@ def provenance(facts: Facts) -> Section:
     blocks: list[Block] = [
         Paragraph(
             text=(
-                "Equal inputs give equal bytes of this page. It therefore names no time, no host and no git "
-                "commit (a commit that changes only a text would change it), but digests of content: the same digest "
-                f"means the same bytes. Digests are SHA-256, the first {SHORT} digits. Weights and predictions agree "
-                "where packages, device, threads and instructions do (AVX2: on every x86-64 processor that has it); "
-                "the line that names the kind of processor is then all that differs."
+                "The same inputs give the same bytes of this page. It therefore names no time, no host and no git "
+                "commit, but digests of content: the same digest means the same bytes. Digests are SHA-256, the first "
+                f"{SHORT} digits. Weights and predictions are equal where packages, device, threads and instructions "
+                "are equal (AVX2: on every x86-64 processor that has it); then only the line that names the processor "
+                "differs."
             )
         ),
         Table(caption="Inputs, params and code.", head=("What", "Value"), rows=tuple(rows), labels=2),
@@ -69,29 +69,29 @@ def provenance(facts: Facts) -> Section:
     if packages:
         caption = "Versions of the packages that trained and scored."
         blocks.append(Table(caption=caption, head=("Package", "Version"), rows=tuple(map(cells, packages)), labels=2))
-    return Section(name="provenance", title="Where the figures come from", blocks=tuple(blocks))
+    return Section(name="provenance", title="Origin of the figures", blocks=tuple(blocks))
 
 
 def _staging(facts: Facts) -> list[tuple[str, str]]:
-    """Return the digests of what made the shards."""
+    """Return the digests of the tools that made the shards."""
     tools = (facts.staging or {}).get("tools", {})
     detector = tools.get("detector") or {}
-    found = [
+    rows = [
         ("Digest of the staging code", tools.get("code")),
         ("Digest of ffmpeg", tools.get("ffmpeg")),
         (f"Digest of the detector “{detector.get('name')}”", detector.get("digest")),
         *((f"Weight file {name}", digest) for name, digest in sorted((detector.get("weights") or {}).items())),
     ]
-    return [(title, _text(value)) for title, value in found if value]
+    return [(title, _text(value)) for title, value in rows if value]
 
 
 def _runs(facts: Facts) -> list[Mapping[str, Any]]:
-    every = (facts.runs, *facts.beside.values())
+    every = (facts.runs, *facts.other_protocols.values())
     return [run.metrics["train"] for runs in every for group in runs.values() for run in group]
 
 
 def _training(facts: Facts) -> list[tuple[str, str]]:
-    """Return what all runs say of how they were trained; where they differ, every value is named."""
+    """Return the runs' training settings; where runs differ, every value is listed."""
     named = {
         "code": "Digest of the training code",
         "params": "Digest of the training params",
@@ -110,14 +110,14 @@ def _training(facts: Facts) -> list[tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
-    """Shorten a digest, show anything else as it is."""
+    """Return a digest shortened, anything else as it is."""
     text = str(value)
     return text[:SHORT] if len(text) == 64 else text
 
 
 def _versions(facts: Facts) -> list[tuple[str, str]]:
-    found: dict[str, set[str]] = {}
+    by_package: dict[str, set[str]] = {}
     for train in _runs(facts):
         for name, version in train.get("versions", {}).items():
-            found.setdefault(name, set()).add(str(version))
-    return [(name, listed(sorted(values))) for name, values in sorted(found.items())]
+            by_package.setdefault(name, set()).add(str(version))
+    return [(name, listed(sorted(values))) for name, values in sorted(by_package.items())]

@@ -1,4 +1,4 @@
-"""The paper's own tables (Li et al., Interspeech 2024, tables 1 and 2), shown beside results on IEMOCAP only."""
+"""Section with the paper's tables (Li et al., Interspeech 2024, tables 1 and 2) next to results on IEMOCAP."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from foalnet.config.blocks import HALF
 from foalnet.core.paths import HEADLINE
 from foalnet.evidence.report.aggregate import Result
 from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.phrases import DASH, percent, span_short
 from foalnet.evidence.report.standing import OPTIMISTIC, Standing
 from foalnet.evidence.report.view import Cell, Note, Paragraph, Section, Table, cells
-from foalnet.evidence.report.words import DASH, percent, span_short
 from foalnet.evidence.stats import Interval
 
-# Percent as printed: method, inputs, year, UA, WA.
+# In percent as printed: method, inputs, year, UA, WA.
 TABLE_1 = (
     ("FTSLLM", "A+T", "2023", "78.50", "77.70"),
     ("MSMSER", "A+T", "2023", "76.40", "75.20"),
@@ -30,7 +30,7 @@ TABLE_1 = (
     ("GCNet", "A+V", "2023", "78.36", "–"),
     ("Foal-Net", "A+V", "2024", "80.10", "79.45"),
 )
-# Inputs, method, the network of this project that corresponds and the picture it looks at, UA, WA.
+# Inputs, method, the corresponding network of this project and its picture, UA, WA.
 TABLE_2 = (
     ("V, face only", "EmoNet", None, "37.22", "36.50"),
     ("V, face only", "SENet-FER2013", None, "36.18", "35.53"),
@@ -42,7 +42,7 @@ TABLE_2 = (
     ("A+V", "baseline + MEM", ("mem", "half"), "78.10", "76.94"),
     ("A+V", "baseline + AVEL + MEM", ("foal", "half"), "80.10", "79.45"),
 )
-# What this project trains on the face crop has no published counterpart: rows of our own.
+# Variants on the face crop have no published counterpart.
 OURS = (
     ("V, face only", "this project's video encoder", ("video_only", "face"), DASH, DASH),
     ("A+V, face only", "baseline (fusion and classifier alone)", ("baseline", "face"), DASH, DASH),
@@ -55,25 +55,25 @@ Row = tuple[str, str, tuple[str, str | None] | None, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Ours:
-    """What this project reached, by variant: under the headline's protocol, and under the published one if asked."""
+    """This project's (UA, WA) by variant: under the headline's protocol, and under the published one if it was run."""
 
     picture: str
     headline: Mapping[str, tuple[Interval, Interval]]
     published: Mapping[str, tuple[Interval, Interval]]
 
     def variant(self, network: str, picture: str | None) -> str | None:
-        """Return the trained variant that is this network on this picture, the plain name first; None: not trained."""
+        """Return the trained variant with this network and picture, the plain name first; None: not trained."""
         names = [network] if picture in (None, self.picture) else []
         names += [network + HALF] if picture == "half" else []
         return next((name for name in names if name in self.headline), None)
 
     def cells(self, variant: str | None) -> tuple[Cell, ...]:
-        """Return UA and WA with their intervals, under each protocol that the tables show."""
+        """Return UA and WA with their intervals under each protocol shown."""
         tables = [self.headline, *([self.published] if self.published else [])]
-        found = [table.get(variant or "") for table in tables]
+        pairs = [table.get(variant or "") for table in tables]
         return tuple(
             Cell(text=percent(one.estimate, 2), small=span_short(one)) if one else Cell(text=DASH)
-            for pair in found
+            for pair in pairs
             for one in (pair or (None, None))
         )
 
@@ -85,7 +85,7 @@ class Ours:
 
 
 def ours(facts: Facts, table: Sequence[Result], standings: Sequence[Standing]) -> Ours:
-    """Return this project's scores as the published tables need them."""
+    """Return this project's scores for the published tables."""
     return Ours(
         picture=facts.params.train.picture,
         headline={row.variant: (row.ua, row.wa) for row in table},
@@ -94,11 +94,11 @@ def ours(facts: Facts, table: Sequence[Result], standings: Sequence[Standing]) -
 
 
 def published(facts: Facts, table: Sequence[Result], standings: Sequence[Standing]) -> Section | None:
-    """Return the published tables beside ours, for the iemocap reader on a corpus that was not drawn, else None."""
+    """Return the published tables next to ours for a real corpus of the reader iemocap, else None."""
     if facts.params.reader != "iemocap" or facts.params.corpus == "drawn":
         return None
     reached = ours(facts, table, standings)
-    under = f"Ours under {HEADLINE}" + (f" and, as theirs, under {OPTIMISTIC}" if reached.published else "")
+    under = f"Ours under {HEADLINE}" + (f" and, like theirs, under {OPTIMISTIC}" if reached.published else "")
     return Section(
         name="published",
         title="What was published",
@@ -130,21 +130,21 @@ def published(facts: Facts, table: Sequence[Result], standings: Sequence[Standin
 
 
 def _caution(reached: Ours) -> str:
-    """Say what may be compared with what."""
+    """Return sentences on which figures may be compared."""
     text = (
         "The published figures are quoted, not reproduced, and must not be ranked against the result above: the "
-        "released code chose its best epoch on the session that it was tested on, which is optimistic, and used large "
-        "pretrained encoders. Until 2024-10-01 that code exchanged UA and WA when it printed and chose, so the "
+        "released code chose its best epoch on the session that it was tested on, which is optimistic, and it used "
+        "large pretrained encoders. Until 2024-10-01 that code swapped UA and WA in printing and selection, so the "
         "published 80.10 and 79.45 may be exchanged. The three face-only rows are quoted as published: their encoders "
         "are not rebuilt here."
     )
     if reached.published:
-        text += f" Only the columns under {OPTIMISTIC} were chosen in the way of the published ones."
+        text += f" Only the columns under {OPTIMISTIC} were chosen in the same way as the published figures."
     return text
 
 
 def _table_1(reached: Ours) -> Iterator[tuple[Cell, ...]]:
-    """Yield the published rows, and behind Foal-Net's own what this project's foal reached."""
+    """Yield the published rows; Foal-Net's row also has this project's foal."""
     mine = reached.variant("foal", "half") or reached.variant("foal", reached.picture)
     for method, *rest in TABLE_1:
         variant = mine if method == "Foal-Net" else None
@@ -153,7 +153,7 @@ def _table_1(reached: Ours) -> Iterator[tuple[Cell, ...]]:
 
 
 def _table_2(reached: Ours) -> Iterator[tuple[Cell, ...]]:
-    """Yield the published rows with ours beside them, then ours without a published counterpart."""
+    """Yield the published rows with ours, then our rows without a published counterpart."""
     rows: tuple[Row, ...] = (*TABLE_2, *OURS)
     for inputs, method, counterpart, ua, wa in rows:
         variant = reached.variant(*counterpart) if counterpart else None

@@ -1,4 +1,4 @@
-"""How much of the picture staging could use: faces found, bridged, missing."""
+"""Section on staging: sound, faces detected, bridged and missing, and the audit of sides."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.phrases import MISSING, NOT_AUDITED, hours, listed, number, percent, plural
 from foalnet.evidence.report.view import Block, Cell, Note, Paragraph, Section, Table, cells
-from foalnet.evidence.report.words import MISSING, NOT_AUDITED, hours, listed, number, percent, plural
 
-# A session whose mean share of frames with a face lies below it is worth a look.
+# Below this mean share of frames with a face, a session gets a note.
 LOW_COVERAGE = 0.8
-# So many dialogues in doubt stand on the page; staging.json has them all.
+# At most so many doubtful dialogues are listed on the page; staging.json has all of them.
 MOST_DOUBTS = 20
 MODES = {
-    "rule": "The corpus' rule was followed; the audit is only told.",
+    "rule": "The corpus' rule was followed; the audit is for information only.",
     "audit": "Where the audit is sure of the opposite, it was followed instead of the corpus' rule.",
     "table": "The corpus' rule was followed except where the entry's table of sides says otherwise.",
 }
 
 
 def staging(facts: Facts) -> Section | None:
-    """Return what staging made of sound and picture, or None where its account is absent."""
+    """Return what staging made of sound and picture; None where staging.json is absent."""
     account = facts.staging
     if account is None:
         return None
@@ -40,24 +40,24 @@ def staging(facts: Facts) -> Section | None:
                 )
             )
         )
-    return Section(name="staging", title="What staging found", blocks=tuple(blocks))
+    return Section(name="staging", title="Staging of sound and picture", blocks=tuple(blocks))
 
 
 def _sides(sides: Mapping[str, Any]) -> list[Block]:
-    """Return what sound and motion say of who sits where: the count, and every dialogue where they disagree."""
+    """Return the audit of who sits where: counts, and every dialogue where the audit disagrees."""
     left_out = [f"{plural(n, 'dialogue')} ({NOT_AUDITED.get(why, why)})" for why, n in sides["not_audited"].items()]
     if not sides["audited"]:
         return [Paragraph(text=f"Who sits where was not audited: {listed(left_out)}.")]
-    told = (
-        "Side audit: the motion around the mouth in each half of the picture was held against the changes of each "
+    text = (
+        "Side audit: it compares the motion around the mouth in each half of the picture with the changes of each "
         f"speaker's loudness. It agrees with the sides staged in {number(sides['agree'])} of "
         f"{plural(sides['audited'], 'dialogue')}, and is sure (confidence over {sides['bound']:g}) in "
         f"{number(sides['sure'])}. {MODES[sides['mode']]}"
     )
-    found: list[Block] = [Paragraph(text=told + (f" Not audited: {listed(left_out)}." if left_out else ""))]
+    blocks: list[Block] = [Paragraph(text=text + (f" Not audited: {listed(left_out)}." if left_out else ""))]
     rows = [row for row in sides["dialogues"] if row["by"] != "rule" or _disagrees(row)]
     if rows:
-        found.append(
+        blocks.append(
             Table(
                 caption="Dialogues where the audit disagrees with the sides staged, or the rule was not followed.",
                 head=("Dialogue", "Staged left", "Staged right", "Decided by", "Audit", "Confidence"),
@@ -66,18 +66,18 @@ def _sides(sides: Mapping[str, Any]) -> list[Block]:
             )
         )
     if len(rows) > MOST_DOUBTS:
-        found.append(Paragraph(text=f"{number(len(rows) - MOST_DOUBTS)} more stand in staging.json."))
+        blocks.append(Paragraph(text=f"{number(len(rows) - MOST_DOUBTS)} more are in staging.json."))
     wrong = sum(_disagrees(row) and row["audit"]["sure"] for row in rows)
     if wrong:
-        found.append(
+        blocks.append(
             Note(
                 text=(
-                    f"In {plural(wrong, 'dialogue')} the faces staged are probably the listener's. Look at the sheet "
-                    "that `foalnet sheet` makes, then set shards.sides to audit or table."
+                    f"In {plural(wrong, 'dialogue')} the faces staged are probably the listener's. Look at the page "
+                    "that `foalnet sheet` writes, then set shards.sides to audit or table."
                 )
             )
         )
-    return found
+    return blocks
 
 
 def _disagrees(row: Mapping[str, Any]) -> bool:
@@ -85,7 +85,7 @@ def _disagrees(row: Mapping[str, Any]) -> bool:
 
 
 def _doubt(row: Mapping[str, Any]) -> list[str]:
-    names = [row["dialogue"], row["left"] or "nobody", row["right"] or "nobody", row["by"]]
+    names = [row["dialogue"], row["left"] or "no one", row["right"] or "no one", row["by"]]
     if row["audit"] is None:
         return [*names, "none", ""]
     return [*names, "disagrees" if _disagrees(row) else "agrees", f"{row['audit']['confidence']:.4f}"]
@@ -95,7 +95,7 @@ def _sound(account: Mapping[str, Any]) -> str:
     seen = account["utterances"]
     return (
         f"{plural(seen['staged'], 'utterance')} of {plural(account['dialogues'], 'dialogue')} were staged, "
-        f"{number(seen['dropped'])} dropped, {number(seen['not_staged'])} not asked for: "
+        f"{number(seen['dropped'])} dropped, {number(seen['not_staged'])} not requested: "
         f"{hours(account['sound']['seconds'])} of sound at {number(account['sound']['rate_hz'])} Hz in "
         f"{plural(account['shards']['count'], 'shard')}."
     )
@@ -110,12 +110,12 @@ def _pictures(account: Mapping[str, Any]) -> list[Block]:
         ("bridged between two detections", frames["bridged"]),
         *((f"missing: {MISSING.get(reason, reason)}", count) for reason, count in sorted(frames["missing"].items())),
     ]
-    found: list[Block] = [
+    blocks: list[Block] = [
         Paragraph(
             text=(
-                f"A face was found, by the detector “{detector}”, in {percent(coverage['overall'])} % of an "
-                "utterance's frames on average. A frame without a face keeps its place and is masked: time does not "
-                f"shrink. Who sits where: {account['side_rule'].rstrip('.')}."
+                f"The detector “{detector}” detected a face in {percent(coverage['overall'])} % of an utterance's "
+                "frames on average. A frame without a face keeps its position and is masked, so the timing does not "
+                f"change. Who sits where: {account['side_rule'].rstrip('.')}."
             )
         ),
         Table(
@@ -131,16 +131,16 @@ def _pictures(account: Mapping[str, Any]) -> list[Block]:
     ]
     low = [name for name, share in coverage["by_session"].items() if share < LOW_COVERAGE]
     if low:
-        found.append(
+        blocks.append(
             Note(
                 text=(
-                    f"Below {percent(LOW_COVERAGE, 0)} % in {', '.join(low)}: scores of the picture may say more "
-                    "about the detector than about faces."
+                    f"Coverage is below {percent(LOW_COVERAGE, 0)} % in {', '.join(low)}: scores of the picture may "
+                    "depend on the detector more than on the faces."
                 )
             )
         )
     empty = len(account["no_face"])
-    found.append(
+    blocks.append(
         Paragraph(
             text=(
                 f"{plural(empty, 'utterance has', 'utterances have')} no face in any frame. Between neighbouring "
@@ -148,4 +148,4 @@ def _pictures(account: Mapping[str, Any]) -> list[Block]:
             )
         )
     )
-    return found
+    return blocks

@@ -1,4 +1,4 @@
-"""One variant under several protocols: its scores, and what the gap between them is made of."""
+"""Computes each variant's scores under several protocols, and the effects that the gap between them consists of."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from foalnet.evidence.report.gather import Facts
 from foalnet.evidence.stats import Interval
 
 OPTIMISTIC = "paper_best_on_test"
-# What two protocols differ in. The first compares epochs of one training run; the second two runs; the third is the
-# sum of both.
+# Effect -> the two protocols that it compares. The first compares epochs of one training run, the second two training
+# runs; the third is their sum.
 EFFECTS = {
     "selection": (OPTIMISTIC, "loso_fixed_epochs"),
     "fourth_session": ("loso_fixed_epochs", HEADLINE),
@@ -23,7 +23,7 @@ EFFECTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """One variant: protocol -> its UA and WA; effect -> difference of UA over the `n` utterances common to all."""
+    """UA and WA of one variant by protocol, and differences of UA by effect, over the `n` utterances common to all."""
 
     variant: str
     n: int
@@ -33,16 +33,16 @@ class Standing:
 
 
 def standings(facts: Facts) -> list[Standing]:
-    """Return each variant that was scored under more than the headline's protocol, in the order of params."""
-    by_protocol = {HEADLINE: facts.runs, **facts.beside}
-    found = []
+    """Return each variant that was scored under at least two protocols, in the order of params."""
+    by_protocol = {HEADLINE: facts.runs, **facts.other_protocols}
+    rows = []
     for variant in facts.runs:
         runs = {protocol: group[variant] for protocol, group in by_protocol.items() if variant in group}
         keys = sorted(set.intersection(*(set(run.rows) for group in runs.values() for run in group)))
         if len(runs) < 2 or not keys:
             continue
         report = facts.params.report
-        found.append(
+        rows.append(
             Standing(
                 variant=variant,
                 n=len(keys),
@@ -55,11 +55,11 @@ def standings(facts: Facts) -> list[Standing]:
                 },
             )
         )
-    return found
+    return rows
 
 
 def protocol_metrics(facts: Facts, table: Sequence[Standing]) -> dict[str, Any]:
-    """Return what metrics.json says of the protocols: nothing where the headline's stands alone."""
+    """Return metrics.json's entries on protocols; {} where only the headline's protocol was run."""
     if not table:
         return {}
     return {
@@ -72,7 +72,7 @@ def protocol_metrics(facts: Facts, table: Sequence[Standing]) -> dict[str, Any]:
                     if protocol in row.ua
                 },
             }
-            for protocol in (HEADLINE, *facts.beside)
+            for protocol in (HEADLINE, *facts.other_protocols)
         },
         "gaps": {row.variant: {name: score_row("ua", effect) for name, effect in row.effects.items()} for row in table},
     }

@@ -1,4 +1,4 @@
-"""Page one: the result, which data, which protocol, and how sure. What was dropped is in `losses`."""
+"""Sections of page one: result, data, protocol, certainty. `losses` adds what was dropped."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from foalnet.config.blocks import HALF
 from foalnet.evidence.report import figures
 from foalnet.evidence.report.aggregate import Comparison, Result
 from foalnet.evidence.report.gather import Facts
-from foalnet.evidence.report.view import Block, Bullets, Cell, Note, Pairs, Paragraph, Section, Table, cells
-from foalnet.evidence.report.words import (
+from foalnet.evidence.report.phrases import (
     VARIANTS,
     exact_bounds,
     few_clusters,
@@ -27,6 +26,7 @@ from foalnet.evidence.report.words import (
     undecided,
     verdict,
 )
+from foalnet.evidence.report.view import Block, Bullets, Cell, Note, Pairs, Paragraph, Section, Table, cells
 
 
 def answer(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ def answer(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -
     score = (
         f"Variant {main.variant} ({VARIANTS[main.variant]}) reaches {percent(main.ua.estimate)} % UA "
         f"({level(main.ua.level)} interval {span(main.ua)}) on {plural(main.n, 'utterance')} of "
-        f"{plural(speakers, 'speaker')} that it never met in training."
+        f"{plural(speakers, 'speaker')} that it never saw in training."
     )
     scale = f"Guessing gives {percent(1 / len(facts.classes))} %{best}."
     first = [pair for pair in pairs if pair.a == main.variant][:1]
@@ -73,25 +73,25 @@ def result(facts: Facts, table: Sequence[Result]) -> Section:
     ]
     blocks += [Paragraph(text=f"{row.variant}: {frozen_text(row.frozen)}.") for row in table if row.frozen]
     if facts.best_possible:
-        blocks.append(Paragraph(text=_best_words(facts.best_possible)))
+        blocks.append(Paragraph(text=_explain_best(facts.best_possible)))
     return Section(name="result", title="The result", blocks=tuple(blocks), part="answers")
 
 
-def _best_words(scores: Mapping[str, float]) -> str:
-    """Explain the best possible scores of the drawn corpus."""
+def _explain_best(scores: Mapping[str, float]) -> str:
+    """Return an explanation of the drawn corpus' best possible scores."""
     text = (
-        "The best possible scores follow from the rule by which the corpus is drawn, not from a model: they are what "
-        f"the best decision can expect from the sound alone ({percent(scores.get('sound'))} %), from the picture "
-        f"alone ({percent(scores.get('picture'))} %) and from both together ({percent(scores.get('both'))} %)."
+        "The best possible scores follow from the rule by which the corpus is drawn, not from a model: they are the "
+        f"expected scores of an optimal decision from the sound alone ({percent(scores.get('sound'))} %), from the "
+        f"picture alone ({percent(scores.get('picture'))} %) and from both together ({percent(scores.get('both'))} %)."
     )
     if "late_average" in scores:
         text += (
-            " Two perfect single models whose probabilities are only combined at the end can expect "
-            f"{percent(scores['late_average'])} %: what lies above it needs real fusion."
+            " Two perfect single models whose probabilities are combined only at the end can expect "
+            f"{percent(scores['late_average'])} %: a higher score needs real fusion."
         )
     return text + (
-        " In a finite sample the kinds are not exactly in the rule's shares, and a score can exceed its expected best "
-        "by chance."
+        " In a finite sample the shares of the kinds differ slightly from the rule, and a score can exceed its "
+        "expected best by chance."
     )
 
 
@@ -116,8 +116,8 @@ def _origin(facts: Facts) -> str:
     params = facts.params
     if params.corpus == "drawn":
         return (
-            "Corpus “drawn”: drawn by this project's own code in the layout of IEMOCAP and read by the same reader. No "
-            "person is in it. It shows that the whole road works and what fusion can win; it says nothing about human "
+            "Corpus “drawn”: drawn by this project's own code in the layout of IEMOCAP and read by the same reader. It "
+            "shows no real person. It tests the whole pipeline and what fusion can gain; it says nothing about human "
             "emotion."
         )
     return (
@@ -201,21 +201,21 @@ def _picture(facts: Facts) -> str:
 
 
 def _others(facts: Facts) -> list[Block]:
-    """Point at the section that shows the same variants under other protocols."""
-    if not facts.beside:
+    """Return a pointer to the section with the same variants under other protocols."""
+    if not facts.other_protocols:
         return []
     return [
         Paragraph(
             text=(
-                f"Scores under {listed(list(facts.beside))} stand in the section “Under other protocols”. They are no "
-                "part of the result above."
+                f"Scores under {listed(list(facts.other_protocols))} are in the section “Under other protocols”. They "
+                "are not part of the result above."
             )
         )
     ]
 
 
 def certainty(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -> Section:
-    """Return paired differences, and how intervals and p values came about."""
+    """Return paired differences, and how intervals and p values were computed."""
     blocks: list[Block] = []
     if pairs:
         blocks.append(Bullets(items=tuple(verdict(pair.a, pair.b, pair.ua) for pair in pairs)))
@@ -244,31 +244,31 @@ def certainty(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
 
 
 def _method(facts: Facts, row: Result, compared: bool) -> str:
-    """Say what the intervals cover and what they do not."""
+    """Return sentences on what the intervals cover and what they do not."""
     params = facts.params.report
     cluster = facts.first.metrics["cluster"]
     units = f"the {row.ua.clusters} {cluster}s"
     how = (
         f"are t intervals over the means of {units}"
         if row.ua.warning
-        else f"are made by drawing {units} again with replacement, {number(params.bootstrap)} times"
+        else f"come from resampling {units} with replacement {number(params.bootstrap)} times"
     )
     seeds = len(row.seeds)
     text = (
-        f"Utterances of one {cluster} are alike, so the intervals {how}. They tell how far the scores would move with "
-        f"other {cluster}s of the same kind. "
+        f"Utterances of one {cluster} are alike, so the intervals {how}. They show how far the scores would change "
+        f"with other {cluster}s of the same kind. "
     )
     text += (
-        "They do not hold the spread between trainings: one seed was trained."
+        "They do not include the spread between training runs: only one seed was trained."
         if seeds == 1
         else f"Correctness is averaged over {seeds} seeds before that."
     )
     text += f" {exact_bounds(cluster)}"
     if compared:
         text += (
-            " The interval of a difference says how large it may be, its p value how often chance alone would make one "
-            "as large. They are two methods and can disagree close to a boundary; a variant is called better only "
-            "where both say so."
+            " The interval of a difference shows how large it may be, its p value how often chance alone would produce "
+            "one as large. They are two methods and can disagree close to a boundary; a variant is called better only "
+            "where both indicate it."
             f" The p values come from flipping the sign of the difference of whole {cluster}s at random "
             f"({number(params.permutations)} times, or all patterns where there are fewer). They are not corrected "
             "for the number of comparisons."

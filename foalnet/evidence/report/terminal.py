@@ -1,11 +1,11 @@
-"""The headline table as plain text."""
+"""Renders the headline table as plain text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from foalnet.evidence.report.words import (
+from foalnet.evidence.report.phrases import (
     DASH,
     EFFECTS,
     KINDS,
@@ -21,7 +21,7 @@ from foalnet.evidence.report.words import (
 )
 from foalnet.evidence.stats import FEW_CLUSTERS
 
-# JSON is sorted by name; a reader expects the single modalities first.
+# JSON sorts variants by name; the table lists the single modalities first.
 ORDER = list(VARIANTS)
 
 
@@ -54,21 +54,21 @@ def table_text(metrics: Mapping[str, Any]) -> str:
         lines += ["", *_late(name, row, metrics["level"])]
     if "protocols" in metrics:
         lines += ["", f"UA % under every protocol, with its {bounds}:", *_aligned(_protocols(metrics))]
-        lines += ["", "what parts the protocols, in points of UA:", *_aligned(_gaps(metrics, bounds))]
+        lines += ["", "differences between the protocols, in points of UA:", *_aligned(_gaps(metrics, bounds))]
     return "\n".join(lines)
 
 
-def _disagreements(found: Mapping[str, Mapping[str, float]], share: float) -> list[str]:
-    """Return one line per difference of UA whose interval and p value do not say the same."""
+def _disagreements(differences: Mapping[str, Mapping[str, float]], share: float) -> list[str]:
+    """Return one line per difference of UA whose interval and p value disagree."""
     return [
         f"  {undecided(*name.split('_minus_'))}."
-        for name, row in found.items()
+        for name, row in differences.items()
         if (row["ua_low"] > 0 or row["ua_high"] < 0) != (row["ua_p"] <= 1 - share + 1e-12)
     ]
 
 
 def _late(name: str, row: Mapping[str, Any], share: float) -> list[str]:
-    """Return the late average's UA, what each fused variant wins over it, and who is right on which kind, if known."""
+    """Return the late average's UA, each fused variant's gain over it, and the accuracy by kind where it is known."""
     of, bounds = " and ".join(row["of"]), f"{level(share)} interval"
     lines = [
         f"{name} of {of}: {percent(row['ua'])} % UA ({percent(row['ua_low'])} to {percent(row['ua_high'])})",
@@ -78,7 +78,7 @@ def _late(name: str, row: Mapping[str, Any], share: float) -> list[str]:
     if "kinds" in row:
         order = [*row["of"], name, *ORDER]
         names = sorted(next(iter(row["kinds"].values()))["right"], key=order.index)
-        head = ["right %, by kind", "utterances", *names, "best possible %"]
+        head = ["correct %, by kind", "utterances", *names, "best possible %"]
         rows = [
             [
                 f"  {kind}",
@@ -92,7 +92,7 @@ def _late(name: str, row: Mapping[str, Any], share: float) -> list[str]:
     return lines
 
 
-def _differences(found: Mapping[str, Mapping[str, float]], metric: str, bounds: str) -> list[list[str]]:
+def _differences(differences: Mapping[str, Mapping[str, float]], metric: str, bounds: str) -> list[list[str]]:
     """Return one row per paired difference."""
     return [
         [
@@ -101,16 +101,16 @@ def _differences(found: Mapping[str, Mapping[str, float]], metric: str, bounds: 
             f"{bounds} {points(row[f'{metric}_low'])} to {points(row[f'{metric}_high'])}",
             p_value_text(row[f"{metric}_p"]),
         ]
-        for name, row in found.items()
+        for name, row in differences.items()
     ]
 
 
 def _protocols(metrics: Mapping[str, Any]) -> list[list[str]]:
-    """Return one row per variant, one cell per protocol, the optimistic one stamped."""
-    found = [(name, metrics["protocols"][name]) for name in STAMPS if name in metrics["protocols"]]
-    rows = [["variant", *(f"{name} (optimistic)" if row["optimistic"] else name for name, row in found)]]
-    for variant in sorted(found[0][1]["variants"], key=ORDER.index):
-        rows.append([variant, *(_score(row["variants"].get(variant)) for _, row in found)])
+    """Return one row per variant, one cell per protocol; the optimistic protocol is marked."""
+    shown = [(name, metrics["protocols"][name]) for name in STAMPS if name in metrics["protocols"]]
+    rows = [["variant", *(f"{name} (optimistic)" if row["optimistic"] else name for name, row in shown)]]
+    for variant in sorted(shown[0][1]["variants"], key=ORDER.index):
+        rows.append([variant, *(_score(row["variants"].get(variant)) for _, row in shown)])
     return rows
 
 
@@ -132,7 +132,7 @@ def _gaps(metrics: Mapping[str, Any], bounds: str) -> list[list[str]]:
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
-    """Pad columns: the first to the left, the others to the right."""
+    """Return lines with padded columns: the first aligned left, the others right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join(

@@ -1,4 +1,4 @@
-"""What a page is made of: sections of paragraphs, notes, facts, tables and figures. HTML and Markdown show the same.
+"""Defines the parts of a page: sections of paragraphs, notes, tables and figures, for both HTML and Markdown.
 
 All text here is plain: the renderers escape it.
 """
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """One cell: its text, a second smaller text (an interval), a shade between 0 and 1, whether it stands out."""
+    """One cell: its text, a second smaller text (an interval), a shade from 0 to 1, whether it is bold."""
 
     text: str
     small: str = ""
@@ -22,7 +22,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """A table: the first `labels` columns are text and name the row, the others are figures."""
+    """A table; its first `labels` columns are text, the others figures."""
 
     caption: str
     head: tuple[str, ...]
@@ -34,7 +34,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tables:
-    """Small tables that may stand beside each other."""
+    """Small tables that may be placed side by side."""
 
     tables: tuple[Table, ...]
     kind: Literal["tables"] = "tables"
@@ -50,7 +50,7 @@ class Paragraph:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Note:
-    """A paragraph that must not be overlooked: a gap or a caution."""
+    """A highlighted paragraph: a gap or a caution."""
 
     text: str
     kind: Literal["note"] = "note"
@@ -66,7 +66,7 @@ class Bullets:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pairs:
-    """Terms and what they are; `tiles` asks for large figures."""
+    """Terms and their values; with `tiles` the values are shown as large figures."""
 
     items: tuple[tuple[str, str], ...]
     tiles: bool = False
@@ -75,7 +75,7 @@ class Pairs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """A figure: the macro of templates/figures.jinja that draws it, its geometry, and what to see in it."""
+    """A figure: the macro of templates/figures.jinja that draws it, its caption, and its geometry."""
 
     macro: str
     caption: str
@@ -88,7 +88,7 @@ Block = Table | Tables | Paragraph | Note | Bullets | Pairs | Figure
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """A titled part of the page; `part` groups sections under "answers" (page one) or "detail"."""
+    """A titled part of the page, on page one ("answers") or below it ("detail")."""
 
     name: str
     title: str
@@ -106,5 +106,5 @@ class Page:
 
 
 def cells(values: Sequence[object]) -> tuple[Cell, ...]:
-    """Return plain cells of values as text."""
+    """Return a cell for each value; a cell stays as it is."""
     return tuple(value if isinstance(value, Cell) else Cell(text=str(value)) for value in values)

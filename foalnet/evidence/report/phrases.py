@@ -1,4 +1,4 @@
-"""Numbers in words: percent, points, intervals, p values, counts. One spelling for the page and the terminal."""
+"""Formats numbers and verdicts as text: percent, points, intervals, p values, counts; for page and terminal alike."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ VARIANTS = {
     "foal": "Foal-Net: fusion with both auxiliary tasks",
 }
 VARIANTS |= {name + HALF: f"{text}, half picture" for name, text in VARIANTS.items() if name != "audio_only"}
-# The kinds of utterances that the drawn corpus is made of (docs/drawn.md).
+# Kinds of utterances of the drawn corpus, by what determines the class (docs/drawn.md).
 KINDS = {
-    "both": "each alone tells",
-    "sound": "only sound tells",
-    "face": "only the face tells",
-    "interaction": "only both together tell",
+    "both": "sound alone or face alone suffices",
+    "sound": "only the sound helps",
+    "face": "only the face helps",
+    "interaction": "only both together suffice",
 }
-# Why a single frame has no face; the ledger's words for the same codes speak of whole utterances.
+# Why a single frame has no face; the ledger describes the same codes for whole utterances.
 MISSING = {
     "detector_failed": "the detector failed",
-    "no_face": "no face found",
+    "no_face": "no face detected",
     "video_damaged": "the video is damaged here",
     "video_missing": "there is no video",
     "video_truncated": "the video had ended",
@@ -39,13 +39,13 @@ NOT_AUDITED = {
     "no_sound_with_motion": "no sound with motion to judge by",
     "one_person": "one person fills the picture",
 }
-# What parts two protocols, as metrics.json names it (standing.EFFECTS).
+# Names of standing.EFFECTS, by their keys in metrics.json.
 EFFECTS = {
     "selection": "choosing on the test part",
     "fourth_session": "one more session or group trains",
     "together": "both together",
 }
-# What stands beside a protocol's name wherever its scores stand.
+# Remark next to a protocol's name wherever its scores are shown.
 STAMPS = {
     "loso_dev_session": "chosen on a dev session; the headline",
     "loso_fixed_epochs": "nothing chosen",
@@ -54,28 +54,28 @@ STAMPS = {
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """Return a share as a percent figure without the sign: 0.7214 is "72.1"; None is a dash."""
+    """Return a share as a percentage without the percent sign: 0.7214 is "72.1"; None is a dash."""
     return DASH if share is None else f"{100 * share:.{digits}f}".replace("-", MINUS)
 
 
 def points(gap: float) -> str:
     """Return a difference of shares in percentage points with its sign: 0.042 is "+4.2".
 
-    What is not zero is never shown as zero: 0.0003 is "+0.03".
+    A value that is not zero is never shown as zero: 0.0003 is "+0.03".
     """
     texts = (f"{100 * gap:+.{digits}f}".replace("-", MINUS) for digits in (1, 2, 3, 4))
     return next((text for text in texts if text.strip(f"+{MINUS}0.")), "0.0")
 
 
-def span(found: Interval, *, signed: bool = False) -> str:
+def span(interval: Interval, *, signed: bool = False) -> str:
     """Return the bounds of an interval: "66.9 to 77.0"."""
     show = points if signed else percent
-    return f"{show(found.low)} to {show(found.high)}"
+    return f"{show(interval.low)} to {show(interval.high)}"
 
 
-def span_short(found: Interval) -> str:
-    """Return the bounds of an interval of scores as a table cell has room for: "66.9–77.0"."""
-    return f"{percent(found.low)}{DASH}{percent(found.high)}"
+def span_short(interval: Interval) -> str:
+    """Return the bounds of an interval of scores in short form for table cells: "66.9–77.0"."""
+    return f"{percent(interval.low)}{DASH}{percent(interval.high)}"
 
 
 def level(share: float) -> str:
@@ -84,7 +84,7 @@ def level(share: float) -> str:
 
 
 def number(count: float) -> str:
-    """Return a count with thin thousands: 5531 is "5,531"."""
+    """Return a count with separated thousands: 5531 is "5,531"."""
     return f"{count:,}"
 
 
@@ -93,42 +93,42 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
 
 
-def listed(items: list[str], word: str = "and") -> str:
+def listed(items: list[str], joiner: str = "and") -> str:
     """Return "a", "a and b", "a, b and c"."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}" if items else "none"
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {joiner} {items[-1]}" if items else "none"
 
 
 def hours(seconds: float) -> str:
-    """Return a length of sound as a reader measures it: minutes under two hours."""
+    """Return a duration in hours, or in minutes under two hours."""
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
 
 
 def p_value_text(p: float) -> str:
-    """Return a p value as figures: "p = 0.031", "p < 0.001"."""
+    """Return a p value as text: "p = 0.031", "p < 0.001"."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def chance(found: Difference) -> str:
-    """Say in words how often chance alone would make a difference as large."""
-    if found.p < 0.001:
+def chance(difference: Difference) -> str:
+    """Return a sentence on how often chance alone would produce a difference as large."""
+    if difference.p < 0.001:
         often = "in fewer than 1 of 1,000 cases"
-    elif found.p < 0.01:
-        often = f"in about {round(1000 * found.p)} of 1,000 cases"
-    elif found.p < 0.995:
-        often = f"in about {round(100 * found.p)} of 100 cases"
+    elif difference.p < 0.01:
+        often = f"in about {round(1000 * difference.p)} of 1,000 cases"
+    elif difference.p < 0.995:
+        often = f"in about {round(100 * difference.p)} of 100 cases"
     else:
         often = "in nearly every case"
-    start = "if the two were equally good, chance alone would make a difference at least this large"
-    return f"{start} {often} ({p_value_text(found.p)})"
+    start = "if the two were equally good, chance alone would produce a difference at least this large"
+    return f"{start} {often} ({p_value_text(difference.p)})"
 
 
-def verdict(a: str, b: str, found: Difference) -> str:
-    """Say in plain words what a paired difference shows, and how sure that is."""
-    inside = found.interval
+def verdict(a: str, b: str, difference: Difference) -> str:
+    """Return a sentence on what a paired difference shows, and how sure that is."""
+    inside = difference.interval
     bounds = f"{level(inside.level)} interval {span(inside, signed=True)}"
-    if found.disagree:
+    if difference.disagree:
         start = f"{undecided(a, b)}: {a} minus {b} is {points(inside.estimate)} points of UA ({bounds})"
-    elif found.decided:
+    elif difference.decided:
         better, worse, size = (a, b, inside.estimate) if inside.low > 0 else (b, a, -inside.estimate)
         start = (
             f"On these data {better} is better than {worse} by {percent(size)} points of UA ({a} minus {b}: {bounds})"
@@ -136,13 +136,13 @@ def verdict(a: str, b: str, found: Difference) -> str:
     else:
         start = (
             f"These data do not decide between {a} and {b}: {a} minus {b} is {points(inside.estimate)} points of UA, "
-            f"and the {bounds} holds zero"
+            f"and the {bounds} includes zero"
         )
-    return f"{start}; {chance(found)}."
+    return f"{start}; {chance(difference)}."
 
 
 def undecided(a: str, b: str) -> str:
-    """Say what it means that the interval of a difference and its p value do not say the same."""
+    """Return the conclusion where the interval of a difference and its p value disagree."""
     return (
         f"The interval and the p value disagree about {a} and {b}, as two methods can close to a boundary, so these "
         "data do not decide between them"
@@ -150,23 +150,23 @@ def undecided(a: str, b: str) -> str:
 
 
 def few_clusters(count: int, cluster: str) -> str:
-    """Caution where there are too few clusters for a bootstrap."""
+    """Return a caution about intervals over fewer clusters than a bootstrap needs."""
     if count == 1:
-        return f"There is one {cluster} only: nothing can be said about how far the scores would move with another one."
+        return f"There is only one {cluster}: how far the scores would change with another one is unknown."
     return (
-        f"There are only {count} {cluster}s. The intervals assume that their means are spread like a normal "
-        "distribution, which so few cannot show: read them with care."
+        f"There are only {count} {cluster}s. The intervals assume that their means are normally distributed, which so "
+        "few cannot show: read them with care."
     )
 
 
 def exact_bounds(cluster: str) -> str:
-    """Say how an interval came about where nothing varies."""
+    """Return how an interval is computed where all clusters are alike."""
     return (
-        f"Where every {cluster} shows the same, all right for instance, drawing them again shows no spread: the "
+        f"Where every {cluster} has the same result, for instance all correct, resampling shows no spread: the "
         f"interval there is the exact binomial one (Clopper-Pearson) with each {cluster} as one case."
     )
 
 
 def frozen_text(variants: Sequence[str]) -> str:
-    """Say which variants trained a fused variant's encoders."""
-    return f"its encoders are those of {listed(list(variants))}, frozen; what stands behind them learns"
+    """Return which variants trained a fused variant's frozen encoders."""
+    return f"encoders of {listed(list(variants))}, frozen; only the layers after them are trained"
