@@ -25,7 +25,7 @@ from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import MachineError
 from foalnet.core.records import Box, FaceTrack
-from foalnet.faces import DETECTORS, Detector, find_faces, get_detector, window
+from foalnet.faces import DETECTORS, Detector, detect_all, get_detector, window
 from foalnet.media import probe_times
 
 # A box is the face where intersection over union is at least this.
@@ -150,7 +150,7 @@ def share(part: int, whole: int) -> str:
 def recall(pictures: Sequence[faces_real.Picture], detector: Detector) -> tuple[int, int, int]:
     """Return how many faces the pictures have, how many of them were found, and boxes that are none of them."""
     found, wrong, there = 0, 0, 0
-    answers = find_faces(detector, [picture.pixels_HWC for picture in pictures]).boxes
+    answers = detect_all(detector, [picture.pixels_HWC for picture in pictures]).boxes
     for picture, boxes in zip(pictures, answers, strict=True):
         hit = {index for index, face in enumerate(picture.faces) if any(overlap(face, box) >= SAME for box in boxes)}
         there, found = there + len(picture.faces), found + len(hit)

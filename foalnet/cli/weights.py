@@ -83,10 +83,10 @@ def fetch(name: str) -> None:
 def _fetch_detector(name: str, settings: Settings) -> Iterator[str]:
     from foalnet.encoders.single import fetch_file
     from foalnet.faces import WEIGHT_FILES
-    from foalnet.faces.weights import find_weights, lies_at
+    from foalnet.faces.weights import find_weights, stored_path
 
     for file in WEIGHT_FILES[name]:
-        if lies_at(file, settings) is None:
+        if stored_path(file, settings) is None:
             yield f"{name}: fetching {file.name} from {file.address or file.origin}"
             fetch_file(file, settings.weights_folder)
         yield f"{name}: {find_weights(file, settings)}: ready, sha256 {file.sha256}"

@@ -21,7 +21,7 @@ from foalnet.clips.spool import Pieces, Spool
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
 from foalnet.core.records import Box, BoxSource, FaceTrack, Side, Utterance
-from foalnet.faces import Detector, count_jumps, crop, enlarged, looked_at, search, track
+from foalnet.faces import Detector, count_jumps, crop, detector_input, search, to_picture, track
 from foalnet.faces.motion import Motion
 
 Area = tuple[int, int, int, int]
@@ -198,19 +198,19 @@ class _OpenUtterance:
             self.raw_frames.clear()
         self.raw_frames[slot] = half.picture
         if slot % params.stride == 0:
-            self.looks[slot] = looked_at(half.picture, params)
+            self.looks[slot] = detector_input(half.picture, params)
 
     def follow(self, params: Shards, detector: Detector) -> None:
         """Detect the face in every `stride`-th frame and the last, track it through all, cut it from held frames."""
         if not self.halves:
             return
         last = max(self.raw_frames)
-        self.looks.setdefault(last, looked_at(self.raw_frames[last], params))
+        self.looks.setdefault(last, detector_input(self.raw_frames[last], params))
         area = next(iter(self.halves.values()))[1]
         width_px, height_px = area[2] - area[0], area[3] - area[1]
         answer = search(detector, list(self.looks.values()), roi=params.roi, min_score=params.detector_score)
         boxes = [
-            tuple(enlarged(box, picture_HWC.shape, width_px, height_px) for box in seen)
+            tuple(to_picture(box, picture_HWC.shape, width_px, height_px) for box in seen)
             for picture_HWC, seen in zip(self.looks.values(), answer.boxes, strict=True)
         ]
         detections = dict(zip(self.looks, boxes, strict=True))

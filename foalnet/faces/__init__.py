@@ -1,6 +1,6 @@
-"""Faces: detectors by name, the track of one person through an utterance, and the crops.
+"""Face detectors by name, the track of one person through an utterance, and face crops.
 
-A new detector is one file, one line here (two where it needs a weight file) and one test: docs/add-a-detector.md.
+A new detector is one file, one line here (two if it needs a weight file) and one test: docs/add-a-detector.md.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from foalnet.config import Settings, nearest
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import UsageError
 from foalnet.faces import blazeface, sfd, yunet
-from foalnet.faces.base import Detector, Found, find_faces
+from foalnet.faces.base import Detections, Detector, detect_all
 from foalnet.faces.blazeface import make_blazeface
 from foalnet.faces.crop import crop, window
 from foalnet.faces.fixed import FixedDetector, make_fixed
 from foalnet.faces.haar import make_haar
-from foalnet.faces.search import enlarged, looked_at, search
+from foalnet.faces.search import detector_input, search, to_picture
 from foalnet.faces.sfd import make_sfd
 from foalnet.faces.track import count_jumps, track
 from foalnet.faces.weights import WeightFile
@@ -31,7 +31,7 @@ DETECTORS: dict[str, Callable[[Shards, Settings], Detector]] = {
     "yunet_2023mar": make_yunet_2023,
 }
 
-# What `foalnet weights` lists and fetches: the files of the detectors that need any.
+# The weight files that `foalnet weights` lists and fetches.
 WEIGHT_FILES: dict[str, tuple[WeightFile, ...]] = {
     "blazeface": (blazeface.WEIGHTS, blazeface.ANCHORS),
     "sfd": (sfd.WEIGHTS,),
@@ -42,23 +42,23 @@ WEIGHT_FILES: dict[str, tuple[WeightFile, ...]] = {
 __all__ = [
     "DETECTORS",
     "WEIGHT_FILES",
+    "Detections",
     "Detector",
     "FixedDetector",
-    "Found",
     "count_jumps",
     "crop",
-    "enlarged",
-    "find_faces",
+    "detect_all",
+    "detector_input",
     "get_detector",
-    "looked_at",
     "search",
+    "to_picture",
     "track",
     "window",
 ]
 
 
 def get_detector(params: Shards, settings: Settings) -> Detector:
-    """Build the detector that the params name (UsageError, exit 2, where there is none of that name)."""
+    """Build the detector that the params name; UsageError (exit 2) if there is no such detector."""
     make = DETECTORS.get(params.detector)
     if make is None:
         raise UsageError(

@@ -1,10 +1,10 @@
-"""Who sits where, asked of sound and motion: lips move when the loudness changes, and only the speaker's do.
+"""Checks from sound and motion who sits in which half: the speaker's lips move when the loudness changes.
 
-For every utterance the changes of the speaker's loudness are correlated with the motion around the mouth in the
+For every utterance the audit correlates the changes of the speaker's loudness with the motion around the mouth in the
 speaker's half and in the other half. The evidence of a dialogue is the sum over its utterances of the difference of the
-two (Fisher's z, times the root of the number of looks). It is held against chance by shifting each utterance's sound
-round its own window by a random amount, SHIFTS times: whatever moves, and however loud it is, stays the same; only that
-they belong together at this very time is lost. docs/sides.md says how the figure is to be read.
+two (Fisher's z, times the root of the number of looks). The audit compares it with chance by shifting each utterance's
+sound cyclically within its window by a random amount, SHIFTS times: motion and loudness stay the same and only lose
+their alignment in time. docs/sides.md explains how to read the result.
 
 Shapes: K pairs of looks, N samples, S shifts.
 """
@@ -19,11 +19,11 @@ import numpy as np
 from foalnet.core.records import Box, Side
 from foalnet.faces.motion import Motion
 
-# Looked at is so much before and after the utterance too: that a mouth rests when its voice rests is evidence.
+# The window extends this far before and after the utterance: a mouth at rest while its voice rests is evidence too.
 PAD_S = 0.8
-# Of a face box: from this share of its height down to so much below it (a chin drops) the mouth moves.
+# The mouth moves between this share of a face box's height and this share below the box (a chin drops).
 MOUTH_TOP, MOUTH_BELOW = 0.45, 0.25
-# Loudness is a logarithm above this share of the speaker's common loudness: the noise of a room is no speech.
+# Added to the loudness, relative to the speaker's common one, before the logarithm, so that room noise has no effect.
 QUIET = 0.05
 COMMON = 2.0
 FEWEST_LOOKS = 8
@@ -37,9 +37,9 @@ OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spoken:
-    """One utterance as the audit hears it: its half as it is believed to be, its times in the video, its sound.
+    """One utterance for the audit: its presumed half, its times in the video, its sound.
 
-    `listen` gives the samples [N], once: a long dialogue's sound is not held all at a time.
+    `listen` returns the samples [N] and is called once, so that a long dialogue's sound is not in memory as a whole.
     """
 
     key: str
@@ -51,11 +51,11 @@ class Spoken:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Audit:
-    """What a dialogue's sound and motion say of the halves that its utterances were believed to be in.
+    """The result of comparing a dialogue's sound and motion with the presumed halves of its utterances.
 
-    `agrees`: they say the same. `confidence`: the share of shifted sounds that speak less clearly for this answer than
-    the true ones do, from about 0.5 (nothing is known) up to 1. `evidence`: of each utterance that could be judged,
-    above 0 where it speaks for its half.
+    `agrees`: sound and motion support the presumed halves. `confidence`: the share of random shifts with weaker
+    evidence for this result than the unshifted sound, from about 0.5 (no information) to 1. `evidence`: one value per
+    judged utterance, above 0 if it supports its half.
     """
 
     agrees: bool
@@ -66,10 +66,10 @@ class Audit:
 def audit_sides(
     spoken: Sequence[Spoken], motion: Motion, faces: Mapping[Side, Sequence[tuple[float, Box]]], *, rate_hz: int
 ) -> Audit | None:
-    """Return what sound and motion say of a dialogue, None where no utterance has both.
+    """Return the audit of a dialogue, None if no utterance has both sound and motion.
 
-    `faces`: for each half, (time s, face box in source pixels) as they were found; the nearest in time tells where a
-    mouth is, and where there is none, the whole half is looked at. The same inputs give the same answer.
+    `faces`: for each half, (time s, face box in source pixels); the face nearest in time determines where the mouth
+    is, and without any face the audit uses the whole half. The same inputs give the same result.
     """
     begin_K, end_K = motion.looks()
     changes = {side: _changes([u for u in spoken if u.side == side], begin_K, end_K, rate_hz) for side in OTHER}
@@ -99,7 +99,7 @@ def _window(u: Spoken, begin_K: np.ndarray, end_K: np.ndarray) -> slice:
 
 
 def _changes(spoken: Sequence[Spoken], begin_K: np.ndarray, end_K: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Return how much one speaker's loudness (a logarithm) changes between the looks of each pair, [K]."""
+    """Return the change of one speaker's log loudness between the two looks of each pair, [K]."""
     change_K = np.zeros(len(begin_K))
     energy, samples = 0.0, 0
     heard: list[tuple[slice, list[np.ndarray]]] = []
@@ -118,13 +118,13 @@ def _changes(spoken: Sequence[Spoken], begin_K: np.ndarray, end_K: np.ndarray, r
     common = COMMON * np.sqrt(energy / samples)
     for pairs, at_the_looks in heard:
         before_K, after_K = (np.log(loudness_K / common + QUIET) for loudness_K in at_the_looks)
-        # Of two utterances of one speaker that meet, the louder change is the change.
+        # Where two utterances of one speaker overlap, the larger change counts.
         change_K[pairs] = np.maximum(change_K[pairs], np.abs(after_K - before_K))
     return change_K
 
 
 def _loudness(sums_N: np.ndarray, at_K: np.ndarray, reach_K: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Return the root mean square of the sound within `reach_K` (s) of the times `at_K` (s); silence around it."""
+    """Return the root mean square of the sound within `reach_K` (s) of the times `at_K` (s), with silence around it."""
     last = len(sums_N) - 1
     first_K = np.clip(np.round((at_K - reach_K) * rate_hz), 0, last).astype(np.int64)
     stop_K = np.clip(np.round((at_K + reach_K) * rate_hz), 0, last).astype(np.int64)
@@ -139,9 +139,9 @@ def _curve(
     faces: Mapping[Side, Sequence[tuple[float, Box]]],
     pairs: slice,
 ) -> np.ndarray | None:
-    """Return the evidence of an utterance under every shift of its sound, [K], that of no shift first.
+    """Return the evidence of an utterance for every shift of its sound, [K], starting with no shift.
 
-    None where too few looks fall into it, where nothing is heard, or where neither half moves.
+    None if the utterance has too few looks, if its sound is silent, or if neither half moves.
     """
     if len(change_K) < FEWEST_LOOKS:
         return None
@@ -157,20 +157,20 @@ def _curve(
 
 
 def _normal(values_K: np.ndarray) -> np.ndarray:
-    """Return values about their mean at unit length; zeros where they do not vary."""
+    """Return the values minus their mean, scaled to unit length; zeros if they do not vary."""
     about_K = values_K - values_K.mean()
     length = float(np.sqrt(np.square(about_K).sum()))
     return about_K / length if length > 1e-9 else np.zeros_like(about_K)
 
 
 def _correlations(heard_K: np.ndarray, moved_K: np.ndarray) -> np.ndarray:
-    """Return the correlation of motion with the sound shifted round by 0, 1, … K - 1 looks, within +-MOST_R."""
+    """Return the correlation of motion with the sound shifted by 0, 1, … K - 1 looks, limited to +-MOST_R."""
     products = np.fft.rfft(moved_K) * np.conj(np.fft.rfft(heard_K))
     return np.clip(np.fft.irfft(products, len(heard_K)), -MOST_R, MOST_R)
 
 
 def _mouth(faces: Sequence[tuple[float, Box]], at_s: float) -> Box | None:
-    """Return where the mouth of the face nearest in time moves, None where no face is known."""
+    """Return the mouth area of the face nearest in time, None if no face is known."""
     if not faces:
         return None
     _, box = min(faces, key=lambda one: (abs(one[0] - at_s), one[0]))

@@ -1,13 +1,13 @@
 """`blazeface`: face-alignment's BlazeFace (front-camera model), fed square tiles.
 
-The network sees a square of 128 pixels; face-alignment gives it the centre of a picture and nothing of
-its sides. Here the picture is covered by overlapping square tiles of several sizes, so that every face from
-`min_face_px` to the picture's height lies whole in several of them. Looking that closely, the network also sees faces
-in cloth and walls; but a face is seen by every tile that shows it, a chance pattern by few. So a box's score is the
-mean of the scores that all the tiles showing it whole gave it, 0 where a tile saw nothing.
+The network's input is a square of 128 pixels; face-alignment feeds it the centre of a picture and ignores the sides.
+This detector covers the picture with overlapping square tiles of several sizes, so that every face from `min_face_px`
+to the picture's height is complete in several of them. At that resolution the network also detects faces in cloth and
+walls; but every tile that shows a real face detects it, and few tiles detect a chance pattern. A box's score is
+therefore the mean of its scores over all tiles that show it completely, with 0 for a tile without a detection.
 
-Its boxes are squares from the brows to the chin: FIT makes faces of them (width x 0.88, height x 1.21, up by 0.14 of
-the height), the same for all, half way between what drawn faces and four real heads ask for (docs/faces.md).
+Its boxes are squares from the brows to the chin. FIT turns all of them into faces by one rule (width x 0.88, height
+x 1.21, up by 0.14 of the height), half way between the optimum for drawn faces and for four real heads (docs/faces.md).
 """
 
 from __future__ import annotations
@@ -28,17 +28,16 @@ from foalnet.faces.base import Fit, best_first
 from foalnet.faces.weights import WeightFile, find_weights
 from foalnet.media import resize
 
-# The smallest face fills at least this share of the smallest tiles: with room above the share from which the network
-# still finds real heads.
+# The smallest face fills at least this share of the smallest tiles; the network still detects real heads below it.
 MIN_SHARE = 0.15
-# A tile has a say on a box that fills between these shares of it,
+# A tile counts for a box that fills a share of it between these two,
 SEEN_SHARES = (0.12, 0.9)
-# and sticks out of it by at most this share of the box.
+# and extends beyond it by at most this share of the box.
 SLACK = 0.1
-# Below this the network itself takes a window for background.
+# The network itself classifies a window with a lower score as background.
 NET_SCORE = 0.5
-# Boxes of several tiles are one face where intersection over union is at least SAME; two faces share less than
-# MERGE_SHARE of the smaller one.
+# Boxes of several tiles are the same face if their intersection over union is at least SAME; two different faces
+# overlap by less than MERGE_SHARE of the smaller one.
 SAME = 0.4
 MERGE_SHARE = 0.5
 FIT = Fit(width=0.88, height=1.21, down=-0.14)
@@ -65,14 +64,14 @@ Tile = tuple[int, int, int]
 
 
 class BlazeFaceDetector:
-    """Finds faces in tiles of each frame; a frame's tiles are a batch of their own, so neighbours change nothing."""
+    """Detects faces in tiles of each frame; a frame's tiles are one batch, so other frames do not affect its boxes."""
 
     name = "blazeface"
 
     def __init__(self, *, min_face_px: int, min_score: float, settings: Settings) -> None:
         self._min_face_px = min_face_px
         self._min_score = min_score
-        # Looked up at once: a missing file must stop a run before its first dialogue.
+        # Checked at once: a missing file must stop a run before its first dialogue.
         self._weights_path = find_weights(WEIGHTS, settings)
         self._anchors_path = find_weights(ANCHORS, settings)
 
@@ -96,13 +95,13 @@ class BlazeFaceDetector:
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Box]]:
         """Return the faces of each frame [H, W, 3] uint8 RGB, best first."""
         with one_torch_thread():
-            return [self._one(frame_HWC) for frame_HWC in frames]
+            return [self._detect_in(frame_HWC) for frame_HWC in frames]
 
     @cached_property
     def _net(self) -> Any:
         from face_alignment.detection.blazeface import FaceDetector
 
-        # With both paths given nothing is fetched, and the weights are read by torch's safe loader (weights_only).
+        # With both paths given it downloads nothing, and it reads the weights by torch's safe loader (weights_only).
         return FaceDetector(
             "cpu",
             path_to_detector=str(self._weights_path),
@@ -110,7 +109,7 @@ class BlazeFaceDetector:
             min_score_thresh=NET_SCORE,
         )
 
-    def _one(self, frame_HWC: np.ndarray) -> list[Box]:
+    def _detect_in(self, frame_HWC: np.ndarray) -> list[Box]:
         height, width = frame_HWC.shape[:2]
         tiles = square_tiles(width, height, self._min_face_px)
         side = INPUT_PX
@@ -120,13 +119,13 @@ class BlazeFaceDetector:
                 for left, top, size in tiles
             ]
         ).transpose(0, 3, 1, 2)
-        found: list[Box] = []
+        boxes: list[Box] = []
         for tile, rows in zip(tiles, self._net.detect_from_batch(inputs_TCHW), strict=True):
-            boxes = (_in_frame(row, tile, side) for row in np.asarray(rows, dtype=np.float64).reshape(-1, 5))
-            found += [box for box in boxes if _shows(tile, box)]
+            in_tile = (_in_frame(row, tile, side) for row in np.asarray(rows, dtype=np.float64).reshape(-1, 5))
+            boxes += [box for box in in_tile if _shows(tile, box)]
         return [
             FIT.face(box)
-            for box in agreed(found, tiles)
+            for box in merged(boxes, tiles)
             if box.score >= self._min_score and box.bottom - box.top >= self._min_face_px / 2
         ]
 
@@ -134,7 +133,7 @@ class BlazeFaceDetector:
 def square_tiles(width_px: int, height_px: int, min_face_px: int) -> list[Tile]:
     """Return (left, top, size) of the tiles: the largest square, then halves of it down to min_face_px / MIN_SHARE.
 
-    The largest overlap by three quarters, the smaller ones by half: a face of up to half a tile lies whole in one.
+    The largest tiles overlap by three quarters, the others by half: a face of up to half a tile is complete in one.
     """
     size, step_share, tiles = min(width_px, height_px), 4, []
     while True:
@@ -146,13 +145,13 @@ def square_tiles(width_px: int, height_px: int, min_face_px: int) -> list[Tile]:
 
 
 def _starts(length: int, size: int, step: int) -> list[int]:
-    """Return evenly spread tile positions, no further apart than step, that cover 0 to length."""
+    """Return evenly spaced tile positions, at most `step` apart, that cover 0 to `length`."""
     count = 1 + -(-(length - size) // max(step, 1))
     return [round(i * (length - size) / max(count - 1, 1)) for i in range(count)]
 
 
 def _in_frame(row: np.ndarray, tile: Tile, side_px: int) -> Box:
-    """Turn a net's row (left, top, right, bottom in its input, score) into a box of the frame."""
+    """Return the frame's box for a row of the network (left, top, right, bottom in its input, score)."""
     left, top, size = tile
     scale = size / side_px
     return Box(
@@ -165,7 +164,7 @@ def _in_frame(row: np.ndarray, tile: Tile, side_px: int) -> Box:
 
 
 def _shows(tile: Tile, box: Box) -> bool:
-    """Return whether a tile shows a box whole and at a size that the network can see."""
+    """Tell whether a tile shows a box completely and at a size that the network can detect."""
     left, top, size = tile
     side = max(box.right - box.left, box.bottom - box.top)
     slack = SLACK * side
@@ -178,28 +177,28 @@ def _shows(tile: Tile, box: Box) -> bool:
     )
 
 
-def agreed(boxes: Sequence[Box], tiles: Sequence[Tile]) -> list[Box]:
-    """Return one box a face, best first: its place the mean of the tiles' boxes, its score the mean over all tiles."""
-    heaps: list[list[Box]] = []
+def merged(boxes: Sequence[Box], tiles: Sequence[Tile]) -> list[Box]:
+    """Return one box per face, best first: position and score are means over the tiles' boxes and over all tiles."""
+    groups: list[list[Box]] = []
     for box in best_first(boxes):
-        heap = next((heap for heap in heaps if _overlap(heap[0], box)[0] >= SAME), None)
-        if heap is None:
-            heaps.append([box])
+        group = next((group for group in groups if _overlap(group[0], box)[0] >= SAME), None)
+        if group is None:
+            groups.append([box])
         else:
-            heap.append(box)
-    kept: list[Box] = []
-    for face in best_first(_mean(heap, tiles) for heap in heaps):
-        if all(_overlap(face, other)[1] < MERGE_SHARE for other in kept):
-            kept.append(face)
-    return kept
+            group.append(box)
+    faces: list[Box] = []
+    for face in best_first(_mean(group, tiles) for group in groups):
+        if all(_overlap(face, other)[1] < MERGE_SHARE for other in faces):
+            faces.append(face)
+    return faces
 
 
-def _mean(heap: Sequence[Box], tiles: Sequence[Tile]) -> Box:
-    weight = np.array([box.score for box in heap])
-    places = np.array([(box.left, box.top, box.right, box.bottom) for box in heap])
+def _mean(group: Sequence[Box], tiles: Sequence[Tile]) -> Box:
+    weight = np.array([box.score for box in group])
+    places = np.array([(box.left, box.top, box.right, box.bottom) for box in group])
     left, top, right, bottom = (float(value) for value in weight @ places / weight.sum())
     face = Box(left=left, top=top, right=right, bottom=bottom)
-    voters = max(sum(_shows(tile, face) for tile in tiles), len(heap))
+    voters = max(sum(_shows(tile, face) for tile in tiles), len(group))
     return replace(face, score=float(weight.sum() / voters))
 
 
@@ -215,5 +214,5 @@ def _overlap(one: Box, other: Box) -> tuple[float, float]:
 
 
 def make_blazeface(params: Shards, settings: Settings) -> BlazeFaceDetector:
-    """Build it (0.4 MB of weights); MachineError, exit 4, where the files are missing or others."""
+    """Build the detector (0.4 MB of weights); MachineError (exit 4) if a file is missing or its digest differs."""
     return BlazeFaceDetector(min_face_px=params.min_face_px, min_score=params.detector_score, settings=settings)

@@ -1,4 +1,4 @@
-"""One face, cut out of its picture: a square of fixed size, whatever the box."""
+"""Cuts one face out of its picture, as a square of fixed size whatever the box."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import numpy as np
 from foalnet.core.records import Box
 from foalnet.media import Picture, rescale
 
-# A window larger than this many pictures shows nothing more; the limit keeps a mad box from eating the memory.
+# A window larger than this many pictures shows nothing more; the limit keeps an absurd box from exhausting the memory.
 MAX_WINDOW = 2
 
 
 def crop(frame: np.ndarray | Picture, box: Box, *, size_px: int, margin: float) -> np.ndarray:
     """Return [size_px, size_px, 3] uint8 RGB: the square around a box, `margin` of its larger side added on each side.
 
-    `frame`: [H, W, 3] uint8 RGB, or a picture of which only the square becomes RGB.
-    Where the square leaves the picture, the picture's edge pixels are repeated outward (no black edge that a network
-    could learn from). Scaled by `media.rescale`.
+    `frame`: [H, W, 3] uint8 RGB, or a picture of which only the square is converted to RGB.
+    Outside the picture the square repeats the picture's edge pixels, so that a network cannot learn from a black edge.
+    `media.rescale` scales it.
     """
     import cv2
 
@@ -31,7 +31,7 @@ def crop(frame: np.ndarray | Picture, box: Box, *, size_px: int, margin: float) 
 
 
 def window(box: Box, *, width_px: int, height_px: int, margin: float) -> tuple[int, int, int]:
-    """Return left, top and side of the square around a box, whole pixels; at least one of them lies in the picture."""
+    """Return left, top and side of the square around a box in whole pixels; it contains at least one picture pixel."""
     largest = MAX_WINDOW * max(height_px, width_px)
     side = max(box.right - box.left, box.bottom - box.top) * (1.0 + 2.0 * margin)
     side_px = round(min(max(side, 1.0), largest))

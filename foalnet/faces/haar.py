@@ -1,12 +1,13 @@
-"""`haar`: the frontal-face cascade that comes with opencv-python; needs no file and no network.
+"""`haar`: the frontal-face cascade that comes with opencv-python; needs no weight file and no network.
 
-The cascade ("alt2", Lienhart) is at its best from 48 pixels up, and heads filmed two a picture have 35 to 45: the
-picture is scaled so that the smallest face searched for has 48. No histogram equalisation: at that size it costs real
-heads, and most of the time. But OpenCV throws away every window whose grey levels deviate by less than 10, and with
-them faces in the dark: a picture whose brightest hundredth is below BRIGHT is brightened to it by one factor first.
+The cascade ("alt2", Lienhart) works best from 48 pixels up, and heads in a two-actor picture have 35 to 45: the
+detector scales the picture so that the smallest face searched for has 48. It does not equalise the histogram: at that
+size this loses real heads and takes most of the time. But OpenCV discards every window whose grey levels deviate by
+less than 10, and so faces in the dark: if the brightest hundredth of a picture is below BRIGHT, the detector first
+brightens the picture to it by one factor.
 
-Its boxes are squares a fourth wider than a face: FIT makes faces of them, width x 0.77 and height x 1.06 about the same
-middle, the same for all (half way between what drawn faces and four real heads ask for: docs/faces.md).
+Its boxes are squares a fourth wider than a face. FIT turns all of them into faces by one rule (width x 0.77, height
+x 1.06, same middle), half way between the optimum for drawn faces and for four real heads (docs/faces.md).
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from foalnet.faces.base import Fit, best_first, one_opencv_thread
 CASCADE = "haarcascade_frontalface_alt2.xml"
 SCALE_STEP = 1.2
 WINDOW_PX = 48
-# A face is hit by many neighbouring windows, a chance pattern by few. n windows give the score n / (n + HALF):
-# 0.5, the usual threshold, is then four windows, which is OpenCV's own default (more than three).
+# Many neighbouring windows hit a face, few hit a chance pattern. n windows give the score n / (n + HALF): the usual
+# threshold 0.5 means four windows, which is OpenCV's own default (more than three).
 HALF = 4
 BRIGHT, BRIGHT_SHARE = 120, 0.99
 FIT = Fit(width=0.77, height=1.06)
 
 
 class HaarDetector:
-    """Finds frontal faces of at least `min_face_px` pixels; score = how many windows agree."""
+    """Detects frontal faces of at least `min_face_px` pixels; the score grows with the number of windows that agree."""
 
     name = "haar"
 
@@ -72,11 +73,11 @@ class HaarDetector:
         """Return the faces of each frame [H, W, 3] uint8 RGB, best first."""
         if self._windows is None:
             return [[] for _ in frames]
-        # With several threads the candidates come in any order, and their grouping with them.
+        # With several threads the order of the candidates varies, and so does their grouping.
         with one_opencv_thread():
-            return [self._one(frame_HWC) for frame_HWC in frames]
+            return [self._detect_in(frame_HWC) for frame_HWC in frames]
 
-    def _one(self, frame_HWC: np.ndarray) -> list[Box]:
+    def _detect_in(self, frame_HWC: np.ndarray) -> list[Box]:
         import cv2
 
         scale = WINDOW_PX / self.min_face_px
@@ -107,7 +108,7 @@ class HaarDetector:
 
 
 def brightened(grey_HW: np.ndarray) -> np.ndarray:
-    """Return a dark picture [H, W] uint8 brighter, by one factor for all pixels; one that is not dark as it is."""
+    """Return a picture [H, W] uint8, brightened by one factor if it is dark and unchanged if it is not."""
     import cv2
 
     counts = np.cumsum(np.bincount(grey_HW.ravel(), minlength=256))
@@ -118,7 +119,7 @@ def brightened(grey_HW: np.ndarray) -> np.ndarray:
 
 
 def make_haar(params: Shards, settings: Settings) -> HaarDetector:
-    """Build the detector from params; settings do not matter to it."""
+    """Build the detector from params; it uses no setting."""
     del settings
     return HaarDetector(min_face_px=params.min_face_px, min_score=params.detector_score)
 
@@ -126,7 +127,7 @@ def make_haar(params: Shards, settings: Settings) -> HaarDetector:
 def _cascade_file() -> Path:
     import cv2
 
-    # The folder is there at run time, but OpenCV 5 ships without it and its type stubs do not name it.
+    # The folder exists at run time, but OpenCV 5 ships without it and its type stubs do not declare it.
     data: Any = getattr(cv2, "data", None)
     path = Path(getattr(data, "haarcascades", "")) / CASCADE
     if not path.is_file() or not hasattr(cv2, "CascadeClassifier"):

@@ -1,7 +1,7 @@
-"""How much each place of a two-actor picture moves: differences of small pictures of frames that are decoded anyway.
+"""Measures how much each part of a two-actor picture moves, from small copies of the frames that staging decodes.
 
-Every second frame is looked at: lips move with the syllables, some four times a second. What is kept of a pair of
-looks is a grid of small numbers, so that the mouths may be told later, when the faces are known.
+It uses every second frame (a look): lips move with the syllables, about four times a second. It stores a grid of small
+numbers per pair of looks, so that the motion of a mouth can be read later, when the face's position is known.
 
 Shapes: K pairs of looks, R rows and C columns of the grid of one half.
 """
@@ -15,17 +15,17 @@ import numpy as np
 from foalnet.core.records import Box, Side
 
 EVERY = 2
-# Of an endless video the first hour tells where the actors sit; it also bounds the memory (150 MB).
+# The first hour of a video shows where the actors sit; the limit also bounds the memory (150 MB).
 LONGEST_S = 3600.0
 # In IEMOCAP's picture a cell is 8 x 8 pixels, a mouth two or three of them.
 ROWS, COLUMNS = 30, 45
-# A cell is so many pixels of the small picture on each side; their differences are added, not averaged to a round zero.
+# A cell has this many pixels of the small picture per side; their differences are added, as a mean could round to zero.
 FINE = 2
 MOST = 255
 
 
 class Motion:
-    """Looks at the frames of one video as they pass, and answers afterwards how much an area moved between looks.
+    """Receives the frames of one video and then returns how much an area moved between looks.
 
     `times_s`: presentation stamps of all frames of the video.
     """
@@ -38,14 +38,14 @@ class Motion:
         self._picture = (1, 0, 1)
 
     def watch(self, index: int, luma_HW: np.ndarray, top: int) -> None:
-        """Look at a frame's brightness [H, W] uint8, which begins at row `top` of the source picture; indices rise."""
+        """Add a frame's brightness [H, W] uint8 from row `top` of the source picture; call with ascending indices."""
         if index % EVERY or self.times_s[index] - self.times_s[0] > LONGEST_S:
             return
         import cv2
 
         self._picture = (luma_HW.shape[1], top, top + luma_HW.shape[0])
         size = (2 * COLUMNS * FINE, ROWS * FINE)
-        # Every second row and column: to read it all would cost more than all the rest.
+        # Every second row and column: reading all of them would cost more than the rest of this method.
         quarter = np.ascontiguousarray(luma_HW[::2, ::2])
         small = cv2.resize(quarter, size, interpolation=cv2.INTER_AREA)
         if self._last is not None and self._last[0] == index - EVERY:
@@ -54,7 +54,7 @@ class Motion:
         self._last = (index, small)
 
     def looks(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the times (s) of the first and of the second look of every pair, each [K]."""
+        """Return the times (s) of the first and second look of each pair, each [K]."""
         times_F = np.asarray(self.times_s, dtype=np.float64)
         pairs_K2 = np.asarray(self._pairs, dtype=np.int64).reshape(-1, 2)
         return times_F[pairs_K2[:, 0]], times_F[pairs_K2[:, 1]]
@@ -62,7 +62,7 @@ class Motion:
     def of(self, side: Side, area: Box | None, pairs: slice) -> np.ndarray:
         """Return how much an area (pixels of the source picture) of a half moved between looks, [K of `pairs`].
 
-        None is the whole half. At least one cell is taken: the one nearest to the area's middle.
+        `area` None means the whole half. The result uses at least one cell, the one nearest to the area's middle.
         """
         grids_KRC = np.stack(self._grids[pairs]) if self._grids[pairs] else np.zeros((0, ROWS, 2 * COLUMNS), np.uint8)
         half_KRC = grids_KRC[:, :, :COLUMNS] if side == "left" else grids_KRC[:, :, COLUMNS:]
@@ -77,7 +77,7 @@ class Motion:
 
 
 def _cells(moved: np.ndarray) -> np.ndarray:
-    """Add up a small picture of differences over the cells, [R, 2 C] uint8; more than MOST counts as MOST."""
+    """Return the sums of a small difference picture over the cells, [R, 2 C] uint8, limited to MOST."""
     wide = moved.astype(np.uint16)
     rows = sum((wide[i::FINE] for i in range(1, FINE)), start=wide[0::FINE])
     cells = sum((rows[:, i::FINE] for i in range(1, FINE)), start=rows[:, 0::FINE])
@@ -85,7 +85,7 @@ def _cells(moved: np.ndarray) -> np.ndarray:
 
 
 def _span(low: float, high: float, count: int) -> slice:
-    """Return the cells whose middles lie between two places, or the one nearest to their middle."""
+    """Return the cells with middles between `low` and `high`, or else the cell nearest to the middle of the two."""
     first, last = int(np.ceil(low - 0.5)), int(np.floor(high - 0.5))
     if first > last:
         first = last = int(np.floor((low + high) / 2))

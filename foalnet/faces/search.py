@@ -1,14 +1,14 @@
-"""Where in the pictures of one utterance a detector looks: everywhere, or first around where the face was last.
+"""Decides where a detector searches the pictures of one utterance: everywhere, or first around the last face.
 
-Around means: in a region whose side is `roi` times the last box's, the whole picture where nothing is found there. The
-rule keeps to what a look at the whole picture would have said: it narrows the search only after a look that found
-exactly one face (of two people the track decides, not this), a box that the region's edge cuts is not believed, and
-every WHOLE_EVERY-th look goes everywhere again, so that a chance box in the background cannot hide a face for long.
+The region around the last face has a side of `roi` times the last box; if the detector finds no face in it, it gets
+the whole picture. The rule stays close to the result of searching whole pictures: it narrows the search only after a
+picture with exactly one face (between two people the track decides), it rejects a box that the region's edge cuts,
+and every WHOLE_EVERY-th search covers the whole picture, so that a chance box cannot hide a face for long.
 
-What it saves is detection alone: most with blazeface, then yunet, then haar, nothing where a face fills the picture.
-Decoding and cutting cost the same either way, so a whole staging with the default detector gains little, and the
-default is to look everywhere; with yunet on a long corpus `roi` pays. blazeface, whose tiles vote, has fewer votes in a
-region and takes more chance patterns for faces.
+This saves detection time only: most with blazeface, then yunet, then haar, and none if a face fills the picture.
+Decoding and cutting cost the same either way, so staging with the default detector gains little, and the default is to
+search everywhere; with yunet on a long corpus `roi` pays. blazeface, whose tiles vote, has fewer votes in a region and
+detects more chance patterns.
 """
 
 from __future__ import annotations
@@ -21,49 +21,48 @@ import numpy as np
 
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Box
-from foalnet.faces.base import Detector, Found, find_faces
+from foalnet.faces.base import Detections, Detector, detect_all
 from foalnet.media import Picture
 
 # left, top, right, bottom in pixels
 Region = tuple[int, int, int, int]
 
-# A region's sides are multiples of this: networks pad to it, and one size for many looks spares them new plans.
+# A region's sides are multiples of this: networks pad to it, and few sizes mean few networks to build.
 STEP_PX = 32
-# A region that covers more of the picture saves too little to risk looking twice.
+# A region that covers more of the picture saves too little to risk a second search.
 MOST_SHARE = 0.5
 WHOLE_EVERY = 8
-# A box nearer to the region's edge than this share of its side may be a part of a face.
+# A box closer to the region's edge than this share of its side may be only a part of a face.
 EDGE_SHARE = 0.02
 
 
-def search(detector: Detector, frames: Sequence[np.ndarray], *, roi: float, min_score: float) -> Found:
-    """Detect in the frames [H, W, 3] of one utterance, in time order; boxes in each frame's own pixels, best first.
+def search(detector: Detector, frames: Sequence[np.ndarray], *, roi: float, min_score: float) -> Detections:
+    """Detect faces in the frames [H, W, 3] of one utterance in time order; boxes in each frame's pixels, best first.
 
-    `roi` 0: every whole frame, all in one call. Else each frame is asked alone, near its forerunner's face first; what
-    is found there with at least `min_score` is the answer. Frames on which the detector fails are named, as
-    `find_faces` does.
+    With `roi` 0 the detector gets all whole frames in one call. Otherwise it gets each frame alone, first around the
+    face of the frame before; boxes there with at least `min_score` are the result. `failed` is as in `detect_all`.
     """
     if roi == 0.0:
-        return find_faces(detector, frames)
+        return detect_all(detector, frames)
     answers: list[tuple[Box, ...]] = []
     failed: list[int] = []
     region: Region | None = None
     for index, frame_HWC in enumerate(frames):
         boxes = _near(detector, frame_HWC, region, min_score) if region and index % WHOLE_EVERY else ()
         if not boxes:
-            whole = find_faces(detector, [frame_HWC])
+            whole = detect_all(detector, [frame_HWC])
             boxes = whole.boxes[0]
             failed += [index] * bool(whole.failed)
         answers.append(boxes)
         sure = [box for box in boxes if box.score >= min_score]
         region = around(sure[0], frame_HWC.shape[1], frame_HWC.shape[0], roi) if len(sure) == 1 else None
-    return Found(boxes=tuple(answers), failed=tuple(failed))
+    return Detections(boxes=tuple(answers), failed=tuple(failed))
 
 
-def looked_at(picture: Picture, params: Shards) -> np.ndarray:
-    """Return what the detector is to see of a picture [H, W, 3] RGB: a copy with `search_rows`, where it has more.
+def detector_input(picture: Picture, params: Shards) -> np.ndarray:
+    """Return the detector's input for a picture, [H, W, 3] RGB: scaled down to `search_rows` rows if it has more.
 
-    A face of `min_face_px` there is larger in the picture by as much.
+    `min_face_px` applies to the scaled picture; in the original the smallest face is larger by the same factor.
     """
     rows = params.search_rows
     if picture.height_px <= rows:
@@ -72,8 +71,8 @@ def looked_at(picture: Picture, params: Shards) -> np.ndarray:
     return picture.scaled(width_px=width_px, height_px=height_px).rgb()
 
 
-def enlarged(box: Box, shape: Sequence[int], width_px: int, height_px: int) -> Box:
-    """Return a box of a copy of that shape ([H, W, 3]) in the pixels of its picture."""
+def to_picture(box: Box, shape: Sequence[int], width_px: int, height_px: int) -> Box:
+    """Return a box of a detector input of that shape ([H, W, 3]) in the pixels of its picture."""
     if (height_px, width_px) == tuple(shape[:2]):
         return box
     x, y = width_px / shape[1], height_px / shape[0]
@@ -81,7 +80,7 @@ def enlarged(box: Box, shape: Sequence[int], width_px: int, height_px: int) -> B
 
 
 def around(box: Box, width_px: int, height_px: int, roi: float) -> Region | None:
-    """Return the square of `roi` box sides around a box, moved into the picture; None where it covers most of that."""
+    """Return the square of `roi` box sides around a box, moved into the picture; None if it covers most of it."""
     side = max(box.right - box.left, box.bottom - box.top) * roi
     side_px = math.ceil(side / STEP_PX) * STEP_PX
     width, height = min(side_px, width_px), min(side_px, height_px)
@@ -93,11 +92,11 @@ def around(box: Box, width_px: int, height_px: int, roi: float) -> Region | None
 
 
 def _near(detector: Detector, frame_HWC: np.ndarray, region: Region, min_score: float) -> tuple[Box, ...]:
-    """Return the sure boxes of a region in the frame's pixels; () where there are none, one is cut, or it failed."""
+    """Return the sure boxes of a region in the frame's pixels; () if there is none, one is cut, or detection failed."""
     left, top, right, bottom = region
-    found = find_faces(detector, [np.ascontiguousarray(frame_HWC[top:bottom, left:right])])
-    boxes = [box for box in found.boxes[0] if box.score >= min_score]
-    if found.failed or any(_cut(box, region, frame_HWC) for box in boxes):
+    answer = detect_all(detector, [np.ascontiguousarray(frame_HWC[top:bottom, left:right])])
+    boxes = [box for box in answer.boxes[0] if box.score >= min_score]
+    if answer.failed or any(_cut(box, region, frame_HWC) for box in boxes):
         return ()
     return tuple(
         replace(box, left=box.left + left, top=box.top + top, right=box.right + left, bottom=box.bottom + top)
@@ -106,7 +105,7 @@ def _near(detector: Detector, frame_HWC: np.ndarray, region: Region, min_score: 
 
 
 def _cut(box: Box, region: Region, frame_HWC: np.ndarray) -> bool:
-    """Return whether a region's edge inside the picture cuts one of its boxes."""
+    """Tell whether the region's edge inside the picture cuts a box."""
     left, top, right, bottom = region
     slack = EDGE_SHARE * max(box.right - box.left, box.bottom - box.top)
     height, width = frame_HWC.shape[:2]

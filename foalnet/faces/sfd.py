@@ -1,11 +1,11 @@
-"""`sfd`: face-alignment's S3FD, the choice where there is a GPU: a CPU core is slow at it.
+"""`sfd`: face-alignment's S3FD, the choice for a GPU; it is slow on a CPU.
 
-The network and its weights are face-alignment's; its `detect_from_batch` is not used, because it lets cuDNN choose
-kernels by timing them (other sums at every run). Here pictures of one size go through the network in batches of one
-fixed size, the last one filled with black pictures: the same kernels whatever is detected beside a picture. The outputs
-of each picture are then read on their own.
+The network and its weights are face-alignment's. This detector does not use `detect_from_batch`, which lets cuDNN
+choose kernels by timing them, so that sums differ between runs. Instead, pictures of one size pass through the network
+in batches of one fixed size, the last filled with black pictures: the kernels are the same whatever the other pictures
+are. The outputs of each picture are then decoded separately.
 
-Its boxes stand as they are: how they lie about a face was not measured, the weights were not at hand (docs/faces.md).
+Its boxes are not adjusted: how they fit a face was not measured, as the weights were not available (docs/faces.md).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from foalnet.core.shim import one_torch_thread, torch_device
 from foalnet.faces.base import at_least, best_first
 from foalnet.faces.weights import WeightFile, find_weights, loading
 
-# The digest's first ten digits are in the file's name, as torch.hub wants it.
+# The file's name holds the digest's first ten digits, as torch.hub requires.
 WEIGHTS = WeightFile(
     name="s3fd-619a316812.pth",
     detector="sfd",
@@ -34,13 +34,13 @@ WEIGHTS = WeightFile(
     origin="the face-alignment project (github.com, 1adrianb/face-alignment), which fetches it from its author's site",
     address="https://www.adrianbulat.com/downloads/python-fan/s3fd-619a316812.pth",
 )
-# Pictures per pass. On a CPU a batch takes no less than its pictures one by one.
+# Pictures per pass. On a CPU a batch is no faster than its pictures one by one.
 BATCH = {"cpu": 1, "cuda": 16}
-# Means of the network's training pictures, blue green red.
+# Means of the network's training pictures: blue, green, red.
 MEAN_BGR = (104.0, 117.0, 123.0)
-# Boxes that overlap by more (intersection over union) are one face: face-alignment's value.
+# Boxes with a larger intersection over union are the same face: face-alignment's value.
 SAME = 0.3
-# Five halvings must leave something.
+# The network halves its input five times.
 MIN_SIDE_PX = 64
 
 
@@ -52,7 +52,7 @@ class SfdDetector:
     def __init__(self, *, min_face_px: int, min_score: float, settings: Settings, batch: int | None = None) -> None:
         self._min_face_px = min_face_px
         self._min_score = min_score
-        # Looked up at once: a missing file must stop a run before its first dialogue.
+        # Checked at once: a missing file must stop a run before its first dialogue.
         self._path = find_weights(WEIGHTS, settings)
         self._device = torch_device(settings.device, stage="shards")
         self._batch = batch or BATCH.get(self._device.type, 1)
@@ -62,7 +62,7 @@ class SfdDetector:
         return content_key(
             {
                 "batch": self._batch,
-                # Sums round differently there, and a box can move by a hair.
+                # Sums round differently on another device, so a box can move slightly.
                 "device": self._device.type,
                 "min_face_px": self._min_face_px,
                 "min_score": self._min_score,
@@ -78,7 +78,7 @@ class SfdDetector:
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Box]]:
         """Return the faces of each frame [H, W, 3] uint8 RGB, best first; frames of one size share passes."""
-        found: list[list[Box]] = [[] for _ in frames]
+        faces: list[list[Box]] = [[] for _ in frames]
         by_size: dict[tuple[int, ...], list[int]] = {}
         for index, frame_HWC in enumerate(frames):
             by_size.setdefault(frame_HWC.shape, []).append(index)
@@ -86,19 +86,19 @@ class SfdDetector:
             for start in range(0, len(members), self._batch):
                 part = members[start : start + self._batch]
                 for index, rows in zip(part, self._pass([frames[i] for i in part]), strict=True):
-                    found[index] = self._boxes(rows)
-        return found
+                    faces[index] = self._boxes(rows)
+        return faces
 
     @cached_property
     def _net(self) -> Any:
         from face_alignment.detection.sfd import FaceDetector
 
-        # With the path given nothing is fetched, and the weights are read by torch's safe loader (weights_only).
+        # With the path given it downloads nothing, and it reads the weights by torch's safe loader (weights_only).
         with loading(self._path):
             return FaceDetector(str(self._device), path_to_detector=str(self._path)).face_detector
 
     def _pass(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Run one batch through the network; return [N, 5] rows (left, top, right, bottom, score) of each frame."""
+        """Run one batch through the network; return each frame's rows [N, 5] (left, top, right, bottom, score)."""
         import torch
         from face_alignment.detection.sfd.bbox import nms
         from face_alignment.detection.sfd.detect import get_predictions
@@ -113,15 +113,15 @@ class SfdDetector:
             means = torch.tensor(MEAN_BGR, device=self._device).view(1, 3, 1, 1)
             inputs = torch.from_numpy(np.ascontiguousarray(inputs_BCHW)).to(self._device, torch.float32) - means
             outputs = self._net(inputs)
-            # Classes and places take turns, from the finest grid to the coarsest.
+            # Outputs alternate between classes and places, from the finest grid to the coarsest.
             outputs[0::2] = [classes.softmax(dim=1) for classes in outputs[0::2]]
             outputs = [output.cpu().numpy() for output in outputs]
-        found = []
+        rows_by_frame = []
         for index in range(len(frames)):
             alone = [output[index : index + 1] for output in outputs]
             rows = np.asarray(get_predictions(alone, 1), dtype=np.float64).reshape(-1, 5)
-            found.append(rows[nms(rows, SAME)])
-        return found
+            rows_by_frame.append(rows[nms(rows, SAME)])
+        return rows_by_frame
 
     def _boxes(self, rows_N5: np.ndarray) -> list[Box]:
         return best_first(
@@ -132,5 +132,5 @@ class SfdDetector:
 
 
 def make_sfd(params: Shards, settings: Settings) -> SfdDetector:
-    """Build it (90 MB of weights); MachineError, exit 4, where the file or the device is missing or another."""
+    """Build the detector (90 MB of weights); MachineError (exit 4) if the file or device is missing or differs."""
     return SfdDetector(min_face_px=params.min_face_px, min_score=params.detector_score, settings=settings)

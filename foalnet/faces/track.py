@@ -1,4 +1,4 @@
-"""From boxes on some frames to one person on every frame: choose, bridge, smooth.
+"""Turns boxes on some frames into the track of one person on every frame: chooses, bridges, smooths.
 
 Shapes: D detections that may be the person, K chosen ones, F frames; a place row is (centre x, centre y, width,
 height).
@@ -21,22 +21,22 @@ from foalnet.faces.base import is_box
 JUMP_SIDES = 0.6
 JUMP_SIDES_PER_S = 1.5
 JUMP_SIDES_MOST = 2.0
-# Its size changes at most by this factor (Haar's own steps are 1.2, and two of them are noise).
+# A head's size changes at most by this factor (Haar's own steps are 1.2, and two of them are noise).
 SIZE_RATIO = 1.7
-# What a box at the picture's side edge is worth beside one in the middle: a third person looks in from there.
+# The worth of a box at the picture's side edge relative to one in the middle: a third person may stand at the edge.
 EDGE_WORTH = 0.4
-# A jump costs this share of a box's worth per side length moved, so that of two people the steady one is followed.
+# A jump costs this share of a box's worth per side length moved, so that the track follows the steadier of two people.
 MOVE_COST = 0.5
-# Widths of the smoothing kernels. A detector's size is noisier than its centre, and a head moves sooner than it grows.
+# Widths of the smoothing kernels: a box's size is noisier than its centre, and a head's size changes more slowly.
 CENTRE_SIGMA_S = 0.25
 SIZE_SIGMA_S = 0.6
-# Three boxes within this time say the same thing three times; further apart they need not.
+# Within this time three neighbouring boxes show the same face at the same place, so their median is safe.
 MEDIAN_SPAN_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Detections:
-    """All usable boxes of an utterance, in time order: frame_D, time_D (s), place_D4, score_D, worth_D."""
+class _Candidates:
+    """The usable boxes of an utterance in time order: frame_D, time_D (s), place_D4, score_D, worth_D."""
 
     frame_D: np.ndarray
     time_D: np.ndarray
@@ -53,22 +53,22 @@ def track(
     height_px: int,
     params: Shards,
 ) -> FaceTrack:
-    """Return one person's box on every frame, or none and why: as many slots as `times_s` has frames.
+    """Return one person's box on every frame of `times_s`, or a reason for each frame without a box.
 
-    `detections`: frame index -> boxes found there; [] says "looked, found none", an absent index "did not look".
-    Chosen is the chain of boxes, one a frame and none further from the last than a head can move, that is worth most:
-    large, sure, near the middle, steady. "detected" slots are frames of the chain. Between two of them at most
-    `bridge_s` apart, boxes are interpolated over time; elsewhere a box is held for at most half of `bridge_s`: both are
-    "bridged". The rest is "missing", reason no_face. Centres and sizes are smoothed over neighbours in time.
+    `detections`: frame index -> detected boxes; [] means no face was detected, an absent index that no detection ran.
+    The function chooses the chain of boxes with the highest worth (large, sure, near the middle, steady): at most one
+    per frame, and none further from the last than a head can move. Frames of the chain are "detected". Between two of
+    them at most `bridge_s` apart it interpolates boxes over time; elsewhere it holds a box for at most half of
+    `bridge_s`: both are "bridged". The rest is "missing", reason no_face. It smooths centres and sizes over time.
     """
-    found = _usable(detections, times_s, width_px, height_px, params)
-    chosen_K = _best_chain(found)
+    candidates = _usable(detections, times_s, width_px, height_px, params)
+    chosen_K = _best_chain(candidates)
     time_F = np.asarray(times_s, dtype=np.float64)
     if not len(chosen_K):
         return _track(time_F, {}, np.full(len(time_F), -1))
-    frame_K, time_K = found.frame_D[chosen_K], found.time_D[chosen_K]
-    place_K4 = _smoothed(time_K, found.place_D4[chosen_K])
-    score_K = found.score_D[chosen_K]
+    frame_K, time_K = candidates.frame_D[chosen_K], candidates.time_D[chosen_K]
+    place_K4 = _smoothed(time_K, candidates.place_D4[chosen_K])
+    score_K = candidates.score_D[chosen_K]
     slots: dict[int, tuple[np.ndarray, float]] = {}
     for frame in range(len(time_F)):
         place = _place_at(float(time_F[frame]), time_K, place_K4, score_K, params.bridge_s)
@@ -80,16 +80,16 @@ def track(
 def count_jumps(
     detections: Mapping[int, Sequence[Box]], times_s: Sequence[float], *, width_px: int, height_px: int, params: Shards
 ) -> int:
-    """Return on how many frames that were looked at a face was found and none of them is the chosen person."""
-    found = _usable(detections, times_s, width_px, height_px, params)
-    chosen = set(found.frame_D[_best_chain(found)].tolist())
-    return len(set(found.frame_D.tolist()) - chosen)
+    """Return the number of frames with detected faces of which none is the chosen person."""
+    candidates = _usable(detections, times_s, width_px, height_px, params)
+    chosen = set(candidates.frame_D[_best_chain(candidates)].tolist())
+    return len(set(candidates.frame_D.tolist()) - chosen)
 
 
 def _usable(
     detections: Mapping[int, Sequence[Box]], times_s: Sequence[float], width_px: int, height_px: int, params: Shards
-) -> _Detections:
-    """Sort the boxes by time and place; leave out what is no box, too unsure, or centred outside the picture."""
+) -> _Candidates:
+    """Return the boxes by time and position, without those that are invalid, unsure or centred outside the picture."""
     rows = []
     for frame in sorted(detections):
         if not 0 <= frame < len(times_s):
@@ -104,7 +104,7 @@ def _usable(
     place_D4, score_D = table[:, 2:6], table[:, 6]
     central_D = 2.0 * np.minimum(place_D4[:, 0], width_px - place_D4[:, 0]) / width_px
     worth_D = score_D * _side(place_D4) * (EDGE_WORTH + (1.0 - EDGE_WORTH) * central_D)
-    return _Detections(
+    return _Candidates(
         frame_D=table[:, 0].astype(np.int64), time_D=table[:, 1], place_D4=place_D4, score_D=score_D, worth_D=worth_D
     )
 
@@ -114,23 +114,23 @@ def _side(place_D4: np.ndarray) -> np.ndarray:
     return side_D
 
 
-def _best_chain(found: _Detections) -> np.ndarray:
-    """Return the boxes of the chain worth most, in time order: the longest path over links that one head can make."""
-    count = len(found.frame_D)
-    total_D, before_D = found.worth_D.copy(), np.full(count, -1)
-    side_D = _side(found.place_D4)
+def _best_chain(candidates: _Candidates) -> np.ndarray:
+    """Return the indices of the chain with the highest worth, in time order: a longest path over possible moves."""
+    count = len(candidates.frame_D)
+    total_D, before_D = candidates.worth_D.copy(), np.full(count, -1)
+    side_D = _side(candidates.place_D4)
     for this in range(count):
-        earlier = np.flatnonzero(found.frame_D[:this] < found.frame_D[this])
+        earlier = np.flatnonzero(candidates.frame_D[:this] < candidates.frame_D[this])
         if not len(earlier):
             continue
         side = (side_D[earlier] + side_D[this]) / 2
-        moved = np.hypot(*(found.place_D4[earlier, :2] - found.place_D4[this, :2]).T) / side
-        gap_s = found.time_D[this] - found.time_D[earlier]
+        moved = np.hypot(*(candidates.place_D4[earlier, :2] - candidates.place_D4[this, :2]).T) / side
+        gap_s = candidates.time_D[this] - candidates.time_D[earlier]
         reach = np.minimum(JUMP_SIDES + JUMP_SIDES_PER_S * gap_s, JUMP_SIDES_MOST)
         ratio = np.maximum(side_D[earlier], side_D[this]) / np.minimum(side_D[earlier], side_D[this])
         gain = np.where(
             (moved <= reach) & (ratio <= SIZE_RATIO),
-            total_D[earlier] - MOVE_COST * np.minimum(moved, 1.0) * found.worth_D[this],
+            total_D[earlier] - MOVE_COST * np.minimum(moved, 1.0) * candidates.worth_D[this],
             -np.inf,
         )
         best = int(np.argmax(gain))
@@ -146,7 +146,7 @@ def _best_chain(found: _Detections) -> np.ndarray:
 
 
 def _smoothed(time_K: np.ndarray, place_K4: np.ndarray) -> np.ndarray:
-    """Smooth a chain over time: centres along a local line (no lag behind a moving head), sizes as local means."""
+    """Smooth a chain over time: centres by a local line (no lag behind a moving head), sizes by local means."""
     centre_K2 = _local_line(time_K, _medians(time_K, place_K4[:, :2]), CENTRE_SIGMA_S)
     weight_KK = _kernel(time_K, SIZE_SIGMA_S)
     size_K2 = weight_KK @ _medians(time_K, place_K4[:, 2:]) / weight_KK.sum(axis=1, keepdims=True)
@@ -154,7 +154,7 @@ def _smoothed(time_K: np.ndarray, place_K4: np.ndarray) -> np.ndarray:
 
 
 def _medians(time_K: np.ndarray, value_K2: np.ndarray) -> np.ndarray:
-    """Replace each value that has a near neighbour on both sides by the median of the three: one wild box vanishes."""
+    """Replace each value with near neighbours on both sides by the median of the three; this removes outliers."""
     out_K2 = value_K2.copy()
     if len(value_K2) >= 3:
         near = (time_K[2:] - time_K[:-2] <= MEDIAN_SPAN_S)[:, None]
@@ -176,7 +176,7 @@ def _local_line(time_K: np.ndarray, value_K2: np.ndarray, sigma_s: float) -> np.
     first = (weight_KK * offset_KK).sum(axis=1)
     second = (weight_KK * offset_KK**2).sum(axis=1)
     determinant = total * second - first**2
-    # One lonely detection has no line through it: its own value stands.
+    # A single detection determines no line: its own value stays.
     steady = determinant <= 1e-9 * total**2 * sigma_s**2
     line_K2 = second[:, None] * (weight_KK @ value_K2) - first[:, None] * ((weight_KK * offset_KK) @ value_K2)
     mean_K2 = weight_KK @ value_K2 / total[:, None]
@@ -187,7 +187,7 @@ def _local_line(time_K: np.ndarray, value_K2: np.ndarray, sigma_s: float) -> np.
 def _place_at(
     time_s: float, time_K: np.ndarray, place_K4: np.ndarray, score_K: np.ndarray, bridge_s: float
 ) -> tuple[np.ndarray, float] | None:
-    """Return (place, score) at a time: on, between or near the chain's boxes; None where they are too far."""
+    """Return (place, score) at a time on, between or near the chain's boxes; None if they are too far away."""
     after = int(np.searchsorted(time_K, time_s))
     if after < len(time_K) and time_K[after] == time_s:
         return place_K4[after], float(score_K[after])
@@ -203,7 +203,7 @@ def _place_at(
 
 
 def _track(time_F: np.ndarray, slots: Mapping[int, tuple[np.ndarray, float]], frame_K: np.ndarray) -> FaceTrack:
-    """Lay the placed boxes into one slot a frame."""
+    """Return the track with one slot per frame, from the placed boxes."""
     detected = set(frame_K.tolist())
     sources: list[BoxSource] = []
     boxes: list[Box | None] = []

@@ -1,4 +1,4 @@
-"""Weight files of detectors: found on this machine, never fetched, and never used unless they are the known bytes."""
+"""Finds the weight files of detectors on this machine and checks their digests; downloads nothing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from foalnet.core.files import sha256_file
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightFile:
-    """A published file that a detector needs: its name, its digest, where it comes from (in words), and its address.
+    """A published file that a detector needs; `origin` describes its source in words.
 
-    `address` None: no address is recorded, and `foalnet weights fetch` says so.
+    `address` None: no address is recorded, and `foalnet weights fetch` reports that.
     """
 
     name: str
@@ -28,12 +28,12 @@ class WeightFile:
 
 
 def find_weights(wanted: WeightFile, settings: Settings) -> Path:
-    """Return the path of a weight file after checking its digest (MachineError, exit 4, where absent or different).
+    """Return the path of a weight file after checking its digest; MachineError (exit 4) if it is absent or differs.
 
-    The one way in which a detector and `foalnet weights` find it: in the weights folder, where
-    `foalnet weights fetch` lays it, then in `$TORCH_HOME/hub/checkpoints`, where face-alignment itself would.
+    Detectors and `foalnet weights` both use this function. It searches the weights folder, to which
+    `foalnet weights fetch` writes, then `$TORCH_HOME/hub/checkpoints`, which face-alignment uses.
     """
-    path = lies_at(wanted, settings)
+    path = stored_path(wanted, settings)
     if path is not None:
         return _checked(path, wanted)
     fetch = f"run `foalnet weights fetch {wanted.detector}`, or " if wanted.address else ""
@@ -41,13 +41,13 @@ def find_weights(wanted: WeightFile, settings: Settings) -> Path:
         f"the weight file {wanted.name} of the detector {wanted.detector} is not on this machine (sha256 "
         f"{wanted.sha256}); looked in {' and '.join(str(folder) for folder in _folders(settings))}",
         file=wanted.name,
-        action=f"{fetch}get it from {wanted.origin} and lay it into one of these folders (FOALNET_WEIGHTS names "
+        action=f"{fetch}get it from {wanted.origin} and put it into one of these folders (FOALNET_WEIGHTS names "
         "another); or choose the detector 'haar', which needs no file",
     )
 
 
-def lies_at(wanted: WeightFile, settings: Settings) -> Path | None:
-    """Return where a file of that name lies, unchecked; None where it is nowhere."""
+def stored_path(wanted: WeightFile, settings: Settings) -> Path | None:
+    """Return the path of a file of that name without checking its digest; None if there is no such file."""
     return next((folder / wanted.name for folder in _folders(settings) if (folder / wanted.name).is_file()), None)
 
 
@@ -57,9 +57,9 @@ def _folders(settings: Settings) -> tuple[Path, Path]:
 
 @contextmanager
 def loading(path: Path) -> Iterator[None]:
-    """Say MachineError (exit 4) where a library cannot read a weight file that is the published one.
+    """Turn a library's error while it loads a verified weight file into MachineError (exit 4).
 
-    A detector is built at its first frame; left alone, the library's error would pass for a frame without an answer.
+    A detector loads at its first frame; without this, the error would count as a failure on that frame.
     """
     try:
         yield
@@ -74,18 +74,18 @@ def loading(path: Path) -> Iterator[None]:
 
 
 def checkpoint_folder() -> Path:
-    """Return the folder where torch.hub keeps files, worked out without importing torch."""
+    """Return the folder in which torch.hub stores files, without importing torch."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser() / "hub" / "checkpoints"
 
 
 def _checked(path: Path, wanted: WeightFile) -> Path:
-    found = sha256_file(path)
-    if found != wanted.sha256:
+    digest = sha256_file(path)
+    if digest != wanted.sha256:
         fetch = f"remove it and run `foalnet weights fetch {wanted.detector}`, or " if wanted.address else ""
         raise MachineError(
             f"the weight file of the detector {wanted.detector} is not the published one: expected sha256 "
-            f"{wanted.sha256}, found {found}",
+            f"{wanted.sha256}, actual {digest}",
             file=path,
             action=f"{fetch}replace it by the file from {wanted.origin}",
         )

@@ -1,14 +1,14 @@
-"""`yunet`: the network YuNet, run by OpenCV; small heads at native size, profiles too. The CPU choice for IEMOCAP.
+"""`yunet`: the network YuNet, run by OpenCV; detects small heads and profiles. The choice for IEMOCAP on a CPU.
 
-OpenCV is asked itself: face-alignment's way to it finds the same boxes, loads much beforehand that is not needed here,
-and plans the network anew for each size of picture.
+This module calls OpenCV directly: face-alignment's wrapper returns the same boxes, but loads much that is not needed
+here and builds the network again for each picture size.
 
-Two exports of the network are published, one name each in the registry: which file is used is said by the params,
-never by what happens to lie in a folder. Its scores stand as they are: at native size real heads score far above 0.5,
-chance boxes far below. That heads are found at it and nobody where nobody is, tests/contract/test_real_faces.py asks.
+Two exports of the network are published, each under its own name in the registry: the params choose the file, not the
+content of a folder. Its scores are not adjusted: at native size real heads score far above 0.5, chance boxes far
+below. tests/contract/test_real_faces.py checks that it detects real heads, and none in pictures without people.
 
-Its boxes are nearly faces: FIT (height x 1.03, and up by 0.03 of it), the same for all, lies half way between what
-drawn faces and four real heads ask for (docs/faces.md).
+Its boxes nearly match faces. FIT adjusts all of them by one rule (height x 1.03, up by 0.03 of it), half way between
+the optimum for drawn faces and for four real heads (docs/faces.md).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FOLDER = "models/face_detection_yunet"
 _ORIGIN = f"the GitHub repository opencv/opencv_zoo, folder {_FOLDER} (MIT)"
 _ADDRESS = "https://github.com/opencv/opencv_zoo/raw"
 
-# The export with free input size; the one that was tried here.
+# The export with a free input size; docs/faces.md measures this one.
 WEIGHTS = WeightFile(
     name="face_detection_yunet_2026may.onnx",
     detector="yunet",
@@ -37,7 +37,7 @@ WEIGHTS = WeightFile(
     origin=_ORIGIN,
     address=f"{_ADDRESS}/47534e27c9851bb1128ccc0102f1145e27f23f98/{_FOLDER}/face_detection_yunet_2026may.onnx",
 )
-# The one that face-alignment 1.5.0 itself would fetch; its digest is that of opencv_zoo's own file list.
+# The export that face-alignment 1.5.0 would download; the digest is from opencv_zoo's file list.
 WEIGHTS_2023 = WeightFile(
     name="face_detection_yunet_2023mar.onnx",
     detector="yunet_2023mar",
@@ -45,18 +45,18 @@ WEIGHTS_2023 = WeightFile(
     origin=_ORIGIN,
     address=f"{_ADDRESS}/main/{_FOLDER}/face_detection_yunet_2023mar.onnx",
 )
-# Boxes that overlap by more (intersection over union) are one face: face-alignment's value.
+# Boxes with a larger intersection over union are the same face: face-alignment's value.
 SAME = 0.3
-# OpenCV pads a picture to a multiple of 32; at 32 itself it reads memory that nobody wrote (OpenCV 4.14: boxes at NaN,
-# others at every call). Smaller pictures are laid into this square.
+# OpenCV pads a picture to a multiple of 32; at 32 itself it reads uninitialised memory (OpenCV 4.14: NaN boxes, or
+# different boxes at each call). Smaller pictures are placed in a square of this size.
 MIN_SIDE_PX = 64
-# Whole looks and the regions around a face of a few sizes; each holds a few megabytes.
+# Networks kept, one per input size (whole pictures and a few region sizes); each takes a few megabytes.
 MOST_NETS = 4
 FIT = Fit(width=1.0, height=1.03, down=-0.03)
 
 
 class YuNetDetector:
-    """Finds faces of at least `min_face_px` pixels, one picture at a time: neighbours change nothing."""
+    """Detects faces of at least `min_face_px` pixels, one picture at a time, so others do not affect its boxes."""
 
     def __init__(
         self, *, weights: WeightFile, name: str, min_face_px: int, min_score: float, settings: Settings
@@ -65,7 +65,7 @@ class YuNetDetector:
         self._weights = weights
         self._min_face_px = min_face_px
         self._min_score = min_score
-        # Looked up at once: a missing file must stop a run before its first dialogue.
+        # Checked at once: a missing file must stop a run before its first dialogue.
         self._path = find_weights(weights, settings)
         self._nets: dict[tuple[int, int], Any] = {}
 
@@ -91,10 +91,10 @@ class YuNetDetector:
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Box]]:
         """Return the faces of each frame [H, W, 3] uint8 RGB, best first."""
         with one_opencv_thread():
-            return [self._one(frame_HWC) for frame_HWC in frames]
+            return [self._detect_in(frame_HWC) for frame_HWC in frames]
 
     def _net(self, height: int, width: int) -> Any:
-        """Return the network for pictures of this size: a new size costs it as much as a look."""
+        """Return the network for pictures of this size; a new size costs as much as one detection."""
         size = height, width
         if size not in self._nets:
             while len(self._nets) >= MOST_NETS:
@@ -105,15 +105,15 @@ class YuNetDetector:
     def _loaded(self, height: int, width: int) -> Any:
         import cv2
 
-        # Nothing is fetched; ONNX holds numbers and a graph, no code.
+        # This downloads nothing; an ONNX file holds numbers and a graph, no code.
         with loading(self._path):
             return cv2.FaceDetectorYN.create(str(self._path), "", (width, height), self._min_score, SAME)
 
-    def _one(self, frame_HWC: np.ndarray) -> list[Box]:
+    def _detect_in(self, frame_HWC: np.ndarray) -> list[Box]:
         import cv2
 
         bgr_HWC = cv2.cvtColor(at_least(frame_HWC, MIN_SIDE_PX), cv2.COLOR_RGB2BGR)
-        # A row a face: left, top, width, height, five points of the face, score. None where there is no face.
+        # One row per face: left, top, width, height, five points of the face, score. None if there is no face.
         _, faces_N15 = self._net(*bgr_HWC.shape[:2]).detect(bgr_HWC)
         boxes = (
             Box(left=left, top=top, right=left + width, bottom=top + height, score=min(score, 1.0))
@@ -125,12 +125,12 @@ class YuNetDetector:
 
 
 def make_yunet(params: Shards, settings: Settings) -> YuNetDetector:
-    """Build it (0.2 MB of weights); MachineError, exit 4, where the file is missing or another."""
+    """Build the detector (0.2 MB of weights); MachineError (exit 4) if the file is missing or its digest differs."""
     return _make("yunet", WEIGHTS, params, settings)
 
 
 def make_yunet_2023(params: Shards, settings: Settings) -> YuNetDetector:
-    """Build it from the file that face-alignment would fetch; MachineError, exit 4, as above."""
+    """Build the detector from the export of 2023; MachineError (exit 4) as for `make_yunet`."""
     return _make("yunet_2023mar", WEIGHTS_2023, params, settings)
 
 

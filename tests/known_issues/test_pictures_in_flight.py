@@ -14,7 +14,7 @@ from foalnet import media
 from foalnet.clips.pictures import cut_pictures
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Box, Side, Utterance
-from foalnet.faces import FixedDetector, enlarged, looked_at
+from foalnet.faces import FixedDetector, detector_input, to_picture
 from tests.clips_tree import picture, write_avi
 from tests.models import sealed_model
 
@@ -71,10 +71,10 @@ def test_what_is_not_held_is_decoded_again_to_the_same_bytes(tmp_path: Path, str
 
 def test_a_taller_picture_is_searched_at_search_rows_and_its_boxes_are_those_of_the_picture() -> None:
     tall = media.Picture.of_planes(np.full((720 * 3 // 2, 640), 90, np.uint8))
-    assert looked_at(tall, Shards()).shape == (480, 426, 3)
-    assert looked_at(tall, Shards(search_rows=720)).shape == (720, 640, 3)
+    assert detector_input(tall, Shards()).shape == (480, 426, 3)
+    assert detector_input(tall, Shards(search_rows=720)).shape == (720, 640, 3)
     small = media.Picture.of_planes(np.full((480 * 3 // 2, 360), 90, np.uint8))
-    assert np.array_equal(looked_at(small, Shards()), small.rgb())
+    assert np.array_equal(detector_input(small, Shards()), small.rgb())
     box = Box(left=0.0, top=240.0, right=213.0, bottom=480.0, score=0.5)
-    assert enlarged(box, (480, 426, 3), 640, 720) == Box(left=0.0, top=360.0, right=320.0, bottom=720.0, score=0.5)
-    assert enlarged(box, (480, 360, 3), 360, 480) is box
+    assert to_picture(box, (480, 426, 3), 640, 720) == Box(left=0.0, top=360.0, right=320.0, bottom=720.0, score=0.5)
+    assert to_picture(box, (480, 360, 3), 360, 480) is box

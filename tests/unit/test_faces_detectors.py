@@ -16,8 +16,8 @@ from foalnet.config.blocks import Shards
 from foalnet.core.errors import MachineError, UsageError
 from foalnet.core.files import sha256_bytes
 from foalnet.core.records import Box
-from foalnet.faces import DETECTORS, FixedDetector, Found, find_faces, get_detector, yunet
-from foalnet.faces.blazeface import WEIGHTS, agreed, square_tiles
+from foalnet.faces import DETECTORS, Detections, FixedDetector, detect_all, get_detector, yunet
+from foalnet.faces.blazeface import WEIGHTS, merged, square_tiles
 from foalnet.faces.fixed import frame_digest
 from foalnet.faces.weights import checkpoint_folder, find_weights
 
@@ -108,18 +108,18 @@ class Broken:
 @pytest.mark.parametrize("how", ["raises", "nothing", "short", "nan", "none inside"])
 def test_t54_a_detector_that_breaks_on_one_frame_loses_that_frame_only(how: str) -> None:
     black = np.zeros_like(GREY)
-    found = find_faces(Broken(how), [GREY, black, GREY])
+    found = detect_all(Broken(how), [GREY, black, GREY])
     assert found.failed == (1,)
     assert [len(boxes) for boxes in found.boxes] == [1, 1 if how == "nan" else 0, 1]
 
 
 def test_t54_a_fault_of_the_machine_is_not_a_frame_without_a_face() -> None:
     with pytest.raises(MachineError, match="no weights"):
-        find_faces(Broken("machine"), [np.zeros_like(GREY)])
+        detect_all(Broken("machine"), [np.zeros_like(GREY)])
 
 
 def test_find_faces_without_frames() -> None:
-    assert find_faces(Broken("raises"), []).boxes == ()
+    assert detect_all(Broken("raises"), []).boxes == ()
 
 
 def test_missing_weights_name_file_origin_digest_and_where_they_were_looked_for(bare: Path) -> None:
@@ -154,7 +154,7 @@ def test_t87_a_network_that_opencv_cannot_read_stops_the_run(bare: Path, monkeyp
     monkeypatch.setattr(yunet, "WEIGHTS", replace(yunet.WEIGHTS, sha256=sha256_bytes(b"no network")))
     detector = get_detector(Shards(detector="yunet"), Settings(weights=bare))
     with pytest.raises(MachineError, match="cannot be loaded") as error:
-        find_faces(detector, [GREY])
+        detect_all(detector, [GREY])
     assert "constraints.txt" in str(error.value) and error.value.exit_code == 4
 
 
@@ -163,7 +163,7 @@ def test_yunet_reads_no_memory_that_nobody_wrote(shared_data: Path, monkeypatch:
     detector = get_detector(Shards(detector="yunet", min_face_px=1), Settings(weights=shared_data / "weights"))
     noise = np.random.default_rng(0).integers(0, 256, (360, 360, 3)).astype(np.uint8)
     frames = [noise[:height, :width] for height in (1, 16, 31, 32, 33, 240) for width in (1, 20, 32, 33, 360)]
-    assert find_faces(detector, frames * 2) == Found(boxes=((),) * 60, failed=())
+    assert detect_all(detector, frames * 2) == Detections(boxes=((),) * 60, failed=())
     asked: list[tuple[int, ...]] = []
     net = SimpleNamespace(detect=lambda frame: (asked.append(frame.shape), None))
     monkeypatch.setattr(detector, "_net", lambda height, width: net)
@@ -241,10 +241,10 @@ def test_every_face_lies_whole_and_large_enough_in_some_tile(width: int, height:
 def test_tiles_that_agree_make_one_sure_box_and_a_lone_tile_an_unsure_one() -> None:
     tiles = [(0, 0, 100), (20, 0, 100), (40, 0, 100)]
     face = [Box(left=50 + d, top=30, right=80 + d, bottom=60, score=0.9) for d in (-1, 0, 1)]
-    sure = agreed(face, tiles)
+    sure = merged(face, tiles)
     assert len(sure) == 1 and sure[0].score == pytest.approx(0.9) and sure[0].left == pytest.approx(50)
-    assert agreed(face[:1], tiles)[0].score == pytest.approx(0.3)
+    assert merged(face[:1], tiles)[0].score == pytest.approx(0.3)
     apart = Box(left=85, top=70, right=99, bottom=84, score=0.9)
-    assert [box.score for box in agreed([*face, apart], tiles)] == pytest.approx([0.9, 0.3])
+    assert [box.score for box in merged([*face, apart], tiles)] == pytest.approx([0.9, 0.3])
     inside = Box(left=55, top=35, right=70, bottom=50, score=0.8)
-    assert len(agreed([*face, inside], tiles)) == 1
+    assert len(merged([*face, inside], tiles)) == 1

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foalnet.core.records import Box
-from foalnet.faces import find_faces, search
+from foalnet.faces import detect_all, search
 from foalnet.faces.base import best_first
 from foalnet.faces.search import MOST_SHARE, STEP_PX, WHOLE_EVERY, around
 
@@ -56,7 +56,7 @@ def frame(*people: tuple[int, int, int]) -> np.ndarray:
 
 
 def whole(frames: Sequence[np.ndarray]) -> tuple[tuple[Box, ...], ...]:
-    return find_faces(Squares(), frames).boxes
+    return detect_all(Squares(), frames).boxes
 
 
 places = st.tuples(st.integers(0, WIDTH - FACE), st.integers(0, HEIGHT - FACE), st.sampled_from([200, 230]))

@@ -17,7 +17,7 @@ from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import MachineError
 from foalnet.core.files import sha256_file
-from foalnet.faces import find_faces, get_detector, sfd
+from foalnet.faces import detect_all, get_detector, sfd
 from foalnet.faces.sfd import SfdDetector
 
 # The second finest grid: 8 pixels a cell, a box of 32 around it.
@@ -159,7 +159,7 @@ def test_t87_a_pickle_in_the_weight_file_s_place_is_not_run(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     detector = get_detector(Shards(detector="sfd"), Settings(device="cpu", weights=tmp_path))
     with pytest.raises(MachineError, match="cannot be loaded") as error:
-        find_faces(detector, [picture((3, 4))])
+        detect_all(detector, [picture((3, 4))])
     assert error.value.exit_code == 4 and not (tmp_path / "blown").exists()
 
 
