@@ -1,4 +1,4 @@
-"""Shards that cannot lie: deterministic WebDataset tars under an index that is checked to the byte."""
+"""Reads and writes shards: deterministic WebDataset tars with an index against which every byte is verified."""
 
 from foalnet.shards.check import fault_of
 from foalnet.shards.index import INDEX, ShardEntry, as_entry, index_bytes, read_index

@@ -1,4 +1,4 @@
-"""One shard or a folder of them against the index, byte by byte: whole, or the name of what is not."""
+"""Compares one shard or a folder of shards with the index, byte by byte, and names what differs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ MAX_FAULTS_SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """What is wrong with one file: its path in the folder, and the dialogue it holds ("" where no dialogue's)."""
+    """One file with a fault: its path in the folder, the dialogue in it ("" for none), and what is wrong."""
 
     path: str
     group: str
     what: str
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the fault as one line."""
         return f"{self.path}{f' (dialogue {self.group})' if self.group else ''}: {self.what}"
 
 
 def entry_of(path: Path, *, session: str, group: str) -> ShardEntry:
-    """Describe a finished tar (Damage where its members are not whole samples); its `path` is the bare file name."""
+    """Return the index entry of a finished tar, with the bare file name as `path`; Damage if a sample is incomplete."""
     runs = ranges(path)
     fault = _order_fault(runs, [run[0] for run in runs])
     if fault:
@@ -57,27 +57,27 @@ def _digest(path: Path, start: int, end: int) -> str:
 
 
 def _order_fault(runs: Sequence[tuple[str, tuple[str, ...], int, int]], keys: Sequence[str]) -> tuple[str, str] | None:
-    """Compare a tar's runs of members with the keys it must hold; return (key, what is wrong) or None."""
+    """Compare a tar's runs of members with the expected keys; return (key, what is wrong) or None."""
     for position, key in enumerate(keys):
         if position >= len(runs):
             return key, f"key {key} is missing"
-        found, extensions, *_ = runs[position]
-        if found != key:
-            return key, f"where key {key} belongs stands {found!r}"
+        actual, extensions, *_ = runs[position]
+        if actual != key:
+            return key, f"expected key {key}, the tar has {actual!r}"
         if extensions not in KINDS:
             return key, f"key {key} has the members {', '.join(extensions)}"
         if not valid_key(key):
-            return key, f"{key!r} cannot be a key"
+            return key, f"{key!r} is not a valid key"
     if len(runs) > len(keys):
         return runs[len(keys)][0], f"key {runs[len(keys)][0]!r} is in the tar but not in the index"
     if len(set(keys)) < len(keys):
         twice = next(key for i, key in enumerate(keys) if key in keys[:i])
-        return twice, f"key {twice} comes twice"
+        return twice, f"key {twice} is in it twice"
     return None
 
 
 def fault_of(path: Path, entry: ShardEntry) -> str | None:
-    """Check one shard to the byte; return None, or what is wrong with which key."""
+    """Check every byte of one shard; return None, or what is wrong with which key."""
     try:
         if not path.is_file():
             return f"the shard is missing (its first key is {entry.keys[0]})"
@@ -93,12 +93,12 @@ def fault_of(path: Path, entry: ShardEntry) -> str | None:
 
 
 def odd_size(size: int, expected: int) -> str:
-    """Say that a file is shorter or longer than its index says, in bytes."""
+    """Return a message that a file is shorter or longer than its index says, in bytes."""
     return f"it is {'shorter' if size < expected else 'longer'} than its index says: {size:,} of {expected:,} bytes"
 
 
 def _damaged_key(path: Path, entry: ShardEntry, size: int) -> str:
-    """Name the first key whose bytes are not the index's."""
+    """Return what is wrong with the first key whose bytes differ from the index."""
     length = "" if size == entry.size else f"{odd_size(size, entry.size)}; "
     start = 0
     for key, end, digest in zip(entry.keys, entry.ends, entry.digests, strict=True):
@@ -109,12 +109,12 @@ def _damaged_key(path: Path, entry: ShardEntry, size: int) -> str:
             return f"{length}key {key} is altered"
         start = end
     if size < entry.size:
-        return f"{length}its keys are whole, the end mark behind the last one, {entry.keys[-1]}, is cut"
+        return f"{length}its keys are intact, the end mark after the last one, {entry.keys[-1]}, is cut"
     return f"{length}the bytes after its last key {entry.keys[-1]} are altered"
 
 
 def faults_of(folder: Path, index: Index) -> list[Fault]:
-    """Compare a folder with its index, every byte of each shard, none missing, none extra; return every fault."""
+    """Compare every byte of a folder with its index; return every fault, also missing and extra shards."""
     listed = {entry.path for entry in index.shards}
     present = sorted(
         path.relative_to(folder).as_posix()
@@ -131,7 +131,7 @@ def faults_of(folder: Path, index: Index) -> list[Fault]:
 
 
 def check_folder(folder: Path, index: Index, *, stage: str | None = None) -> None:
-    """Refuse a folder that is not as its index says (DataError, exit 3).
+    """Raise DataError (exit 3) if a folder differs from its index.
 
     The error names the shards, the first damaged key of each, and the dialogues to stage again.
     """
@@ -140,12 +140,12 @@ def check_folder(folder: Path, index: Index, *, stage: str | None = None) -> Non
         return
     more = len(faults) - MAX_FAULTS_SHOWN
     shown = [*map(str, faults[:MAX_FAULTS_SHOWN]), *([f"and {more} more"] if more > 0 else [])]
-    what = "the shards are not what their index says:\n  " + "\n  ".join(shown)
+    what = "the shards differ from their index:\n  " + "\n  ".join(shown)
     raise DataError(what, file=folder / faults[0].path, stage=stage, action=remedy(faults, index.corpus))
 
 
 def remedy(faults: Sequence[Fault], corpus: str) -> str:
-    """Return the command that mends a shard folder, and which dialogues it stages again."""
+    """Return the command that repairs a shard folder, and which dialogues it stages again."""
     groups = sorted({fault.group for fault in faults if fault.group})
-    what_to_do = f"stages {', '.join(groups)} again and leaves the rest" if groups else "leaves what belongs here"
+    what_to_do = f"stages {', '.join(groups)} again and keeps the rest" if groups else "removes the extra files"
     return f"run `{command(f'shards@{corpus}')}`: it {what_to_do}"

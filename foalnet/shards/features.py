@@ -1,6 +1,6 @@
-"""The features folder: an index that says what the vectors are, one file a dialogue, each held to its digest.
+"""Reads the features folder: an index that describes the vectors, and one file per dialogue, checked by digest.
 
-Shape letters: F encoded frames, D numbers of a vector.
+Shape letters: F encoded frames, D numbers per vector.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MASK = "/mask"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureFile:
-    """One dialogue's vectors: `shard` is the SHA-256 of the shard that they were computed from."""
+    """The file of one dialogue's vectors; `shard` is the SHA-256 of the shard from which they were computed."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -38,7 +38,7 @@ class FeatureFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureIndex:
-    """What the vectors are, and where; without an encoder there are none."""
+    """The index of the features: what the vectors are, and their files; without an encoder there are none."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -55,17 +55,17 @@ class FeatureIndex:
 
 
 def index_bytes(index: FeatureIndex) -> bytes:
-    """Return the index as it is written, sealed: with it in its place the features become a data set."""
+    """Return the sealed bytes of the index; only with this file in place is the folder a data set."""
     return sealed_bytes(INDEX, asdict(index))
 
 
 def file_of(shard: str) -> str:
-    """Return the path of a dialogue's vectors beside the path of its shard."""
+    """Return the path of a dialogue's vectors for the path of its shard."""
     return str(Path(shard).with_suffix(".safetensors").as_posix())
 
 
 class Vectors(Protocol):
-    """Whatever gives a sample's pictures as vectors: from the stage's files, or from the encoder itself."""
+    """Returns a sample's pictures as vectors, from the stage's files or from the encoder itself."""
 
     frame_step: int
 
@@ -74,7 +74,7 @@ class Vectors(Protocol):
 
 
 class FeatureSet:
-    """The vectors of a corpus by utterance key, verified against the shards that they belong to."""
+    """The vectors of a corpus by utterance key, verified against the shards from which they were computed."""
 
     def __init__(self, folder: Path, index: FeatureIndex, shards: ShardSet, *, stage: str | None) -> None:
         self.folder, self.index, self.stage = folder, index, stage
@@ -83,23 +83,23 @@ class FeatureSet:
         self._entry = {each.path: each for each in index.files}
         self._open: tuple[str, dict[str, np.ndarray]] = ("", {})
         for entry in shards.entries:
-            found = self._entry.get(file_of(entry.path))
-            if found is None or found.shard != entry.sha256:
-                raise self._error("the features are not of these shards", file_of(entry.path))
+            listed = self._entry.get(file_of(entry.path))
+            if listed is None or listed.shard != entry.sha256:
+                raise self._error("the features were computed from other shards", file_of(entry.path))
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the index, which holds those of all vectors."""
+        """The SHA-256 of the index, which covers all vectors by their digests."""
         return sha256_file(self.folder / INDEX)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a checkpoint must hold so that a new picture can be given the same vectors."""
+        """What a checkpoint must record so that a new picture gets its vectors in the same way."""
         names = ("encoder", "weights", "preprocessing", "picture", "frame_step")
         return {name: getattr(self.index, name) for name in names}
 
     def rows(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """Return (vectors [F, D] float32, mask_F): every `frame_step`-th frame; zeros where there is no picture."""
+        """Return (vectors [F, D] float32, mask_F) of every `frame_step`-th frame; zeros without a picture."""
         key = sample.key
         name = self._file[key]
         if self._open[0] != name:
@@ -132,9 +132,9 @@ class FeatureSet:
 
 
 def open_features(folder: Path, params: Features, shards: ShardSet, *, stage: str | None = None) -> FeatureSet | None:
-    """Return the corpus' features (None where params name no encoder), checked against params and shards.
+    """Return the corpus' features, checked against params and shards; None if params name no encoder.
 
-    DataError (exit 3) where they are absent, damaged, of other shards or of another encoder.
+    DataError (exit 3) if they are absent, damaged, of other shards or of another encoder.
     """
     if params.encoder is None:
         return None
@@ -152,17 +152,17 @@ def open_features(folder: Path, params: Features, shards: ShardSet, *, stage: st
         raise DataError("the index of the features is damaged", file=path, stage=stage, action=again) from error
     if index.corpus != shards.corpus:
         raise refused(f"is of corpus '{index.corpus}', not of '{shards.corpus}'", path, again=target, stage=stage)
-    asked: dict[str, Any] = {"encoder": params.encoder, "picture": params.picture, "frame_step": params.frame_step}
-    differing = {name: getattr(index, name) for name, value in asked.items() if getattr(index, name) != value}
+    wanted: dict[str, Any] = {"encoder": params.encoder, "picture": params.picture, "frame_step": params.frame_step}
+    differing = {name: getattr(index, name) for name, value in wanted.items() if getattr(index, name) != value}
     if differing or index.schema != SCHEMA:
         raise DataError(
-            f"the features here are of {differing}, params ask for {asked}", file=path, stage=stage, action=again
+            f"the features here have {differing}, params require {wanted}", file=path, stage=stage, action=again
         )
     return FeatureSet(folder, index, shards, stage=stage)
 
 
 def steps_between(train_step: int, feature_step: int) -> int:
-    """Return which of the encoded frames training takes: every n-th (UsageError, exit 2, where none fits)."""
+    """Return n such that training takes every n-th encoded frame; UsageError (exit 2) if there is no such n."""
     if train_step % feature_step:
         raise UsageError(
             f"train.frame_step is {train_step}, and only every {feature_step}-th frame has features",

@@ -1,4 +1,4 @@
-"""The index of a shard folder: what must be there, to the byte; written last."""
+"""The index of a shard folder: which shards and samples it has, with digests; written last."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from foalnet.core.files import json_bytes, not_read
 from foalnet.shards.members import valid_key
 
 INDEX = "index.json"
-# 2: a sample's metadata has one type for each key, no null, and the class.
+# Schema 2: a sample's metadata has one type per key, no null, and the class.
 SCHEMA = 2
 SHARD_PATH = re.compile(r"([A-Za-z0-9_-]+)/[0-9]{6}\.tar")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardEntry:
-    """One shard: `group` is the dialogue it holds; `ends[i]` and `digests[i]` are the end (byte) and the first 16 hex
-    digits of the SHA-256 of key i's bytes in the tar, so that damage can be put down to a key.
+    """The index entry of one shard; `group` is its dialogue.
+
+    `ends[i]` and `digests[i]` are the end (byte) and the first 16 hex digits of the SHA-256 of key i's bytes in the
+    tar, so that damage can be attributed to a key.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -42,7 +44,7 @@ class ShardEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Index:
-    """The whole index; shards in the order of their paths, every key once."""
+    """The whole index: shards sorted by path, every key once."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -52,17 +54,17 @@ class Index:
 
 
 def index_bytes(folder: Path, corpus: str, entries: Iterable[ShardEntry]) -> bytes:
-    """Return the index of the shards in `folder`, which are not read (DataError, exit 3, where it makes no sense)."""
+    """Return the sealed index of the entries without reading the shards; DataError (exit 3) if it is inconsistent."""
     index = Index(schema=SCHEMA, corpus=corpus, shards=sorted(entries, key=lambda e: e.path))
     _check_sense(index, folder / INDEX)
     return sealed_bytes(INDEX, asdict(index))
 
 
 def read_index(folder: Path, *, corpus: str | None = None, stage: str | None = None) -> Index:
-    """Read and check the index alone.
+    """Read and check the index without the shards.
 
-    DataError (exit 3) where it is absent, altered, malformed, contradicts itself or is of another corpus than `corpus`;
-    MachineError (exit 4) where it cannot be read.
+    DataError (exit 3) if it is absent, altered, malformed, inconsistent or of another corpus than `corpus`;
+    MachineError (exit 4) if it cannot be read.
     """
     path = folder / INDEX
     try:
@@ -72,7 +74,7 @@ def read_index(folder: Path, *, corpus: str | None = None, stage: str | None = N
             "these shards have no index: staging did not finish, or nothing was staged here",
             file=path,
             stage=stage,
-            action="run `dvc repro`: dialogues that are done are not staged again",
+            action="run `dvc repro`: it does not stage finished dialogues again",
         ) from error
     except OSError as error:
         raise not_read(error, path, stage=stage) from error
@@ -105,7 +107,7 @@ def _index_error(what: str, path: Path, stage: str | None) -> DataError:
 
 
 def _check_sense(index: Index, path: Path, stage: str | None = None) -> None:
-    """Refuse an index that contradicts itself: paths, counts, order, keys."""
+    """Raise DataError (exit 3) if paths, counts, order or keys of the index are inconsistent."""
 
     def must(condition: bool, what: str) -> None:
         if not condition:
@@ -116,22 +118,25 @@ def _check_sense(index: Index, path: Path, stage: str | None = None) -> None:
     seen: dict[str, str] = {}
     for entry in index.shards:
         match = SHARD_PATH.fullmatch(entry.path)
-        must(match is not None and match[1] == entry.session, f"{entry.path!r} is no path of session {entry.session!r}")
+        must(
+            match is not None and match[1] == entry.session,
+            f"{entry.path!r} is not in session {entry.session!r}",
+        )
         must(
             entry.count == len(entry.keys) == len(entry.ends) == len(entry.digests) and entry.count > 0,
             f"{entry.path}: count and lists differ",
         )
-        must(re.fullmatch(r"[0-9a-f]{64}", entry.sha256) is not None, f"{entry.path}: no SHA-256")
+        must(re.fullmatch(r"[0-9a-f]{64}", entry.sha256) is not None, f"{entry.path}: not a SHA-256")
         must(
             [0, *entry.ends] == sorted({0, *entry.ends}) and entry.ends[-1] < entry.size,
-            f"{entry.path}: the ends of its keys do not rise within its size",
+            f"{entry.path}: the ends of its keys are not ascending within its size",
         )
         for key in entry.keys:
-            must(valid_key(key), f"{entry.path}: {key!r} cannot be a key")
+            must(valid_key(key), f"{entry.path}: {key!r} is not a valid key")
             must(key not in seen, f"key {key} is in {entry.path} and {seen.get(key)}")
             seen[key] = entry.path
 
 
 def as_entry(data: Any) -> ShardEntry:
-    """Build an entry from its JSON (ValueError where it does not fit)."""
+    """Return the entry for its parsed JSON; ValueError if it does not have the entry's fields."""
     return TypeAdapter(ShardEntry).validate_json(json_bytes(data))

@@ -1,4 +1,4 @@
-"""What a shard may hold: the rule for keys, the members of a sample, and the frames inside a picture stream."""
+"""The rules for a shard's content: keys, the members of a sample, and the frames of a picture stream."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Sequence
 from typing import Any
 
 KEY = re.compile(r"[A-Za-z0-9_-]+")
-# The longest member name must fit the 100 bytes of a plain tar header: no extension headers, no surprises.
+# The longest member name must fit into the 100 bytes of a plain tar header, so that no extension header is needed.
 KEY_MAX = 100 - len(".half.mjpg")
 
-# Sorted, as the tar writer orders them. Nothing else is ever written or accepted.
+# Sorted as the tar writer orders them; no other members are written or accepted.
 PICTURES = ("face.mjpg", "flac", "half.mjpg", "json")
 FEATURES = ("flac", "json", "video.npy")
 KINDS = (PICTURES, FEATURES)
 
 
 def valid_key(key: str) -> bool:
-    """Tell whether a key can name a sample: letters, digits, `_`, `-`, at most 90 of them.
+    """Tell whether a key is a valid sample name: letters, digits, `_`, `-`, at most KEY_MAX of them.
 
-    A dot would end the key for every WebDataset reader and merge two utterances into one sample.
+    To a WebDataset reader a dot ends the key, so a key with a dot could merge two utterances into one sample.
     """
     return len(key) <= KEY_MAX and KEY.fullmatch(key) is not None
 
 
 def declared(meta: Any) -> tuple[str, ...] | None:
-    """Return the members that a sample's metadata declares, None where it declares neither pictures nor features."""
+    """Return the members that a sample's metadata declares, None if it declares neither pictures nor features."""
     if not isinstance(meta, dict):
         return None
     if isinstance(meta.get("video"), dict) and meta.get("features") is None:
@@ -37,7 +37,7 @@ def declared(meta: Any) -> tuple[str, ...] | None:
 
 
 def valid_offsets(offsets: Any, frames: int, size: int) -> bool:
-    """Tell whether `offsets` cut a stream of `size` bytes into `frames` pieces: frames + 1 rising ints, 0 to size."""
+    """Tell whether `offsets` cut `size` bytes into `frames` pieces: frames + 1 ascending ints from 0 to size."""
     if not isinstance(offsets, list) or len(offsets) != frames + 1:
         return False
     if not all(type(o) is int for o in offsets):
@@ -46,5 +46,5 @@ def valid_offsets(offsets: Any, frames: int, size: int) -> bool:
 
 
 def split_frames(stream: bytes, offsets: Sequence[int]) -> list[bytes]:
-    """Cut a picture stream into its JPEGs, one per frame slot; a slot without a picture gives empty bytes."""
+    """Return the JPEGs of a picture stream, one per frame slot; empty bytes for a slot without a picture."""
     return [stream[a:b] for a, b in itertools.pairwise(offsets)]

@@ -1,7 +1,7 @@
-"""What a sample says of itself in its member `json`: the one place that names every key (docs/shards.md explains them).
+"""The metadata of a sample, its member `json`: the one module that names every key (docs/shards.md explains them).
 
-A key's type never changes with its content, and nothing is null: readers that take the types from the first samples
-(Hugging Face `datasets`) then read all others too. A frame without a face has its reason in words and a box of zeros.
+A key's type does not depend on its content, and no value is null, so that readers which infer the types from the first
+samples (Hugging Face `datasets`) can read all others. A frame without a face has a reason and a box of zeros.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AudioMeta:
-    """The member `flac`: mono 16-bit sound of `samples` samples; `reason`: its first repair, "" where there is none."""
+    """The member `flac`: mono 16-bit sound of `samples` samples; `reason`: its first repair, "" for none."""
 
     __pydantic_config__ = STRICT
 
@@ -29,11 +29,11 @@ class AudioMeta:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoMeta:
-    """The members `face.mjpg` and `half.mjpg`: one slot a frame in each list; the offsets have one entry more.
+    """The members `face.mjpg` and `half.mjpg`: one entry per frame in each list; the offsets have one more.
 
-    `boxes`: left, top, right, bottom in pixels of the source picture, NO_BOX without a face; `scores` 0.0 then.
-    `sources`: detected, bridged, missing. `reasons`: why it is missing, else "". `area`: what the half picture shows of
-    the source, as a box.
+    `boxes`: left, top, right, bottom in pixels of the source picture; without a face NO_BOX and score 0.0.
+    `sources`: detected, bridged, missing. `reasons`: why a face is missing, else "". `area`: the part of the source
+    that the half picture shows, as a box.
     """
 
     __pydantic_config__ = STRICT
@@ -50,7 +50,7 @@ class VideoMeta:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableMeta:
-    """The member `video.npy`: `frames` rows of `dims` float32 numbers out of the corpus' own table of features."""
+    """The member `video.npy`: `frames` rows of `dims` float32 numbers from the corpus' own table of features."""
 
     __pydantic_config__ = STRICT
 
@@ -60,9 +60,9 @@ class TableMeta:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleMeta:
-    """One utterance: `label` is its class, "" where it is in none; times are seconds in the dialogue.
+    """One utterance; `label` is its class, "" for none; times are seconds in the dialogue.
 
-    `video` or `features`, never both; the other key is not there, in no sample of the corpus.
+    Every sample of a corpus has either `video` or `features`; the other key is absent.
     """
 
     __pydantic_config__ = STRICT

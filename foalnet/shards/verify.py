@@ -1,4 +1,4 @@
-"""A shard folder read again from the first byte to the last, and every fault in it, not the first alone."""
+"""Reads a whole shard folder and returns every fault in it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from foalnet.shards.read import ShardSet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """What was found in a folder: how much lies in it by its index, and what is wrong with it."""
+class Verification:
+    """The result for one folder: its size according to the index, and its faults."""
 
     folder: Path
     corpus: str
@@ -23,24 +23,24 @@ class Verdict:
     faults: tuple[Fault, ...]
 
     def __str__(self) -> str:
-        """Say how much was read, for a folder without a fault."""
+        """Return one line with the amount of data read, for a folder without faults."""
         return f"{self.shards} shards, {self.samples} samples, {self.size:,} bytes: every byte as the index says"
 
     def error(self, *, stage: str) -> DataError:
-        """Return the error for a folder with faults: how many, and the command that mends them."""
+        """Return the error for a folder with faults: their number, and the command that repairs them."""
         count = len(self.faults)
         return DataError(
-            f"{count} {'file is' if count == 1 else 'files are'} not what the index of {self.shards} shards says",
+            f"{count} {'file differs' if count == 1 else 'files differ'} from the index of {self.shards} shards",
             file=self.folder,
             stage=stage,
             action=remedy(self.faults, self.corpus),
         )
 
 
-def verify(folder: Path, *, corpus: str | None = None, stage: str | None = None) -> Verdict:
-    """Read index, every byte of every shard and every sample's own metadata; nothing is written, no lock is taken.
+def verify(folder: Path, *, corpus: str | None = None, stage: str | None = None) -> Verification:
+    """Check the index, every byte of every shard and every sample's metadata; write nothing and take no lock.
 
-    DataError (exit 3) where the index itself cannot be used: without it nobody knows what belongs here.
+    DataError (exit 3) if the index itself is unusable, because only the index defines the folder's content.
     """
     index = read_index(folder, corpus=corpus, stage=stage)
     faults = faults_of(folder, index)
@@ -52,10 +52,9 @@ def verify(folder: Path, *, corpus: str | None = None, stage: str | None = None)
             for _ in ShardSet(folder=folder, corpus=index.corpus, entries=(entry,), stage=stage).samples():
                 pass
         except DataError as error:
-            told = error.what.removeprefix(f"{entry.path} (dialogue {entry.group}): ")
-            what = f"key {error.utterance}: {told}"
-            faults.append(Fault(path=entry.path, group=entry.group, what=what))
-    return Verdict(
+            what = error.what.removeprefix(f"{entry.path} (dialogue {entry.group}): ")
+            faults.append(Fault(path=entry.path, group=entry.group, what=f"key {error.utterance}: {what}"))
+    return Verification(
         folder=folder,
         corpus=index.corpus,
         shards=len(index.shards),

@@ -1,7 +1,7 @@
-"""A strict walk over a tar's headers: every block accounted for, nothing skipped, nothing guessed.
+"""Walks over a tar's headers strictly: it accounts for every block and skips none.
 
-tarfile and webdataset take a cut at a member's border for the end and stop silently at a damaged header; here both are
-faults.
+tarfile and webdataset treat a cut at a member's border as the end, and stop silently at a damaged header; this module
+reports both as damage.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ BLOCK = tarfile.BLOCKSIZE
 
 
 class Damage(ValueError):
-    """The file is not a whole tar of plain members; the text says what is wrong and at which byte."""
+    """The file is not a complete tar of plain members; the text says what is wrong and at which byte."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
-    """One member: key and extension of its name, and the bytes [start, end) of the tar that it fills."""
+    """One member: key and extension of its name, and its bytes [start, end) in the tar."""
 
     key: str
     extension: str
@@ -32,7 +32,7 @@ class Member:
 
 
 def members(path: Path) -> Iterator[Member]:
-    """Yield every member in file order; raise Damage at the first block that is not as it must be."""
+    """Yield every member in file order; raise Damage at the first invalid block."""
     size = path.stat().st_size
     with path.open("rb") as handle:
         position = 0
@@ -50,16 +50,16 @@ def members(path: Path) -> Iterator[Member]:
 
 
 def _member(header: bytes, position: int, size: int) -> Member:
-    """Read one header block (its checksum covers every byte of it)."""
+    """Return the member of one header block, whose checksum covers every byte of the block."""
     try:
         info = tarfile.TarInfo.frombuf(header, "ascii", "strict")
     except (tarfile.HeaderError, ValueError) as error:
         raise Damage(f"the header at byte {position} is damaged ({reason(error)})") from error
     if info.type != tarfile.REGTYPE:
-        raise Damage(f"{info.name!r} at byte {position} is no plain file (tar type {info.type!r})")
+        raise Damage(f"{info.name!r} at byte {position} is not a plain file (tar type {info.type!r})")
     key, dot, extension = info.name.partition(".")
     if not (key and dot and extension) or "/" in info.name or "\\" in info.name:
-        raise Damage(f"{info.name!r} at byte {position} is no name of a sample's member")
+        raise Damage(f"{info.name!r} at byte {position} is not the name of a sample's member")
     end = position + BLOCK + -(-info.size // BLOCK) * BLOCK
     if info.size < 0 or end > size:
         raise Damage(f"{info.name!r} at byte {position} claims {info.size} bytes, the file ends at {size}")
@@ -67,7 +67,7 @@ def _member(header: bytes, position: int, size: int) -> Member:
 
 
 def _check_end(handle: BinaryIO, position: int) -> None:
-    """After the first empty block: at least one more, up to a full record, and nothing but zeros."""
+    """Raise Damage unless the first empty block is followed by at least one more, up to a full record of zeros."""
     rest = handle.read()
     if any(rest):
         raise Damage(f"there is data after the end mark at byte {position}")
@@ -77,7 +77,7 @@ def _check_end(handle: BinaryIO, position: int) -> None:
 
 
 def ranges(path: Path) -> list[tuple[str, tuple[str, ...], int, int]]:
-    """Return (key, extensions in file order, start, end) for every run of members of one key."""
+    """Return (key, extensions in file order, start, end) for every run of members with the same key."""
     runs: list[tuple[str, list[str], int, int]] = []
     for member in members(path):
         if runs and runs[-1][0] == member.key:

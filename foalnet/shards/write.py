@@ -1,6 +1,6 @@
-"""Samples to a tar that any WebDataset reader takes and that is the same bytes for the same samples.
+"""Writes samples to a tar that any WebDataset reader accepts; the same samples give the same bytes.
 
-They are those that webdataset's own TarWriter makes. Asking it would load torch, a second and 170 MB of every worker.
+They are the bytes of webdataset's own TarWriter, which would load torch: a second and 170 MB in every worker.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from foalnet.shards.check import entry_of
 from foalnet.shards.index import ShardEntry
 from foalnet.shards.members import KEY_MAX, KINDS, valid_key
 
-# What webdataset's TarWriter says of every member.
+# The owner and mode that webdataset's TarWriter gives every member.
 OWNER, MODE = "bigdata", 0o444
 
 
 def write_shard(path: Path, samples: Iterable[Sample], *, session: str, group: str) -> ShardEntry:
-    """Write the samples, sorted by key, into the tar `path`, atomically, and return its index entry.
+    """Write the samples, sorted by key, atomically into the tar `path`; return its index entry.
 
-    The entry's `path` is the bare file name; whoever publishes the shard replaces it. DataError (exit 3) for a key
-    outside `[A-Za-z0-9_-]+`, a key that comes twice, a member that is not allowed, or no sample at all.
+    The entry's `path` is the bare file name; the caller that publishes the shard replaces it. DataError (exit 3) for a
+    key outside `[A-Za-z0-9_-]+`, a repeated key, a member that is not allowed, or no sample at all.
     """
     ordered = sorted(samples, key=lambda sample: sample.key)
     _check(path, ordered)
@@ -37,25 +37,25 @@ def write_shard(path: Path, samples: Iterable[Sample], *, session: str, group: s
         for sample in ordered:
             for kind in sorted(sample.members):
                 data = sample.members[kind]
-                tar.addfile(_about(f"{sample.key}.{kind}", len(data)), io.BytesIO(data))
+                tar.addfile(_tar_info(f"{sample.key}.{kind}", len(data)), io.BytesIO(data))
     return entry_of(path, session=session, group=group)
 
 
-def _about(name: str, size: int) -> tarfile.TarInfo:
+def _tar_info(name: str, size: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
-    # Never the time of day, nor who was here: the same samples are the same bytes.
+    # No time of day and no user name, so that the same samples give the same bytes.
     member.size, member.mtime, member.mode, member.uname, member.gname = size, 0, MODE, OWNER, OWNER
     return member
 
 
 def _check(path: Path, samples: list[Sample]) -> None:
-    """Refuse what a reader would merge, skip or execute."""
+    """Raise DataError (exit 3) for samples that a reader would merge, skip or execute."""
     if not samples:
         raise DataError("a shard needs at least one sample", file=path, stage="shards", action="report this as a bug")
     for before, sample in zip([None, *samples], samples, strict=False):
         if not valid_key(sample.key):
             raise DataError(
-                f"the key {sample.key!r} cannot name a sample",
+                f"the key {sample.key!r} is not a valid sample name",
                 file=path,
                 utterance=sample.key,
                 stage="shards",

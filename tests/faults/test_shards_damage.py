@@ -17,7 +17,7 @@ from foalnet.core.errors import DataError, MachineError
 from foalnet.core.files import sha256_bytes, sha256_file
 from foalnet.core.records import Sample
 from foalnet.shards import ShardEntry, open_shards, write_shard
-from foalnet.shards.read import Checked
+from foalnet.shards.read import CheckedStream
 from foalnet.shards.walk import Damage, ranges
 from tests.sealing import write_index
 
@@ -311,20 +311,20 @@ def test_t59_a_header_that_turns_between_check_and_read_is_no_fault_of_ours(fold
     data = bytearray((folder / PATH).read_bytes())
     data[130] ^= 1
     (folder / PATH).write_bytes(data)
-    with pytest.raises(DataError, match="changed while it was read: 5 samples belong in it, 0 came whole"):
+    with pytest.raises(DataError, match="changed while it was read: expected 5 samples, 0 were intact"):
         list(shards.samples())
 
 
 def test_a_disk_that_fails_while_a_shard_is_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shards = open_shards(folder)
-    real = Checked.read
+    real = CheckedStream.read
 
-    def failing(self: Checked, size: int = -1) -> bytes:
+    def failing(self: CheckedStream, size: int = -1) -> bytes:
         if self.whole:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return real(self, size)
 
-    monkeypatch.setattr(Checked, "read", failing)
+    monkeypatch.setattr(CheckedStream, "read", failing)
     with pytest.raises(MachineError, match=r"cannot be read: Input/output error") as caught:
         list(shards.samples())
     assert caught.value.file == str(folder / PATH)

@@ -73,12 +73,12 @@ def test_t60_t63_every_fault_is_listed_with_its_dialogue_and_first_damaged_key(p
     size = len(tars[4].read_bytes())
     assert lines[2] == (
         f"Session3/000000.tar (dialogue Session3_d1): it is shorter than its index says: {size - 3000:,} of {size:,} "
-        "bytes; its keys are whole, the end mark behind the last one, g3_003, is cut"
+        "bytes; its keys are intact, the end mark after the last one, g3_003, is cut"
     )
     assert lines[3] == "Session4/000001.tar: the file is not in the index"
-    assert "4 files are not what the index of 5 shards says" in done.exception.what
+    assert "4 files differ from the index of 5 shards" in done.exception.what
     assert str(done.exception.action).endswith(
-        "shards@drawn`: it stages Session1_d1, Session2_d1, Session3_d1 again and leaves the rest"
+        "shards@drawn`: it stages Session1_d1, Session2_d1, Session3_d1 again and keeps the rest"
     )
 
 

@@ -218,10 +218,10 @@ def test_what_does_not_fit_is_answered(
     with pytest.raises(UsageError, match=r"multiple of features\.frame_step"):
         load_store(shards, list(synthetic.labels), params.train, features)
     for other in ({"picture": "face", "frame_step": 2}, {"frame_step": 1}, {"encoder": "clip_vit_l14"}):
-        with pytest.raises(DataError, match="params ask for"):
+        with pytest.raises(DataError, match="params require"):
             open_features(paths.features, asking(pretrained, **other).features, shards)
     stranger = write_corpus(tmp_path / "stranger", make_store(per_group=4, seed=9))
-    with pytest.raises(DataError, match="not of these shards"):
+    with pytest.raises(DataError, match="computed from other shards"):
         open_features(paths.features, params.features, open_shards(stranger.shards))
     with pytest.raises(UsageError, match="wavlm_base"):
         stage.encode(asking(pretrained, encoder="wavlm_base"), settings, paths.shards, paths.features)
