@@ -1,4 +1,4 @@
-"""Pretrained encoders on this machine: pinned, checked to the byte, converted from pickles once, offline in stages."""
+"""Pretrained encoders: pinned revisions, verified by digest, converted from pickles once, used offline by stages."""
 
 from foalnet.encoders.catalogue import CATALOGUE, WeightSet
 from foalnet.encoders.convert import read_state

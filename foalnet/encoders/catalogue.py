@@ -1,4 +1,4 @@
-"""The pretrained encoders known by name: where each was published, at which revision, with which bytes."""
+"""The pretrained encoders by name: repository, revision and digests of each."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PICKLE = "pytorch_model.bin"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightSet:
-    """One published encoder. `files`: name -> SHA-256; None where no published digest was found to pin.
+    """One published encoder. `files`: name -> SHA-256, None if no digest is published.
 
-    A digest that is None is taken at the first fetch of the pinned revision and held to ever after. `width`: of a step
-    of sound, or of a picture's vector.
+    For a digest that is None, the first fetch of the pinned revision records the digest that later checks expect.
+    `width`: numbers per step of sound, or per picture.
     """
 
     name: str
@@ -32,7 +32,7 @@ class WeightSet:
 
     @property
     def model(self) -> str:
-        """The file of the weights, as published."""
+        """The name of the published file of the weights."""
         return SAFE if SAFE in self.files else PICKLE
 
 
@@ -87,7 +87,7 @@ CATALOGUE: dict[str, WeightSet] = {each.name: each for each in _SETS}
 
 
 def published(name: str, *, kind: str | None = None, key: str = "weights") -> WeightSet:
-    """Return the entry of a name (UsageError, exit 2, where there is none, or it is of another kind)."""
+    """Return the entry of a name; UsageError (exit 2) if there is none, or it is of another kind than `kind`."""
     known = {n: entry for n, entry in CATALOGUE.items() if kind in (None, entry.kind)}
     if name not in known:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The verb that may use the network: fetches what is missing of a pinned revision, checks, converts, records."""
+"""Fetches the missing files of a pinned revision, checks, converts and records them; the only use of the network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from foalnet.config import Settings
 from foalnet.core.errors import MachineError, named
 from foalnet.core.files import need_free, publish_file, sha256_file
-from foalnet.core.locks import lock as held
+from foalnet.core.locks import lock as locked
 from foalnet.encoders.catalogue import CONFIG, PICKLE, PREPROCESSOR, SAFE, WeightSet, published
 from foalnet.encoders.convert import to_safetensors
 from foalnet.encoders.hf import no_transformers
@@ -20,46 +20,46 @@ STAGE = "weights"
 
 
 def fetch_weights(name: str, settings: Settings) -> Iterator[str]:
-    """Make an encoder ready, as published; yield what was done. What lies there already is not fetched.
+    """Make a published encoder ready and yield a line per step; fetch no file that is already in the folder.
 
-    MachineError (exit 4) where a file is not the published bytes (both digests are shown, and what was fetched is
-    dropped) or the network fails; DataError (exit 3) for a pickle that holds more than tensors.
+    MachineError (exit 4) if the network fails or a file's digest differs from the published one (the message shows
+    both, and the download is deleted); DataError (exit 3) for a pickle that holds more than tensors.
     """
     entry = published(name)
     folder = settings.weights_folder / name
     folder.mkdir(parents=True, exist_ok=True)
-    # Kept after a failure: a download of a gigabyte goes on where it stopped.
+    # Kept after a failure, so that a download of a gigabyte resumes where it stopped.
     temp = folder / ".fetch"
-    with held(folder / ".lock", stage=STAGE):
+    with locked(folder / ".lock", stage=STAGE):
         if (folder / LOCK).exists():
             open_weights(name, settings, stage=STAGE)
             yield f"{name}: ready, nothing to fetch"
             return
-        found: dict[str, Path] = {}
+        files: dict[str, Path] = {}
         for file in (CONFIG, PREPROCESSOR, entry.model):
-            found[file] = folder / file
-            if not found[file].is_file():
+            files[file] = folder / file
+            if not files[file].is_file():
                 yield f"{name}: fetching {file} of {entry.repository} at revision {entry.revision}"
-                found[file] = _fetched(entry, file, temp)
-            _hold(entry, found[file], temp)
+                files[file] = _fetched(entry, file, temp)
+            _check_pinned(entry, files[file], temp)
         for file in (CONFIG, PREPROCESSOR):
-            if found[file].parent != folder:
-                publish_file(found[file], folder / file)
-        yield from _as_safetensors(entry, found[entry.model], folder)
-        write_lock(entry, folder, source=sha256_file(found[entry.model]), revision=entry.revision)
+            if files[file].parent != folder:
+                publish_file(files[file], folder / file)
+        yield from _as_safetensors(entry, files[entry.model], folder)
+        write_lock(entry, folder, source=sha256_file(files[entry.model]), revision=entry.revision)
         shutil.rmtree(temp, ignore_errors=True)
-    yield f"{name}: ready; its digests are in {LOCK}, and no stage needs the network for it"
+    yield f"{name}: ready; its digests are in {LOCK}, and stages use it without the network"
 
 
 def record_weights(name: str, settings: Settings) -> Iterator[str]:
-    """Record a user's own weights of this architecture as they lie in the folder; the network is never used."""
+    """Record a user's own weights of this architecture that are in the folder, without using the network."""
     entry = published(name)
     folder = settings.weights_folder / name
     model = next((folder / file for file in (SAFE, PICKLE) if (folder / file).is_file()), None)
     absent = [file for file in (CONFIG, PREPROCESSOR) if not (folder / file).is_file()] + ([] if model else [SAFE])
     if model is None or absent:
         raise missing(entry, folder, absent, stage=STAGE)
-    with held(folder / ".lock", stage=STAGE):
+    with locked(folder / ".lock", stage=STAGE):
         yield from _as_safetensors(entry, model, folder)
         lock = write_lock(entry, folder, source=sha256_file(model), revision=None)
     yield f"{name}: recorded as your own; name them in params: `weights: {lock.source}`"
@@ -73,8 +73,8 @@ def _as_safetensors(entry: WeightSet, model: Path, folder: Path) -> Iterator[str
         publish_file(model, folder / SAFE)
 
 
-def _hold(entry: WeightSet, path: Path, temp: Path) -> None:
-    """Hold a file to the digest that the catalogue pins, where it does; a fetched one that differs is dropped."""
+def _check_pinned(entry: WeightSet, path: Path, temp: Path) -> None:
+    """Check a file against the catalogue's digest, if there is one; delete the download if it differs."""
     expected = entry.files[path.name]
     try:
         if expected is not None:
@@ -85,7 +85,7 @@ def _hold(entry: WeightSet, path: Path, temp: Path) -> None:
 
 
 def _fetched(entry: WeightSet, file: str, temp: Path) -> Path:
-    """Return a file of the pinned revision, downloaded below `temp` (MachineError, exit 4, where that fails)."""
+    """Download a file of the pinned revision to `temp` and return its path; MachineError (exit 4) on failure."""
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
@@ -101,12 +101,12 @@ def _fetched(entry: WeightSet, file: str, temp: Path) -> Path:
                 endpoint=os.environ.get("HF_ENDPOINT") or None,
             )
         )
-    except Exception as error:  # the client raises many kinds; all mean the same here
+    except Exception as error:  # the client raises many exception types; all mean a failed download
         raise MachineError(
             f"{file} of {entry.repository} at revision {entry.revision} cannot be fetched: "
             f"{named(error).splitlines()[0]}",
             stage=STAGE,
-            action=f"look at the network (HF_HUB_OFFLINE unset?) and run `foalnet weights fetch {entry.name}` again, "
+            action=f"check the network (is HF_HUB_OFFLINE unset?) and run `foalnet weights fetch {entry.name}` again, "
             "or copy the files by hand into the folder that `foalnet weights` names and run it there",
         ) from error
     need_free(temp, 2 * path.stat().st_size, stage=STAGE)

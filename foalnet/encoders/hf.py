@@ -1,4 +1,4 @@
-"""The door to transformers: behind the torchaudio shim, offline, quiet, and never with weights made up on the way."""
+"""Loads transformers offline and quietly, after the torchaudio shim, and refuses weights with missing tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foalnet.encoders.store import Pretrained
 
 
 def transformers_offline() -> ModuleType:
-    """Return transformers, set to use no network (MachineError, exit 4, where it is not installed)."""
+    """Return transformers, set to offline; MachineError (exit 4) if it is not installed."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     load_torchaudio()
     try:
@@ -27,7 +27,7 @@ def transformers_offline() -> ModuleType:
 
 
 def library_version() -> str:
-    """Return the version of transformers: another one may compute other numbers."""
+    """Return the version of transformers, because another version may compute other numbers."""
     try:
         return importlib.metadata.version("transformers")
     except importlib.metadata.PackageNotFoundError as error:
@@ -35,16 +35,16 @@ def library_version() -> str:
 
 
 def load_model(kind: str, pretrained: Pretrained, config: Any, *, stage: str | None = None) -> Any:
-    """Return a transformers model of class `kind` in float32: its published weights, or fresh ones without a folder.
+    """Return a transformers model of class `kind` in float32 with its published weights, or new ones without a folder.
 
-    MachineError (exit 4) where the file lacks a tensor of the architecture: the library would make it up.
+    MachineError (exit 4) if the file lacks a tensor of the architecture, which the library would initialise at random.
     """
     import torch
 
     model_class = getattr(transformers_offline(), kind)
     if pretrained.folder is None:
         return model_class(config)
-    model, told = model_class.from_pretrained(
+    model, loading = model_class.from_pretrained(
         pretrained.folder,
         config=config,
         local_files_only=True,
@@ -52,7 +52,7 @@ def load_model(kind: str, pretrained: Pretrained, config: Any, *, stage: str | N
         dtype=torch.float32,
         output_loading_info=True,
     )
-    lacking = sorted({*told["missing_keys"], *(str(row[0]) for row in told["mismatched_keys"])})
+    lacking = sorted({*loading["missing_keys"], *(str(row[0]) for row in loading["mismatched_keys"])})
     if lacking:
         raise MachineError(
             f"the weights {pretrained.name} lack {len(lacking)} tensors of their architecture, such as {lacking[0]}",
@@ -64,7 +64,7 @@ def load_model(kind: str, pretrained: Pretrained, config: Any, *, stage: str | N
 
 
 def no_transformers(error: BaseException) -> MachineError:
-    """Return the error that says which packages pretrained encoders need."""
+    """Return the error that names the packages that pretrained encoders need."""
     return MachineError(
         f"pretrained encoders need the packages of the extra `hf`: {error}",
         action="pip install -c constraints.txt -e '.[hf]'",

@@ -1,4 +1,4 @@
-"""One published file of a known digest, fetched: what the face detectors need, who have no folder in a hub's layout."""
+"""Fetches single published files with a known digest; face detectors have no folder in a hub's layout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PART_BYTES = 1 << 20
 
 
 class Published(Protocol):
-    """What must be known of a file: its name, its SHA-256, where it comes from in words, and its address or None."""
+    """The facts of a published file."""
 
     @property
     def name(self) -> str:
@@ -29,18 +29,18 @@ class Published(Protocol):
 
     @property
     def origin(self) -> str:
-        """Where it comes from, in words."""
+        """A description of its source."""
 
     @property
     def address(self) -> str | None:
-        """URL, None where none is recorded."""
+        """URL, None if none is recorded."""
 
 
 def fetch_file(wanted: Published, folder: Path) -> Path:
-    """Fetch a file into `folder`, where it stands whole and as published or not at all; return its path.
+    """Fetch a file into `folder`, atomically and only with the published digest; return its path.
 
-    MachineError (exit 4) where no address is recorded, the network fails, or the bytes are others: they are dropped,
-    and both digests are shown.
+    MachineError (exit 4) if no address is recorded, the network fails, or the digest differs: the message shows both
+    digests, and the download is deleted.
     """
     path = folder / wanted.name
     if wanted.address is None:
@@ -51,11 +51,11 @@ def fetch_file(wanted: Published, folder: Path) -> Path:
         )
     with publishing(path) as temp:
         _download(wanted.address, temp, wanted, path)
-        found = sha256_file(temp)
-        if found != wanted.sha256:
+        actual = sha256_file(temp)
+        if actual != wanted.sha256:
             raise MachineError(
-                f"{wanted.name} as {wanted.address} gives it is not the published file: expected sha256 "
-                f"{wanted.sha256}, found sha256 {found}; it was dropped",
+                f"{wanted.name} from {wanted.address} is not the published file: expected sha256 "
+                f"{wanted.sha256}, actual sha256 {actual}; it was deleted",
                 stage=STAGE,
                 action=_by_hand(wanted, path),
             )
@@ -64,7 +64,7 @@ def fetch_file(wanted: Published, folder: Path) -> Path:
 
 def _download(address: str, to: Path, wanted: Published, path: Path) -> None:
     try:
-        # The address stands in the code, not in anybody's input.
+        # The address is a constant of the code, not an input.
         with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer, to.open("wb") as out:  # noqa: S310
             need_free(to.parent, int(answer.headers.get("Content-Length") or 0), stage=STAGE)
             while part := answer.read(PART_BYTES):
@@ -73,9 +73,9 @@ def _download(address: str, to: Path, wanted: Published, path: Path) -> None:
         raise MachineError(
             f"{wanted.name} cannot be fetched from {address}: {getattr(error, 'reason', None) or error}",
             stage=STAGE,
-            action=f"look at the network and run the same command again, or {_by_hand(wanted, path)}",
+            action=f"check the network and run the same command again, or {_by_hand(wanted, path)}",
         ) from error
 
 
 def _by_hand(wanted: Published, path: Path) -> str:
-    return f"get it from {wanted.origin} and lay it at {path}: it is checked whenever it is used"
+    return f"get it from {wanted.origin} and put it at {path}: every use checks its digest"

@@ -1,4 +1,4 @@
-"""Weights on this machine: a folder per encoder in the hub's own layout, and a lock file that holds their digests."""
+"""Opens weights on this machine: a folder per encoder in the hub's layout, with a lock file of digests."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from foalnet.encoders.catalogue import CONFIG, PREPROCESSOR, SAFE, WeightSet, pu
 
 LOCK = "foalnet-weights.json"
 SCHEMA = 1
-# What a stage reads, whatever was published.
+# The files that a stage reads.
 READ = (CONFIG, PREPROCESSOR, SAFE)
-# Of a file in JSON beside the weights; the largest known has 10 kB.
+# The limit for a JSON file next to the weights; the largest known has 10 kB.
 MOST_CONFIG_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """A pretrained encoder: its architecture, how its input is prepared, and the digest of its weights.
+    """A pretrained encoder: its architecture, its preprocessing, and the digest of its weights.
 
-    `folder` holds the checked files; None builds the architecture alone, to be filled from a sealed checkpoint.
+    `folder` holds the checked files; None means the architecture alone, whose weights come from a sealed checkpoint.
     """
 
     name: str
@@ -35,20 +35,20 @@ class Pretrained:
     folder: Path | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold so that the network can be built without these files."""
+        """Return the facts that a checkpoint stores, from which the network can be built without these files."""
         return {name: value for name, value in asdict(self).items() if name != "folder"}
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any] | None) -> Pretrained | None:
-        """Return what `facts` told of (None for None): an architecture without files."""
+        """Return the encoder of `facts` without a folder; None for None."""
         return None if facts is None else cls(**facts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """The lock file: digests of the files as they lie here, and of the published file that they came from.
+    """The lock file: digests of the stored files, and of the published file from which they were made.
 
-    `revision` is None where the files are a user's own; `source` is then the digest of the model file they gave.
+    `revision` is None for a user's own files; `source` is then the digest of the user's model file.
     """
 
     schema: int
@@ -59,19 +59,19 @@ class Lock:
 
 
 def open_weights(name: str, settings: Settings, *, own: str | None = None, stage: str | None = None) -> Pretrained:
-    """Return a pretrained encoder after checking every byte of it; nothing is fetched.
+    """Return a pretrained encoder after checking the digest of each file; download nothing.
 
-    `own`: SHA-256 of a user's model file, where params name one; else the published bytes are asked for.
-    MachineError (exit 4) names what is missing or not the bytes it should be, with both digests.
+    `own`: the SHA-256 of a user's model file if params name one; otherwise the published weights are required.
+    MachineError (exit 4) names a file that is missing or whose digest differs, with both digests.
     """
     entry = published(name)
     folder = settings.weights_folder / name
     lock = read_lock(entry, folder, stage=stage)
-    _hold_to_params(entry, lock, own, folder, stage)
+    _check_params(entry, lock, own, folder, stage)
     for file, expected in lock.files.items():
         if not (folder / file).is_file():
             raise missing(entry, folder, [file], stage=stage)
-        same_digest(folder / file, expected, "recorded for it", entry, stage=stage)
+        same_digest(folder / file, expected, "recorded", entry, stage=stage)
     return Pretrained(
         name=name,
         sha256=lock.source,
@@ -81,26 +81,26 @@ def open_weights(name: str, settings: Settings, *, own: str | None = None, stage
     )
 
 
-def _hold_to_params(entry: WeightSet, lock: Lock, own: str | None, folder: Path, stage: str | None) -> None:
-    """Refuse (MachineError, exit 4) weights other than those that params ask for."""
+def _check_params(entry: WeightSet, lock: Lock, own: str | None, folder: Path, stage: str | None) -> None:
+    """Raise MachineError (exit 4) for weights other than those that params require."""
     if own is not None:
-        asked, found, whose = own, lock.source, "params ask for"
+        expected, actual, origin = own, lock.source, "that params require"
     else:
-        # Without a published digest the first fetch of the pinned revision tells it.
+        # Without a published digest, the first fetch of the pinned revision recorded it.
         first = lock.source if lock.revision == entry.revision else f"of revision {entry.revision}"
-        asked, found, whose = entry.files[entry.model] or first, lock.source, "published"
-    if found != asked:
+        expected, actual, origin = entry.files[entry.model] or first, lock.source, "that were published"
+    if actual != expected:
         raise MachineError(
-            f"these are not the weights {whose}: expected sha256 {asked}, recorded sha256 {found}",
+            f"these are not the weights {origin}: expected sha256 {expected}, recorded sha256 {actual}",
             file=folder / LOCK,
             stage=stage,
-            action=f"lay the right files there and run `foalnet weights fetch {entry.name}`, or name this digest in "
-            "params (`weights`) if these are the ones you mean",
+            action=f"put the right files there and run `foalnet weights fetch {entry.name}`, or name this digest in "
+            "params (`weights`) if you want these weights",
         )
 
 
 def read_lock(entry: WeightSet, folder: Path, *, stage: str | None = None) -> Lock:
-    """Return the lock file of an encoder's folder (MachineError, exit 4, where there is none that can be used)."""
+    """Return the lock file of an encoder's folder; MachineError (exit 4) if it is absent or unusable."""
     path = folder / LOCK
     try:
         data = json.loads(read_plain(path, MOST_CONFIG_BYTES))
@@ -119,7 +119,7 @@ def read_lock(entry: WeightSet, folder: Path, *, stage: str | None = None) -> Lo
 
 
 def write_lock(entry: WeightSet, folder: Path, *, source: str, revision: str | None) -> Lock:
-    """Record the digests of the files as they lie in the folder: from now on they are held to them."""
+    """Record the digests of the files in the folder; every later use checks the files against them."""
     lock = Lock(
         schema=SCHEMA,
         name=entry.name,
@@ -131,13 +131,13 @@ def write_lock(entry: WeightSet, folder: Path, *, source: str, revision: str | N
     return lock
 
 
-def same_digest(path: Path, expected: str, whose: str, entry: WeightSet, *, stage: str | None = None) -> None:
-    """Refuse (MachineError, exit 4) a file that has not the digest expected; both are shown."""
-    found = sha256_file(path)
-    if found != expected:
+def same_digest(path: Path, expected: str, origin: str, entry: WeightSet, *, stage: str | None = None) -> None:
+    """Raise MachineError (exit 4), with both digests, for a file whose digest differs from the expected one."""
+    actual = sha256_file(path)
+    if actual != expected:
         raise MachineError(
-            f"{path.name} of {entry.name} does not have the digest {whose}: expected sha256 {expected}, "
-            f"found sha256 {found}",
+            f"{path.name} of {entry.name} does not have the {origin} digest: expected sha256 {expected}, "
+            f"actual sha256 {actual}",
             file=path,
             stage=stage,
             action=f"remove it and run `foalnet weights fetch {entry.name}`",
@@ -145,7 +145,7 @@ def same_digest(path: Path, expected: str, whose: str, entry: WeightSet, *, stag
 
 
 def missing(entry: WeightSet, folder: Path, files: list[str], *, stage: str | None = None) -> MachineError:
-    """Return the error that says what is not there, where it was published, and what mends it."""
+    """Return the error that names the missing files, their repository and the command that fetches them."""
     digest = entry.files[entry.model]
     return MachineError(
         f"the weights {entry.name} are not ready on this machine: {', '.join(files)} not found "
@@ -153,7 +153,7 @@ def missing(entry: WeightSet, folder: Path, files: list[str], *, stage: str | No
         + (f"with sha256 {digest})" if digest else "without a published sha256)"),
         file=folder,
         stage=stage,
-        action=f"run `foalnet weights fetch {entry.name}`: it fetches what is missing (nothing where you have laid "
+        action=f"run `foalnet weights fetch {entry.name}`: it fetches what is missing (nothing if you have put "
         "the files there), checks and records it; FOALNET_WEIGHTS names another folder",
     )
 
@@ -168,11 +168,11 @@ def _damaged(entry: WeightSet, path: Path, what: str, stage: str | None) -> Mach
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; names that begin with _ are its writer's own and may hold a path of that machine."""
+    """Return a JSON object without names that begin with _, which may hold a path of its writer's machine."""
     try:
         data = json.loads(read_plain(path, MOST_CONFIG_BYTES))
         return {name: value for name, value in data.items() if not name.startswith("_")}
     except (ValueError, AttributeError, OSError) as error:
         raise MachineError(
-            f"no JSON object: {reason(error)}", file=path, action="remove it and fetch it again"
+            f"not a JSON object: {reason(error)}", file=path, action="remove it and fetch it again"
         ) from error
