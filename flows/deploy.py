@@ -31,7 +31,7 @@ from pydantic import TypeAdapter
 from flows import POOL
 from flows.alive import make_automation
 from foalnet.config import load_settings
-from foalnet.config.deployments import PREFECT_FILE, deployments_of
+from foalnet.config.deployments import PREFECT_FILE, read_deployments
 from foalnet.core.errors import FoalnetError, MachineError, UsageError, reason
 
 TAG = "foalnet"
@@ -93,7 +93,7 @@ def _entries(home: Path) -> list[dict[str, Any]]:
         raise UsageError(
             f"no {PREFECT_FILE} here", file=home, action="run it in the project's folder, or set FOALNET_HOME"
         )
-    return deployments_of(home / PREFECT_FILE)
+    return read_deployments(home / PREFECT_FILE)
 
 
 def _found(client: SyncPrefectClient, home: Path, entry: Mapping[str, Any]) -> Found:

@@ -18,7 +18,7 @@ from flows.process import run as run_command
 from flows.stages import SAID_LINES, environment, plan
 from flows.tasks import asked_to_stop, run_logger
 from flows.worktree import Tree, beside
-from foalnet.artifact.dvcrepo import config_of
+from foalnet.artifact.dvcrepo import dvc_config
 from foalnet.checks.verify.digests import Reader
 from foalnet.checks.verify.graph import stages_of
 from foalnet.checks.verify.link import some
@@ -65,7 +65,7 @@ NO_REMOTE = Pushed(remote=None)
 
 def default_remote(folder: Path) -> tuple[str, str] | None:
     """Return name and address of the folder's default DVC remote; None where there is none."""
-    config = config_of(folder)
+    config = dvc_config(folder)
     name = config["core"].get("remote")
     return (name, str(config["remote"][name]["url"])) if name in config["remote"] else None
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from flows.process import Stopped
 from flows.tasks import RETRY_DELAYS_S, asked_to_stop, run_logger
-from foalnet.artifact.dvcrepo import config_of
+from foalnet.artifact.dvcrepo import dvc_config
 from foalnet.artifact.gitrepo import (
     LOCK,
     changed_files,
@@ -206,7 +206,7 @@ def set_aside(tree: Tree, corpus: str, runs: list[str]) -> tuple[Paths, list[str
     wanted = [*results.values(), here.counts, here.staging]
     fetch(tree, [path.relative_to(tree.folder).as_posix() for path in wanted])
     away = [path for path in wanted if not _is_whole(path)]
-    if away and config_of(tree.folder)["core"].get("remote"):
+    if away and dvc_config(tree.folder)["core"].get("remote"):
         for path in away:
             _dvc(tree, "pull", "--allow-missing", path.relative_to(tree.folder).as_posix())
     lost = [name for name, path in results.items() if not _is_whole(path)]

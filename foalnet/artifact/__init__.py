@@ -1,1 +1,1 @@
-"""Files that stages hand on: sealed, digested, versioned by git and DVC."""
+"""The files that stages exchange: sealed, with digests, versioned by git and DVC."""

@@ -1,4 +1,7 @@
-"""Tensors and facts in one safetensors file: whole or refused, the same content always the same bytes, no pickle."""
+"""Reads and writes checkpoints: tensors and JSON facts in one safetensors file with a digest, without pickle.
+
+The same content always gives the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,15 @@ from torch import Tensor, nn
 from foalnet.core.errors import DataError, reason
 from foalnet.core.files import NotPlain, json_bytes, not_read, publish_bytes, read_plain, sha256_bytes
 
-# One entry only: safetensors writes several in an order that differs from run to run.
+# A single metadata entry: safetensors writes several in an order that varies between runs.
 META = "foalnet"
 SCHEMA = 1
-# A training's state holds the weights four times: 5 GB with WavLM-large.
+# A resumable training state has four copies of the weights: 5 GB with WavLM-large.
 MOST_BYTES = 1 << 34
 
 
 def to_bytes(tensors: Mapping[str, Tensor], facts: Any) -> bytes:
-    """Encode tensors and JSON facts, sealed by a digest over both."""
+    """Encode tensors and JSON facts with a digest over both."""
     plain = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
     head = {"schema": SCHEMA, "facts": facts, "digest": _digest(plain, facts)}
     return save(plain, {META: json_bytes(head).decode()})
@@ -37,31 +40,29 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Any) -> No
 def load_checkpoint(
     path: Path, *, stage: str | None = None, most_bytes: int = MOST_BYTES
 ) -> tuple[dict[str, Tensor], Any]:
-    """Return (tensors, facts) of a checkpoint, verified against its seal.
+    """Return (tensors, facts) of a checkpoint after a check of its digest.
 
-    DataError (exit 3) where it is absent, no plain file of at most `most_bytes`, truncated, altered or of another
-    schema; MachineError (exit 4) where it cannot be read.
+    Raises DataError (exit 3) if it is absent, not a regular file of at most `most_bytes`, truncated, altered or of
+    another schema; MachineError (exit 4) if it cannot be read.
     """
     try:
         data = read_plain(path, most_bytes)
         tensors = load(data)
         head = json.loads(_meta(data))
         facts, digest, schema = head["facts"], head["digest"], head["schema"]
-        found = _digest(tensors, facts)
+        actual = _digest(tensors, facts)
     except FileNotFoundError as error:
         raise _refused(path, stage, "there is no such checkpoint") from error
     except NotPlain as error:
-        raise _refused(path, stage, f"this is no checkpoint: {error}") from error
+        raise _refused(path, stage, f"this is not a checkpoint: {error}") from error
     except OSError as error:
         raise not_read(error, path, stage=stage) from error
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _refused(path, stage, f"the checkpoint is damaged: {reason(error)}") from error
     if schema != SCHEMA:
         raise _refused(path, stage, f"the checkpoint has schema {schema}, this version reads {SCHEMA}")
-    if digest != found:
-        raise _refused(
-            path, stage, "the checkpoint was altered: its content does not have the digest it was sealed with"
-        )
+    if digest != actual:
+        raise _refused(path, stage, "the checkpoint was altered: its content does not have the digest that it records")
     return tensors, facts
 
 
@@ -71,21 +72,21 @@ def net_tensors(net: nn.Module) -> dict[str, Tensor]:
 
 
 def put_net(net: nn.Module, tensors: Mapping[str, Tensor], *, file: Path, stage: str | None = None) -> None:
-    """Load a network's weights and buffers; every name and shape must fit (DataError, exit 3)."""
+    """Load weights and buffers into a network (DataError, exit 3, unless every name and shape matches)."""
     try:
         net.load_state_dict(dict(tensors), strict=True)
     except RuntimeError as error:
-        raise _refused(file, stage, f"the checkpoint is of another network: {reason(error)}") from error
+        raise _refused(file, stage, f"the checkpoint is from another network: {reason(error)}") from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return a copy of an optimiser's state as `<parameter number>/<name>` tensors."""
+    """Return a copy of an optimiser's state: `<parameter number>/<name>` -> tensor."""
     state = optimizer.state_dict()["state"]
     return {f"{i}/{name}": torch.as_tensor(v).cpu().clone() for i, entry in state.items() for name, v in entry.items()}
 
 
 def put_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Load what `optimizer_tensors` returned."""
+    """Load a state from `optimizer_tensors` into an optimiser."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, _, field = name.partition("/")
@@ -94,12 +95,12 @@ def put_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors under `prefix/`, without it."""
+    """Return the tensors whose names start with `prefix/`, without the prefix."""
     return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{prefix}/")}
 
 
 def prefixed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors with `prefix/` before their names."""
+    """Return the tensors with `prefix/` added to their names."""
     return {f"{prefix}/{name}": value for name, value in tensors.items()}
 
 
@@ -112,11 +113,11 @@ def _digest(tensors: Mapping[str, Tensor], facts: Any) -> str:
 
 
 def _meta(data: bytes) -> str:
-    """Return the one metadata entry of a safetensors file that `load` has accepted."""
+    """Return the metadata entry of a safetensors file that `load` has accepted."""
     length = int.from_bytes(data[:8], "little")
     meta: str = json.loads(data[8 : 8 + length])["__metadata__"][META]
     return meta
 
 
 def _refused(path: Path, stage: str | None, what: str) -> DataError:
-    return DataError(what, file=path, stage=stage, action="remove it and run `dvc repro`: it is trained again")
+    return DataError(what, file=path, stage=stage, action="remove it and run `dvc repro`, which trains it again")

@@ -1,8 +1,9 @@
-"""What a DVC that was killed while it wrote leaves behind: half a dvc.lock, half a lock file. Both are mended here.
+"""Detects and repairs the files that a killed DVC truncates: dvc.lock and DVC's lock table.
 
-DVC writes both files in place. Of dvc.lock every verb that DVC starts keeps the last whole one in `.dvc/tmp`; a cut one
-is replaced by it (else by git's). Its records may be older than the outputs: DVC holds each to the files that are
-there, so that at most the stage whose record was being written runs again, or is restored from DVC's run cache.
+DVC writes both files in place. Every verb that DVC starts keeps a copy of the last whole dvc.lock in `.dvc/tmp`; the
+copy (else git's version) replaces a truncated one. Its records may be older than the outputs. DVC compares each record
+with the files on disk, so at most the stage whose record was being written runs again or is restored from the run
+cache.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from foalnet.artifact.dvcrepo import config_of
+from foalnet.artifact.dvcrepo import dvc_config
 from foalnet.artifact.gitrepo import CONFLICT, has_git, text_at
 from foalnet.core.errors import MachineError
 from foalnet.core.files import not_read, not_written, publish_bytes
@@ -22,73 +23,75 @@ from foalnet.core.temporaries import alive
 
 LOCK = "dvc.lock"
 TMP = Path(".dvc", "tmp")
-# Below TMP: the last whole dvc.lock, what a cut one held, DVC's table of who works on which path.
+# Files in TMP: copy of the last whole dvc.lock, copy of a truncated one, DVC's table of the processes at each path.
 KEPT, CUT, TABLE = "dvc.lock.whole", "dvc.lock.cut", "rwlock"
 RECORD = re.compile(r"(?m)^  (\S.*):\n")
 EMPTY = "schema: '2.0'\nstages: {}\n"
 PID = re.compile(r'"pid": (\d+)')
 
 
-def broken(home: Path) -> list[str]:
-    """Say what is broken of the two files, as a sentence each; [] where nothing is. Nothing is changed."""
-    found = []
-    if _half_a_table(home):
-        found.append(f"{TMP / TABLE} is cut: a DVC was killed while it wrote it, and every DVC command fails on it")
+def lock_file_faults(home: Path) -> list[str]:
+    """Return one sentence per fault of the two files; changes nothing."""
+    problems = []
+    if _table_is_cut(home):
+        problems.append(
+            f"{TMP / TABLE} is truncated: DVC was killed while it wrote it, and every DVC command fails on it"
+        )
     text = _text(home / LOCK)
-    if text is not None and _is_cut(text, earlier(home)):
-        found.append(f"{LOCK} is cut: a DVC was killed while it wrote it, and records of stages are gone")
-    elif text is not None and (gone := _gone(home, text)):
-        found.append(f"{LOCK} has no record any more of {', '.join(gone)}, whose stages will run again")
-    return found
+    if text is not None and _is_cut(text, last_whole_lock(home)):
+        problems.append(f"{LOCK} is truncated: DVC was killed while it wrote it, and records of stages are missing")
+    elif text is not None and (gone := _missing_records(home, text)):
+        problems.append(f"{LOCK} has lost the records of {', '.join(gone)}: these stages will run again")
+    return problems
 
 
 def mend(home: Path, *, keep: bool = False) -> list[str]:
-    """Mend what is broken of the two files where no DVC is writing it; say what was done, a sentence each.
+    """Repair the two files unless a running DVC is writing them; return one sentence per repair.
 
-    `keep`: remember the dvc.lock that is there now, where it is whole, as the one to go back to. Records that are gone
-    from a whole dvc.lock are named and left: someone may have removed them. MachineError (exit 4) where a living DVC
-    stands in a cut lock file, or where a file cannot be written.
+    `keep`: copy the present dvc.lock, if it is whole, for a later repair. Records that are missing from a whole
+    dvc.lock are reported but not restored, because someone may have removed them. Raises MachineError (exit 4) if a
+    living DVC holds a truncated lock table, or if a file cannot be written.
     """
     if not (home / ".dvc").is_dir():
         return []
     try:
-        said = [*_mend_table(home), *_mend_lock(home)]
+        notes = [*_mend_table(home), *_mend_lock(home)]
         text = _text(home / LOCK)
-        if text is not None and not said and (gone := _gone(home, text)):
-            said.append(f"{LOCK} has no record any more of {', '.join(gone)}: their stages run again")
+        if text is not None and not notes and (gone := _missing_records(home, text)):
+            notes.append(f"{LOCK} has lost the records of {', '.join(gone)}: these stages run again")
         kept = home / TMP / KEPT
         if keep and text is not None and not _is_cut(text, None) and text != _text(kept):
             publish_bytes(kept, text.encode())
     except OSError as error:
         raise not_written(error, home / TMP) from error
-    return said
+    return notes
 
 
 def _mend_table(home: Path) -> Iterator[str]:
     path = home / TMP / TABLE
-    if not _half_a_table(home):
+    if not _table_is_cut(home):
         return
-    with _held(home, f"{TABLE}.lock") as mine:
-        # Under its guard no one writes: what is still half a file has lost its writer.
-        if not mine or not _half_a_table(home):
+    with _dvc_lock(home, f"{TABLE}.lock") as mine:
+        # No DVC can write while the guard is held: a table that is still truncated has lost its writer.
+        if not mine or not _table_is_cut(home):
             return
         living = [pid for pid in PID.findall(path.read_text("utf-8", "replace")) if alive(int(pid))]
         if living:
             raise MachineError(
-                f"DVC's lock file is cut, and pid {', '.join(living)} in it is alive",
+                f"DVC's lock table is truncated, and pid {', '.join(living)} in it is alive",
                 file=path,
                 action=f"wait for that DVC to end, then `rm {path}`",
             )
         path.unlink()
-    yield f"{path} was cut (a DVC was killed while it wrote it): it held no lock of a living process and was removed"
+    yield f"{path} was truncated (DVC was killed while it wrote it): no living process was in it, so it was removed"
 
 
 def _mend_lock(home: Path) -> Iterator[str]:
     path = home / LOCK
-    text, before = _text(path), earlier(home)
+    text, before = _text(path), last_whole_lock(home)
     if text is None or not _is_cut(text, before):
         return
-    with _held(home, "lock") as mine:
+    with _dvc_lock(home, "lock") as mine:
         text = _text(path)
         if not mine or text is None or not _is_cut(text, before):
             return
@@ -97,12 +100,14 @@ def _mend_lock(home: Path) -> Iterator[str]:
             path.unlink()
         else:
             publish_bytes(path, before.encode())
-    done = "there was no earlier one: it was removed" if before is None else "the last whole one stands there again"
-    yield f"{path} was cut (a DVC was killed while it wrote it): {done}; the cut one is {home / TMP / CUT}"
+    done = (
+        "there was no earlier version, so it was removed" if before is None else "the last whole version was restored"
+    )
+    yield f"{path} was truncated (DVC was killed while it wrote it): {done}; the truncated file is {home / TMP / CUT}"
 
 
-def earlier(home: Path) -> str | None:
-    """Return the last whole dvc.lock: the one that a verb kept, else that of git's commit; None where there is none."""
+def last_whole_lock(home: Path) -> str | None:
+    """Return the last whole dvc.lock: the copy that a verb kept, else that of git's HEAD; None if there is none."""
     kept = _text(home / TMP / KEPT)
     if kept is None and has_git(home):
         kept = text_at(home, "HEAD", LOCK)
@@ -110,7 +115,7 @@ def earlier(home: Path) -> str | None:
 
 
 def _is_cut(text: str, before: str | None) -> bool:
-    """Tell whether a dvc.lock ends within a record; DVC writes every record whole, its outs last."""
+    """Return whether a dvc.lock ends within a record; DVC writes the outs of a record last."""
     if any(line.startswith(CONFLICT) for line in text.splitlines()) or text == EMPTY:
         return False
     records = _records(text)
@@ -119,7 +124,7 @@ def _is_cut(text: str, before: str | None) -> bool:
     name, last = list(records.items())[-1]
     _, has_outs, outs = last.partition("    outs:\n")
     if not has_outs:
-        # A stage of one's own may have no outs: then it had none before.
+        # A user's own stage may have no outs; then it had none in the earlier version either.
         return "    cmd: " not in last or "    outs:\n" in _records(before or "").get(name, "")
     entry = outs.rpartition("    - path:")[2]
     needed = ["md5:", "size:"] + (["nfiles:"] if ".dir\n" in entry else [])
@@ -127,19 +132,19 @@ def _is_cut(text: str, before: str | None) -> bool:
 
 
 def _records(text: str) -> dict[str, str]:
-    """Return stage -> the lines of its record, in their order."""
+    """Return stage -> the lines of its record, in the order of the file."""
     parts = RECORD.split(text)[1:]
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-def _gone(home: Path, text: str) -> list[str]:
-    """Return the stages that the kept dvc.lock has a record of and this one has not, where this is not git's own."""
+def _missing_records(home: Path, text: str) -> list[str]:
+    """Return the stages that only the kept dvc.lock has a record of; [] if `text` is git's version."""
     kept = _text(home / TMP / KEPT)
     gone = [] if kept is None else [name for name in _records(kept) if name not in _records(text)]
     return [] if not gone or (has_git(home) and text_at(home, "HEAD", LOCK) == text) else gone
 
 
-def _half_a_table(home: Path) -> bool:
+def _table_is_cut(home: Path) -> bool:
     text = _text(home / TMP / TABLE)
     try:
         return text is not None and not isinstance(json.loads(text), dict)
@@ -157,13 +162,13 @@ def _text(path: Path) -> str | None:
 
 
 @contextmanager
-def _held(home: Path, name: str) -> Iterator[bool]:
-    """Hold one of DVC's own locks; False where a DVC holds it for longer than it takes to write a file."""
+def _dvc_lock(home: Path, name: str) -> Iterator[bool]:
+    """Hold one of DVC's own locks; yields False if a DVC holds it for longer than it takes to write a file."""
     from dvc.lock import LockError, make_lock
 
     folder = os.fspath((home / TMP).resolve())
     os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-    hard = bool(config_of(home)["core"].get("hardlink_lock", False))
+    hard = bool(dvc_config(home)["core"].get("hardlink_lock", False))
     guard = make_lock(os.path.join(folder, name), tmp_dir=folder, hardlink_lock=hard)  # noqa: PTH118
     try:
         guard.lock()

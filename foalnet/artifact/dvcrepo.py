@@ -1,4 +1,4 @@
-"""DVC's own settings and files as the programs here need them: its configuration, and where its objects lie."""
+"""Reads DVC's configuration and locates its cache."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from foalnet.core.errors import UsageError
 
-# Below a cache's or remote's folder: DVC 3 keeps objects by the MD5 of their bytes.
+# Subfolders of a cache or remote in which DVC 3 stores objects by the MD5 of their bytes.
 OBJECTS = ("files", "md5")
 
 
-def config_of(home: Path) -> Any:
-    """Return DVC's resolved configuration of a folder: sections -> name -> value (UsageError where DVC refuses it)."""
+def dvc_config(home: Path) -> Any:
+    """Return DVC's resolved configuration of a folder: section -> name -> value (UsageError if DVC rejects it)."""
     from dvc.config import Config, ConfigError
 
     try:
@@ -25,21 +25,22 @@ def config_of(home: Path) -> Any:
         ) from error
 
 
-def cache_of(home: Path) -> Path:
-    """Return the folder of DVC's cache in which objects lie."""
-    given = config_of(home)["cache"].get("dir")
+def dvc_cache(home: Path) -> Path:
+    """Return the folder of DVC's cache that holds the objects."""
+    given = dvc_config(home)["cache"].get("dir")
     return (Path(given) if given else home.resolve() / ".dvc" / "cache").joinpath(*OBJECTS)
 
 
 def cache_links(home: Path, root: Path) -> Callable[[Path], bool]:
-    """Return what tells of a link's target whether it is DVC's own: below `root` in the project, into its cache.
+    """Return a predicate that accepts the targets of DVC's own links below `root`: files in DVC's cache.
 
-    With `cache.type symlink` every file of an output is such a link. In a folder outside the project none is DVC's.
+    With `cache.type symlink` every file of an output is such a link. The predicate rejects everything if `root` is
+    outside the project.
     """
     inside = root.resolve().is_relative_to(home.resolve())
 
     @cache
     def objects() -> Path:
-        return cache_of(home).resolve()
+        return dvc_cache(home).resolve()
 
     return lambda target: inside and target.is_relative_to(objects())

@@ -1,4 +1,4 @@
-"""Git as the programs here need it: argument lists, no hooks, no prompt, and errors that a person can act on."""
+"""Runs git: argument lists, no hooks, no prompts, and errors that a user can act on."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from foalnet.core.errors import MachineError, UsageError, reason
 
-# Commits that no person makes have an author of their own, whatever the machine's configuration lacks or says.
+# Author of automatic commits, independent of the machine's git configuration.
 IDENTITY = {
     "GIT_AUTHOR_NAME": "foalnet retrain",
     "GIT_AUTHOR_EMAIL": "retrain@foalnet.invalid",
     "GIT_COMMITTER_NAME": "foalnet retrain",
     "GIT_COMMITTER_EMAIL": "retrain@foalnet.invalid",
 }
-# A hook of the operator's (DVC installs some) is made for the operator's checkout.
+# The operator's hooks (DVC installs some) are meant for the operator's own checkout.
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 LOCK = "dvc.lock"
 CONFLICT = ("<<<<<<< ", ">>>>>>> ")
@@ -24,11 +24,11 @@ SHOWN = 5
 
 
 def git(folder: Path, *args: str, check: bool = True, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run git in `folder`, with `given` as its input.
+    """Run git in `folder` with `given` as its standard input.
 
-    MachineError (exit 4) where git is not there, UsageError (exit 2) where it refuses.
+    Raises MachineError (exit 4) if git is not installed, UsageError (exit 2) if it fails.
     """
-    # Variables of an outer git (a hook that runs us) would name another repository.
+    # GIT_ variables, which an outer git sets for its hooks, would name another repository.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(
@@ -48,29 +48,29 @@ def git(folder: Path, *args: str, check: bool = True, given: str | None = None) 
         raise UsageError(
             f"git {' '.join(args[:2])} failed: {done.stderr.strip() or done.stdout.strip() or done.returncode}",
             file=folder,
-            action="see what git says above; `git status` in that folder tells more",
+            action="see git's message above; `git status` in that folder shows more",
         )
     return done
 
 
 def has_git(folder: Path) -> bool:
-    """Tell whether the folder is the top of a git checkout."""
+    """Return whether the folder is the top of a git checkout."""
     return (folder / ".git").exists()
 
 
 def commit_of(folder: Path, name: str) -> str | None:
-    """Return the commit that a branch or any other name stands for; None where there is none."""
+    """Return the commit that a branch or another revision name refers to; None if there is none."""
     done = git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", check=False)
     return done.stdout.strip() or None
 
 
 def is_ancestor(folder: Path, older: str, newer: str) -> bool:
-    """Tell whether `newer` holds all of the history of `older`."""
+    """Return whether `newer` contains the whole history of `older`."""
     return git(folder, "merge-base", "--is-ancestor", older, newer, check=False).returncode == 0
 
 
 def text_at(folder: Path, commit: str, path: str) -> str | None:
-    """Return a file's text at a commit; None where it is not there."""
+    """Return a file's text at a commit; None if the commit does not have it."""
     done = git(folder, "show", f"{commit}:{path}", check=False)
     return done.stdout if done.returncode == 0 else None
 
@@ -82,13 +82,13 @@ def blobs_at(folder: Path, commit: str, paths: Iterable[str]) -> dict[str, str]:
 
 
 def blobs_here(folder: Path, paths: Sequence[str]) -> dict[str, str]:
-    """Return path -> object name that git would give a file of the worktree, whatever the index says of it."""
+    """Return path -> object name of the worktree's file content, independent of the index."""
     names = git(folder, "hash-object", "--", *paths).stdout.split() if paths else []
     return dict(zip(paths, names, strict=True))
 
 
 def checked_out(folder: Path, branch: str) -> Path | None:
-    """Return the checkout that has a branch checked out; None where no one has."""
+    """Return the checkout that has a branch checked out; None if there is none."""
     place = None
     for line in git(folder, "worktree", "list", "--porcelain").stdout.splitlines():
         if line.startswith("worktree "):
@@ -99,11 +99,11 @@ def checked_out(folder: Path, branch: str) -> Path | None:
 
 
 def untracked(folder: Path, paths: Sequence[str]) -> list[str]:
-    """Return the files at or below `paths` that git neither has nor ignores: `git commit -a` leaves them out."""
+    """Return the files at or below `paths` that git neither tracks nor ignores; `git commit -a` omits them."""
     if not paths:
         return []
-    found = git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--", *paths, check=False).stdout
-    return sorted(filter(None, found.split("\0")))
+    listing = git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--", *paths, check=False).stdout
+    return sorted(filter(None, listing.split("\0")))
 
 
 def changed_files(folder: Path) -> list[str]:
@@ -112,21 +112,21 @@ def changed_files(folder: Path) -> list[str]:
 
 
 def is_result(path: str) -> bool:
-    """Tell whether a tracked file is one that `dvc repro` writes: dvc.lock, or a report's figures and decision."""
+    """Return whether `dvc repro` writes a tracked file: dvc.lock, or a file below reports/."""
     return path == LOCK or path.startswith("reports/")
 
 
 def refuse_dirty(folder: Path) -> None:
-    """Refuse (UsageError, exit 2) a checkout whose tracked files differ from its commit; results may.
+    """Raise UsageError (exit 2) if tracked files other than results differ from the checkout's commit.
 
-    A run's record names a commit: with other code or params, it would name what did not run.
+    The record of a run names its commit, which must contain the code and params that ran.
     """
     changed = [path for path in changed_files(folder) if not is_result(path)]
     if changed:
         more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
         raise UsageError(
             f"the checkout has changes that are not committed: {', '.join(changed[:SHOWN])}{more}; "
-            "the record of a run would name a commit that is not what ran",
+            "the record of a run would name a commit that differs from the code that ran",
             file=folder,
             stage="retrain",
             action="commit them (or `git stash`), then run the flow again",
@@ -134,7 +134,7 @@ def refuse_dirty(folder: Path) -> None:
 
 
 def refuse_conflict(lock: Path) -> None:
-    """Refuse (UsageError, exit 2) a dvc.lock in which a merge left its conflict markers."""
+    """Raise UsageError (exit 2) if a merge left conflict markers in dvc.lock."""
     try:
         lines = lock.read_text("utf-8", "replace").splitlines()
     except FileNotFoundError:
@@ -142,7 +142,7 @@ def refuse_conflict(lock: Path) -> None:
     for number, line in enumerate(lines, 1):
         if line.startswith(CONFLICT):
             raise UsageError(
-                f"line {number} is a conflict marker of a merge that nobody finished",
+                f"line {number} is a conflict marker of an unfinished merge",
                 file=lock,
                 stage="retrain",
                 action="take one side (`git checkout --ours dvc.lock` or --theirs), `dvc repro`, commit",

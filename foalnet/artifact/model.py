@@ -1,7 +1,7 @@
-"""The sealed model: one safetensors file that holds weights and all that is needed to feed them, or is refused.
+"""Reads and writes the sealed model: one safetensors file with the weights and everything that a prediction needs.
 
-Everything a prediction depends on is under the seal: params of staging and training, digests, the label set, the card.
-The files beside it (card.md, card.json) are for people; nobody reads them back.
+The digest covers all of it: params of staging and training, digests of the inputs, the classes, the card. The files
+card.md and card.json in the same folder are for people only; no code reads them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from foalnet.core.paths import MODEL as FILE
 
 KIND = "foalnet-final"
 SCHEMA = 1
-# WavLM-large and all that stands on it take 1.3 GB.
+# A model with WavLM-large takes 1.3 GB.
 MOST_BYTES = 1 << 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sealed:
-    """A sealed model's content.
+    """The content of a sealed model besides its weights.
 
-    `classes` in the order of the logits; `rate_hz` and `frame` ((3, H, W) or (D,)) are what the network takes;
-    `shards` and `train` the very params that staged and trained it; `features` and `pretrained` what its frozen and its
-    fine-tuned encoder are, None without one; `tools` the digests of staging's code, packages,
-    decoder and detector; `digests` those of manifest, shards, code and params; `card` what a reader must know.
+    `classes` are in the order of the logits. `rate_hz` and `frame` ((3, H, W) or (D,)) describe the network's inputs.
+    `shards` and `train` are the params that staged the data and trained the model. `features` and `pretrained` describe
+    its frozen and its fine-tuned pretrained encoder, None without one. `tools` has the digests of staging's code,
+    packages, decoder and detector; `digests` those of manifest, shards, code and params. `card` is the model card.
     """
 
     corpus: str
@@ -57,7 +57,7 @@ def seal(path: Path, weights: Mapping[str, Tensor], content: Sealed) -> None:
 
 
 def model_bytes(weights: Mapping[str, Tensor], content: Sealed) -> bytes:
-    """Return a sealed model as it is written."""
+    """Return the bytes of a sealed model."""
     facts = {
         "kind": KIND,
         "schema": SCHEMA,
@@ -79,9 +79,9 @@ def model_bytes(weights: Mapping[str, Tensor], content: Sealed) -> bytes:
 
 
 def read_model(path: Path) -> tuple[dict[str, Tensor], Sealed]:
-    """Return (weights, content) of a sealed model: its file, or the folder that holds it.
+    """Return (weights, content) of a sealed model; `path` is its file or the folder that holds it.
 
-    DataError (exit 3) where it is absent, truncated, altered, another kind of checkpoint or of another version.
+    Raises DataError (exit 3) if it is absent, truncated, altered, another kind of checkpoint or of another version.
     """
     file = path / FILE if path.is_dir() else path
     try:
@@ -89,7 +89,7 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], Sealed]:
     except DataError as error:
         raise _refused(file, error.what) from error
     if not isinstance(facts, dict) or facts.get("kind") != KIND:
-        raise _refused(file, "this is a checkpoint, but no sealed model (a fold's is not one)")
+        raise _refused(file, "this is a checkpoint, but not a sealed model (a fold's checkpoint is not one)")
     if facts.get("schema") != SCHEMA:
         raise _refused(file, f"the model has schema {facts.get('schema')!r}, this version reads {SCHEMA}")
     try:
@@ -120,5 +120,5 @@ def _refused(file: Path, what: str) -> DataError:
         what,
         file=file,
         stage="predict",
-        action="copy the model again from where it was made, or make it: `dvc repro final@CORPUS`",
+        action="copy the model again from its origin, or train it: `dvc repro final@CORPUS`",
     )

@@ -1,4 +1,4 @@
-"""Where a result comes from: digests of code, versions of packages, the commit."""
+"""Records the origin of a result: digests of the code and versions of packages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foalnet.core.files import sha256_bytes, sha256_file
 
 PACKAGE = Path(__file__).parents[1]
 
-# Packages whose version can change a byte of an output.
+# Packages that can change the bytes of an output with their version.
 RESULT_PACKAGES = (
     "av",
     "ffmpeg-python",
@@ -31,30 +31,30 @@ RESULT_PACKAGES = (
 
 def source_files(names: Iterable[str]) -> list[Path]:
     """Return the sorted source files of package modules or folders ("media", "faces", "nets/foal")."""
-    found: set[Path] = set()
+    files: set[Path] = set()
     for name in names:
         folder, module = PACKAGE / name, PACKAGE / f"{name}.py"
         if folder.is_dir():
-            found |= set(folder.rglob("*.py"))
+            files |= set(folder.rglob("*.py"))
         elif module.is_file():
-            found.add(module)
+            files.add(module)
         else:
             raise ValueError(f"no module {name!r} in the package")
-    return sorted(found)
+    return sorted(files)
 
 
 def code_digest(names: Iterable[str]) -> str:
-    """Return one SHA-256 over the named modules' sources: any edit changes it."""
+    """Return one SHA-256 over the sources of the named modules; any edit changes it."""
     return sha256_bytes(
         "\n".join(f"{p.relative_to(PACKAGE).as_posix()} {sha256_file(p)}" for p in source_files(names)).encode()
     )
 
 
 class CodeGuard:
-    """Takes the package's digest at the start of a verb and refuses to finish if the code changed meanwhile.
+    """Detects edits of the package between the start of a verb and its end.
 
-    DVC records dependency hashes after a run (treeverse/dvc#11058): without this an edit made during the run would be
-    recorded as the code that made the output.
+    DVC records the hashes of dependencies after a run (treeverse/dvc#11058). Without this check it would record an edit
+    made during the run as the code that produced the output.
     """
 
     def __init__(self, stage: str) -> None:
@@ -78,5 +78,5 @@ class CodeGuard:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that shape results, sorted by name."""
+    """Return the versions of RESULT_PACKAGES, sorted by name."""
     return {name: importlib.metadata.version(name) for name in sorted(RESULT_PACKAGES)}

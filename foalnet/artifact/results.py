@@ -1,6 +1,6 @@
-"""A run's files at the door: train.json of `train`, predictions.jsonl and metrics.json of `evaluate`; whose they are.
+"""Reads, writes and validates the files of a run: train.json, predictions.jsonl and metrics.json.
 
-Both JSON files are sealed, written last, and vouch for those beside them.
+Both JSON files are sealed, are written last, and record the digests of the other files in their folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from foalnet.artifact.seal import ALTERED, held_bytes, read_bytes, read_sealed, refused, sealed_bytes
+from foalnet.artifact.seal import ALTERED, read_bytes, read_sealed, refused, sealed_bytes, verified_bytes
 from foalnet.core.files import json_bytes, jsonl_bytes, jsonl_rows, publish_together, sha256_bytes
 from foalnet.core.paths import Paths, run_name
 from foalnet.core.records import Prediction
@@ -22,20 +22,20 @@ METRICS, PREDICTIONS, TRAIN = "metrics.json", "predictions.jsonl", "train.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Results:
-    """One variant and seed under one protocol: its metrics, and `rows`, utterance key -> prediction."""
+    """The results of one variant and seed under one protocol; `rows`: utterance key -> prediction."""
 
     metrics: Mapping[str, Any]
     rows: Mapping[str, Mapping[str, Any]]
 
 
 def write_results(folder: Path, rows: Sequence[Prediction], metrics: Mapping[str, Any]) -> None:
-    """Publish predictions, sorted by key, and metrics with their digest and number: never beside an earlier run's."""
+    """Publish predictions, sorted by key, together with metrics that record their digest and number."""
     data = jsonl_bytes(asdict(row) for row in sorted(rows, key=lambda row: row.key))
-    vouched = {**metrics, "predictions": {"rows": len(rows), "sha256": sha256_bytes(data)}}
+    recorded = {**metrics, "predictions": {"rows": len(rows), "sha256": sha256_bytes(data)}}
     publish_together(
         {
             folder / PREDICTIONS: data,
-            folder / METRICS: sealed_bytes(METRICS, vouched),
+            folder / METRICS: sealed_bytes(METRICS, recorded),
         },
         marker=folder / METRICS,
         stage="evaluate",
@@ -45,80 +45,82 @@ def write_results(folder: Path, rows: Sequence[Prediction], metrics: Mapping[str
 def read_train(
     paths: Paths, *, variant: str, seed: int, split: str = "dev", stage: str | None = None
 ) -> dict[str, Any]:
-    """Return a run's train.json (DataError, exit 3, where it is absent, altered or another run's)."""
+    """Return the train.json of a run (DataError, exit 3, if it is absent, altered or belongs to another run)."""
     file, again = paths.model(variant, seed, split) / TRAIN, train_stage(paths.corpus, variant, seed, split)
     train = read_sealed(file, again=again, stage=stage)
-    asked = {"corpus": paths.corpus, "variant": variant, "seed": seed, "split": split}
-    if (said := {name: train.get(name) for name in asked}) != asked:
-        raise refused(f"is another run's: {_of(said)}, not {_of(asked)}", file, again=again, stage=stage)
+    expected = {"corpus": paths.corpus, "variant": variant, "seed": seed, "split": split}
+    if (actual := {name: train.get(name) for name in expected}) != expected:
+        what = f"belongs to another run: {_listed(actual)}, not {_listed(expected)}"
+        raise refused(what, file, again=again, stage=stage)
     return train
 
 
 def train_stage(corpus: str, variant: str, seed: int, split: str = "dev") -> str:
-    """Return the stage of dvc.yaml that trains a run."""
+    """Return the name of the stage in dvc.yaml that trains a run."""
     return f"train@{corpus}-{run_name(variant, seed, split)}"
 
 
 def read_metrics(
     paths: Paths, folder: Path, *, stage: str | None = None, unsealed: list[str] | None = None
 ) -> dict[str, Any]:
-    """Return the metrics.json of a run's folder, as `read_results` does without the predictions."""
-    file, again = folder / METRICS, _again(paths, folder)
+    """Return the metrics.json of a run's folder; `read_results` without the predictions."""
+    file, again = folder / METRICS, _stage_of(paths, folder)
     older: list[str] = []
     metrics = read_sealed(file, again=again, stage=stage, unsealed=None if unsealed is None else older)
     if older and "predictions" in metrics:
-        raise refused(f"{ALTERED}: it vouches for predictions and has no seal", file, again=again, stage=stage)
+        raise refused(f"{ALTERED}: it has a digest of predictions but no seal", file, again=again, stage=stage)
     if unsealed is not None:
         unsealed += older
-    said = {name: metrics.get(name) for name in ("corpus", "variant", "seed", "protocol")}
-    if said["corpus"] != paths.corpus or _place(paths, said) != folder:
-        raise refused(f"is another run's, {_of(said)}: it belongs in its folder", file, again=again, stage=stage)
+    facts = {name: metrics.get(name) for name in ("corpus", "variant", "seed", "protocol")}
+    if facts["corpus"] != paths.corpus or _run_folder(paths, facts) != folder:
+        what = f"belongs to another run, {_listed(facts)}, and not in this folder"
+        raise refused(what, file, again=again, stage=stage)
     return metrics
 
 
 def read_results(
     paths: Paths, folder: Path, *, stage: str | None = None, unsealed: list[str] | None = None
 ) -> Results | None:
-    """Return what `evaluate` left in a run's folder, None where it holds neither file.
+    """Return the results that `evaluate` wrote into a run's folder; None if both files are absent.
 
-    DataError (exit 3) where one file is absent, either was altered, or they are not those of the corpus, variant, seed
-    and protocol whose folder this is. With a list as `unsealed`, files of older versions, which vouch for nothing, are
-    taken as they are and named in it.
+    Raises DataError (exit 3) if one file is absent, if one was altered, or if they belong to another corpus, variant,
+    seed or protocol than the folder. If `unsealed` is a list, files of older versions, which have no seal, are accepted
+    and appended to it.
     """
     file = folder / PREDICTIONS
     if not (folder / METRICS).is_file() and not file.is_file():
         return None
-    again = _again(paths, folder)
+    again = _stage_of(paths, folder)
     metrics = read_metrics(paths, folder, stage=stage, unsealed=unsealed)
-    vouched = metrics["predictions"] if isinstance(metrics.get("predictions"), dict) else {}
+    recorded = metrics["predictions"] if isinstance(metrics.get("predictions"), dict) else {}
     if unsealed and (folder / METRICS).as_posix() in unsealed:
         data = read_bytes(file, again=again, stage=stage)
     else:
-        data = held_bytes(file, vouched.get("sha256"), by=folder / METRICS, again=again, stage=stage)
+        data = verified_bytes(file, recorded.get("sha256"), by=folder / METRICS, again=again, stage=stage)
     rows = {row["key"]: row for row in _rows(data, file, again=again, stage=stage)}
-    if len(rows) != vouched.get("rows", len(rows)):
-        raise refused(f"has {len(rows)} rows, not {vouched['rows']}", file, again=again, stage=stage)
+    if len(rows) != recorded.get("rows", len(rows)):
+        raise refused(f"has {len(rows)} rows, not {recorded['rows']}", file, again=again, stage=stage)
     return Results(metrics=metrics, rows=rows)
 
 
-def _of(said: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in said.items())
+def _listed(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
-def _place(paths: Paths, said: Mapping[str, Any]) -> Path | None:
-    variant, seed, protocol = said["variant"], said["seed"], said["protocol"]
+def _run_folder(paths: Paths, facts: Mapping[str, Any]) -> Path | None:
+    variant, seed, protocol = facts["variant"], facts["seed"], facts["protocol"]
     if not (isinstance(variant, str) and isinstance(protocol, str) and type(seed) is int):
         return None
     return paths.run(variant, seed, protocol)
 
 
-def _again(paths: Paths, folder: Path) -> str:
-    """Return the stage that writes a run's folder: a protocol beside the headline's has one inside its run's."""
+def _stage_of(paths: Paths, folder: Path) -> str:
+    """Return the stage that writes a run's folder; the folder of another protocol is inside that of its run."""
     return f"evaluate@{paths.corpus}-{folder.relative_to(paths.reports / 'runs').parts[0]}"
 
 
 def _rows(data: bytes, file: Path, *, again: str, stage: str | None) -> list[dict[str, Any]]:
-    """Return the predictions, each whole, sorted by key, none twice; no number is read out of a text."""
+    """Parse predictions; raises DataError if one has wrong keys or types, or if they are not sorted by unique key."""
     adapter, names = TypeAdapter(Prediction), {field.name for field in fields(Prediction)}
     last = ""
     rows = jsonl_rows(data, file, stage=stage)
@@ -130,7 +132,7 @@ def _rows(data: bytes, file: Path, *, again: str, stage: str | None) -> list[dic
             first = error.errors(include_url=False)[0]
             fault = f"{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
         if fault is None and key <= last:
-            fault = f"key {key!r} " + ("stands twice" if key == last else f"does not follow {last!r}")
+            fault = f"key {key!r} " + ("occurs twice" if key == last else f"does not follow {last!r}")
         if fault is not None:
             raise refused(f"cannot be used: line {number}: {fault}", file, again=again, stage=stage)
         last = key

@@ -1,4 +1,4 @@
-"""How fast a verb was on this machine: noted in `work/runs/` for the next run's forecast, never in an output."""
+"""Stores the speed of a verb on this machine in `work/runs/`, for the forecast of its next run; never in an output."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import json_bytes, publish_bytes, read_json
 
 
-def speed_note(settings: Settings, name: str) -> Path:
-    """Return where the note of a verb's run lies."""
+def speed_path(settings: Settings, name: str) -> Path:
+    """Return the path of the stored speed of a verb."""
     return settings.work / "runs" / f"{name}.json"
 
 
-def note_speed(settings: Settings, name: str, facts: Mapping[str, Any]) -> None:
-    """Note a run's speed over the last one's."""
-    publish_bytes(speed_note(settings, name), json_bytes(dict(facts)))
+def write_speed(settings: Settings, name: str, facts: Mapping[str, Any]) -> None:
+    """Store the speed of a run; it replaces the previous one."""
+    publish_bytes(speed_path(settings, name), json_bytes(dict(facts)))
 
 
-def noted_speed(settings: Settings, name: str) -> dict[str, Any]:
-    """Return what the last run noted; {} where there is none that can be read."""
+def read_speed(settings: Settings, name: str) -> dict[str, Any]:
+    """Return the stored speed of the last run; {} if there is none or it cannot be read."""
     try:
-        note = read_json(speed_note(settings, name))
+        note = read_json(speed_path(settings, name))
     except DataError:
         return {}
     return note if isinstance(note, dict) else {}

@@ -1,6 +1,6 @@
-"""The utterance table as a file: manifest.jsonl, read by every stage behind `manifest` and checked at the door.
+"""Reads and writes manifest.jsonl, the table of utterances, and validates every row when a stage reads it.
 
-Beside it lies its SHA-256 in the format of sha256sum, so that `sha256sum -c manifest.sha256` checks it too.
+manifest.sha256 in the same folder has its SHA-256 in the format of sha256sum: `sha256sum -c manifest.sha256`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from foalnet.artifact.seal import ALTERED, held_bytes, read_bytes, refused
+from foalnet.artifact.seal import ALTERED, read_bytes, refused, verified_bytes
 from foalnet.core.files import jsonl_bytes, jsonl_rows, sha256_bytes
 from foalnet.core.records import Utterance
 
@@ -22,31 +22,30 @@ DIGEST = re.compile(r"([0-9a-f]{64})  (.+)\n")
 
 
 def digest_file(path: Path) -> Path:
-    """Return where the digest of a manifest lies: manifest.sha256 beside manifest.jsonl."""
+    """Return the path of a manifest's digest: manifest.sha256 in the folder of manifest.jsonl."""
     return path.with_suffix(".sha256")
 
 
 def manifest_files(path: Path, utterances: Iterable[Utterance]) -> dict[Path, bytes]:
-    """Return the bytes of the table and, last, of its digest: what is published together."""
+    """Return path -> bytes of the table and, last, of its digest, to be published together."""
     data = jsonl_bytes(asdict(u) for u in utterances)
-    return {path: data, digest_file(path): _vouched(path, sha256_bytes(data))}
+    return {path: data, digest_file(path): _digest_line(path, sha256_bytes(data))}
 
 
-def _vouched(path: Path, sha256: str) -> bytes:
+def _digest_line(path: Path, sha256: str) -> bytes:
     return f"{sha256}  {path.name}\n".encode()
 
 
 def read_manifest(path: Path, *, corpus: str | None = None, stage: str | None = None) -> list[Utterance]:
-    """Return the utterances of a manifest, sorted by key as written.
+    """Return the utterances of a manifest, sorted by key.
 
-    DataError (exit 3) where its digest is absent or another, where it is of another corpus than `corpus` (None: of
-    several), and names the line that is no utterance, has neither class nor reason (or both), is out of order or
-    stands twice.
+    Raises DataError (exit 3) if its digest is absent or does not match, or if a line is not a valid utterance of
+    `corpus` (None: of the first line's corpus), has neither class nor reason or both, or is not sorted by unique key.
     """
     again = f"manifest@{corpus or 'CORPUS'}"
     adapter, names = TypeAdapter(Utterance), {field.name for field in fields(Utterance)}
     utterances: list[Utterance] = []
-    for number, row in enumerate(jsonl_rows(_held(path, again, stage), path, stage=stage), 1):
+    for number, row in enumerate(jsonl_rows(_verified_bytes(path, again, stage), path, stage=stage), 1):
         fault = None if isinstance(row, dict) and set(row) == names else "its keys are not those of an utterance"
         try:
             utterance = None if fault else adapter.validate_python(row)
@@ -64,22 +63,22 @@ def read_manifest(path: Path, *, corpus: str | None = None, stage: str | None = 
     return utterances
 
 
-def _held(path: Path, again: str, stage: str | None) -> bytes:
-    """Return a manifest's bytes, held to the digest beside it."""
-    beside = digest_file(path)
-    # The table first: where both are absent, its own name says more.
+def _verified_bytes(path: Path, again: str, stage: str | None) -> bytes:
+    """Return a manifest's bytes after a check of its digest."""
+    digest_path = digest_file(path)
+    # The table is read first: if both files are absent, the error should name the table.
     read_bytes(path, again=again, stage=stage)
-    found = DIGEST.fullmatch(read_bytes(beside, again=again, stage=stage).decode("utf-8", "replace"))
-    if found is None or found[2] != path.name:
-        raise refused(f"{ALTERED}: it is no digest of {path.name}", beside, again=again, stage=stage)
-    return held_bytes(path, found[1], by=beside, again=again, stage=stage)
+    match = DIGEST.fullmatch(read_bytes(digest_path, again=again, stage=stage).decode("utf-8", "replace"))
+    if match is None or match[2] != path.name:
+        raise refused(f"{ALTERED}: it is not a digest of {path.name}", digest_path, again=again, stage=stage)
+    return verified_bytes(path, match[1], by=digest_path, again=again, stage=stage)
 
 
 def _fault(utterance: Utterance, before: str) -> str | None:
     if not KEY.fullmatch(utterance.key):
-        return f"key {utterance.key!r} holds other characters than A-Z a-z 0-9 _ -"
+        return f"key {utterance.key!r} has characters other than A-Z a-z 0-9 _ -"
     if utterance.key <= before:
-        return f"key {utterance.key!r} stands twice or out of order"
+        return f"key {utterance.key!r} occurs twice or is out of order"
     if (utterance.label is None) == (utterance.reason is None):
         return f"{utterance.key} needs either a class or a reason why it has none"
     numbers = (utterance.start_s, utterance.end_s, utterance.valence, utterance.activation, utterance.dominance)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foalnet.artifact.dvcrepo import cache_of, config_of
+from foalnet.artifact.dvcrepo import dvc_cache, dvc_config
 from foalnet.artifact.gitrepo import git, has_git, text_at
 from foalnet.checks.verify.digests import parse_listing
 from foalnet.checks.verify.remote import DEFAULT, Remote, place_of
@@ -51,12 +51,12 @@ def loss_of(home: Path, corpus: str, commit: str, *, network: bool = True) -> Lo
 
     DVC's default remote is asked about what the cache lacks; without `network` only one that is a folder.
     """
-    cache, outs = cache_of(home), _outs(home, corpus, commit)
+    cache, outs = dvc_cache(home), _outs(home, corpus, commit)
     missing, unlisted = _missing(cache, outs)
     if not missing and not unlisted:
         return Loss()
     names = tuple(sorted({*missing, *unlisted}))
-    config = config_of(home)
+    config = dvc_config(home)
     url = str(config["remote"].get(config["core"].get("remote"), {}).get("url", ""))
     if not url:
         return Loss(lost=names)
@@ -137,7 +137,7 @@ def clean_lines(home: Path, others: Sequence[Path], *, write: bool) -> Iterator[
     run have, here and in `others`, the other projects that share the cache. UsageError (exit 2) for a cache that lies
     outside the project without a word on others; MachineError (exit 4) while a stage or a flow is at work.
     """
-    cache, homes = cache_of(home), list(dict.fromkeys([home.resolve(), *(each.resolve() for each in others)]))
+    cache, homes = dvc_cache(home), list(dict.fromkeys([home.resolve(), *(each.resolve() for each in others)]))
     if not others and not cache.is_relative_to(home.resolve()):
         raise UsageError(
             "DVC's cache lies outside this project: other projects may need what it holds",
@@ -146,9 +146,9 @@ def clean_lines(home: Path, others: Sequence[Path], *, write: bool) -> Iterator[
             action="name each of them: --project PATH (`--project .` says that there is no other)",
         )
     for each in homes:
-        if cache_of(each).resolve() != cache.resolve():
+        if dvc_cache(each).resolve() != cache.resolve():
             raise UsageError(
-                f"another cache than this project's ({cache})", file=cache_of(each), stage=STAGE, action="leave it out"
+                f"another cache than this project's ({cache})", file=dvc_cache(each), stage=STAGE, action="leave it out"
             )
     with ExitStack() as stack:
         for each in homes if write else ():

@@ -15,7 +15,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from foalnet.artifact.gitrepo import untracked
 from foalnet.config.blocks import MAIN_VARIANTS, VARIANTS
-from foalnet.config.deployments import PREFECT_FILE, deployments_of
+from foalnet.config.deployments import PREFECT_FILE, read_deployments
 from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import (
     DEFAULT_PARAMS,
@@ -248,7 +248,7 @@ def _with_deployment(name: str) -> bytes | None:
     """Return prefect.yaml with the corpus' deployments, made after the first corpus'; None without the file."""
     if not PREFECT_FILE.exists():
         return None
-    deployments_of(PREFECT_FILE)
+    read_deployments(PREFECT_FILE)
     prefect = _yaml(PREFECT_FILE)
     deployments = prefect["deployments"]
     there = {d["entrypoint"] for d in deployments if d["name"] == name}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from foalnet import media
-from foalnet.artifact.seal import opened, publish_sealed
+from foalnet.artifact.seal import publish_sealed, unseal
 from foalnet.clips.pictures import HELD_BYTES, Pictures, cut_pictures, missing_pictures
 from foalnet.clips.plan import STAGE, Job
 from foalnet.clips.sides import SideDecision, audit_dialogue, overrules, swapped
@@ -84,7 +84,7 @@ def verified(job: Job, work: Path) -> Staged | None:
 
 def _from_entry(job: Job, data: bytes) -> Staged | None:
     try:
-        entry = opened(data, job.folder(Path()) / ENTRY, again=STAGE)
+        entry = unseal(data, job.folder(Path()) / ENTRY, again=STAGE)
         if entry["schema"] != SCHEMA or entry["key"] != job.key:
             return None
         return Staged(

@@ -1,4 +1,4 @@
-"""Typed params (what changes a result) and machine settings (where and how fast); never mixed."""
+"""Typed params, which change results, and machine settings, which do not."""
 
 from foalnet.config.base import Frozen, nearest
 from foalnet.config.load import Params, load_params, resolve

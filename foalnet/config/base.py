@@ -1,4 +1,4 @@
-"""The base of every params block: frozen, no unknown keys, errors that name the nearest valid key."""
+"""The base class of params blocks: immutable, without unknown keys; errors name the nearest valid key."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Frozen(BaseModel):
-    """A params block: immutable; an unknown key is an error, and so is `true` or "3" where a number belongs."""
+    """A params block: immutable; rejects unknown keys, and values such as `true` or "3" for a number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """Say which valid word was probably meant: "; did you mean 'epochs'?", or list them all."""
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return a hint for an unknown name: "did you mean 'epochs'?", or the list of all valid names."""
     names = sorted(valid)
-    close = difflib.get_close_matches(word, names, n=1)
+    close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(names)}"
 
 
 def leaves(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield (dotted path, description in the code, "" where it has none) of every param below a block."""
+    """Yield (dotted path, description in the code or "") for every param of a block."""
     for name, field in model.model_fields.items():
         here = f"{path}.{name}" if path else name
         inner = field.annotation
@@ -39,7 +39,7 @@ def leaves(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Return the valid keys of the block that `path` leads to, [] where it leads out of the models."""
+    """Return the valid keys of the block at `path`; [] if no block is there."""
     current: Any = model
     inside_mapping = False
     for step in path:
@@ -56,27 +56,27 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
 
 
 def _model_in(annotation: Any) -> Any:
-    """Find the params model inside an annotation such as `dict[str, Block]` or `Block | None`."""
+    """Return the params model inside an annotation such as `dict[str, Block]` or `Block | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for part in getattr(annotation, "__args__", ()):
-        found = _model_in(part)
-        if found is not None:
-            return found
+        inner = _model_in(part)
+        if inner is not None:
+            return inner
     return None
 
 
-# Words that YAML 1.1 takes for a truth, and YAML 1.2, DVC's and ours, for a text.
-OLD_TRUTHS = {"yes", "no", "on", "off", "y", "n"}
+# Booleans in YAML 1.1 but strings in YAML 1.2, which DVC and foalnet read.
+OLD_BOOLEANS = {"yes", "no", "on", "off", "y", "n"}
 
 
 def validated(
     model: type[M], data: Any, *, file: object, text: str | None = None, below: Sequence[Sequence[str]] = ((),)
 ) -> M:
-    """Validate `data` as `model`; every fault becomes one line of a UsageError (exit 2).
+    """Return `data` as a validated `model`; raises UsageError (exit 2) with one line per fault.
 
-    `text`: the YAML that `data` was read from; a fault then names its line there. `below`: the places in it that
-    `data` may come from, the strongest first.
+    `text`: the YAML that `data` was read from, so that faults name their line. `below`: the paths in it from which
+    `data` may come, the strongest first.
     """
     try:
         return model.model_validate(data)
@@ -88,7 +88,7 @@ def validated(
 def faults(
     model: type[BaseModel], error: ValidationError, text: str | None, below: Sequence[Sequence[str]] = ((),)
 ) -> Iterator[str]:
-    """Yield one line per fault: key, line of the file, what is wrong with it."""
+    """Yield one text per fault: the key, its line in the file, what is wrong with it."""
     for fault in error.errors(include_url=False):
         path = ".".join(str(step) for step in fault["loc"])
         if text is not None:
@@ -101,11 +101,11 @@ def faults(
         else:
             given = fault["input"]
             yield f"{path}: {fault['msg']} (got {'the text ' if isinstance(given, str) else ''}{json_like(given)})" + (
-                "; write true or false" if str(given).lower() in OLD_TRUTHS and "bool" in fault["type"] else ""
+                "; write true or false" if str(given).lower() in OLD_BOOLEANS and "bool" in fault["type"] else ""
             )
 
 
 def _line(text: str, path: Sequence[int | str], below: Sequence[Sequence[str]]) -> int:
-    """Return the line of a key, from the place that says more of its path; of equal ones from the first."""
-    found = [(deep - len(outer), line) for outer in below for deep, line in [line_of(text, (*outer, *path))]]
-    return max(found, key=lambda each: each[0])[1]
+    """Return the line of a key, from the place that has the longest part of its path; the first of equal places."""
+    matches = [(deep - len(outer), line) for outer in below for deep, line in [line_of(text, (*outer, *path))]]
+    return max(matches, key=lambda each: each[0])[1]

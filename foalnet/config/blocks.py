@@ -1,4 +1,4 @@
-"""The params blocks, one per stage: every key that can change a result, with its default, unit and source."""
+"""The params blocks, one per stage: every key that can change a result, with its default and description."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pydantic import Field, Strict, field_validator, model_validator
 
 from foalnet.config.base import Frozen
 
-# Every number has bounds: a value outside them is a slip of the finger, refused before anything runs. The upper ones
-# are far beyond what makes sense, and below what no machine holds or ends.
+# Every number has bounds that catch typing errors before anything runs. The upper bounds are far above useful values
+# and below values that no machine can compute.
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-# A dropout of 1 leaves nothing to learn from.
+# A dropout of 1 would remove every input.
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 Rate = Annotated[float, Field(gt=0.0, le=10.0)]
 Weight = Annotated[float, Field(ge=0.0, le=1000.0)]
 Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
-# What numpy's and torch's generators both take.
+# The range that the random generators of both numpy and torch accept.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Count = Annotated[int, Field(ge=1, le=10_000)]
 Width = Annotated[int, Field(ge=1, le=8192)]
@@ -31,7 +31,7 @@ Even = Annotated[int, Field(ge=16, le=1024, multiple_of=2)]
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
-# A name that ends in HALF is the same network on the speaker's half of the picture, whatever train.picture says.
+# A variant with this suffix is the same network on the speaker's half of the picture, regardless of train.picture.
 HALF = "_half"
 Variant = Literal[
     "audio_only", "video_only", "baseline", "avel", "mem", "foal",
@@ -41,18 +41,18 @@ VARIANTS: tuple[str, ...] = get_args(Variant)
 MAIN_VARIANTS: tuple[Variant, ...] = ("audio_only", "video_only", "baseline", "foal")
 Picture = Literal["face", "half", "features"]
 
-# Modality -> the variant that is that modality alone.
+# Modality -> the variant that uses this modality alone.
 SINGLE = {"audio": "audio_only", "video": "video_only"}
 
 
 def encoders_from(variant: str, encoders: str) -> dict[str, str]:
-    """Return modality -> the variant whose encoder a variant takes (`train.encoders`: single); {} for its own."""
+    """Return modality -> the variant that provides the encoder, for `train.encoders: single`; {} for own encoders."""
     bare, half = variant.removesuffix(HALF), HALF if variant.endswith(HALF) else ""
     own = encoders == "own" or bare in SINGLE.values()
     return {} if own else {"audio": SINGLE["audio"], "video": SINGLE["video"] + half}
 
 
-# docs/protocols.md says what each one is. Two of them read one training run: that without a dev part.
+# docs/protocols.md describes each one. Two of them share one training run, the one without a dev part.
 Protocol = Literal["loso_dev_session", "loso_fixed_epochs", "paper_best_on_test"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 Positives = Literal["mean", "sum"]
@@ -75,7 +75,7 @@ class Draw(Frozen):
     share_sound: Fraction = Field(0.24, description="sound alone shows it")
     share_face: Fraction = Field(0.12, description="face alone shows it")
     share_interaction: Fraction = Field(0.28, description="only sound and face together show it")
-    length_min_s: Annotated[float, Field(ge=0.3, le=60.0)] = 1.2  # a shorter voice has no shape to tell
+    length_min_s: Annotated[float, Field(ge=0.3, le=60.0)] = 1.2  # a shorter voice has no recognisable contour
     length_max_s: Annotated[float, Field(ge=0.3, le=60.0)] = 2.0
     rate_fps: Literal["30000/1001", "15000/1001"] = "30000/1001"
 
@@ -93,7 +93,7 @@ class Draw(Frozen):
 
 
 class Contract(Frozen):
-    """The counts that a corpus must show; an empty mapping or None is not checked."""
+    """The counts that a corpus must have; an empty mapping or None is not checked."""
 
     dialogues: dict[str, Lines] = Field(default_factory=dict, description="dialogues per session")
     utterances: Lines | None = Field(None, description="all label lines")
@@ -103,7 +103,7 @@ class Contract(Frozen):
 
 
 class Manifest(Frozen):
-    """From raw labels to classes, and the count contract."""
+    """The mapping of raw labels to classes, and the contract of counts."""
 
     classes: Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], Field(min_length=2)] = Field(
         description="class name -> raw labels merged into it, in class order"
@@ -126,7 +126,7 @@ class Manifest(Frozen):
 
 
 class Shards(Frozen):
-    """Staging: from a dialogue's files to one shard of clips."""
+    """Staging: the conversion of a dialogue's files into one shard."""
 
     utterances: Literal["all", "used"] = "all"
     rate_hz: Literal[16000] = 16000
@@ -134,13 +134,13 @@ class Shards(Frozen):
         "mean", description="of several channels: their mean, left, right, or one of them counted from 1"
     )
     silent_sound: Literal["mask", "drop"] = Field(
-        "mask", description="an utterance whose sound is silent: kept, the network hears nothing of it; or dropped"
+        "mask", description="an utterance whose sound is silent: kept with its sound masked, or dropped"
     )
     detector: str = Field("haar", description="name in the detector registry")
     detector_score: Fraction = Field(0.5, description="boxes below it are not used (detectors without scores give 1)")
     stride: Step = Field(6, description="the detector looks at every n-th frame of an utterance and at its last")
     roi: Annotated[float, Field(ge=0.0, le=100.0)] = Field(
-        0.0, description="looks after the first search this many box sides around the last face first; 0: everywhere"
+        0.0, description="the detector first searches this many box sides around the last face; 0: the whole picture"
     )
     bridge_s: Annotated[float, Field(ge=0.0, le=3600.0)] = Field(
         1.0, description="longest gap between detections that is bridged"
@@ -155,15 +155,15 @@ class Shards(Frozen):
     half_height_px: Even = 96
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 92
     sides: Literal["rule", "audit", "table"] = Field(
-        "rule", description="who sits where: the corpus' rule, what sound and motion say, or the entry's sides_table"
+        "rule", description="who sits where: by the corpus' rule, by sound and motion, or by the entry's sides_table"
     )
     side_confidence: Fraction = Field(
-        0.999, description="sides: audit: an answer against the rule counts above it (docs/sides.md)"
+        0.999, description="sides: audit: a result against the rule counts only above it (docs/sides.md)"
     )
     letterbox: bool = Field(True, description="cut black bars off the half picture before it is scaled")
-    length_tolerance_s: Seconds = Field(0.02, description="sound longer or shorter than its label by more is counted")
+    length_tolerance_s: Seconds = Field(0.02, description="a larger difference of sound and label length is counted")
     clamp_s: Annotated[float, Field(ge=0.0, le=3600.0)] = Field(
-        0.5, description="a label may end so far behind the recording that it is cut from; further out it is dropped"
+        0.5, description="a label may end this long after the end of its recording; if later, it is dropped"
     )
     min_samples: Annotated[int, Field(ge=1, le=160_000)] = Field(  # ten seconds
         400, description="shorter sound is padded with zeros to it, and counted"
@@ -172,9 +172,9 @@ class Shards(Frozen):
 
 
 class Features(Frozen):
-    """Picture features of a frozen pretrained encoder, computed once; `train.picture: features` reads them."""
+    """Picture features of a frozen pretrained encoder, computed once, for `train.picture: features`."""
 
-    encoder: str | None = Field(None, description="clip_vit_b32, clip_vit_l14; null: none are computed")
+    encoder: str | None = Field(None, description="clip_vit_b32, clip_vit_l14; null: no features are computed")
     weights: Digest | None = Field(None, description="SHA-256 of your own model file; null: the published one")
     picture: Literal["face", "half"] = "half"
     frame_step: Step = Field(6, description="every n-th frame is encoded; train.frame_step is a multiple of it")
@@ -193,7 +193,7 @@ class AudioEncoder(Frozen):
         None, description="pretrained encoders: SHA-256 of your own model file; null: the published one"
     )
     input_norm: Literal["config", "none"] = Field(
-        "config", description="pretrained encoders: as the preprocessor config says (METHOD), or raw amplitude"
+        "config", description="pretrained encoders: as in their preprocessor config (METHOD), or raw amplitude"
     )
     spec_augment: Fraction | None = Field(
         None, description="pretrained encoders: share of steps hidden in training; null: the encoder's own config"
@@ -206,7 +206,7 @@ class AudioEncoder(Frozen):
         description="pretrained encoders with group norm: each utterance at its own length, or with its padding",
     )
     attention: Literal["fused", "library"] = Field(
-        "fused", description="WavLM's attention as one operation, or step by step as its library has it"
+        "fused", description="WavLM's attention as one operation, or step by step as in its library"
     )
     augment: bool = Field(True, description="training varies loudness, shifts the spectrum, hides bands and steps")
 
@@ -235,7 +235,7 @@ class Fusion(Frozen):
         0.1, description="before the classifier; null: `final_dropout` of the pretrained sound encoder's config"
     )
     masking: Masking = Field(
-        "exact", description="scores of padded keys: left out, or replaced by -10000 as in the released code"
+        "exact", description="scores of padded keys: excluded, or replaced by -10000 as in the released code"
     )
 
 
@@ -250,13 +250,13 @@ class Objective(Frozen):
     temperature: Literal["scale", "divisor"] = Field(
         "scale", description="similarities times exp(s), or divided by a learnable scalar; both start at ln(1/0.07)"
     )
-    positives: Positives = Field("mean", description="a row's positives in the AVEL loss")
-    gather_grad: bool = Field(True, description="several processes: what the others computed carries its gradient")
+    positives: Positives = Field("mean", description="how a row's positives are combined in the AVEL loss")
+    gather_grad: bool = Field(True, description="several processes: gathered embeddings carry their gradient")
     no_negative: Literal["leave_out", "positives"] = Field(
-        "leave_out", description="a batch of one class: its pairs are left out and counted, or positives are drawn"
+        "leave_out", description="a batch of one class: its pairs are excluded and counted, or positives are drawn"
     )
     matched_pass: Literal["shared", "twice"] = Field(
-        "shared", description="MEM uses the classifier's pass over the own pair, or makes another with other dropout"
+        "shared", description="MEM reuses the classifier's pass over a matched pair, or runs its own with other dropout"
     )
 
 
@@ -264,7 +264,7 @@ class Train(Frozen):
     """Training of one variant and seed over all folds."""
 
     fold_by: Literal["session", "speaker"] = Field(
-        "session", description="speaker: sorted speakers dealt round into five groups (corpora without sessions)"
+        "session", description="speaker: sorted speakers are dealt to five groups in turn (corpora without sessions)"
     )
     picture: Picture = "face"
     frame_step: Step = Field(6, description="the network sees every n-th frame")
@@ -274,8 +274,8 @@ class Train(Frozen):
     )
     encoders: Literal["own", "single"] = Field(
         "own",
-        description="of variants with both modalities: trained with the rest, or those of the same seed's "
-        "audio_only and video_only, frozen, behind a stem that learns",
+        description="of variants with both modalities: trained with the rest, or taken from the same seed's "
+        "audio_only and video_only and frozen, before a stem that is trained",
     )
     audio: AudioEncoder = AudioEncoder()
     video: VideoEncoder = VideoEncoder()
@@ -285,24 +285,24 @@ class Train(Frozen):
     patience: Count = Field(8, description="epochs without a better dev UA before a fold stops")
     batch_size: Count = 16
     buckets: Count = Field(
-        1, description="batches of similar lengths are made within windows of so many batches; 1: none are"
+        1, description="batches of similar lengths are formed within windows of this many batches; 1: off"
     )
     lr: Rate = 2e-3
     lr_encoder: Rate | None = Field(None, description="of pretrained encoders; null: lr (METHOD: 2e-5)")
     schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="cosine: warm-up, then down to lr_end; constant: one rate, warmup and lr_end unused"
+        "cosine", description="cosine: warm-up, then decay to lr_end; constant: one rate, warmup and lr_end unused"
     )
     warmup: Fraction = Field(0.1, description="share of all steps with a rising rate")
     lr_end: Fraction = Field(0.1, description="cosine falls to this share of lr")
     weight_decay: UpTo10 = 0.01
     decay_on: Literal["weights", "all"] = Field(
-        "weights", description="weights: not on biases, norms and the AVEL scale; all: on every parameter"
+        "weights", description="weights: all but biases, norms and the AVEL scale; all: every parameter"
     )
     clip_norm: Annotated[float, Field(gt=0.0, le=1e6)] | None = Field(
         1.0, description="gradients are scaled down to this norm; null: never"
     )
     init: Literal["torch", "normal"] = Field(
-        "torch", description="new layers: torch's own rules, or N(0, 0.02) with biases 0 as the encoder's library does"
+        "torch", description="new layers: torch's defaults, or N(0, 0.02) with biases 0 as in the encoder's library"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="of products in training; auto: bf16 on a GPU that has it, else fp32"
@@ -318,18 +318,18 @@ class Train(Frozen):
 class Evaluate(Frozen):
     """Selection rule and calibration bins."""
 
-    select: Literal["best_dev_ua"] = Field("best_dev_ua", description="of loso_dev_session; the others fix their own")
+    select: Literal["best_dev_ua"] = Field("best_dev_ua", description="for loso_dev_session; other protocols fix it")
     calibration_bins: Annotated[int, Field(ge=2, le=100)] = 10
 
 
 class Final(Frozen):
-    """The model that is deployed: one of the entry's runs, trained anew on all sessions. Each entry spells it."""
+    """The deployed model: one of the entry's runs, retrained on all sessions. Each entry must state it."""
 
     variant: Variant = "foal"
     seed: Seed = 1
 
 
-# YAML has lists and no tuples.
+# YAML has lists but no tuples.
 Pair = Annotated[tuple[Variant, Variant], Strict(False)]
 
 
@@ -349,19 +349,19 @@ class Report(Frozen):
     def _can_be_made(self) -> Report:
         if self.bootstrap * (1 - self.level) / 2 < 1:
             raise ValueError(
-                f"bootstrap: {self.bootstrap} resamples hold none beyond an end of an interval of level {self.level}; "
+                f"bootstrap: {self.bootstrap} resamples are too few for an interval of level {self.level}; "
                 f"write at least {math.ceil(round(2 / (1 - self.level), 6))}, or a lower level"
             )
         return self
 
 
 class Gate(Frozen):
-    """When a scheduled run may take the champion's place (flows, docs/operating.md)."""
+    """The conditions under which a scheduled run may replace the champion (flows, docs/operating.md)."""
 
-    variant: Variant = Field("foal", description="whose UA is judged; where it was not trained, the last one that was")
-    max_loss_ua: Fraction = Field(0.05, description="refused where the interval allows a larger loss of UA")
-    max_shrink: Fraction = Field(0.01, description="share of the champion's utterances that may be gone")
-    max_more_drops: Fraction = Field(0.01, description="by how much the share of dropped utterances may grow")
+    variant: Variant = Field("foal", description="variant that is compared; if untrained, the last trained one")
+    max_loss_ua: Fraction = Field(0.05, description="refused if the interval allows a larger loss of UA")
+    max_shrink: Fraction = Field(0.01, description="share of the champion's utterances that may be missing")
+    max_more_drops: Fraction = Field(0.01, description="largest accepted growth of the share of dropped utterances")
 
 
 Choice = bool | int | float | str | None
@@ -372,29 +372,29 @@ class Dimension(Frozen):
 
     low: int | float | None = None
     high: int | float | None = None
-    log: bool = Field(False, description="drawn evenly over the logarithm")
+    log: bool = Field(False, description="values are drawn uniformly over the logarithm")
     choices: list[Choice] | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Dimension:
         if self.choices is not None:
             if (self.low, self.high, self.log) != (None, None, False) or len(self.choices) < 2:
-                raise ValueError("choices: at least two of them, and neither low nor high nor log beside them")
+                raise ValueError("choices: write at least two of them, without low, high and log")
         elif self.low is None or self.high is None or self.low >= self.high or (self.log and self.low <= 0):
-            raise ValueError("a range needs low below high, both above 0 with log; else write choices")
+            raise ValueError("a range needs low below high, and both above 0 if log is true; or write choices")
         return self
 
 
 class Tune(Frozen):
-    """The search of `foalnet tune` (docs/tune.md): every variant gets this space, this budget and this seed."""
+    """The search of `foalnet tune` (docs/tune.md): all variants get the same space, budget and seed."""
 
     space: dict[str, Dimension] = Field(
         default_factory=dict, description="param below `train` -> {low, high, log} or {choices}; an entry's replaces it"
     )
-    trials: Count = Field(10, description="budget: so many settings are trained and scored for each variant")
-    random: Count = Field(5, description="of them drawn at random, alike for every variant; TPE draws the rest")
-    seed: Seed = Field(1, description="of what is drawn")
+    trials: Count = Field(10, description="budget: number of settings that are trained and scored for each variant")
+    random: Count = Field(5, description="trials drawn at random, the same for all variants; TPE draws the rest")
+    seed: Seed = Field(1, description="seed of the draws")
     variants: list[Variant] | None = Field(None, description="which variants are searched; null: all of the corpus")
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
-        default_factory=lambda: [1], description="of the runs of each trial; their scores are averaged"
+        default_factory=lambda: [1], description="seeds of the runs of each trial; their scores are averaged"
     )

@@ -1,4 +1,4 @@
-"""prefect.yaml: the deployments that `add-corpus` writes and the flows bring to a server."""
+"""Reads prefect.yaml: the deployments that `add-corpus` writes and `foalnet deploy` sends to a server."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from foalnet.core.errors import UsageError
 PREFECT_FILE = Path("prefect.yaml")
 
 
-def deployments_of(path: Path) -> list[dict[str, Any]]:
-    """Return the deployments of a file that is there (UsageError, exit 2, where it lists none)."""
+def read_deployments(path: Path) -> list[dict[str, Any]]:
+    """Return the deployments in prefect.yaml (UsageError, exit 2, if it lists none)."""
     data = read_yaml(path)
-    found = data.get("deployments") if isinstance(data, dict) else None
-    if not isinstance(found, list) or not found or not all(_is_deployment(each) for each in found):
+    deployments = data.get("deployments") if isinstance(data, dict) else None
+    if not isinstance(deployments, list) or not deployments or not all(_is_deployment(each) for each in deployments):
         raise UsageError(
-            "it lists no deployments, each with a name, an entrypoint and parameters",
+            "the file lists no deployments, each with a name, an entrypoint and parameters",
             file=path,
-            action=f"`git checkout -- {path.name}` brings back what was committed",
+            action=f"`git checkout -- {path.name}` restores the committed file",
         )
-    return found
+    return deployments
 
 
 def _is_deployment(each: Any) -> bool:

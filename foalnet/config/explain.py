@@ -1,4 +1,4 @@
-"""Every param of a corpus with its value, where the value came from, unit, meaning and source."""
+"""Lists every param of a corpus with its value, the origin of the value, unit, meaning and source."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ class Explained:
     source: str
 
     def __str__(self) -> str:
-        """Two lines for a terminal."""
+        """Return two lines for a terminal."""
         value = self.value if isinstance(self.value, str) else json.dumps(self.value, ensure_ascii=False)
         unit = f" [{self.unit}]" if self.unit else ""
         return f"{self.param} = {value}{unit}   ({self.origin})\n    {self.meaning}. Source: {self.source}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
+        """Return the fields as a JSON object."""
         return asdict(self)
 
 
 def meaning_of(path: str, description: str) -> Meaning:
-    """Return a param's meaning: the description in blocks.py wins, meanings.py and the name's end fill the rest."""
-    told = MEANINGS.get(path, Meaning())
-    unit = told.unit or next((unit for end, unit in SUFFIX_UNITS.items() if path.endswith(end)), "")
+    """Return a param's meaning: the description in blocks.py first, then meanings.py and the suffix of the name."""
+    meaning = MEANINGS.get(path, Meaning())
+    unit = meaning.unit or next((unit for end, unit in SUFFIX_UNITS.items() if path.endswith(end)), "")
     blocks = [block for block in SOURCES if not block or f"{path}.".startswith(f"{block}.")]
-    return Meaning(says=description or told.says, unit=unit, source=told.source or SOURCES[max(blocks, key=len)])
+    return Meaning(says=description or meaning.says, unit=unit, source=meaning.source or SOURCES[max(blocks, key=len)])
 
 
 def explain(corpus: str, path: Path = DEFAULT_PARAMS) -> list[Explained]:
-    """Return every param of a corpus in the order of its blocks (UsageError, exit 2, as `load_params`).
+    """Return every param of a corpus in the order of the blocks (UsageError, exit 2, as `load_params`).
 
-    The drawn corpus' own block is left out for the others: nothing of theirs depends on it.
+    The block `draw` is listed for the drawn corpus only, because no other corpus depends on it.
     """
     file = read_file(path)
     params = resolve(file, corpus, path=path)
@@ -57,15 +57,15 @@ def explain(corpus: str, path: Path = DEFAULT_PARAMS) -> list[Explained]:
         if param.startswith("draw.") and corpus != "drawn":
             continue
         steps = param.split(".")
-        told = meaning_of(param, description)
+        meaning = meaning_of(param, description)
         rows.append(
             Explained(
                 param=param,
                 value=_at(params.model_dump(mode="json"), steps),
                 origin=_origin(steps, entry, top, path, corpus),
-                unit=told.unit,
-                meaning=told.says,
-                source=told.source,
+                unit=meaning.unit,
+                meaning=meaning.says,
+                source=meaning.source,
             )
         )
     return rows

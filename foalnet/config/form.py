@@ -1,6 +1,6 @@
-"""params.yaml in the form that DVC's own editor keeps: `dvc exp run --set-param` then changes one value and no more.
+"""Writes params.yaml in the form of DVC's own editor, so that `dvc exp run --set-param` changes only the set value.
 
-That editor writes an absent value as nothing, every list in a block, and breaks a line behind 80 characters.
+That editor writes null as an empty value and every list in block style, and breaks lines after 80 characters.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ WIDTH = 80
 
 
 def params_document(path: Path) -> Any:
-    """Return params.yaml with its comments, to be changed and given to `params_bytes`."""
+    """Return params.yaml as an editable document with its comments, for `params_bytes`."""
     return YAML().load(path.read_text("utf-8"))
 
 
 def params_bytes(document: Any) -> bytes:
-    """Return the bytes of params.yaml: lists in blocks, a mapping on one line only where it fits."""
+    """Return the bytes of params.yaml: lists in block style, a flow mapping only if it fits on one line."""
     plain = YAML().load(_text(document))
     _in_blocks(plain, 0)
     return _text(plain).encode()

@@ -1,4 +1,4 @@
-"""params.yaml: read, checked whole, and resolved for one corpus."""
+"""Reads params.yaml, checks all of it, and resolves the params of one corpus."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from foalnet.core.errors import UsageError
 from foalnet.core.paths import HEADLINE, Paths, run_name
 
 DEFAULT_PARAMS = Path("params.yaml")
-# A corpus' name is part of the names of its folders, runs, stages and branches.
+# The name of a corpus is part of the names of its folders, runs, stages and branches.
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 # The blocks that an entry may override.
 ENTRY_BLOCKS = ("shards", "features", "train", "evaluate", "report", "gate", "tune")
 
 
 class Entry(Frozen):
-    """One corpus of params.yaml: its reader, source and classes, and what it overrides of the blocks below."""
+    """One corpus in params.yaml: its reader, source and classes, and its overrides of the blocks."""
 
     reader: str = Field(description="name in the corpus registry")
     source: str = Field(description="what `inventory` depends on: the drawn corpus, or a small committed file")
-    sides_table: str = Field("", description="what `sides: table` reads: a small committed file; spelled")
+    sides_table: str = Field("", description="the file for `sides: table`: small and committed; must be stated")
     variants: Annotated[list[blocks.Variant], Field(min_length=1)]
     seeds: Annotated[list[blocks.Seed], Field(min_length=1)]
     protocols: list[blocks.Protocol] = Field(
-        default=[HEADLINE], description="loso_dev_session and what is asked beside it"
+        default=[HEADLINE], description="loso_dev_session and any other protocols to report"
     )
     manifest: dict[str, Any]
     shards: dict[str, Any]
@@ -43,23 +43,23 @@ class Entry(Frozen):
     report: dict[str, Any]
     gate: dict[str, Any] = Field(default_factory=dict)
     tune: dict[str, Any] = Field(default_factory=dict)
-    final: blocks.Final = Field(blocks.Final(), description="which run gives the model that is deployed; spelled")
+    final: blocks.Final = Field(blocks.Final(), description="the run that gives the deployed model; must be stated")
 
 
 class Run(Frozen):
-    """One training run: the item of dvc.yaml's `train` and `evaluate`."""
+    """One training run: an item of the stages `train` and `evaluate` in dvc.yaml."""
 
     corpus: str
     variant: blocks.Variant
     seed: blocks.Seed
     split: blocks.Split = "dev"
-    name: str = Field("", description="of the run's folders")
-    audio: str = Field("", description="what its audio encoder comes from: another run's model, or the run itself")
-    video: str = Field("", description="what its video encoder comes from")
+    name: str = Field("", description="name of the run's folders")
+    audio: str = Field("", description="dependency for the audio encoder: another run's model, or an index")
+    video: str = Field("", description="dependency for the video encoder")
 
 
 class File(Frozen):
-    """params.yaml as it stands on disk."""
+    """The content of params.yaml."""
 
     _text: str | None = PrivateAttr(None)
     corpora: dict[str, Entry]
@@ -77,7 +77,7 @@ class File(Frozen):
 
 
 class Params(Frozen):
-    """Everything that can change the results of one corpus, resolved: block defaults < params.yaml < the entry."""
+    """Everything that can change the results of one corpus: the blocks' defaults < params.yaml < the entry."""
 
     corpus: str
     reader: str
@@ -98,7 +98,7 @@ class Params(Frozen):
     final: blocks.Final = blocks.Final()
 
 
-# The blocks as they stand, before an entry overrides a value of them and so hides it.
+# The blocks of params.yaml before overrides: a wrong value is an error even if every entry overrides it.
 _Blocks: type[Frozen] = create_model(
     "_Blocks",
     __base__=Frozen,
@@ -107,22 +107,22 @@ _Blocks: type[Frozen] = create_model(
 
 
 def read_file(path: Path = DEFAULT_PARAMS) -> File:
-    """Read params.yaml and check every key of it (UsageError, exit 2, names the nearest valid key)."""
+    """Read params.yaml and check every key (UsageError, exit 2, names the nearest valid key)."""
     try:
         text = read_text(path)
     except FileNotFoundError as error:
-        raise UsageError("there is no params file here", file=path, action="run in the project's folder") from error
+        raise UsageError("there is no params file here", file=path, action="run in the project folder") from error
     return parse_file(text, path)
 
 
 def parse_file(text: str, path: Path) -> File:
-    """Check the text of a params file that is or will be at `path`, as `read_file` does."""
+    """Parse and check the text of a params file as `read_file` does; `path` is its present or future place."""
     data = parse_yaml(text, path)
     if not isinstance(data, dict):
         raise UsageError(
             "the params file holds no params" if text.strip() else "the params file is empty",
             file=path,
-            action=f"`git checkout -- {path.name}` brings back what was committed",
+            action=f"`git checkout -- {path.name}` restores the committed file",
         )
     file = validated(File, data, file=path, text=text)
     file._text = text
@@ -134,12 +134,12 @@ def parse_file(text: str, path: Path) -> File:
 
 
 def check_name(corpus: str, path: Path = DEFAULT_PARAMS) -> None:
-    """Refuse (UsageError, exit 2) a name that no corpus can have."""
+    """Raise UsageError (exit 2) if `corpus` is not a valid name of a corpus."""
     if not NAME.fullmatch(corpus):
         raise UsageError(
-            f"'{corpus}' cannot name a corpus: small letters, digits and _, a letter first",
+            f"'{corpus}' cannot name a corpus: use lower-case letters, digits and _, and start with a letter",
             file=path,
-            action="give the corpus another name (of `add-corpus`: --name NAME)",
+            action="give the corpus another name (`add-corpus`: --name NAME)",
         )
 
 
@@ -149,7 +149,7 @@ def load_params(corpus: str, path: Path = DEFAULT_PARAMS) -> Params:
 
 
 def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
-    """Merge the entry's overrides over the file's blocks and validate the whole."""
+    """Return the params of one corpus: the file's blocks with the entry's overrides, validated."""
     if corpus not in file.corpora:
         raise UsageError(
             f"no corpus '{corpus}'; {nearest(corpus, file.corpora)}",
@@ -171,7 +171,7 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
     }
     for block in ENTRY_BLOCKS:
         merged[block] = merge(getattr(file, block), getattr(entry, block))
-    # A space is stated whole: half of one and half of another would be nobody's.
+    # An entry's search space replaces the one of the block; a mixture of the two was never intended.
     merged["tune"] |= {name: value for name, value in entry.tune.items() if name == "space"}
     below = (("corpora", corpus), ())
     params = validated(Params, merged, file=f"{path} (corpora.{corpus})", text=file._text, below=below)
@@ -180,12 +180,10 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
 
 
 def _check(params: Params, *, file: str) -> None:
-    """Refuse (UsageError, exit 2) what no single block shows to be wrong: protocols without the headline's, half
-    pictures where there is no picture, a search that leads nowhere.
-    """
+    """Raise UsageError (exit 2) for params that contradict each other, such as half pictures for a feature table."""
     if HEADLINE not in params.protocols or len(set(params.protocols)) != len(params.protocols):
         raise UsageError(
-            f"protocols: {', '.join(params.protocols) or 'none'}: each may stand once, and {HEADLINE} must be there",
+            f"protocols: {', '.join(params.protocols) or 'none'}: {HEADLINE} is required, and each may occur only once",
             file=file,
             action=f"write protocols: [{', '.join(blocks.PROTOCOLS)}], or [{HEADLINE}] alone (docs/protocols.md)",
         )
@@ -193,26 +191,26 @@ def _check(params: Params, *, file: str) -> None:
         given = getattr(params, name)
         if len(set(given)) != len(given):
             action = f"write each of the {name} once"
-            raise UsageError(f"{name}: {', '.join(map(str, given))}: one stands twice", file=file, action=action)
+            raise UsageError(f"{name}: {', '.join(map(str, given))}: one occurs twice", file=file, action=action)
     steps = (params.train.frame_step, params.features.frame_step)
     if params.features.encoder and params.train.picture == "features" and steps[0] % steps[1]:
         raise UsageError(
-            f"train.frame_step is {steps[0]}, and only every {steps[1]}-th frame has features",
+            f"train.frame_step is {steps[0]}, but only every {steps[1]}-th frame has features",
             file=file,
             action="set train.frame_step to a multiple of features.frame_step",
         )
     check_space(params.tune, params.train, file=file)
     if PurePath(params.sides_table).is_absolute() or ".." in PurePath(params.sides_table).parts:
         raise UsageError(
-            f"sides_table: {params.sides_table} lies outside the project, where git and DVC cannot follow it",
+            f"sides_table: {params.sides_table} is outside the project, where git and DVC cannot track it",
             file=file,
             action=f"write sides_table: data/{params.corpus}.sides.txt, and put the file there",
         )
     if params.shards.sides == "table" and not params.sides_table:
         raise UsageError(
-            "shards.sides is table, and the corpus' entry names no sides_table",
+            "shards.sides is table, but the corpus' entry names no sides_table",
             file=file,
-            action=f"write sides_table: data/{params.corpus}.sides.txt, and the dialogues into it (docs/sides.md)",
+            action=f"write sides_table: data/{params.corpus}.sides.txt, and list the dialogues in it (docs/sides.md)",
         )
     for variant in params.variants:
         lacking = set(blocks.encoders_from(variant, params.train.encoders).values()) - set(params.variants)
@@ -227,15 +225,15 @@ def _check(params: Params, *, file: str) -> None:
     half = [variant for variant in params.variants if variant.endswith(blocks.HALF)]
     if half and params.train.picture == "features":
         raise UsageError(
-            f"variants: {', '.join(half)}: they look at half pictures, and the pictures of this corpus are a feature "
-            "table (train.picture: features)",
+            f"variants: {', '.join(half)}: they need half pictures, but this corpus has a feature table instead of "
+            "pictures (train.picture: features)",
             file=file,
-            action=f"take them out of variants, or write them without {blocks.HALF}",
+            action=f"remove them from variants, or write them without {blocks.HALF}",
         )
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Deep-merge two mappings; `over` wins; lists and scalars are replaced whole."""
+    """Return two mappings merged recursively; `over` wins, and lists and scalars are replaced as a whole."""
     out = dict(base)
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(out.get(key), dict):
@@ -246,7 +244,7 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def expected_runs(file: File) -> dict[str, dict[str, Any]]:
-    """Return the `runs` block that corpora, variants, seeds and protocols call for, in their order."""
+    """Return the block `runs` that follows from corpora, variants, seeds and protocols, in their order."""
     runs: dict[str, dict[str, Any]] = {}
     for corpus, entry in file.corpora.items():
         runs |= runs_of(
@@ -256,22 +254,22 @@ def expected_runs(file: File) -> dict[str, dict[str, Any]]:
 
 
 def encoders_of(block: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
-    """Return `train.encoders` of an entry, by the block `train` and what the entry overrides of it."""
+    """Return `train.encoders` of an entry: its override, else the value of the block `train`."""
     return str({**block, **entry}.get("encoders", blocks.Train().encoders))
 
 
 def runs_of(
     corpus: str, variants: Sequence[str], seeds: Sequence[int], protocols: Sequence[str], *, encoders: str = "own"
 ) -> dict[str, dict[str, Any]]:
-    """Return one corpus' runs by name; protocols that read the same split share one run.
+    """Return the runs of one corpus by name; protocols with the same split share one run.
 
-    `audio` and `video` are paths that dvc.yaml's `train` depends on: the model of the run whose encoder a run takes
-    (`encoders`: single), else an index that it reads anyway.
+    `audio` and `video` are paths that the stage `train` depends on: the model of the run that provides the encoder
+    (`encoders`: single), else an index that the stage reads anyway.
     """
     paths = Paths(corpus)
-    asked = {blocks.SPLIT_OF[protocol] for protocol in protocols}
+    splits = {blocks.SPLIT_OF[protocol] for protocol in protocols}
     runs: dict[str, dict[str, Any]] = {}
-    for variant, seed, split in product(variants, seeds, [split for split in blocks.SPLITS if split in asked]):
+    for variant, seed, split in product(variants, seeds, [split for split in blocks.SPLITS if split in splits]):
         name = run_name(variant, seed, split)
         singles = blocks.encoders_from(variant, encoders)
         takes = {"audio": paths.shards / "index.json", "video": paths.features / "index.json"}

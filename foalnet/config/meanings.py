@@ -1,7 +1,7 @@
-"""What each param means where blocks.py does not say it: unit and source, and words for a field without a description.
+"""Units and sources of params, and meanings of params that have no description in blocks.py.
 
-A new param gets its meaning as the field's description in blocks.py; a unit that the end of its name tells (`_s`,
-`_px`, `_hz`, `_fps`) and a source that is its block's need no line here.
+A new param gets its meaning from the description of its field in blocks.py. It needs no line here if the suffix of its
+name is its unit (`_s`, `_px`, `_hz`, `_fps`) and its source is that of its block.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 SUFFIX_UNITS = {"_s": "s", "_px": "px", "_hz": "Hz", "_fps": "frames/s"}
 
 # The paper is Li et al., Interspeech 2024 (doi 10.21437/Interspeech.2024-1462). A source says where the idea of a param
-# stands, not that its value is the paper's; "ours" is a choice of this project.
+# comes from; its value may differ from the paper's. "ours" is a choice of this project.
 INPUT = "paper, inputs"
 ENCODERS = "paper, encoders"
 AVEL = "paper, task 1: audio-video emotion alignment (AVEL)"
@@ -27,14 +27,14 @@ OURS = "ours"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meaning:
-    """Of one param: `says` in a line, `unit` ("" for a bare number or word), `source`."""
+    """Documentation of one param: `says` describes it in a line; `unit` is "" for a plain number or text."""
 
     says: str = ""
     unit: str = ""
     source: str = ""
 
 
-# The source of every param below a path, where the param has none of its own; the longest path counts.
+# Path -> source of all params below it that have no source of their own; the longest matching path counts.
 SOURCES = {
     "": OURS,
     "draw": "ours, docs/drawn.md",
@@ -48,25 +48,25 @@ SOURCES = {
 
 MEANINGS: dict[str, Meaning] = {
     "corpus": Meaning(says="name of the entry, of its folders and of its report"),
-    "reader": Meaning(says="name in the corpus registry: who knows the layout on disk"),
+    "reader": Meaning(says="name in the corpus registry of the reader that knows the layout on disk"),
     "source": Meaning(says="what `inventory` depends on: the drawn corpus, or a small committed file"),
     "variants": Meaning(says="what is trained: the whole network, its ablations, each modality alone", source=ABLATION),
     "seeds": Meaning(says="one training run of each variant per seed"),
     "protocols": Meaning(says="who trains, who chooses the epoch, who is tested (docs/protocols.md)", source=PROTOCOL),
-    "draw.seed": Meaning(says="all that is random in the drawn corpus follows from it"),
-    "draw.dialogues_per_session": Meaning(says="five sessions with so many dialogues each"),
+    "draw.seed": Meaning(says="seed of everything random in the drawn corpus"),
+    "draw.dialogues_per_session": Meaning(says="number of dialogues in each of the five sessions"),
     "draw.length_min_s": Meaning(says="shortest utterance"),
     "draw.length_max_s": Meaning(says="longest utterance"),
-    "draw.rate_fps": Meaning(says="frame rate of the drawn films: IEMOCAP's own, or half of it"),
+    "draw.rate_fps": Meaning(says="frame rate of the drawn videos: that of IEMOCAP, or half of it"),
     "draw.share_both": Meaning(unit="share of utterances"),
     "draw.share_sound": Meaning(unit="share of utterances"),
     "draw.share_face": Meaning(unit="share of utterances"),
     "draw.share_interaction": Meaning(unit="share of utterances"),
-    "sides_table": Meaning(says="sides: table reads it: a committed file that says who sits where (docs/sides.md)"),
+    "sides_table": Meaning(says="a committed file that lists who sits where, for sides: table (docs/sides.md)"),
     "manifest.classes": Meaning(source=PROTOCOL),
     "manifest.max_drop_fraction": Meaning(unit="share of label lines"),
     "shards.side_confidence": Meaning(unit="share of chance answers"),
-    "shards.utterances": Meaning(says="all: every utterance that is sound; used: those of a class of this experiment"),
+    "shards.utterances": Meaning(says="all: every valid utterance; used: only those of a class of this experiment"),
     "shards.rate_hz": Meaning(says="rate of the staged sound, mono", source=INPUT),
     "shards.detector_score": Meaning(unit="score from 0 to 1"),
     "shards.stride": Meaning(unit="frames"),
@@ -78,8 +78,8 @@ MEANINGS: dict[str, Meaning] = {
     "shards.min_samples": Meaning(unit="samples"),
     "shards.max_drop_fraction": Meaning(unit="share of utterances"),
     "features.picture": Meaning(says="what the frozen encoder sees: the speaker's half or the face crop", source=INPUT),
-    "final.variant": Meaning(says="which variant gives the model that is deployed", source=OURS),
-    "final.seed": Meaning(says="which of its seeds", source=OURS),
+    "final.variant": Meaning(says="variant of the deployed model", source=OURS),
+    "final.seed": Meaning(says="seed of the deployed model", source=OURS),
     "train.fold_by": Meaning(source=OURS),
     "train.picture": Meaning(says="what the video branch sees: face crop, half picture, or a feature table's rows"),
     "train.frame_step": Meaning(unit="frames", source=OURS),
@@ -100,14 +100,14 @@ MEANINGS: dict[str, Meaning] = {
     "train.objective.alpha": Meaning(says="weight of the AVEL loss", unit="factor"),
     "train.objective.beta": Meaning(says="weight of the MEM loss", unit="factor"),
     "train.objective.max_scale": Meaning(unit="factor", source=AVEL),
-    "train.epochs": Meaning(says="at most so many epochs a fold", unit="epochs"),
+    "train.epochs": Meaning(says="largest number of epochs of a fold", unit="epochs"),
     "train.patience": Meaning(unit="epochs", source=OURS),
-    "train.batch_size": Meaning(says="utterances a step", unit="utterances"),
+    "train.batch_size": Meaning(says="utterances per step", unit="utterances"),
     "train.buckets": Meaning(unit="batches", source=OURS),
     "train.lr": Meaning(says="highest learning rate (AdamW)"),
     "train.warmup": Meaning(unit="share of all steps", source=OURS),
     "train.lr_end": Meaning(unit="share of lr", source=OURS),
-    "train.weight_decay": Meaning(says="AdamW's decay; decay_on says of what"),
+    "train.weight_decay": Meaning(says="AdamW's weight decay of the parameters that decay_on selects"),
     "train.init": Meaning(source=ENCODERS),
     "train.objective.temperature": Meaning(source=AVEL),
     "train.objective.positives": Meaning(source=AVEL),
@@ -117,12 +117,12 @@ MEANINGS: dict[str, Meaning] = {
     "train.pad_to": Meaning(source=INPUT),
     "train.clip_norm": Meaning(source=OURS),
     "train.determinism": Meaning(
-        says="strict: only operations that repeat to the byte; seeded: seeds alone; off: neither is asked for",
+        says="strict: only byte-reproducible operations; seeded: fixed seeds alone; off: neither",
         source=OURS,
     ),
     "train.max_bad_steps": Meaning(unit="steps", source=OURS),
-    "evaluate.select": Meaning(says="which epoch's logits are scored: the best on dev, never on test", source=OURS),
+    "evaluate.select": Meaning(says="the epoch that is scored: the best on dev, never on test", source=OURS),
     "evaluate.calibration_bins": Meaning(says="equal bins of confidence in the calibration figure", source=OURS),
     "report.level": Meaning(unit="probability"),
-    "report.seed": Meaning(says="of resamples and sign flips"),
+    "report.seed": Meaning(says="seed of resamples and sign flips"),
 }

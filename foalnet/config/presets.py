@@ -1,4 +1,4 @@
-"""Named starting points of an entry: what `add-corpus --preset` lays over the blocks of params.yaml."""
+"""The presets of `add-corpus --preset`: overrides of params.yaml's blocks for an entry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foalnet.config.load import merge
 from foalnet.config.quirks import reading
 from foalnet.core.errors import UsageError
 
-# METHOD, encoders and fusion: what both readings of the paper's network share.
+# The params that both readings of the paper's network share (METHOD, encoders and fusion).
 _PAPER_NET: dict[str, Any] = {
     "picture": "features",
     "audio": {"encoder": "wavlm_large"},
@@ -22,10 +22,10 @@ _PAPER_NET: dict[str, Any] = {
 _CORRECTED = merge(_PAPER_NET, reading(released=False)) | {"warmup": 0.1, "lr_end": 0.1}
 _RELEASED = merge(_PAPER_NET, reading(released=True))
 _RELEASED_2024 = merge(_RELEASED, {"epochs": 30, "patience": 30, "objective": {"beta": 1.0}})
-# Two heads a picture, 35 to 45 pixels high, often in profile: yunet finds them at their own size, and its scores leave
-# room on both sides of 0.5. Less than 24 pixels is no head of the two. With yunet it pays to look around the last face
-# first (faces/search.py), and every 12th frame is enough (docs/faces.md). Without their black bars the halves are
-# 360 x 240: as CLIP looks at them, unscaled.
+# IEMOCAP's pictures show two heads, 35 to 45 pixels high and often in profile: yunet detects them without upscaling,
+# with scores well away from 0.5 on both sides. A face below 24 pixels is neither actor's. With yunet it is faster to
+# search around the last face first (faces/search.py), and every 12th frame is enough (docs/faces.md). Half pictures
+# without black bars have 360 x 240 pixels and are staged unscaled.
 _STAGING: dict[str, Any] = {
     "detector": "yunet",
     "detector_score": 0.5,
@@ -38,7 +38,7 @@ _STAGING: dict[str, Any] = {
 
 
 def _paper(train: dict[str, Any]) -> dict[str, Any]:
-    """Return the entry of a released reading: every frame, its seed; its choice of the epoch beside the honest ones."""
+    """Return the entry of a released reading: every frame, the released seed, and all protocols."""
     return {
         "seeds": [1234],
         "protocols": list(PROTOCOLS),
@@ -50,7 +50,7 @@ def _paper(train: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A starting point: for which reader (None: any), in words, and what it lays over the blocks of params.yaml."""
+    """A preset: its reader (None: any), a description, and the overrides of params.yaml's blocks."""
 
     reader: str | None
     what: str
@@ -106,7 +106,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def preset_entry(name: str, reader: str) -> dict[str, Any]:
-    """Return what a preset lays over an entry (UsageError, exit 2, where it is unknown or of another reader)."""
+    """Return the overrides of a preset (UsageError, exit 2, if it is unknown or belongs to another reader)."""
     fitting = {key: each for key, each in PRESETS.items() if each.reader in (None, reader)}
     if name not in fitting:
         why = f"it is for reader {PRESETS[name].reader}" if name in PRESETS else nearest(name, fitting)

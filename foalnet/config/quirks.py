@@ -1,7 +1,7 @@
-"""The two readings of the method, param by param: what the released code computes, and the corrected default.
+"""The two readings of the method, param by param: the released code's values and the corrected defaults.
 
-Source: METHOD, the table of the two readings. Params that are the same in both stand here too where the released code's
-value is worth naming: an ablation switches one row.
+Source: METHOD, the table of the two readings. Some params with the same value in both are listed too. An ablation
+switches one row.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ READINGS: tuple[Row, ...] = (
 )
 
 
-# Rows that are numbers of one recipe or belong to the pretrained encoder: any other corpus and encoder has its own.
+# Rows that belong to the paper's recipe or to its pretrained encoder; other corpora and encoders have their own values.
 RECIPE = frozenset(
     {"audio.spec_augment", "audio.layerdrop", "audio.dropout", "video.dropout", "fusion.head_dropout"}
     | {"frame_step", "lr", "lr_encoder", "weight_decay", "epochs", "patience", "objective.alpha", "objective.beta"}
@@ -136,9 +136,9 @@ RECIPE = frozenset(
 
 
 def reading(*, released: bool, recipe: bool = True) -> dict[str, Any]:
-    """Return the block `train` of one reading: nested, only the params of the table.
+    """Return the block `train` of one reading, nested, with only the params of the table.
 
-    `recipe` False leaves out the numbers of the paper's recipe, so that the quirks fit any encoder.
+    `recipe=False` omits the numbers of the paper's recipe, so that the quirks fit any encoder.
     """
     rows = [row for row in READINGS if recipe or row.param not in RECIPE]
     return nested({row.param: row.released if released else row.corrected for row in rows})

@@ -1,4 +1,4 @@
-"""Machine settings: corpus roots, workers, device. Equal inputs give equal bytes on the same device and threads.
+"""Machine settings: corpus roots, workers, device. The same device and threads give the same bytes.
 
 Sources, strongest first: environment (`FOALNET_WORKERS=2`, `FOALNET_ROOTS__IEMOCAP=/path`), then `settings.yaml`
 (git-ignored), then the defaults here.
@@ -22,10 +22,10 @@ from foalnet.config.yamls import json_like, parse_yaml, read_text
 from foalnet.core.errors import UsageError
 
 SETTINGS_FILE = Path("settings.yaml")
-# Read elsewhere: a traceback on errors, and where the tests look for real data.
+# Variables that other code reads: traceback on errors, and the tests' folder of real data.
 OTHER_VARIABLES = {"FOALNET_DEBUG", "FOALNET_SHARED_DATA"}
-# What settings.yaml says while `load_settings` works: pydantic-settings takes its sources from the class, and a class
-# per folder would not cross process borders.
+# The content of settings.yaml while `load_settings` runs: pydantic-settings takes its sources from the class, and a
+# class per folder could not be pickled for worker processes.
 _GIVEN: ContextVar[dict[str, Any] | None] = ContextVar("given", default=None)
 
 
@@ -39,10 +39,10 @@ Device = Annotated[str, AfterValidator(_device)]
 
 
 class Settings(BaseSettings):
-    """Where and how fast.
+    """The machine settings: where data is, and how much of the machine is used.
 
-    Only `device`, `threads` and `train_processes` reach the bytes of a model, and `device` those of shards made with
-    the detector `sfd`: sums round differently there.
+    Only `device`, `threads` and `train_processes` affect the bytes of a model, and only `device` those of shards (with
+    the detector `sfd`), because sums round differently.
     """
 
     model_config = SettingsConfigDict(env_prefix="FOALNET_", env_nested_delimiter="__", extra="forbid", frozen=True)
@@ -54,48 +54,49 @@ class Settings(BaseSettings):
         le=1024,
         description="processes: dialogues in staging, folds in training on a CPU",
     )
-    slots: int = Field(1, ge=1, le=64, description="stages that a flow runs at a time")
+    slots: int = Field(1, ge=1, le=64, description="number of stages that a flow runs at the same time")
     task_runner: Literal["process", "dask"] = Field(
-        "process", description="where a flow's dialogues are staged: processes here, or workers of a Dask cluster"
+        "process", description="where a flow stages dialogues: processes on this machine, or workers of a Dask cluster"
     )
     device: Device = Field("auto", description="auto, cpu, cuda, cuda:N")
     threads: int = Field(
-        0, ge=0, le=1024, description="torch threads of one fold; 0: one. Sums round differently with another number"
+        0, ge=0, le=1024, description="torch threads of one fold; 0: one. Another number rounds sums differently"
     )
     train_processes: int = Field(
         1,
         ge=1,
         le=1024,
-        description="processes of one training, each on a GPU of its own or all on the CPU. Sums round differently",
+        description="processes of one training, each on its own GPU or all on the CPU. Another number rounds sums "
+        "differently",
     )
     checkpoint_every_s: float = Field(
         600.0,
         ge=0,
         le=86_400,
-        description="training writes its state so often within an epoch too; 0: after each epoch alone",
+        description="interval at which training writes a checkpoint within an epoch; 0: only after each epoch",
     )
     work: Path = Field(Path("work"), description="caches that survive a kill; safe to delete")
     weights: Path | None = Field(
-        None, description="folder with weights of detectors and encoders; else ~/.cache/foalnet/weights"
+        None, description="folder with weights of detectors and encoders; default ~/.cache/foalnet/weights"
     )
     ffmpeg_timeout_s: float = Field(3600.0, gt=0, le=604_800)
     frames_mib: int = Field(
         256,
         ge=1,
         le=1_048_576,
-        description="MiB of raw pictures that an utterance holds; one with more is decoded twice",
+        description="MiB of raw pictures kept in memory per utterance; a larger one is decoded twice",
     )
     silence_s: float = Field(
         120.0,
         ge=10,
         le=86_400,
-        description="a flow run that gave no sign of life for so long is called crashed (foalnet deploy)",
+        description="a flow run without a heartbeat for this long counts as crashed (foalnet deploy)",
     )
     home: Path | None = Field(None, description="project folder for flows (FOALNET_HOME)")
 
     @property
     def weights_folder(self) -> Path:
-        """The folder that holds what `foalnet weights fetch` left: the setting `weights`, else the user's cache."""
+        """Folder into which `foalnet weights fetch` downloads: the setting `weights`, else the user's cache."""
         if self.weights is not None:
             return self.weights
         return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "foalnet" / "weights"
@@ -109,22 +110,22 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment first, then settings.yaml where `load_settings` read it."""
+        """Return the sources of settings: the environment first, then settings.yaml."""
         return init_settings, env_settings, InitSettingsSource(settings_cls, _GIVEN.get() or {})
 
 
-# What settings.yaml may say. A variable of the environment is a text and may hold a number; a text in the file may not.
-_OfFile: type[BaseModel] = create_model(
-    "_OfFile",
+# The strict model of settings.yaml: an environment variable may spell a number as text, the file may not.
+_FileSettings: type[BaseModel] = create_model(
+    "_FileSettings",
     __config__=ConfigDict(extra="forbid", strict=True),
     **{name: (field.annotation, field) for name, field in Settings.model_fields.items()},  # type: ignore[call-overload]
 )
 
 
 def load_settings(folder: Path = Path()) -> Settings:
-    """Read the machine settings of a folder (UsageError, exit 2, where one is wrong)."""
+    """Return the machine settings for a project folder (UsageError, exit 2, if one is wrong)."""
     _refuse_unknown(os.environ)
-    token = _GIVEN.set(_of_file(folder / SETTINGS_FILE))
+    token = _GIVEN.set(_read_settings_file(folder / SETTINGS_FILE))
     try:
         return Settings()
     except ValidationError as error:
@@ -139,22 +140,24 @@ def load_settings(folder: Path = Path()) -> Settings:
         _GIVEN.reset(token)
 
 
-def _of_file(file: Path) -> dict[str, Any]:
-    """Return what settings.yaml says, checked; {} where there is none."""
+def _read_settings_file(file: Path) -> dict[str, Any]:
+    """Return the checked content of settings.yaml; {} if the file is absent."""
     text = read_text(file) if file.is_file() else ""
     given = parse_yaml(text, file)
     if not isinstance(given, dict | None):
-        raise UsageError("the settings are no mapping", file=file, action="write one `name: value` a line")
+        raise UsageError("the settings are not a mapping", file=file, action="write one `name: value` per line")
     try:
-        # As JSON, so that a path may be a text, and nothing else may be what it is not.
-        _OfFile.model_validate_json(json.dumps(given or {}))
+        # Validated as JSON: strict mode then accepts a string for a path and no other conversion.
+        _FileSettings.model_validate_json(json.dumps(given or {}))
     except ValidationError as error:
-        raise UsageError("\n".join(faults(_OfFile, error, text)), file=file, action="correct the setting") from error
+        raise UsageError(
+            "\n".join(faults(_FileSettings, error, text)), file=file, action="correct the setting"
+        ) from error
     return given or {}
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    """Refuse (UsageError, exit 2) a FOALNET_ variable that nobody reads: a slip must not be a silent default."""
+    """Raise UsageError (exit 2) for an unknown FOALNET_ variable: a typo must not silently select the default."""
     known = {f"FOALNET_{name.upper()}" for name in Settings.model_fields} | OTHER_VARIABLES
     for name in sorted(environment):
         if name.upper().startswith("FOALNET_") and name.upper().partition("__")[0] not in known:

@@ -1,4 +1,4 @@
-"""The space of a search: its params exist below `train`, its values are such as `train` takes."""
+"""Checks a search space: its params must exist below `train`, which must accept their values."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from foalnet.config.base import leaves, nearest
 from foalnet.config.blocks import Choice, Dimension, Train, Tune
 from foalnet.core.errors import UsageError
 
-# Param -> why no search may turn it.
+# Param -> why a search must not change it.
 NOT_SEARCHED = {
-    "fold_by": "the dev parts would be others, and their scores no comparison",
-    "determinism": "it says how a run repeats, not how well it learns",
-    "max_bad_steps": "it says when a run counts as failed, not how well it learns",
+    "fold_by": "it changes the dev parts, so that their scores could not be compared",
+    "determinism": "it affects how a run repeats, not how well it learns",
+    "max_bad_steps": "it affects when a run counts as failed, not how well it learns",
 }
 
 
 def check_space(tune: Tune, train: Train, *, file: object) -> None:
-    """Refuse (UsageError, exit 2) a space with a param that `train` does not have, or with values it does not take."""
+    """Raise UsageError (exit 2) if the space has params unknown to `train`, or values that it does not accept."""
     known = dict(leaves(Train))
     faults = []
     for path, dimension in tune.space.items():
@@ -48,7 +48,7 @@ def _refused(path: str, dimension: Dimension, train: Train) -> Iterator[str]:
 
 
 def number_kinds(path: str) -> set[type]:
-    """Return which of int and float a param below `train` is; empty where it is no number."""
+    """Return the number types (int, float) that a param below `train` accepts; empty if it is not a number."""
     model: type[BaseModel] = Train
     *outer, name = path.split(".")
     for step in outer:
@@ -59,7 +59,7 @@ def number_kinds(path: str) -> set[type]:
 
 
 def _plain(annotation: Any) -> Iterator[Any]:
-    """Yield the types that an annotation is made of."""
+    """Yield the types that an annotation consists of."""
     if get_origin(annotation) is Annotated:
         yield from _plain(get_args(annotation)[0])
     elif get_origin(annotation) in (Union, UnionType):
@@ -78,7 +78,7 @@ def value_of(train: Train, path: str) -> Choice:
 
 
 def nested(values: Mapping[str, Choice]) -> dict[str, Any]:
-    """Return dotted params as a tree, as params.yaml writes them."""
+    """Return dotted params as a nested mapping, as in params.yaml."""
     tree: dict[str, Any] = {}
     for path, value in values.items():
         *outer, name = path.split(".")
@@ -90,7 +90,7 @@ def nested(values: Mapping[str, Choice]) -> dict[str, Any]:
 
 
 def with_values(train: Train, values: Mapping[str, Choice]) -> Train:
-    """Return the block with other values of some of its params (ValidationError of pydantic where it refuses one)."""
+    """Return the block with new values of some params (ValidationError of pydantic if it refuses one)."""
     tree = train.model_dump()
     for path, value in values.items():
         *outer, name = path.split(".")

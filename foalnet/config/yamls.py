@@ -1,4 +1,4 @@
-"""The one reader of YAML: version 1.2, as DVC reads it, with the line of every value."""
+"""The only reader of YAML: version 1.2 as in DVC, with the line of every value."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 from foalnet.core.errors import UsageError
 
-# A params file has some hundreds, dvc.lock of many corpora and seeds some ten thousands.
+# A params file has a few hundred values, a dvc.lock of many corpora and seeds some ten thousand.
 MAX_NODES = 1_000_000
 
 
 def read_yaml(path: Path) -> Any:
-    """Return what a YAML file says (UsageError, exit 2, where it cannot be read); a missing file is left to the caller.
+    """Return the content of a YAML file; raises UsageError (exit 2) if it cannot be read, FileNotFoundError if absent.
 
-    `yes` and `on` are texts, `1:30` is a text, `1e-3` is a number, and a key that stands twice is an error.
+    `yes`, `on` and `1:30` are strings, `1e-3` is a number, and a duplicate key is an error.
     """
     return parse_yaml(read_text(path), path)
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file (UsageError, exit 2, where it is not UTF-8)."""
+    """Return the text of a file (UsageError, exit 2, if it is not UTF-8)."""
     try:
         return path.read_text("utf-8")
     except UnicodeDecodeError as error:
@@ -32,35 +32,35 @@ def read_text(path: Path) -> str:
 
 
 def parse_yaml(text: str, path: Path) -> Any:
-    """Return what a YAML text says: texts, numbers, truths and nothing, in lists and in mappings with texts as keys.
+    """Return the content of a YAML text: strings, numbers, booleans and null, in lists and mappings with string keys.
 
-    Aliases are resolved, so a few lines may stand for more than any machine holds, or for themselves: refused
-    (UsageError, exit 2), as is all that cannot be written as JSON.
+    Raises UsageError (exit 2) for anything that JSON cannot represent, and for aliases that expand to too many values
+    or to themselves.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        # DVC has the C parser, which ends the process on lists that are nested too deeply; this one raises.
+        # The C parser that DVC uses crashes the process on deeply nested lists; the pure parser raises an error.
         data = YAML(typ="safe", pure=True).load(text)
         if _size(data, {}, ()) <= MAX_NODES:
             return data
-        what = f"it stands for more than {MAX_NODES:,} values"
+        what = f"it expands to more than {MAX_NODES:,} values"
     except _NotPlainError as error:
         what = f"line {line_of(text, error.steps)[1]}: {'.'.join(map(str, error.steps))}: {error}"
     except MarkedYAMLError as error:
         at = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         what = at + (error.problem or str(error))
-    # The constructors of a number, a date or a tag let such errors through.
+    # ruamel's constructors of numbers, dates and tags do not wrap these errors.
     except (YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
         what = str(error)
     except RecursionError:
-        what = "it is nested too deeply, or holds itself"
+        what = "it is nested too deeply, or contains itself"
     raise UsageError(f"the file cannot be read: {what}", file=path, action="correct the YAML")
 
 
 def line_of(text: str, steps: Sequence[int | str]) -> tuple[int, int]:
-    """Return how many of `steps` lead into a YAML text that can be read, and the line (from 1) of the last one."""
+    """Return how many of `steps` exist in a valid YAML text, and the line (from 1) of the last existing one."""
     from ruamel.yaml import YAML
     from ruamel.yaml.nodes import MappingNode, SequenceNode
 
@@ -78,7 +78,7 @@ def line_of(text: str, steps: Sequence[int | str]) -> tuple[int, int]:
 
 
 class _NotPlainError(ValueError):
-    """A value or a key that JSON does not have; `steps` lead to it."""
+    """A value or key that JSON cannot represent; `steps` is the path to it."""
 
     def __init__(self, steps: tuple[int | str, ...], what: str) -> None:
         super().__init__(f"{what}; put it in quotes to make it a text")
@@ -86,10 +86,10 @@ class _NotPlainError(ValueError):
 
 
 def _size(data: Any, known: dict[int, int], steps: tuple[int | str, ...]) -> int:
-    """Return how many values a nest stands for; `known` has those of the parts that were counted already.
+    """Return the number of values in nested data; `known`: id -> number of the parts that are already counted.
 
-    _NotPlainError for a date, bytes, a set or a key that is no text; ValueError where a text is none that can be
-    written: YAML's escapes make halves of characters.
+    Raises _NotPlainError for a date, bytes, a set or a key that is not a string; ValueError for a string with a lone
+    surrogate, which YAML's escapes can produce.
     """
     if isinstance(data, str):
         data.encode()
@@ -101,12 +101,12 @@ def _size(data: Any, known: dict[int, int], steps: tuple[int | str, ...]) -> int
         total = 1
         for name, value in data.items() if isinstance(data, dict) else enumerate(data):
             if isinstance(data, dict) and not isinstance(name, str):
-                raise _NotPlainError(steps, f"the key {json_like(name)} is no text")
+                raise _NotPlainError(steps, f"the key {json_like(name)} is not a string")
             total += _size(value, known, (*steps, name)) + isinstance(data, dict)
         known[id(data)] = total
     return known[id(data)]
 
 
 def json_like(value: Any) -> str:
-    """Return a value as YAML writes it on one line: true, null, "a text"."""
+    """Return a value as YAML writes it on one line: true, null, "a string"."""
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -17,7 +17,7 @@ from foalnet.core.faults import decoder_refusal
 from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, first_bytes, unreadable
 from foalnet.media.decode import ATTEMPTS
 from foalnet.media.ffmpeg_exe import SOURCE, TARGET, arguments_of
-from foalnet.media.video import opened, picture_of
+from foalnet.media.video import open_video, picture_of
 
 _TAIL_CHARS = 600
 
@@ -45,7 +45,7 @@ def streams_of(path: Path) -> Streams:
     if head[:4] == b"fLaC" or (head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE"):
         return Streams(container=False, picture=False, tracks=1)
     try:
-        with opened(path) as container:
+        with open_video(path) as container:
             seen = picture_of(container) is not None
             return Streams(container=True, picture=seen, tracks=len(container.streams.audio))
     except av.FFmpegError as error:

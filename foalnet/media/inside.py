@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from foalnet.media.picture import Picture
-from foalnet.media.video import VideoInfo, opened, picture_of, placed
+from foalnet.media.video import VideoInfo, open_video, picture_of, placed
 
 Rows = tuple[int, int]
 
@@ -119,7 +119,7 @@ class _Reader:
 
 def _pictures(path: Path, info: VideoInfo, rows: Rows) -> Iterator[Picture]:
     """Yield the pictures as long as each is the next one and ordinary; Unusual otherwise."""
-    with opened(path, by_index=info.by_index) as container:
+    with open_video(path, by_index=info.by_index) as container:
         stream = picture_of(container)
         if stream.codec_context.name not in CODECS:
             raise Unusual

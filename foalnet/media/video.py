@@ -74,7 +74,7 @@ def _probed(path: Path) -> VideoInfo:
     try:
         width_px, height_px = _first_frame_size(path)
         is_avi = demuxer_of(path) == "avi"
-        with opened(path) as container:
+        with open_video(path) as container:
             stream = picture_of(container)
             rate = stream.average_rate or stream.guessed_rate or Fraction(0)
             declared = int(stream.frames) or None
@@ -83,7 +83,7 @@ def _probed(path: Path) -> VideoInfo:
             ticks, packets = _ticks(path, container, stream)
         by_index = False
         if is_avi:
-            with opened(path, by_index=True) as container:
+            with open_video(path, by_index=True) as container:
                 indexed, _ = _ticks(path, container, picture_of(container))
             by_index = len(indexed) >= len(ticks)
             ticks = indexed if by_index else ticks
@@ -118,7 +118,7 @@ def ticks_key(ticks: int, unit: Fraction) -> int:
     return whole + up
 
 
-def opened(path: Path, *, by_index: bool = False) -> Any:
+def open_video(path: Path, *, by_index: bool = False) -> Any:
     """Open a container for reading with the demuxer that its first bytes call for, and local files only."""
     import av
 
@@ -160,7 +160,7 @@ def demux_flags(by_index: bool) -> str:
 
 def _first_frame_size(path: Path) -> tuple[int, int]:
     """Check the header's limits, decode one frame and return its width and height as shown."""
-    with opened(path) as container:
+    with open_video(path) as container:
         stream = picture_of(container)
         if stream is None:
             raise unreadable(path, "it holds no video stream")

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from foalnet.artifact.seal import command, opened, refused, sealed_bytes
+from foalnet.artifact.seal import command, refused, sealed_bytes, unseal
 from foalnet.config.blocks import Features
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.files import json_bytes, not_read, sha256_bytes, sha256_file
@@ -142,7 +142,7 @@ def open_features(folder: Path, params: Features, shards: ShardSet, *, stage: st
     target = f"features@{shards.corpus}"
     again = f"run `dvc repro {target}`"
     try:
-        raw = opened(path.read_bytes(), path, again=target, stage=stage)
+        raw = unseal(path.read_bytes(), path, again=target, stage=stage)
         index = TypeAdapter(FeatureIndex).validate_json(json_bytes(raw))
     except FileNotFoundError as error:
         raise DataError("these features have no index", file=path, stage=stage, action=again) from error

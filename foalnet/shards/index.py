@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from foalnet.artifact.seal import command, opened, refused, sealed_bytes
+from foalnet.artifact.seal import command, refused, sealed_bytes, unseal
 from foalnet.core.errors import DataError
 from foalnet.core.files import json_bytes, not_read
 from foalnet.shards.members import valid_key
@@ -79,7 +79,7 @@ def read_index(folder: Path, *, corpus: str | None = None, stage: str | None = N
     except OSError as error:
         raise not_read(error, path, stage=stage) from error
     again = f"shards@{corpus or 'CORPUS'}"
-    raw = opened(data, path, again=again, stage=stage)
+    raw = unseal(data, path, again=again, stage=stage)
     if raw.get("schema") != SCHEMA:
         raise DataError(
             f"the index has schema {raw.get('schema')!r}, this version reads {SCHEMA}",

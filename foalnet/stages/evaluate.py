@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from foalnet.artifact.results import TRAIN, read_train, train_stage, write_results
-from foalnet.artifact.seal import held_bytes
+from foalnet.artifact.seal import verified_bytes
 from foalnet.artifact.table import read_manifest
 from foalnet.config import Params
 from foalnet.config.blocks import PROTOCOLS, SPLIT_OF, Split
@@ -139,7 +139,7 @@ def read_logits(
 
     def held(name: str) -> bytes:
         digest = train.get("files", {}).get(name)
-        return held_bytes(model / name, digest, by=model / "train.json", again=again, stage=STAGE)
+        return verified_bytes(model / name, digest, by=model / "train.json", again=again, stage=STAGE)
 
     index = json.loads(held("logits.json"))
     if list(index["classes"]) != classes:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foalnet.artifact.provenance import code_digest
-from foalnet.artifact.speeds import note_speed
+from foalnet.artifact.speeds import write_speed
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Features
 from foalnet.core.errors import MachineError
@@ -92,7 +92,7 @@ def encode(params: Params, settings: Settings, shards_folder: Path, out: Path) -
             one_more()
     if todo:
         note = speed_facts(work, todo) | {"wall_s": round(time.monotonic() - began, 3)}
-        note_speed(settings, f"{STAGE}-{params.corpus}", note)
+        write_speed(settings, f"{STAGE}-{params.corpus}", note)
     index = FeatureIndex(
         schema=SCHEMA,
         corpus=params.corpus,

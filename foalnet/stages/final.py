@@ -16,7 +16,7 @@ from foalnet.artifact.model import FILE, Sealed, model_bytes
 from foalnet.artifact.provenance import code_digest
 from foalnet.artifact.results import TRAIN, read_metrics, read_train
 from foalnet.artifact.seal import read_sealed
-from foalnet.artifact.speeds import note_speed
+from foalnet.artifact.speeds import write_speed
 from foalnet.artifact.table import read_manifest
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Train, encoders_from
@@ -246,7 +246,7 @@ def _trained(
         report.look(progress)
     if progress.epochs > before and ranks.is_first():
         told = {"epochs": progress.epochs - before, "wall_s": round(time.monotonic() - began, 3)}
-        note_speed(settings, f"{STAGE}-{corpus}-{task.variant}", speed_facts(task.params, settings) | told)
+        write_speed(settings, f"{STAGE}-{corpus}-{task.variant}", speed_facts(task.params, settings) | told)
     return progress
 
 

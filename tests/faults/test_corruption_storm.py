@@ -51,7 +51,7 @@ def test_t63_files_lost_added_or_exchanged_at_random_are_refused_by_name(tmp_pat
 def test_a_reader_that_believes_everything_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The storm itself can see silence: with seals that are not looked at it does."""
     monkeypatch.setattr("foalnet.artifact.results.read_sealed", blind)
-    monkeypatch.setattr("foalnet.artifact.results.held_bytes", lambda path, *_, **__: path.read_bytes())
+    monkeypatch.setattr("foalnet.artifact.results.verified_bytes", lambda path, *_, **__: path.read_bytes())
     hits = storm(tmp_path, count=60, seed=2, operations=("flip",))
     assert any(hit.outcome in ("SILENT", "crashed") for hit in hits)
 

@@ -38,7 +38,7 @@ PARTS: list[tuple[list[tuple[str, str]], str]] = [
     ([(SINGLE, SINGLE + "      picture: features\n")], "reader iemocap has no table of features"),
     (
         [(SINGLE, SINGLE + "      picture: features\n"), ("features: {}", "features: {encoder: clip_vit_b32}")],
-        "train.frame_step is 8, and only every 6-th frame has features",
+        "train.frame_step is 8, but only every 6-th frame has features",
     ),
     (
         [
@@ -50,7 +50,7 @@ PARTS: list[tuple[list[tuple[str, str]], str]] = [
     ([("augment: false}", "augment: false, encoder: identity}")], "encoder identity needs feature vectors"),
     (
         [("sides_table: data/drawn.sides.txt", 'sides_table: ""'), ("{stride: 3,", "{sides: table, stride: 3,")],
-        "shards.sides is table, and the corpus' entry names no sides_table",
+        "shards.sides is table, but the corpus' entry names no sides_table",
     ),
 ]
 
@@ -123,7 +123,7 @@ def test_a_root_of_no_corpus_is_a_note(project: Path) -> None:
 def test_an_entry_with_a_name_that_breaks_others(project: Path, name: str) -> None:
     edit(project, ("corpora:\n  drawn:", f"corpora:\n  {name}:"))
     said = refused(project, "config")
-    assert "small letters, digits and _, a letter first" in said and "file: params.yaml" in said
+    assert "use lower-case letters, digits and _, and start with a letter" in said and "file: params.yaml" in said
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_file_of_deployments_without_any(project: Path, text: str) -> None:
 
 NAMES: list[tuple[str, Callable[[str], bool]]] = [
     ("drawn", lambda said: "'drawn' is the corpus that `foalnet draw` draws" in said and "file: params.yaml" in said),
-    ("Drawn-1", lambda said: "small letters, digits and _, a letter first" in said),
+    ("Drawn-1", lambda said: "use lower-case letters, digits and _, and start with a letter" in said),
 ]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.artifact.dvcfiles import CUT, KEPT, LOCK, TABLE, TMP, broken, mend
+from foalnet.artifact.dvcfiles import CUT, KEPT, LOCK, TABLE, TMP, lock_file_faults, mend
 from foalnet.config.blocks import Draw
 from foalnet.core.errors import MachineError
 from foalnet.drawn import write
@@ -32,7 +32,7 @@ def home(tmp_path: Path) -> Path:
     """A folder with the committed dvc.lock, which a verb kept."""
     (tmp_path / TMP).mkdir(parents=True)
     (tmp_path / LOCK).write_text(WHOLE, "utf-8")
-    assert mend(tmp_path, keep=True) == broken(tmp_path) == []
+    assert mend(tmp_path, keep=True) == lock_file_faults(tmp_path) == []
     return tmp_path
 
 
@@ -49,13 +49,13 @@ def test_a_dvc_lock_that_is_cut_anywhere_is_replaced_by_the_last_whole_one(home:
     # Behind its last line of `size` or `nfiles` a record may be whole: outs that are gone are seen by DVC.
     for at in sorted({*ends, *within}):
         (home / LOCK).write_text(WHOLE[:at], "utf-8")
-        assert broken(home), WHOLE[:at][-80:]
+        assert lock_file_faults(home), WHOLE[:at][-80:]
         said = mend(home)
         assert len(said) == 1
-        if "no record any more" in said[0]:
+        if "has lost the records" in said[0]:
             assert WHOLE[:at].splitlines()[-1].strip().startswith(("size:", "nfiles:"))
         else:
-            assert (home / LOCK).read_text("utf-8") == WHOLE and "the last whole one" in said[0]
+            assert (home / LOCK).read_text("utf-8") == WHOLE and "the last whole version" in said[0]
             assert (home / TMP / CUT).read_text("utf-8") == WHOLE[:at]
 
 
@@ -91,9 +91,9 @@ def test_what_is_not_cut_is_left(home: Path, text: str) -> None:
 @pytest.mark.parametrize("text", ["{", "", '{"write": {"/a": {"pid": 4194303, "cm', "[]"])
 def test_half_a_lock_file_of_dead_processes_is_removed(home: Path, text: str) -> None:
     (home / TMP / TABLE).write_text(text)
-    assert "cut" in broken(home)[0] and (home / TMP / TABLE).exists()
+    assert "cut" in lock_file_faults(home)[0] and (home / TMP / TABLE).exists()
     assert "removed" in mend(home)[0]
-    assert not (home / TMP / TABLE).exists() and mend(home) == broken(home) == []
+    assert not (home / TMP / TABLE).exists() and mend(home) == lock_file_faults(home) == []
 
 
 def test_half_a_lock_file_of_a_living_process_is_left(home: Path) -> None:
@@ -110,7 +110,8 @@ def test_dvc_works_again_after_mend_and_the_doctor_names_it(project: Path) -> No
     refused = run(project, "dvc", "repro", "draw", check=False)
     assert refused.returncode == 255 and "corrupted" in refused.stderr + refused.stdout
     doctor = verb(project, "doctor", "drawn", check=False)
-    assert re.search(r"fault +locks +.*rwlock is cut.*mend: foalnet mend", doctor.stdout) and doctor.returncode == 4
+    assert re.search(r"fault +locks +.*rwlock is truncated.*mend: foalnet mend", doctor.stdout)
+    assert doctor.returncode == 4
     assert "removed" in verb(project, "mend").stdout
     assert "nothing to mend" in verb(project, "mend").stdout
     run(project, "dvc", "status", "draw")

@@ -54,7 +54,7 @@ EDITS = [
     ("      epochs: 11\n", '      epochs: "11"\n', "train.epochs", 'got the text "11"'),
     ("      epochs: 11\n", "      epochs: 11.0\n", "train.epochs", "valid integer"),
     (SEEDS, SEEDS.replace("1", "yes"), "corpora.drawn.seeds.0", 'got the text "yes"'),
-    (SEEDS, SEEDS.replace("- 1", "- 1\n    - 1"), "seeds", "stands twice"),
+    (SEEDS, SEEDS.replace("- 1", "- 1\n    - 1"), "seeds", "occurs twice"),
     (SEEDS, "    seeds: []\n    proto", "seeds", "at least 1 item"),
     (SEEDS, SEEDS.replace("1", "-1"), "seeds.0", "greater than or equal to 0"),
     ("  seed: 7 ", "  seed: 1:30 ", "report.seed", 'got the text "1:30"'),
@@ -103,7 +103,7 @@ def test_nonsense_in_params_is_refused_with_file_line_key_and_next_action(
     changed = next(number for number, (before, after) in enumerate(pairs, 1) if before != after)
     head = text[: text.find(f"\n{key}:") + 1].count("\n") + 1  # a fault of a whole block is at its head
     said = [int(number) for number in re.findall(r"\bline (\d+)", told)]
-    assert (said and set(said) <= {changed, head}) or key.endswith(("encoder", "detector")) or "stands twice" in told
+    assert (said and set(said) <= {changed, head}) or key.endswith(("encoder", "detector")) or "occurs twice" in told
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_figures_that_no_commit_holds_yet_are_no_fault(project: Path, monkeypatc
 def test_a_final_model_without_tensors(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, content = read_model(project / "models/drawn/final")
     forge(project, {"models/drawn/final/model.safetensors": lambda _: model_bytes({}, content)})
-    assert "the checkpoint is of another network" in named(project, monkeypatch)["final model"]
+    assert "the checkpoint is from another network" in named(project, monkeypatch)["final model"]
 
 
 def test_a_fold_whose_weights_are_noise(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,8 +95,8 @@ def test_settings_environment_beats_file(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("-1: /data", "the key -1 is no text"),
-        ("2026-11-21: x", "the key .* is no text"),
+        ("-1: /data", "the key -1 is not a string"),
+        ("2026-11-21: x", "the key .* is not a string"),
         ("on: x", "on .*: unknown key"),
     ],
 )
@@ -148,7 +148,7 @@ def test_the_headlines_protocol_is_always_among_them_and_each_stands_once(
     repository: Path, tmp_path: Path, wrong: list[str]
 ) -> None:
     path = edited(repository, tmp_path, corpora={"drawn": {"protocols": wrong}})
-    with pytest.raises(UsageError, match="loso_dev_session must be there") as caught:
+    with pytest.raises(UsageError, match="loso_dev_session is required") as caught:
         load_params("drawn", path)
     assert "docs/protocols.md" in str(caught.value)
 
@@ -196,9 +196,9 @@ def test_a_table_of_sides_outside_the_project_is_refused(repository: Path, tmp_p
 def test_half_pictures_of_a_feature_table_are_refused_by_name(repository: Path, tmp_path: Path) -> None:
     drawn = {"variants": ["foal", "foal_half"], "train": {"picture": "features"}}
     path = edited(repository, tmp_path, corpora={"drawn": drawn})
-    with pytest.raises(UsageError, match="variants: foal_half: they look at half pictures") as caught:
+    with pytest.raises(UsageError, match="variants: foal_half: they need half pictures") as caught:
         load_params("drawn", path)
-    assert "take them out of variants" in str(caught.value)
+    assert "remove them from variants" in str(caught.value)
     load_params("drawn", edited(repository, tmp_path, corpora={"drawn": {"variants": ["foal", "foal_half"]}}))
     with pytest.raises(UsageError, match="audio_only_half"):
         load_params("drawn", edited(repository, tmp_path, corpora={"drawn": {"variants": ["audio_only_half"]}}))
@@ -251,8 +251,8 @@ LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a: &a {b: *a}", "holds itself"),
-        (LAUGHS, "stands for more than 1,000,000 values"),
+        ("a: &a {b: *a}", "contains itself"),
+        (LAUGHS, "expands to more than 1,000,000 values"),
         ("a: 2001-99-99", "month must be in 1..12"),
         ("a: !!bool x", "'x'"),
         ("[" * 5000, "nested too deeply"),

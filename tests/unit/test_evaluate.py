@@ -248,5 +248,5 @@ def test_a_run_of_the_other_split_is_refused(corpus: Corpus) -> None:
     four = write_model(params, paths, utterances, "foal", split="four")
     for path in four.iterdir():
         (paths.model("foal", 1) / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(DataError, match=r"another run's: .*split four"):
+    with pytest.raises(DataError, match=r"belongs to another run: .*split four"):
         score(corpus)

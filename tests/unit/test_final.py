@@ -202,7 +202,7 @@ def test_what_is_no_sealed_model_is_refused_and_named(home: Path, tmp_path: Path
         read_model(tmp_path / "nowhere")
     assert "nowhere" in str(caught.value.file)
     fold = Paths("drawn", home).model("foal", 1) / "fold-Session1.safetensors"
-    with pytest.raises(DataError, match="no sealed model"):
+    with pytest.raises(DataError, match="not a sealed model"):
         read_model(fold)
 
 

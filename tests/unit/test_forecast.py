@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from foalnet.artifact.seal import publish_sealed
-from foalnet.artifact.speeds import noted_speed, speed_note
+from foalnet.artifact.speeds import read_speed, speed_path
 from foalnet.artifact.table import read_manifest
 from foalnet.config import Settings
 from foalnet.config.blocks import Draw, Final
@@ -268,10 +268,10 @@ def test_the_final_model_is_forecast_from_its_state(tmp_path: Path, monkeypatch:
 
 def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     settings = Settings(work=tmp_path)
-    assert noted_speed(settings, "draw-drawn") == {}
+    assert read_speed(settings, "draw-drawn") == {}
     for text in ("", "[1]", "{}", '{"wall_s": null, "workers": 1, "film_s": 0, "bytes": 3}'):
-        speed_note(settings, "draw-drawn").parent.mkdir(exist_ok=True)
-        speed_note(settings, "draw-drawn").write_text(text)
+        speed_path(settings, "draw-drawn").parent.mkdir(exist_ok=True)
+        speed_path(settings, "draw-drawn").write_text(text)
         assert draw_forecast(TINY, settings, tmp_path / "raw", cached=True).time_s is None
 
 

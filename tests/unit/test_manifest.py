@@ -215,7 +215,7 @@ def test_a_key_that_a_shard_could_not_carry_is_refused(key: str) -> None:
 
 
 def test_a_key_twice_is_refused() -> None:
-    with pytest.raises(DataError, match="stands twice"):
+    with pytest.raises(DataError, match="occurs twice"):
         classify([an_utterance(), an_utterance()], "c", {"x": ["neu"]}, Ledger())
 
 
@@ -269,7 +269,7 @@ def test_what_is_written_is_read_back(project: Project) -> None:
         ({"start_s": "soon"}, "start_s"),
         ({"start_s": 2.0}, "has no length"),
         ({"side": "middle"}, "side"),
-        ({"key": "a.b"}, "other characters"),
+        ({"key": "a.b"}, "characters other than"),
         ({"extra": 1}, "keys are not those"),
         ({"votes": [["E1", "Neutral"]]}, "votes"),
     ],

@@ -40,17 +40,17 @@ def test_what_was_sealed_is_read_without_its_seal_and_the_bytes_are_canonical(tm
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda data: data.replace(b"0.5", b"0.6"), "its seal is not that of this name and content"),
-        (lambda data: data.replace(b'"drawn"', b'"drown"'), "its seal is not that of this name and content"),
-        (lambda data: data.replace(b'"none": null,', b""), "its seal is not that of this name and content"),
+        (lambda data: data.replace(b"0.5", b"0.6"), "its seal does not match its name and content"),
+        (lambda data: data.replace(b'"drawn"', b'"drown"'), "its seal does not match its name and content"),
+        (lambda data: data.replace(b'"none": null,', b""), "its seal does not match its name and content"),
         (lambda data: json_bytes(FACTS), "has no seal"),
-        (lambda data: data[:-3], "no JSON any more"),
-        (lambda data: b"", "no JSON any more"),
-        (lambda data: b"\xff" + data, "no JSON any more"),
-        (lambda data: b"[" * 100_000, "no JSON any more"),
-        (lambda data: data.replace(b"0.5", b"NaN"), "no JSON any more"),
-        (lambda data: data.replace(b"0.5", b"1e999"), "no JSON any more"),
-        (lambda data: data.replace(b'"b"', b'"\\ud800"'), "no JSON any more"),
+        (lambda data: data[:-3], "not valid JSON"),
+        (lambda data: b"", "not valid JSON"),
+        (lambda data: b"\xff" + data, "not valid JSON"),
+        (lambda data: b"[" * 100_000, "not valid JSON"),
+        (lambda data: data.replace(b"0.5", b"NaN"), "not valid JSON"),
+        (lambda data: data.replace(b"0.5", b"1e999"), "not valid JSON"),
+        (lambda data: data.replace(b'"b"', b'"\\ud800"'), "not valid JSON"),
         (lambda data: b"[]", "no JSON object"),
     ],
 )
@@ -206,13 +206,13 @@ def test_the_files_of_two_runs_in_each_others_place_are_refused(paths: Paths) ->
     with pytest.raises(DataError, match=r"predictions\.jsonl was altered"):
         read_results(paths, one)
     swap(one / "metrics.json", two / "metrics.json")
-    with pytest.raises(DataError, match=r"metrics\.json is another run's, .*seed 2, .*belongs in its folder"):
+    with pytest.raises(DataError, match=r"metrics\.json belongs to another run, .*seed 2, .*not in this folder"):
         read_results(paths, one)
     reseal(one / "metrics.json", lambda facts: facts | {"seed": 1, "corpus": "mine"})
     with pytest.raises(DataError, match="corpus mine"):
         read_results(paths, one)
     swap(paths.model("foal", 1) / "train.json", paths.model("foal", 2) / "train.json")
-    with pytest.raises(DataError, match=r"train\.json is another run's: .*seed 2"):
+    with pytest.raises(DataError, match=r"train\.json belongs to another run: .*seed 2"):
         read_train(paths, variant="foal", seed=1)
 
 
@@ -240,7 +240,7 @@ def test_results_of_older_versions_are_read_where_that_is_asked_for_and_damaged_
     found = read_results(paths, folder, unsealed=old)
     assert found is not None and len(found.rows) == 40 and len(old) == 1
     (folder / "metrics.json").write_bytes(json_bytes({k: v for k, v in metrics.items() if k != SEAL}))
-    with pytest.raises(DataError, match="it vouches for predictions and has no seal"):
+    with pytest.raises(DataError, match="it has a digest of predictions but no seal"):
         read_results(paths, folder, unsealed=[])
     (folder / "metrics.json").write_bytes(
         json_bytes({k: v for k, v in metrics.items() if k not in (SEAL, "predictions")})
@@ -249,7 +249,7 @@ def test_results_of_older_versions_are_read_where_that_is_asked_for_and_damaged_
     text = json_bytes(json.loads(lines[3]) | {"probabilities": ["0", 1.0, 0.0, 0.0]}).replace(b"\n", b"") + b"\n"
     for bad, says in (
         (b"[]\n", "keys are not those"),
-        (lines[2], "stands twice"),
+        (lines[2], "occurs twice"),
         (lines[0], "does not follow"),
         (text, "valid number"),
         (b"{\n", "not valid JSON"),

@@ -69,7 +69,7 @@ def spaced(**space: Any) -> Params:
         ({"lr": {"low": 1.0, "high": 0.1}}, "low below high"),
         ({"lr": {"low": 0.1}}, "low below high"),
         ({"alpha": {"choices": [1.0]}}, "at least two"),
-        ({"objective.alpha": {"low": 0.0, "high": 1.0, "log": True}}, "above 0 with log"),
+        ({"objective.alpha": {"low": 0.0, "high": 1.0, "log": True}}, "above 0 if log is true"),
         ({"fold_by": {"choices": ["session", "speaker"]}}, "cannot be searched"),
         ({"lr": {"low": 0.1, "hihg": 1.0}}, "did you mean 'high'?"),
     ],

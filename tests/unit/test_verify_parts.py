@@ -130,7 +130,7 @@ def links_of_a_bare_chain(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """Go on to where the folder for temporary files is made."""
     monkeypatch.setattr("foalnet.checks.verify.stages_of", lambda *_: [])
     monkeypatch.setattr("foalnet.checks.verify.load", lambda _: {})
-    monkeypatch.setattr("foalnet.checks.verify.cache_of", lambda _: home)
+    monkeypatch.setattr("foalnet.checks.verify.dvc_cache", lambda _: home)
     params: Any = SimpleNamespace(corpus="drawn")
     settings: Any = SimpleNamespace(workers=1)
     found = verify(params, settings, home=home)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from foalnet.artifact.dvcfiles import broken
+from foalnet.artifact.dvcfiles import lock_file_faults
 from foalnet.checks.doctor.base import Context, Finding, fault, ok, warning
 from foalnet.core.errors import reason
 from foalnet.core.locks import elsewhere, unreleased
@@ -88,7 +88,7 @@ def locks(context: Context) -> Iterator[Finding]:
     if left:
         total = sum(path.stat().st_size for path in left)
         yield warning(f"{len(left)} unfinished files of killed processes, {size(total)}", mend="foalnet gc")
-    yield from (fault(what, mend="foalnet mend") for what in broken(context.home))
+    yield from (fault(what, mend="foalnet mend") for what in lock_file_faults(context.home))
     yield from _dvc_locks(context.home / ".dvc" / "tmp" / "rwlock")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from foalnet.artifact.dvcrepo import cache_of
+from foalnet.artifact.dvcrepo import dvc_cache
 from foalnet.artifact.gitrepo import blobs_at, blobs_here, git, has_git
 from foalnet.artifact.seal import command
 from foalnet.checks.verify.chain import stage_links
@@ -37,7 +37,7 @@ def verify(params: Params, settings: Settings, *, remote: str | None = None, hom
     """
     stages = stages_of(home, params.corpus)
     far = None if remote is None else Remote(home, remote)
-    store = Store(home, stages, reader=Reader(settings.workers), cache=cache_of(home), remote=far)
+    store = Store(home, stages, reader=Reader(settings.workers), cache=dvc_cache(home), remote=far)
     paths, given = Paths(params.corpus, home), load(home / PARAMS)
     yield from commit(home, stages)
     try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foalnet.artifact.dvcrepo import cache_of
+from foalnet.artifact.dvcrepo import dvc_cache
 from foalnet.checks.verify.digests import Reader
 from foalnet.checks.verify.graph import LOCK, Stage
 from foalnet.checks.verify.link import two
@@ -38,7 +38,7 @@ def faults(home: Path, stages: Iterable[Stage], *, reader: Reader, remote: Calla
     where the cache lacks an object, which must then be whole there (MachineError, exit 4, where it cannot be read).
     """
     every = list(stages)
-    store = Store(home, every, reader=reader, cache=cache_of(home), remote=None)
+    store = Store(home, every, reader=reader, cache=dvc_cache(home), remote=None)
     found: list[Fault] = []
     for stage in every:
         if stage.ran is None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from foalnet.artifact.dvcrepo import OBJECTS, config_of
+from foalnet.artifact.dvcrepo import OBJECTS, dvc_config
 from foalnet.checks.verify.digests import Digest, digest_of
 from foalnet.core.errors import MachineError, UsageError, named
 from foalnet.core.redact import redact
@@ -29,7 +29,7 @@ class Remote:
     """
 
     def __init__(self, home: Path, name: str) -> None:
-        config = config_of(home)
+        config = dvc_config(home)
         known = list(config["remote"])
         self.name = name or config["core"].get("remote", "")
         if self.name not in known:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from foalnet.artifact.dvcrepo import config_of
-from foalnet.artifact.seal import opened
+from foalnet.artifact.dvcrepo import dvc_config
+from foalnet.artifact.seal import unseal
 from foalnet.checks.verify.digests import Digest, Reader, parse_listing
 from foalnet.checks.verify.graph import Stage
 from foalnet.checks.verify.remote import Remote, place_of
@@ -37,7 +37,7 @@ class Store:
         self, home: Path, stages: Iterable[Stage], *, reader: Reader, cache: Path, remote: Remote | None
     ) -> None:
         self.home, self.reader, self.cache, self.remote = home, reader, cache, remote
-        self.pulls = bool(config_of(home)["remote"])
+        self.pulls = bool(dvc_config(home)["remote"])
         self.outs: dict[str, str] = {}
         self.maker: dict[str, str] = {}
         for stage in stages:
@@ -144,7 +144,7 @@ class Store:
         """Return an output's JSON; a sealed file is opened by its seal (Absent; DataError; ValueError)."""
         data = self.read(path)
         if Path(path).name in SEALED:
-            return opened(data, Path(path), again=self.maker_of(path), stage="verify")
+            return unseal(data, Path(path), again=self.maker_of(path), stage="verify")
         return json.loads(data)
 
     def rows(self, path: str) -> list[Any]:

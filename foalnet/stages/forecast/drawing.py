@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foalnet.artifact.speeds import note_speed, noted_speed
+from foalnet.artifact.speeds import read_speed, write_speed
 from foalnet.config import Settings
 from foalnet.config.blocks import Draw
 from foalnet.core.errors import DataError
@@ -33,7 +33,7 @@ def draw_forecast(
     dialogues, filmed = planned(params, structure, media)
     film_s = sum(d.seconds for d in dialogues if d.name in filmed)
     workers = max(1, min(settings.workers, len(dialogues)))
-    note = noted_speed(settings, NOTE)
+    note = read_speed(settings, NOTE)
     try:
         per_s, bytes_per_s = note["wall_s"] * note["workers"] / note["film_s"], note["bytes"] / note["film_s"]
     except (KeyError, TypeError, ZeroDivisionError):
@@ -84,4 +84,4 @@ def note_drawing(
         "wall_s": round(wall_s, 3),
         "workers": max(1, min(settings.workers, len(dialogues))),
     }
-    note_speed(settings, NOTE, note)
+    write_speed(settings, NOTE, note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foalnet.artifact.speeds import noted_speed
+from foalnet.artifact.speeds import read_speed
 from foalnet.config import Params, Settings
 from foalnet.core.paths import Paths
 from foalnet.shards import ShardEntry
@@ -50,7 +50,7 @@ def features_forecast(params: Params, settings: Settings, paths: Paths) -> Forec
 
 def _rate(work: Work, settings: Settings, corpus: str) -> float | None:
     """Return seconds of a worker per byte of shards, where a run that asked the same was measured on this device."""
-    note, facts = noted_speed(settings, f"features-{corpus}"), speed_facts(work, [])
+    note, facts = read_speed(settings, f"features-{corpus}"), speed_facts(work, [])
     try:
         if any(note[name] != facts[name] for name in ("asked", "device", "packages")):
             return None

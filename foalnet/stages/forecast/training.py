@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from foalnet.artifact.speeds import noted_speed
+from foalnet.artifact.speeds import read_speed
 from foalnet.artifact.table import read_manifest
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Split
@@ -88,7 +88,7 @@ def _final_rate(settings: Settings, params: Params, variant: str) -> tuple[float
     """Return seconds per epoch, where a final training with these params was measured on this device."""
     from foalnet.stages.final import speed_facts
 
-    note = noted_speed(settings, f"final-{params.corpus}-{variant}")
+    note = read_speed(settings, f"final-{params.corpus}-{variant}")
     facts = speed_facts(params.train, settings)
     try:
         if any(note[name] != value for name, value in facts.items()):
