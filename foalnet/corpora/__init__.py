@@ -1,4 +1,4 @@
-"""The corpus registry: one file, one line here and one test per corpus (docs/add-a-corpus.md)."""
+"""The registry of corpus readers. A corpus takes one file, one line here and one test (docs/add-a-corpus.md)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from foalnet.corpora.base import Reader
 
 __all__ = ["READERS", "Reader", "get_reader"]
 
-# Name of a reader, and of its folder here -> its class. A reader is imported when it is used: the stages of a corpus
-# depend on the code of its own reader.
+# Name of a reader and of its folder -> its class. A reader is imported on use, so that the stages of a corpus depend on
+# the code of its own reader only.
 READERS = {
     "iemocap": "Iemocap",
     "ravdess": "Ravdess",
@@ -23,7 +23,7 @@ def get_reader(name: str) -> Reader:
     if name not in READERS:
         raise UsageError(
             f"no corpus reader '{name}'; {nearest(name, READERS)}",
-            action="name one of these as `reader` (docs/add-a-corpus.md tells how to write another)",
+            action="name one of these as `reader` (docs/add-a-corpus.md describes how to write another)",
         )
     reader: Reader = getattr(importlib.import_module(f"{__name__}.{name}"), READERS[name])()
     return reader

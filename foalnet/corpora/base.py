@@ -1,4 +1,4 @@
-"""What a corpus reader promises, and what every reader needs."""
+"""The interface of corpus readers, and functions that they share."""
 
 from __future__ import annotations
 
@@ -14,104 +14,104 @@ from foalnet.core.records import Utterance
 
 
 class Reader(Protocol):
-    """One corpus: which of its files count, and the table of utterances that they tell.
+    """Reads one corpus: selects its files by role and returns its table of utterances.
 
-    A reader never changes a file, knows nothing of classes (it gives raw labels; `manifest` maps them), and gives the
-    same list whatever the order of the files. Roles of files: labels, transcript, audio (one utterance),
-    dialogue_audio, video, features (a table of precomputed features).
+    A reader never changes a file. It returns raw labels, which `manifest` maps to classes. Its result does not depend
+    on the order of the files. Roles: labels, transcript, audio (one utterance), dialogue_audio, video, features (table
+    of precomputed features).
     """
 
     name: str
     layout: str
-    """What a root of this corpus holds, as it stands in an error: "looked for …"."""
+    """The expected content of a root, for errors: "looked for …"."""
     side_rule: str
-    """Who sits where, as it stands in the staging report."""
+    """Who sits where, for the staging report."""
     licence: str
-    """What the corpus may be used for, as it stands in the card of a model trained on it."""
+    """The permitted use of the corpus, for the card of a model trained on it."""
     class_presets: dict[str, list[str]]
     """Class name -> raw labels, for `add-corpus --classes`."""
     default_classes: list[str]
-    """The classes of an entry that names none."""
+    """The classes of an entry without --classes."""
     entry_preset: dict[str, Any]
-    """What an added corpus' entry of params.yaml starts from: `contract`, `shards`, `train`."""
+    """Initial values of an added corpus' entry in params.yaml: `contract`, `shards`, `train`."""
     published: Contract | None
-    """The corpus' own counts; its classes and sessions are counted under `default_classes`.
+    """The published counts; classes and sessions are counted with `default_classes`.
 
-    Where it counts raw labels, it counts all: params may name no other. None: any raw label may be."""
+    If it has counts of raw labels, these are all raw labels, and params may name no other. None: any raw label."""
     needs: tuple[str, ...]
-    """Roles of which a root holds at least one file each."""
+    """Roles of which a root must have at least one file each."""
     reads: tuple[str, ...]
-    """Roles whose content `utterances` reads: `manifest` holds these files to the inventory's digests first."""
+    """Roles of the files that `utterances` reads; `manifest` first compares them with the inventory's digests."""
 
     def check_root(self, root: Path) -> Path:
-        """Return the folder that relative paths start from: `root`, or the one folder in it that has the layout.
+        """Return the folder that relative paths start from: `root`, or the only folder in it with the layout.
 
-        DataError (exit 3) says what was looked for and what was found.
+        Raises DataError (exit 3) with the expected layout and the actual content.
         """
         ...
 
     def wanted(self, path: str) -> str | None:
-        """Return the role of a relative path; where it is not used, a kind of IGNORED, or None for OTHER."""
+        """Return the role of a relative path; for an unused file a kind of IGNORED, or None for OTHER."""
         ...
 
     def utterances(self, root: Path, files: Mapping[str, str], ledger: Ledger) -> list[Utterance]:
-        """Return one Utterance per labelled utterance: `label` None, and a `reason` where it cannot be used.
+        """Return one Utterance per labelled utterance, with `label` None, and a `reason` if it cannot be used.
 
-        `root` is what `check_root` returned, `files` maps relative path -> role. Every loss stands in `ledger`.
+        `root`: the folder from `check_root`; `files`: relative path -> role. `ledger` receives every loss.
         """
         ...
 
 
 def is_shadow(path: str) -> bool:
-    """Tell whether a relative path is one of the files that macOS lays beside the real ones (`._name`)."""
+    """Return whether a relative path is one of the extra files of macOS (`._name`, `__MACOSX`)."""
     parts = path.split("/")
     return parts[-1].startswith("._") or "__MACOSX" in parts
 
 
 def stem(path: str) -> str:
-    """Return a relative path's file name without folder and extension."""
+    """Return the file name of a relative path without folder and extension."""
     return path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
 
-def used(role: str | None) -> bool:
-    """Tell whether `Reader.wanted` returned a role, and not a kind of file that is not used."""
+def is_role(role: str | None) -> bool:
+    """Return whether `Reader.wanted` returned a role rather than a kind of unused file."""
     return role is not None and role not in IGNORED
 
 
-def find_holder(root: Path, is_part: Callable[[str], bool], layout: str) -> Path:
-    """Return `root`, or its one subfolder, that holds a folder whose name `is_part` accepts.
+def find_root(root: Path, is_part: Callable[[str], bool], layout: str) -> Path:
+    """Return `root` or its only subfolder that contains a folder with a name accepted by `is_part`.
 
-    DataError (exit 3) where there is none or more than one: it says what was looked for and what was found, and whether
-    the folders are parts of one corpus or copies of it.
-    MachineError (exit 4) where the folder cannot be listed.
+    Raises DataError (exit 3) if there is no such folder or more than one, with the expected `layout`, the actual
+    content, and whether the folders are parts or copies of the corpus; MachineError (exit 4) if a folder cannot be
+    listed.
     """
-    if _holds(root, is_part):
+    if _has_part(root, is_part):
         return root
-    found = [folder for folder in _folders(root) if _holds(folder, is_part)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise _several(root, found, is_part, layout)
+    holders = [folder for folder in _folders(root) if _has_part(folder, is_part)]
+    if len(holders) == 1:
+        return holders[0]
+    if holders:
+        raise _ambiguous_root(root, holders, is_part, layout)
     raise DataError(
-        f"not a root of this corpus: looked here and one level below for {layout}; found {_seen(root)}",
+        f"not a root of this corpus: looked here and one level below for {layout}; found {_listed_names(root)}",
         file=root,
         stage="inventory",
         action="give the folder that the corpus was unpacked to (is its disk mounted?)",
     )
 
 
-def _several(root: Path, found: list[Path], is_part: Callable[[str], bool], layout: str) -> DataError:
-    parts = [path.name for folder in found for path in _folders(folder) if is_part(path.name)]
+def _ambiguous_root(root: Path, holders: list[Path], is_part: Callable[[str], bool], layout: str) -> DataError:
+    parts = [path.name for folder in holders for path in _folders(folder) if is_part(path.name)]
     copies = len(set(parts)) < len(parts)
     return DataError(
-        f"several folders here hold {'the corpus' if copies else 'a part of the corpus each'}: {_some(found)}",
+        f"several folders here hold {'the corpus' if copies else 'a part of the corpus each'}: {_first_names(holders)}",
         file=root,
         stage="inventory",
         action=(
-            "give the one that is meant as the corpus root"
+            "give one of them as the corpus root"
             if copies
-            else f"move what they hold ({_some(sorted(set(parts)))}) into one folder, and give that one; what is read "
-            f"of it: {layout}"
+            else f"move their content ({_first_names(sorted(set(parts)))}) into one folder, and give that one; "
+            f"its layout: {layout}"
         ),
     )
 
@@ -124,7 +124,7 @@ def _listing(folder: Path) -> list[Path]:
             f"the folder cannot be listed: {reason(error)}",
             file=folder,
             stage="inventory",
-            action="mount it or mend its permissions, then run the same command again",
+            action="mount it or repair its permissions, then run the same command again",
         ) from error
 
 
@@ -132,22 +132,22 @@ def _folders(folder: Path) -> list[Path]:
     return [path for path in _listing(folder) if path.is_dir() and not path.name.startswith(".")]
 
 
-def _holds(folder: Path, is_part: Callable[[str], bool]) -> bool:
+def _has_part(folder: Path, is_part: Callable[[str], bool]) -> bool:
     return any(is_part(path.name) for path in _folders(folder))
 
 
-def _seen(root: Path) -> str:
-    return _some(_listing(root)) or "an empty folder"
+def _listed_names(root: Path) -> str:
+    return _first_names(_listing(root)) or "an empty folder"
 
 
-def _some(paths: Sequence[Path | str], limit: int = 8) -> str:
+def _first_names(paths: Sequence[Path | str], limit: int = 8) -> str:
     names = [printable(Path(path).name) for path in paths]
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
 
-def read_whole(path: Path) -> bytes:
-    """Return a file's bytes (MachineError, exit 4, where it cannot be read)."""
+def read_corpus_file(path: Path) -> bytes:
+    """Return the bytes of a corpus file (MachineError, exit 4, if it cannot be read)."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,6 +1,7 @@
-"""The inventory of a corpus: path, size, SHA-256 and role of each file used; the only stage that knows a root.
+"""The inventory of a corpus: relative path, size, SHA-256 and role of each file used.
 
-Later stages depend on this file, so no machine path reaches an output, and copies with different roots agree.
+Later stages depend on this file and not on the root, so no absolute path reaches an output, and copies of a corpus in
+different folders give the same results.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from foalnet.core.files import not_read, publish_bytes, sha256_file, sorted_file
 from foalnet.core.ledger import IGNORED, OTHER, UNNAMED
 from foalnet.core.progress import counted
 from foalnet.corpora import Reader, get_reader
-from foalnet.corpora.base import used
+from foalnet.corpora.base import is_role
 
 STAGE = "inventory"
-# a file changed this short before it was hashed may change again within one tick of its clock: it is hashed anew
+# A digest is cached only if the file is at least this old: a later change could leave the same time stamp.
 RACY_NS = 2_000_000_000
-# So many files that are not used are named, of each kind.
+# Number of unused files of each kind that are listed by name.
 NAMED = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileEntry:
-    """One file used: path relative to the root with `/` between parts, size in bytes, hex digest, role."""
+    """One file used: posix path relative to the root, size in bytes, hex digest, role."""
 
     path: str
     size: int
@@ -43,9 +44,10 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inventory:
-    """The files of one corpus, sorted by path; `ignored` counts the others by kind (`corpora.base.IGNORED`).
+    """The files of one corpus, sorted by path.
 
-    `named`: the first names of each kind but shadow files and those that are no part of the layout.
+    `ignored`: kind of unused file (`core.ledger.IGNORED`) -> count. `named`: kind -> first names, without the kinds in
+    `core.ledger.UNNAMED`.
     """
 
     corpus: str
@@ -64,10 +66,10 @@ class Inventory:
 
 
 def resolve_root(params: Params, settings: Settings) -> Path | None:
-    """Return the folder that relative paths start from, None where this machine does not have it.
+    """Return the folder that relative paths start from; None if this machine does not have it.
 
-    It is the root that the settings give the corpus, else the params' `source` where that is a folder. DataError
-    (exit 3) where the folder is there but is not laid out as the corpus.
+    It is the corpus' root in the settings, else the params' `source` if that is a folder. Raises DataError (exit 3) if
+    the folder exists but does not have the layout of the corpus.
     """
     given = settings.roots.get(params.corpus)
     root = Path(given).expanduser() if given else Path(params.source)
@@ -75,32 +77,33 @@ def resolve_root(params: Params, settings: Settings) -> Path | None:
 
 
 def need_root(params: Params, settings: Settings, *, stage: str) -> Path:
-    """Return what `resolve_root` does, or say (MachineError, exit 4) where it looked and how to give the root."""
+    """Return the folder from `resolve_root`; raises MachineError (exit 4) with advice if there is none."""
     root = resolve_root(params, settings)
     if root is not None:
         return root
     given = settings.roots.get(params.corpus)
     looked = f"the root in the settings, {given}, is not a folder here" if given else "the settings name no root for it"
     raise MachineError(
-        f"the files of corpus '{params.corpus}' are not on this machine: {looked}, and '{params.source}' is no folder",
+        f"the files of corpus '{params.corpus}' are not on this machine: {looked}, "
+        f"and '{params.source}' is not a folder",
         stage=stage,
         action=(
             "run `dvc repro`, which draws it first"
             if params.corpus == "drawn"
             else f"mount it, or `foalnet add-corpus {params.reader} --name {params.corpus} --root PATH`, or set "
-            f"FOALNET_ROOTS__{params.corpus.upper()}=PATH; what `dvc repro` makes itself, it makes before this stage"
+            f"FOALNET_ROOTS__{params.corpus.upper()}=PATH; if a stage of dvc.yaml makes them, run `dvc repro`"
         ),
     )
 
 
 def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
-    """Write the inventory of one corpus to `out` and return a summary; equal files give equal bytes.
+    """Write the inventory of one corpus to `out` and return a summary; the same files give the same bytes.
 
-    Where the root is not on this machine but `out` is recorded, it is kept and the summary's `note` says so. A file
-    is hashed again only where its size, times or inode changed. `out` is not touched where its bytes stay the same.
+    If the root is not on this machine but `out` exists, it is kept and the summary's `note` says so. A file is hashed
+    again only if its size, times or inode changed. `out` is written only if its bytes change.
 
-    Raises MachineError (exit 4): no root and no record, or a file that cannot be read; DataError (exit 3): another
-    layout than the corpus', a link that leads out of the root, a record of another corpus.
+    Raises MachineError (exit 4) if there is neither a root nor an inventory, or if a file cannot be read; DataError
+    (exit 3) for another layout, a link that leads out of the root, or the inventory of another corpus.
     """
     root = resolve_root(params, settings)
     if root is None and out.exists():
@@ -112,7 +115,7 @@ def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
     listed = survey(root, reader)
     cache = DigestCache(settings, params.corpus)
     digests = cache.digests(root, listed.roles)
-    found = Inventory(
+    record = Inventory(
         corpus=params.corpus,
         reader=params.reader,
         files=tuple(
@@ -122,26 +125,26 @@ def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
         ignored=listed.ignored(),
         named=listed.named(),
     )
-    data = sealed_bytes(out.name, asdict(found))
+    data = sealed_bytes(out.name, asdict(record))
     changed = not out.exists() or out.read_bytes() != data
     if changed:
         publish_bytes(out, data)
-    return _summary(found, hashed=cache.hashed, changed=changed, note=None)
+    return _summary(record, hashed=cache.hashed, changed=changed, note=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
-    """The files below a root: those used by path -> role, the others by kind -> paths; nothing was opened."""
+    """The files below a root; `roles`: path -> role of the used ones, `unused`: kind -> paths of the others."""
 
     roles: dict[str, str]
     unused: dict[str, list[str]]
 
     def ignored(self) -> dict[str, int]:
-        """Return kind -> count: of the kinds that are not named always, of the others where there are any."""
+        """Return kind -> number of unused files: always for the kinds in UNNAMED, for others only if there are any."""
         return {kind: len(self.unused.get(kind, ())) for kind in IGNORED if kind in self.unused or kind in UNNAMED}
 
     def named(self) -> dict[str, tuple[str, ...]]:
-        """Return kind -> first names, of the kinds whose count alone is not enough."""
+        """Return kind -> first names, without the kinds in UNNAMED."""
         return {
             kind: tuple(printable(path) for path in paths[:NAMED])
             for kind, paths in sorted(self.unused.items())
@@ -150,42 +153,42 @@ class Survey:
 
 
 def survey(root: Path, reader: Reader) -> Survey:
-    """Sort the files below `root` into those that the reader uses and the others.
+    """List the files below `root` that the reader uses, and the others; opens none of them.
 
-    DataError (exit 3) where a role that the reader needs has no file, or two used names differ in case alone.
+    Raises DataError (exit 3) if a role that the reader needs has no file, or if two used names differ only in case.
     """
     special: dict[str, str] = {}
     roles: dict[str, str] = {}
     unused: dict[str, list[str]] = {}
-    for path in files_of(root, special):
+    for path in list_files(root, special):
         role = reader.wanted(path)
-        if used(role):
+        if is_role(role):
             roles[path] = str(role)
         else:
             unused.setdefault(role or OTHER, []).append(path)
     for path, kind in sorted(special.items()):
         unused.setdefault(kind, []).append(path)
     _refuse_twins(root, roles)
-    found = Survey(roles=roles, unused=unused)
+    listing = Survey(roles=roles, unused=unused)
     missing = [role for role in reader.needs if role not in roles.values()]
     if missing:
         raise DataError(
             "\n".join(
                 [
                     f"no file with the role {', '.join(missing)}: looked for {reader.layout}; "
-                    f"{len(roles)} files are used, {sum(found.ignored().values())} are not",
-                    *unused_lines(found.ignored(), found.named()),
+                    f"{len(roles)} files are used, {sum(listing.ignored().values())} are not",
+                    *unused_lines(listing.ignored(), listing.named()),
                 ]
             ),
             file=root,
             stage=STAGE,
             action="complete the corpus (was its archive unpacked whole?), or give another root",
         )
-    return found
+    return listing
 
 
 def unused_lines(ignored: Mapping[str, int], named: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return a line for each kind of unused file that is named: its first names, how many more, its meaning."""
+    """Return one line per kind of named unused files: the first names, how many more, the meaning of the kind."""
     lines = []
     for kind, names in named.items():
         more = ignored[kind] - len(names)
@@ -194,20 +197,20 @@ def unused_lines(ignored: Mapping[str, int], named: Mapping[str, Sequence[str]])
 
 
 def _refuse_twins(root: Path, paths: Iterable[str]) -> None:
-    """Refuse two used files whose names differ in case alone: a reader that takes both cases would use either."""
+    """Raise DataError if the names of two used files differ only in case: a reader could not tell which one to use."""
     first: dict[str, str] = {}
     for path in sorted(paths):
         if (twin := first.setdefault(path.casefold(), path)) != path:
             raise DataError(
-                f"two names differ in case alone: {twin} and {path}",
+                f"two names differ only in case: {twin} and {path}",
                 file=root / path,
                 stage=STAGE,
                 action="remove one of the two, then run the same command again",
             )
 
 
-def files_of(root: Path, special: dict[str, str] | None = None) -> list[str]:
-    """List the files of a corpus as `sorted_files` does; DVC's own links into this project's cache are no escape."""
+def list_files(root: Path, special: dict[str, str] | None = None) -> list[str]:
+    """List the files of a corpus as `sorted_files` does; accepts DVC's own links into this project's cache."""
     try:
         return sorted_files(root, special, allowed=cache_links(Path(), root))
     except RuntimeError as error:
@@ -215,21 +218,21 @@ def files_of(root: Path, special: dict[str, str] | None = None) -> list[str]:
             f"a link leads in a circle: {reason(error)}",
             file=root,
             stage=STAGE,
-            action="remove it, or lay its file in its place",
+            action="remove it, or replace it by the file",
         ) from error
 
 
-def _summary(found: Inventory, *, hashed: int, changed: bool, note: str | None) -> dict[str, Any]:
+def _summary(record: Inventory, *, hashed: int, changed: bool, note: str | None) -> dict[str, Any]:
     by_role: dict[str, int] = {}
-    for entry in found.files:
+    for entry in record.files:
         by_role[entry.role] = by_role.get(entry.role, 0) + 1
     return {
-        "corpus": found.corpus,
-        "files": len(found.files),
-        "bytes": sum(entry.size for entry in found.files),
+        "corpus": record.corpus,
+        "files": len(record.files),
+        "bytes": sum(entry.size for entry in record.files),
         "by_role": dict(sorted(by_role.items())),
-        "ignored": found.ignored,
-        "named": found.named,
+        "ignored": record.ignored,
+        "named": record.named,
         "hashed": hashed,
         "changed": changed,
         "note": note,
@@ -237,7 +240,7 @@ def _summary(found: Inventory, *, hashed: int, changed: bool, note: str | None) 
 
 
 def read_inventory(path: Path, *, corpus: str = "CORPUS", stage: str = STAGE) -> Inventory:
-    """Read a recorded inventory (DataError, exit 3, where it is absent, altered or not one)."""
+    """Read an inventory (DataError, exit 3, if it is absent, altered or invalid)."""
     again = f"{STAGE}@{corpus}"
     data = read_sealed(path, again=again, stage=stage)
     try:
@@ -245,31 +248,31 @@ def read_inventory(path: Path, *, corpus: str = "CORPUS", stage: str = STAGE) ->
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in fault["loc"])
-        raise refused(f"is no inventory: {where}: {fault['msg']}", path, again=again, stage=stage) from error
+        raise refused(f"is not an inventory: {where}: {fault['msg']}", path, again=again, stage=stage) from error
 
 
-def _same_corpus(found: Inventory, params: Params, path: Path, *, stage: str = STAGE) -> None:
-    if (found.corpus, found.reader) != (params.corpus, params.reader):
+def _same_corpus(record: Inventory, params: Params, path: Path, *, stage: str = STAGE) -> None:
+    if (record.corpus, record.reader) != (params.corpus, params.reader):
         raise DataError(
-            f"the inventory is of corpus '{found.corpus}' (reader {found.reader}), "
+            f"the inventory is of corpus '{record.corpus}' (reader {record.reader}), "
             f"not of '{params.corpus}' (reader {params.reader})",
             file=path,
             stage=stage,
-            action="remove it and run `dvc repro` where the corpus is at hand",
+            action="remove it and run `dvc repro` on a machine that has the corpus",
         )
 
 
 def checked_inventory(path: Path, params: Params, *, stage: str) -> Inventory:
-    """Read the inventory of this corpus and reader (DataError, exit 3, where it is of another)."""
-    found = read_inventory(path, corpus=params.corpus, stage=stage)
-    _same_corpus(found, params, path, stage=stage)
-    return found
+    """Read the inventory of this corpus and reader (DataError, exit 3, if it is of another one)."""
+    record = read_inventory(path, corpus=params.corpus, stage=stage)
+    _same_corpus(record, params, path, stage=stage)
+    return record
 
 
 class DigestCache:
-    """SHA-256 of files, each hashed once for a state (size, modification and change time, inode) of it.
+    """Caches the SHA-256 of files; a file is hashed again only if its size, times or inode changed.
 
-    Lives in the work folder as `inventory/<corpus>.json`; losing it costs time only. `hashed` counts real work.
+    The cache is `inventory/<corpus>.json` in the work folder; its loss costs only time. `hashed` counts hashed files.
     """
 
     def __init__(self, settings: Settings, corpus: str) -> None:
@@ -279,7 +282,7 @@ class DigestCache:
         self._known = self._load()
 
     def digests(self, root: Path, paths: Iterable[str]) -> dict[str, tuple[int, str]]:
-        """Return path -> (size in bytes, hex digest); MachineError (exit 4) names a file that cannot be read."""
+        """Return path -> (size in bytes, hex digest); raises MachineError (exit 4) if a file cannot be read."""
         wanted, before = sorted(paths), dict(self._known)
         pool = ThreadPoolExecutor(max_workers=self.workers)
         try:
@@ -289,7 +292,7 @@ class DigestCache:
                     rows.append(row)
                     one_more()
         finally:
-            # what is hashed stays known after an interrupt, and what waits is not begun
+            # After an interrupt: drop the waiting files, keep the finished digests.
             pool.shutdown(wait=True, cancel_futures=True)
             if self._known != before:
                 publish_sealed(self.path, {"files": self._known})
@@ -320,23 +323,23 @@ class DigestCache:
                 "the file changed while it was read",
                 file=root / path,
                 stage=STAGE,
-                action="let what writes it end, then run the same command again",
+                action="wait until its writer has finished, then run the same command again",
             )
         if max(stat.st_mtime_ns, stat.st_ctime_ns) + RACY_NS < now_ns:
             self._known[path] = [state, digest]
         return stat.st_size, digest, True
 
 
-def hold_to(found: Inventory, root: Path, roles: Collection[str], settings: Settings, *, stage: str) -> None:
-    """Refuse (DataError, exit 3) a root whose files of these roles are gone or differ from the inventory."""
-    digests = {entry.path: entry.sha256 for entry in found.files if entry.role in roles}
+def refuse_changed(record: Inventory, root: Path, roles: Collection[str], settings: Settings, *, stage: str) -> None:
+    """Raise DataError (exit 3) if files of these roles are missing in `root` or differ from the inventory."""
+    digests = {entry.path: entry.sha256 for entry in record.files if entry.role in roles}
     gone = [path for path in sorted(digests) if not (root / path).is_file()]
-    now = {} if gone else DigestCache(settings, found.corpus).digests(root, digests)
+    now = {} if gone else DigestCache(settings, record.corpus).digests(root, digests)
     changed = gone or [path for path in sorted(digests) if now[path][1] != digests[path]]
     if changed:
         raise DataError(
             f"{len(changed)} file(s) {'are gone' if gone else 'changed'} since the inventory: {', '.join(changed[:8])}",
             file=root / changed[0],
             stage=stage,
-            action="run `dvc repro`: its first stage takes the inventory anew",
+            action="run `dvc repro`, whose first stage renews the inventory",
         )

@@ -1,4 +1,4 @@
-"""Who trains, who chooses, who is tested: folds over groups that share no speaker, and labels that respect them."""
+"""Folds of train, dev and test groups that share no speaker, and labels without those of the test group."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foalnet.core.records import Utterance
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fold:
-    """One fold: `name` is its test group; train, dev and test are disjoint tuples of group names, dev may be empty."""
+    """One fold, named after its test group: disjoint tuples of group names; dev may be empty."""
 
     name: str
     train: tuple[str, ...]
@@ -19,7 +19,7 @@ class Fold:
     test: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Refuse a fold that tests on what it trains or chooses on."""
+        """Raise ValueError if the parts share a group, or if train or test is empty."""
         parts = [*self.train, *self.dev, *self.test]
         if len(set(parts)) != len(parts):
             raise ValueError(f"fold {self.name}: train, dev and test share a group: {parts}")
@@ -35,7 +35,7 @@ class Fold:
 
 
 def loso_dev_session(groups: Iterable[str]) -> list[Fold]:
-    """Leave one group out, the next one (cyclic, sorted) is dev, the others train (METHOD: dev = (test mod 5) + 1)."""
+    """Return one fold per group: it is test, the next one (cyclic, sorted) dev (METHOD: dev = (test mod 5) + 1)."""
     names = sorted(set(groups))
     if len(names) < 3:
         raise DataError(
@@ -55,7 +55,7 @@ def loso_dev_session(groups: Iterable[str]) -> list[Fold]:
 
 
 def loso_all_others(groups: Iterable[str]) -> list[Fold]:
-    """Leave one group out, all the others train, none is dev: nothing may be chosen (METHOD: the 4-session run)."""
+    """Return one fold per group: it is test, all others train, without dev (METHOD: the 4-session run)."""
     names = sorted(set(groups))
     if len(names) < 2:
         raise DataError(
@@ -66,17 +66,20 @@ def loso_all_others(groups: Iterable[str]) -> list[Fold]:
     return [Fold(name=test, test=(test,), dev=(), train=tuple(g for g in names if g != test)) for test in names]
 
 
-# Split -> how it makes folds; `four` is named after what it trains on where there are five groups.
+# Split -> function that makes its folds; `four` trains on four of five groups.
 SPLITS: dict[str, Callable[[Iterable[str]], list[Fold]]] = {"dev": loso_dev_session, "four": loso_all_others}
 
 
 def deal_speakers(speakers: Iterable[str], parts: int = 5) -> dict[str, str]:
-    """Deal sorted speakers round into `parts` groups: speaker -> "group1".."group5" (corpora without sessions)."""
+    """Return speaker -> group ("group1" to "group5"): sorted speakers are dealt to `parts` groups in turn."""
     return {speaker: f"group{i % parts + 1}" for i, speaker in enumerate(sorted(set(speakers)))}
 
 
 def groups_of(utterances: Iterable[Utterance], fold_by: str) -> dict[str, str]:
-    """Return utterance key -> group: its session, or its dealt group of speakers; no speaker is in two groups."""
+    """Return utterance key -> group: the session, or with `fold_by: speaker` the speaker's group.
+
+    Raises DataError (exit 3) if a speaker would be in two groups.
+    """
     rows = list(utterances)
     if fold_by == "speaker":
         dealt = deal_speakers(u.speaker for u in rows)
@@ -95,7 +98,7 @@ def groups_of(utterances: Iterable[Utterance], fold_by: str) -> dict[str, str]:
 
 
 class FoldLabels:
-    """The only source of labels for a fold's trainer: train and dev keys have one, a test key is refused."""
+    """The only source of labels for the trainer of a fold; it has no labels of test utterances."""
 
     def __init__(self, fold: Fold, labels: Mapping[str, str], groups: Mapping[str, str]) -> None:
         self.fold = fold
@@ -109,7 +112,7 @@ class FoldLabels:
         return list(self._parts[part])
 
     def label(self, key: str) -> str:
-        """Return the label of a train or dev utterance; a test utterance has none here (ValueError)."""
+        """Return the label of a train or dev utterance (ValueError for a test utterance)."""
         if key not in self._labels:
             raise ValueError(f"fold {self.fold.name}: the label of {key} is sealed: it is a test utterance")
         return self._labels[key]

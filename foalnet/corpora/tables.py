@@ -1,4 +1,4 @@
-"""Tables of precomputed picture features: tab-separated, a `clip` column first, every other column a number."""
+"""Reads tables of precomputed picture features: tab-separated, first column `clip`, all other columns numbers."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 import numpy as np
 
 from foalnet.core.errors import DataError
-from foalnet.corpora.base import read_whole
+from foalnet.corpora.base import read_corpus_file
 
 CLIP = "clip"
-# str.splitlines would also split at marks that a clip's name may hold.
+# str.splitlines would also split at characters that a clip's name may contain.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 def read_table(path: Path) -> dict[str, np.ndarray]:
-    """Return clip name -> features of shape [F=1, D], float32, one row of the table each, in the table's order.
+    """Return clip name -> features of its row, float32 of shape [F=1, D], in the order of the table.
 
-    D is the number of columns beside `clip`. DataError (exit 3) names the line (and column) that is not UTF-8,
-    ragged, not a finite number, or names a clip again.
+    D is the number of columns without `clip`. Raises DataError (exit 3) with line and column if the table is not UTF-8,
+    a row has another number of columns, a value is not a finite number, or a clip occurs twice.
     """
     try:
-        lines = _LINE_END.split(read_whole(path).decode("utf-8-sig"))
+        lines = _LINE_END.split(read_corpus_file(path).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise _fault(path, f"the table is not UTF-8 at byte {error.start}") from error
     header = lines[0].split("\t")
     if header[:1] != [CLIP] or len(header) < 2:
-        raise _fault(path, f"a feature table starts with a column `{CLIP}` and has a column a feature, tabs between")
+        raise _fault(path, f"a feature table has a first column `{CLIP}` and one column per feature, separated by tabs")
     rows: dict[str, np.ndarray] = {}
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
@@ -51,7 +51,7 @@ def _numbers(cells: list[str], header: list[str], number: int, path: Path) -> li
             value = float(cell)
         except ValueError:
             value = math.nan
-        # float32 holds no more than this
+        # NaN and values beyond the range of float32 fail this comparison.
         if not abs(value) <= float(np.finfo(np.float32).max):
             raise _fault(path, f"line {number}, column '{column}': '{cell}' is not a finite number")
         values.append(value)
@@ -63,11 +63,11 @@ def _fault(path: Path, what: str) -> DataError:
 
 
 def reference(table: str, clip: str) -> str:
-    """Return what `Utterance.features` holds: the table's relative path, `#`, the clip's name."""
+    """Return the value of `Utterance.features`: the table's relative path, `#`, the name of the clip."""
     return f"{table}#{clip}"
 
 
 def parse_reference(features: str) -> tuple[str, str]:
-    """Return (table's relative path, clip) of an `Utterance.features`."""
+    """Return (relative path of the table, name of the clip) from `Utterance.features`."""
     table, _, clip = features.rpartition("#")
     return table, clip

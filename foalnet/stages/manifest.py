@@ -23,7 +23,7 @@ from foalnet.core.labels import class_of
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import LedgerEntry, Utterance
 from foalnet.corpora import Reader, get_reader
-from foalnet.corpora.inventory import checked_inventory, hold_to, need_root
+from foalnet.corpora.inventory import checked_inventory, need_root, refuse_changed
 
 __all__ = ["build", "read_manifest"]
 
@@ -63,7 +63,7 @@ def build(params: Params, settings: Settings, inventory_path: Path, out: Path, c
     check_classes(params.manifest.classes, reader, params.manifest.contract, file=here)
     found_files = checked_inventory(inventory_path, params, stage=STAGE)
     root = need_root(params, settings, stage=STAGE)
-    hold_to(found_files, root, reader.reads, settings, stage=STAGE)
+    refuse_changed(found_files, root, reader.reads, settings, stage=STAGE)
     ledger = Ledger()
     rows = reader.utterances(root, found_files.roles(), ledger)
     utterances = classify(rows, params.corpus, params.manifest.classes, ledger)

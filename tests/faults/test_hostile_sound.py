@@ -152,7 +152,7 @@ def test_t40_a_table_of_another_encoding_is_refused_by_name_and_stray_marks_cut_
     assert list(read_table(write(table, f"{text}{strange}\t1\t2\t3\n"))) == [*rows, strange]
     for encoding in ("utf-16", "utf-32", "latin-1", "cp037"):
         write(table, (text + "é\t1\t2\t3\n").encode(encoding))
-        with pytest.raises(DataError, match=r"not UTF-8|starts with a column") as caught:
+        with pytest.raises(DataError, match=r"not UTF-8|has a first column") as caught:
             read_table(table)
         assert caught.value.exit_code == 3 and caught.value.file == str(table) and caught.value.action
 

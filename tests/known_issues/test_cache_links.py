@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from foalnet.core.errors import DataError
-from foalnet.corpora.inventory import files_of
+from foalnet.corpora.inventory import list_files
 from tests.projects import repro, run, stages_run, verb
 
 SHM = Path("/dev/shm")
@@ -145,8 +145,8 @@ def test_links_of_a_foreign_corpus_are_refused(tmp_path: Path, monkeypatch: pyte
         path.write_text("x")
     monkeypatch.chdir(home)
     (home / "data/x/b").symlink_to(kept)
-    assert files_of(Path("data/x")) == ["a", "b"]
+    assert list_files(Path("data/x")) == ["a", "b"]
     for link, target in ((home / "data/x/c", home / "secret"), (foreign / "c", kept)):
         link.symlink_to(target)
         with pytest.raises(DataError, match="a link leads out of the corpus folder"):
-            files_of(link.parent)
+            list_files(link.parent)

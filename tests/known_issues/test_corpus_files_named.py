@@ -107,7 +107,7 @@ def test_two_files_that_differ_in_case_alone_are_refused_by_name(tmp_path: Path)
     tree = iemocap_tree(tmp_path / "tree", dialogues={"Ses03M_impro01": FOUR})
     wav = sound_file(tree, "Ses03M_impro01_F000")
     shutil.copy(wav, wav.with_suffix(".WAV"))
-    with pytest.raises(DataError, match="two names differ in case alone") as caught:
+    with pytest.raises(DataError, match="two names differ only in case") as caught:
         inventory(make_params(), make_settings(tmp_path / "work", {"iemocap": tree}), tmp_path / "inventory.json")
     assert all(f"Ses03M_impro01_F000.{end}" in str(caught.value) for end in ("wav", "WAV"))
 
@@ -132,7 +132,7 @@ def test_the_video_archives_hints_lead_to_the_sound(project: Path) -> None:
         write(project / f"v/Video_Speech_Actor_{actor}/Actor_{actor}/01-01-01-01-01-01-{actor}.mp4", b"")
     several = verb(project, "add-corpus", "ravdess", "--root", "v", check=False)
     assert several.returncode == 3
-    assert "move what they hold (Actor_01, Actor_02) into one folder" in several.stderr
+    assert "move their content (Actor_01, Actor_02) into one folder" in several.stderr
     assert "mp4 files are not read yet" in several.stderr and "Audio_Speech_Actors_01-24" in several.stderr
     one = verb(project, "add-corpus", "ravdess", "--root", "v/Video_Speech_Actor_01", check=False)
     assert one.returncode == 3 and "Actor_01/01-01-01-01-01-01-01.mp4 (video of this corpus" in one.stderr

@@ -13,7 +13,7 @@ from foalnet.core.errors import DataError, UsageError
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import Utterance
 from foalnet.corpora import READERS, get_reader
-from foalnet.corpora.base import used
+from foalnet.corpora.base import is_role
 from foalnet.corpora.iemocap import PUBLISHED, Iemocap
 from foalnet.corpora.iemocap.names import parse_name, role_of
 from foalnet.corpora.iemocap.text import decode, parse_label_line, parse_labels, parse_transcript, parse_vote
@@ -39,7 +39,7 @@ def read(root: Path, ledger: Ledger | None = None) -> list[Utterance]:
     reader = get_reader("iemocap")
     base = reader.check_root(root)
     roles = {p.relative_to(base).as_posix(): "" for p in base.rglob("*") if p.is_file()}
-    files = {path: role for path in roles if used(role := reader.wanted(path))}
+    files = {path: role for path in roles if is_role(role := reader.wanted(path))}
     return reader.utterances(base, files, ledger if ledger is not None else Ledger())
 
 

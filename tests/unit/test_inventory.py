@@ -14,7 +14,7 @@ from foalnet.artifact.seal import sealed_bytes
 from foalnet.config import Settings
 from foalnet.core.errors import DataError, MachineError
 from foalnet.core.files import sha256_file
-from foalnet.corpora.inventory import hold_to, inventory, need_root, read_inventory, resolve_root
+from foalnet.corpora.inventory import inventory, need_root, read_inventory, refuse_changed, resolve_root
 from tests.trees import FOUR, iemocap_tree, make_params, make_settings, ravdess_tree, sound_file, write
 
 TWO = {"Ses01F_impro01": FOUR, "Ses02F_impro01": FOUR}
@@ -197,12 +197,12 @@ def test_stages_refuse_files_that_changed_since(tmp_path: Path, tree: Path, sett
     out = tmp_path / "inventory.json"
     inventory(make_params(), settings, out)
     found = read_inventory(out)
-    hold_to(found, tree, ("labels", "transcript"), settings, stage="manifest")
+    refuse_changed(found, tree, ("labels", "transcript"), settings, stage="manifest")
     label_file = tree / "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"
     label_file.write_text(label_file.read_text().replace("neu", "sad"))
-    hold_to(found, tree, ("transcript",), settings, stage="manifest")
+    refuse_changed(found, tree, ("transcript",), settings, stage="manifest")
     with pytest.raises(DataError, match=r"1 file\(s\) changed since the inventory"):
-        hold_to(found, tree, ("labels", "transcript"), settings, stage="manifest")
+        refuse_changed(found, tree, ("labels", "transcript"), settings, stage="manifest")
     label_file.unlink()
     with pytest.raises(DataError, match=r"1 file\(s\) are gone since the inventory"):
-        hold_to(found, tree, ("labels", "transcript"), settings, stage="manifest")
+        refuse_changed(found, tree, ("labels", "transcript"), settings, stage="manifest")

@@ -14,7 +14,7 @@ from foalnet.core.errors import DataError
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import Utterance
 from foalnet.corpora import get_reader
-from foalnet.corpora.base import used
+from foalnet.corpora.base import is_role
 from foalnet.corpora.ravdess import EMOTIONS, PUBLISHED, Ravdess
 from foalnet.corpora.splits import groups_of
 from foalnet.corpora.tables import parse_reference, read_table, reference
@@ -33,7 +33,7 @@ def read(root: Path, ledger: Ledger | None = None) -> list[Utterance]:
     """Read a tree as the stages do, without their checks."""
     reader = get_reader("ravdess")
     paths = [p.relative_to(root).as_posix() for p in sorted(root.rglob("*")) if p.is_file()]
-    files = {path: role for path in paths if used(role := reader.wanted(path))}
+    files = {path: role for path in paths if is_role(role := reader.wanted(path))}
     return reader.utterances(root, files, ledger if ledger is not None else Ledger())
 
 

@@ -16,8 +16,8 @@ from foalnet.checks.verify.digests import Digest
 from foalnet.checks.verify.link import Link, differs, ok, short, skipped, some, two
 from foalnet.core.paths import Paths
 from foalnet.corpora import get_reader
-from foalnet.corpora.base import used
-from foalnet.corpora.inventory import files_of, resolve_root
+from foalnet.corpora.base import is_role
+from foalnet.corpora.inventory import list_files, resolve_root
 
 INDEX = "index.json"
 # What a drawn dialogue's truth says of an utterance, in the order in which `drawn_plan` compares it.
@@ -83,8 +83,8 @@ def corpus_files(scene: Scene, name: str) -> Link:
         mend = f"foalnet add-corpus {params.reader} --name {params.corpus} --root PATH, where they are at hand"
         return skipped(name, what, action=mend)
     else:
-        wanted, here = get_reader(params.reader).wanted, files_of(root)
-        now = {file for file in here if used(wanted(file))}
+        wanted, here = get_reader(params.reader).wanted, list_files(root)
+        now = {file for file in here if is_role(wanted(file))}
         for what, names in (("gone", told.keys() - now), ("in no inventory", now - told.keys())):
             if names:
                 return differs(name, f"{len(names)} files are {what}: {some(names)}", action=action)

@@ -1,7 +1,7 @@
-"""IEMOCAP as it was downloaded: `Session1/dialog/EmoEvaluation/…`, read and never changed.
+"""Reads IEMOCAP as downloaded (`Session1/dialog/EmoEvaluation/…`) and never changes it.
 
 Source: Busso et al., "IEMOCAP: interactive emotional dyadic motion capture database", 2008. The letter in a dialogue's
-name is the actor with the markers, not the speaker: the speaker is session + letter of the utterance's own suffix.
+name is that of the actor with the markers. The speaker is the session and the letter of the utterance's own suffix.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 from foalnet.config.blocks import Contract
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import Utterance
-from foalnet.corpora.base import find_holder, read_whole
+from foalnet.corpora.base import find_root, read_corpus_file
 from foalnet.corpora.iemocap.names import Name, is_session, name_of, role_of, session_of, stem_of
 from foalnet.corpora.iemocap.text import LabelLine, decode, parse_labels, parse_transcript
 
-# counted from the corpus; used: hap + exc, neu, sad, ang
+# Counts of the published corpus; used are hap + exc, neu, sad, ang.
 PUBLISHED = Contract(
     dialogues={"Session1": 28, "Session2": 30, "Session3": 32, "Session4": 30, "Session5": 31},
     utterances=10039,
@@ -41,7 +41,7 @@ PUBLISHED = Contract(
 
 
 class Iemocap:
-    """Reads the licensed tree, and any tree in its exact layout."""
+    """Reads the licensed corpus, and any folder with its exact layout."""
 
     name = "iemocap"
     layout = "Session1 … Session5 with dialog/EmoEvaluation/Ses01F_impro01.txt and sentences/wav or dialog/wav"
@@ -68,26 +68,26 @@ class Iemocap:
     reads: tuple[str, ...] = ("labels", "transcript")
 
     def check_root(self, root: Path) -> Path:
-        """Return the folder that holds Session1 … Session5: `root` or one folder in it (see `Reader.check_root`)."""
-        return find_holder(root, is_session, self.layout)
+        """Return the folder that contains Session1 … Session5: `root` or a folder in it (see `Reader.check_root`)."""
+        return find_root(root, is_session, self.layout)
 
     def wanted(self, path: str) -> str | None:
-        """Return the role of a path below the folder of Session1 (see `Reader.wanted`)."""
+        """Return the role of a path relative to the folder that contains Session1 (see `Reader.wanted`)."""
         return role_of(path)
 
     def utterances(self, root: Path, files: Mapping[str, str], ledger: Ledger) -> list[Utterance]:
-        """Return one Utterance per labelled id, sorted by key; what is lost or missing is named in `ledger`."""
+        """Return one Utterance per labelled key, sorted; `ledger` receives everything lost or missing."""
         paths: dict[str, dict[str, str]] = defaultdict(dict)
         for path in sorted(files):
             paths[files[path]][stem_of(path)] = path
         lines: dict[str, list[LabelLine]] = defaultdict(list)
         for dialogue, path in paths["labels"].items():
-            text = decode(read_whole(root / path), path, ledger)
+            text = decode(read_corpus_file(root / path), path, ledger)
             for line in parse_labels(text, path, dialogue, ledger):
                 lines[line.key].append(line)
         spoken: dict[str, str] = {}
         for path in paths["transcript"].values():
-            spoken |= parse_transcript(decode(read_whole(root / path), path, ledger), path, ledger)
+            spoken |= parse_transcript(decode(read_corpus_file(root / path), path, ledger), path, ledger)
         _name_missing(lines, paths, spoken, ledger)
         return [_utterance(lines[key], paths, spoken, ledger) for key in sorted(lines)]
 
@@ -127,7 +127,7 @@ def _utterance(
 
 
 def _unusable(lines: list[LabelLine], *, has_sound: bool, ledger: Ledger) -> str | None:
-    """Return why an utterance cannot be used, None where it can; both are in the ledger."""
+    """Return why an utterance cannot be used, None if it can; records the reason and repairs in the ledger."""
     key, places = lines[0].key, ", ".join(str(line.line) for line in lines)
     if len(lines) > 1 and any(line != lines[0] for line in lines):
         ledger.drop(key, "duplicate_label_conflict", f"lines {places} of its label file")
@@ -143,9 +143,9 @@ def _unusable(lines: list[LabelLine], *, has_sound: bool, ledger: Ledger) -> str
 def _name_missing(
     lines: Iterable[str], paths: Mapping[str, dict[str, str]], spoken: Iterable[str], ledger: Ledger
 ) -> None:
-    """Name in the ledger every dialogue without label file, and every utterance without label line, that others show.
+    """Record dialogues without a label file, and utterances without a label line, for which other files are evidence.
 
-    The numbers of an actor in a dialogue start at 000 and skip none (counted over all 10,039), so a gap is a loss too.
+    An actor's numbers in a dialogue start at 000 without gaps (true of all 10,039), so a gap is evidence too.
     """
     traces: dict[str, set[str]] = defaultdict(set)
     for role in ("dialogue_audio", "video"):
@@ -169,7 +169,7 @@ def _name_missing(
 
 
 def _skipped(keys: Iterable[str]) -> list[str]:
-    """Return the keys that each actor's numbers skip in a dialogue, below the highest that is there."""
+    """Return the keys of the gaps in each actor's numbers in a dialogue, below the highest number."""
     numbers: dict[tuple[str, str], set[int]] = defaultdict(set)
     for key in keys:
         name = name_of(key)

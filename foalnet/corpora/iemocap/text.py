@@ -1,7 +1,7 @@
-"""IEMOCAP's text files: label files with the raters' votes, and transcriptions.
+"""Parses IEMOCAP's text files: label files with the raters' votes, and transcriptions.
 
-Real copies hold stray bytes, byte-order marks and three kinds of line ends: all are read. A line that does not follow
-the grammar is named in the ledger with its file and line number, never guessed at.
+Real copies have stray bytes, byte-order marks and three kinds of line ends; all are read. A line that does not follow
+the grammar is recorded in the ledger with its file and line number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _VOTE = re.compile(r"C-([EFM][0-9]*):(.*)")
 _SPOKEN = re.compile(rf"({UTTERANCE})\s*\[[^\]]*\]\s*:(.*)")
 _UNLABELLED = re.compile(rf"{UNLABELLED}(?![A-Za-z0-9_])")
 _NAMED = re.compile(rf"{UTTERANCE}(?![A-Za-z0-9_])")
-# str.splitlines would also split at U+0085, which Latin-1 makes of a stray byte 0x85
+# str.splitlines would also split at U+0085, the Latin-1 reading of a stray byte 0x85.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -32,7 +32,7 @@ Vote = tuple[str, tuple[str, ...]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelLine:
-    """One label line with the votes below it; two lines agree (==) where all but votes and place are equal."""
+    """One label line with the votes below it; lines are equal if all but votes and line number agree."""
 
     key: str
     start_s: float
@@ -46,9 +46,9 @@ class LabelLine:
 
 
 def decode(data: bytes, path: str, ledger: Ledger) -> str:
-    """Return the text of a file: UTF-8, with or without its mark.
+    """Return the text of a file in UTF-8 with or without byte-order mark.
 
-    UTF-16 is believed where its mark is, and any other bytes are read as Latin-1; both are counted.
+    Files with the mark of UTF-16 are read as UTF-16, all others as Latin-1; the ledger counts both.
     """
     try:
         return data.decode("utf-8-sig")
@@ -67,25 +67,25 @@ def decode(data: bytes, path: str, ledger: Ledger) -> str:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, stripped line) of the lines that are not blank."""
+    """Yield (line number from 1, stripped line) for the lines that are not blank."""
     for number, line in enumerate(_LINE_END.split(text), 1):
         if stripped := line.strip():
             yield number, stripped
 
 
 def parse_label_line(line: str) -> LabelLine | None:
-    """Parse `[start - end] id label [valence, activation, dominance]`; None where it does not follow the grammar."""
-    found = _LABEL.fullmatch(line.strip())
-    if found is None:
+    """Parse `[start - end] id label [valence, activation, dominance]`; None if it does not follow the grammar."""
+    match = _LABEL.fullmatch(line.strip())
+    if match is None:
         return None
-    start_s, end_s, valence, activation, dominance = (float(found[i]) for i in (1, 2, 5, 6, 7))
+    start_s, end_s, valence, activation, dominance = (float(match[i]) for i in (1, 2, 5, 6, 7))
     if not all(math.isfinite(number) for number in (start_s, end_s, valence, activation, dominance)):
         return None
     return LabelLine(
-        key=found[3],
+        key=match[3],
         start_s=start_s,
         end_s=end_s,
-        raw_label=found[4],
+        raw_label=match[4],
         valence=valence,
         activation=activation,
         dominance=dominance,
@@ -93,24 +93,24 @@ def parse_label_line(line: str) -> LabelLine | None:
 
 
 def parse_vote(line: str) -> Vote | None:
-    """Parse a rater's line `C-E2: Anger; Frustration; (free text)` to (rater, votes); None where it is not one."""
-    found = _VOTE.fullmatch(line.strip())
-    if found is None:
+    """Parse a rater's line `C-E2: Anger; Frustration; (free text)` to (rater, votes); None if it is not one."""
+    match = _VOTE.fullmatch(line.strip())
+    if match is None:
         return None
-    named = found[2].split("(", 1)[0]
-    return found[1], tuple(vote for part in named.split(";") if (vote := part.strip()))
+    named = match[2].split("(", 1)[0]
+    return match[1], tuple(vote for part in named.split(";") if (vote := part.strip()))
 
 
 def parse_labels(text: str, path: str, dialogue: str, ledger: Ledger) -> list[LabelLine]:
-    """Return the label lines of one dialogue's file in their order; what does not parse is in the ledger.
+    """Return the label lines of one dialogue's file in order; the ledger receives the lines that do not parse.
 
-    A line that names an utterance of another dialogue is not believed either: its times index another recording.
-    Of the raters' attribute lines (`A-…`) only the majority in the label line's brackets is kept.
+    A line with an utterance of another dialogue is dropped too, because its times index another recording. The raters'
+    attribute lines (`A-…`) are not used; the label line has their averages in brackets.
     """
-    found: list[LabelLine] = []
-    # None: no label line stands above
+    labelled: list[LabelLine] = []
+    # None: no label line has been read yet.
     votes: list[Vote] | None = None
-    votes_of: list[list[Vote]] = []
+    votes_by_line: list[list[Vote]] = []
     for number, line in _lines(text):
         if line.startswith(("%", "A-")):
             continue
@@ -121,7 +121,7 @@ def parse_labels(text: str, path: str, dialogue: str, ledger: Ledger) -> list[La
             else:
                 votes.append(vote)
             continue
-        # also below a line that does not parse, whose raters must not be taken for those of the utterance above it
+        # Reset below an invalid label line too: its raters must not count for the utterance above it.
         votes = []
         parsed = parse_label_line(line)
         if parsed is None:
@@ -129,9 +129,9 @@ def parse_labels(text: str, path: str, dialogue: str, ledger: Ledger) -> list[La
         elif name_of(parsed.key).dialogue != dialogue:
             _drop(line, path, number, ledger, f"names an utterance of another dialogue than {dialogue}")
         else:
-            found.append(replace(parsed, line=number))
-            votes_of.append(votes)
-    return [replace(line, votes=tuple(votes)) for line, votes in zip(found, votes_of, strict=True)]
+            labelled.append(replace(parsed, line=number))
+            votes_by_line.append(votes)
+    return [replace(line, votes=tuple(votes)) for line, votes in zip(labelled, votes_by_line, strict=True)]
 
 
 def _drop(line: str, path: str, number: int, ledger: Ledger, why: str) -> None:
@@ -140,12 +140,12 @@ def _drop(line: str, path: str, number: int, ledger: Ledger, why: str) -> None:
 
 
 def parse_transcript(text: str, path: str, ledger: Ledger) -> dict[str, str]:
-    """Return utterance key -> words of one transcription; turns that were never labelled (`…_FXX0`) are left out."""
+    """Return utterance key -> spoken text of one transcription, without unlabelled turns (`…_FXX0`)."""
     spoken: dict[str, str] = {}
     for number, line in _lines(text):
-        found = _SPOKEN.fullmatch(line)
-        if found is not None:
-            spoken.setdefault(found[1], found[2].strip())
+        match = _SPOKEN.fullmatch(line)
+        if match is not None:
+            spoken.setdefault(match[1], match[2].strip())
         elif _UNLABELLED.match(line) is None:
             ledger.drop(f"{path}:{number}", "transcript_unparsed", f"{path}, line {number}")
     return spoken

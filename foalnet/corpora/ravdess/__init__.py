@@ -1,9 +1,9 @@
-"""RAVDESS: the public corpus of 24 actors who speak two sentences in eight emotions, sound and picture.
+"""Reads RAVDESS, the public corpus in which 24 actors speak two sentences in eight emotions.
 
 Source: Livingstone and Russo, "The Ryerson Audio-Visual Database of Emotional Speech and Song", 2018, CC BY-NC-SA 4.0.
 Sound: `Actor_01/03-01-05-01-02-01-01.wav` (or .flac): modality, vocal channel, emotion, intensity, statement,
-repetition, actor. Picture: a table of features at the root whose `clip` names the same recording; the two names differ
-in the first field (01 picture and sound, 02 picture, 03 sound), so they are joined on the other six.
+repetition, actor. Picture: a table of features at the root with the names of the recordings in the column `clip`. The
+first field differs between sound and picture (01 both, 02 picture, 03 sound), so the names are joined on the other six.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from foalnet.config.blocks import Contract
 from foalnet.config.presets import PRESETS
 from foalnet.core.ledger import MISFILED, NO_VIDEO_YET, SHADOW, SONG, Ledger
 from foalnet.core.records import Utterance
-from foalnet.corpora.base import find_holder, is_shadow, stem
+from foalnet.corpora.base import find_root, is_shadow, stem
 from foalnet.corpora.tables import read_table, reference
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -34,10 +34,10 @@ _TABLE = re.compile(r"[A-Za-z0-9_-]+\.tsv", _ANY_CASE)
 _ACTOR = re.compile(r"Actor_[0-9]{2}", _ANY_CASE)
 _SONG = re.compile(r"(?:.*/)?0[123]-02(?:-[0-9]{2}){5}\.(?:flac|wav|mp4)", _ANY_CASE)
 _VIDEO = re.compile(r"(?:.*/)?0[12]-01(?:-[0-9]{2}){5}\.mp4", _ANY_CASE)
-# "03-01-05-01-01-01-02 (1).wav": a browser's second download, or another ending; a table in another place or name.
+# Misplaced or misnamed files: a browser's second download "03-01-05-01-01-01-02 (1).wav", a table in another folder.
 _LOOKALIKE = re.compile(r"(?:.*/)?(?:[0-9]{2}(?:-[0-9]{2}){6}[^/0-9][^/]*|[^/]*\.tsv[^/]*)", _ANY_CASE)
 
-# speech of the public release: 4 neutral clips an actor, 8 of each other emotion
+# Speech of the public release: 4 neutral clips per actor, 8 of each other emotion.
 PUBLISHED = Contract(
     dialogues=dict.fromkeys(ACTORS, 1),
     utterances=1440,
@@ -48,9 +48,9 @@ PUBLISHED = Contract(
 
 
 class Ravdess:
-    """Reads the actors' folders of speech and the feature table beside them.
+    """Reads the speech in the actors' folders and the feature table at the root.
 
-    An actor is dialogue (the unit of staging) and session (so that a shard holds one speaker) at once; folds are made
+    Each actor is one dialogue (the unit of staging) and one session, so that a shard has one speaker. Folds are groups
     of actors.
     """
 
@@ -71,11 +71,11 @@ class Ravdess:
     reads: tuple[str, ...] = ("audio", "features")
 
     def check_root(self, root: Path) -> Path:
-        """Return the folder that holds the actors' folders: `root` or one folder in it (see `Reader.check_root`)."""
-        return find_holder(root, lambda name: _ACTOR.fullmatch(name) is not None, self.layout)
+        """Return the folder that contains the actors' folders: `root` or a folder in it (see `Reader.check_root`)."""
+        return find_root(root, lambda name: _ACTOR.fullmatch(name) is not None, self.layout)
 
     def wanted(self, path: str) -> str | None:
-        """Return "audio" for speech in its actor's folder, "features" for a table at the root, else a kind or None."""
+        """Return "audio" for speech in its actor's folder, "features" for a table at the root; see `Reader.wanted`."""
         if is_shadow(path):
             return SHADOW
         sound = _SOUND.fullmatch(path)
@@ -87,7 +87,7 @@ class Ravdess:
         return next((kind for name, kind in kinds if name.fullmatch(path)), None)
 
     def utterances(self, root: Path, files: Mapping[str, str], ledger: Ledger) -> list[Utterance]:
-        """Return one Utterance per clip of sound, sorted by key; rows without sound are named in `ledger`."""
+        """Return one Utterance per sound file, sorted by key; `ledger` receives the rows without sound."""
         sounds: dict[str, str] = {}
         for path in sorted(path for path, role in files.items() if role == "audio"):
             if stem(path) in sounds:
@@ -100,20 +100,20 @@ class Ravdess:
 
 
 def _rows(root: Path, tables: Iterable[str]) -> dict[str, str]:
-    """Return the last six fields of a clip's name -> the reference to its row (picture and sound before picture)."""
+    """Return the last six fields of a clip's name -> reference to its row; modality 01 is preferred to 02."""
     rows: dict[str, str] = {}
     for table in sorted(tables):
         for clip in sorted(read_table(root / table)):
-            found = _CLIP.fullmatch(clip)
-            if found is not None:
-                rows.setdefault(found["rest"], reference(table, clip))
+            match = _CLIP.fullmatch(clip)
+            if match is not None:
+                rows.setdefault(match["rest"], reference(table, clip))
     return rows
 
 
 def _utterance(root: Path, key: str, path: str, features: str | None, ledger: Ledger) -> Utterance:
-    found = _SPOKEN.fullmatch(key)
-    assert found is not None, f"`wanted` let {key} pass"
-    speaker = f"Actor_{found['actor']}"
+    match = _SPOKEN.fullmatch(key)
+    assert match is not None, f"`wanted` let {key} pass"
+    speaker = f"Actor_{match['actor']}"
     length_s = _length_s(root / path)
     if length_s is None:
         ledger.drop(key, "wav_unreadable", path)
@@ -128,17 +128,17 @@ def _utterance(root: Path, key: str, path: str, features: str | None, ledger: Le
         side="whole",
         start_s=0.0,
         end_s=length_s or 0.0,
-        raw_label=EMOTIONS[int(found["emotion"]) - 1],
+        raw_label=EMOTIONS[int(match["emotion"]) - 1],
         label=None,
         reason="wav_unreadable" if length_s is None else None,
-        transcript=STATEMENTS[found["statement"]],
+        transcript=STATEMENTS[match["statement"]],
         audio=path,
         features=features,
     )
 
 
 def _length_s(path: Path) -> float | None:
-    """Return the length of a sound file, None where it cannot be read."""
+    """Return the length of a sound file in seconds; None if it cannot be read."""
     from foalnet.media import AudioUnreadable, probe_wave
 
     try:
