@@ -339,7 +339,7 @@ def _resumed(path: Path, fold: str, kept: dict[str, Any]) -> str:
     DataError has what was said, which must be something, and what is loaded be of a whole state that is left.
     """
     there = {file: _looked_at(file) for file in (path, previous_of(path)) if file.is_file()}
-    heard, (net, optim) = Heard(), _net()
+    heard, (net, optim) = MonoSound(), _net()
     logger = logging.getLogger("foalnet.train.state")
     logger.addHandler(heard)
     logger.propagate = False
@@ -376,7 +376,7 @@ def told_by(place: Place, found: Any, expected: Any, touched: Sequence[str]) -> 
     return None
 
 
-class Heard(logging.Handler):
+class MonoSound(logging.Handler):
     """What a logger said."""
 
     def __init__(self) -> None:

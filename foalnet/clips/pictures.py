@@ -301,7 +301,7 @@ def _picture_rows(
     if params.letterbox:
         with contextlib.closing(frames):
             seen = itertools.islice(frames, 0, LETTERBOX_FRAMES * LETTERBOX_STEP, LETTERBOX_STEP)
-            light = [media.light_of(picture.rgb((0, 0, info.width_px, info.height_px))) for _, picture in seen]
+            light = [media.brightness(picture.rgb((0, 0, info.width_px, info.height_px))) for _, picture in seen]
         top, bottom = media.letterbox_rows(light) if light else (top, bottom)
     return top + top % 2, bottom - bottom % 2
 

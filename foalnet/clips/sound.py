@@ -13,7 +13,7 @@ from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
 from foalnet.core.ledger import SILENT, Ledger
 from foalnet.core.records import Utterance
-from foalnet.media.listen import CLIPPED
+from foalnet.media.mono import CLIPPED
 
 
 class SegmentOutside(DataError):
@@ -43,7 +43,7 @@ class SoundCutter:
     params: Shards
     ledger: Ledger
     spool: Spool
-    _recordings: dict[str, media.Heard] = field(default_factory=dict)
+    _recordings: dict[str, media.MonoSound] = field(default_factory=dict)
 
     def cut(self, u: Utterance) -> Sound | None:
         """Return the utterance's sound at the params' rate, or None if it has no usable sound.
@@ -94,7 +94,7 @@ class SoundCutter:
         """Return (wave_N float32 mono, its rate) from the utterance's or the dialogue's file, else None."""
         if u.audio is not None and u.audio in self.present:
             path = self.root / u.audio
-            info, heard = media.probe_wave(path), media.listen(path, self.params.channel)
+            info, heard = media.probe_wave(path), media.read_mono(path, self.params.channel)
             if heard.how:
                 repairs.append(("channels_cancelled" if heard.cancelled else "audio_resampled", heard.how))
             if info.truncated:
@@ -121,8 +121,8 @@ class SoundCutter:
             repairs.append(("segment_clamped", f"the label ends {beyond_s:.3f} s behind the recording"))
         return wave_N[first:stop]
 
-    def _recording(self, path: str) -> media.Heard:
+    def _recording(self, path: str) -> media.MonoSound:
         """Return the dialogue's sound; no source states which actor is on which channel."""
         if path not in self._recordings:
-            self._recordings[path] = media.listen(self.root / path, self.params.channel)
+            self._recordings[path] = media.read_mono(self.root / path, self.params.channel)
         return self._recordings[path]

@@ -1,4 +1,4 @@
-"""The only door to ffmpeg, sound files and pictures: everything outside sees arrays, bytes and typed errors."""
+"""The only access to ffmpeg, sound files and pictures; other rooms get arrays, bytes and typed errors."""
 
 from foalnet.media.audio import (
     AudioNonfinite,
@@ -12,10 +12,10 @@ from foalnet.media.audio import (
 )
 from foalnet.media.container import VideoTooLarge, VideoUnreadable, first_bytes, header_rates_fps
 from foalnet.media.decode import Rows, decode_frames, decode_indexed, decode_pictures
-from foalnet.media.extract import Streams, extract_sound, streams_of
+from foalnet.media.extract import Streams, extract_sound, probe_streams
 from foalnet.media.ffmpeg_exe import ffmpeg_digest, ffmpeg_exe
-from foalnet.media.images import jpeg_bytes, letterbox_rows, light_of, read_jpeg, rescale, resize
-from foalnet.media.listen import ChannelMissing, Heard, channel_of, clipped_share, is_silent, listen
+from foalnet.media.images import brightness, jpeg_bytes, letterbox_rows, read_jpeg, rescale, resize
+from foalnet.media.mono import ChannelMissing, MonoSound, channel_number, clipped_share, is_silent, read_mono
 from foalnet.media.picture import Picture, Rect
 from foalnet.media.video import VideoInfo, probe_times
 
@@ -23,7 +23,7 @@ __all__ = [
     "AudioNonfinite",
     "AudioUnreadable",
     "ChannelMissing",
-    "Heard",
+    "MonoSound",
     "Picture",
     "Rect",
     "Rows",
@@ -32,7 +32,8 @@ __all__ = [
     "VideoTooLarge",
     "VideoUnreadable",
     "WaveInfo",
-    "channel_of",
+    "brightness",
+    "channel_number",
     "clipped_share",
     "decode_frames",
     "decode_indexed",
@@ -46,15 +47,14 @@ __all__ = [
     "is_silent",
     "jpeg_bytes",
     "letterbox_rows",
-    "light_of",
-    "listen",
+    "probe_streams",
     "probe_times",
     "probe_wave",
     "read_flac",
     "read_jpeg",
+    "read_mono",
     "read_wave",
     "resample",
     "rescale",
     "resize",
-    "streams_of",
 ]

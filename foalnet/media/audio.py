@@ -1,4 +1,4 @@
-"""Sound files: read as mono float32, resampled, written as FLAC that holds 16-bit sound exactly.
+"""Reads sound files as mono float32, resamples, and writes FLAC, which stores 16-bit sound exactly.
 
 Shapes: N samples.
 """
@@ -21,10 +21,10 @@ from foalnet.core.files import NotPlain, open_plain
 from foalnet.core.shim import load_torchaudio, one_torch_thread
 
 MAX_DURATION_S = 6 * 3600.0
-# Of one channel: six hours at 16 kHz, two at 48. A compressed file may hold a thousand times what it weighs.
+# Samples per channel: six hours at 16 kHz, two at 48. A compressed file may expand to a thousand times its size.
 MAX_SAMPLES = 6 * 3600 * 16_000
 RATES_HZ = (1_000, 768_000)
-# Two rates that share no factor need a filter of their product; 22,255 to 16,000 Hz is the worst that is met.
+# The filter between two rates without a common factor has their product as size; 22,255 to 16,000 Hz still fits.
 MAX_FILTER = 1 << 24
 FULL_SCALE = 32768.0
 
@@ -34,20 +34,20 @@ _RIFF_UNKNOWN = (0, 0xFFFFFFFF)
 
 
 class AudioUnreadable(DataError):
-    """A sound file that cannot be read; `reason` is its ledger code."""
+    """A sound file cannot be read; `reason` is the ledger's code."""
 
     reason = "wav_unreadable"
 
 
 class AudioNonfinite(DataError):
-    """Sound with NaN or infinite samples; `reason` is its ledger code."""
+    """A sound has NaN or infinite samples; `reason` is the ledger's code."""
 
     reason = "audio_nonfinite"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WaveInfo:
-    """A sound file's facts: `samples` exist in each channel, `declared_samples` are promised by its header."""
+    """Properties of a sound file: each channel has `samples`; the header declares `declared_samples`."""
 
     rate_hz: int
     channels: int
@@ -57,12 +57,12 @@ class WaveInfo:
 
     @property
     def truncated(self) -> bool:
-        """True where the header promises more sound than the file holds."""
+        """Return whether the header declares more sound than the file has."""
         return self.samples < self.declared_samples
 
 
 def probe_wave(path: Path) -> WaveInfo:
-    """Return a sound file's facts from its header (AudioUnreadable, exit 3, where it is neither wav nor flac)."""
+    """Return the properties of a sound file from its header (AudioUnreadable, exit 3, unless it is wav or flac)."""
     with _reading(path) as handle:
         samples = int(handle.frames)
         return WaveInfo(
@@ -75,26 +75,26 @@ def probe_wave(path: Path) -> WaveInfo:
 
 
 def read_wave(path: Path, *, channel: int | None = None) -> tuple[np.ndarray, int]:
-    """Return (wave_N float32 mono in [-1, 1], rate_hz) of a wav or flac file, all of it.
+    """Return (wave_N float32 mono in [-1, 1], rate_hz) of a whole wav or flac file.
 
-    Several channels are averaged, or one is chosen by `channel` (0 is the first). Integer samples are scaled by their
-    own full scale. Where the header promises more than exists, what exists is returned (`probe_wave` tells).
-    AudioUnreadable or AudioNonfinite (exit 3) otherwise.
+    The channels are averaged, unless `channel` selects one (0 is the first). Integer samples are scaled by their full
+    scale. If the header declares more sound than exists, the existing sound is returned (see `WaveInfo.truncated`).
+    Raises AudioUnreadable or AudioNonfinite (exit 3).
     """
     info = probe_wave(path)
     if channel is not None and not 0 <= channel < info.channels:
         raise ValueError(f"channel {channel} of a file with {info.channels} channels")
     blocks = [np.zeros(0, np.float32)]
-    for wave_NC in blocks_of(path):
+    for wave_NC in wave_blocks(path):
         mono_N = wave_NC.mean(axis=1, dtype=np.float64) if channel is None else wave_NC[:, channel]
         blocks.append(mono_N.astype(np.float32))
     return np.concatenate(blocks), info.rate_hz
 
 
-def blocks_of(path: Path) -> Iterator[np.ndarray]:
-    """Yield a sound file in blocks [N, channels] float32, so that many channels are never held whole.
+def wave_blocks(path: Path) -> Iterator[np.ndarray]:
+    """Yield the sound in blocks [N, channels] float32, so that a file of many channels is never in memory as a whole.
 
-    AudioUnreadable or AudioNonfinite (exit 3) as `read_wave`.
+    Raises AudioUnreadable or AudioNonfinite (exit 3).
     """
     done = 0
     with _reading(path) as handle:
@@ -113,14 +113,14 @@ def blocks_of(path: Path) -> Iterator[np.ndarray]:
 def resample(wave_N: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
     """Return the wave at another rate: float32, ceil(N * to_hz / from_hz) samples, band-limited (torchaudio's sinc).
 
-    AudioUnreadable (exit 3) for two rates between which that would take gigabytes.
+    Raises AudioUnreadable (exit 3) for a pair of rates that would need gigabytes.
     """
     if from_hz == to_hz:
         return wave_N
     shared = math.gcd(from_hz, to_hz)
     if (from_hz // shared) * (to_hz // shared) > MAX_FILTER:
         raise AudioUnreadable(
-            f"the sound cannot be read: its rate of {from_hz} Hz is too odd to be brought to {to_hz} Hz",
+            f"the sound cannot be read: resampling its rate of {from_hz} Hz to {to_hz} Hz would take too much memory",
             action="resample it, or put the original file back; until then its utterances are dropped",
         )
     functional = load_torchaudio().functional
@@ -134,9 +134,9 @@ def resample(wave_N: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
 
 
 def flac_bytes(wave_N: np.ndarray, rate_hz: int) -> bytes:
-    """Encode mono sound as 16-bit FLAC: the same wave gives the same bytes, and 16-bit sound comes back exactly.
+    """Encode mono sound as 16-bit FLAC: the same wave gives the same bytes; 16-bit sound is stored exactly.
 
-    Values beyond full scale are clipped to it. ValueError where a sample is not finite.
+    Values beyond full scale are clipped. Raises ValueError if a sample is not finite.
     """
     import soundfile
 
@@ -149,7 +149,7 @@ def flac_bytes(wave_N: np.ndarray, rate_hz: int) -> bytes:
 
 
 def read_flac(data: bytes) -> tuple[np.ndarray, int]:
-    """Decode `flac_bytes`: (wave_N float32, rate_hz); DataError (exit 3) where the bytes are not whole."""
+    """Return (wave_N float32, rate_hz) from the bytes of `flac_bytes` (DataError, exit 3, if they are damaged)."""
     import soundfile
 
     try:
@@ -164,7 +164,7 @@ def read_flac(data: bytes) -> tuple[np.ndarray, int]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[Any]:
-    """Open a sound file; every fault of it becomes one typed error."""
+    """Open a sound file; raises AudioUnreadable for every fault of the file."""
     import soundfile
 
     try:
@@ -203,9 +203,9 @@ def _unreadable(path: Path, why: str) -> AudioUnreadable:
 
 
 def _riff_samples(path: Path) -> int | None:
-    """Return how many samples a channel a wav header promises, None where it is no wav or says nothing.
+    """Return the samples per channel that a wav header declares; None if it declares none or the file is not wav.
 
-    libsndfile quietly trims a promise to what the file holds, so the header is read here.
+    libsndfile silently limits the number to the file's content, so this function reads the header itself.
     """
     with path.open("rb") as handle:
         head = handle.read(12)

@@ -1,8 +1,7 @@
-"""Which video containers are opened at all, decided by their first bytes and never by their name.
+"""Chooses the demuxer of a video from its first bytes, never from its name, and refuses all other files.
 
-FFmpeg recognises playlists and concat scripts under any file name and then opens whatever they point to. Here the
-demuxer is chosen by us, from a list of those that open no other file, and both readers (PyAV and ffmpeg) are told to
-use that one and no other.
+FFmpeg recognises playlists and concat scripts under any file name and opens the files that they list. This module
+chooses from demuxers that open no other file, and both readers (PyAV and ffmpeg) are forced to use its choice.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ MAX_AREA_PX = 8192 * 4320
 MAX_DURATION_S = 6 * 3600.0
 MAX_FRAMES = int(MAX_DURATION_S) * 120
 
-# Local files for the input, the pipe for our own output: no other protocol is ever spoken.
+# The only protocols that FFmpeg may use: local files for the input, the pipe for the output.
 PROTOCOLS = "file,pipe"
 
-# Three packets of MPEG-TS.
+# Enough to see two packets of MPEG-TS begin.
 _HEAD_BYTES = 2 * 192 + 5
-# Where an AVI's main header and its streams' headers lie; what follows is an index or pictures.
+# The headers of an AVI and its streams are within these first bytes; an index or pictures follow.
 _HEADERS_BYTES = 1 << 16
 _MOV_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 # First bytes -> FFmpeg's demuxer.
@@ -35,26 +34,26 @@ _BEGINNINGS = {
     b"ID3": "mp3",
     b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "asf",
 }
-# MPEG-TS: a packet begins with this byte; packets of a camera's .m2ts have four bytes of time before it.
+# A packet of MPEG-TS begins with this byte; in a camera's .m2ts four bytes of time precede it.
 _TS_SYNC = 0x47
 _TS_PACKETS = ((0, 188), (4, 192))
 READ = "AVI, MOV/MP4/M4A, MPEG, MPEG-TS, Matroska/WebM, FLV, Ogg, ASF, MP3 or AAC"
-# What would have other files opened, by its first bytes.
+# First bytes of files that would make FFmpeg open other files.
 _POINTERS = {b"#EXTM3U": "a playlist (HLS)", b"ffconcat": "a concat script", b"[playlist]": "a playlist (PLS)"}
 
 
 class VideoUnreadable(DataError):
-    """A video that cannot be decoded; `reason` is its ledger code."""
+    """A video cannot be decoded; `reason` is the ledger's code."""
 
     reason = "video_unreadable"
 
 
 class VideoTooLarge(DataError):
-    """A video beyond the limits of size or length; nothing of it was decoded."""
+    """A video exceeds the limits of size or length; it was not decoded."""
 
 
 def unreadable(path: Path, why: str) -> VideoUnreadable:
-    """Build the error for a video that cannot be decoded."""
+    """Return the error for a video that cannot be decoded."""
     return VideoUnreadable(
         f"the video cannot be read: {why}",
         file=path,
@@ -63,9 +62,9 @@ def unreadable(path: Path, why: str) -> VideoUnreadable:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return the first bytes of a file, by which its kind is judged (VideoUnreadable, exit 3, where it has none).
+    """Return the first bytes of a file, from which its format is determined.
 
-    MachineError (exit 4) where it may not be opened.
+    Raises VideoUnreadable (exit 3) if it is absent or empty, MachineError (exit 4) if it may not be opened.
     """
     try:
         with open_plain(path) as handle:
@@ -85,10 +84,10 @@ def first_bytes(path: Path) -> bytes:
     return head
 
 
-def demuxer_of(path: Path) -> str:
-    """Return FFmpeg's demuxer for a file ("avi", "mov", "mpeg", …), judged by its first bytes.
+def choose_demuxer(path: Path) -> str:
+    """Return FFmpeg's demuxer for a file ("avi", "mov", "mpeg", …), chosen by its first bytes.
 
-    Anything else, above all text that merely bears a video's name, is VideoUnreadable (exit 3).
+    Raises VideoUnreadable (exit 3) for any other content, such as text in a file named like a video.
     """
     head = first_bytes(path)
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
@@ -100,25 +99,25 @@ def demuxer_of(path: Path) -> str:
             return demuxer
     if any(len(head) > 2 * size and {head[at], head[at + size]} == {_TS_SYNC} for at, size in _TS_PACKETS):
         return "mpegts"
-    # The first header of a stream of frames: eleven bits set, then version and layer.
+    # The header of an AAC or MP3 frame: eleven bits set, then version and layer.
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
         return "aac"
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2:
         return "mp3"
     for beginning, what in _POINTERS.items():
         if head.startswith(beginning):
-            raise unreadable(path, f"it is {what}: it names other files, and none of them is opened")
+            raise unreadable(path, f"it is {what}, which lists other files; foalnet does not open them")
     size = "" if len(head) == _HEAD_BYTES else f", and has {len(head)} bytes"
     raise unreadable(path, f"not {READ} (it begins with {head[:12]!r}{size})")
 
 
 def file_url(path: Path) -> str:
-    """Return the file's address for FFmpeg: with the protocol named, no file name can be an option or an address."""
+    """Return a file's URL for FFmpeg; with its protocol stated, a file name cannot be an option or another URL."""
     return f"file:{path.absolute()}"
 
 
 def check_limits(path: Path, *, width_px: int, height_px: int, duration_s: float, frames: int) -> None:
-    """Refuse (VideoTooLarge, exit 3) what would eat the machine: too large a picture or too long a video."""
+    """Raise VideoTooLarge (exit 3) for a picture or a length that would exhaust the machine."""
     if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_AREA_PX:
         what = (
             f"its picture is {width_px} x {height_px} pixels, {width_px * height_px:,}; the limits are "
@@ -139,16 +138,16 @@ def check_limits(path: Path, *, width_px: int, height_px: int, duration_s: float
 
 
 def header_rates_fps(path: Path) -> tuple[float, float] | None:
-    """Return the two frame rates that an AVI's header states, None where it does not state both, or for other files.
+    """Return the two frame rates in the header of an AVI; None if one is missing or for another format.
 
-    The first, of the main header, is for show; presentation stamps follow the second, of the picture's own header. (The
-    RIFF specification calls them dwMicroSecPerFrame of `avih`, dwRate / dwScale of `strh`.)
+    The first is that of the main header (`avih`, dwMicroSecPerFrame); it has no effect. The second is that of the video
+    stream's header (`strh`, dwRate / dwScale); presentation stamps follow it.
     """
     try:
         with path.open("rb") as handle:
             data = handle.read(_HEADERS_BYTES)
     except OSError:
-        return None  # `demuxer_of` meets it again and says what is wrong
+        return None  # `choose_demuxer` reports the error
     main, stream = data.find(b"avih"), data.find(b"strh")
     while stream >= 0 and data[stream + 8 : stream + 12] != b"vids":
         stream = data.find(b"strh", stream + 4)

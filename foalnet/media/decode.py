@@ -1,8 +1,8 @@
-"""One sequential decode of a video: every frame once, each known by its presentation stamp.
+"""Decodes a video once, sequentially; each frame is identified by its presentation stamp.
 
-What is ordinary is decoded in this process (`inside`). The rest is for the wheel's ffmpeg: it writes raw pictures to a
-pipe and the stamp of each to a file beside it (`-stats_enc_pre`, flushed before the picture leaves), so a frame that a
-damaged packet swallowed shifts nothing: the next one still finds its own slot.
+Ordinary videos are decoded in this process (`inside`). For others the wheel's ffmpeg writes raw pictures to a pipe and
+the stamp of each to a file (`-stats_enc_pre`, flushed before the picture is written). A frame that is lost in a damaged
+packet therefore shifts no later frame.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import numpy as np
 
 from foalnet.core.errors import MachineError
 from foalnet.core.faults import decoder_refusal
-from foalnet.media.container import MAX_AREA_PX, PROTOCOLS, demuxer_of, unreadable
-from foalnet.media.ffmpeg_exe import SOURCE, arguments_of, ffmpeg_exe
+from foalnet.media.container import MAX_AREA_PX, PROTOCOLS, choose_demuxer, unreadable
+from foalnet.media.ffmpeg_exe import SOURCE, ffmpeg_arguments, ffmpeg_exe
 from foalnet.media.inside import Rows, Stalled, Unusual, decode_inside
 from foalnet.media.picture import Picture
 from foalnet.media.video import STAMP_UNITS, VideoInfo, demux_flags, probe_times, stamp_key, ticks_key
@@ -36,18 +36,18 @@ ATTEMPTS = 2
 COLOURS = "yuv420p"
 _TAIL_CHARS = 600
 _GRACE_S = 5.0
-# A frame is half a megabyte: with the usual 64 kB the two processes wake each other eight times for it.
+# A frame is half a megabyte; with the default of 64 kB the two processes would wake each other eight times per frame.
 _PIPE_BYTES = 1 << 20
 
 
 def decode_frames(path: Path, *, crop: Crop | None = None, timeout_s: float = 3600.0) -> Iterator[np.ndarray]:
-    """Yield every frame that decodes, in the order shown: [H, W, 3] uint8 RGB.
+    """Yield every frame that decodes, in display order: [H, W, 3] uint8 RGB.
 
-    `crop` is (left, top, width, height) in pixels of the picture as shown. `timeout_s`: the longest wait for the next
-    frames; then the decoder is left or killed, and ffmpeg started once more. Closing the generator ends it. In an
-    undamaged file the i-th frame belongs to the i-th stamp of `probe_times`; `decode_indexed` says it of each frame,
-    whatever the damage. VideoUnreadable (exit 3) where nothing decodes, MachineError (exit 4) where ffmpeg hangs or is
-    killed.
+    `crop` is (left, top, width, height) in pixels of the displayed picture. `timeout_s`: the longest wait for the next
+    frames; the decoder is then abandoned or killed, and ffmpeg is started once more. Closing the generator ends the
+    decoder. In an undamaged file the i-th frame has the i-th stamp of `probe_times`; `decode_indexed` gives the index
+    of each frame in damaged files too. Raises VideoUnreadable (exit 3) if nothing decodes, MachineError (exit 4) if
+    ffmpeg hangs or is killed.
     """
     for _, frame_HWC in decode_indexed(path, probe_times(path, timeout_s=timeout_s), crop=crop, timeout_s=timeout_s):
         yield frame_HWC
@@ -56,9 +56,9 @@ def decode_frames(path: Path, *, crop: Crop | None = None, timeout_s: float = 36
 def decode_indexed(
     path: Path, info: VideoInfo, *, crop: Crop | None = None, timeout_s: float = 3600.0
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (index into `info.times_s`, frame [H, W, 3] uint8 RGB), indices rising; as `decode_frames` otherwise.
+    """Yield (index into `info.times_s`, frame [H, W, 3] uint8 RGB), indices rising; otherwise as `decode_frames`.
 
-    An index that never comes is a frame that exists in the file and does not decode.
+    A missing index is a frame that exists in the file but does not decode.
     """
     left, top, width, height = crop or (0, 0, info.width_px, info.height_px)
     _check_crop((left, top, width, height), info)
@@ -70,10 +70,10 @@ def decode_indexed(
 def decode_pictures(
     path: Path, info: VideoInfo, *, rows: Rows | None = None, timeout_s: float = 3600.0
 ) -> Generator[tuple[int, Picture], None, None]:
-    """Yield (index into `info.times_s`, picture), as `decode_indexed`, before anything becomes RGB.
+    """Yield (index into `info.times_s`, picture) as `decode_indexed` does, without conversion to RGB.
 
-    A video of odd size has one column or row more, black. `rows` (top, bottom), both even (ValueError otherwise): of
-    those alone; the others are not even handed over.
+    Pictures of an odd size get one more black column or row. `rows`: return only rows top <= row < bottom of each
+    picture, both even (ValueError otherwise).
     """
     if rows is not None:
         _check_rows(rows, info)
@@ -95,7 +95,7 @@ def decode_pictures(
         except Stalled as error:
             if attempt == ATTEMPTS:
                 raise MachineError(
-                    f"ffmpeg gave nothing for {timeout_s:g} s, {ATTEMPTS} times; it was killed",
+                    f"ffmpeg returned nothing for {timeout_s:g} s, {ATTEMPTS} times; it was killed",
                     file=path,
                     action="run the same command again; on a slow disk set FOALNET_FFMPEG_TIMEOUT_S higher",
                 ) from error
@@ -109,7 +109,7 @@ def command(path: Path, info: VideoInfo, stamps_file: Path, rows: Rows | None = 
 
     source = ffmpeg.input(
         SOURCE,
-        f=demuxer_of(path),
+        f=choose_demuxer(path),
         protocol_whitelist=PROTOCOLS,
         fflags=demux_flags(info.by_index),
         threads=1,
@@ -119,11 +119,11 @@ def command(path: Path, info: VideoInfo, stamps_file: Path, rows: Rows | None = 
         max_error_rate=1,
         max_pixels=MAX_AREA_PX,
     )
-    # The rows are cut as shares of the height and then scaled to their own number, which changes nothing until a stream
-    # changes its picture size half way: the pipe's frames must keep theirs. Whatever the source's colours are, the pipe
-    # has those that Picture promises.
+    # Rows are cropped as shares of the height and then scaled to their number. This matters only if a stream changes
+    # its picture size midway, because frames in the pipe must keep their size. The pipe has the colours of `Picture`
+    # for any colours of the source.
     width, height = even_size(info)
-    # "V": no attached picture.
+    # "V" excludes attached pictures.
     picture, shown = source["V:0"], info.height_px
     if rows is not None:
         height = shown = rows[1] - rows[0]
@@ -144,11 +144,11 @@ def command(path: Path, info: VideoInfo, stamps_file: Path, rows: Rows | None = 
         threads=1,
         filter_complex_threads=1,
     )
-    return arguments_of(output, path)
+    return ffmpeg_arguments(output, path)
 
 
 def even_size(info: VideoInfo) -> tuple[int, int]:
-    """Return width and height of the decoded pictures: the video's, made even."""
+    """Return width and height of the decoded pictures: those of the video, rounded up to even numbers."""
     return info.width_px + info.width_px % 2, info.height_px + info.height_px % 2
 
 
@@ -162,11 +162,11 @@ def _check_crop(window: Crop, info: VideoInfo) -> None:
     left, top, width, height = window
     inside = left >= 0 and top >= 0 and left + width <= info.width_px and top + height <= info.height_px
     if not inside or width < 1 or height < 1:
-        raise ValueError(f"crop {window} does not lie in a picture of {info.width_px} x {info.height_px} pixels")
+        raise ValueError(f"crop {window} is not inside a picture of {info.width_px} x {info.height_px} pixels")
 
 
 def _run(path: Path, info: VideoInfo, rows: Rows | None, timeout_s: float) -> Iterator[tuple[int, Picture]]:
-    """Run ffmpeg once; yield indexed pictures; leave no process and no file behind, however it ends."""
+    """Run ffmpeg once and yield indexed pictures; end the process and remove its files in every case."""
     with tempfile.TemporaryDirectory(prefix="foalnet-") as folder, (Path(folder) / "stderr").open("w+b") as stderr:
         stamps_file = Path(folder) / "stamps"
         process = subprocess.Popen(
@@ -198,7 +198,7 @@ def _run(path: Path, info: VideoInfo, rows: Rows | None, timeout_s: float) -> It
 
 
 def _pictures(pipe: IO[bytes], width: int, height: int, timeout_s: float) -> Iterator[Picture]:
-    """Yield whole pictures from a pipe; Stalled where one does not come within the timeout."""
+    """Yield whole pictures from a pipe; raises Stalled if one takes longer than the timeout."""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
@@ -216,7 +216,7 @@ def _pictures(pipe: IO[bytes], width: int, height: int, timeout_s: float) -> Ite
 
 
 class _Slots:
-    """Finds the slot of each decoded frame by the stamp that ffmpeg wrote for it."""
+    """Maps each decoded frame to its index in `info.times_s`, by the stamp that ffmpeg wrote for it."""
 
     def __init__(self, info: VideoInfo, stamps_file: Path, video: Path) -> None:
         self._keys = [stamp_key(Fraction(t)) for t in info.times_s]
@@ -227,10 +227,10 @@ class _Slots:
         self._half_period = round(STAMP_UNITS / (2 * info.rate_fps)) if info.rate_fps else 0
 
     def next_index(self) -> int | None:
-        """Return the index of the next decoded frame, None where its stamp belongs to no slot that is left.
+        """Return the index of the next decoded frame; None if its stamp matches no remaining index.
 
-        The two readers agree to the microsecond on sound files; a stamp that a decoder had to guess may lie up to half
-        a frame beside its slot.
+        For undamaged files both readers agree to the microsecond. A stamp that a decoder had to guess may deviate by
+        half a frame.
         """
         key = self._next_key()
         after = bisect_left(self._keys, key, lo=self._next)
@@ -242,7 +242,7 @@ class _Slots:
         return index
 
     def close(self) -> None:
-        """Let go of the stamps' file."""
+        """Close the file of stamps."""
         if self._handle is not None:
             self._handle.close()
 
@@ -252,7 +252,7 @@ class _Slots:
         line = self._handle.readline()
         if not line.endswith("\n"):
             raise decoder_refusal("", self._video, self._file.parent) or MachineError(
-                "ffmpeg gave a frame without its stamp", file=ffmpeg_exe(), action="unset IMAGEIO_FFMPEG_EXE"
+                "ffmpeg wrote a frame without its stamp", file=ffmpeg_exe(), action="unset IMAGEIO_FFMPEG_EXE"
             )
         stamp, base = line.split()
         if base != self._base:
@@ -263,7 +263,7 @@ class _Slots:
 def _check_end(
     path: Path, process: subprocess.Popen[bytes], stderr: IO[bytes], count: int, timeout_s: float, folder: Path
 ) -> None:
-    """Say why ffmpeg ended, where it did not end well."""
+    """Raise the error for a failed ffmpeg: VideoUnreadable or MachineError."""
     try:
         code = process.wait(timeout_s)
     except subprocess.TimeoutExpired as error:
@@ -279,19 +279,19 @@ def _check_end(
         raise MachineError(
             f"this ffmpeg is too old ({tail.strip()})", file=ffmpeg_exe(), action="unset IMAGEIO_FFMPEG_EXE"
         )
-    said = f"ffmpeg ended with {code} after {count} frames: {tail.strip() or 'it gave no reason'}"
-    raise decoder_refusal(tail, path, folder) or unreadable(path, said)
+    message = f"ffmpeg ended with {code} after {count} frames: {tail.strip() or 'it gave no reason'}"
+    raise decoder_refusal(tail, path, folder) or unreadable(path, message)
 
 
 def _tail(stderr: IO[bytes]) -> str:
-    """Return the last words of ffmpeg."""
+    """Return the end of ffmpeg's messages."""
     end = stderr.seek(0, os.SEEK_END)
     stderr.seek(max(0, end - _TAIL_CHARS))
     return stderr.read().decode("utf-8", errors="replace")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill ffmpeg's whole process group if it still runs, and reap it."""
+    """Kill ffmpeg's process group if it still runs, and reap it."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

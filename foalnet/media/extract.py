@@ -1,6 +1,6 @@
-"""A clip as a user has it: what is in the file, and the sound of a video container as a plain wav.
+"""Lists the streams of a user's clip and extracts its sound as a wav file.
 
-The same fences as for pictures: the demuxer is chosen by the first bytes, files and pipes are the only protocols.
+Protected as the decoding of pictures: the first bytes choose the demuxer, files and pipes are the only protocols.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from pathlib import Path
 
 from foalnet.core.errors import MachineError, reason
 from foalnet.core.faults import decoder_refusal
-from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, demuxer_of, first_bytes, unreadable
+from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, choose_demuxer, first_bytes, unreadable
 from foalnet.media.decode import ATTEMPTS
-from foalnet.media.ffmpeg_exe import SOURCE, TARGET, arguments_of
-from foalnet.media.video import open_video, picture_of
+from foalnet.media.ffmpeg_exe import SOURCE, TARGET, ffmpeg_arguments
+from foalnet.media.video import open_video, video_stream
 
 _TAIL_CHARS = 600
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Streams:
-    """What a file holds: `container` is False for a wav or flac file, which is sound and nothing else.
+    """The streams of a file; `container` is False for a wav or flac file.
 
-    `picture`: video, of which an attached cover is none; `tracks`: how many sound tracks.
+    `picture`: the file has video, not counting an attached cover; `tracks`: number of sound tracks.
     """
 
     container: bool
@@ -34,10 +34,10 @@ class Streams:
     tracks: int
 
 
-def streams_of(path: Path) -> Streams:
-    """Return what a sound file or video container holds, judged by its bytes and never by its name.
+def probe_streams(path: Path) -> Streams:
+    """Return the streams of a sound file or video container, detected by its bytes and not by its name.
 
-    VideoUnreadable (exit 3) where it is neither, MachineError (exit 4) where it may not be opened.
+    Raises VideoUnreadable (exit 3) if it is neither, MachineError (exit 4) if it may not be opened.
     """
     import av
 
@@ -46,27 +46,26 @@ def streams_of(path: Path) -> Streams:
         return Streams(container=False, picture=False, tracks=1)
     try:
         with open_video(path) as container:
-            seen = picture_of(container) is not None
+            seen = video_stream(container) is not None
             return Streams(container=True, picture=seen, tracks=len(container.streams.audio))
     except av.FFmpegError as error:
-        said = reason(error)
-        raise decoder_refusal(said, path) or unreadable(path, said) from error
+        message = reason(error)
+        raise decoder_refusal(message, path) or unreadable(path, message) from error
 
 
 def extract_sound(
     path: Path, out: Path, *, track: int = 1, stop_s: float | None = None, timeout_s: float = 3600.0
 ) -> None:
-    """Write a sound track of a container to `out` as wav: its own rate and channels, float32, nothing scaled.
+    """Write a sound track of a container to `out` as wav, with its own rate and channels, float32, unscaled.
 
-    `track` counts from 1. Its time 0 is the container's: a track that begins late is preceded by silence. `stop_s`: no
-    further than that.
-    An ffmpeg that hangs is killed and started once more. VideoUnreadable (exit 3) where nothing decodes, MachineError
-    (exit 4) where ffmpeg hangs again or is killed.
+    `track` counts from 1. Time 0 is that of the container; silence precedes a track that begins late. `stop_s`: end of
+    the extracted part. An ffmpeg that hangs is killed and started once more. Raises VideoUnreadable (exit 3) if nothing
+    decodes, MachineError (exit 4) if ffmpeg hangs again or is killed.
     """
     arguments = sound_command(path, out, stop_s, track)
     for _ in range(ATTEMPTS):
         with contextlib.suppress(subprocess.TimeoutExpired):
-            code, said = _run(arguments, timeout_s)
+            code, message = _run(arguments, timeout_s)
             break
     else:
         raise MachineError(
@@ -78,13 +77,13 @@ def extract_sound(
         name = signal.Signals(-code).name
         raise MachineError(f"ffmpeg was killed by {name}", file=path, action="run the same command again")
     if code:
-        raise decoder_refusal(said, path, out.parent) or unreadable(
-            path, f"ffmpeg ended with {code} on its sound: {said or 'it gave no reason'}"
+        raise decoder_refusal(message, path, out.parent) or unreadable(
+            path, f"ffmpeg ended with {code} on its sound: {message or 'it gave no reason'}"
         )
 
 
 def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:
-    """Run ffmpeg once; return its exit code and its last words; TimeoutExpired where it takes longer, it is killed."""
+    """Run ffmpeg once; return its exit code and last messages; after the timeout kill it and raise TimeoutExpired."""
     process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
     try:
         _, stderr = process.communicate(timeout=timeout_s)
@@ -97,12 +96,12 @@ def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:
 
 
 def sound_command(path: Path, out: Path, stop_s: float | None, track: int = 1) -> list[str]:
-    """Return ffmpeg's argument list: forced demuxer, local files only, one thread, one sound track alone."""
+    """Return ffmpeg's argument list: forced demuxer, local files only, one thread, one sound track."""
     import ffmpeg
 
     source = ffmpeg.input(
         SOURCE,
-        f=demuxer_of(path),
+        f=choose_demuxer(path),
         protocol_whitelist=PROTOCOLS,
         fflags="+discardcorrupt",
         threads=1,
@@ -110,7 +109,7 @@ def sound_command(path: Path, out: Path, stop_s: float | None, track: int = 1) -
         hide_banner=None,
         loglevel="error",
     )
-    # async=1 moves the start alone: later gaps are left as the decoder gives them.
+    # async=1 pads the start only; later gaps stay as the decoder returns them.
     heard = source[f"a:{track - 1}"].filter("aresample", **{"async": 1, "first_pts": 0})
     output = heard.output(
         TARGET,
@@ -121,4 +120,4 @@ def sound_command(path: Path, out: Path, stop_s: float | None, track: int = 1) -
         threads=1,
         filter_complex_threads=1,
     )
-    return arguments_of(output, path, out)
+    return ffmpeg_arguments(output, path, out)

@@ -1,4 +1,4 @@
-"""The ffmpeg that decodes: the pinned binary of the imageio-ffmpeg wheel, known by its digest."""
+"""The ffmpeg binary for decoding: the pinned one of the imageio-ffmpeg wheel, and its digest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOURCE, TARGET = "file:source", "file:target"
 
 
 def ffmpeg_exe() -> str:
-    """Return the path of the ffmpeg that decodes (MachineError, exit 4, where there is none)."""
+    """Return the path of the ffmpeg binary (MachineError, exit 4, if there is none)."""
     import imageio_ffmpeg
 
     try:
@@ -27,20 +27,22 @@ def ffmpeg_exe() -> str:
 
 
 def ffmpeg_digest() -> str:
-    """Return the SHA-256 of the ffmpeg binary: another one may decode other pictures, so it belongs in cache keys."""
+    """Return the SHA-256 of the ffmpeg binary, a part of cache keys: another binary may decode other pictures."""
     return _digest(ffmpeg_exe())
 
 
-def arguments_of(output: Any, source: Path, target: Path | None = None) -> list[str]:
-    """Return the argument list of an ffmpeg-python output, with the files in the places of SOURCE and TARGET.
+def ffmpeg_arguments(output: Any, source: Path, target: Path | None = None) -> list[str]:
+    """Return the argument list of an ffmpeg-python output, with the files' URLs in place of SOURCE and TARGET.
 
-    ffmpeg-python itself cannot be told a name that is not UTF-8.
+    ffmpeg-python itself does not accept a file name that is not UTF-8.
     """
     names = {SOURCE: file_url(source)} | ({} if target is None else {TARGET: file_url(target)})
-    return [names.get(word, word) for word in map(str, output.compile(cmd=ffmpeg_exe(), overwrite_output=True))]
+    return [
+        names.get(argument, argument) for argument in map(str, output.compile(cmd=ffmpeg_exe(), overwrite_output=True))
+    ]
 
 
 @lru_cache(maxsize=4)
 def _digest(path: str) -> str:
-    # 170 MB and about a second a process: once is enough.
+    # Cached: hashing 170 MB takes about a second.
     return sha256_file(Path(path))

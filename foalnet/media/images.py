@@ -1,4 +1,4 @@
-"""Single pictures: JPEG bytes, scaling, and where the black bars of a letterbox end.
+"""Encodes, decodes and scales single pictures, and detects the black bars of a letterbox.
 
 Shapes: H rows, W columns, C = 3 colours (red, green, blue), S frames of a sample.
 """
@@ -11,13 +11,13 @@ import numpy as np
 
 from foalnet.core.errors import DataError
 
-# A row belongs to the picture where this share of it is brighter than DARK in the median frame of the sample.
+# A row belongs to the picture if this share of it is brighter than DARK in the median of the sampled frames.
 DARK = 24
 LIT_SHARE = 0.1
 # Thinner stripes (a time code, the torn line at the edge of an analogue picture) are not the picture.
 MIN_STRIPE_ROWS = 8
 ROWS_AT_ONCE = 64
-# Less than this share of the rows is no letterbox but a dark scene.
+# If fewer rows than this share are bright, the picture is dark rather than letterboxed.
 MIN_PICTURE_SHARE = 0.25
 
 
@@ -27,11 +27,11 @@ def jpeg_bytes(frame_HWC: np.ndarray, quality: int) -> bytes:
 
     if frame_HWC.ndim != 3 or not frame_HWC.size or frame_HWC.dtype != np.uint8:
         raise ValueError(f"not a picture: shape {frame_HWC.shape}, {frame_HWC.dtype}")
-    return encoded(cv2.cvtColor(np.ascontiguousarray(frame_HWC), cv2.COLOR_RGB2BGR), quality)
+    return encode_bgr(cv2.cvtColor(np.ascontiguousarray(frame_HWC), cv2.COLOR_RGB2BGR), quality)
 
 
-def encoded(bgr_HWC: np.ndarray, quality: int) -> bytes:
-    """Encode a picture [H, W, 3] uint8 in OpenCV's own order of colours, as `jpeg_bytes` does."""
+def encode_bgr(bgr_HWC: np.ndarray, quality: int) -> bytes:
+    """Encode a picture [H, W, 3] uint8 in OpenCV's colour order (BGR) as `jpeg_bytes` does."""
     import cv2
 
     options = [
@@ -51,19 +51,19 @@ def encoded(bgr_HWC: np.ndarray, quality: int) -> bytes:
 
 
 def read_jpeg(data: bytes) -> np.ndarray:
-    """Decode a JPEG to RGB [H, W, 3] uint8; DataError (exit 3) where the bytes are no whole JPEG."""
+    """Decode a JPEG to RGB [H, W, 3] uint8 (DataError, exit 3, if the bytes are not a whole JPEG)."""
     import cv2
 
-    # A JPEG cut short still decodes, with grey below the cut: its end marker is what tells.
+    # A truncated JPEG still decodes, with grey at the bottom; only its missing end marker shows the damage.
     whole = data[:2] == b"\xff\xd8" and data[-2:] == b"\xff\xd9"
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if whole else None
     if picture is None:
-        raise DataError(f"{len(data)} bytes that are no whole JPEG", action="build the shards again: `foalnet shards`")
+        raise DataError(f"{len(data)} bytes are not a whole JPEG", action="build the shards again: `foalnet shards`")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def resize(frame_HWC: np.ndarray, *, width_px: int, height_px: int) -> np.ndarray:
-    """Return the picture scaled to exactly the size asked for: by area means where it shrinks, else linearly."""
+    """Return the picture scaled to the given size: by area means if it shrinks, else linearly."""
     import cv2
 
     height, width = frame_HWC.shape[:2]
@@ -78,10 +78,10 @@ def resize(frame_HWC: np.ndarray, *, width_px: int, height_px: int) -> np.ndarra
 
 
 def rescale(frame_HWC: np.ndarray, *, width_px: int, height_px: int) -> np.ndarray:
-    """Return the picture, or one plane of it, scaled to exactly the size asked for: what staging does to every frame.
+    """Return a picture or one plane of it scaled to the given size, as staging scales every frame.
 
-    Halved by means of neighbours, each way by itself, while that leaves it as large as asked for or larger; then
-    linearly. Area means at any ratio cost several times as much. Halving an odd side leaves its last row or column out.
+    Each side is halved by means of neighbours while it stays at least as long as the target; the rest is scaled
+    linearly. Area means at any ratio would take several times as long. Halving an odd side omits its last line.
     """
     import cv2
 
@@ -95,23 +95,23 @@ def rescale(frame_HWC: np.ndarray, *, width_px: int, height_px: int) -> np.ndarr
     return cv2.resize(frame_HWC, (width_px, height_px), interpolation=cv2.INTER_LINEAR)
 
 
-def light_of(frame_HWC: np.ndarray) -> np.ndarray:
-    """Return the brightest colour of each pixel [H, W] uint8 of a picture [H, W, 3]."""
-    # Pairwise: `max(axis=2)` over three neighbours takes far longer.
+def brightness(frame_HWC: np.ndarray) -> np.ndarray:
+    """Return the brightest colour of each pixel, [H, W] uint8, of a picture [H, W, 3]."""
+    # Pairwise, because `max(axis=2)` over three neighbours takes far longer.
     light_HW: np.ndarray = np.maximum(np.maximum(frame_HWC[..., 0], frame_HWC[..., 1]), frame_HWC[..., 2])
     return light_HW
 
 
 def letterbox_rows(light: Sequence[np.ndarray]) -> tuple[int, int]:
-    """Return (top, bottom): the rows top <= row < bottom hold the picture, the others are black bars.
+    """Return (top, bottom): the rows top <= row < bottom are the picture, all others black bars.
 
-    `light`: `light_of` a few pictures of one video and one size, each [H, W]. (0, H) where there are no bars, or where
-    the lit rows are so few that the scene is dark rather than letterboxed.
+    `light`: the `brightness` of a few pictures of one video and size, each [H, W]. Returns (0, H) if there are no bars,
+    or if so few rows are bright that the picture is dark rather than letterboxed.
     """
     if not light:
         raise ValueError("letterbox_rows needs at least one frame")
     rows = light[0].shape[0]
-    # Some rows at a time: medians of large pictures would take ten times their memory.
+    # In groups of rows: medians of whole large pictures would take ten times their memory.
     lit = []
     for row in range(0, rows, ROWS_AT_ONCE):
         median_RW = np.median(np.stack([light_HW[row : row + ROWS_AT_ONCE] for light_HW in light]), axis=0)

@@ -1,8 +1,8 @@
-"""Decoding in this process: no pipe between decoder and eye, for videos that ask for nothing but decoding.
+"""Decodes ordinary videos in this process with PyAV, without a pipe to ffmpeg.
 
-Whatever is out of the ordinary, of the whole video or from some frame on, is `Unusual`, and ffmpeg's own process
-(`decode`) does the rest: other codecs and colours, pictures to be turned or scaled, a damaged, missing or unstamped
-frame. What both would decode, they decode to the same pictures.
+For anything else, in the whole video or from some frame on, it raises `Unusual`, and ffmpeg's own process (`decode`)
+continues: other codecs and colours, rotated or scaled pictures, a damaged, missing or unstamped frame. Both decode the
+same pictures.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import Any
 import numpy as np
 
 from foalnet.media.picture import Picture
-from foalnet.media.video import VideoInfo, open_video, picture_of, placed
+from foalnet.media.video import VideoInfo, open_video, place_is_time, video_stream
 
 Rows = tuple[int, int]
 
 CODECS = frozenset({"mpeg4", "h264"})
 COLOURS = "yuv420p"
-# FFmpeg's numbers of studio range, and of the matrices that are ITU-R BT.601's; what says nothing is taken for these.
+# FFmpeg's numbers of studio range and of the ITU-R BT.601 matrices; unspecified values count as these.
 STUDIO = (0, 1)
 BT601 = (2, 5, 6)
-# What a frame bears that is to be turned or mirrored before it is shown.
+# Side data of a frame that has to be rotated or mirrored for display.
 TURNED = "DISPLAYMATRIX"
-# Pictures are handed over by so many, since each handing over costs two threads a turn; the decoder may have another
-# lot ready and one in the making. A lot of large pictures is smaller.
+# Pictures are handed over in lots of this size, because each hand-over costs two thread switches. One more lot may be
+# ready and one in progress. A lot of large pictures is smaller.
 LOT = 8
 LOT_BYTES = 1 << 24
 AHEAD = 1
@@ -38,18 +38,18 @@ _STEP_S = 0.2
 
 
 class Unusual(Exception):
-    """This video, or what is left of it, is not for this process."""
+    """This process cannot decode the video, or the rest of it."""
 
 
 class Stalled(Exception):
-    """A decoder gave nothing for the whole timeout."""
+    """A decoder returned nothing for the whole timeout."""
 
 
 def decode_inside(path: Path, info: VideoInfo, rows: Rows, timeout_s: float) -> Iterator[tuple[int, Picture]]:
-    """Yield (index into `info.times_s`, rows of its picture): 0, 1, 2, and so on, none left out.
+    """Yield (index into `info.times_s`, rows of its picture) for the indices 0, 1, 2, … without a gap.
 
-    Unusual before the first frame that is not as it should be, or where fewer come than there are stamps. Stalled where
-    one does not come within the timeout: a thread that hangs cannot be ended, so it is left behind.
+    Raises Unusual before the first frame that is not ordinary, or if there are fewer frames than stamps; Stalled if one
+    takes longer than the timeout. A thread that hangs cannot be ended, so it is abandoned.
     """
     if info.width_px % 2 or info.height_px % 2:
         raise Unusual
@@ -63,7 +63,7 @@ def decode_inside(path: Path, info: VideoInfo, rows: Rows, timeout_s: float) -> 
 
 
 class _Reader:
-    """A thread that decodes ahead; `next_lot` waits for it."""
+    """A thread that decodes ahead of `next_lot`, which waits for it."""
 
     def __init__(self, path: Path, info: VideoInfo, rows: Rows) -> None:
         self._path, self._info, self._rows = path, info, rows
@@ -73,44 +73,44 @@ class _Reader:
         self._thread = threading.Thread(target=self._run, daemon=True, name="decoder")
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End at the next frame; wait for that, unless it hangs."""
+        """End the thread at its next frame, and wait for it unless it hangs."""
         self._stopped.set()
-        # It may wait for room.
+        # The thread may be waiting for space in the queue.
         with contextlib.suppress(queue.Empty):
             while True:
                 self._ready.get_nowait()
         self._thread.join(_STEP_S)
 
     def next_lot(self, timeout_s: float) -> list[Picture]:
-        """Return the next pictures, or raise what came instead of them."""
+        """Return the next pictures, or raise the exception that ended the thread."""
         try:
-            found = self._ready.get(timeout=timeout_s)
+            item = self._ready.get(timeout=timeout_s)
         except queue.Empty as error:
             raise Stalled from error
-        if isinstance(found, BaseException):
-            raise found
-        return found
+        if isinstance(item, BaseException):
+            raise item
+        return item
 
     def _run(self) -> None:
         try:
             pictures = _pictures(self._path, self._info, self._rows)
             while lot := list(itertools.islice(pictures, self.lot)):
-                if not self._give(lot):
+                if not self._put(lot):
                     return
-            self._give(Unusual())
+            self._put(Unusual())
         except Exception:
-            # Of a library that meets a damaged file any exception means the same; ffmpeg's process will say what it is.
-            self._give(Unusual())
+            # On a damaged file the library may raise any exception; ffmpeg's process will report the fault.
+            self._put(Unusual())
 
-    def _give(self, found: list[Picture] | BaseException) -> bool:
-        """Hand something over; False where nobody wants it any more."""
+    def _put(self, item: list[Picture] | BaseException) -> bool:
+        """Put an item into the queue; return False if the reader was stopped."""
         while not self._stopped.is_set():
             try:
-                self._ready.put(found, timeout=_STEP_S)
+                self._ready.put(item, timeout=_STEP_S)
                 return True
             except queue.Full:
                 continue
@@ -118,13 +118,13 @@ class _Reader:
 
 
 def _pictures(path: Path, info: VideoInfo, rows: Rows) -> Iterator[Picture]:
-    """Yield the pictures as long as each is the next one and ordinary; Unusual otherwise."""
+    """Yield pictures; raises Unusual as soon as one is not ordinary or not the expected next one."""
     with open_video(path, by_index=info.by_index) as container:
-        stream = picture_of(container)
+        stream = video_stream(container)
         if stream.codec_context.name not in CODECS:
             raise Unusual
         stream.codec_context.thread_count = 1
-        in_place = placed(container, stream)
+        in_place = place_is_time(container, stream)
         for stamp, frame in zip(_stamps(info, container, stream), container.decode(stream), strict=False):
             if (frame.dts if in_place else frame.pts) != stamp or not _ordinary(frame, info):
                 raise Unusual
@@ -132,14 +132,14 @@ def _pictures(path: Path, info: VideoInfo, rows: Rows) -> Iterator[Picture]:
 
 
 def _stamps(info: VideoInfo, container: Any, stream: Any) -> list[int]:
-    """Return the stamps of all frames in ticks of the stream, as its decoder says them."""
-    # A double holds the stamps of the longest film to a thousandth of the finest tick.
+    """Return the stamps of all frames in ticks of the stream, as its decoder counts them."""
+    # A double is precise to a thousandth of the finest tick for the longest allowed video.
     zero_s, tick_s = (container.start_time or 0) / 1_000_000, float(stream.time_base)
     return [round((time_s + zero_s) / tick_s) for time_s in info.times_s]
 
 
 def _ordinary(frame: Any, info: VideoInfo) -> bool:
-    """Tell whether a frame is whole, and already what `Picture` promises."""
+    """Return whether a frame is undamaged and already has the format of `Picture`."""
     return (
         not frame.is_corrupt
         and (frame.width, frame.height) == (info.width_px, info.height_px)
@@ -151,7 +151,7 @@ def _ordinary(frame: Any, info: VideoInfo) -> bool:
 
 
 def _picture(frame: Any, rows: Rows) -> Picture:
-    """Return rows of a frame without copying them: the picture keeps the frame alive."""
+    """Return rows of a frame without copying them; the picture keeps the frame in memory."""
     top, bottom = rows
     planes = []
     for plane, share in zip(frame.planes, (1, 2, 2), strict=True):

@@ -1,7 +1,7 @@
-"""A picture as video holds it: brightness at full size, colour at half; RGB is made only of what is looked at.
+"""A picture in the form of video: luma at full size, chroma at half; converted to RGB only where it is needed.
 
-Turning every frame into RGB costs more than decoding it. Detectors and crops see a part of a few frames, and the half
-picture is scaled in this form, so most pixels never become RGB.
+The conversion of a frame to RGB takes longer than its decoding. Detectors and crops need parts of a few frames, and the
+half picture is scaled in this form, so most pixels are never converted.
 Shapes: H rows, W columns, both even; h = H / 2, w = W / 2; C = 3 colours (red, green, blue).
 """
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from foalnet.media.images import encoded, rescale
+from foalnet.media.images import encode_bgr, rescale
 
 Rect = tuple[int, int, int, int]
 
-# OpenCV makes RGB of so many pixels of a row at once, and of what is left over one by one, at a tenth of the speed.
+# OpenCV converts this many pixels of a row at once, and the rest one by one at a tenth of the speed.
 LANES_PX = 64
 
 
@@ -26,11 +26,11 @@ class Picture:
     luma_HW: np.ndarray
     blue_hw: np.ndarray
     red_hw: np.ndarray
-    # The buffer that holds all three, where there is one: its rows may be longer than the picture's.
+    # The one buffer of all three planes, if there is one; its rows may be longer than those of the picture.
     planes_RW: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse planes that do not belong together."""
+        """Raise ValueError if the shapes of the planes do not match."""
         height, width = self.luma_HW.shape
         half = (height // 2, width // 2)
         if height % 2 or width % 2 or self.blue_hw.shape != half or self.red_hw.shape != half:
@@ -38,9 +38,9 @@ class Picture:
 
     @classmethod
     def of_planes(cls, planes_RW: np.ndarray, width_px: int | None = None) -> Picture:
-        """Return a picture over one buffer [H * 3 / 2, W], as ffmpeg's yuv420p and OpenCV's I420 have it; no copy.
+        """Return a picture over one buffer [H * 3 / 2, W] in ffmpeg's yuv420p or OpenCV's I420 layout, without a copy.
 
-        `width_px`: of the picture, where it is less than W; the rest of each row means nothing.
+        `width_px`: width of the picture if it is less than W; the rest of each row is padding.
         """
         rows, row_px = planes_RW.shape
         height, width = rows * 2 // 3, row_px if width_px is None else width_px
@@ -64,17 +64,17 @@ class Picture:
         return Picture.of_planes(self._planes(rect), rect[2] - rect[0])
 
     def rgb(self, rect: Rect | None = None) -> np.ndarray:
-        """Return the whole or any part of it (left, top, right, bottom inside the picture) as [H, W, C] uint8 RGB."""
+        """Return the picture or a part of it (left, top, right, bottom inside the picture) as [H, W, C] uint8 RGB."""
         import cv2
 
         left, top, right, bottom = rect or (0, 0, self.width_px, self.height_px)
-        # Colour is shared by two by two pixels: the part grows to even edges and is cut again.
+        # Two by two pixels share their chroma: convert a part with even edges and crop the result.
         out = (left - left % 2, top - top % 2, right + right % 2, bottom + bottom % 2)
         whole_HWC = cv2.cvtColor(self._planes(out), cv2.COLOR_YUV2RGB_I420)
         return whole_HWC[top - out[1] : bottom - out[1], left - out[0] : right - out[0]]
 
     def scaled(self, *, width_px: int, height_px: int) -> Picture:
-        """Return the picture at another even size, as `rescale` does; itself where that is its own."""
+        """Return the picture at another even size, scaled by `rescale`; the same object if the size is the same."""
         if (width_px, height_px) == (self.width_px, self.height_px):
             return self
         return Picture(
@@ -89,10 +89,10 @@ class Picture:
         """Return the picture as a baseline JPEG (4:2:0): the same picture gives the same bytes."""
         import cv2
 
-        return encoded(cv2.cvtColor(self._planes(), cv2.COLOR_YUV2BGR_I420)[:, : self.width_px], quality)
+        return encode_bgr(cv2.cvtColor(self._planes(), cv2.COLOR_YUV2BGR_I420)[:, : self.width_px], quality)
 
     def _planes(self, rect: Rect | None = None) -> np.ndarray:
-        """Return the whole, or a copy of a part with even edges, in one buffer [H * 3 / 2, W or more]."""
+        """Return the picture, or a copy of a part with even edges, in one buffer [H * 3 / 2, W or more]."""
         if rect is None and self.planes_RW is not None:
             return self.planes_RW
         left, top, right, bottom = rect or (0, 0, self.width_px, self.height_px)

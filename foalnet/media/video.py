@@ -1,4 +1,4 @@
-"""What a video holds and when: presentation stamps of all frames, read by PyAV without decoding them."""
+"""Reads the size, rate and presentation stamps of a video's frames with PyAV, without decoding them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 
 from foalnet.core.errors import MachineError, reason
 from foalnet.core.faults import decoder_refusal
-from foalnet.media.container import MAX_AREA_PX, MAX_FRAMES, check_limits, demuxer_of, file_url, unreadable
+from foalnet.media.container import MAX_AREA_PX, MAX_FRAMES, check_limits, choose_demuxer, file_url, unreadable
 
 STAMP_UNITS = 1_000_000
-# Less than a block of any codec: no picture of people.
+# A smaller picture than a codec's block cannot show people.
 MIN_SIDE_PX = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoInfo:
-    """One video's facts.
+    """Properties of one video.
 
-    `width_px`, `height_px`: the picture as shown (after the container's rotation). `rate_fps`: what the header says.
-    `times_s`: presentation stamps of the frames that exist, rising; the i-th belongs to the i-th frame shown. Their
-    zero is where the container begins, picture or sound, as in sound cut out of it by ffmpeg. (An
-    AVI with B-frames begins one frame late, as every player shows it.) `declared_frames`: what the header promises,
-    None where it promises nothing. `truncated`: the header promises more than exists. `by_index`: an AVI whose index
-    is whole, so that the frames' places and times are taken from it and a damaged spot shifts no later frame.
+    `width_px`, `height_px`: the displayed picture (after the container's rotation). `rate_fps`: the rate in the header.
+    `times_s`: presentation stamps of the existing frames, rising, in display order. Time 0 is the start of the
+    container, picture or sound, as in sound that ffmpeg extracts from it. (An AVI with B-frames begins one frame late,
+    as in every player.) `declared_frames`: number of frames in the header, None if it has none. `truncated`: the header
+    declares more frames than exist. `by_index`: an AVI with a whole index, which then gives the places and times of its
+    frames, so that damage shifts no later frame.
     """
 
     width_px: int
@@ -40,32 +40,32 @@ class VideoInfo:
 
 
 def probe_times(path: Path, *, timeout_s: float = 3600.0) -> VideoInfo:
-    """Return a video's size, rate and the stamp of every frame that exists (VideoUnreadable or VideoTooLarge, exit 3).
+    """Return a video's size, rate and the stamp of every existing frame.
 
-    Whole packets only: the half packet at the end of a truncated file is not a frame. Packets that an edit list cuts
-    off are not frames either. One frame is decoded, so a file that no decoder reads is refused here. MachineError (exit
-    4) where all this takes longer than `timeout_s`: what hangs cannot be ended, so it is left behind.
+    A partial packet at the end of a truncated file is not a frame, nor are packets that an edit list removes. One frame
+    is decoded, to refuse a file that no decoder can read. Raises VideoUnreadable or VideoTooLarge (exit 3), and
+    MachineError (exit 4) after `timeout_s`: a thread that hangs cannot be ended, so it is abandoned.
     """
-    answer: queue.Queue[VideoInfo | BaseException] = queue.Queue(1)
+    outcomes: queue.Queue[VideoInfo | BaseException] = queue.Queue(1)
 
     def look() -> None:
         try:
-            answer.put(_probed(path))
+            outcomes.put(_probed(path))
         except BaseException as error:
-            answer.put(error)
+            outcomes.put(error)
 
     threading.Thread(target=look, daemon=True, name="probe").start()
     try:
-        found = answer.get(timeout=timeout_s)
+        outcome = outcomes.get(timeout=timeout_s)
     except queue.Empty as error:
         raise MachineError(
-            f"reading what the video holds took over {timeout_s:g} s; it was left",
+            f"reading the frame times of the video took over {timeout_s:g} s; it was abandoned",
             file=path,
             action="run the same command again; on a slow disk set FOALNET_FFMPEG_TIMEOUT_S higher",
         ) from error
-    if isinstance(found, BaseException):
-        raise found
-    return found
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 def _probed(path: Path) -> VideoInfo:
@@ -73,9 +73,9 @@ def _probed(path: Path) -> VideoInfo:
 
     try:
         width_px, height_px = _first_frame_size(path)
-        is_avi = demuxer_of(path) == "avi"
+        is_avi = choose_demuxer(path) == "avi"
         with open_video(path) as container:
-            stream = picture_of(container)
+            stream = video_stream(container)
             rate = stream.average_rate or stream.guessed_rate or Fraction(0)
             declared = int(stream.frames) or None
             zero = Fraction(container.start_time or 0, 1_000_000)
@@ -84,15 +84,15 @@ def _probed(path: Path) -> VideoInfo:
         by_index = False
         if is_avi:
             with open_video(path, by_index=True) as container:
-                indexed, _ = _ticks(path, container, picture_of(container))
+                indexed, _ = _ticks(path, container, video_stream(container))
             by_index = len(indexed) >= len(ticks)
             ticks = indexed if by_index else ticks
     except av.FFmpegError as error:
-        said = reason(error)
-        raise decoder_refusal(said, path) or unreadable(path, said) from error
+        message = reason(error)
+        raise decoder_refusal(message, path) or unreadable(path, message) from error
     if not ticks:
-        raise unreadable(path, "it holds no whole frame")
-    # AVI counts time slots, of which some may be empty (variable rate); the others count packets.
+        raise unreadable(path, "it has no whole frame")
+    # The header of an AVI counts time slots, some of which may be empty (variable rate); other headers count packets.
     present = round(ticks[-1] * unit_s * rate) + 1 if is_avi else packets
     return VideoInfo(
         width_px=width_px,
@@ -106,66 +106,66 @@ def _probed(path: Path) -> VideoInfo:
 
 
 def stamp_key(stamp: Fraction) -> int:
-    """Return a stamp as a whole number of microseconds, by which the two readers' stamps are compared."""
+    """Return a stamp in whole microseconds, in which the stamps of both readers are compared."""
     return round(stamp * STAMP_UNITS)
 
 
 def ticks_key(ticks: int, unit: Fraction) -> int:
-    """Return `stamp_key` of a stamp in ticks, `unit` microseconds each, without a new fraction for every frame."""
+    """Return the `stamp_key` of a stamp in ticks of `unit` microseconds, without creating a Fraction per frame."""
     whole, rest = divmod(ticks * unit.numerator, unit.denominator)
-    # As round() does: to the nearest, halves to the even one.
+    # Round as round() does: to the nearest, halves to even.
     up = 2 * rest > unit.denominator or (2 * rest == unit.denominator and whole % 2 == 1)
     return whole + up
 
 
 def open_video(path: Path, *, by_index: bool = False) -> Any:
-    """Open a container for reading with the demuxer that its first bytes call for, and local files only."""
+    """Open a container with the demuxer that `choose_demuxer` selects, and with local files only."""
     import av
 
     container = av.open(
         file_url(path),
-        format=demuxer_of(path),
+        format=choose_demuxer(path),
         options={"protocol_whitelist": "file", "fflags": demux_flags(by_index)},
         metadata_errors="ignore",
     )
     for stream in container.streams.video:
         if stream.codec_context is not None:
-            # The header's picture is checked; one that grows later is a frame that does not decode.
+            # The picture size in the header is checked; a frame that grows beyond the limit fails to decode.
             stream.codec_context.options = {"max_pixels": str(MAX_AREA_PX)}
     return container
 
 
-def picture_of(container: Any) -> Any:
-    """Return the first video stream that is no attached picture (the cover of a recording); None without one."""
+def video_stream(container: Any) -> Any:
+    """Return the first video stream that is not an attached picture (a cover); None if there is none."""
     import av
 
     cover = av.stream.Disposition.attached_pic
     return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
 
 
-def placed(container: Any, stream: Any) -> bool:
-    """Return whether a frame's place in the file is its time, and what the demuxer says of its time is not.
+def place_is_time(container: Any, stream: Any) -> bool:
+    """Return whether a frame's time follows from its place in the file rather than from the demuxer's time.
 
-    AVI holds no time of showing, and without B-frames nothing is shown in another order than it is stored in. For H.264
-    libavformat makes up a time all the same, a frame late.
+    AVI has no presentation times, and without B-frames the display order is the order in the file. For H.264
+    libavformat nevertheless invents a time, which is one frame late.
     """
     return container.format.name == "avi" and not stream.codec_context.has_b_frames
 
 
 def demux_flags(by_index: bool) -> str:
-    """Return the demuxer flags that both readers are given, so that they see the same packets."""
-    # "sortdts" makes the AVI demuxer follow the index instead of counting chunks as it meets them.
+    """Return the demuxer flags for both readers, which thereby see the same packets."""
+    # "sortdts" makes the AVI demuxer follow the index instead of counting chunks in the order of the file.
     return "+discardcorrupt+sortdts" if by_index else "+discardcorrupt"
 
 
 def _first_frame_size(path: Path) -> tuple[int, int]:
     """Check the header's limits, decode one frame and return its width and height as shown."""
     with open_video(path) as container:
-        stream = picture_of(container)
+        stream = video_stream(container)
         if stream is None:
-            raise unreadable(path, "it holds no video stream")
+            raise unreadable(path, "it has no video stream")
         if stream.codec_context is None:
-            raise unreadable(path, "no decoder knows its codec")
+            raise unreadable(path, "there is no decoder for its codec")
         check_limits(
             path,
             width_px=stream.codec_context.width,
@@ -176,7 +176,7 @@ def _first_frame_size(path: Path) -> tuple[int, int]:
         stream.codec_context.thread_count = 1
         frame = next(container.decode(stream), None)
         if frame is None:
-            raise unreadable(path, "no frame of it can be decoded")
+            raise unreadable(path, "none of its frames can be decoded")
         if min(frame.width, frame.height) < MIN_SIDE_PX:
             raise unreadable(path, f"its picture is {frame.width} x {frame.height} pixels")
         upright = round(frame.rotation) % 180 == 0
@@ -184,7 +184,7 @@ def _first_frame_size(path: Path) -> tuple[int, int]:
 
 
 def _header_duration_s(container: Any, stream: Any) -> float:
-    """Return the longest duration that any part of the header claims, seconds."""
+    """Return the longest duration, in seconds, that any part of the header states."""
     claims = [Fraction(container.duration or 0, 1_000_000)]
     if stream.duration and stream.time_base:
         claims.append(stream.duration * stream.time_base)
@@ -194,15 +194,15 @@ def _header_duration_s(container: Any, stream: Any) -> float:
 
 
 def _seconds(ticks: list[int], unit_s: Fraction, zero: Fraction) -> tuple[float, ...]:
-    """Return stamps in seconds after `zero`, each the nearest double, without a fraction for every frame."""
+    """Return stamps in seconds after `zero`, rounded to the nearest double, without creating a Fraction per frame."""
     step, whole = unit_s.numerator * zero.denominator, unit_s.denominator * zero.denominator
     begin = zero.numerator * unit_s.denominator
     return tuple((tick * step - begin) / whole for tick in ticks)
 
 
 def _ticks(path: Path, container: Any, stream: Any) -> tuple[list[int], int]:
-    """Return the sorted stamps of the frames to show, in ticks of the stream, and how many packets there are."""
-    in_place = placed(container, stream)
+    """Return the sorted stamps of the displayed frames, in ticks of the stream, and the number of packets."""
+    in_place = place_is_time(container, stream)
     ticks: list[int] = []
     packets = 0
     for packet in container.demux(stream):

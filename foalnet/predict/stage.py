@@ -83,7 +83,7 @@ class Stager:
             raise DataError(error.what, file=request.clip, stage=STAGE, action=action) from error
 
     def _stage(self, request: Request, work: Path) -> list[StagedClip]:
-        streams = media.streams_of(request.clip)
+        streams = media.probe_streams(request.clip)
         if not streams.container and (request.sound or request.recording):
             raise UsageError(
                 "the clip is a sound file itself", file=request.clip, stage=STAGE, action="leave --sound out"
@@ -156,7 +156,7 @@ class Stager:
         """Refuse (DataError, exit 3) a sound without the channel that is wanted, or was heard in training."""
         assert file is not None
         try:
-            media.channel_of(file, request.channel if request.channel is not None else self.params.channel)
+            media.channel_number(file, request.channel if request.channel is not None else self.params.channel)
         except media.ChannelMissing as error:
             channels = media.probe_wave(file).channels
             raise DataError(

@@ -60,7 +60,7 @@ def test_t29_a_hang_over_what_the_video_holds_is_left_and_named(
     monkeypatch.setattr(video_module, where, hanging)
     place = Impatient(home=tmp_path, root=sound_tree, timeout_s=2.0)
     try:
-        with pytest.raises(MachineError, match="what the video holds took over 2 s") as caught:
+        with pytest.raises(MachineError, match="the frame times of the video took over 2 s") as caught:
             place.stage()
     finally:
         freed.set()

@@ -130,7 +130,7 @@ exec "$REAL" "$@"
     fake_ffmpeg(tmp_path, script, monkeypatch)
     hang.touch()
     place: Place = Impatient(home=tmp_path, root=sound_tree, timeout_s=3.0)
-    with pytest.raises(MachineError, match=r"ffmpeg gave nothing for 3 s, 2 times; it was killed") as caught:
+    with pytest.raises(MachineError, match=r"ffmpeg returned nothing for 3 s, 2 times; it was killed") as caught:
         place.stage()
     assert caught.value.exit_code == 4 and caught.value.stage == "shards"
     assert caught.value.file == str(sound_tree / AVI.replace(DIALOGUE, OTHER))

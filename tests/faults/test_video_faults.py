@@ -214,7 +214,7 @@ def test_t26_even_past_the_first_look_nothing_else_is_opened(
     secret.write_bytes(avi.read_bytes())
     path.write_text(disguises(secret, url)[kind])
     for module in (container_module, decode, sys.modules["foalnet.media.video"]):
-        monkeypatch.setattr(module, "demuxer_of", lambda path: "avi")
+        monkeypatch.setattr(module, "choose_demuxer", lambda path: "avi")
     with pytest.raises(VideoUnreadable):
         probe_times(path)
     facts = probe_times.__globals__["VideoInfo"](
@@ -271,7 +271,7 @@ def test_t29_a_hanging_ffmpeg_is_killed_with_its_children_and_tried_once_more(
 ) -> None:
     fake_ffmpeg(tmp_path, f"echo $$ >> '{tmp_path}/pids'\nsleep 300 &\necho $! >> '{tmp_path}/pids'\nwait", monkeypatch)
     start = time.monotonic()
-    with pytest.raises(MachineError, match=r"gave nothing for 0\.5 s, 2 times") as error:
+    with pytest.raises(MachineError, match=r"returned nothing for 0\.5 s, 2 times") as error:
         list(decode_frames(avi, timeout_s=0.5))
     assert time.monotonic() - start < 15 and error.value.exit_code == 4
     pids = [int(line) for line in (tmp_path / "pids").read_text().split()]
@@ -318,7 +318,7 @@ def test_t29_both_hang_and_it_is_said(tmp_path: Path, avi: Path, monkeypatch: py
     monkeypatch.setattr(inside, "CODECS", frozenset({"mpeg4"}))
     monkeypatch.setattr(inside, "_picture", lambda frame, rows: freed.wait())
     try:
-        with pytest.raises(MachineError, match=r"gave nothing for 0\.5 s, 2 times"):
+        with pytest.raises(MachineError, match=r"returned nothing for 0\.5 s, 2 times"):
             list(decode_frames(avi, timeout_s=0.5))
     finally:
         freed.set()

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from foalnet.core.errors import DataError
-from foalnet.media import Streams, VideoUnreadable, decode_indexed, extract_sound, probe_times, read_wave, streams_of
+from foalnet.media import Streams, VideoUnreadable, decode_indexed, extract_sound, probe_streams, probe_times, read_wave
 from tests.models import model_of
 from tests.video_files import ffmpeg, number_of, numbered_video
 
@@ -80,7 +80,7 @@ def test_every_frame_and_the_sound_of_a_container_come_out(folder: Path, tmp_pat
         "-shortest",
     )
     path = made(folder, name, "film.avi", "tone.wav", options=(*options, "-shortest"))
-    assert streams_of(path) == Streams(container=True, picture=True, tracks=1)
+    assert probe_streams(path) == Streams(container=True, picture=True, tracks=1)
     info = probe_times(path)
     assert not info.truncated and (info.width_px, info.height_px) == (128, 96)
     frames = dict(decode_indexed(path, info))
@@ -93,7 +93,7 @@ def test_every_frame_and_the_sound_of_a_container_come_out(folder: Path, tmp_pat
 @pytest.mark.parametrize("name", SOUND)
 def test_recordings_of_sound_alone_are_heard(folder: Path, tmp_path: Path, name: str) -> None:
     path = made(folder, name, "tone.wav", options=("-c:a", SOUND[name]))
-    assert streams_of(path) == Streams(container=True, picture=False, tracks=1)
+    assert probe_streams(path) == Streams(container=True, picture=False, tracks=1)
     heard(path, tmp_path / "out.wav")
 
 
@@ -101,7 +101,7 @@ def test_recordings_of_sound_alone_are_heard(folder: Path, tmp_path: Path, name:
 def test_a_cover_is_no_video(folder: Path, tmp_path: Path, name: str, audio: str) -> None:
     options = ("-map", "0:a", "-map", "1:v", "-c:a", audio, "-c:v", "mjpeg", "-disposition:v", "attached_pic")
     path = made(folder, name, "tone.wav", "cover.png", options=options)
-    assert streams_of(path) == Streams(container=True, picture=False, tracks=1)
+    assert probe_streams(path) == Streams(container=True, picture=False, tracks=1)
     heard(path, tmp_path / "out.wav")
     [said] = model_of(tmp_path / "model").predict(path)
     assert (said.sound, said.picture) == ("found", "none") and "no picture: the clip has none" in said.notes
@@ -112,7 +112,7 @@ def test_a_video_behind_its_cover_is_the_video(folder: Path, tmp_path: Path) -> 
     path = made(
         folder, "cover_first.mp4", "film.avi", "cover.png", options=(*options, "-disposition:v:0", "attached_pic")
     )
-    assert streams_of(path) == Streams(container=True, picture=True, tracks=0)
+    assert probe_streams(path) == Streams(container=True, picture=True, tracks=0)
     info = probe_times(path)
     assert len(info.times_s) == FRAMES
     assert [number_of(frame) for _, frame in decode_indexed(path, info)] == list(range(FRAMES))
@@ -155,6 +155,6 @@ def test_playlists_and_scripts_are_refused_by_name(
     folder: Path, tmp_path: Path, name: str, content: str, said: str
 ) -> None:
     (tmp_path / name).write_text(content.format(secret=folder / "film.avi"))
-    for read in (streams_of, probe_times):
+    for read in (probe_streams, probe_times):
         with pytest.raises(VideoUnreadable, match=said):
             read(tmp_path / name)

@@ -91,7 +91,7 @@ def test_what_is_not_cut_is_left(home: Path, text: str) -> None:
 @pytest.mark.parametrize("text", ["{", "", '{"write": {"/a": {"pid": 4194303, "cm', "[]"])
 def test_half_a_lock_file_of_dead_processes_is_removed(home: Path, text: str) -> None:
     (home / TMP / TABLE).write_text(text)
-    assert "cut" in lock_file_faults(home)[0] and (home / TMP / TABLE).exists()
+    assert "truncated" in lock_file_faults(home)[0] and (home / TMP / TABLE).exists()
     assert "removed" in mend(home)[0]
     assert not (home / TMP / TABLE).exists() and mend(home) == lock_file_faults(home) == []
 

@@ -14,7 +14,7 @@ import pytest
 from foalnet.core.errors import MachineError, UsageError, named, reason
 from foalnet.core.faults import fault_of
 from foalnet.core.files import not_read, publish_bytes
-from foalnet.media import extract_sound, streams_of
+from foalnet.media import extract_sound, probe_streams
 from tests.projects import REPOSITORY, verb
 from tests.video_files import ffmpeg, numbered_video
 
@@ -159,7 +159,7 @@ def test_a_name_that_is_too_long_is_usage(tmp_path: Path, asked: tuple[str, ...]
 
 def test_a_clip_with_too_long_a_name_is_usage() -> None:
     with pytest.raises(UsageError, match="longer than this disk takes"):
-        streams_of(Path(LONG))
+        probe_streams(Path(LONG))
 
 
 def test_memory_that_ends_while_a_verb_is_imported_is_the_machines(

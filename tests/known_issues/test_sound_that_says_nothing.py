@@ -19,7 +19,7 @@ from foalnet.core.errors import DataError
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import Sample, Utterance
 from foalnet.corpora.inventory import FileEntry
-from foalnet.media.listen import CLIPPED
+from foalnet.media.mono import CLIPPED
 from foalnet.nets import InputShape, build_net
 from foalnet.train.batches import Clip, collate, read_clip
 from tests.clips_tree import picture, write_avi

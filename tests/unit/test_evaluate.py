@@ -206,7 +206,7 @@ def test_logits_that_are_not_finite_are_refused_by_name(corpus: Corpus) -> None:
 def test_logits_that_cannot_be_read_are_an_error_of_the_data(corpus: Corpus) -> None:
     path = corpus[1].model("foal", 1) / "logits.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match="not those that train"):
+    with pytest.raises(DataError, match="not the one that train"):
         score(corpus)
     revouch_model(path.parent)
     with pytest.raises(DataError, match="cannot be read"):

@@ -215,7 +215,7 @@ def test_a_key_that_a_shard_could_not_carry_is_refused(key: str) -> None:
 
 
 def test_a_key_twice_is_refused() -> None:
-    with pytest.raises(DataError, match="occurs twice"):
+    with pytest.raises(DataError, match="stands twice"):
         classify([an_utterance(), an_utterance()], "c", {"x": ["neu"]}, Ledger())
 
 

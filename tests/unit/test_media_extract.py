@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from foalnet.core.errors import MachineError
-from foalnet.media import Streams, VideoUnreadable, extract_sound, read_wave, streams_of
+from foalnet.media import Streams, VideoUnreadable, extract_sound, probe_streams, read_wave
 from foalnet.media import extract as extract_module
 from tests.video_files import ffmpeg, numbered_video
 
@@ -34,14 +34,14 @@ def film(path: Path, noise: Path, *options: str) -> Path:
 
 
 def test_streams_are_told_by_bytes_and_not_by_name(tmp_path: Path, noise: Path) -> None:
-    assert streams_of(film(tmp_path / "a.avi", noise)) == Streams(container=True, picture=True, tracks=1)
+    assert probe_streams(film(tmp_path / "a.avi", noise)) == Streams(container=True, picture=True, tracks=1)
     silent = numbered_video(tmp_path / "s.mp4", 5)
-    assert streams_of(silent) == Streams(container=True, picture=True, tracks=0)
+    assert probe_streams(silent) == Streams(container=True, picture=True, tracks=0)
     ffmpeg("-i", f"file:{noise}", "-c:a", "aac", f"file:{tmp_path / 'voice.m4a'}")
-    assert streams_of(tmp_path / "voice.m4a") == Streams(container=True, picture=False, tracks=1)
+    assert probe_streams(tmp_path / "voice.m4a") == Streams(container=True, picture=False, tracks=1)
     renamed = tmp_path / "sound.mp4"
     renamed.write_bytes(noise.read_bytes())
-    assert streams_of(renamed) == Streams(container=False, picture=False, tracks=1)
+    assert probe_streams(renamed) == Streams(container=False, picture=False, tracks=1)
 
 
 def test_pcm_comes_out_exactly_and_is_averaged_as_every_sound_is(tmp_path: Path, noise: Path) -> None:
@@ -80,7 +80,7 @@ def test_t26_text_disguised_as_mp4_is_not_opened(tmp_path: Path, noise: Path, ki
     path = tmp_path / "clip.mp4"
     path.write_text(content[kind])
     with pytest.raises(VideoUnreadable):
-        streams_of(path)
+        probe_streams(path)
     with pytest.raises(VideoUnreadable):
         extract_sound(path, tmp_path / "out.wav")
     assert not (tmp_path / "out.wav").exists()
@@ -98,9 +98,9 @@ def test_t26_the_second_wall_holds_without_the_first(
         else f"ffconcat version 1.0\nfile {secret.name}\n"
     )
     for module in (extract_module, sys.modules["foalnet.media.video"]):
-        monkeypatch.setattr(module, "demuxer_of", lambda path: "mov")
+        monkeypatch.setattr(module, "choose_demuxer", lambda path: "mov")
     with pytest.raises(VideoUnreadable):
-        streams_of(path)
+        probe_streams(path)
     with pytest.raises(VideoUnreadable):
         extract_sound(path, tmp_path / "out.wav")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foalnet.core.errors import DataError
-from foalnet.media import jpeg_bytes, letterbox_rows, light_of, read_jpeg, rescale, resize
+from foalnet.media import brightness, jpeg_bytes, letterbox_rows, read_jpeg, rescale, resize
 from tests.video_files import numbered
 
 
@@ -71,7 +71,7 @@ def test_rescale_is_the_mean_of_neighbours_at_whole_halves_and_near_it_between()
 @given(st.integers(0, 90), st.integers(0, 90))
 def test_the_bars_are_found_to_the_row(top: int, below: int) -> None:
     frames = [boxed(top, 240 - below, 240, seed) for seed in range(3)]
-    assert letterbox_rows([*map(light_of, frames)]) == (top, 240 - below)
+    assert letterbox_rows([*map(brightness, frames)]) == (top, 240 - below)
 
 
 def test_a_time_code_in_the_bar_and_one_flash_are_not_the_picture() -> None:
@@ -79,20 +79,20 @@ def test_a_time_code_in_the_bar_and_one_flash_are_not_the_picture() -> None:
     for frame in frames:
         frame[10:15, :60] = 255
     frames[2][:] = 255
-    assert letterbox_rows([*map(light_of, frames)]) == (60, 180)
+    assert letterbox_rows([*map(brightness, frames)]) == (60, 180)
 
 
 def test_a_dark_scene_is_not_cut() -> None:
     dark = np.zeros((240, 120, 3), np.uint8)
-    assert letterbox_rows([light_of(dark)]) == (0, 240)
+    assert letterbox_rows([brightness(dark)]) == (0, 240)
     dark[100:120] = 200
-    assert letterbox_rows([light_of(dark)]) == (0, 240)
+    assert letterbox_rows([brightness(dark)]) == (0, 240)
 
 
 def test_a_dark_band_inside_the_picture_does_not_end_it() -> None:
     frame = boxed(40, 200, 240)
     frame[90:120] = 5
-    assert letterbox_rows([light_of(frame)]) == (40, 200)
+    assert letterbox_rows([brightness(frame)]) == (40, 200)
 
 
 def test_no_frames_is_a_callers_fault() -> None:

@@ -56,7 +56,7 @@ def test_a_crop_is_a_slice_of_the_whole_picture(avi: Path, window: tuple[int, in
 
 @pytest.mark.parametrize("window", [(-1, 0, 8, 8), (0, 0, 129, 8), (120, 90, 8, 8), (0, 0, 0, 8)])
 def test_a_crop_outside_the_picture_is_refused(avi: Path, window: tuple[int, int, int, int]) -> None:
-    with pytest.raises(ValueError, match="does not lie in a picture"):
+    with pytest.raises(ValueError, match="is not inside a picture"):
         next(decode_frames(avi, crop=window))
 
 

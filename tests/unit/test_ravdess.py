@@ -144,9 +144,9 @@ def test_a_sound_that_cannot_be_read_is_dropped_and_a_second_one_counted(tmp_pat
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "starts with a column `clip`"),
-        ("name\tau\nx\t1\n", "starts with a column `clip`"),
-        ("clip\n", "starts with a column `clip`"),
+        ("", "has a first column `clip`"),
+        ("name\tau\nx\t1\n", "has a first column `clip`"),
+        ("clip\n", "has a first column `clip`"),
         ("clip\tau\nx\t1\t2\n", "line 2 has 3 columns, the header 2"),
         ("clip\tau\nx\tone\n", "line 2, column 'au': 'one' is not a finite number"),
         ("clip\tau\nx\tnan\n", "'nan' is not a finite number"),

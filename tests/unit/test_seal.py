@@ -51,7 +51,7 @@ def test_what_was_sealed_is_read_without_its_seal_and_the_bytes_are_canonical(tm
         (lambda data: data.replace(b"0.5", b"NaN"), "not valid JSON"),
         (lambda data: data.replace(b"0.5", b"1e999"), "not valid JSON"),
         (lambda data: data.replace(b'"b"', b'"\\ud800"'), "not valid JSON"),
-        (lambda data: b"[]", "no JSON object"),
+        (lambda data: b"[]", "not a JSON object"),
     ],
 )
 def test_an_altered_file_is_refused_and_says_what_to_do(
