@@ -17,7 +17,7 @@ import numpy as np
 from foalnet.config.blocks import Draw
 from foalnet.core.records import Box, Side, Utterance
 from foalnet.corpora.iemocap.names import name_of
-from foalnet.drawn import avi, face, scene
+from foalnet.drawn import avi, face, picture
 from foalnet.drawn.motion import TURN_FULL, Motion, motion
 from foalnet.drawn.plan import ACTORS, FPS_DEN, FPS_NUM, Dialogue, plan, stream
 from foalnet.drawn.truth import truth
@@ -90,15 +90,15 @@ def film(condition: Condition, folder: Path, *, session: int, utterances: int, s
     actors = {side: _actor(condition, dialogue, actor, side, rng, seed) for side, actor in by_side.items()}
     guests = [(side, _guest(dialogue, side, actors[side], rng)) for side in SIDES] if condition.guest else []
     looks, seats = ({side: actors[side][part] for side in actors} for part in (0, 2))
-    background = scene.room(looks, seats, rng, guests)  # type: ignore[arg-type]
+    background = picture.room(looks, seats, rng, guests)  # type: ignore[arg-type]
     marked = SIDES if condition.marked else ()
-    frames = scene.frames(background, actors, rng, marked=marked, guests=guests)
+    frames = picture.frames(background, actors, rng, marked=marked, guests=guests)
     path = folder / f"{condition.name.replace(' ', '_')}_{session}.avi"
     avi.encode(
         path,
         seen(frames, light=DARK if condition.dark else 1.0, rng=rng),
-        width_px=scene.WIDTH_PX,
-        height_px=scene.HEIGHT_PX,
+        width_px=picture.WIDTH_PX,
+        height_px=picture.HEIGHT_PX,
         rate=draw.rate_fps,
     )
     facts = truth(dialogue, by_side, actors)["actors"]
@@ -108,10 +108,10 @@ def film(condition: Condition, folder: Path, *, session: int, utterances: int, s
 
 def _actor(
     condition: Condition, dialogue: Dialogue, actor: str, side: str, rng: np.random.Generator, seed: int
-) -> scene.Actor:
+) -> picture.Actor:
     """Return one actor of a scene: the corpus' own look of the session, moved as the condition wants."""
     index = ACTORS.index(actor)
-    look = face.look_of(actor, stream(seed, dialogue.session, 10, index))
+    look = face.draw_look(actor, stream(seed, dialogue.session, 10, index))
     if condition.small:
         # Ten actors, from the smallest to the largest by even steps.
         share = (2 * (dialogue.session - 1) + index) / 9
@@ -121,15 +121,15 @@ def _actor(
         moves = replace(moves, turn_F=np.full(dialogue.frames, THREE_QUARTER * float(rng.choice([-1.0, 1.0]))))
     if condition.still:
         moves = _stilled(moves)
-    return look, moves, scene.seat(side, rng)
+    return look, moves, picture.seat(side, rng)
 
 
-def _guest(dialogue: Dialogue, side: str, actor: scene.Actor, rng: np.random.Generator) -> scene.Actor:
+def _guest(dialogue: Dialogue, side: str, actor: picture.Actor, rng: np.random.Generator) -> picture.Actor:
     """Return somebody at the inner edge of a side's picture, cut by it: a little larger and lower than the actor."""
-    look = face.look_of(ACTORS[int(rng.integers(len(ACTORS)))], rng)
+    look = face.draw_look(ACTORS[int(rng.integers(len(ACTORS)))], rng)
     moves = motion(replace(dialogue, turns=()), ACTORS[0], np.zeros(dialogue.samples, np.float32), rng)
     moves = replace(moves, turn_F=np.zeros(dialogue.frames))
-    x = scene.COLUMNS[side][1] - GUEST_PX if side == "left" else scene.COLUMNS[side][0] + GUEST_PX
+    x = picture.COLUMNS[side][1] - GUEST_PX if side == "left" else picture.COLUMNS[side][0] + GUEST_PX
     return replace(look, size=GUEST_SIZE), moves, (x, actor[2][1] + 10.0)
 
 
@@ -176,23 +176,23 @@ def seen(frames: Iterator[np.ndarray], *, light: float, rng: np.random.Generator
 
     The black bars are no sensor's picture and stay as they are.
     """
-    height = scene.ROWS[1] - scene.ROWS[0]
-    noise = np.round(rng.normal(0.0, NOISE, (NOISES, height, scene.WIDTH_PX))).astype(np.int16)
+    height = picture.ROWS[1] - picture.ROWS[0]
+    noise = np.round(rng.normal(0.0, NOISE, (NOISES, height, picture.WIDTH_PX))).astype(np.int16)
     luma_of, chroma_of = (
         np.clip(np.round(black + (np.arange(256) - black) * light), 0, 255).astype(np.uint8) for black in (16, 128)
     )
     for planes in frames:
         seen_now = np.concatenate(
-            [cv2.LUT(planes[: scene.HEIGHT_PX], luma_of), cv2.LUT(planes[scene.HEIGHT_PX :], chroma_of)]
+            [cv2.LUT(planes[: picture.HEIGHT_PX], luma_of), cv2.LUT(planes[picture.HEIGHT_PX :], chroma_of)]
         )
-        grain = np.roll(noise[int(rng.integers(NOISES))], int(rng.integers(scene.WIDTH_PX)), axis=1)
-        for first, last in scene.COLUMNS.values():
-            view = seen_now[scene.ROWS[0] : scene.ROWS[1], first:last]
+        grain = np.roll(noise[int(rng.integers(NOISES))], int(rng.integers(picture.WIDTH_PX)), axis=1)
+        for first, last in picture.COLUMNS.values():
+            view = seen_now[picture.ROWS[0] : picture.ROWS[1], first:last]
             view[:] = cv2.add(view, grain[:, first:last], dtype=cv2.CV_8U)
         yield seen_now
 
 
-def truth_of(guest: scene.Actor) -> list[Box]:
+def truth_of(guest: picture.Actor) -> list[Box]:
     """Return the true box of somebody who is no actor of the dialogue, per frame."""
     look, moves, (x, y) = guest
     half_F = face.HALF_FACE_PX * look.size * moves.scale_F
@@ -209,7 +209,7 @@ def _told(
     path: Path,
     dialogue: Dialogue,
     facts: Mapping[str, Mapping[str, Any]],
-    actors: Mapping[str, scene.Actor],
+    actors: Mapping[str, picture.Actor],
     guests: list[list[Box]],
 ) -> Scene:
     """Lay out the truth by utterance; sides are those of the corpus' rule, not of the drawing."""

@@ -1,1 +1,1 @@
-"""The embedded corpus, drawn by code in IEMOCAP's layout (docs/drawn.md)."""
+"""Generates the drawn corpus: a synthetic corpus in IEMOCAP's layout (docs/drawn.md)."""

@@ -1,4 +1,4 @@
-"""Print the best scores that the rule of the drawn corpus allows: `python -m foalnet.drawn`."""
+"""Prints the best possible scores on the drawn corpus: `python -m foalnet.drawn`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from foalnet.drawn.rule import best_scores, frequencies, scores_of
 
 
 def main() -> int:
-    """Print a table for the params file of the current folder; return the exit code."""
+    """Print a table for the params file in the current folder; return the exit code."""
     try:
         params = read_file().draw
         ruled = best_scores(params)
-        drawn = scores_of(frequencies(turn.cell for scene in plan(params) for turn in scene.turns if turn.cell))
+        drawn = scores_of(frequencies(turn.cell for dialogue in plan(params) for turn in dialogue.turns if turn.cell))
     except FoalnetError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

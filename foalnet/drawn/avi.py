@@ -1,4 +1,4 @@
-"""The only encoder of video: raw frames through a pipe into MPEG-4 in AVI, the same bytes on every run."""
+"""Encodes video: raw frames through a pipe to ffmpeg, as MPEG-4 in AVI, with the same bytes on every run."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ TIMEOUT_S = 600.0
 
 
 def encode(path: Path, frames: Iterable[np.ndarray], *, width_px: int, height_px: int, rate: str) -> int:
-    """Write yuv420p frames (uint8 [height * 3 / 2, width]) as one AVI and return how many they were.
+    """Write yuv420p frames (uint8 [height * 3 / 2, width]) as one AVI and return their number.
 
-    One thread and the bitexact flags: the file depends on the frames and on ffmpeg's build alone. MachineError
-    (exit 4) where ffmpeg fails or hangs.
+    With one thread and the bitexact flags the file depends only on the frames and on ffmpeg's build. Raises
+    MachineError (exit 4) if ffmpeg fails or hangs.
     """
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(
-            _command(path, width_px, height_px, rate), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said
+            _command(path, width_px, height_px, rate), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages
         )
         watchdog = threading.Timer(TIMEOUT_S, process.kill)
         watchdog.start()
@@ -48,10 +48,10 @@ def encode(path: Path, frames: Iterable[np.ndarray], *, width_px: int, height_px
                 process.kill()
                 process.wait()
         if code != 0:
-            said.seek(0)
-            detail = said.read().decode("utf-8", "replace").strip().splitlines()
+            messages.seek(0)
+            detail = messages.read().decode("utf-8", "replace").strip().splitlines()
             raise MachineError(
-                f"ffmpeg could not encode (code {code}): {detail[-1] if detail else 'it said nothing'}",
+                f"ffmpeg could not encode (code {code}): {detail[-1] if detail else 'it gave no reason'}",
                 file=path,
                 stage="draw",
                 action="check free space and `foalnet doctor`, then run the same command again",

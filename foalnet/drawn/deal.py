@@ -1,4 +1,4 @@
-"""Which case of the rule each used utterance of a session gets: exact counts, even strata, the rest a shuffle."""
+"""Assigns a case of the rule to each used utterance of a session: exact counts, even strata, otherwise shuffled."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from foalnet.drawn.rule import CLASSES, KINDS, RAW_LABELS, Cell, cells, shares
 
 
 def session_cells(params: Draw, count: int, session: int) -> list[Cell]:
-    """Return the cases of one session's `count` utterances: kinds by largest remainder, classes and cues in turn.
+    """Return the cases for one session's `count` utterances: kinds by largest remainder, classes and cues in turn.
 
-    The session's number decides which class is dealt first, so that odd counts even out over the corpus.
+    The number of the session determines the first class, so that uneven counts balance over the corpus.
     """
     quota = {kind: share * count for kind, share in shares(params).items()}
     counts = {kind: math.floor(quota[kind] + 1e-9) for kind in KINDS}
@@ -33,9 +33,9 @@ def session_cells(params: Draw, count: int, session: int) -> list[Cell]:
 
 
 def assign(dealt: list[Cell], strata: Mapping[str, Hashable], rng: np.random.Generator) -> dict[str, Cell]:
-    """Give each key a case so that every stratum gets the same mix of classes and kinds, but for whole numbers.
+    """Return key -> case; every stratum gets the same mix of classes and kinds, except for rounding.
 
-    Which key of a stratum gets which case is a shuffle: a case depends on nothing else that is known of the key.
+    The keys of a stratum are shuffled, so that a case depends on no other property of its key.
     """
     groups: dict[Hashable, list[str]] = {}
     for key, stratum in strata.items():
@@ -43,22 +43,22 @@ def assign(dealt: list[Cell], strata: Mapping[str, Hashable], rng: np.random.Gen
     open_groups = [[keys[i] for i in rng.permutation(len(keys))] for keys in groups.values()]
     open_groups = [open_groups[i] for i in rng.permutation(len(open_groups))]
     order = sorted(dealt, key=lambda cell: (cell.label, KINDS.index(cell.kind), cell.sound, cell.face))
-    found: dict[str, Cell] = {}
+    assigned: dict[str, Cell] = {}
     turn = 0
     for cell in order:
         while not open_groups[turn % len(open_groups)]:
             turn += 1
-        found[open_groups[turn % len(open_groups)].pop()] = cell
+        assigned[open_groups[turn % len(open_groups)].pop()] = cell
         turn += 1
-    return found
+    return assigned
 
 
 def raw_labels(assigned: Mapping[str, Cell], session: int, rng: np.random.Generator) -> dict[str, str]:
-    """Name the raw label of each key; a class of several (happy: hap, exc) uses them in equal parts, shuffled."""
-    found: dict[str, str] = {}
+    """Return key -> raw label; a class with several (happy: hap, exc) uses them in equal parts, shuffled."""
+    raw_by_key: dict[str, str] = {}
     for label in CLASSES:
         keys = sorted(key for key, cell in assigned.items() if cell.label == label)
         names = RAW_LABELS[label]
         for rank, index in enumerate(rng.permutation(len(keys))):
-            found[keys[index]] = names[(rank + session) % len(names)]
-    return found
+            raw_by_key[keys[index]] = names[(rank + session) % len(names)]
+    return raw_by_key

@@ -1,7 +1,7 @@
-"""One drawn head: an actor's own look, and the expression that a face cue gives it, as a small picture with alpha.
+"""Draws a head with an actor's look and the expression of a face cue, as a small picture with alpha.
 
-Heads are built at four times their size, blurred and halved twice. The unit of all shapes is the half height of the
-face (hairline to chin); x grows to the picture's right, y downwards, (0, 0) is the middle of the face.
+Heads are drawn at four times their size, blurred and halved twice. The unit of all shapes is the half height of the
+face (hairline to chin); x grows to the right of the picture, y downwards, (0, 0) is the middle of the face.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-# Final size of a head's picture and of the face in it (its actor's `size` times), pixels of the video.
+# Size of a head's picture, and half height of the face in it before its actor's factor `size`, in pixels of the video.
 WIDTH_PX, HEIGHT_PX = 96, 112
 HALF_FACE_PX = 21.5
 DRAW_SCALE, SPRITE_SCALE = 4, 2
@@ -25,7 +25,7 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """One actor's own face; colours are RGB 0..255, `light` is -1 (lit from the left) or 1."""
+    """The look of one actor; colours are RGB 0..255, `light` is -1 (lit from the left) or 1."""
 
     skin: Colour
     hair: Colour
@@ -40,7 +40,7 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expression:
-    """What a cue does to a face. Lengths in half face heights.
+    """The expression of a face for one cue; lengths in half face heights.
 
     `curve`: mouth corners raised (negative: lowered); `width`: half the mouth's; `gap` and `gain`: its opening when
     silent, and added at the loudest; `teeth`; `brow`: raised; `slant`: inner ends lowered (negative: raised);
@@ -67,11 +67,11 @@ EXPRESSIONS = {
     "wince": Expression(curve=0.0, width=0.5, gap=0.2, gain=0.12, teeth=1.0, brow=-0.12, slant=0.02, lid=0.0),
 }
 REST = "neutral"
-# Where motion capture glues its dots.
+# Positions of the dots of motion capture.
 DOTS = ((-0.45, 0.12), (0.45, 0.12), (-0.5, 0.42), (0.5, 0.42), (-0.3, -0.6), (0.0, -0.6), (0.3, -0.6), (0.0, 0.86))
 
 
-def look_of(speaker: str, rng: np.random.Generator) -> Look:
+def draw_look(speaker: str, rng: np.random.Generator) -> Look:
     """Draw one actor's look."""
     tone, hair = rng.uniform(0.0, 1.0), rng.uniform(0.0, 1.0)
     skin = np.array([232, 190, 160]) * (1 - 0.28 * tone) + rng.uniform(-5, 5, 3)
@@ -95,7 +95,7 @@ def _colour(values: np.ndarray) -> Colour:
 
 
 class Pen:
-    """Draws in units of the half face height on a picture at DRAW_SCALE; `turn` moves features towards one side."""
+    """Draws shapes in units of the half face height at DRAW_SCALE; `turn` moves features towards one side."""
 
     def __init__(self, look: Look, turn: float) -> None:
         self.unit = HALF_FACE_PX * look.size * DRAW_SCALE
@@ -132,7 +132,7 @@ def shaded(colour: Colour, factor: float) -> Colour:
 
 @lru_cache(maxsize=64)
 def _ground(look: Look, turn: float, marked: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Everything of a head that no expression moves: rgb [H, W, 3], alpha [H, W], face [H, W] at DRAW_SCALE."""
+    """Return the parts of a head without expression: rgb [H, W, 3], alpha [H, W], face [H, W] at DRAW_SCALE."""
     pen = Pen(look, 0.0)
     shape = (HEIGHT_PX * DRAW_SCALE, WIDTH_PX * DRAW_SCALE)
     rgb = np.empty((*shape, 3), np.uint8)
@@ -164,7 +164,7 @@ def _ground(look: Look, turn: float, marked: bool) -> tuple[np.ndarray, np.ndarr
 
 
 def _shading(look: Look, turn: float) -> np.ndarray:
-    """Light on the skin, 1 = its own colour, [H, W]: one bright side, dark sockets, shadows of nose, lip and chin."""
+    """Return the light on the skin [H, W], 1 for its own colour: a bright side, dark sockets, shadows."""
     unit = HALF_FACE_PX * look.size * DRAW_SCALE
     x_W = (np.arange(WIDTH_PX * DRAW_SCALE) - WIDTH_PX * DRAW_SCALE / 2) / unit
     y_H = (np.arange(HEIGHT_PX * DRAW_SCALE) - HEIGHT_PX * DRAW_SCALE / 2) / unit
@@ -191,7 +191,7 @@ def _markers(rgb: np.ndarray, pen: Pen, width: float) -> None:
 
 @lru_cache(maxsize=2048)
 def head(look: Look, cue: str, opening: int, *, strength: float, blink: bool, turn: float, marked: bool) -> np.ndarray:
-    """Draw one head: uint8 [HEIGHT_PX * SPRITE_SCALE, WIDTH_PX * SPRITE_SCALE, 4], RGB times alpha, and alpha.
+    """Return one head: uint8 [HEIGHT_PX * SPRITE_SCALE, WIDTH_PX * SPRITE_SCALE, 4], RGB times alpha, and alpha.
 
     `opening`: 0 (silent) to OPENINGS - 1; `strength` scales the expression; `turn`: 0 to the camera, 1 or -1 away.
     """
@@ -216,7 +216,7 @@ def head(look: Look, cue: str, opening: int, *, strength: float, blink: bool, tu
 
 
 def _eyes(rgb: np.ndarray, pen: Pen, look: Look, how: Expression, strength: float, blink: bool) -> None:
-    """Lids, white, iris and brows."""
+    """Draw lids, white, iris and brows."""
     lid = 0.0 if blink else 1.0 + (how.lid - 1.0) * strength
     line = shaded(look.hair, 0.7)
     for side in (-1, 1):
@@ -238,7 +238,7 @@ def _eyes(rgb: np.ndarray, pen: Pen, look: Look, how: Expression, strength: floa
 
 
 def _mouth(rgb: np.ndarray, pen: Pen, look: Look, how: Expression, strength: float, opening: float) -> None:
-    """Lips, the dark between them, and teeth."""
+    """Draw lips, the dark between them, and teeth."""
     calm = EXPRESSIONS[REST]
     width = calm.width + (how.width - calm.width) * strength
     curve, half_gap = how.curve * strength, 0.5 * (how.gap * strength + how.gain * opening)

@@ -1,4 +1,4 @@
-"""How one actor's face and head move through a dialogue, frame by frame."""
+"""Plans the motion of an actor's face and head through a dialogue, frame by frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TURN_HALF, TURN_FULL = 0.4, 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Motion:
-    """One actor over a dialogue, an entry a frame: what the face shows, and where the head is (pixels, degrees)."""
+    """The motion of one actor, one entry per frame: expression of the face, position of the head (pixels, degrees)."""
 
     cue: list[str]
     weight_F: np.ndarray
@@ -31,13 +31,13 @@ class Motion:
     angle_F: np.ndarray
     scale_F: np.ndarray
 
-    def every(self, step: int) -> Motion:
-        """Return the motion as a film sees it that shows every `step`-th frame."""
+    def subsampled(self, step: int) -> Motion:
+        """Return the motion of every `step`-th frame."""
         return Motion(**{each.name: getattr(self, each.name)[::step] for each in fields(self)})
 
 
 def openings(articulation_N: np.ndarray, frames: int) -> np.ndarray:
-    """Turn articulation (0..1 a sample) into the mouth's opening of each frame, 0 to face.OPENINGS - 1, int [F]."""
+    """Return the mouth's opening in each frame, int [F] from 0 to face.OPENINGS - 1, for articulation from 0 to 1."""
     edges = np.minimum(np.round(np.arange(frames + 1) * FPS_DEN / FPS_NUM * RATE_HZ).astype(int), len(articulation_N))
     sums = np.concatenate([[0.0], np.cumsum(articulation_N, dtype=np.float64)])
     mean_F = (sums[edges[1:]] - sums[edges[:-1]]) / np.maximum(edges[1:] - edges[:-1], 1)
@@ -45,7 +45,7 @@ def openings(articulation_N: np.ndarray, frames: int) -> np.ndarray:
 
 
 def motion(dialogue: Dialogue, actor: str, articulation_N: np.ndarray, rng: np.random.Generator) -> Motion:
-    """Lay out one actor's face and head over the dialogue; expressions are whole in every frame of an utterance."""
+    """Return the motion of one actor; the expression has its full weight in every frame of an utterance."""
     frames = dialogue.frames
     cue, weight_F, strength_F = [face.REST] * frames, np.zeros(frames), np.ones(frames)
     for turn in dialogue.turns:
@@ -81,7 +81,7 @@ def motion(dialogue: Dialogue, actor: str, articulation_N: np.ndarray, rng: np.r
 
 
 def _drift(frames: int, reach: float, rng: np.random.Generator) -> np.ndarray:
-    """A small smooth movement between -reach and reach: three slow waves [F]."""
+    """Return a smooth movement [F] between -reach and reach: the mean of three slow waves."""
     time_F = np.arange(frames) * FPS_DEN / FPS_NUM
     waves = [np.sin(2 * np.pi * (rng.uniform(0.08, 0.4) * time_F + rng.random())) for _ in range(3)]
     return reach * np.sum(waves, axis=0) / 3

@@ -1,6 +1,6 @@
-"""Who speaks when, and by which case of the rule: the whole corpus as a table, before a pixel is drawn.
+"""Plans the whole corpus as a table: who speaks when, and which case of the rule each utterance gets.
 
-Turns, lengths, pauses and looks away come from streams of random numbers of their own: they know nothing of the cases.
+Turns, lengths, pauses and looks away come from random streams of their own, independent of the cases.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from foalnet.drawn.rule import FACE_CUES, SOUND_CUES, UNUSED_LABELS, Cell
 SESSIONS = (1, 2, 3, 4, 5)
 ACTORS = ("F", "M")
 RATE_HZ = 16000
-# The clock of plan and motion, whatever the film's rate: at half of it every second picture is filmed.
+# The clock of plan and motion. A video with half this frame rate shows every second tick.
 FPS_NUM, FPS_DEN = 30000, 1001
 LEAD_S = 0.8
 PAUSE_S = (0.15, 0.45)
-# The face takes its expression within these seconds of a pause, so that every frame of an utterance shows it whole.
+# The expression fades in within this pause, so that every frame of an utterance shows it fully.
 OWN_PAUSE_S = 0.45
 OVERLAP_S = (0.2, 0.4)
 OVERLAP_SHARE = 0.08
@@ -35,7 +35,7 @@ Interval = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
-    """One utterance of the plan; `cell` is its case of the rule, None where its label is not one of the classes."""
+    """One planned utterance; `cell` is its case of the rule, None if its label is not one of the classes."""
 
     key: str
     speaker: str
@@ -50,15 +50,16 @@ class Turn:
 
     @property
     def frames(self) -> Interval:
-        """First and last frame that the utterance touches."""
+        """First and last tick of the utterance."""
         return math.floor(self.start_s * FPS_NUM / FPS_DEN), math.ceil(self.end_s * FPS_NUM / FPS_DEN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialogue:
-    """One dialogue: `marker` wears the markers and sits left; `away`: frames (first, last) with the head turned.
+    """One planned dialogue.
 
-    `frames` counts the clock's; the film shows every `filmed`-th of them.
+    `marker`: the actor who wears the markers and sits left. `away`: actor -> (first, last) ticks with the head turned.
+    `frames`: length in ticks of the clock; the video shows every `ticks_per_frame`-th tick.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Dialogue:
     turns: tuple[Turn, ...]
     away: dict[str, tuple[Interval, ...]]
     frames: int
-    filmed: int = 1
+    ticks_per_frame: int = 1
 
     @property
     def seconds(self) -> float:
@@ -82,34 +83,35 @@ class Dialogue:
 
 
 def stream(seed: int, *purpose: int) -> np.random.Generator:
-    """Return the random numbers of one purpose: the same for the same seed, whoever asks and when."""
+    """Return the random generator for one purpose; it depends only on seed and purpose."""
     return np.random.default_rng([seed, *purpose])
 
 
 def plan(params: Draw) -> list[Dialogue]:
-    """Return every dialogue of the corpus, by session and number."""
+    """Return all dialogues of the corpus by session and number."""
     return [dialogue for session in SESSIONS for dialogue in _session(params, session)]
 
 
 def kinds_of(params: Draw) -> dict[str, str]:
-    """Return utterance key -> kind (rule.KINDS) of every utterance with one of the four classes."""
+    """Return utterance key -> kind (rule.KINDS) for every utterance of the four classes."""
     turns = (turn for dialogue in plan(params) for turn in dialogue.turns)
     return {turn.key: turn.cell.kind for turn in turns if turn.cell is not None}
 
 
 def _session(params: Draw, session: int) -> list[Dialogue]:
-    laid = [_layout(params, session, number) for number in range(params.dialogues_per_session)]
+    dialogues = [_layout(params, session, number) for number in range(params.dialogues_per_session)]
     rng = stream(params.seed, session, 1)
-    strata = {turn.key: (turn.speaker, turn.side) for dialogue in laid for turn in dialogue.turns if turn.used}
+    strata = {turn.key: (turn.speaker, turn.side) for dialogue in dialogues for turn in dialogue.turns if turn.used}
     cases = assign(session_cells(params, len(strata), session), strata, rng)
     raws = raw_labels(cases, session, rng)
     return [
-        replace(dialogue, turns=tuple(_cast(turn, cases, raws, rng) for turn in dialogue.turns)) for dialogue in laid
+        replace(dialogue, turns=tuple(_cast(turn, cases, raws, rng) for turn in dialogue.turns))
+        for dialogue in dialogues
     ]
 
 
 def _cast(turn: Turn, cases: dict[str, Cell], raws: dict[str, str], rng: np.random.Generator) -> Turn:
-    """Give a used turn its case, an unused one cues that mean nothing."""
+    """Return a used turn with its case, or an unused turn with random cues."""
     if turn.used:
         cell = cases[turn.key]
         return replace(turn, cell=cell, raw_label=raws[turn.key], sound=cell.sound, face=cell.face)
@@ -122,7 +124,7 @@ def _cast(turn: Turn, cases: dict[str, Cell], raws: dict[str, str], rng: np.rand
 
 
 def dialogue_name(session: int, number: int) -> tuple[str, str]:
-    """Return (name, actor with the markers): actors in turn, two improvised dialogues after two scripted ones."""
+    """Return (name, actor with the markers): the actors alternate, as do pairs of improvised and scripted dialogues."""
     marker = ACTORS[(session + number + 1) % 2]
     block, scripted = number // 2, (number // 2 + (session - 1) // 2) % 2
     count = sum((b + (session - 1) // 2) % 2 == scripted for b in range(block + 1))
@@ -131,7 +133,7 @@ def dialogue_name(session: int, number: int) -> tuple[str, str]:
 
 
 def _layout(params: Draw, session: int, number: int) -> Dialogue:
-    """Lay the turns of one dialogue out in time, without their cases."""
+    """Return one dialogue with the times of its turns, without cases."""
     rng = stream(params.seed, session, 2, number)
     name, marker = dialogue_name(session, number)
     odd = (session + number) % 2
@@ -153,12 +155,12 @@ def _layout(params: Draw, session: int, number: int) -> Dialogue:
         turns.append(Turn(key=key, speaker=speaker, side=side, start_s=start_s, end_s=end_s, used=used))
         spoken[speaker] += 1
         last_end[speaker], cursor_s = end_s, max(cursor_s, end_s)
-    return dialogue_of(params, name, session, number, turns)
+    return timed_dialogue(params, name, session, number, turns)
 
 
-def dialogue_of(params: Draw, name: str, session: int, number: int, turns: Sequence[Turn]) -> Dialogue:
-    """Return the dialogue of these turns, with looks away, as long as its last turn and LEAD_S."""
-    filmed = int(Fraction(FPS_NUM, FPS_DEN) / Fraction(params.rate_fps))
+def timed_dialogue(params: Draw, name: str, session: int, number: int, turns: Sequence[Turn]) -> Dialogue:
+    """Return the dialogue of these turns with its looks away; it ends LEAD_S after the last turn."""
+    ticks_per_frame = int(Fraction(FPS_NUM, FPS_DEN) / Fraction(params.rate_fps))
     end_s = max(turn.end_s for turn in turns) + LEAD_S
     return Dialogue(
         name=name,
@@ -167,15 +169,15 @@ def dialogue_of(params: Draw, name: str, session: int, number: int, turns: Seque
         marker=name[5],
         turns=tuple(turns),
         away={actor: looks_away(params, turns, actor, session, number) for actor in ACTORS},
-        frames=math.ceil(end_s * FPS_NUM / FPS_DEN / filmed) * filmed,
-        filmed=filmed,
+        frames=math.ceil(end_s * FPS_NUM / FPS_DEN / ticks_per_frame) * ticks_per_frame,
+        ticks_per_frame=ticks_per_frame,
     )
 
 
 def looks_away(params: Draw, turns: Sequence[Turn], actor: str, session: int, number: int) -> tuple[Interval, ...]:
-    """Decide when one actor looks away: seldom while speaking, more often while listening.
+    """Return the ticks in which an actor looks away: seldom while speaking, more often while listening.
 
-    The first unused utterance of a session is spoken with the head turned all the time: the one case of no face at all.
+    In each session one unused utterance has the head turned throughout: the only one without any visible face.
     """
     rng = stream(params.seed, session, 3, number, ACTORS.index(actor))
     own = [turn.frames for turn in turns if turn.speaker == actor]
@@ -184,19 +186,19 @@ def looks_away(params: Draw, turns: Sequence[Turn], actor: str, session: int, nu
         if number == 0
         else None
     )
-    found: list[Interval] = []
+    intervals: list[Interval] = []
     for turn in turns:
         first, last = turn.frames
         luck, where, length = rng.random(), rng.random(), int(rng.integers(6, 15))
         start = first + int(where * max(1, last - first - length))
         if turn.key == hidden and turn.speaker == actor:
-            found.append((first - AWAY_MARGIN, last + AWAY_MARGIN))
+            intervals.append((first - AWAY_MARGIN, last + AWAY_MARGIN))
         elif turn.speaker == actor and luck < AWAY_SHORT_SHARE:
-            found.append((start, start + length))
+            intervals.append((start, start + length))
         elif turn.speaker == actor and luck < AWAY_SHORT_SHARE + AWAY_LONG_SHARE:
-            found.append((first - AWAY_MARGIN, first + int((0.3 + 0.15 * where) * (last - first))))
+            intervals.append((first - AWAY_MARGIN, first + int((0.3 + 0.15 * where) * (last - first))))
         elif turn.speaker != actor and luck < AWAY_LISTENING_SHARE:
             clear = (start - AWAY_MARGIN, start + length + AWAY_MARGIN)
             if not any(a <= clear[1] and clear[0] <= b for a, b in own):
-                found.append((start, start + length))
-    return tuple(found)
+                intervals.append((start, start + length))
+    return tuple(intervals)

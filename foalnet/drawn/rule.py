@@ -1,6 +1,6 @@
-"""The rule that spreads the emotion over sound and face, and the best scores that follow from it.
+"""The rule that distributes the emotion over sound and face, and the best possible scores under it.
 
-Four classes, equally frequent. Each used utterance is of one of four kinds, with shares from the params:
+There are four equally frequent classes. Each used utterance has one of four kinds, with shares from the params:
 
 =============  =============================  =============================
 kind           sound cue                      face cue
@@ -11,8 +11,8 @@ face           blank                          the class
 interaction    one of two mixed cues, i       one of two mixed cues, j
 =============  =============================  =============================
 
-In the interaction kind i and j are fair coins of their own, and PAIRS[i xor j] holds the label: neither cue alone says
-anything about it, both together say in which pair of classes it lies, and nothing says which one of the pair.
+In the interaction kind i and j are independent fair coins, and PAIRS[i xor j] contains the class: one cue alone carries
+no information on it, both together determine the pair, and nothing determines the class within the pair.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ SOUND_CUES = (*CLASSES, BLANK, *SOUND_MIXED)
 FACE_CUES = (*CLASSES, BLANK, *FACE_MIXED)
 PAIRS = (("happy", "neutral"), ("sad", "angry"))
 
-# The raw labels that one class is made of, used in equal parts.
+# Class -> its raw labels, used in equal parts.
 RAW_LABELS = {"happy": ("hap", "exc"), "neutral": ("neu",), "sad": ("sad",), "angry": ("ang",)}
 UNUSED_LABELS = ("xxx", "fru")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Cell:
-    """One case of the rule: the class and what sound and face show of it."""
+    """One case of the rule: its kind, its class, and the cues in sound and face."""
 
     kind: str
     label: str
@@ -48,13 +48,13 @@ class Cell:
 
 
 def frequencies(drawn: Iterable[Cell]) -> dict[Cell, float]:
-    """Return the share of each case among those drawn."""
+    """Return the share of each case in `drawn`."""
     counts = Counter(drawn)
     return {cell: counts[cell] / counts.total() for cell in sorted(counts)}
 
 
 def shares(params: Draw) -> dict[str, float]:
-    """Return the share of each kind; params hold such as add up to 1."""
+    """Return the share of each kind; the params ensure a sum of 1."""
     return {
         "both": params.share_both,
         "sound": params.share_sound,
@@ -64,7 +64,7 @@ def shares(params: Draw) -> dict[str, float]:
 
 
 def cells(kind: str) -> list[Cell]:
-    """Return the equally probable cases of one kind, the classes in turn (4 cases; 8 of the interaction kind)."""
+    """Return the equally probable cases of one kind: 4, or 8 of the interaction kind."""
     if kind != "interaction":
         return [
             Cell(
@@ -72,11 +72,11 @@ def cells(kind: str) -> list[Cell]:
             )
             for name in CLASSES
         ]
-    found = []
+    mixed = []
     for i in range(2):
         for pair, labels in enumerate(PAIRS):
-            found += [Cell(kind=kind, label=name, sound=SOUND_MIXED[i], face=FACE_MIXED[i ^ pair]) for name in labels]
-    return found
+            mixed += [Cell(kind=kind, label=name, sound=SOUND_MIXED[i], face=FACE_MIXED[i ^ pair]) for name in labels]
+    return mixed
 
 
 def joint(params: Draw) -> dict[Cell, float]:
@@ -85,18 +85,18 @@ def joint(params: Draw) -> dict[Cell, float]:
 
 
 def best_scores(params: Draw) -> dict[str, float]:
-    """Return the best UA that any classifier can expect, from the rule alone.
+    """Return the best UA that a classifier can expect under the rule, by the input that it has.
 
-    `sound`, `picture` and `both`: the Bayes rule on what each of them shows. `late_average`: the Bayes posteriors of
-    sound alone and of picture alone, multiplied and divided by the prior, the largest wins, ties shared. Averaging two
-    classifiers cannot see the interaction kind, so `both - late_average` is what a fusion has to win. `chance`: 0.25.
-    Classes are equally frequent, so the best UA is the best accuracy.
+    `sound`, `picture` and `both`: the Bayes decision on that input. `late_average`: the product of the Bayes posteriors
+    of sound and picture divided by the prior; ties are shared. Averaging two classifiers cannot solve the interaction
+    kind, so a fusion can gain `both - late_average`. `chance`: 0.25. The classes are equally frequent, so the best UA
+    is the best accuracy.
     """
     return scores_of(joint(params))
 
 
 def scores_of(cases: Mapping[Cell, float]) -> dict[str, float]:
-    """Return the scores of `best_scores` for any table of cases whose classes are equally frequent."""
+    """Return the scores of `best_scores` for the probabilities of any cases with equally frequent classes."""
     return {
         "sound": bayes(cases, lambda cell: cell.sound),
         "picture": bayes(cases, lambda cell: cell.face),
@@ -107,20 +107,20 @@ def scores_of(cases: Mapping[Cell, float]) -> dict[str, float]:
 
 
 def best_by_kind() -> dict[str, dict[str, float]]:
-    """Return, by kind, the best accuracy that can be expected on it by what is seen (names as in `best_scores`).
+    """Return kind -> input -> best expected accuracy (inputs as in `best_scores`).
 
-    No cue of one kind means another class in a second kind, so the best decision on all is the best on each.
+    No cue indicates different classes in different kinds, so the best decision overall is the best on each kind.
     """
     return {kind: scores_of({cell: 1 / len(cells(kind)) for cell in cells(kind)}) for kind in KINDS}
 
 
 def bayes(cases: Mapping[Cell, float], view: Callable[[Cell], Hashable]) -> float:
-    """Return the accuracy of the best decision on what `view` shows of a case."""
+    """Return the accuracy of the best decision on `view(case)`."""
     return round(sum(max(by_label.values()) for by_label in _by_view(cases, view).values()), 9)
 
 
 def late_average(cases: Mapping[Cell, float]) -> float:
-    """Return the accuracy of the product of the two single posteriors; tied classes share a case equally."""
+    """Return the accuracy of the product of both single posteriors; tied classes share a case equally."""
     prior = {name: sum(p for cell, p in cases.items() if cell.label == name) for name in CLASSES}
     by_sound = _by_view(cases, lambda cell: cell.sound)
     by_face = _by_view(cases, lambda cell: cell.face)

@@ -1,7 +1,7 @@
-"""The plan of a corpus whose structure is given: dialogues, turns, times and raw labels from a table of utterances.
+"""Plans a corpus with the dialogues, turns, times and raw labels of a given table of utterances.
 
-The table is what `foalnet draw --structure` reads: tab-separated, one row an utterance, columns utterance, label,
-start_s, end_s; the names follow IEMOCAP's grammar. Only cues, looks away and voices are drawn.
+`foalnet draw --structure` reads the table: tab-separated, one row per utterance, columns utterance, label, start_s,
+end_s, names in IEMOCAP's grammar. Only cues, looks away and voices are random.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy as np
 
 from foalnet.config.blocks import Draw
 from foalnet.core.errors import DataError, reason
-from foalnet.drawn.plan import Dialogue, Turn, dialogue_of, stream
+from foalnet.drawn.plan import Dialogue, Turn, stream, timed_dialogue
 from foalnet.drawn.rule import FACE_CUES, RAW_LABELS, SOUND_CUES, Cell, joint
 from foalnet.drawn.text import is_label
 
-# IEMOCAP's grammar of names, spelt out: what is drawn must not depend on the readers (a test holds the two together).
+# A copy of IEMOCAP's grammar of names: this room must not depend on the readers. A test compares the two.
 _KEY = re.compile(r"(?P<dialogue>Ses0[1-5][FM]_(?:impro|script)[0-9]{2}(?:_[0-9])?[a-z]?)_(?P<letter>[FM])[0-9]{3}")
 COLUMNS = ("utterance", "label", "start_s", "end_s")
 CLASS_OF = {raw: name for name, raws in RAW_LABELS.items() for raw in raws}
@@ -40,7 +40,7 @@ class Row:
 
 
 def read_structure(path: Path) -> list[Row]:
-    """Return the rows in the file's order (DataError, exit 3, names file and line of what cannot be used)."""
+    """Return the rows in the order of the file (DataError, exit 3, with file and line of an unusable row)."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -56,7 +56,7 @@ def read_structure(path: Path) -> list[Row]:
         except (IndexError, ValueError) as error:
             raise _refused(path, f"line {line}: {reason(error)}") from error
         if _KEY.fullmatch(key) is None or key in seen:
-            raise _refused(path, f"line {line}: '{key}' stands twice or is no name of an utterance")
+            raise _refused(path, f"line {line}: '{key}' occurs twice or is not a name of an utterance")
         if not is_label(raw_label) or not 0 <= start_s < end_s < math.inf:
             raise _refused(path, f"line {line}: '{raw_label}' from {start_s} s to {end_s} s cannot be drawn")
         seen.add(key)
@@ -67,20 +67,20 @@ def read_structure(path: Path) -> list[Row]:
 
 
 def plan_structure(params: Draw, rows: Iterable[Row]) -> list[Dialogue]:
-    """Return the dialogues of the table by session and name; each used utterance gets a case of its own class.
+    """Return the dialogues of the table by session and name; each used utterance gets a case of its class.
 
-    The kinds come with the shares of the params; the order of the rows has no say.
+    The kinds have the shares of the params. The order of the rows has no effect.
     """
     by_dialogue: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_dialogue[_part(row.key, "dialogue")].append(row)
     numbers: dict[int, int] = defaultdict(int)
-    found = []
+    dialogues = []
     for name in sorted(by_dialogue):
         session = int(name[4])
-        found.append(_planned(params, name, session, numbers[session], by_dialogue[name]))
+        dialogues.append(_planned(params, name, session, numbers[session], by_dialogue[name]))
         numbers[session] += 1
-    return found
+    return dialogues
 
 
 def shortest(dialogues: Iterable[Dialogue], per_session: int) -> set[str]:
@@ -101,7 +101,7 @@ def _planned(params: Draw, name: str, session: int, number: int, rows: list[Row]
     turns = tuple(
         _turn(row, marker, cases, rng) for row in sorted(rows, key=lambda row: (row.start_s, row.end_s, row.key))
     )
-    return dialogue_of(params, name, session, number, turns)
+    return timed_dialogue(params, name, session, number, turns)
 
 
 def _turn(row: Row, marker: str, cases: Mapping[Cell, float], rng: np.random.Generator) -> Turn:
@@ -131,9 +131,9 @@ def _turn(row: Row, marker: str, cases: Mapping[Cell, float], rng: np.random.Gen
 
 
 def _part(key: str, name: str) -> str:
-    found = _KEY.fullmatch(key)
-    assert found is not None, f"read_structure let {key} pass"
-    return found[name]
+    match = _KEY.fullmatch(key)
+    assert match is not None, f"read_structure let {key} pass"
+    return match[name]
 
 
 def _refused(path: Path, what: str) -> DataError:
@@ -141,5 +141,5 @@ def _refused(path: Path, what: str) -> DataError:
         what,
         file=path,
         stage="draw",
-        action=f"give a table with the columns {', '.join(COLUMNS)}, one row an utterance",
+        action=f"give a table with the columns {', '.join(COLUMNS)}, one row per utterance",
     )

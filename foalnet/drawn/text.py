@@ -1,4 +1,4 @@
-"""The words of a dialogue in IEMOCAP's grammar: labels with their raters, transcription, what evaluators wrote."""
+"""Writes the text files of a dialogue in IEMOCAP's grammar: labels with raters, transcription, evaluators' files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VOTES = {
     "sad": "Sadness",
 }
 OTHER_VOTES = ("Disgust", "Fear", "Other", "Surprise")
-# Raw labels that only a given structure has.
+# Raw labels that only occur with a given structure.
 RARE_VOTES = {"dis": "Disgust", "fea": "Fear", "oth": "Other", "sur": "Surprise"}
 UNDECIDED = "xxx"
 # Usual valence, activation and dominance of a label, 1 to 5.
@@ -34,7 +34,7 @@ CENTRES = {
 RARE_CENTRES = {"dis": (2, 3, 3), "fea": (2, 4, 2), "oth": (3, 3, 3), "sur": (3, 4, 3)}
 CATEGORICAL = ("E1", "E2", "E4")
 DIMENSIONAL = ("E2", "E3")
-# Said in every emotion alike: the words tell nothing.
+# Spoken in every emotion alike, so that the text carries no information on the class.
 SENTENCES = (
     "So that is what they told you at the door.",
     "I came here by the early train this morning.",
@@ -53,20 +53,20 @@ SENTENCES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opinions:
-    """What the raters said of one utterance: categorical votes and (valence, activation, dominance), by rater."""
+    """The ratings of one utterance by rater: categorical votes and (valence, activation, dominance)."""
 
     votes: dict[str, tuple[str, ...]]
     ratings: dict[str, tuple[int, int, int]]
 
     @property
     def mean(self) -> tuple[float, float, float]:
-        """Mean rating of the evaluators; self-reports do not count."""
+        """Mean rating of the evaluators, without self-reports."""
         rows = [rating for rater, rating in self.ratings.items() if rater.startswith("E")]
         return tuple(sum(column) / len(rows) for column in zip(*rows, strict=True))  # type: ignore[return-value]
 
 
 def opinions(dialogue: Dialogue, seed: int) -> dict[str, Opinions]:
-    """Draw the raters' votes of each utterance: a majority for its raw label, none where that is xxx."""
+    """Draw the ratings of each utterance: a majority votes for its raw label, unless that is xxx."""
     rng = stream(seed, dialogue.session, 4, dialogue.number)
     return {turn.key: _opinions(turn, rng) for turn in dialogue.turns}
 
@@ -95,19 +95,19 @@ def _opinions(turn: Turn, rng: np.random.Generator) -> Opinions:
 
 
 def is_label(raw_label: str) -> bool:
-    """Tell whether raters can be drawn for a raw label."""
+    """Return whether ratings can be drawn for a raw label."""
     return raw_label == UNDECIDED or raw_label in VOTES | RARE_VOTES
 
 
 def label_file(dialogue: Dialogue, by_key: dict[str, Opinions]) -> str:
-    """Write EmoEvaluation/<dialogue>.txt: a line per utterance in time order, its raters below."""
+    """Return the text of EmoEvaluation/<dialogue>.txt: a line per utterance in order of time, its raters below."""
     lines = [HEADER]
     for turn in dialogue.turns:
-        said = by_key[turn.key]
-        mean = ", ".join(f"{value:.4f}" for value in said.mean)
+        opinion = by_key[turn.key]
+        mean = ", ".join(f"{value:.4f}" for value in opinion.mean)
         lines.append(f"[{turn.start_s:.4f} - {turn.end_s:.4f}]\t{turn.key}\t{turn.raw_label}\t[{mean}]\n")
-        lines += [f"C-{rater}:\t{_listed(votes)}\t({_remark(votes)})\n" for rater, votes in said.votes.items()]
-        lines += [f"A-{rater}:\tval {v}; act {a}; dom  {d};\t()\n" for rater, (v, a, d) in said.ratings.items()]
+        lines += [f"C-{rater}:\t{_listed(votes)}\t({_remark(votes)})\n" for rater, votes in opinion.votes.items()]
+        lines += [f"A-{rater}:\tval {v}; act {a}; dom  {d};\t()\n" for rater, (v, a, d) in opinion.ratings.items()]
         lines.append("\n")
     return "".join(lines)
 
@@ -121,26 +121,28 @@ def _remark(votes: tuple[str, ...]) -> str:
 
 
 def transcription(dialogue: Dialogue, seed: int) -> str:
-    """Write transcriptions/<dialogue>.txt; it opens with a breath, whose id ends in XX and has no label line."""
+    """Return the text of transcriptions/<dialogue>.txt; its first line is a breath (…XX0), which has no label line."""
     rng = stream(seed, dialogue.session, 5, dialogue.number)
     lines = [f"{dialogue.name}_{dialogue.marker}XX0 [000.2000-000.6000]: [BREATHING]\n"]
     for turn in dialogue.turns:
-        words = SENTENCES[int(rng.integers(len(SENTENCES)))]
-        lines.append(f"{turn.key} [{turn.start_s:08.4f}-{turn.end_s:08.4f}]: {words}\n")
+        sentence = SENTENCES[int(rng.integers(len(SENTENCES)))]
+        lines.append(f"{turn.key} [{turn.start_s:08.4f}-{turn.end_s:08.4f}]: {sentence}\n")
     return "".join(lines)
 
 
 def rater_files(dialogue: Dialogue, by_key: dict[str, Opinions]) -> dict[str, str]:
-    """Write the raters' own files below EmoEvaluation (path -> text), which repeat what the label file says."""
+    """Return path -> text of the raters' own files below EmoEvaluation, which repeat the label file."""
     out = {}
     for rater in CATEGORICAL:
-        rows = [f"{key} :{_listed(said.votes[rater])} ()\n" for key, said in by_key.items()]
+        rows = [f"{key} :{_listed(opinion.votes[rater])} ()\n" for key, opinion in by_key.items()]
         out[f"Categorical/{dialogue.name}_{rater.lower()}_cat.txt"] = "".join(rows)
     for rater in DIMENSIONAL:
-        rows = [f"{key} :{_rated(said.ratings[rater])} ()\n" for key, said in by_key.items()]
+        rows = [f"{key} :{_rated(opinion.ratings[rater])} ()\n" for key, opinion in by_key.items()]
         out[f"Attribute/{dialogue.name}_{rater.lower()}_atr.txt"] = "".join(rows)
     for rater in sorted({f"{turn.speaker}1" for turn in dialogue.turns}):
-        rows = [f"{key} :{_listed(said.votes[rater])} ()\n" for key, said in by_key.items() if rater in said.votes]
+        rows = [
+            f"{key} :{_listed(opinion.votes[rater])} ()\n" for key, opinion in by_key.items() if rater in opinion.votes
+        ]
         out[f"Self-evaluation/{dialogue.name}_{rater[0].lower()}_cat.txt"] = "".join(rows)
     return out
 

@@ -1,4 +1,4 @@
-"""What a test may ask of a drawn dialogue: where each head is, and which case of the rule each utterance shows."""
+"""The ground truth of a drawn dialogue, for tests: position of each head, case of each utterance."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def truth(
     by_side: Mapping[str, str],
     actors: Mapping[str, tuple[face.Look, Motion, tuple[float, float]]],
 ) -> dict[str, object]:
-    """Return what a test may ask of a dialogue: per actor side, boxes, frames away; per utterance its case.
+    """Return the ground truth of a dialogue: per actor the side, boxes and frames away; per utterance its case.
 
-    Frames are those of the film. A box is left, top, right, bottom of the face's ellipse (hairline to chin, without
+    Frames are those of the video. A box is left, top, right, bottom of the face's ellipse (hairline to chin, without
     hair) in pixels of the video.
     """
-    step = dialogue.filmed
+    step = dialogue.ticks_per_frame
     seen: dict[str, object] = {}
     for side, actor in by_side.items():
         look, moves, place = actors[side]

@@ -1,7 +1,7 @@
-"""Speech-like sound: a glottal pulse (or noise) through formants, syllable after syllable, coloured by the sound cue.
+"""Synthesises speech-like sound: glottal pulses or noise through formants, syllable by syllable, in a cue's manner.
 
-Every cue shares one articulation: syllables, vowels and their loudness curve are drawn before the cue is looked at, and
-the mouth follows that curve alone, so the picture cannot tell the sound cue.
+Syllables, vowels and loudness are drawn independently of the cue, and the mouth follows only that articulation, so the
+picture does not reveal the sound cue.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOM_RMS = 0.0008
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Voice:
-    """One actor's own sound: base pitch, length of the vocal tract (formants times it), dullness, breath."""
+    """The voice of one actor: base pitch, factor of the formants, spectral tilt, breath."""
 
     pitch_hz: float
     tract: float
@@ -37,11 +37,11 @@ class Voice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manner:
-    """How a cue colours the voice.
+    """The manner of speaking for a cue.
 
-    `pitch` and `slope`: semitones above the actor's own, and risen over the utterance; `glide`: risen within each
-    syllable; `lilt`: every other syllable higher, the others lower; `tilt_db`: fall of the source in dB per kHz;
-    `level_db`; `breath`: noise beside the pulse; `rough`: every second pulse weaker; `ring`: a bright fourth
+    `pitch`: semitones above the actor's pitch; `slope` and `glide`: semitones of rise over the utterance and within
+    each syllable; `lilt`: every other syllable higher, the others lower; `tilt_db`: fall of the source in dB per kHz;
+    `level_db`; `breath`: noise added to the pulses; `rough`: every second pulse weaker; `ring`: a bright fourth
     resonance; `vibrato`: semitones; `tremolo`: depth; `rate_hz` of both; `hum`: closed lips; `whisper`: noise instead
     of pulses.
     """
@@ -74,14 +74,14 @@ MANNERS = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Spoken:
-    """An utterance as sound and as movement: wave_N (float32, about -1..1) and articulation_N (0..1)."""
+class Speech:
+    """An utterance's sound wave_N (float32, about -1..1) and opening of the mouth articulation_N (0..1)."""
 
     wave_N: np.ndarray
     articulation_N: np.ndarray
 
 
-def voice_of(speaker: str, rng: np.random.Generator) -> Voice:
+def draw_voice(speaker: str, rng: np.random.Generator) -> Voice:
     """Draw one actor's voice: F about 185-235 Hz, M about 95-130 Hz, the male vocal tract a sixth longer."""
     low_hz, high_hz, tract = (185.0, 235.0, 1.16) if speaker == "F" else (95.0, 130.0, 1.0)
     return Voice(
@@ -92,8 +92,8 @@ def voice_of(speaker: str, rng: np.random.Generator) -> Voice:
     )
 
 
-def speak(voice: Voice, cue: str, samples: int, rng: np.random.Generator) -> Spoken:
-    """Speak `samples` samples at 16 kHz in the manner of a cue (one of rule.SOUND_CUES)."""
+def speak(voice: Voice, cue: str, samples: int, rng: np.random.Generator) -> Speech:
+    """Return `samples` samples of speech at 16 kHz in the manner of a cue (one of rule.SOUND_CUES)."""
     edges = _syllables(samples, rng)
     vowels = rng.integers(len(VOWELS_HZ), size=len(edges))
     articulation_N = _articulation(edges, samples, rng)
@@ -120,16 +120,16 @@ def speak(voice: Voice, cue: str, samples: int, rng: np.random.Generator) -> Spo
         wave_N *= 1.0 - manner.tremolo * (0.5 + 0.5 * np.sin(_phase(manner, samples, rng)))
     level = LEVEL_RMS * 10 ** ((manner.level_db + rng.normal(0.0, 1.2)) / 20)
     wave_N *= level / float(np.sqrt(np.mean(wave_N**2)))
-    return Spoken(wave_N=np.tanh(wave_N).astype(np.float32), articulation_N=articulation_N.astype(np.float32))
+    return Speech(wave_N=np.tanh(wave_N).astype(np.float32), articulation_N=articulation_N.astype(np.float32))
 
 
 def room(samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the hiss of an empty room, float32 [N]."""
+    """Return the noise of an empty room, float32 [N]."""
     return rng.standard_normal(samples, dtype=np.float32) * np.float32(ROOM_RMS)
 
 
 def _syllables(samples: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Cut the utterance into syllables of 0.15 to 0.27 s, the last one taking the rest."""
+    """Return (first, last + 1) samples of syllables of 0.15 to 0.27 s; the last one takes the rest."""
     shortest, longest = (round(s * RATE_HZ) for s in SYLLABLE_S)
     edges, first = [], 0
     while first < samples:
@@ -141,7 +141,7 @@ def _syllables(samples: int, rng: np.random.Generator) -> list[tuple[int, int]]:
 
 
 def _articulation(edges: list[tuple[int, int]], samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Open and close once a syllable: 0 at its edges, 0.55 to 1 inside, skewed towards its start."""
+    """Return the opening of the mouth: 0 at the edges of a syllable, 0.55 to 1 inside, skewed towards its start."""
     curve_N = np.zeros(samples)
     for first, last in edges:
         x_n = np.linspace(0.0, 1.0, last - first, endpoint=False) ** 0.8
@@ -150,7 +150,7 @@ def _articulation(edges: list[tuple[int, int]], samples: int, rng: np.random.Gen
 
 
 def _consonants(edges: list[tuple[int, int]], samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Hiss for 30 to 60 ms at the start of every other syllable or so, beside vowels whose RMS is 1."""
+    """Return hisses of 30 to 60 ms at the start of about every other syllable, for vowels with an RMS of 1."""
     hiss_N = np.zeros(samples)
     for first, last in edges:
         length = min(round(rng.uniform(0.03, 0.06) * RATE_HZ), last - first)
@@ -161,7 +161,7 @@ def _consonants(edges: list[tuple[int, int]], samples: int, rng: np.random.Gener
 
 
 def _phase(manner: Manner, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Phase of vibrato or tremolo in radians, its rate a little uneven from one utterance to the next."""
+    """Return the phase of vibrato or tremolo in radians; its rate varies slightly between utterances."""
     rate_hz = manner.rate_hz * rng.uniform(0.93, 1.07)
     return 2 * np.pi * rate_hz * np.arange(samples) / RATE_HZ + rng.uniform(0, 2 * np.pi)
 
@@ -169,7 +169,7 @@ def _phase(manner: Manner, samples: int, rng: np.random.Generator) -> np.ndarray
 def _pitch(
     voice: Voice, manner: Manner, edges: list[tuple[int, int]], samples: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the pitch in Hz at each sample: own pitch, drift over the utterance, accents and glides of syllables."""
+    """Return the pitch in Hz at each sample: base pitch, drift over the utterance, accents and glides of syllables."""
     semitones_N = manner.pitch + rng.normal(0.0, 0.7) + manner.slope * np.linspace(-0.5, 0.5, samples)
     for number, (first, last) in enumerate(edges):
         semitones_N[first:last] += rng.normal(0.0, 0.6) + manner.lilt * (-1) ** number
@@ -180,9 +180,9 @@ def _pitch(
 
 
 def _source(voice: Voice, manner: Manner, pitch_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return pulses with a source spectrum falling by `tilt_db` per kHz, and breath; noise alone for a whisper.
+    """Return pulses with a spectrum that falls by `tilt_db` per kHz, plus breath; for a whisper only noise.
 
-    The sum of all harmonics r^k cos(k phi) has the closed form used here; r < 1 sets the fall, so nothing aliases.
+    The pulses are the closed form of the sum of all harmonics r^k cos(k phi); r < 1 sets the fall and avoids aliasing.
     """
     samples = len(pitch_N)
     noise_N = rng.standard_normal(samples)
@@ -200,7 +200,7 @@ def _source(voice: Voice, manner: Manner, pitch_N: np.ndarray, rng: np.random.Ge
 
 
 def _resonance(wave_n: np.ndarray, centre_hz: float, width_hz: float) -> np.ndarray:
-    """Filter by one resonance that leaves the lowest frequencies as they are."""
+    """Filter by one resonance with a gain of 1 at the lowest frequencies."""
     radius = np.exp(-np.pi * width_hz / RATE_HZ)
     a1 = -2 * radius * np.cos(2 * np.pi * centre_hz / RATE_HZ)
     filtered_n: np.ndarray = lfilter([1.0 + a1 + radius**2], [1.0, a1, radius**2], wave_n)
@@ -208,7 +208,7 @@ def _resonance(wave_n: np.ndarray, centre_hz: float, width_hz: float) -> np.ndar
 
 
 def _tract(wave_n: np.ndarray, formants_hz: tuple[int, ...], tract: float, *, closed: bool) -> np.ndarray:
-    """Filter by three resonances in series; closed lips let only the lowest sound through."""
+    """Filter by three resonances in series; closed lips pass only the lowest frequencies."""
     for centre_hz, width_hz in zip(formants_hz, BANDWIDTHS_HZ, strict=True):
         wave_n = _resonance(wave_n, centre_hz * tract, width_hz * tract)
     return lfilter([0.12], [1.0, -0.88], wave_n) if closed else lfilter([1.0, -0.7], [1.0], wave_n)

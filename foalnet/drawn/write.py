@@ -1,4 +1,4 @@
-"""From the plan to the tree of files: one dialogue at a time, in as many processes as allowed, published whole."""
+"""Writes the files of the drawn corpus, dialogue by dialogue in several processes, and publishes them as one folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from foalnet.core.errors import MachineError, UsageError, reason
 from foalnet.core.files import json_bytes, sha256_file, sync_folder
 from foalnet.core.processes import die_with_parent
 from foalnet.core.progress import counted
-from foalnet.drawn import avi, face, scene, text, voice
+from foalnet.drawn import avi, face, picture, text, voice
 from foalnet.drawn.motion import motion
 from foalnet.drawn.plan import ACTORS, RATE_HZ, Dialogue, Turn, plan, stream
 from foalnet.drawn.rule import best_scores
@@ -31,8 +31,7 @@ from foalnet.drawn.truth import truth
 TRUTH = "TRUTH"
 RULE = "rule.json"
 FRESH = ".drawing"
-# A syllable must fit between the fades of an utterance.
-# What one microphone hears of the other actor.
+# Share of the other actor's sound in each microphone.
 CROSSTALK = 0.04
 SHADOW = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(96)
 
@@ -45,22 +44,22 @@ def draw(
     structure: Path | None = None,
     media: int | None = None,
 ) -> None:
-    """Draw the whole corpus and publish it as the folder `out`: absent, old or whole, the same for any `workers`.
+    """Draw the whole corpus and publish it as the folder `out`, with the same bytes for any `workers`.
 
-    `structure`: a table of utterances (`structure.COLUMNS`) whose dialogues, times and raw labels are drawn instead of
-    the rule's own; DataError (exit 3) names the line that cannot be. `media`: sound and picture for that many of each
-    session's shortest dialogues only; None is all.
-    A folder at `out` that was not drawn by this function is refused (UsageError, exit 2). Errors of the machine (disk,
-    ffmpeg) are MachineError (exit 4).
+    An interrupt leaves no folder, the earlier one or the whole new one. `structure`: a table of utterances
+    (`structure.COLUMNS`) that gives dialogues, times and raw labels. `media`: number of each session's shortest
+    dialogues that get sound and picture; None is all.
+    Raises DataError (exit 3) with the line of an unusable row in the table, UsageError (exit 2) if `out` is a folder
+    that this function did not draw, MachineError (exit 4) for errors of disk or ffmpeg.
     """
-    check(out)
-    dialogues, filmed = planned(params, structure, media)
+    refuse_foreign(out)
+    dialogues, with_media = planned(params, structure, media)
     fresh = out.parent / f".{out.name}.{os.getpid()}{FRESH}"
     try:
         _remove_leftovers(out)
         (fresh / TRUTH).mkdir(parents=True)
-        (fresh / TRUTH / RULE).write_bytes(json_bytes(rule_of(params, structure)))
-        _draw_all(params, dialogues, fresh, workers, filmed)
+        (fresh / TRUTH / RULE).write_bytes(json_bytes(rule_facts(params, structure)))
+        _draw_all(params, dialogues, fresh, workers, with_media)
         _publish(fresh, out)
     except OSError as error:
         raise MachineError(
@@ -71,7 +70,7 @@ def draw(
         ) from error
     except BrokenProcessPool as error:
         raise MachineError(
-            "a drawing process was ended from outside (often for want of memory)",
+            "a drawing process was killed (often because of too little memory)",
             file=out,
             stage="draw",
             action="run the same command again, with fewer workers (FOALNET_WORKERS=1) if it happens again",
@@ -81,7 +80,7 @@ def draw(
 
 
 def _remove_leftovers(out: Path) -> None:
-    """Remove what killed runs left beside `out`; a folder of a living process is left alone."""
+    """Remove the temporary folders of killed runs; keep those of living processes."""
     for folder in sorted(out.parent.glob(f".{out.name}.*{FRESH}")):
         try:
             os.kill(int(folder.name.removesuffix(FRESH).rsplit(".", 1)[-1]), 0)
@@ -92,30 +91,30 @@ def _remove_leftovers(out: Path) -> None:
 
 
 def planned(params: Draw, structure: Path | None, media: int | None) -> tuple[list[Dialogue], set[str]]:
-    """Return every dialogue, and the names of those that get sound and picture (DataError, exit 3, for a bad table)."""
+    """Return all dialogues, and the names of those that get sound and picture (DataError, exit 3, for a bad table)."""
     dialogues = plan(params) if structure is None else plan_structure(params, read_structure(structure))
     return dialogues, {d.name for d in dialogues} if media is None else shortest(dialogues, media)
 
 
-def rule_of(params: Draw, structure: Path | None) -> dict[str, object]:
-    """Return what a drawn folder says of itself in `TRUTH/rule.json`."""
+def rule_facts(params: Draw, structure: Path | None) -> dict[str, object]:
+    """Return the content of `TRUTH/rule.json`: params, and the best scores or the digest of the structure."""
     rule: dict[str, object] = {"params": params.model_dump()}
     return rule | ({"structure_sha256": sha256_file(structure)} if structure else {"best_scores": best_scores(params)})
 
 
-def check(out: Path) -> None:
-    """Refuse (UsageError, exit 2) a folder at `out` that was not drawn here."""
+def refuse_foreign(out: Path) -> None:
+    """Raise UsageError (exit 2) if `out` is a non-empty folder that `draw` did not write."""
     if out.exists() and not (out / TRUTH).is_dir() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(
-            "this folder holds something that was not drawn here, it is left as it is",
+            "this folder has other content than a drawn corpus; it was not changed",
             file=out,
             stage="draw",
             action="name another folder, or move this one away",
         )
 
 
-def _draw_all(params: Draw, dialogues: list[Dialogue], root: Path, workers: int, filmed: set[str]) -> None:
-    task = partial(draw_dialogue, params, root=root, filmed=filmed)
+def _draw_all(params: Draw, dialogues: list[Dialogue], root: Path, workers: int, with_media: set[str]) -> None:
+    task = partial(draw_dialogue, params, root=root, with_media=with_media)
     with counted("draw", len(dialogues), "dialogues") as one_more:
         if workers <= 1:
             for dialogue in dialogues:
@@ -131,21 +130,21 @@ def _draw_all(params: Draw, dialogues: list[Dialogue], root: Path, workers: int,
                     future.result()
                     one_more()
             except BaseException:
-                # Dialogues at work and in the queue take minutes on a busy machine, and none of them is kept.
+                # The running and queued dialogues would take minutes, and their files are discarded anyway.
                 for child in multiprocessing.active_children():
                     child.kill()
                 raise
 
 
 def _start_worker(parent: int) -> None:
-    """One thread a worker, which ends with its parent; Ctrl-C is the parent's to answer."""
+    """Set up a worker: one OpenCV thread, ends with its parent, leaves Ctrl-C to its parent."""
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
 
 
 def _publish(fresh: Path, out: Path) -> None:
-    """Make the drawn files durable, then swap the folders."""
+    """Flush the drawn files to the disk, then swap the folders."""
     os.sync()
     old = out.parent / f".{out.name}.old"
     if old.exists():
@@ -158,21 +157,21 @@ def _publish(fresh: Path, out: Path) -> None:
         shutil.rmtree(old)
 
 
-def draw_dialogue(params: Draw, dialogue: Dialogue, *, root: Path, filmed: set[str]) -> None:
-    """Write every file of one dialogue below `root`, media only of those in `filmed`.
+def draw_dialogue(params: Draw, dialogue: Dialogue, *, root: Path, with_media: set[str]) -> None:
+    """Write all files of one dialogue below `root`; sound and picture only if its name is in `with_media`.
 
-    Nothing but params and plan decides the bytes.
+    The bytes depend only on params and plan.
     """
     session = root / f"Session{dialogue.session}"
     files: dict[Path, bytes] = {}
-    said = text.opinions(dialogue, params.seed)
+    opinions = text.opinions(dialogue, params.seed)
     labels = session / "dialog" / "EmoEvaluation"
-    files[labels / f"{dialogue.name}.txt"] = text.label_file(dialogue, said).encode()
-    for name, content in text.rater_files(dialogue, said).items():
+    files[labels / f"{dialogue.name}.txt"] = text.label_file(dialogue, opinions).encode()
+    for name, content in text.rater_files(dialogue, opinions).items():
         files[labels / name] = content.encode()
-    words = session / "dialog" / "transcriptions" / f"{dialogue.name}.txt"
-    files[words] = text.transcription(dialogue, params.seed).encode()
-    if dialogue.name in filmed:
+    transcript = session / "dialog" / "transcriptions" / f"{dialogue.name}.txt"
+    files[transcript] = text.transcription(dialogue, params.seed).encode()
+    if dialogue.name in with_media:
         _media(params, dialogue, root, session, files)
     for path, data in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,22 +179,22 @@ def draw_dialogue(params: Draw, dialogue: Dialogue, *, root: Path, filmed: set[s
 
 
 def _media(params: Draw, dialogue: Dialogue, root: Path, session: Path, files: dict[Path, bytes]) -> None:
-    """Write sound, picture and truth of a dialogue; the first of a session gets macOS' shadow files beside it."""
+    """Write sound, picture and ground truth of a dialogue; the first one of a session gets macOS' shadow files too."""
     sound_N2, articulation = _speak(params, dialogue)
-    film = session / "dialog" / "avi" / "DivX" / f"{dialogue.name}.avi"
+    video = session / "dialog" / "avi" / "DivX" / f"{dialogue.name}.avi"
     whole = session / "dialog" / "wav" / f"{dialogue.name}.wav"
     clips = session / "sentences" / "wav" / dialogue.name
     sounds = {clips / f"{turn.key}.wav": sound_N2[_span(turn), ACTORS.index(turn.speaker)] for turn in dialogue.turns}
     if dialogue.number == 0:
         first = clips / f"{dialogue.turns[0].key}.wav"
-        beside = [path for path in files if path.name == f"{dialogue.name}.txt"]
-        for path in (*beside, film, whole, first):
+        labels = [path for path in files if path.name == f"{dialogue.name}.txt"]
+        for path in (*labels, video, whole, first):
             files[path.with_name(f"._{path.name}")] = SHADOW
-    for path in sorted({*sounds, film, whole}):
+    for path in sorted({*sounds, video, whole}):
         path.parent.mkdir(parents=True, exist_ok=True)
     for path, wave in {whole: sound_N2, **sounds}.items():
         soundfile.write(path, wave, RATE_HZ, subtype="PCM_16", format="WAV")
-    facts = _film(params, dialogue, articulation, film)
+    facts = _write_video(params, dialogue, articulation, video)
     (root / TRUTH / f"{dialogue.name}.json").write_bytes(
         (json.dumps(facts, sort_keys=True, allow_nan=False) + "\n").encode()
     )
@@ -211,7 +210,7 @@ def _speak(params: Draw, dialogue: Dialogue) -> tuple[np.ndarray, dict[str, np.n
     tracks_2N = np.zeros((len(ACTORS), samples), np.float32)
     articulation = {actor: np.zeros(samples, np.float32) for actor in ACTORS}
     voices = {
-        actor: voice.voice_of(actor, stream(params.seed, dialogue.session, 6, index))
+        actor: voice.draw_voice(actor, stream(params.seed, dialogue.session, 6, index))
         for index, actor in enumerate(ACTORS)
     }
     for index, turn in enumerate(dialogue.turns):
@@ -226,27 +225,29 @@ def _speak(params: Draw, dialogue: Dialogue) -> tuple[np.ndarray, dict[str, np.n
     return np.round(np.clip(heard_2N, -1.0, 1.0).T * 32767).astype(np.int16), articulation
 
 
-def _film(params: Draw, dialogue: Dialogue, articulation: dict[str, np.ndarray], path: Path) -> dict[str, object]:
-    """Encode the dialogue's picture and return its truth."""
+def _write_video(
+    params: Draw, dialogue: Dialogue, articulation: dict[str, np.ndarray], path: Path
+) -> dict[str, object]:
+    """Encode the dialogue's video and return its ground truth."""
     rng = stream(params.seed, dialogue.session, 9, dialogue.number)
     by_side = {"left": dialogue.marker, "right": next(a for a in ACTORS if a != dialogue.marker)}
     looks = {
-        side: face.look_of(actor, stream(params.seed, dialogue.session, 10, ACTORS.index(actor)))
+        side: face.draw_look(actor, stream(params.seed, dialogue.session, 10, ACTORS.index(actor)))
         for side, actor in by_side.items()
     }
-    seats = {side: scene.seat(side, rng) for side in by_side}
+    seats = {side: picture.seat(side, rng) for side in by_side}
     moves = {
-        side: motion(dialogue, actor, articulation[actor], rng).every(dialogue.filmed)
+        side: motion(dialogue, actor, articulation[actor], rng).subsampled(dialogue.ticks_per_frame)
         for side, actor in by_side.items()
     }
-    background = scene.room(looks, seats, rng)
+    background = picture.room(looks, seats, rng)
     actors = {side: (looks[side], moves[side], seats[side]) for side in by_side}
     count = avi.encode(
         path,
-        scene.frames(background, actors, rng),
-        width_px=scene.WIDTH_PX,
-        height_px=scene.HEIGHT_PX,
+        picture.frames(background, actors, rng),
+        width_px=picture.WIDTH_PX,
+        height_px=picture.HEIGHT_PX,
         rate=params.rate_fps,
     )
-    assert count * dialogue.filmed == dialogue.frames
+    assert count * dialogue.ticks_per_frame == dialogue.frames
     return truth(dialogue, by_side, actors)

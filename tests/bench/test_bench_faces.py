@@ -15,7 +15,7 @@ from bench import faces, faces_real, scenes
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Box
-from foalnet.drawn import scene as drawing
+from foalnet.drawn import picture as drawing
 from foalnet.faces import FixedDetector, get_detector, haar
 from foalnet.faces.base import Fit
 from foalnet.media import decode_frames

@@ -46,7 +46,7 @@ def avi_of(root: Path, dialogue: str) -> Path:
 def draw_some(root: Path, dialogues: list[Dialogue]) -> None:
     for one in dialogues:
         (root / "TRUTH").mkdir(parents=True, exist_ok=True)
-        draw_dialogue(DRAWN, one, root=root, filmed={one.name})
+        draw_dialogue(DRAWN, one, root=root, with_media={one.name})
 
 
 @pytest.fixture(scope="module")

@@ -237,7 +237,7 @@ def test_a_detector_not_made_for_them_finds_the_heads(corpus: Path, truths: dict
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
-    with pytest.raises(UsageError, match="not drawn here"):
+    with pytest.raises(UsageError, match="other content than a drawn corpus"):
         draw(SMALLEST, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.txt"]
 

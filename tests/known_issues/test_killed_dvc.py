@@ -199,7 +199,7 @@ def test_no_worker_outlives_a_killed_verb(project: Path) -> None:
         ended(below)
 
 
-def endless(_params: Draw, dialogue: Dialogue, *, root: Path, filmed: set[str]) -> None:
+def endless(_params: Draw, dialogue: Dialogue, *, root: Path, with_media: set[str]) -> None:
     """Draw a dialogue that takes longer than anyone waits."""
     (root.parent / f"begun {dialogue.name}").touch()
     time.sleep(2 * PATIENCE_S)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from foalnet.config.blocks import Draw
-from foalnet.drawn import face, scene
+from foalnet.drawn import face, picture
 from foalnet.drawn.motion import FADE_FRAMES, Motion, motion, openings
 from foalnet.drawn.plan import Dialogue, plan
 from foalnet.drawn.rule import FACE_CUES
 from foalnet.drawn.truth import truth
 
-LOOK = face.look_of("F", np.random.default_rng(2))
+LOOK = face.draw_look("F", np.random.default_rng(2))
 PLAIN = {"strength": 1.0, "blink": False, "turn": 0.0, "marked": False}
 
 
@@ -30,7 +30,7 @@ def actors(dialogue: Dialogue) -> dict[str, tuple[face.Look, Motion, tuple[float
     still_N = np.zeros(dialogue.samples)
     by_side = {"left": "F", "right": "M"}
     return {
-        side: (face.look_of(actor, rng), motion(dialogue, actor, still_N, rng), scene.seat(side, rng))
+        side: (face.draw_look(actor, rng), motion(dialogue, actor, still_N, rng), picture.seat(side, rng))
         for side, actor in by_side.items()
     }
 
@@ -94,13 +94,13 @@ def test_frames_are_letterboxed_and_move_only_around_the_heads(
 ) -> None:
     rng = np.random.default_rng(5)
     looks, seats = ({side: actors[side][i] for side in actors} for i in (0, 2))
-    background = scene.room(looks, seats, rng)  # type: ignore[arg-type]
-    shots = [f.copy() for _, f in zip(range(40), scene.frames(background, actors, rng), strict=False)]
-    assert shots[0].shape == (scene.HEIGHT_PX * 3 // 2, scene.WIDTH_PX) and shots[0].dtype == np.uint8
+    background = picture.room(looks, seats, rng)  # type: ignore[arg-type]
+    shots = [f.copy() for _, f in zip(range(40), picture.frames(background, actors, rng), strict=False)]
+    assert shots[0].shape == (picture.HEIGHT_PX * 3 // 2, picture.WIDTH_PX) and shots[0].dtype == np.uint8
     rgb = cv2.cvtColor(shots[0], cv2.COLOR_YUV2RGB_I420)
     assert rgb[:118].max() < 4 and rgb[362:].max() < 4 and rgb[:, 356:364].max() < 4
     assert rgb[122:358, 10:352].mean() > 40 and rgb[122:358, 368:712].mean() > 40
-    moved = (shots[0] != shots[-1])[: scene.HEIGHT_PX]
+    moved = (shots[0] != shots[-1])[: picture.HEIGHT_PX]
     for _, _, (x, y) in actors.values():
         near = moved[round(y) - 72 : round(y) + 72, round(x) - 64 : round(x) + 64]
         assert near.any()
@@ -116,7 +116,7 @@ def test_truth_boxes_hold_the_face(
         seen = said["actors"][actor]  # type: ignore[index]
         boxes_F4 = np.array(seen["boxes"])
         assert seen["side"] == side and boxes_F4.shape == (dialogue.frames, 4)
-        first, last = scene.COLUMNS[side]
+        first, last = picture.COLUMNS[side]
         assert (boxes_F4[:, 0] > first).all() and (boxes_F4[:, 2] < last).all()
         height_F = boxes_F4[:, 3] - boxes_F4[:, 1]
         assert height_F.min() > 38 and height_F.max() < 47

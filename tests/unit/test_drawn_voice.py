@@ -7,13 +7,13 @@ import pytest
 
 from foalnet.drawn.plan import RATE_HZ
 from foalnet.drawn.rule import SOUND_CUES
-from foalnet.drawn.voice import MANNERS, Spoken, Voice, room, speak, voice_of
+from foalnet.drawn.voice import MANNERS, Speech, Voice, draw_voice, room, speak
 
 SAMPLES = 24000
 
 
-def spoken(cue: str, seed: int = 3, speaker: str = "F") -> Spoken:
-    return speak(voice_of(speaker, np.random.default_rng(1)), cue, SAMPLES, np.random.default_rng(seed))
+def spoken(cue: str, seed: int = 3, speaker: str = "F") -> Speech:
+    return speak(draw_voice(speaker, np.random.default_rng(1)), cue, SAMPLES, np.random.default_rng(seed))
 
 
 def level_db(wave_N: np.ndarray) -> float:
@@ -64,7 +64,7 @@ def test_cues_differ_in_what_they_are_meant_to_differ_in() -> None:
 
 
 def test_women_speak_higher_than_men() -> None:
-    voices = {s: [voice_of(s, np.random.default_rng(i)) for i in range(20)] for s in "FM"}
+    voices = {s: [draw_voice(s, np.random.default_rng(i)) for i in range(20)] for s in "FM"}
     assert min(v.pitch_hz for v in voices["F"]) > max(v.pitch_hz for v in voices["M"])
 
 
@@ -79,7 +79,8 @@ def test_pitch_is_what_the_voice_says() -> None:
 def test_shortest_utterance_that_params_allow() -> None:
     samples = round(0.3 * RATE_HZ)
     assert (
-        len(speak(voice_of("M", np.random.default_rng(0)), "sad", samples, np.random.default_rng(0)).wave_N) == samples
+        len(speak(draw_voice("M", np.random.default_rng(0)), "sad", samples, np.random.default_rng(0)).wave_N)
+        == samples
     )
 
 

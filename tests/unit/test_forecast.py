@@ -189,7 +189,7 @@ def test_drawing_is_forecast_whole_and_by_the_last_drawing(tmp_path: Path) -> No
     assert (same.time_s, same.disk_bytes) == (again.time_s, again.disk_bytes), "without film nothing is measured"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("x")
-    with pytest.raises(UsageError, match="not drawn here"):
+    with pytest.raises(UsageError, match="other content than a drawn corpus"):
         draw_forecast(TINY, settings, tmp_path / "mine", cached=False)
 
 

@@ -10,7 +10,7 @@ from foalnet.config.blocks import Draw
 from foalnet.core.errors import DataError
 from foalnet.core.files import read_json
 from foalnet.core.progress import duration
-from foalnet.drawn.write import RULE, TRUTH, check, planned, rule_of
+from foalnet.drawn.write import RULE, TRUTH, planned, refuse_foreign, rule_facts
 from foalnet.stages.forecast.base import Forecast, free_bytes
 
 NOTE = "draw-drawn"
@@ -29,9 +29,9 @@ def draw_forecast(
 
     UsageError (exit 2) and DataError (exit 3) as drawing itself raises them, before a picture is drawn.
     """
-    check(out)
-    dialogues, filmed = planned(params, structure, media)
-    film_s = sum(d.seconds for d in dialogues if d.name in filmed)
+    refuse_foreign(out)
+    dialogues, with_media = planned(params, structure, media)
+    film_s = sum(d.seconds for d in dialogues if d.name in with_media)
     workers = max(1, min(settings.workers, len(dialogues)))
     note = read_speed(settings, NOTE)
     try:
@@ -43,7 +43,7 @@ def draw_forecast(
         verb="draw",
         steps=(
             f"{len(dialogues)} dialogues, {sum(len(d.turns) for d in dialogues)} utterances",
-            f"sound and picture of {len(filmed)} of them: {duration(film_s)}, workers: {workers}",
+            f"sound and picture of {len(with_media)} of them: {duration(film_s)}, workers: {workers}",
             _there(params, out, structure),
         ),
         left=len(dialogues),
@@ -59,7 +59,7 @@ def _there(params: Draw, out: Path, structure: Path | None) -> str:
     if not (out / TRUTH).is_dir():
         return "nothing is kept from earlier runs: an interrupted drawing begins anew"
     try:
-        same = read_json(out / TRUTH / RULE) == rule_of(params, structure)
+        same = read_json(out / TRUTH / RULE) == rule_facts(params, structure)
     except DataError:
         same = False
     return f"{out} is there, of {'these' if same else 'other'} params: it would be drawn anew and put in its place"
@@ -75,12 +75,12 @@ def note_drawing(
     media: int | None = None,
 ) -> None:
     """Note how long a drawing took and what it weighs, for the next forecast; nothing where nothing was filmed."""
-    dialogues, filmed = planned(params, structure, media)
-    if not filmed:
+    dialogues, with_media = planned(params, structure, media)
+    if not with_media:
         return
     note = {
         "bytes": sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
-        "film_s": round(sum(d.seconds for d in dialogues if d.name in filmed), 3),
+        "film_s": round(sum(d.seconds for d in dialogues if d.name in with_media), 3),
         "wall_s": round(wall_s, 3),
         "workers": max(1, min(settings.workers, len(dialogues))),
     }

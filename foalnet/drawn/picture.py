@@ -1,4 +1,4 @@
-"""Two heads before two walls: every frame of a dialogue as planes of yuv420p."""
+"""Draws the frames of a dialogue as yuv420p: two heads, each in front of its own wall."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from foalnet.drawn import face
 from foalnet.drawn.motion import TURN_FULL, Motion
 
-# One person of a scene: how they look and move, and where their head rests (x, y in pixels of the video).
+# One person in the picture: look, motion, and resting position of the head (x, y in pixels of the video).
 Actor = tuple[face.Look, Motion, tuple[float, float]]
 
 WIDTH_PX, HEIGHT_PX = 720, 480
@@ -23,7 +23,7 @@ GRAINS = 8
 
 
 def seat(side: str, rng: np.random.Generator) -> tuple[float, float]:
-    """Choose where a head rests in its picture: x, y in pixels of the video."""
+    """Draw the resting position of a head on one side: x, y in pixels of the video."""
     first, last = COLUMNS[side]
     return (first + last) / 2 + rng.uniform(-50, 50), ROWS[0] + rng.uniform(80, 120)
 
@@ -34,9 +34,9 @@ def room(
     rng: np.random.Generator,
     guests: Sequence[tuple[str, Actor]] = (),
 ) -> np.ndarray:
-    """Paint what does not move, by side: walls, furniture, shoulders; rgb uint8 [480, 720, 3] with black bars.
+    """Return the static background: walls, furniture, shoulders; rgb uint8 [480, 720, 3] with black bars.
 
-    `guests`: others who are in the picture of a side; no random number is drawn for them.
+    `guests`: (side, person) for further people; they use no random numbers.
     """
     picture = np.zeros((HEIGHT_PX, WIDTH_PX, 3), np.uint8)
     for side, (first, last) in COLUMNS.items():
@@ -58,7 +58,7 @@ def room(
 
 
 def _shoulders(view: np.ndarray, look: face.Look, place: tuple[float, float]) -> None:
-    """Paint the trunk that the head sits on."""
+    """Paint the shoulders below a head."""
     unit = face.HALF_FACE_PX * look.size
     outline = [
         (-0.45, 1.05),
@@ -84,10 +84,10 @@ def frames(
     marked: Collection[str] = ("left",),
     guests: Sequence[tuple[str, Actor]] = (),
 ) -> Iterator[np.ndarray]:
-    """Yield every frame as yuv420p, uint8 [480 * 3 / 2, 720]; `actors` by side; the buffer is used again each time.
+    """Yield every frame as yuv420p, uint8 [480 * 3 / 2, 720], always in the same buffer; `actors`: side -> person.
 
-    `marked`: the sides whose actors wear head band and dots. `guests`: (side, person) behind that side's actor; the
-    picture's edge cuts them. Both serve scenes that detectors are tried on; the corpus is drawn with the defaults.
+    `marked`: the sides whose actors wear head band and dots. `guests`: (side, person) behind that side's actor, cut off
+    at the edge of the side's picture. Both are for tests of detectors; the corpus uses the defaults.
     """
     still = cv2.cvtColor(background, cv2.COLOR_RGB2YUV_I420)
     grain = [np.round(rng.normal(0.0, GRAIN, (PATCH_HEIGHT, PATCH_WIDTH))).astype(np.int16) for _ in range(GRAINS)]
@@ -109,7 +109,7 @@ def frames(
 def _place(
     buffer: np.ndarray, behind: np.ndarray, actor: Actor, frame: int, *, marked: bool, grain: np.ndarray
 ) -> None:
-    """Lay one person's head of one frame onto the buffer."""
+    """Draw one person's head of one frame into the buffer."""
     look, moves, place = actor
     sprite = _sprite(look, moves, frame, marked=marked)
     centre = (place[0] + moves.x_F[frame], place[1] + moves.y_F[frame])
@@ -117,7 +117,7 @@ def _place(
 
 
 def _cut(buffer: np.ndarray, before: np.ndarray, side: str) -> None:
-    """Put back what lies outside one side's picture, where a guest at its edge was laid over it."""
+    """Restore the pixels outside one side's picture that a guest at its edge has covered."""
     first, last = (edge // 2 * 2 for edge in COLUMNS[side])
     for outside in (slice(0, first), slice(last, WIDTH_PX)):
         buffer[:HEIGHT_PX, outside] = before[:HEIGHT_PX, outside]
@@ -129,7 +129,7 @@ def _cut(buffer: np.ndarray, before: np.ndarray, side: str) -> None:
 
 
 def _sprite(look: face.Look, moves: Motion, frame: int, *, marked: bool) -> np.ndarray:
-    """The head of one frame before it is placed; a fading expression is a blend with the resting one."""
+    """Return the head of one frame; a fading expression is blended with the resting one."""
     opening, blink, turn = int(moves.opening_F[frame]), bool(moves.blink_F[frame]), float(moves.turn_F[frame])
     if abs(turn) == TURN_FULL:
         return face.head(look, face.REST, 0, strength=1.0, blink=False, turn=turn, marked=marked)
@@ -149,7 +149,7 @@ def _paste(
     pose: tuple[float, float],
     grain: np.ndarray,
 ) -> None:
-    """Place one head on the frame, at even pixels because two by two of them share their colour."""
+    """Draw one head into the frame, at even pixels because two by two pixels share their chroma."""
     left = int(centre[0] - PATCH_WIDTH / 2) // 2 * 2
     top = int(centre[1] - PATCH_HEIGHT / 2) // 2 * 2
     matrix = cv2.getRotationMatrix2D(
