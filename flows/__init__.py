@@ -1,4 +1,4 @@
-"""Flows: when, where and again. The only package that imports prefect; DVC owns the graph and the cache."""
+"""Prefect flows: they schedule, distribute and retry the verbs. DVC owns the graph and the cache."""
 
 import os
 

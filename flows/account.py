@@ -1,4 +1,4 @@
-"""What a run found before it failed, kept: its checkout goes away, and what it dropped and why must not go with it."""
+"""Keeps the accounts of a failed run: what it dropped and why, and its error. The run's own checkout is removed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Show = Callable[[str], None]
 
 @contextlib.contextmanager
 def account_kept(paths: Paths, work: Path, run: str, show: Show) -> Iterator[None]:
-    """Where the block fails, keep the accounts in `paths` and the reason below `work`, and say where in the error.
+    """If the block fails, copy the accounts in `paths` and the reason below `work`, and name that folder in the error.
 
-    `show` gets the text of failure.md; it is not called where the run was ended from outside.
+    `show` gets the text of failure.md; it is not called where the run was cancelled.
     """
     began_s = time.time()
     try:
@@ -36,21 +36,21 @@ def account_kept(paths: Paths, work: Path, run: str, show: Show) -> Iterator[Non
         try:
             text = _keep(paths, work, folder, error, began_s)
             if (end := cancelled(error)) is not None:
-                run_logger().info("%s; what this run wrote before that is kept in %s", end, folder)
+                run_logger().info("%s; what this run wrote before that is in %s", end, folder)
             else:
-                run_logger().error("what this run found before it failed: %s", folder)
+                run_logger().error("what this run recorded before it failed: %s", folder)
             if isinstance(error, FoalnetError):
-                error.what += f"\nwhat this run found before it failed: {folder}"
+                error.what += f"\nwhat this run recorded before it failed: {folder}"
             if isinstance(error, Exception):
                 show(text)
         except Exception as another:
-            # A full disk, a server that is gone: the first error is the one to be seen.
-            run_logger().error("what this run found could not be kept or shown: %s", another)
+            # Such as a full disk, or a server that is gone. The first error is the one to raise.
+            run_logger().error("what this run recorded could not be copied or shown: %s", another)
         raise
 
 
 def cancelled(error: BaseException) -> str | None:
-    """Say how a run was ended from outside; None where it failed."""
+    """Return how a run was cancelled; None where it failed."""
     if isinstance(error, Stopped):
         return str(error)
     number = error.signal if isinstance(error, TerminationSignal) else None
@@ -59,7 +59,7 @@ def cancelled(error: BaseException) -> str | None:
 
 
 def _keep(paths: Paths, work: Path, folder: Path, error: BaseException, began_s: float) -> str:
-    """Copy the accounts that there are to `folder`, with failure.md, which it returns."""
+    """Copy the accounts that exist to `folder`, write failure.md there and return its text."""
     listed = work / "runs" / f"shards-{paths.corpus}-failed.json"
     failed = listed if listed.is_file() and listed.stat().st_mtime >= began_s else None
     for path in filter(None, (paths.counts, paths.staging, failed)):

@@ -1,11 +1,10 @@
-"""A run and its server: signs of life, the end of a run that the server took away, and late runs.
+"""Sends a flow run's heartbeats to the server, stops a run that the server deleted or ended, and cancels late runs.
 
-Prefect's own heartbeat comes every 30 s at the soonest, and a self-hosted server makes nothing of its absence. So a
-thread of each flow tells the server that the run lives, and an automation of the server (made by flows.deploy) calls a
-run Crashed that was alive and then said nothing for the setting `silence_s`. However long a stage takes, and whatever
-the flow waits for, the thread goes on; it ends with the process.
+Prefect's own heartbeat comes every 30 s at the soonest, and a self-hosted server does not react to its absence. So a
+thread of each flow sends heartbeats, and an automation on the server (made by flows.deploy) marks a run Crashed that
+sent none for the setting `silence_s`. The thread runs however long a stage takes and ends with the process.
 
-The same thread asks whether the server still has the run. A run that was deleted there, or that it calls ended, stops.
+The same thread checks whether the server still has the run. A run that was deleted there, or ended, stops.
 """
 
 from __future__ import annotations
@@ -41,11 +40,11 @@ from flows.tasks import STOP, run_logger
 ALIVE = "foalnet.flow-run.alive"
 AUTOMATION = "foalnet: a silent run has crashed"
 SIGNS = 4
-"""Signs of life within the window: some may be lost or late."""
+"""Heartbeats within the window: some may be lost or late."""
 
 
 class Life:
-    """What the server says of this run."""
+    """The state of this run on the server."""
 
     def __init__(self, run: str | None, stop: threading.Event) -> None:
         self.run = run
@@ -53,23 +52,23 @@ class Life:
         self.ended: str | None = None
 
     def look(self) -> None:
-        """Set `stop` where the server took the run away."""
+        """Set `stop` where the server deleted or ended the run."""
         if self.run is not None and (ended := ended_on_server(self.run)) is not None:
             self.ended = ended
             self.stop.set()
 
     def check(self) -> None:
-        """Raise Stopped where the server took the run away: nothing of it is recorded."""
+        """Raise Stopped where the server deleted or ended the run: its results are not recorded."""
         self.look()
         if self.ended is not None:
-            raise Stopped(f"this run {self.ended}: nothing of it is recorded")
+            raise Stopped(f"this run {self.ended}: its results are not recorded")
 
 
 @contextlib.contextmanager
 def alive(silence_s: float) -> Iterator[Life]:
-    """Tell the server, while the block runs, that this flow run lives, and stop the run where the server ended it.
+    """Send heartbeats of this flow run while the block runs, and stop the run where the server ended it.
 
-    Late runs of the same deployment's schedule are cancelled first. Without a run it only gives the tasks their STOP.
+    It first cancels late runs of the same deployment's schedule. Outside a flow run it only gives the tasks their STOP.
     """
     run, stop = flow_run.get_id(), threading.Event()
     life, done = Life(run, stop), threading.Event()
@@ -81,7 +80,7 @@ def alive(silence_s: float) -> Iterator[Life]:
         yield life
     except Stopped as stopped:
         if life.ended is not None:
-            raise Abort(f"this run {life.ended}") from stopped  # the server has no state to take
+            raise Abort(f"this run {life.ended}") from stopped  # the server accepts no state of it
         raise
     finally:
         done.set()
@@ -89,7 +88,7 @@ def alive(silence_s: float) -> Iterator[Life]:
 
 
 def _start(life: Life, done: threading.Event, silence_s: float) -> None:
-    """Start the thread that talks to the server until `done` is set."""
+    """Start the thread that sends heartbeats until `done` is set."""
     resource = {
         "prefect.resource.id": f"prefect.flow-run.{life.run}",
         "prefect.resource.name": flow_run.get_name() or "",
@@ -107,7 +106,7 @@ def _start(life: Life, done: threading.Event, silence_s: float) -> None:
 
 
 def ended_on_server(run: str) -> str | None:
-    """Return what the server says of a run that it deleted or ended; None where it lives or nobody answers."""
+    """Return how the server ended a run; None where the run is alive or the server does not answer."""
     try:
         with get_client(sync_client=True) as client:
             state = client.read_flow_run(UUID(run)).state
@@ -119,7 +118,7 @@ def ended_on_server(run: str) -> str | None:
 
 
 def cancel_late(run: str) -> None:
-    """Cancel the runs that a schedule made of this deployment and that are due by now: this run does their work."""
+    """Cancel scheduled runs of this deployment that are already due: this run does their work."""
     of = deployment.get_id()
     if of is None:
         return
@@ -131,13 +130,13 @@ def cancel_late(run: str) -> None:
     with get_client(sync_client=True) as client:
         for each in client.read_flow_runs(flow_run_filter=late, deployment_filter=mine):
             if each.auto_scheduled and str(each.id) != run:
-                message = f"late: run {flow_run.get_name()} started after this one was due and does its work"
+                message = f"late: run {flow_run.get_name()} started after this run was due and does its work"
                 client.set_flow_run_state(each.id, Cancelled(message=message), force=True)
                 run_logger().info("cancelled %s, which was late: this run does its work", each.name)
 
 
 def automation(silence_s: float) -> AutomationCore:
-    """Return the server's rule. A sign that comes after the end does no harm: a run that ended does not crash."""
+    """Return the server's rule on silent runs. A heartbeat after the end does no harm: an ended run cannot crash."""
     ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     return AutomationCore(
         name=AUTOMATION,
@@ -161,13 +160,13 @@ def automation(silence_s: float) -> AutomationCore:
 
 
 def make_automation(silence_s: float) -> None:
-    """Put the rule on the server that PREFECT_API_URL names; one of the same name is replaced where it differs."""
+    """Create the rule on the server that PREFECT_API_URL names; update an existing one that differs."""
     wanted = automation(silence_s)
     with get_client(sync_client=True) as client:
-        found = client.read_automations_by_name(AUTOMATION)
-        for each in found[1:]:
+        existing = client.read_automations_by_name(AUTOMATION)
+        for each in existing[1:]:
             client.delete_automation(each.id)
-        if not found:
+        if not existing:
             client.create_automation(wanted)
-        elif found[0].trigger != wanted.trigger or found[0].actions != wanted.actions:
-            client.update_automation(found[0].id, wanted)
+        elif existing[0].trigger != wanted.trigger or existing[0].actions != wanted.actions:
+            client.update_automation(existing[0].id, wanted)

@@ -1,4 +1,4 @@
-"""What the UI shows of a finished run: scores and confusion, what was dropped and why, where the report lies."""
+"""Writes a finished run's artifacts for Prefect's UI: scores and confusion, drops with reasons, the report's path."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from foalnet.evidence.gate import markdown
 from foalnet.evidence.report.phrases import DASH, EFFECTS, STAMPS, VARIANTS, level, p_value_text, percent, points
 
 MAX_ROWS = 60
-"""A table in the UI is for a glance, and the server keeps every version of it; the report has the rest."""
+"""The server stores every version of a table, so it is cut; the report has all rows."""
 
 
-def publish(paths: Paths, page: Path, told: Mapping[str, Any], pushed: Pushed = NO_REMOTE) -> None:
-    """Put artifacts of one corpus on the server, each under a key of its own: the UI keeps their history.
+def publish(paths: Paths, page: Path, facts: Mapping[str, Any], pushed: Pushed = NO_REMOTE) -> None:
+    """Send the artifacts of one corpus to the server, each under its own key, so that the UI shows their history.
 
-    `page` is where the report lies, `told` what came of the run (`says`, `outcome`, `params`, `run`), `pushed` what
-    came of its push; the gate's decision is shown where there is one.
+    `page` is the path of the report, `facts` describes the run (`says`, `outcome`, `params`, `run`), `pushed` its push.
+    The gate's decision is shown where there is one.
     """
     texts = {"metrics": metrics(paths), "drops": drops(paths), "report": report(paths.corpus, page)}
-    for kind, text in (texts | {"gate": gate(paths, told["says"], pushed)}).items():
-        show(kind, paths.corpus, text, f"{told['outcome'].lower()}, params {told['params']}, run {told['run']}")
+    for kind, text in (texts | {"gate": gate(paths, facts["says"], pushed)}).items():
+        show(kind, paths.corpus, text, f"{facts['outcome'].lower()}, params {facts['params']}, run {facts['run']}")
 
 
 def show(kind: str, corpus: str, text: str, what: str) -> None:
-    """Put one Markdown artifact of a corpus on the server; `what` says of which run it is."""
+    """Send one Markdown artifact of a corpus to the server; `what` names its run."""
     name = re.sub(r"[^a-z0-9]+", "-", corpus.lower())
     create_markdown_artifact(text, key=f"{kind}-{name}", description=f"{kind} of corpus {corpus}: {what}")
 
 
 def failure(paths: Paths, how: str, error: str, folder: Path, failed: Path | None) -> str:
-    """Return how a run ended (failed, cancelled) and why, what it had dropped, and in which folder that is kept.
+    """Return how a run ended (failed, cancelled) and why, what it dropped, and the folder with its accounts.
 
-    `failed` is the list of the dialogues that could not be staged, where there is one.
+    `failed` is the file that lists dialogues that could not be staged, where there is one.
     """
     parts = [f"# {escape(paths.corpus)}: {how}", *(f"    {line}" for line in error.splitlines())]
     text = "\n".join([parts[0], "", *parts[1:], "", f"Kept on the machine of the worker: {code(folder)}", "", ""])
@@ -55,7 +55,7 @@ def failure(paths: Paths, how: str, error: str, folder: Path, failed: Path | Non
 
 
 def gate(paths: Paths, says: str, pushed: Pushed = NO_REMOTE) -> str:
-    """Return the gate's decision as Markdown, or why none was asked for; an unpushed run is marked so, others named."""
+    """Return the gate's decision as Markdown, or why there is none; it names unpushed runs."""
     if not paths.gate.is_file():
         return f"# {escape(paths.corpus)}: no decision\n\n{escape(says)}"
     marks = {"unpushed": pushed.unpushed, "earlier runs wait unpushed": pushed.says_waiting}
@@ -65,23 +65,23 @@ def gate(paths: Paths, says: str, pushed: Pushed = NO_REMOTE) -> str:
 
 def metrics(paths: Paths) -> str:
     """Return scores, paired differences and one confusion table per run as Markdown."""
-    found = read_sealed(paths.metrics, again=f"report@{paths.corpus}", stage="report")
-    bounds = f"{level(found['level'])} interval"
-    data = found["data"]
+    aggregate = read_sealed(paths.metrics, again=f"report@{paths.corpus}", stage="report")
+    bounds = f"{level(aggregate['level'])} interval"
+    data = aggregate["data"]
     parts = [
         f"# {escape(paths.corpus)}: metrics",
-        f"{data['utterances']} utterances of {data['speakers']} speakers, {found['classes']} classes, protocol "
-        f"{escape(found['protocol'])}; percent.",
-        _table(("variant", "UA", bounds, "WA", bounds, "macro-F1", "best possible UA"), _scores(found["variants"])),
+        f"{data['utterances']} utterances of {data['speakers']} speakers, {aggregate['classes']} classes, protocol "
+        f"{escape(aggregate['protocol'])}; percent.",
+        _table(("variant", "UA", bounds, "WA", bounds, "macro-F1", "best possible UA"), _scores(aggregate["variants"])),
     ]
-    if found["differences"]:
+    if aggregate["differences"]:
         rows = [
             (name.replace("_minus_", " minus "), points(row["ua"]), _span(row, "ua", points), p_value_text(row["ua_p"]))
-            for name, row in found["differences"].items()
+            for name, row in aggregate["differences"].items()
         ]
         parts += ["## Differences of UA, in points", _table(("pair", "UA", bounds, "p"), rows)]
-    if "protocols" in found:
-        parts += ["## UA under every protocol", *_protocols(found, bounds)]
+    if "protocols" in aggregate:
+        parts += ["## UA under every protocol", *_protocols(aggregate, bounds)]
     for file in sorted((paths.reports / "runs").glob("*-s*/metrics.json")):
         folder, run = file.parent, read_metrics(paths, file.parent, stage="evaluate")
         rows = [(name, *map(str, line)) for name, line in zip(run["classes"], run["pooled"]["confusion"], strict=True)]
@@ -92,20 +92,20 @@ def metrics(paths: Paths) -> str:
 def drops(paths: Paths, failed: Path | None = None) -> str:
     """Return what manifest and staging repaired and dropped, counted by reason, then item by item.
 
-    A stage that a run did not reach has no account, and is left out; `failed` lists dialogues that were not staged.
+    A stage that the run did not reach has no account and is left out; `failed` lists dialogues that were not staged.
     """
     parts = [f"# {escape(paths.corpus)}: kept, repaired, dropped"]
-    told: list[tuple[str, Mapping[str, int], Sequence[Mapping[str, str]]]] = []
+    accounts: list[tuple[str, Mapping[str, int], Sequence[Mapping[str, str]]]] = []
     if paths.counts.is_file():
         counts = read_sealed(paths.counts, again=f"manifest@{paths.corpus}", corpus=paths.corpus, stage="manifest")
-        told.append(("manifest", counts["ledger"], counts["entries"]))
+        accounts.append(("manifest", counts["ledger"], counts["entries"]))
     if paths.staging.is_file():
         staging = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus, stage="shards")
-        told.append(("shards", staging["ledger"]["counts"], staging["ledger"]["entries"]))
+        accounts.append(("shards", staging["ledger"]["counts"], staging["ledger"]["entries"]))
     if failed is not None:
         lost = read_json(failed, stage="shards")
-        told.append(("shards: dialogues that failed", lost["counts"], lost["entries"]))
-    for stage, tally, entries in told:
+        accounts.append(("shards: dialogues that failed", lost["counts"], lost["entries"]))
+    for stage, tally, entries in accounts:
         rows = [(*_meaning(name), str(count)) for name, count in sorted(tally.items())]
         parts += [f"## {stage}", _table(("what", "why", "count"), rows)]
         items = [(e["item"], e["kind"], e["reason"], e["detail"]) for e in entries if e["kind"] != "kept"]
@@ -115,7 +115,7 @@ def drops(paths: Paths, failed: Path | None = None) -> str:
 
 
 def report(corpus: str, page: Path) -> str:
-    """Return where the report lies; a file on the worker's machine has no address that the UI could open."""
+    """Return the report's path on the worker's machine; the UI cannot open a file there."""
     return f"# {escape(corpus)}: report\n\nOn the machine of the worker: {code(page.resolve())}"
 
 
@@ -131,10 +131,10 @@ def _scores(variants: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ..
         )
 
 
-def _protocols(found: Mapping[str, Any], bounds: str) -> Iterator[str]:
-    """Yield a table of UA by protocol, the optimistic one stamped, and a table of what parts them."""
+def _protocols(aggregate: Mapping[str, Any], bounds: str) -> Iterator[str]:
+    """Yield a table of UA by protocol, the optimistic one marked, and a table of the differences between them."""
     order = list(VARIANTS)
-    shown = [(name, found["protocols"][name]) for name in STAMPS if name in found["protocols"]]
+    shown = [(name, aggregate["protocols"][name]) for name in STAMPS if name in aggregate["protocols"]]
     rows = [
         (
             variant,
@@ -145,13 +145,13 @@ def _protocols(found: Mapping[str, Any], bounds: str) -> Iterator[str]:
                 for _, row in shown
             ),
         )
-        for variant in sorted(found["gaps"], key=order.index)
+        for variant in sorted(aggregate["gaps"], key=order.index)
     ]
     yield _table(("variant", *(f"{name}: {STAMPS[name]}" for name, _ in shown)), rows)
     gaps = [
         (variant, EFFECTS[name], points(row["ua"]), _span(row, "ua", points))
-        for variant in sorted(found["gaps"], key=order.index)
-        for name, row in sorted(found["gaps"][variant].items(), key=lambda item: list(EFFECTS).index(item[0]))
+        for variant in sorted(aggregate["gaps"], key=order.index)
+        for name, row in sorted(aggregate["gaps"][variant].items(), key=lambda item: list(EFFECTS).index(item[0]))
     ]
     yield _table(("variant", "points of UA from", "UA", bounds), gaps)
 
@@ -161,13 +161,13 @@ def _span(row: Mapping[str, Any], metric: str, show: Any) -> str:
 
 
 def _meaning(name: str) -> tuple[str, str]:
-    """Split a ledger count's name, `kind/reason` or `kept`, and say what the reason means."""
+    """Return kind and explained reason of a ledger count's name, `kind/reason` or `kept`."""
     kind, _, reason = name.partition("/")
     return kind, f"{reason}: {REASONS.get(reason, 'not known')}" if reason else "as it is"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table of at most MAX_ROWS rows; a line below it says how many are left out."""
+    """Return a Markdown table of at most MAX_ROWS rows; a line below it states how many are left out."""
     rows = list(rows)
     text = "\n".join(table(head, rows[:MAX_ROWS]))
     left = len(rows) - MAX_ROWS

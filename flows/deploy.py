@@ -1,8 +1,8 @@
-"""The deployments of prefect.yaml on a server, with what the file cannot say: this folder, and what an operator set.
+"""Deploys prefect.yaml to a Prefect server for this project folder, and keeps the schedules that an operator set.
 
-`prefect deploy` knows no folder, takes over the deployments of another project without a word, and sets every schedule
-back to what the file says; prefect.yaml has it refused. Run as `python -m flows.deploy` in the project's
-folder (`foalnet deploy`). It also makes the work pool and the rule for silent runs.
+`prefect deploy` knows no project folder, silently replaces another project's deployments, and resets every schedule
+to the file's; prefect.yaml refuses it. Run as `python -m flows.deploy` in the project's folder (`foalnet deploy`). It
+also creates the work pool and the rule for silent runs.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from foalnet.core.errors import FoalnetError, MachineError, UsageError, reason
 TAG = "foalnet"
 HOME = "FOALNET_HOME"
 SLUG = "prefect-yaml-"
-"""A schedule of the file: the slug says which one, and whether the file had it on or off when it was deployed."""
+"""Prefix of a schedule's slug; the slug holds its number in the file, and `on` or `off` as the file had it."""
 SCHEDULE: TypeAdapter[Any] = TypeAdapter(SCHEDULE_TYPES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
-    """A deployment of prefect.yaml, its flow, and what the server has under its name."""
+class Deployment:
+    """A deployment of prefect.yaml, its flow, and the server's deployment of the same name."""
 
     entry: Mapping[str, Any]
     flow: Flow[..., Any]
@@ -52,17 +52,17 @@ class Found:
 
 
 def run_foalnet_deploy_instead() -> NoReturn:
-    """Refuse a raw `prefect deploy`: it is the build step of prefect.yaml, and Prefect's last line names it."""
+    """Raise UsageError: as the build step of prefect.yaml it refuses a raw `prefect deploy`, whose output names it."""
     raise UsageError(
         "`prefect deploy` knows neither project folder nor schedules", file=PREFECT_FILE, action="foalnet deploy"
     )
 
 
 def deploy(home: Path, *, take_over: bool, say: Callable[[str], None]) -> None:
-    """Bring every deployment of the project's prefect.yaml to the server that PREFECT_API_URL names.
+    """Deploy every deployment of the project's prefect.yaml to the server that PREFECT_API_URL names.
 
-    UsageError (exit 2) where no project or no server is named, or where a deployment is another project's; nothing is
-    changed then. MachineError (exit 4) where the server gives no answer.
+    UsageError (exit 2), with nothing changed, where no project or server is named or where a deployment belongs to
+    another project. MachineError (exit 4) where the server does not answer.
     """
     entries, url = _entries(home), get_current_settings().api.url
     if url is None:
@@ -71,20 +71,20 @@ def deploy(home: Path, *, take_over: bool, say: Callable[[str], None]) -> None:
         )
     try:
         with get_client(sync_client=True) as client:
-            found = [_found(client, home, entry) for entry in entries]
+            deployments = [_deployment(client, home, entry) for entry in entries]
             if not take_over:
-                _refuse_foreign(home, found)
+                _refuse_foreign(home, deployments)
             silence_s = load_settings(home).silence_s
             _make_pool(client)
             make_automation(silence_s)
-            for each in found:
+            for each in deployments:
                 say(_put(client, home, each))
     except (httpx.HTTPError, RuntimeError) as error:
         raise MachineError(
             f"the server at {url} failed: {reason(error)}",
             action="is it running (`make serve`)? is PREFECT_API_URL right?",
         ) from error
-    say(f"work pool {POOL} is ready; a run without a sign of life for {silence_s:g} s is called crashed")
+    say(f"work pool {POOL} is ready; a run without a sign of life for {silence_s:g} s counts as crashed")
 
 
 def _entries(home: Path) -> list[dict[str, Any]]:
@@ -96,47 +96,47 @@ def _entries(home: Path) -> list[dict[str, Any]]:
     return read_deployments(home / PREFECT_FILE)
 
 
-def _found(client: SyncPrefectClient, home: Path, entry: Mapping[str, Any]) -> Found:
+def _deployment(client: SyncPrefectClient, home: Path, entry: Mapping[str, Any]) -> Deployment:
     flow: Flow[..., Any] = load_flow_from_entrypoint(str(home / entry["entrypoint"]))
     name = f"{flow.name}/{entry['name']}"
     try:
-        return Found(entry=entry, flow=flow, name=name, stored=client.read_deployment_by_name(name))
+        return Deployment(entry=entry, flow=flow, name=name, stored=client.read_deployment_by_name(name))
     except ObjectNotFound:
-        return Found(entry=entry, flow=flow, name=name, stored=None)
+        return Deployment(entry=entry, flow=flow, name=name, stored=None)
 
 
 def _home_of(stored: DeploymentResponse) -> str | None:
-    """Return the project folder that a deployment works for, None where it names none."""
-    found = (stored.job_variables or {}).get("env", {}).get(HOME)
-    return found or None
+    """Return the project folder that a deployment names; None where it names none."""
+    home = (stored.job_variables or {}).get("env", {}).get(HOME)
+    return home or None
 
 
-def _refuse_foreign(home: Path, found: Sequence[Found]) -> None:
-    """Refuse (UsageError, exit 2) to take the place of another project's deployments."""
-    homes = {each.name: _home_of(each.stored) for each in found if each.stored is not None}
+def _refuse_foreign(home: Path, deployments: Sequence[Deployment]) -> None:
+    """Raise UsageError (exit 2) where a deployment of the same name belongs to another project."""
+    homes = {each.name: _home_of(each.stored) for each in deployments if each.stored is not None}
     foreign = {name: other for name, other in homes.items() if other is not None and other != str(home)}
     if foreign:
         raise UsageError(
             f"{', '.join(foreign)} on this server: of another project, {', '.join(sorted(set(foreign.values())))}",
             file=home,
-            action="give each project a server of its own (`make serve PORT=4201`); where that folder moved here or is "
-            "given up: foalnet deploy --take-over",
+            action="use one server per project (`make serve PORT=4201`); if that folder was moved here or is no longer "
+            "used: foalnet deploy --take-over",
         )
 
 
 def _make_pool(client: SyncPrefectClient) -> None:
-    """Create or renew the work pool, without the look at the internet that `prefect work-pool create` takes."""
+    """Create or update the work pool without network access beyond the server (`prefect work-pool create` needs it)."""
     template = ProcessWorker.get_default_base_job_template()
     client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template), overwrite=True)
 
 
-def _put(client: SyncPrefectClient, home: Path, found: Found) -> str:
-    """Create or renew one deployment; return what to say of it."""
-    entry, flow, before = found.entry, found.flow, found.stored
+def _put(client: SyncPrefectClient, home: Path, deployment: Deployment) -> str:
+    """Create or update one deployment; return a line about it."""
+    entry, flow, before = deployment.entry, deployment.flow, deployment.stored
     schedules = merged(entry.get("schedules") or [], before.schedules if before is not None else [])
     pool = entry["work_pool"]
     variables = pool.get("job_variables") or {}
-    # The code, too: a worker that another project's environment started imports that one's otherwise.
+    # PYTHONPATH too: otherwise a worker started from another project's environment imports that project's code.
     env = {**variables.get("env", {}), HOME: str(home), "PYTHONPATH": str(home)}
     client.create_deployment(
         flow_id=client.create_flow(flow),
@@ -153,14 +153,14 @@ def _put(client: SyncPrefectClient, home: Path, found: Found) -> str:
         pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(home)}}],
         job_variables={**variables, "env": env},
     )
-    shown = [f"{_words(each.schedule)} {'on' if each.active else 'paused'}" for each in schedules]
-    return f"{found.name}: {'renewed' if before else 'made'}; {', '.join(shown) or 'no schedule'}"
+    shown = [f"{_schedule_text(each.schedule)} {'on' if each.active else 'paused'}" for each in schedules]
+    return f"{deployment.name}: {'renewed' if before else 'made'}; {', '.join(shown) or 'no schedule'}"
 
 
 def merged(wanted: Sequence[Mapping[str, Any]], stored: Sequence[DeploymentSchedule]) -> list[DeploymentScheduleCreate]:
-    """Return the schedules to deploy: those of the file, and those that an operator made on the server.
+    """Return the schedules to deploy: those of the file, and those that an operator created on the server.
 
-    One of the file stays on or paused as it is on the server, until the file says otherwise than when it was deployed.
+    A schedule of the file stays on or paused as it is on the server until `active` changes in the file.
     """
     made, used = [], set()
     for number, entry in enumerate(wanted):
@@ -186,12 +186,12 @@ def merged(wanted: Sequence[Mapping[str, Any]], stored: Sequence[DeploymentSched
     ]
 
 
-def _words(schedule: Any) -> str:
+def _schedule_text(schedule: Any) -> str:
     return " ".join(str(value) for value in schedule.model_dump(exclude_defaults=True).values())
 
 
 def main() -> int:
-    """Deploy the current folder's project; 0, or the code of what went wrong."""
+    """Deploy the current folder's project; return 0 or the error's exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.deploy", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--take-over", action="store_true", help="also deployments of another project's folder")
     take_over = parser.parse_args().take_over

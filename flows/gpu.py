@@ -1,4 +1,4 @@
-"""The GPU slots: a global concurrency limit of Prefect's server, so that flows on any number of machines agree."""
+"""Limits training to the GPU slots of a global concurrency limit on Prefect's server, across all machines."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from flows.process import Stopped
 
 GPU_SLOT = "foalnet-gpu"
-"""`prefect gcl update foalnet-gpu --limit 2` where there are two GPUs."""
+"""With two GPUs: `prefect gcl update foalnet-gpu --limit 2`."""
 PATIENCE_S = 10.0
 
 
 @contextlib.contextmanager
 def gpu_slot(stop: threading.Event | None) -> Iterator[None]:
-    """Hold one slot, waiting for it until `stop` is set (Stopped); after a kill it is free when its lease ends."""
+    """Wait for a slot and hold it (Stopped once `stop` is set); after a kill its lease expires and frees it."""
     while True:
         if stop is not None and stop.is_set():
             raise Stopped("cancelled while it waited for the GPU")
         with contextlib.ExitStack() as held:
             try:
-                # strict: a slot that nobody defined is an error, not an unlimited one
+                # strict: an undefined limit is an error, not unlimited
                 held.enter_context(concurrency(GPU_SLOT, strict=True, timeout_seconds=PATIENCE_S))
             except TimeoutError:
                 continue
@@ -35,7 +35,7 @@ def gpu_slot(stop: threading.Event | None) -> Iterator[None]:
 
 
 def make_slot(limit: int = 1) -> None:
-    """Define the slot on the server where nobody has; a limit that a person set is left alone."""
+    """Create the limit on the server where it does not exist; an existing one is left alone."""
     with get_client(sync_client=True) as client:
         try:
             client.read_global_concurrency_limit_by_name(GPU_SLOT)

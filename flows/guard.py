@@ -1,9 +1,9 @@
-"""Keeper of one command: hands on its exit code, and lets nothing of it outlive this process or its parent.
+"""Runs one command, passes its exit code on, and ends all its processes when this process or its parent ends.
 
-flows.process starts it as a program in a session of its own; standard library only, so that it starts in
-milliseconds. It is needed because a DVC that is ended by a signal leaves the command of its stage running, and
-because a flow that is itself killed can end nothing. So this process takes SIGTERM when its parent dies, adopts the
-orphans below it, and ends all of them: TERM, the grace, KILL.
+flows.process starts it as a program in its own session; it uses the standard library only and so starts in
+milliseconds. It is needed because a DVC that is ended by a signal leaves the command of its stage running, and because
+a killed flow cannot end anything. So this process gets SIGTERM when its parent dies, adopts the orphaned processes
+below it, and ends all of them: SIGTERM, the grace period, SIGKILL.
 
 Usage: guard.py GRACE_S PARENT_PID PROGRAM ARGUMENT…
 """
@@ -26,7 +26,7 @@ POLL_S = 0.05
 
 
 class Ended(BaseException):
-    """SIGTERM came: end everything below."""
+    """SIGTERM arrived: every process below must end."""
 
 
 def _end(_signum: int, _frame: FrameType | None) -> NoReturn:
@@ -34,7 +34,7 @@ def _end(_signum: int, _frame: FrameType | None) -> NoReturn:
 
 
 def tie_to(parent_pid: int) -> None:
-    """Ask the kernel for SIGTERM at the parent's death, and for our orphaned descendants (Linux; elsewhere a no-op)."""
+    """Get SIGTERM from the kernel when the parent dies, and adopt orphaned descendants (Linux; elsewhere a no-op)."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -48,19 +48,19 @@ def descendants(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # The name, in parentheses, may hold anything; what follows the last one is regular.
+            # The name, in parentheses, may hold any character; the fields after the last parenthesis are regular.
             _state, parent = stat.read_text("utf-8", "replace").rpartition(")")[2].split()[:2]
         except (OSError, ValueError):
-            continue  # gone meanwhile
+            continue  # the process has ended
         children.setdefault(int(parent), []).append(int(stat.parent.name))
-    found = [pid]
-    for each in found:
-        found += children.get(each, [])
-    return found[1:]
+    pids = [pid]
+    for each in pids:
+        pids += children.get(each, [])
+    return pids[1:]
 
 
 def send(signum: signal.Signals) -> None:
-    """Signal everything below this process (where /proc is missing: its process group, itself included)."""
+    """Signal every process below this one (without /proc: its process group, itself included)."""
     if sys.platform != "linux":
         os.killpg(os.getpgrp(), signum)
         return
@@ -72,7 +72,7 @@ def send(signum: signal.Signals) -> None:
 
 
 def anyone_left() -> bool:
-    """Collect children that have ended, adopted ones too; say whether others remain."""
+    """Reap children that have ended, adopted ones too; return whether others remain."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -82,7 +82,7 @@ def anyone_left() -> bool:
 
 
 def end_all(grace_s: float) -> None:
-    """End everything below: TERM, at most `grace_s` of patience, KILL."""
+    """End every process below this one: SIGTERM, at most `grace_s` of waiting, SIGKILL."""
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, signal.SIG_IGN)
     deadline = time.monotonic() + grace_s

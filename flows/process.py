@@ -1,7 +1,7 @@
-"""One command in a process group of its own: its output line by line, its exit code, and a sure end.
+"""Runs one command in its own process group, yields its output line by line, and guarantees that it ends.
 
-Cancelling a flow, a timeout, an exception here or the death of this process ends the command and all that it started:
-TERM, a grace, KILL. Prefect's worker kills a cancelled flow after 30 s; the grace fits well inside.
+A cancelled flow, a timeout, an exception here or the death of this process ends the command and all that it started:
+SIGTERM, a grace period, SIGKILL. Prefect's worker kills a cancelled flow after 30 s; the grace period is shorter.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ GUARD = Path(__file__).with_name("guard.py")
 
 
 class Stopped(Exception):
-    """The flow was cancelled while the command ran; nothing of it is left."""
+    """The flow was cancelled while the command ran; no process of the command is left."""
 
 
 class TimedOut(Exception):
-    """The command had no end within its time; nothing of it is left."""
+    """The command exceeded its time limit; no process of the command is left."""
 
 
 def run(
@@ -45,8 +45,8 @@ def run(
 ) -> int:
     """Run `command` to its end and return its exit code, 128 + n where signal n ended it.
 
-    `on_line` gets every line of stdout and stderr, in order, as it comes. Raises Stopped once `stop` is set and
-    TimedOut after `timeout_s`; whatever ends this call, no process of the command is left alive.
+    `on_line` gets every line of stdout and stderr in order, as it arrives. Raises Stopped once `stop` is set and
+    TimedOut after `timeout_s`. However this call ends, no process of the command is left alive.
     """
     if stop is not None and stop.is_set():
         raise Stopped("cancelled before it began")
@@ -94,7 +94,7 @@ def _lines(stream: IO[bytes], *, stop: threading.Event | None, timeout_s: float 
 
 
 def _end(guard: subprocess.Popen[bytes], grace_s: float) -> None:
-    """Have the guard end what it keeps; a guard that cannot is killed with its group."""
+    """Make the guard end its command; a guard that does not end is killed with its group."""
     if guard.poll() is not None:
         return
     guard.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""How far a stage is, in the UI: a progress artifact that follows the lines of the verb (foalnet.core.progress)."""
+"""Shows a stage's progress in Prefect's UI: a progress artifact that follows the verb's progress lines."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ LINE = re.compile(r"^\w+(?: [\w-]+)?: ((\d+\.\d) %, \d+ of \d+ \w+.*)")
 
 
 class Progress:
-    """Writes a stage's lines into the run's log; those that say how far it is move its artifact too.
+    """Writes a stage's lines to the run's log; a progress line also updates the stage's artifact.
 
-    The artifact is made by the first of them. A server that does not take it is said once, and the stage goes on.
+    The first progress line creates the artifact. If the server refuses it, one warning is logged and the stage goes on.
     """
 
     def __init__(self, stage: str, logger: Any) -> None:
@@ -25,14 +25,14 @@ class Progress:
         self._failed = False
 
     def line(self, line: str) -> None:
-        """Take a line of the stage."""
+        """Log one line of the stage and update the artifact."""
         self._logger.info(line)
         match = LINE.match(line)
         if match is None:
             return
         try:
             self._show(float(match[2]), f"{self._stage}: {match[1]}")
-        except Exception as error:  # whatever the client raises: the training matters more
+        except Exception as error:  # whatever the client raises must not stop the training
             if not self._failed:
                 self._logger.warning("its progress cannot be shown in the UI: %s", error)
             self._failed = True

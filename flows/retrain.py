@@ -1,9 +1,8 @@
-"""The flow `retrain`: brings one corpus' report up to date in a checkout of its own and asks the gate about it.
+"""The flow `retrain`: updates one corpus' report in a git worktree, and promotes the result if the gate passes it.
 
-It runs the very stages of dvc.yaml through DVC, so `dvc repro` on a laptop and this flow on a server leave the same
-files and the same dvc.lock. What came of it is one commit on a branch `runs/<id>`; `champions/<corpus>` moves if the
-gate lets it pass. Where DVC has a default remote, the outputs are pushed; what could not be is marked and pushed by a
-later run.
+It runs the stages of dvc.yaml through DVC, so that `dvc repro` on a laptop and this flow on a server leave the same
+files and the same dvc.lock. The result is one commit on a branch `runs/<id>`; `champions/<corpus>` moves if the gate
+passes it. If DVC has a default remote, the flow pushes the outputs; a later run retries a push that failed.
 """
 
 from __future__ import annotations
@@ -40,19 +39,19 @@ RunStages = Callable[[Sequence[Stage], Path, Mapping[str, str] | None], list[dic
 Publish = Callable[[Paths, Path, Mapping[str, Any], Pushed], None]
 Show = Callable[[str, str], None]
 
-# What came of a run: names of the state in which it ends.
+# Outcomes of a run: the names of its final state.
 PROMOTED, REFUSED, UNCHANGED, UNPUSHED, UNGATED = "Promoted", "Refused", "Unchanged", "Unpushed", "Ungated"
 
 
 @flow(name="retrain", flow_run_name=run_name)
 def retrain(corpus: str = "drawn") -> Any:
-    """Bring the report of `corpus` up to date, commit what came of it, and promote it if the gate lets it pass.
+    """Bring the report of `corpus` up to date, commit the result, and promote it if the gate passes it.
 
-    Works for the project folder that FOALNET_HOME names, in a git worktree of its own. Returns what ran, where the
-    report lies, the branch, the decision, why the outputs are unpushed (None where they are not), and which earlier
-    runs wait to be pushed, and why. Fails with the first stage that failed; stages that do not need it are brought up
-    to date all the same. A refused promotion is no failure, nor is a remote that is down. Without .git it works in the
-    folder itself. The state in which it ends is named after what came of it, with the reason as its message.
+    It works for the project folder that FOALNET_HOME names, in its own git worktree; without .git in the folder itself.
+    It returns the stages that ran, the report's path, the branch, the decision, why the outputs are unpushed (None:
+    they are pushed), and which earlier runs are unpushed, and why. It fails with the first stage that failed; stages
+    that do not depend on it run all the same. A refused promotion or a remote that is down is no failure. Its final
+    state is named after the outcome, with the reason as the message.
     """
     home = project_home()
     settings = load_settings(home)
@@ -76,17 +75,17 @@ def _show_failure(corpus: str, text: str) -> None:
 def bring_up_to_date(
     home: Path, corpus: str, *, run: RunStages, publish: Publish, show_failure: Show = lambda *_: None
 ) -> dict[str, Any]:
-    """Do what `retrain` promises; `run` runs the stages, `publish` shows what lies in a folder."""
+    """Do the work of `retrain`; `run` runs the stages, `publish` sends the artifacts of a folder."""
     refuse_conflict(home / LOCK)
-    stages = plan(home, corpus)  # an unknown corpus is refused before anything is made
+    stages = plan(home, corpus)  # it refuses an unknown corpus before anything is written
     if not has_git(home):
         run_logger().info("no .git in %s: working in the folder itself, without branches and gate", home)
         done = run(stages, home, None)
         pushed, here = push_here(home, corpus), Paths(corpus, home)
-        found = {"run": corpus, "outcome": UNGATED, "says": "no .git here: no branch, no gate"}
-        told = _told(here, found, pushed)
-        publish(here, here.report_html, told, pushed)
-        return _answer(corpus, done, Paths(corpus).report_html, told)
+        outcome = {"run": corpus, "outcome": UNGATED, "says": "no .git here: no branch, no gate"}
+        facts = _facts(here, outcome, pushed)
+        publish(here, here.report_html, facts, pushed)
+        return _answer(corpus, done, Paths(corpus).report_html, facts)
     _refuse_untracked(home, stages)
     work = (home / load_settings(home).work).resolve()
     name = f"{corpus}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
@@ -97,32 +96,32 @@ def bring_up_to_date(
         fetch(tree, [here.inventory.relative_to(tree.folder).as_posix()])
         before = _champion_files(tree, corpus)
         done = run(stages, tree.folder, tree.env)
-        found, is_new = _record(tree, corpus, name, before)
-        # The branch of an earlier run was pushed with that run, or is marked since then.
-        pushed = push_runs(tree, corpus, found["branch"] if is_new else None)
-        told = _told(here, found, pushed)
-        kept = _keep_report(here, work, told["run"])
-        publish(here, kept, told, pushed)
-        return _answer(corpus, done, kept, told)
+        outcome, is_new = _record(tree, corpus, name, before)
+        # An earlier run pushed its branch itself, or marked it as unpushed.
+        pushed = push_runs(tree, corpus, outcome["branch"] if is_new else None)
+        facts = _facts(here, outcome, pushed)
+        kept = _keep_report(here, work, facts["run"])
+        publish(here, kept, facts, pushed)
+        return _answer(corpus, done, kept, facts)
 
 
 def _refuse_untracked(home: Path, stages: Sequence[Stage]) -> None:
-    """Refuse (UsageError, exit 2) files that a stage reads and git lacks: the run's checkout would lack them too."""
+    """Raise UsageError (exit 2) for files that a stage reads and git does not have: the worktree would lack them."""
     new = untracked(home, sorted({path for stage in stages for path in stage.reads}))
     if new:
         raise UsageError(
-            f"not in git, and read by a stage: {', '.join(new)}",
+            f"not in git, but read by a stage: {', '.join(new)}",
             file=home,
             stage="retrain",
             action=f"git add {' '.join(new)} && git commit, then run the flow again",
         )
 
 
-def _told(paths: Paths, found: Mapping[str, Any], pushed: Pushed) -> dict[str, Any]:
-    """Return what came of a run together with its params and what came of its push."""
-    says = "; ".join(filter(None, (found["says"], pushed.says)))
+def _facts(paths: Paths, outcome: Mapping[str, Any], pushed: Pushed) -> dict[str, Any]:
+    """Return a run's outcome together with its params and the result of its push."""
+    says = "; ".join(filter(None, (outcome["says"], pushed.says)))
     return {
-        **found,
+        **outcome,
         "says": says,
         "params": params_digest(paths.corpus, paths.home),
         "unpushed": pushed.unpushed,
@@ -130,14 +129,14 @@ def _told(paths: Paths, found: Mapping[str, Any], pushed: Pushed) -> dict[str, A
     }
 
 
-def _answer(corpus: str, done: Sequence[Mapping[str, Any]], report: Path, told: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(corpus: str, done: Sequence[Mapping[str, Any]], report: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     ran = [each["stage"] for each in done if each["ran"]]
-    run_logger().info("corpus %s: %d of %d stages ran; %s", corpus, len(ran), len(done), told["says"])
-    return {"corpus": corpus, "ran": ran, "report": report.as_posix(), **told}
+    run_logger().info("corpus %s: %d of %d stages ran; %s", corpus, len(ran), len(done), facts["says"])
+    return {"corpus": corpus, "ran": ran, "report": report.as_posix(), **facts}
 
 
 def _champion_files(tree: Tree, corpus: str) -> tuple[Paths, list[str]] | None:
-    """Set the champion's predictions and accounts aside and name what is lost; None without a champion."""
+    """Return where the champion's predictions and accounts are, and which are lost; None without a champion."""
     if tree.champion is None:
         return None
     recorded = (read_yaml(tree.folder / LOCK) or {}).get("stages", {})
@@ -150,9 +149,9 @@ def _metrics(corpus: str) -> str:
 
 
 def _record(tree: Tree, corpus: str, run: str, before: tuple[Paths, list[str]] | None) -> tuple[dict[str, Any], bool]:
-    """Ask the gate, commit results and decision to a branch of the run, promote; or say that nothing changed.
+    """Run the gate, commit results and decision to the run's branch, promote; or report that nothing changed.
 
-    Returns what came of it and whether the branch is a new one.
+    Returns the outcome and whether the branch is new.
     """
     here = Paths(corpus, tree.folder)
     same = tree.champion is not None and all(
@@ -162,7 +161,7 @@ def _record(tree: Tree, corpus: str, run: str, before: tuple[Paths, list[str]] |
     if same:
         assert tree.champion is not None
         says = "nothing changed since the champion"
-        return _found(f"{corpus}-{tree.champion[:10]}", None, UNCHANGED, says), False
+        return _outcome(f"{corpus}-{tree.champion[:10]}", None, UNCHANGED, says), False
     decision = _ask_gate(tree, corpus, before)
     publish_bytes(here.gate, json_bytes(decision))
     publish_bytes(here.gate.with_suffix(".md"), markdown(decision).encode())
@@ -172,9 +171,9 @@ def _record(tree: Tree, corpus: str, run: str, before: tuple[Paths, list[str]] |
     known = _same_run(tree, corpus, content)
     if known is not None:
         says = f"nothing changed since {known}: " + "; ".join(decision["reasons"])
-        return _found(known.removeprefix(f"{RUNS}/"), known, UNCHANGED, says), False
+        return _outcome(known.removeprefix(f"{RUNS}/"), known, UNCHANGED, says), False
     title = f"{corpus}: {'promoted' if decision['promote'] else 'refused'} by the gate"
-    # The champion first: its first parents are the record of champions.
+    # The champion comes first: the chain of first parents is the record of champions.
     parents = [tree.head] if tree.champion is None else [tree.champion]
     if tree.champion is not None and not is_ancestor(tree.folder, tree.head, tree.champion):
         parents.append(tree.head)
@@ -184,15 +183,15 @@ def _record(tree: Tree, corpus: str, run: str, before: tuple[Paths, list[str]] |
     git(tree.folder, "update-ref", f"refs/heads/{branch}", commit, "0" * 40)
     says = "; ".join(decision["reasons"])
     if not decision["promote"]:
-        return _found(run, branch, REFUSED, f"refused: {says}"), True
+        return _outcome(run, branch, REFUSED, f"refused: {says}"), True
     try:
         promote(tree.home, corpus, commit)
     except FoalnetError as error:
-        return _found(run, branch, REFUSED, f"not promoted: {error}"), True
-    return _found(run, branch, PROMOTED, f"promoted: {says}"), True
+        return _outcome(run, branch, REFUSED, f"not promoted: {error}"), True
+    return _outcome(run, branch, PROMOTED, f"promoted: {says}"), True
 
 
-def _found(run: str, branch: str | None, outcome: str, says: str) -> dict[str, Any]:
+def _outcome(run: str, branch: str | None, outcome: str, says: str) -> dict[str, Any]:
     return {"run": run, "branch": branch, "outcome": outcome, "promoted": outcome == PROMOTED, "says": says}
 
 
@@ -224,18 +223,18 @@ def _ask_gate(tree: Tree, corpus: str, before: tuple[Paths, list[str]] | None) -
 
 
 def _same_run(tree: Tree, corpus: str, content: str) -> str | None:
-    """Return the branch of an earlier run whose commit has these very files: last night's run came to the same."""
+    """Return the branch of an earlier run whose commit has exactly these files; None where there is none."""
     names = git(tree.folder, "for-each-ref", "--format=%(refname:short)", f"refs/heads/{RUNS}/").stdout.split()
     for name in names:
         if name.startswith(f"{RUNS}/{corpus}-"):
-            found = git(tree.folder, "rev-parse", f"refs/heads/{name}^{{tree}}").stdout.strip()
-            if found == content:
+            tree_id = git(tree.folder, "rev-parse", f"refs/heads/{name}^{{tree}}").stdout.strip()
+            if tree_id == content:
                 return name
     return None
 
 
 def _keep_report(paths: Paths, work: Path, run: str) -> Path:
-    """Keep the page where a person can open it once the worktree is gone; return its place."""
+    """Copy the page to the work folder, which outlives the worktree; return its path."""
     folder = work / "reports" / run
     shutil.rmtree(folder, ignore_errors=True)
     for path in (paths.report_html, paths.report_md):

@@ -1,7 +1,7 @@
-"""Server, work pool, deployments and worker by one command, on loopback; Ctrl-C ends all of it.
+"""Starts server, work pool, deployments and worker on loopback with one command; Ctrl-C ends all of them.
 
-Run as `python -m flows.serve` (`make serve`). Each long program stands under a keeper (flows/guard.py), so nothing of
-it outlives this process, however that ends.
+Run as `python -m flows.serve` (`make serve`). A guard process (flows/guard.py) runs each long program, so that none
+outlives this process.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ SAID = 1500
 
 
 class Ended(BaseException):
-    """Somebody asked for the end."""
+    """SIGINT or SIGTERM arrived."""
 
 
 @dataclass(kw_only=True)
 class Kept:
-    """A long program under its keeper, and where it writes."""
+    """A long program that a guard process runs, and its log file."""
 
     name: str
     log: Path
     keeper: subprocess.Popen[bytes]
 
     def check(self) -> None:
-        """MachineError (exit 4) with its last words where it ended by itself."""
+        """Raise MachineError (exit 4) with the program's last output where it ended by itself."""
         if self.keeper.poll() is not None:
             said = self.log.read_text("utf-8", "replace")[-SAID:]
             raise MachineError(
                 f"the {self.name} ended by itself (exit {self.keeper.returncode}):\n{said}",
                 file=self.log,
-                action="see its last words above, then `make serve` again",
+                action="see its last output above, then `make serve` again",
             )
 
     def end(self) -> None:
-        """Have the keeper end the program and all that it started; a keeper that cannot is killed with its group."""
+        """Make the guard end the program and all that it started; kill a guard that does not end, with its group."""
         if self.keeper.poll() is None:
             self.keeper.terminate()
         try:
@@ -68,11 +68,11 @@ class Kept:
 
 
 def serve(home: Path, port: int, say: Callable[[str], None]) -> NoReturn:
-    """Serve until a signal comes (Ended). UsageError (exit 2): no project; MachineError (exit 4): port or program."""
+    """Serve until a signal arrives (Ended). UsageError (exit 2): no project; MachineError (exit 4): port or program."""
     if not (home / "prefect.yaml").is_file():
         raise UsageError("no prefect.yaml here", file=home, action="run it in the project's folder")
     refuse_busy(port)
-    # A database in the project's own folder holds no other project's deployments: the folder has moved.
+    # A database in the project's own folder holds this project's deployments only; other paths in it are old ones.
     own = [] if "PREFECT_HOME" in os.environ else ["--take-over"]
     os.environ.update(environment(home, port))
     logs = (home / load_settings(home).work).resolve() / "serve"
@@ -83,7 +83,7 @@ def serve(home: Path, port: int, say: Callable[[str], None]) -> NoReturn:
         kept.append(keep("server", logs, home, ["server", "start", "--host", HOST, "--port", str(port)]))
         wait_healthy(kept[0], port, say)
         say("the server answers; making the deployments")
-        # In a process of its own: Prefect reads its settings once, when it is first imported.
+        # In its own process: Prefect reads its settings once, when it is first imported.
         for line in once(home, "the deployments could not be made", "flows.deploy", *own):
             say(f"  {line}")
         say(f"starting the worker (log: {logs / 'worker.log'})")
@@ -98,12 +98,12 @@ def serve(home: Path, port: int, say: Callable[[str], None]) -> NoReturn:
     finally:
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, signal.SIG_IGN)
-        for each in reversed(kept):  # the worker first: it tells the server how its run ended
+        for each in reversed(kept):  # the worker first: it reports to the server how its run ended
             each.end()
 
 
 def environment(home: Path, port: int) -> dict[str, str]:
-    """Return what server, worker and commands need to know."""
+    """Return the environment variables of server, worker and commands."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {
         "PATH": path,
@@ -117,20 +117,20 @@ def environment(home: Path, port: int) -> dict[str, str]:
 
 
 def refuse_busy(port: int) -> None:
-    """Refuse (MachineError, exit 4) a port that somebody listens on."""
+    """Raise MachineError (exit 4) for a port that is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
             raise MachineError(
-                f"port {port} of {HOST} is taken: {reason(error)}",
-                action="a server runs there already (end it), or choose another: `make serve PORT=4201`",
+                f"port {port} of {HOST} is in use: {reason(error)}",
+                action="a server may run there already (end it), or choose another port: `make serve PORT=4201`",
             ) from error
 
 
 def keep(name: str, logs: Path, home: Path, arguments: Sequence[str]) -> Kept:
-    """Start a Prefect program under its keeper, in a session of its own: Ctrl-C reaches this process alone."""
+    """Start a Prefect program under a guard in its own session: Ctrl-C reaches only this process."""
     log = logs / f"{name}.log"
     guard = [sys.executable, "-I", "-S", str(GUARD), str(GRACE_S), str(os.getpid())]
     with log.open("wb") as output:
@@ -146,7 +146,7 @@ def keep(name: str, logs: Path, home: Path, arguments: Sequence[str]) -> Kept:
 
 
 def wait_healthy(server: Kept, port: int, say: Callable[[str], None]) -> None:
-    """Wait until the server answers, saying so; MachineError (exit 4) where it ends or stays silent."""
+    """Wait until the server answers, with messages; MachineError (exit 4) where it ends or does not answer in time."""
     deadline = time.monotonic() + START_S
     said = time.monotonic()
     while time.monotonic() < deadline:
@@ -164,7 +164,7 @@ def wait_healthy(server: Kept, port: int, say: Callable[[str], None]) -> None:
 
 
 def once(home: Path, fault: str, module: str, *arguments: str) -> list[str]:
-    """Run a short command to its end and return its lines; MachineError (exit 4) with its words where it fails."""
+    """Run a short command to its end and return its lines; MachineError (exit 4) with its output where it fails."""
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, cwd=home, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
@@ -181,7 +181,7 @@ def _end(_signum: int, _frame: FrameType | None) -> NoReturn:
 
 
 def main() -> int:
-    """Serve the current folder; 0 after Ctrl-C or SIGTERM, else the code of what went wrong."""
+    """Serve the current folder; return 0 after Ctrl-C or SIGTERM, else the error's exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.serve", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--port", type=int, default=PORT, help="of the server on 127.0.0.1 [%(default)s]")
     port = parser.parse_args().port
@@ -191,7 +191,7 @@ def main() -> int:
     try:
         serve(Path.cwd(), port, lambda line: print(f"{time.monotonic() - began:4.0f} s  {line}", flush=True))
     except Ended:
-        print("ended: server, worker and whatever ran", flush=True)
+        print("ended: server, worker and running flows", flush=True)
         return 0
     except FoalnetError as error:
         print(f"foalnet: {error}", file=sys.stderr)

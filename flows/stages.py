@@ -1,7 +1,7 @@
-"""The stages of one corpus, as DVC sees them: their order, running one, and what its failure means.
+"""Lists the stages of one corpus in DVC's order, runs one, and explains its failure.
 
-DVC owns the graph and dvc.lock. Stages run one by one in the order in which `dvc repro` would run them, so the flow
-and the laptop leave the same dvc.lock, byte for byte.
+DVC owns the graph and dvc.lock. Stages run one by one in the order of `dvc repro`, so that the flow and a laptop leave
+the same dvc.lock, byte for byte.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from foalnet.config.load import read_file, resolve
 from foalnet.core.errors import FoalnetError, MachineError, UsageError, reason
 
 RETRIES = 2
-# How often, and how far apart, a lock file that another run may be writing is read.
+# How often, and at what interval, dvc.lock is read while another run may be writing it.
 LOCK_FILE, READS, READ_AGAIN_S = "dvc.lock", 10, 0.3
 LAST = "report"
-# Where a project makes one: the model that is deployed stands beside the report, and nothing needs it.
+# Optional stage of a corpus: the model to deploy. No other stage depends on it.
 FINAL = "final"
 SAID_LINES = 12
 
 LOCKED = 255
-"""Not a verb's code: DVC gives 255 for every failure; here it stands for a lock that another DVC holds."""
+"""No verb's code: DVC returns 255 for every failure; here it means that another DVC holds the lock."""
 KILLED = (129, 130, 137, 143)
-"""128 + HUP, INT, KILL, TERM: ended from outside, by a person or for want of memory."""
+"""128 + HUP, INT, KILL, TERM: killed by a person or for lack of memory."""
 
 MEANINGS = {
     2: ("wrong usage or params", "correct what the lines above name, then run the flow again"),
-    3: ("the data breaks its contract", "mend the data that the lines above name, then run the flow again"),
+    3: ("the data breaks its contract", "correct the data that the lines above name, then run the flow again"),
     4: ("this machine lacks something", "see the lines above, then run the flow again"),
     5: ("it was interrupted", "run the flow again: it resumes"),
-    70: ("an error in foalnet", "report it with the lines above"),
-    LOCKED: ("another DVC is at work in this folder", "wait for it to end, then run the flow again"),
+    70: ("a bug in foalnet", "report it with the lines above"),
+    LOCKED: ("another DVC runs in this folder", "wait for it to end, then run the flow again"),
 }
 
 # `ERROR: failed to reproduce 'train@x': failed to run: foalnet train x, exited with 4`
 VERB_FAILED = re.compile(r"^ERROR: failed to reproduce '.*': failed to run: .*, exited with (-?\d+)$")
 DVC_LOCKED = re.compile(r"^ERROR: .*(Unable to acquire lock|is busy, it is being blocked by)")
 RAN = re.compile(r"^Running stage '")
-# What DVC suggests to a person at a terminal: nothing in a run's log is to be done by hand.
+# DVC's hints to a person at a terminal; they do not apply to a run.
 HINT = re.compile(
     r"^(To track the changes|To enable auto staging|Use `dvc push`|(Updating|Generating) lock file|\s+(git|dvc) )"
 )
@@ -69,7 +69,7 @@ class StageFailed(FoalnetError):
 
     def __init__(self, stage: str, code: int | None, said: str = "") -> None:
         self.code = code
-        said = self.said = _own_words(said)
+        said = self.said = _verb_error(said)
         meaning, action = MEANINGS.get(
             5 if code in KILLED else code or 0, ("DVC or its command failed", "see the lines above")
         )
@@ -77,12 +77,12 @@ class StageFailed(FoalnetError):
         super().__init__(f"{said}\n{meaning}{number}".strip(), stage=stage, action=action)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Cross process borders whole."""
+        """Pickle with all arguments: the error crosses process boundaries."""
         return StageFailed, (self.stage, self.code, self.said)
 
 
-def _own_words(said: str) -> str:
-    """Return the error of the verb alone, where there is one: DVC's lines around it say less."""
+def _verb_error(said: str) -> str:
+    """Return the verb's error without DVC's lines around it; all lines where the verb printed none."""
     lines = said.splitlines()
     begins = [number for number, line in enumerate(lines) if line.startswith(VERB_SAID)]
     if not begins:
@@ -91,10 +91,10 @@ def _own_words(said: str) -> str:
 
 
 def may_retry(code: int | None, tries: int) -> bool:
-    """Say whether a stage that failed `tries` times, the last time with `code`, is run again.
+    """Return whether to run a stage again that failed `tries` times, the last time with `code`.
 
-    Only what the environment caused (4, a lock among it; LOCKED, a lock of DVC) and what was ended from outside though
-    the flow was not cancelled (5 and KILLED: the verb resumes). Never 2 and 3: the same input fails the same way.
+    Retried are failures of the environment (4, which includes locks; LOCKED, a lock of DVC) and stages that were killed
+    although the flow was not cancelled (5 and KILLED: the verb resumes). Not 2 and 3: the same input fails again.
     """
     return tries <= RETRIES and (code in (4, 5, LOCKED) or code in KILLED)
 
@@ -102,7 +102,7 @@ def may_retry(code: int | None, tries: int) -> bool:
 def plan(home: Path, corpus: str) -> list[Stage]:
     """Return the stages that the corpus' report and final model need, in the order of `dvc repro`.
 
-    Raises UsageError where the corpus or the project is not there.
+    UsageError (exit 2) where the corpus or the project does not exist.
     """
     resolve(read_file(home / "params.yaml"), corpus, path=home / "params.yaml")
 
@@ -114,7 +114,7 @@ def plan(home: Path, corpus: str) -> list[Stage]:
             return _planned(home, corpus)
         except DvcException as error:
             left -= 1
-            # DVC writes dvc.lock in place: while another run does, there is half a file to be read.
+            # DVC writes dvc.lock in place, so another run may have written half of it.
             if not left or LOCK_FILE not in str(error):
                 raise UsageError(
                     f"DVC cannot read the project: {reason(error)}",
@@ -157,7 +157,7 @@ def command(stage: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return this process' environment, with the programs beside its Python first on PATH: stages call `foalnet`."""
+    """Return this process' environment with the folder of its Python first on PATH: stages call `foalnet`."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -190,7 +190,7 @@ def reproduce(
 ) -> bool:
     """Bring one stage up to date; return whether its command ran. `env` is added to this process' environment.
 
-    Raises StageFailed with the verb's own exit code (DVC itself gives 255 for everything), Stopped on a cancel.
+    Raises StageFailed with the verb's own exit code (DVC returns 255 for every failure), Stopped on a cancel.
     """
     said: deque[str] = deque(maxlen=SAID_LINES)
     ran = False

@@ -1,7 +1,7 @@
-"""The flow `stage_corpus`: a task per batch of dialogues warms the work cache, then DVC packs what is there.
+"""The flow `stage_corpus`: a task per batch of dialogues fills the work cache, then DVC packs the shards from it.
 
-The verb `shards` would do the same by itself, on this machine. Whoever comes first does the work, the bytes are equal
-either way; a flow shows the progress, tries again what the machine caused, and can spread the dialogues over Dask.
+The verb `shards` does the same by itself on one machine, with the same bytes. The flow shows the progress, retries
+failures of the machine, and can distribute the dialogues with Dask.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.alive import alive
 from flows.process import run
 from flows.stages import SAID_LINES, UP_TO_DATE, StageFailed, environment, plan
-from flows.tasks import DONE, STOP, TASK, asked_to_stop, project_home, run_logger, run_name, run_stage, run_stages
+from flows.tasks import DONE, STOP, TASK, project_home, run_logger, run_name, run_stage, run_stages, stop_event
 from foalnet.config import Settings, load_settings
 from foalnet.core.errors import MachineError
 
-# A batch's process takes about 3 CPU s to start; this much speech keeps it at work for ten times as long.
+# A batch's process takes about 3 CPU s to start; this much speech keeps it busy ten times as long.
 BATCH_S = 300.0
-# Of a small corpus each worker gets this many: the last ones end at about the same time.
+# In a small corpus each worker gets this many batches, so that all workers end at about the same time.
 BATCHES_EACH = 2
 
 
 @task(task_run_name="{name}", **TASK)
 def stage_batch(corpus: str, name: str, dialogues: list[str], home: str) -> int:
-    """Stage dialogues into the work cache, in one process of their own; return how many they are."""
+    """Stage dialogues into the work cache in a separate process; return their number."""
     said: deque[str] = deque(maxlen=SAID_LINES)
     logger = run_logger()
 
@@ -43,16 +43,14 @@ def stage_batch(corpus: str, name: str, dialogues: list[str], home: str) -> int:
         said.append(line)
         logger.info(line)
 
-    code = run(
-        warm_command(corpus, *dialogues), cwd=Path(home), env=environment(), on_line=listen, stop=asked_to_stop()
-    )
+    code = run(warm_command(corpus, *dialogues), cwd=Path(home), env=environment(), on_line=listen, stop=stop_event())
     if code != 0:
         raise StageFailed(f"shards@{corpus} ({name})", code, "\n".join(said))
     return len(dialogues)
 
 
 def warm_command(corpus: str, *dialogues: str) -> list[str]:
-    """Return the command that stages dialogues or, without one, lists those to do."""
+    """Return the command that stages dialogues or, without one, lists those to stage."""
     return [sys.executable, "-m", "foalnet", "warm", corpus, *dialogues]
 
 
@@ -60,8 +58,8 @@ def warm_command(corpus: str, *dialogues: str) -> list[str]:
 def stage_corpus(corpus: str = "drawn") -> dict[str, Any]:
     """Stage a corpus in the project folder that FOALNET_HOME names, `workers` batches of dialogues at a time.
 
-    Returns how many dialogues were staged now and whether the shards were packed anew. Every dialogue is tried before
-    the first failure is raised; what is done stays done.
+    Returns how many dialogues were staged now and whether the shards were packed again. Every dialogue is tried before
+    the first failure is raised; finished dialogues stay in the cache.
     """
     home = project_home()
     settings = load_settings(home)
@@ -70,7 +68,7 @@ def stage_corpus(corpus: str = "drawn") -> dict[str, Any]:
 
 
 def _bring(home: Path, corpus: str, settings: Settings) -> dict[str, Any]:
-    """Do what `stage_corpus` promises."""
+    """Do the work of `stage_corpus`."""
     shards = f"shards@{corpus}"
     stages = {stage.name: stage for stage in plan(home, corpus)}
     before = [stage for stage in stages.values() if stage.name in _needed(stages, shards)]
@@ -87,12 +85,12 @@ def _bring(home: Path, corpus: str, settings: Settings) -> dict[str, Any]:
 
 
 def _needed(stages: dict[str, Any], name: str) -> set[str]:
-    found: set[str] = set()
+    names: set[str] = set()
     todo = list(stages[name].needs)
     while todo:
-        found.add(each := todo.pop())
+        names.add(each := todo.pop())
         todo += stages[each].needs
-    return found
+    return names
 
 
 def dialogues(home: Path, corpus: str) -> dict[str, float]:
@@ -110,21 +108,21 @@ def dialogues(home: Path, corpus: str) -> dict[str, float]:
 
 
 def batches(todo: Mapping[str, float], workers: int) -> list[list[str]]:
-    """Deal dialogues, seconds by name, the longest first, to batches: of BATCH_S, or less where workers had none."""
+    """Split dialogues (name -> seconds, the longest first) into batches of BATCH_S, or less so that no worker idles."""
     full_s = min(BATCH_S, sum(todo.values()) / (BATCHES_EACH * workers))
-    found: list[list[str]] = []
+    dealt: list[list[str]] = []
     held_s = full_s
     for name, seconds in todo.items():
         if held_s >= full_s:
-            found.append([])
+            dealt.append([])
             held_s = 0.0
-        found[-1].append(name)
+        dealt[-1].append(name)
         held_s += seconds
-    return found
+    return dealt
 
 
 def _stage_all(corpus: str, todo: Sequence[list[str]], home: Path, settings: Settings) -> None:
-    """Run a task per batch and show how far they are; a cancel ends what runs and starts nothing more."""
+    """Run a task per batch and show the progress; a cancel ends running tasks and starts no further ones."""
     stop = STOP.get() or threading.Event()
     STOP.set(stop)
     total, count = sum(map(len, todo)), 0
@@ -148,9 +146,9 @@ def _stage_all(corpus: str, todo: Sequence[list[str]], home: Path, settings: Set
 
 
 def task_runner(settings: Settings, workers: int) -> TaskRunner[Any]:
-    """Return what the setting `task_runner` names: threads that each keep a process, or a Dask cluster on loopback.
+    """Return the runner of the setting `task_runner`: threads with a process each, or a Dask cluster on loopback.
 
-    MachineError (exit 4) where Dask is asked for and not installed.
+    MachineError (exit 4) where Dask is requested but not installed.
     """
     if settings.task_runner == "process":
         return ThreadPoolTaskRunner(max_workers=workers)
@@ -162,6 +160,6 @@ def task_runner(settings: Settings, workers: int) -> TaskRunner[Any]:
             stage="shards",
             action="pip install -c constraints.txt -e '.[dask]', or set FOALNET_TASK_RUNNER=process",
         ) from error
-    # No dashboard: it would be a second door.
+    # No dashboard: it would open another port.
     cluster = {"n_workers": workers, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
     return DaskTaskRunner(cluster_kwargs=cluster)

@@ -1,4 +1,4 @@
-"""What the flows share: the task that runs one stage of dvc.yaml, a set of them in order, the project's folder."""
+"""Shared by the flows: the task that runs one stage of dvc.yaml, running stages in order, the project's folder."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ from foalnet.config.load import DEFAULT_PARAMS
 from foalnet.core.errors import FoalnetError, UsageError
 from foalnet.core.files import content_key
 
-# Below the 30 s that Prefect's worker gives a cancelled flow: the wait for a retry cannot be cut short.
+# Less than the 30 s that Prefect's worker gives a cancelled flow: the wait for a retry cannot be cut short.
 RETRY_DELAYS_S: list[float] = [5, 20]
 
-# Stages that train: on the GPU where the settings name one, and in lines that say how far they are.
+# Stages that train: they use the GPU of the settings and print progress lines.
 TRAINS = ("train@", "final@")
 DIGEST_SHOWN = 10
 ALWAYS_RUNS = "inventory@"
 
-# Task parameters are shown and stored; how a cancel reaches the threads of the tasks is neither, nor are roots.
+# Not passed as task parameters, since Prefect shows and stores those: the cancel event, and corpus roots.
 STOP: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)
 GPU: contextvars.ContextVar[bool] = contextvars.ContextVar("gpu", default=False)
 ENV: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar("env", default=None)
 DONE: contextvars.ContextVar[Done | None] = contextvars.ContextVar("done", default=None)
 
 
-# What Prefect says of a task that another one's failure keeps from running; its error is what is to be seen.
+# Prefect's message about a task that did not run because another failed; that other error is the one to show.
 NOT_READY = "Finished in state NotReady("
 TASK_RUNS = "prefect.task_runs"
 
 
-class Foreseen(logging.Filter):
-    """Writes an error that says all by itself without its traceback, and once; a task that was cancelled has none.
+class WithoutTraceback(logging.Filter):
+    """Logs an expected error once and without its traceback, and a cancelled task as INFO.
 
     Prefect logs a flow's exception twice: where it leaves the flow, and as the run's last line.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether the record is written."""
+        """Return whether to write the record."""
         if record.name == TASK_RUNS and record.getMessage().startswith(NOT_READY):
             return False
         stop = STOP.get()
@@ -70,11 +70,11 @@ class Foreseen(logging.Filter):
 
 
 for each in ("prefect.flow_runs", TASK_RUNS):
-    logging.getLogger(each).addFilter(Foreseen())
+    logging.getLogger(each).addFilter(WithoutTraceback())
 
 
 class Done:
-    """Which stages are up to date: asked of DVC by one process up to the inventory, which always runs, one after it."""
+    """Stages that are up to date by DVC: one query for those before the inventory, which always runs, one after."""
 
     def __init__(self, names: Sequence[str], home: Path) -> None:
         self.home = home
@@ -84,7 +84,7 @@ class Done:
         self.to_ask = [list(part) for part in (names[:ends], names[ends + 1 :]) if part]
 
     def has(self, stage: str) -> bool:
-        """Say whether a stage, all of whose needs were brought up to date, is so too."""
+        """Return whether a stage is up to date; the stages that it depends on must be so already."""
         with self.lock:
             for part in [part for part in self.to_ask if stage in part]:
                 self.to_ask.remove(part)
@@ -93,19 +93,19 @@ class Done:
 
 
 def retry_condition(_task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Say whether a failed task is run again: see flows.stages.may_retry."""
+    """Return whether Prefect runs a failed task again: see flows.stages.may_retry."""
     return isinstance(state.data, StageFailed) and may_retry(state.data.code, task_run.run_count)
 
 
-def asked_to_stop() -> threading.Event | None:
-    """Return the event by which a flow asks its tasks to stop.
+def stop_event() -> threading.Event | None:
+    """Return the event with which a flow stops its tasks.
 
-    A task calls it instead of naming the variable: it may be pickled with all that it names, and that cannot be.
+    A task calls this function instead of reading STOP: a task is pickled with the globals it uses, and STOP cannot be.
     """
     return STOP.get()
 
 
-# DVC has the cache; a task is tried again as flows.stages.may_retry says.
+# DVC does the caching; flows.stages.may_retry decides about retries.
 TASK: dict[str, Any] = {
     "cache_policy": NO_CACHE,
     "persist_result": False,
@@ -122,7 +122,7 @@ def run_stage(stage: str, home: str) -> dict[str, Any]:
 
 
 def bring(stage: str, home: str) -> bool:
-    """Bring one stage up to date within a task, holding a GPU slot where it trains on one; say whether it ran."""
+    """Bring one stage up to date within a task, with a GPU slot if it trains on a GPU; return whether it ran."""
     done, logger, trains = DONE.get(), run_logger(), stage.startswith(TRAINS)
     if done is not None and done.has(stage):
         logger.info(UP_TO_DATE, stage)
@@ -141,10 +141,10 @@ def run_stages(
     runner_task: Any = run_stage,
     also: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Run every stage as a task once those it needs are done, `settings.slots` at a time; return results in order.
+    """Run every stage as a task after those it needs, `settings.slots` at a time; return results in order.
 
-    With one slot the order is that of `stages`. What a stage needs and is not among `stages` is taken as it is; `also`
-    are stages that `runner_task` brings up to date besides. A cancel ends what runs and starts nothing more.
+    With one slot the order is that of `stages`. A needed stage that is not among `stages` is not run; `also` names
+    further stages that `runner_task` brings up to date. A cancel ends running tasks and starts no further ones.
     """
     stop = STOP.get() or threading.Event()
     token = STOP.set(stop)
@@ -176,7 +176,7 @@ def run_stages(
 def project_home() -> Path:
     """Return the project's folder: the setting `home` (FOALNET_HOME), else the current folder.
 
-    What a killed DVC left half written there is mended first. Raises UsageError where no project is there.
+    It first repairs files that a killed DVC left half written. UsageError (exit 2) where there is no project.
     """
     home = (load_settings().home or Path()).resolve()
     if not (home / "dvc.yaml").is_file():
@@ -191,22 +191,22 @@ def project_home() -> Path:
 
 
 def params_digest(corpus: str, home: Path | None = None) -> str:
-    """Return a short digest of all params of a corpus in a project, by default that of the flow."""
+    """Return a short digest of all params of a corpus, by default in the flow's project."""
     path = (project_home() if home is None else home) / DEFAULT_PARAMS
     return content_key(load_params(corpus, path).model_dump(mode="json"))[:DIGEST_SHOWN]
 
 
 def run_name() -> str:
-    """Return the name of the flow run that begins: its corpus and the digest of its params."""
+    """Return the name of a new flow run: its corpus and the digest of its params."""
     corpus = str(flow_run.parameters["corpus"])
     try:
         return f"{corpus}, params {params_digest(corpus)}"
     except FoalnetError:
-        return corpus  # the flow itself says what is wrong
+        return corpus  # the flow itself reports the error
 
 
 def run_logger() -> Any:
-    """Return the run's logger, or a plain one where the function is called without Prefect's engine."""
+    """Return the run's logger, or a plain one outside a flow run."""
     try:
         return get_run_logger()
     except MissingContextError:

@@ -1,4 +1,4 @@
-"""The flow `train_and_evaluate`: one task per variant and seed, one GPU slot each, on shards that are there."""
+"""The flow `train_and_evaluate`: one task per variant and seed on existing shards, with a GPU slot each."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TRAIN = "train@"
 
 @task(task_run_name="{stage}", **TASK)
 def run_one(stage: str, home: str) -> dict[str, Any]:
-    """Train one run and evaluate it; `stage` is its train stage. The GPU is held for the training alone.
+    """Train one run and evaluate it; `stage` is its train stage. The GPU slot is held for the training only.
 
-    The stage `features`, which they all read, has nothing to evaluate.
+    The stage `features`, which all runs read, is not evaluated.
     """
     trained = bring(stage, home)
     if not stage.startswith(TRAIN):
@@ -35,7 +35,7 @@ def _evaluation(stage: str) -> str:
 def train_and_evaluate(corpus: str = "drawn") -> dict[str, Any]:
     """Train and evaluate every run of `corpus` in the project folder that FOALNET_HOME names, `slots` at a time.
 
-    Returns which runs were not up to date. A run that fails does not hold up the others.
+    Returns the runs that were not up to date. A run that fails does not hold up the others.
     """
     home = project_home()
     settings = load_settings(home)
@@ -43,7 +43,7 @@ def train_and_evaluate(corpus: str = "drawn") -> dict[str, Any]:
     with alive(settings.silence_s):
         runs = [Stage(name=first, needs=())]
         trains = [stage for stage in plan(home, corpus) if stage.name.startswith(TRAIN)]
-        # A run that takes the encoders of others waits for them.
+        # A run that reuses the encoders of others waits for them.
         runs += [Stage(name=s.name, needs=(first, *(n for n in s.needs if n.startswith(TRAIN)))) for s in trains]
         also = [_evaluation(stage.name) for stage in trains]
         done = run_stages(runs, home, settings=settings, runner_task=run_one, also=also)

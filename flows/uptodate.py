@@ -1,8 +1,8 @@
-"""Which stages are up to date: one process for all of them, where a `dvc repro` each would take seconds.
+"""Prints which stages are up to date, in one process: a `dvc repro` for each would take seconds.
 
-Run as `python -m flows.uptodate STAGE…` in a project's folder, the stages in the order of the graph. The last line is
-a JSON list of those that `dvc repro` would skip. Outputs that a fresh checkout lacks are linked from DVC's cache first,
-of these stages alone: no output of an earlier run stays where a stage has to run.
+Run as `python -m flows.uptodate STAGE…` in a project's folder, with the stages in the order of the graph. The last line
+is a JSON list of those that `dvc repro` would skip. Outputs of these stages that a fresh checkout lacks are linked from
+DVC's cache first; outputs of stages that must run are not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def up_to_date(names: Sequence[str]) -> list[str]:
         needs = {name: {each.name for each in graph.successors(stage)} for name, stage in stages.items()}
 
         def faults(name: str) -> list[Any]:
-            return [each for found in stages[name].status().values() for each in found]
+            return [each for changes in stages[name].status().values() for each in changes]
 
         kept: list[str] = []
         for name in names:
@@ -40,11 +40,11 @@ def up_to_date(names: Sequence[str]) -> list[str]:
 
 
 def _is_whole(why: Sequence[Any]) -> bool:
-    """Say whether nothing but absent files keeps a stage from being up to date."""
-    found = [list(files.values()) for each in why if isinstance(each, dict) for files in each.values()]
-    return all(isinstance(each, dict) for each in why) and all(set(files) == {"deleted"} for files in found)
+    """Return whether absent files are all that keeps a stage from being up to date."""
+    changes = [list(files.values()) for each in why if isinstance(each, dict) for files in each.values()]
+    return all(isinstance(each, dict) for each in why) and all(set(files) == {"deleted"} for files in changes)
 
 
 if __name__ == "__main__":
-    found = up_to_date(sys.argv[1:])
-    sys.stdout.write(f"\n{json.dumps(found)}\n")
+    names = up_to_date(sys.argv[1:])
+    sys.stdout.write(f"\n{json.dumps(names)}\n")

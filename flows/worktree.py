@@ -1,7 +1,7 @@
-"""A checkout of its own for one run: the operator's commit, DVC's cache and work folder, none of the operator's files.
+"""Creates a git worktree for one run: the operator's commit with DVC's cache and work folder.
 
-It lies below the work folder, one per corpus and always at the same place (DVC keeps notes per folder), is guarded by
-the kernel's lock, and goes away at the end; what a killed run left is removed by the next one.
+It is in the work folder, one per corpus and always at the same path (DVC keeps data per path), is protected by a lock,
+and is removed at the end; the next run removes what a killed run left.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.process import Stopped
-from flows.tasks import RETRY_DELAYS_S, asked_to_stop, run_logger
+from flows.tasks import RETRY_DELAYS_S, run_logger, stop_event
 from foalnet.artifact.dvcrepo import dvc_config
 from foalnet.artifact.gitrepo import (
     LOCK,
@@ -42,10 +42,10 @@ STAGE = "retrain"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tree:
-    """Where a run works: `home` is the operator's checkout, `folder` the run's own.
+    """Folders of a run: `home` is the operator's checkout, `folder` the run's worktree.
 
-    `champion` is the commit of the corpus' champion in force. `env` is what the stages must see: this folder's code
-    first, and the machine's settings, which git does not have.
+    `champion` is the commit of the corpus' champion in force. `env` are the stages' environment variables: this
+    folder's code first on the path, and the machine's settings, which git does not have.
     """
 
     home: Path
@@ -57,12 +57,12 @@ class Tree:
 
 @contextlib.contextmanager
 def worktree(home: Path, corpus: str, settings: Settings) -> Iterator[Tree]:
-    """Give a checkout of the operator's commit with the champion's dvc.lock and figures; remove it at the end.
+    """Yield a worktree of the operator's commit with the champion's dvc.lock and figures; remove it at the end.
 
-    Without a champion it has the results of the operator's last `dvc repro`, committed or not: dvc.lock and figures.
+    Without a champion it has dvc.lock and figures of the operator's last `dvc repro`, committed or not.
 
     UsageError (exit 2) for a checkout with uncommitted changes or a dvc.lock with conflict markers; MachineError
-    (exit 4) naming the process that holds the corpus already.
+    (exit 4), naming the process, where another one holds the corpus.
     """
     work = (home / settings.work).resolve()
     with lock_in_time(work / "locks" / f"{STAGE}-{corpus}", stage=STAGE):
@@ -88,7 +88,7 @@ def worktree(home: Path, corpus: str, settings: Settings) -> Iterator[Tree]:
 
 
 def _take_results(home: Path, folder: Path) -> None:
-    """Copy what the operator's `dvc repro` changed in results, or made first, so that the run goes on from it."""
+    """Copy results that the operator's `dvc repro` changed or created, so that the run continues from them."""
     for name in {*filter(is_result, changed_files(home)), *untracked(home, [LOCK, "reports"])}:
         if (home / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def _take_results(home: Path, folder: Path) -> None:
 
 
 def _take_record(home: Path, champion: str, paths: Paths) -> None:
-    """Write what git has of the champion's outputs: its dvc.lock, and the figures that DVC's cache does not hold."""
+    """Write the champion's outputs that git has: its dvc.lock, and the figures that DVC's cache does not hold."""
     for path in (paths.home / LOCK, paths.metrics, paths.headline):
         text = text_at(home, champion, path.relative_to(paths.home).as_posix())
         if text is not None:
@@ -106,15 +106,15 @@ def _take_record(home: Path, champion: str, paths: Paths) -> None:
 
 @contextlib.contextmanager
 def lock_in_time(path: Path, *, stage: str) -> Iterator[None]:
-    """Hold a lock; one that another run holds is tried again, as a stage is that met one (MachineError, exit 4)."""
+    """Hold a lock; retry with the delays of a stage where another run holds it (then MachineError, exit 4)."""
     with contextlib.ExitStack() as stack:
         for delay_s in RETRY_DELAYS_S:
             try:
                 stack.enter_context(lock(path, stage=stage))
                 break
             except MachineError as error:
-                run_logger().warning("%s; tried again in %g s", error, delay_s)
-            if (asked_to_stop() or threading.Event()).wait(delay_s):
+                run_logger().warning("%s; next try in %g s", error, delay_s)
+            if (stop_event() or threading.Event()).wait(delay_s):
                 raise Stopped("cancelled while it waited for another run")
         else:
             stack.enter_context(lock(path, stage=stage))
@@ -122,14 +122,14 @@ def lock_in_time(path: Path, *, stage: str) -> Iterator[None]:
 
 
 def _remove(home: Path, folder: Path) -> None:
-    """Remove a worktree, of this run or left by a killed one, and git's note of it."""
+    """Remove a worktree of this run or of a killed one, and git's record of it."""
     if folder.exists():
         shutil.rmtree(folder)
     git(home, "worktree", "prune")
 
 
 def environment(folder: Path, home: Path, settings: Settings) -> dict[str, str]:
-    """Return what the stages of a worktree need from outside: paths of the machine, absolute, and the code to run."""
+    """Return the environment variables of a worktree's stages: the machine's paths, absolute, and the code to run."""
     given = settings.model_dump(mode="json", include=settings.model_fields_set)
     given |= {"work": str((home / settings.work).resolve()), "home": str(folder)}
     given["roots"] = {name: str(home / Path(root).expanduser()) for name, root in settings.roots.items()}
@@ -140,20 +140,20 @@ def environment(folder: Path, home: Path, settings: Settings) -> dict[str, str]:
         for name, value in given.items()
         if value is not None
     }
-    # `foalnet` is installed from the operator's folder; the run's own code comes before it.
+    # `foalnet` is installed from the operator's folder; the worktree's code must come first.
     path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     return texts | {"PYTHONPATH": os.pathsep.join(path)}
 
 
 def _share_cache(home: Path, folder: Path) -> None:
-    """Let the worktree use the operator's DVC cache and remotes, and link, as it is set or the disk can."""
+    """Make the worktree use the operator's DVC cache and remotes, with links where configured or possible."""
     from configobj import ConfigObj
     from dvc.repo import Repo
 
     local, ours = (each / ".dvc" / "config.local" for each in (home, folder))
     if local.is_file():
         shutil.copyfile(local, ours)
-    # Not by DVC, which reads these files as UTF-8 and writes them as ASCII: a path may have any letter.
+    # Not with DVC, which reads these files as UTF-8 but writes ASCII: a path may have any letter.
     config = ConfigObj(str(ours), encoding="utf-8", interpolation=False)
     with Repo(str(home)) as repo:
         cache = {"dir": repo.cache.local_cache_dir}
@@ -162,16 +162,16 @@ def _share_cache(home: Path, folder: Path) -> None:
         config["cache"] = {**config.get("cache", {}), **cache}
         for name, remote in repo.config["remote"].items():
             if "://" not in remote["url"]:
-                # A path is meant from the folder of the file that names it, and that is another one here.
+                # DVC resolves a relative path from the config file's folder, which differs here.
                 section = f'remote "{name}"'
                 config[section] = {**config.get(section, {}), "url": str(remote["url"])}
     config.write()
 
 
 @contextlib.contextmanager
-def beside(tree: Tree, commit: str) -> Iterator[Path]:
-    """Give a checkout of another commit inside the run's own, with DVC's cache and remotes."""
-    folder = tree.folder / ".dvc" / "tmp" / "beside"
+def other_checkout(tree: Tree, commit: str) -> Iterator[Path]:
+    """Yield a worktree of another commit inside the run's own, with DVC's cache and remotes."""
+    folder = tree.folder / ".dvc" / "tmp" / "other"
     _remove(tree.home, folder)
     git(tree.home, "worktree", "add", "--detach", "--quiet", str(folder), commit)
     try:
@@ -182,8 +182,8 @@ def beside(tree: Tree, commit: str) -> Iterator[Path]:
 
 
 def fetch(tree: Tree, outs: list[str]) -> None:
-    """Bring recorded outs from DVC's cache into the worktree; what the cache does not hold stays away."""
-    # An out that today's dvc.yaml does not know makes the whole command fail: then one by one.
+    """Check recorded outputs out of DVC's cache into the worktree; those that the cache lacks stay absent."""
+    # One output that the current dvc.yaml does not know fails the whole command; then try one by one.
     if not _dvc(tree, "checkout", "--allow-missing", *outs) and len(outs) > 1:
         for out in outs:
             _dvc(tree, "checkout", "--allow-missing", out)
@@ -197,9 +197,9 @@ def _dvc(tree: Tree, *arguments: str) -> bool:
 
 
 def set_aside(tree: Tree, corpus: str, runs: list[str]) -> tuple[Paths, list[str]]:
-    """Fetch the champion's predictions and accounts and move them out of the run's way.
+    """Fetch the champion's predictions and accounts and move them to a separate folder.
 
-    Returns where they lie, and the runs whose predictions neither DVC's cache nor its default remote has.
+    Returns that folder's paths, and the runs whose predictions neither DVC's cache nor its default remote has.
     """
     here, aside = Paths(corpus, tree.folder), Paths(corpus, tree.folder / ".dvc" / "tmp" / "champion")
     results = {name: here.reports / "runs" / name for name in runs}
@@ -221,6 +221,6 @@ def set_aside(tree: Tree, corpus: str, runs: list[str]) -> tuple[Paths, list[str
 
 
 def _is_whole(path: Path) -> bool:
-    """Tell whether an output is there; a run's results are when both of its files are, under each of its protocols."""
+    """Return whether an output exists; a run's results need both of its files under one of its protocols."""
     folders = [path, *path.iterdir()] if path.is_dir() else []
     return path.is_file() or any(all((each / name).is_file() for name in (METRICS, PREDICTIONS)) for each in folders)

@@ -33,7 +33,7 @@ def test_a_taken_port_and_a_folder_without_project_are_said_at_once(toy: Path, t
         taken.listen()
         done = start(toy, taken.getsockname()[1])
     assert done.returncode == 4
-    assert "is taken" in done.stderr
+    assert "is in use" in done.stderr
     assert "PORT=4201" in done.stderr
     (toy / "prefect.yaml").unlink()
     done = start(toy, free_port())

@@ -51,7 +51,7 @@ def test_t82_prefect_retries_what_the_environment_caused_and_nothing_else(server
     assert newest["state"]["type"] == "FAILED"
     assert states(server, newest["id"])["report@drawn"] == "NotReady"
     # What it found before that is kept, named and shown.
-    assert "what this run found before it failed: " in newest["state"]["message"]
+    assert "what this run recorded before it failed: " in newest["state"]["message"]
     shown = server.ask("artifacts/latest/filter", artifacts={"key": {"any_": ["failure-drawn"]}})
     assert "| Ses01F\\_impro01\\_F000 | dropped |" in shown[0]["data"]
 

@@ -170,7 +170,7 @@ def test_a_lock_that_another_dvc_holds_is_told_from_a_failed_verb(toy: Path) -> 
                 os.kill(int(pid), 9)
             other.kill()
     assert failure.value.code == LOCKED
-    assert "another DVC is at work" in str(failure.value)
+    assert "another DVC runs" in str(failure.value)
 
 
 def test_a_cancel_leaves_no_process_of_the_stage_and_the_next_run_goes_on(toy: Path) -> None:

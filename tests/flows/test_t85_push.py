@@ -103,9 +103,9 @@ def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_push
     remote.parent.rename(away)
     done, shown = retrain(toy)
     assert done["promoted"], "a remote that is down holds up no gate"
-    assert "unpushed: remote store: its folder is not there" in str(done["says"])
+    assert "unpushed: remote store: its folder is missing" in str(done["says"])
     assert (shown[0], shown[2]) == (done["says"], done["unpushed"]), "where the UI shows it"
-    assert str(done["unpushed"]).startswith("remote store: its folder is not there")
+    assert str(done["unpushed"]).startswith("remote store: its folder is missing")
     assert not remote.exists(), "nothing is written to the disk below the one that is not mounted"
     first = str(done["branch"]).removeprefix("runs/")
     assert list(unpushed(toy)) == [f"drawn/{first}"]
@@ -167,14 +167,14 @@ def test_t85_what_is_said_of_a_run_is_of_this_run_and_each_other_run_is_tried(
             raise failing[folder.name]
 
     @contextlib.contextmanager
-    def beside(_tree: Tree, commit: str) -> Iterator[Path]:
+    def other_checkout(_tree: Tree, commit: str) -> Iterator[Path]:
         yield Path(names[commit])
 
     heads = [git(toy, *IDENTITY, "commit-tree", "HEAD^{tree}", "-m", name).stdout.strip() for name in "abc"]
     names = dict(zip(heads, "abc", strict=True))
     failing: dict[str, Exception] = {"a": ValueError("no project"), "b": MachineError("down")}
     monkeypatch.setattr(push, "_send_whole", send)
-    monkeypatch.setattr(push, "beside", beside)
+    monkeypatch.setattr(push, "other_checkout", other_checkout)
     monkeypatch.setattr(push, "default_remote", lambda _: ("store", "/mnt/store"))
     tree = Tree(home=toy, folder=Path("this"), head="", champion=None, env={})
     git(toy, "branch", "runs/this")
@@ -226,9 +226,9 @@ def test_t85_an_altered_object_is_not_pushed_and_the_next_run_mends_it(toy: Path
     assert objects(remote) == set(), "nothing of the run, while something of it is altered"
     md5 = md5_in(locks(toy)[0], out)
     thing = object_in(Path(".dvc/cache"), md5)
-    assert f"; unpushed: nothing of it is pushed: {out} (stage {stage}): " in str(done["says"])
+    assert f"; unpushed: nothing is pushed: {out} (stage {stage}): " in str(done["says"])
     assert str(done["unpushed"]).endswith(
-        f"; next: remove {thing}, then run the flow again: it makes the outputs of {stage} anew"
+        f"; next: remove {thing}, then run the flow again: it makes the outputs of {stage} again"
     )
     assert list(unpushed(toy)) == [f"drawn/{done['run']}"]
 

@@ -256,7 +256,7 @@ def test_two_runs_of_a_corpus_at_once_the_second_tries_again_and_names_the_first
     class Never:
         wait = staticmethod(waited.append)
 
-    monkeypatch.setattr("flows.worktree.asked_to_stop", Never)
+    monkeypatch.setattr("flows.worktree.stop_event", Never)
     with (
         worktree(toy, "drawn", load_settings(toy)),
         pytest.raises(MachineError, match=f"pid {os.getpid()}"),
@@ -273,7 +273,7 @@ def test_a_run_that_met_anothers_lock_goes_on_once_it_is_free(toy: Path, monkeyp
     class UntilFree:
         wait = staticmethod(lambda _: first.close())
 
-    monkeypatch.setattr("flows.worktree.asked_to_stop", UntilFree)
+    monkeypatch.setattr("flows.worktree.stop_event", UntilFree)
     with worktree(toy, "drawn", load_settings(toy)) as tree:
         assert tree.folder.is_dir()
 

@@ -47,7 +47,7 @@ def test_the_account_is_kept_shown_and_named_in_the_error(tmp_path: Path) -> Non
     error = failing(paths, work, DataError("train failed", stage="train@drawn-foal-s1"), shown)
     folder = work / "reports" / "drawn-1"
     assert sorted(path.name for path in folder.iterdir()) == ["counts.json", "failure.md", "staging.json"]
-    assert f"what this run found before it failed: {folder}" in str(error)
+    assert f"what this run recorded before it failed: {folder}" in str(error)
     [text] = shown
     assert text + "\n" == (folder / "failure.md").read_text()
     assert "# drawn: failed\n\n    DataError: train failed\n      stage: train@drawn-foal-s1\n" in text
@@ -130,7 +130,7 @@ def test_what_cannot_be_kept_hides_no_error(tmp_path: Path) -> None:
 def test_a_stage_that_fails_takes_no_account_with_it(toy: Path) -> None:
     (toy / "toy.json").write_text(json.dumps({"report@drawn": [3]}))
     shown: list[Any] = []
-    with pytest.raises(StageFailed, match="what this run found before it failed: ") as caught:
+    with pytest.raises(StageFailed, match="what this run recorded before it failed: ") as caught:
         bring_up_to_date(
             toy, "drawn", run=at_once, publish=lambda *_: None, show_failure=lambda *given: shown.append(given)
         )
