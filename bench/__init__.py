@@ -1,1 +1,1 @@
-"""Scripts behind the figures that README and docs quote."""
+"""Scripts that measure the figures quoted in README and docs."""

@@ -1,17 +1,17 @@
-"""A storm of corruptions: files cut, flipped, exchanged, lost; each must be refused by name or change nothing.
+"""Damages files at random; each corruption must be refused with the file's name, or change no result.
 
     python -m bench.corruption [--count 1000] [--seed 1]
 
-A small project (bench.corruption_place) is damaged once, every reader that a stage uses reads it, and it is made whole
-again; so many times. A corruption is
-- refused: a reader ends with a typed error whose message names a file that was touched,
-- told: the report can do without the file, and a sentence of its own names it,
-- harmless: every reader gave what it gives of the whole project, and training goes on from a state as it was written,
-- unread: no reader opens any of the files that were touched, so nothing was asked of them,
-- misnamed: refused, and the message names none of the files touched,
-- SILENT: a reader gave something else and said nothing,
+`--count` times, the script damages a small project (bench.corruption_place), reads it with every reader that a stage
+uses, and restores it. A corruption is
+- refused: a reader ends with a typed error whose message names a damaged file,
+- reported: the report does not need the file, and one of its sentences names it,
+- harmless: every reader returned the same as for the undamaged project, and training resumes from a whole checkpoint,
+- unread: no reader opens any of the damaged files,
+- misnamed: refused, but the message names none of the damaged files,
+- SILENT: a reader returned something else without an error,
 - crashed: a reader ended with an error that is not typed.
-The last three end the bench with 1.
+The last three make the script exit with 1.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench.corruption_place import Place, Reader, lay, readers_of, told_by
+from bench.corruption_place import Place, Reader, readers_of, stated_gap, write_project
 from foalnet.core.errors import FoalnetError
 
-GOOD, BAD = ("refused", "told", "harmless", "unread"), ("misnamed", "SILENT", "crashed")
+GOOD, BAD = ("refused", "reported", "harmless", "unread"), ("misnamed", "SILENT", "crashed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hit:
-    """One corruption: the kind of file and the operation, the paths touched (relative to the project), the outcome."""
+    """One corruption: the kind of file, the operation, the damaged paths (relative to the project), the outcome."""
 
     kind: str
     operation: str
@@ -47,14 +47,14 @@ class Hit:
 
 
 def truncate(random: Random, home: Path, name: str, _: Place) -> tuple[str, ...]:
-    """Cut a file anywhere before its end."""
+    """Truncate a file at a random position."""
     path = home / name
     path.write_bytes(path.read_bytes()[: random.randrange(path.stat().st_size)])
     return (name,)
 
 
 def flip(random: Random, home: Path, name: str, _: Place) -> tuple[str, ...]:
-    """Turn one bit of a file."""
+    """Flip one bit of a file."""
     data = bytearray((home / name).read_bytes())
     data[random.randrange(len(data))] ^= 1 << random.randrange(8)
     (home / name).write_bytes(data)
@@ -62,7 +62,7 @@ def flip(random: Random, home: Path, name: str, _: Place) -> tuple[str, ...]:
 
 
 def swap(random: Random, home: Path, name: str, place: Place) -> tuple[str, ...]:
-    """Exchange a file with another, of its kind as often as not."""
+    """Exchange a file with another one, half of the time of the same kind."""
     other = random.choice(_others(random, name, place))
     one, two = (home / name).read_bytes(), (home / other).read_bytes()
     (home / name).write_bytes(two)
@@ -77,14 +77,14 @@ def delete(_: Random, home: Path, name: str, __: Place) -> tuple[str, ...]:
 
 
 def duplicate(random: Random, home: Path, name: str, place: Place) -> tuple[str, ...]:
-    """Copy a file to a name of its own beside it, or over another one."""
+    """Copy a file to a new name in its folder, or over another file."""
     target = random.choice([_free(home, name), random.choice(_others(random, name, place))])
     (home / target).write_bytes((home / name).read_bytes())
     return (target,)
 
 
 def rename(random: Random, home: Path, name: str, place: Place) -> tuple[str, ...]:
-    """Give a file a name of its own, or that of another one, which is lost."""
+    """Rename a file to a new name, or to that of another file, which is lost."""
     target = random.choice([_free(home, name), random.choice(_others(random, name, place))])
     (home / name).replace(home / target)
     return name, target
@@ -101,7 +101,7 @@ def _others(random: Random, name: str, place: Place) -> list[str]:
 
 
 def _free(home: Path, name: str) -> str:
-    """Return a name in the same folder that nothing has: a shard's is the next number."""
+    """Return an unused name in the same folder; for a shard the next number."""
     path = Path(name)
     if path.suffix == ".tar":
         return path.with_name(f"{len(list((home / name).parent.glob('*.tar'))):06d}.tar").as_posix()
@@ -109,9 +109,9 @@ def _free(home: Path, name: str) -> str:
 
 
 def storm(home: Path, *, count: int, seed: int, operations: Sequence[str] = tuple(OPERATIONS)) -> Iterator[Hit]:
-    """Lay the project below `home` and yield what came of each corruption; each starts from the whole project."""
+    """Write the project below `home` and yield each corruption's result; each starts from the undamaged project."""
     random = Random(seed)  # noqa: S311  (damage that can be made again, no secret)
-    place = lay(home, seed)
+    place = write_project(home, seed)
     whole = {name: (home / name).read_bytes() for name in place.kinds}
     readers = readers_of(place)
     with opening() as reached:
@@ -143,13 +143,13 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 
 @cache
 def _listen() -> None:
-    """Hear of every file that is opened in this process from now on: Python has no way to end it."""
+    """Record every file that this process opens from now on; Python cannot remove the hook."""
     sys.addaudithook(_note)
 
 
 @contextmanager
 def opening() -> Iterator[set[str]]:
-    """Give the set of the paths that are opened to be read meanwhile."""
+    """Yield the set of paths that are opened for reading while the block runs."""
     _listen()
     _opened.append(set())
     try:
@@ -161,32 +161,32 @@ def opening() -> Iterator[set[str]]:
 def judged(
     place: Place, readers: Mapping[str, Reader], expected: Mapping[str, Any], touched: Sequence[str]
 ) -> tuple[str, str]:
-    """Return what all readers together make of a damaged project: the worst of their outcomes, and what was said."""
-    worst, words = "harmless", ""
-    order = ("harmless", "told", "refused", *BAD)
+    """Return the worst outcome of all readers on a damaged project, and its message."""
+    worst, said = "harmless", ""
+    order = ("harmless", "reported", "refused", *BAD)
     for name, read in readers.items():
-        outcome, said = _one(place, read, expected[name], touched)
+        outcome, message = _one(place, read, expected[name], touched)
         if order.index(outcome) > order.index(worst):
-            worst, words = outcome, f"{name}: {said}"
-    return worst, words
+            worst, said = outcome, f"{name}: {message}"
+    return worst, said
 
 
 def _one(place: Place, read: Reader, expected: Any, touched: Sequence[str]) -> tuple[str, str]:
     try:
-        found = read()
+        result = read()
     except FoalnetError as error:
         said = str(error)
         return ("refused" if any(named(said, place, name) for name in touched) else "misnamed"), said
     except Exception as error:
         return "crashed", f"{type(error).__name__}: {error}"
-    if found == expected:
+    if result == expected:
         return "harmless", ""
-    words = told_by(place, found, expected, touched)
-    return ("SILENT", "something else was read") if words is None else ("told", words)
+    gap = stated_gap(place, result, expected, touched)
+    return ("SILENT", "something else was read") if gap is None else ("reported", gap)
 
 
 def named(said: str, place: Place, name: str) -> bool:
-    """Tell whether words name a file: by its whole path, or, a shard, by that below the folder of the shards."""
+    """Return whether a message names a file by its whole path, or a shard by its path in the shards' folder."""
     paths, shards = [str(place.paths.home / name), name], place.paths.shards.relative_to(place.paths.home)
     if name.endswith(".tar") and Path(name).is_relative_to(shards):
         paths.append(Path(name).relative_to(shards).as_posix())
@@ -194,7 +194,7 @@ def named(said: str, place: Place, name: str) -> bool:
 
 
 def tally(hits: Sequence[Hit], seed: int) -> str:
-    """Return a table of outcomes: a row for each kind of file and operation, its bad ones in words below."""
+    """Return a table of outcomes by kind of file and operation, with a line for each bad one below."""
     counts = Counter((hit.kind, hit.operation, hit.outcome) for hit in hits)
     total = Counter(hit.outcome for hit in hits)
     outcomes = (*GOOD, *BAD)
@@ -214,14 +214,14 @@ def _row(*cells: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the storm, print seed and tally, exit 1 where anything was silent, misnamed or crashed."""
+    """Run the corruptions, print seed and table; exit 1 if any was silent, misnamed or crashed."""
     parser = argparse.ArgumentParser(prog="python -m bench.corruption", description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        hits = list(storm(Path(folder), count=asked.count, seed=asked.seed))
-    print(tally(hits, asked.seed))
+        hits = list(storm(Path(folder), count=args.count, seed=args.seed))
+    print(tally(hits, args.seed))
     if any(hit.outcome in BAD for hit in hits):
         sys.exit(1)
 

@@ -1,7 +1,7 @@
-"""What bench.corruption damages: a small project, every file written by the code that the stages write it with.
+"""Writes the small project that bench.corruption damages, each file with the code that its stage uses.
 
-Three sessions of two dialogues, four utterances each, bytes at random in place of sound and pictures: nothing here
-decodes them. Two variants and two seeds, a checkpoint for each fold, vectors of a frozen encoder, a sealed model.
+Three sessions of two dialogues with four utterances each; random bytes replace sound and pictures, since nothing here
+decodes them. Two variants and two seeds, a checkpoint per fold, vectors of a frozen encoder, a sealed model.
 
 Shape letters: E epochs, N utterances, C classes, F frames, D numbers of a vector.
 """
@@ -47,7 +47,7 @@ CLASSES = {"happy": ["hap"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"
 VARIANTS, SEEDS = ("audio_only", "foal"), (1, 2)
 SESSIONS, DIALOGUES, EACH, EPOCHS = 3, 2, 4, 3
 FOLDS = ("Session1", "Session2", "Session3")
-# What the gate is given of the report: nothing of it is judged here.
+# The report's metrics that the gate reads; their values do not matter here.
 METRICS: dict[str, Any] = {"data": {"utterances": 24}, "variants": {}}
 AS_WRITTEN = "from the newest state that is whole, as it was written"
 Reader = Callable[[], Any]
@@ -55,7 +55,7 @@ Reader = Callable[[], Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The project: its params, where its files lie, and what kind each of them is, by path relative to `home`."""
+    """The project: its params, its paths, and the kind of each file by path relative to `home`."""
 
     params: Params
     paths: Paths
@@ -78,13 +78,13 @@ def params_of() -> Params:
 
 
 def utterances_of() -> list[Utterance]:
-    """Return the table, sorted by key."""
-    names, found = list(CLASSES), []
+    """Return the utterances, sorted by key."""
+    names, utterances = list(CLASSES), []
     for session in range(1, SESSIONS + 1):
         for number in range(DIALOGUES):
             dialogue = f"Ses{session:02d}F_impro{number + 1:02d}"
             for place in range(EACH):
-                found.append(
+                utterances.append(
                     Utterance(
                         key=f"{dialogue}_F{place:03d}",
                         corpus="drawn",
@@ -98,10 +98,10 @@ def utterances_of() -> list[Utterance]:
                         label=names[place],
                     )
                 )
-    return found
+    return utterances
 
 
-def lay(home: Path, seed: int = 0) -> Place:
+def write_project(home: Path, seed: int = 0) -> Place:
     """Write the project below `home` and return it; the same seed gives the same bytes."""
     random = Random(seed)  # noqa: S311  (bytes that can be made again, no secret)
     params, paths, rows = params_of(), Paths("drawn", home), utterances_of()
@@ -124,12 +124,12 @@ def lay(home: Path, seed: int = 0) -> Place:
     for fold in FOLDS:
         for progress, net, optim in _epochs(fold):
             save_progress(state_of(paths, fold), progress, net, optim)
-    found = sorted(path for path in home.rglob("*") if path.is_file())
-    return Place(params=params, paths=paths, kinds={p.relative_to(home).as_posix(): kind_of(p) for p in found})
+    written = sorted(path for path in home.rglob("*") if path.is_file())
+    return Place(params=params, paths=paths, kinds={p.relative_to(home).as_posix(): kind_of(p) for p in written})
 
 
 def kind_of(path: Path) -> str:
-    """Return what kind of file a path of the project is."""
+    """Return the kind of a file by its path in the project."""
     if path.suffix == ".tar":
         return "shard"
     if path.parent.name == "shards":
@@ -180,13 +180,13 @@ def _features(paths: Paths, params: Params, entries: list[ShardEntry], random: R
                 path=file_of(entry.path), sha256=sha256_file(path), shard=entry.sha256, utterances=len(entry.keys)
             )
         )
-    asked = params.features
+    wanted = params.features
     index = FeatureIndex(
         schema=1,
         corpus="drawn",
-        encoder=asked.encoder,
-        picture=asked.picture,
-        frame_step=asked.frame_step,
+        encoder=wanted.encoder,
+        picture=wanted.picture,
+        frame_step=wanted.frame_step,
         dims=8,
         files=files,
     )
@@ -194,7 +194,7 @@ def _features(paths: Paths, params: Params, entries: list[ShardEntry], random: R
 
 
 def _model(paths: Paths, rows: list[Utterance], variant: str, seed: int, random: Random) -> None:
-    """Write a run as `train` leaves it."""
+    """Write a run's outputs as `train` writes them."""
     folder, numbers = paths.model(variant, seed), np.random.default_rng(random.randrange(2**32))
     tensors: dict[str, np.ndarray] = {}
     index: dict[str, Any] = {"classes": list(CLASSES), "folds": {}}
@@ -210,10 +210,10 @@ def _model(paths: Paths, rows: list[Utterance], variant: str, seed: int, random:
     files |= {"logits.safetensors": save(tensors), "logits.json": json_bytes(index)}
     for name, data in files.items():
         publish_bytes(folder / name, data)
-    told = {"corpus": "drawn", "variant": variant, "seed": seed, "split": "dev", "code": "c", "params": "p"}
+    facts = {"corpus": "drawn", "variant": variant, "seed": seed, "split": "dev", "code": "c", "params": "p"}
     folds = {name: {"chosen_epoch": 1, "epochs_run": EPOCHS} for name in index["folds"]}
     digests = {name: sha256_bytes(data) for name, data in files.items()}
-    publish_sealed(folder / "train.json", told | {"classes": list(CLASSES), "folds": folds, "files": digests})
+    publish_sealed(folder / "train.json", facts | {"classes": list(CLASSES), "folds": folds, "files": digests})
 
 
 def _final(paths: Paths, params: Params, random: Random) -> None:
@@ -235,7 +235,7 @@ def _final(paths: Paths, params: Params, random: Random) -> None:
 
 
 def readers_of(place: Place) -> dict[str, Reader]:
-    """Return the readers that stages use, by the stage that reads so; each gives what can be compared."""
+    """Return stage -> a reader that it uses; each returns a value that can be compared."""
     params, paths = place.params, place.paths
     runs = [(variant, seed) for variant in VARIANTS for seed in SEEDS]
     kept = {fold: _kept(state_of(paths, fold), fold) for fold in FOLDS}
@@ -249,20 +249,20 @@ def readers_of(place: Place) -> dict[str, Reader]:
         return [(s.key, s.shard, dict(s.members)) for s in samples], vectors, features.facts
 
     def evaluate() -> Any:
-        found: list[Any] = []
+        results: list[Any] = []
         for variant, seed in runs:
-            told = read_train(paths, variant=variant, seed=seed, stage="evaluate")
-            folds = read_logits(paths.model(variant, seed), told, list(CLASSES))
+            facts = read_train(paths, variant=variant, seed=seed, stage="evaluate")
+            folds = read_logits(paths.model(variant, seed), facts, list(CLASSES))
             each = [(f.name, f.keys, {part: a.tobytes() for part, a in f.logits_ENC.items()}) for f in folds]
-            found.append((told, each))
-        return found
+            results.append((facts, each))
+        return results
 
     def states() -> Any:
         return [_resumed(state_of(paths, fold), fold, kept[fold]) for fold in FOLDS]
 
     def final() -> Any:
-        told = {"params": "p"}
-        return folds_of(paths, params, told), read_sealed(paths.staging, again="shards@drawn", stage="final")
+        facts = {"params": "p"}
+        return folds_of(paths, params, facts), read_sealed(paths.staging, again="shards@drawn", stage="final")
 
     def predict() -> Any:
         weights, content = read_model(paths.final)
@@ -288,7 +288,7 @@ def readers_of(place: Place) -> dict[str, Reader]:
 
 
 def state_of(paths: Paths, fold: str) -> Path:
-    """Return where a fold's training keeps its state."""
+    """Return the path of a fold's training checkpoint."""
     return paths.home / "work" / "train" / "key" / f"{fold}.safetensors"
 
 
@@ -299,7 +299,7 @@ def _net() -> tuple[Any, torch.optim.Optimizer]:
 
 
 def _epochs(fold: str) -> Iterator[tuple[Progress, Any, torch.optim.Optimizer]]:
-    """Yield what a fold's training has reached after its first epoch, then after its second."""
+    """Yield a fold's training progress after its first epoch, then after its second."""
     net, optim = _net()
     progress = Progress(whose=fold)
     for epoch in range(2):
@@ -313,78 +313,78 @@ def _epochs(fold: str) -> Iterator[tuple[Progress, Any, torch.optim.Optimizer]]:
 
 
 def _content(progress: Progress, net: Any, optim: torch.optim.Optimizer) -> Any:
-    """Return all that the next epoch depends on, to be compared."""
-    # safetensors gives names in any order
+    """Return everything that the next epoch depends on, as comparable values."""
+    # safetensors returns names in any order
     named = [*sorted(progress.best_net.items()), *sorted(optimizer_tensors(optim).items())]
     tensors = [*progress.test_NC, *progress.dev_NC, *(tensor for _, tensor in named), *net.parameters()]
     return [dict(row) for row in progress.rows], progress.whose, [tensor.tolist() for tensor in tensors]
 
 
 def _kept(path: Path, fold: str) -> dict[str, Any]:
-    """Return digest -> content of a fold's two states on the disk: the content is that of what was saved."""
+    """Return digest -> content of a fold's two checkpoints on disk, as they were saved."""
     contents = [_content(*each) for each in _epochs(fold)]
     return dict(zip((sha256_file(previous_of(path)), sha256_file(path)), contents, strict=True))
 
 
 def _looked_at(path: Path) -> bytes:
-    """Return a file's bytes without being noted as its reader: bench.corruption notes paths that are text."""
+    """Return a file's bytes without being recorded as a reader: bench.corruption records only paths of type str."""
     with open(os.fsencode(path), "rb") as file:  # noqa: PTH123
         return file.read()
 
 
 def _resumed(path: Path, fold: str, kept: dict[str, Any]) -> str:
-    """Return AS_WRITTEN where training goes on from what it should, else how it does not.
+    """Return AS_WRITTEN where training resumes from the right checkpoint, else how it fails to.
 
-    The newest file that is there must be one of the fold's states, and its content what is loaded. For any other one
-    DataError has what was said, which must be something, and what is loaded be of a whole state that is left.
+    The newest file must be one of the fold's checkpoints, and the loaded content must be its content. If it is not,
+    DataError holds what was logged: there must be a message, and the loaded content must come from a whole checkpoint.
     """
     there = {file: _looked_at(file) for file in (path, previous_of(path)) if file.is_file()}
-    heard, (net, optim) = MonoSound(), _net()
+    collected, (net, optim) = LogCollector(), _net()
     logger = logging.getLogger("foalnet.train.state")
-    logger.addHandler(heard)
+    logger.addHandler(collected)
     logger.propagate = False
     try:
-        found = load_progress(path, net, optim, whose=fold)
+        progress = load_progress(path, net, optim, whose=fold)
     finally:
-        logger.removeHandler(heard)
+        logger.removeHandler(collected)
         logger.propagate = True
         for file, data in there.items():
             file.write_bytes(data)
     states = [kept.get(sha256_bytes(data)) for data in there.values()]
     due = next((state for state in states if state is not None), None)
-    if (None if found is None else _content(found, net, optim)) != due:
+    if (None if progress is None else _content(progress, net, optim)) != due:
         return "from something else than what was written"
-    if heard.said:
-        raise DataError("; ".join(heard.said))
+    if collected.said:
+        raise DataError("; ".join(collected.said))
     return AS_WRITTEN if states[:1] not in ([], [None]) else "without a word on a state that is not whole, or on none"
 
 
-def told_by(place: Place, found: Any, expected: Any, touched: Sequence[str]) -> str | None:
-    """Return what is said in a sentence where a reader did without a file; None where nothing is said of it.
+def stated_gap(place: Place, result: Any, expected: Any, touched: Sequence[str]) -> str | None:
+    """Return the sentence that a reader states about a missing file; None where it states none.
 
-    The report's sentence names the file. The gate's says that a champion's drops are not compared; that counts where
-    an account is gone, as it may be from DVC's cache, and nothing else differs.
+    The report's sentence names the file. The gate's states that a champion's drops are not compared; it counts where an
+    account is gone, as may happen in DVC's cache, and nothing else differs.
     """
-    if isinstance(found, Facts) and any(name in gap for name in touched for gap in found.gaps):
-        return "; ".join(found.gaps)
-    if isinstance(found, Side) and replace(found, staged=expected.staged, dropped=expected.dropped) == expected:
+    if isinstance(result, Facts) and any(name in gap for name in touched for gap in result.gaps):
+        return "; ".join(result.gaps)
+    if isinstance(result, Side) and replace(result, staged=expected.staged, dropped=expected.dropped) == expected:
         accounts = [path.relative_to(place.paths.home).as_posix() for path in (place.paths.counts, place.paths.staging)]
         if any(name in accounts and not (place.paths.home / name).exists() for name in touched):
             params = place.params
-            told = decide(expected, found, corpus="drawn", commit=None, params=params.gate, report=params.report)
-            return next((each["says"] for each in told["checks"] if "not recorded" in each["says"]), None)
+            decision = decide(expected, result, corpus="drawn", commit=None, params=params.gate, report=params.report)
+            return next((each["says"] for each in decision["checks"] if "not recorded" in each["says"]), None)
     return None
 
 
-class MonoSound(logging.Handler):
-    """What a logger said."""
+class LogCollector(logging.Handler):
+    """Collects the messages of a logger."""
 
     def __init__(self) -> None:
         super().__init__()
         self.said: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
+        """Store the message."""
         self.said.append(record.getMessage())
 
 

@@ -1,7 +1,7 @@
-"""Real faces for the bench of faces: where they are, and two real heads composed into one letterboxed film.
+"""Reads real faces for bench.faces, and composes two real heads into one letterboxed video.
 
-The pictures lie outside the repository (FOALNET_SHARED_DATA, folders `clips` and `faces`). Their boxes, hairline to
-chin and ear to ear, were read by eye off a grid laid over them.
+The pictures are outside the repository (FOALNET_SHARED_DATA, folders `clips` and `faces`). A person read their boxes,
+hairline to chin and ear to ear, off a grid drawn over them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bench.scenes import Scene, frame_at, seen
+from bench.drawn_videos import DrawnVideo, frame_at, seen
 from foalnet import media
 from foalnet.config.blocks import Draw
 from foalnet.core.records import Box, Utterance
@@ -23,10 +23,10 @@ from foalnet.drawn import avi
 
 WIDTH_PX, HEIGHT_PX, TOP_PX, BOTTOM_PX = 720, 480, 120, 360
 CLIP_FPS = 25
-# Length of a composed film, and where its utterances end in it.
+# Length of a composed video, and where its utterances end in it.
 SECONDS, END_S = 2.6, 2.5
 GREY = 90
-# left, top, right, bottom in the clip's own pixels; these people hardly move.
+# Left, top, right, bottom in the clip's own pixels; these people hardly move.
 HEADS = {
     "bbaf2n": (102, 100, 205, 250),
     "brbk7n": (119, 101, 225, 259),
@@ -57,7 +57,7 @@ CLIPS = {
     "face_noface.mov": ((0, 72), (328, 128, 556, 452)),
     "noface_face.mov": ((96, 168), (328, 128, 556, 452)),
 }
-# What a cut in a clip may blur.
+# Frames around a cut that may be blurred.
 CUT_FRAMES = 2
 
 
@@ -70,13 +70,13 @@ class Picture:
 
 
 def box_of(edges: Sequence[float], scale: float = 1.0, left: float = 0.0, top: float = 0.0) -> Box:
-    """Return edges as a box, scaled and then moved."""
+    """Return the box of the given edges, scaled and then moved."""
     x0, y0, x1, y1 = (edge * scale for edge in edges)
     return Box(left=x0 + left, top=y0 + top, right=x1 + left, bottom=y1 + top)
 
 
 def fitted(pixels_HWC: np.ndarray, edges: Sequence[Sequence[float]], share: float = 1.0) -> Picture:
-    """Return a picture scaled to lie in `share` of a video's frame, and its boxes with it."""
+    """Return a picture and its boxes, scaled to cover `share` of a video's frame."""
     height, width = pixels_HWC.shape[:2]
     scale = share * min(WIDTH_PX / width, HEIGHT_PX / height)
     small = media.resize(pixels_HWC, width_px=round(width * scale), height_px=round(height * scale))
@@ -93,7 +93,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def groups(data: Path, step: int = 12) -> Iterator[tuple[str, list[Picture]]]:
-    """Yield the pictures by what they show; of clips every `step`-th frame."""
+    """Yield the pictures grouped by content; of clips every `step`-th frame."""
     composed = []
     for name in HEADS:
         for face_px in HEAD_SIZES_PX:
@@ -117,7 +117,7 @@ def groups(data: Path, step: int = 12) -> Iterator[tuple[str, list[Picture]]]:
 
 
 def _clips(data: Path, step: int) -> tuple[list[Picture], list[Picture]]:
-    """Return the pictures of the clips that show a face, and those that do not; none near a cut."""
+    """Return the clips' pictures with a face and those without one; none near a cut."""
     shown, gone = [], []
     for name, ((first, stop), edges) in CLIPS.items():
         for index, frame in enumerate(media.decode_frames(data / "clips" / name)):
@@ -130,10 +130,10 @@ def _clips(data: Path, step: int) -> tuple[list[Picture], list[Picture]]:
 
 def two_heads(
     data: Path, pair: tuple[str, str], folder: Path, *, face_px: int, still: bool = False, seed: int = 1
-) -> Scene:
-    """Compose two heads with faces of `face_px` pixels side by side, encoded as a corpus' film; under sensor noise.
+) -> DrawnVideo:
+    """Compose two heads with faces of `face_px` pixels side by side, with sensor noise, encoded like a corpus' video.
 
-    `still`: each clip stands at its first frame, so that what moves is the camera's noise alone.
+    `still`: each clip stays at its first frame, so that only the camera's noise changes.
     """
     rate, rng = Fraction(Draw().rate_fps), np.random.default_rng([seed, face_px, still])
     heads = {side: _half(data, name, face_px) for side, name in zip(("left", "right"), pair, strict=True)}
@@ -154,7 +154,7 @@ def two_heads(
     own = {keys["left"]: heads["left"][1], keys["right"]: _moved(heads["right"][1], WIDTH_PX // 2, 0.0)}
     utterances = tuple(_utterance(key, name, END_S) for key in keys.values())
     frame_count = frame_at(SECONDS) + 1
-    return Scene(
+    return DrawnVideo(
         path=path,
         utterances=utterances,
         boxes={key: [box] * frame_count for key, box in own.items()},
@@ -164,7 +164,7 @@ def two_heads(
 
 
 def _half(data: Path, name: str, face_px: int) -> tuple[list[np.ndarray], Box]:
-    """Return a clip's frames laid into a grey half picture, and its face there in pixels of the film."""
+    """Return a clip's frames inside a grey half picture, and its face box in pixels of the video."""
     edges = HEADS[name]
     scale = face_px / (edges[3] - edges[1])
     halves, x, y = [], 0, 0

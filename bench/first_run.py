@@ -1,10 +1,10 @@
-"""What the first report costs: CPU and wall seconds of every stage of `dvc repro` in a clone of this checkout's HEAD.
+"""Measures the first report: CPU and wall seconds of every stage of `dvc repro` in a clone of this checkout's HEAD.
 
     python -m bench.first_run                # in a temporary folder, removed at the end
     python -m bench.first_run --keep FOLDER  # the clone stays there
 
-One command, what `make run` is after the installation; a stage's seconds are those of the command that DVC started for
-it (Linux: /proc). `of DVC` is what DVC itself took: its start, digests, its cache.
+It runs what `make run` runs after the installation. A stage's seconds are those of the command that DVC started for it
+(Linux: /proc). `of DVC` are those of DVC itself: its start, digests, its cache.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 HOME = Path(__file__).resolve().parent.parent
 STAGE = re.compile(r"Running stage '(?P<name>[^']+)'")
-# As in make run: no analytics, and nothing else on the machine is asked.
+# As in make run: no analytics.
 QUIET = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 @contextmanager
 def folder_of(keep: Path | None) -> Iterator[Path]:
-    """Give the folder to clone to; a temporary one where none is to be kept."""
+    """Yield the folder to clone to: the given one, else a temporary one."""
     if keep is not None:
         yield keep
         return
@@ -64,7 +64,7 @@ def measured(folder: Path) -> tuple[list[tuple[str, float]], float, float]:
         for line in dvc.stdout:
             lines.append(line)
             if match := STAGE.search(line):
-                # What has ended below DVC until the next stage begins is the stage before.
+                # Processes of DVC that end before the next stage begins belong to the previous stage.
                 now_s = children_s(dvc.pid)
                 rows += [(stage, now_s - before_s)] if stage else []
                 stage, before_s = match["name"], now_s
@@ -79,7 +79,7 @@ def measured(folder: Path) -> tuple[list[tuple[str, float]], float, float]:
 
 
 def children_s(pid: int) -> float:
-    """Return the CPU seconds of the processes below `pid` that have ended; 0 where it has ended itself."""
+    """Return the CPU seconds of the ended child processes of `pid`; 0 where `pid` itself has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:
@@ -88,7 +88,7 @@ def children_s(pid: int) -> float:
 
 
 def table(rows: list[tuple[str, float]], total_s: float, wall_s: float) -> str:
-    """Return the table; the runs of one verb are one line."""
+    """Return the table; all runs of one verb share a line."""
     groups: dict[str, list[float]] = {}
     for name, cpu_s in rows:
         groups.setdefault(name.partition("@")[0], []).append(cpu_s)

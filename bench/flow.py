@@ -1,10 +1,10 @@
-"""What the flow `stage_corpus` costs beside `dvc repro`, in CPU seconds of all processes, as ratios in one run.
+"""Compares the flow `stage_corpus` with `dvc repro` in CPU seconds of all processes, as ratios in one run.
 
     git clone . SCRATCH && PREFECT_API_URL=… python -m bench.flow --project SCRATCH
 
-SCRATCH is a project to be spoilt; its drawn corpus is made first where it is not there. A server (`make serve`) must
-answer: its own CPU seconds are not counted, those of a server that a flow starts for itself would be.
-Cold: no dialogue is in the work cache. Cached: all are, and the shards are to be packed. Nothing: all is up to date.
+SCRATCH is a scratch project; its drawn corpus is drawn first where it is absent. A server (`make serve`) must be
+running: its own CPU seconds are not counted, those of a server that a flow starts for itself would be.
+Cold: no dialogue is in the work cache. Cached: all are, and the shards must be packed. Nothing: all is up to date.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ STAGE = f"shards@{CORPUS}"
 FLOW = "from flows.staging import stage_corpus\nif __name__ == '__main__': print(stage_corpus())\n"
 
 
-def cpu_s(project: Path, *words: str) -> float:
-    """Run a Python program in the project; return the CPU seconds of all its processes. Ends the bench on a failure."""
+def cpu_s(project: Path, *arguments: str) -> float:
+    """Run a Python program in the project; return the CPU seconds of all its processes. A failure ends the script."""
     env = os.environ | {"PYTHONPATH": str(project), "FOALNET_HOME": str(project), "DVC_NO_ANALYTICS": "1"}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, *words], cwd=project, env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *arguments], cwd=project, env=env, capture_output=True, text=True)
     if done.returncode != 0:
-        sys.exit(f"{' '.join(words)} ended with {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        sys.exit(f"{' '.join(arguments)} ended with {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def forget(project: Path, *, clips: bool) -> None:
-    """Remove the shards and all that DVC knows of them, and with `clips` the staged dialogues."""
+    """Remove the shards and DVC's records of them, and with `clips` also the staged dialogues."""
     lock = project / "dvc.lock"
     recorded = read_yaml(lock)
     recorded["stages"].pop(STAGE, None)

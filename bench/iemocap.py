@@ -1,10 +1,10 @@
-"""How long IEMOCAP takes on this machine, estimated: the drawn corpus is staged and trained, and its rates are scaled.
+"""Estimates how long IEMOCAP takes on this machine, from the rates of staging and training the drawn corpus.
 
     python -m bench.iemocap --table TABLE [--detector haar|yunet] [--epochs 2]
 
-TABLE has an utterance a row with columns utterance, label, start_s and end_s, tab-separated. Drawn films have IEMOCAP's
-size and frame rate. Staging is scaled by seconds of all utterances, training of the small encoders by seconds of the
-utterances of the four classes, cut as params cut them; nothing is known here of the paper's encoders on a GPU.
+TABLE has one utterance per row with columns utterance, label, start_s and end_s, tab-separated. Drawn videos have
+IEMOCAP's size and frame rate. Staging is scaled by the seconds of all utterances, training of the small encoders by the
+seconds of utterances of the four classes, cut as in params. It says nothing about the paper's encoders on a GPU.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Size:
 
 
 def size_of(table: Path, max_s: float) -> Size:
-    """Return a table's seconds."""
+    """Return the seconds of a table's utterances."""
     with table.open(newline="") as file:
         rows = [
             (row["label"], float(row["end_s"]) - float(row["start_s"])) for row in csv.DictReader(file, delimiter="\t")
@@ -52,7 +52,7 @@ def size_of(table: Path, max_s: float) -> Size:
 
 
 def project(folder: Path, detector: str, epochs: int) -> dict[str, Any]:
-    """Write a project with the drawn corpus alone into `folder` and return its params."""
+    """Write a project with only the drawn corpus into `folder` and return its params."""
     params: dict[str, Any] = read_yaml(HOME / "params.yaml")
     del params["draw"]["rate_fps"]  # the default is IEMOCAP's
     entry = params["corpora"][CORPUS]
@@ -65,15 +65,15 @@ def project(folder: Path, detector: str, epochs: int) -> dict[str, Any]:
     return params
 
 
-def verb(folder: Path, *words: str) -> None:
-    """Run a verb there; its own words go to the terminal."""
-    subprocess.run([sys.executable, "-m", "foalnet", *words], cwd=folder, check=True)
+def verb(folder: Path, *arguments: str) -> None:
+    """Run a verb in a folder; its output goes to the terminal."""
+    subprocess.run([sys.executable, "-m", "foalnet", *arguments], cwd=folder, check=True)
 
 
 def note(folder: Path, name: str) -> dict[str, Any]:
-    """Return what a verb noted of its speed."""
-    found: dict[str, Any] = json.loads((folder / "work" / "runs" / f"{name}.json").read_text())
-    return found
+    """Return a verb's record of its speed."""
+    noted: dict[str, Any] = json.loads((folder / "work" / "runs" / f"{name}.json").read_text())
+    return noted
 
 
 def drawn_used_s(folder: Path) -> float:
@@ -88,27 +88,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--table", type=Path, required=True, help="IEMOCAP's utterances, tab-separated")
     parser.add_argument("--detector", default="haar")
     parser.add_argument("--epochs", type=int, default=2, help="epochs measured; the estimate is for params.yaml's")
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     wanted = read_yaml(HOME / "params.yaml")["train"]
-    size = size_of(asked.table, wanted["max_s"])
+    size = size_of(args.table, wanted["max_s"])
     with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
         folder = Path(name)
-        project(folder, asked.detector, asked.epochs)
+        project(folder, args.detector, args.epochs)
         for step in ("draw", "inventory", "manifest", "shards"):
             verb(folder, step, *([] if step == "draw" else [CORPUS]))
         staged = note(folder, f"shards-{CORPUS}")
         workers = staged["workers"]
         rate = sum(staged["dialogues"].values()) / staged["utterance_seconds"]
-        print(f"workers: {workers}, detector {asked.detector}")
+        print(f"workers: {workers}, detector {args.detector}")
         print(f"staging: {rate:.3f} s of a worker per second of utterance")
         print(f"  IEMOCAP, {size.all_s / 3600:.2f} h of utterances: {rate * size.all_s / workers / 60:.0f} min")
         for variant in ("audio_only", "video_only", "foal"):
             verb(folder, "train", CORPUS, "--variant", variant, "--seed", "1")
-            told = note(folder, f"train-{CORPUS}-{variant}")
+            noted = note(folder, f"train-{CORPUS}-{variant}")
             scale = size.used_s / drawn_used_s(folder)
-            hours = told["wall_s"] / told["epochs"] * scale * wanted["epochs"] * FOLDS / 3600
+            hours = noted["wall_s"] / noted["epochs"] * scale * wanted["epochs"] * FOLDS / 3600
             print(
-                f"{variant}: {told['wall_s'] / told['epochs']:.2f} s an epoch of a fold here; IEMOCAP, "
+                f"{variant}: {noted['wall_s'] / noted['epochs']:.2f} s an epoch of a fold here; IEMOCAP, "
                 f"{size.used_s / 3600:.2f} h of four classes, {FOLDS} folds x {wanted['epochs']} epochs: {hours:.1f} h"
             )
 

@@ -1,10 +1,10 @@
-"""What it costs to limit torch to instructions that every x86-64 processor with AVX2 has, as ratios in one run.
+"""Measures the cost of limiting torch to instructions that every x86-64 processor with AVX2 has, as ratios in one run.
 
     python -m bench.instructions [--corpus drawn --variant foal --rounds 1]
 
-The corpus must be staged (`dvc repro shards@CORPUS`). Both arms train a run in a folder of their own, in processes of
-one thread, and multiply matrices as large as those of a pretrained encoder. Printed are CPU seconds, the ratio, and a
-digest of the weights. `free` is what this processor would take without the limit.
+The corpus must be staged (`dvc repro shards@CORPUS`). Both arms train a run in separate folders, in processes with one
+thread, and multiply matrices as large as those of a pretrained encoder. The script prints CPU seconds, the ratio, and a
+digest of the weights. `free` is the arm without the limit.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PRODUCT = (
 
 
 def cpu_s(command: Sequence[str], folder: Path, arm: str) -> float:
-    """Run a command in an arm's environment; return the CPU seconds that it took."""
+    """Run a command in an arm's environment; return its CPU seconds."""
     env = (
         os.environ | ARMS[arm] | {"OMP_NUM_THREADS": "1", "FOALNET_WORKERS": "1", "FOALNET_WORK": str(folder / "work")}
     )
@@ -60,16 +60,16 @@ def main() -> None:
     parser.add_argument("--corpus", default="drawn")
     parser.add_argument("--variant", default="foal")
     parser.add_argument("--rounds", type=int, default=1, help="the quickest counts")
-    asked = parser.parse_args()
-    print(f"{processor()}; CPU seconds of one thread, the quickest of {asked.rounds}")
+    args = parser.parse_args()
+    print(f"{processor()}; CPU seconds of one thread, the quickest of {args.rounds}")
     best: dict[tuple[str, str], float] = {}
-    for _ in range(asked.rounds):
+    for _ in range(args.rounds):
         for arm in ARMS:
             with tempfile.TemporaryDirectory() as name:
-                seconds, digest = trained(Path(name), asked.corpus, asked.variant, arm)
+                seconds, digest = trained(Path(name), args.corpus, args.variant, arm)
                 product = cpu_s([sys.executable, "-c", PRODUCT], Path(name), arm)
-            print(f"weights of {asked.variant}, {arm}: {digest}")
-            for what, took in ((f"training {asked.variant}", seconds), ("products of 768 x 3072", product)):
+            print(f"weights of {args.variant}, {arm}: {digest}")
+            for what, took in ((f"training {args.variant}", seconds), ("products of 768 x 3072", product)):
                 best[what, arm] = min(took, best.get((what, arm), took))
     for what in dict.fromkeys(what for what, _ in best):
         free, held = best[what, "free"], best[what, "held"]

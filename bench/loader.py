@@ -1,15 +1,15 @@
-"""Loading: utterances a second of one core, from shards and from features, against a file per item and modality.
+"""Measures loading: utterances per second of one core from shards and features, against one file per item and modality.
 
     python -m bench.loader [--corpus drawn] [--epochs 96] [--batch 16] [--width 512]
 
-Run where `dvc repro` has staged the corpus. The rival is the released recipe's way: a wav and a `.npy` of vectors for
-each utterance, both read again for every item of every epoch (soundfile, numpy), sound cut or padded to 6 s and vectors
-to the longest, batches made by torch's DataLoader in the same process. Its files are written beforehand and stay in the
-page cache. The vectors are random numbers: as many a frame as `--width` says, for the frames that training would see.
+Run it in a project whose corpus is staged. The rival is the released recipe: a wav and a `.npy` of vectors per
+utterance, both read again for every item of every epoch (soundfile, numpy), sound cut or padded to 6 s and vectors to
+the longest, batches by torch's DataLoader in the same process. Its files are written beforehand and stay in the page
+cache. The vectors are random numbers, `--width` per frame, for the frames that training would see.
 
-Ours is what training does: everything is decoded once and held, digests checked; an epoch then makes batches from
-memory. The first epoch, decoding included, the later ones and all together are told. 96 epochs of all utterances are
-what a run of the drawn corpus reads: five folds of 32 epochs over three fifths of them, from one store.
+Ours is training's own loading: everything is decoded once, checked by digest and kept in memory; an epoch then makes
+batches from memory. The script prints the first epoch (with decoding), the later ones, and all together. 96 epochs over
+all utterances are what a run of the drawn corpus reads: five folds of 32 epochs over three fifths of them, one store.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CUT_S = 6.0
 
 
 class Items(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor, int]]):
-    """The released recipe's items: a wav and a table of vectors a file each, read when they are asked for."""
+    """The released recipe's items: one wav and one table of vectors per utterance, read on access."""
 
     def __init__(self, folder: Path, keys: Sequence[str], labels: dict[str, int], *, rate_hz: int, steps: int) -> None:
         self.folder, self.keys, self.labels, self.steps = folder, list(keys), labels, steps
@@ -62,7 +62,7 @@ class Items(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor, int]]):
 
 
 def write_items(folder: Path, shards: ShardSet, params: Train, width: int) -> tuple[int, int]:
-    """Write wav and vectors of every utterance, and the same vectors as a features folder; return (steps, rate)."""
+    """Write wav and vectors of every utterance; return (steps, rate_hz)."""
     import soundfile
 
     from foalnet.media import read_flac
@@ -84,7 +84,7 @@ def _times(sample: Any) -> list[float]:
 
 
 def write_features(folder: Path, items: Path, shards: ShardSet, frame_step: int, width: int) -> FeatureSet:
-    """Write the vectors of `items` as the stage `features` lays them out, and open them."""
+    """Write the vectors of `items` in the layout of the stage `features`, and open them."""
     from safetensors.numpy import save_file
 
     files = []
@@ -96,10 +96,10 @@ def write_features(folder: Path, items: Path, shards: ShardSet, frame_step: int,
         path = folder / file_of(entry.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, path)
-        told = FeatureFile(
+        file = FeatureFile(
             path=file_of(entry.path), sha256=sha256_file(path), shard=entry.sha256, utterances=len(entry.keys)
         )
-        files.append(told)
+        files.append(file)
     index = FeatureIndex(
         schema=1, corpus=shards.corpus, encoder="random", frame_step=frame_step, dims=width, files=files
     )
@@ -108,7 +108,7 @@ def write_features(folder: Path, items: Path, shards: ShardSet, frame_step: int,
 
 
 def rival(items: Items, batch: int) -> float:
-    """Return the seconds of one epoch of the recipe's way."""
+    """Return the seconds of one epoch of the released recipe's loading."""
     loader = torch.utils.data.DataLoader(items, batch_size=batch, shuffle=True, num_workers=0)
     began = time.perf_counter()
     for _ in loader:
@@ -119,7 +119,7 @@ def rival(items: Items, batch: int) -> float:
 def ours(
     shards: ShardSet, labels: dict[str, int], params: Train, features: FeatureSet | None, *, epochs: int, batch: int
 ) -> list[float]:
-    """Return the seconds of each epoch of training's own loading; the first decodes."""
+    """Return the seconds of each epoch of training's own loading; the first one decodes."""
     spent = []
     began = time.perf_counter()
     store = load_store(shards, labels, params, features)
@@ -133,13 +133,13 @@ def ours(
 
 
 def line(name: str, spent: Sequence[float], count: int, base: float) -> str:
-    """Return one arm's row: utterances a second in the first epoch, in the best later one, over all, and the ratio."""
+    """Return one arm's row: utterances per second in the first epoch, the best later one, over all, and the ratio."""
     later = min(spent[1:], default=spent[0])
     overall = len(spent) * count / sum(spent)
     return f"{name:28s}  {count / spent[0]:9.0f}  {count / later:9.0f}  {overall:9.0f}  {overall / base:6.1f} x"
 
 
-def measure(params: Params, shards: ShardSet, utterances: Sequence[Utterance], asked: argparse.Namespace) -> list[str]:
+def measure(params: Params, shards: ShardSet, utterances: Sequence[Utterance], args: argparse.Namespace) -> list[str]:
     """Return the table."""
     classes = sorted({u.label for u in utterances if u.label is not None})
     inside = {key for entry in shards.entries for key in entry.keys}
@@ -147,13 +147,13 @@ def measure(params: Params, shards: ShardSet, utterances: Sequence[Utterance], a
     with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name, one_torch_thread():
         folder = Path(name)
         (folder / "items").mkdir()
-        steps, rate_hz = write_items(folder / "items", shards, params.train, asked.width)
-        vectors = write_features(folder / "features", folder / "items", shards, params.train.frame_step, asked.width)
+        steps, rate_hz = write_items(folder / "items", shards, params.train, args.width)
+        vectors = write_features(folder / "features", folder / "items", shards, params.train.frame_step, args.width)
         items = Items(folder / "items", sorted(labels), labels, rate_hz=rate_hz, steps=steps)
-        spent = [rival(items, asked.batch) for _ in range(asked.epochs)]
-        base = asked.epochs * len(labels) / sum(spent)
+        spent = [rival(items, args.batch) for _ in range(args.epochs)]
+        base = args.epochs * len(labels) / sum(spent)
         rows = [
-            f"{len(labels)} utterances, {asked.epochs} epochs, batches of {asked.batch}, one core",
+            f"{len(labels)} utterances, {args.epochs} epochs, batches of {args.batch}, one core",
             f"{'utterances a second':28s}  {'1st epoch':>9s}  {'later':>9s}  {'all':>9s}  of the recipe's",
             line("a file per item, 6 s", spent, len(labels), base),
         ]
@@ -161,7 +161,7 @@ def measure(params: Params, shards: ShardSet, utterances: Sequence[Utterance], a
             ("from shards, face crops", params.train.model_copy(update={"picture": "face"}), None),
             ("from features", params.train.model_copy(update={"picture": "features"}), vectors),
         ):
-            spent = ours(shards, labels, train, features, epochs=asked.epochs, batch=asked.batch)
+            spent = ours(shards, labels, train, features, epochs=args.epochs, batch=args.batch)
             rows.append(line(arm, spent, len(labels), base))
     return rows
 
@@ -173,10 +173,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=96)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--width", type=int, default=512, help="numbers of a picture's vector")
-    asked = parser.parse_args(argv)
-    params, paths = load_params(asked.corpus), Paths(asked.corpus)
+    args = parser.parse_args(argv)
+    params, paths = load_params(args.corpus), Paths(args.corpus)
     shards = open_shards(paths.shards, stage="bench")
-    print("\n".join(measure(params, shards, read_manifest(paths.manifest, stage="bench"), asked)))
+    print("\n".join(measure(params, shards, read_manifest(paths.manifest, stage="bench"), args)))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
-"""Foal-Net and its ablations on real data, RAVDESS, against a support vector machine on the same numbers.
+"""Compares Foal-Net and its ablations on RAVDESS with a support vector machine on the same features.
 
     python -m bench.ravdess --root FOLDER            (or FOALNET_SHARED_DATA=PARENT python -m bench.ravdess)
 
-Folds by actor: four groups of actors train, the fifth is tested, and both arms learn from all four. The SVM sees the
-action units, the functionals of the sound, or both; kernel, C, gamma and scaling are searched on the last of the four
-groups, and the best is fitted to all. The networks go through the product's training code with preset `ravdess`,
-protocol `loso_fixed_epochs`. An answer is kept in the work folder as soon as it is there, so an interrupted bench goes
-on where it stood.
+Folds by actor: four groups of actors train, the fifth is tested; both arms learn from all four. The SVM gets the action
+units, the functionals of the sound, or both; kernel, C, gamma and scaling are searched on the last of the four groups,
+and the best SVM is fitted to all four. The networks run through foalnet's training code with the preset `ravdess` and
+the protocol `loso_fixed_epochs`. Each result is stored in the work folder at once, so an interrupted bench resumes.
 
-The action units are one vector a clip: attention onto them is a constant, so what is won here is won by the system,
-not by attending to a moment of the picture. The preset, its number of epochs included, was chosen on these very actors
-(bench/ravdess_trials.tsv), the SVM's grid was not: a lead of the networks here is no evidence of one on other actors.
+The action units are one vector per clip: attention over them is a constant, so any gain comes from the whole system,
+not from attending to a moment of the picture. The preset, including its number of epochs, was chosen on the same actors
+(bench/ravdess_trials.tsv), the SVM's grid was not: a lead of the networks here does not prove one on other actors.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ TRIALS = REPOSITORY / "bench" / "ravdess_trials.tsv"
 def plan_jobs(
     corpus: Corpus, count: int, *, variants: Sequence[str], seeds: Sequence[int], folds: int, curve: bool
 ) -> list[Job]:
-    """Return every job of one class set: the SVMs, the networks seed by seed, and shorter folds for the curve."""
+    """Return every job of one class set: the SVMs, the networks by seed, and shorter folds for the learning curve."""
     names = [fold.name for fold in corpus.folds[:folds]]
     jobs = [Job(count=count, variant=arm, seed=0, fold=fold) for arm, fold in product(ARMS, names)]
     for seed, variant, fold in product(seeds, variants, names):
@@ -54,14 +53,14 @@ def plan_jobs(
 
 
 def listed(text: str, known: Sequence[str], option: str) -> list[str]:
-    """Return the words of an option in their order, each once (UsageError, exit 2, names one that is unknown)."""
-    words = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-    wrong = [word for word in words if word not in known]
-    if wrong or not words:
+    """Return the names in a comma-separated option, in order and each once (UsageError, exit 2, for an unknown one)."""
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    wrong = [name for name in names if name not in known]
+    if wrong or not names:
         raise UsageError(
             f"{option}: '{', '.join(wrong)}' is not known; valid: {', '.join(known)}", action=f"correct {option}"
         )
-    return words
+    return names
 
 
 def bench(
@@ -76,18 +75,18 @@ def bench(
     curve: bool,
     quick: bool,
 ) -> str:
-    """Run what is not answered yet and return the tables."""
-    # One thread from the first sum on: trainings run side by side, and a fork after a thread pool has worked hangs.
+    """Run the jobs without a stored result and return the tables."""
+    # One thread from the start: trainings run in parallel, and a fork after a thread pool has worked hangs.
     with one_torch_thread():
         corpora = {count: stage_corpus(root, count, work, QUICK if quick else {}) for count in counts}
         jobs: list[Job] = []
         for count, corpus in corpora.items():
             corpus.sound_NX()  # remembered, so that every training starts with them
             jobs += plan_jobs(corpus, count, variants=variants, seeds=seeds, folds=folds, curve=curve)
-        # Whole seeds first, over all class sets: an interrupted bench has something to say.
+        # Whole seeds first, over all class sets: an interrupted bench then has complete seeds.
         jobs.sort(key=lambda job: (job.seed, job.groups))
         with tqdm(total=len(jobs), desc="bench", unit="training", disable=None) as bar:
-            answers = answers_of(corpora, jobs, work, workers=workers, tell=lambda _: bar.update(1))
+            answers = answers_of(corpora, jobs, work, workers=workers, report=lambda _: bar.update(1))
     said: list[str] = [f"# RAVDESS{', quick: a smoke test, its figures mean nothing' if quick else ''}"]
     for count, corpus in corpora.items():
         mine: list[Answer] = [answer for answer in answers if answer.job.count == count]
@@ -126,9 +125,9 @@ def main(
         said = bench(
             ravdess_root(root),
             work,
-            counts=[4] if quick else [int(word) for word in listed(classes, ("4", "8"), "--classes")],
+            counts=[4] if quick else [int(name) for name in listed(classes, ("4", "8"), "--classes")],
             variants=listed(variants, tuple(VARIANTS), "--variants"),
-            seeds=[1] if quick else [int(word) for word in listed(seeds, tuple(map(str, range(1, 100))), "--seeds")],
+            seeds=[1] if quick else [int(name) for name in listed(seeds, tuple(map(str, range(1, 100))), "--seeds")],
             folds=1 if quick else folds,
             workers=jobs,
             curve=curve and not quick,

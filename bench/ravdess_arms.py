@@ -1,7 +1,9 @@
-"""The two arms of the bench: a support vector machine, and the product's networks through its own training code.
+"""The two arms of bench.ravdess: a support vector machine, and foalnet's networks through its own training code.
 
 Both learn from all of a fold's training actors and predict its test actors. The SVM chooses its settings on the last
-group of them and is then fitted to all; the networks choose nothing. Shape letters: N utterances, X features.
+group of training actors and is then fitted to all; the networks choose nothing.
+
+Shape letters: N utterances, X features.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from foalnet.train.machine import Stop, determined, device
 from foalnet.train.plan import plan
 
 ARMS = {"svm_units": (True, False), "svm_sound": (False, True), "svm_both": (True, True)}
-# Searched on the last group of training actors. `even`: sound and units weigh alike, however many numbers each has;
-# `plain`: each number does.
+# Searched on the last group of training actors. `even`: sound and units have equal weight, whatever their numbers of
+# features; `plain`: each feature has equal weight.
 GRID: dict[str, Sequence[Any]] = {
     "scale": ("even", "plain"),
     "kernel": ("rbf", "linear"),
@@ -40,7 +42,7 @@ CLIP = 5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One training: `groups` are how many of the fold's groups of actors train (0: all)."""
+    """One training; `groups` is the number of the fold's groups of actors that train (0: all)."""
 
     count: int
     variant: str
@@ -51,7 +53,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What one training or one SVM says of a fold's test actors; `dev_ua` is what an SVM was chosen by."""
+    """Predictions of one network or SVM for a fold's test actors; `dev_ua` is the score that selected the SVM."""
 
     job: Job
     dev_ua: float | None
@@ -60,13 +62,15 @@ class Answer:
 
 
 def shortened(fold: Fold, groups: int) -> Fold:
-    """Return the fold with its first `groups` groups of training actors (0: all)."""
+    """Return the fold with only its first `groups` groups of training actors (0: all)."""
     return replace(fold, train=fold.train[:groups]) if groups else fold
 
 
 def svm(corpus: Corpus, job: Job) -> Answer:
-    """Fit the grid on all but the last group of training actors, keep the first best on that one, fit it to all of
-    them, predict the test actors.
+    """Return an SVM's predictions for the test actors.
+
+    The grid is fitted on all but the last group of training actors; the first SVM that is best on that group is then
+    fitted to all training actors.
     """
     fold = shortened(next(f for f in corpus.folds if f.name == job.fold), job.groups)
     units, sound = ARMS[job.variant]
@@ -78,24 +82,24 @@ def svm(corpus: Corpus, job: Job) -> Answer:
     )
     label_N = np.array([str(u.label) for u in corpus.utterances])
 
-    def predicted(said: Mapping[str, Any], train_N: np.ndarray, asked_N: np.ndarray) -> np.ndarray:
+    def predicted(said: Mapping[str, Any], train_N: np.ndarray, test_N: np.ndarray) -> np.ndarray:
         x_NX = _scaled([_standardised(block_NX, train_N) for block_NX in blocks], said["scale"])
         machine = SVC(kernel=said["kernel"], C=said["c"], gamma=said["gamma"], class_weight="balanced")
-        return machine.fit(x_NX[train_N], label_N[train_N]).predict(x_NX[asked_N])
+        return machine.fit(x_NX[train_N], label_N[train_N]).predict(x_NX[test_N])
 
     best_ua, best_said = -1.0, dict[str, Any]()
     for said in _points(len(blocks)):
         ua = float(balanced_accuracy_score(label_N[dev_N], predicted(said, tuned_N, dev_N)))
         if ua > best_ua:
             best_ua, best_said = ua, said
-    told = predicted(best_said, all_N, test_N)
+    guessed = predicted(best_said, all_N, test_N)
     tested = [key for key, mine in zip(corpus.keys, test_N, strict=True) if mine]
     chosen = ", ".join(f"{name} {value}" for name, value in best_said.items())
-    return Answer(job=job, dev_ua=best_ua, chosen=chosen, predicted=dict(zip(tested, map(str, told), strict=True)))
+    return Answer(job=job, dev_ua=best_ua, chosen=chosen, predicted=dict(zip(tested, map(str, guessed), strict=True)))
 
 
 def _points(blocks: int) -> Iterator[dict[str, Any]]:
-    """Yield the grid, without points that are the same machine twice."""
+    """Yield the grid without points that describe the same SVM twice."""
     for values in product(*GRID.values()):
         said = dict(zip(GRID, values, strict=True))
         if said["kernel"] == "linear" and said["gamma"] != GRID["gamma"][0]:
@@ -111,14 +115,14 @@ def _standardised(block_NX: np.ndarray, train_N: np.ndarray) -> np.ndarray:
 
 
 def _scaled(blocks: Sequence[np.ndarray], scale: str) -> np.ndarray:
-    """Lay blocks side by side at a mean squared length of about 1 a block (`even`) or in all (`plain`)."""
+    """Concatenate blocks, scaled to a mean squared length of about 1 per block (`even`) or in total (`plain`)."""
     widths = [block_NX.shape[1] for block_NX in blocks]
     by = widths if scale == "even" else [sum(widths)] * len(blocks)
     return np.concatenate([block_NX / np.sqrt(n) for block_NX, n in zip(blocks, by, strict=True)], axis=1)
 
 
 def network(corpus: Corpus, job: Job, work: Path) -> Answer:
-    """Train one fold of a variant and seed as `foalnet train` does; a kill costs one epoch (state in `work`)."""
+    """Train one fold of a variant and seed as `foalnet train` does; a kill loses at most one epoch."""
     run = plan(corpus.params, corpus.utterances, variant=job.variant, seed=job.seed, split="four")
     fold = shortened(next(f for f in run.folds if f.name == job.fold), job.groups)
     seen = {key: group for key, group in run.groups.items() if group in (*fold.train, *fold.test)}
@@ -140,23 +144,23 @@ def network(corpus: Corpus, job: Job, work: Path) -> Answer:
 
 
 def key_of(corpus: Corpus, job: Job) -> str:
-    """Return the digest of all that shapes a job's answer: inputs, code, params, versions, the job itself."""
+    """Return a digest of everything that determines a job's result: inputs, code, params, versions, the job itself."""
     grid = [GRID, CLIP] if job.variant in ARMS else []
-    return content_key([dict(corpus.told), dict(corpus.inputs), corpus.params.corpus, asdict(job), grid])
+    return content_key([dict(corpus.facts), dict(corpus.inputs), corpus.params.corpus, asdict(job), grid])
 
 
 def file_of(corpus: Corpus, job: Job, work: Path) -> Path:
-    """Return where a job's answer lies."""
+    """Return the path of a job's stored result."""
     return work / "answers" / f"{job.count}-{job.variant}-s{job.seed}-{job.fold}-{key_of(corpus, job)[:16]}.json"
 
 
 def stored(corpus: Corpus, job: Job, work: Path) -> Answer | None:
-    """Return a job's answer of an earlier run, None where there is none."""
+    """Return a job's stored result; None where there is none."""
     path = file_of(corpus, job, work)
     if not path.exists():
         return None
-    told = read_json(path)
-    return Answer(**{**told, "job": Job(**told["job"])})
+    row = read_json(path)
+    return Answer(**{**row, "job": Job(**row["job"])})
 
 
 _CORPORA: dict[int, Corpus] = {}
@@ -170,25 +174,25 @@ def _one(job: Job, work: Path) -> Answer:
 
 
 def answers_of(
-    corpora: Mapping[int, Corpus], jobs: Sequence[Job], work: Path, *, workers: int, tell: Callable[[Answer], object]
+    corpora: Mapping[int, Corpus], jobs: Sequence[Job], work: Path, *, workers: int, report: Callable[[Answer], object]
 ) -> list[Answer]:
-    """Return the answers of all jobs, those of earlier runs first; the rest is trained in `workers` processes."""
+    """Return the results of all jobs, stored ones first; the others are computed in `workers` processes."""
     _CORPORA.update(corpora)
-    found = {job: stored(corpora[job.count], job, work) for job in jobs}
-    answers = [answer for answer in found.values() if answer is not None]
-    left = [job for job, answer in found.items() if answer is None]
+    known = {job: stored(corpora[job.count], job, work) for job in jobs}
+    answers = [answer for answer in known.values() if answer is not None]
+    left = [job for job, answer in known.items() if answer is None]
     if workers == 1 or len(left) < 2:
         fresh = (_one(job, work) for job in left)
-        return answers + [_told(answer, tell) for answer in fresh]
-    # A fork inherits the clips and the functionals that were computed before it.
+        return answers + [_reported(answer, report) for answer in fresh]
+    # Forked processes inherit the clips and functionals that were computed before.
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
         try:
-            return answers + [_told(answer, tell) for answer in pool.map(_one, left, [work] * len(left))]
+            return answers + [_reported(answer, report) for answer in pool.map(_one, left, [work] * len(left))]
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _told(answer: Answer, tell: Callable[[Answer], object]) -> Answer:
-    tell(answer)
+def _reported(answer: Answer, report: Callable[[Answer], object]) -> Answer:
+    report(answer)
     return answer

@@ -1,4 +1,4 @@
-"""RAVDESS for the bench: staged by the product's own stages into a work folder, and read once.
+"""Stages RAVDESS for bench.ravdess with foalnet's own stages into a work folder, and reads it once.
 
 Shape letters: N utterances, X features.
 """
@@ -40,9 +40,9 @@ CLASSES = {4: ("neutral", "happy", "sad", "angry"), 8: EMOTIONS}
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """One class set, staged and read: what both arms of the bench work on.
+    """One class set, staged and read; both arms of the bench use it.
 
-    `inputs`: digests of what was read; `told`: code, params, versions as they were then, whatever is edited meanwhile.
+    `inputs`: digests of the inputs; `facts`: code, params, versions at the time of reading, whatever is edited later.
     """
 
     params: Params
@@ -50,7 +50,7 @@ class Corpus:
     utterances: Sequence[Utterance]
     store: Store
     inputs: Mapping[str, str]
-    told: Mapping[str, Any]
+    facts: Mapping[str, Any]
 
     @property
     def keys(self) -> list[str]:
@@ -59,16 +59,16 @@ class Corpus:
 
     @property
     def groups(self) -> dict[str, str]:
-        """Return utterance key -> its group of actors, as the product deals them."""
+        """Return utterance key -> its group of actors, as foalnet forms them."""
         return groups_of(self.utterances, self.params.train.fold_by)
 
     @property
     def folds(self) -> list[Fold]:
-        """Return the product's folds without a dev part: four groups' actors train and never meet the fifth's."""
+        """Return foalnet's folds without a dev part: four groups of actors train, the fifth is tested."""
         return loso_all_others(self.groups.values())
 
     def sound_NX(self) -> np.ndarray:
-        """Return the functionals of each utterance's sound, the very numbers that the networks' encoder sees."""
+        """Return the functionals of each utterance's sound, the same numbers that the networks' encoder computes."""
         rate_hz = self.store.shape.rate_hz
         with one_torch_thread():
             rows = [functionals(torch.from_numpy(self.store.clips[key].wave_N), rate_hz) for key in self.keys]
@@ -85,7 +85,7 @@ def ravdess_root(given: Path | None) -> Path:
     root = given or (Path(shared) / "ravdess" if shared else None)
     if root is None or not root.is_dir():
         raise UsageError(
-            "RAVDESS is not there" if root else "nobody says where RAVDESS lies",
+            "RAVDESS is not there" if root else "the folder of RAVDESS is not given",
             file=root,
             action="give --root FOLDER (Actor_01 … and action_units.tsv), or set FOALNET_SHARED_DATA to its parent",
         )
@@ -93,9 +93,9 @@ def ravdess_root(given: Path | None) -> Path:
 
 
 def params_of(count: int, train: Mapping[str, Any]) -> Params:
-    """Return the params of `add-corpus ravdess` with its preset for 4 or 8 classes; `train` is laid over the rest."""
+    """Return the params of `add-corpus ravdess` with its preset for 4 or 8 classes; `train` overrides them."""
     reader = get_reader("ravdess")
-    lay = merge(reader.entry_preset, preset_entry("ravdess", "ravdess"))
+    base = merge(reader.entry_preset, preset_entry("ravdess", "ravdess"))
     name = f"ravdess{count}"
     entry = Entry(
         reader="ravdess",
@@ -103,9 +103,9 @@ def params_of(count: int, train: Mapping[str, Any]) -> Params:
         variants=["foal"],
         seeds=[1],
         manifest={"classes": {label: reader.class_presets[label] for label in CLASSES[count]}, "contract": None},
-        shards=lay.get("shards", {}),
-        features=lay.get("features", {}),
-        train=merge(lay.get("train", {}), dict(train)),
+        shards=base.get("shards", {}),
+        features=base.get("features", {}),
+        train=merge(base.get("train", {}), dict(train)),
         evaluate={},
         report={},
     )
@@ -114,13 +114,13 @@ def params_of(count: int, train: Mapping[str, Any]) -> Params:
 
 
 def stage_corpus(root: Path, count: int, work: Path, train: Mapping[str, Any]) -> Corpus:
-    """Take the corpus down the product's road to shards and read them; what was staged before is taken as it is."""
+    """Run the stages up to shards and read them; shards that are staged already are reused."""
     params = params_of(count, train)
     paths = Paths(params.corpus, home=work)
     settings = load_settings(work).model_copy(
         update={"roots": {params.corpus: str(root)}, "work": work / "cache", "device": "cpu", "threads": 1}
     )
-    told = told_of(params, settings, Given())
+    facts = told_of(params, settings, Given())
     inventory(params, settings, paths.inventory)
     build(params, settings, paths.inventory, paths.manifest, paths.counts)
     stage(
@@ -136,4 +136,4 @@ def stage_corpus(root: Path, count: int, work: Path, train: Mapping[str, Any]) -
     store = load_store(open_shards(paths.shards), {u.key for u in used}, params.train)
     kept = [u for u in used if u.key in store and store.clips[u.key].frame_mask_F.any()]
     digests = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
-    return Corpus(params=params, settings=settings, utterances=kept, store=store, inputs=digests, told=told)
+    return Corpus(params=params, settings=settings, utterances=kept, store=store, inputs=digests, facts=facts)

@@ -1,6 +1,6 @@
-"""What the bench says: UA with intervals over actors, paired differences, the learning curve.
+"""Prints the results of bench.ravdess: UA with intervals over actors, paired differences, the learning curve.
 
-The unit is an utterance, its correctness averaged over seeds; clusters are actors (foalnet.evidence.stats).
+Each utterance has one value, its correctness averaged over seeds; clusters are actors (foalnet.evidence.stats).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bench.ravdess_arms import ARMS, Answer
 from bench.ravdess_data import Corpus
 from foalnet.evidence.stats import Difference, Interval, difference, interval
 
-# The SVM counts as a yardstick where it reaches these UAs: (arm, classes) -> UA.
+# UAs that the SVM must reach to be a fair baseline: (arm, classes) -> UA.
 YARDSTICK = {("svm_units", 4): 0.70, ("svm_both", 4): 0.82, ("svm_both", 8): 0.67}
 PAIRS = (
     ("foal", "svm_both"),
@@ -30,7 +30,7 @@ MAY_LOSE = 0.02
 
 
 class Scores:
-    """Correctness of every tested utterance of one class set, by arm, averaged over the seeds that were run."""
+    """Correctness of every tested utterance of one class set by arm, averaged over the seeds that were run."""
 
     def __init__(self, corpus: Corpus, answers: Sequence[Answer]) -> None:
         self.corpus, self.answers = corpus, answers
@@ -38,7 +38,7 @@ class Scores:
         self.speaker = {u.key: u.speaker for u in corpus.utterances}
 
     def right(self, variant: str, groups: int = 0, seeds: Collection[int] = ()) -> dict[str, float]:
-        """Return key -> share of the seeds (none named: all) that were right; empty where nothing was run."""
+        """Return key -> share of correct seeds (of `seeds`, default all); empty where nothing was run."""
         rows: dict[str, list[float]] = defaultdict(list)
         for answer in self.answers:
             job = answer.job
@@ -64,7 +64,7 @@ class Scores:
         )
 
     def gap(self, a: str, b: str) -> Difference | None:
-        """Return a minus b on the utterances that both were tested on."""
+        """Return the difference a minus b over the utterances that both were tested on."""
         right_a, right_b = self.right(a), self.right(b)
         both = sorted(right_a.keys() & right_b.keys())
         if not both:
@@ -83,19 +83,19 @@ class Scores:
         )
 
     def dev_ua(self, variant: str) -> str:
-        """Return the mean UA in percent that an SVM was chosen by in the folds; - for what chose nothing."""
-        found = [a.dev_ua for a in self.answers if a.job.variant == variant and not a.job.groups]
-        return f"{100 * mean(ua for ua in found if ua is not None):.1f}" if None not in found else "-"
+        """Return the mean UA in percent that selected an arm's SVMs in the folds; "-" for a network."""
+        uas = [a.dev_ua for a in self.answers if a.job.variant == variant and not a.job.groups]
+        return f"{100 * mean(ua for ua in uas if ua is not None):.1f}" if None not in uas else "-"
 
     def trainings(self, variant: str) -> str:
-        """Say how many seeds and folds stand behind a row."""
+        """Return a row's number of seeds and folds as text."""
         jobs = [a.job for a in self.answers if a.job.variant == variant and not a.job.groups]
         folds = f"{len({job.fold for job in jobs})} folds"
         return folds if variant in ARMS else f"{len({job.seed for job in jobs})} seeds x {folds}"
 
 
-def _said(found: Interval) -> str:
-    return f"{100 * found.estimate:5.1f} [{100 * found.low:5.1f}, {100 * found.high:5.1f}]"
+def _said(interval: Interval) -> str:
+    return f"{100 * interval.estimate:5.1f} [{100 * interval.low:5.1f}, {100 * interval.high:5.1f}]"
 
 
 def lines(count: int, scores: Scores, variants: Sequence[str]) -> Iterator[str]:
@@ -108,12 +108,12 @@ def lines(count: int, scores: Scores, variants: Sequence[str]) -> Iterator[str]:
     yield f"\n{'arm':12} {'test UA % [interval]':24} {'dev UA %':9} trained"
     warning = None
     for variant in (*ARMS, *variants):
-        found = scores.ua(variant)
-        if found is not None:
-            warning = warning or found.warning
-            yield f"{variant:12} {_said(found):24} {scores.dev_ua(variant):>8}  {scores.trainings(variant)}"
+        ua = scores.ua(variant)
+        if ua is not None:
+            warning = warning or ua.warning
+            yield f"{variant:12} {_said(ua):24} {scores.dev_ua(variant):>8}  {scores.trainings(variant)}"
     if warning:
-        yield f"({found.method if found else 't'} intervals: {warning})"
+        yield f"({ua.method if ua else 't'} intervals: {warning})"
     yield f"\n{'paired difference':28} {'points of UA [interval]':26} p (sign flips of actors)"
     for a, b in PAIRS:
         gap = scores.gap(a, b)
@@ -127,19 +127,19 @@ def _verdicts(count: int, scores: Scores) -> Iterator[str]:
     yield ""
     counts = True
     for (arm, classes), least in YARDSTICK.items():
-        found = scores.ua(arm)
-        if classes == count and found is not None:
-            reached = found.estimate >= least
+        ua = scores.ua(arm)
+        if classes == count and ua is not None:
+            reached = ua.estimate >= least
             counts &= reached
-            yield f"yardstick: {arm} {100 * found.estimate:.1f}, asked {100 * least:g}: {_answer(reached)}"
+            yield f"yardstick: {arm} {100 * ua.estimate:.1f}, needed {100 * least:g}: {_answer(reached)}"
     gap = scores.gap("foal", "svm_both")
     if gap is None:
         return
-    found = gap.interval
+    ua = gap.interval
     yield f"the SVM counts as a yardstick: {_answer(counts)}"
     yield (
-        f"foal loses at most {100 * MAY_LOSE:g} points against it: {_answer(found.estimate >= -MAY_LOSE)} by the "
-        f"estimate, {_answer(found.low >= -MAY_LOSE)} by the whole interval"
+        f"foal loses at most {100 * MAY_LOSE:g} points against it: {_answer(ua.estimate >= -MAY_LOSE)} by the "
+        f"estimate, {_answer(ua.low >= -MAY_LOSE)} by the whole interval"
     )
 
 
@@ -152,7 +152,7 @@ def _curve(scores: Scores) -> Iterator[str]:
     sizes = sorted({a.job.groups for a in scores.answers if a.job.groups})
     if not sizes:
         return
-    # The longest folds are shown for the same seeds as the shorter ones.
+    # The full folds are shown for the same seeds as the shorter ones.
     seeds = {a.job.seed for a in scores.answers if a.job.groups}
     names = sorted({a.job.variant for a in scores.answers if a.job.groups})
     fold_actors = {f.name: f for f in scores.corpus.folds}
@@ -165,4 +165,4 @@ def _curve(scores: Scores) -> Iterator[str]:
             sum(len(by_group[g]) for g in (f.train[:groups] if groups else f.train)) for f in fold_actors.values()
         )
         cells = [scores.ua(name, groups, seeds) for name in names]
-        yield f"{actors:<24.1f} " + " ".join(f"{_said(found) if found else '-':24}" for found in cells)
+        yield f"{actors:<24.1f} " + " ".join(f"{_said(interval) if interval else '-':24}" for interval in cells)

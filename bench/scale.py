@@ -1,12 +1,12 @@
-"""One whole session of true structure, staged end to end; how the cost grows; what one changed dialogue costs.
+"""Measures staging of one whole session with IEMOCAP's true structure, of parts of it, and after one changed dialogue.
 
     python -m bench.scale --table TABLE [--session Ses01] [--detector yunet] [--stride 12] [--counts 1,7,14]
-    python -m bench.scale --table TABLE --joined      # the same speech in one dialogue of hours: what memory it takes
+    python -m bench.scale --table TABLE --joined      # the same speech in one dialogue of hours, to measure memory
 
-TABLE has an utterance a row with columns utterance, label, start_s and end_s, tab-separated, in IEMOCAP's names. All
-dialogues of the session are drawn at their true times, sound and picture, both speakers, and staged as a user would;
-then the first few of them by themselves; then all again after one video has changed. What IEMOCAP and 10,000 hours
-would take is computed from the session's figures.
+TABLE has one utterance per row with columns utterance, label, start_s and end_s, tab-separated, in IEMOCAP's names. All
+dialogues of the session are drawn at their true times, with sound and picture of both speakers, and staged as a user
+would; then the first few of them alone; then all again after one video has changed. The times for IEMOCAP and for
+10,000 hours are extrapolated from the session's figures.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STAGES = ("inventory", "manifest", "shards")
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What staging so many dialogues took: wall seconds of each verb, and MiB of the largest process."""
+    """Cost of staging some dialogues: wall seconds of each verb, and MiB of the largest process."""
 
     dialogues: int
     video_s: float
@@ -59,7 +59,7 @@ def session_of(table: Path, session: str) -> Chosen:
 
 
 def joined(chosen: Chosen) -> Chosen:
-    """Return the session's speech as one dialogue, one after the other."""
+    """Return the session's speech as one dialogue, its dialogues one after the other."""
     rows, counts, begin_s = [], {"F": 0, "M": 0}, 0.0
     name = chosen.names[0]
     for dialogue in chosen.names:
@@ -73,18 +73,18 @@ def joined(chosen: Chosen) -> Chosen:
 
 
 def video_s(rows: Sequence[dict[str, str]], dialogue: str) -> float:
-    """Return how long a dialogue's speech lasts from the beginning of its video."""
+    """Return the end of a dialogue's last utterance in seconds from the start of its video."""
     return max(float(row["end_s"]) for row in rows if row["utterance"].rsplit("_", 1)[0] == dialogue)
 
 
 def part_of(folder: Path, source: Path, chosen: Chosen, count: int) -> Path:
-    """Return a new project over the first dialogues of a drawn corpus, whose files are linked."""
+    """Return a new project with links to the files of a drawn corpus' first dialogues."""
     root, others = folder / "corpus", set(chosen.names[count:])
     for path in sorted(source.rglob("*")):
         place = path.relative_to(source)
-        # One name may be the beginning of another.
-        whose = max((name for name in chosen.names if name in str(place)), key=len, default="")
-        if path.is_file() and whose not in others:
+        # One name may be a prefix of another.
+        owner = max((name for name in chosen.names if name in str(place)), key=len, default="")
+        if path.is_file() and owner not in others:
             (root / place).parent.mkdir(parents=True, exist_ok=True)
             os.link(path, root / place)
     (folder / "params.yaml").write_bytes((source.parent / "params.yaml").read_bytes())
@@ -92,7 +92,7 @@ def part_of(folder: Path, source: Path, chosen: Chosen, count: int) -> Path:
 
 
 def cost_of(folder: Path, root: Path, chosen: Chosen, count: int, workers: int) -> Cost:
-    """Take the way from the tree to the shards, and say what it cost."""
+    """Run the verbs from the corpus' files to the shards; return their cost."""
     wall_s, peaks = {}, []
     for step in STAGES:
         wall_s[step], peak_mib = verb(folder, step, CORPUS, workers=workers, root=root)
@@ -109,7 +109,7 @@ def cost_of(folder: Path, root: Path, chosen: Chosen, count: int, workers: int) 
 
 
 def changed(root: Path, chosen: Chosen) -> str:
-    """Lengthen the video of the dialogue in the middle by bytes that no frame needs; return the dialogue's name."""
+    """Append bytes that no frame needs to the video of the middle dialogue; return the dialogue's name."""
     name = chosen.names[len(chosen.names) // 2]
     for path in root.rglob(f"{name}.avi"):
         with path.open("ab") as file:
@@ -118,12 +118,12 @@ def changed(root: Path, chosen: Chosen) -> str:
 
 
 def tree_bytes(root: Path, suffix: str) -> int:
-    """Return the size of all files whose name ends so."""
+    """Return the total size of all files with a suffix."""
     return sum(path.stat().st_size for path in root.rglob(f"*{suffix}"))
 
 
-def told_session(cost: Cost, root: Path, folder: Path, workers: int) -> None:
-    """Print what the whole session cost, and what would follow from it elsewhere."""
+def print_session(cost: Cost, root: Path, folder: Path, workers: int) -> None:
+    """Print the cost of the whole session, and its extrapolation."""
     hours = cost.video_s / 3600
     shards_bytes = tree_bytes(folder / "data", ".tar")
     print(
@@ -151,38 +151,38 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--counts", default="1,7,14", help="so many dialogues by themselves")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--joined", action="store_true", help="all speech in one dialogue, and nothing but that")
-    asked = parser.parse_args(argv)
-    chosen = session_of(asked.table, asked.session)
-    chosen = joined(chosen) if asked.joined else chosen
+    args = parser.parse_args(argv)
+    chosen = session_of(args.table, args.session)
+    chosen = joined(chosen) if args.joined else chosen
     with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
         whole = Path(name) / "whole"
         whole.mkdir()
-        root = project(whole, chosen, asked.workers)
-        looks = {"detector": asked.detector, "stride": asked.stride, "roi": ROI.get(asked.detector, 0.0)}
+        root = project(whole, chosen, args.workers)
+        looks = {"detector": args.detector, "stride": args.stride, "roi": ROI.get(args.detector, 0.0)}
         shards(whole, looks)
         print(
-            f"{asked.session}: {len(chosen.names)} dialogues, {chosen.video_s / 3600:.2f} h of video, "
-            f"{len(chosen.rows)} utterances; {asked.detector}, stride {asked.stride}, {asked.workers} workers"
+            f"{args.session}: {len(chosen.names)} dialogues, {chosen.video_s / 3600:.2f} h of video, "
+            f"{len(chosen.rows)} utterances; {args.detector}, stride {args.stride}, {args.workers} workers"
         )
-        full = cost_of(whole, root, chosen, len(chosen.names), asked.workers)
-        told_session(full, root, whole, asked.workers)
-        if asked.joined:
+        full = cost_of(whole, root, chosen, len(chosen.names), args.workers)
+        print_session(full, root, whole, args.workers)
+        if args.joined:
             return
         parts = []
-        for count in (int(word) for word in asked.counts.split(",")):
+        for count in (int(count) for count in args.counts.split(",")):
             folder = Path(name) / f"first{count}"
             folder.mkdir()
             part_root = part_of(folder, root, chosen, count)
-            parts.append(cost_of(folder, part_root, chosen, count, asked.workers))
+            parts.append(cost_of(folder, part_root, chosen, count, args.workers))
         print("dialogues  video s  wall s  s per 100 s of video  MiB")
         for cost in (*parts, full):
             print(
                 f"{cost.dialogues:>9}{cost.video_s:>9.0f}{cost.total_s:>8.1f}"
                 f"{100 * cost.total_s / cost.video_s:>22.2f}{cost.peak_mib:>5.0f}"
             )
-        again = cost_of(whole, root, chosen, len(chosen.names), asked.workers)
+        again = cost_of(whole, root, chosen, len(chosen.names), args.workers)
         which = changed(root, chosen)
-        once_more = cost_of(whole, root, chosen, len(chosen.names), asked.workers)
+        once_more = cost_of(whole, root, chosen, len(chosen.names), args.workers)
         alone_s = read_json(whole / "work" / "runs" / f"shards-{CORPUS}.json", stage="bench")["dialogues"][which]
         print(
             f"again, nothing changed: {again.total_s:.1f} s; the video of {which} changed "

@@ -1,8 +1,8 @@
-"""What staging the listener's face costs: UA of the drawn corpus with the actors of some dialogues swapped by a table.
+"""Measures the cost of staging the listener's face: UA of the drawn corpus with swapped actors in some dialogues.
 
     python -m bench.sides --project SCRATCH --share 0 --share 0.5 --share 1
 
-SCRATCH is a clone of the project, for this alone: its params and its table of sides are changed, nothing is pushed.
+SCRATCH is a clone of the project for this purpose only: its params and its table of sides are changed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SEED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Take the road once for each share, and print a line for each variant."""
+    """Run the pipeline once for each share, and print a line for each variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, required=True, help="a scratch clone of the project")
     parser.add_argument("--share", type=float, action="append", help="of the dialogues that are swapped (0, 1)")
@@ -40,19 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     paths = Paths(CORPUS, project)
     if not paths.manifest.is_file():
         _dvc(project, "repro", f"manifest@{CORPUS}")
-    found = {}
+    by_share = {}
     for share in given.share or [0.0, 1.0]:
         swapped = swap(project, paths, share)
         _dvc(project, "repro", f"report@{CORPUS}")
         account = json.loads(paths.staging.read_bytes())["sides"]
-        found[share] = json.loads(paths.metrics.read_bytes())
+        by_share[share] = json.loads(paths.metrics.read_bytes())
         print(f"swapped {swapped} of {len(account['dialogues'])} dialogues; the audit agrees in {account['agree']}")
-        for variant, ua in uas(found[share]).items():
+        for variant, ua in uas(by_share[share]).items():
             print(f"  {variant:14} UA {100 * ua:5.1f}")
 
 
 def swap(project: Path, paths: Paths, share: float) -> int:
-    """Write the table of sides that swaps a share of the dialogues, and tell params to follow it; return how many."""
+    """Write a table of sides that swaps a share of the dialogues, and set params to use it; return their number."""
     firsts: dict[str, Utterance] = {}
     for u in read_manifest(paths.manifest):
         firsts.setdefault(u.dialogue, u)
@@ -73,9 +73,9 @@ def uas(metrics: dict[str, Any]) -> dict[str, float]:
     return {name: row["ua"] for name, row in metrics["variants"].items()}
 
 
-def _dvc(project: Path, *words: str) -> None:
+def _dvc(project: Path, *arguments: str) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run([sys.executable, "-m", "dvc", *words], cwd=project, env=environment, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=project, env=environment, check=True)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""Staging against the floor of the pixel work, and against the way people do it, as ratios in one run.
+"""Compares staging with the least possible pixel work, and with the usual scripts, as ratios in one run.
 
     python -m bench.staging --table TABLE [--minutes 20] [--detectors yunet,haar] [--workers 2] [--sizes 720x480]
 
-TABLE has an utterance a row with columns utterance, label, start_s and end_s, tab-separated, in IEMOCAP's names: whole
-dialogues of it whose speech is about as dense as the whole table's are drawn, sound and picture, both speakers.
+TABLE has one utterance per row with columns utterance, label, start_s and end_s, tab-separated, in IEMOCAP's names.
+Whole dialogues with about the same density of speech as the whole table are drawn, sound and picture of both speakers.
 
-A, the floor: one ffmpeg command per AVI decodes it once and encodes two fixed crops of every frame (the sizes of the
-face crop and of the half picture) to MJPEG, into nothing; as many processes as workers, one thread each, the AVIs
-dealt round.
-B, people's way, on part of the corpus: per utterance a seek, the same detector on every frame of the speaker's half,
-one image file a frame; as many processes. Its cost is split.
-Ours: `foalnet shards` as a user starts it: decode, detect, track, both crops, sound, pack, index. Beside it, what the
-same looks make of drawn faces whose true boxes are known (bench.faces has every condition).
-With `--sizes 720x480,1280x720,1920x1080` the same films are measured at each size, scaled and encoded anew as H.264.
-An utterance that overlaps another is work done twice for ours and once for A: both counts are printed.
+A, the lower limit: one ffmpeg command per AVI decodes it once and encodes two fixed crops of every frame (the sizes of
+the face crop and of the half picture) to MJPEG, without writing it; as many processes as workers, one thread each, the
+AVIs distributed in turn.
+B, the usual script, on part of the corpus: per utterance a seek, per frame of the speaker's half the same detector and
+one image file; as many processes. Its cost is itemised.
+Ours: `foalnet shards` as a user starts it: decode, detect, track, both crops, sound, pack, index. Next to it, the
+accuracy of the same detector settings on drawn faces with known boxes (bench.faces has every condition).
+With `--sizes 720x480,1280x720,1920x1080` the same videos are measured at each size, scaled and encoded again as H.264.
+An utterance that overlaps another counts twice for ours and once for A: both counts are printed.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from typing import Any
 
 import yaml
 
-from bench.faces import bounds, films
-from bench.scenes import CONDITIONS, Scene
+from bench.drawn_videos import CONDITIONS, DrawnVideo
+from bench.faces import bounds, draw_videos
 from bench.staging_rivals import Clip, floor_wall_s, people_s
 from foalnet.config import load_params, load_settings
 from foalnet.config.yamls import read_yaml
@@ -45,7 +45,7 @@ from foalnet.media import ffmpeg_exe
 
 HOME = Path(__file__).resolve().parent.parent
 CORPUS = "iemocap"
-# The half picture of the presets for IEMOCAP; the rest of the block is params.yaml's.
+# The half picture of the presets for IEMOCAP; the other params are those of params.yaml.
 # Labels do not matter to staging.
 LABELS = ("neu", "hap")
 HALF = {"half_width_px": 360, "half_height_px": 240}
@@ -56,7 +56,7 @@ ROI = {"yunet": 2.0, "blazeface": 3.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """Dialogues of a table, how long they last and how much is spoken in them."""
+    """Dialogues of a table, with the seconds of video and of speech."""
 
     rows: tuple[dict[str, str], ...]
     names: tuple[str, ...]
@@ -65,7 +65,7 @@ class Chosen:
 
 
 def choose(table: Path, minutes: float) -> Chosen:
-    """Return whole dialogues, nearest to the table's own density of speech first, until there are so many minutes."""
+    """Return whole dialogues of so many minutes in total, those nearest to the table's density of speech first."""
     by: dict[str, list[dict[str, str]]] = defaultdict(list)
     with table.open(newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
@@ -86,14 +86,14 @@ def choose(table: Path, minutes: float) -> Chosen:
     )
 
 
-def verb(folder: Path, *words: str, workers: int, root: Path | None = None) -> tuple[float, float]:
-    """Run a verb of this installation there; return its wall seconds and the MiB of the largest of its processes.
+def verb(folder: Path, *arguments: str, workers: int, root: Path | None = None) -> tuple[float, float]:
+    """Run a verb of this installation in a folder; return its wall seconds and the MiB of its largest process.
 
-    `root`: where the corpus is, if not where the project's settings say. It ends the bench where it fails.
+    `root`: the corpus' root, if it differs from the project's settings. A failure ends the script.
     """
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "foalnet", *words],
+        [sys.executable, "-m", "foalnet", *arguments],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         env=os.environ
@@ -103,7 +103,7 @@ def verb(folder: Path, *words: str, workers: int, root: Path | None = None) -> t
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"foalnet {' '.join(words)}: exit {process.returncode}")
+        raise SystemExit(f"foalnet {' '.join(arguments)}: exit {process.returncode}")
     return time.monotonic() - began, used.ru_maxrss / 1024
 
 
@@ -113,7 +113,7 @@ def project(folder: Path, chosen: Chosen, workers: int) -> Path:
     with table.open("w", newline="") as file:
         writer = csv.DictWriter(file, ("utterance", "label", "start_s", "end_s"), delimiter="\t", lineterminator="\n")
         writer.writeheader()
-        # Each part of the corpus has every class that its manifest calls for.
+        # Each part of the corpus has every class that its manifest needs.
         writer.writerows(row | {"label": label} for row, label in zip(chosen.rows, itertools.cycle(LABELS)))
     params = read_yaml(HOME / "params.yaml")
     del params["draw"]["rate_fps"]  # the default is IEMOCAP's
@@ -127,7 +127,7 @@ def project(folder: Path, chosen: Chosen, workers: int) -> Path:
 
 
 def shards(folder: Path, values: dict[str, Any]) -> None:
-    """Set the entry's block `shards`, and no contract of counts: this is a part of a corpus."""
+    """Set the entry's block `shards`, without expected counts: this is only a part of a corpus."""
     path = folder / "params.yaml"
     params = read_yaml(path)
     params["corpora"][CORPUS]["shards"] = HALF | values
@@ -150,7 +150,7 @@ def clips(folder: Path, root: Path) -> list[Clip]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Draw, measure A, ours per detector, B; print."""
+    """Draw the corpus, measure A, ours per detector and B; print."""
     parser = argparse.ArgumentParser(prog="python -m bench.staging", description=__doc__.split("\n")[0])
     parser.add_argument("--table", type=Path, required=True, help="IEMOCAP's utterances, tab-separated")
     parser.add_argument("--minutes", type=float, default=20.0, help="of video, at least")
@@ -159,24 +159,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--strides", default="6,12", help="the detector looks at every n-th frame")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sizes", default=DRAWN_SIZE, help="of the films; the drawn ones are 720x480")
-    asked = parser.parse_args(argv)
-    chosen = choose(asked.table, asked.minutes)
+    args = parser.parse_args(argv)
+    chosen = choose(args.table, args.minutes)
     with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
         folder = Path(name)
-        root = project(folder, chosen, asked.workers)
-        told(chosen, len(list(root.glob(VIDEOS))))
-        made = films(folder, [condition.name for condition in CONDITIONS], sessions=2, utterances=2)
-        for size in asked.sizes.split(","):
+        root = project(folder, chosen, args.workers)
+        print_chosen(chosen, len(list(root.glob(VIDEOS))))
+        made = draw_videos(folder, [condition.name for condition in CONDITIONS], sessions=2, utterances=2)
+        for size in args.sizes.split(","):
             if size != DRAWN_SIZE:
                 scale(root, size)
                 for step in ("inventory", "manifest"):
-                    verb(folder, step, CORPUS, workers=asked.workers)
+                    verb(folder, step, CORPUS, workers=args.workers)
             print(f"pictures of {size}")
-            compare(folder, root, asked, made)
+            compare(folder, root, args, made)
 
 
 def scale(root: Path, size: str) -> None:
-    """Replace every film by itself at another size."""
+    """Replace every video by a copy at another size."""
     for video in sorted(root.glob(VIDEOS)):
         scaled = video.with_suffix(".scaled.avi")
         done = [ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-y", "-i", str(video), "-vf", f"scale={size}"]
@@ -184,37 +184,37 @@ def scale(root: Path, size: str) -> None:
         scaled.replace(video)
 
 
-def told(chosen: Chosen, videos: int) -> None:
-    """Say what was drawn."""
+def print_chosen(chosen: Chosen, videos: int) -> None:
+    """Print what was drawn."""
     print(
         f"{videos} dialogues, {chosen.video_s / 60:.1f} min of video, {len(chosen.rows)} utterances, "
         f"{chosen.speech_s / 60:.1f} min of them: {chosen.speech_s / chosen.video_s:.2f} s of utterances a second"
     )
 
 
-def compare(folder: Path, root: Path, asked: argparse.Namespace, made: dict[str, list[Scene]]) -> None:
-    """Measure every arm and print a line of each as soon as it is there."""
+def compare(folder: Path, root: Path, args: argparse.Namespace, made: dict[str, list[DrawnVideo]]) -> None:
+    """Measure every arm and print its line at once."""
     videos = sorted(root.glob(VIDEOS))
     block = load_params(CORPUS, folder / "params.yaml").shards
-    floor_s, frames = floor_wall_s(videos, block, workers=asked.workers)
-    print(f"A, floor: {floor_s:.1f} s for {frames} frames, {asked.workers} ffmpeg processes of one thread")
+    floor_s, frames = floor_wall_s(videos, block, workers=args.workers)
+    print(f"A, floor: {floor_s:.1f} s for {frames} frames, {args.workers} ffmpeg processes of one thread")
     every = clips(folder, root)
     settings = load_settings()
-    for detector in asked.detectors.split(","):
+    for detector in args.detectors.split(","):
         ours_s: dict[int, float] = {}
-        for stride in (int(word) for word in asked.strides.split(",")):
+        for stride in (int(stride) for stride in args.strides.split(",")):
             shards(folder, {"detector": detector, "stride": stride, "roi": ROI.get(detector, 0.0)})
             params = load_params(CORPUS, folder / "params.yaml").shards
-            ours_s[stride], peak_mib = verb(folder, "shards", CORPUS, workers=asked.workers)
+            ours_s[stride], peak_mib = verb(folder, "shards", CORPUS, workers=args.workers)
             cut = _cut_frames(folder)
             print(
                 f"ours, {detector}, stride {stride}: {ours_s[stride]:.1f} s, {ours_s[stride] / floor_s:.2f} x A; "
                 f"{cut} frames cut ({cut / frames:.2f} of A's); largest process {peak_mib:.0f} MiB"
             )
-            found = bounds(made, get_detector(params, settings), params)
-            print(f"  drawn scenes, the worst condition: {found}", flush=True)
-        part = _first(every, asked.people_s)
-        theirs_s, split, count = people_s(part, params, settings, workers=asked.workers)
+            worst = bounds(made, get_detector(params, settings), params)
+            print(f"  drawn scenes, the worst condition: {worst}", flush=True)
+        part = _first(every, args.people_s)
+        theirs_s, split, count = people_s(part, params, settings, workers=args.workers)
         share = sum(clip.end_s - clip.start_s for clip in part) / sum(c.end_s - c.start_s for c in every)
         ratios = ", ".join(f"{theirs_s / (mine_s * share):.1f} x ours, stride {n}" for n, mine_s in ours_s.items())
         print(
@@ -224,21 +224,21 @@ def compare(folder: Path, root: Path, asked: argparse.Namespace, made: dict[str,
 
 
 def _cut_frames(folder: Path) -> int:
-    """Return how many frames the shards hold; one in which both speak counts twice."""
+    """Return the number of frames in the shards; a frame in which both speak counts twice."""
     account = read_json(folder / "reports" / CORPUS / "staging.json", stage="bench")
     return int(account["frames"]["total"])
 
 
 def _first(every: Sequence[Clip], seconds: float) -> list[Clip]:
-    """Return so many utterances, spread over the corpus, that they last so long."""
-    found: list[Clip] = []
+    """Return utterances, spread over the corpus, of at least so many seconds in total."""
+    chosen: list[Clip] = []
     step = max(1, len(every) // 40)
     for clip in [*every[::step], *every]:
-        if sum(c.end_s - c.start_s for c in found) >= seconds:
+        if sum(c.end_s - c.start_s for c in chosen) >= seconds:
             break
-        if clip not in found:
-            found.append(clip)
-    return found
+        if clip not in chosen:
+            chosen.append(clip)
+    return chosen
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Where the CPU seconds of staging go: one drawn dialogue, staged in this process.
+"""Profiles staging: CPU seconds by kind of work for one drawn dialogue, staged in this process.
 
     python -m bench.staging_profile --table TABLE [--detectors yunet,haar] [--stride 12] [--minutes 5]
 
-TABLE as in bench.staging, whose project this makes; its longest dialogue is staged, without worker processes. CPU
-seconds of the main thread by what they are spent in; those of the thread that decodes stand beside them. The profiler's
+TABLE is that of bench.staging; the script makes the same project and stages its longest dialogue without worker
+processes. It prints CPU seconds of the main thread by kind of work, and those of the decoding thread. The profiler's
 own cost is in `everything else`.
 """
 
@@ -29,7 +29,7 @@ from foalnet.corpora.inventory import checked_inventory
 from foalnet.stages.shards import prepare, tools_of
 
 STAGE = "bench"
-# What a function's name begins with, and what it is here. Native calls hold nearly all the time.
+# Kind of work -> prefixes of function names. Nearly all time is spent in native calls.
 KINDS = {
     "detection": ("method 'detect'", "method 'detectMultiScale", "detectMultiScale"),
     "JPEG": ("imencode",),
@@ -42,7 +42,7 @@ KINDS = {
 
 
 def job_of(folder: Path) -> Job:
-    """Return the longest dialogue's job."""
+    """Return the staging job of the longest dialogue."""
     params, settings, paths = load_params(CORPUS, folder / "params.yaml"), load_settings(), Paths(CORPUS, folder)
     utterances = read_manifest(paths.manifest, stage=STAGE)
     files = checked_inventory(paths.inventory, params, stage=STAGE).files
@@ -52,7 +52,7 @@ def job_of(folder: Path) -> Job:
 
 
 def profiled(job: Job, root: Path) -> tuple[dict[str, float], float, float]:
-    """Stage a job under a profile; return seconds by kind, the main thread's CPU seconds and the other threads'."""
+    """Stage a job under the profiler; return seconds by kind, CPU seconds of the main thread and of other threads."""
     settings = load_settings()
     detector = prepare(job.params, settings, needs_detector=True)
     for warm in (True, False):  # the first time loads libraries and weights
@@ -68,32 +68,30 @@ def profiled(job: Job, root: Path) -> tuple[dict[str, float], float, float]:
 
 
 def kinds_of(stats: Any) -> dict[str, float]:
-    """Add up the own time of functions by kind; the rest is `everything else`."""
+    """Return the functions' own time summed by kind; the rest is `everything else`."""
     spent = dict.fromkeys([*KINDS, "everything else"], 0.0)
     for (_, _, name), (_, _, own_s, _, _) in stats.stats.items():
-        kind = next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "everything else")
+        kind = next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), "everything else")
         spent[kind] += own_s
     return spent
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Draw, profile each detector, print."""
+    """Draw the corpus, profile each detector, print."""
     parser = argparse.ArgumentParser(prog="python -m bench.staging_profile", description=__doc__.split("\n")[0])
     parser.add_argument("--table", type=Path, required=True, help="IEMOCAP's utterances, tab-separated")
     parser.add_argument("--minutes", type=float, default=5.0, help="of video to draw, at least")
     parser.add_argument("--detectors", default="yunet,haar")
     parser.add_argument("--stride", type=int, default=12)
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
         folder = Path(name)
-        root = project(folder, choose(asked.table, asked.minutes), os.cpu_count() or 1)
-        for detector in asked.detectors.split(","):
-            shards(folder, {"detector": detector, "stride": asked.stride, "roi": ROI.get(detector, 0.0)})
+        root = project(folder, choose(args.table, args.minutes), os.cpu_count() or 1)
+        for detector in args.detectors.split(","):
+            shards(folder, {"detector": detector, "stride": args.stride, "roi": ROI.get(detector, 0.0)})
             job = job_of(folder)
             spent, main_s, others_s = profiled(job, root)
-            print(
-                f"{detector}, stride {asked.stride}, {job.seconds:.0f} s of utterances: {main_s + others_s:.1f} CPU s"
-            )
+            print(f"{detector}, stride {args.stride}, {job.seconds:.0f} s of utterances: {main_s + others_s:.1f} CPU s")
             print(f"  {'decoding, in its own thread':<28}{others_s:6.2f}")
             for kind, seconds in sorted(spent.items(), key=lambda item: -item[1]):
                 print(f"  {kind:<28}{seconds:6.2f}")

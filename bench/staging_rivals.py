@@ -1,4 +1,4 @@
-"""What staging is measured against: the floor of the pixel work, and the way people cut faces out of IEMOCAP."""
+"""The rivals of bench.staging: the least possible pixel work, and the usual script that cuts faces out of IEMOCAP."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Clip:
 
 
 def floor_command(video: Path, params: Shards) -> list[str]:
-    """Return the floor's ffmpeg: decode once, two fixed crops of every frame to MJPEG, into nothing, on one thread."""
+    """Return the ffmpeg command of the lower limit: decode once, encode two fixed crops per frame, on one thread."""
     face, half = f"crop={params.face_px}:{params.face_px}", f"crop={params.half_width_px}:{params.half_height_px}"
     to_nothing = ("-c:v", "mjpeg", "-q:v", "3", "-threads", "1", "-f", "null", "-")
     return [
@@ -46,7 +46,7 @@ def floor_command(video: Path, params: Shards) -> list[str]:
 
 
 def floor_wall_s(videos: Sequence[Path], params: Shards, *, workers: int) -> tuple[float, int]:
-    """Return wall seconds of the floor on all videos, dealt round to so many processes, and their frames."""
+    """Return wall seconds of the lower limit on all videos, distributed to `workers` processes, and their frames."""
     frames = sum(len(probe_times(video).times_s) for video in videos)
     began = time.monotonic()
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
@@ -62,10 +62,10 @@ def _floor(videos: Sequence[Path], params: Shards) -> None:
 def people_s(
     clips: Sequence[Clip], params: Shards, settings: Settings, *, workers: int
 ) -> tuple[float, dict[str, float], int]:
-    """Return seconds of people's way on some utterances, how they split, and how many frames it looked at.
+    """Return seconds of the usual script on some utterances, their shares by step, and the number of frames read.
 
-    The seconds are those of the process that worked longest. Their start is left out: on a minute of a corpus it would
-    weigh as it never does on the whole.
+    The seconds are those of the process that worked longest. The start of the processes is left out: on a minute of a
+    corpus it would weigh far more than on the whole corpus.
     """
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         parts = list(
@@ -81,7 +81,7 @@ def people_s(
 
 
 def _people(clips: Sequence[Clip], params: Shards, settings: Settings) -> tuple[dict[str, float], int]:
-    """Per utterance: open and seek, then for every frame detect on the speaker's half, crop, write one image file."""
+    """Run the usual script: per utterance open and seek, per frame detect in the speaker's half, crop, write a file."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -90,10 +90,10 @@ def _people(clips: Sequence[Clip], params: Shards, settings: Settings) -> tuple[
     folder = Path(tempfile.mkdtemp(prefix="foalnet-bench-"))
     try:
         for clip in clips:
-            film: Any = _timed(spent, "seek and decode", partial(_opened, clip))
+            capture: Any = _timed(spent, "seek and decode", partial(_opened, clip))
             place = 0
-            while film.get(cv2.CAP_PROP_POS_MSEC) < 1000 * clip.end_s:
-                there, frame_HWC = _timed(spent, "seek and decode", film.read)
+            while capture.get(cv2.CAP_PROP_POS_MSEC) < 1000 * clip.end_s:
+                there, frame_HWC = _timed(spent, "seek and decode", capture.read)
                 if not there:
                     break
                 half_HWC = _half(frame_HWC, clip.side)
@@ -102,7 +102,7 @@ def _people(clips: Sequence[Clip], params: Shards, settings: Settings) -> tuple[
                     path = folder / f"{clip.key}-{place:05d}.jpg"
                     _timed(spent, "files", partial(_write, path, half_HWC, boxes[0], params))
                 place += 1
-            film.release()
+            capture.release()
             count += place
     finally:
         shutil.rmtree(folder)
@@ -112,9 +112,9 @@ def _people(clips: Sequence[Clip], params: Shards, settings: Settings) -> tuple[
 def _opened(clip: Clip) -> Any:
     import cv2
 
-    film = cv2.VideoCapture(str(clip.video))
-    film.set(cv2.CAP_PROP_POS_MSEC, 1000 * clip.start_s)
-    return film
+    capture = cv2.VideoCapture(str(clip.video))
+    capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * clip.start_s)
+    return capture
 
 
 def _half(frame_HWC: np.ndarray, side: str) -> np.ndarray:
@@ -131,6 +131,6 @@ def _write(path: Path, half_HWC: np.ndarray, box: Any, params: Shards) -> None:
 
 def _timed(spent: dict[str, float], what: str, work: Callable[[], Any]) -> Any:
     began = time.monotonic()
-    found = work()
+    result = work()
     spent[what] += time.monotonic() - began
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""Kill -9 at random moments of one command, in chains, and a look at what each kill left: see bench.kills."""
+"""Kills one command with SIGKILL at random moments, in chains, and checks the outputs after each kill (bench.kills)."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ MARK = "KILL_STORM"
 POLL_S, DIE_S, RUN_S = 0.002, 20.0, 300.0
 SOON_S = 0.02
 CHAIN_ON, SWEEP_AFTER, OVER_YESTERDAY = 0.6, 0.3, 0.3
-# The phase of a run that nothing can be lost in; the first words of an error that a held lock is refused with.
+# The phase of a run in which nothing can be lost; the start of the error on a held lock.
 BEFORE_LOCK, BUSY = "before its lock", "another run is at work here"
-# What the kill may find half written, since DVC writes it in place: the next run mends it.
+# Files that a kill may leave half written, since DVC writes them in place: the next run repairs them.
 IN_PLACE = "dvc.lock"
 ENOUGH, PHASES = 10, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Road:
-    """One command to be killed, an argument list: `lay` makes a project before it, `change` the params of another day.
+class Scenario:
+    """One command to kill: `prepare` writes the project before it, `change` sets the params of "yesterday".
 
-    `marker`: the file whose presence says that all that the command publishes, wherever it does, is whole and of one
-    day. `phase(project, since)` says how far a chain has come that began at that time of day.
+    `marker`: the file whose presence means that all published files are whole and of one params. `phase(project,
+    since)` returns how far a chain has come that began at that time.
     """
 
     name: str
     command: tuple[str, ...]
     marker: str
-    lay: Callable[[Path], None]
+    prepare: Callable[[Path], None]
     change: Callable[[Path], None]
     phase: Callable[[Path, float], str]
     env: dict[str, str]
@@ -48,13 +48,13 @@ class Road:
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """When to kill: so many seconds into a run, or so soon after so many changes of what it writes to."""
+    """When to kill: so many seconds into a run, or so soon after a number of changes in its output folders."""
 
     after_s: float
     changes: int | None = None
 
     def __str__(self) -> str:
-        """Say it on one line."""
+        """Return one line."""
         if self.changes is None:
             return f"{self.after_s:.3f} s after the start"
         return f"{1000 * self.after_s:.1f} ms after change {self.changes}"
@@ -62,10 +62,10 @@ class Moment:
 
 @dataclass(kw_only=True)
 class Tally:
-    """What came of a road's kills; `faults` are the differences, in words.
+    """Result of a scenario's kills; `faults` are sentences on the differences.
 
-    `at_once`: kills after which the command ran again while the killed run's processes may have lived; `refused`: how
-    often it then found the lock held, said so, and was tried again.
+    `at_once`: kills after which the command started again while processes of the killed run might be alive; `refused`:
+    how often it was then refused by the held lock and tried again.
     """
 
     kills: Counter[str] = field(default_factory=Counter)
@@ -78,23 +78,23 @@ class Tally:
 
     @property
     def killed(self) -> int:
-        """Runs killed."""
+        """Number of runs killed."""
         return self.kills.total()
 
     @property
     def weak(self) -> list[str]:
-        """Why these kills show little, in words: faults of the storm itself."""
-        told, early = [], self.kills[BEFORE_LOCK]
+        """Sentences on why these kills show little: faults of the test itself."""
+        faults, early = [], self.kills[BEFORE_LOCK]
         if 2 * early > self.killed:
-            told.append(f"{early} of {self.killed} kills came {BEFORE_LOCK}, when nothing was at work yet")
+            faults.append(f"{early} of {self.killed} kills came {BEFORE_LOCK}, when nothing was running yet")
         if self.killed >= ENOUGH and len(self.kills) < PHASES:
-            told.append(f"{self.killed} kills hit {len(self.kills)} phases of a run, {PHASES} are the least")
-        return told
+            faults.append(f"{self.killed} kills hit {len(self.kills)} phases of a run, {PHASES} are the least")
+        return faults
 
 
 @dataclass(frozen=True, kw_only=True)
 class Undisturbed:
-    """A road without a kill: the bytes it publishes, what work/ holds after `foalnet gc`, its time and its changes."""
+    """A scenario without a kill: published bytes, contents of work/ after `foalnet gc`, duration, number of changes."""
 
     outs: dict[str, bytes]
     yesterday: dict[str, bytes]
@@ -104,24 +104,24 @@ class Undisturbed:
 
 
 class Storm:
-    """The kills of one road, in projects of their own below `folder`; `say` gets a line for each kill."""
+    """Runs the kills of one scenario in projects below `folder`; `say` gets a line for each kill."""
 
-    def __init__(self, road: Road, folder: Path, dice: random.Random, say: Callable[[str], None]) -> None:
-        self.road, self.folder, self.dice, self.say = road, folder, dice, say
+    def __init__(self, scenario: Scenario, folder: Path, dice: random.Random, say: Callable[[str], None]) -> None:
+        self.scenario, self.folder, self.dice, self.say = scenario, folder, dice, say
         self.tally, self.since_s = Tally(), 0.0
-        # The run that was started at once after a kill, and until when a lock may refuse it.
+        # The run that started at once after a kill, and until when a lock may refuse it.
         self.next: subprocess.Popen[bytes] | None = None
         self.until_s = 0.0
-        self.laid, self.old = folder / "laid", folder / "old"
-        road.lay(self.laid)
+        self.prepared, self.old = folder / "laid", folder / "old"
+        scenario.prepare(self.prepared)
         self.whole = self._undisturbed()
 
     def _undisturbed(self) -> Undisturbed:
-        """Run the other day's command and today's, each in a folder of its own, to their ends."""
-        shutil.copytree(self.laid, self.old)
-        self.road.change(self.old)
+        """Run the command with yesterday's and with today's params, each in its own folder, to the end."""
+        shutil.copytree(self.prepared, self.old)
+        self.scenario.change(self.old)
         if self._to_the_end(self.old) != 0:
-            raise SystemExit(f"{self.road.name} fails without a kill:\n{self._said(self.old)}")
+            raise SystemExit(f"{self.scenario.name} fails without a kill:\n{self._said(self.old)}")
         home = self._project("whole")
         began, before, changes = time.monotonic(), _names(home), 0
         child = self._start(home)
@@ -131,14 +131,14 @@ class Storm:
             changes, before = changes + (now != before), now
         took_s = time.monotonic() - began
         if child.returncode != 0:
-            raise SystemExit(f"{self.road.name} fails without a kill:\n{self._said(home)}")
+            raise SystemExit(f"{self.scenario.name} fails without a kill:\n{self._said(home)}")
         outs = self._outs(home)
         self._sweep(home)
         work = _below(home / "work")
         return Undisturbed(outs=outs, yesterday=self._outs(self.old), work=work, took_s=took_s, changes=changes)
 
     def run(self, kills: int) -> Tally:
-        """Kill so many runs, in chains, and return the tally."""
+        """Kill `count` runs in chains and return the tally."""
         number = 0
         while self.tally.killed < kills:
             number += 1
@@ -156,16 +156,16 @@ class Storm:
         return self.tally
 
     def _project(self, name: str, old: Path | None = None) -> Path:
-        """Return a fresh project; over what `old` left, where it is given."""
+        """Return a fresh project, or a copy of the outputs in `old` where it is given."""
         home = self.folder / name
-        shutil.copytree(old or self.laid, home)
+        shutil.copytree(old or self.prepared, home)
         if old is not None:
-            shutil.copyfile(self.laid / "params.yaml", home / "params.yaml")
+            shutil.copyfile(self.prepared / "params.yaml", home / "params.yaml")
         (home / "tmp").mkdir(exist_ok=True)
         return home
 
     def _kill(self, home: Path, where: str) -> bool:
-        """Start a run, kill it at a random moment and look at what is left; False where it ended before."""
+        """Start a run, kill it at a random moment and check the outputs; False where it ended before."""
         moment = self._moment()
         child = self._killed(home, moment)
         while self._refused(child, home):
@@ -175,18 +175,18 @@ class Storm:
             if child.returncode != 0:
                 self._fault(f"{where}: the run ended with {child.returncode} before {moment}\n{self._said(home)}")
             return False
-        phase, at_once = self.road.phase(home, self.since_s), self.tally.killed % 2 == 0
+        phase, at_once = self.scenario.phase(home, self.since_s), self.tally.killed % 2 == 0
         if at_once:
             self.next, self.until_s = self._start(home), time.monotonic() + DIE_S
             self.tally.at_once += 1
         self.tally.kills[phase] += 1
-        self.say(f"{self.road.name} {self.tally.killed}: {where}, {moment}: {phase}{', run at once' * at_once}")
+        self.say(f"{self.scenario.name} {self.tally.killed}: {where}, {moment}: {phase}{', run at once' * at_once}")
         if not at_once:
             self._check_left(home, f"{where}, killed {moment} ({phase})")
         return True
 
     def _killed(self, home: Path, moment: Moment) -> subprocess.Popen[bytes]:
-        """Return a run that is over: by a kill, or before its moment."""
+        """Return a run that has ended: by a kill, or before its moment."""
         child, began = self._begun(home), time.monotonic()
         names, changes, since = _names(home), 0, 0.0
         while child.poll() is None:
@@ -205,15 +205,20 @@ class Storm:
         return child
 
     def _begun(self, home: Path) -> subprocess.Popen[bytes]:
-        """Return the run that was started at once after a kill, else one that starts now."""
+        """Return the run that started at once after a kill, else a new one."""
         child, self.next = self.next or self._start(home), None
         return child
 
     def _refused(self, child: subprocess.Popen[bytes], home: Path) -> bool:
-        """Count a run that a killed run's lock refused by its name; False where it was no such run, or is none now."""
+        """Count a run that a killed run's lock refused; False where it did not, or must not any more."""
         said = self._said(home)
         named = any(f"work/locks/{path.name}" in said for path in (home / "work" / "locks").glob("*"))
-        if child.returncode != self.road.refused or BUSY not in said or not named or time.monotonic() > self.until_s:
+        if (
+            child.returncode != self.scenario.refused
+            or BUSY not in said
+            or not named
+            or time.monotonic() > self.until_s
+        ):
             return False
         self.tally.refused += 1
         return True
@@ -224,15 +229,15 @@ class Storm:
         return Moment(after_s=self.dice.uniform(0.0, SOON_S), changes=self.dice.randint(1, max(1, self.whole.changes)))
 
     def _check_left(self, home: Path, where: str) -> None:
-        """What a kill leaves: no process, no name without whole bytes, nothing that gc cannot take."""
+        """Check after a kill: no process is alive, every file is whole, gc can remove the rest."""
         self._check_dead(home, where)
         self.until_s = 0.0
         for name, data in self._outs(home, temporaries=False).items():
             if name != IN_PLACE and data not in (self.whole.outs.get(name), self.whole.yesterday.get(name)):
                 self._fault(f"{where}: {name} has {len(data)} bytes that no run gave it")
         days = [_without_lock(day) for day in (self.whole.outs, self.whole.yesterday)]
-        if (home / self.road.marker).exists() and _without_lock(self._outs(home, temporaries=False)) not in days:
-            self._fault(f"{where}: {self.road.marker} is there, and what it stands for is of no one day")
+        if (home / self.scenario.marker).exists() and _without_lock(self._outs(home, temporaries=False)) not in days:
+            self._fault(f"{where}: {self.scenario.marker} exists, but the published files are of two params")
         if self.dice.random() < SWEEP_AFTER:
             self.tally.sweeps += 1
             self._sweep(home)
@@ -247,7 +252,7 @@ class Storm:
             self._fault(f"{where}: left alive: {', '.join(alive)}")
 
     def _check_end(self, home: Path, where: str) -> None:
-        """The same command once more, undisturbed: it gives the undisturbed bytes, and work/ is as clean."""
+        """Run the same command undisturbed and check that outputs and work/ are those of an undisturbed run."""
         done = self._to_the_end(home)
         self._check_dead(home, where)
         if done != 0:
@@ -258,18 +263,18 @@ class Storm:
             if outs.get(name) != self.whole.outs.get(name):
                 self._fault(f"{where}: {name} differs" if name in self.whole.outs else f"{where}: {name} is left over")
         self._sweep(home)
-        # A last run with nothing left to do measures no speed.
+        # A last run that has nothing to do records no speed.
         for name in sorted(_below(home / "work") - self.whole.work | set(_unfinished(home / "work"))):
             self._fault(f"{where}: left in work/ after `foalnet gc`: {name}")
 
     def _start(self, home: Path) -> subprocess.Popen[bytes]:
-        # A file of its own: what is left of a killed run may still write to the one before.
+        # A new file: processes of a killed run may still write to the previous one.
         (home / "tmp" / "said").unlink(missing_ok=True)
         with (home / "tmp" / "said").open("wb") as said:
             return subprocess.Popen(
-                self.road.command,
+                self.scenario.command,
                 cwd=home,
-                env=environment(home) | self.road.env,
+                env=environment(home) | self.scenario.env,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
@@ -288,44 +293,44 @@ class Storm:
     def _sweep(self, home: Path) -> None:
         command = [sys.executable, "-m", "foalnet", "gc"]
         done = subprocess.run(
-            command, cwd=home, env=environment(home) | self.road.env, capture_output=True, text=True, timeout=RUN_S
+            command, cwd=home, env=environment(home) | self.scenario.env, capture_output=True, text=True, timeout=RUN_S
         )
         if done.returncode != 0:
             self._fault(f"`foalnet gc` ends with {done.returncode}\n{done.stderr}")
 
     def _outs(self, home: Path, *, temporaries: bool = True) -> dict[str, bytes]:
-        """Return the project without params, work/ and .dvc/, by relative path; `temporaries`: unfinished files too."""
-        found = {}
+        """Return path -> bytes of the project without params, work/ and .dvc/; `temporaries`: unfinished files too."""
+        outs = {}
         for path in home.rglob("*"):
             name = path.relative_to(home)
             if name.parts[0] in (".dvc", "params.yaml", "tmp", "work") or not path.is_file():
                 continue
             if temporaries or not path.name.endswith(TEMP_SUFFIX):
-                found[name.as_posix()] = path.read_bytes()
-        return found
+                outs[name.as_posix()] = path.read_bytes()
+        return outs
 
     def _said(self, home: Path) -> str:
         return (home / "tmp" / "said").read_text("utf-8", "replace")[-2000:]
 
     def _fault(self, what: str) -> None:
-        self.tally.faults.append(f"{self.road.name}: {what}")
-        self.say(f"DIFFERENCE {self.road.name}: {what}")
+        self.tally.faults.append(f"{self.scenario.name}: {what}")
+        self.say(f"DIFFERENCE {self.scenario.name}: {what}")
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return the environment of a project's commands: this repository's code, no setting but what a road adds."""
+    """Return the environment of a project's commands: this repository's code, and only a scenario's settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FOALNET_")}
     path = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
     return kept | {"PYTHONPATH": path, "TMPDIR": str(home / "tmp"), MARK: str(home)}
 
 
 def made(since_s: float, *paths: Path) -> int:
-    """Return how many of the files are there and were written since a time of day."""
+    """Return how many of the files exist and were written since a time."""
     return sum(path.exists() and path.stat().st_mtime >= since_s for path in paths)
 
 
 def _names(home: Path) -> set[str]:
-    """Return the names of all that a run makes, temporaries too."""
+    """Return the names of all files that a run writes, including temporaries."""
     return {
         f"{folder}/{name}"
         for top in ("work", "data", "models", "reports")
@@ -343,7 +348,7 @@ def _below(folder: Path) -> set[str]:
 
 
 def _unfinished(work: Path) -> list[str]:
-    """Return what no sweep may leave: temporaries, locks, empty folders, dialogues without an entry."""
+    """Return what `foalnet gc` must not leave: temporaries, locks, empty folders, dialogues without an entry."""
     clips = [p for p in (work / "clips").glob("*") if not (p / "entry.json").is_file()]
     bad = [p for p in work.rglob("*") if p.name.endswith(TEMP_SUFFIX) or (p.parent.name == "locks")]
     empty = [p for p in work.glob("*/*") if p.is_dir() and not any(p.iterdir())]
@@ -351,14 +356,14 @@ def _unfinished(work: Path) -> list[str]:
 
 
 def _marked(home: Path) -> list[str]:
-    """Return the living processes that a run of this project started, itself included, as `pid name`."""
-    found, mark = [], f"{MARK}={home}".encode()
+    """Return the living processes of a run of this project, itself included, as `pid name`."""
+    living, mark = [], f"{MARK}={home}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            told = (folder / "environ").read_bytes().split(b"\0")
+            variables = (folder / "environ").read_bytes().split(b"\0")
             state = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
-            if mark in told and state != "Z":
-                found.append(f"{folder.name} {(folder / 'comm').read_text().strip()}")
+            if mark in variables and state != "Z":
+                living.append(f"{folder.name} {(folder / 'comm').read_text().strip()}")
         except OSError:
             continue
-    return found
+    return living

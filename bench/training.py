@@ -1,10 +1,10 @@
-"""How fast training is against the released recipe, each gain apart, as ratios in one run.
+"""Compares the speed of training with the released recipe, each gain by itself, as ratios in one run.
 
     python -m bench.training --table TABLE [--device cuda --encoder large --batch 16,64] [--rounds 3]
 
-TABLE has an utterance a row with columns start_s and end_s, tab-separated. Weights are random, sound is noise of the
-true lengths, data loading is excluded. Each arm adds one change to the arm before it, from the released code's reading
-to the corrected one; arms take turns, and the fastest round of each counts.
+TABLE has one utterance per row with columns start_s and end_s, tab-separated. Weights are random, sound is noise of the
+true lengths, data loading is excluded. Each arm adds one change to the arm before it, from the released code to this
+project's; arms take turns, and the fastest round of each counts.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from foalnet.train.optim import optimizer, take_step
 from foalnet.train.precision import Precision
 
 CROP_S, DIMS = 6.0, 768
-# What the published configs say beyond the library's defaults (its defaults are the base architecture).
+# What the published configs set beyond the library's defaults (its defaults are the base architecture).
 CONFIGS: dict[str, dict[str, Any]] = {
     "base": {},
-    # For a test of the bench itself.
+    # For tests of this script.
     "tiny": {
         "hidden_size": 32,
         "num_hidden_layers": 2,
@@ -66,7 +66,7 @@ NET: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One way to train: the params it changes in the arm before it."""
+    """One way to train, given by the params that it changes in the previous arm."""
 
     name: str
     change: dict[str, Any]
@@ -74,7 +74,7 @@ class Arm:
 
 
 def arms(device: str) -> list[Arm]:
-    """Return the arms, each on top of the one before; reduced precision and compilation are a GPU's."""
+    """Return the arms, each on top of the previous one; reduced precision and compilation only on a GPU."""
     plain = {"precision": "fp32"} if device == "cpu" else {}
     corrected = reading(released=False) | {"max_s": CROP_S}
     steps = [
@@ -93,7 +93,7 @@ def arms(device: str) -> list[Arm]:
 
 
 class Bench:
-    """One arm, ready: its network, optimiser and batches on the device."""
+    """One prepared arm: its network, optimiser and batches on the device."""
 
     def __init__(self, arm: Arm, params: Train, store: Store, encoder: str, size: int, device: torch.device) -> None:
         self.arm, self.device = arm, device
@@ -137,7 +137,7 @@ class Bench:
 
     @property
     def rate(self) -> float:
-        """Utterances per second of the fastest round: what slowed the others was not the arm."""
+        """Utterances per second of the fastest round; other programs may have slowed the others."""
         return max(self.rates)
 
 
@@ -147,7 +147,7 @@ def _wait(device: torch.device) -> None:
 
 
 def prepared(encoder: str, size: int, device: torch.device, store: Store) -> list[Callable[[], Bench]]:
-    """Return what makes each arm; on a GPU only one lies in its memory at a time."""
+    """Return a function that prepares each arm; on a GPU only one arm is in memory at a time."""
     block = merge(NET | {"batch_size": size}, reading(released=True))
     made: list[Callable[[], Bench]] = []
     for arm in arms(device.type):
@@ -182,12 +182,12 @@ def measure(encoder: str, size: int, device: torch.device, store: Store, rounds:
 
 
 def row(bench: Bench) -> dict[str, Any]:
-    """Return what one arm showed."""
+    """Return the measured figures of one arm."""
     return {"arm": bench.arm.name, "rate": bench.rate, "padding": bench.padding, "rounds": bench.rates}
 
 
 def gpu_row(bench: Bench) -> dict[str, Any]:
-    """Return peak memory, and the share of the card's measured bf16 matrix rate that the step's products reach."""
+    """Return peak memory, and the matrix rate of a training step as a share of the card's measured bf16 rate."""
     from torch.utils.flop_counter import FlopCounterMode
 
     peak = torch.cuda.max_memory_allocated(bench.device)
@@ -214,7 +214,7 @@ def matrix_rate(device: torch.device, side: int = 8192, repeats: int = 30) -> fl
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the arms as a table: each one's gain over the arm before it, and the gains multiplied out."""
+    """Return the arms as a table: each one's gain over the previous arm, and the total gain."""
     lines = ["arm                        utt/s  padding %    gain  in all  peak GiB  share of bf16 %"]
     before = rows[0]["rate"]
     for each in rows:
@@ -238,14 +238,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--batches", type=int, default=6, help="batches a round")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
-    asked = parser.parse_args(argv)
-    device = torch.device(asked.device)
-    with determined("seeded", asked.threads):
-        for size in map(int, asked.batch.split(",")):
-            store = made_up(asked.table, utterances=size * asked.batches, crop_s=CROP_S, dims=DIMS, seed=1)
-            name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{asked.threads} threads"
-            print(f"WavLM-{asked.encoder}, batch {size}, {size * asked.batches} utterances, {name}")
-            print(table(measure(asked.encoder, size, device, store, asked.rounds)), flush=True)
+    args = parser.parse_args(argv)
+    device = torch.device(args.device)
+    with determined("seeded", args.threads):
+        for size in map(int, args.batch.split(",")):
+            store = made_up(args.table, utterances=size * args.batches, crop_s=CROP_S, dims=DIMS, seed=1)
+            name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{args.threads} threads"
+            print(f"WavLM-{args.encoder}, batch {size}, {size * args.batches} utterances, {name}")
+            print(table(measure(args.encoder, size, device, store, args.rounds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Utterances of IEMOCAP's true lengths with made-up content, for benches of the network: no corpus is needed.
+"""Makes utterances with IEMOCAP's true lengths and random content, for benches of the network without a corpus.
 
 Shape letters: N samples, F frames, D feature width.
 """
@@ -29,7 +29,7 @@ def lengths_s(table: Path) -> list[float]:
 
 
 def made_up(table: Path, *, utterances: int, crop_s: float, dims: int, seed: int) -> Store:
-    """Return a store of noise: so many utterances drawn from the table, cut to `crop_s`, a vector a frame."""
+    """Return a store of noise: utterances with lengths drawn from the table, cut to `crop_s`, a vector per frame."""
     generator = np.random.default_rng(seed)
     known = np.array(lengths_s(table))
     clips: dict[str, Clip] = {}
@@ -47,7 +47,7 @@ def made_up(table: Path, *, utterances: int, crop_s: float, dims: int, seed: int
 
 
 def batches(store: Store, params: Train, *, size: int) -> Iterator[Batch]:
-    """Yield every utterance once, in batches as params lay them: in buckets or not, padded to the longest or always."""
+    """Yield every utterance once, in batches by params: in buckets or not, padded to the longest or a fixed length."""
     labels = {key: place % CLASSES for place, key in enumerate(store.clips)}
     order = bucketed(list(store.clips), store.samples, size, params.buckets, "bench")
     return train_batches(store, order, labels, size, pad_s=pad_s(params))

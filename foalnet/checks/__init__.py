@@ -1,1 +1,1 @@
-"""What is looked at before and after a run: the machine, the chain of results, the cache."""
+"""Checks before and after a run: the machine (doctor), the chain of results (verify), DVC's cache."""

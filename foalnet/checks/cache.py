@@ -1,4 +1,4 @@
-"""DVC's cache: which objects a champion needs, which of them are lost, and a smaller cache that keeps all of them."""
+"""Finds a champion's lost outputs, and removes from DVC's cache what no champion, branch or unpushed run needs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loss:
-    """Outputs of a champion that DVC's cache has not, or not whole.
+    """Outputs of a champion that are absent from DVC's cache, or incomplete there.
 
-    `lost`: no remote has them either. `away`: whether a remote has them was not asked, or it does not answer (`why`).
+    `lost`: no remote has them either. `away`: the remote was not contacted or does not answer (`why`).
     """
 
     lost: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class Loss:
     why: str = ""
 
     def __str__(self) -> str:
-        """Say it in one line, "" where nothing is missing."""
+        """Return one line, "" where nothing is missing."""
         lost = f"neither in DVC's cache nor in a remote: {_some(self.lost)}" if self.lost else ""
         away = f"not in DVC's cache: {_some(self.away)} ({self.why})" if self.away else ""
         return "; ".join(filter(None, (lost, away)))
@@ -47,9 +47,9 @@ def _some(names: Sequence[str]) -> str:
 
 
 def loss_of(home: Path, corpus: str, commit: str, *, network: bool = True) -> Loss:
-    """Return which outputs of a champion of a corpus are lost: each object is looked for by name, none is read.
+    """Return which outputs of a corpus' champion are lost; objects are looked up by name and not read.
 
-    DVC's default remote is asked about what the cache lacks; without `network` only one that is a folder.
+    Objects that the cache lacks are looked up in DVC's default remote; without `network` only if it is a folder.
     """
     cache, outs = dvc_cache(home), _outs(home, corpus, commit)
     missing, unlisted = _missing(cache, outs)
@@ -61,7 +61,7 @@ def loss_of(home: Path, corpus: str, commit: str, *, network: bool = True) -> Lo
     if not url:
         return Loss(lost=names)
     if "://" in url and not network:
-        return Loss(away=names, why="its remote was not asked")
+        return Loss(away=names, why="its remote was not contacted")
     try:
         remote = Remote(home, DEFAULT)
         for path, md5 in unlisted.items():
@@ -76,7 +76,7 @@ def loss_of(home: Path, corpus: str, commit: str, *, network: bool = True) -> Lo
 
 
 def refuse_lost(home: Path, corpus: str, commit: str) -> None:
-    """Refuse a champion with lost outputs (DataError, exit 3).
+    """Raise DataError (exit 3) for a champion with lost outputs.
 
     MachineError (exit 4) where the cache lacks some and the remote does not answer.
     """
@@ -89,13 +89,13 @@ def refuse_lost(home: Path, corpus: str, commit: str) -> None:
 
 
 def remedy(corpus: str, commit: str) -> str:
-    """Return what to do about lost outputs: make them again at that commit, or give up the champions of the corpus."""
+    """Return the remedy for lost outputs: rebuild them at that commit, or give up the champions of the corpus."""
     give_up = f"git branch -m {branch_of(corpus)} lost/{corpus} (the next run becomes the first champion)"
-    return f"git switch --detach {commit[:10]} && dvc repro && git switch - makes them again; or give up: {give_up}"
+    return f"git switch --detach {commit[:10]} && dvc repro && git switch - rebuilds them; or give up: {give_up}"
 
 
 def _outs(home: Path, corpus: str, commit: str) -> dict[str, str]:
-    """Return path -> digest of what DVC keeps of a corpus' stages, by a commit's dvc.lock."""
+    """Return path -> digest of a corpus' outputs in DVC's cache, from a commit's dvc.lock."""
     from dvc.utils.serialize import loads_yaml
 
     stages = (loads_yaml(text_at(home, commit, LOCK) or "") or {}).get("stages", {})
@@ -110,7 +110,7 @@ def _outs(home: Path, corpus: str, commit: str) -> dict[str, str]:
 
 
 def _missing(cache: Path, outs: Mapping[str, str]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Return output -> its objects that the cache lacks, and output -> digest of folders of which it lacks the list."""
+    """Return output -> its objects that the cache lacks, and output -> digest of folders whose listing it lacks."""
     missing, unlisted = {}, {}
     for path, md5 in outs.items():
         wanted = [md5]
@@ -131,19 +131,19 @@ def _object(cache: Path, md5: str) -> Path:
 
 
 def clean_lines(home: Path, others: Sequence[Path], *, write: bool) -> Iterator[str]:
-    """Remove from DVC's cache what nothing needs any more; yield what was freed, and what of a champion is lost.
+    """Remove objects that nothing needs from DVC's cache; yield the size freed, and lost outputs of champions.
 
-    Needed is what the working tree, every branch and tag, `dvc exp`, every champion of every corpus and every unpushed
-    run have, here and in `others`, the other projects that share the cache. UsageError (exit 2) for a cache that lies
-    outside the project without a word on others; MachineError (exit 4) while a stage or a flow is at work.
+    Needed by: the working tree, every branch and tag, `dvc exp`, every champion and every unpushed run, here and in
+    `others`, the other projects that share the cache. UsageError (exit 2) for a cache outside the project if `others`
+    is empty; MachineError (exit 4) while a stage or a flow is running.
     """
     cache, homes = dvc_cache(home), list(dict.fromkeys([home.resolve(), *(each.resolve() for each in others)]))
     if not others and not cache.is_relative_to(home.resolve()):
         raise UsageError(
-            "DVC's cache lies outside this project: other projects may need what it holds",
+            "DVC's cache is outside this project: other projects may need what it holds",
             file=cache,
             stage=STAGE,
-            action="name each of them: --project PATH (`--project .` says that there is no other)",
+            action="name each of them: --project PATH (`--project .` if there is no other)",
         )
     for each in homes:
         if dvc_cache(each).resolve() != cache.resolve():
@@ -163,9 +163,9 @@ def clean_lines(home: Path, others: Sequence[Path], *, write: bool) -> Iterator[
 
 @contextmanager
 def _at_rest(home: Path) -> Iterator[None]:
-    """Hold the locks of stages and flows, since what they make is on no branch yet.
+    """Hold the locks of stages and flows: their outputs are on no branch yet.
 
-    MachineError (exit 4) where one is at work.
+    MachineError (exit 4) where one is running.
     """
     work = (home / load_settings(home).work).resolve()
     (work / "locks").mkdir(parents=True, exist_ok=True)
@@ -179,7 +179,7 @@ def _at_rest(home: Path) -> Iterator[None]:
 
 
 def _clean(homes: Sequence[Path], cache: Path, *, write: bool) -> list[int]:
-    """Remove the objects of a cache that no project needs, with DVC's own hands; return the sizes of what goes."""
+    """Remove a cache's objects that no project needs, through DVC; return the sizes of the removed objects."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc_data.hashfile.gc import gc
@@ -189,22 +189,22 @@ def _clean(homes: Sequence[Path], cache: Path, *, write: bool) -> list[int]:
         try:
             for repo in repos:
                 stack.enter_context(repo.lock)
-            # `force`: a folder whose list is nowhere is lost already, and must not keep the others from going.
+            # `force`: a folder whose listing is lost must not prevent the removal of other objects.
             needed = {
-                found
+                obj
                 for repo, home in zip(repos, homes, strict=True)
                 for objects in repo.used_objs(force=True, **_revisions(home)).values()
-                for found in objects
+                for obj in objects
             }
         except DvcException as error:
             why = ": ".join(map(reason, filter(None, (error, error.__cause__))))
             raise DataError(
-                f"DVC cannot tell what is needed, so nothing was removed: {why}",
+                f"DVC cannot determine what is needed, so nothing was removed: {why}",
                 file=cache,
                 stage=STAGE,
-                action="mend what is named, or remove that branch (git branch -D NAME), then run it again",
+                action="repair what is named, or remove that branch (git branch -D NAME), then run it again",
             ) from error
-        names = {found.value for found in needed}
+        names = {obj.value for obj in needed}
         gone = [path for path in cache.glob("[0-9a-f][0-9a-f]/*") if path.parent.name + path.name not in names]
         sizes = [path.stat().st_size for path in gone]
         if write and gone:
@@ -213,7 +213,7 @@ def _clean(homes: Sequence[Path], cache: Path, *, write: bool) -> list[int]:
 
 
 def _revisions(home: Path) -> dict[str, Any]:
-    """Return the commits whose outputs a project needs, as DVC names them; the working tree is always among them."""
+    """Return DVC's arguments that select the commits whose outputs a project needs, besides the working tree."""
     if not has_git(home):
         return {}
     champions = [each.commit for corpus in corpora_of(home) for each in history(home, corpus)]

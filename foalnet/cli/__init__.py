@@ -1,4 +1,4 @@
-"""The command line: each verb parses, calls one function and maps errors to exit codes."""
+"""The command line: each verb parses its arguments and calls one function; errors become exit codes."""
 
 from foalnet.cli.main import cli, main
 

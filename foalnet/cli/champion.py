@@ -1,4 +1,4 @@
-"""The verbs of the champions: which model is in force for each corpus, and one command back."""
+"""The verbs `champion` and `rollback`: which model is in force for each corpus, and the way back to an earlier one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 
 def _home() -> Path:
-    """Return the project's folder, its champions on branches of their own: what an older version left is adopted."""
+    """Return the project's folder, after adopting champions of an older version or of a clone's remote."""
     from foalnet.config import load_settings
     from foalnet.evidence.champion import adopt
 
@@ -18,13 +18,13 @@ def _home() -> Path:
     return home
 
 
-@click.command(short_help="show which run of each corpus is in force, and those before it")
+@click.command(short_help="list each corpus' champions; mark the one in force")
 @click.argument("corpus", required=False)
 def champion(corpus: str | None) -> None:
-    """List what the flow `retrain` promoted for CORPUS (for all, without it), the newest first; `*` is in force.
+    """List the runs that the flow `retrain` promoted for CORPUS (default: all), newest first; `*` is in force.
 
-    Runs whose outputs could not be pushed to DVC's remote are marked unpushed. Outputs of the champion in force that
-    neither DVC's cache nor its remote has are named as lost.
+    Runs whose outputs are not on DVC's remote are marked unpushed. Outputs of the champion in force that neither DVC's
+    cache nor its remote has are listed as lost.
     """
     from foalnet.checks.cache import loss_of, remedy
     from foalnet.evidence.champion import corpora_of, history, unpushed
@@ -50,15 +50,14 @@ def champion(corpus: str | None) -> None:
         click.echo(f"unpushed: {', '.join(name.partition('/')[2] for name in waiting)}; the next run tries again")
 
 
-@click.command(short_help="put the previous champion of a corpus in force again")
+@click.command(short_help="return to an earlier champion of a corpus")
 @click.argument("corpus")
 @click.option("--to", help="Commit of the champion to return to [default: the one before the champion in force].")
 def rollback(corpus: str, to: str | None) -> None:
-    """Put the champion of CORPUS before the one in force back in force: a new commit on the branch `champions/CORPUS`.
+    """Put the previous champion of CORPUS back in force, by a new commit on the branch `champions/CORPUS`.
 
-    Nothing is rewritten, no other corpus is touched, and no file of this checkout changes. What was taken back is not
-    promoted again by itself. A champion whose outputs are lost is refused (exit 3): they must be made again first.
-    With --to the champion in force there is nothing to do.
+    No commit is rewritten, no other corpus and no file of this checkout changes. The flow does not promote the same
+    results again by itself. A champion whose outputs are lost is refused (exit 3) until they are rebuilt.
     """
     from foalnet.checks.cache import refuse_lost
     from foalnet.evidence.champion import branch_of, rollback_target

@@ -1,4 +1,4 @@
-"""The verb for checkpoints that were not made here."""
+"""The verb `import-checkpoint`: converts a checkpoint of the authors' code into a sealed model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = click.Path(path_type=Path)
 AUTHORS_CLASSES = "happy,neutral,sad,angry"
 
 
-@click.command("import-checkpoint", short_help="seal a checkpoint of the authors' code as a model of this project")
+@click.command("import-checkpoint", short_help="convert a checkpoint of the authors' code to a sealed model")
 @click.argument("file", type=FILE)
 @click.option(
     "--wavlm",
@@ -23,9 +23,9 @@ AUTHORS_CLASSES = "happy,neutral,sad,angry"
 @click.option("--classes", default=AUTHORS_CLASSES, show_default=True, help="In the order of its logits.")
 @click.option("--out", default="models/imported", show_default=True, type=FILE, help="Folder of the sealed model.")
 def import_checkpoint(file: Path, wavlm: Path | None, classes: str, out: Path) -> None:
-    """Seal FILE, a state dict with the authors' names (pickled or safetensors), so that `predict` and `load` take it.
+    """Convert FILE, a state dict of the authors' code (pickle or safetensors), to a model for `predict` and `load`.
 
-    Its network computes as the released code does. A pickle is read as plain tensors; one that runs code is refused.
+    The network computes as the released code does. A pickle is read as plain tensors; one that runs code is refused.
     """
     from foalnet.authors.imported import import_checkpoint
 

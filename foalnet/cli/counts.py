@@ -1,4 +1,4 @@
-"""What `inventory` and `manifest` print of a corpus: what is used, what is not and why, which parts are absent."""
+"""The lines that `inventory` and `manifest` print about a corpus: used, unused with reasons, absent parts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from foalnet.config.blocks import Contract
 from foalnet.core.ledger import REASONS
 from foalnet.corpora import Reader
 
-# So many sessions or parts are named one by one.
+# At most so many sessions or parts are listed by name.
 NAMED = 8
 
 
 def absent_parts(roles: Mapping[str, str], reader: Reader) -> Iterator[str]:
-    """Yield a line for sessions of the published corpus without a file, and for each role that some of them lack.
+    """Yield a line on published sessions without a file, and one for each role that some sessions lack.
 
-    `roles`: relative path -> role. Nothing is said of a corpus that has no folder of a session's name.
+    `roles`: relative path -> role. Yields nothing for a corpus without a folder named like a session.
     """
     sessions = list(reader.published.dialogues) if reader.published else []
     there: dict[str, set[str]] = {}
@@ -34,9 +34,9 @@ def absent_parts(roles: Mapping[str, str], reader: Reader) -> Iterator[str]:
 def manifest_lines(
     account: Mapping[str, Any], classes: Mapping[str, Sequence[str]], published: Contract | None, counts: Path
 ) -> Iterator[str]:
-    """Yield what the account of a manifest (`counts`) says: used by class and session, reasons, what is missing.
+    """Yield the lines on a manifest's account (path `counts`): used by class and session, reasons, what is missing.
 
-    `published`: the counts of the complete corpus, None where they are not known.
+    `published`: the counts of the complete corpus, None where they are unknown.
     """
     actual = Contract.model_validate(account["found"])
     by_class = ", ".join(f"{name} {number}" for name, number in actual.classes.items())

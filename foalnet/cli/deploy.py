@@ -1,4 +1,4 @@
-"""The verb that brings the flows to Prefect's server; the flows themselves do it, in a process of their own."""
+"""The verb `deploy`: it runs flows.deploy in a separate process, since the library does not import prefect."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 
 
-@click.command(short_help="bring the flows to Prefect's server")
-@click.option("--take-over", is_flag=True, help="Also deployments that another project's folder has on that server.")
+@click.command(short_help="deploy the flows to Prefect's server")
+@click.option("--take-over", is_flag=True, help="Replace deployments that belong to another project's folder too.")
 @click.pass_context
 def deploy(context: click.Context, take_over: bool) -> None:
-    """Make or renew the deployments of prefect.yaml on the server that PREFECT_API_URL names, for this folder.
+    """Create or update the deployments of prefect.yaml on the server that PREFECT_API_URL names, for this folder.
 
-    A schedule stays on or paused as it is on the server until prefect.yaml says otherwise than before. Makes the work
-    pool and the rule for silent runs too. Refuses to take the place of another project's deployments.
+    A schedule stays on or paused as it is on the server until `active` changes in prefect.yaml. The verb also creates
+    the work pool and the rule for silent runs. It refuses to replace another project's deployments.
     """
     from foalnet.config import load_settings
 

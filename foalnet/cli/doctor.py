@@ -1,4 +1,4 @@
-"""Verbs that look after the machine: what is wrong with it, and what its work cache holds."""
+"""The verbs `doctor`, `mend` and `gc`: check this machine, repair DVC's files, clean the caches."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from foalnet.core.redact import redact
 UNFIT = 4
 
 
-@click.command(short_help="is this machine fit? each fault with its remedy")
+@click.command(short_help="check this machine; each fault comes with its remedy")
 @click.argument("corpus", required=False)
-@click.option("--remote", is_flag=True, help="Ask DVC's remotes too; without it nothing uses the network.")
+@click.option("--remote", is_flag=True, help="Contact DVC's remotes too; without it nothing uses the network.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: `usable`, and the findings.")
 @click.pass_context
 def doctor(context: click.Context, corpus: str | None, remote: bool, as_json: bool) -> None:
-    """Check packages, decoders, device, disk, DVC, Prefect, locks, and root and weights of CORPUS (of all, without it).
+    """Check packages, decoders, device, disk, DVC, Prefect, locks, and root and weights of CORPUS (default: all).
 
-    Each line says ok, warning or fault; a failing one ends with the command that mends it. Exit 0 when nothing keeps a
-    verb from working, 4 otherwise. Names no home folder, no password and no key, so its output can be shown to others.
+    Each line starts with ok, warning or fault; a failing one ends with the command that corrects it. Exit 0 if no fault
+    keeps a verb from working, else 4. The output names no home folder, password or key, so it can be shared.
     """
     from foalnet.checks.doctor import context_of, examine, usable
 
@@ -41,35 +41,33 @@ def doctor(context: click.Context, corpus: str | None, remote: bool, as_json: bo
         context.exit(UNFIT)
 
 
-@click.command(short_help="mend what a killed DVC left half written")
+@click.command(short_help="repair files that a killed DVC left half written")
 def mend() -> None:
-    """Mend DVC's lock file and dvc.lock where a DVC was killed while it wrote one.
+    """Repair DVC's lock file and dvc.lock where DVC was killed while it wrote one.
 
-    A cut lock file is removed where no process in it lives. A cut dvc.lock is replaced by the last whole one, which
-    every verb keeps that DVC starts, else by git's; DVC then holds each record to the files that are there. Every
-    other verb does the same at its start; `doctor` only names it.
+    A truncated lock file is removed if no process in it is alive. A truncated dvc.lock is replaced by the last whole
+    copy, which every verb started by DVC saves, or by git's; DVC then compares each record with the existing files.
+    Every other verb does the same when it starts; `doctor` only reports it.
     """
     from foalnet.artifact.dvcfiles import mend as mended
 
-    for said in mended(Path()) or ["nothing to mend"]:
+    for said in mended(Path()) or ["nothing to repair"]:
         click.echo(redact(said))
 
 
-@click.command(short_help="make the work cache smaller")
-@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only what was unused for so long.")
-@click.option(
-    "--max-gb", type=click.FloatRange(min=0), metavar="N", help="Only until the folder is no larger than that."
-)
-@click.option("--all", "everything", is_flag=True, help="Also what the current params' outputs are made from.")
-@click.option("--cache", is_flag=True, help="Clean DVC's cache instead, and keep what champions and branches need.")
+@click.command(short_help="clean the work cache or DVC's cache")
+@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only entries unused for so long.")
+@click.option("--max-gb", type=click.FloatRange(min=0), metavar="N", help="Stop once the folder is this small.")
+@click.option("--all", "everything", is_flag=True, help="Also entries that the current params' outputs are made from.")
+@click.option("--cache", is_flag=True, help="Clean DVC's cache instead; keep what champions and branches need.")
 @click.option(
     "--project",
     "projects",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="With --cache: another project that shares this cache; it may be given several times.",
+    help="With --cache: another project that shares this cache; repeat it for several.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would go and remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 def gc(
     older_than: float | None,
     max_gb: float | None,
@@ -78,19 +76,18 @@ def gc(
     projects: tuple[Path, ...],
     dry_run: bool,
 ) -> None:
-    """Remove from the work cache what the current params do not need, least recently used first.
+    """Remove what the current params do not need from the work cache, least recently used first.
 
-    The cache (clips of dialogues, states of training) saves time only: what is removed is made again when it is
-    needed. What a running stage uses is never touched; what dead processes left unfinished, and their locks, always
-    goes.
+    The work cache (clips of dialogues, training checkpoints) only saves time: removed entries are rebuilt when needed.
+    Entries in use by a running stage stay; unfinished files and locks of dead processes are always removed.
 
-    With --cache, DVC's own cache is cleaned instead: what is kept is what the working tree, every branch (those of runs
-    too) and tag, every champion of every corpus and every unpushed run need. `dvc gc --workspace` would remove those.
+    With --cache, DVC's own cache is cleaned instead. It keeps what the working tree, every branch (also of runs), every
+    tag, every champion and every unpushed run need; `dvc gc --workspace` would remove that.
     """
     if cache and (older_than is not None or max_gb is not None or everything):
         raise UsageError("--cache goes with --dry-run and --project alone", action="leave the other options out")
     if projects and not cache:
-        raise UsageError("--project says who shares DVC's cache", action="add --cache")
+        raise UsageError("--project names a project that shares DVC's cache", action="add --cache")
     if cache:
         from foalnet.checks.cache import clean_lines
 

@@ -1,4 +1,4 @@
-"""Entries of params.yaml: adding a corpus, and keeping `runs` what variants, seeds and protocols call for."""
+"""Edits params.yaml: adds a corpus' entry, and keeps `runs` in step with variants, seeds and protocols."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ from foalnet.core.files import json_bytes, publish_bytes
 from foalnet.core.paths import HEADLINE
 
 PICTURES = ("video", "features")
-# What no sound-only corpus can have: pictures that are made into features.
+# Params of a corpus without pictures: no features of pictures.
 SOUND_ALONE = {"train": {"picture": "face"}, "features": {"encoder": None}}
-# A table of sides without a line: every dialogue keeps its corpus' rule.
+# An empty table of sides: every dialogue follows the corpus' rule.
 NO_SIDES = b"# dialogue speaker side: read where shards.sides is table (docs/sides.md)\n"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewEntry:
-    """What `add-corpus` was asked for, checked."""
+    """The checked options of `add-corpus`."""
 
     reader: str
     root: Path
@@ -79,7 +79,7 @@ class NewEntry:
         name = name or reader
         check_name(name)
         if name == "drawn":
-            what = "'drawn' is the corpus that `foalnet draw` draws: no entry may take its place"
+            what = "'drawn' is the corpus that `foalnet draw` draws: no other entry may have this name"
             raise UsageError(what, file=DEFAULT_PARAMS, action="give another name: --name NAME")
         chosen = parse_classes(classes, kind.class_presets, kind.default_classes)
         check_classes(chosen, kind, action="correct --classes")
@@ -90,7 +90,7 @@ class NewEntry:
         base = base if pictured else merge(base, SOUND_ALONE)
         notes = [*absent_parts(listed.roles, kind), *unused_lines(listed.ignored(), listed.named())]
         if not pictured:
-            notes.append("no picture here (neither video nor a table of features): sound alone is trained, audio_only")
+            notes.append("no pictures here (neither video nor a table of features): only audio_only is trained")
         try:
             numbers = list(dict.fromkeys(int(s) for s in seeds.split(","))) if seeds else base.get("seeds", [1])
         except ValueError as error:
@@ -111,9 +111,9 @@ class NewEntry:
 
 
 def folder_of(root: str) -> Path:
-    """Return the folder that --root names (MachineError, exit 4, where there is none).
+    """Return the folder that --root names (MachineError, exit 4, where it does not exist).
 
-    UsageError (exit 2) for a name of other bytes than UTF-8: settings are text, it could not be written there.
+    UsageError (exit 2) for a name that is not UTF-8: settings.yaml is text and could not hold it.
     """
     try:
         folder = Path(root).expanduser().resolve()
@@ -121,7 +121,7 @@ def folder_of(root: str) -> Path:
         str(folder).encode()
     except UnicodeEncodeError as error:
         raise UsageError(
-            "the corpus root's name is not UTF-8", file=root, action="give a link to it with a plain name"
+            "the corpus root's name is not UTF-8", file=root, action="make a link to it with a plain name and give that"
         ) from error
     except (OSError, RuntimeError) as error:
         raise fault_of(error) or MachineError(
@@ -133,7 +133,7 @@ def folder_of(root: str) -> Path:
 
 
 def variants_of(text: str | None, *, pictured: bool) -> list[str]:
-    """Return the variants of --variants, checked (UsageError, exit 2); by default those that the corpus can train."""
+    """Return the checked variants of --variants (UsageError, exit 2); by default those that the corpus can train."""
     if text is None:
         return list(MAIN_VARIANTS) if pictured else ["audio_only"]
     names = list(dict.fromkeys(v.strip() for v in text.split(",") if v.strip()))
@@ -145,14 +145,14 @@ def variants_of(text: str | None, *, pictured: bool) -> list[str]:
     seeing = [variant for variant in names if variant != "audio_only"]
     if seeing and not pictured:
         raise UsageError(
-            f"{', '.join(seeing)}: no pictures here; the root holds neither video that is read nor a table of features",
+            f"{', '.join(seeing)}: no pictures here; the root holds neither readable video nor a table of features",
             action="--variants audio_only, or add the pictures first",
         )
     return names
 
 
 def parse_classes(text: str | None, presets: dict[str, list[str]], default: list[str]) -> dict[str, list[str]]:
-    """Turn "neutral,happy=hap+exc" into class -> raw labels; names without `=` are looked up in the presets."""
+    """Parse "neutral,happy=hap+exc" into class -> raw labels; a name without `=` takes its labels from the presets."""
     items = list(default) if text is None else list(presets) if text == "all" else text.split(",")
     classes: dict[str, list[str]] = {}
     for item in (w.strip() for w in items):
@@ -171,14 +171,14 @@ def parse_classes(text: str | None, presets: dict[str, list[str]], default: list
 
 
 def add(entry: NewEntry, *, write: bool) -> Iterator[str]:
-    """Write entry, root, source file and deployment; yield the difference, line by line."""
+    """Write entry, root, source file and deployment; yield the changes as a diff, line by line."""
     read_file()
     load_settings()
     source, table = Path("data") / f"{entry.name}.source.json", sides_table_of(entry.name)
     params = params_document(DEFAULT_PARAMS)
     if entry.name in params["corpora"] and params["corpora"][entry.name]["reader"] != entry.reader:
         raise UsageError(
-            f"corpus '{entry.name}' is there already, with reader {params['corpora'][entry.name]['reader']}",
+            f"corpus '{entry.name}' exists already, with reader {params['corpora'][entry.name]['reader']}",
             file=DEFAULT_PARAMS,
             action="give another name: --name NAME, or remove that entry and run `foalnet config --sync`",
         )
@@ -207,7 +207,7 @@ def add(entry: NewEntry, *, write: bool) -> Iterator[str]:
     changed = params_bytes(params)
     parse_file(changed.decode(), DEFAULT_PARAMS)
     changes = [(DEFAULT_PARAMS, changed), (SETTINGS_FILE, _dump(settings)), (source, json_bytes(note))]
-    # A table that is there already may hold what somebody looked up: it stays.
+    # An existing table stays: it may hold entries that were made by hand.
     changes += [] if table.exists() else [(table, NO_SIDES)]
     changes += [(PREFECT_FILE, prefect)] if prefect is not None else []
     different = False
@@ -233,7 +233,7 @@ def add(entry: NewEntry, *, write: bool) -> Iterator[str]:
 
 
 def lacking_here(name: str) -> Iterator[str]:
-    """Yield what an entry asks for that is not on this machine, with what mends it: said before hours of staging."""
+    """Yield the weights that an entry needs and this machine lacks, each with the command that fetches them."""
     from foalnet.checks.doctor import CHECKS, context_of
     from foalnet.checks.doctor.base import run_check
 
@@ -245,7 +245,7 @@ def lacking_here(name: str) -> Iterator[str]:
 
 
 def _with_deployment(name: str) -> bytes | None:
-    """Return prefect.yaml with the corpus' deployments, made after the first corpus'; None without the file."""
+    """Return prefect.yaml with deployments of the corpus, copied from the first corpus'; None without the file."""
     if not PREFECT_FILE.exists():
         return None
     read_deployments(PREFECT_FILE)
@@ -263,7 +263,7 @@ def _with_deployment(name: str) -> bytes | None:
 
 
 def sync(path: Path) -> Iterator[str]:
-    """Write `runs` anew; results of runs that are gone leave the working tree (DVC's cache keeps them)."""
+    """Rewrite `runs`; remove results of runs that are gone from the working tree (DVC's cache keeps them)."""
     read_file(path)
     params = params_document(path)
     _sync_runs(params)
@@ -276,7 +276,7 @@ def sync(path: Path) -> Iterator[str]:
     for name in [path.parent / entry["sides_table"] for entry in params["corpora"].values()]:
         if not name.exists():
             publish_bytes(name, NO_SIDES)
-            yield f"wrote {name}: no dialogue is an exception from the side rule; commit it"
+            yield f"wrote {name}: it has no exceptions from the side rule; commit it"
     for folder in stale_runs(path):
         shutil.rmtree(folder)
         yield f"removed {folder}: no longer among the runs (DVC's cache keeps what was recorded)"
@@ -284,7 +284,7 @@ def sync(path: Path) -> Iterator[str]:
 
 
 def stale_runs(path: Path = DEFAULT_PARAMS) -> list[Path]:
-    """Return folders of runs that params no longer ask for: `report` depends on their parent."""
+    """Return folders of runs that params no longer name; `report` depends on their parent folder."""
     file = read_file(path)
     wanted = {(run.corpus, run.name) for run in file.runs.values()}
     return [
@@ -296,7 +296,7 @@ def stale_runs(path: Path = DEFAULT_PARAMS) -> list[Path]:
 
 
 def check_runs(path: Path = DEFAULT_PARAMS) -> None:
-    """Refuse (UsageError, exit 2) params whose `runs` or `final` are not what corpora, variants and seeds call for."""
+    """Raise UsageError (exit 2) for params whose `runs` or `final` do not fit corpora, variants and seeds."""
     file = read_file(path)
     actual = {name: run.model_dump() for name, run in file.runs.items()}
     expected = expected_runs(file)
@@ -320,7 +320,7 @@ def check_runs(path: Path = DEFAULT_PARAMS) -> None:
 
 
 def _check_finals(file: File, path: Path) -> None:
-    """Refuse an entry whose `final` is not spelled, or is none of its runs: dvc.yaml names files by it."""
+    """Raise UsageError for an entry without a `final` that is one of its runs: dvc.yaml uses it in paths."""
     for name, entry in file.corpora.items():
         spelled = "final" in entry.model_fields_set
         if not spelled or entry.final.variant not in entry.variants or entry.final.seed not in entry.seeds:
@@ -333,21 +333,21 @@ def _check_finals(file: File, path: Path) -> None:
 
 
 def sides_table_of(corpus: str) -> Path:
-    """Return where an entry's table of sides lies that does not say."""
+    """Return the default path of an entry's table of sides."""
     return Path("data") / f"{corpus}.sides.txt"
 
 
 def final_of(variants: list[str], seeds: list[int]) -> dict[str, Any]:
-    """Return which run's model an entry deploys that does not say: foal's, else the last variant's, first seed."""
+    """Return an entry's default `final`: foal, else the last variant, with the first seed."""
     return {"variant": "foal" if "foal" in variants else variants[-1], "seed": seeds[0]}
 
 
 def _sync_runs(params: Any) -> None:
     runs = CommentedMap()
     for corpus, entry in params["corpora"].items():
-        # dvc.yaml names every entry's protocols as a param, so they are spelled.
+        # dvc.yaml refers to every entry's protocols as a param, so the entry must have them.
         entry.setdefault("protocols", [HEADLINE])
-        # And its table of sides as a dependency.
+        # dvc.yaml also refers to its table of sides, as a dependency.
         entry.setdefault("sides_table", sides_table_of(corpus).as_posix())
         final = entry.get("final") or {}
         if final.get("variant") not in entry["variants"] or final.get("seed") not in entry["seeds"]:
@@ -380,7 +380,7 @@ def _dump(document: Any) -> bytes:
 
 
 def _flow(value: Any) -> Any:
-    """Mark a mapping to be written on one line, where it fits."""
+    """Return a mapping that YAML writes on one line, where it fits."""
     node = _round_trip().load(_dump({"x": value}).decode())["x"]
     node.fa.set_flow_style()
     return node

@@ -1,4 +1,4 @@
-"""The verb of the stage between shards and training: pictures through a frozen encoder, once."""
+"""The verb `features`: encodes the shards' pictures with a frozen encoder, once."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from foalnet.config import load_params, load_settings
 from foalnet.core.paths import Paths
 
 
-@click.command(short_help="pictures through a frozen encoder, once")
+@click.command(short_help="encode pictures with a frozen encoder, once")
 @CORPUS
 @DRY_RUN
 def features(corpus: str, dry_run: bool) -> None:
-    """Encode the shards' pictures with the frozen encoder of `features.encoder`; interrupted, it resumes.
+    """Encode the shards' pictures with the frozen encoder `features.encoder`; the same command resumes.
 
-    Without an encoder in params it says so and ends at once.
+    If params name no encoder, it prints that and ends at once.
     """
     from foalnet.stages.features import encode
 

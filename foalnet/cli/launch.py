@@ -1,6 +1,6 @@
-"""The verb itself starts its processes (setting `train_processes`): one goes wrong or is stopped, and all end.
+"""Starts the processes of one training (setting `train_processes`) and ends all of them when one fails or is stopped.
 
-It does what `torchrun` does on one machine, and ends with the exit code of the verb, which torchrun hides behind 1.
+It does what `torchrun` does on one machine, but returns the verb's exit code, where torchrun returns 1.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from collections.abc import Sequence
 from foalnet.train.machine import listening
 from foalnet.train.ranks import MEET
 
-# A flow that is cancelled waits 10 s before it kills.
+# Less than the 10 s after which a cancelled flow kills.
 GRACE_S = 8.0
 POLL_S = 0.1
-# Where one fails, the others follow within moments with errors of their own.
+# After one process fails, the others fail within moments with errors of their own.
 FOLLOW_S = 1.0
 INTERRUPTED, MACHINE = 5, 4
 
 
 def in_processes(arguments: Sequence[str], count: int) -> int:
-    """Run `foalnet ARGUMENTS` in `count` processes and return the exit code; none of them is alive then."""
+    """Run `foalnet ARGUMENTS` in `count` processes to their end and return the exit code."""
     return together([[sys.executable, "-m", "foalnet", *arguments]] * count)
 
 
 def together(commands: Sequence[Sequence[str]], *, grace_s: float = GRACE_S) -> int:
     """Run commands as the processes of one training, the first as rank 0; return the exit code.
 
-    Once one fails, or Ctrl-C or SIGTERM comes, the others get SIGTERM, `grace_s`, SIGKILL.
+    When one fails, or on Ctrl-C or SIGTERM, the others get SIGTERM, then after `grace_s` SIGKILL.
     """
     staff: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="foalnet-") as folder, listening() as stop:
-        # They meet in a file, as no port can be kept free for them; and they talk within this machine.
+        # They meet through a file, since no port can be reserved, and communicate within this machine only.
         shared = os.environ | {
             "WORLD_SIZE": str(len(commands)),
             "LOCAL_WORLD_SIZE": str(len(commands)),
@@ -74,6 +74,6 @@ def _end(staff: Sequence[subprocess.Popen[bytes]], grace_s: float) -> None:
 
 
 def _code(codes: Sequence[int | None]) -> int:
-    """Return the code that tells most: what a process says of itself before what it says of the others."""
+    """Return the most specific exit code: a process' own error before errors caused by the other processes."""
     failed = [code if code >= 0 else 128 - code for code in codes if code]
     return min(failed, key=lambda code: (code == MACHINE, code > 128, code), default=0)

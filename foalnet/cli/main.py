@@ -1,4 +1,4 @@
-"""The entry point: the verbs in the order of the road, one place that turns errors into messages and exit codes."""
+"""The entry point: lists the verbs in order of use, and turns errors into messages and exit codes in one place."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from foalnet.core.processor import hold_instructions
 from foalnet.core.redact import redact
 
 BUG = 70
-# DVC sets it for the command of a stage.
+# DVC sets this variable for the command of a stage.
 STARTED_BY_DVC = "DVC_STAGE"
 
 EPILOG = """Exit codes: 0 ok, 2 usage or params, 3 data contract, 4 environment (a retry may help),
 5 interrupted (run the same command again), 70 bug.
-What changes a result is in params.yaml; what a machine has is in settings.yaml and FOALNET_… variables."""
+params.yaml holds everything that can change a result; settings.yaml and FOALNET_… variables hold the rest."""
 
 
-# Verb -> module of this package and the command in it. `--help` lists them in this order: as a corpus meets them, then
-# what operates models, flows and the machine.
+# Verb -> module of this package and the command in it. `--help` lists them in this order: first the stages of a corpus,
+# then verbs that operate models, flows and the machine.
 VERBS = {
     "add-corpus": "setup.add_corpus",
     "config": "setup.config",
@@ -61,14 +61,14 @@ VERBS = {
 
 
 class Verbs(click.Group):
-    """The commands of VERBS; a verb's module is imported where the verb is run or its help is shown."""
+    """The commands of VERBS; a verb's module is imported only to run the verb or to show its help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return the verbs in their order."""
+        """Return the verbs in the order of VERBS."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a verb's command; None where there is no such verb."""
+        """Return a verb's command; None for an unknown verb."""
         if cmd_name in VERBS and cmd_name not in self.commands:
             module, _, name = VERBS[cmd_name].partition(".")
             self.add_command(getattr(importlib.import_module(f"foalnet.cli.{module}"), name), cmd_name)
@@ -77,7 +77,7 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the verb that a command line names; a mistyped one is refused with those that are like it."""
+        """Return the verb of a command line; the error on a mistyped verb suggests similar ones."""
         try:
             return super().resolve_command(ctx, args)
         except click.exceptions.NoSuchCommand as error:
@@ -90,14 +90,14 @@ class Verbs(click.Group):
 @click.version_option(package_name="foalnet")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """From an emotion corpus as it was downloaded to a report that can be believed.
+    """Turn an emotion corpus, as it was downloaded, into a report on emotion recognition with verifiable figures.
 
-    `dvc repro` runs the verbs below in the right order and only where something changed; run one by hand to look at
-    a single step. Start with `make run`, then `foalnet add-corpus --help`.
+    `dvc repro` runs the verbs of the stages in order, and only where something changed; run one by hand to look at a
+    single step. Start with `make run`, then `foalnet add-corpus --help`.
     """
     from foalnet.artifact.dvcfiles import mend
 
-    # The doctor shows what it finds before anything is changed.
+    # The doctor reports the state before any verb changes it.
     if context.invoked_subcommand not in ("doctor", "mend"):
         for said in mend(Path(), keep=STARTED_BY_DVC in os.environ):
             click.echo(f"foalnet: {redact(said)}", err=True)
@@ -108,18 +108,18 @@ def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _stopper(error: BaseException) -> str:
-    """Return what stopped a verb: the name of a signal, or the keyboard. click wraps the interrupt in an Abort."""
+    """Return what stopped a verb: a signal's name, or "the keyboard". click wraps the interrupt in an Abort."""
     interrupt = error.__cause__ if isinstance(error, click.exceptions.Abort) else error
     return str(interrupt) if interrupt is not None and interrupt.args else "the keyboard"
 
 
 def main() -> NoReturn:
-    """Run the command line and exit with the code that EPILOG lists; no traceback unless FOALNET_DEBUG is set."""
+    """Run the command line and exit with a code of EPILOG; a traceback is shown only if FOALNET_DEBUG is set."""
     parent = os.getppid()
     hold_instructions()
     signal.signal(signal.SIGTERM, _stop)
     if STARTED_BY_DVC in os.environ:
-        # A killed DVC can end nothing, and the next run would meet the verb of the last one.
+        # A killed DVC cannot end its verb, which would then disturb the next run.
         die_with_parent(parent, by=signal.SIGTERM)
     sys.stdout, sys.stderr = watched(sys.stdout), watched(sys.stderr)
     try:

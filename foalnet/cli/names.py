@@ -1,4 +1,4 @@
-"""What params name is there, and its parts fit each other: seen before the first stage runs, not by each stage."""
+"""Checks before the first stage that everything params name exists, and that the parts fit together."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from foalnet.stages.manifest import check_classes, contract_of
 
 
 def check_names(params: Params) -> None:
-    """Refuse (UsageError, exit 2) what a later verb would refuse: parts that are not there or do not fit, wrong
-    settings, raw labels that the corpus cannot have.
+    """Raise UsageError (exit 2) for what a later verb would refuse.
+
+    That is: unknown names, parts that do not fit together, wrong settings, raw labels that the corpus cannot have.
     """
     load_settings()
     pictures = [name for name, each in CATALOGUE.items() if each.kind == "clip"]
@@ -52,9 +53,9 @@ def check_names(params: Params) -> None:
 
 
 def _check_networks(params: Params, file: str) -> None:
-    """Build the network of every variant without memory for its numbers: it refuses parts that do not fit.
+    """Build the network of every variant on torch's meta device: building refuses parts that do not fit.
 
-    Sound encoders refuse nothing, so one that needs no file stands for each, with the width of the one that is named.
+    Every sound encoder fits, so one that needs no file replaces the named one, with its width.
     """
     import torch
 
@@ -67,7 +68,7 @@ def _check_networks(params: Params, file: str) -> None:
     widths = {name: each.width for name, each in CATALOGUE.items()}
     audio["width"] = widths.get(train.audio.encoder, train.audio.width)
     if train.audio.encoder in PRETRAINED_AUDIO:
-        # Its config says what params leave open; the width of own weights is known when they are read.
+        # Its config file sets what params leave null; the width of own weights is known only when they are read.
         blocks = {"video": "dropout", "fusion": "head_dropout"}
         audio |= {"dropout": 0.0} | ({"width": heads} if train.audio.weights else {})
         train = train.model_copy(
@@ -75,7 +76,7 @@ def _check_networks(params: Params, file: str) -> None:
         )
     train = train.model_copy(update={"audio": train.audio.model_copy(update=audio)})
     shards = params.shards
-    # How many columns a table has is seen when it is read.
+    # The number of columns of a feature table is known only when it is read.
     vector = widths.get(params.features.encoder or "", heads) if not params.features.weights else heads
     frames = {
         "face": (3, shards.face_px, shards.face_px),
@@ -92,9 +93,9 @@ def _check_networks(params: Params, file: str) -> None:
 
 
 def notes_on_roots(corpora: Iterable[Params]) -> Iterator[str]:
-    """Yield why a corpus' files are not at hand (unless the first stage draws them), and roots of no corpus.
+    """Yield a note for each corpus without its files (unless the first stage draws them) and each root of no corpus.
 
-    DataError (exit 3) where a root holds no corpus of the reader.
+    DataError (exit 3) where a root does not have the reader's layout.
     """
     settings = load_settings()
     for params in corpora:
@@ -106,4 +107,4 @@ def notes_on_roots(corpora: Iterable[Params]) -> Iterator[str]:
     names = read_file().corpora
     for name in settings.roots:
         if name not in names:
-            yield f"the settings give a root to '{name}', no corpus of {DEFAULT_PARAMS}; {nearest(name, names)}"
+            yield f"the settings have a root for '{name}', no corpus of {DEFAULT_PARAMS}; {nearest(name, names)}"

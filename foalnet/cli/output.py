@@ -1,4 +1,4 @@
-"""stdout and stderr that no one takes any more: a closed pipe is a normal end, a full disk is the machine's fault."""
+"""Wraps stdout and stderr: a closed pipe ends the verb normally, a full disk is an environment error (exit 4)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ STDERR = 2
 
 
 class _Watched(io.FileIO):
-    """Writes to a descriptor of this process; after a write that failed, what follows goes nowhere."""
+    """Writes to a descriptor of this process; after a failed write it discards further output."""
 
     def write(self, data: Any, /) -> int:
-        """Write to stdout, or end the verb; what stderr does not take is lost, and the verb goes on."""
+        """Write the data. A failed write to stdout ends the verb; one to stderr is ignored."""
         try:
             written: int = super().write(data)
         except OSError as error:
@@ -23,12 +23,12 @@ class _Watched(io.FileIO):
             if self.fileno() == STDERR:
                 return memoryview(data).nbytes
             if isinstance(error, BrokenPipeError):
-                # The reader has what it wanted (`| head`).
+                # The reader closed the pipe, as `| head` does.
                 raise SystemExit(0) from error
             raise MachineError(
                 f"the output cannot be written: {reason(error)}",
                 file="stdout",
-                action="free space where stdout leads, or lead it elsewhere, then run the same command again",
+                action="free space where stdout is written, or redirect it elsewhere, then run the same command again",
             ) from error
         return written
 
@@ -39,9 +39,9 @@ class _Watched(io.FileIO):
 
 
 def watched(stream: TextIO) -> TextIO:
-    """Return a standard stream that names what is wrong with it; one that a program put in its place is left alone.
+    """Return a standard stream that handles failed writes; a replaced stream is returned unchanged.
 
-    A letter that its encoding lacks is written as its number; it must not end a verb.
+    A letter that the stream's encoding lacks is written as its code, so that it does not end the verb.
     """
     if type(stream) is not io.TextIOWrapper:
         return stream

@@ -1,4 +1,4 @@
-"""The verb for a user's own clips: one JSON line each, whatever becomes of its neighbours."""
+"""The verb `predict`: class probabilities for a user's own clips as JSON lines; a bad clip does not stop the others."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from foalnet.core.errors import DataError, FoalnetError, MachineError, UsageErro
 FILE = click.Path(path_type=Path)
 
 
-@click.command(short_help="probabilities for your own clips, as JSON lines")
+@click.command(short_help="predict class probabilities for your own clips, as JSON lines")
 @click.argument("clips", nargs=-1, required=True, metavar="CLIP…", type=FILE)
 @click.option("--model", required=True, type=FILE, help="Folder of a sealed model, for example models/drawn/final.")
 @click.option("--people", type=click.Choice(["1", "2"]), default="1", show_default=True, help="People in the picture.")
 @click.option(
-    "--side", type=click.Choice(["left", "right", "both"]), default="both", help="Of two people: which [default: both]."
+    "--side", type=click.Choice(["left", "right", "both"]), default="both", help="Which of two people [default: both]."
 )
 @click.option("--start", type=float, help="Seconds; with --end, for one CLIP [default: the whole clip].")
 @click.option("--end", type=float, help="Seconds; with --start.")
-@click.option("--channel", help="Of several channels: mean, left, right, or a number from 1 [default: the model's].")
-@click.option("--track", type=click.IntRange(min=1), help="Of several sound tracks [default: the first].")
-@click.option("--sound", type=FILE, help="A wav or flac file to hear instead of the one CLIP's own sound.")
+@click.option(
+    "--channel", help="Which of several channels: mean, left, right, or a number from 1 [default: the model's]."
+)
+@click.option("--track", type=click.IntRange(min=1), help="Of several sound tracks: its number [default: the first].")
+@click.option("--sound", type=FILE, help="A wav or flac file to use instead of the one CLIP's own sound.")
 def predict(
     clips: tuple[Path, ...],
     model: Path,
@@ -37,11 +39,11 @@ def predict(
     track: int | None,
     sound: Path | None,
 ) -> int:
-    """Print what a sealed model says of each CLIP: a video, a video without sound, or a wav or flac file.
+    """Print a sealed model's prediction for each CLIP: a video, with or without sound, or a wav or flac file.
 
-    One JSON line a person: class probabilities, the likeliest label, whether sound and picture were found, frames with
-    a face, notes. A clip that cannot be read is a line with `error`, the others go on, and the exit code is 3 (or 4,
-    where this machine was at fault).
+    One JSON line per person: class probabilities, the likeliest label, whether sound and picture were found, frames
+    with a face, notes. A clip that cannot be read becomes a line with `error`, the others go on, and the exit code is 3
+    (or 4 for a fault of this machine).
     """
     if len(clips) > 1 and (start is not None or end is not None or sound is not None):
         raise UsageError("--start, --end and --sound belong to one clip", action="give one CLIP at a time with them")
@@ -56,7 +58,7 @@ def predict(
     }
     code = lost = 0
     for row, failed in _rows(clips, model, options):
-        # Escaped: a file's name may hold bytes that no terminal or pipe takes as text.
+        # ASCII with escapes: a file's name may hold bytes that are no text in any encoding.
         click.echo(json.dumps(row))
         code, lost = code or failed, lost + bool(failed)
     if lost:
@@ -65,9 +67,9 @@ def predict(
 
 
 def _rows(clips: tuple[Path, ...], model: Path, options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield one row for each answer or failed clip, and its exit code; what every clip would meet is raised.
+    """Yield a row and its exit code for each prediction or failed clip; errors that concern all clips are raised.
 
-    The model is loaded, which takes seconds, when the first clip is there that can be opened.
+    The model, which takes seconds to load, is loaded with the first clip that can be opened.
     """
     from foalnet import predict
 

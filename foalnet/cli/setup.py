@@ -1,4 +1,4 @@
-"""The verbs that change params and settings: each shows the difference it makes, and twice is the same as once."""
+"""The verbs `add-corpus` and `config`: they edit params and settings, print the diff, and are idempotent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foalnet.core.redact import redact
 
 
 class _NamesReaders(click.Command):
-    """A command whose help names the corpus readers that there are: looked up only when help is shown."""
+    """A command whose help lists the corpus readers; they are imported only when the help is shown."""
 
     def get_help(self, ctx: click.Context) -> str:
         from foalnet.corpora import READERS
@@ -30,7 +30,7 @@ class _NamesReaders(click.Command):
 @click.option("--seeds", help="Seeds, separated by commas [default: the preset's, else 1].")
 @click.option("--epochs", type=click.IntRange(min=1), help="At most so many epochs [default: params.yaml's].")
 @click.option("--preset", help=f"Starting point: {', '.join(PRESETS)} [default: the reader's own, small encoders].")
-@click.option("--dry-run", is_flag=True, help="Show the difference and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the changes and write nothing.")
 def add_corpus(
     reader: str,
     root: str,
@@ -42,9 +42,9 @@ def add_corpus(
     preset: str | None,
     dry_run: bool,
 ) -> None:
-    """Add a corpus read by READER (READERS): its root to settings.yaml, its entry to params.yaml.
+    """Add a corpus that READER (READERS) reads: its root to settings.yaml, its entry to params.yaml.
 
-    A deployment goes into prefect.yaml. The difference is shown; nothing of the other corpora is touched.
+    It also adds deployments to prefect.yaml. All changes are shown as a diff; other corpora stay as they are.
     """
     from foalnet.cli.entries import NewEntry, add
 
@@ -62,13 +62,13 @@ def add_corpus(
         click.echo(line)
 
 
-@click.command(short_help="check params and print what holds for a corpus")
+@click.command(short_help="check params and print the resolved ones of a corpus")
 @click.argument("corpus", required=False)
-@click.option("--sync", "sync_", is_flag=True, help="Write params.yaml's `runs` anew from variants, seeds, protocols.")
-@click.option("--explain", "explain_", is_flag=True, help="Each param with its origin, unit, meaning and source.")
+@click.option("--sync", "sync_", is_flag=True, help="Rewrite params.yaml's `runs` from variants, seeds, protocols.")
+@click.option("--explain", "explain_", is_flag=True, help="Print each param with its origin, unit, meaning and source.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: corpus -> params, or -> rows with --explain.")
 def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> None:
-    """Check params.yaml and print the resolved params of CORPUS (of all, without it)."""
+    """Check params.yaml and print the resolved params of CORPUS (default: all)."""
     import json
 
     from foalnet.cli.entries import check_runs, sync

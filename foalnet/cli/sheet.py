@@ -1,4 +1,4 @@
-"""The verb that shows a person what staging cut out."""
+"""The verb `sheet`: writes pages that show the staged faces."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from foalnet.config import load_params, load_settings
 from foalnet.core.paths import Paths
 
 
-@click.command(short_help="pages of the staged faces, to be looked at here")
+@click.command(short_help="write pages of the staged faces, for this machine only")
 @CORPUS
-@click.option("--dialogue", help="This one only; without it every dialogue, and a list of them.")
+@click.option("--dialogue", help="Only this dialogue [default: all, with an index page].")
 def sheet(corpus: str, dialogue: str | None) -> None:
     """Write offline pages of the staged faces: per utterance the crops along time, the mask, and who sits where.
 
-    They are made from the shards and the account of staging, show people, and lie in the git-ignored work folder: no
-    report links to them.
+    They are made from the shards and staging.json. They show people, so they stay in the git-ignored work folder, and
+    no report links to them.
     """
     from foalnet.sheet import write_sheets
 

@@ -1,4 +1,4 @@
-"""The verb that searches settings: run by hand, no stage of dvc.yaml."""
+"""The verb `tune`: searches training params; it is run by hand and is no stage of dvc.yaml."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from foalnet.config import load_params, load_settings
 from foalnet.core.paths import Paths
 
 
-@click.command(short_help="search settings on dev sessions, alike for every variant")
+@click.command(short_help="search training params on dev sessions, alike for every variant")
 @CORPUS
 @DRY_RUN
 def tune(corpus: str, dry_run: bool) -> None:
-    """Train and score the trials that `tune` in params states: one space, budget and seed for every variant.
+    """Train and score the trials of the params block `tune`, with the same space, budget and seed for every variant.
 
     The score is the mean UA over the folds' dev sessions; no test session is scored. Trials and summary go to
-    reports/CORPUS/tune/; params.yaml stays as it is (docs/tune.md). Interrupted, the same command resumes.
+    reports/CORPUS/tune/; params.yaml stays as it is (docs/tune.md). The same command resumes an interrupted search.
     """
     if dry_run:
         from foalnet.tune import tune_forecast

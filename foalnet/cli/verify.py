@@ -1,4 +1,4 @@
-"""The verb that takes the chain behind a report anew."""
+"""The verb `verify`: recomputes everything that a report rests on and compares it."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from foalnet.checks.verify import Link
 
 
-@click.command(short_help="is the report what repository and data make it? link by link")
+@click.command(short_help="recompute and compare what a report rests on, link by link")
 @click.argument("corpus", required=False)
 @click.option(
     "--remote",
     is_flag=False,
     flag_value="",
     metavar="[NAME]",
-    help="Fetch each object of a DVC remote too and compare it with its name [default: the default remote].",
+    help="Also fetch each object of a DVC remote and compare its digest [default: the default remote].",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: corpus -> `code` and the links.")
 @click.pass_context
 def verify(context: click.Context, corpus: str | None, remote: str | None, as_json: bool) -> None:
-    """Take the chain of digests behind the report of CORPUS anew (of all, without it) and name every link that differs.
+    """Recompute the chain of digests behind the report of CORPUS (default: all) and name every link that differs.
 
-    Commit, code, params, what dvc.lock records of each stage, the bytes in workspace and DVC's cache, then what the
-    files say of each other: inventory, manifest, shards, models. Manifest, scores and report are made anew and compared
-    byte for byte; nothing is staged or trained.
+    It checks commit, code and params, dvc.lock's record of each stage, the files in workspace and DVC's cache, and how
+    inventory, manifest, shards and models refer to each other. It rebuilds manifest, scores and report and compares
+    them byte for byte; it stages and trains nothing and writes no output.
 
-    Each line says ok, differs, absent or skipped; what does not hold ends with the next action. No output is written.
-    Exit 0 when every link holds, 3 when one differs, 4 when one cannot be read on this machine.
+    Each line starts with ok, differs, absent or skipped; a failing one ends with the next action. Exit 0 if every link
+    holds, 3 if one differs, 4 if one cannot be read on this machine.
     """
     from foalnet.checks.verify import code_of
     from foalnet.checks.verify import verify as links_of
@@ -47,7 +47,7 @@ def verify(context: click.Context, corpus: str | None, remote: str | None, as_js
             if not as_json:
                 click.echo(redact(str(link)))
         results[name] = {"code": code_of(links), "links": [link.as_json() for link in links]}
-        # 3 before 4: what differs is worse than what is not here.
+        # 3 before 4: a difference is worse than an absent file.
         worst = min(filter(None, (worst, code_of(links))), default=0)
         if not as_json:
             click.echo(summary(name, links))

@@ -1,4 +1,4 @@
-"""The verb that stages dialogues by name: what a flow calls for each batch of them."""
+"""The verb `warm`: stages named dialogues into the work cache; the flow `stage_corpus` calls it for each batch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from foalnet.core.paths import Paths
 @click.argument("corpus")
 @click.argument("dialogues", metavar="[DIALOGUE]...", nargs=-1)
 def warm(corpus: str, dialogues: tuple[str, ...]) -> None:
-    """Stage each DIALOGUE of CORPUS into the work cache, where `shards` finds it.
+    """Stage each DIALOGUE of CORPUS into the work cache, from which `shards` packs it.
 
-    Without one, list those to do, the longest first, with their seconds of speech.
+    Without a DIALOGUE, list those that are not staged, the longest first, with their seconds of speech.
 
-    The bytes are those that `shards` makes by itself: several of these at once, here or on other machines that share
-    the work folder, only make it quicker. Every dialogue is tried before a failure ends the command.
+    The result has the same bytes as `shards` alone makes; several of these commands at once, on this or other machines
+    that share the work folder, are only faster. Every dialogue is tried before a failure ends the command.
     """
     from foalnet.artifact.provenance import CodeGuard
     from foalnet.stages.warm import unstaged

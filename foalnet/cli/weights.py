@@ -1,4 +1,4 @@
-"""The verbs around pretrained encoders and detectors: what is here, and the one that may use the network."""
+"""The verb `weights`: lists, fetches and records the files of pretrained encoders and face detectors."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from foalnet.core.redact import redact
 @click.group(invoke_without_command=True, short_help="weights of encoders and detectors: list, fetch, record")
 @click.pass_context
 def weights(context: click.Context) -> None:
-    """List pretrained encoders and the files of face detectors: which are ready here, and what makes the others so.
+    """List pretrained encoders and the files of face detectors: which are ready here, and how to get the others.
 
-    Only `foalnet weights fetch` uses the network; every stage runs offline on what it left.
+    Only `foalnet weights fetch` uses the network; every stage runs offline with the fetched files.
     """
     if context.invoked_subcommand is not None:
         return
@@ -53,14 +53,14 @@ def _detectors(settings: Settings) -> Iterator[str]:
                 yield f"{name}: {file.name}: ready, sha256 {file.sha256}"
 
 
-@weights.command("fetch", short_help="fetch what is missing, check, record")
+@weights.command("fetch", short_help="fetch missing files, check and record them")
 @click.argument("name")
 def fetch(name: str) -> None:
-    """Fetch what is missing of NAME, an encoder or a detector, and check every digest.
+    """Fetch the missing files of NAME, an encoder or a detector, and check every digest.
 
-    An encoder comes at its pinned revision; a pickle is converted once, and the digests are recorded. Files that lie
-    there already (an encoder's in a folder of its name, in the hub's own layout, a detector's in the folder itself) are
-    checked without the network.
+    An encoder is fetched at its pinned revision; a pickle is converted once, and the digests are recorded. Files that
+    exist already (an encoder's in a folder of its name, in the hub's own layout, a detector's in the weights folder
+    itself) are checked without the network.
     """
     from foalnet.encoders import CATALOGUE
     from foalnet.encoders.fetch import fetch_weights
@@ -95,7 +95,7 @@ def _fetch_detector(name: str, settings: Settings) -> Iterator[str]:
 @weights.command("record", short_help="record weights of your own")
 @click.argument("name")
 def record(name: str) -> None:
-    """Record your own weights of NAME's architecture, as they lie in its folder; params then name their digest."""
+    """Record your own weights of NAME's architecture from its folder; params then refer to them by digest."""
     from foalnet.encoders.fetch import record_weights
     from foalnet.faces import DETECTORS
 

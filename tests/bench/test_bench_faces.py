@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bench import faces, faces_real, scenes
+from bench import drawn_videos, faces, faces_real
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Box
@@ -20,19 +20,19 @@ from foalnet.faces import FixedDetector, get_detector, haar
 from foalnet.faces.base import Fit
 from foalnet.media import decode_frames
 
-BY_NAME = {condition.name: condition for condition in (*scenes.CONDITIONS, scenes.STILL)}
+BY_NAME = {condition.name: condition for condition in (*drawn_videos.CONDITIONS, drawn_videos.STILL)}
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, scenes.Scene]:
+def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, drawn_videos.DrawnVideo]:
     """One short film of two actors for each condition asked for here."""
     folder = tmp_path_factory.mktemp("films")
     names = ("frontal", "head band", "second person", "dark", "still")
-    return {name: scenes.film(BY_NAME[name], folder, session=1, utterances=2) for name in names}
+    return {name: drawn_videos.draw_video(BY_NAME[name], folder, session=1, utterances=2) for name in names}
 
 
-def measured(film: scenes.Scene) -> faces.Tally:
-    return faces.measure([film], get_detector(Shards(), Settings()), Shards())
+def measured(video: drawn_videos.DrawnVideo) -> faces.Tally:
+    return faces.measure([video], get_detector(Shards(), Settings()), Shards())
 
 
 def skin_share(frame: np.ndarray, box: Box) -> float:
@@ -43,9 +43,9 @@ def skin_share(frame: np.ndarray, box: Box) -> float:
 
 
 @pytest.fixture(scope="module")
-def tallies(films: dict[str, scenes.Scene]) -> dict[str, faces.Tally]:
+def tallies(videos: dict[str, drawn_videos.DrawnVideo]) -> dict[str, faces.Tally]:
     """What the default detector made of each film."""
-    return {name: measured(film) for name, film in films.items()}
+    return {name: measured(video) for name, video in videos.items()}
 
 
 @pytest.mark.parametrize("name", ["frontal", "head band", "second person", "dark"])
@@ -55,24 +55,24 @@ def test_the_default_detector_keeps_the_speakers_face_and_its_box_is_hairline_to
     tally = tallies[name]
     assert len(tally.sides) == 2 and tally.visible > 60
     assert np.median(tally.overlaps) >= 0.75
-    assert tally.detected + tally.bridged >= 0.95 * tally.visible and tally.found >= 0.95 * tally.looks
+    assert tally.detected + tally.bridged >= 0.95 * tally.visible and tally.hits >= 0.95 * tally.looks
 
 
 @pytest.mark.parametrize("name", ["frontal", "second person"])
 def test_every_box_is_the_speakers_on_both_sides(
-    films: dict[str, scenes.Scene], tallies: dict[str, faces.Tally], name: str
+    videos: dict[str, drawn_videos.DrawnVideo], tallies: dict[str, faces.Tally], name: str
 ) -> None:
     tally = tallies[name]
-    assert {u.side for u in films[name].utterances} == {"left", "right"}
+    assert {u.side for u in videos[name].utterances} == {"left", "right"}
     assert all(tally.right) and all(tally.sides) and len(tally.right) > 60
 
 
 def test_the_crop_of_a_still_face_stands_still_to_a_pixel(
-    films: dict[str, scenes.Scene], tallies: dict[str, faces.Tally]
+    videos: dict[str, drawn_videos.DrawnVideo], tallies: dict[str, faces.Tally]
 ) -> None:
     tally = tallies["still"]
     assert len(tally.jitter_px) == 2 and max(tally.jitter_px) < 1.0
-    frames = list(decode_frames(films["still"].path))
+    frames = list(decode_frames(videos["still"].path))
     assert np.abs(frames[20].astype(int) - frames[21])[drawing.ROWS[0] + 4 : drawing.ROWS[1] - 4].mean() > 0.5
 
 
@@ -97,78 +97,78 @@ class Drifting:
         ]
 
 
-def test_a_detector_that_drifts_is_told_by_the_jitter_of_a_still_face(films: dict[str, scenes.Scene]) -> None:
-    assert min(faces.measure([films["still"]], Drifting(), Shards()).jitter_px) > 2.0
+def test_the_jitter_of_a_still_face_shows_a_drifting_detector(videos: dict[str, drawn_videos.DrawnVideo]) -> None:
+    assert min(faces.measure([videos["still"]], Drifting(), Shards()).jitter_px) > 2.0
 
 
 def test_boxes_without_the_fit_are_farther_from_the_face(
-    films: dict[str, scenes.Scene], tallies: dict[str, faces.Tally], monkeypatch: pytest.MonkeyPatch
+    videos: dict[str, drawn_videos.DrawnVideo], tallies: dict[str, faces.Tally], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = np.median(tallies["frontal"].overlaps)
     monkeypatch.setattr(haar, "FIT", Fit(width=1.0, height=1.0))
-    assert np.median(measured(films["frontal"]).overlaps) < good - 0.05
+    assert np.median(measured(videos["frontal"]).overlaps) < good - 0.05
 
 
-def test_boxes_on_nobody_are_counted_as_such(films: dict[str, scenes.Scene]) -> None:
-    tally = faces.measure([films["frontal"]], FixedDetector(), Shards(detector="fixed"))
-    assert tally.found == tally.detected == tally.bridged == 0 and tally.visible > 60
+def test_boxes_on_no_face_are_counted_as_such(videos: dict[str, drawn_videos.DrawnVideo]) -> None:
+    tally = faces.measure([videos["frontal"]], FixedDetector(), Shards(detector="fixed"))
+    assert tally.hits == tally.detected == tally.bridged == 0 and tally.visible > 60
     assert np.median(tally.overlaps) < faces.SAME
 
 
-def test_a_wrong_side_is_counted_as_such(films: dict[str, scenes.Scene]) -> None:
-    film = films["frontal"]
-    keys = [u.key for u in film.utterances]
-    swapped = scenes.Scene(
-        path=film.path,
-        utterances=film.utterances,
-        boxes={keys[0]: film.boxes[keys[1]], keys[1]: film.boxes[keys[0]]},
-        others={key: [[box] for box in film.boxes[key]] for key in keys},
-        visible=film.visible,
+def test_a_wrong_side_is_counted_as_such(videos: dict[str, drawn_videos.DrawnVideo]) -> None:
+    video = videos["frontal"]
+    keys = [u.key for u in video.utterances]
+    swapped = drawn_videos.DrawnVideo(
+        path=video.path,
+        utterances=video.utterances,
+        boxes={keys[0]: video.boxes[keys[1]], keys[1]: video.boxes[keys[0]]},
+        others={key: [[box] for box in video.boxes[key]] for key in keys},
+        visible=video.visible,
     )
     tally = measured(swapped)
     assert not any(tally.right) and tally.detected == 0
 
 
-def test_each_side_has_a_guest_whom_the_pictures_edge_cuts(films: dict[str, scenes.Scene]) -> None:
-    film = films["second person"]
-    frame = next(iter(decode_frames(film.path)))
-    _, left, right = film.others[film.utterances[0].key][0]
+def test_each_side_has_a_guest_whom_the_pictures_edge_cuts(videos: dict[str, drawn_videos.DrawnVideo]) -> None:
+    video = videos["second person"]
+    frame = next(iter(decode_frames(video.path)))
+    _, left, right = video.others[video.utterances[0].key][0]
     first, last = drawing.COLUMNS["left"][1], drawing.COLUMNS["right"][0]
     assert left.left < first - 12 and left.right > first and right.left < last and right.right > last + 12
     assert skin_share(frame, replace(left, right=first)) > 0.5 and skin_share(frame, replace(right, left=last)) > 0.5
     assert frame[124:356, first + 3 : last - 3].mean() < 20
-    assert [len(boxes) for boxes in films["frontal"].others[film.utterances[0].key][:1]] == [1]
+    assert [len(boxes) for boxes in videos["frontal"].others[video.utterances[0].key][:1]] == [1]
 
 
-def test_dark_is_dark(films: dict[str, scenes.Scene]) -> None:
-    plain, dark = (next(iter(decode_frames(films[name].path)))[124:356, 20:340] for name in ("frontal", "dark"))
+def test_dark_is_dark(videos: dict[str, drawn_videos.DrawnVideo]) -> None:
+    plain, dark = (next(iter(decode_frames(videos[name].path)))[124:356, 20:340] for name in ("frontal", "dark"))
     assert dark.mean() < 0.4 * plain.mean()
 
 
-def test_a_film_is_drawn_to_the_same_bytes_again(films: dict[str, scenes.Scene], tmp_path: Path) -> None:
-    again = scenes.film(BY_NAME["second person"], tmp_path, session=1, utterances=2)
-    assert again.path.read_bytes() == films["second person"].path.read_bytes()
-    assert again.boxes == films["second person"].boxes
+def test_a_video_is_drawn_to_the_same_bytes_again(videos: dict[str, drawn_videos.DrawnVideo], tmp_path: Path) -> None:
+    again = drawn_videos.draw_video(BY_NAME["second person"], tmp_path, session=1, utterances=2)
+    assert again.path.read_bytes() == videos["second person"].path.read_bytes()
+    assert again.boxes == videos["second person"].boxes
 
 
-def test_true_boxes_enclose_skin(films: dict[str, scenes.Scene]) -> None:
-    film = films["frontal"]
-    frames = list(decode_frames(film.path))
-    for u in film.utterances:
-        index = scenes.frame_at(u.start_s) + 5
-        assert skin_share(frames[index], film.boxes[u.key][index]) > 0.5
+def test_true_boxes_enclose_skin(videos: dict[str, drawn_videos.DrawnVideo]) -> None:
+    video = videos["frontal"]
+    frames = list(decode_frames(video.path))
+    for u in video.utterances:
+        index = drawn_videos.frame_at(u.start_s) + 5
+        assert skin_share(frames[index], video.boxes[u.key][index]) > 0.5
 
 
-def test_found_and_false_boxes_by_hand() -> None:
+def test_hits_and_false_boxes_by_hand() -> None:
     picture = np.zeros((120, 160, 3), np.uint8)
     # The detector says the central box (50, 30, 110, 90) of everything.
     there = Box(left=52, top=28, right=112, bottom=92)
     elsewhere = Box(left=0, top=0, right=30, bottom=30)
-    asked = [
+    pictures = [
         faces_real.Picture(pixels_HWC=picture, faces=faces_there)
         for faces_there in ((there,), (there, elsewhere), (), (elsewhere,))
     ]
-    assert faces.recall(asked, FixedDetector()) == (4, 2, 2)
+    assert faces.recall(pictures, FixedDetector()) == (4, 2, 2)
 
 
 def test_it_prints_its_tables_and_says_what_is_missing(
@@ -188,17 +188,17 @@ def test_it_prints_its_tables_and_says_what_is_missing(
 
 
 def test_real_heads_at_the_corpus_size_are_kept_on_their_side(shared_data: Path, tmp_path: Path) -> None:
-    film = faces_real.two_heads(shared_data, faces_real.PAIRS[0], tmp_path, face_px=40)
-    tally = measured(film)
-    assert tally.found >= 0.9 * tally.looks and np.median(tally.overlaps) >= 0.75
+    video = faces_real.two_heads(shared_data, faces_real.PAIRS[0], tmp_path, face_px=40)
+    tally = measured(video)
+    assert tally.hits >= 0.9 * tally.looks and np.median(tally.overlaps) >= 0.75
     assert all(tally.right) and all(tally.sides)
 
 
 @pytest.mark.long
-def test_real_pictures_of_nobody_show_nobody_to_the_default(shared_data: Path) -> None:
+def test_the_default_detects_no_one_in_real_pictures_without_faces(shared_data: Path) -> None:
     detector = get_detector(Shards(), Settings())
-    asked = itertools.islice(faces_real.groups(shared_data, step=36), 4)
-    seen = {name: faces.recall(pictures, detector) for name, pictures in asked}
+    groups = itertools.islice(faces_real.groups(shared_data, step=36), 4)
+    seen = {name: faces.recall(pictures, detector) for name, pictures in groups}
     assert seen.pop("grass") == (0, 0, 0) and seen.pop("no_face") == (0, 0, 0)
     assert {name: there for name, (there, _, _) in seen.items()} == {"heads, 35-45 px": 36, "heads, as filmed": 12}
-    assert all(found >= 0.9 * there and wrong == 0 for there, found, wrong in seen.values())
+    assert all(hits >= 0.9 * there and wrong == 0 for there, hits, wrong in seen.values())

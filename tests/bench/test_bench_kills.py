@@ -13,7 +13,7 @@ import pytest
 
 import bench.kills
 import bench.storm
-from bench.storm import BEFORE_LOCK, REPOSITORY, Moment, Road, Storm, Tally, made
+from bench.storm import BEFORE_LOCK, REPOSITORY, Moment, Scenario, Storm, Tally, made
 
 # Publishes a, b and, last, mark. What it must not do is asked for by name.
 TOY = """
@@ -74,7 +74,7 @@ if fault == "other":
 """
 
 
-def lay(home: Path) -> None:
+def prepare(home: Path) -> None:
     home.mkdir()
     (home / "params.yaml").write_text("corpora: {}\nruns: {}\n")
 
@@ -90,12 +90,12 @@ def phase(home: Path, since_s: float) -> str:
     return "without" if (home / "data").exists() else BEFORE_LOCK
 
 
-def toy(fault: str) -> Road:
-    return Road(
+def toy(fault: str) -> Scenario:
+    return Scenario(
         name=fault,
         command=(sys.executable, "-c", TOY, fault),
         marker="data/out/mark",
-        lay=lay,
+        prepare=prepare,
         change=yesterday,
         phase=phase,
         env={"PYTHONPATH": str(REPOSITORY)},
@@ -148,10 +148,10 @@ def test_kills_before_the_lock_show_nothing_and_the_storm_says_so(
 ) -> None:
     monkeypatch.setattr(Storm, "_moment", lambda self: Moment(after_s=0.0))
     early = replace(toy("none"), phase=lambda *_: BEFORE_LOCK)
-    monkeypatch.setattr(bench.kills, "ROADS", {"staging": lambda: early})
+    monkeypatch.setattr(bench.kills, "SCENARIOS", {"staging": lambda: early})
     assert bench.kills.main(["--staging", "3", "--training", "0", "--repro", "0"]) == 1
-    told = capsys.readouterr().out
-    assert "staging: 3 kills, 0 differences" in told and "WEAK STORM 3 of 3 kills came before its lock" in told
+    printed = capsys.readouterr().out
+    assert "staging: 3 kills, 0 differences" in printed and "WEAK STORM 3 of 3 kills came before its lock" in printed
 
 
 def test_ten_kills_in_fewer_than_three_phases_show_little() -> None:
@@ -163,7 +163,7 @@ def test_ten_kills_in_fewer_than_three_phases_show_little() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("fault", "told", "chances"),
+    ("fault", "message", "chances"),
     [
         ("torn", "bytes that no run gave it", {}),
         ("mixed", "is of no one day", {"OVER_YESTERDAY": 1.0}),
@@ -173,9 +173,9 @@ def test_ten_kills_in_fewer_than_three_phases_show_little() -> None:
         ("elsewhere", "is left over", {}),
     ],
 )
-def test_a_broken_promise_is_a_difference(fault: str, told: str, chances: dict[str, float], tmp_path: Path) -> None:
+def test_a_broken_promise_is_a_difference(fault: str, message: str, chances: dict[str, float], tmp_path: Path) -> None:
     tally = killed(fault, tmp_path, 8, **chances)
-    assert any(told in each for each in tally.faults), tally.faults
+    assert any(message in each for each in tally.faults), tally.faults
 
 
 def test_an_account_of_another_day_beside_the_marker_is_a_difference_in_whatever_folder(tmp_path: Path) -> None:
@@ -184,16 +184,16 @@ def test_an_account_of_another_day_beside_the_marker_is_a_difference_in_whatever
     for name in ("a", "b", "mark"):
         (home / "data/out" / name).write_bytes(storm.whole.outs[f"data/out/{name}"])
     storm._check_left(home, "here")
-    assert storm.tally.faults == ["account: here: data/out/mark is there, and what it stands for is of no one day"]
+    assert storm.tally.faults == ["account: here: data/out/mark exists, but the published files are of two params"]
 
 
 @pytest.mark.long
 def test_the_command_says_its_seed_and_fails_with_a_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench.kills, "ROADS", {"staging": lambda: toy("torn"), "training": lambda: toy("none")})
+    monkeypatch.setattr(bench.kills, "SCENARIOS", {"staging": lambda: toy("torn"), "training": lambda: toy("none")})
     assert bench.kills.main(["--staging", "6", "--training", "2", "--repro", "0", "--seed", "5"]) == 1
-    told = capsys.readouterr().out
-    assert told.startswith("seed 5\n") and "DIFFERENCE torn: chain" in told and "staging: 6 kills" in told
-    assert "training: 2 kills, 0 differences" in told
+    printed = capsys.readouterr().out
+    assert printed.startswith("seed 5\n") and "DIFFERENCE torn: chain" in printed and "staging: 6 kills" in printed
+    assert "training: 2 kills, 0 differences" in printed
     assert bench.kills.main(["--staging", "0", "--training", "4", "--repro", "0"]) == 0

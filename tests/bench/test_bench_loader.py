@@ -30,11 +30,11 @@ def test_items_are_cut_and_padded_and_features_pass_the_products_checks(tmp_path
     assert np.array_equal(wave[: len(held)].numpy(), held) and not wave[len(held) :].any()
     features = write_features(tmp_path / "features", items, shards, 1, 8)
     sample = next(iter(shards.samples()))
-    found, mask = features.rows(sample)
-    assert np.array_equal(found, np.load(items / f"{sample.key}.npy")) and mask.all()
+    vectors, mask = features.rows(sample)
+    assert np.array_equal(vectors, np.load(items / f"{sample.key}.npy")) and mask.all()
     spent = ours(shards, labels, params.model_copy(update={"picture": "features"}), features, epochs=2, batch=4)
     assert len(spent) == 2 and min(*spent, rival(rows, 4)) > 0
 
 
-def test_a_row_tells_first_later_and_all_epochs() -> None:
+def test_a_row_gives_first_later_and_all_epochs() -> None:
     assert line("arm", [2.0, 1.0, 1.0], 100, 50.0).split() == ["arm", "50", "100", "75", "1.5", "x"]

@@ -45,14 +45,14 @@ def corpus(tree: Path, work: Path) -> Corpus:
 def test_quick_prints_every_arm_with_its_interval_and_goes_on_from_its_answers(
     tree: Path, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = ["--root", str(tree), "--quick", "--variants", "video_only,foal", "--work", str(work)]
-    first = CliRunner().invoke(main, asked)
+    arguments = ["--root", str(tree), "--quick", "--variants", "video_only,foal", "--work", str(work)]
+    first = CliRunner().invoke(main, arguments)
     assert first.exit_code == 0, first.output
-    for words in ("a smoke test", "svm_units", "svm_sound", "svm_both", "video_only", "foal - svm_both", "yardstick"):
-        assert words in first.output
+    for text in ("a smoke test", "svm_units", "svm_sound", "svm_both", "video_only", "foal - svm_both", "yardstick"):
+        assert text in first.output
     monkeypatch.setattr(ravdess_arms, "train_fold", None)
     monkeypatch.setattr(ravdess_arms, "SVC", None)
-    again = CliRunner().invoke(main, asked)
+    again = CliRunner().invoke(main, arguments)
     assert again.output == first.output, "everything was answered already"
 
 
@@ -72,8 +72,8 @@ def test_nothing_is_computed_on_several_threads_before_the_fork(
 
     for name in ("stage_corpus", "answers_of"):
         monkeypatch.setattr(ravdess, name, watched(getattr(ravdess, name)))
-    asked = ["--root", str(tree), "--quick", "--variants", "video_only", "--work", str(work)]
-    assert CliRunner().invoke(main, asked).exit_code == 0
+    arguments = ["--root", str(tree), "--quick", "--variants", "video_only", "--work", str(work)]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
     assert seen == [1, 1] and torch.get_num_threads() == 2
     torch.set_num_threads(before)
 
@@ -82,11 +82,11 @@ def test_nothing_is_computed_on_several_threads_before_the_fork(
 def test_trainings_side_by_side_end_and_answer_the_same(
     tree: Path, work: Path, tmp_path: Path, repository: Path
 ) -> None:
-    asked = [sys.executable, "-m", "bench.ravdess", "--root", str(tree), "--quick", "--variants", "video_only,foal"]
-    command = [*asked, "--jobs", "2", "--work", str(tmp_path)]
+    arguments = [sys.executable, "-m", "bench.ravdess", "--root", str(tree), "--quick", "--variants", "video_only,foal"]
+    command = [*arguments, "--jobs", "2", "--work", str(tmp_path)]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=LONGEST_S)
     assert done.returncode == 0, done.stderr
-    alone = CliRunner().invoke(main, [*asked[3:], "--work", str(work)])
+    alone = CliRunner().invoke(main, [*arguments[3:], "--work", str(work)])
     assert done.stdout == alone.output
 
 
@@ -97,8 +97,8 @@ def test_folds_are_the_products_and_an_svm_of_the_emotion_itself_is_right(corpus
         ravdess_arms.svm(corpus, Job(count=4, variant="svm_units", seed=0, fold=fold.name)) for fold in corpus.folds
     ]
     scores = Scores(corpus, answers)
-    found = scores.ua("svm_units")
-    assert found is not None and found.estimate == 1.0 and found.clusters == ACTORS
+    interval = scores.ua("svm_units")
+    assert interval is not None and interval.estimate == 1.0 and interval.clusters == ACTORS
 
 
 def test_an_svm_never_sees_a_label_of_a_tested_actor(corpus: Corpus) -> None:
@@ -149,7 +149,11 @@ def test_differences_pair_the_same_clips_and_average_over_seeds(corpus: Corpus) 
 
 @pytest.mark.parametrize(
     ("more", "said"),
-    [(["--variants", "fool"], "'fool' is not known"), (["--classes", "5"], "valid: 4, 8"), ([], "says where RAVDESS")],
+    [
+        (["--variants", "fool"], "'fool' is not known"),
+        (["--classes", "5"], "valid: 4, 8"),
+        ([], "RAVDESS is not given"),
+    ],
 )
 def test_a_wrong_option_is_a_usage_error(
     more: list[str], said: str, tree: Path, monkeypatch: pytest.MonkeyPatch
@@ -164,8 +168,8 @@ def test_quick_on_the_real_clips(shared_data: Path, tmp_path: Path) -> None:
     root = shared_data / "ravdess"
     if not root.is_dir():
         pytest.skip("needs the real clips of RAVDESS beside the checkout, absent here")
-    asked = ["--root", str(root), "--quick", "--variants", "video_only,foal", "--work", str(tmp_path)]
-    result = CliRunner().invoke(main, asked)
+    arguments = ["--root", str(root), "--quick", "--variants", "video_only,foal", "--work", str(tmp_path)]
+    result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert "448 clips, 16 actors" in result.output
     line = next(line for line in result.output.splitlines() if line.startswith("foal  "))

@@ -34,16 +34,16 @@ def test_a_part_has_its_dialogues_files_and_those_of_no_other(tmp_path: Path) ->
         (source / name).write_text(name)
     (source.parent / "params.yaml").write_text("{}")
     root = part_of(tmp_path, source, chosen, 1)
-    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    assert found == ["a/Ses01F_impro01/Ses01F_impro01_F000.wav", "wav/Ses01F_impro01.wav", "x"]
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    assert files == ["a/Ses01F_impro01/Ses01F_impro01_F000.wav", "wav/Ses01F_impro01.wav", "x"]
     with pytest.raises(SystemExit, match="no utterance whose name begins with Ses09"):
         session_of(tmp_path / "t.tsv", "Ses09")
 
 
 def test_joined_a_session_is_one_dialogue_with_all_its_speech(tmp_path: Path) -> None:
-    found = joined(session_of(table(tmp_path / "t.tsv"), "Ses01"))
-    assert found.names == ("Ses01F_impro01",) and found.video_s == 3.5 and found.speech_s == 2.5
-    assert [(row["utterance"], row["start_s"], row["end_s"]) for row in found.rows] == [
+    session = joined(session_of(table(tmp_path / "t.tsv"), "Ses01"))
+    assert session.names == ("Ses01F_impro01",) and session.video_s == 3.5 and session.speech_s == 2.5
+    assert [(row["utterance"], row["start_s"], row["end_s"]) for row in session.rows] == [
         ("Ses01F_impro01_F000", "0.5000", "1.0000"),
         ("Ses01F_impro01_F001", "1.0000", "1.5000"),
         ("Ses01F_impro01_M000", "2.0000", "2.7500"),

@@ -31,18 +31,18 @@ def test_whole_dialogues_near_the_tables_density_are_drawn_until_there_are_minut
         "Ses01F_impro03": [(0.0, 60.0), (0.0, 48.0)],  # 1.8
         "Ses01F_impro04": [(0.0, 42.0), (36.0, 60.0)],  # 1.1
     }
-    found = choose(table(tmp_path / "t.tsv", dialogues), minutes=2)  # 1.025 altogether
-    assert found.names == ("Ses01F_impro01", "Ses01F_impro04")
-    assert (found.video_s, found.speech_s, len(found.rows)) == (120.0, 126.0, 4)
+    chosen = choose(table(tmp_path / "t.tsv", dialogues), minutes=2)  # 1.025 altogether
+    assert chosen.names == ("Ses01F_impro01", "Ses01F_impro04")
+    assert (chosen.video_s, chosen.speech_s, len(chosen.rows)) == (120.0, 126.0, 4)
     assert len(choose(table(tmp_path / "t.tsv", dialogues), minutes=99).names) == 4
 
 
 def test_the_floor_decodes_once_on_one_thread_and_encodes_two_crops(tmp_path: Path) -> None:
     video = numbered_video(tmp_path / "a.avi", 12)
     params = Shards(face_px=32, half_width_px=64, half_height_px=48)
-    words = floor_command(video, params)
-    assert words.count("-i") == 1 and words.count("mjpeg") == 2 and words.count("-threads") == 3
-    assert "crop=32:32" in " ".join(words) and "crop=64:48" in " ".join(words)
+    command = floor_command(video, params)
+    assert command.count("-i") == 1 and command.count("mjpeg") == 2 and command.count("-threads") == 3
+    assert "crop=32:32" in " ".join(command) and "crop=64:48" in " ".join(command)
     wall_s, frames = floor_wall_s([video, video, video], params, workers=2)
     assert frames == 36 and wall_s > 0
 

@@ -22,7 +22,7 @@ def test_the_time_of_a_kind_is_its_functions_own_and_nothing_is_lost() -> None:
     cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     profile.disable()
     stats = pstats.Stats(profile)
-    found = kinds_of(stats)
-    assert set(found) == {*KINDS, "everything else"}
-    assert found["JPEG"] > found["colours"] > 0 and found["detection"] == 0
-    assert sum(found.values()) == pytest.approx(stats.total_tt)  # type: ignore[attr-defined]
+    kinds = kinds_of(stats)
+    assert set(kinds) == {*KINDS, "everything else"}
+    assert kinds["JPEG"] > kinds["colours"] > 0 and kinds["detection"] == 0
+    assert sum(kinds.values()) == pytest.approx(stats.total_tt)  # type: ignore[attr-defined]

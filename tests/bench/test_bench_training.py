@@ -51,8 +51,8 @@ def test_both_arms_see_the_same_utterances_and_differ_in_padding(table: Path) ->
 @pytest.mark.long
 def test_it_runs_and_prints_a_row_per_arm(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     needs_transformers()
-    asked = ["--table", str(table), "--encoder", "tiny", "--batch", "2", "--batches", "2", "--rounds", "1"]
-    training.main(asked)
+    arguments = ["--table", str(table), "--encoder", "tiny", "--batch", "2", "--batches", "2", "--rounds", "1"]
+    training.main(arguments)
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "WavLM-tiny, batch 2, 4 utterances, 2 threads"
     assert [line[:24].strip() for line in said[2:]] == [arm.name for arm in training.arms("cpu")]

@@ -11,7 +11,7 @@ import pytest
 
 from bench import corruption
 from bench.corruption import BAD, Hit, judged, main, named, storm, tally
-from bench.corruption_place import lay, readers_of
+from bench.corruption_place import readers_of, write_project
 from foalnet.train.state import load_progress
 
 
@@ -58,7 +58,7 @@ def test_a_reader_that_believes_everything_is_found_out(tmp_path: Path, monkeypa
 
 def judge(home: Path, reader: str, damage: Callable[[Path], tuple[str, ...]]) -> str:
     """What one reader makes of a damage that returns the paths it touched."""
-    place = lay(home)
+    place = write_project(home)
     readers = {reader: readers_of(place)[reader]}
     expected = {reader: readers[reader]()}
     return judged(place, readers, expected, damage(home))[0]
@@ -108,7 +108,7 @@ def test_a_resume_from_the_first_epoch_is_compared_with_what_was_written_of_it(
 
 
 def test_a_file_is_named_by_its_whole_path_alone(tmp_path: Path) -> None:
-    place = lay(tmp_path)
+    place = write_project(tmp_path)
     shards, features = "data/drawn/shards/index.json", "data/drawn/features/index.json"
     said = f"index.json was altered after it was written\n  file: {tmp_path / features}"
     assert named(said, place, features) and not named(said, place, shards)
@@ -130,7 +130,7 @@ def test_a_champion_is_read_as_one(tmp_path: Path) -> None:
         return ("reports/drawn/counts.json",)
 
     assert judge(tmp_path / "seal", "champion", no_seal) == "refused"
-    assert judge(tmp_path / "gone", "champion", gone) == "told"
+    assert judge(tmp_path / "gone", "champion", gone) == "reported"
 
 
 def blind(path: Path, **_: object) -> object:

@@ -12,9 +12,9 @@ from bench.kills import lines, storm
 
 def outcome(road: str, kills: int, seed: int) -> tuple[int, list[str]]:
     """Return how many were killed, and what was not as it should be, in the product or in the storm."""
-    found = storm({road: kills}, seed, lambda _: None)
-    print("\n".join(lines(found)))
-    return found[road].killed, found[road].faults + found[road].weak
+    tallies = storm({road: kills}, seed, lambda _: None)
+    print("\n".join(lines(tallies)))
+    return tallies[road].killed, tallies[road].faults + tallies[road].weak
 
 
 @pytest.mark.long

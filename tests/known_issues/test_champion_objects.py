@@ -140,7 +140,7 @@ def test_gc_leaves_the_cache_alone_while_a_flow_is_at_work_or_others_may_need_it
     project.cache.rename(moved)
     for each in (project, other):
         (each.home / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {moved}\n")
-    with pytest.raises(UsageError, match="lies outside this project"):
+    with pytest.raises(UsageError, match="is outside this project"):
         foalnet("gc", "--cache")
     shared = Project(home=project.home, cache=moved)
     assert "0 objects" in foalnet("gc", "--cache", "--project", str(other.home))
@@ -190,7 +190,7 @@ def test_a_remote_on_the_network_is_not_asked_without_leave(project: Project) ->
     project.lose(objects)
     [finding] = check_champions(Context(corpora=(load_params("drawn"),)))
     assert (finding.level, finding.mend) == ("warning", "foalnet doctor --remote")
-    assert "its remote was not asked" in finding.message
+    assert "its remote was not contacted" in finding.message
 
 
 @pytest.mark.long

@@ -113,7 +113,7 @@ def test_dvc_works_again_after_mend_and_the_doctor_names_it(project: Path) -> No
     assert re.search(r"fault +locks +.*rwlock is truncated.*mend: foalnet mend", doctor.stdout)
     assert doctor.returncode == 4
     assert "removed" in verb(project, "mend").stdout
-    assert "nothing to mend" in verb(project, "mend").stdout
+    assert "nothing to repair" in verb(project, "mend").stdout
     run(project, "dvc", "status", "draw")
 
 

@@ -172,7 +172,7 @@ def test_the_network_is_asked_only_with_remote(folder: Path, monkeypatch: pytest
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(project, "output_of", answer)
     found = of(project.dvc, Context())
-    assert "not asked" in found[-1].message and not any("status" in command for command in asked)
+    assert "not contacted" in found[-1].message and not any("status" in command for command in asked)
     found = of(project.dvc, Context(remote=True))
     assert found[-1].level == "warning" and "no route" in found[-1].message
     assert asked[-1][-4:] == ("status", "--cloud", "--remote", "far")
@@ -284,7 +284,7 @@ def test_locks_held_free_and_what_the_dead_left(folder: Path) -> None:
     publish_bytes(folder / ".dvc" / "tmp" / "rwlock", json.dumps(rwlock).encode())
     found = of(storage.locks, Context(settings=replace_work(work)))
     assert levels(found) == ["ok", "warning", "ok", "ok"]
-    assert found[0].message.startswith("no stage is at work") and found[1].message.startswith("1 unfinished")
+    assert found[0].message.startswith("no stage is running") and found[1].message.startswith("1 unfinished")
     assert found[1].mend == "foalnet gc"
     assert str(os.getpid()) in found[2].message and "1 dead" in found[3].message
 

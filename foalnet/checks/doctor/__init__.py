@@ -1,4 +1,4 @@
-"""Is this machine fit for the project? Checks that stand alone; a failing line ends with the command that mends it."""
+"""Checks whether this machine is fit for the project; a failing line ends with the command that corrects it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from foalnet.core.errors import UsageError
 
 __all__ = ["CHECKS", "Finding", "Scene", "examine", "scene_of", "usable"]
 
-# A new check is a function that yields findings, and one line here.
+# To add a check, write a function that yields findings and add one line here.
 CHECKS: dict[str, Check] = {
     "python": packages.python,
     "packages": packages.packages,
@@ -39,9 +39,9 @@ CHECKS: dict[str, Check] = {
 
 
 def context_of(corpus: str | None, *, remote: bool) -> Context:
-    """Read the project of the current folder; what cannot be read becomes a finding.
+    """Read the project of the current folder; a file that cannot be read becomes a finding.
 
-    UsageError (exit 2) where `corpus` is none of params.yaml's.
+    UsageError (exit 2) where params.yaml has no such `corpus`.
     """
     given: dict[str, object] = {"remote": remote}
     wrong = []
@@ -60,11 +60,11 @@ def context_of(corpus: str | None, *, remote: bool) -> Context:
 
 
 def examine(context: Context) -> Iterator[Finding]:
-    """Yield every finding of every check, in order, as it is made."""
+    """Run every check in order and yield each finding at once."""
     for name, check in CHECKS.items():
         yield from run_check(name, check, context)
 
 
 def usable(findings: list[Finding]) -> bool:
-    """Tell whether nothing found keeps a verb from working."""
+    """Return whether no finding is a fault."""
     return all(finding.level != "fault" for finding in findings)

@@ -1,4 +1,4 @@
-"""What a check of the machine says, and the door through which every check runs: alone, and never with a traceback."""
+"""Defines the doctor's findings and context, and runs a check so that its errors become findings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMAND_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One line: what was found, and for a warning or a fault the command that mends it."""
+    """One line of the doctor: a message, and for a warning or a fault the command that corrects it."""
 
     level: Level
     message: str
@@ -27,7 +27,7 @@ class Finding:
     check: str = ""
 
     def __str__(self) -> str:
-        """One line for a terminal; a failing one ends with its remedy."""
+        """Return one line for a terminal; a failing one ends with its remedy."""
         return f"{self.level:<8} {self.check:<12} {self.message}" + (f"; mend: {self.mend}" if self.mend else "")
 
     def as_json(self) -> dict[str, Any]:
@@ -36,25 +36,25 @@ class Finding:
 
 
 def ok(message: str) -> Finding:
-    """Say that something is as it should be."""
+    """Return a finding that something is as it should be."""
     return Finding(level="ok", message=message)
 
 
 def warning(message: str, *, mend: str) -> Finding:
-    """Say that something works but is worth a change."""
+    """Return a finding that something works but should be changed."""
     return Finding(level="warning", message=message, mend=mend)
 
 
 def fault(message: str, *, mend: str) -> Finding:
-    """Say that something keeps a verb from working."""
+    """Return a finding that something keeps a verb from working."""
     return Finding(level="fault", message=message, mend=mend)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What the checks look at: the project in the current folder, its settings, the corpora asked for.
+    """What the checks examine: the project in the current folder, its settings, the requested corpora.
 
-    `remote`: the network may be used. `wrong`: what kept params or settings from being read.
+    `remote`: checks may use the network. `wrong`: findings on params or settings that could not be read.
     """
 
     corpora: tuple[Params, ...] = ()
@@ -68,20 +68,20 @@ Check = Callable[[Context], Iterable[Finding]]
 
 
 def run_check(name: str, check: Check, context: Context) -> Iterator[Finding]:
-    """Yield what one check finds, under its name and without secrets; whatever it raises is a fault of that check."""
+    """Yield the findings of one check with its name and without secrets; an exception becomes a fault."""
     try:
         for finding in check(context):
             yield _shown(replace(finding, check=name))
     except FoalnetError as error:
         yield _shown(replace(from_error(error), check=name))
     except Exception as error:
-        # One broken package must not hide what the other checks have to say.
+        # One broken package must not hide the results of the other checks.
         message = f"the check itself failed: {named(error)}"
         yield _shown(Finding(level="fault", message=_one_line(message), mend=INSTALL, check=name))
 
 
 def from_error(error: FoalnetError) -> Finding:
-    """Turn a typed error into a fault: its words, its file, its next action."""
+    """Return a typed error as a fault with its message, file and next action."""
     where = f" ({error.file})" if error.file else ""
     return fault(_one_line(f"{error.what}{where}"), mend=_one_line(error.action or INSTALL))
 
@@ -95,7 +95,7 @@ def _shown(finding: Finding) -> Finding:
 
 
 def output_of(*command: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
-    """Return what a command prints (RuntimeError with its last words where it fails or hangs)."""
+    """Return a command's output (RuntimeError with its last output where it fails or hangs)."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout_s)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -1,4 +1,4 @@
-"""Each corpus of the params: its root, its layout, and the weights of the detector that it asks for."""
+"""Checks each corpus of params.yaml: its root, its layout, and the weights that it needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foalnet.corpora.inventory import resolve_root
 
 
 def corpora(context: Context) -> Iterator[Finding]:
-    """The root of each corpus is here and laid out as its reader expects; each root belongs to a corpus."""
+    """Check that the root of each corpus exists and has the layout that its reader expects."""
     for params in context.corpora:
         try:
             yield _root(context, params)
@@ -32,12 +32,12 @@ def _root(context: Context, params: Params) -> Finding:
     where = f"its root {given} is not a folder here" if given else "the settings name no root for it"
     mend = f"mount it, or: foalnet add-corpus {params.reader} --name {name} --root PATH"
     if Paths(name, context.home).inventory.is_file():
-        return warning(f"{name}: {where}; what is recorded of it is kept, staging anew is not possible", mend=mend)
-    return Finding(level="fault", message=f"{name}: {where}, and nothing of it is recorded", mend=mend)
+        return warning(f"{name}: {where}; its recorded results stay usable, but it cannot be staged again", mend=mend)
+    return Finding(level="fault", message=f"{name}: {where}, and it has no recorded inventory", mend=mend)
 
 
 def roots(context: Context) -> Iterator[Finding]:
-    """Every root in the settings is a folder."""
+    """Check that every root in the settings is a folder."""
     for name, given in sorted(context.settings.roots.items()):
         folder = Path(given).expanduser()
         if not folder.is_absolute():
@@ -53,7 +53,7 @@ def roots(context: Context) -> Iterator[Finding]:
 
 
 def weights(context: Context) -> Iterator[Finding]:
-    """The detector that each corpus asks for is complete: its weight files are here and the published ones."""
+    """Check that the weight files of each corpus' detector exist and are the published ones."""
     from foalnet.faces import get_detector
 
     for params in context.corpora:
@@ -66,7 +66,7 @@ def weights(context: Context) -> Iterator[Finding]:
 
 
 def encoders(context: Context) -> Iterator[Finding]:
-    """The pretrained encoders that each corpus asks for are here, whole, and there is a library to run them."""
+    """Check that each corpus' pretrained encoders are complete, and that the library to run them is installed."""
     from foalnet.encoders import CATALOGUE, library_version, open_weights
 
     wanted = [
@@ -87,4 +87,4 @@ def encoders(context: Context) -> Iterator[Finding]:
         else:
             yield ok(f"{corpus}: encoder {name} ({opened.sha256[:12]}…)")
     if not wanted:
-        yield ok("no corpus asks for a pretrained encoder")
+        yield ok("no corpus uses a pretrained encoder")

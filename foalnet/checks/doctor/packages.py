@@ -1,4 +1,4 @@
-"""Python, the packages against their bounds and pins, torch with torchaudio, and the device that training uses."""
+"""Checks Python, package versions against bounds and pins, torch with torchaudio, and the training device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONSTRAINTS = Path("constraints.txt")
 
 
 def python(_: Context) -> Iterator[Finding]:
-    """Python's version; an environment of its own."""
+    """Check Python's version and that it runs in a virtual environment."""
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < PYTHON:
         yield fault(f"Python {version}; 3.11 or newer is needed", mend="python3.11 -m venv .venv")
@@ -27,7 +27,7 @@ def python(_: Context) -> Iterator[Finding]:
 
 
 def packages(context: Context) -> Iterator[Finding]:
-    """The declared packages: present, within their bounds, and at the versions that were run together."""
+    """Check that the declared packages are installed, within their bounds, and at the pinned versions."""
     from packaging.requirements import Requirement
 
     try:
@@ -45,7 +45,7 @@ def packages(context: Context) -> Iterator[Finding]:
             yield fault(f"{requirement.name} {version} does not fit {requirement.specifier}", mend=INSTALL)
         else:
             right += 1
-    yield ok(f"{right} of {len(needed)} declared packages are here and within their bounds")
+    yield ok(f"{right} of {len(needed)} declared packages are installed and within their bounds")
     yield from _pins(context)
 
 
@@ -64,7 +64,7 @@ def _pins(context: Context) -> Iterator[Finding]:
         bytes_too = "; results may differ in their bytes" if shaping else ""
         yield warning(f"{len(other)} packages differ from constraints.txt{bytes_too}: {listed}", mend=INSTALL)
     else:
-        yield ok(f"{sum(have is not None for have in here.values())} packages are those of constraints.txt")
+        yield ok(f"{sum(have is not None for have in here.values())} packages have the versions of constraints.txt")
 
 
 def installed(name: str) -> str | None:
@@ -76,31 +76,31 @@ def installed(name: str) -> str | None:
 
 
 def public(version: str) -> str:
-    """Return a version without its build flavour: 2.13.0+cpu is 2.13.0."""
+    """Return a version without its local part: 2.13.0+cpu is 2.13.0."""
     return version.partition("+")[0]
 
 
 def torch_pair(_: Context) -> Iterator[Finding]:
-    """torch imports; torchaudio imports, by itself or beside a CPU torch with its compiled part left out."""
+    """Check that torch and torchaudio can be imported; next to a CPU torch, torchaudio may lack its compiled part."""
     import torch
 
     from foalnet.core.shim import load_torchaudio
 
     audio = load_torchaudio()
     compiled = getattr(sys.modules.get("torchaudio._extension"), "_IS_TORCHAUDIO_EXT_AVAILABLE", False)
-    how = "whole" if compiled else "without its compiled part, which is not needed here"
+    how = "complete" if compiled else "without its compiled part, which is not needed"
     yield ok(f"torch {torch.__version__}, torchaudio {audio.__version__} ({how})")
 
 
 def device(context: Context) -> Iterator[Finding]:
-    """The device of the settings is here; what it is."""
+    """Check that the device of the settings exists, and describe it."""
     import torch
 
     from foalnet.train.machine import device as chosen
 
     where = chosen(context.settings)
     if where.type != "cuda":
-        yield ok("no GPU is used: training runs on the CPU, folds side by side")
+        yield ok("no GPU is used: training runs on the CPU, several folds at once")
         return
     facts = torch.cuda.get_device_properties(where)
     free_bytes, _total = torch.cuda.mem_get_info(where)

@@ -1,4 +1,4 @@
-"""The project's own files: params, settings, git, DVC and what Prefect may tell others."""
+"""Checks the project's own files and tools: params, settings, git, DVC, champions and Prefect's analytics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REMOTE_TIMEOUT_S = 60.0
 
 
 def project(context: Context) -> Iterator[Finding]:
-    """params.yaml, settings.yaml and dvc.yaml can be read, and `runs` is in step."""
+    """Check that params.yaml, settings.yaml and dvc.yaml exist and are valid."""
     yield from context.wrong
     missing = [name for name in ("dvc.yaml", "params.yaml") if not (context.home / name).is_file()]
     if missing:
@@ -35,14 +35,14 @@ def project(context: Context) -> Iterator[Finding]:
 
 
 def git(context: Context) -> Iterator[Finding]:
-    """Git and a repository, or a source archive that DVC was told of."""
+    """Check for git and a repository, or that DVC is configured for a source archive."""
     program, inside = shutil.which("git"), (context.home / ".git").exists()
     if inside and program:
         yield ok(output_of(program, "--version").strip())
     elif inside:
         yield warning("no git program on PATH: reports will say 'no commit'", mend="apt-get install git")
     elif dvc_config().get("core.no_scm", "").lower() in ON:
-        yield ok("no .git here and DVC was told so (core.no_scm); reports say 'no commit'")
+        yield ok("no .git here, and DVC is configured for it (core.no_scm); reports say 'no commit'")
     else:
         yield fault("no .git here, and DVC refuses to run without it", mend="dvc config --local core.no_scm true")
 
@@ -54,7 +54,7 @@ def dvc_config() -> dict[str, str]:
 
 
 def dvc(context: Context) -> Iterator[Finding]:
-    """DVC: initialised, silent, its cache writable, its remote there, its site cache private."""
+    """Check that DVC is initialised, sends no analytics, and has a writable cache, remotes and a private site cache."""
     version = importlib.metadata.version("dvc")
     if not (context.home / ".dvc").is_dir():
         yield fault(f"DVC {version}, but no .dvc folder here", mend="git checkout -- .dvc (or: dvc init)")
@@ -75,24 +75,24 @@ def dvc(context: Context) -> Iterator[Finding]:
 
 
 def _site_cache(config: Mapping[str, str]) -> Iterator[Finding]:
-    """Tell whether others can write where DVC keeps pickles (it reads them back, and a pickle can run code)."""
+    """Check whether others can write to DVC's site cache: DVC reads pickles from it, and a pickle can run code."""
     from dvc.dirs import site_cache_dir
 
     folder = Path(site_cache_dir(config.get("core.site_cache_dir")))
-    # DVC writes its config as ASCII, and empties it where it cannot.
+    # DVC writes its config as ASCII, and empties the file where that fails.
     plain = str(Path.cwd()).isascii()
     set_it = "dvc config --local core.site_cache_dir " if plain else "export DVC_SITE_CACHE_DIR="
     if private(folder):
         yield ok(f"DVC's site cache {folder} is writable for you alone")
     else:
         yield warning(
-            f"DVC's site cache {folder} lies where other users can write, and DVC unpickles what it finds there",
+            f"other users can write to DVC's site cache {folder}, and DVC unpickles the files in it",
             mend=f'mkdir -p -m 700 .dvc/tmp/site && {set_it}"$PWD/.dvc/tmp/site"',
         )
 
 
 def private(folder: Path) -> bool:
-    """Tell whether nobody else can write into a folder, or make it first where it does not exist yet."""
+    """Return whether only this user (or root) can write to a folder, or create it where it does not exist."""
     place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     facts = place.stat()
     mine = facts.st_uid in ({os.getuid(), 0} if place != folder else {os.getuid()})
@@ -115,7 +115,7 @@ def _remote(config: Mapping[str, str], *, ask: bool) -> Iterator[Finding]:
                 f"DVC remote {name}: {url} is not a folder here", mend=f"mkdir -p {url} (is its disk mounted?)"
             )
         elif "://" not in url or not ask:
-            note = "" if "://" not in url else ", not asked (--remote does)"
+            note = "" if "://" not in url else ", not contacted (--remote contacts it)"
             yield ok(f"DVC remote {name}: {url}{note}")
         else:
             yield _answers(name, url)
@@ -133,7 +133,7 @@ def _answers(name: str, url: str) -> Finding:
 
 
 def pushed(context: Context) -> Iterator[Finding]:
-    """No run of the flow `retrain` waits to be pushed to DVC's remote."""
+    """Check that no run of the flow `retrain` waits to be pushed to DVC's remote."""
     waiting = list(unpushed(context.home))
     if waiting:
         corpus = waiting[0].partition("/")[0]
@@ -146,10 +146,10 @@ def pushed(context: Context) -> Iterator[Finding]:
 
 
 def champions(context: Context) -> Iterator[Finding]:
-    """The champion of each corpus has all its outputs, in DVC's cache or its remote."""
+    """Check that all outputs of each corpus' champion are in DVC's cache or its remote."""
     away = remote_champions(context.home)
     for corpus in away:
-        yield warning(f"the champion of {corpus} is on the remote `origin` alone", mend="foalnet champion")
+        yield warning(f"the champion of {corpus} is only on the remote `origin`", mend="foalnet champion")
     corpora = {params.corpus for params in context.corpora}.intersection(corpora_of(context.home))
     if not corpora and not away:
         yield ok("no corpus has a champion yet")
@@ -165,7 +165,7 @@ def champions(context: Context) -> Iterator[Finding]:
 
 
 def prefect(context: Context) -> Iterator[Finding]:
-    """Prefect's servers and clients send nothing about you."""
+    """Check that Prefect's servers and clients send no analytics."""
     version = importlib.metadata.version("prefect")
     given = _prefect_settings(context.home) | dict(os.environ)
     quiet = given.get("DO_NOT_TRACK", "").lower() in ON
@@ -179,7 +179,7 @@ def prefect(context: Context) -> Iterator[Finding]:
 
 
 def _prefect_settings(home: Path) -> dict[str, str]:
-    """Return what Prefect's active profile and the project's prefect.toml set, as environment variables."""
+    """Return the settings of Prefect's active profile and the project's prefect.toml, as environment variables."""
     base = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     profiles = _toml(base / "profiles.toml")
     active = profiles.get("profiles", {}).get(profiles.get("active", ""), {})

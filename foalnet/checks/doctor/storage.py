@@ -1,4 +1,4 @@
-"""The work folder, the disk against what the corpora need, and what killed processes left."""
+"""Checks the work folder, free disk space against the corpora's needs, locks, and leftovers of killed processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from foalnet.stages.forecast import BYTES_PER_S, COPIES, free_bytes, size, speec
 
 
 def work(context: Context) -> Iterator[Finding]:
-    """The work folder, and those that stages write to, can be written."""
+    """Check that the work folder and the stages' output folders are writable."""
     folder = context.settings.work
     if wrong := _unwritable(folder):
         yield fault(wrong, mend="export FOALNET_WORK=A_WRITABLE_FOLDER")
@@ -32,12 +32,12 @@ def work(context: Context) -> Iterator[Finding]:
 
 
 def _with_corpora(folder: Path) -> list[Path]:
-    """Return a folder and those in it, of a corpus each."""
+    """Return a folder and its subfolders, one per corpus."""
     return [folder, *sorted(each for each in folder.glob("*") if each.is_dir() and not each.is_symlink())]
 
 
 def _unwritable(folder: Path) -> str | None:
-    """Say why no file can be written into a folder, or into the nearest one above that exists; None where one can."""
+    """Return why a folder, or its nearest existing parent, is not writable; None where it is."""
     place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     try:
         with tempfile.TemporaryFile(dir=place) as handle:
@@ -48,7 +48,7 @@ def _unwritable(folder: Path) -> str | None:
 
 
 def disk(context: Context) -> Iterator[Finding]:
-    """The disk holds the shards of each corpus that is not staged yet: work cache, data/ and DVC's cache."""
+    """Check that the disk has room for each corpus that is not staged yet: work cache, data/ and DVC's cache."""
     free = free_bytes(context.settings.work)
     for params in context.corpora:
         paths = Paths(params.corpus, context.home)
@@ -57,13 +57,13 @@ def disk(context: Context) -> Iterator[Finding]:
             continue
         seconds = speech_seconds(params, paths)
         if seconds is None:
-            yield ok(f"{params.corpus}: its need is known after `foalnet inventory {params.corpus}`")
+            yield ok(f"{params.corpus}: the disk space it needs is known after `foalnet inventory {params.corpus}`")
             continue
         need = round(COPIES * BYTES_PER_S * seconds)
         line = f"{params.corpus}: at most {size(need)} for {seconds / 3600:.1f} h of utterances, {size(free)} free"
         remedy = "foalnet gc --dry-run (shows what can go), or free space, or FOALNET_WORK=ANOTHER_DISK"
         if free * COPIES < need * (COPIES - 1):
-            # The stage itself refuses to start below two copies.
+            # The stage refuses to start with room for less than two copies.
             yield fault(line, mend=remedy)
         elif free < need:
             yield warning(line, mend=remedy)
@@ -72,7 +72,7 @@ def disk(context: Context) -> Iterator[Finding]:
 
 
 def locks(context: Context) -> Iterator[Finding]:
-    """Who holds a lock; what dead processes left (a lock dies with its process, its file and temporaries may stay)."""
+    """List held locks and leftovers of dead processes (a lock ends with its process, but its file may remain)."""
     folder = context.settings.work / "locks"
     files = sorted(folder.glob("*")) if folder.is_dir() else []
     held = [f"{path.name} ({path.read_text('utf-8', 'replace').strip()})" for path in files if is_held(path)]
@@ -81,9 +81,9 @@ def locks(context: Context) -> Iterator[Finding]:
         if holder is not None and elsewhere(holder):
             yield warning(
                 f"another machine has not released {path.name} ({holder}): its stage is refused here",
-                mend=f"rm {path} (once that run is gone for good)",
+                mend=f"rm {path} (once that run has ended for good)",
             )
-    yield ok(f"at work now: {', '.join(held)}" if held else f"no stage is at work here ({len(files)} free lock files)")
+    yield ok(f"running now: {', '.join(held)}" if held else f"no stage is running here ({len(files)} free lock files)")
     left = dead_temporaries(context.settings.work)
     if left:
         total = sum(path.stat().st_size for path in left)
@@ -93,7 +93,7 @@ def locks(context: Context) -> Iterator[Finding]:
 
 
 def _dvc_locks(path: Path) -> Iterator[Finding]:
-    """Tell DVC's own per-path locks apart by whether their process lives; DVC takes over those of dead ones itself."""
+    """List DVC's own per-path locks of living and dead processes; DVC itself takes over those of dead ones."""
     try:
         table = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -103,6 +103,6 @@ def _dvc_locks(path: Path) -> Iterator[Finding]:
     pids = {int(holder["pid"]) for holder in holders}
     living = sorted(pid for pid in pids if alive(pid))
     if living:
-        yield ok(f"DVC is at work: pid {', '.join(map(str, living))}")
+        yield ok(f"DVC is running: pid {', '.join(map(str, living))}")
     if len(living) < len(pids):
         yield ok(f"DVC has locks of {len(pids) - len(living)} dead processes; its next run takes them over")

@@ -1,4 +1,4 @@
-"""What reads pictures and sound: ffmpeg and its decoders, PyAV, soundfile, OpenCV's cascade."""
+"""Checks the libraries that read pictures and sound: ffmpeg and its decoders, PyAV, soundfile, OpenCV's cascade."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DECODERS = ("mpeg4", "msmpeg4", "h264", "flac")
 
 
 def ffmpeg(context: Context) -> Iterator[Finding]:
-    """The wheel's ffmpeg runs, has the decoders, and is the one that staged what is there."""
+    """Check that the wheel's ffmpeg runs, has the decoders, and is the one that staged the existing shards."""
     from foalnet.media import ffmpeg_digest, ffmpeg_exe
 
     exe, remedy = ffmpeg_exe(), "pip install --force-reinstall -c constraints.txt imageio-ffmpeg"
@@ -41,12 +41,12 @@ def ffmpeg(context: Context) -> Iterator[Finding]:
         used = read_sealed(staging, again=again, corpus=params.corpus)["tools"]["ffmpeg"]
         if used not in (None, digest):
             yield warning(
-                f"{params.corpus} was staged with another ffmpeg ({used[:12]}…) and will be anew", mend=INSTALL
+                f"{params.corpus} was staged with another ffmpeg ({used[:12]}…) and will be staged again", mend=INSTALL
             )
 
 
 def pyav(_: Context) -> Iterator[Finding]:
-    """PyAV, which reads the time stamps, knows the same codecs."""
+    """Check that PyAV, which reads the time stamps, has the same decoders."""
     import av
     from av.codec.codec import UnknownCodecError
 
@@ -64,7 +64,7 @@ def pyav(_: Context) -> Iterator[Finding]:
 
 
 def soundfile(_: Context) -> Iterator[Finding]:
-    """soundfile writes FLAC and reads the same samples back."""
+    """Check that soundfile reads the same samples back from a FLAC file that it wrote."""
     import numpy as np
     import soundfile as sf
 
@@ -76,11 +76,11 @@ def soundfile(_: Context) -> Iterator[Finding]:
         remedy = "pip install --force-reinstall -c constraints.txt soundfile"
         yield fault(f"soundfile {sf.__version__} does not read back the FLAC that it wrote", mend=remedy)
     else:
-        yield ok(f"soundfile {sf.__version__} with {sf.__libsndfile_version__}: FLAC comes back to the sample")
+        yield ok(f"soundfile {sf.__version__} with {sf.__libsndfile_version__}: FLAC is read back sample by sample")
 
 
 def opencv(context: Context) -> Iterator[Finding]:
-    """OpenCV has the cascade of the detector that needs no file."""
+    """Check that OpenCV has the cascade of the detector haar, which needs no weight file."""
     import cv2
 
     from foalnet.config.blocks import Shards

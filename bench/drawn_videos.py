@@ -1,7 +1,7 @@
-"""Drawn scenes for the bench of faces: the drawn corpus' actors and films, one condition at a time, with their truth.
+"""Draws videos for bench.faces with the drawn corpus' actors, one condition at a time, and returns their true boxes.
 
-Nothing of the committed corpus is drawn anew or changed: the scenes borrow its drawing, add what it does not show
-(heads half turned, a second person at the picture's edge, darkness, the smallest faces), and lie in a folder apart.
+The drawn corpus itself does not change. The videos use its drawing code, add what it does not show (heads half turned,
+a second person at the picture's edge, darkness, the smallest faces), and are written to a separate folder.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from foalnet.drawn.motion import TURN_FULL, Motion, motion
 from foalnet.drawn.plan import ACTORS, FPS_DEN, FPS_NUM, Dialogue, plan, stream
 from foalnet.drawn.truth import truth
 
-# Numbers of their own for the bench, away from those of the corpus.
+# Seeds of the bench, different from those of the corpus.
 PURPOSE = 90
 SYLLABLES_HZ = 4.0
-# Sensor noise of every scene, grey levels; fresh in each frame, unlike the corpus' own grain.
+# Sensor noise of every video in grey levels; new in each frame, unlike the corpus' own grain.
 NOISE = 2.0
 NOISES = 8
 DARK = 0.3
-# How far the features of a three-quarter head are moved, in half face heights: as far as the drawing shows both ears.
+# Shift of the features of a three-quarter head in half face heights; at most this far both ears are drawn.
 THREE_QUARTER = 0.3
 SMALLEST_PX, LARGEST_PX = 35.0, 45.0
 AWAY_FRAMES = (6, 15)
-# Where a second person's face has its middle: this far inside the picture's edge, pixels.
+# Distance of the middle of a second person's face from the picture's edge, pixels.
 GUEST_PX = 12
 GUEST_SIZE = 1.05
 SIDES: tuple[Side, ...] = ("left", "right")
@@ -41,7 +41,7 @@ SIDES: tuple[Side, ...] = ("left", "right")
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """What a scene shows beside two actors talking, who look into the camera, without marks, in good light."""
+    """How a video differs from two actors who talk and look into the camera, without marks, in good light."""
 
     name: str
     turned: bool = False
@@ -66,11 +66,11 @@ STILL = Condition(name="still", still=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
-    """One film of one condition: its utterances, and by utterance the true box of every frame of the film.
+class DrawnVideo:
+    """One video of one condition: its utterances, and by utterance the true boxes of every frame.
 
-    `boxes`: key -> the speaker's face, hairline to chin and ear to ear; `others`: key -> the faces of everybody else;
-    `visible`: key -> per frame whether the speaker's face is turned to where it can be seen.
+    `boxes`: key -> the speaker's face, hairline to chin and ear to ear; `others`: key -> all other faces;
+    `visible`: key -> per frame whether the speaker's face is visible.
     """
 
     path: Path
@@ -80,8 +80,8 @@ class Scene:
     visible: dict[str, np.ndarray]
 
 
-def film(condition: Condition, folder: Path, *, session: int, utterances: int, seed: int = 1) -> Scene:
-    """Draw and encode one dialogue of a session's two actors under a condition into `folder`; the same bytes always."""
+def draw_video(condition: Condition, folder: Path, *, session: int, utterances: int, seed: int = 1) -> DrawnVideo:
+    """Draw and encode one dialogue of a session's two actors under a condition into `folder`; always the same bytes."""
     draw = Draw(seed=seed, dialogues_per_session=1, used_per_dialogue=utterances, unused_per_dialogue=0)
     dialogue = next(each for each in plan(draw) if each.session == session)
     rng = stream(seed, PURPOSE, session)
@@ -103,17 +103,17 @@ def film(condition: Condition, folder: Path, *, session: int, utterances: int, s
     )
     facts = truth(dialogue, by_side, actors)["actors"]
     assert isinstance(facts, dict)
-    return _told(path, dialogue, facts, actors, [truth_of(guest) for _, guest in guests])
+    return _video_of(path, dialogue, facts, actors, [truth_of(guest) for _, guest in guests])
 
 
 def _actor(
     condition: Condition, dialogue: Dialogue, actor: str, side: str, rng: np.random.Generator, seed: int
 ) -> picture.Actor:
-    """Return one actor of a scene: the corpus' own look of the session, moved as the condition wants."""
+    """Return one actor of a video: the corpus' own look of the session, changed by the condition."""
     index = ACTORS.index(actor)
     look = face.draw_look(actor, stream(seed, dialogue.session, 10, index))
     if condition.small:
-        # Ten actors, from the smallest to the largest by even steps.
+        # Ten actors, from the smallest to the largest in even steps.
         share = (2 * (dialogue.session - 1) + index) / 9
         look = replace(look, size=(SMALLEST_PX + share * (LARGEST_PX - SMALLEST_PX)) / (2 * face.HALF_FACE_PX))
     moves = motion(dialogue, actor, _syllables(dialogue, actor), rng)
@@ -125,7 +125,7 @@ def _actor(
 
 
 def _guest(dialogue: Dialogue, side: str, actor: picture.Actor, rng: np.random.Generator) -> picture.Actor:
-    """Return somebody at the inner edge of a side's picture, cut by it: a little larger and lower than the actor."""
+    """Return a person cut by the inner edge of a side's picture, a little larger and lower than the actor."""
     look = face.draw_look(ACTORS[int(rng.integers(len(ACTORS)))], rng)
     moves = motion(replace(dialogue, turns=()), ACTORS[0], np.zeros(dialogue.samples, np.float32), rng)
     moves = replace(moves, turn_F=np.zeros(dialogue.frames))
@@ -134,7 +134,7 @@ def _guest(dialogue: Dialogue, side: str, actor: picture.Actor, rng: np.random.G
 
 
 def _stilled(moves: Motion) -> Motion:
-    """Return the motion of somebody who sits still and says nothing."""
+    """Return the motion of a person who sits still and does not talk."""
     zeros = np.zeros_like(moves.x_F)
     return replace(
         moves,
@@ -149,7 +149,7 @@ def _stilled(moves: Motion) -> Motion:
 
 
 def _syllables(dialogue: Dialogue, actor: str) -> np.ndarray:
-    """Return how far an actor's mouth is open at each sample [N]: syllables of one length in the actor's own turns."""
+    """Return how far an actor's mouth is open at each sample [N]: syllables of one length in the actor's turns."""
     rate = dialogue.samples / dialogue.seconds
     articulation_N = np.zeros(dialogue.samples, np.float32)
     for turn in dialogue.turns:
@@ -161,20 +161,20 @@ def _syllables(dialogue: Dialogue, actor: str) -> np.ndarray:
 
 
 def _away(dialogue: Dialogue, rng: np.random.Generator) -> dict[str, tuple[tuple[int, int], ...]]:
-    """Let every speaker look away once in each utterance, as long as the corpus' own short looks are."""
-    found: dict[str, list[tuple[int, int]]] = {actor: [] for actor in ACTORS}
+    """Return the spans in which each speaker looks away: once per utterance, as long as in the corpus."""
+    spans_of: dict[str, list[tuple[int, int]]] = {actor: [] for actor in ACTORS}
     for turn in dialogue.turns:
         first, last = turn.frames
         length = int(rng.integers(*AWAY_FRAMES))
         start = int(rng.integers(first, max(first + 1, last - length)))
-        found[turn.speaker].append((start, start + length))
-    return {actor: tuple(spans) for actor, spans in found.items()}
+        spans_of[turn.speaker].append((start, start + length))
+    return {actor: tuple(spans) for actor, spans in spans_of.items()}
 
 
 def seen(frames: Iterator[np.ndarray], *, light: float, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield yuv420p frames as a sensor in `light` (1: as drawn) sees them, with noise of its own in every frame.
+    """Yield yuv420p frames as a sensor in `light` (1: as drawn) records them, with new noise in every frame.
 
-    The black bars are no sensor's picture and stay as they are.
+    The black bars are not recorded by a sensor and stay as they are.
     """
     height = picture.ROWS[1] - picture.ROWS[0]
     noise = np.round(rng.normal(0.0, NOISE, (NOISES, height, picture.WIDTH_PX))).astype(np.int16)
@@ -193,7 +193,7 @@ def seen(frames: Iterator[np.ndarray], *, light: float, rng: np.random.Generator
 
 
 def truth_of(guest: picture.Actor) -> list[Box]:
-    """Return the true box of somebody who is no actor of the dialogue, per frame."""
+    """Return the true box of a second person per frame."""
     look, moves, (x, y) = guest
     half_F = face.HALF_FACE_PX * look.size * moves.scale_F
     across_F, x_F, y_F = half_F * look.aspect, x + moves.x_F, y + moves.y_F
@@ -205,24 +205,24 @@ def _box(row: Any) -> Box:
     return Box(left=left, top=top, right=right, bottom=bottom)
 
 
-def _told(
+def _video_of(
     path: Path,
     dialogue: Dialogue,
     facts: Mapping[str, Mapping[str, Any]],
     actors: Mapping[str, picture.Actor],
     guests: list[list[Box]],
-) -> Scene:
-    """Lay out the truth by utterance; sides are those of the corpus' rule, not of the drawing."""
+) -> DrawnVideo:
+    """Return the video with its true boxes by utterance; sides follow the corpus' rule, not the drawing."""
     boxes = {actor: [_box(row) for row in facts[actor]["boxes"]] for actor in ACTORS}
     turned = {actor: np.abs(actors[facts[actor]["side"]][1].turn_F) >= TURN_FULL for actor in ACTORS}
-    told = [_utterance(dialogue, turn.key, turn.start_s, turn.end_s) for turn in dialogue.turns]
-    letters = {u.key: name_of(u.key).letter for u in told}
+    utterances = [_utterance(dialogue, turn.key, turn.start_s, turn.end_s) for turn in dialogue.turns]
+    letters = {u.key: name_of(u.key).letter for u in utterances}
     everybody = {key: [boxes[a] for a in ACTORS if a != letter] + guests for key, letter in letters.items()}
-    return Scene(
+    return DrawnVideo(
         path=path,
-        utterances=tuple(told),
+        utterances=tuple(utterances),
         boxes={key: boxes[letter] for key, letter in letters.items()},
-        others={key: [list(row) for row in zip(*found, strict=True)] for key, found in everybody.items()},
+        others={key: [list(row) for row in zip(*boxes_of, strict=True)] for key, boxes_of in everybody.items()},
         visible={key: ~turned[letter] for key, letter in letters.items()},
     )
 
@@ -244,5 +244,5 @@ def _utterance(dialogue: Dialogue, key: str, start_s: float, end_s: float) -> Ut
 
 
 def frame_at(time_s: float) -> int:
-    """Return the frame of a drawn film that is shown from a time on."""
+    """Return the index of the frame that a drawn video shows at a time."""
     return round(time_s * FPS_NUM / FPS_DEN)
