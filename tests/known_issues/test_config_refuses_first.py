@@ -116,7 +116,7 @@ def test_a_root_that_is_not_there_is_a_note(project: Path) -> None:
 
 def test_a_root_of_no_corpus_is_a_note(project: Path) -> None:
     (project / "settings.yaml").write_text("roots: {drwn: /tmp}\n")
-    assert "a root to 'drwn', no corpus of params.yaml; did you mean 'drawn'?" in verb(project, "config").stderr
+    assert "a root for 'drwn', no corpus of params.yaml; did you mean 'drawn'?" in verb(project, "config").stderr
 
 
 @pytest.mark.parametrize("name", ["Drawn", "drawn-4", '"a/b"', '""'])

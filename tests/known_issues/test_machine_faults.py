@@ -199,7 +199,7 @@ def test_a_full_stdout_is_named_and_a_closed_pipe_is_a_normal_end(command: str) 
     assert full.stderr.splitlines() == [
         "foalnet: the output cannot be written: No space left on device",
         "  file: stdout",
-        "  next: free space where stdout leads, or lead it elsewhere, then run the same command again",
+        "  next: free space where stdout is written, or redirect it elsewhere, then run the same command again",
     ]
     closed = shell(f"{command} | head -c 1")
     assert (closed.returncode, closed.stderr, len(closed.stdout)) == (0, "", 1)
