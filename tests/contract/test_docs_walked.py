@@ -22,7 +22,7 @@ from foalnet.config.blocks import Shards
 from foalnet.drawn import face
 from foalnet.faces import get_detector
 
-look = face.look_of("F", np.random.default_rng(2))
+look = face.draw_look("F", np.random.default_rng(2))
 head = face.head(look, "neutral", 1, strength=1.0, blink=False, turn=0.0, marked=False)
 empty = np.full((head.shape[0] + 80, head.shape[1] + 80, 3), 127, np.uint8)
 seat, alpha = empty.copy(), head[..., 3:] / 255
