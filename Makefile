@@ -1,10 +1,10 @@
-# Needs Python 3.11, pip, git and make. README names the same lines for systems without make.
+# Needs Python 3.11, pip, git and make. README has the same commands for systems without make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 PYTHON ?= python3
 BIN := .venv/bin
-# Processes that tests run in, side by side.
+# Number of parallel test processes.
 JOBS ?= 2
 # Stages call `foalnet`, so the environment's programs come first on PATH.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -26,35 +26,35 @@ help:  ## list the targets
 	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
 	touch $@
 
-run: .venv/.installed  ## draw the small corpus, stage, train, evaluate; ends with the headline table and the report's path
+run: .venv/.installed  ## draw the small corpus, stage, train, evaluate; print the headline table and the report's path
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true
 	$(BIN)/foalnet mend > /dev/null
 	$(BIN)/dvc repro
 	$(BIN)/foalnet show drawn
 
-serve: .venv/.installed  ## Prefect's server (loopback), worker and deployments until Ctrl-C; PORT=4200
+serve: .venv/.installed  ## run Prefect's server (loopback), worker and deployments until Ctrl-C; PORT=4200
 	@exec $(BIN)/python -m flows.serve --port $(or $(PORT),4200)
 
-test: .venv/.tested  ## the tests but the long ones (under 10 minutes on 2 calm cores)
+test: .venv/.tested  ## run the tests except the long ones (under 10 minutes on 2 idle cores)
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not long"
 
-test-all: .venv/.tested  ## all tests, the long ones too (under 80 minutes)
+test-all: .venv/.tested  ## run all tests, including the long ones (under 80 minutes)
 	@$(BIN)/python -m pytest -n $(JOBS)
 
-fuzz: .venv/.tested  ## hostile input to every reader for SECONDS of CPU (3600); prints how many inputs were tried
+fuzz: .venv/.tested  ## send hostile input to every reader for SECONDS of CPU (3600); print the number of inputs
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),3600)
 
-lint: .venv/.tested  ## ruff and mypy
+lint: .venv/.tested  ## run ruff and mypy
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: .venv/.tested  ## let ruff format the code
+format: .venv/.tested  ## format the code with ruff
 	@$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-snapshots: .venv/.tested  ## write anew what tests compare: command help, params schema, docs/cli.md, docs/params.md, README's table
+snapshots: .venv/.tested  ## rewrite what tests compare: command help, params schema, docs/cli.md, docs/params.md, README's table
 	@$(BIN)/python -m tests.snapshots
 
-clean:  ## remove caches that can be made again (work/); DVC's cache stays
+clean:  ## remove caches that can be rebuilt (work/); keep DVC's cache
 	@rm -rf work .mypy_cache .ruff_cache .pytest_cache
