@@ -46,7 +46,7 @@ def test_t29_a_decoder_that_hangs_inside_the_worker_changes_no_shard(
     assert place.bytes() == whole.bytes()
 
 
-@pytest.mark.parametrize("where", ["opened", "_first_frame_size"])
+@pytest.mark.parametrize("where", ["open_video", "_first_frame_size"])
 def test_t29_a_hang_over_what_the_video_holds_is_left_and_named(
     sound_tree: Path, whole: Place, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

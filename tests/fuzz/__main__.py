@@ -52,14 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=3600.0, help="of CPU, all targets together")
     parser.add_argument("--target", action="append", choices=[target.name for target in TARGETS])
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args(arguments)
-    chosen = [target for target in TARGETS if not asked.target or target.name in asked.target]
+    options = parser.parse_args(arguments)
+    chosen = [target for target in TARGETS if not options.target or target.name in options.target]
     faults = 0
-    print(f"seed {asked.seed}")
+    print(f"seed {options.seed}")
     for target in chosen:
         target.drawn  # noqa: B018 (making the seeds is no part of the time)
         with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-            fault = fuzz(target, asked.seconds / len(chosen), asked.seed * 1_000_000, Path(folder))
+            fault = fuzz(target, options.seconds / len(chosen), options.seed * 1_000_000, Path(folder))
         faults += fault is not None
         print(f"{target.name}: {target.tried:,} examples, {target.accepted:,} of them accepted", flush=True)
         if fault is not None:

@@ -72,10 +72,10 @@ def checkpoint_input() -> st.SearchStrategy[bytes]:
     head["__metadata__"] = {"foalnet": json.loads(head["__metadata__"]["foalnet"])}
 
     def put(value: Any) -> bytes:
-        told = dict(value)
-        if isinstance(told.get("__metadata__"), dict):
-            told["__metadata__"] = {name: json.dumps(said) for name, said in told["__metadata__"].items()}
-        text = json.dumps(told).encode()
+        head = dict(value)
+        if isinstance(head.get("__metadata__"), dict):
+            head["__metadata__"] = {name: json.dumps(said) for name, said in head["__metadata__"].items()}
+        text = json.dumps(head).encode()
         return len(text).to_bytes(8, "little") + text + body
 
     odd = ("F8_E4M3", "I64", "BF16", "C64", "U8", [0, 24], [0, 2**62], [2, 3], [6], [-1], [2**40])
@@ -95,8 +95,8 @@ def check_checkpoint(data: bytes, folder: Path) -> None:
     path.write_bytes(data)
     tensors, facts = load_checkpoint(path)
     path.write_bytes(to_bytes(tensors, facts))
-    again, told = load_checkpoint(path)
-    assert told == facts and again.keys() == tensors.keys()
+    again, read = load_checkpoint(path)
+    assert read == facts and again.keys() == tensors.keys()
     assert all(again[name].equal(tensors[name]) for name in tensors)
 
 

@@ -54,10 +54,10 @@ def text_like(seeds: Sequence[str], tokens: Sequence[str] = ()) -> st.SearchStra
 @st.composite
 def json_like(draw: Any, seeds: Sequence[Any], values: Sequence[Any] = ()) -> Any:
     """Draw one of the seeds with up to three of its values replaced, left out, doubled or under another name."""
-    found = copy.deepcopy(draw(st.sampled_from(list(seeds))))
+    value = copy.deepcopy(draw(st.sampled_from(list(seeds))))
     pool = st.sampled_from([*VALUES, *values, *values])
     for _ in range(draw(st.integers(0, 3))):
-        places = list(_places(found))
+        places = list(_places(value))
         if not places:
             break
         holder, key = draw(st.sampled_from(places))
@@ -70,7 +70,7 @@ def json_like(draw: Any, seeds: Sequence[Any], values: Sequence[Any] = ()) -> An
             holder.insert(key, copy.deepcopy(holder[key]))
         elif how == "renamed" and isinstance(holder, dict):
             holder[draw(st.sampled_from(("", "schema", "x", "key", *map(str, holder))))] = holder.pop(key)
-    return found
+    return value
 
 
 def _places(value: Any) -> Any:

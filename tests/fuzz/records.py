@@ -100,9 +100,9 @@ def predictions_input() -> st.SearchStrategy[tuple[bytes, bytes]]:
         return data, sealed("metrics.json", by(data))
 
     whole = jsonl_bytes(rows)
-    told = either(bytes_like([whole]), mapped(json_like([rows]), jsonl_bytes))
+    content = either(bytes_like([whole]), mapped(json_like([rows]), jsonl_bytes))
     other = mapped(json_like([by(whole)]), partial(sealed, "metrics.json"))
-    return either(told.map(vouched), st.tuples(st.just(whole), either(other, bytes_like([vouched(whole)[1]]))))
+    return either(content.map(vouched), st.tuples(st.just(whole), either(other, bytes_like([vouched(whole)[1]]))))
 
 
 def check_predictions(data: tuple[bytes, bytes], folder: Path) -> None:
@@ -115,11 +115,11 @@ def check_predictions(data: tuple[bytes, bytes], folder: Path) -> None:
     run.mkdir(parents=True, exist_ok=True)
     (run / "predictions.jsonl").write_bytes(data[0])
     (run / "metrics.json").write_bytes(data[1])
-    found = read_results(paths, run)
-    assert found is not None and list(found.rows) == sorted(found.rows)
-    for key, row in found.rows.items():
+    results = read_results(paths, run)
+    assert results is not None and list(results.rows) == sorted(results.rows)
+    for key, row in results.rows.items():
         assert row["key"] == key and all(math.isfinite(share) for share in row["probabilities"])
-    jsonl_bytes(found.rows.values())
+    jsonl_bytes(results.rows.values())
 
 
 def check_manifest(data: bytes, folder: Path) -> None:
@@ -133,13 +133,13 @@ def check_manifest(data: bytes, folder: Path) -> None:
         path.with_suffix(".sha256").write_text(f"{sha256_bytes(text)}  {path.name}\n")
 
     write(data)
-    found = read_manifest(path)
-    assert [u.key for u in found] == sorted({u.key for u in found})
-    for u in found:
+    utterances = read_manifest(path)
+    assert [u.key for u in utterances] == sorted({u.key for u in utterances})
+    for u in utterances:
         assert all(x is None or math.isfinite(x) for x in (u.start_s, u.end_s, u.valence, u.activation, u.dominance))
         assert not u.used or 0 <= u.start_s < u.end_s
-    write(jsonl_bytes(asdict(u) for u in found))
-    assert read_manifest(path) == found
+    write(jsonl_bytes(asdict(u) for u in utterances))
+    assert read_manifest(path) == utterances
 
 
 def inventory_facts() -> dict[str, Any]:
@@ -154,9 +154,9 @@ def check_inventory(data: bytes, folder: Path) -> None:
 
     path = folder / "inventory.json"
     path.write_bytes(data)
-    found = read_inventory(path)
-    path.write_bytes(sealed(path.name, asdict(found)))
-    assert read_inventory(path) == found
+    record = read_inventory(path)
+    path.write_bytes(sealed(path.name, asdict(record)))
+    assert read_inventory(path) == record
 
 
 def json_input(name: str, *facts: Callable[[], Any]) -> Callable[[], st.SearchStrategy[bytes]]:

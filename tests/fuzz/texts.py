@@ -80,18 +80,18 @@ def check_labels(data: bytes, _: Path) -> None:
 
     ledger = Ledger()
     text = decode(data, "a.txt", ledger)
-    found = parse_labels(text, "a.txt", DIALOGUE, ledger)
+    labelled = parse_labels(text, "a.txt", DIALOGUE, ledger)
     lines = [line.strip() for line in re.split(r"\r\n|\n|\r", text)]
-    assert [line.line for line in found] == sorted({line.line for line in found})
-    for line in found:
+    assert [line.line for line in labelled] == sorted({line.line for line in labelled})
+    for line in labelled:
         _check_label_line(line)
         assert name_of(line.key).dialogue == DIALOGUE and line.key in lines[line.line - 1]
         assert all(rater and all(vote and vote == vote.strip() for vote in votes) for rater, votes in line.votes)
     reasons = [entry.reason for entry in ledger.entries]
     spoken = [line for line in lines if line and not line.startswith(("%", "A-", "C-"))]
-    assert len(found) + reasons.count("label_unparsed") == len(spoken)
+    assert len(labelled) + reasons.count("label_unparsed") == len(spoken)
     votes = [line for line in lines if line.startswith("C-")]
-    assert sum(len(line.votes) for line in found) + reasons.count("vote_unparsed") <= len(votes)
+    assert sum(len(line.votes) for line in labelled) + reasons.count("vote_unparsed") <= len(votes)
     assert set(reasons) <= {"label_unparsed", "vote_unparsed", "encoding_repaired"}
 
 
@@ -103,9 +103,9 @@ def check_transcript(data: bytes, _: Path) -> None:
 
     ledger = Ledger()
     text = decode(data, "a.txt", ledger)
-    for key, words in parse_transcript(text, "a.txt", ledger).items():
-        assert parse_name(key) is not None and words == words.strip()
-        assert not re.search(r"[\r\n]", words) and words in text
+    for key, sentence in parse_transcript(text, "a.txt", ledger).items():
+        assert parse_name(key) is not None and sentence == sentence.strip()
+        assert not re.search(r"[\r\n]", sentence) and sentence in text
 
 
 def check_line(line: str, _: Path) -> None:
@@ -128,9 +128,9 @@ def check_sides(data: bytes, folder: Path) -> None:
 
     file = folder / "sides.txt"
     file.write_bytes(data)
-    told = utterances()
-    for dialogue, (speaker, side) in read_sides(file, told).items():
-        assert (dialogue, speaker) in {(u.dialogue, u.speaker) for u in told if u.side != "whole"}
+    known = utterances()
+    for dialogue, (speaker, side) in read_sides(file, known).items():
+        assert (dialogue, speaker) in {(u.dialogue, u.speaker) for u in known if u.side != "whole"}
         assert side in ("left", "right")
 
 
@@ -200,5 +200,5 @@ def check_settings(data: bytes, folder: Path) -> None:
     from foalnet.config import load_settings
 
     (folder / "settings.yaml").write_bytes(data)
-    found = load_settings(folder)
-    assert found.workers >= 1 and found.slots >= 1 and found.threads >= 0 and isinstance(found.work, Path)
+    settings = load_settings(folder)
+    assert settings.workers >= 1 and settings.slots >= 1 and settings.threads >= 0 and isinstance(settings.work, Path)

@@ -35,7 +35,7 @@ LABEL = re.compile(
 )
 VOTE = re.compile(r"C-([EFM]\d):\t((?:[A-Z][a-z]+; ?)+)\t\((.*)\)")
 RATING = re.compile(r"A-([EFM]\d):\tval ([1-5]); act ([1-5]); dom  ([1-5]);\t\((.*)\)")
-WORDS = re.compile(r"(Ses0[1-5][FM]_\w+_[FM](?:\d{3}|XX\d)) \[(\d{3}\.\d{4})-(\d{3}\.\d{4})\]: (.+)")
+TRANSCRIPT_LINE = re.compile(r"(Ses0[1-5][FM]_\w+_[FM](?:\d{3}|XX\d)) \[(\d{3}\.\d{4})-(\d{3}\.\d{4})\]: (.+)")
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def of(corpus: Path, dialogue: str, *parts: str) -> Path:
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
-    with av.open(str(path)) as film:
-        return [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
 @pytest.mark.long
@@ -104,12 +104,12 @@ def test_label_files_follow_the_grammar(corpus: Path, truths: dict[str, dict[str
     for name, truth in truths.items():
         lines = of(corpus, name, "dialog", "EmoEvaluation", f"{name}.txt").read_text().splitlines()
         assert lines[0].startswith("% [START_TIME - END_TIME]") and lines[1] == ""
-        found, raters, votes = [], set(), {}
+        rows, raters, votes = [], set(), {}
         for line in lines[2:]:
             if line.startswith("["):
                 match = LABEL.fullmatch(line)
                 assert match, line
-                found.append(
+                rows.append(
                     {"start_s": float(match[1]), "end_s": float(match[2]), "key": match[3], "raw_label": match[4]}
                 )
             elif line:
@@ -117,45 +117,45 @@ def test_label_files_follow_the_grammar(corpus: Path, truths: dict[str, dict[str
                 assert match, line
                 raters.add(match[1][0])
                 if line[0] == "C":
-                    votes.setdefault(found[-1]["key"], []).append((match[1], match[2]))
+                    votes.setdefault(rows[-1]["key"], []).append((match[1], match[2]))
         wanted = [{k: u[k] for k in ("start_s", "end_s", "key", "raw_label")} for u in truth["utterances"]]
-        assert found == wanted
+        assert rows == wanted
         assert raters == {"E", "F", "M"}
         names = {"ang": "Anger", "exc": "Excited", "hap": "Happiness", "neu": "Neutral", "sad": "Sadness"}
-        for row in found:
+        for row in rows:
             said = [text for rater, text in votes[row["key"]] if rater[0] == "E"]
             assert len(said) == 3 and sum(names[row["raw_label"]] in text for text in said) >= 2
 
 
-def test_transcriptions_follow_the_grammar_and_do_not_tell_the_class(
+def test_transcriptions_follow_the_grammar_and_do_not_reveal_the_class(
     corpus: Path, truths: dict[str, dict[str, Any]]
 ) -> None:
-    by_words: dict[str, set[str]] = {}
+    by_sentence: dict[str, set[str]] = {}
     for name, truth in truths.items():
         lines = of(corpus, name, "dialog", "transcriptions", f"{name}.txt").read_text().splitlines()
-        rows = [WORDS.fullmatch(line) for line in lines]
+        rows = [TRANSCRIPT_LINE.fullmatch(line) for line in lines]
         assert all(rows)
         spoken = [row for row in rows if row and "XX" not in row[1]]
         assert len(rows) == len(spoken) + 1
         for row, utterance in zip(spoken, truth["utterances"], strict=True):
             assert (row[1], float(row[2]), float(row[3])) == tuple(utterance[k] for k in ("key", "start_s", "end_s"))
-            by_words.setdefault(row[4], set()).add(utterance["label"])
-    assert sum(len(labels) > 1 for labels in by_words.values()) >= len(by_words) * 0.7
+            by_sentence.setdefault(row[4], set()).add(utterance["label"])
+    assert sum(len(labels) > 1 for labels in by_sentence.values()) >= len(by_sentence) * 0.7
 
 
 def test_sound_and_picture_are_equally_long(corpus: Path, truths: dict[str, dict[str, Any]]) -> None:
     for name, truth in truths.items():
-        with av.open(str(of(corpus, name, "dialog", "avi", "DivX", f"{name}.avi"))) as film:
-            stream = film.streams.video[0]
+        with av.open(str(of(corpus, name, "dialog", "avi", "DivX", f"{name}.avi"))) as container:
+            stream = container.streams.video[0]
             assert (stream.width, stream.height, stream.average_rate) == (720, 480, pytest.approx(30000 / 1001))
             assert stream.codec_context.name == "mpeg4"
-            assert sum(1 for packet in film.demux(stream) if packet.size) == truth["frames"]
+            assert sum(1 for packet in container.demux(stream) if packet.size) == truth["frames"]
         info = soundfile.info(of(corpus, name, "dialog", "wav", f"{name}.wav"))
         assert (info.samplerate, info.channels, info.subtype) == (16000, 2, "PCM_16")
         assert info.frames == truth["samples"] == round(truth["frames"] * 1001 / 30000 * 16000)
 
 
-def test_at_half_the_rate_every_second_frame_of_the_same_plan_is_filmed(tmp_path: Path) -> None:
+def test_at_half_the_rate_the_video_shows_every_second_frame_of_the_same_plan(tmp_path: Path) -> None:
     for name, params in (("whole", SMALLEST.model_copy(update={"rate_fps": "30000/1001"})), ("half", SMALLEST)):
         draw(params, tmp_path / name)
     for path in sorted((tmp_path / "whole/TRUTH").glob("Ses*.json")):
@@ -174,10 +174,10 @@ def test_at_half_the_rate_every_second_frame_of_the_same_plan_is_filmed(tmp_path
         for both in zip(whole["utterances"], half["utterances"], strict=True):
             first, second = (each.pop("frames") for each in both)
             assert both[0] == both[1] and second == [first[0] // 2, -(-first[1] // 2)]
-        film = of(tmp_path / "half", path.stem, "dialog", "avi", "DivX", f"{path.stem}.avi")
-        with av.open(str(film)) as opened:
+        video = of(tmp_path / "half", path.stem, "dialog", "avi", "DivX", f"{path.stem}.avi")
+        with av.open(str(video)) as opened:
             assert opened.streams.video[0].average_rate == pytest.approx(15000 / 1001)
-        assert len(frames_of(film)) == half["frames"]
+        assert len(frames_of(video)) == half["frames"]
 
 
 def test_sentences_are_the_speakers_channel_between_the_label_times(
@@ -197,7 +197,7 @@ def test_sentences_are_the_speakers_channel_between_the_label_times(
 
 def test_the_speakers_mouth_moves_and_the_listeners_does_not(corpus: Path, truths: dict[str, dict[str, Any]]) -> None:
     truth = truths["Ses01F_impro01"]
-    film = frames_of(of(corpus, "Ses01F", "dialog", "avi", "DivX", "Ses01F_impro01.avi"))
+    video = frames_of(of(corpus, "Ses01F", "dialog", "avi", "DivX", "Ses01F_impro01.avi"))
     right = []
     for u in truth["utterances"]:
         energy = {}
@@ -206,7 +206,7 @@ def test_the_speakers_mouth_moves_and_the_listeners_does_not(corpus: Path, truth
             for f in range(u["frames"][0], u["frames"][1] + 1):
                 left, top, right_px, bottom = seen["boxes"][f]
                 centre = ((left + right_px) / 2, top + 0.77 * (bottom - top))
-                crops.append(cv2.getRectSubPix(film[f], (22, 16), centre).astype(float))
+                crops.append(cv2.getRectSubPix(video[f], (22, 16), centre).astype(float))
             energy[actor] = np.abs(np.diff(np.array(crops), axis=0)).mean()
         right.append(max(energy, key=lambda a: energy[a]) == u["speaker"])
     assert np.mean(right) >= 0.85
@@ -214,16 +214,16 @@ def test_the_speakers_mouth_moves_and_the_listeners_does_not(corpus: Path, truth
 
 def test_a_detector_not_made_for_them_finds_the_heads(corpus: Path, truths: dict[str, dict[str, Any]]) -> None:
     detector = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")
-    found, false, looked = 0, 0, 0
+    detected, false, looked = 0, 0, 0
     for name, truth in truths.items():
-        film = frames_of(of(corpus, name, "dialog", "avi", "DivX", f"{name}.avi"))
+        video = frames_of(of(corpus, name, "dialog", "avi", "DivX", f"{name}.avi"))
         for u in truth["utterances"]:
             seen = truth["actors"][u["speaker"]]
             first = 0 if seen["side"] == "left" else 360
             for f in range(u["frames"][0], u["frames"][1] + 1, 29):
                 if any(a <= f <= b for a, b in seen["away"]):
                     continue
-                half = cv2.cvtColor(cv2.resize(film[f][:, first : first + 360], None, fx=2, fy=2), cv2.COLOR_RGB2GRAY)
+                half = cv2.cvtColor(cv2.resize(video[f][:, first : first + 360], None, fx=2, fy=2), cv2.COLOR_RGB2GRAY)
                 boxes = detector.detectMultiScale(half, scaleFactor=1.2, minSize=(48, 48))
                 left, top, right, bottom = seen["boxes"][f]
                 hits = [
@@ -231,8 +231,8 @@ def test_a_detector_not_made_for_them_finds_the_heads(corpus: Path, truths: dict
                     and abs(y / 2 + h / 4 - (top + bottom) / 2) < 14
                     for x, y, w, h in boxes
                 ]
-                looked, found, false = looked + 1, found + any(hits), false + hits.count(False)
-    assert looked > 60 and found >= 0.95 * looked and false <= 0.02 * looked
+                looked, detected, false = looked + 1, detected + any(hits), false + hits.count(False)
+    assert looked > 60 and detected >= 0.95 * looked and false <= 0.02 * looked
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ def logs(rows: list[list[float]]) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.float64).log()
 
 
-def assert_is(found: torch.Tensor, expected: float) -> None:
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), **EXACT)
+def assert_is(actual: torch.Tensor, expected: float) -> None:
+    torch.testing.assert_close(actual, torch.tensor(expected, dtype=torch.float64), **EXACT)
 
 
 def test_t68_avel_2x2_two_labels() -> None:
@@ -89,16 +89,16 @@ def test_t68_mem_of_four_pairs() -> None:
 
 
 def test_t68_the_one_candidate_is_drawn() -> None:
-    index_B, found_B = hard_negatives(logs([[9, 1], [1, 9]]), torch.tensor([0, 1]))
-    assert index_B.tolist() == [1, 0] and found_B.tolist() == [True, True]
+    index_B, has_B = hard_negatives(logs([[9, 1], [1, 9]]), torch.tensor([0, 1]))
+    assert index_B.tolist() == [1, 0] and has_B.tolist() == [True, True]
     # Labels 0 0 0 1: rows 0 to 2 can only draw 3; row 3 draws by its own row, here all weight on column 1.
     sim_BB = torch.tensor([[0.0, 0, 0, 0]] * 3 + [[-200.0, 0, -200, 50]], dtype=torch.float64)
-    index_B, found_B = hard_negatives(sim_BB, torch.tensor([0, 0, 0, 1]))
-    assert index_B.tolist() == [3, 3, 3, 1] and bool(found_B.all())
+    index_B, has_B = hard_negatives(sim_BB, torch.tensor([0, 0, 0, 1]))
+    assert index_B.tolist() == [3, 3, 3, 1] and bool(has_B.all())
 
 
 @pytest.mark.parametrize("label", [[4], [2, 2], [0, 0, 0]])
 def test_t67_one_class_has_no_negative_and_is_not_filled_with_positives(label: list[int]) -> None:
     size = len(label)
-    index_B, found_B = hard_negatives(torch.zeros(size, size), torch.tensor(label))
-    assert index_B.tolist() == list(range(size)) and not found_B.any()
+    index_B, has_B = hard_negatives(torch.zeros(size, size), torch.tensor(label))
+    assert index_B.tolist() == list(range(size)) and not has_B.any()

@@ -24,35 +24,35 @@ def test_eight_utterances_of_four_classes() -> None:
     # happy 3 of 4 right, neutral 1 of 2, sad 0 of 1, angry 1 of 1.
     truth = [0, 0, 0, 0, 1, 1, 2, 3]
     given = [0, 0, 0, 1, 1, 3, 0, 3]
-    found = scores(np.array(truth), np.array(given), spread(given), CLASSES, calibration_bins=10)
-    assert found["recall"] == {"happy": 0.75, "neutral": 0.5, "sad": 0.0, "angry": 1.0}
-    assert found["ua"] == 0.5625  # (0.75 + 0.5 + 0 + 1) / 4
-    assert found["wa"] == 0.625  # 5 / 8
+    actual = scores(np.array(truth), np.array(given), spread(given), CLASSES, calibration_bins=10)
+    assert actual["recall"] == {"happy": 0.75, "neutral": 0.5, "sad": 0.0, "angry": 1.0}
+    assert actual["ua"] == 0.5625  # (0.75 + 0.5 + 0 + 1) / 4
+    assert actual["wa"] == 0.625  # 5 / 8
     # F1: happy 2*3/(4+4), neutral 2*1/(2+2), sad 0, angry 2*1/(1+2)
-    assert found["macro_f1"] == pytest.approx((0.75 + 0.5 + 0 + 2 / 3) / 4, abs=1e-6)
-    assert found["weighted_f1"] == pytest.approx((4 * 0.75 + 2 * 0.5 + 0 + 2 / 3) / 8, abs=1e-6)
-    assert found["confusion"] == [[3, 1, 0, 0], [0, 1, 0, 1], [1, 0, 0, 0], [0, 0, 0, 1]]
-    assert found["support"] == {"happy": 4, "neutral": 2, "sad": 1, "angry": 1}
-    assert found["absent"] == []
+    assert actual["macro_f1"] == pytest.approx((0.75 + 0.5 + 0 + 2 / 3) / 4, abs=1e-6)
+    assert actual["weighted_f1"] == pytest.approx((4 * 0.75 + 2 * 0.5 + 0 + 2 / 3) / 8, abs=1e-6)
+    assert actual["confusion"] == [[3, 1, 0, 0], [0, 1, 0, 1], [1, 0, 0, 0], [0, 0, 0, 1]]
+    assert actual["support"] == {"happy": 4, "neutral": 2, "sad": 1, "angry": 1}
+    assert actual["absent"] == []
     # One bin holds all: confidence 0.7, 5 of 8 right.
-    assert found["calibration"]["ece"] == pytest.approx(0.075, abs=1e-6)
+    assert actual["calibration"]["ece"] == pytest.approx(0.075, abs=1e-6)
 
 
 def test_a_class_that_the_truth_lacks_is_left_out_and_named() -> None:
-    found = scores(np.array([0, 0, 1]), np.array([0, 3, 1]), spread([0, 3, 1]), CLASSES, calibration_bins=5)
-    assert found["absent"] == ["sad", "angry"]
-    assert found["ua"] == 0.75
-    assert found["recall"]["angry"] is None
-    assert found["macro_f1"] == pytest.approx((2 / 3 + 1) / 2, abs=1e-6)
+    actual = scores(np.array([0, 0, 1]), np.array([0, 3, 1]), spread([0, 3, 1]), CLASSES, calibration_bins=5)
+    assert actual["absent"] == ["sad", "angry"]
+    assert actual["ua"] == 0.75
+    assert actual["recall"]["angry"] is None
+    assert actual["macro_f1"] == pytest.approx((2 / 3 + 1) / 2, abs=1e-6)
 
 
 def test_the_edge_of_a_bin_belongs_to_the_lower_one() -> None:
     probabilities = np.array([[0.3, 0.7], [0.2, 0.8], [0.0, 1.0]])
-    found = calibration(probabilities, np.array([1, 0, 1]), np.array([1, 1, 1]), 10)
-    assert [row["n"] for row in found["bins"]] == [0, 0, 0, 0, 0, 0, 1, 1, 0, 1]
-    assert found["bins"][6] == {"low": 0.6, "high": 0.7, "n": 1, "accuracy": 1.0, "confidence": 0.7}
-    assert found["bins"][0]["accuracy"] is None
-    assert found["ece"] == pytest.approx((0.3 + 0.8 + 0.0) / 3, abs=1e-6)
+    actual = calibration(probabilities, np.array([1, 0, 1]), np.array([1, 1, 1]), 10)
+    assert [row["n"] for row in actual["bins"]] == [0, 0, 0, 0, 0, 0, 1, 1, 0, 1]
+    assert actual["bins"][6] == {"low": 0.6, "high": 0.7, "n": 1, "accuracy": 1.0, "confidence": 0.7}
+    assert actual["bins"][0]["accuracy"] is None
+    assert actual["ece"] == pytest.approx((0.3 + 0.8 + 0.0) / 3, abs=1e-6)
     # 0.28 * 25 is 7.000000000000001: the edge must not slip into the next bin.
     edge = calibration(np.array([[0.28, 0.72]]), np.array([0]), np.array([0]), 25)
     assert [row["n"] for row in edge["bins"]].index(1) == 6
@@ -77,8 +77,8 @@ def test_uas_that_are_equal_on_paper_are_a_tie() -> None:
 
 
 def test_softmax_of_huge_logits_stays_finite() -> None:
-    found = softmax(np.array([[1000.0, 1000.0, -1000.0]], dtype=np.float32))
-    assert found.tolist() == [[0.5, 0.5, 0.0]]
+    actual = softmax(np.array([[1000.0, 1000.0, -1000.0]], dtype=np.float32))
+    assert actual.tolist() == [[0.5, 0.5, 0.0]]
 
 
 def test_mean_and_sample_deviation() -> None:
@@ -89,11 +89,11 @@ def test_mean_and_sample_deviation() -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
 def test_scores_are_those_of_scikit_learn(rows: list[tuple[int, int]]) -> None:
     label_N, given_N = np.array(rows).T
-    found = scores(label_N, given_N, spread(given_N.tolist()), CLASSES, calibration_bins=10)
+    actual = scores(label_N, given_N, spread(given_N.tolist()), CLASSES, calibration_bins=10)
     kwargs = {"labels": np.unique(label_N), "zero_division": 0}
-    assert found["ua"] == round(recall_score(label_N, given_N, average="macro", **kwargs), 6)
-    assert found["ua"] == round(ua(label_N, given_N), 6)
-    assert found["wa"] == round(accuracy_score(label_N, given_N), 6)
-    assert found["macro_f1"] == round(f1_score(label_N, given_N, average="macro", **kwargs), 6)
-    assert found["weighted_f1"] == round(f1_score(label_N, given_N, average="weighted", **kwargs), 6)
-    assert found["confusion"] == confusion_matrix(label_N, given_N, labels=range(4)).tolist()
+    assert actual["ua"] == round(recall_score(label_N, given_N, average="macro", **kwargs), 6)
+    assert actual["ua"] == round(ua(label_N, given_N), 6)
+    assert actual["wa"] == round(accuracy_score(label_N, given_N), 6)
+    assert actual["macro_f1"] == round(f1_score(label_N, given_N, average="macro", **kwargs), 6)
+    assert actual["weighted_f1"] == round(f1_score(label_N, given_N, average="weighted", **kwargs), 6)
+    assert actual["confusion"] == confusion_matrix(label_N, given_N, labels=range(4)).tolist()

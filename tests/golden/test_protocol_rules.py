@@ -56,5 +56,5 @@ def test_only_the_papers_rule_moves_with_the_test_labels(protocol: str) -> None:
 def test_ua_chooses_and_not_the_share_that_is_right() -> None:
     """Three of class 0, one of class 1: WA prefers the first epoch (3 of 4), UA the second (2/3 and 1)."""
     labels = {"t1": 0, "t2": 0, "t3": 0, "t4": 1}
-    found = choose("paper_best_on_test", fold(None, logits("0000", "0011")), labels)
-    assert found == (1, {"test_ua_by_epoch": [0.5, 0.833333]})
+    chosen = choose("paper_best_on_test", fold(None, logits("0000", "0011")), labels)
+    assert chosen == (1, {"test_ua_by_epoch": [0.5, 0.833333]})

@@ -22,8 +22,8 @@ def logs(rows: list[list[float]]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64).log()
 
 
-def assert_is(found: Tensor, expected: float) -> None:
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), **EXACT)
+def assert_is(actual: Tensor, expected: float) -> None:
+    torch.testing.assert_close(actual, torch.tensor(expected, dtype=torch.float64), **EXACT)
 
 
 def test_t68_sum_of_positives_2x2() -> None:
@@ -70,11 +70,11 @@ def test_t68_the_one_candidate_is_drawn_row_by_row() -> None:
     # One number of the stream a row, in the order of the rows: the next draw of a caller is what it was.
     sim_BB, label_B = logs([[1, 2, 3], [3, 1, 2], [1, 1, 4]]), torch.tensor([0, 1, 2])
     torch.manual_seed(9)
-    found = released_negatives(sim_BB, label_B, label_B)
+    drawn = released_negatives(sim_BB, label_B, label_B)
     torch.manual_seed(9)
     weights = [[0, 2 / 5, 3 / 5], [3 / 5, 0, 2 / 5], [1 / 2, 1 / 2, 0]]
     expected = [int(torch.multinomial(torch.tensor(row, dtype=torch.float32), 1)) for row in weights]
-    assert found.tolist() == expected
+    assert drawn.tolist() == expected
 
 
 @pytest.mark.parametrize("masking", ["exact", "minus_10000"])
@@ -88,8 +88,8 @@ def test_t68_attention_of_one_query_over_two_keys(masking: str) -> None:
     x, y = 1 + 1.5 * math.sqrt(2) * math.log(3), 3.0
     half = (x - y) / 2
     expected = half / math.sqrt(half**2 + 1e-5)
-    found = attention(query_BTD, keys_BSE, mask_BS)[0, 0]
-    torch.testing.assert_close(found, torch.tensor([expected, -expected], dtype=torch.float64), **EXACT)
+    actual = attention(query_BTD, keys_BSE, mask_BS)[0, 0]
+    torch.testing.assert_close(actual, torch.tensor([expected, -expected], dtype=torch.float64), **EXACT)
 
 
 def test_t68_without_a_valid_key_the_released_code_attends_to_padding() -> None:

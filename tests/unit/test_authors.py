@@ -81,23 +81,23 @@ class Plain:
         hidden = self.wavlm(given["wave_BN"].double(), attention_mask=wave_mask).last_hidden_state
         step_mask = self.wavlm._get_feature_vector_attention_mask(hidden.shape[1], wave_mask).bool()
         sounds = [(h * m[:, None], m) for h, m in zip(hidden, step_mask, strict=True)]
-        films = list(zip(given["frames_BFD"].double(), given["frame_mask_BF"], strict=True))
+        pictures = list(zip(given["frames_BFD"].double(), given["frame_mask_BF"], strict=True))
         size = len(label)
-        a2v = [self.stack("a2v", sounds[i], films[i]) for i in range(size)]
-        v2a = [self.stack("v2a", films[i], sounds[i]) for i in range(size)]
+        a2v = [self.stack("a2v", sounds[i], pictures[i]) for i in range(size)]
+        v2a = [self.stack("v2a", pictures[i], sounds[i]) for i in range(size)]
         logits = torch.stack([self.linear("cls_head", torch.cat([a, v])) for a, v in zip(a2v, v2a, strict=True)])
         audio = [self.project("audio", h[m].mean(0)) for h, m in sounds]
-        video = [self.project("video", f[m].mean(0)) for f, m in films]
+        video = [self.project("video", f[m].mean(0)) for f, m in pictures]
         sim = torch.stack([torch.stack([a @ v for v in video]) for a in audio]) / self.state["temp"]
         avel = torch.zeros((), dtype=torch.float64)
         for scores in (sim, sim.T):
             for i in range(size):
                 total = torch.logsumexp(scores[i], 0)
                 avel -= sum((scores[i, j] - total) for j in range(size) if label[j] == label[i]) / (2 * size)
-        return logits, avel, self.mem(sim, label, (sounds, films), (a2v, v2a))
+        return logits, avel, self.mem(sim, label, (sounds, pictures), (a2v, v2a))
 
     def mem(self, sim: Tensor, label: list[int], sides: Any, own: Any) -> Tensor:
-        sounds, films = sides
+        sounds, pictures = sides
         drawn = []
         for scores in (sim.float(), sim.T.float()):
             rows = []
@@ -107,8 +107,8 @@ class Plain:
             drawn.append(rows)
         total = torch.zeros((), dtype=torch.float64)
         for name, matched, beside in (
-            ("a2v", own[0], lambda i: (sounds[i], films[drawn[0][i]])),
-            ("v2a", own[1], lambda i: (films[i], sounds[drawn[1][i]])),
+            ("a2v", own[0], lambda i: (sounds[i], pictures[drawn[0][i]])),
+            ("v2a", own[1], lambda i: (pictures[i], sounds[drawn[1][i]])),
         ):
             for i in range(len(label)):
                 total -= self.linear(f"{name}_head", matched[i]).log_softmax(0)[1]
@@ -135,8 +135,8 @@ def test_t68_the_released_arithmetic(kind: str, samples: int, frames: int, label
     torch.manual_seed(5)
     expected = plain(given, label)
     torch.manual_seed(5)
-    found = authors_outputs(model, **given, label_B=torch.tensor(label))
-    for one, other in zip(found, expected, strict=True):
+    outputs = authors_outputs(model, **given, label_B=torch.tensor(label))
+    for one, other in zip(outputs, expected, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=0, atol=1e-5)
     double = {name: value.double() if value.is_floating_point() else value for name, value in given.items()}
     torch.manual_seed(5)
@@ -190,8 +190,8 @@ def test_the_number_of_layers_is_read_from_the_names(layers: int) -> None:
     given, label = batch(2, 4000, 3), [0, 1]
     torch.manual_seed(1)
     expected = Plain(state, architecture)(given, label)[0]
-    found = authors_outputs(model, **given, label_B=torch.tensor(label))[0]
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
+    logits = authors_outputs(model, **given, label_B=torch.tensor(label))[0]
+    torch.testing.assert_close(logits.double(), expected, rtol=0, atol=1e-5)
 
 
 def test_what_does_not_belong_or_lacks_is_named() -> None:
@@ -221,8 +221,8 @@ def test_types_are_brought_to_the_models() -> None:
     }
     for kind in (torch.int32, torch.float32):
         torch.manual_seed(0)
-        found = authors_outputs(model, **other, label_B=label_B.to(kind))
-        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        outputs = authors_outputs(model, **other, label_B=label_B.to(kind))
+        assert all(torch.equal(a, b) for a, b in zip(outputs, expected, strict=True))
     half = authors_outputs(model, **(given | {"frames_BFD": given["frames_BFD"].half()}), label_B=label_B)[0]
     torch.testing.assert_close(half, expected[0], rtol=0, atol=1e-2)
 

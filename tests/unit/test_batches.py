@@ -83,7 +83,7 @@ def test_frames_are_thinned_and_both_cut_at_max_s(tmp_path: Path) -> None:
     assert cut == {key for key, c in store.clips.items() if len(c.wave_N) > 3360}
 
 
-def test_only_what_is_asked_for_is_read_and_what_is_not_there_is_left_out(tmp_path: Path) -> None:
+def test_only_requested_parts_are_read_and_missing_ones_are_left_out(tmp_path: Path) -> None:
     store = reread(tmp_path, make_store(groups=3, per_group=2), keys=["g1_001", "g3_000", "dropped_by_staging"])
     assert list(store.clips) == ["g1_001", "g3_000"]
     with pytest.raises(DataError, match="none of the utterances"):

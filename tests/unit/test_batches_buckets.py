@@ -34,18 +34,18 @@ def test_every_key_occurs_exactly_as_often_and_stays_within_its_window(
     lengths: list[int], size: int, buckets: int, seed: int
 ) -> None:
     order, length = orders(lengths, seed)
-    found = bucketed(order, length, size, buckets, seed)
-    assert found == bucketed(list(order), length, size, buckets, seed)
+    made = bucketed(order, length, size, buckets, seed)
+    assert made == bucketed(list(order), length, size, buckets, seed)
     for first in range(0, len(order), size * buckets):
         window = slice(first, first + size * buckets)
-        assert Counter(found[window]) == Counter(order[window])
+        assert Counter(made[window]) == Counter(order[window])
 
 
 @given(LENGTHS, SIZES, BUCKETS, st.integers(0, 9))
 def test_no_draw_has_more_padding_than_without(lengths: list[int], size: int, buckets: int, seed: int) -> None:
     order, length = orders(lengths, seed)
-    found = bucketed(order, length, size, buckets, seed)
-    assert padding(found, length, size) <= padding(order, length, size) + 1e-12
+    made = bucketed(order, length, size, buckets, seed)
+    assert padding(made, length, size) <= padding(order, length, size) + 1e-12
 
 
 def test_one_bucket_is_the_order_as_it_was_drawn() -> None:
@@ -55,14 +55,14 @@ def test_one_bucket_is_the_order_as_it_was_drawn() -> None:
 
 def test_batches_are_alike_inside_and_their_order_changes_with_seed_and_epoch() -> None:
     order, length = orders([int(n) for n in np.random.default_rng(3).integers(10, 500, 64)])
-    found = bucketed(order, length, 8, 8, 1, "Session1", 0)
-    batches = [sorted(map(length, found[i : i + 8])) for i in range(0, 64, 8)]
+    made = bucketed(order, length, 8, 8, 1, "Session1", 0)
+    batches = [sorted(map(length, made[i : i + 8])) for i in range(0, 64, 8)]
     by_length = sorted(batches)
     assert all(a[-1] <= b[0] for a, b in itertools.pairwise(by_length)) and batches != by_length
     others = [
         bucketed(order, length, 8, 8, *seeds) for seeds in ((2, "Session1", 0), (1, "Session2", 0), (1, "Session1", 1))
     ]
-    assert all(other != found for other in others)
+    assert all(other != made for other in others)
 
 
 def test_padding_is_counted_by_hand() -> None:

@@ -49,9 +49,9 @@ def test_equal_content_gives_equal_bytes_whatever_the_order_or_process() -> None
         "import hashlib, torch; from foalnet.artifact.checkpoint import to_bytes; "
         "print(hashlib.sha256(to_bytes({'x': torch.ones(2), 'y': torch.zeros(3)}, {'b': 1, 'a': 2})).hexdigest())"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    digest = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     here = to_bytes({"y": torch.zeros(3), "x": torch.ones(2)}, {"a": 2, "b": 1})
-    assert found == hashlib.sha256(here).hexdigest()
+    assert digest == hashlib.sha256(here).hexdigest()
 
 
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def greys(sample: Sample, offsets: list[int], stream: str) -> list[float]:
     return [float(np.mean(media.read_jpeg(j))) for j in split_frames(sample.members[stream], offsets)]
 
 
-def test_every_utterance_has_its_frames_and_nobody_else_s(staged: Place) -> None:
+def test_every_utterance_has_its_own_frames_only(staged: Place) -> None:
     got = samples(staged)
     assert len(got) == len(DIALOGUES) * len(TURNS)
     for key, (meta, sample) in got.items():
@@ -110,7 +110,7 @@ def test_nothing_that_only_the_manifest_knows_is_in_a_shard(staged: Place) -> No
     assert not {"votes", "transcript", "valence"} & set(meta)
 
 
-def test_detector_is_asked_every_stride_and_last(staged: Place) -> None:
+def test_the_detector_runs_at_every_stride_and_at_the_last_frame(staged: Place) -> None:
     for meta, _ in samples(staged).values():
         sources = meta["video"]["sources"]
         looked = {i for i in range(len(sources)) if i % 6 == 0 or i == len(sources) - 1}
@@ -158,9 +158,9 @@ def test_the_account_names_the_detector_and_the_files_it_learnt_from(tree: Path,
     place = Place(home=tmp_path, root=tree, shards=Shards(detector="haar"))
     place.stage()
     detector = get_detector(place.shards, place.settings)
-    told = json.loads(place.report.read_bytes())["tools"]["detector"]
-    assert told == {"name": "haar", "digest": detector.digest(), "weights": detector.weights()}
-    assert all(len(digest) == 64 for digest in told["weights"].values()) and told["weights"]
+    facts = json.loads(place.report.read_bytes())["tools"]["detector"]
+    assert facts == {"name": "haar", "digest": detector.digest(), "weights": detector.weights()}
+    assert all(len(digest) == 64 for digest in facts["weights"].values()) and facts["weights"]
 
 
 def test_a_detector_with_another_digest_stages_everything_again(

@@ -78,7 +78,7 @@ def test_results_come_in_the_order_of_the_jobs_from_several_processes() -> None:
     assert sorted(seen) == [1, 2, 3]
 
 
-def test_no_jobs_start_nobody() -> None:
+def test_no_jobs_start_no_worker() -> None:
     assert pool(square).run([]) == []
 
 

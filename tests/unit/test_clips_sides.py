@@ -36,14 +36,14 @@ def written(folder: Path, text: str) -> Path:
 
 def test_a_table_moves_both_speakers_of_the_dialogues_that_it_names(tmp_path: Path) -> None:
     table = written(tmp_path, "# remark\n\nSes01F_impro01\tSes01M  left\nSes01M_impro02 Ses01F right\n")
-    found = assign_sides(MANIFEST, Shards(sides="table"), str(table))
-    assert [u.side for u in found.utterances] == ["right", "left", "right", "whole"]
+    sides = assign_sides(MANIFEST, Shards(sides="table"), str(table))
+    assert [u.side for u in sides.utterances] == ["right", "left", "right", "whole"]
     # The second line says what the rule says: nothing moves.
-    assert found.moved == {"Ses01F_impro01"}
+    assert sides.moved == {"Ses01F_impro01"}
 
 
 @pytest.mark.parametrize("sides", ["rule", "audit"])
-def test_the_table_is_not_opened_unless_asked_for(sides: str) -> None:
+def test_the_table_is_opened_only_when_it_is_needed(sides: str) -> None:
     params = Shards.model_validate({"sides": sides})
     assert assign_sides(MANIFEST, params, "nowhere").utterances == MANIFEST
 
@@ -72,7 +72,7 @@ def test_a_faulty_line_is_refused_by_file_line_and_dialogue(tmp_path: Path, line
     assert says in caught.value.what and caught.value.file == str(table) and caught.value.stage == "shards"
 
 
-def test_a_table_that_is_not_named_not_there_or_not_text_is_told(tmp_path: Path) -> None:
+def test_a_table_that_is_not_named_missing_or_not_text_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="names no sides_table"):
         assign_sides(MANIFEST, Shards(sides="table"), "")
     with pytest.raises(DataError, match="cannot be read"):

@@ -30,7 +30,7 @@ def test_pieces_come_back_as_they_went_in(limit: int, groups: list[list[bytes]])
         )
 
 
-def test_equal_is_what_holds_the_same_wherever_it_lies() -> None:
+def test_equality_depends_on_content_not_on_place() -> None:
     one, other = Spool(), Spool()
     other.put([b"before"])
     assert one.put([b"a", b"", b"bc"]) == other.put([b"a", b"", b"bc"])
@@ -40,7 +40,7 @@ def test_equal_is_what_holds_the_same_wherever_it_lies() -> None:
         Pieces.empty(2)[2]
 
 
-def test_what_is_much_lies_in_a_file_that_no_name_leads_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_content_is_kept_in_a_file_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IN_MEMORY_BYTES", 100)
     spool = Spool(tmp_path)
     small = spool.put([b"x" * 60])
@@ -79,7 +79,7 @@ def test_a_full_disk_is_said_with_its_folder(tmp_path: Path) -> None:
     assert error.value.file == str(tmp_path) and "free space" in str(error.value) and error.value.exit_code == 4
 
 
-def test_members_are_read_when_they_are_asked_for() -> None:
+def test_members_are_read_on_access() -> None:
     spool = Spool()
     members = Members({"json": b"{}", "face.mjpg": spool.put([b"a", b"b"])})
     assert list(members) == ["json", "face.mjpg"] and len(members) == 2

@@ -52,7 +52,7 @@ def test_the_entry_overrides_the_block(repository: Path, tmp_path: Path) -> None
     assert (train.epochs, train.lr) == (3, 0.5)
 
 
-def test_variants_changed_by_hand_are_told_apart_from_runs_until_synced(repository: Path, tmp_path: Path) -> None:
+def test_variants_changed_by_hand_differ_from_runs_until_synced(repository: Path, tmp_path: Path) -> None:
     path = edited(repository, tmp_path, corpora={"drawn": {"variants": ["audio_only", "mem"]}})
     with pytest.raises(UsageError, match="drawn-mem-s1"):
         check_runs(path)
@@ -120,11 +120,13 @@ def test_classes_are_looked_up_or_spelled() -> None:
 ALL = ["loso_dev_session", "loso_fixed_epochs", "paper_best_on_test"]
 
 
-@pytest.mark.parametrize("asked", [ALL, ALL[:2], [ALL[2], ALL[0]]])
+@pytest.mark.parametrize("protocols", [ALL, ALL[:2], [ALL[2], ALL[0]]])
 def test_either_protocol_beside_the_headlines_calls_for_one_more_run(
-    repository: Path, tmp_path: Path, asked: list[str]
+    repository: Path, tmp_path: Path, protocols: list[str]
 ) -> None:
-    path = edited(repository, tmp_path, corpora={"drawn": {"protocols": asked, "variants": ["foal"], "seeds": [1, 2]}})
+    path = edited(
+        repository, tmp_path, corpora={"drawn": {"protocols": protocols, "variants": ["foal"], "seeds": [1, 2]}}
+    )
     with pytest.raises(UsageError, match="drawn-foal-s1-four"):
         check_runs(path)
     list(sync(path))
@@ -134,7 +136,7 @@ def test_either_protocol_beside_the_headlines_calls_for_one_more_run(
     four = {"corpus": "drawn", "variant": "foal", "seed": 1, "split": "four", "name": "foal-s1-four"}
     four |= {"audio": "data/drawn/shards/index.json", "video": "data/drawn/features/index.json"}
     assert runs["drawn-foal-s1-four"] == four
-    assert load_params("drawn", path).protocols == asked
+    assert load_params("drawn", path).protocols == protocols
     stale = [tmp_path / "reports" / "drawn" / "runs" / name for name in ("foal-s1", "foal-s1-four")]
     for folder in stale:
         folder.mkdir(parents=True)
@@ -153,7 +155,7 @@ def test_the_headlines_protocol_is_always_among_them_and_each_stands_once(
     assert "docs/protocols.md" in str(caught.value)
 
 
-def test_an_entry_that_does_not_spell_its_protocols_is_told_and_mended(repository: Path, tmp_path: Path) -> None:
+def test_an_entry_without_its_protocols_is_reported_and_completed(repository: Path, tmp_path: Path) -> None:
     """dvc.yaml names them as a param of every corpus: DVC would stop at the report, hours later."""
     path = edited(repository, tmp_path)
     data = yaml.safe_load(path.read_text())
@@ -166,7 +168,7 @@ def test_an_entry_that_does_not_spell_its_protocols_is_told_and_mended(repositor
     assert yaml.safe_load(path.read_text())["corpora"]["drawn"]["protocols"] == ["loso_dev_session"]
 
 
-def test_an_entry_without_a_table_of_sides_is_told_and_mended_and_a_table_that_is_there_stays(
+def test_an_entry_without_a_table_of_sides_is_reported_and_completed_and_an_existing_one_stays(
     repository: Path, tmp_path: Path
 ) -> None:
     """dvc.yaml names it as a dependency of every corpus."""
@@ -221,17 +223,15 @@ def test_settings_of_another_folder_are_read_from_there_and_cross_process_border
     (tmp_path / "other").mkdir()
     (tmp_path / "other/settings.yaml").write_text("slots: 3")
     assert (load_settings().slots, load_settings(tmp_path / "other").slots, load_settings().slots) == (2, 3, 2)
-    found = load_settings(tmp_path / "other")
-    assert pickle.loads(pickle.dumps(found)) == found
+    settings = load_settings(tmp_path / "other")
+    assert pickle.loads(pickle.dumps(settings)) == settings
     (tmp_path / "other/settings.yaml").write_text("slots: none")
     with pytest.raises(UsageError, match="slots") as failure:
         load_settings(tmp_path / "other")
     assert "other/settings.yaml" in str(failure.value)
 
 
-def test_a_setting_that_nobody_reads_is_refused_with_the_nearest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_setting_is_refused_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FOALNET_ROOTS__IEMOCAP", "/data/iemocap")
     monkeypatch.setenv("FOALNET_DEBUG", "1")

@@ -19,10 +19,12 @@ PARAMS = dict(leaves(Params))
 
 @pytest.mark.parametrize("param", PARAMS)
 def test_every_param_has_a_meaning_and_a_source(param: str) -> None:
-    told = meaning_of(param, PARAMS[param])
-    assert len(told.says) > 8, f"describe {param}: a description in config/blocks.py, or a line in config/meanings.py"
-    assert not told.says.endswith("."), param
-    assert told.source
+    meaning = meaning_of(param, PARAMS[param])
+    assert len(meaning.says) > 8, (
+        f"describe {param}: a description in config/blocks.py, or a line in config/meanings.py"
+    )
+    assert not meaning.says.endswith("."), param
+    assert meaning.source
 
 
 def test_the_tables_name_no_param_that_is_gone() -> None:
@@ -43,7 +45,7 @@ def by_param(rows: list[Explained]) -> dict[str, Explained]:
     return {row.param: row for row in rows}
 
 
-def test_the_origin_is_told_apart(repository: Path, tmp_path: Path) -> None:
+def test_the_origins_of_values_differ(repository: Path, tmp_path: Path) -> None:
     data = yaml.safe_load((repository / "params.yaml").read_text())
     data["corpora"]["drawn"]["train"] = {"audio": {"width": 32}}
     data = merge(data, {"train": {"lr": 0.5}})
@@ -65,7 +67,7 @@ def test_the_origin_is_told_apart(repository: Path, tmp_path: Path) -> None:
     assert rows["manifest.max_drop_fraction"].origin == "default of the code"
 
 
-def test_the_verb_prints_what_json_tells(repository: Path) -> None:
+def test_the_verb_prints_the_content_of_its_json(repository: Path) -> None:
     text = verb(repository, "config", "drawn", "--explain").stdout
     rows = json.loads(verb(repository, "config", "drawn", "--explain", "--json").stdout)["drawn"]
     assert [row["param"] for row in rows] == list(PARAMS)

@@ -62,11 +62,11 @@ def with_corpus(folder: Path, **entry: object) -> Context:
 def test_the_whole_verb_finds_this_machine_usable(folder: Path) -> None:
     subprocess.run([sys.executable, "-m", "dvc", "config", "--local", "core.no_scm", "true"], check=True)
     done = verb(folder, "doctor", "--json", PYTHONPATH=str(REPOSITORY))
-    told = json.loads(done.stdout)
-    assert told["usable"] is True
-    found = told["findings"]
-    assert list(dict.fromkeys(row["check"] for row in found)) == list(doctor.CHECKS)
-    assert all(row["mend"] for row in found if row["level"] != "ok")
+    shown = json.loads(done.stdout)
+    assert shown["usable"] is True
+    findings = shown["findings"]
+    assert list(dict.fromkeys(row["check"] for row in findings)) == list(doctor.CHECKS)
+    assert all(row["mend"] for row in findings if row["level"] != "ok")
     assert not (folder / "work").exists()
 
 
@@ -89,15 +89,15 @@ def test_a_check_that_crashes_is_a_fault_and_the_others_go_on(folder: Path, monk
         raise ImportError("half a\npackage")
 
     monkeypatch.setattr(doctor, "CHECKS", {"one": broken, "two": packages.python})
-    found = list(doctor.examine(Context()))
-    assert [(f.check, f.level) for f in found][:2] == [("one", "ok"), ("one", "fault")]
-    assert found[1].message == "the check itself failed: ImportError: half a package" and found[1].mend
-    assert found[2].check == "two"
-    assert not doctor.usable(found) and doctor.usable([found[0]])
+    findings = list(doctor.examine(Context()))
+    assert [(f.check, f.level) for f in findings][:2] == [("one", "ok"), ("one", "fault")]
+    assert findings[1].message == "the check itself failed: ImportError: half a package" and findings[1].mend
+    assert findings[2].check == "two"
+    assert not doctor.usable(findings) and doctor.usable([findings[0]])
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("params.yaml", "a: [", "cannot be read"),
         ("settings.yaml", "worker: 3", "worker"),
@@ -105,16 +105,16 @@ def test_a_check_that_crashes_is_a_fault_and_the_others_go_on(folder: Path, monk
     ],
 )
 def test_a_project_that_cannot_be_read_is_a_fault_not_an_end(
-    folder: Path, name: str, content: str | None, told: str
+    folder: Path, name: str, content: str | None, message: str
 ) -> None:
     (folder / name).unlink(missing_ok=True)
     if content is not None:
         (folder / name).write_text(content)
-    found = of(project.project, context_of(None, remote=False))
-    assert found[0].level == "fault" and told in found[0].message and found[0].mend
+    findings = of(project.project, context_of(None, remote=False))
+    assert findings[0].level == "fault" and message in findings[0].message and findings[0].mend
 
 
-def test_git_or_word_to_dvc(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_or_a_setting_that_dvc_works_without(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project, "dvc_config", dict)
     assert levels(of(project.git, Context())) == ["fault"]
     monkeypatch.setattr(project, "dvc_config", lambda: {"core.no_scm": "true"})
@@ -141,8 +141,8 @@ def test_dvc_cache_remotes_and_site_cache(folder: Path, monkeypatch: pytest.Monk
     (folder / "gone").mkdir()
     assert levels(of(project.dvc, Context()))[-1] == "ok"
     del given["core.remote"], given["core.analytics"]
-    found = of(project.dvc, Context())
-    assert any("default" in f.message for f in found if f.level == "warning")
+    findings = of(project.dvc, Context())
+    assert any("default" in f.message for f in findings if f.level == "warning")
     monkeypatch.delenv("DVC_NO_ANALYTICS", raising=False)
     assert any(f.mend == "dvc config core.analytics false" for f in of(project.dvc, Context()))
 
@@ -157,26 +157,26 @@ def test_a_site_cache_that_others_could_make_first_is_not_private(tmp_path: Path
     assert project.private(shared / "dvc")
 
 
-def test_the_network_is_asked_only_with_remote(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_is_used_only_with_remote(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("the network was used")
 
-    asked: list[tuple[str, ...]] = []
+    commands: list[tuple[str, ...]] = []
 
     def answer(*command: str, timeout_s: float = 0.0) -> str:
-        asked.append(command)
+        commands.append(command)
         if "status" in command:
             raise RuntimeError("no route")
         return "core.remote=far\nremote.far.url=https://me:word@far.example.org/x?key=1\n"
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(project, "output_of", answer)
-    found = of(project.dvc, Context())
-    assert "not contacted" in found[-1].message and not any("status" in command for command in asked)
-    found = of(project.dvc, Context(remote=True))
-    assert found[-1].level == "warning" and "no route" in found[-1].message
-    assert asked[-1][-4:] == ("status", "--cloud", "--remote", "far")
-    assert "word" not in str(found) and "key=1" not in str(found)
+    findings = of(project.dvc, Context())
+    assert "not contacted" in findings[-1].message and not any("status" in command for command in commands)
+    findings = of(project.dvc, Context(remote=True))
+    assert findings[-1].level == "warning" and "no route" in findings[-1].message
+    assert commands[-1][-4:] == ("status", "--cloud", "--remote", "far")
+    assert "word" not in str(findings) and "key=1" not in str(findings)
 
 
 def test_prefect_analytics_by_environment_and_profile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,12 +197,12 @@ def test_packages_against_bounds_and_pins(folder: Path, monkeypatch: pytest.Monk
     assert set(levels(of(packages.packages, Context()))) == {"ok"}
     path = folder / "constraints.txt"
     path.write_text(path.read_text().replace("numpy==", "numpy==9.") + "nosuchpackage==1\n")
-    found = of(packages.packages, Context())
-    assert levels(found) == ["ok", "warning"] and "numpy" in found[1].message and "bytes" in found[1].message
+    findings = of(packages.packages, Context())
+    assert levels(findings) == ["ok", "warning"] and "numpy" in findings[1].message and "bytes" in findings[1].message
     real = packages.installed
     monkeypatch.setattr(packages, "installed", lambda name: {"av": None, "fastapi": "0.165.0"}.get(name, real(name)))
-    found = of(packages.packages, Context())
-    assert {f.message.split()[0] for f in found if f.level == "fault"} == {"av", "fastapi"}
+    findings = of(packages.packages, Context())
+    assert {f.message.split()[0] for f in findings if f.level == "fault"} == {"av", "fastapi"}
     path.unlink()
     assert "constraints" in of(packages.packages, Context())[-1].message
 
@@ -211,23 +211,23 @@ def test_a_decoder_that_lacks_is_named(folder: Path, monkeypatch: pytest.MonkeyP
     assert levels(of(tools.ffmpeg, Context())) == ["ok"]
     real = tools.output_of
     monkeypatch.setattr(tools, "output_of", lambda *command: real(*command).replace(" msmpeg4 ", " other "))
-    found = of(tools.ffmpeg, Context())
-    assert levels(found) == ["fault"] and found[0].message.endswith("msmpeg4")
+    findings = of(tools.ffmpeg, Context())
+    assert levels(findings) == ["fault"] and findings[0].message.endswith("msmpeg4")
     monkeypatch.setattr("foalnet.media.ffmpeg_exe", lambda: str(folder / "no-ffmpeg"))
     assert levels(of(tools.ffmpeg, Context())) == ["fault"]
 
 
-def test_shards_staged_with_another_ffmpeg_are_told(folder: Path) -> None:
+def test_shards_staged_with_another_ffmpeg_are_reported(folder: Path) -> None:
     staging = {"tools": {"ffmpeg": "0" * 64}}
     publish_sealed(folder / "reports" / "drawn" / "staging.json", staging)
-    found = of(tools.ffmpeg, context_of("drawn", remote=False))
-    assert levels(found) == ["ok", "warning"] and "drawn" in found[1].message
+    findings = of(tools.ffmpeg, context_of("drawn", remote=False))
+    assert levels(findings) == ["ok", "warning"] and "drawn" in findings[1].message
 
 
 def test_a_device_that_lacks_is_a_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOALNET_DEVICE", "cuda:99")
-    found = of(packages.device, context_of(None, remote=False))
-    assert levels(found) == ["fault"] and "FOALNET_DEVICE=cpu" in found[0].mend
+    findings = of(packages.device, context_of(None, remote=False))
+    assert levels(findings) == ["fault"] and "FOALNET_DEVICE=cpu" in findings[0].mend
 
 
 def test_a_gpu_is_named_with_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,29 +264,29 @@ def test_a_folder_that_cannot_be_written_is_named(folder: Path, monkeypatch: pyt
         return real(**given)
 
     monkeypatch.setattr(storage.tempfile, "TemporaryFile", full)
-    found = of(storage.work, Context())
-    assert levels(found) == ["ok", "fault"] and "data/drawn" in found[1].mend
+    findings = of(storage.work, Context())
+    assert levels(findings) == ["ok", "fault"] and "data/drawn" in findings[1].mend
     closed.append(folder.resolve())  # the work folder is not there yet: the one above it counts
-    found = of(storage.work, Context())
-    assert "fault" in levels(found) and "FOALNET_WORK" in found[0].mend
+    findings = of(storage.work, Context())
+    assert "fault" in levels(findings) and "FOALNET_WORK" in findings[0].mend
 
 
 def test_locks_held_free_and_what_the_dead_left(folder: Path) -> None:
     work = folder / "work"
     with lock(work / "locks" / "shards-drawn", stage="shards"):
-        found = of(storage.locks, Context(settings=replace_work(work)))
-        assert f"pid {os.getpid()}" in found[0].message
+        findings = of(storage.locks, Context(settings=replace_work(work)))
+        assert f"pid {os.getpid()}" in findings[0].message
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     pid = int(gone.stdout)
     publish_bytes(work / "clips" / "a" / f".shard.tar.{pid}.part", b"half")
     publish_bytes(work / "clips" / "a" / f".entry.json.{os.getpid()}.part", b"mine")
     rwlock = {"write": {"/a": {"pid": pid, "cmd": "x"}}, "read": {"/b": [{"pid": os.getpid(), "cmd": "y"}]}}
     publish_bytes(folder / ".dvc" / "tmp" / "rwlock", json.dumps(rwlock).encode())
-    found = of(storage.locks, Context(settings=replace_work(work)))
-    assert levels(found) == ["ok", "warning", "ok", "ok"]
-    assert found[0].message.startswith("no stage is running") and found[1].message.startswith("1 unfinished")
-    assert found[1].mend == "foalnet gc"
-    assert str(os.getpid()) in found[2].message and "1 dead" in found[3].message
+    findings = of(storage.locks, Context(settings=replace_work(work)))
+    assert levels(findings) == ["ok", "warning", "ok", "ok"]
+    assert findings[0].message.startswith("no stage is running") and findings[1].message.startswith("1 unfinished")
+    assert findings[1].mend == "foalnet gc"
+    assert str(os.getpid()) in findings[2].message and "1 dead" in findings[3].message
 
 
 def replace_work(work: Path) -> doctor.base.Settings:
@@ -305,25 +305,25 @@ def test_roots_and_layout_of_each_corpus(folder: Path) -> None:
     wrong = replace(
         context, settings=doctor.base.Settings(roots={"r": str(folder / "empty"), "s": "/nowhere", "t": "t"})
     )
-    found = of(corpora.corpora, wrong)
-    assert levels(found) == ["fault"] and "looked" in found[0].message and found[0].mend
+    findings = of(corpora.corpora, wrong)
+    assert levels(findings) == ["fault"] and "looked" in findings[0].message and findings[0].mend
     assert levels(of(corpora.roots, wrong)) == ["warning", "warning"]
 
 
 def test_weights_of_the_detector_that_params_choose(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(folder / "none"))
-    found = of(corpora.weights, with_corpus(folder, shards={"detector": "blazeface"}))
-    assert levels(found) == ["fault"] and "blazeface.pth" in found[0].message and found[0].mend
+    findings = of(corpora.weights, with_corpus(folder, shards={"detector": "blazeface"}))
+    assert levels(findings) == ["fault"] and "blazeface.pth" in findings[0].message and findings[0].mend
     assert levels(of(corpora.weights, context_of("drawn", remote=False))) == ["ok"]
 
 
 def test_encoders_that_params_choose(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("foalnet.encoders.library_version", lambda: "5")
-    asked = with_corpus(folder, train={"audio": {"encoder": "wavlm_base"}}, features={"encoder": "clip_vit_b32"})
-    found = of(corpora.encoders, replace(asked, settings=doctor.base.Settings(weights=folder / "none")))
-    assert levels(found) == ["fault", "fault"]
-    assert "wavlm_base" in found[0].message and "foalnet weights fetch wavlm_base" in found[0].mend
-    assert "foalnet weights fetch clip_vit_b32" in found[1].mend
+    wanted = with_corpus(folder, train={"audio": {"encoder": "wavlm_base"}}, features={"encoder": "clip_vit_b32"})
+    findings = of(corpora.encoders, replace(wanted, settings=doctor.base.Settings(weights=folder / "none")))
+    assert levels(findings) == ["fault", "fault"]
+    assert "wavlm_base" in findings[0].message and "foalnet weights fetch wavlm_base" in findings[0].mend
+    assert "foalnet weights fetch clip_vit_b32" in findings[1].mend
     assert levels(of(corpora.encoders, context_of("drawn", remote=False))) == ["ok"]
 
 
@@ -332,7 +332,7 @@ def test_what_is_shown_can_be_shown_to_others(monkeypatch: pytest.MonkeyPatch) -
     assert redact("at /home/somebody/x (/home/somebody)") == "at ~/x (~)"
     assert redact("/home/somebodyelse") == "/home/somebodyelse"
     assert redact("s3://key:word@host/b https://h/p?sig=1 x") == "s3://…@host/b https://h/p?… x"
-    found = from_error(MachineError("what", file="/home/somebody/f", action="do\nit"))
-    assert (found.level, found.mend) == ("fault", "do it")
+    finding = from_error(MachineError("what", file="/home/somebody/f", action="do\nit"))
+    assert (finding.level, finding.mend) == ("fault", "do it")
     with pytest.raises(UsageError):
         doctor.context_of("nosuch", remote=False)

@@ -84,7 +84,7 @@ FACTS = {
 
 
 @pytest.mark.parametrize("fact", FACTS)
-def test_no_fact_about_an_utterance_tells_its_class(used: list[tuple[Dialogue, int, Turn]], fact: str) -> None:
+def test_no_property_of_an_utterance_reveals_its_class(used: list[tuple[Dialogue, int, Turn]], fact: str) -> None:
     rows = [(FACTS[fact](d, i, turn), turn.cell.label) for d, i, turn in used if turn.cell]
     values = sorted({str(value) for value, _ in rows})
     table = np.zeros((len(values), len(CLASSES)))
@@ -94,7 +94,7 @@ def test_no_fact_about_an_utterance_tells_its_class(used: list[tuple[Dialogue, i
 
 
 @pytest.mark.parametrize("of", ["label", "kind"])
-def test_length_does_not_tell_class_or_kind(used: list[tuple[Dialogue, int, Turn]], of: str) -> None:
+def test_length_does_not_reveal_class_or_kind(used: list[tuple[Dialogue, int, Turn]], of: str) -> None:
     names = CLASSES if of == "label" else KINDS
     groups = [[t.end_s - t.start_s for _, _, t in used if getattr(t.cell, of) == name] for name in names]
     assert kruskal(*groups).pvalue > 0.05
@@ -156,8 +156,8 @@ def test_tiny_corpus_has_forty_utterances_with_all_kinds_and_classes() -> None:
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(0, 3), st.integers(0, 2**32 - 1))
 def test_any_structure_is_dealt_whole(dialogues: int, used_each: int, unused: int, seed: int) -> None:
     params = Draw(dialogues_per_session=dialogues, used_per_dialogue=used_each, unused_per_dialogue=unused, seed=seed)
-    laid = plan(params)
-    turns = [turn for dialogue in laid for turn in dialogue.turns]
+    planned = plan(params)
+    turns = [turn for dialogue in planned for turn in dialogue.turns]
     assert sum(turn.used for turn in turns) == 5 * dialogues * used_each
     assert len(turns) == 5 * dialogues * (used_each + unused) == len({turn.key for turn in turns})
     for turn in turns:

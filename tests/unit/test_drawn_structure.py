@@ -64,9 +64,9 @@ def test_every_row_is_planned_as_it_stands_whatever_the_order(rows: list[Row], r
 
 @given(st.from_regex(structure._KEY, fullmatch=True) | st.from_regex(iemocap_names.UTTERANCE, fullmatch=True))
 def test_names_follow_the_readers_grammar(key: str) -> None:
-    named, found = iemocap_names.parse_name(key), structure._KEY.fullmatch(key)
-    assert named is not None and found is not None, key
-    assert (named.dialogue, named.letter) == (found["dialogue"], found["letter"])
+    named, match = iemocap_names.parse_name(key), structure._KEY.fullmatch(key)
+    assert named is not None and match is not None, key
+    assert (named.dialogue, named.letter) == (match["dialogue"], match["letter"])
 
 
 def test_the_kinds_of_the_rule_keep_their_shares() -> None:
@@ -102,7 +102,7 @@ def test_what_cannot_be_drawn_is_refused_by_line(tmp_path: Path, text: str, said
     assert said in str(error.value) and "table.tsv" in str(error.value)
 
 
-def test_media_are_drawn_for_the_shortest_dialogues_alone_and_words_for_all(tmp_path: Path) -> None:
+def test_media_are_drawn_for_the_shortest_dialogues_only_and_text_for_all(tmp_path: Path) -> None:
     rows = [
         ("Ses01F_impro01_F000", "neu", 0.5, 1.5),
         ("Ses01F_impro01_M000", "sur", 1.2, 2.0),

@@ -31,7 +31,7 @@ def test_every_cue_of_the_rule_has_a_manner_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("cue", SOUND_CUES)
-def test_sound_is_finite_of_the_asked_length_and_repeatable(cue: str) -> None:
+def test_sound_is_finite_of_the_requested_length_and_repeatable(cue: str) -> None:
     one = spoken(cue)
     assert one.wave_N.shape == one.articulation_N.shape == (SAMPLES,) and one.wave_N.dtype == np.float32
     assert np.isfinite(one.wave_N).all() and 0.02 < np.abs(one.wave_N).max() < 1.0

@@ -225,8 +225,8 @@ def test_evaluate_loads_no_torch() -> None:
 def test_the_four_session_run_is_scored_under_both_its_protocols(corpus: Corpus) -> None:
     params, paths, utterances = corpus
     write_model(params, paths, utterances, "foal", split="four")
-    found = evaluate_run(params, paths, variant="foal", seed=1, split="four")
-    fixed, best = found["loso_fixed_epochs"], found["paper_best_on_test"]
+    results = evaluate_run(params, paths, variant="foal", seed=1, split="four")
+    fixed, best = results["loso_fixed_epochs"], results["paper_best_on_test"]
     assert (fixed["select"], best["select"]) == ("last_epoch", "best_test_ua")
     tensors = load_file(paths.model("foal", 1, "four") / "logits.safetensors")
     index = read_json(paths.model("foal", 1, "four") / "logits.json")["folds"]

@@ -70,23 +70,23 @@ def watched(*, mirrored: bool = False, still: bool = False, top: int = TOP) -> M
 
 def mirrored_faces() -> dict[Side, list[tuple[float, Box]]]:
     turned = {
-        side: [(t, Box(left=WIDTH - b.right, top=b.top, right=WIDTH - b.left, bottom=b.bottom)) for t, b in found]
-        for side, found in FACES.items()
+        side: [(t, Box(left=WIDTH - b.right, top=b.top, right=WIDTH - b.left, bottom=b.bottom)) for t, b in share]
+        for side, share in FACES.items()
     }
     return {"left": turned["right"], "right": turned["left"]}
 
 
 def heard(motion: Motion, said: list[Spoken], faces: dict[Side, list[tuple[float, Box]]]) -> Audit:
-    found = audit_sides(said, motion, faces, rate_hz=RATE_HZ)
-    assert found is not None
-    return found
+    audits = audit_sides(said, motion, faces, rate_hz=RATE_HZ)
+    assert audits is not None
+    return audits
 
 
 def test_the_speaker_is_where_the_mouth_moves_with_the_sound() -> None:
-    found = heard(watched(), spoken(), FACES)
-    assert found.agrees and found.confidence > 0.999
-    assert set(found.evidence) == {"a0", "b0", "a1", "b1"} and min(found.evidence.values()) > 0
-    assert found == heard(watched(), spoken()[::-1], FACES)
+    audit = heard(watched(), spoken(), FACES)
+    assert audit.agrees and audit.confidence > 0.999
+    assert set(audit.evidence) == {"a0", "b0", "a1", "b1"} and min(audit.evidence.values()) > 0
+    assert audit == heard(watched(), spoken()[::-1], FACES)
 
 
 def test_without_faces_the_whole_half_is_looked_at() -> None:
@@ -101,8 +101,8 @@ def test_swapped_speakers_are_the_same_evidence_turned_round(faces: dict[Side, l
 
 
 def test_a_mirrored_picture_speaks_against_the_sides() -> None:
-    found = heard(watched(mirrored=True), spoken(), mirrored_faces())
-    assert not found.agrees and found.confidence > 0.999 and max(found.evidence.values()) < 0
+    audit = heard(watched(mirrored=True), spoken(), mirrored_faces())
+    assert not audit.agrees and audit.confidence > 0.999 and max(audit.evidence.values()) < 0
 
 
 def test_foreign_sound_is_answered_without_confidence() -> None:

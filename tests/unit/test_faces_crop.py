@@ -15,7 +15,7 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 
 @given(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.integers(1, 96), st.floats(0, 3))
-def test_t53_any_box_gives_a_picture_of_the_size_asked_for(
+def test_t53_any_box_gives_a_picture_of_the_requested_size(
     left: float, top: float, right: float, bottom: float, size_px: int, margin: float
 ) -> None:
     out = crop(FRAME, Box(left=left, top=top, right=right, bottom=bottom), size_px=size_px, margin=margin)

@@ -108,9 +108,9 @@ class Broken:
 @pytest.mark.parametrize("how", ["raises", "nothing", "short", "nan", "none inside"])
 def test_t54_a_detector_that_breaks_on_one_frame_loses_that_frame_only(how: str) -> None:
     black = np.zeros_like(GREY)
-    found = detect_all(Broken(how), [GREY, black, GREY])
-    assert found.failed == (1,)
-    assert [len(boxes) for boxes in found.boxes] == [1, 1 if how == "nan" else 0, 1]
+    detections = detect_all(Broken(how), [GREY, black, GREY])
+    assert detections.failed == (1,)
+    assert [len(boxes) for boxes in detections.boxes] == [1, 1 if how == "nan" else 0, 1]
 
 
 def test_t54_a_fault_of_the_machine_is_not_a_frame_without_a_face() -> None:
@@ -158,17 +158,17 @@ def test_t87_a_network_that_opencv_cannot_read_stops_the_run(bare: Path, monkeyp
     assert "constraints.txt" in str(error.value) and error.value.exit_code == 4
 
 
-def test_yunet_reads_no_memory_that_nobody_wrote(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yunet_reads_no_uninitialised_memory(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenCV answers pictures of up to 32 pixels with boxes at NaN and a score of 1, others at every call."""
     detector = get_detector(Shards(detector="yunet", min_face_px=1), Settings(weights=shared_data / "weights"))
     noise = np.random.default_rng(0).integers(0, 256, (360, 360, 3)).astype(np.uint8)
     frames = [noise[:height, :width] for height in (1, 16, 31, 32, 33, 240) for width in (1, 20, 32, 33, 360)]
     assert detect_all(detector, frames * 2) == Detections(boxes=((),) * 60, failed=())
-    asked: list[tuple[int, ...]] = []
-    net = SimpleNamespace(detect=lambda frame: (asked.append(frame.shape), None))
+    shapes: list[tuple[int, ...]] = []
+    net = SimpleNamespace(detect=lambda frame: (shapes.append(frame.shape), None))
     monkeypatch.setattr(detector, "_net", lambda height, width: net)
     detector.detect(frames)
-    assert len(asked) == 30 and min(min(shape[:2]) for shape in asked) == 64
+    assert len(shapes) == 30 and min(min(shape[:2]) for shape in shapes) == 64
 
 
 def test_yunet_keeps_a_network_for_each_size_and_not_too_many(
@@ -209,7 +209,7 @@ def test_t87_weights_with_another_digest_are_refused_showing_both(bare: Path) ->
     assert WEIGHTS.sha256 in str(error.value) and sha256_bytes(b"something else") in str(error.value)
 
 
-def test_weights_are_found_in_torch_home_too(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_in_torch_home_are_used_too(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = faces.weights.WeightFile(name="w.bin", detector="d", sha256=sha256_bytes(b"w"), origin="nowhere")
     folder = checkpoint_folder()
     assert folder == bare / "torch" / "hub" / "checkpoints"
@@ -222,7 +222,7 @@ def test_weights_are_found_in_torch_home_too(bare: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 240), (240, 360), (352, 288), (100, 100), (31, 20), (720, 240)])
-def test_every_face_lies_whole_and_large_enough_in_some_tile(width: int, height: int) -> None:
+def test_every_face_is_whole_and_large_enough_in_some_tile(width: int, height: int) -> None:
     tiles = square_tiles(width, height, 24)
     assert all(left >= 0 and top >= 0 and left + s <= width and top + s <= height for left, top, s in tiles)
     for side in (24, 40, 60, 100, 140):

@@ -46,7 +46,7 @@ def test_a_dark_picture_is_brightened_by_one_factor_and_a_bright_one_left_alone(
         Box(left=50, top=30, right=90, bottom=70),
     ],
 )
-def test_a_crop_shows_the_window_that_is_told(box: Box) -> None:
+def test_a_crop_shows_the_stated_window(box: Box) -> None:
     left, top, side = window(box, width_px=64, height_px=48, margin=0.3)
     rows, columns = (np.clip(np.arange(side) + first, 0, last) for first, last in ((top, 47), (left, 63)))
     assert np.array_equal(crop(FRAME, box, size_px=side, margin=0.3), FRAME[np.ix_(rows, columns)])

@@ -63,7 +63,7 @@ places = st.tuples(st.integers(0, WIDTH - FACE), st.integers(0, HEIGHT - FACE), 
 
 
 @given(st.lists(st.lists(places, max_size=1), max_size=12), st.sampled_from([1.2, 2.0, 3.0]))
-def test_one_person_is_found_as_in_the_whole_pictures_wherever_they_go(
+def test_one_person_is_detected_as_in_whole_pictures_wherever_they_go(
     walk: list[list[tuple[int, int, int]]], roi: float
 ) -> None:
     frames = [frame(*people) for people in walk]
@@ -103,8 +103,8 @@ def test_of_two_people_none_is_followed_by_the_search() -> None:
 def test_a_chance_box_hides_a_face_for_a_few_looks_only() -> None:
     poster, face = (20, 60, 200), (250, 60, 230)
     frames = [frame(poster), *[frame(poster, face)] * 11]
-    found = search(Squares(), frames, roi=3.0, min_score=0.5).boxes
-    assert [len(boxes) for boxes in found] == [1] * WHOLE_EVERY + [2] * (12 - WHOLE_EVERY)
+    seen = search(Squares(), frames, roi=3.0, min_score=0.5).boxes
+    assert [len(boxes) for boxes in seen] == [1] * WHOLE_EVERY + [2] * (12 - WHOLE_EVERY)
 
 
 def test_a_box_cut_by_the_region_and_an_unsure_one_are_not_believed() -> None:
@@ -115,19 +115,19 @@ def test_a_box_cut_by_the_region_and_an_unsure_one_are_not_believed() -> None:
     assert detector.shown == [(HEIGHT, WIDTH), (128, 128), (HEIGHT, WIDTH), (128, 128), (HEIGHT, WIDTH)]
 
 
-def test_t54_a_detector_that_fails_on_a_region_is_asked_about_the_whole_picture() -> None:
+def test_t54_a_detector_that_fails_on_a_region_searches_the_whole_picture() -> None:
     frames = [frame((100, 100, 200))] * 3
-    found = search(Squares(fails_on=(128, 128)), frames, roi=3.0, min_score=0.5)
-    assert found.boxes == whole(frames) and found.failed == ()
-    found = search(Squares(fails_on=(HEIGHT, WIDTH)), frames, roi=3.0, min_score=0.5)
-    assert found.boxes == ((), (), ()) and found.failed == (0, 1, 2)
+    detections = search(Squares(fails_on=(128, 128)), frames, roi=3.0, min_score=0.5)
+    assert detections.boxes == whole(frames) and detections.failed == ()
+    detections = search(Squares(fails_on=(HEIGHT, WIDTH)), frames, roi=3.0, min_score=0.5)
+    assert detections.boxes == ((), (), ()) and detections.failed == (0, 1, 2)
 
 
 @given(
     st.floats(-50, 400), st.floats(-50, 300), st.floats(1, 300), st.floats(1, 300),
     st.integers(1, 900), st.integers(1, 700), st.floats(0.1, 9.0),
 )  # fmt: skip
-def test_a_region_lies_in_the_picture_and_is_worth_it(
+def test_a_region_is_inside_the_picture_and_saves_time(
     left: float, top: float, wide: float, high: float, width: int, height: int, roi: float
 ) -> None:
     box = Box(left=left, top=top, right=left + wide, bottom=top + high)

@@ -35,8 +35,8 @@ def jumps(detections: dict[int, list[Box]], count: int) -> int:
     return count_jumps(detections, times(count), width_px=WIDTH, height_px=HEIGHT, params=PARAMS)
 
 
-def centres(found: FaceTrack) -> np.ndarray:
-    return np.array([((b.left + b.right) / 2, (b.top + b.bottom) / 2) for b in found.boxes if b])
+def centres(faces: FaceTrack) -> np.ndarray:
+    return np.array([((b.left + b.right) / 2, (b.top + b.bottom) / 2) for b in faces.boxes if b])
 
 
 def test_a_still_face_under_a_stride_is_on_every_frame_and_does_not_jitter() -> None:
@@ -46,11 +46,11 @@ def test_a_still_face_under_a_stride_is_on_every_frame_and_does_not_jitter() -> 
         for i in range(0, 90, 6)
         if i < 86
     }
-    found = tracked(detections, 86)
-    assert list(found.sources) == ["detected" if i % 6 == 0 else "bridged" for i in range(86)]
-    assert np.abs(np.diff(centres(found), axis=0)).max() < 1.0
-    sides = np.array([b.right - b.left for b in found.boxes if b])
-    assert np.abs(np.diff(sides)).max() < 1.0 and np.abs(centres(found) - (180, 120)).max() < 3.0
+    faces = tracked(detections, 86)
+    assert list(faces.sources) == ["detected" if i % 6 == 0 else "bridged" for i in range(86)]
+    assert np.abs(np.diff(centres(faces), axis=0)).max() < 1.0
+    sides = np.array([b.right - b.left for b in faces.boxes if b])
+    assert np.abs(np.diff(sides)).max() < 1.0 and np.abs(centres(faces) - (180, 120)).max() < 3.0
 
 
 def test_one_wild_box_does_not_pull_the_track() -> None:
@@ -60,22 +60,22 @@ def test_one_wild_box_does_not_pull_the_track() -> None:
 
 def test_a_moving_head_is_followed_without_lag() -> None:
     detections = {i: [at(60 + 2.0 * i)] for i in range(0, 61, 6)}
-    found = tracked(detections, 61)
-    assert np.abs(centres(found)[:, 0] - (60 + 2.0 * np.arange(61))).max() < 1.0
+    faces = tracked(detections, 61)
+    assert np.abs(centres(faces)[:, 0] - (60 + 2.0 * np.arange(61))).max() < 1.0
 
 
 def test_t50_no_face_at_all() -> None:
-    found = tracked({i: [] for i in range(0, 30, 6)}, 30)
-    assert set(found.sources) == {"missing"} and set(found.reasons) == {"no_face"} and set(found.boxes) == {None}
+    faces = tracked({i: [] for i in range(0, 30, 6)}, 30)
+    assert set(faces.sources) == {"missing"} and set(faces.reasons) == {"no_face"} and set(faces.boxes) == {None}
     assert tracked({}, 5).reasons == ("no_face",) * 5
 
 
 def test_t50_no_face_in_the_first_second_is_missing_but_for_half_a_bridge() -> None:
     detections: dict[int, list[Box]] = {i: ([at(180)] if i >= 36 else []) for i in range(0, 90, 6)}
-    found = tracked(detections, 90)
-    first = next(i for i, box in enumerate(found.boxes) if box)
+    faces = tracked(detections, 90)
+    first = next(i for i, box in enumerate(faces.boxes) if box)
     assert first == math.ceil(36 - PARAMS.bridge_s / 2 / PERIOD_S)
-    assert found.reasons[:first] == ("no_face",) * first and found.sources[first:36] == ("bridged",) * (36 - first)
+    assert faces.reasons[:first] == ("no_face",) * first and faces.sources[first:36] == ("bridged",) * (36 - first)
 
 
 def test_t50_a_face_in_every_second_look_is_whole() -> None:
@@ -85,15 +85,15 @@ def test_t50_a_face_in_every_second_look_is_whole() -> None:
 
 def test_a_gap_longer_than_the_bridge_is_open_in_its_middle() -> None:
     detections: dict[int, list[Box]] = {i: ([at(180)] if i <= 30 or i >= 120 else []) for i in range(0, 150, 6)}
-    found = tracked(detections, 150)
+    faces = tracked(detections, 150)
     hold = math.floor(PARAMS.bridge_s / 2 / PERIOD_S)
-    gone = [i for i, source in enumerate(found.sources) if source == "missing"]
+    gone = [i for i, source in enumerate(faces.sources) if source == "missing"]
     assert gone == list(range(30 + hold + 1, 120 - hold))
 
 
 def test_without_a_bridge_only_detected_frames_have_a_box() -> None:
-    found = tracked({i: [at(180)] for i in range(0, 30, 6)}, 30, Shards(bridge_s=0.0))
-    assert [i for i, box in enumerate(found.boxes) if box] == list(range(0, 30, 6))
+    faces = tracked({i: [at(180)] for i in range(0, 30, 6)}, 30, Shards(bridge_s=0.0))
+    assert [i for i, box in enumerate(faces.boxes) if box] == list(range(0, 30, 6))
 
 
 def test_t51_the_larger_of_two_steady_people_wins_whatever_the_order_of_boxes() -> None:
@@ -118,9 +118,9 @@ def test_t51_a_large_box_that_comes_and_goes_loses_to_the_steady_person() -> Non
 
 def test_t52_a_swap_in_the_middle_is_a_jump_and_counted() -> None:
     detections = {i: [at(110 if i < 60 else 260)] for i in range(0, 90, 6)}
-    found = tracked(detections, 90)
-    assert np.allclose(centres(found)[:, 0], 110), "the longer half is the person"
-    assert found.sources[-1] == "missing" and jumps(detections, 90) == 5
+    faces = tracked(detections, 90)
+    assert np.allclose(centres(faces)[:, 0], 110), "the longer half is the person"
+    assert faces.sources[-1] == "missing" and jumps(detections, 90) == 5
 
 
 def test_t52_a_chain_does_not_change_over_when_two_people_pass_close_by() -> None:
@@ -148,8 +148,8 @@ def test_a_detection_on_a_frame_that_does_not_exist_is_a_callers_fault() -> None
 
 
 def test_a_single_frame_with_one_face() -> None:
-    found = tracked({0: [at(180, score=0.7)]}, 1)
-    assert found.sources == ("detected",) and found.boxes[0] == at(180, score=0.7)
+    faces = tracked({0: [at(180, score=0.7)]}, 1)
+    assert faces.sources == ("detected",) and faces.boxes[0] == at(180, score=0.7)
 
 
 BOXES = st.builds(
@@ -169,11 +169,11 @@ def test_every_frame_has_one_slot_and_no_box_is_far_from_a_detection(data: st.Da
     looked = data.draw(st.sets(st.integers(0, len(stamps) - 1)))
     detections = {i: data.draw(st.lists(BOXES, max_size=3)) for i in sorted(looked)}
     params = Shards(bridge_s=data.draw(st.sampled_from([0.0, 0.3, 1.0])))
-    found = track(detections, stamps, width_px=WIDTH, height_px=HEIGHT, params=params)
-    assert len(found.boxes) == len(stamps) and found.times_s == tuple(stamps)
-    seen = [i for i, source in enumerate(found.sources) if source == "detected"]
+    faces = track(detections, stamps, width_px=WIDTH, height_px=HEIGHT, params=params)
+    assert len(faces.boxes) == len(stamps) and faces.times_s == tuple(stamps)
+    seen = [i for i, source in enumerate(faces.sources) if source == "detected"]
     assert set(seen) <= {i for i in detections if detections[i]}
-    for i, (box, source, reason) in enumerate(zip(found.boxes, found.sources, found.reasons, strict=True)):
+    for i, (box, source, reason) in enumerate(zip(faces.boxes, faces.sources, faces.reasons, strict=True)):
         assert (box is None) == (source == "missing") == (reason == "no_face")
         if box is not None:
             assert box.right > box.left and box.bottom > box.top and 0 <= box.score <= 1
@@ -182,4 +182,4 @@ def test_every_frame_has_one_slot_and_no_box_is_far_from_a_detection(data: st.Da
             after = min((stamps[j] for j in seen if j > i), default=math.inf)
             held = min(stamps[i] - before, after - stamps[i]) <= params.bridge_s / 2 + 1e-9
             assert held or after - before <= params.bridge_s + 1e-9
-    assert found == track(dict(reversed(detections.items())), stamps, width_px=WIDTH, height_px=HEIGHT, params=params)
+    assert faces == track(dict(reversed(detections.items())), stamps, width_px=WIDTH, height_px=HEIGHT, params=params)

@@ -71,16 +71,16 @@ def test_vectors_are_the_librarys_own_image_features(weights: tuple[Path, Pretra
     transformers = transformers_offline()
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (24 + 8 * i, 60, 3), dtype=np.uint8) for i in range(3)]
-    found = ClipImages(pretrained, device="cpu").encode(pictures)
+    actual = ClipImages(pretrained, device="cpu").encode(pictures)
     assert pretrained.folder is not None
     model = transformers.CLIPModel.from_pretrained(pretrained.folder).eval()
     processor = transformers.CLIPImageProcessorPil.from_pretrained(pretrained.folder)
     with torch.no_grad():
-        told = model.get_image_features(**processor(images=pictures, return_tensors="pt"))
-    expected = told if isinstance(told, torch.Tensor) else told.pooler_output
-    assert found.shape == (3, DIMS) and found.dtype == np.float32
-    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-5)
-    assert np.abs(found[0] - found[1]).max() > 1e-3
+        pooled = model.get_image_features(**processor(images=pictures, return_tensors="pt"))
+    expected = pooled if isinstance(pooled, torch.Tensor) else pooled.pooler_output
+    assert actual.shape == (3, DIMS) and actual.dtype == np.float32
+    np.testing.assert_allclose(actual, expected.numpy(), rtol=0, atol=1e-5)
+    assert np.abs(actual[0] - actual[1]).max() > 1e-3
 
 
 def test_preparation_is_clips_own_arithmetic(weights: tuple[Path, Pretrained]) -> None:
@@ -195,8 +195,8 @@ def test_training_reads_them_and_says_which(
     assert "features@drawn" in str(error.value)
     stage.encode(params, settings, paths.shards, paths.features)
     train_run(params, settings, paths, variant="video_only", seed=1)
-    told = json.loads((paths.model("video_only", 1) / "train.json").read_text())
-    assert len(told["features"]) == 64 and told["counts"]["video_missing"] == 5
+    recorded = json.loads((paths.model("video_only", 1) / "train.json").read_text())
+    assert len(recorded["features"]) == 64 and recorded["counts"]["video_missing"] == 5
     _, facts = load_checkpoint(paths.model("video_only", 1) / "fold-Session1.safetensors")
     assert facts["features"]["encoder"] == pretrained.name and facts["features"]["weights"] == pretrained.sha256
     assert facts["pretrained"] is None
@@ -233,7 +233,7 @@ def test_what_does_not_fit_is_answered(
         stage.encode(asking(pretrained), settings, tables.shards, tables.features)
 
 
-def test_another_picture_or_shard_is_computed_anew(
+def test_another_picture_or_shard_is_recomputed(
     weights: tuple[Path, Pretrained], corpus: tuple[Paths, Synthetic], tmp_path: Path
 ) -> None:
     root, pretrained = weights

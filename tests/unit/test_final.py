@@ -88,8 +88,8 @@ def test_a_half_between_two_epochs_is_rounded_up(home: Path) -> None:
     metrics = read_json(paths.run("foal", 1) / "metrics.json")
     file = paths.model("foal", 1) / "train.json"
     train = read_json(file)
-    for found in (train, metrics):
-        del found["folds"]["Session5"]
+    for facts in (train, metrics):
+        del facts["folds"]["Session5"]
     for name, epoch in zip(sorted(train["folds"]), (1, 2, 1, 2), strict=True):
         train["folds"][name]["chosen_epoch"] = epoch
     publish_sealed(file, train)
@@ -190,9 +190,9 @@ def test_t15_a_sealed_model_is_whole_or_refused_by_name(home: Path) -> None:
         file.write_bytes(changed)
         with pytest.raises(DataError):
             read_model(paths.final)
-    told = data.replace(b'\\"happy\\"', b'\\"hippo\\"')
-    assert told != data
-    file.write_bytes(told)
+    altered = data.replace(b'\\"happy\\"', b'\\"hippo\\"')
+    assert altered != data
+    file.write_bytes(altered)
     with pytest.raises(DataError, match="altered"):
         read_model(paths.final)
 

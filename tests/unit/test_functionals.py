@@ -31,11 +31,11 @@ def voice(hz: float, length_s: float) -> np.ndarray:
 
 @pytest.mark.parametrize("hz", [80.0, 120.0, 220.0, 400.0])
 def test_pitch_is_the_tones_in_semitones_over_100_hz(hz: float) -> None:
-    found = functionals(torch.from_numpy(voice(hz, 0.6)), RATE_HZ)
-    assert found.shape == (STATISTICS,)
-    median = float(found[PITCH + 4])
+    features = functionals(torch.from_numpy(voice(hz, 0.6)), RATE_HZ)
+    assert features.shape == (STATISTICS,)
+    median = float(features[PITCH + 4])
     assert median == pytest.approx(12 * np.log2(hz / 100), abs=0.35)
-    assert float(found[HARMONIC]) > 0.9
+    assert float(features[HARMONIC]) > 0.9
 
 
 def test_speech_is_timed_without_the_silence_around_it() -> None:
@@ -54,8 +54,8 @@ def test_noise_is_not_voiced() -> None:
 @pytest.mark.parametrize("level", [0.0, 0.1])
 def test_any_length_and_silence_give_finite_numbers(samples: int, level: float) -> None:
     wave_N = torch.from_numpy((level * np.sin(np.arange(samples))).astype(np.float32))
-    found = functionals(wave_N, RATE_HZ)
-    assert found.shape == (STATISTICS,) and bool(found.isfinite().all())
+    features = functionals(wave_N, RATE_HZ)
+    assert features.shape == (STATISTICS,) and bool(features.isfinite().all())
 
 
 def test_what_is_remembered_is_what_is_computed_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +122,6 @@ def test_a_clip_that_was_not_heard_has_no_step_and_changes_no_neighbour() -> Non
     heard = encoder(batch)
     mask_BN = batch.wave_mask_BN.clone()
     mask_BN[1] = False
-    found = encoder(replace(batch, wave_mask_BN=mask_BN))
-    assert not found.mask_BT[1].any() and not found.values_BTD[1].any()
-    assert torch.equal(found.values_BTD[::2], heard.values_BTD[::2]) and bool(heard.mask_BT.all())
+    encoded = encoder(replace(batch, wave_mask_BN=mask_BN))
+    assert not encoded.mask_BT[1].any() and not encoded.values_BTD[1].any()
+    assert torch.equal(encoded.values_BTD[::2], heard.values_BTD[::2]) and bool(heard.mask_BT.all())

@@ -89,10 +89,10 @@ def test_it_is_the_lower_bound_that_counts_not_the_estimate() -> None:
     for key, row in a.items():
         hurt = a if int(row["dialogue"][1:]) % 2 else b
         hurt[key] = row | {"predicted": CLASSES[(CLASSES.index(row["label"]) + 1) % 3]}
-    found = check(ask(side(a), side(b)), "loss_ua")
-    assert found["ua"] == 0.0
-    assert found["ua_low"] < -0.2
-    assert not found["passed"]
+    verdict = check(ask(side(a), side(b)), "loss_ua")
+    assert verdict["ua"] == 0.0
+    assert verdict["ua_low"] < -0.2
+    assert not verdict["passed"]
 
 
 def test_relabelled_and_missing_utterances_are_left_out_of_the_pairing() -> None:
@@ -103,8 +103,8 @@ def test_relabelled_and_missing_utterances_are_left_out_of_the_pairing() -> None
 
 
 def test_seeds_are_averaged() -> None:
-    found = check(ask(side(rows(0), rows(60)), side(rows(0), rows(0))), "loss_ua")
-    assert found["ua"] == pytest.approx(-0.125)
+    verdict = check(ask(side(rows(0), rows(60)), side(rows(0), rows(0))), "loss_ua")
+    assert verdict["ua"] == pytest.approx(-0.125)
 
 
 def test_without_a_shared_utterance_the_intervals_decide() -> None:
@@ -140,9 +140,9 @@ def test_a_variant_that_only_one_side_has_is_not_judged_and_no_shared_one_is_ref
 
 @pytest.mark.parametrize(("utterances", "passed"), [(240, True), (260, True), (238, True), (237, False), (1, False)])
 def test_shrunken_data_is_refused(utterances: int, passed: bool) -> None:
-    found = check(ask(side(rows(20), utterances=utterances), side(rows(20))), "shrink")
-    assert found["passed"] is passed
-    assert f"{utterances} utterances, the champion had 240" in found["says"]
+    verdict = check(ask(side(rows(20), utterances=utterances), side(rows(20))), "shrink")
+    assert verdict["passed"] is passed
+    assert f"{utterances} utterances, the champion had 240" in verdict["says"]
 
 
 @pytest.mark.parametrize(("dropped", "passed"), [(0, True), (4, True), (5, False), (200, False)])
@@ -151,10 +151,10 @@ def test_more_drops_are_refused(dropped: int, passed: bool) -> None:
     assert check(ask(now, side(rows(20), staged=400)), "drops")["passed"] is passed
 
 
-def test_drops_that_nobody_recorded_are_named() -> None:
-    found = check(ask(side(rows(20)), side(rows(20), staged=None, dropped=None)), "drops")
-    assert found["passed"]
-    assert "not compared" in found["says"]
+def test_unrecorded_drops_are_named() -> None:
+    verdict = check(ask(side(rows(20)), side(rows(20), staged=None, dropped=None)), "drops")
+    assert verdict["passed"]
+    assert "not compared" in verdict["says"]
     assert not check(ask(side(rows(20), staged=None, dropped=None), side(rows(20))), "drops")["passed"]
 
 
@@ -194,15 +194,15 @@ def test_a_side_is_read_from_files_and_what_is_gone_is_taken_from_the_record(tmp
     for seed in (1, 2):
         write_results(paths.run("foal", seed), predictions(20), metrics_of(seed))
     publish_sealed(paths.metrics, side().metrics)
-    told = {"staged": 7, "dropped": 3}
-    found = read_side(paths, recorded=told)
-    assert len(found.runs["foal"]) == 2
-    assert (found.staged, found.dropped, found.cluster) == (7, 3, "dialogue")
+    recorded = {"staged": 7, "dropped": 3}
+    read = read_side(paths, recorded=recorded)
+    assert len(read.runs["foal"]) == 2
+    assert (read.staged, read.dropped, read.cluster) == (7, 3, "dialogue")
     publish_sealed(paths.counts, {"ledger": {"kept": 9, "dropped/wav_missing": 2}})
     publish_sealed(paths.staging, {"utterances": {"staged": 8, "dropped": 1}})
-    found = read_side(paths, recorded=told)
-    assert (found.staged, found.dropped) == (8, 3)
-    assert found.as_json()["drop_share"] == pytest.approx(3 / 11, abs=1e-6)
+    read = read_side(paths, recorded=recorded)
+    assert (read.staged, read.dropped) == (8, 3)
+    assert read.as_json()["drop_share"] == pytest.approx(3 / 11, abs=1e-6)
     assert read_side(Paths("drawn", tmp_path / "no"), metrics=side().metrics).runs == {}
 
 
@@ -214,10 +214,10 @@ def test_a_champion_that_is_older_than_seals_is_judged_and_said_to_be(tmp_path: 
     paths.counts.write_bytes(json_bytes({"ledger": {"kept": 240}}))
     with pytest.raises(DataError, match="has no seal"):
         read_side(paths, metrics=side().metrics)
-    found = read_side(paths, metrics=side().metrics, champion=True)
-    assert len(found.runs["foal"][0]) == 240 and found.unsealed == ("reports/drawn/runs/foal-s1/metrics.json",)
-    assert found.staged is None, "its staging is gone, so its counts say nothing either"
-    decision = ask(side(rows(20)), found)
+    read = read_side(paths, metrics=side().metrics, champion=True)
+    assert len(read.runs["foal"][0]) == 240 and read.unsealed == ("reports/drawn/runs/foal-s1/metrics.json",)
+    assert read.staged is None, "its staging is gone, so its counts say nothing either"
+    decision = ask(side(rows(20)), read)
     says = check(decision, "seals")
     assert says["passed"] and "1 of the champion's files are older than seals" in says["says"]
     assert "older than seals" in markdown(decision)

@@ -271,7 +271,7 @@ def test_the_root_may_be_the_folder_of_session1_or_its_parent(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("there", [[], ["Actor_01", "Actor_02"], [f"folder{n:02d}" for n in range(20)]])
-def test_another_layout_is_refused_with_what_was_looked_for_and_found(tmp_path: Path, there: list[str]) -> None:
+def test_another_layout_is_refused_with_the_expected_and_the_actual_content(tmp_path: Path, there: list[str]) -> None:
     for name in there:
         (tmp_path / name).mkdir()
     with pytest.raises(DataError) as caught:
@@ -347,9 +347,9 @@ def test_the_real_list_of_utterances_gives_the_published_counts(shared_data: Pat
     assert all(role_of(path) == role for path, role in files.items())
     ledger = Ledger()
     utterances = classify(Iemocap().utterances(tmp_path, files, ledger), "iemocap", FOUR_CLASSES, ledger)
-    found = count(utterances, FOUR_CLASSES)
-    assert found == PUBLISHED
-    assert compare(contract_of("published", Iemocap(), FOUR_CLASSES), found) == []
+    counts = count(utterances, FOUR_CLASSES)
+    assert counts == PUBLISHED
+    assert compare(contract_of("published", Iemocap(), FOUR_CLASSES), counts) == []
     assert sum(u.used for u in utterances) == 5531
     assert "dropped/label_missing" not in ledger.counts(), "numbers skip none, or a gap would name a loss that is none"
     with_markers = sum(u.side == "left" for u in utterances)

@@ -65,7 +65,7 @@ def test_the_sealed_model_answers_as_the_authors_network(given: dict[str, Any], 
     # 16 bit numbers, so that FLAC gives them back as they are; and sound that 6 s of padding would shift in group norm.
     wave_N = (generator.integers(-3000, 3000, 20_000) / 32768).astype(np.float32)
     rows_FD = generator.standard_normal((5, DIMS)).astype(np.float32)
-    found = model.predict_sample(sample(wave_N, rows_FD))
+    answer = model.predict_sample(sample(wave_N, rows_FD))
     wave_BN = torch.zeros(1, SIX_S)
     wave_BN[0, : len(wave_N)] = torch.from_numpy(wave_N)
     logits_BC = authors_outputs(
@@ -77,8 +77,8 @@ def test_the_sealed_model_answers_as_the_authors_network(given: dict[str, Any], 
         torch.tensor([0]),
     )[0]
     expected = logits_BC.softmax(dim=1)[0].tolist()
-    assert list(found.probabilities.values()) == pytest.approx(expected, abs=1e-5)
-    assert (found.sound, found.picture) == ("found", "found")
+    assert list(answer.probabilities.values()) == pytest.approx(expected, abs=1e-5)
+    assert (answer.sound, answer.picture) == ("found", "found")
     assert "no figure of this project or of the paper" in card["note"]
     assert "Not to be used for" in (out / "card.md").read_text()
 
@@ -122,7 +122,7 @@ def test_a_pickle_that_runs_code_is_refused(
     assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
 
 
-def test_the_encoders_config_is_found_among_the_weights(given: dict[str, Any], tmp_path: Path) -> None:
+def test_the_encoders_config_is_read_from_the_weights(given: dict[str, Any], tmp_path: Path) -> None:
     folder = settings(tmp_path).weights_folder / "wavlm_large"
     folder.mkdir(parents=True)
     (folder / "config.json").write_bytes((given["folder"] / "config.json").read_bytes())
@@ -160,8 +160,8 @@ def test_the_verb_and_predict_on_a_recording(given: dict[str, Any], tmp_path: Pa
     done = verb(tmp_path, "import-checkpoint", str(given["file"]), "--wavlm", str(given["folder"] / "config.json"))
     assert "sealed:" in done.stdout and "Who trained it" in done.stdout
     write_wav(tmp_path / "voice.wav", 1.0)
-    told = verb(tmp_path, "predict", "voice.wav", "--model", "models/imported")
-    row = json.loads(told.stdout)
+    shown = verb(tmp_path, "predict", "voice.wav", "--model", "models/imported")
+    row = json.loads(shown.stdout)
     assert (
         row["sound"] == "found" and row["picture"] == "none" and sum(row["probabilities"].values()) == pytest.approx(1)
     )

@@ -38,9 +38,9 @@ def test_it_lists_what_is_used_and_counts_the_rest(tmp_path: Path, tree: Path, s
     assert summary["by_role"] == {"audio": 8, "dialogue_audio": 2, "labels": 2, "transcript": 2, "video": 2}
     assert summary["ignored"] == {"shadow": 6, "other": 2}
     assert (summary["files"], summary["hashed"], summary["changed"], summary["note"]) == (16, 16, True, None)
-    found = read_inventory(out)
-    assert [entry.path for entry in found.files] == sorted(entry.path for entry in found.files)
-    for entry in found.files:
+    record = read_inventory(out)
+    assert [entry.path for entry in record.files] == sorted(entry.path for entry in record.files)
+    for entry in record.files:
         assert entry.sha256 == sha256_file(tree / entry.path)
         assert entry.size == (tree / entry.path).stat().st_size
     assert str(tmp_path).encode() not in out.read_bytes()
@@ -196,13 +196,13 @@ def test_a_record_of_another_corpus_or_of_nothing_is_refused(tmp_path: Path, set
 def test_stages_refuse_files_that_changed_since(tmp_path: Path, tree: Path, settings: Settings) -> None:
     out = tmp_path / "inventory.json"
     inventory(make_params(), settings, out)
-    found = read_inventory(out)
-    refuse_changed(found, tree, ("labels", "transcript"), settings, stage="manifest")
+    record = read_inventory(out)
+    refuse_changed(record, tree, ("labels", "transcript"), settings, stage="manifest")
     label_file = tree / "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"
     label_file.write_text(label_file.read_text().replace("neu", "sad"))
-    refuse_changed(found, tree, ("transcript",), settings, stage="manifest")
+    refuse_changed(record, tree, ("transcript",), settings, stage="manifest")
     with pytest.raises(DataError, match=r"1 file\(s\) changed since the inventory"):
-        refuse_changed(found, tree, ("labels", "transcript"), settings, stage="manifest")
+        refuse_changed(record, tree, ("labels", "transcript"), settings, stage="manifest")
     label_file.unlink()
     with pytest.raises(DataError, match=r"1 file\(s\) are gone since the inventory"):
-        refuse_changed(found, tree, ("labels", "transcript"), settings, stage="manifest")
+        refuse_changed(record, tree, ("labels", "transcript"), settings, stage="manifest")

@@ -33,12 +33,12 @@ def test_every_public_name_is_there_documented_and_in_dir(name: str, api: str) -
 
 @pytest.mark.parametrize("name", [*CALLABLES, *METHODS])
 def test_the_documented_signature_is_the_true_one(name: str, api: str) -> None:
-    found = foalnet
+    target = foalnet
     for part in name.split("."):
-        found = getattr(found, part)
-    signature = str(inspect.signature(found)).replace("PosixPath", "Path")
+        target = getattr(target, part)
+    signature = str(inspect.signature(target)).replace("PosixPath", "Path")
     assert (name + signature).replace("'", "").replace('"', "") in api.replace("'", "").replace('"', "")
-    assert inspect.getdoc(found)
+    assert inspect.getdoc(target)
 
 
 def test_every_field_of_the_records_is_documented(api: str) -> None:
@@ -86,9 +86,9 @@ def test_own_predictions_are_scored_as_documented_without_torch(api: str) -> Non
     assert done.returncode == 0 and re.match(r"UA 0\.\d{3} \[.*\], macro-F1", done.stdout), done.stderr
     labels, given = ["a", "a", "b", "b", "c"], ["a", "b", "b", "b", "a"]
     clusters = ["1", "1", "2", "2", "3"]
-    found = foalnet.score(labels, given, clusters)
-    assert found.ua.estimate == pytest.approx(ua(np.array(labels), np.array(given))) == 0.5
-    assert (found.wa.estimate, found.macro_f1) == pytest.approx((0.6, (0.5 + 0.8 + 0.0) / 3))
+    scores = foalnet.score(labels, given, clusters)
+    assert scores.ua.estimate == pytest.approx(ua(np.array(labels), np.array(given))) == 0.5
+    assert (scores.wa.estimate, scores.macro_f1) == pytest.approx((0.6, (0.5 + 0.8 + 0.0) / 3))
     assert foalnet.compare(labels, labels, given, clusters).interval.estimate == pytest.approx(0.5)
     with pytest.raises(foalnet.UsageError, match="5 labels, 4 predictions, 5 clusters"):
         foalnet.score(labels, given[:4], clusters)

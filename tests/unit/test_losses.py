@@ -66,11 +66,11 @@ def test_t69_gradients_of_avel_and_its_scale() -> None:
 def test_t69_gradients_of_mem() -> None:
     generator = torch.Generator().manual_seed(0)
     four = [torch.randn(4, 2, dtype=torch.float64, generator=generator).requires_grad_() for _ in range(4)]
-    found_B = torch.tensor([True, False, True, True])
+    has_B = torch.tensor([True, False, True, True])
 
     def loss(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
         logits = MatchLogits(audio_matched_B2=a, audio_negative_B2=b, video_matched_B2=c, video_negative_B2=d)
-        return mem(logits, found_B, torch.ones(4, dtype=torch.bool))
+        return mem(logits, has_B, torch.ones(4, dtype=torch.bool))
 
     assert torch.autograd.gradcheck(loss, four)
 
@@ -91,9 +91,9 @@ def test_a_negative_never_has_the_label_of_its_row(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     size = int(torch.randint(1, 9, (1,), generator=generator))
     label_B = torch.randint(0, 3, (size,), generator=generator)
-    index_B, found_B = hard_negatives(torch.randn(size, size, generator=generator) * 50, label_B)
-    assert found_B.tolist() == [bool((label_B != label).any()) for label in label_B]
-    assert bool((label_B[index_B] != label_B)[found_B].all())
+    index_B, has_B = hard_negatives(torch.randn(size, size, generator=generator) * 50, label_B)
+    assert has_B.tolist() == [bool((label_B != label).any()) for label in label_B]
+    assert bool((label_B[index_B] != label_B)[has_B].all())
 
 
 def test_the_total_is_the_weighted_sum_of_its_parts() -> None:

@@ -131,11 +131,11 @@ def test_a_breach_names_each_count_and_the_account_is_written(project: Project) 
     st.dictionaries(st.sampled_from("abc"), st.integers(0, 4)),
     st.dictionaries(st.sampled_from("abc"), st.integers(0, 4)),
 )
-def test_compare_finds_exactly_the_differences(expected: dict[str, int], found: dict[str, int]) -> None:
-    breaches = compare(Contract(raw_labels=expected), Contract(raw_labels=found, classes={"z": 1}))
-    differences = {name for name in {*expected, *found} if expected.get(name, 0) != found.get(name, 0)}
+def test_compare_finds_exactly_the_differences(expected: dict[str, int], actual: dict[str, int]) -> None:
+    breaches = compare(Contract(raw_labels=expected), Contract(raw_labels=actual, classes={"z": 1}))
+    differences = {name for name in {*expected, *actual} if expected.get(name, 0) != actual.get(name, 0)}
     assert {breach.name for breach in breaches} == (differences if expected else set())
-    assert compare(None, Contract(raw_labels=found)) == []
+    assert compare(None, Contract(raw_labels=actual)) == []
 
 
 def test_published_follows_the_class_set() -> None:
@@ -310,9 +310,9 @@ def test_ravdess_goes_the_same_way(tmp_path: Path) -> None:
 
 def test_the_real_ravdess_clips_give_two_class_sets(shared_data: Path, tmp_path: Path) -> None:
     reader, used = Ravdess(), {}
-    for name, words in (("ravdess8", list(reader.class_presets)), ("ravdess4", ["neutral", "happy", "sad", "angry"])):
+    for name, labels in (("ravdess8", list(reader.class_presets)), ("ravdess4", ["neutral", "happy", "sad", "angry"])):
         settings = make_settings(tmp_path / "work", {name: shared_data / "ravdess"})
-        params = make_params(corpus=name, reader="ravdess", classes={w: reader.class_presets[w] for w in words})
+        params = make_params(corpus=name, reader="ravdess", classes={w: reader.class_presets[w] for w in labels})
         summary = inventory(params, settings, tmp_path / f"{name}.json")
         assert summary["by_role"] == {"audio": 960, "features": 1}
         build(params, settings, tmp_path / f"{name}.json", tmp_path / f"{name}.jsonl", tmp_path / "counts.json")

@@ -79,7 +79,7 @@ def test_resampling_keeps_nothing_above_the_new_limit() -> None:
     assert np.abs(resample(tone(44100, hz=12000.0), 44100, 16000))[200:-200].max() < 2e-2
 
 
-def test_t33_a_header_that_promises_more_sound_than_exists_is_told(tmp_path: Path) -> None:
+def test_t33_a_header_that_declares_more_sound_than_exists_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(16000), 16000, subtype="PCM_16")
     whole = probe_wave(path)

@@ -12,14 +12,14 @@ from foalnet.media import brightness, jpeg_bytes, letterbox_rows, read_jpeg, res
 from tests.video_files import numbered
 
 
-def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
+def random_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     coarse = np.random.default_rng(seed).integers(60, 220, (height // 8 + 2, width // 8 + 2, 3)).astype(np.uint8)
     return np.kron(coarse, np.ones((8, 8, 1), np.uint8))[:height, :width]
 
 
 def boxed(top: int, bottom: int, height: int, seed: int = 0) -> np.ndarray:
     noise = np.random.default_rng(seed + 99).integers(0, 14, (height, 120, 3)).astype(np.uint8)
-    noise[top:bottom] = scene(bottom - top, 120, seed)
+    noise[top:bottom] = random_picture(bottom - top, 120, seed)
     return noise
 
 
@@ -48,7 +48,7 @@ def test_bytes_that_are_no_whole_jpeg_are_refused(data: bytes) -> None:
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 70), st.integers(1, 70))
-def test_resize_gives_the_size_asked_for(height: int, width: int, to_height: int, to_width: int) -> None:
+def test_resize_gives_the_requested_size(height: int, width: int, to_height: int, to_width: int) -> None:
     picture = np.full((height, width, 3), (10, 100, 200), np.uint8)
     for scale in (resize, rescale):
         out = scale(picture, width_px=to_width, height_px=to_height)
@@ -64,12 +64,12 @@ def test_rescale_is_the_mean_of_neighbours_at_whole_halves_and_near_it_between()
     assert np.abs(rescale(fine, width_px=96, height_px=16) - flat).max() <= 1.5
     rows, columns = np.mgrid[:70, :70]
     smooth = np.stack([40 + rows + columns, 200 - rows, 90 + columns], 2).astype(np.uint8)
-    found, exact = (f(smooth, width_px=64, height_px=41).astype(int) for f in (rescale, resize))
-    assert np.abs(found - exact).max() <= 2
+    actual, exact = (f(smooth, width_px=64, height_px=41).astype(int) for f in (rescale, resize))
+    assert np.abs(actual - exact).max() <= 2
 
 
 @given(st.integers(0, 90), st.integers(0, 90))
-def test_the_bars_are_found_to_the_row(top: int, below: int) -> None:
+def test_the_bars_are_detected_to_the_row(top: int, below: int) -> None:
     frames = [boxed(top, 240 - below, 240, seed) for seed in range(3)]
     assert letterbox_rows([*map(brightness, frames)]) == (top, 240 - below)
 
@@ -82,7 +82,7 @@ def test_a_time_code_in_the_bar_and_one_flash_are_not_the_picture() -> None:
     assert letterbox_rows([*map(brightness, frames)]) == (60, 180)
 
 
-def test_a_dark_scene_is_not_cut() -> None:
+def test_a_dark_picture_is_not_cropped() -> None:
     dark = np.zeros((240, 120, 3), np.uint8)
     assert letterbox_rows([brightness(dark)]) == (0, 240)
     dark[100:120] = 200

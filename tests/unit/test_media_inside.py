@@ -137,11 +137,11 @@ def test_a_frame_that_the_decoder_swallows_ends_it_before_that_frame(avi: Path, 
         times_s = (*times_s[:20], (times_s[19] + times_s[20]) / 2, *times_s[20:])
     else:
         times_s = (*times_s, times_s[-1] + 0.04)
-    found: list[int] = []
+    indices: list[int] = []
     with pytest.raises(Unusual):
         for index, _ in decode_inside(avi, replace(info, times_s=times_s), (0, 96), 10.0):
-            found.append(index)
-    assert found == list(range(2 * LOT if missing == "in the middle" else COUNT))
+            indices.append(index)
+    assert indices == list(range(2 * LOT if missing == "in the middle" else COUNT))
 
 
 def test_from_a_damaged_frame_on_the_process_takes_over(
@@ -155,8 +155,8 @@ def test_from_a_damaged_frame_on_the_process_takes_over(
     path.write_bytes(data)
     expected = by_process(path, None, monkeypatch)
     runs = started(monkeypatch)
-    found = planes(path)
-    assert found == expected and len(found) == COUNT - 1
+    actual = planes(path)
+    assert actual == expected and len(actual) == COUNT - 1
     assert len(runs) == 1
 
 

@@ -33,9 +33,9 @@ def planes(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> np.ndarra
 
 
 def test_it_is_what_opencv_makes_of_the_same_buffer() -> None:
-    found = Picture.of_planes(planes())
-    assert (found.height_px, found.width_px) == (HEIGHT, WIDTH)
-    assert np.array_equal(found.rgb(), cv2.cvtColor(planes(), cv2.COLOR_YUV2RGB_I420))
+    picture = Picture.of_planes(planes())
+    assert (picture.height_px, picture.width_px) == (HEIGHT, WIDTH)
+    assert np.array_equal(picture.rgb(), cv2.cvtColor(planes(), cv2.COLOR_YUV2RGB_I420))
 
 
 @given(st.data())
@@ -100,9 +100,9 @@ def test_a_crop_of_a_picture_is_that_of_its_rgb_and_that_of_plain_indexing(
     box = Box(left=left, top=top, right=left + width, bottom=top + height, score=1.0)
     picture = Picture.of_planes(planes(3))
     side = window(box, width_px=WIDTH, height_px=HEIGHT, margin=margin)[2]
-    found = crop(picture, box, size_px=side, margin=margin)
-    assert np.array_equal(found, crop(picture.rgb(), box, size_px=side, margin=margin))
-    assert np.array_equal(found, by_index(picture.rgb(), box, margin))
+    actual = crop(picture, box, size_px=side, margin=margin)
+    assert np.array_equal(actual, crop(picture.rgb(), box, size_px=side, margin=margin))
+    assert np.array_equal(actual, by_index(picture.rgb(), box, margin))
 
 
 def test_a_video_of_odd_size_keeps_every_pixel(tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def test_b_frames_come_out_in_the_order_shown(tmp_path: Path, name: str) -> None
     codec = ("-c:v", "mpeg1video") if name.endswith("mpg") else ("-vtag", "DX50") if name.endswith("avi") else ()
     path = numbered_video(tmp_path / name, COUNT, "-bf", "2", *codec, rate="25")
     info = probe_times(path)
-    found = [(index, number_of(frame)) for index, frame in decode_indexed(path, info)]
-    assert found == [(i, i) for i in range(COUNT)] and len(info.times_s) == COUNT
+    frames = [(index, number_of(frame)) for index, frame in decode_indexed(path, info)]
+    assert frames == [(i, i) for i in range(COUNT)] and len(info.times_s) == COUNT
     assert np.allclose(np.diff(info.times_s), 0.04)
     # Half a frame of a second: MPEG programme streams begin at 0.5 s, which is nobody's 0.
     assert 0.0 <= info.times_s[0] <= 0.041
@@ -89,8 +89,8 @@ def test_b_frames_come_out_in_the_order_shown(tmp_path: Path, name: str) -> None
 def test_packed_b_frames_as_divx_writes_them_keep_count_and_order(tmp_path: Path) -> None:
     path = packed_video(tmp_path / "packed.avi", COUNT)
     info = probe_times(path)
-    found = [(index, number_of(frame)) for index, frame in decode_indexed(path, info)]
-    assert found == [(i, i) for i in range(COUNT)] and not info.truncated
+    frames = [(index, number_of(frame)) for index, frame in decode_indexed(path, info)]
+    assert frames == [(i, i) for i in range(COUNT)] and not info.truncated
 
 
 def test_frames_that_an_edit_list_cuts_off_are_no_frames(shared_data: Path) -> None:
@@ -122,10 +122,10 @@ def test_a_picture_size_that_changes_half_way_does_not_shear_the_frames(tmp_path
     stream, both = tmp_path / "both.m1v", tmp_path / "both.mpg"
     stream.write_bytes(large.read_bytes() + small.read_bytes())
     ffmpeg("-f", "mpegvideo", "-i", str(stream), "-c", "copy", str(both))
-    found = list(decode_indexed(both, probe_times(both)))
-    assert {frame.shape for _, frame in found} == {(96, 128, 3)}
+    frames = list(decode_indexed(both, probe_times(both)))
+    assert {frame.shape for _, frame in frames} == {(96, 128, 3)}
     # The decoder swallows the last picture before the change; the others keep their own slots.
-    assert [(index, number_of(frame)) for index, frame in found] == [(i, i % 10) for i in range(20) if i != 9]
+    assert [(index, number_of(frame)) for index, frame in frames] == [(i, i % 10) for i in range(20) if i != 9]
 
 
 def test_a_closed_generator_leaves_no_ffmpeg(avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,9 +145,9 @@ def test_a_closed_generator_leaves_no_ffmpeg(avi: Path, monkeypatch: pytest.Monk
 
 
 def test_the_command_forces_demuxer_protocols_and_one_thread(avi: Path, tmp_path: Path) -> None:
-    words = decode.command(avi, probe_times(avi), tmp_path / "stamps")
-    joined = " ".join(words)
-    assert words[0] == ffmpeg_exe() and words[words.index("-i") + 1] == f"file:{avi}"
+    arguments = decode.command(avi, probe_times(avi), tmp_path / "stamps")
+    joined = " ".join(arguments)
+    assert arguments[0] == ffmpeg_exe() and arguments[arguments.index("-i") + 1] == f"file:{avi}"
     for part in ("-f avi", "-protocol_whitelist file,pipe", "-nostdin", "-threads 1", "-fps_mode passthrough"):
         assert part in joined
     assert joined.index("-protocol_whitelist") < joined.index("-i ")

@@ -226,8 +226,8 @@ def test_mem_shares_the_matched_pass_and_asks_about_the_pairs_it_is_given() -> N
     ]
     mixed_out = case.net(collate(mixed))
     assert mixed_out.fused.audio_BD is not None
-    asked = case.net.match(out, Negatives(video=video.take(other_B), audio=audio.take(own_B)))
-    torch.testing.assert_close(asked.audio_negative_B2, case.net.audio_match(mixed_out.fused.audio_BD), **TIGHT)
+    matched = case.net.match(out, Negatives(video=video.take(other_B), audio=audio.take(own_B)))
+    torch.testing.assert_close(matched.audio_negative_B2, case.net.audio_match(mixed_out.fused.audio_BD), **TIGHT)
 
 
 @pytest.mark.parametrize(("reading", "passes"), [("", 1), ("released", 2)])

@@ -80,9 +80,9 @@ def test_cross_attention_is_the_formula_of_the_paper_and_ignores_padded_keys() -
     attention = CrossAttention(8, 6, heads=4, dropout=0.0)
     query_BTD, keys_BSE = torch.randn(2, 3, 8), torch.randn(2, 5, 6)
     mask_BS = torch.tensor([[True] * 5, [True, True, False, False, False]])
-    found = attention(query_BTD, keys_BSE, mask_BS).detach()
-    torch.testing.assert_close(found[0], by_hand(attention, query_BTD[0], keys_BSE[0], 4), rtol=0, atol=1e-5)
-    torch.testing.assert_close(found[1], by_hand(attention, query_BTD[1], keys_BSE[1, :2], 4), rtol=0, atol=1e-5)
+    actual = attention(query_BTD, keys_BSE, mask_BS).detach()
+    torch.testing.assert_close(actual[0], by_hand(attention, query_BTD[0], keys_BSE[0], 4), rtol=0, atol=1e-5)
+    torch.testing.assert_close(actual[1], by_hand(attention, query_BTD[1], keys_BSE[1, :2], 4), rtol=0, atol=1e-5)
 
 
 def test_without_a_key_attention_is_the_norm_of_the_query() -> None:
@@ -90,8 +90,8 @@ def test_without_a_key_attention_is_the_norm_of_the_query() -> None:
     attention = CrossAttention(8, 6, heads=2, dropout=0.0)
     torch.nn.init.constant_(attention.out.bias, 3.0)
     query_BTD = torch.randn(1, 3, 8)
-    found = attention(query_BTD, torch.randn(1, 2, 6), torch.tensor([[False, False]]))
-    torch.testing.assert_close(found, attention.norm(query_BTD))
+    actual = attention(query_BTD, torch.randn(1, 2, 6), torch.tensor([[False, False]]))
+    torch.testing.assert_close(actual, attention.norm(query_BTD))
 
 
 def test_keys_of_every_layer_are_the_encoder_output() -> None:
@@ -162,7 +162,7 @@ def test_logmel_gives_one_step_per_hop_and_a_twentieth_second(samples: int) -> N
     assert encoder(batch).values_BTD.shape[2] == params.audio.width
 
 
-def test_logmel_energy_lies_in_the_band_of_the_tone() -> None:
+def test_logmel_energy_is_in_the_band_of_the_tone() -> None:
     params = make_params(audio={"mels": 40})
     encoder = LogmelCnn(params.audio, PICTURE)
     clip = next(iter(make_store().store.clips.values()))
@@ -191,13 +191,13 @@ def test_statistics_are_of_the_batches_given_and_of_valid_steps_alone() -> None:
 
 def test_logmel_statistics_do_not_depend_on_how_the_fold_is_cut_into_batches() -> None:
     clips = list(make_store().store.clips.values())[:6]
-    found = []
+    statistics = []
     for size in (1, 4, 6):
         encoder = LogmelCnn(make_params().audio, PICTURE)
         encoder.fit(collate(clips[i : i + size]) for i in range(0, len(clips), size))
-        found.append(torch.stack([encoder.mean_M, encoder.deviation_M]))
-    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-4)
-    torch.testing.assert_close(found[0], found[2], rtol=0, atol=1e-4)
+        statistics.append(torch.stack([encoder.mean_M, encoder.deviation_M]))
+    torch.testing.assert_close(statistics[0], statistics[1], rtol=0, atol=1e-4)
+    torch.testing.assert_close(statistics[0], statistics[2], rtol=0, atol=1e-4)
 
 
 def test_a_crop_is_seen_without_its_exposure() -> None:

@@ -28,8 +28,8 @@ def test_auto_is_float32_where_there_is_no_gpu() -> None:
 
 
 @pytest.mark.parametrize("variant", ["audio_only", "video_only", "foal"])
-@pytest.mark.parametrize(("asked", "band"), [("bf16", 0.05), ("fp16", 0.01)])
-def test_t78_reduced_precision_stays_within_a_band_of_float32(variant: str, asked: str, band: float) -> None:
+@pytest.mark.parametrize(("requested", "band"), [("bf16", 0.05), ("fp16", 0.01)])
+def test_t78_reduced_precision_stays_within_a_band_of_float32(variant: str, requested: str, band: float) -> None:
     """bf16 has 8 bits of mantissa, fp16 has 11: logits near 1 move by little more than their rounding."""
     synthetic = make_store(groups=1, per_group=8)
     batch = collate(list(synthetic.store.clips.values()))
@@ -39,7 +39,7 @@ def test_t78_reduced_precision_stays_within_a_band_of_float32(variant: str, aske
         encoder.fit([batch])
     with torch.no_grad():
         exact_BC = net(batch).logits_BC
-        with Precision.of(asked, CPU).autocast():
+        with Precision.of(requested, CPU).autocast():
             rough_BC = net(batch).logits_BC
     assert rough_BC.dtype != torch.float32
     assert 0 < float((rough_BC.float() - exact_BC).abs().max()) < band

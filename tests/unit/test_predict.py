@@ -47,15 +47,15 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_both_senses_are_found_and_the_answer_is_a_distribution(clips: Path, tmp_path: Path) -> None:
+def test_sound_and_picture_are_used_and_the_answer_is_a_distribution(clips: Path, tmp_path: Path) -> None:
     model = model_of(tmp_path)
-    [found] = model.predict(clips / "film.avi")
-    assert (found.key, found.side, found.sound, found.picture) == ("film", "whole", "found", "found")
-    assert found.frames.total == FRAMES and found.frames.seen == FRAMES // 2
-    assert math.isclose(sum(found.probabilities.values()), 1.0, abs_tol=1e-5)
-    assert found.label == max(found.probabilities, key=lambda name: found.probabilities[name])
-    assert found.notes == () and found.preprocessing.startswith("differs: code")
-    assert model.predict(clips / "film.avi") == [found], "the same clip, the same digits"
+    [answer] = model.predict(clips / "film.avi")
+    assert (answer.key, answer.side, answer.sound, answer.picture) == ("film", "whole", "found", "found")
+    assert answer.frames.total == FRAMES and answer.frames.seen == FRAMES // 2
+    assert math.isclose(sum(answer.probabilities.values()), 1.0, abs_tol=1e-5)
+    assert answer.label == max(answer.probabilities, key=lambda name: answer.probabilities[name])
+    assert answer.notes == () and answer.preprocessing.startswith("differs: code")
+    assert model.predict(clips / "film.avi") == [answer], "the same clip, the same digits"
 
 
 def test_two_people_have_two_answers_and_each_half_its_own(clips: Path, tmp_path: Path) -> None:
@@ -68,30 +68,30 @@ def test_two_people_have_two_answers_and_each_half_its_own(clips: Path, tmp_path
 
 @pytest.mark.parametrize("name", ["voice.wav", "voice.m4a"])
 def test_sound_alone_is_answered_with_the_picture_masked_and_said(clips: Path, tmp_path: Path, name: str) -> None:
-    [found] = model_of(tmp_path).predict(clips / name)
-    assert (found.sound, found.picture, found.frames.total) == ("found", "none", 0)
-    assert found.notes[0] == "no picture: the clip has none"
-    assert any("without picture" in note and "do not hold" in note for note in found.notes)
+    [answer] = model_of(tmp_path).predict(clips / name)
+    assert (answer.sound, answer.picture, answer.frames.total) == ("found", "none", 0)
+    assert answer.notes[0] == "no picture: the clip has none"
+    assert any("without picture" in note and "do not hold" in note for note in answer.notes)
 
 
 def test_picture_alone_is_answered_with_the_sound_masked_and_said(clips: Path, tmp_path: Path) -> None:
     model = model_of(tmp_path)
-    [found] = model.predict(clips / "silent.avi")
-    assert (found.sound, found.picture) == ("none", "found")
-    assert any("without sound" in note for note in found.notes)
-    assert found.probabilities != model.predict(clips / "film.avi")[0].probabilities
+    [answer] = model.predict(clips / "silent.avi")
+    assert (answer.sound, answer.picture) == ("none", "found")
+    assert any("without sound" in note for note in answer.notes)
+    assert answer.probabilities != model.predict(clips / "film.avi")[0].probabilities
 
 
 def test_a_sense_that_the_variant_lacks_is_unused_and_has_no_say(clips: Path, tmp_path: Path) -> None:
     hears, sees = model_of(tmp_path / "a", "audio_only"), model_of(tmp_path / "v", "video_only")
-    [film], [voice] = hears.predict(clips / "film.avi"), hears.predict(clips / "voice.wav")
-    assert film.picture == "unused" and film.probabilities == voice.probabilities and film.notes == ()
-    [film], [silent] = sees.predict(clips / "film.avi"), sees.predict(clips / "silent.avi")
-    assert film.sound == "unused" and film.probabilities == silent.probabilities and film.notes == ()
+    [both], [voice] = hears.predict(clips / "film.avi"), hears.predict(clips / "voice.wav")
+    assert both.picture == "unused" and both.probabilities == voice.probabilities and both.notes == ()
+    [both], [silent] = sees.predict(clips / "film.avi"), sees.predict(clips / "silent.avi")
+    assert both.sound == "unused" and both.probabilities == silent.probabilities and both.notes == ()
 
 
 @pytest.mark.parametrize(
-    ("variant", "name", "told"),
+    ("variant", "name", "message"),
     [
         ("audio_only", "silent.avi", "the clip has picture; the model takes sound"),
         ("video_only", "voice.wav", "the clip has sound; the model takes picture"),
@@ -102,9 +102,9 @@ def test_a_sense_that_the_variant_lacks_is_unused_and_has_no_say(clips: Path, tm
     ],
 )
 def test_a_clip_that_cannot_be_answered_is_an_error_that_says_what_to_do(
-    clips: Path, tmp_path: Path, variant: str, name: str, told: str
+    clips: Path, tmp_path: Path, variant: str, name: str, message: str
 ) -> None:
-    with pytest.raises(DataError, match=told) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         model_of(tmp_path, variant).predict(clips / name)
     assert caught.value.action and name in str(caught.value.file)
 
@@ -134,16 +134,16 @@ def test_a_span_is_what_a_cut_file_would_be(clips: Path, tmp_path: Path) -> None
 
 def test_a_long_clip_is_cut_as_training_cuts_it_and_said(clips: Path, tmp_path: Path) -> None:
     model = model_of(tmp_path, max_s=2.0)
-    [found] = model.predict(clips / "long.wav")
-    assert any("3.00 s to 2 s" in note for note in found.notes)
+    [answer] = model.predict(clips / "long.wav")
+    assert any("3.00 s to 2 s" in note for note in answer.notes)
     [first] = model.predict(clips / "long.wav", start_s=0, end_s=2)
-    assert found.probabilities == first.probabilities
+    assert answer.probabilities == first.probabilities
 
 
-def test_a_long_film_is_cut_and_said(clips: Path, tmp_path: Path) -> None:
-    [found] = model_of(tmp_path, max_s=0.5).predict(clips / "film.avi")
-    assert [note for note in found.notes if "s to 0.5 s" in note]
-    assert found.frames.total < 20
+def test_a_long_video_is_cut_with_a_note(clips: Path, tmp_path: Path) -> None:
+    [answer] = model_of(tmp_path, max_s=0.5).predict(clips / "film.avi")
+    assert [note for note in answer.notes if "s to 0.5 s" in note]
+    assert answer.frames.total < 20
 
 
 def test_a_model_has_its_own_classes_whatever_the_project_says(clips: Path, tmp_path: Path) -> None:
@@ -153,23 +153,23 @@ def test_a_model_has_its_own_classes_whatever_the_project_says(clips: Path, tmp_
 
 
 def test_a_model_of_feature_tables_hears_a_clip_and_says_why_it_does_not_see(clips: Path, tmp_path: Path) -> None:
-    [found] = model_of(tmp_path / "f", frame=(6,)).predict(clips / "film.avi")
-    assert (found.sound, found.picture) == ("found", "none")
-    assert "tables of features" in found.notes[0]
+    [answer] = model_of(tmp_path / "f", frame=(6,)).predict(clips / "film.avi")
+    assert (answer.sound, answer.picture) == ("found", "none")
+    assert "tables of features" in answer.notes[0]
     with pytest.raises(DataError, match="tables of features only"):
         model_of(tmp_path / "v", "video_only", frame=(6,)).predict(clips / "film.avi")
 
 
 def test_a_staged_sample_is_answered_and_one_of_other_pictures_refused(tmp_path: Path) -> None:
     clip = next(iter(make_store(groups=3).store.clips.values()))
-    found = model_of(tmp_path / "a", frame_step=1).predict_sample(sample_of(clip, "Session1"))
-    assert found.key == clip.key and found.frames.seen == len(clip.frames) and found.preprocessing == "same"
+    answer = model_of(tmp_path / "a", frame_step=1).predict_sample(sample_of(clip, "Session1"))
+    assert answer.key == clip.key and answer.frames.seen == len(clip.frames) and answer.preprocessing == "same"
     with pytest.raises(DataError, match=rf"\[3, {FACE_PX}, {FACE_PX}\].*\[3, 8, 8\]"):
         model_of(tmp_path / "b", frame=(3, 8, 8)).predict_sample(sample_of(clip, "Session1"))
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"people": 3}, "people is 3"),
         ({"side": "middle", "people": 2}, "side is 'middle'"),
@@ -181,8 +181,8 @@ def test_a_staged_sample_is_answered_and_one_of_other_pictures_refused(tmp_path:
         ({"recording": Path("a.wav"), "sound": Path("b.wav"), "start_s": 0.0, "end_s": 1.0}, "both a sound"),
     ],
 )
-def test_a_request_that_contradicts_itself_ends_with_2(wrong: dict[str, Any], told: str) -> None:
-    with pytest.raises(UsageError, match=told) as caught:
+def test_a_request_that_contradicts_itself_ends_with_2(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
         Request(clip=Path("a.mp4"), **wrong)
     assert caught.value.action
 

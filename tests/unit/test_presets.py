@@ -29,16 +29,16 @@ CASES = [(name, reader) for name, each in PRESETS.items() for reader in READERS 
 def resolved(repository: Path, name: str, reader: str) -> Params:
     """The params of an entry that a preset starts, over the blocks of the committed params.yaml."""
     kind = get_reader(reader)
-    lay: dict[str, Any] = merge(kind.entry_preset, preset_entry(name, reader))
+    merged: dict[str, Any] = merge(kind.entry_preset, preset_entry(name, reader))
     entry = {
         "reader": reader,
         "source": "x",
         "variants": ["foal"],
         "seeds": [1],
-        "manifest": {"classes": kind.class_presets, "contract": lay.get("contract")},
+        "manifest": {"classes": kind.class_presets, "contract": merged.get("contract")},
         "evaluate": {},
         "report": {},
-        **{block: lay.get(block, {}) for block in ("shards", "features", "train")},
+        **{block: merged.get(block, {}) for block in ("shards", "features", "train")},
     }
     file = read_file(repository / "params.yaml")
     return resolve(File(**{**dict(file), "corpora": {"c": Entry.model_validate(entry)}, "runs": {}}), "c")
@@ -87,24 +87,24 @@ def test_every_difference_between_the_two_presets_stands_in_the_method(repositor
     """Outside `train` too: what a preset lays over an entry and the other does not."""
     text = (repository / "docs" / "method.md").read_text()
     released, corrected = (resolved(repository, name, "iemocap").model_dump() for name in ("iemocap-paper", "iemocap"))
-    lay = [preset_entry(name, "iemocap") for name in ("iemocap-paper", "iemocap")]
-    found = {
+    entries = [preset_entry(name, "iemocap") for name in ("iemocap-paper", "iemocap")]
+    differences = {
         path.removeprefix("train.") for path in differing(released, corrected) if path not in ("seeds", "protocols")
     }
-    found |= {key for key in ("seeds", "protocols") if lay[0].get(key) != lay[1].get(key)}
-    assert "frame_step" in found and "features.frame_step" in found and "seeds" in found
-    assert [path for path in sorted(found) if f"| `{path}` |" not in text] == []
+    differences |= {key for key in ("seeds", "protocols") if entries[0].get(key) != entries[1].get(key)}
+    assert "frame_step" in differences and "features.frame_step" in differences and "seeds" in differences
+    assert [path for path in sorted(differences) if f"| `{path}` |" not in text] == []
 
 
 def differing(one: dict[str, Any], other: dict[str, Any], path: str = "") -> set[str]:
     """The paths at which two blocks differ."""
-    found = set()
+    paths = set()
     for name, value in one.items():
         if isinstance(value, dict):
-            found |= differing(value, other[name], f"{path}{name}.")
+            paths |= differing(value, other[name], f"{path}{name}.")
         elif value != other[name]:
-            found.add(f"{path}{name}")
-    return found
+            paths.add(f"{path}{name}")
+    return paths
 
 
 def test_a_constant_schedule_is_one_rate(repository: Path) -> None:
@@ -131,14 +131,14 @@ def test_what_a_preset_needs_and_this_machine_lacks_is_said_before_staging(repos
         (tmp_path / name).write_bytes((repository / name).read_bytes())
     iemocap_tree(tmp_path / "tree")
     here = {"FOALNET_WEIGHTS": "w", "TORCH_HOME": "torch", "PYTHONPATH": str(repository)}
-    asked = ["add-corpus", "iemocap", "--root", str(tmp_path / "tree"), "--preset", "iemocap"]
-    shown = verb(tmp_path, *asked, "--dry-run", **here).stdout
+    arguments = ["add-corpus", "iemocap", "--root", str(tmp_path / "tree"), "--preset", "iemocap"]
+    shown = verb(tmp_path, *arguments, "--dry-run", **here).stdout
     assert "not on this machine" not in shown and shown.endswith("nothing was written (--dry-run)\n")
-    told = verb(tmp_path, *asked, **here).stdout
+    printed = verb(tmp_path, *arguments, **here).stdout
     for name in ("yunet", "wavlm_large", "clip_vit_l14"):
-        assert f"foalnet weights fetch {name}" in told
-    assert "face_detection_yunet_2026may.onnx" in told and "the commands above, then dvc repro" in told
-    again = verb(tmp_path, *asked, **here).stdout
+        assert f"foalnet weights fetch {name}" in printed
+    assert "face_detection_yunet_2026may.onnx" in printed and "the commands above, then dvc repro" in printed
+    again = verb(tmp_path, *arguments, **here).stdout
     assert "face_detection_yunet_2026may.onnx" in again, "said until it is there"
     doctor = verb(tmp_path, "doctor", "iemocap", check=False, **here)
     fault = next(line for line in doctor.stdout.splitlines() if line.startswith("fault") and " weights " in line)
@@ -176,13 +176,13 @@ def test_add_corpus_writes_the_preset(repository: Path, tmp_path: Path) -> None:
             (repository / name).read_bytes()
         )
     ravdess_tree(tmp_path / "tree")
-    asked = ["add-corpus", "ravdess", "--root", str(tmp_path / "tree"), "--epochs", "3"]
-    verb(tmp_path, *asked, "--name", "own")
-    verb(tmp_path, *asked, "--name", "named", "--preset", "ravdess")
-    verb(tmp_path, *asked, "--name", "small", "--preset", "drawn")
+    arguments = ["add-corpus", "ravdess", "--root", str(tmp_path / "tree"), "--epochs", "3"]
+    verb(tmp_path, *arguments, "--name", "own")
+    verb(tmp_path, *arguments, "--name", "named", "--preset", "ravdess")
+    verb(tmp_path, *arguments, "--name", "small", "--preset", "drawn")
     corpora = yaml.safe_load((tmp_path / "params.yaml").read_text())["corpora"]
     assert corpora["own"]["train"] == corpora["named"]["train"] == corpora["small"]["train"]
     assert corpora["own"]["train"]["fold_by"] == "speaker" and corpora["own"]["train"]["epochs"] == 3
     assert corpora["own"]["features"] == {}
-    wrong = verb(tmp_path, *asked, "--name", "wrong", "--preset", "iemocap", check=False)
+    wrong = verb(tmp_path, *arguments, "--name", "wrong", "--preset", "iemocap", check=False)
     assert wrong.returncode == 2 and "next:" in wrong.stderr

@@ -227,7 +227,7 @@ def test_runs_that_answer_different_questions_are_refused(
         build(params, paths)
 
 
-def test_weights_of_another_epoch_than_the_scored_one_are_told(tmp_path: Path) -> None:
+def test_weights_of_another_epoch_than_the_scored_one_are_reported(tmp_path: Path) -> None:
     params = make_params(variants=["foal"])
     utterances = make_utterances(params, dialogues=2)
     paths = make(tmp_path, params, utterances)
@@ -242,7 +242,7 @@ def test_weights_of_another_epoch_than_the_scored_one_are_told(tmp_path: Path) -
     assert "the stored weights are those of epoch 99." in paths.report_html.read_text()
 
 
-def test_what_training_counted_and_with_what_is_told(drawn: Built) -> None:
+def test_the_page_shows_what_training_counted_and_its_machine(drawn: Built) -> None:
     rows = [row for table in page_of(drawn).tables for row in table]
     assert ["weights of the network", *["123,456"] * 4] in rows
     assert ["Determinism of training", "strict"] in rows
@@ -292,11 +292,11 @@ def test_the_digest_covers_the_code_that_dvc_watches() -> None:
 
 
 def difference(estimate: float, low: float, high: float, p: float) -> Difference:
-    found = Interval(estimate=estimate, low=low, high=high, level=0.95, clusters=30, method="bootstrap")
-    return Difference(interval=found, p=p, exact=False)
+    interval = Interval(estimate=estimate, low=low, high=high, level=0.95, clusters=30, method="bootstrap")
+    return Difference(interval=interval, p=p, exact=False)
 
 
-def test_verdicts_in_words() -> None:
+def test_verdicts_as_text() -> None:
     assert verdict("foal", "baseline", difference(0.042, 0.011, 0.073, 0.0212)) == (
         "On these data foal is better than baseline by 4.2 points of UA (foal minus baseline: 95 % interval +1.1 to "
         "+7.3); if the two were equally good, chance alone would produce a difference at least this large in about 2 "
@@ -313,7 +313,7 @@ def test_verdicts_in_words() -> None:
     assert "in nearly every case (p = 1.000)" in chance(difference(0, 0, 0, 1.0))
 
 
-def test_numbers_in_words() -> None:
+def test_numbers_as_text() -> None:
     assert (points(0.0004), points(-0.0004), points(-0.012)) == ("+0.04", "−0.04", "−1.2")
     assert (percent(None), percent(0.5)) == ("–", "50.0")
     assert (listed([]), listed(["a"]), listed(["a", "b", "c"])) == ("none", "a", "a, b and c")

@@ -24,8 +24,8 @@ METRICS = {"classes": ["a", "b", "c"], "cluster": "dialogue"}
 
 
 def run_of(seed: int, rows: dict[str, list[float]]) -> Run:
-    told = {key: {"key": key, "label": "a", "predicted": "c", "probabilities": p} for key, p in rows.items()}
-    return Run(variant="any", seed=seed, metrics=METRICS, rows=told)
+    predictions = {key: {"key": key, "label": "a", "predicted": "c", "probabilities": p} for key, p in rows.items()}
+    return Run(variant="any", seed=seed, metrics=METRICS, rows=predictions)
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_the_largest_product_wins(sound: list[float], picture: list[float], wins
 def test_seeds_are_paired_and_what_one_lacks_is_left_out() -> None:
     sound = (run_of(1, {"k": [1, 0, 0], "l": [1, 0, 0]}), run_of(2, {"k": [0, 1, 0]}), run_of(3, {"k": [0, 0, 1]}))
     picture = (run_of(2, {"k": [0, 1, 0]}), run_of(1, {"k": [1, 0, 0]}))
-    found = averaged(sound, picture)
-    assert [(run.seed, {key: row["predicted"] for key, row in run.rows.items()}) for run in found] == [
+    pairs = averaged(sound, picture)
+    assert [(run.seed, {key: row["predicted"] for key, row in run.rows.items()}) for run in pairs] == [
         (1, {"k": "a"}),
         (2, {"k": "b"}),
     ]
@@ -57,18 +57,18 @@ def test_seeds_are_paired_and_what_one_lacks_is_left_out() -> None:
 
 def test_the_kinds_of_the_plan() -> None:
     params = Draw()
-    found = kinds_of(params)
-    assert len(found) == 5 * params.dialogues_per_session * params.used_per_dialogue
-    assert Counter(found.values()) == {"both": 150, "sound": 100, "face": 50, "interaction": 120}
+    kinds = kinds_of(params)
+    assert len(kinds) == 5 * params.dialogues_per_session * params.used_per_dialogue
+    assert Counter(kinds.values()) == {"both": 150, "sound": 100, "face": 50, "interaction": 120}
     cases = {turn.key: turn.cell for dialogue in plan(params) for turn in dialogue.turns}
-    assert all((cell := cases[key]) is not None and cell.kind == kind for key, kind in found.items())
+    assert all((cell := cases[key]) is not None and cell.kind == kind for key, kind in kinds.items())
 
 
 def test_the_best_of_each_kind_by_hand_and_their_mean_is_the_best_of_all() -> None:
-    found = best_by_kind()
+    best = best_by_kind()
     quarter, half = pytest.approx(0.25), pytest.approx(0.5)
     seen = ("sound", "picture", "late_average", "both")
-    assert {kind: tuple(found[kind][name] for name in seen) for kind in KINDS} == {
+    assert {kind: tuple(best[kind][name] for name in seen) for kind in KINDS} == {
         "both": (1, 1, 1, 1),
         "sound": (1, quarter, 1, 1),
         "face": (quarter, 1, 1, 1),
@@ -76,7 +76,7 @@ def test_the_best_of_each_kind_by_hand_and_their_mean_is_the_best_of_all() -> No
     }
     share = shares(Draw())
     for name in seen:
-        assert sum(share[kind] * found[kind][name] for kind in KINDS) == pytest.approx(best_scores(Draw())[name])
+        assert sum(share[kind] * best[kind][name] for kind in KINDS) == pytest.approx(best_scores(Draw())[name])
 
 
 @pytest.fixture(scope="module")
@@ -96,34 +96,34 @@ def right(paths: Paths, variant: str, keys: set[str]) -> float:
 
 def test_each_kind_counts_its_own_utterances(built: tuple[Paths, dict[str, Any], dict[str, str]]) -> None:
     paths, metrics, of = built
-    found = metrics["late_average"]["late_average"]
-    assert found["of"] == ["audio_only", "video_only"]
-    assert {kind: row["n"] for kind, row in found["kinds"].items()} == {"both": 280, "interaction": 140}
-    for kind, row in found["kinds"].items():
+    average = metrics["late_average"]["late_average"]
+    assert average["of"] == ["audio_only", "video_only"]
+    assert {kind: row["n"] for kind, row in average["kinds"].items()} == {"both": 280, "interaction": 140}
+    for kind, row in average["kinds"].items():
         keys = {key for key, its in of.items() if its == kind}
         for variant in ("audio_only", "video_only", "baseline", "foal"):
             assert row["right"][variant]["share"] == pytest.approx(right(paths, variant, keys), abs=1e-6)
         gap = row["differences"]["foal_minus_late_average"]["share"]
         assert gap == pytest.approx(row["right"]["foal"]["share"] - row["right"]["late_average"]["share"], abs=2e-6)
         assert row["right"]["late_average"]["share_low"] < row["right"]["late_average"]["share"]
-    assert found["kinds"]["interaction"]["right"]["foal"]["best_possible"] == 0.5
-    assert found["kinds"]["interaction"]["right"]["late_average"]["best_possible"] == 0.25
-    assert found["ua_best_possible"] == BEST["late_average"]
-    assert set(found["differences"]) == {"baseline_minus_late_average", "foal_minus_late_average"}
-    assert found == read_json(paths.metrics)["late_average"]["late_average"]
+    assert average["kinds"]["interaction"]["right"]["foal"]["best_possible"] == 0.5
+    assert average["kinds"]["interaction"]["right"]["late_average"]["best_possible"] == 0.25
+    assert average["ua_best_possible"] == BEST["late_average"]
+    assert set(average["differences"]) == {"baseline_minus_late_average", "foal_minus_late_average"}
+    assert average == read_json(paths.metrics)["late_average"]["late_average"]
 
 
 def test_page_and_terminal_say_it(built: tuple[Paths, dict[str, Any], dict[str, str]]) -> None:
     paths, metrics, _ = built
-    found = metrics["late_average"]["late_average"]
+    average = metrics["late_average"]["late_average"]
     text = paths.report_html.read_text()
     assert "<h2>What fusion adds</h2>" in text
     assert "For 140 utterances only sound and picture together determine the class." in text
-    won = (found["ua"] - 0.25) / (BEST["late_average"] - 0.25)
+    won = (average["ua"] - 0.25) / (BEST["late_average"] - 0.25)
     rows = [row for table in Page(text).tables for row in table]
-    assert ["late_average", f"{100 * found['ua']:.1f}", "79.0", f"{100 * won:.1f}"] in rows
+    assert ["late_average", f"{100 * average['ua']:.1f}", "79.0", f"{100 * won:.1f}"] in rows
     said = headline(paths)
-    assert f"late_average of audio_only and video_only: {100 * found['ua']:.1f} % UA" in said
+    assert f"late_average of audio_only and video_only: {100 * average['ua']:.1f} % UA" in said
     head = next(line for line in said.splitlines() if line.startswith("correct %, by kind"))
     assert head.split()[5:] == [
         "audio_only",
@@ -151,8 +151,8 @@ def test_without_a_rule_the_average_stands_alone_and_without_both_singles_nothin
 def test_the_half_picture_has_its_own_average(tmp_path: Path) -> None:
     names = ["audio_only", "video_only", "foal", "video_only_half", "foal_half"]
     paths = make(tmp_path, make_params(variants=names))
-    found = read_json(paths.metrics)["late_average"]
-    assert {name: (row["of"], list(row["differences"])) for name, row in found.items()} == {
+    averages = read_json(paths.metrics)["late_average"]
+    assert {name: (row["of"], list(row["differences"])) for name, row in averages.items()} == {
         "late_average": (["audio_only", "video_only"], ["foal_minus_late_average"]),
         "late_average_half": (["audio_only", "video_only_half"], ["foal_half_minus_late_average_half"]),
     }

@@ -14,9 +14,9 @@ def test_two_kinds_of_answers_lie_apart_along_the_first_direction() -> None:
     rng = np.random.default_rng(0)
     sure = np.array([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05]])
     rows_NC = np.repeat(sure, 20, axis=0) + rng.uniform(0, 0.01, (40, 3))
-    found = plane(rows_NC / rows_NC.sum(axis=1, keepdims=True))
-    assert found is not None
-    places_N2, (first, second) = found
+    points = plane(rows_NC / rows_NC.sum(axis=1, keepdims=True))
+    assert points is not None
+    places_N2, (first, second) = points
     assert abs(places_N2[:20, 0].mean() - places_N2[20:, 0].mean()) > 0.9
     assert first > 0.95 and first + second <= 1.0 + 1e-9
 
@@ -25,13 +25,13 @@ def test_two_kinds_of_answers_lie_apart_along_the_first_direction() -> None:
 def test_places_are_finite_and_inside_and_repeat(rows: list[list[float]]) -> None:
     rows_NC = np.array(rows)
     rows_NC /= rows_NC.sum(axis=1, keepdims=True)
-    found = plane(rows_NC)
-    if found is None:
+    points = plane(rows_NC)
+    if points is None:
         assert len(rows) < 3 or np.ptp(np.log(rows_NC + 1e-6), axis=0).max() == 0
         return
-    assert np.isfinite(found[0]).all() and found[0].min() >= 0 and found[0].max() <= 1 + 1e-12
+    assert np.isfinite(points[0]).all() and points[0].min() >= 0 and points[0].max() <= 1 + 1e-12
     again = plane(rows_NC)
-    assert again is not None and np.array_equal(found[0], again[0])
+    assert again is not None and np.array_equal(points[0], again[0])
 
 
 @pytest.mark.parametrize("rows", [np.full((5, 3), 1 / 3), np.eye(2)])

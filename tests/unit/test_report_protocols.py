@@ -44,8 +44,8 @@ def table_of(paths: Paths, first: str, second: str) -> list[list[str]]:
 
 
 def pooled(paths: Paths, variant: str, protocol: str, metric: str) -> float:
-    found = [read_json(paths.run(variant, seed, protocol) / "metrics.json")["pooled"][metric] for seed in (1, 2)]
-    return float(np.mean(found))
+    values = [read_json(paths.run(variant, seed, protocol) / "metrics.json")["pooled"][metric] for seed in (1, 2)]
+    return float(np.mean(values))
 
 
 def test_alone_the_headlines_protocol_has_no_such_section(tmp_path: Path) -> None:
@@ -86,14 +86,12 @@ def test_the_headline_stays_what_it_is_without_the_others(every: Built, tmp_path
 def test_the_gap_is_split_into_two_effects_that_add_up(every: Built) -> None:
     _, paths = every
     gaps = read_json(paths.metrics)["gaps"]
-    for variant, found in gaps.items():
+    for variant, gap in gaps.items():
         scores = {protocol: pooled(paths, variant, protocol, "ua") for protocol in ALL}
-        assert found["selection"]["ua"] == pytest.approx(scores[BEST_ON_TEST] - scores[FIXED], abs=2e-6)
-        assert found["fourth_session"]["ua"] == pytest.approx(scores[FIXED] - scores[DEV], abs=2e-6)
-        assert found["together"]["ua"] == pytest.approx(
-            found["selection"]["ua"] + found["fourth_session"]["ua"], abs=3e-6
-        )
-        for effect in found.values():
+        assert gap["selection"]["ua"] == pytest.approx(scores[BEST_ON_TEST] - scores[FIXED], abs=2e-6)
+        assert gap["fourth_session"]["ua"] == pytest.approx(scores[FIXED] - scores[DEV], abs=2e-6)
+        assert gap["together"]["ua"] == pytest.approx(gap["selection"]["ua"] + gap["fourth_session"]["ua"], abs=3e-6)
+        for effect in gap.values():
             assert effect["ua_low"] < effect["ua"] < effect["ua_high"]
     row = table_of(paths, "Variant", "Choosing on the test part")[2]
     assert [cell.split()[0] for cell in row] == [
@@ -127,7 +125,7 @@ def test_the_terminal_and_the_artifact_show_them_stamped(every: Built) -> None:
     assert "## Confusion of foal-s1\n" in artifact
 
 
-def test_without_the_fixed_epochs_the_gap_is_told_whole_and_how_to_split_it(tmp_path: Path) -> None:
+def test_without_the_fixed_epochs_the_gap_is_shown_whole_with_advice_to_split_it(tmp_path: Path) -> None:
     params = make_params(variants=["foal"], protocols=[DEV, BEST_ON_TEST])
     paths = make(tmp_path, params)
     assert list(read_json(paths.metrics)["gaps"]["foal"]) == ["together"]
@@ -216,7 +214,7 @@ def test_where_all_look_at_the_half_picture_the_plain_names_correspond(tmp_path:
     assert rows[-1][2] == "foal" and len(rows[0]) == 7, "no column of a protocol that was not asked for"
 
 
-def test_the_picture_of_the_half_variants_is_told(tmp_path: Path) -> None:
+def test_the_picture_of_the_half_variants_is_stated(tmp_path: Path) -> None:
     text = text_of(make(tmp_path, make_params(variants=["foal", "foal_half"])))
     assert "face; half for foal_half" in text
     assert "Foal-Net: fusion with both auxiliary tasks, half picture" in text

@@ -26,9 +26,9 @@ def utterance(key: str, side: Side) -> Utterance:
 
 def verdict(name: str, *, agrees: bool, confidence: float, followed: bool = False) -> StagedSides:
     sign = 1 if agrees else -1
-    found = Audit(agrees=agrees, confidence=confidence, evidence={f"{name}_F000": sign * 3.0, f"{name}_M000": -1.0})
+    audit = Audit(agrees=agrees, confidence=confidence, evidence={f"{name}_F000": sign * 3.0, f"{name}_M000": -1.0})
     pair = [utterance(f"{name}_F000", "left"), utterance(f"{name}_M000", "right")]
-    return StagedSides(dialogue=name, utterances=pair, decision=SideDecision(audit=found, followed=followed))
+    return StagedSides(dialogue=name, utterances=pair, decision=SideDecision(audit=audit, followed=followed))
 
 
 def whole(name: str) -> StagedSides:
@@ -68,7 +68,7 @@ def test_t57_disagreements_are_listed_and_the_sure_ones_are_a_note() -> None:
     assert any("In 1 dialogue the faces staged are probably the listener's." in note for note in notes)
 
 
-def test_a_followed_audit_and_a_table_are_told_with_the_sides_that_were_staged() -> None:
+def test_a_followed_audit_and_a_table_are_shown_with_the_staged_sides() -> None:
     verdicts = [
         verdict("d1", agrees=False, confidence=0.9995, followed=True),
         verdict("d2", agrees=True, confidence=0.9999),

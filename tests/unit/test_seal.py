@@ -32,9 +32,9 @@ def read(path: Path, **more: Any) -> dict[str, Any]:
 def test_what_was_sealed_is_read_without_its_seal_and_the_bytes_are_canonical(tmp_path: Path) -> None:
     publish_sealed(tmp_path / "a.json", FACTS)
     assert read(tmp_path / "a.json") == FACTS
-    told = json.loads((tmp_path / "a.json").read_bytes())
-    assert (tmp_path / "a.json").read_bytes() == json_bytes(told) and len(told[SEAL]) == 64
-    assert sealed_bytes("a.json", told) == sealed_bytes("a.json", FACTS), "a seal is no part of what is sealed"
+    content = json.loads((tmp_path / "a.json").read_bytes())
+    assert (tmp_path / "a.json").read_bytes() == json_bytes(content) and len(content[SEAL]) == 64
+    assert sealed_bytes("a.json", content) == sealed_bytes("a.json", FACTS), "a seal is no part of what is sealed"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_an_absent_file_is_named_and_one_that_cannot_be_read_is_no_fault_of_the_
         read(tmp_path / "a.json")
 
 
-def test_a_file_of_an_older_version_is_taken_only_where_that_is_asked_for_and_is_named(tmp_path: Path) -> None:
+def test_a_file_of_an_older_version_is_accepted_only_on_request_and_is_named(tmp_path: Path) -> None:
     file, old = tmp_path / "a.json", []
     file.write_bytes(json_bytes(FACTS))
     assert read(file, unsealed=old) == FACTS and old == [file.as_posix()]
@@ -82,7 +82,7 @@ def test_a_file_of_an_older_version_is_taken_only_where_that_is_asked_for_and_is
         read(file, unsealed=old)
 
 
-def test_a_file_is_not_older_than_seals_because_one_bit_of_the_word_turned(tmp_path: Path) -> None:
+def test_a_file_is_not_older_than_seals_because_one_bit_of_the_key_flipped(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     for bit in range(8):
         name = bytes([SEAL.encode()[0] ^ 1 << bit]) + SEAL.encode()[1:]
@@ -135,11 +135,11 @@ def test_a_manifest_without_its_digest_or_with_another_is_refused(manifest: Path
         assert AGAIN in str(caught.value.action)
     manifest.write_bytes(whole)
     for text in ("", "0" * 64, f"{'0' * 64}  other.jsonl\n", beside.read_text() * 2, beside.read_text().upper()):
-        told = beside.read_text()
+        digest = beside.read_text()
         beside.write_text(text)
         with pytest.raises(DataError, match=r"manifest\.sha256 was altered"):
             read_manifest(manifest)
-        beside.write_text(told)
+        beside.write_text(digest)
     beside.unlink()
     with pytest.raises(DataError, match="not found") as caught:
         read_manifest(manifest)
@@ -181,8 +181,8 @@ def swap(one: Path, two: Path) -> None:
 
 def test_metrics_vouch_for_their_predictions(paths: Paths) -> None:
     folder = paths.run("foal", 1)
-    found = read_results(paths, folder)
-    assert found is not None and len(found.rows) == found.metrics["predictions"]["rows"] == 40
+    results = read_results(paths, folder)
+    assert results is not None and len(results.rows) == results.metrics["predictions"]["rows"] == 40
     assert read_results(paths, paths.run("foal", 3)) is None
     predictions = folder / "predictions.jsonl"
     whole = predictions.read_bytes()
@@ -228,7 +228,7 @@ def test_train_vouches_for_its_logits(paths: Paths, name: str) -> None:
     assert "train@drawn-foal-s1" in str(caught.value.action)
 
 
-def test_results_of_older_versions_are_read_where_that_is_asked_for_and_damaged_rows_are_named(paths: Paths) -> None:
+def test_results_of_older_versions_are_read_on_request_and_damaged_rows_are_named(paths: Paths) -> None:
     folder = paths.run("foal", 1)
     metrics = json.loads((folder / "metrics.json").read_bytes())
     (folder / "metrics.json").write_bytes(
@@ -237,8 +237,8 @@ def test_results_of_older_versions_are_read_where_that_is_asked_for_and_damaged_
     with pytest.raises(DataError, match="has no seal"):
         read_results(paths, folder)
     old: list[str] = []
-    found = read_results(paths, folder, unsealed=old)
-    assert found is not None and len(found.rows) == 40 and len(old) == 1
+    results = read_results(paths, folder, unsealed=old)
+    assert results is not None and len(results.rows) == 40 and len(old) == 1
     (folder / "metrics.json").write_bytes(json_bytes({k: v for k, v in metrics.items() if k != SEAL}))
     with pytest.raises(DataError, match="it has a digest of predictions but no seal"):
         read_results(paths, folder, unsealed=[])

@@ -25,8 +25,8 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A project whose shards and account lie where `Paths` looks for them; the second video ends early."""
     home = tmp_path_factory.mktemp("sheets")
     root = lay_tree(home / "root", DIALOGUES)
-    film = root / "Session1" / "dialog" / "avi" / "DivX" / f"{DIALOGUES[1]}.avi"
-    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    video = root / "Session1" / "dialog" / "avi" / "DivX" / f"{DIALOGUES[1]}.avi"
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     place = Sheets(home=home, root=root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("foalnet.stages.shards.Pool", LocalPool)
@@ -64,18 +64,18 @@ def test_every_utterance_stands_on_its_dialogues_sheet_with_mask_and_reasons(sta
     assert summary.dialogues == 2 and summary.page.name == "index.html"
     # Nothing is written but into the git-ignored work folder.
     assert all(name.startswith("work/sheets/tiny/") for name in listing(staged.home) - before)
-    found = pages(staged)
-    assert set(found) == {"index.html", *(f"{name}.html" for name in DIALOGUES)}
+    sheets = pages(staged)
+    assert set(sheets) == {"index.html", *(f"{name}.html" for name in DIALOGUES)}
     for sample in open_shards(staged.out).samples():
         meta = json.loads(sample.members["json"])
-        page = found[f"{meta['dialogue']}.html"]
+        page = sheets[f"{meta['dialogue']}.html"]
         assert f"<h2>{meta['key']}</h2>" in page and meta["speaker"] in page
         shown = strip(sample, frozenset())
         assert len(shown.thumbs) == 1 + int((meta["video"]["times_s"][-1] - meta["video"]["times_s"][0]) / 0.25 + 1e-6)
         assert sum(count for _, count in shown.counts) == len(meta["video"]["times_s"]) == shown.frames
         assert abs(sum(run.length for run in shown.mask) - 100) < 0.5
-    assert "the video had ended" in found[f"{DIALOGUES[1]}.html"]
-    assert "the video had ended" not in found[f"{DIALOGUES[0]}.html"]
+    assert "the video had ended" in sheets[f"{DIALOGUES[1]}.html"]
+    assert "the video had ended" not in sheets[f"{DIALOGUES[0]}.html"]
 
 
 def test_sides_and_confidence_stand_on_top(staged: Sheets) -> None:
@@ -112,13 +112,13 @@ def test_names_are_escaped_and_doubts_come_first(staged: Sheets) -> None:
     try:
         publish_sealed(staged.report, account)
         write_sheets(staged.paths, staged.settings)
-        found = pages(staged)
+        sheets = pages(staged)
     finally:
         publish_bytes(staged.report, kept)
-    assert "<script" not in "".join(found.values())
-    assert "&lt;script&gt;" in found["index.html"] and "&lt;script&gt;" in found[f"{DIALOGUES[0]}.html"]
-    assert found["index.html"].index(DIALOGUES[1]) < found["index.html"].index(DIALOGUES[0])
-    assert "sound and motion DISAGREE" in found[f"{DIALOGUES[1]}.html"]
+    assert "<script" not in "".join(sheets.values())
+    assert "&lt;script&gt;" in sheets["index.html"] and "&lt;script&gt;" in sheets[f"{DIALOGUES[0]}.html"]
+    assert sheets["index.html"].index(DIALOGUES[1]) < sheets["index.html"].index(DIALOGUES[0])
+    assert "sound and motion DISAGREE" in sheets[f"{DIALOGUES[1]}.html"]
 
 
 def test_without_an_account_the_sheet_says_so(staged: Sheets) -> None:
@@ -131,6 +131,6 @@ def test_without_an_account_the_sheet_says_so(staged: Sheets) -> None:
         publish_bytes(staged.report, kept)
 
 
-def test_an_unknown_dialogue_is_told_with_the_nearest(staged: Sheets) -> None:
+def test_an_unknown_dialogue_is_refused_with_the_nearest(staged: Sheets) -> None:
     with pytest.raises(UsageError, match="did you mean 'Ses01F_impro01'"):
         write_sheets(staged.paths, staged.settings, "Ses01F_impro1")

@@ -43,17 +43,17 @@ def test_the_t_interval_is_the_textbook_one_on_equal_clusters() -> None:
     means = [0.4, 0.5, 0.6, 0.7]
     values = [float(i < 10 * mean) for mean in means for i in range(10)]
     clusters = [name for name in "abcd" for _ in range(10)]
-    found = interval(values, clusters, ["x"] * 40, metric="wa", **SETTING)
+    result = interval(values, clusters, ["x"] * 40, metric="wa", **SETTING)
     # t(0.975, 3) = 3.18245, standard deviation of the means 0.12910, 3.18245 * 0.12910 / 2 = 0.20543
-    assert found.estimate == pytest.approx(0.55)
-    assert found.high == pytest.approx(0.55 + 0.20543, abs=1e-4)
-    assert found.low == pytest.approx(0.55 - 0.20543, abs=1e-4)
+    assert result.estimate == pytest.approx(0.55)
+    assert result.high == pytest.approx(0.55 + 0.20543, abs=1e-4)
+    assert result.low == pytest.approx(0.55 - 0.20543, abs=1e-4)
 
 
 def test_one_cluster_says_that_nothing_can_be_said() -> None:
-    found = interval([1.0, 0.0], ["a", "a"], ["x", "y"], metric="ua", **SETTING)
-    assert (found.low, found.high) == (0.0, 1.0)
-    assert found.warning is not None
+    result = interval([1.0, 0.0], ["a", "a"], ["x", "y"], metric="ua", **SETTING)
+    assert (result.low, result.high) == (0.0, 1.0)
+    assert result.warning is not None
 
 
 def test_clusters_that_agree_within_widen_the_interval() -> None:
@@ -107,9 +107,9 @@ def test_sign_flip_by_chance_is_near_the_exact_value_and_never_zero() -> None:
 
 def test_equal_variants_differ_by_nothing() -> None:
     values, clusters, labels = corpus()
-    found = difference(values, values, clusters, labels, metric="ua", permutations=200, **SETTING)
-    assert (found.interval.estimate, found.p, found.interval.method) == (0.0, 1.0, "exact")
-    assert found.interval.low == -found.interval.high < 0
+    result = difference(values, values, clusters, labels, metric="ua", permutations=200, **SETTING)
+    assert (result.interval.estimate, result.p, result.interval.method) == (0.0, 1.0, "exact")
+    assert result.interval.low == -result.interval.high < 0
 
 
 def test_a_difference_is_antisymmetric_and_may_be_negative() -> None:

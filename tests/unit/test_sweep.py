@@ -63,9 +63,9 @@ def work(tmp_path: Path) -> Path:
 
 def swept(work: Path, *, everything: bool = False, **limits: float | None) -> list[str]:
     with holding(work, take=True) as busy:
-        found = judged(items(work), busy=busy, keep={work / "clips" / "need"}, unknown={}, everything=everything)
+        verdicts = judged(items(work), busy=busy, keep={work / "clips" / "need"}, unknown={}, everything=everything)
         given = {"older_than_days": None, "max_bytes": None} | limits
-        gone = to_remove(found, now_s=NOW_S, **given)  # type: ignore[arg-type]
+        gone = to_remove(verdicts, now_s=NOW_S, **given)  # type: ignore[arg-type]
         remove(gone)
     return [item.name for item in gone if item.kind not in ("temporary", "locks")]
 
@@ -84,13 +84,13 @@ def test_what_killed_processes_left_unfinished_always_goes(work: Path) -> None:
     put(work, f"train/begun/.Ses01.safetensors.{dead_pid()}.part", 90, 0)
     (work / "clips" / "empty").mkdir()
     gone = {"clips/half", "clips/halfer", "clips/empty", "train/begun"}
-    found = items(work)
-    assert {item.name for item in found if not item.whole and item.kind != "temporary"} == gone | {"clips/busy"}
+    listed = items(work)
+    assert {item.name for item in listed if not item.whole and item.kind != "temporary"} == gone | {"clips/busy"}
     kept = {work / name for name in gone} | {work / "clips" / "need"}
     with holding(work, take=True) as busy:
-        found = items(work)
+        listed = items(work)
         going = to_remove(
-            judged(found, busy=busy, keep=kept, unknown={"clips": "no manifest"}, everything=False),
+            judged(listed, busy=busy, keep=kept, unknown={"clips": "no manifest"}, everything=False),
             older_than_days=10_000,
             max_bytes=None,
         )
@@ -127,7 +127,7 @@ def test_a_temporary_of_a_dead_process_always_goes_that_of_a_living_one_stays(wo
     assert [p.name for p in work.rglob(".*.part")] == [f".entry.json.{os.getpid()}.part"]
 
 
-def test_what_a_running_stage_holds_stays_whatever_is_asked(work: Path) -> None:
+def test_what_a_running_stage_holds_stays_with_any_options(work: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from foalnet.core.locks import lock\n"
         "with lock(Path(sys.argv[1]), stage='shards'):\n print('held', flush=True); time.sleep(60)"
@@ -165,7 +165,7 @@ def test_a_stage_cannot_start_while_its_cache_is_swept_and_can_after(work: Path)
         assert is_held(path)
 
 
-def test_a_lock_on_a_file_that_was_swept_away_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_on_a_file_that_was_deleted_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
     path, real, swept_once = tmp_path / "lock", fcntl.flock, []
@@ -182,9 +182,9 @@ def test_a_lock_on_a_file_that_was_swept_away_is_taken_anew(tmp_path: Path, monk
         assert is_held(path), "the lock is on the file that others would open"
 
 
-def test_what_cannot_be_told_to_be_free_stays(work: Path) -> None:
-    found = judged(items(work), busy={}, keep=set(), unknown={"clips": "no manifest"}, everything=False)
-    kept = {item.name: item.kept for item in found}
+def test_what_may_be_in_use_stays(work: Path) -> None:
+    verdicts = judged(items(work), busy={}, keep=set(), unknown={"clips": "no manifest"}, everything=False)
+    kept = {item.name: item.kept for item in verdicts}
     assert kept["clips/old"] == "perhaps needed" and kept["train/run"] == "" and kept["features/x"] == "needed"
 
 
@@ -194,16 +194,16 @@ def test_what_cannot_be_told_to_be_free_stays(work: Path) -> None:
     st.none() | st.integers(0, 8000),
 )
 def test_invariants_of_the_choice(rows: list[tuple[int, int, bool]], days: float | None, limit: int | None) -> None:
-    found = [
+    verdicts = [
         Item(kind="clips", path=Path(str(i)), size_bytes=n, used_s=NOW_S - d * DAY_S, kept="needed" if kept else "")
         for i, (d, n, kept) in enumerate(rows)
     ]
-    gone = to_remove(found, older_than_days=days, max_bytes=limit, now_s=NOW_S)
+    gone = to_remove(verdicts, older_than_days=days, max_bytes=limit, now_s=NOW_S)
     assert not any(item.kept for item in gone)
     assert [item.used_s for item in gone] == sorted(item.used_s for item in gone)
     assert days is None or all(NOW_S - item.used_s >= days * DAY_S for item in gone)
-    rest = sum(item.size_bytes for item in found if item not in gone)
-    candidates = [i for i in found if not i.kept and (days is None or NOW_S - i.used_s >= days * DAY_S)]
+    rest = sum(item.size_bytes for item in verdicts if item not in gone)
+    candidates = [i for i in verdicts if not i.kept and (days is None or NOW_S - i.used_s >= days * DAY_S)]
     if limit is None or rest > limit:
         assert len(gone) == len(candidates)
     elif gone:
@@ -232,14 +232,14 @@ def test_states_of_the_runs_in_params_are_needed(tmp_path: Path) -> None:
 def test_the_verb_shows_a_table_and_a_dry_run_touches_nothing(tmp_path: Path, work: Path) -> None:
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
     before = sorted((p, p.stat().st_mtime_ns) for p in work.rglob("*"))
-    told = verb(tmp_path, "gc", "--dry-run", "--all", PYTHONPATH=str(REPOSITORY)).stdout
+    shown = verb(tmp_path, "gc", "--dry-run", "--all", PYTHONPATH=str(REPOSITORY)).stdout
     assert sorted((p, p.stat().st_mtime_ns) for p in work.rglob("*")) == before
-    assert "clips/need" in told and told.splitlines()[-1].endswith("nothing was removed")
-    told = verb(tmp_path, "gc", PYTHONPATH=str(REPOSITORY)).stdout
-    assert "clips stay: what drawn needs is not known" in told
+    assert "clips/need" in shown and shown.splitlines()[-1].endswith("nothing was removed")
+    shown = verb(tmp_path, "gc", PYTHONPATH=str(REPOSITORY)).stdout
+    assert "clips stay: what drawn needs is not known" in shown
     assert (work / "clips" / "old" / "shard.tar").exists()
-    told = verb(tmp_path, "gc", "--all", "--max-gb", "0", PYTHONPATH=str(REPOSITORY)).stdout
-    assert told.splitlines()[-1].startswith("freed 2 kB")
+    shown = verb(tmp_path, "gc", "--all", "--max-gb", "0", PYTHONPATH=str(REPOSITORY)).stdout
+    assert shown.splitlines()[-1].startswith("freed 2 kB")
     assert [p for p in work.rglob("*") if p.is_file()] == [work / LIVING.format(os.getpid())]
 
 

@@ -58,8 +58,8 @@ def test_a_run_leaves_what_evaluate_report_and_predict_need(trained: Path) -> No
         assert fold["epochs_run"] == len(fold["dev_ua"]) == 2 and 1 <= fold["chosen_epoch"] <= 2
         assert fold["utterances"] == {"train": 24, "dev": 8, "test": 8}
         for which in ("dev", "test"):
-            found = logits[f"{name}/{which}"]
-            assert found.shape == (2, 8, 4) and found.dtype == torch.float32
+            logits_NC = logits[f"{name}/{which}"]
+            assert logits_NC.shape == (2, 8, 4) and logits_NC.dtype == torch.float32
             assert index["folds"][name][which] == sorted(index["folds"][name][which])
         assert fold["dev_ua"].index(max(fold["dev_ua"])) + 1 == fold["chosen_epoch"]
     assert train["counts"]["video_missing"] == 5 and train["counts"]["pairs_without_video"] > 0
@@ -98,8 +98,8 @@ def test_t74_the_same_run_again_writes_the_same_bytes(trained: Path, tmp_path: P
 def test_another_seed_is_another_run() -> None:
     synthetic = make_store(per_group=4)
     first, second = (make_run(synthetic, "audio_only", seed=seed) for seed in (1, 2))
-    found = [train_one(run, synthetic) for run in (first, second)]
-    assert not torch.equal(found[0], found[1])
+    trained = [train_one(run, synthetic) for run in (first, second)]
+    assert not torch.equal(trained[0], trained[1])
 
 
 def train_one(run: Any, synthetic: Any, **over: Any) -> torch.Tensor:

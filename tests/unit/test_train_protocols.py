@@ -67,15 +67,15 @@ def test_the_checkpoint_of_a_fold_without_a_dev_part_is_its_last_epoch(tmp_path:
     net = build_net("audio_only", run.params, classes=4, shape=synthetic.store.shape)
     net.load_state_dict(progress.best_net)
     keys = run.task(run.folds[1], synthetic.store).test
-    found = logits_of(net, synthetic.store, keys, CPU, run.params)
-    torch.testing.assert_close(found, progress.test_NC[2], rtol=0, atol=1e-5)
-    assert not torch.allclose(found, progress.test_NC[1], atol=1e-3)
+    actual = logits_of(net, synthetic.store, keys, CPU, run.params)
+    torch.testing.assert_close(actual, progress.test_NC[2], rtol=0, atol=1e-5)
+    assert not torch.allclose(actual, progress.test_NC[1], atol=1e-3)
 
 
 def test_evaluate_reads_both_protocols_from_the_one_run(four: Paths) -> None:
-    found = evaluate_run(corpus_params(), four, variant="foal", seed=1, split="four")
-    assert sorted(found) == ["loso_fixed_epochs", "paper_best_on_test"]
-    for protocol, metrics in found.items():
+    results = evaluate_run(corpus_params(), four, variant="foal", seed=1, split="four")
+    assert sorted(results) == ["loso_fixed_epochs", "paper_best_on_test"]
+    for protocol, metrics in results.items():
         folder = four.run("foal", 1, protocol)
         assert folder.relative_to(four.reports).as_posix() == f"runs/foal-s1-four/{protocol}"
         assert metrics.items() <= read_json(folder / "metrics.json").items()

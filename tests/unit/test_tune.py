@@ -39,8 +39,8 @@ SPACE: dict[str, Any] = {
 def searched_params(*, space: dict[str, Any] | None = None, **tune_over: Any) -> Params:
     """Params of the small corpus with a search of three trials, two of them by chance."""
     params = corpus_params(epochs=2)
-    asked = {"space": SPACE if space is None else space, "trials": 3, "random": 2} | tune_over
-    return params.model_copy(update={"tune": Tune.model_validate(asked)})
+    tune = {"space": SPACE if space is None else space, "trials": 3, "random": 2} | tune_over
+    return params.model_copy(update={"tune": Tune.model_validate(tune)})
 
 
 def files(paths: Paths) -> dict[str, bytes]:
@@ -189,7 +189,7 @@ def test_labels_of_test_sessions_cannot_reach_a_trial(tmp_path: Path) -> None:
     run = make_run(synthetic, "foal", params=make_params(epochs=4))
     fold = run.folds[0]
 
-    def found(part: tuple[str, ...], turn: int) -> dict[str, Any]:
+    def scored(part: tuple[str, ...], turn: int) -> dict[str, Any]:
         labels = {
             key: CLASSES[(CLASSES.index(label) + turn) % 4] if run.groups[key] in part else label
             for key, label in run.labels.items()
@@ -197,9 +197,9 @@ def test_labels_of_test_sessions_cannot_reach_a_trial(tmp_path: Path) -> None:
         one = replace(run, folds=(fold,), labels=labels)
         return benches.score_run(one, synthetic.store, settings, tmp_path / f"{part}-{turn}")
 
-    same = found(fold.test, 0)
-    assert same == found(fold.test, 1) == found(fold.test, 2)
-    assert any(found(fold.dev, turn) != same for turn in range(1, 4))
+    same = scored(fold.test, 0)
+    assert same == scored(fold.test, 1) == scored(fold.test, 2)
+    assert any(scored(fold.dev, turn) != same for turn in range(1, 4))
 
 
 def test_nothing_of_a_test_part_is_kept(place: tuple[Paths, Settings]) -> None:
@@ -283,10 +283,10 @@ def test_states_that_train_would_go_on_from_stay_where_a_trial_draws_the_params_
     rows = read_jsonl(paths.tune / "audio_only.jsonl")
     assert {row["params"]["fusion.heads"] for row in rows} == {1, params.train.fusion.heads}
     assert len({row["dev_ua"] for row in rows}) == 1, "the variant does not feel it: the first trial is the best"
-    told = benches.Bench.of(params, settings, paths)
+    bench = benches.Bench.of(params, settings, paths)
     for train in (params.train, with_values(params.train, rows[0]["params"])):
-        assert all(reached(path)[1] for path in told.job("audio_only", 1, train).folder.glob("Session?.safetensors"))
-        assert told.job("audio_only", 1, train).folder.is_dir()
+        assert all(reached(path)[1] for path in bench.job("audio_only", 1, train).folder.glob("Session?.safetensors"))
+        assert bench.job("audio_only", 1, train).folder.is_dir()
 
 
 @pytest.mark.parametrize(("standing", "better"), [(0.4, True), (0.5, False), (None, True)])
@@ -295,18 +295,18 @@ def test_lines_for_params_are_given_only_where_they_are_better(standing: float |
     runs = [{"seed": 1, "folds": {"Session1": {"dev_ua": 0.5, "epoch": 1, "epochs_run": 2}}}]
     row: dict[str, Any] = {"params": values, "dev_ua": 0.5, "runs": runs, "reason": None, "state": "complete"}
     trial = row | {"variant": "audio_only", "number": 1, "drawn": "random", "key": "k"}
-    found = Searched(
+    searched = Searched(
         variant="audio_only",
         trials=(trial,),
         committed=row | {"dev_ua": standing, "state": "complete" if standing else "failed"},
         without_effect=("objective.beta",),
     )
-    other = replace(found, variant="foal", trials=(trial | {"variant": "foal"},), without_effect=())
+    other = replace(searched, variant="foal", trials=(trial | {"variant": "foal"},), without_effect=())
     corpus = {"corpus": "drawn", "search": searched_params().tune.model_dump(mode="json"), "sampler": "TPE"}
     text = page(
         corpus
-        | {"variants": {each.variant: facts_of(each) for each in (found, other)}, "alike": alike((found, other))},
-        (found, other),
+        | {"variants": {each.variant: facts_of(each) for each in (searched, other)}, "alike": alike((searched, other))},
+        (searched, other),
     )
     assert ("beta: 0.5" in text) == better and ("is better than params.yaml as it stands" in text) != better
     if better:
@@ -349,9 +349,9 @@ def test_a_value_that_its_space_does_not_hold_is_said(place: tuple[Paths, Settin
     paths, settings = place
     assert outside(searched_params()) == []
     space = {"lr": {"low": 0.1, "high": 0.2}, "clip_norm": {"choices": [None, 0.5]}, "lr_encoder": SPACE["lr"]}
-    found = outside(searched_params(space=space))
-    assert [line.split()[1] for line in found] == ["train.clip_norm", "train.lr", "train.lr_encoder"]
-    assert found[1] in str(tune_forecast(searched_params(space=space), settings, paths))
+    notes = outside(searched_params(space=space))
+    assert [line.split()[1] for line in notes] == ["train.clip_norm", "train.lr", "train.lr_encoder"]
+    assert notes[1] in str(tune_forecast(searched_params(space=space), settings, paths))
 
 
 def test_without_the_library_it_is_said_how_to_get_it(
@@ -383,9 +383,9 @@ def test_several_processes_are_not_a_searchs_and_it_is_said(
 def test_a_dry_run_counts_what_is_left_and_writes_nothing(place: tuple[Paths, Settings]) -> None:
     paths, settings = place
     params = searched_params(variants=["audio_only"])
-    told = tune_forecast(params, settings, paths)
-    assert told.left == 4 and told.time_s is None and not settings.work.exists()
-    assert "audio_only: 4 of 4 runs left, 5 folds each, at most 2 epochs a fold" in str(told)
+    forecast = tune_forecast(params, settings, paths)
+    assert forecast.left == 4 and forecast.time_s is None and not settings.work.exists()
+    assert "audio_only: 4 of 4 runs left, 5 folds each, at most 2 epochs a fold" in str(forecast)
     tune(params, settings, paths)
     assert tune_forecast(params, settings, paths).left == 0
     more = tune_forecast(searched_params(variants=["audio_only"], trials=5), settings, paths)

@@ -84,8 +84,8 @@ def test_an_entrys_space_replaces_that_of_the_file(repository: Path, tmp_path: P
     data = yaml.safe_load((repository / "params.yaml").read_text())
     data["corpora"]["drawn"]["tune"] = {"space": {"lr": {"low": 0.1, "high": 0.2}}, "trials": 3}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(data))
-    found = load_params("drawn", tmp_path / "params.yaml").tune
-    assert (list(found.space), found.trials, found.random) == (["lr"], 3, data["tune"]["random"])
+    tune = load_params("drawn", tmp_path / "params.yaml").tune
+    assert (list(tune.space), tune.trials, tune.random) == (["lr"], 3, data["tune"]["random"])
 
 
 def test_the_committed_space_holds_the_committed_values(repository: Path) -> None:

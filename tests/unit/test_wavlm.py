@@ -113,11 +113,11 @@ def test_unit_variance_is_over_valid_samples_alone() -> None:
     needs_transformers()
     wave = sound(1000)
     batch = collate([clip("a", wave), clip("b", sound(3000, 1))])
-    found = unit_variance(batch.wave_BN, batch.wave_mask_BN)[0]
+    actual = unit_variance(batch.wave_BN, batch.wave_mask_BN)[0]
     prepare = transformers_offline().Wav2Vec2FeatureExtractor(do_normalize=True)
     expected = prepare(wave, sampling_rate=RATE_HZ, return_tensors="pt")["input_values"][0]
-    torch.testing.assert_close(found[:1000], expected, rtol=0, atol=1e-5)
-    assert bool((found[1000:] == 0).all())
+    torch.testing.assert_close(actual[:1000], expected, rtol=0, atol=1e-5)
+    assert bool((actual[1000:] == 0).all())
 
 
 def test_raw_amplitude_is_a_param(weights: dict[str, Pretrained]) -> None:
@@ -167,12 +167,14 @@ def test_without_a_rate_of_its_own_the_encoder_learns_as_the_rest(weights: dict[
 def test_spec_augment_and_layerdrop_come_from_config_or_params(weights: dict[str, Pretrained]) -> None:
     batch = collate([clip("a", sound(6000))])
     pretrained = weights["wavlm_base"]
-    told = replace(pretrained, folder=None, config=dict(pretrained.config) | {"mask_time_prob": 0.5, "layerdrop": 0.5})
+    configured = replace(
+        pretrained, folder=None, config=dict(pretrained.config) | {"mask_time_prob": 0.5, "layerdrop": 0.5}
+    )
     for source, over, random in (
         (pretrained, {}, False),
-        (told, {}, True),
-        (told, {"spec_augment": 0.0}, True),
-        (told, {"spec_augment": 0.0, "layerdrop": 0.0}, False),
+        (configured, {}, True),
+        (configured, {"spec_augment": 0.0}, True),
+        (configured, {"spec_augment": 0.0, "layerdrop": 0.0}, False),
         (replace(pretrained, folder=None), {"spec_augment": 0.5}, True),
     ):
         torch.manual_seed(1)
@@ -267,8 +269,8 @@ def test_a_run_is_trained_sealed_and_built_again_without_the_files(tmp_path: Pat
     machine = Settings(work=tmp_path / "work", weights=tmp_path / "weights", workers=2, device="cpu")
     train_run(params, machine, paths, variant="audio_only", seed=1)
     model = paths.model("audio_only", 1)
-    told = (model / "train.json").read_text()
-    assert pretrained.sha256 in told and str(tmp_path) not in told
+    train_text = (model / "train.json").read_text()
+    assert pretrained.sha256 in train_text and str(tmp_path) not in train_text
     files = {path.name: path.read_bytes() for path in model.iterdir()}
     (model / "train.json").unlink()
     train_run(params, replace_work(machine, tmp_path / "again"), paths, variant="audio_only", seed=1)
@@ -286,9 +288,9 @@ def test_a_run_is_trained_sealed_and_built_again_without_the_files(tmp_path: Pat
 
     expected = load(files["logits.safetensors"])["Session1/test"][-1]
     keys = [key for key in sorted(synthetic.labels) if synthetic.groups[key] == "Session1"]
-    found = logits_of(net, synthetic.store, keys, torch.device("cpu"), make_params())
+    actual = logits_of(net, synthetic.store, keys, torch.device("cpu"), make_params())
     # The shard's sound is FLAC of 16 bits, the store's is not.
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-2)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=2e-2)
 
 
 def replace_work(machine: Settings, work: Path) -> Settings:

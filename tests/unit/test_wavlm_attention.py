@@ -47,8 +47,8 @@ def test_the_encoders_output_is_the_librarys_within_1e_5(kind: str) -> None:
     for mask in (mask_BT, None):
         with torch.no_grad():
             expected = library.encoder(hidden_BTD.clone(), attention_mask=mask).last_hidden_state
-            found = fused.encoder(hidden_BTD.clone(), attention_mask=mask).last_hidden_state
-        torch.testing.assert_close(found[mask_BT], expected[mask_BT], rtol=0, atol=1e-5)
+            actual = fused.encoder(hidden_BTD.clone(), attention_mask=mask).last_hidden_state
+        torch.testing.assert_close(actual[mask_BT], expected[mask_BT], rtol=0, atol=1e-5)
 
 
 def test_in_bf16_it_is_within_1e_3_and_no_farther_from_fp32_than_the_library() -> None:
@@ -65,10 +65,10 @@ def test_in_bf16_it_is_within_1e_3_and_no_farther_from_fp32_than_the_library() -
     with torch.no_grad():
         exact = other(hidden_BTD, attention_mask=mask_BT)[0][mask_BT]
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            expected, found = (layer(hidden_BTD, attention_mask=mask_BT)[0][mask_BT] for layer in (other, own))
-    assert found.dtype == expected.dtype == torch.bfloat16
-    assert float((found.float() - expected.float()).abs().max()) <= 1e-3
-    errors = [float((each.float() - exact).square().mean().sqrt()) for each in (found, expected)]
+            expected, actual = (layer(hidden_BTD, attention_mask=mask_BT)[0][mask_BT] for layer in (other, own))
+    assert actual.dtype == expected.dtype == torch.bfloat16
+    assert float((actual.float() - expected.float()).abs().max()) <= 1e-3
+    errors = [float((each.float() - exact).square().mean().sqrt()) for each in (actual, expected)]
     assert errors[0] <= 1.05 * errors[1]
 
 
