@@ -39,8 +39,8 @@ from foalnet.shards import INDEX, ShardEntry, open_shards, write_shard
 from foalnet.shards.features import INDEX as FEATURES
 from foalnet.shards.features import FeatureFile, FeatureIndex, file_of, index_bytes, open_features
 from foalnet.shards.index import index_bytes as shards_bytes
-from foalnet.stages.evaluate import evaluate_run, read_logits
-from foalnet.stages.final import folds_of
+from foalnet.stages.evaluate.scoring import evaluate_run, read_logits
+from foalnet.stages.final.model import folds_of
 from foalnet.train.state import Progress, load_progress, previous_of, save_progress
 
 CLASSES = {"happy": ["hap"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}

@@ -29,9 +29,9 @@ from foalnet.corpora.ravdess import EMOTIONS
 from foalnet.corpora.splits import Fold, groups_of, loso_all_others
 from foalnet.nets.functionals import functionals
 from foalnet.shards import INDEX, open_shards
-from foalnet.stages.manifest import build
-from foalnet.stages.shards import stage
-from foalnet.stages.train import Given, told_of
+from foalnet.stages.manifest.build import build
+from foalnet.stages.shards.staging import stage
+from foalnet.stages.train.training import Given, told_of
 from foalnet.train.batches import Store, load_store
 
 REPOSITORY = Path(__file__).resolve().parent.parent

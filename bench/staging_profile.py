@@ -26,7 +26,7 @@ from foalnet.clips.plan import Job, plan
 from foalnet.config import load_params, load_settings
 from foalnet.core.paths import Paths
 from foalnet.corpora.inventory import checked_inventory
-from foalnet.stages.shards import prepare, tools_of
+from foalnet.stages.shards.staging import prepare, tools_of
 
 STAGE = "bench"
 # Kind of work -> prefixes of function names. Nearly all time is spent in native calls.

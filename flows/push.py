@@ -18,16 +18,16 @@ from flows.process import run as run_command
 from flows.stages import SAID_LINES, environment, plan
 from flows.tasks import run_logger, stop_event
 from flows.worktree import Tree, other_checkout
+from foalnet.artifact.digests import Reader
 from foalnet.artifact.dvcrepo import dvc_config
-from foalnet.checks.verify.digests import Reader
-from foalnet.checks.verify.graph import stages_of
-from foalnet.checks.verify.link import some
+from foalnet.checks.verify.lock import stages_of
 from foalnet.checks.verify.objects import Fault, faults
 from foalnet.checks.verify.remote import DEFAULT, Remote
 from foalnet.config import load_settings
 from foalnet.core.errors import DataError, FoalnetError, MachineError, named
 from foalnet.core.redact import redact
 from foalnet.evidence.champion import UNPUSHED, mark_unpushed, unmark_unpushed, unpushed
+from foalnet.stages.link import some
 
 FAULTS_SHOWN = 3
 Push = Callable[[Path, Sequence[str], Mapping[str, str]], None]
@@ -171,7 +171,7 @@ def _send_whole(folder: Path, corpus: str, env: Mapping[str, str], send: Push, r
     stages = [stage for stage in stages_of(folder, corpus) if stage.name in names]
     broken = faults(folder, stages, reader=reader, remote=lambda: Remote(folder, DEFAULT))
     if broken:
-        shown = [f"{fault.path} (stage {fault.stage}): {fault.found}" for fault in broken[:FAULTS_SHOWN]]
+        shown = [f"{fault.path} (stage {fault.stage}): {fault.result}" for fault in broken[:FAULTS_SHOWN]]
         more = f"; and {len(broken) - FAULTS_SHOWN} more" if len(broken) > FAULTS_SHOWN else ""
         raise DataError(
             f"nothing is pushed: {'; '.join(shown)}{more}",

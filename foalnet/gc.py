@@ -10,18 +10,20 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foalnet.clips.dialogue import ENTRY
-from foalnet.config import Params, Settings, load_settings
-from foalnet.config.load import DEFAULT_PARAMS, File, Run, read_file, resolve
-from foalnet.core.errors import DataError, FoalnetError, MachineError, reason
+from foalnet.config import Settings, load_settings
+from foalnet.config.load import DEFAULT_PARAMS, File, read_file, resolve
+from foalnet.core.errors import FoalnetError, MachineError, reason
 from foalnet.core.locks import lock
 from foalnet.core.paths import Paths
 from foalnet.core.temporaries import TEMP_SUFFIX, dead_temporaries, is_held
-from foalnet.stages.forecast import planned_jobs, size
+from foalnet.stages.base import Context
+from foalnet.stages.forecast import size
+from foalnet.stages.table import STAGES
 
 STAGE = "gc"
 DAY_S = 86_400.0
@@ -98,52 +100,22 @@ def _item(kind: str, path: Path, *, whole: bool) -> Item:
 
 
 def needed(file: File, settings: Settings, *, home: Path = Path()) -> tuple[set[Path], dict[str, str]]:
-    """Return the keyed folders that the current params' outputs are made from, and kind -> why it cannot be told.
+    """Return the keyed folders that the current params' outputs are made from, and kind -> why it is not known.
 
     A corpus without manifest, inventory or shards on this machine leaves its keys unknown: then all of that kind stay.
     """
-    found: set[Path] = set()
+    keep: set[Path] = set()
     unknown: dict[str, str] = {}
-    for corpus in file.corpora:
-        params, paths = resolve(file, corpus), Paths(corpus, home)
-        try:
-            found |= {job.folder(settings.work) for job in planned_jobs(params, settings, paths)}
-        except FoalnetError as error:
-            unknown["clips"] = f"what {corpus} needs is not known: {error.what}"
-        # Where the folds' result is not there, or of other params, today's final model has no state to go on from.
-        with suppress(FoalnetError):
-            found.add(_final_folder(params, settings, paths))
-    for run in file.runs.values():
-        try:
-            found.add(_state_folder(file, run, settings, home))
-        except FoalnetError as error:
-            unknown["train"] = f"what {run.corpus} needs is not known: {error.what}"
-    return found, unknown
-
-
-def _final_folder(params: Params, settings: Settings, paths: Paths) -> Path:
-    from foalnet.shards import open_shards
-    from foalnet.stages.final import prepare
-
-    return prepare(params, settings, paths, open_shards(paths.shards, corpus=params.corpus)).folder
-
-
-def _state_folder(file: File, asked: Run, settings: Settings, home: Path) -> Path:
-    from foalnet.artifact.table import read_manifest
-    from foalnet.shards import INDEX, open_shards
-    from foalnet.stages.train import given_for, state_folder, told_of
-    from foalnet.train.encoders import published_encoders
-    from foalnet.train.plan import plan
-
-    params, paths = resolve(file, asked.corpus), Paths(asked.corpus, home)
-    if not (paths.shards / INDEX).is_file():
-        raise DataError("it has no shards here", file=paths.shards)
-    utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used]
-    shards = open_shards(paths.shards, corpus=params.corpus)
-    encoders = published_encoders(params, paths, variant=asked.variant, seed=asked.seed, split=asked.split)
-    given = given_for(params, settings, paths, shards, variant=asked.variant, encoders=encoders)
-    run = plan(params, utterances, variant=asked.variant, seed=asked.seed, split=asked.split)
-    return state_folder(params, settings, paths, run, told_of(params, settings, given))
+    for stage in STAGES:
+        runs = file.runs.values() if stage.per_run else (None,)
+        for corpus, run in ((corpus, run) for corpus in file.corpora for run in runs):
+            if stage.cache and (run is None or run.corpus == corpus):
+                params, paths = resolve(file, corpus), Paths(corpus, home)
+                try:
+                    keep |= stage.keeps(Context(params=params, settings=settings, paths=paths, run=run))
+                except FoalnetError as error:
+                    unknown[stage.cache] = f"what {corpus} needs is not known: {error.what}"
+    return keep, unknown
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from foalnet import media
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Draw, Evaluate, Manifest, Report, Shards, Train
 from foalnet.corpora.inventory import inventory
-from foalnet.stages.manifest import build
-from foalnet.stages.shards import StageSummary, stage
+from foalnet.stages.manifest.build import build
+from foalnet.stages.shards.staging import StageSummary, stage
 
 RATE_HZ = 16000
 RATE = "30000/1001"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from foalnet.artifact.digests import folder_md5
 from foalnet.checks.verify import Link, verify
-from foalnet.checks.verify.digests import folder_md5
 from foalnet.config import load_params, load_settings
 from tests.projects import run
 

@@ -19,7 +19,7 @@ from foalnet.core.records import Utterance
 from foalnet.corpora.splits import SPLITS, groups_of
 from foalnet.evidence.metrics import best_epoch
 from foalnet.evidence.report import build
-from foalnet.stages.evaluate import evaluate_run
+from foalnet.stages.evaluate.scoring import evaluate_run
 from tests.sealing import revouch_model, write_manifest
 
 CLASSES = {"happy": ["hap", "exc"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}

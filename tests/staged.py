@@ -21,7 +21,7 @@ from foalnet.core.paths import Paths
 from foalnet.core.records import Box, Sample
 from foalnet.corpora.inventory import inventory
 from foalnet.shards import open_shards, split_frames
-from foalnet.stages.manifest import build
+from foalnet.stages.manifest.build import build
 from tests.clips_tree import Place
 
 DIALOGUE, OTHER = "Ses01F_impro01", "Ses01M_impro02"
@@ -127,7 +127,7 @@ def stage_with(
     place: Place, monkeypatch: pytest.MonkeyPatch, sees: Callable[[int, int], Sequence[Box] | None]
 ) -> dict[str, tuple[dict[str, Any], Sample]]:
     """Stage with a scripted detector and return the samples."""
-    monkeypatch.setattr("foalnet.stages.shards.get_detector", lambda params, settings: Scripted(sees))
+    monkeypatch.setattr("foalnet.stages.shards.staging.get_detector", lambda params, settings: Scripted(sees))
     place.stage()
     return samples(place)
 

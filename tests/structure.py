@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from foalnet.corpora import READERS
+from foalnet.stages.table import BY_NAME
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "foalnet"
@@ -52,22 +53,9 @@ def package_imports(path: Path) -> Iterator[str]:
 # params.yaml (a test), so a changed default is a changed param.
 WITHOUT_RESULT = {
     "config", "cli", "core/errors", "core/faults", "core/locks", "core/paths", "core/progress", "core/temporaries",
-    "artifact/dvcfiles", "artifact/dvcrepo", "artifact/provenance", "artifact/speeds",
+    "artifact/digests", "artifact/dvcfiles", "artifact/dvcrepo", "artifact/provenance", "artifact/speeds",
 }  # fmt: skip
 
-# What each verb of the CLI imports. Readers are imported by name.
-READER_MODULES = tuple(f"foalnet.corpora.{name}" for name in READERS)
-VERBS = {
-    "draw": ("foalnet.drawn.write",),
-    "inventory": ("foalnet.corpora.inventory", *READER_MODULES),
-    "manifest": ("foalnet.stages.manifest", *READER_MODULES),
-    "shards": ("foalnet.stages.shards", *READER_MODULES),
-    "features": ("foalnet.stages.features",),
-    "train": ("foalnet.stages.train",),
-    "evaluate": ("foalnet.stages.evaluate",),
-    "final": ("foalnet.stages.final",),
-    "report": ("foalnet.evidence.report", "foalnet.drawn.plan", "foalnet.drawn.rule"),
-}
 # The folder of a corpus' own reader, in dvc.yaml.
 OWN_READER = "foalnet/corpora/${item.reader}"
 # It names readers, and a corpus' reader is a param: one more line in it changes no result.
@@ -121,6 +109,15 @@ def package_names(path: Path) -> Iterator[str]:
             yield f"{whole[node.value.id]}.{node.attr}"
 
 
+def is_face(path: Path) -> bool:
+    """Tell whether a file is a stage itself (foalnet/stages/NAME.py, or the `__init__` of its folder).
+
+    It runs, forecasts and checks what the modules of `Stage.code` do, and changes no result.
+    """
+    stages = PACKAGE / "stages"
+    return path.parent == stages or (path.parent.parent == stages and path.name == "__init__.py")
+
+
 def import_closure(dotted: str) -> set[Path]:
     """Return every file of the package that a module's import graph reaches; facades are seen through."""
     start = source_of(dotted)
@@ -139,7 +136,13 @@ def import_closure(dotted: str) -> set[Path]:
         found = [source_of(name) for name in package_names(path)]
         todo += [p for p in found if p is not None]
         parent = path.parent / "__init__.py"
-        if parent.is_file() and parent.parent != PACKAGE and parent != REGISTRY and facade(parent) is None:
+        if (
+            parent.is_file()
+            and parent.parent != PACKAGE
+            and parent != REGISTRY
+            and facade(parent) is None
+            and not is_face(parent)
+        ):
             todo.append(parent)
     return seen
 
@@ -147,7 +150,7 @@ def import_closure(dotted: str) -> set[Path]:
 def without_result(path: Path) -> bool:
     """Tell whether a file of the package cannot change a byte of an output."""
     own = path.relative_to(PACKAGE).with_suffix("")
-    return any(each.as_posix() in WITHOUT_RESULT for each in (own, *own.parents))
+    return is_face(path) or any(each.as_posix() in WITHOUT_RESULT for each in (own, *own.parents))
 
 
 def code_deps(stage: str) -> list[str]:
@@ -155,7 +158,9 @@ def code_deps(stage: str) -> list[str]:
 
     Of readers the corpus' own alone; neither the registry of readers, which only names them, nor any facade.
     """
-    files = {p for entry in VERBS[stage] for p in import_closure(entry) if not without_result(p) and facade(p) is None}
+    files = {
+        p for entry in BY_NAME[stage].code for p in import_closure(entry) if not without_result(p) and facade(p) is None
+    }
     files.discard(REGISTRY)
     own = {PACKAGE / "corpora" / name for name in READERS}
     reads = any(own & set(p.parents) for p in files)

@@ -21,7 +21,7 @@ from foalnet.config.load import File, resolve
 from foalnet.core.files import read_json
 from foalnet.core.records import Utterance
 from foalnet.corpora.inventory import inventory
-from foalnet.stages.manifest import build, read_manifest
+from foalnet.stages.manifest.build import build, read_manifest
 
 Lines = Sequence[tuple[str, str]]
 """Of one dialogue: (suffix such as "F000", raw label such as "neu")."""

@@ -57,8 +57,7 @@ class CodeGuard:
     made during the run as the code that produced the output.
     """
 
-    def __init__(self, stage: str) -> None:
-        self.stage = stage
+    def __init__(self) -> None:
         self._before = self._digests()
 
     @staticmethod
@@ -72,7 +71,6 @@ class CodeGuard:
         if changed:
             raise MachineError(
                 f"code changed while the stage ran: {', '.join(changed)}",
-                stage=self.stage,
                 action="run the same command again",
             )
 

@@ -16,7 +16,7 @@ from foalnet.core.errors import DataError, MachineError, UsageError, reason
 from foalnet.core.files import content_key, json_bytes, publish_bytes, read_plain, sha256_file
 from foalnet.core.markdown import escape
 from foalnet.encoders import CATALOGUE, MOST_CONFIG_BYTES, open_weights, read_state, transformers_offline
-from foalnet.stages.card import LIMITS, NOT_FOR, limits_md
+from foalnet.stages.final.card import LIMITS, NOT_FOR, limits_md
 
 STAGE = "import-checkpoint"
 PRESET = "iemocap-paper"

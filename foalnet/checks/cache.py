@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foalnet.artifact.digests import parse_listing
 from foalnet.artifact.dvcrepo import dvc_cache, dvc_config
 from foalnet.artifact.gitrepo import git, has_git, text_at
-from foalnet.checks.verify.digests import parse_listing
 from foalnet.checks.verify.remote import DEFAULT, Remote, place_of
 from foalnet.config import load_settings
 from foalnet.config.load import DEFAULT_PARAMS, read_file

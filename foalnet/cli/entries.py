@@ -70,10 +70,10 @@ class NewEntry:
         preset: str | None,
     ) -> NewEntry:
         """Check every option before anything is written (UsageError, exit 2; MachineError, exit 4, for the root)."""
-        from foalnet.cli.counts import absent_parts
         from foalnet.corpora import get_reader
         from foalnet.corpora.inventory import survey, unused_lines
-        from foalnet.stages.manifest import check_classes
+        from foalnet.stages.inventory import absent_parts
+        from foalnet.stages.manifest.build import check_classes
 
         kind = get_reader(reader)
         name = name or reader

@@ -39,7 +39,7 @@ VERBS = {
     "inventory": "stages.inventory",
     "manifest": "stages.manifest",
     "shards": "stages.shards",
-    "features": "features.features",
+    "features": "stages.features",
     "sheet": "sheet.sheet",
     "train": "stages.train",
     "evaluate": "stages.evaluate",

@@ -13,7 +13,7 @@ from foalnet.corpora.inventory import need_root
 from foalnet.encoders import CATALOGUE
 from foalnet.faces import DETECTORS
 from foalnet.nets.registry import AUDIO_ENCODERS, FUSIONS, PRETRAINED_AUDIO, VIDEO_ENCODERS
-from foalnet.stages.manifest import check_classes, contract_of
+from foalnet.stages.manifest.build import check_classes, contract_of
 
 
 def check_names(params: Params) -> None:

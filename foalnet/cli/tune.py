@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from foalnet.cli.stages import CORPUS, DRY_RUN, _stage
+from foalnet.cli.stages import CORPUS, DRY_RUN
 from foalnet.config import load_params, load_settings
 from foalnet.core.paths import Paths
 
@@ -18,13 +18,15 @@ def tune(corpus: str, dry_run: bool) -> None:
     The score is the mean UA over the folds' dev sessions; no test session is scored. Trials and summary go to
     reports/CORPUS/tune/; params.yaml stays as it is (docs/tune.md). The same command resumes an interrupted search.
     """
+    params, settings, paths = load_params(corpus), load_settings(), Paths(corpus)
     if dry_run:
         from foalnet.tune import tune_forecast
 
-        click.echo(tune_forecast(load_params(corpus), load_settings(), Paths(corpus)))
+        click.echo(tune_forecast(params, settings, paths))
         return
+    from foalnet.stages.base import one_writer
     from foalnet.tune import tune as search
 
-    with _stage("tune", corpus, lambda paths: [paths.tune]) as (params, settings, paths):
+    with one_writer("tune", corpus, settings, [paths.tune]):
         says = search(params, settings, paths, tell=click.echo)
     click.echo(f"\n{says}")

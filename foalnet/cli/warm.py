@@ -20,8 +20,8 @@ def warm(corpus: str, dialogues: tuple[str, ...]) -> None:
     that share the work folder, are only faster. Every dialogue is tried before a failure ends the command.
     """
     from foalnet.artifact.provenance import CodeGuard
-    from foalnet.stages.warm import unstaged
-    from foalnet.stages.warm import warm as stage_all
+    from foalnet.stages.shards.warm import unstaged
+    from foalnet.stages.shards.warm import warm as stage_all
 
     params, settings, paths = load_params(corpus), load_settings(), Paths(corpus)
     inputs = {"inventory": paths.inventory, "manifest": paths.manifest}
@@ -29,6 +29,6 @@ def warm(corpus: str, dialogues: tuple[str, ...]) -> None:
         for name, seconds in unstaged(params, settings, **inputs).items():
             click.echo(f"{name}\t{seconds:.1f}")
         return
-    guard = CodeGuard("shards")
+    guard = CodeGuard()
     stage_all(params, settings, dialogues, **inputs, say=lambda name, what: click.echo(f"{name}: {what}"))
     guard.check()

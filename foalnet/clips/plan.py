@@ -16,6 +16,8 @@ from foalnet.corpora.inventory import FileEntry
 from foalnet.shards import valid_key
 
 STAGE = "shards"
+# Of a shard, amply: 64 px crops, half pictures and FLAC of one second take about 250 kB.
+BYTES_PER_S = 400_000
 # The manifest's reason for a usable utterance whose label belongs to no class of this experiment.
 NOT_IN_A_CLASS = "label_not_used"
 # The fields of an utterance that its shard stores. Votes and transcript are left out: readers take them from the

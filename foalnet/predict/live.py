@@ -13,7 +13,7 @@ from foalnet.core.errors import MachineError
 from foalnet.core.files import content_key
 from foalnet.core.records import Sample
 from foalnet.encoders import open_weights
-from foalnet.stages.clip import ClipImages, encode_sample
+from foalnet.stages.features.clip import ClipImages, encode_sample
 
 
 class LiveFeatures:

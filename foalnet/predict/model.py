@@ -28,8 +28,8 @@ from foalnet.predict.answer import ClipPrediction, Frames, Sense
 from foalnet.predict.live import LiveFeatures
 from foalnet.predict.request import STAGE, Request, Who
 from foalnet.predict.stage import StagedClip, Stager
-from foalnet.stages.ranges import DRAWN, outside, quantities
-from foalnet.stages.shards import tools_of
+from foalnet.stages.final.ranges import DRAWN, outside, quantities
+from foalnet.stages.shards.staging import tools_of
 from foalnet.train.batches import Clip, collate, filled, read_clip
 from foalnet.train.fold import pad_s
 from foalnet.train.machine import determined, device

@@ -26,7 +26,7 @@ from foalnet.core.records import Utterance
 from foalnet.evidence.metrics import rounded
 from foalnet.nets import needs_weights
 from foalnet.shards import ShardSet, open_shards
-from foalnet.stages.train import Given, given_for, need_pictures, state_folder, told_of, train_folds
+from foalnet.stages.train.training import Given, given_for, need_pictures, state_folder, told_of, train_folds
 from foalnet.train.batches import Store, load_store
 from foalnet.train.encoders import Encoders
 from foalnet.train.plan import Run, plan

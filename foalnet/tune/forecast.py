@@ -5,7 +5,7 @@ from __future__ import annotations
 from foalnet.config import Params, Settings
 from foalnet.core.paths import Paths
 from foalnet.stages.forecast import Forecast, free_bytes
-from foalnet.stages.forecast.training import training_bytes, training_rate
+from foalnet.stages.train import training_bytes, training_rate
 from foalnet.tune.bench import Bench, speed_name
 from foalnet.tune.search import alone, done_runs, jobs_of, outside, variants_of
 

@@ -17,7 +17,7 @@ from foalnet.core.files import json_bytes, jsonl_bytes, publish_bytes, sha256_fi
 from foalnet.core.markdown import escape
 from foalnet.evidence.metrics import mean_sd, rounded
 from foalnet.shards import INDEX
-from foalnet.stages.train import told_of
+from foalnet.stages.train.training import told_of
 from foalnet.tune.bench import Bench
 from foalnet.tune.search import Row, Searched
 

@@ -12,7 +12,7 @@ import pytest
 
 from foalnet.config import Settings
 from foalnet.core.paths import Paths
-from foalnet.stages.train import train_run
+from foalnet.stages.train.training import train_run
 from tests.projects import REPOSITORY, run
 from tests.reports import BEST, make_params, write_report
 from tests.stores import corpus_params, make_store, write_corpus

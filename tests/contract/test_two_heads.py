@@ -55,7 +55,7 @@ def tree(
 def staged(
     place: Place, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, tuple[dict[str, Any], Sample]]:
-    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
     monkeypatch.setenv("FOALNET_WEIGHTS", str(shared_data / "weights"))
     place.stage()
     return {s.key: (json.loads(s.members["json"]), s) for s in open_shards(place.out).samples()}

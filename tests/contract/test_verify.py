@@ -74,7 +74,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
 
 
 def code(project: Path) -> None:
-    with (project / "foalnet/stages/evaluate.py").open("a") as code:
+    with (project / "foalnet/stages/evaluate/scoring.py").open("a") as code:
         code.write("# more\n")
 
 
@@ -245,6 +245,6 @@ def test_a_licensed_corpus_that_is_not_here_is_skipped_in_words(
     (project / "settings.yaml").write_text(f"roots: {{drawn: {tmp_path / 'nowhere'}}}\n")
     found = {link.name: link for link in links(project, monkeypatch)}
     assert found["corpus files"].verdict == "skipped"
-    assert "what lies behind the inventory is verified" in found["corpus files"].found
+    assert "what lies behind the inventory is verified" in found["corpus files"].result
     assert found["manifest of the labels"].verdict == "skipped"
     assert [link.name for link in broken(list(found.values()))] == ["inventory@drawn input data/drawn/raw"]

@@ -24,7 +24,7 @@ def sound_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stage in the test's own process."""
-    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def whole(sound_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The tree as it is staged without a fault."""
     place = Place(home=tmp_path_factory.mktemp("whole"), root=sound_tree)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.stages.shards.Pool", LocalPool)
+        patch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
         place.stage()
     return place
 

@@ -11,7 +11,7 @@ from foalnet.artifact.seal import sealed_bytes
 from foalnet.core.errors import DataError
 from foalnet.core.files import read_json, sha256_file
 from foalnet.corpora.iemocap import PUBLISHED
-from foalnet.stages.manifest import build, read_manifest
+from foalnet.stages.manifest.build import build, read_manifest
 from tests.trees import (
     DIALOGUES,
     FOUR,

@@ -57,7 +57,7 @@ os.replace = replace
 pathlib.Path.open = path_open
 shutil.open, shutil._USE_CP_SENDFILE = killing_open, False
 
-import foalnet.stages.shards as staging
+import foalnet.stages.shards.staging as staging
 from tests.clips_tree import LocalPool, Place
 
 staging.Pool = LocalPool
@@ -73,7 +73,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
 
 
 def run(place: Place, budget: int, before: str = "") -> subprocess.CompletedProcess[str]:

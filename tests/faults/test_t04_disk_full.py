@@ -23,8 +23,8 @@ from foalnet.core.paths import Paths
 from foalnet.core.temporaries import is_held
 from foalnet.evidence.report import build
 from foalnet.shards import open_shards
-from foalnet.stages.evaluate import evaluate_run
-from foalnet.stages.train import train_run
+from foalnet.stages.evaluate.scoring import evaluate_run
+from foalnet.stages.train.training import train_run
 from foalnet.train.machine import Stop
 from tests import reports
 from tests.clips_tree import Place
@@ -53,7 +53,7 @@ def total(sound_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
     """How many bytes staging writes in all."""
     place = Place(home=tmp_path_factory.mktemp("counted"), root=sound_tree)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.stages.shards.Pool", _local_pool())
+        patch.setattr("foalnet.stages.shards.staging.Pool", _local_pool())
         patch.setattr(spools, "IN_MEMORY_BYTES", 1000)
         place.list_files()
         disk = FullDisk(place.home)
@@ -104,7 +104,7 @@ def test_t4_a_disk_that_fills_while_shards_are_published_says_what_it_needs(
     """The dialogues are in the work cache: all that is written now goes into place."""
     place, before = earlier_generation(tmp_path, sound_tree)
     with monkeypatch.context() as patch:
-        patch.setattr("foalnet.stages.shards.publish_shards", lambda *_, **__: [])
+        patch.setattr("foalnet.stages.shards.staging.publish_shards", lambda *_, **__: [])
         place.stage(listed=True)
     needed = sum(len(data) for data in whole.bytes().values())
     with FullDisk(tmp_path, int(needed * share)).mounted(), pytest.raises(MachineError) as caught:
@@ -131,7 +131,7 @@ def test_t4_a_disk_that_tells_it_is_too_small_is_refused_before_anything_is_writ
 def test_t4_a_dialogue_is_refused_before_it_is_decoded_where_the_disk_filled_meanwhile(
     sound_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import foalnet.stages.shards as staging
+    import foalnet.stages.shards.staging as staging
 
     place, asked = Place(home=tmp_path, root=sound_tree), []
 
@@ -262,7 +262,8 @@ sys.path.insert(0, {repository!r})
 home, root, room = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(home)], check=True)
 
-import foalnet.stages.publish_shards as publishing, foalnet.clips.spool as spools, foalnet.stages.shards as staging
+import foalnet.stages.shards.publish as publishing, foalnet.clips.spool as spools
+import foalnet.stages.shards.staging as staging
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import FoalnetError
 from foalnet.core.files import sha256_bytes

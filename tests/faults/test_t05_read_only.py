@@ -25,16 +25,16 @@ RUN = ("--variant", "audio_only", "--seed", "1")
 VERBS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "draw": ((), "data/drawn", "foalnet.drawn.write.draw"),
     "inventory": (("drawn",), "data/drawn", "foalnet.corpora.inventory.inventory"),
-    "manifest": (("drawn",), "reports/drawn", "foalnet.stages.manifest.build"),
-    "shards": (("drawn",), "data/drawn/shards", "foalnet.stages.shards.stage"),
-    "shards: a session": (("drawn",), "data/drawn/shards/Session1", "foalnet.stages.shards.stage"),
-    "shards: the account": (("drawn",), "reports/drawn", "foalnet.stages.shards.stage"),
-    "features": (("drawn",), "data/drawn/features", "foalnet.stages.features.encode"),
-    "train": (("drawn", *RUN), "models/drawn/audio_only-s1", "foalnet.stages.train.train_run"),
-    "evaluate": (("drawn", *RUN), "reports/drawn/runs", "foalnet.stages.evaluate.evaluate_run"),
-    "final": (("drawn",), "models/drawn/final", "foalnet.stages.final.final_run"),
+    "manifest": (("drawn",), "reports/drawn", "foalnet.stages.manifest.build.build"),
+    "shards": (("drawn",), "data/drawn/shards", "foalnet.stages.shards.staging.stage"),
+    "shards: a session": (("drawn",), "data/drawn/shards/Session1", "foalnet.stages.shards.staging.stage"),
+    "shards: the account": (("drawn",), "reports/drawn", "foalnet.stages.shards.staging.stage"),
+    "features": (("drawn",), "data/drawn/features", "foalnet.stages.features.encode.encode"),
+    "train": (("drawn", *RUN), "models/drawn/audio_only-s1", "foalnet.stages.train.training.train_run"),
+    "evaluate": (("drawn", *RUN), "reports/drawn/runs", "foalnet.stages.evaluate.scoring.evaluate_run"),
+    "final": (("drawn",), "models/drawn/final", "foalnet.stages.final.model.final_run"),
     "report": (("drawn",), "reports/drawn", "foalnet.evidence.report.build"),
-    "shards: the work cache": (("drawn",), "work", "foalnet.stages.shards.stage"),
+    "shards: the work cache": (("drawn",), "work", "foalnet.stages.shards.staging.stage"),
 }
 
 

@@ -19,7 +19,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {repository!r})
-import foalnet.stages.shards as staging
+import foalnet.stages.shards.staging as staging
 from tests.clips_tree import LocalPool
 from tests.faults.test_t07_sharing import Sharing
 

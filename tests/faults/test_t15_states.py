@@ -12,7 +12,7 @@ import torch
 import foalnet.train.state as states
 from foalnet.core.errors import Interrupted, MachineError
 from foalnet.gc import items, judged, to_remove
-from foalnet.stages.final_train import FinalTask, train_final
+from foalnet.stages.final.training import FinalTask, train_final
 from foalnet.train.fold import train_fold
 from foalnet.train.machine import Stop, determined
 from foalnet.train.speed import reached

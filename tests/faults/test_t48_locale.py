@@ -29,7 +29,7 @@ sys.path.insert(0, {repository!r})
 os.umask(int(sys.argv[3], 8))
 home, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 warnings.filterwarnings("error", category=EncodingWarning, module="foalnet")
-import foalnet.stages.shards as staging
+import foalnet.stages.shards.staging as staging
 from tests.clips_tree import LocalPool, Place
 from tests.reports import make_params, make_utterances, write_report
 from foalnet.core.files import sha256_bytes

@@ -36,7 +36,7 @@ class Table(Place):
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
 
 
 def avi_of(root: Path, dialogue: str) -> Path:
@@ -81,7 +81,7 @@ def by_audit(mirrored: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 def staged(place: Place) -> Place:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.stages.shards.Pool", LocalPool)
+        patch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
         place.stage()
     return place
 

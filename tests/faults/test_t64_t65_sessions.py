@@ -12,7 +12,7 @@ from foalnet.config import Settings
 from foalnet.core.errors import DataError
 from foalnet.core.files import read_json
 from foalnet.shards import open_shards, read_index
-from foalnet.stages.train import train_run
+from foalnet.stages.train.training import train_run
 from foalnet.train import ranks
 from foalnet.train.batches import load_store
 from tests.clips_tree import Place

@@ -17,7 +17,7 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import read_json
 from foalnet.core.paths import Paths
 from foalnet.evidence.report import build
-from foalnet.stages.evaluate import evaluate_run
+from foalnet.stages.evaluate.scoring import evaluate_run
 from tests.pages import Page, markdown_tables
 from tests.reports import BEST, CLASSES, make_params, make_utterances, write_model, write_stages
 from tests.sealing import revouch_run

@@ -84,13 +84,15 @@ def test_t86_objects_of_a_bucket_are_held_to_their_names(bucket: Bucket, monkeyp
     bucket.client.put_object(Bucket=bucket.name, Key=bucket.key(md5), Body=bytes(data))
     [link] = broken(links(project, monkeypatch, "store"))
     assert link.verdict == "differs"
-    assert f"data/drawn/shards/Session1/000000.tar, object s3://{bucket.name}/{bucket.key(md5)}: expected" in link.found
+    assert (
+        f"data/drawn/shards/Session1/000000.tar, object s3://{bucket.name}/{bucket.key(md5)}: expected" in link.result
+    )
     assert SECRET not in str(link)
     bucket.client.delete_object(Bucket=bucket.name, Key=bucket.key(md5))
     found = links(project, monkeypatch, "store")
     [link] = broken(found)
     assert (link.verdict, code_of(found)) == ("absent", 4)
-    assert "lacks data/drawn/shards/Session1/000000.tar" in link.found
+    assert "lacks data/drawn/shards/Session1/000000.tar" in link.result
 
 
 def test_t85_a_bucket_that_does_not_answer_fails_in_words_and_takes_the_push_when_it_is_back(

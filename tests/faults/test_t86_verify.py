@@ -27,8 +27,8 @@ def test_t86_one_flipped_byte_of_a_remote_object_is_named(place: Place, monkeypa
     found = place.links(monkeypatch, "store")
     [link] = broken(found)
     assert (link.verdict, link.name, code_of(found)) == ("differs", "shards@drawn output data/drawn/shards", 3)
-    assert f"remote: data/drawn/shards/{SHARD}, object {object_in(place.remote, md5)}" in link.found
-    assert f"expected {md5[:16]}… (its name)" in link.found
+    assert f"remote: data/drawn/shards/{SHARD}, object {object_in(place.remote, md5)}" in link.result
+    assert f"expected {md5[:16]}… (its name)" in link.result
     # What the line says is done, and nothing is left to say.
     folder = object_in(place.remote, place.md5("data/drawn/shards"))
     assert link.action == f"remove {object_in(place.remote, md5)} and {folder}, then dvc push shards@drawn"
@@ -42,7 +42,7 @@ def test_t86_a_flipped_byte_of_a_folders_list_is_named(place: Place, monkeypatch
     md5 = place.md5("data/drawn/shards")
     flip(object_in(place.remote, md5), 30)
     [link] = broken(place.links(monkeypatch, "store"))
-    assert "remote: the list of data/drawn/shards, object " in link.found
+    assert "remote: the list of data/drawn/shards, object " in link.result
 
 
 @pytest.mark.long
@@ -52,7 +52,7 @@ def test_t86_a_missing_remote_object_is_named(place: Place, monkeypatch: pytest.
     found = place.links(monkeypatch, "")
     [link] = broken(found)
     assert (link.verdict, code_of(found)) == ("absent", 4)
-    assert link.found == "the remote store lacks models/drawn/foal-s1/logits.safetensors"
+    assert link.result == "the remote store lacks models/drawn/foal-s1/logits.safetensors"
     folder = object_in(place.remote, place.md5("models/drawn/foal-s1"))
     assert link.action == f"remove {folder}, then dvc push train@drawn-foal-s1"
     folder.unlink()
@@ -76,7 +76,7 @@ def test_t86_a_cache_object_altered_in_place_is_named_though_dvc_sees_nothing(
         3,
     )
     where = kept.relative_to(place.project)
-    assert f"cache: data/drawn/manifest.jsonl, object {where}: expected {md5[:16]}…" in link.found
+    assert f"cache: data/drawn/manifest.jsonl, object {where}: expected {md5[:16]}…" in link.result
     assert link.action == f"remove {where}, then dvc commit --force manifest@drawn"
     kept.unlink()
     run(place.project, "dvc", "commit", "--force", "manifest@drawn")
@@ -91,7 +91,7 @@ def test_t86_what_was_pulled_corrupted_is_named(place: Place, tmp_path: Path, mo
     found = links(clone, monkeypatch)
     named = [link for link in found if link.verdict == "differs"]
     assert {link.name for link in named} == {"shards@drawn output data/drawn/shards", "shards by their index"}
-    assert all(SHARD in link.found for link in named)
+    assert all(SHARD in link.result for link in named)
 
 
 @pytest.mark.long

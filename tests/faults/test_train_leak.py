@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from foalnet.config import Settings
-from foalnet.stages.train import train_folds
+from foalnet.stages.train.training import train_folds
 from foalnet.train.fold import unweighted_accuracy
 from tests.stores import CLASSES, Synthetic, make_params, make_run, make_store
 

@@ -21,7 +21,7 @@ from foalnet.config import Settings
 from foalnet.core.errors import DataError, MachineError, UsageError
 from foalnet.core.files import sha256_file
 from foalnet.core.locks import lock
-from foalnet.stages.warm import unstaged, warm
+from foalnet.stages.shards.warm import unstaged, warm
 from tests.clips_tree import DIALOGUES, Place, lay_tree
 from tests.flows.helpers import Server
 from tests.projects import TINY, change_params, copy_project, environment, program, repro
@@ -103,7 +103,7 @@ def test_every_dialogue_of_a_batch_is_tried_and_each_failure_said(
 
 
 def _jobs(place: Place, settings: Settings) -> list:
-    from foalnet.stages.warm import jobs_of
+    from foalnet.stages.shards.warm import jobs_of
 
     return jobs_of(place.params, settings, **inputs(place))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foalnet.stages.evaluate import FoldLogits, choose
+from foalnet.stages.evaluate.scoring import FoldLogits, choose
 
 # Classes 0, 1; four utterances a part, two of each class.
 LABELS = {"d1": 0, "d2": 0, "d3": 1, "d4": 1, "t1": 0, "t2": 0, "t3": 1, "t4": 1}

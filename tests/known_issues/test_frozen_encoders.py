@@ -17,8 +17,8 @@ from foalnet.core.paths import Paths
 from foalnet.nets import Batch, FoalNet, Frozen, Steps, build_net, tasks_of
 from foalnet.nets.frozen import inverse_root
 from foalnet.nets.losses import Objective
-from foalnet.stages.evaluate import evaluate_run
-from foalnet.stages.train import train_run
+from foalnet.stages.evaluate.scoring import evaluate_run
+from foalnet.stages.train.training import train_run
 from foalnet.train.batches import Store, eval_batches
 from foalnet.train.encoders import encoded_store, prepared_store
 from foalnet.train.fold import train_fold

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import foalnet.core.progress
-import foalnet.stages.shards
+import foalnet.stages.shards.staging
 from flows.progress import LINE
 from foalnet.config import Settings
 from foalnet.config.blocks import Draw
@@ -19,7 +19,7 @@ from foalnet.core.progress import EVERY_S, counted
 from foalnet.corpora.inventory import DigestCache
 from foalnet.drawn.write import draw
 from foalnet.shards import open_shards
-from foalnet.stages import features as features
+from foalnet.stages.features import encode as features
 from foalnet.train.batches import load_store
 from tests.clips_tree import LocalPool, Place, lay_tree
 from tests.hub import needs_transformers, recorded
@@ -79,7 +79,7 @@ def test_a_line_comes_with_part_done_and_time_left(
     what: str,
     unit: str,
 ) -> None:
-    monkeypatch.setattr(foalnet.stages.shards, "Pool", LocalPool)
+    monkeypatch.setattr(foalnet.stages.shards.staging, "Pool", LocalPool)
     monkeypatch.setattr(foalnet.core.progress, "EVERY_S", 1e-9)
     work(tmp_path)
     written = capsys.readouterr()

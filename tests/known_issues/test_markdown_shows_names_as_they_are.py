@@ -16,7 +16,7 @@ from foalnet.config import load_params
 from foalnet.core.markdown import code, escape, table
 from foalnet.core.records import Utterance
 from foalnet.evidence.gate import markdown as decision_md
-from foalnet.stages.card import card_facts, card_md
+from foalnet.stages.final.card import card_facts, card_md
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",

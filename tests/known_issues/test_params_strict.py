@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from dvc.utils.serialize import load_yaml
 
-from foalnet.checks.verify import graph
+from foalnet.checks.verify import lock
 from foalnet.cli import main
 from foalnet.cli.entries import NewEntry, add
 from foalnet.config import blocks, load_params, load_settings
@@ -30,7 +30,7 @@ def test_the_readers_agree_with_dvc(tmp_path: Path, repository: Path) -> None:
     (tmp_path / "words.yaml").write_text(WORDS)
     for path in (tmp_path / "words.yaml", repository / "params.yaml", repository / "dvc.lock"):
         theirs = load_yaml(str(path))
-        assert read_yaml(path) == theirs and graph.load(path) == theirs, path
+        assert read_yaml(path) == theirs and lock.load(path) == theirs, path
     found = read_yaml(tmp_path / "words.yaml")
     assert (found["a"], found["c"], found["d"], found["k"]) == ("yes", "1:30", 0.001, 2e-05)
 

@@ -14,7 +14,7 @@ from foalnet.core.files import read_json
 from foalnet.corpora import READERS
 from foalnet.corpora.inventory import inventory
 from foalnet.corpora.ravdess import Ravdess
-from foalnet.stages.manifest import build, read_manifest
+from foalnet.stages.manifest.build import build, read_manifest
 from tests.projects import verb
 from tests.trees import FOUR, iemocap_tree, make_params, make_settings, ravdess_tree
 

@@ -46,7 +46,7 @@ def inferred(value: Any) -> Any:
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Dialogues with and without a picture, with faces and without, sound as filed, cut, resampled and padded."""
-    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
     root = lay_tree(tmp_path / "root")
     wavs = root / "Session1" / "sentences" / "wav" / DIALOGUES[0]
     (wavs / f"{DIALOGUES[0]}_F000.wav").unlink()
@@ -58,7 +58,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 @pytest.fixture
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A corpus whose pictures are a table, one clip without a row."""
-    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
     root = tmp_path / "root"
     for number, (emotion, actor) in enumerate((("01", "01"), ("05", "02"))):
         path = root / f"Actor_{actor}" / f"03-01-{emotion}-01-01-01-{actor}.wav"

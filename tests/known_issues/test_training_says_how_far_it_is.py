@@ -22,9 +22,9 @@ from foalnet.artifact.seal import publish_sealed
 from foalnet.config import Settings
 from foalnet.config.blocks import Final
 from foalnet.core.errors import Interrupted
-from foalnet.stages.evaluate import evaluate_run
-from foalnet.stages.final import final_run
-from foalnet.stages.train import train_run
+from foalnet.stages.evaluate.scoring import evaluate_run
+from foalnet.stages.final.model import final_run
+from foalnet.stages.train.training import train_run
 from foalnet.train.line import Standing, end_text, progress_text
 from foalnet.train.machine import Stop
 from tests.flows.conftest import server, toy, toy_source  # noqa: F401

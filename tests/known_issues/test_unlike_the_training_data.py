@@ -12,7 +12,7 @@ import soundfile
 
 from foalnet.artifact.model import FILE, read_model, seal
 from foalnet.predict import Model, load
-from foalnet.stages.ranges import DRAWN, outside, quantities, ranges_of
+from foalnet.stages.final.ranges import DRAWN, outside, quantities, ranges_of
 from tests.models import sealed_model
 from tests.stores import RATE_HZ, make_store, sample_of
 

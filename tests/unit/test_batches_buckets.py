@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foalnet.stages.train import train_folds
+from foalnet.stages.train.training import train_folds
 from foalnet.train.batches import bucketed, padding
 from tests.stores import make_params, make_run, make_store
 from tests.unit.test_train import settings, train_one

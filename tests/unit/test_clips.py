@@ -38,14 +38,14 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
 
 
 @pytest.fixture(scope="module")
 def staged(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = Place(home=tmp_path_factory.mktemp("home"), root=tree)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.stages.shards.Pool", LocalPool)
+        patch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
         place.stage()
     return place
 

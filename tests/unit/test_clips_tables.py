@@ -25,7 +25,7 @@ def name(modality: str, emotion: str, actor: str) -> str:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
     root = tmp_path / "root"
     lines = ["\t".join(["clip", *COLUMNS])]
     for number, (emotion, actor) in enumerate(CLIPS):

@@ -18,7 +18,7 @@ from foalnet.core.files import json_bytes, publish_bytes, read_json, read_jsonl
 from foalnet.core.paths import Paths
 from foalnet.core.records import Utterance
 from foalnet.evidence.metrics import ua
-from foalnet.stages.evaluate import evaluate_run
+from foalnet.stages.evaluate.scoring import evaluate_run
 from tests.reports import make_params, make_speakers, make_utterances, write_model, write_stages
 from tests.sealing import revouch_model
 
@@ -215,7 +215,7 @@ def test_logits_that_cannot_be_read_are_an_error_of_the_data(corpus: Corpus) -> 
 
 def test_evaluate_loads_no_torch() -> None:
     done = run(
-        [sys.executable, "-c", "import sys, foalnet.stages.evaluate; print('torch' in sys.modules)"],
+        [sys.executable, "-c", "import sys, foalnet.stages.evaluate.scoring; print('torch' in sys.modules)"],
         capture_output=True,
         text=True,
     )

@@ -22,9 +22,9 @@ from foalnet.encoders import Pretrained, transformers_offline
 from foalnet.predict.live import LiveFeatures
 from foalnet.shards import open_shards
 from foalnet.shards.features import open_features
-from foalnet.stages import features as stage
-from foalnet.stages.clip import ClipImages
-from foalnet.stages.train import train_run
+from foalnet.stages.features import encode as stage
+from foalnet.stages.features.clip import ClipImages
+from foalnet.stages.train.training import train_run
 from foalnet.train.batches import load_store, read_clip
 from tests.hub import needs_transformers, recorded
 from tests.stores import Synthetic, corpus_params, make_store, write_corpus
@@ -103,7 +103,7 @@ def test_without_an_encoder_the_index_says_so_and_nothing_heavy_is_loaded(tmp_pa
     assert list(contents(out)) == ["index.json"]
     index = json.loads((out / "index.json").read_text())
     assert index["encoder"] is None and index["files"] == []
-    code = "import foalnet.stages.features, sys; assert not {'torch', 'transformers'} & set(sys.modules)"
+    code = "import foalnet.stages.features.encode, sys; assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

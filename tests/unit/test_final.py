@@ -17,12 +17,12 @@ from foalnet.config.blocks import Final
 from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.core.files import read_json
 from foalnet.core.paths import Paths
-from foalnet.stages import final as run_module
-from foalnet.stages import final_train as train_module
-from foalnet.stages.card import card_md
-from foalnet.stages.evaluate import evaluate_run
-from foalnet.stages.final import final_run
-from foalnet.stages.train import train_run
+from foalnet.stages.evaluate.scoring import evaluate_run
+from foalnet.stages.final import model as run_module
+from foalnet.stages.final import training as train_module
+from foalnet.stages.final.card import card_md
+from foalnet.stages.final.model import final_run
+from foalnet.stages.train.training import train_run
 from tests.disks import FullDisk
 from tests.sealing import vouch
 from tests.stores import CLASSES, corpus_params, make_store, write_corpus

@@ -10,38 +10,43 @@ from typing import Any
 import pytest
 
 from foalnet.artifact.seal import publish_sealed
-from foalnet.artifact.speeds import read_speed, speed_path
+from foalnet.artifact.speeds import read_speed
 from foalnet.artifact.table import read_manifest
-from foalnet.config import Settings
+from foalnet.clips.plan import BYTES_PER_S
+from foalnet.config import Params, Settings
 from foalnet.config.blocks import Draw, Final
+from foalnet.config.load import Run
 from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.core.files import json_bytes, publish_bytes, read_json
-from foalnet.core.paths import Paths
+from foalnet.core.paths import Paths, run_name
 from foalnet.core.progress import duration
 from foalnet.drawn.plan import plan
 from foalnet.drawn.write import draw
-from foalnet.stages.evaluate import evaluate_run
-from foalnet.stages.features import encode
-from foalnet.stages.final import final_run
-from foalnet.stages.forecast import (
-    BYTES_PER_S,
-    COPIES,
-    draw_forecast,
-    features_forecast,
-    final_forecast,
-    note_drawing,
-    shards_forecast,
-    size,
-    speech_seconds,
-    train_forecast,
-)
-from foalnet.stages.forecast.training import _final_rate, training_rate
-from foalnet.stages.train import train_run
+from foalnet.stages import draw as drawing
+from foalnet.stages.base import Context
+from foalnet.stages.evaluate.scoring import evaluate_run
+from foalnet.stages.features.encode import encode
+from foalnet.stages.final.model import final_run
+from foalnet.stages.forecast import COPIES, Forecast, size, speech_seconds
+from foalnet.stages.table import BY_NAME
+from foalnet.stages.train import training_rate
+from foalnet.stages.train.training import train_run
 from foalnet.train.speed import reached, speed_file
 from tests.clips_tree import DIALOGUES, TURNS, LocalPool, Place, lay_tree
 from tests.hub import needs_transformers, recorded
 from tests.projects import REPOSITORY, verb
 from tests.stores import corpus_params, make_store, write_corpus
+
+
+def forecast(stage: str, params: Params, settings: Settings, paths: Any, run: Run | None = None) -> Forecast:
+    """Return what `foalnet STAGE --dry-run` says."""
+    left = BY_NAME[stage].left
+    assert left is not None
+    return left(Context(params=params, settings=settings, paths=paths, run=run))
+
+
+def run_of(variant: str, seed: int) -> Run:
+    return Run(corpus="drawn", variant=variant, seed=seed, name=run_name(variant, seed))  # type: ignore[arg-type]
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
@@ -50,7 +55,7 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr("foalnet.stages.shards.Pool", LocalPool)
+    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
     found = Place(home=tmp_path / "home", root=lay_tree(tmp_path / "tree", DIALOGUES))
     found.list_files()
     return found
@@ -59,22 +64,22 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 def test_shards_are_forecast_before_during_and_after(place: Place) -> None:
     paths: Any = SimpleNamespace(inventory=place.home / "inventory.json", manifest=place.home / "manifest.jsonl")
     before = listing(place.home)
-    told = shards_forecast(place.params, place.settings, paths)
+    told = forecast("shards", place.params, place.settings, paths)
     assert listing(place.home) == before, "a forecast writes nothing"
     seconds = len(DIALOGUES) * sum(end - start for _, start, end in TURNS)
     assert (told.left, told.time_s, told.disk_bytes) == (3, None, pytest.approx(COPIES * BYTES_PER_S * seconds, abs=9))
     assert "not known yet" in str(told) and "3 to stage" in str(told)
     place.stage(listed=True)
-    done = shards_forecast(place.params, place.settings, paths)
+    done = forecast("shards", place.params, place.settings, paths)
     assert (done.left, done.disk_bytes) == (0, 0) and "3 of them from the work cache" in str(done)
     shutil.rmtree(next((place.home / "work" / "clips").iterdir()))
-    again = shards_forecast(place.params, place.settings, paths)
+    again = forecast("shards", place.params, place.settings, paths)
     speeds = read_json(place.home / "work" / "runs" / "shards-tiny.json")
     assert again.left == 1
     assert again.time_s == pytest.approx(sum(speeds["dialogues"].values()) / 3, abs=0.01)
     assert again.disk_bytes is not None and 0 < again.disk_bytes < told.disk_bytes / 3
     next((place.home / "work" / "clips").glob("*/shard.tar")).write_bytes(b"cut")
-    assert shards_forecast(place.params, place.settings, paths).left == 2
+    assert forecast("shards", place.params, place.settings, paths).left == 2
 
 
 def test_speech_is_told_from_what_is_recorded(place: Place) -> None:
@@ -94,7 +99,7 @@ def test_training_is_forecast_from_its_states(tmp_path: Path, monkeypatch: pytes
     settings = Settings(work=tmp_path / "work", workers=1, device="cpu")
 
     def told() -> Any:
-        return train_forecast(params, settings, paths, variant="audio_only", seed=1)
+        return forecast("train", params, settings, paths, run_of("audio_only", 1))
 
     before = listing(tmp_path)
     first = told()
@@ -119,24 +124,22 @@ def test_training_is_forecast_from_its_states(tmp_path: Path, monkeypatch: pytes
     note = read_json(speed_file(settings, "drawn", "audio_only"))
     assert note["epochs"] == 7
     assert told().left == 0 and "seconds" in str(told())
-    other = train_forecast(params, settings, paths, variant="audio_only", seed=2)
+    other = forecast("train", params, settings, paths, run_of("audio_only", 2))
     assert other.time_s == pytest.approx(10 * note["wall_s"] / 7)
     weights = max(p.stat().st_size for p in paths.model("audio_only", 1).glob("fold-*.safetensors"))
     assert other.disk_bytes == (5 * 6 + 4) * weights, "one fold at a time keeps its state before the last"
     wider = params.model_copy(update={"train": params.train.model_copy(update={"batch_size": 4})})
-    assert train_forecast(wider, settings, paths, variant="audio_only", seed=2).time_s is None
+    assert forecast("train", wider, settings, paths, run_of("audio_only", 2)).time_s is None
     longer = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 3})})
-    assert train_forecast(longer, settings, paths, variant="audio_only", seed=2).time_s is not None
+    assert forecast("train", longer, settings, paths, run_of("audio_only", 2)).time_s is not None
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     settings, params = Settings(work=tmp_path / "work"), corpus_params()
     with pytest.raises(DataError, match="not found"):
-        shards_forecast(params, settings, Paths("drawn", tmp_path))
+        forecast("shards", params, settings, Paths("drawn", tmp_path))
     with pytest.raises(DataError, match="not found"):
-        train_forecast(params, settings, Paths("drawn", tmp_path), variant="foal", seed=1)
-    with pytest.raises(UsageError):
-        train_forecast(params, settings, Paths("drawn", tmp_path), variant="fool", seed=1)
+        forecast("train", params, settings, Paths("drawn", tmp_path), run_of("foal", 1))
 
 
 def test_a_damaged_state_counts_as_none(tmp_path: Path) -> None:
@@ -166,31 +169,42 @@ TINY = Draw(dialogues_per_session=1, used_per_dialogue=8, unused_per_dialogue=0,
 
 
 def test_drawing_is_forecast_whole_and_by_the_last_drawing(tmp_path: Path) -> None:
-    settings, out = Settings(work=tmp_path / "work", workers=1), tmp_path / "raw"
+    settings, out = Settings(work=tmp_path / "work", workers=1), tmp_path / "data" / "drawn" / "raw"
+
+    def left(params: Draw = TINY, settings: Settings = settings, **where: Any) -> Forecast:
+        given = corpus_params().model_copy(update={"draw": params})
+        return drawing.left(Context(params=given, settings=settings, paths=Paths("drawn", tmp_path)), **where)
+
     before = listing(tmp_path)
-    first = draw_forecast(TINY, settings, out, cached=True)
+    first = left()
     assert listing(tmp_path) == before, "a forecast writes nothing"
     assert (first.left, first.time_s, first.disk_bytes) == (5, None, None)
-    assert "5 dialogues, 40 utterances" in str(first) and "begins anew" in str(first) and "not known yet" in str(first)
+    assert (
+        "5 dialogues, 40 utterances" in str(first)
+        and "starts from the beginning" in str(first)
+        and "not known yet" in str(first)
+    )
     draw(TINY, out, workers=1)
-    note_drawing(TINY, settings, out, wall_s=30.0)
-    film_s = sum(d.frames for d in plan(TINY)) * 1001 / 30000
+    drawing._note(TINY, settings, out, wall_s=30.0, structure=None, media=None)
+    video_s = sum(d.frames for d in plan(TINY)) * 1001 / 30000
     weight = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    again = draw_forecast(TINY, settings, out, cached=True)
+    again = left()
     assert again.time_s == pytest.approx(30.0, rel=1e-3) and again.disk_bytes == pytest.approx(2 * weight, rel=1e-3)
-    assert f"{30 / film_s:.2f} s of a worker" in str(again) and "of these params: it would be drawn anew" in str(again)
-    two = draw_forecast(TINY, settings.model_copy(update={"workers": 2}), tmp_path / "own", cached=False)
+    assert f"{30 / video_s:.2f} s of a worker" in str(again) and "of these params: it would be drawn again" in str(
+        again
+    )
+    two = left(settings=settings.model_copy(update={"workers": 2}), out=tmp_path / "own")
     assert two.time_s == pytest.approx(15.0, rel=1e-3) and two.disk_bytes == pytest.approx(weight, rel=1e-3)
-    other = draw_forecast(TINY.model_copy(update={"seed": 9}), settings, out, cached=True)
+    other = left(TINY.model_copy(update={"seed": 9}))
     assert "of other params" in str(other)
-    assert draw_forecast(TINY, settings, out, cached=True, media=0).time_s == 0.0
-    note_drawing(TINY, settings, out, wall_s=1.0, media=0)
-    same = draw_forecast(TINY, settings, out, cached=True)
-    assert (same.time_s, same.disk_bytes) == (again.time_s, again.disk_bytes), "without film nothing is measured"
+    assert left(media=0).time_s == 0.0
+    drawing._note(TINY, settings, out, wall_s=1.0, structure=None, media=0)
+    same = left()
+    assert (same.time_s, same.disk_bytes) == (again.time_s, again.disk_bytes), "without media nothing is measured"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("x")
     with pytest.raises(UsageError, match="other content than a drawn corpus"):
-        draw_forecast(TINY, settings, tmp_path / "mine", cached=False)
+        left(out=tmp_path / "mine")
 
 
 def test_features_are_forecast_from_what_the_cache_holds(tmp_path: Path) -> None:
@@ -199,40 +213,40 @@ def test_features_are_forecast_from_what_the_cache_holds(tmp_path: Path) -> None
     weights = recorded(tmp_path / "weights", "clip_vit_b32")
     settings = Settings(work=tmp_path / "work", weights=tmp_path / "weights", workers=1, device="cpu")
     plain = corpus_params()
-    none = features_forecast(plain, settings, paths)
+    none = forecast("features", plain, settings, paths)
     assert (none.left, none.disk_bytes) == (0, 0) and "nothing to compute" in str(none)
     asked = plain.features.model_copy(
         update={"encoder": "clip_vit_b32", "weights": weights.sha256, "picture": "half", "frame_step": 2}
     )
     params = plain.model_copy(update={"features": asked})
     before = listing(tmp_path)
-    first = features_forecast(params, settings, paths)
+    first = forecast("features", params, settings, paths)
     assert listing(tmp_path) == before, "a forecast writes nothing"
     speech_s = sum(u.end_s - u.start_s for u in read_manifest(paths.manifest))
     assert (first.left, first.time_s) == (5, None) and "5 dialogues, 20 utterances, encoder clip_vit_b32" in str(first)
     assert first.disk_bytes == round(COPIES * speech_s * 30 / 2 * 6 * 4)
     encode(params, settings, paths.shards, paths.features)
-    done = features_forecast(params, settings, paths)
+    done = forecast("features", params, settings, paths)
     assert (done.left, done.disk_bytes) == (0, 0) and "5 of them from the work cache" in str(done)
     assert "only packed" in str(done)
     note = read_json(tmp_path / "work" / "runs" / "features-drawn.json")
     kept = sorted((tmp_path / "work" / "features").glob("*.safetensors"))
     kept[0].unlink()
-    left = features_forecast(params, settings, paths)
+    left = forecast("features", params, settings, paths)
     per_byte = note["wall_s"] / note["shard_bytes"]
     assert left.left == 1 and left.time_s is not None and left.disk_bytes is not None and left.disk_bytes > 0
     assert left.time_s == pytest.approx(per_byte * note["shard_bytes"] / 5, rel=0.5)
     coarser = params.model_copy(update={"features": asked.model_copy(update={"frame_step": 1})})
-    assert features_forecast(coarser, settings, paths).time_s is None, "another speed is not this one's"
+    assert forecast("features", coarser, settings, paths).time_s is None, "another speed is not this one's"
     with pytest.raises(MachineError, match="not ready"):
-        features_forecast(params, settings.model_copy(update={"weights": tmp_path / "none"}), paths)
+        forecast("features", params, settings.model_copy(update={"weights": tmp_path / "none"}), paths)
 
 
 def test_the_final_model_is_forecast_from_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths, settings = write_corpus(tmp_path, make_store()), Settings(work=tmp_path / "work", workers=1, device="cpu")
     params = corpus_params(epochs=2, patience=2).model_copy(update={"final": Final(variant="audio_only", seed=1)})
     with pytest.raises(DataError, match="not found"):
-        final_forecast(params, settings, paths)
+        forecast("final", params, settings, paths)
     train_run(params, settings, paths, variant="audio_only", seed=1)
     evaluate_run(params, paths, variant="audio_only", seed=1)
     publish_sealed(paths.staging, {"tools": {}})
@@ -242,7 +256,7 @@ def test_the_final_model_is_forecast_from_its_state(tmp_path: Path, monkeypatch:
         fold["chosen_epoch"] = 2
     publish_sealed(file, told)
     before = listing(tmp_path)
-    first = final_forecast(params, settings, paths)
+    first = forecast("final", params, settings, paths)
     assert listing(tmp_path) == before, "a forecast writes nothing"
     assert (first.left, first.time_s) == (2, None) and "not known yet" in str(first)
     assert (
@@ -252,18 +266,19 @@ def test_the_final_model_is_forecast_from_its_state(tmp_path: Path, monkeypatch:
     weights = max(p.stat().st_size for p in paths.model("audio_only", 1).glob("fold-*.safetensors"))
     assert first.disk_bytes == 10 * weights
     final_run(params, settings, paths)
-    done = final_forecast(params, settings, paths)
+    done = forecast("final", params, settings, paths)
     assert (done.left, done.disk_bytes) == (0, 0) and "2 done, finished" in str(done)
     note = read_json(tmp_path / "work" / "runs" / "final-drawn-audio_only.json")
     assert note["epochs"] == 2
     shutil.rmtree(tmp_path / "work" / "train")
-    again = final_forecast(params, settings, paths)
+    again = forecast("final", params, settings, paths)
     assert again.time_s == pytest.approx(note["wall_s"])
     final_run(params, settings, paths)
     final_run(params, settings, paths)
     assert read_json(tmp_path / "work" / "runs" / "final-drawn-audio_only.json")["epochs"] == 2
-    monkeypatch.setattr("foalnet.stages.final.threads", lambda _: 7)
-    assert _final_rate(settings, params, "audio_only") == (None, ""), "another speed is not this one's"
+    monkeypatch.setattr("foalnet.stages.final.model.threads", lambda _: 7)
+    shutil.rmtree(tmp_path / "work" / "train")
+    assert forecast("final", params, settings, paths).time_s is None, "another speed is not this one's"
 
 
 def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
@@ -272,7 +287,8 @@ def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     for text in ("", "[1]", "{}", '{"wall_s": null, "workers": 1, "film_s": 0, "bytes": 3}'):
         speed_path(settings, "draw-drawn").parent.mkdir(exist_ok=True)
         speed_path(settings, "draw-drawn").write_text(text)
-        assert draw_forecast(TINY, settings, tmp_path / "raw", cached=True).time_s is None
+        given = Context(params=corpus_params(), settings=settings, paths=Paths("drawn", tmp_path))
+        assert drawing.left(given).time_s is None
 
 
 def test_draw_features_and_final_say_it_and_write_nothing(tmp_path: Path) -> None:

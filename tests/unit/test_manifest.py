@@ -21,7 +21,7 @@ from foalnet.core.records import Utterance
 from foalnet.corpora.iemocap import PUBLISHED, Iemocap
 from foalnet.corpora.inventory import inventory
 from foalnet.corpora.ravdess import Ravdess
-from foalnet.stages.manifest import build, classify, compare, contract_of, count, read_manifest
+from foalnet.stages.manifest.build import build, classify, compare, contract_of, count, read_manifest
 from tests.sealing import vouch, write_manifest
 from tests.trees import (
     FOUR,

@@ -22,7 +22,7 @@ from foalnet.evidence.report import build, headline
 from foalnet.evidence.report.phrases import chance, hours, listed, percent, plural, points, verdict
 from foalnet.evidence.report.provenance import CODE
 from foalnet.evidence.stats import Difference, Interval
-from foalnet.stages.evaluate import evaluate_run
+from foalnet.stages.evaluate.scoring import evaluate_run
 from tests.pages import Page, markdown_tables
 from tests.reports import BEST, VARIANTS, make_params, make_speakers, make_utterances
 from tests.reports import write_report as make

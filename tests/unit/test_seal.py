@@ -17,7 +17,7 @@ from foalnet.artifact.table import read_manifest
 from foalnet.core.errors import DataError, MachineError
 from foalnet.core.files import json_bytes
 from foalnet.core.paths import Paths
-from foalnet.stages.evaluate import evaluate_run
+from foalnet.stages.evaluate.scoring import evaluate_run
 from tests.reports import make_params, make_utterances, write_model, write_stages
 from tests.sealing import reseal, vouch, write_manifest
 

@@ -29,7 +29,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Place:
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     place = Sheets(home=home, root=root)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.stages.shards.Pool", LocalPool)
+        patch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
         place.stage()
     return place
 

@@ -21,7 +21,7 @@ from foalnet.core.locks import lock
 from foalnet.core.paths import Paths
 from foalnet.core.temporaries import is_held
 from foalnet.gc import DAY_S, Item, holding, items, judged, needed, remove, to_remove
-from foalnet.stages.train import train_run
+from foalnet.stages.train.training import train_run
 from tests.projects import REPOSITORY, verb
 from tests.stores import corpus_params, make_store, write_corpus
 

@@ -21,7 +21,7 @@ from foalnet.artifact.checkpoint import load_checkpoint, put_net
 from foalnet.config import Settings
 from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.nets import InputShape, build_net
-from foalnet.stages.train import train_folds, train_run
+from foalnet.stages.train.training import train_folds, train_run
 from foalnet.train.fold import train_fold, unweighted_accuracy
 from foalnet.train.machine import Stop, determined, device, listening, threads
 from foalnet.train.optim import optimizer, rate

@@ -19,8 +19,8 @@ from foalnet.core.errors import DataError, Interrupted, UsageError
 from foalnet.core.files import read_json, read_jsonl
 from foalnet.core.paths import Paths
 from foalnet.nets import VARIANTS, build_net, tasks_of, variant_names
-from foalnet.stages.evaluate import evaluate_run
-from foalnet.stages.train import train_folds, train_run
+from foalnet.stages.evaluate.scoring import evaluate_run
+from foalnet.stages.train.training import train_folds, train_run
 from foalnet.train.fold import logits_of, train_fold
 from foalnet.train.machine import Stop, determined
 from foalnet.train.plan import plan

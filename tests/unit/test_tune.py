@@ -17,7 +17,7 @@ from foalnet.config.space import nested, with_values
 from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.core.files import read_json, read_jsonl
 from foalnet.core.paths import Paths
-from foalnet.stages.train import train_folds, train_run
+from foalnet.stages.train.training import train_folds, train_run
 from foalnet.train.speed import reached
 from foalnet.tune import bench as benches
 from foalnet.tune import tune, tune_forecast

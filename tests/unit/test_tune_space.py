@@ -17,7 +17,7 @@ from foalnet.config.load import Entry, File, load_params
 from foalnet.config.space import number_kinds, value_of, with_values
 from foalnet.core.errors import UsageError
 from foalnet.core.paths import Paths
-from foalnet.stages.train import train_folds
+from foalnet.stages.train.training import train_folds
 from foalnet.tune import tune
 from foalnet.tune.effect import without_effect
 from tests.stores import CLASSES, SMALL, corpus_params, make_params, make_run, make_store

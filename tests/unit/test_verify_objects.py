@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from foalnet.checks.verify.digests import Reader, folder_md5, listing_bytes
-from foalnet.checks.verify.graph import Recipe, Stage
+from foalnet.artifact.digests import Reader, folder_md5, listing_bytes
+from foalnet.checks.verify.lock import Recipe, Recorded
 from foalnet.checks.verify.objects import Fault, faults
 from foalnet.checks.verify.remote import Remote
 from foalnet.core.errors import MachineError
@@ -27,7 +27,7 @@ class Laid:
     """A cache that holds a file and a folder, an empty remote, and the stage whose outputs these are."""
 
     home: Path
-    stage: Stage
+    stage: Recorded
     asked: list[str]
 
     @property
@@ -62,7 +62,7 @@ def md5_of(data: bytes) -> str:
 def laid(tmp_path: Path) -> Laid:
     digests = {name: md5_of(data) for name, data in FILES.items()}
     outs = {"manifest": md5_of(b"rows"), "metrics": md5_of(b"in git"), "shards": folder_md5(digests)}
-    stage = Stage(name="shards@drawn", asked=RECIPE, ran=RECIPE, deps={}, outs=outs, params={})
+    stage = Recorded(name="shards@drawn", recipe=RECIPE, ran=RECIPE, deps={}, outs=outs, params={})
     place = Laid(home=tmp_path, stage=stage, asked=[])
     for name, data in {"manifest": b"rows", "shards": listing_bytes(digests), **FILES}.items():
         place.object(name).parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def test_t85_an_altered_object_of_the_cache_is_a_fault_though_the_remote_has_it_
     flip(laid.object(name))
     [fault] = laid.faults()
     assert (fault.path, fault.stage) == (f"shards/{name}" if name == "a.tar" else name, "shards@drawn")
-    assert "in DVC's cache is altered: expected " in fault.found
+    assert "in DVC's cache is altered: expected " in fault.result
     assert fault.remove == (str(laid.object(name)),)
 
 
@@ -94,14 +94,14 @@ def test_t85_an_object_that_the_cache_lacks_must_be_whole_in_the_remote(laid: La
     assert laid.faults() == ()
     flip(laid.object(name, laid.far))
     [fault] = laid.faults()
-    assert "in the remote is altered: expected " in fault.found
+    assert "in the remote is altered: expected " in fault.result
     listed = {"a.tar": (str(laid.object("shards", laid.far)),)}.get(name, ())
     assert fault.remove == (str(laid.object(name, laid.far)), *listed), (
         "a folder's file is pushed without its list only"
     )
     laid.object(name, laid.far).unlink()
     [fault] = laid.faults()
-    assert fault.found.endswith("lies neither in DVC's cache nor in the remote")
+    assert fault.result.endswith("is neither in DVC's cache nor in the remote")
     assert fault.remove == listed
 
 
@@ -114,6 +114,6 @@ def test_t85_a_remote_that_must_be_asked_and_is_down_is_an_error_of_the_machine(
 
 def test_t85_a_stage_or_output_without_a_record_cannot_be_pushed(laid: Laid) -> None:
     never = replace(laid, stage=replace(laid.stage, ran=None, outs={}))
-    assert [fault.found for fault in never.faults()] == ["it has no record of the stage"]
+    assert [fault.result for fault in never.faults()] == ["it has no record of the stage"]
     outs: dict[str, str] = {**laid.stage.outs, "manifest": ""}
     assert [each.path for each in replace(laid, stage=replace(laid.stage, outs=outs)).faults()] == ["manifest"]

@@ -15,13 +15,14 @@ from typing import Any, BinaryIO
 import pytest
 import yaml
 
-from foalnet.checks.verify import digests, verify
-from foalnet.checks.verify.content import asked
-from foalnet.checks.verify.digests import Digest, Reader, digest_of, folder_md5, listing_bytes, parse_listing
-from foalnet.checks.verify.graph import stages_of
-from foalnet.checks.verify.link import Link, absent, code_of, differs, ok, short, skipped, some, two
+from foalnet.artifact import digests
+from foalnet.artifact.digests import Digest, Reader, digest_of, folder_md5, listing_bytes, parse_listing
+from foalnet.checks.verify import verify
+from foalnet.checks.verify.lock import stages_of
 from foalnet.checks.verify.store import Store
 from foalnet.core.errors import DataError, MachineError, UsageError
+from foalnet.stages.chain import link as link_of
+from foalnet.stages.link import Link, absent, code_of, differs, ok, short, skipped, some, two
 
 
 def test_a_folders_digest_is_dvcs(tmp_path: Path) -> None:
@@ -70,11 +71,11 @@ def test_the_graph_is_filled_in_as_dvc_does(repository: Path) -> None:
     found = {stage.name: stage for stage in stages_of(repository, "drawn")}
     assert found.keys() == lock.keys()
     for name, stage in found.items():
-        assert stage.asked.cmd == lock[name]["cmd"], name
-        assert set(stage.asked.outs) == {out["path"] for out in lock[name]["outs"]}, name
+        assert stage.recipe.cmd == lock[name]["cmd"], name
+        assert set(stage.recipe.outs) == {out["path"] for out in lock[name]["outs"]}, name
     order = list(found)
     assert order.index("draw") < order.index("shards@drawn") < order.index("train@drawn-foal-s1")
-    assert found["report@drawn"].asked.in_git == ("reports/drawn/headline.json", "reports/drawn/metrics.json")
+    assert found["report@drawn"].recipe.in_git == ("reports/drawn/headline.json", "reports/drawn/metrics.json")
 
 
 def test_a_folder_without_a_project_or_with_a_broken_lock_is_refused_in_words(tmp_path: Path, repository: Path) -> None:
@@ -108,8 +109,8 @@ def test_content_of_any_shape_breaks_its_link_and_no_more(error: Exception) -> N
     def check() -> Link:
         raise error
 
-    link = asked("card", "final@drawn", check)
-    assert link.verdict == "differs" and type(error).__name__ in link.found
+    link = link_of("card", "final@drawn", check)
+    assert link.verdict == "differs" and type(error).__name__ in link.result
 
 
 def test_a_full_disk_for_temporary_files_is_said_and_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +121,7 @@ def test_a_full_disk_for_temporary_files_is_said_and_no_bug(tmp_path: Path, monk
     (tmp_path / "a").write_bytes(b"a")
     store = Store(tmp_path, [], reader=Reader(1), cache=tmp_path / "cache", remote=None)
     with pytest.raises(MachineError, match="cannot write: No space left on device"):
-        store.lay("a", tmp_path / "apart")
+        store.copy("a", tmp_path / "apart")
     monkeypatch.setattr("foalnet.checks.verify.TemporaryDirectory", full)
     with pytest.raises(MachineError, match="cannot write: No space left on device"):
         next(links_of_a_bare_chain(tmp_path, monkeypatch))

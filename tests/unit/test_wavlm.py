@@ -22,7 +22,7 @@ from foalnet.nets import VARIANTS, InputShape, build_net
 from foalnet.nets.augment import hidden_spans
 from foalnet.nets.losses import Objective
 from foalnet.nets.wavlm import WavLM, unit_variance
-from foalnet.stages.train import train_run
+from foalnet.stages.train.training import train_run
 from foalnet.train.batches import Clip, collate
 from foalnet.train.fold import logits_of
 from foalnet.train.optim import optimizer, take_step

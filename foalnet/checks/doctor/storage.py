@@ -9,11 +9,12 @@ from pathlib import Path
 
 from foalnet.artifact.dvcfiles import lock_file_faults
 from foalnet.checks.doctor.base import Context, Finding, fault, ok, warning
+from foalnet.clips.plan import BYTES_PER_S
 from foalnet.core.errors import reason
 from foalnet.core.locks import elsewhere, unreleased
 from foalnet.core.paths import Paths
 from foalnet.core.temporaries import alive, dead_temporaries, is_held
-from foalnet.stages.forecast import BYTES_PER_S, COPIES, free_bytes, size, speech_seconds
+from foalnet.stages.forecast import COPIES, free_bytes, size, speech_seconds
 
 
 def work(context: Context) -> Iterator[Finding]:

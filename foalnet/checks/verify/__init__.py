@@ -1,28 +1,30 @@
-"""The chain of digests behind a report, from the commit to the page, taken anew link by link; no output is written."""
+"""The chain of digests behind a report, from the commit to the page, checked link by link; no output is written."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
+from foalnet.artifact.digests import Reader
 from foalnet.artifact.dvcrepo import dvc_cache
 from foalnet.artifact.gitrepo import blobs_at, blobs_here, git, has_git
 from foalnet.artifact.seal import command
-from foalnet.checks.verify.chain import stage_links
-from foalnet.checks.verify.content import Scene
-from foalnet.checks.verify.digests import Reader
-from foalnet.checks.verify.graph import GRAPH, LOCK, PARAMS, Stage, load, stages_of
-from foalnet.checks.verify.link import Link, code_of, differs, ok, skipped, some, two
+from foalnet.checks.verify.lock import GRAPH, LOCK, PARAMS, Recorded, load, stages_of
+from foalnet.checks.verify.record import stage_links
 from foalnet.checks.verify.remote import DEFAULT, Remote
 from foalnet.checks.verify.store import Store
 from foalnet.config import Params, Settings
+from foalnet.config.load import Run
 from foalnet.core.files import not_written
 from foalnet.core.paths import Paths
+from foalnet.stages.chain import Chain
+from foalnet.stages.link import Link, code_of, differs, ok, skipped, some, two
+from foalnet.stages.table import BY_NAME
 
-# What runs or decides, beside what the stages name.
+# What runs or decides, besides what the stages name.
 SOURCES = (".dvcignore", GRAPH, PARAMS, "constraints.txt", "flows", "foalnet", "pyproject.toml")
 
 __all__ = ["DEFAULT", "Link", "code_of", "verify"]
@@ -31,8 +33,8 @@ __all__ = ["DEFAULT", "Link", "code_of", "verify"]
 def verify(params: Params, settings: Settings, *, remote: str | None = None, home: Path = Path()) -> Iterator[Link]:
     """Yield every link of one corpus' chain, in its order, as it is checked; `home` is the current folder.
 
-    `remote`: also hold each object of that DVC remote to its digest ("" for the default one, None: no remote is
-    asked). UsageError (exit 2) without a project or such a remote, DataError (exit 3) where dvc.yaml or dvc.lock
+    `remote`: also compare each object of that DVC remote with its digest ("" for the default one, None: no remote is
+    read). UsageError (exit 2) without a project or such a remote, DataError (exit 3) where dvc.yaml or dvc.lock
     cannot be read, MachineError (exit 4) where the remote cannot, or the folder for temporary files takes nothing.
     """
     stages = stages_of(home, params.corpus)
@@ -41,39 +43,27 @@ def verify(params: Params, settings: Settings, *, remote: str | None = None, hom
     paths, given = Paths(params.corpus, home), load(home / PARAMS)
     yield from commit(home, stages)
     try:
-        apart = TemporaryDirectory(prefix="foalnet-verify-")
+        temporary = TemporaryDirectory(prefix="foalnet-verify-")
     except OSError as error:
         raise not_written(error, Path(os.environ.get("TMPDIR", "/tmp")), stage="verify") from error  # noqa: S108
-    with apart as bench:
-        scene = Scene(params=params, settings=settings, store=store, paths=paths, bench=Path(bench))
+    with temporary as scratch:
+        chain = Chain(params=params, settings=settings, outputs=store, paths=paths, scratch=Path(scratch))
         for stage in stages:
             yield from stage_links(stage, store, given)
-            if stage.ran is not None:
-                yield from _by_content(stage, scene, given)
+            if stage.ran is not None and stage.verb in BY_NAME:
+                item = given["runs"].get(stage.name.partition("@")[2])
+                run = Run.model_validate(item) if item and BY_NAME[stage.verb].per_run else None
+                yield from BY_NAME[stage.verb].check(replace(chain, run=run))
 
 
-def _by_content(stage: Stage, scene: Scene, given: Any) -> Iterator[Link]:
-    from foalnet.checks.verify.reported import reported_links
-    from foalnet.checks.verify.scored import scored_links
-    from foalnet.checks.verify.staged import staged_links
-    from foalnet.checks.verify.trained import trained_links
-
-    run = given["runs"].get(stage.name.partition("@")[2])
-    yield from staged_links(scene, stage.verb)
-    yield from trained_links(scene, stage.name, run)
-    yield from scored_links(scene, stage.name, run)
-    if stage.verb == "report":
-        yield from reported_links(scene)
-
-
-def commit(home: Path, stages: list[Stage]) -> Iterator[Link]:
+def commit(home: Path, stages: list[Recorded]) -> Iterator[Link]:
     """Compare the files that run and decide with those of the commit, by content; then what DVC keeps in git."""
     if not has_git(home):
         yield skipped("commit", "no .git here: a source archive, whose files have no commit")
         return
     head = git(home, "rev-parse", "HEAD").stdout.strip()
-    made = sorted({path for stage in stages for path in stage.asked.outs})
-    read = (path for stage in stages for path in stage.asked.deps)
+    made = sorted({path for stage in stages for path in stage.recipe.outs})
+    read = (path for stage in stages for path in stage.recipe.deps)
     given = (path for path in read if not any(_at(path, out) or _at(out, path) for out in made))
     roots = sorted({*SOURCES, *(path for path in given if not any(_at(path, root) for root in SOURCES))})
     files, here = blobs_at(home, head, roots), blobs_here(home, list(_worktree(home, roots)))
@@ -87,7 +77,7 @@ def commit(home: Path, stages: list[Stage]) -> Iterator[Link]:
         yield differs("commit", what, action="`git status`; `git add` and commit them, or `git checkout` them")
     else:
         yield ok("commit", f"{head[:10]}; its {len(files)} files of code, packages, params and graph are those here")
-    results = sorted({LOCK, *(path for stage in stages for path in stage.asked.in_git)})
+    results = sorted({LOCK, *(path for stage in stages for path in stage.recipe.in_git)})
     files, here = blobs_at(home, head, results), blobs_here(home, [path for path in results if (home / path).is_file()])
     newer = {path for path in here if here[path] != files.get(path)}
     if edited := list(_edited(home, stages, newer)):
@@ -99,10 +89,10 @@ def commit(home: Path, stages: list[Stage]) -> Iterator[Link]:
         yield ok("commit of the results", f"{head[:10]} holds {some(here) or 'none'} as they are here")
 
 
-def _edited(home: Path, stages: list[Stage], newer: set[str]) -> Iterator[Link]:
+def _edited(home: Path, stages: list[Recorded], newer: set[str]) -> Iterator[Link]:
     """Yield what differs from dvc.lock's record too: it was edited, and no run to be committed wrote it."""
     for stage in stages:
-        for path in sorted(newer & set(stage.asked.in_git)):
+        for path in sorted(newer & set(stage.recipe.in_git)):
             recorded, stored = stage.outs.get(path), Reader(workers=1).digest(home / path).md5
             if recorded and recorded != stored:
                 # An older record is no help: what belongs to this run's was never committed.

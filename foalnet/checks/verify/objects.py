@@ -1,7 +1,7 @@
 """The objects that a push is to send: each must be whole in DVC's cache, or else in the remote already.
 
-`dvc push` asks neither: of an object that lies nowhere it warns and ends with 0, and an altered one it sends under its
-old name. So each object is read beforehand.
+`dvc push` checks neither: for an object that is in neither place it warns and exits with 0, and it sends an altered one
+under its old name. So each object is read beforehand.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from foalnet.artifact.digests import Reader
 from foalnet.artifact.dvcrepo import dvc_cache
-from foalnet.checks.verify.digests import Reader
-from foalnet.checks.verify.graph import LOCK, Stage
-from foalnet.checks.verify.link import two
+from foalnet.checks.verify.lock import LOCK, Recorded
 from foalnet.checks.verify.remote import Remote
 from foalnet.checks.verify.store import Store
+from foalnet.stages.link import two
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,37 +27,39 @@ class Fault:
 
     path: str
     stage: str
-    found: str
+    result: str
     remove: tuple[str, ...] = ()
 
 
-def faults(home: Path, stages: Iterable[Stage], *, reader: Reader, remote: Callable[[], Remote]) -> tuple[Fault, ...]:
-    """Return what is wrong with the objects of the stages' outputs, by dvc.lock; () where all can be pushed.
+def faults(
+    home: Path, stages: Iterable[Recorded], *, reader: Reader, remote: Callable[[], Remote]
+) -> tuple[Fault, ...]:
+    """Return the faults of the objects of the stages' outputs, by dvc.lock; () where all can be pushed.
 
     Of a folder its list comes first, then each of its files; outputs that git keeps have no objects. `remote` is opened
     where the cache lacks an object, which must then be whole there (MachineError, exit 4, where it cannot be read).
     """
     every = list(stages)
     store = Store(home, every, reader=reader, cache=dvc_cache(home), remote=None)
-    found: list[Fault] = []
+    wrong: list[Fault] = []
     for stage in every:
         if stage.ran is None:
-            found.append(Fault(path=LOCK, stage=stage.name, found="it has no record of the stage"))
+            wrong.append(Fault(path=LOCK, stage=stage.name, result="it has no record of the stage"))
         for path, md5 in stage.outs.items():
-            if path not in stage.asked.in_git:
-                found += _of_output(stage.name, path, md5, store, remote)
-    return tuple(found)
+            if path not in stage.recipe.in_git:
+                wrong += _of_output(stage.name, path, md5, store, remote)
+    return tuple(wrong)
 
 
 def _of_output(stage: str, path: str, md5: str | None, store: Store, remote: Callable[[], Remote]) -> list[Fault]:
     if not md5:
-        return [Fault(path=path, stage=stage, found=f"{LOCK} names no md5 of it")]
+        return [Fault(path=path, stage=stage, result=f"{LOCK} names no md5 of it")]
     wrong = _read(stage, {md5: path}, store, remote)
     if wrong or not md5.endswith(".dir"):
         return wrong
     files = store.listing(md5)
     if files is None:
-        return [Fault(path=path, stage=stage, found="its object is no list of a folder")]
+        return [Fault(path=path, stage=stage, result="its object is no list of a folder")]
     wrong = _read(stage, {each: f"{path}/{name}" for name, each in files.items()}, store, remote)
     if wrong and store.remote is not None and store.remote.digest(md5) is not None:
         # While its list is there, DVC takes every file of a folder to be there and pushes none.
@@ -74,16 +76,16 @@ def _read(stage: str, needed: Mapping[str, str], store: Store, remote: Callable[
     if away and store.remote is None:
         store.remote = remote()
     there = store.remote.digests(away) if away and store.remote is not None else {}
-    found = []
+    wrong = []
     for md5, path in needed.items():
         kept, whole = "the folder's list" if md5.endswith(".dir") else "its object", md5.removesuffix(".dir")
         digest = digests[here[md5]] if md5 in here else there[md5]
         if digest is None:
-            seen = f"{kept} lies neither in DVC's cache nor in the remote"
-            found.append(Fault(path=path, stage=stage, found=seen))
+            seen = f"{kept} is neither in DVC's cache nor in the remote"
+            wrong.append(Fault(path=path, stage=stage, result=seen))
         elif digest.md5 != whole:
             where = str(here[md5]) if md5 in here else store.remote.shown(md5) if store.remote else ""
             place = "DVC's cache" if md5 in here else "the remote"
             seen = f"{kept} in {place} is altered: {two(whole, digest.md5, by='its name', at='its bytes')}"
-            found.append(Fault(path=path, stage=stage, found=seen, remove=(where,)))
-    return found
+            wrong.append(Fault(path=path, stage=stage, result=seen, remove=(where,)))
+    return wrong

@@ -1,4 +1,4 @@
-"""An output against its record in every place where it lies: the workspace, DVC's cache, a remote.
+"""An output against its record in every place where it is: the workspace, DVC's cache, a remote.
 
 DVC trusts the objects of its cache by their names and reads them no more; here each one is read.
 """
@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from foalnet.artifact.digests import Digest, folder_md5
 from foalnet.artifact.seal import command
-from foalnet.checks.verify.digests import Digest, folder_md5
-from foalnet.checks.verify.graph import LOCK, Stage
-from foalnet.checks.verify.link import Link, absent, differs, ok, short, some, two
+from foalnet.checks.verify.lock import LOCK, Recorded
 from foalnet.checks.verify.store import Store
+from foalnet.stages.link import Link, absent, differs, ok, short, some, two
 
 FAULTS_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """What lies of an output in one place: `wrong` says which files are others, `missing` are not there at all.
+    """What there is of an output in one place: `wrong` says which files are others, `missing` are not there at all.
 
     `remedy` are objects to remove, so that whole ones can take their places. `listed` is the list of a remote's folder
     where it is there: while it is, DVC takes every file of the folder to be there and pushes none.
@@ -38,12 +38,12 @@ class Seen:
         return not self.wrong and not self.missing
 
 
-def output(stage: Stage, path: str, md5: str, store: Store) -> Link:
+def output(stage: Recorded, path: str, md5: str, store: Store) -> Link:
     """Compare one output with its record."""
     name = f"{stage.name} output {path}"
     if md5 is None:
         return differs(name, f"{LOCK} names no md5 of it", action=f"dvc repro {stage.name}")
-    in_git = path in stage.asked.in_git
+    in_git = path in stage.recipe.in_git
     seen = [_workspace(path, md5, store)]
     if not in_git:
         seen += [_cache(path, md5, store), *([_remote(path, md5, store)] if store.remote else [])]
@@ -58,10 +58,10 @@ def output(stage: Stage, path: str, md5: str, store: Store) -> Link:
     lacking = [one for one in seen if one.place == "remote" and one.missing]
     whole = [one.place for one in seen if one.whole]
     if lacking:
-        told = f"{store.remote.name if store.remote else ''} lacks {some(lacking[0].missing)}"
+        text = f"{store.remote.name if store.remote else ''} lacks {some(lacking[0].missing)}"
         again = f"{_listed(lacking[0])}dvc push {stage.name}"
         action = again if "cache" in whole else _make(stage, path, store, in_git=in_git)
-        return absent(name, f"the remote {told}", action=action)
+        return absent(name, f"the remote {text}", action=action)
     if not whole:
         missing = min((one.missing for one in seen), key=len)
         return absent(name, f"not on this machine: {some(missing)}", action=_make(stage, path, store, in_git=in_git))
@@ -75,11 +75,11 @@ def _listed(remote: Seen) -> str:
     return f"remove {remote.listed}, then " if remote.listed else ""
 
 
-def _make(stage: Stage, path: str, store: Store, *, in_git: bool) -> str:
+def _make(stage: Recorded, path: str, store: Store, *, in_git: bool) -> str:
     return f"git checkout -- {path}" if in_git else store.bring(stage.name)
 
 
-def _mend(stage: Stage, path: str, seen: list[Seen], *, pulls: bool, in_git: bool) -> str:
+def _mend(stage: Recorded, path: str, seen: list[Seen], *, pulls: bool, in_git: bool) -> str:
     """Return what puts right the places that are wrong, from those that are whole."""
     if in_git:
         return f"git checkout -- {path}, or {command(stage.name)}"
@@ -107,8 +107,8 @@ def _workspace(path: str, md5: str, store: Store) -> Seen:
     if not place.exists():
         return Seen(place="workspace", missing=(path,))
     if place.is_file():
-        found = store.reader.digest(place).md5
-        fault = () if found == md5 else (f"{path}: {two(md5, found, by=LOCK, at='file')}",)
+        actual = store.reader.digest(place).md5
+        fault = () if actual == md5 else (f"{path}: {two(md5, actual, by=LOCK, at='file')}",)
         return Seen(place="workspace", wrong=fault)
     files = store.folder(path)
     digest = folder_md5(files)
@@ -148,28 +148,28 @@ def _objects(path: str, md5: str, store: Store) -> dict[str, str]:
 def _cache(path: str, md5: str, store: Store) -> Seen:
     needed = _objects(path, md5, store)
     here = [each for each in needed if store.object(each).is_file()]
-    found = store.reader.digests(store.object(each) for each in here)
-    digests = {each: found[store.object(each)] for each in here}
+    read = store.reader.digests(store.object(each) for each in here)
+    digests = {each: read[store.object(each)] for each in here}
     return _judged("cache", needed, digests, {each: _shown(store.object(each), store.home) for each in needed})
 
 
 def _remote(path: str, md5: str, store: Store) -> Seen:
     assert store.remote is not None
     needed = _objects(path, md5, store)
-    found = {each: digest for each, digest in store.remote.digests(list(needed)).items() if digest is not None}
-    seen = _judged("remote", needed, found, {each: store.remote.shown(each) for each in needed})
-    return replace(seen, listed=store.remote.shown(md5)) if md5.endswith(".dir") and md5 in found else seen
+    digests = {each: digest for each, digest in store.remote.digests(list(needed)).items() if digest is not None}
+    seen = _judged("remote", needed, digests, {each: store.remote.shown(each) for each in needed})
+    return replace(seen, listed=store.remote.shown(md5)) if md5.endswith(".dir") and md5 in digests else seen
 
 
-def _judged(place: str, needed: Mapping[str, str], found: Mapping[str, Digest], objects: Mapping[str, str]) -> Seen:
-    altered = [each for each, digest in found.items() if digest.md5 != each.removesuffix(".dir")]
+def _judged(place: str, needed: Mapping[str, str], digests: Mapping[str, Digest], objects: Mapping[str, str]) -> Seen:
+    altered = [each for each, digest in digests.items() if digest.md5 != each.removesuffix(".dir")]
     return Seen(
         place=place,
         wrong=tuple(
-            f"{needed[each]}, object {objects[each]}: " + two(each, found[each].md5, by="its name", at="its bytes")
+            f"{needed[each]}, object {objects[each]}: " + two(each, digests[each].md5, by="its name", at="its bytes")
             for each in altered
         ),
-        missing=tuple(name for each, name in needed.items() if each not in found),
+        missing=tuple(name for each, name in needed.items() if each not in digests),
         remedy=tuple(objects[each] for each in altered),
     )
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from foalnet.artifact.digests import Digest, digest_of
 from foalnet.artifact.dvcrepo import OBJECTS, dvc_config
-from foalnet.checks.verify.digests import Digest, digest_of
 from foalnet.core.errors import MachineError, UsageError, named
 from foalnet.core.redact import redact
 

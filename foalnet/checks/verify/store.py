@@ -1,4 +1,4 @@
-"""Where the bytes of an output lie: the workspace, DVC's cache, and a remote where one is asked."""
+"""Where the bytes of an output are: the workspace, DVC's cache, and a remote where one is named."""
 
 from __future__ import annotations
 
@@ -8,33 +8,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from foalnet.artifact.digests import Digest, Reader, parse_listing
 from foalnet.artifact.dvcrepo import dvc_config
 from foalnet.artifact.seal import unseal
-from foalnet.checks.verify.digests import Digest, Reader, parse_listing
-from foalnet.checks.verify.graph import Stage
+from foalnet.checks.verify.lock import Recorded
 from foalnet.checks.verify.remote import Remote, place_of
 from foalnet.core.files import not_written
+from foalnet.stages.chain import Absent
 
 # The files that are sealed, by name, wherever they lie (foalnet.artifact.seal says which and why).
 SEALED = frozenset({"index.json", "inventory.json", "counts.json", "staging.json", "train.json", "metrics.json"})
 
 
-class Absent(Exception):
-    """A file that must be read is nowhere on this machine; `action` brings it here, "" where no stage writes it."""
-
-    def __init__(self, path: str, action: str) -> None:
-        super().__init__(path)
-        self.path, self.action = path, action
-
-
 class Store:
     """Reads outputs by their path in the project; the workspace comes first, since that is what a person sees.
 
-    `cache` is the folder of DVC's objects; `remote` None: it is not asked.
+    `cache` is the folder of DVC's objects; `remote` None: none is read.
     """
 
     def __init__(
-        self, home: Path, stages: Iterable[Stage], *, reader: Reader, cache: Path, remote: Remote | None
+        self, home: Path, stages: Iterable[Recorded], *, reader: Reader, cache: Path, remote: Remote | None
     ) -> None:
         self.home, self.reader, self.cache, self.remote = home, reader, cache, remote
         self.pulls = bool(dvc_config(home)["remote"])
@@ -65,7 +58,7 @@ class Store:
         return self._listings[md5]
 
     def know(self, md5: str, files: Mapping[str, str]) -> None:
-        """Remember the list of a folder whose digest was found to be `md5`."""
+        """Remember the list of a folder with the digest `md5`."""
         self._listings[md5] = dict(files)
 
     def _object_bytes(self, md5: str) -> bytes | None:
@@ -75,16 +68,16 @@ class Store:
         if path.is_file() and self.reader.digest(path).md5 == whole:
             return path.read_bytes()
         if self.remote is not None:
-            found = self.remote.digest(md5)
-            if found is not None and found.md5 == whole:
+            stored = self.remote.digest(md5)
+            if stored is not None and stored.md5 == whole:
                 return self.remote.read(md5)
         return None
 
     def folder(self, path: str) -> dict[str, str]:
         """Return relative path -> MD5 of what lies in a folder of the workspace, as DVC would record it."""
         names = self.names_here(path)
-        found = self.reader.digests(self.home / path / name for name in names)
-        return {name: found[self.home / path / name].md5 for name in names}
+        digests = self.reader.digests(self.home / path / name for name in names)
+        return {name: digests[self.home / path / name].md5 for name in names}
 
     def names_here(self, path: str) -> list[str]:
         """Return the files below a folder of the workspace that DVC sees (.dvcignore holds), relative and sorted."""
@@ -98,7 +91,7 @@ class Store:
 
     def recorded(self, path: str) -> dict[str, str] | None:
         """Return path -> MD5 of all recorded files at or below `path`; None where a list is nowhere at hand."""
-        found: dict[str, str] = {}
+        files_of: dict[str, str] = {}
         for out, md5 in self.outs.items():
             if not (out == path or out.startswith(f"{path}/") or path.startswith(f"{out}/")):
                 continue
@@ -109,8 +102,8 @@ class Store:
                     return None
                 files = listed
             named = {f"{out}/{name}".rstrip("/"): each for name, each in files.items()}
-            found |= {name: each for name, each in named.items() if name == path or name.startswith(f"{path}/")}
-        return found
+            files_of |= {name: each for name, each in named.items() if name == path or name.startswith(f"{path}/")}
+        return files_of
 
     def has(self, path: str) -> bool:
         """Tell whether a path lies in a recorded output, or in the workspace."""
@@ -157,15 +150,15 @@ class Store:
         here = self.reader.digests(place for place in places.values() if isinstance(place, Path))
         far = [place for place in places.values() if isinstance(place, str)]
         there = self.remote.digests(far) if self.remote and far else {}
-        found = {}
+        digests = {}
         for path, place in places.items():
             digest = here[place] if isinstance(place, Path) else there.get(place)
             if digest is None:
                 raise self._absent(path)
-            found[path] = digest
-        return found
+            digests[path] = digest
+        return digests
 
-    def lay(self, path: str, folder: Path) -> Path:
+    def copy(self, path: str, folder: Path) -> Path:
         """Put an output's file at its path below `folder` and return it: a link to where it lies, else its bytes.
 
         MachineError (exit 4) where the folder's disk does not take it.

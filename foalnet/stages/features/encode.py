@@ -40,10 +40,10 @@ from foalnet.shards import ShardEntry, ShardSet, open_shards
 from foalnet.shards.features import INDEX, MASK, SCHEMA, FeatureFile, FeatureIndex, file_of, index_bytes
 
 if TYPE_CHECKING:
-    from foalnet.stages.clip import ClipImages
+    from foalnet.stages.features.clip import ClipImages
 
 STAGE = "features"
-CODE = ("core/shim", "encoders", "media/images", "shards", "stages/clip", "stages/features")
+CODE = ("core/shim", "encoders", "media/images", "shards", "stages/features/clip", "stages/features/encode")
 PACKAGES = ("numpy", "opencv-python", "pillow", "torch", "transformers")
 
 
@@ -137,9 +137,9 @@ def work_of(params: Params, settings: Settings, shards_folder: Path) -> Work | N
 
 
 def speed_facts(work: Work, todo: Sequence[ShardEntry]) -> dict[str, Any]:
-    """Return what a speed is of: another run is only as fast with the same features asked, device and packages."""
+    """Return what a speed is of: another run is only as fast with the same params of features, device and packages."""
     return {
-        "asked": work.params.model_dump(mode="json"),
+        "params": work.params.model_dump(mode="json"),
         "device": work.kind,
         "packages": _versions(),
         "shard_bytes": sum(entry.size for entry in todo),
@@ -193,7 +193,7 @@ def _job(entry: ShardEntry) -> None:
 
 
 def _encoder(work: Work) -> ClipImages:
-    from foalnet.stages.clip import ClipImages
+    from foalnet.stages.features.clip import ClipImages
 
     return ClipImages(work.pretrained, device=work.device)
 
@@ -202,7 +202,7 @@ def _dialogue(encoder: ClipImages, work: Work, entry: ShardEntry) -> None:
     """Compute one dialogue's vectors and keep them, their digest last."""
     from safetensors.numpy import save
 
-    from foalnet.stages.clip import encode_sample
+    from foalnet.stages.features.clip import encode_sample
 
     tensors: dict[str, np.ndarray] = {}
     for sample in replace(work.shards, entries=(entry,)).samples():

@@ -27,10 +27,10 @@ from foalnet.core.processor import processor
 from foalnet.core.progress import Every
 from foalnet.nets import needs_weights, picture_of
 from foalnet.shards import INDEX, ShardSet, open_shards
-from foalnet.stages.card import card_facts, card_md
-from foalnet.stages.final_train import FinalTask, train_final
-from foalnet.stages.ranges import quantities, ranges_of
-from foalnet.stages.train import Given, given_for, need_pictures, told_of
+from foalnet.stages.final.card import card_facts, card_md
+from foalnet.stages.final.ranges import quantities, ranges_of
+from foalnet.stages.final.training import FinalTask, train_final
+from foalnet.stages.train.training import Given, given_for, need_pictures, told_of
 from foalnet.train import ranks
 from foalnet.train.batches import Store, load_store
 from foalnet.train.encoders import Encoders
@@ -40,7 +40,7 @@ from foalnet.train.speed import reached
 from foalnet.train.state import Progress
 
 STAGE = "final"
-CODE = ("artifact/model", "stages/card", "stages/final", "stages/final_train", "stages/ranges")
+CODE = ("artifact/model", "stages/final/card", "stages/final/model", "stages/final/training", "stages/final/ranges")
 # The licence of a corpus that an older version staged.
 UNKNOWN = "Not known: the shards were staged by an older version."
 # The training's state in its folder of the work cache.

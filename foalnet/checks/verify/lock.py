@@ -1,4 +1,4 @@
-"""The stages of one corpus as dvc.yaml asks for them and as dvc.lock says that they were run."""
+"""The stages of one corpus: their recipes in dvc.yaml, and the record of their last run in dvc.lock."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
-    """A stage of a corpus: what dvc.yaml asks for, and dvc.lock's record of its last run (None: it has none).
+class Recorded:
+    """A stage of a corpus: its recipe in dvc.yaml, and dvc.lock's record of its last run (None: it has none).
 
     `deps` and `outs` are path -> digest of that record, `params` name -> value.
     """
 
     name: str
-    asked: Recipe
+    recipe: Recipe
     ran: Recipe | None
     deps: Mapping[str, str]
     outs: Mapping[str, str]
@@ -59,7 +59,7 @@ def load(path: Path) -> Any:
         raise DataError(error.what, file=path, stage="verify", action=f"`git checkout -- {path.name}`") from error
 
 
-def stages_of(home: Path, corpus: str) -> list[Stage]:
+def stages_of(home: Path, corpus: str) -> list[Recorded]:
     """Return the stages that lead to a corpus' report and model, each behind those that it needs.
 
     UsageError (exit 2) without dvc.yaml or params.yaml; DataError (exit 3) where a file cannot be read. Without
@@ -67,21 +67,21 @@ def stages_of(home: Path, corpus: str) -> list[Stage]:
     """
     graph, given = load(home / GRAPH).get("stages", {}), load(home / PARAMS)
     lock = load(home / LOCK).get("stages", {}) if (home / LOCK).is_file() else {}
-    asked = dict(_asked(graph, given, corpus))
-    needed = {dep for recipe in asked.values() for dep in recipe.deps}
-    found = []
+    recipes = dict(_recipes(graph, given, corpus))
+    needed = {dep for recipe in recipes.values() for dep in recipe.deps}
+    stages = []
     for name, body in graph.items():
         if "foreach" not in body:
             # A stage of no corpus belongs to those that read what it writes.
             recipe = _recipe(body)
             if needed & set(recipe.outs):
-                found.append(_stage(name, recipe, lock))
+                stages.append(_stage(name, recipe, lock))
         else:
-            found += [_stage(each, asked[each], lock) for each in asked if each.partition("@")[0] == name]
-    return found
+            stages += [_stage(each, recipes[each], lock) for each in recipes if each.partition("@")[0] == name]
+    return stages
 
 
-def _asked(graph: Mapping[str, Any], given: Mapping[str, Any], corpus: str) -> Iterator[tuple[str, Recipe]]:
+def _recipes(graph: Mapping[str, Any], given: Mapping[str, Any], corpus: str) -> Iterator[tuple[str, Recipe]]:
     """Yield the templated stages of a corpus, filled in."""
     for name, body in graph.items():
         if "foreach" not in body:
@@ -102,10 +102,10 @@ def _filled(body: Any, key: str, item: Mapping[str, Any]) -> Any:
         return body
 
     def value(match: re.Match[str]) -> str:
-        found: Any = {"key": key, "item": item}
+        result: Any = {"key": key, "item": item}
         for part in match[1].split("."):
-            found = found[part]
-        return str(found)
+            result = result[part]
+        return str(result)
 
     return FIELD.sub(value, body)
 
@@ -123,11 +123,11 @@ def _recipe(body: Mapping[str, Any]) -> Recipe:
     )
 
 
-def _stage(name: str, asked: Recipe, lock: Mapping[str, Any]) -> Stage:
+def _stage(name: str, recipe: Recipe, lock: Mapping[str, Any]) -> Recorded:
     record = lock.get(name)
     if record is None:
-        return Stage(name=name, asked=asked, ran=None, deps={}, outs={}, params={})
+        return Recorded(name=name, recipe=recipe, ran=None, deps={}, outs={}, params={})
     deps, outs = ({one["path"]: one.get("md5") for one in record.get(key, ())} for key in ("deps", "outs"))
     params = (record.get("params") or {}).get(PARAMS, {})
     ran = Recipe(cmd=record["cmd"], deps=tuple(sorted(deps)), outs=tuple(sorted(outs)), params=tuple(sorted(params)))
-    return Stage(name=name, asked=asked, ran=ran, deps=deps, outs=outs, params=params)
+    return Recorded(name=name, recipe=recipe, ran=ran, deps=deps, outs=outs, params=params)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foalnet.artifact.table import read_manifest
 from foalnet.clips.dialogue import stage_dialogue, verified
-from foalnet.clips.plan import STAGE, Job, chosen, plan
+from foalnet.clips.plan import BYTES_PER_S, STAGE, Job, chosen, plan
 from foalnet.clips.pool import Pool
 from foalnet.clips.sides import assign_sides
 from foalnet.config import Params, Settings
@@ -18,7 +18,7 @@ from foalnet.core.files import need_free
 from foalnet.core.locks import lock
 from foalnet.corpora.inventory import checked_inventory, need_root
 from foalnet.faces import Detector
-from foalnet.stages.shards import BYTES_PER_S, prepare, tools_of
+from foalnet.stages.shards.staging import prepare, tools_of
 
 Say = Callable[[str, str], None]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from foalnet.checks.verify.digests import folder_md5
-from foalnet.checks.verify.graph import LOCK, PARAMS, Recipe, Stage
-from foalnet.checks.verify.link import Link, absent, differs, ok, short, some, two
+from foalnet.artifact.digests import folder_md5
+from foalnet.checks.verify.lock import LOCK, PARAMS, Recipe, Recorded
 from foalnet.checks.verify.outputs import output
 from foalnet.checks.verify.store import Store
+from foalnet.stages.link import Link, absent, differs, ok, short, some, two
 
 CODE = "foalnet/"
 
 
-def stage_links(stage: Stage, store: Store, given: Mapping[str, Any]) -> Iterator[Link]:
+def stage_links(stage: Recorded, store: Store, given: Mapping[str, Any]) -> Iterator[Link]:
     """Yield the links of one stage; `given` is params.yaml as it stands."""
     if stage.ran is None:
         yield absent(f"{stage.name} record", f"{LOCK} has none: it was not run", action=f"dvc repro {stage.name}")
@@ -29,21 +29,21 @@ def stage_links(stage: Stage, store: Store, given: Mapping[str, Any]) -> Iterato
         yield output(stage, path, md5, store)
 
 
-def _again(stage: Stage) -> str:
+def _again(stage: Recorded) -> str:
     return f"dvc repro {stage.name}"
 
 
-def _recipe(stage: Stage, ran: Recipe) -> Link:
+def _recipe(stage: Recorded, ran: Recipe) -> Link:
     """Compare what dvc.yaml asks for with what was run."""
     name = f"{stage.name} recipe"
-    if stage.asked.cmd != ran.cmd:
-        return differs(name, f"dvc.yaml says `{stage.asked.cmd}`, {LOCK} `{ran.cmd}`", action=_again(stage))
+    if stage.recipe.cmd != ran.cmd:
+        return differs(name, f"dvc.yaml says `{stage.recipe.cmd}`, {LOCK} `{ran.cmd}`", action=_again(stage))
     for what in ("deps", "outs", "params"):
-        asked, had = set(getattr(stage.asked, what)), set(getattr(ran, what))
-        if asked != had:
-            only = {"dvc.yaml": asked - had, LOCK: had - asked}
-            told = [f"only {file} has {some(names)}" for file, names in only.items() if names]
-            return differs(name, f"{what}: {', '.join(told)}", action=_again(stage))
+        recipe, had = set(getattr(stage.recipe, what)), set(getattr(ran, what))
+        if recipe != had:
+            only = {"dvc.yaml": recipe - had, LOCK: had - recipe}
+            text = [f"only {file} has {some(names)}" for file, names in only.items() if names]
+            return differs(name, f"{what}: {', '.join(text)}", action=_again(stage))
     return ok(name, f"`{ran.cmd}`, {len(ran.deps)} deps, {len(ran.outs)} outs: those of dvc.yaml")
 
 
@@ -55,20 +55,20 @@ def _here(path: str, store: Store) -> str | None:
     return folder_md5(store.folder(path)) if place.is_dir() else None
 
 
-def _code(stage: Stage, store: Store) -> Link:
+def _code(stage: Recorded, store: Store) -> Link:
     """Compare the code that the stage ran with the code of this folder."""
     name, wrong = f"{stage.name} code", []
     paths = [path for path in stage.deps if path.startswith(CODE)]
     for path in paths:
-        found = _here(path, store)
-        if found != stage.deps[path]:
-            wrong.append(f"{path}: " + two(stage.deps[path], found or "nothing", by=LOCK, at="workspace"))
+        actual = _here(path, store)
+        if actual != stage.deps[path]:
+            wrong.append(f"{path}: " + two(stage.deps[path], actual or "nothing", by=LOCK, at="workspace"))
     if wrong:
         return differs(name, "; ".join(wrong), action=f"git checkout the code that ran, or {_again(stage)}")
     return ok(name, f"{len(paths)} files and folders are those that ran")
 
 
-def _params(stage: Stage, given: Mapping[str, Any]) -> Link:
+def _params(stage: Recorded, given: Mapping[str, Any]) -> Link:
     """Compare the values that the stage ran with those of params.yaml."""
     name, wrong = f"{stage.name} params", []
     for path, value in stage.params.items():
@@ -94,22 +94,22 @@ def _unlike(path: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
         yield path, was, now
 
 
-def _input(stage: Stage, path: str, store: Store) -> Link:
+def _input(stage: Recorded, path: str, store: Store) -> Link:
     """Compare what the stage read with what the stage before wrote, or with the file in git."""
     name, recorded = f"{stage.name} input {path}", stage.deps[path]
     files = store.recorded(path)
     if files is None:
         return absent(name, "the list of a folder's files is not here", action=store.bring(store.maker_of(path)))
     if not files:
-        found, at = _here(path, store), "workspace"
-        if found is None:
+        actual, at = _here(path, store), "workspace"
+        if actual is None:
             return absent(name, "not here, and no stage writes it", action=f"git checkout -- {path}")
     elif path in files:
-        found, at = files[path], f"output of {store.maker_of(path)}"
+        actual, at = files[path], f"output of {store.maker_of(path)}"
     else:
-        found = folder_md5({one.removeprefix(f"{path}/"): md5 for one, md5 in files.items()})
+        actual = folder_md5({one.removeprefix(f"{path}/"): md5 for one, md5 in files.items()})
         makers = {store.maker_of(name) for name in files}
         at = f"output of {makers.pop()}" if len(makers) == 1 else f"outputs of {len(makers)} stages"
-    if found != recorded:
-        return differs(name, two(recorded, found, by=LOCK, at=at), action=_again(stage))
+    if actual != recorded:
+        return differs(name, two(recorded, actual, by=LOCK, at=at), action=_again(stage))
     return ok(name, f"{short(recorded)}, the {at}")

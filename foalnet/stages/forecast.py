@@ -1,4 +1,8 @@
-"""What a forecast says, and its words for sizes."""
+"""What a stage would do, before it does it: what is left, how long by what was measured here, how much disk.
+
+Nothing is written and no media file is opened. A time is given only where an earlier run on this machine was measured
+(`work/runs/`); otherwise it is not known.
+"""
 
 from __future__ import annotations
 

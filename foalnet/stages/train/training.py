@@ -23,7 +23,7 @@ from foalnet.encoders import Pretrained, library_version
 from foalnet.nets import build_net, tasks_of
 from foalnet.shards import ShardSet, open_shards
 from foalnet.shards.features import FeatureSet, open_features
-from foalnet.stages.publish_run import publish
+from foalnet.stages.train.publish import publish
 from foalnet.train import ranks
 from foalnet.train.batches import Store, load_store
 from foalnet.train.encoders import Encoders, inputs_of, prepared_store, published_encoders
@@ -43,8 +43,8 @@ CODE = (
     "media/images",
     "nets",
     "shards",
-    "stages/publish_run",
-    "stages/train",
+    "stages/train/publish",
+    "stages/train/training",
     "train",
 )
 

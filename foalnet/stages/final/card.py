@@ -11,8 +11,8 @@ from foalnet.config.blocks import encoders_from
 from foalnet.core.markdown import escape, table
 from foalnet.core.records import Utterance
 from foalnet.nets import tasks_of
-from foalnet.stages.ranges import DRAWN as DRAWN_NOTE
-from foalnet.stages.ranges import OUTER
+from foalnet.stages.final.ranges import DRAWN as DRAWN_NOTE
+from foalnet.stages.final.ranges import OUTER
 
 SCHEMA = 1
 RULE = "median of the epochs that the folds chose on their dev parts, rounded up"

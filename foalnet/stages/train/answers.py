@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foalnet.checks.verify.content import Scene
-from foalnet.checks.verify.staged import INDEX, entries, rel
+from foalnet.artifact.seal import command
 from foalnet.core.errors import DataError
+from foalnet.stages.chain import INDEX, Chain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ TOLERANCE = {"cpu": 1e-3, "cuda": 0.05}
 
 
 def answers(
-    scene: Scene, weights: Mapping[str, Tensor], facts: Mapping[str, Any], keys: Sequence[str], *, file: Path
+    chain: Chain, weights: Mapping[str, Tensor], facts: Mapping[str, Any], keys: Sequence[str], *, file: Path
 ) -> Tensor:
     """Return the logits [N, C] of staged utterances, on the CPU, by the network that `facts` describe.
 
@@ -45,7 +45,7 @@ def answers(
     net = build_net(facts["variant"], params, classes=len(facts["classes"]), shape=shape, pretrained=pretrained)
     put_net(net, weights, file=file, stage="verify")
     with determined(params.determinism, 1):
-        shards, features = _inputs(scene, keys, params)
+        shards, features = _inputs(chain, keys, params)
         return logits_of(net, load_store(shards, keys, params, features), keys, torch.device("cpu"), params)
 
 
@@ -61,27 +61,27 @@ def depends_on_batch(facts: Mapping[str, Any]) -> bool:
     return facts["pretrained"] is not None and facts["train"]["audio"]["front"] == "batch"
 
 
-def _inputs(scene: Scene, keys: Sequence[str], params: Any) -> tuple[Any, Any]:
+def _inputs(chain: Chain, keys: Sequence[str], params: Any) -> tuple[Any, Any]:
     """Return the shards that hold these utterances, and the features of their pictures where params read such."""
     from foalnet.shards import ShardSet
     from foalnet.shards.check import fault_of
     from foalnet.shards.features import file_of, open_features
     from foalnet.shards.index import read_index
 
-    wanted, folder = set(keys), scene.bench / "networks"
-    names = [shard["path"] for shard in entries(scene) if wanted & set(shard["keys"])]
-    at = {what: folder / rel(scene.paths, what) for what in ("shards", "features")}
+    wanted, folder = set(keys), chain.scratch / "networks"
+    names = [shard["path"] for shard in chain.shards() if wanted & set(shard["keys"])]
+    places = {what: chain.at(getattr(chain.paths, what)) for what in ("shards", "features")}
     for name in (INDEX, *names):
-        scene.store.lay(f"{rel(scene.paths, 'shards')}/{name}", folder)
-    index = read_index(at["shards"], corpus=scene.params.corpus, stage="verify")
+        chain.outputs.copy(f"{places['shards']}/{name}", folder)
+    index = read_index(folder / places["shards"], corpus=chain.params.corpus, stage="verify")
     held = tuple(entry for entry in index.shards if entry.path in names)
     for entry in held:
-        if fault := fault_of(at["shards"] / entry.path, entry):
-            file = scene.paths.shards / entry.path
-            raise DataError(fault, file=file, stage="verify", action=scene.again(f"shards@{index.corpus}"))
-    shards = ShardSet(folder=at["shards"], corpus=index.corpus, entries=held, stage="verify")
-    if params.picture != "features" or scene.params.features.encoder is None:
+        if fault := fault_of(folder / places["shards"] / entry.path, entry):
+            file = chain.paths.shards / entry.path
+            raise DataError(fault, file=file, stage="verify", action=command(f"shards@{index.corpus}"))
+    shards = ShardSet(folder=folder / places["shards"], corpus=index.corpus, entries=held, stage="verify")
+    if params.picture != "features" or chain.params.features.encoder is None:
         return shards, None
     for name in (INDEX, *map(file_of, names)):
-        scene.store.lay(f"{rel(scene.paths, 'features')}/{name}", folder)
-    return shards, open_features(at["features"], scene.params.features, shards, stage="verify")
+        chain.outputs.copy(f"{places['features']}/{name}", folder)
+    return shards, open_features(folder / places["features"], chain.params.features, shards, stage="verify")

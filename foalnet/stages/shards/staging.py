@@ -16,7 +16,7 @@ from foalnet.artifact.seal import publish_sealed, sealed_bytes
 from foalnet.artifact.table import read_manifest
 from foalnet.clips.dialogue import Staged, cached, stage_dialogue, verified
 from foalnet.clips.failures import note_failures
-from foalnet.clips.plan import STAGE, Job, chosen, plan
+from foalnet.clips.plan import BYTES_PER_S, STAGE, Job, chosen, plan
 from foalnet.clips.pool import Pool
 from foalnet.clips.sides import assign_sides
 from foalnet.config import Params, Settings
@@ -29,8 +29,8 @@ from foalnet.core.temporaries import remove_temporaries
 from foalnet.corpora import get_reader
 from foalnet.corpora.inventory import checked_inventory, need_root
 from foalnet.faces import Detector, get_detector
-from foalnet.stages.publish_shards import publish_shards
-from foalnet.stages.staging_report import staging_report
+from foalnet.stages.shards.account import staging_report
+from foalnet.stages.shards.publish import publish_shards
 
 # The modules that shape a shard's bytes, and the packages that they call.
 CODE = (
@@ -59,8 +59,6 @@ PACKAGES = (
     "torch",
     "torchaudio",
 )
-# Generous: 64 px crops, half pictures and FLAC of one second take about 250 kB.
-BYTES_PER_S = 400_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

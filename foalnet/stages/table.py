@@ -1,0 +1,18 @@
+"""The stages of dvc.yaml in their order: the one list of them for the CLI, `--dry-run`, `verify`, `gc` and dvc.yaml."""
+
+from __future__ import annotations
+
+from foalnet.stages import draw, evaluate, features, final, inventory, manifest, report, shards, train
+
+STAGES = (
+    draw.STAGE,
+    inventory.STAGE,
+    manifest.STAGE,
+    shards.STAGE,
+    features.STAGE,
+    train.STAGE,
+    evaluate.STAGE,
+    final.STAGE,
+    report.STAGE,
+)
+BY_NAME = {stage.name: stage for stage in STAGES}
