@@ -16,8 +16,6 @@ from foalnet.config.blocks import Draw
 from foalnet.core.errors import DataError
 from foalnet.core.files import need_writable, read_json
 from foalnet.core.progress import duration
-from foalnet.drawn.write import RULE, TRUTH, planned, refuse_foreign, rule_facts
-from foalnet.drawn.write import draw as draw_corpus
 from foalnet.stages.base import Context, Stage
 from foalnet.stages.chain import Chain, link
 from foalnet.stages.forecast import Forecast, free_bytes
@@ -35,6 +33,8 @@ def run(
 
     With --structure: a corpus with the dialogues, times and raw labels of a table, into the folder --out.
     """
+    from foalnet.drawn.write import draw as draw_corpus
+
     params, settings, to, began = context.params.draw, context.settings, out or _place(context), time.monotonic()
     need_writable([to.parent], stage="draw")
     draw_corpus(params, to, workers=settings.workers, structure=structure, media=media)
@@ -53,6 +53,8 @@ def left(
 
     UsageError (exit 2) and DataError (exit 3) as drawing itself raises them, before a picture is drawn.
     """
+    from foalnet.drawn.write import planned, refuse_foreign
+
     params, settings, to = context.params.draw, context.settings, out or _place(context)
     refuse_foreign(to)
     dialogues, with_media = planned(params, structure, media)
@@ -82,6 +84,8 @@ def left(
 
 def _there(params: Draw, out: Path, structure: Path | None) -> str:
     """Say what is at `out` already: nothing of it is used again."""
+    from foalnet.drawn.write import RULE, TRUTH, rule_facts
+
     if not (out / TRUTH).is_dir():
         return "nothing is kept from earlier runs: an interrupted drawing starts from the beginning"
     try:
@@ -95,6 +99,8 @@ def _note(
     params: Draw, settings: Settings, out: Path, *, wall_s: float, structure: Path | None, media: int | None
 ) -> None:
     """Note how long a drawing took and how large it is, for the next forecast; nothing where it has no media."""
+    from foalnet.drawn.write import planned
+
     dialogues, with_media = planned(params, structure, media)
     if not with_media:
         return
@@ -115,6 +121,7 @@ def check(chain: Chain) -> Iterator[Link]:
 def _plan(chain: Chain, name: str) -> Link:
     """Every utterance, its label, sound, face and times are those of the plan."""
     from foalnet.drawn.plan import plan
+    from foalnet.drawn.write import TRUTH
 
     drawn: dict[str, list[Any]] = {}
     for dialogue in plan(chain.params.draw):

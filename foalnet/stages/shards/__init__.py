@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foalnet.artifact.provenance import code_digest
-from foalnet.clips.dialogue import SHARD, cached
-from foalnet.clips.plan import BYTES_PER_S, Job, chosen
 from foalnet.config import Settings
 from foalnet.core.errors import DataError
 from foalnet.core.files import read_json
@@ -19,6 +18,9 @@ from foalnet.stages.base import Context, Stage, with_folders
 from foalnet.stages.chain import INDEX, Chain, link
 from foalnet.stages.forecast import COPIES, Forecast, free_bytes
 from foalnet.stages.link import Link, compare_files, differs, ok, short, some, two
+
+if TYPE_CHECKING:
+    from foalnet.clips.plan import Job
 
 
 def run(context: Context) -> Iterator[str]:
@@ -83,6 +85,8 @@ def left(context: Context) -> Forecast:
 
 def _is_kept(job: Job, work: Path) -> bool:
     """Tell whether the cache has a dialogue, by its record and the shard's size; the stage checks its bytes."""
+    from foalnet.clips.dialogue import SHARD, cached
+
     record = cached(job, work)
     if record is None or record.shard is None:
         return record is not None
@@ -102,6 +106,9 @@ def _rate(settings: Settings, corpus: str) -> tuple[float | None, str]:
 
 def _bytes(jobs: Sequence[Job], todo: Sequence[Job], work: Path) -> int:
     """Return the bytes that shards to come need, in all their copies: by the finished ones, without any amply."""
+    from foalnet.clips.dialogue import cached
+    from foalnet.clips.plan import BYTES_PER_S
+
     done = [job for job in jobs if job not in todo]
     records = [(job, cached(job, work)) for job in done]
     shards = [(job, record.shard) for job, record in records if record is not None and record.shard is not None]
@@ -151,6 +158,7 @@ def _account(chain: Chain, name: str) -> Link:
 
     The account says which utterances were dropped, params and manifest which were not to be staged.
     """
+    from foalnet.clips.plan import chosen
     from foalnet.stages.shards.staging import CODE
 
     account, shards = chain.outputs.json(chain.at(chain.paths.staging)), chain.shards()
