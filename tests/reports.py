@@ -178,7 +178,9 @@ IGNORED = {"shadow": 5, "other": 1, "misfiled": 2}
 MISFILED = {"misfiled": ["Session1/sentences/wav/Ses01F_impro02/Ses01F_impro01_F000.wav"]}
 
 
-def write_stages(params: Params, paths: Paths, utterances: Sequence[Utterance]) -> None:
+def write_stages(
+    params: Params, paths: Paths, utterances: Sequence[Utterance], facts: dict[str, Any] | None = None
+) -> None:
     """Write manifest, inventory, counts and staging of a corpus with a few drops and repairs."""
     write_manifest(paths.manifest, utterances)
     files = [
@@ -186,7 +188,7 @@ def write_stages(params: Params, paths: Paths, utterances: Sequence[Utterance]) 
         for name in sorted({u.dialogue for u in utterances})
     ]
     inventory = {"corpus": params.corpus, "reader": params.reader, "files": files}
-    inventory |= {"ignored": IGNORED, "named": MISFILED}
+    inventory |= {"ignored": IGNORED, "named": MISFILED, "facts": facts or {"drawn": params.corpus == "drawn"}}
     publish_sealed(paths.inventory, inventory)
     used = sum(u.used for u in utterances)
     counts = {
@@ -252,11 +254,11 @@ def write_report(home: Path, params: Params, utterances: Sequence[Utterance] | N
     """Write stages and runs of a corpus, evaluate them, build the report."""
     paths = Paths(params.corpus, home)
     utterances = utterances or make_utterances(params)
-    write_stages(params, paths, utterances)
+    write_stages(params, paths, utterances, {"drawn": True, "best_scores": best} if best else None)
     for variant in params.variants:
         for seed in params.seeds:
             for split in dict.fromkeys(SPLIT_OF[protocol] for protocol in params.protocols):
                 write_model(params, paths, utterances, variant, seed, split)
                 evaluate_run(params, paths, variant=variant, seed=seed, split=split)
-    build(params, paths, best_possible=best)
+    build(params, paths)
     return paths

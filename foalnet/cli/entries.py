@@ -19,6 +19,7 @@ from foalnet.config.deployments import PREFECT_FILE, read_deployments
 from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import (
     DEFAULT_PARAMS,
+    DRAWN,
     File,
     check_name,
     encoders_of,
@@ -78,8 +79,8 @@ class NewEntry:
         kind = get_reader(reader)
         name = name or reader
         check_name(name)
-        if name == "drawn":
-            what = "'drawn' is the corpus that `foalnet draw` draws: no other entry may have this name"
+        if name == DRAWN:
+            what = f"'{DRAWN}' is the corpus that `foalnet draw` draws: no other entry may have this name"
             raise UsageError(what, file=DEFAULT_PARAMS, action="give another name: --name NAME")
         chosen = parse_classes(classes, kind.class_presets, kind.default_classes)
         check_classes(chosen, kind, action="correct --classes")

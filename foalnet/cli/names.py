@@ -102,7 +102,7 @@ def notes_on_roots(corpora: Iterable[Params]) -> Iterator[str]:
         try:
             need_root(params, settings, stage="inventory")
         except MachineError as error:
-            if params.corpus != "drawn" or params.corpus in settings.roots:
+            if not params.drawn_here or params.corpus in settings.roots:
                 yield str(error)
     names = read_file().corpora
     for name in settings.roots:

@@ -14,7 +14,7 @@ import click
 from foalnet.cli.entries import check_runs
 from foalnet.config import Params, load_params, load_settings
 from foalnet.config.blocks import SPLIT_OF, SPLITS, Split, Variant
-from foalnet.config.load import Run
+from foalnet.config.load import DRAWN, Run
 from foalnet.core.errors import UsageError
 from foalnet.core.paths import Paths, run_name
 from foalnet.stages import draw as drawing
@@ -123,7 +123,7 @@ def draw(structure: Path | None, out: Path | None, media: int | None, dry_run: b
     if (structure is None) != (out is None) or (media is not None and structure is None):
         raise UsageError("--structure and --out go together, --media with them", action="see `foalnet draw --help`")
     stage = drawing.into(out, structure, media) if out and structure else drawing.STAGE
-    _run(stage, _context("drawn"), dry_run=dry_run)
+    _run(stage, _context(DRAWN), dry_run=dry_run)
 
 
 @click.command(short_help=BY_NAME["shards"].short, help=inspect.getdoc(BY_NAME["shards"].run))

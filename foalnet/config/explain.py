@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.config.base import leaves
-from foalnet.config.load import DEFAULT_PARAMS, ENTRY_BLOCKS, Params, read_file, resolve
+from foalnet.config.load import DEFAULT_PARAMS, DRAWN, ENTRY_BLOCKS, Params, read_file, resolve
 from foalnet.config.meanings import MEANINGS, SOURCES, SUFFIX_UNITS, Meaning
 
 
@@ -54,7 +54,7 @@ def explain(corpus: str, path: Path = DEFAULT_PARAMS) -> list[Explained]:
     top = file.model_dump(exclude_unset=True, include={"draw", *ENTRY_BLOCKS})
     rows = []
     for param, description in leaves(Params):
-        if param.startswith("draw.") and corpus != "drawn":
+        if param.startswith("draw.") and corpus != DRAWN:
             continue
         steps = param.split(".")
         meaning = meaning_of(param, description)

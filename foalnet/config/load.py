@@ -46,6 +46,10 @@ class Entry(Frozen):
     final: blocks.Final = Field(blocks.Final(), description="the run that gives the deployed model; must be stated")
 
 
+# The corpus that the stage `draw` writes.
+DRAWN = "drawn"
+
+
 class Run(Frozen):
     """One training run: an item of the stages `train` and `evaluate` in dvc.yaml."""
 
@@ -96,6 +100,11 @@ class Params(Frozen):
     gate: blocks.Gate = blocks.Gate()
     tune: blocks.Tune = blocks.Tune()
     final: blocks.Final = blocks.Final()
+
+    @property
+    def drawn_here(self) -> bool:
+        """Tell whether the stage `draw` writes the corpus' files."""
+        return self.corpus == DRAWN
 
 
 # The blocks of params.yaml before overrides: a wrong value is an error even if every entry overrides it.

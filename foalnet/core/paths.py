@@ -8,6 +8,8 @@ from typing import Final
 
 # The protocol of every corpus' headline result; other protocols are reported in addition.
 HEADLINE: Final = "loso_dev_session"
+# A file at the root of a corpus that states what is known of the corpus as a whole (foalnet.corpora.base.CorpusFacts).
+FACTS: Final = "foalnet-facts.json"
 # File name of the sealed model in its folder.
 MODEL: Final = "model.safetensors"
 

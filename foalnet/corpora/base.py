@@ -6,11 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import Field
+
+from foalnet.config.base import Frozen
 from foalnet.config.blocks import Contract
 from foalnet.core.errors import DataError, MachineError, printable, reason
 from foalnet.core.files import not_read
 from foalnet.core.ledger import IGNORED, Ledger
+from foalnet.core.paths import FACTS
 from foalnet.core.records import Utterance
+
+
+class CorpusFacts(Frozen):
+    """What the file FACTS of a corpus may state; the reader's own facts hold where it has no such file."""
+
+    drawn: bool = Field(False, description="a program drew the corpus: no person is seen or heard in it")
+    licence: str = Field("", description="what the corpus may be used for")
+    best_scores: dict[str, float] = Field({}, description="input (sound, picture, both, …) -> best expected UA")
+    best_by_kind: dict[str, dict[str, float]] = Field({}, description="kind -> input -> best expected accuracy")
+    kinds: dict[str, str] = Field({}, description="utterance key -> its kind")
 
 
 class Reader(Protocol):
@@ -71,6 +85,11 @@ def is_shadow(path: str) -> bool:
 def stem(path: str) -> str:
     """Return the file name of a relative path without folder and extension."""
     return path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+
+
+def role_of(reader: Reader, path: str) -> str | None:
+    """Return the role of a relative path as `Reader.wanted` does; that of the corpus' facts is `facts`."""
+    return "facts" if path == FACTS else reader.wanted(path)
 
 
 def is_role(role: str | None) -> bool:

@@ -19,11 +19,12 @@ from foalnet.artifact.dvcrepo import cache_links
 from foalnet.artifact.seal import publish_sealed, read_sealed, refused, sealed_bytes
 from foalnet.config import Params, Settings
 from foalnet.core.errors import DataError, MachineError, printable, reason
-from foalnet.core.files import not_read, publish_bytes, sha256_file, sorted_files
+from foalnet.core.files import not_read, publish_bytes, read_json, sha256_file, sorted_files
 from foalnet.core.ledger import IGNORED, OTHER, UNNAMED
+from foalnet.core.paths import FACTS
 from foalnet.core.progress import counted
 from foalnet.corpora import Reader, get_reader
-from foalnet.corpora.base import is_role
+from foalnet.corpora.base import CorpusFacts, is_role, role_of
 
 STAGE = "inventory"
 # A digest is cached only if the file is at least this old: a later change could leave the same time stamp.
@@ -55,6 +56,7 @@ class Inventory:
     files: tuple[FileEntry, ...]
     ignored: dict[str, int]
     named: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    facts: CorpusFacts = field(default_factory=CorpusFacts)
 
     def roles(self) -> dict[str, str]:
         """Return path -> role."""
@@ -89,7 +91,7 @@ def need_root(params: Params, settings: Settings, *, stage: str) -> Path:
         stage=stage,
         action=(
             "run `dvc repro`, which draws it first"
-            if params.corpus == "drawn"
+            if params.drawn_here
             else f"mount it, or `foalnet add-corpus {params.reader} --name {params.corpus} --root PATH`, or set "
             f"FOALNET_ROOTS__{params.corpus.upper()}=PATH; if a stage of dvc.yaml makes them, run `dvc repro`"
         ),
@@ -124,12 +126,31 @@ def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
         ),
         ignored=listed.ignored(),
         named=listed.named(),
+        facts=_facts(root) if FACTS in listed.roles else CorpusFacts(),
     )
-    data = sealed_bytes(out.name, asdict(record))
+    content = asdict(record) | {"facts": record.facts.model_dump(exclude_defaults=True)}
+    if not content["facts"]:
+        del content["facts"]
+    data = sealed_bytes(out.name, content)
     changed = not out.exists() or out.read_bytes() != data
     if changed:
         publish_bytes(out, data)
     return _summary(record, hashed=cache.hashed, changed=changed, note=None)
+
+
+def _facts(root: Path) -> CorpusFacts:
+    """Read what the corpus states of itself (DataError, exit 3, where the file is not of that form)."""
+    try:
+        return CorpusFacts.model_validate(read_json(root / FACTS))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(str(step) for step in fault["loc"])
+        raise DataError(
+            f"the facts of the corpus are not of their form: {where}: {fault['msg']}",
+            file=root / FACTS,
+            stage=STAGE,
+            action="correct the file, or remove it",
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,7 +182,7 @@ def survey(root: Path, reader: Reader) -> Survey:
     roles: dict[str, str] = {}
     unused: dict[str, list[str]] = {}
     for path in list_files(root, special):
-        role = reader.wanted(path)
+        role = role_of(reader, path)
         if is_role(role):
             roles[path] = str(role)
         else:

@@ -19,17 +19,19 @@ import soundfile
 from foalnet.config.blocks import Draw
 from foalnet.core.errors import MachineError, UsageError, reason
 from foalnet.core.files import json_bytes, sha256_file, sync_folder
+from foalnet.core.paths import FACTS
 from foalnet.core.processes import die_with_parent
 from foalnet.core.progress import counted
 from foalnet.drawn import avi, face, picture, text, voice
 from foalnet.drawn.motion import motion
-from foalnet.drawn.plan import ACTORS, RATE_HZ, Dialogue, Turn, plan, stream
-from foalnet.drawn.rule import best_scores
+from foalnet.drawn.plan import ACTORS, RATE_HZ, Dialogue, Turn, kinds_of, plan, stream
+from foalnet.drawn.rule import best_by_kind, best_scores
 from foalnet.drawn.structure import plan_structure, read_structure, shortest
 from foalnet.drawn.truth import truth
 
 TRUTH = "TRUTH"
 RULE = "rule.json"
+LICENCE = "Drawn by this project's own code, no person is seen or heard in it; Apache-2.0 like the code."
 FRESH = ".drawing"
 # Share of the other actor's sound in each microphone.
 CROSSTALK = 0.04
@@ -59,6 +61,7 @@ def draw(
         _remove_leftovers(out)
         (fresh / TRUTH).mkdir(parents=True)
         (fresh / TRUTH / RULE).write_bytes(json_bytes(rule_facts(params, structure)))
+        (fresh / FACTS).write_bytes(json_bytes(facts_of(params, structure)))
         _draw_all(params, dialogues, fresh, workers, with_media)
         _publish(fresh, out)
     except OSError as error:
@@ -100,6 +103,14 @@ def rule_facts(params: Draw, structure: Path | None) -> dict[str, object]:
     """Return the content of `TRUTH/rule.json`: params, and the best scores or the digest of the structure."""
     rule: dict[str, object] = {"params": params.model_dump()}
     return rule | ({"structure_sha256": sha256_file(structure)} if structure else {"best_scores": best_scores(params)})
+
+
+def facts_of(params: Draw, structure: Path | None) -> dict[str, object]:
+    """Return what the drawn corpus states of itself to later stages; its best scores where the rule chose the cues."""
+    facts: dict[str, object] = {"drawn": True, "licence": LICENCE}
+    if structure is None:
+        facts |= {"best_scores": best_scores(params), "best_by_kind": best_by_kind(), "kinds": kinds_of(params)}
+    return facts
 
 
 def refuse_foreign(out: Path) -> None:

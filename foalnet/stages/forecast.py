@@ -70,7 +70,7 @@ def free_bytes(folder: Path) -> int:
 def speech_seconds(params: Params, paths: Paths) -> float | None:
     """Return how long the utterances to stage are together: from the manifest, else from the sizes of the inventory.
 
-    The drawn corpus, not drawn yet, is told from its params. None where nothing is recorded.
+    None where neither is recorded.
     """
     if paths.manifest.is_file():
         rows = chosen(read_manifest(paths.manifest, corpus=params.corpus), params.shards.utterances)
@@ -78,8 +78,4 @@ def speech_seconds(params: Params, paths: Paths) -> float | None:
     if paths.inventory.is_file():
         files = read_inventory(paths.inventory, corpus=params.corpus).files
         return sum(entry.size for entry in files if entry.role == "audio") / SOUND_BYTES_PER_S
-    if params.corpus == "drawn":
-        draw = params.draw
-        each = draw.used_per_dialogue + draw.unused_per_dialogue
-        return 5 * draw.dialogues_per_session * each * draw.length_max_s
     return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from foalnet.corpora import READERS, Reader, get_reader
-from foalnet.corpora.base import is_role
+from foalnet.corpora.base import is_role, role_of
 from foalnet.corpora.inventory import inventory as take
 from foalnet.corpora.inventory import list_files, read_inventory, resolve_root, unused_lines
 from foalnet.stages.base import Context, Stage
@@ -75,8 +75,8 @@ def _files(chain: Chain, name: str) -> Link:
         mend = f"foalnet add-corpus {params.reader} --name {params.corpus} --root PATH, where they are at hand"
         return skipped(name, what, action=mend)
     else:
-        wanted, here = get_reader(params.reader).wanted, list_files(root)
-        now = {file for file in here if is_role(wanted(file))}
+        reader = get_reader(params.reader)
+        now = {file for file in list_files(root) if is_role(role_of(reader, file))}
         for what, names in (("gone", listed.keys() - now), ("in no inventory", now - listed.keys())):
             if names:
                 return differs(name, f"{len(names)} files are {what}: {some(names)}", action=action)

@@ -10,7 +10,6 @@ from pathlib import Path
 from foalnet.artifact.results import METRICS, PREDICTIONS
 from foalnet.artifact.seal import SEAL
 from foalnet.artifact.table import digest_file
-from foalnet.config import Params
 from foalnet.config.blocks import PROTOCOLS
 from foalnet.core.paths import HEADLINE, Paths
 from foalnet.stages.base import Context, Stage
@@ -22,23 +21,10 @@ PAGES = ("report_html", "report_md", "headline", "scores_svg", "curves_svg")
 
 def run(context: Context) -> list[str]:
     """Write the offline page, its Markdown twin and the aggregate metrics, with intervals and what was dropped."""
-    _build(context.params, context.paths)
-    return []
-
-
-def _build(params: Params, paths: Paths) -> None:
-    from foalnet.drawn.plan import kinds_of
-    from foalnet.drawn.rule import best_by_kind, best_scores
     from foalnet.evidence.report import build
-    from foalnet.evidence.report.late import Kinds
 
-    drawn = params.corpus == "drawn"
-    build(
-        params,
-        paths,
-        best_possible=best_scores(params.draw) if drawn else None,
-        kinds=Kinds(of=kinds_of(params.draw), best=best_by_kind()) if drawn else None,
-    )
+    build(context.params, context.paths)
+    return []
 
 
 def check(chain: Chain) -> Iterator[Link]:
@@ -52,12 +38,14 @@ def check(chain: Chain) -> Iterator[Link]:
 
 def _built_again(chain: Chain) -> Paths:
     """Build the report from the runs, the manifest and the accounts; return where its files are (Absent, DataError)."""
+    from foalnet.evidence.report import build
+
     folder = chain.scratch / "report"
     paths = Paths(chain.params.corpus, folder)
     if not paths.metrics.exists():
         chain.copy(folder, _inputs(chain))
         with real_names(folder):
-            _build(chain.params, paths)
+            build(chain.params, paths)
     return paths
 
 
@@ -100,7 +88,7 @@ def _page(chain: Chain, page: str, path: str) -> Link:
 STAGE = Stage(
     name="report",
     short="write the page and the metrics",
-    code=("foalnet.evidence.report", "foalnet.drawn.plan", "foalnet.drawn.rule"),
+    code=("foalnet.evidence.report",),
     folders=lambda context: [context.paths.reports],
     run=run,
     check=check,

@@ -38,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for u in make_utterances(params)
     ]
-    write_stages(params, paths, utterances)
+    write_stages(params, paths, utterances, {"drawn": True, "best_scores": BEST})
     counts = read_json(paths.counts)
     counts["entries"] = [{"kind": "dropped", "item": f"{HOSTILE}\n| a | b", "reason": "wav_missing", "detail": ""}]
     counts["ledger"]["dropped/wav_missing"] = 1
@@ -55,7 +55,7 @@ HOSTILE_CLASSES = {HOSTILE: ["hap", "exc"], **{name: raws for name, raws in CLAS
 def report(home: Path) -> dict[str, bytes]:
     """Build the report below `home` and return its files."""
     paths = Paths("drawn", home)
-    build(make_params(manifest={"classes": HOSTILE_CLASSES}), paths, best_possible=BEST)
+    build(make_params(manifest={"classes": HOSTILE_CLASSES}), paths)
     return {path.name: path.read_bytes() for path in (paths.report_html, paths.report_md, paths.metrics)}
 
 

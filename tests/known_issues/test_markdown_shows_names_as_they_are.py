@@ -100,7 +100,7 @@ def _card(names: tuple[str, ...]) -> dict[str, Any]:
         "seconds": 9.0,
         "ranges": {"loudness_dbfs": [1, 2], "duration_s": [1, 2]},
     }
-    return card_facts(params, said, metrics=metrics, machine=machine, licence="free", **given)
+    return card_facts(params, said, metrics=metrics, machine=machine, licence="free", drawn=False, **given)
 
 
 def test_a_card_is_the_same_text_when_it_was_read_back() -> None:

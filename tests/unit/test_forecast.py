@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from foalnet.artifact.seal import publish_sealed
-from foalnet.artifact.speeds import read_speed
+from foalnet.artifact.speeds import read_speed, speed_path
 from foalnet.artifact.table import read_manifest
 from foalnet.clips.plan import BYTES_PER_S
 from foalnet.config import Params, Settings

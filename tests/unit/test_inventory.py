@@ -13,7 +13,9 @@ import foalnet.corpora.inventory as module
 from foalnet.artifact.seal import sealed_bytes
 from foalnet.config import Settings
 from foalnet.core.errors import DataError, MachineError
-from foalnet.core.files import sha256_file
+from foalnet.core.files import read_json, sha256_file
+from foalnet.core.paths import FACTS
+from foalnet.corpora.base import CorpusFacts
 from foalnet.corpora.inventory import inventory, need_root, read_inventory, refuse_changed, resolve_root
 from tests.trees import FOUR, iemocap_tree, make_params, make_settings, ravdess_tree, sound_file, write
 
@@ -45,6 +47,18 @@ def test_it_lists_what_is_used_and_counts_the_rest(tmp_path: Path, tree: Path, s
         assert entry.size == (tree / entry.path).stat().st_size
     assert str(tmp_path).encode() not in out.read_bytes()
     assert set(json.loads(out.read_bytes())) == {"corpus", "reader", "files", "ignored", "named", "seal"}
+
+
+def test_what_a_corpus_states_of_itself_is_recorded(tmp_path: Path, tree: Path, settings: Settings) -> None:
+    out, file = tmp_path / "inventory.json", tree / FACTS
+    inventory(make_params(), settings, out)
+    assert "facts" not in read_json(out) and read_inventory(out).facts == CorpusFacts()
+    file.write_text('{"drawn": true, "licence": "mine"}')
+    assert inventory(make_params(), settings, out)["by_role"]["facts"] == 1
+    assert read_inventory(out).facts == CorpusFacts(drawn=True, licence="mine")
+    file.write_text('{"drawn": "yes"}')
+    with pytest.raises(DataError, match="not of their form: drawn"):
+        inventory(make_params(), settings, out)
 
 
 def test_a_copy_elsewhere_gives_the_same_bytes(tmp_path: Path, tree: Path, settings: Settings) -> None:

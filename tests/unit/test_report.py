@@ -276,7 +276,7 @@ def test_the_terminal_table_aligns_and_names_the_report(drawn: Built) -> None:
 
 def test_report_loads_no_torch_and_takes_seconds(drawn: Built) -> None:
     start = time.process_time()
-    build(drawn[0], drawn[1], best_possible=BEST)
+    build(drawn[0], drawn[1])
     assert time.process_time() - start < 10
     code = (
         "import sys, foalnet.evidence.report\n"

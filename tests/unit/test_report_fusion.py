@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from foalnet.artifact.seal import publish_sealed, read_sealed
 from foalnet.config.blocks import Draw
 from foalnet.core.files import read_json, read_jsonl
 from foalnet.core.paths import Paths
@@ -15,7 +16,7 @@ from foalnet.drawn.plan import kinds_of, plan
 from foalnet.drawn.rule import KINDS, best_by_kind, best_scores, shares
 from foalnet.evidence.report import build, headline
 from foalnet.evidence.report.gather import Run
-from foalnet.evidence.report.late import Kinds, averaged
+from foalnet.evidence.report.late import averaged
 from tests.pages import Page
 from tests.reports import BEST, make_params
 from tests.reports import write_report as make
@@ -86,7 +87,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, dict[str, An
     paths = make(tmp_path_factory.mktemp("fusion"), params, best=BEST)
     keys = sorted(row["key"] for row in read_jsonl(paths.run("foal", 1) / "predictions.jsonl"))
     of = {key: "interaction" if i % 3 == 0 else "both" for i, key in enumerate(keys)}
-    return paths, build(params, paths, best_possible=BEST, kinds=Kinds(of=of, best=best_by_kind())), of
+    facts = {"drawn": True, "best_scores": BEST, "best_by_kind": best_by_kind(), "kinds": of}
+    publish_sealed(paths.inventory, read_sealed(paths.inventory, again="inventory@drawn") | {"facts": facts})
+    return paths, build(params, paths), of
 
 
 def right(paths: Paths, variant: str, keys: set[str]) -> float:

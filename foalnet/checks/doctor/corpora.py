@@ -27,7 +27,7 @@ def _root(context: Context, params: Params) -> Finding:
     if root is not None:
         return ok(f"{name}: {root} has the layout of {params.reader}")
     given = context.settings.roots.get(name)
-    if given is None and name == "drawn":
+    if given is None and params.drawn_here:
         return ok("drawn: not drawn yet, the first `dvc repro` does it")
     where = f"its root {given} is not a folder here" if given else "the settings name no root for it"
     mend = f"mount it, or: foalnet add-corpus {params.reader} --name {name} --root PATH"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from foalnet.artifact.seal import read_sealed, sealed_bytes
 from foalnet.config import Params
@@ -12,19 +11,12 @@ from foalnet.core.files import Content, json_bytes, publish_together
 from foalnet.core.paths import Paths
 from foalnet.evidence.report.terminal import table_text
 
-if TYPE_CHECKING:
-    from foalnet.evidence.report.late import Kinds
-
 __all__ = ["build", "headline"]
 
 
-def build(
-    params: Params, paths: Paths, *, best_possible: Mapping[str, float] | None = None, kinds: Kinds | None = None
-) -> dict[str, Any]:
+def build(params: Params, paths: Paths) -> dict[str, Any]:
     """Write report.html, report.md, two plots, headline.json and metrics.json of one corpus; return the metrics.
 
-    For a drawn corpus, `best_possible` holds the best expected UA (0 to 1) by input (`sound`, `picture`, `both`,
-    `late_average`) and `kinds` the kind of each utterance; both are None for a corpus whose rule is unknown.
     DataError (exit 3) where no run is evaluated or the runs do not belong together. An absent optional file becomes a
     sentence on the page.
     """
@@ -37,9 +29,9 @@ def build(
     from foalnet.evidence.report.plots import curves_svg, scores_svg
     from foalnet.evidence.report.standing import protocol_metrics, standings
 
-    facts = gather(params, paths, best_possible)
+    facts = gather(params, paths)
     table, pairs, by_protocol = results(facts), comparisons(facts), standings(facts)
-    averages = late(facts, kinds)
+    averages = late(facts)
     page = outline(facts, table, pairs, by_protocol, averages)
     metrics = aggregate(facts, table, pairs) | protocol_metrics(facts, by_protocol) | late_metrics(averages)
     files: dict[Path, Content] = {paths.report_html: html(page).encode(), paths.report_md: markdown(page).encode()}

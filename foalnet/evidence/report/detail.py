@@ -222,7 +222,7 @@ def limits(facts: Facts) -> Section:
             "The picture of an utterance is one row of precomputed features, so attention over its frames has nothing "
             "to choose from: any gain over the single modalities comes from the whole system, not from the attention.",
         )
-    if facts.params.corpus == "drawn":
+    if facts.drawn:
         items.insert(
             0,
             "The drawn corpus shows no people: its figures show that the pipeline works, and nothing about emotion.",

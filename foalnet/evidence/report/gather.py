@@ -48,9 +48,23 @@ class Facts:
     counts: Mapping[str, Any] | None
     staging: Mapping[str, Any] | None
     inventory: Mapping[str, Any] | None
-    best_possible: Mapping[str, float] | None
     gaps: tuple[str, ...]
     other_protocols: Mapping[str, Mapping[str, tuple[Run, ...]]] = field(default_factory=dict)
+
+    @property
+    def known(self) -> Mapping[str, Any]:
+        """What the corpus states of itself (foalnet.corpora.base.CorpusFacts); empty for most corpora."""
+        return (self.inventory or {}).get("facts", {})
+
+    @property
+    def drawn(self) -> bool:
+        """Tell whether a program drew the corpus: it shows no real person."""
+        return bool(self.known.get("drawn"))
+
+    @property
+    def best_possible(self) -> Mapping[str, float] | None:
+        """The best expected UA (0 to 1) by input (`sound`, `picture`, `both`, `late_average`), where it is known."""
+        return self.known.get("best_scores")
 
     @property
     def first(self) -> Run:
@@ -73,7 +87,7 @@ class Facts:
         return [row for row in self.manifest if row["label"] is not None]
 
 
-def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | None = None) -> Facts:
+def gather(params: Params, paths: Paths) -> Facts:
     """Read the stages' outputs for the report (DataError, exit 3, where there is no run or runs do not agree)."""
     gaps: list[str] = []
     runs = _runs(params, paths, HEADLINE, gaps)
@@ -118,7 +132,6 @@ def gather(params: Params, paths: Paths, best_possible: Mapping[str, float] | No
         params=params,
         runs=runs,
         manifest=tuple(manifest),
-        best_possible=best_possible,
         gaps=tuple(gaps),
         other_protocols=other_protocols,
         **read,

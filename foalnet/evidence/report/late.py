@@ -9,20 +9,10 @@ from typing import Any
 from foalnet.config.blocks import HALF
 from foalnet.evidence.report.aggregate import METRICS, SEES, Comparison, compare, gain, gap_row, score, score_row
 from foalnet.evidence.report.gather import Facts, Run
+from foalnet.evidence.report.phrases import KINDS
 from foalnet.evidence.stats import Difference, Interval
 
 LATE = "late_average"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kinds:
-    """Rule of a drawn corpus: `of` is utterance key -> kind, `best` is kind -> input -> best expected accuracy.
-
-    An input is `sound`, `picture`, `both` or `late_average`.
-    """
-
-    of: Mapping[str, str]
-    best: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +43,7 @@ class Late:
     kinds: tuple[OnKind, ...]
 
 
-def late(facts: Facts, kinds: Kinds | None = None) -> list[Late]:
+def late(facts: Facts) -> list[Late]:
     """Return a late average for each picture (face, half) whose two single variants were trained with the same seeds.
 
     The score of a class is the product of the two probabilities. That is the Bayes decision if sound and picture are
@@ -64,7 +54,7 @@ def late(facts: Facts, kinds: Kinds | None = None) -> list[Late]:
     for half in ("", HALF):
         pair = ("audio_only", "video_only" + half)
         if all(name in facts.runs for name in pair) and (runs := averaged(*(facts.runs[name] for name in pair))):
-            averages.append(_late(facts, pair, half, runs, kinds))
+            averages.append(_late(facts, pair, half, runs))
     return averages
 
 
@@ -92,7 +82,7 @@ def _decide(classes: Sequence[str], sound: Mapping[str, Any], picture: Mapping[s
     return classes[max(range(len(votes)), key=lambda i: (votes[i], -i))]
 
 
-def _late(facts: Facts, pair: tuple[str, str], half: str, runs: tuple[Run, ...], kinds: Kinds | None) -> Late:
+def _late(facts: Facts, pair: tuple[str, str], half: str, runs: tuple[Run, ...]) -> Late:
     params, name = facts.params.report, LATE + half
     keys = sorted(set.intersection(*(set(run.rows) for run in runs)))
     fused = {v: r for v, r in facts.runs.items() if v.removesuffix(HALF) not in SEES and v.endswith(HALF) == bool(half)}
@@ -105,19 +95,21 @@ def _late(facts: Facts, pair: tuple[str, str], half: str, runs: tuple[Run, ...],
         wa=wa,
         best=(facts.best_possible or {}).get(LATE),
         gains=tuple(compare(variant, its, name, runs, params) for variant, its in fused.items()),
-        kinds=_by_kind(facts, {pair[0]: facts.runs[pair[0]], pair[1]: facts.runs[pair[1]], name: runs} | fused, kinds),
+        kinds=_by_kind(facts, {pair[0]: facts.runs[pair[0]], pair[1]: facts.runs[pair[1]], name: runs} | fused),
     )
 
 
-def _by_kind(facts: Facts, shown: Mapping[str, Sequence[Run]], kinds: Kinds | None) -> tuple[OnKind, ...]:
-    """Return one entry per kind that occurs among the utterances that all runs of `shown` predicted."""
-    if kinds is None:
-        return ()
+def _by_kind(facts: Facts, shown: Mapping[str, Sequence[Run]]) -> tuple[OnKind, ...]:
+    """Return one entry per kind that occurs among the utterances that all runs of `shown` predicted.
+
+    () for a corpus that states no kinds of utterances.
+    """
+    kind_of, best = facts.known.get("kinds", {}), facts.known.get("best_by_kind", {})
     common = sorted(set.intersection(*(set(run.rows) for runs in shown.values() for run in runs)))
     name = next(variant for variant in shown if variant.startswith(LATE))
     table = []
-    for kind in kinds.best:
-        keys = [key for key in common if kinds.of.get(key) == kind]
+    for kind in (name for name in KINDS if name in best):
+        keys = [key for key in common if kind_of.get(key) == kind]
         if not keys:
             continue
         table.append(
@@ -130,7 +122,7 @@ def _by_kind(facts: Facts, shown: Mapping[str, Sequence[Run]], kinds: Kinds | No
                     for v, runs in shown.items()
                     if v.removesuffix(HALF) not in (*SEES, LATE)
                 },
-                best={v: kinds.best[kind][_sees(v)] for v in shown},
+                best={v: best[kind][_sees(v)] for v in shown},
             )
         )
     return tuple(table)

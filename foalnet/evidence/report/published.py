@@ -95,7 +95,7 @@ def ours(facts: Facts, table: Sequence[Result], standings: Sequence[Standing]) -
 
 def published(facts: Facts, table: Sequence[Result], standings: Sequence[Standing]) -> Section | None:
     """Return the published tables next to ours for a real corpus of the reader iemocap, else None."""
-    if facts.params.reader != "iemocap" or facts.params.corpus == "drawn":
+    if facts.params.reader != "iemocap" or facts.drawn:
         return None
     reached = ours(facts, table, standings)
     under = f"Ours under {HEADLINE}" + (f" and, like theirs, under {OPTIMISTIC}" if reached.published else "")

@@ -188,6 +188,7 @@ def _card(chain: Chain, name: str) -> Link:
 
     params, outputs, paths = chain.params, chain.outputs, chain.paths
     variant, seed = params.final.variant, params.final.seed
+    account = outputs.json(chain.at(paths.staging))
     card = json.loads(outputs.read(chain.at(paths.final / "card.json")))
     folds = outputs.json(chain.at(paths.model(variant, seed) / TRAIN))["folds"]
     chosen = {fold: int(row["chosen_epoch"]) for fold, row in folds.items()}
@@ -203,7 +204,8 @@ def _card(chain: Chain, name: str) -> Link:
         seconds=card["data"]["seconds"],
         ranges=card["data"]["ranges"],
         machine=card["machine"],
-        licence=outputs.json(chain.at(paths.staging)).get("licence", UNKNOWN),
+        licence=account.get("licence", UNKNOWN),
+        drawn=account.get("drawn", False),
     )
     if differing := list(differences(expected, _without(card, "loss", "digests"))):
         return differs(name, shown(differing, by="folds, manifest", at="card.json"), action=chain.again("final"))

@@ -20,7 +20,6 @@ NOT_ITS_OWN = (
     "These figures are the folds': each fold's model was scored on speakers it had never met. This model is another "
     "one, trained on all of them, and has been scored on nothing."
 )
-DRAWN = "Drawn by this project's own code, no person is seen or heard in it; Apache-2.0 like the code."
 LIMITS = (
     "It recognises how raters labelled acted emotion in this corpus, not what a person feels: a face or a voice does "
     "not tell that.",
@@ -53,11 +52,13 @@ def card_facts(
     ranges: Mapping[str, Sequence[float]],
     machine: Mapping[str, Any],
     licence: str,
+    drawn: bool,
 ) -> dict[str, Any]:
     """Return the card: what the model is, what it saw (`utterances`, `seconds` of sound), and the folds' figures.
 
     `chosen`: fold -> the epoch it chose, from 1; `metrics`: the run's metrics.json; `ranges`: those of `final.ranges`;
-    `machine`: where it was trained; `licence`: what the corpus may be used for.
+    `machine`: where it was trained; `licence`: what the corpus may be used for; `drawn`: a
+    program drew the corpus.
     """
     tasks, pooled = tasks_of(params.final.variant), metrics["pooled"]
     classes = list(params.manifest.classes)
@@ -66,7 +67,7 @@ def card_facts(
         "schema": SCHEMA,
         "corpus": params.corpus,
         "reader": params.reader,
-        "licence": DRAWN if params.corpus == "drawn" else licence,
+        "licence": licence,
         "variant": params.final.variant,
         "seed": params.final.seed,
         "classes": classes,
@@ -81,7 +82,7 @@ def card_facts(
             "sessions": len({u.session for u in utterances}),
             "speakers": len({u.speaker for u in utterances}),
             "seconds": round(seconds, 1),
-            "drawn": params.corpus == "drawn",
+            "drawn": drawn,
             "ranges": {name: list(edges) for name, edges in ranges.items()},
         },
         "machine": dict(machine),

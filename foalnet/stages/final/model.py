@@ -171,6 +171,7 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
         ranges=_ranges(shards, store),
         machine=machine,
         licence=account.get("licence", UNKNOWN),
+        drawn=account.get("drawn", False),
     )
     if ranks.is_first():
         _publish(paths, ready, progress, store, card, account["tools"])

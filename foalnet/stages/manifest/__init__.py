@@ -13,7 +13,7 @@ from foalnet.config.blocks import Contract
 from foalnet.core.ledger import REASONS
 from foalnet.core.paths import Paths
 from foalnet.corpora import READERS, get_reader
-from foalnet.corpora.inventory import resolve_root
+from foalnet.corpora.inventory import read_inventory, resolve_root
 from foalnet.stages.base import Context, Stage
 from foalnet.stages.chain import Chain, link, real_names
 from foalnet.stages.inventory import NAMED, first_few
@@ -29,8 +29,9 @@ def run(context: Context) -> Iterator[str]:
 
     params, paths = context.params, context.paths
     account = build(params, context.settings, paths.inventory, paths.manifest, paths.counts)
-    # The drawn corpus is complete as it is drawn.
-    published = None if params.corpus == "drawn" else get_reader(params.reader).published
+    # A drawn corpus is complete as it is drawn.
+    drawn = read_inventory(paths.inventory, corpus=params.corpus).facts.drawn
+    published = None if drawn else get_reader(params.reader).published
     yield from manifest_lines(account, params.manifest.classes, published, paths.counts)
 
 

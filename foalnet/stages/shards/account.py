@@ -22,6 +22,7 @@ def staging_report(
     tools: Mapping[str, Any],
     side_rule: str,
     licence: str,
+    drawn: bool,
     moved: Collection[str],
     not_staged: int,
 ) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def staging_report(
     report: dict[str, Any] = {
         "corpus": corpus,
         "licence": licence,
+        **({"drawn": True} if drawn else {}),
         "side_rule": side_rule,
         "sides": sides,
         "tools": dict(tools),

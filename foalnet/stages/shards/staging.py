@@ -100,7 +100,8 @@ def stage(
     """
     given = assign_sides(read_manifest(manifest, corpus=params.corpus, stage=STAGE), params.shards, params.sides_table)
     utterances = given.utterances
-    files = checked_inventory(inventory, params, stage=STAGE).files
+    listed = checked_inventory(inventory, params, stage=STAGE)
+    files = listed.files
     tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
     jobs = plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)
     for folder in (settings.work, report.parent):
@@ -117,7 +118,8 @@ def stage(
         params=params.shards,
         tools=tools,
         side_rule=reader.side_rule,
-        licence=reader.licence,
+        licence=listed.facts.licence or reader.licence,
+        drawn=listed.facts.drawn,
         moved=given.moved & {job.dialogue for job in jobs},
         not_staged=len(utterances) - sum(len(job.utterances) for job in jobs),
     )
