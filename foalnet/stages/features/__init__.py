@@ -23,9 +23,9 @@ FLOAT_BYTES = 4
 
 
 def run(context: Context) -> Iterator[str]:
-    """Encode the shards' pictures with the frozen encoder of `features.encoder`; interrupted, it resumes.
+    """Encode the shards' pictures with the frozen encoder `features.encoder`; the same command resumes.
 
-    Without an encoder in params it says so and ends at once.
+    If params name no encoder, it prints that and ends at once.
     """
     from foalnet.stages.features.encode import encode
 
@@ -126,7 +126,7 @@ def _files(chain: Chain, name: str) -> Link:
 
 STAGE = Stage(
     name="features",
-    short="pictures through a frozen encoder, once",
+    short="encode pictures with a frozen encoder, once",
     code=("foalnet.stages.features.encode",),
     folders=lambda context: with_folders(context.paths.features),
     run=run,
