@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from foalnet.cli.entries import check_runs
+from foalnet.cli import entries
 from foalnet.config import Params, load_params, load_settings
 from foalnet.config.blocks import SPLIT_OF, SPLITS, Split, Variant
 from foalnet.config.load import DRAWN, Run
@@ -107,7 +107,7 @@ def _command(name: str, before: Callable[[], None] = lambda: None) -> click.Comm
     return click.command(name, short_help=stage.short, help=inspect.getdoc(stage.run))(verb)
 
 
-inventory = _command("inventory", before=check_runs)
+inventory = _command("inventory", before=lambda: entries.check_runs())
 manifest, features, train, evaluate, final, report = map(
     _command, ("manifest", "features", "train", "evaluate", "final", "report")
 )

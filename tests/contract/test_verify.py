@@ -61,7 +61,7 @@ def test_models_of_another_kind_of_processor_hold_and_both_kinds_are_named(
     told = json.loads(verb(project, "verify", "--json").stdout)["drawn"]
     assert told["code"] == 0
     made = json.loads((project / "models/drawn/foal-s1/train.json").read_text())
-    [text] = [link["found"] for link in told["links"] if link["name"] == "foal-s1 checkpoints"]
+    [text] = [link["result"] for link in told["links"] if link["name"] == "foal-s1 checkpoints"]
     assert f"made on another kind of processor: {made['processor']} ({made['instructions']})" in text
     assert text.endswith(f"this is Another family 1 model 2 ({made['instructions']})")
 

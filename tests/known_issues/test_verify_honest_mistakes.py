@@ -29,7 +29,7 @@ def project(pushed: Place, tmp_path: Path) -> Path:
 
 def named(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return name -> what was seen of every link that does not hold."""
-    return {link.name: link.found for link in broken(links(project, monkeypatch))}
+    return {link.name: link.result for link in broken(links(project, monkeypatch))}
 
 
 def test_a_file_that_was_never_added_to_git(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_figures_that_no_commit_holds_yet_are_no_fault(project: Path, monkeypatc
     found = links(project, monkeypatch)
     [link] = [link for link in found if link.verdict == "skipped"]
     assert broken(found) == [] and link.name == "commit of the results"
-    assert "dvc.lock" in link.found and link.action == "git add dvc.lock && git commit"
+    assert "dvc.lock" in link.result and link.action == "git add dvc.lock && git commit"
 
 
 @pytest.mark.long
@@ -177,7 +177,7 @@ def test_figures_that_were_edited_are_restored_and_not_committed(
     found = links(project, monkeypatch)
     first = broken(found)[0]
     assert first.name == "commit of the results" and first.verdict == "differs"
-    assert "reports/drawn/metrics.json is not what the run wrote: expected " in first.found
+    assert "reports/drawn/metrics.json is not what the run wrote: expected " in first.result
     assert first.action.startswith("restore it by `git checkout -- reports/drawn/metrics.json`, or run `dvc repro ")
     assert not [link for link in found if "git add" in link.action]
     # Where dvc.lock is newer than the commit, an older file is no help.
@@ -197,10 +197,10 @@ def test_a_shard_that_was_cut_short_is_named_with_its_bytes(project: Path, monke
     found = links(project, monkeypatch)
     for name in ("shards by their index", "foal-s1 checkpoints"):
         [link] = [link for link in found if link.name == name]
-        assert f"it is shorter than {'the' if 'by' in name else 'its'} index says: {bytes_of}" in link.found
-        assert entry.path in link.found and "while it was read" not in link.found
+        assert f"it is shorter than {'the' if 'by' in name else 'its'} index says: {bytes_of}" in link.result
+        assert entry.path in link.result and "while it was read" not in link.result
         assert link.action.endswith("dvc repro --force --single-item shards@drawn")
-    assert not [link for link in found if "foalnet-verify-" in link.found], "a folder that is gone by then"
+    assert not [link for link in found if "foalnet-verify-" in link.result], "a folder that is gone by then"
 
 
 @pytest.mark.parametrize("remote", [True, False])
