@@ -59,8 +59,8 @@ class Inventory:
     facts: CorpusFacts = field(default_factory=CorpusFacts)
 
     def roles(self) -> dict[str, str]:
-        """Return path -> role."""
-        return {entry.path: entry.role for entry in self.files}
+        """Return path -> role of the files that the reader uses."""
+        return {entry.path: entry.role for entry in self.files if entry.path != FACTS}
 
     def digests(self) -> dict[str, str]:
         """Return path -> SHA-256."""

@@ -120,8 +120,8 @@ def test_t3_nothing_is_cleared_away_in_a_corpus_tree_that_lies_below_the_data_fo
     for path in (theirs, ours):
         path.write_bytes(b"half")
     summary = {"files": 0, "bytes": 0, "hashed": 0, "note": None, "ignored": {}, "named": {}, "by_role": {}}
-    monkeypatch.setattr("foalnet.corpora.inventory.inventory", lambda *_: summary)
-    monkeypatch.setattr("foalnet.corpora.inventory.read_inventory", lambda *_, **__: SimpleNamespace(roles=dict))
+    monkeypatch.setattr("foalnet.stages.inventory.take", lambda *_: summary)
+    monkeypatch.setattr("foalnet.stages.inventory.read_inventory", lambda *_, **__: SimpleNamespace(roles=dict))
     monkeypatch.setattr("foalnet.cli.entries.check_runs", lambda: None)
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(cli, ["inventory", "drawn"])

@@ -24,7 +24,7 @@ RUN = ("--variant", "audio_only", "--seed", "1")
 # Each verb, an output of it, and the function that does its work.
 VERBS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "draw": ((), "data/drawn", "foalnet.drawn.write.draw"),
-    "inventory": (("drawn",), "data/drawn", "foalnet.corpora.inventory.inventory"),
+    "inventory": (("drawn",), "data/drawn", "foalnet.stages.inventory.take"),
     "manifest": (("drawn",), "reports/drawn", "foalnet.stages.manifest.build.build"),
     "shards": (("drawn",), "data/drawn/shards", "foalnet.stages.shards.staging.stage"),
     "shards: a session": (("drawn",), "data/drawn/shards/Session1", "foalnet.stages.shards.staging.stage"),
