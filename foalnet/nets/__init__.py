@@ -1,4 +1,4 @@
-"""Networks: encoders, fusions and the variants built of them. They see tensors, never labels or files."""
+"""Networks: encoders, fusions and the variants built from them; they get tensors, never labels or files."""
 
 from foalnet.nets.encoder import Encoder, InputShape, PretrainedEncoder
 from foalnet.nets.foal import FoalNet, SingleNet

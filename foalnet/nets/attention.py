@@ -1,4 +1,4 @@
-"""Cross-attention as the paper stacks it: no feed-forward sublayer, keys and values never change.
+"""Cross-attention as the paper stacks it: no feed-forward sublayer, the same keys and values in every layer.
 
 Source: METHOD "Fusion" (Li et al., Interspeech 2024). Shape letters: B utterances, T query steps, S key steps, D query
 width, E key width, H heads.
@@ -16,15 +16,15 @@ from foalnet.core.errors import UsageError
 from foalnet.nets.masks import masked_mean, zero_masked
 from foalnet.nets.tensors import Steps
 
-# What the released code puts in place of a padded key's score.
+# The score that the released code gives a padded key.
 RELEASED_FILL = -10000.0
 
 
 class CrossAttention(nn.Module):
     """LayerNorm(query + dropout(output(attention))): linear q, k, v and output with bias, padded keys masked.
 
-    Where an utterance has no key at all, attention adds nothing and the result is LayerNorm(query). With masking
-    `minus_10000`, the released code's, it then attends to its padding alike, and the output's bias is added.
+    If an utterance has no key at all, attention adds nothing and the result is LayerNorm(query). With masking
+    `minus_10000`, the released code's, it then attends to all padding equally and adds the output's bias.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class CrossAttention(nn.Module):
         self.norm = nn.LayerNorm(query_width)
 
     def forward(self, query_BTD: Tensor, keys_BSE: Tensor, key_mask_BS: Tensor) -> Tensor:
-        """Return [B, T, D]; masked query steps hold something finite that pooling must leave out."""
+        """Return [B, T, D]; masked query steps hold finite values that pooling must ignore."""
         q_BHTd, k_BHSd, v_BHSd = (
             self._split(x) for x in (self.query(query_BTD), self.key(keys_BSE), self.value(keys_BSE))
         )
@@ -59,7 +59,7 @@ class CrossAttention(nn.Module):
         context_BTD = (weights_BHTS @ v_BHSd).transpose(1, 2).flatten(2)
         added_BTD = self.dropout(self.out(context_BTD))
         if self.exact:
-            # The output's bias would otherwise speak for a picture that is not there.
+            # Otherwise the output's bias would be added for a missing picture.
             added_BTD = added_BTD * key_mask_BS.any(dim=1)[:, None, None]
         mixed: Tensor = self.norm(query_BTD + added_BTD)
         return mixed
@@ -87,7 +87,7 @@ class AttentionStack(nn.Module):
         )
 
     def forward(self, query: Steps, keys: Steps) -> Tensor:
-        """Return the pooled query [B, D]: zeros where the query has no valid step."""
+        """Return the pooled query [B, D]; zeros for a query without a valid step."""
         x_BTD = query.values_BTD
         keys_BSE = zero_masked(keys.values_BTD, keys.mask_BT)
         for layer in self.layers:

@@ -1,4 +1,4 @@
-"""Changes of the input that keep its emotion, in training only; they draw from torch's global generator.
+"""Augmentations of the input in training that keep its emotion; they draw from torch's global generator.
 
 Shape letters: B utterances, T steps, M mel bands, V frames, H and W pixels.
 """
@@ -11,14 +11,14 @@ from torch import Tensor
 
 # Widest hidden stretch, as a share of bands or steps, after SpecAugment (Park et al., Interspeech 2019).
 HIDDEN_SHARE = 1 / 6
-# Farthest shift of the bands: another vocal tract and pitch.
+# Largest shift of the bands: it imitates another vocal tract and pitch.
 SHIFT_BANDS = 2
 # Standardised features: deviation of the noise, and share of them that is hidden.
 NOISE_SD, HIDDEN_FEATURES = 0.3, 0.3
 
 
 def _stretch(batch: int, size: int, device: torch.device) -> Tensor:
-    """Return [B, size] bool: one stretch per row, of a random place and a width up to its share."""
+    """Return [B, size] bool with one stretch per row, of random position and of a width up to HIDDEN_SHARE."""
     first_B1 = torch.randint(0, size, (batch, 1), device=device)
     width_B1 = torch.randint(0, max(1, round(size * HIDDEN_SHARE)) + 1, (batch, 1), device=device)
     place = torch.arange(size, device=device)
@@ -41,14 +41,14 @@ def shift_bands(x_BTM: Tensor) -> Tensor:
 
 
 def disturb(x: Tensor) -> Tensor:
-    """Add noise to standardised features of any shape and hide some of them; the rest grow so that their sum stays."""
+    """Add noise to standardised features of any shape and set some to 0; the others grow by dropout's factor."""
     return F.dropout(x + NOISE_SD * torch.randn_like(x), HIDDEN_FEATURES)
 
 
 def jitter_pictures(x_VCHW: Tensor, *, size: tuple[int, int], shift: float, zoom: float, turn: float) -> Tensor:
-    """Move (share of the half side), scale and turn (radians) each picture a little, and bring it to `size`.
+    """Shift (share of the half side), scale and rotate (radians) each picture at random, and resample it to `size`.
 
-    Edges are repeated. No mirroring: one corner of the mouth may say something else than the other.
+    Edge pixels are repeated. Pictures are not mirrored, because a face's two halves may differ in expression.
     """
     count = len(x_VCHW)
     if not count:
@@ -67,8 +67,8 @@ def jitter_pictures(x_VCHW: Tensor, *, size: tuple[int, int], shift: float, zoom
 def hidden_spans(length_B: list[int], steps: int, *, share: float, span: int, least: int = 0) -> Tensor:
     """Return [B, T] bool on the CPU: spans of `span` steps that cover about `share` of each utterance (SpecAugment).
 
-    Their number is rounded by chance, `least` at least, as many as fit the longest utterance; they may overlap. An
-    utterance shorter than a span has none.
+    Their number is rounded at random, at least `least`, at most as many as fit the longest utterance; they may
+    overlap. An utterance shorter than a span has none.
     """
     hidden_BT = torch.zeros(len(length_B), steps, dtype=torch.bool)
     for row, length in enumerate(length_B):

@@ -1,4 +1,4 @@
-"""Small picture encoder, trained from scratch: every valid frame through the same convolutions.
+"""A small picture encoder, trained from scratch, that applies the same convolutions to every valid frame.
 
 Shape letters: B utterances, F frames, V valid frames of the batch, C colours, H and W pixels, D width.
 """
@@ -17,16 +17,16 @@ from foalnet.nets.tensors import Inputs, Steps
 
 SIDE_PX = 48
 CHANNELS = (16, 32, 48)
-# In grey levels of 0..255: a flat picture stays flat.
+# In grey levels of 0..255: noise in a flat picture is not amplified.
 MIN_DEVIATION = 4.0
 JITTER = {"shift": 0.1, "zoom": 0.1, "turn": 0.15}
 CONTRAST_SD = 0.1
 
 
 class ChannelsLast(nn.Conv2d):
-    """A convolution whose pixels hold their channels side by side: a third of a training's time is saved on a CPU.
+    """A convolution in channels-last memory format, which saves a third of the training time on a CPU.
 
-    The weights stay in torch's own order; in another one, a state that was read again would be added up otherwise.
+    The stored weights keep torch's default order: in another order, a resumed run would sum them differently.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -36,9 +36,9 @@ class ChannelsLast(nn.Conv2d):
 
 
 class CropCnn(Encoder):
-    """One step per frame: grey, 48 px, own mean and deviation taken out, three strided convolutions, one linear layer.
+    """One step per frame: grey, 48 px, standardised per frame, three strided convolutions, one linear layer.
 
-    Masked frames are not computed at all.
+    The encoder skips masked frames.
     """
 
     def __init__(self, params: VideoEncoder, shape: InputShape) -> None:
@@ -63,7 +63,7 @@ class CropCnn(Encoder):
         self.dropout = nn.Dropout(chance(params.dropout))
 
     def prepare_steps(self, inputs: Inputs) -> Steps | None:
-        """Return the prepared frames [B, F, 48, 48]; None where each epoch jitters them otherwise."""
+        """Return the prepared frames [B, F, 48, 48]; None with `augment`, as every epoch then differs."""
         if self.augment:
             return None
         if inputs.prepared is not None and inputs.prepared.video is not None:
@@ -74,9 +74,9 @@ class CropCnn(Encoder):
         return Steps(values_BTD=values_BFHW, mask_BT=inputs.frame_mask_BF)
 
     def prepare(self, inputs: Inputs) -> Tensor:
-        """Return the valid frames as [V, 1, 48, 48] float32, each with mean 0 and deviation 1 (light, exposure go).
+        """Return the valid frames as [V, 1, 48, 48] float32, each with mean 0 and deviation 1.
 
-        Green stands for grey: it carries most of the light, and two thirds of the work are saved.
+        It uses green as grey: green carries most of the brightness, and this saves two thirds of the work.
         """
         x_V1HW = inputs.frames[:, :, 1:2][inputs.frame_mask_BF].float()
         size = (SIDE_PX, SIDE_PX)
@@ -86,7 +86,7 @@ class CropCnn(Encoder):
             x_V1HW = F.interpolate(x_V1HW, size=size, mode="bilinear", align_corners=False)
         x_V1HW = x_V1HW - x_V1HW.mean(dim=(1, 2, 3), keepdim=True)
         variance_V111 = x_V1HW.square().mean(dim=(1, 2, 3), keepdim=True)
-        # rsqrt, as sqrt goes to MKL, whose last digit is one on Intel's processors and another on those of others.
+        # rsqrt, because torch computes sqrt by MKL, whose last digit differs between processors of different makers.
         return x_V1HW * variance_V111.clamp(min=MIN_DEVIATION**2).rsqrt()
 
     def forward(self, inputs: Inputs) -> Steps:

@@ -25,7 +25,7 @@ LOG_SCALE_START = math.log(1 / 0.07)
 
 
 class FoalNet(nn.Module):
-    """Both modalities: encode, fuse, classify. `forward` needs no labels; `match` answers MEM's question for pairs."""
+    """Encodes, fuses and classifies both modalities without labels; `match` computes MEM's logits for pairs."""
 
     def __init__(
         self, audio: Encoder, video: Encoder, fusion: Fusion, *, tasks: Tasks, classes: int, params: Train
@@ -53,7 +53,7 @@ class FoalNet(nn.Module):
             else:
                 self.log_scale = nn.Parameter(torch.tensor(min(LOG_SCALE_START, self.max_log_scale)))
             if not tasks.avel:
-                # Only AVEL teaches the projections; without it they rank hard negatives as they were drawn.
+                # Only AVEL trains the projections; without it they rank hard negatives with their initial weights.
                 for part in (self.audio_projection, self.video_projection):
                     part.requires_grad_(False)
                 (self.temperature if self.divides else self.log_scale).requires_grad_(False)
@@ -62,7 +62,7 @@ class FoalNet(nn.Module):
             self.video_match = nn.Linear(fusion.video_width, 2)
 
     def forward(self, inputs: Inputs) -> Outputs:
-        """Return logits_BC and all that the losses need, from each utterance's own pair alone."""
+        """Return logits_BC and all other inputs of the losses, from each utterance's own pair alone."""
         encoded = Encoded(audio=self.audio(inputs), video=self.video(inputs))
         assert encoded.audio is not None and encoded.video is not None
         fused: Fused = self.fusion(encoded.audio, encoded.video)
@@ -85,9 +85,9 @@ class FoalNet(nn.Module):
         )
 
     def match(self, outputs: Outputs, negatives: Negatives) -> MatchLogits:
-        """Answer for each own pair and each pair with a negative: same emotion or not?
+        """Return for each own pair and each pair with a negative the logits of "same emotion".
 
-        The own pair's pass is the one that `forward` made, or another with its own dropout (`matched_pass: twice`).
+        The own pairs are those of `forward`, or a second pass with its own dropout (`matched_pass: twice`).
         """
         audio, video = outputs.encoded.audio, outputs.encoded.video
         assert audio is not None and video is not None
@@ -102,7 +102,7 @@ class FoalNet(nn.Module):
 
     @torch.no_grad()
     def clamp_(self) -> None:
-        """Keep the logit scale at or under its maximum after a step, so that it can come down again."""
+        """Limit the logit scale to its maximum after a step, so that it can decrease again."""
         if self.tasks.projects and not self.divides:
             self.log_scale.clamp_(max=self.max_log_scale)
 
@@ -119,11 +119,11 @@ class SingleNet(nn.Module):
         )
 
     def forward(self, inputs: Inputs) -> Outputs:
-        """Return logits_BC; an utterance without this modality gets the same finite answer as every other such one."""
+        """Return logits_BC; all utterances without this modality get the same finite logits."""
         steps = self.encoder(inputs)
         pooled_BP = self.projection(masked_mean(steps.values_BTD, steps.mask_BT))
         encoded = Encoded(audio=steps if self.tasks.audio else None, video=steps if self.tasks.video else None)
         return Outputs(logits_BC=self.head(pooled_BP), encoded=encoded, fused=Fused(pooled_BP=pooled_BP))
 
     def clamp_(self) -> None:
-        """Nothing here has a limit."""
+        """Do nothing: no parameter of this network has a limit."""

@@ -1,7 +1,7 @@
-"""An encoder that another run has trained, and behind it a stem that learns.
+"""Wraps an encoder that another run has trained, and adds a stem that learns.
 
-AVEL shapes what lies before the fusion. Where the encoders no longer learn, the stem is what it shapes, and what the
-fusion, the classifier and the projections read.
+AVEL trains the layers before the fusion. With frozen encoders these are the stems, whose output the fusion, the
+classifier and the projections use.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from foalnet.nets.encoder import Encoder, chance
 from foalnet.nets.masks import zero_masked
 from foalnet.nets.tensors import Inputs, Steps
 
-# A direction with less than this share of the mean variance is noise, and is not made as large as the others.
+# A direction with less than this share of the mean variance counts as noise and is not scaled up to the others.
 SMALLEST = 1e-3
-# The iteration gains a factor of 2.25 for the smallest eigenvalue a round, then doubles its digits: enough for 1e-7.
+# Each round gains a factor of 2.25 for the smallest eigenvalue, then doubles the digits: enough for 1e-7.
 ROUNDS = 30
 
 
 class Frozen(Encoder):
-    """A stem that learns on the steps of an encoder that stays as it is, in evaluation mode.
+    """A trainable stem on the steps of a frozen encoder in evaluation mode.
 
-    The steps are whitened by the statistics of the training fold, which no label enters; then come dropout, a linear
-    layer and LayerNorm. What one modality alone has no use for is in the encoder's steps, but small beside what it was
-    trained to tell apart: without whitening a fusion takes long to learn what only both together say.
+    The steps are whitened by statistics of the training fold, which use no label; then follow dropout, a linear layer
+    and LayerNorm. Cues that are useless to one modality alone are in the encoder's steps, but small relative to the
+    cues for which it was trained: without whitening a fusion learns cues of both modalities slowly.
     """
 
     def __init__(self, encoder: Encoder, modality: Literal["audio", "video"], dropout: float | None) -> None:
@@ -44,7 +44,7 @@ class Frozen(Encoder):
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Inputs]) -> None:
-        """Take mean and whitening of the encoder's steps over the training fold."""
+        """Compute mean and whitening of the encoder's steps over the training fold."""
         self.eval()
         count, sum_D, product_DD = 0, self.mean_D.double(), torch.zeros_like(self.whitening_DD, dtype=torch.float64)
         for batch in batches:
@@ -76,21 +76,21 @@ class Frozen(Encoder):
         return steps
 
     def encoded(self, inputs: Inputs) -> Steps:
-        """Return the encoder's steps, stored ones where the batch has them."""
+        """Return the encoder's steps: the batch's stored ones if it has them, else computed ones."""
         return getattr(inputs.encoded, self.modality) if inputs.encoded is not None else self.encode(inputs)
 
     def forward(self, inputs: Inputs) -> Steps:
-        """Return values_BTD and mask_BT behind the stem."""
+        """Return the stem's values_BTD and mask_BT."""
         steps = self.encoded(inputs)
         white_BTD = (steps.values_BTD - self.mean_D) @ self.whitening_DD
         return Steps(values_BTD=zero_masked(self.stem(white_BTD), steps.mask_BT), mask_BT=steps.mask_BT)
 
 
 def inverse_root(covariance_DD: Tensor) -> Tensor:
-    """Return the symmetric W with W C W = 1 for a covariance C, whose small directions count as SMALLEST of their mean.
+    """Return the symmetric W with W C W = 1 for a covariance C, after adding the share SMALLEST of the mean variance.
 
-    By Newton's and Schulz' iteration: products alone, so that processors of all makers come to the same bytes, which
-    they need not where eigenvectors are searched. Zeros where C is 0.
+    It uses the Newton-Schulz iteration, which consists of products, so that the bytes are the same on all processors;
+    an eigenvector solver does not guarantee that. Zeros if C is 0.
     """
     size = len(covariance_DD)
     one_DD = torch.eye(size, dtype=covariance_DD.dtype, device=covariance_DD.device)
@@ -98,7 +98,7 @@ def inverse_root(covariance_DD: Tensor) -> Tensor:
     if level <= 0.0:
         return torch.zeros_like(one_DD)
     scaled_DD = covariance_DD + SMALLEST * level * one_DD
-    # All eigenvalues lie between 0 and 1 then, where the iteration comes to its end.
+    # All eigenvalues are then between 0 and 1, where the iteration converges.
     norm = float(scaled_DD.trace())
     root_DD, inverse_DD = scaled_DD / norm, one_DD
     for _ in range(ROUNDS):

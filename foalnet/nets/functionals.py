@@ -1,8 +1,8 @@
-"""Audio encoder without convolutions: statistics of a whole utterance's sound, then one hidden layer; a few steps.
+"""An audio encoder without convolutions: statistics of an utterance's sound, then one hidden layer; a few steps.
 
-For corpora of some hundred utterances, where a network over a spectrogram learns its speakers by heart. What is
-measured (cepstrum, loudness, pitch, harmonicity and their change, over the frames in which somebody speaks) follows the
-usual acoustic parameter sets (Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set", 2016).
+It suits corpora of some hundred utterances, on which a network over a spectrogram overfits to the speakers. The
+statistics (cepstrum, loudness, pitch, harmonicity and their change, over the frames with speech) follow the usual
+acoustic parameter sets (Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set", 2016).
 
 Shape letters: B utterances, N samples, T frames, X statistics, D width.
 """
@@ -30,27 +30,27 @@ HOP_S, WINDOW_S, PITCH_WINDOW_S = 0.01, 0.025, 0.064
 FFT, MELS, CEPSTRA = 512, 40, 20
 LOWEST_HZ, HIGHEST_HZ = 60.0, 7600.0
 LOWEST_PITCH_HZ, HIGHEST_PITCH_HZ, PITCH_ZERO_HZ = 65.0, 500.0, 100.0
-# Of two lags that explain a frame alike the shorter one is the pitch: what an octave costs.
+# The cost per octave, so that of two lags that fit a frame equally well the shorter one is the pitch.
 OCTAVE_COST = 0.02
 FLOOR = 1e-6
 # Frames within this many nepers of energy of the loud ones are speech; with fewer frames than this, all are.
 SPEECH_NEPERS, FEWEST_FRAMES = 6.0, 5
-# A frame is voiced where so much of it comes back one pitch period later.
+# A frame is voiced if its autocorrelation at one pitch period is larger.
 VOICED = 0.5
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 STATISTICS = 8 * CEPSTRA + 5 * (2 + len(LEVELS)) + 5
-# Vectors remembered in a process, 800 bytes each: an epoch then costs a digest per utterance.
+# The number of cached vectors per process, 800 bytes each; an epoch then costs one digest per utterance.
 REMEMBERED = 20_000
-# Steps of an utterance: views of the same statistics, so that attention onto them has something to choose from.
+# Steps per utterance: several views of the same statistics, so that attention can select among them.
 VIEWS = 4
 
 _seen: dict[tuple[bytes, int], Tensor] = {}
 
 
 def functionals(wave_N: Tensor, rate_hz: int) -> Tensor:
-    """Return STATISTICS numbers, float32 [X] on the CPU, of one utterance alone: float32 samples in [-1, 1].
+    """Return the statistics, float32 [X] on the CPU, of one utterance's float32 samples in [-1, 1].
 
-    They depend on nothing but the samples and their rate, so they are remembered by the samples' digest.
+    They depend only on the samples and their rate, so this function caches them by the samples' digest.
     """
     wave_N = wave_N.detach().cpu().float().contiguous()
     key = (hashlib.sha256(wave_N.numpy().data).digest(), rate_hz)
@@ -126,7 +126,7 @@ def _spectral(rate_hz: int) -> tuple[nn.Module, Tensor]:
 
 
 class Functionals(Encoder):
-    """VIEWS steps an utterance, all of its statistics as the training fold spreads them, through one hidden layer.
+    """VIEWS steps per utterance from its statistics, standardised by the training fold, through one hidden layer.
 
     With `augment`, training adds noise to the statistics and hides some.
     """
@@ -152,14 +152,14 @@ class Functionals(Encoder):
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Inputs]) -> None:
-        """Take mean and deviation of each statistic over the training fold."""
+        """Compute mean and deviation of each statistic over the training fold."""
         moments = Moments()
         for batch in batches:
             moments.add(self.statistics(batch))
         moments.into(self.mean_X, self.deviation_X)
 
     def forward(self, inputs: Inputs) -> Steps:
-        """Return values_BTD and mask_BT, T = VIEWS; a clip that was not heard has no step."""
+        """Return values_BTD and mask_BT, T = VIEWS; a clip without sound has no step."""
         x_BX = ((self.statistics(inputs) - self.mean_X) / self.deviation_X).clamp(-CLIP, CLIP)
         if self.training and self.augment:
             x_BX = disturb(x_BX)

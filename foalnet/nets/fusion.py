@@ -1,4 +1,4 @@
-"""Fusions: two encoded sequences in, one pooled vector out. Add one: docs/add-a-fusion.md.
+"""Fusions turn two encoded sequences into one pooled vector; docs/add-a-fusion.md shows how to add one.
 
 Shape letters: B utterances, D audio width, E video width, P = `width` of the fused vector.
 """
@@ -16,10 +16,10 @@ from foalnet.nets.tensors import Fused, Steps
 
 
 class Fusion(nn.Module):
-    """What every fusion promises; the classifier behind it is shared, so that only the fusion differs.
+    """The interface of a fusion; all fusions share the classifier, so that only the fusion differs.
 
-    `width` is P. A fusion with `two_sided` True also answers for one modality in the light of the other
-    (`audio_side`, `video_side`): the task MEM needs that.
+    `width` is P. A fusion with `two_sided` True also returns one modality conditioned on the other (`audio_side`,
+    `video_side`), which the task MEM needs.
     """
 
     width: int
@@ -28,20 +28,20 @@ class Fusion(nn.Module):
     two_sided = False
 
     def forward(self, audio: Steps, video: Steps) -> Fused:
-        """Return the pooled vector; it depends on valid steps alone and is finite where there is no picture."""
+        """Return the pooled vector; it depends on valid steps alone and is finite without a picture."""
         raise NotImplementedError
 
     def audio_side(self, audio: Steps, video: Steps) -> Tensor:
-        """Return the audio in the light of the video, [B, audio_width]."""
+        """Return the audio conditioned on the video, [B, audio_width]."""
         raise NotImplementedError
 
     def video_side(self, audio: Steps, video: Steps) -> Tensor:
-        """Return the video in the light of the audio, [B, video_width]."""
+        """Return the video conditioned on the audio, [B, video_width]."""
         raise NotImplementedError
 
 
 class CrossAttentionFusion(Fusion):
-    """Foal-Net's fusion: audio attends to video, video to audio, both pooled and laid side by side.
+    """Foal-Net's fusion: audio attends to video, video to audio, both pooled and concatenated.
 
     Source: METHOD "Fusion" (N = 2 layers, 4 heads, dropout 0.1, no feed-forward sublayer).
     """
@@ -68,7 +68,7 @@ class CrossAttentionFusion(Fusion):
         return pooled_BD
 
     def video_side(self, audio: Steps, video: Steps) -> Tensor:
-        """Return v2a pooled over the video's steps, [B, E]; zeros where there is no picture."""
+        """Return v2a pooled over the video's steps, [B, E]; zeros without a picture."""
         pooled_BE: Tensor = self.v2a(video, audio)
         return pooled_BE
 

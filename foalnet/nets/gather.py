@@ -1,4 +1,4 @@
-"""Rows of all processes of a training run, in the order of their ranks; one process alone has its own rows.
+"""Gathers rows of all processes of a training run, in the order of their ranks.
 
 Shape letters: B rows of this process, G rows of all processes, T steps.
 """
@@ -16,17 +16,17 @@ from foalnet.nets.tensors import Steps
 
 
 def ranks() -> int:
-    """Return how many processes train together."""
+    """Return the number of processes that train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Return this process' place among them, from 0."""
+    """Return this process' number among them, from 0."""
     return dist.get_rank() if ranks() > 1 else 0
 
 
 def counts(own: int, device: torch.device) -> list[int]:
-    """Return how many rows each process has."""
+    """Return the number of rows of each process."""
     if ranks() == 1:
         return [own]
     each = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(ranks())]
@@ -35,7 +35,7 @@ def counts(own: int, device: torch.device) -> list[int]:
 
 
 def gather_rows(rows: Tensor, *, grad: bool = True) -> Tensor:
-    """Return the rows of all processes, [B, …] to [G, …]; shapes may differ in the first dimension alone.
+    """Return the rows of all processes, [B, …] to [G, …]; shapes may differ only in the first dimension.
 
     `grad` True: the gradient of every process' loss reaches the process whose row it is (METHOD, `gather_grad`);
     False: no gradient passes, not even to this process' own rows.
@@ -49,7 +49,7 @@ def gather_rows(rows: Tensor, *, grad: bool = True) -> Tensor:
 
 
 def gather_steps(steps: Steps, *, grad: bool = True) -> Steps:
-    """Return the sequences of all processes, padded to the longest of them all."""
+    """Return the sequences of all processes, padded to the longest one."""
     if ranks() == 1:
         return steps
     longest = max(counts(steps.mask_BT.shape[1], steps.mask_BT.device))
@@ -61,7 +61,7 @@ def gather_steps(steps: Steps, *, grad: bool = True) -> Steps:
 
 
 class _Gather(torch.autograd.Function):
-    """Forward: the rows of all. Backward: the sum of what every process' loss says of this process' rows."""
+    """Forward: the rows of all processes. Backward: the sum of all processes' gradients for this process' rows."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:  # type: ignore[override]
@@ -77,7 +77,7 @@ class _Gather(torch.autograd.Function):
 
 def _all(rows: Tensor, sizes: list[int] | None = None) -> Tensor:
     sizes = counts(len(rows), rows.device) if sizes is None else sizes
-    # Backends know neither rows of different number nor bools.
+    # Backends support neither different numbers of rows nor bools.
     plain = rows.to(torch.uint8) if rows.dtype == torch.bool else rows
     filled = torch.cat([plain, plain.new_zeros(max(sizes) - len(plain), *plain.shape[1:])]).contiguous()
     each = [torch.empty_like(filled) for _ in sizes]

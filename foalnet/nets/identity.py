@@ -1,4 +1,4 @@
-"""Encoder that leaves precomputed picture features as they are, as the paper does with those of CLIP.
+"""An encoder that passes precomputed picture features on unchanged, as the paper does with those of CLIP.
 
 Shape letters: B utterances, F frames, D feature width.
 """
@@ -15,7 +15,7 @@ from foalnet.nets.tensors import Inputs, Steps
 
 
 class Identity(Encoder):
-    """Dropout on the features, padded frames exactly 0 (METHOD, encoders); there is nothing to learn."""
+    """Dropout on the features, padded frames exactly 0 (METHOD, encoders); it has no weights."""
 
     def __init__(self, params: VideoEncoder, shape: InputShape) -> None:
         super().__init__()

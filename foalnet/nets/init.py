@@ -1,4 +1,4 @@
-"""What a network starts from where params leave it to the pretrained encoder: its dropout, its library's first weights.
+"""Sets a network's dropouts and initial weights if params leave them to the pretrained encoder.
 
 Source: METHOD, encoders and task 1 (released code).
 """
@@ -16,14 +16,14 @@ from foalnet.encoders import Pretrained
 from foalnet.nets.encoder import PretrainedEncoder
 
 DEVIATION = 0.02
-# Where the config does not name it: the library's own default.
+# The library's default, for a config that does not state it.
 FINAL_DROPOUT = 0.1
 
 
-def settled(params: Train, pretrained: Pretrained | None) -> Train:
-    """Return params whose every dropout is a number: null is `final_dropout` of the pretrained sound encoder's config.
+def with_dropouts(params: Train, pretrained: Pretrained | None) -> Train:
+    """Return params with null dropouts replaced by `final_dropout` of the pretrained sound encoder's config.
 
-    UsageError (exit 2) names a null where no such encoder is.
+    UsageError (exit 2) names a null if there is no such encoder.
     """
     blocks = {"audio": "dropout", "video": "dropout", "fusion": "head_dropout"}
     open_ = {block: name for block, name in blocks.items() if getattr(getattr(params, block), name) is None}
@@ -32,7 +32,7 @@ def settled(params: Train, pretrained: Pretrained | None) -> Train:
     if pretrained is None:
         block, name = next(iter(open_.items()))
         raise UsageError(
-            f"train.{block}.{name} is null, and there is no pretrained sound encoder whose config could say it",
+            f"train.{block}.{name} is null, and there is no pretrained sound encoder to take it from",
             stage="train",
             action="give it a number in params.yaml",
         )
@@ -45,7 +45,7 @@ def settled(params: Train, pretrained: Pretrained | None) -> Train:
 
 @torch.no_grad()
 def normal_(net: nn.Module) -> None:
-    """Draw new linear layers from N(0, 0.02), biases 0, norms 1 and 0; a pretrained encoder is left as it is.
+    """Initialise linear layers from N(0, 0.02), biases with 0, norms with 1 and 0; keep a pretrained encoder.
 
     Draws from torch's global generator.
     """

@@ -1,4 +1,4 @@
-"""Encoder of precomputed picture features: standardised by the training fold, one linear layer.
+"""An encoder of precomputed picture features: standardises by the training fold, then applies one linear layer.
 
 Shape letters: B utterances, F frames, X feature width, D width.
 """
@@ -16,7 +16,7 @@ from foalnet.nets.encoder import Encoder, InputShape, Moments, chance
 from foalnet.nets.masks import zero_masked
 from foalnet.nets.tensors import Inputs, Steps
 
-# A feature further out than this many deviations is a fault of its extractor more often than a face.
+# A feature further out than this many deviations is more often an extractor's fault than a face.
 CLIP = 5.0
 
 
@@ -41,14 +41,14 @@ class Linear(Encoder):
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Inputs]) -> None:
-        """Take mean and deviation of each feature over the training fold."""
+        """Compute mean and deviation of each feature over the training fold."""
         moments = Moments()
         for batch in batches:
             moments.add(batch.frames[batch.frame_mask_BF])
         moments.into(self.mean_X, self.deviation_X)
 
     def standardised(self, inputs: Inputs) -> Tensor:
-        """Return the features as the training fold spreads them, [B, F, X]."""
+        """Return the features standardised by the training fold, [B, F, X]."""
         x_BFX: Tensor = ((inputs.frames - self.mean_X) / self.deviation_X).clamp(-CLIP, CLIP)
         return x_BFX
 

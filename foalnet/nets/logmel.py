@@ -1,4 +1,4 @@
-"""Small audio encoder, trained from scratch: log-mel spectrogram, then convolutions over time.
+"""A small audio encoder, trained from scratch: log-mel spectrogram, then convolutions over time.
 
 Shape letters: B utterances, N samples, T steps, K frequencies, M mel bands, D width.
 """
@@ -24,9 +24,9 @@ FFT = 512
 LOWEST_HZ, HIGHEST_HZ = 60.0, 7600.0
 FLOOR = 1e-6
 KERNEL = 5
-# (stride, dilation) of each layer: 80 steps a second come in, 20 leave, each having seen about 1.5 s.
+# (stride, dilation) of each layer: the input has 80 steps/s, the output 20, each with a receptive field of about 1.5 s.
 LAYERS = ((2, 1), (2, 1), (1, 2), (1, 4))
-# Loudness in training varies by this many standard deviations of a band (about 1 dB each 0.3).
+# In training the loudness varies by this many standard deviations of a band (0.3 is about 1 dB).
 GAIN_SD = 0.3
 
 
@@ -39,14 +39,14 @@ class MaskedConv(nn.Module):
         self.conv = nn.Conv1d(
             width_in, width, KERNEL, stride=stride, dilation=dilation, padding=dilation * (KERNEL // 2)
         )
-        # Not LayerNorm, which makes every step equally loud: silences would then weigh as much as speech, and how loud
-        # one speaks would be lost.
+        # Not LayerNorm, which makes every step equally loud: silence would then weigh as much as speech, and the
+        # loudness of speech would be lost.
         self.norm = MaskedBatchNorm(width)
         self.dropout = nn.Dropout(dropout)
         self.residual = stride == 1 and width_in == width
 
     def forward(self, steps: Steps) -> Steps:
-        """Return the sequence at 1 / stride of its rate; nothing behind the mask has a say in it."""
+        """Return the sequence at 1 / stride of its rate; masked steps do not influence it."""
         mask_BT = strided(steps.mask_BT, self.stride)
         x_BTD = self.conv(steps.values_BTD.transpose(1, 2)).transpose(1, 2)
         x_BTD = put_rows(self.dropout(F.gelu(self.norm.rows(x_BTD[mask_BT]))), mask_BT)
@@ -56,9 +56,9 @@ class MaskedConv(nn.Module):
 
 
 class LogmelCnn(Encoder):
-    """20 steps a second from a log-mel spectrogram, seen both against the training fold and against its own mean.
+    """20 steps per second from a log-mel spectrogram, relative to the training fold and to the utterance's own mean.
 
-    The first keeps loudness and timbre, the second is free of the speaker's and the microphone's.
+    The first representation keeps loudness and timbre, the second removes the speaker's and the microphone's.
     """
 
     def __init__(self, params: AudioEncoder, shape: InputShape) -> None:
@@ -67,8 +67,8 @@ class LogmelCnn(Encoder):
         self.augment = params.augment
         self.hop = round(HOP_S * shape.rate_hz)
         transforms = load_torchaudio().transforms
-        # Zeros on both ends: then a shorter utterance in a longer batch sees what it would see alone. Complex, as
-        # torchaudio's own power takes a root only to square it again, at a third of this encoder's time.
+        # Padded with zeros on both ends, so that a short utterance in a longer batch gets the same result as alone.
+        # Complex, because torchaudio's power takes a root and squares it again, a third of this encoder's time.
         self.spectrogram = transforms.Spectrogram(
             n_fft=FFT,
             win_length=round(WINDOW_S * shape.rate_hz),
@@ -94,12 +94,12 @@ class LogmelCnn(Encoder):
         return self.logmel(inputs)
 
     def logmel(self, inputs: Inputs) -> Steps:
-        """Return log-mel energies [B, T, M], 80 steps a second: step t is centred on sample t * hop."""
+        """Return log-mel energies [B, T, M], 80 steps per second; step t is centred on sample t * hop."""
         if inputs.prepared is not None and inputs.prepared.audio is not None:
             return inputs.prepared.audio
         wave_BN = inputs.wave_BN.masked_fill(~inputs.wave_mask_BN, 0.0)
         steps = -(-wave_BN.shape[1] // self.hop)
-        # Energies span more decades than a reduced precision has digits for.
+        # Energies span more decades than a reduced precision can represent.
         with torch.autocast(wave_BN.device.type, enabled=False):
             waves_BKT = self.spectrogram(wave_BN)[..., :steps]
             power_BKT = waves_BKT.real.square() + waves_BKT.imag.square()
@@ -109,7 +109,7 @@ class LogmelCnn(Encoder):
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Inputs]) -> None:
-        """Take mean and deviation of each band over the training fold."""
+        """Compute mean and deviation of each band over the training fold."""
         moments = Moments()
         for batch in batches:
             steps = self.logmel(batch)

@@ -1,4 +1,4 @@
-"""Masked arithmetic: values behind a mask never reach a result, and nothing to average is zero, not NaN.
+"""Masked arithmetic: masked values never influence a result, and the mean of no value is zero, not NaN.
 
 Shape letters: B utterances, T steps, D width.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def zero_masked(values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-    """Return the values with every masked step set to 0 (NaN behind the mask too)."""
+    """Return the values with every masked step set to 0 (masked NaN too)."""
     return torch.where(mask_BT.unsqueeze(-1), values_BTD, values_BTD.new_zeros(()))
 
 
@@ -21,5 +21,5 @@ def masked_mean(values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
 
 
 def strided(mask_BT: Tensor, stride: int) -> Tensor:
-    """Return the mask after a same-padded convolution of that stride: step j is valid where step j * stride was."""
+    """Return the mask after a same-padded convolution of that stride: step j is valid if step j * stride was."""
     return mask_BT[:, ::stride]

@@ -1,4 +1,4 @@
-"""Encoder of precomputed picture features with one hidden layer: what `linear` sees, and more than a line through it.
+"""An encoder of precomputed picture features with one hidden layer; its input is that of `linear`.
 
 Shape letters: B utterances, F frames, X feature width, D width.
 """

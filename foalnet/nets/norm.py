@@ -1,4 +1,4 @@
-"""Batch norm that sees valid steps alone.
+"""Batch norm over valid steps only.
 
 Shape letters: B utterances, T steps, D width, N valid steps of the batch.
 """
@@ -16,11 +16,11 @@ HALVES = (torch.float16, torch.bfloat16)
 
 
 class MaskedBatchNorm(nn.Module):
-    """Each channel brought to mean 0 and deviation 1 over the valid steps of the batch, then scaled and shifted.
+    """Normalises each channel to mean 0 and deviation 1 over the batch's valid steps, then scales and shifts it.
 
-    Outside training the running statistics are used, so an answer depends neither on padding nor on neighbours. A batch
-    with numbers that are not finite leaves them as they were: its step is skipped, and nothing may remain of it. Of
-    several processes the batch is that of all.
+    Outside training it uses running statistics, so the result depends neither on padding nor on other utterances. A
+    batch with values that are not finite does not change them, because training skips its step. With several
+    processes the batch is that of all processes.
     """
 
     def __init__(self, width: int) -> None:
@@ -37,11 +37,11 @@ class MaskedBatchNorm(nn.Module):
         return put_rows(self.rows(values_BTD[mask_BT]), mask_BT)
 
     def rows(self, rows_ND: Tensor) -> Tensor:
-        """Return the valid steps of a batch, one a row, normed."""
-        # Moments are taken in float32, whatever the precision of what comes in.
+        """Return the valid steps of a batch, one per row, normalised."""
+        # Moments are computed in float32, whatever the precision of the input.
         rows_ND = rows_ND.float() if rows_ND.dtype in HALVES else rows_ND
         steps = sum(counts(len(rows_ND), rows_ND.device)) if self.training else 0
-        # One row has no deviation.
+        # The deviation of one row is undefined.
         if steps < 2:
             return F.batch_norm(rows_ND, self.mean_D, self.variance_D, self.weight, self.bias)
         if ranks() == 1:
@@ -62,14 +62,14 @@ class MaskedBatchNorm(nn.Module):
 
 
 def _moments(rows_ND: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Return variance and mean of the rows of all processes, `steps` in number."""
+    """Return variance and mean of the `steps` rows of all processes."""
     mean_D = gather_rows(rows_ND.sum(dim=0, keepdim=True)).sum(dim=0) / steps
     variance_D = gather_rows((rows_ND - mean_D).square().sum(dim=0, keepdim=True)).sum(dim=0) / steps
     return variance_D, mean_D
 
 
 def put_rows(rows_ND: Tensor, mask_BT: Tensor) -> Tensor:
-    """Return [B, T, D] with the rows where the mask is True, in its order, and 0 elsewhere."""
+    """Return [B, T, D] with the rows, in order, at the places where the mask is True, and 0 elsewhere."""
     out_BTD = rows_ND.new_zeros(*mask_BT.shape, rows_ND.shape[1])
     out_BTD[mask_BT] = rows_ND
     return out_BTD

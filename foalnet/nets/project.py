@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# A vector shorter than this (a picture that is not there) is not blown up to unit length.
+# A vector shorter than this (a missing picture) is not scaled up to unit length.
 MIN_NORM = 1e-6
 
 

@@ -1,4 +1,4 @@
-"""Names to parts: one line per encoder and fusion, and the network that params ask for."""
+"""The encoders and fusions by name, one line each, and the network that params name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from foalnet.nets.frozen import Frozen
 from foalnet.nets.functionals import Functionals
 from foalnet.nets.fusion import CrossAttentionFusion, Fusion
 from foalnet.nets.identity import Identity
-from foalnet.nets.init import normal_, settled
+from foalnet.nets.init import normal_, with_dropouts
 from foalnet.nets.linear import Linear
 from foalnet.nets.logmel import LogmelCnn
 from foalnet.nets.mlp import Mlp
@@ -31,7 +31,7 @@ AUDIO_ENCODERS: dict[str, Callable[[AudioEncoder, InputShape], Encoder]] = {
     "functionals": Functionals,
     "logmel_cnn": LogmelCnn,
 }
-# Built around published weights, which `foalnet weights` keeps under the same names.
+# Encoders with published weights, which `foalnet weights` stores under the same names.
 PRETRAINED_AUDIO: dict[str, Callable[[AudioEncoder, InputShape, Pretrained], PretrainedEncoder]] = {
     "wavlm_base": WavLM,
     "wavlm_large": WavLM,
@@ -50,13 +50,13 @@ FUSIONS: dict[str, Callable[[int, int, FusionParams], Fusion]] = {
 def build_net(
     variant: str, params: Train, *, classes: int, shape: InputShape, pretrained: Pretrained | None = None
 ) -> Net:
-    """Return the untrained network of a variant; its weights come from torch's global generator.
+    """Return the untrained network of a variant, initialised from torch's global generator.
 
-    `pretrained`: what the audio encoder is built around, where `needs_weights` says so; its own weights are loaded
-    where it has a folder. UsageError (exit 2) names an unknown encoder, fusion or variant, and parts that do not fit.
+    `pretrained`: the audio encoder, required if `needs_weights`; its weights are loaded if it has a folder. UsageError
+    (exit 2) names an unknown encoder, fusion or variant, and parts that do not fit together.
     """
     tasks = tasks_of(variant)
-    params = settled(params, pretrained)
+    params = with_dropouts(params, pretrained)
     net = _net(tasks, params, classes=classes, shape=shape, pretrained=pretrained)
     if params.init == "normal":
         normal_(net)
@@ -68,11 +68,11 @@ def _net(tasks: Tasks, params: Train, *, classes: int, shape: InputShape, pretra
     if tasks.audio:
         audio = _audio(params.audio, shape, pretrained)
     if tasks.video:
-        video = _of(VIDEO_ENCODERS, params.video.encoder, "train.video.encoder")(params.video, shape)
+        video = _lookup(VIDEO_ENCODERS, params.video.encoder, "train.video.encoder")(params.video, shape)
     if audio is not None and video is not None:
         if params.encoders == "single":
             audio, video = Frozen(audio, "audio", params.audio.dropout), Frozen(video, "video", params.video.dropout)
-        fusion = _of(FUSIONS, params.fusion.kind, "train.fusion.kind")(audio.width, video.width, params.fusion)
+        fusion = _lookup(FUSIONS, params.fusion.kind, "train.fusion.kind")(audio.width, video.width, params.fusion)
         return FoalNet(audio, video, fusion, tasks=tasks, classes=classes, params=params)
     only = audio if audio is not None else video
     assert only is not None, "a variant sees at least one modality"
@@ -81,27 +81,27 @@ def _net(tasks: Tasks, params: Train, *, classes: int, shape: InputShape, pretra
 
 def _audio(params: AudioEncoder, shape: InputShape, pretrained: Pretrained | None) -> Any:
     known: dict[str, Any] = {**AUDIO_ENCODERS, **PRETRAINED_AUDIO}
-    kind = _of(known, params.encoder, "train.audio.encoder")
+    kind = _lookup(known, params.encoder, "train.audio.encoder")
     if params.encoder not in PRETRAINED_AUDIO:
         return kind(params, shape)
     if pretrained is None:
         raise UsageError(
-            f"encoder {params.encoder} is built around published weights, and none were given",
+            f"encoder {params.encoder} needs published weights, and none were given",
             stage="train",
-            action="give build_net what foalnet.encoders.open_weights or Pretrained.from_facts returns",
+            action="pass build_net the result of foalnet.encoders.open_weights or Pretrained.from_facts",
         )
     return kind(params, shape, pretrained)
 
 
 def needs_weights(variant: str, params: Train) -> bool:
-    """Tell whether a variant's network is built around published weights, or takes a dropout from their config."""
-    asked = tasks_of(variant).audio or None in (params.video.dropout, params.fusion.head_dropout)
-    return asked and params.audio.encoder in PRETRAINED_AUDIO
+    """Tell whether a variant's network uses published weights, or a dropout from their config."""
+    encodes = tasks_of(variant).audio or None in (params.video.dropout, params.fusion.head_dropout)
+    return encodes and params.audio.encoder in PRETRAINED_AUDIO
 
 
 def tasks_of(variant: str) -> Tasks:
-    """Return what a variant is made of (UsageError, exit 2, where there is no such variant)."""
-    return _of({name: VARIANTS[name.removesuffix(HALF)] for name in variant_names()}, variant, "variant")
+    """Return the tasks of a variant; UsageError (exit 2) if there is no such variant."""
+    return _lookup({name: VARIANTS[name.removesuffix(HALF)] for name in variant_names()}, variant, "variant")
 
 
 def encoders(net: Net) -> list[Encoder]:
@@ -109,7 +109,7 @@ def encoders(net: Net) -> list[Encoder]:
     return [net.encoder] if isinstance(net, SingleNet) else [net.audio, net.video]
 
 
-def _of(registry: dict[str, T], name: str, key: str) -> T:
+def _lookup(registry: dict[str, T], name: str, key: str) -> T:
     if name not in registry:
         raise UsageError(
             f"{key}: '{name}' is not known; {nearest(name, registry)}",

@@ -1,4 +1,4 @@
-"""What goes into a network and what comes out: frozen records of named tensors.
+"""The inputs and outputs of a network: frozen records of named tensors.
 
 Shape letters: B utterances of a batch, N samples, F frames, T steps of a sequence, D width, C classes, E projection.
 """
@@ -23,7 +23,7 @@ class Steps:
 
     @property
     def present_B(self) -> Tensor:
-        """Tell which utterances have at least one step."""
+        """True for each utterance with at least one step."""
         return self.mask_BT.any(dim=1)
 
     def take(self, index_B: Tensor) -> Steps:
@@ -43,7 +43,7 @@ class Steps:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """The branches' outputs; a variant without a branch has None there."""
+    """The encoders' outputs; None for a modality that the variant does not use."""
 
     audio: Steps | None
     video: Steps | None
@@ -55,10 +55,10 @@ class Encoded:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """All that a network may see of a batch; there is no label here.
+    """A batch's inputs to a network, without labels.
 
-    `prepared`: what the encoders need not compute again, where that is at hand: a modality that it holds is read
-    there, and its sound or frames are left out. `encoded`: the same of frozen encoders, all of their work.
+    `prepared`: stored results of `prepare_steps`; an encoder uses them instead of the modality's sound or frames,
+    which the batch then omits. `encoded`: stored complete outputs of frozen encoders.
     `wave_BN` float32 in [-1, 1], zero where `wave_mask_BN` (bool) is False; `frames` uint8 [B, F, 3, H, W] or
     float32 [B, F, D], zero where `frame_mask_BF` (bool) is False. An utterance has at least one sample; it may have
     no frame.
@@ -80,7 +80,7 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(Inputs):
-    """Inputs with the utterances' keys, and their class numbers (int64) where the caller may know them."""
+    """Inputs with the utterances' keys, and their class numbers (int64) if the caller may know them."""
 
     keys: tuple[str, ...]
     label_B: Tensor | None = None
@@ -88,7 +88,7 @@ class Batch(Inputs):
 
 @dataclass(frozen=True, kw_only=True)
 class Fused:
-    """What a fusion makes of a batch: pooled_BP for the classifier, and the two sides where it has two (for MEM)."""
+    """A fusion's result: pooled_BP for the classifier, and both sides if the fusion is two-sided (for MEM)."""
 
     pooled_BP: Tensor
     audio_BD: Tensor | None = None
@@ -97,10 +97,10 @@ class Fused:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """What a forward pass gives, without labels.
+    """The result of a forward pass, which uses no labels.
 
-    `audio_BE`, `video_BE`: unit-norm projections for AVEL and `scale` its logit scale (scalar), None where the variant
-    has none; `video_present_B` tells which utterances have a picture at all.
+    `audio_BE`, `video_BE`: unit-norm projections for AVEL, and `scale` its logit scale (scalar); None if the variant
+    has none. `video_present_B` is True for each utterance with at least one picture.
     """
 
     logits_BC: Tensor
@@ -114,7 +114,7 @@ class Outputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Negatives:
-    """What MEM puts beside each utterance of another emotion: a video beside its audio, an audio beside its video."""
+    """MEM's negatives: for each utterance's audio a video of another emotion, for each video an audio."""
 
     video: Steps
     audio: Steps
@@ -122,7 +122,7 @@ class Negatives:
 
 @dataclass(frozen=True, kw_only=True)
 class MatchLogits:
-    """MEM's four answers, [B, 2] each (class 1: the pair shares its emotion), before any row is left out."""
+    """MEM's four logits, [B, 2] each (class 1: the pair shares its emotion), before any row is left out."""
 
     audio_matched_B2: Tensor
     audio_negative_B2: Tensor

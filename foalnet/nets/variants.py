@@ -1,4 +1,4 @@
-"""The variants: which modalities and which picture they see, and which tasks teach them (METHOD, Table 2)."""
+"""The variants: the modalities and picture that they use, and the tasks that train them (METHOD, Table 2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from foalnet.config.blocks import HALF, Picture
 
 @dataclass(frozen=True, kw_only=True)
 class Tasks:
-    """What a variant is made of."""
+    """The modalities and tasks of a variant."""
 
     audio: bool = True
     video: bool = True
@@ -18,11 +18,11 @@ class Tasks:
 
     @property
     def projects(self) -> bool:
-        """True where the projections of AVEL exist: MEM ranks its hard negatives by them."""
+        """True if the network has AVEL's projections, by which MEM also ranks its hard negatives."""
         return self.avel or self.mem
 
 
-# By name without the picture: each that sees one stands in the project twice, `foal` and `foal_half`.
+# By name without the picture: each variant with pictures exists twice, such as `foal` and `foal_half`.
 VARIANTS: dict[str, Tasks] = {
     "audio_only": Tasks(video=False),
     "video_only": Tasks(audio=False),
@@ -34,10 +34,10 @@ VARIANTS: dict[str, Tasks] = {
 
 
 def variant_names() -> list[str]:
-    """Return every variant's name: each one, then those that see pictures on the half picture."""
+    """Return the names of all variants, then of those with pictures on the half picture."""
     return [*VARIANTS, *(f"{name}{HALF}" for name, tasks in VARIANTS.items() if tasks.video)]
 
 
 def picture_of(variant: str, picture: Picture) -> Picture:
-    """Return the picture that a variant looks at: the half one if its name says so, else `picture` of the params."""
+    """Return the picture that a variant uses: the half picture if its name says so, else `picture` of the params."""
     return "half" if variant.endswith(HALF) else picture

@@ -21,15 +21,15 @@ from foalnet.nets.tensors import Inputs, Steps
 from foalnet.nets.wavlm_attention import fuse
 
 RATE_HZ = 16000
-# As the library's feature extractor adds it to the variance.
+# The library's feature extractor adds this to the variance.
 EPSILON = 1e-7
 
 
 class WavLM(PretrainedEncoder):
     """Hidden states of the last layer, 50 a second; the convolutional front never learns (METHOD, encoders).
 
-    SpecAugment and layerdrop act in training as the encoder's config says unless params say otherwise; their chance
-    comes from torch's global generator, so that a resumed run draws what an uninterrupted one does.
+    In training SpecAugment and layerdrop follow the encoder's config unless params override it. They draw from torch's
+    global generator, so that a resumed run draws the same numbers as an uninterrupted one.
     """
 
     def __init__(self, params: AudioEncoder, shape: InputShape, pretrained: Pretrained) -> None:
@@ -43,13 +43,13 @@ class WavLM(PretrainedEncoder):
         self.config = _config(params, pretrained)
         if self.config.add_adapter:
             raise UsageError(
-                "this WavLM has an adapter behind its transformer, which is not supported",
+                "this WavLM has an adapter after its transformer, which is not supported",
                 stage="train",
                 action="use weights whose config says add_adapter: false, as the published ones do",
             )
         model = load_model("WavLMModel", pretrained, self.config, stage="train")
         model.freeze_feature_encoder()
-        # The library's attention is given a mask of bools beside one of numbers, which torch means to forbid some day.
+        # The library passes its attention a mask of bools and one of numbers, which torch plans to forbid.
         warnings.filterwarnings("ignore", message="Support for mismatched .*key_padding_mask", category=UserWarning)
         if params.attention == "fused":
             fuse(model)
@@ -58,7 +58,7 @@ class WavLM(PretrainedEncoder):
         self.padded_front = params.front == "batch"
         self.normalised = params.input_norm == "config" and bool(pretrained.preprocessor.get("do_normalize", False))
         self.dropout = nn.Dropout(chance(params.dropout))
-        # One step needs so many samples; shorter sound is followed by silence.
+        # The number of samples for one step; shorter sound is padded with silence.
         self.least = 1
         for kernel, stride in zip(reversed(self.config.conv_kernel), reversed(self.config.conv_stride), strict=True):
             self.least = (self.least - 1) * stride + kernel
@@ -81,7 +81,7 @@ class WavLM(PretrainedEncoder):
         return self._transformed(front_BTC, place_T < steps_B[:, None])
 
     def _as_library(self, inputs: Inputs) -> Steps:
-        """Return what the library gives for the batch as it is: padding has a say where the front has group norm.
+        """Return the library's result for the batch as it is; with group norm in the front, padding influences it.
 
         Source: METHOD, released code; the library's mask says "all valid" for sound shorter than a step.
         """
@@ -91,7 +91,7 @@ class WavLM(PretrainedEncoder):
         with torch.no_grad():
             front_BTC = self.tuned.feature_extractor(wave_BN).transpose(1, 2)
         mask_BT = self.tuned._get_feature_vector_attention_mask(front_BTC.shape[1], inputs.wave_mask_BN.long())
-        # Only a clip without sound has no sample at all: that is no step, not every step.
+        # Only a clip without sound has no sample: then no step is valid, not every step.
         return self._transformed(front_BTC, mask_BT & inputs.wave_mask_BN.any(dim=1, keepdim=True))
 
     def _transformed(self, front_BTC: Tensor, mask_BT: Tensor) -> Steps:
@@ -99,7 +99,7 @@ class WavLM(PretrainedEncoder):
         hidden_BTD, _ = self.tuned.feature_projection(front_BTC)
         if self.training:
             hidden_BTD = self._augmented(hidden_BTD, mask_BT.sum(dim=1).tolist())
-        # A copy: the library writes zeros into what it is given.
+        # A copy, because the library writes zeros into its argument.
         out = self.tuned.encoder(zero_masked(hidden_BTD, mask_BT), attention_mask=mask_BT)
         return Steps(values_BTD=zero_masked(self.dropout(out.last_hidden_state), mask_BT), mask_BT=mask_BT)
 
@@ -107,8 +107,8 @@ class WavLM(PretrainedEncoder):
     def _front(self, wave_BN: Tensor, samples_B: Tensor) -> Tensor:
         """Return [B, T, C] of the convolutional front.
 
-        Layer norm sees one step at a time. Group norm (WavLM base) averages over the whole of what it is given, so
-        there each utterance goes alone, at its own length: neither padding nor neighbours have a say.
+        Layer norm uses one step at a time. Group norm (WavLM base) averages over its whole input, so each utterance
+        then passes alone, at its own length: neither padding nor other utterances influence it.
         """
         front = self.tuned.feature_extractor
         if self.config.feat_extract_norm != "group":
@@ -117,7 +117,7 @@ class WavLM(PretrainedEncoder):
         return nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
     def _augmented(self, hidden_BTD: Tensor, steps: list[int]) -> Tensor:
-        """Hide spans of steps behind the learnt vector, and spans of the width behind zeros (SpecAugment)."""
+        """Replace spans of steps by the learnt vector, and spans of the width by zeros (SpecAugment)."""
         config, (size, longest, width) = self.config, hidden_BTD.shape
         if config.mask_time_prob > 0:
             hidden_BT = hidden_spans(

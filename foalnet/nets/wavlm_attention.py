@@ -1,7 +1,7 @@
-"""WavLM's attention with its gated relative position bias, fused: the library computes the same in separate steps.
+"""WavLM's attention with its gated relative position bias, fused; the library computes the same in separate steps.
 
-The library repeats the position bias for every utterance, keeps the weights of every head and averages them for nobody.
-Here the gated bias is the additive mask of torch's scaled dot product attention.
+The library repeats the position bias for every utterance, and averages attention weights that no one uses. This module
+passes the gated bias as the additive mask of torch's scaled dot product attention.
 Shape letters: B utterances, T steps, D width, H heads, d width of a head.
 """
 
@@ -16,27 +16,27 @@ from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
-# How far the fused layer may be from the library's on the check at the start (float32).
+# The largest difference of the fused layer from the library's in the check at the start (float32).
 TOLERANCE = 1e-4
 CHECK_STEPS = 7
 
 
 def fuse(model: Any) -> bool:
-    """Let every layer of a WavLM compute its attention fused, in place; return whether it does.
+    """Switch every layer of a WavLM to fused attention, in place; return whether that was possible.
 
-    One layer is compared with the library's on numbers of its own; where a version of the library differs in form or
-    result, a warning says so and the library's own attention stays.
+    The function first compares one fused layer with the library's. If the library's version differs in form or result,
+    it logs a warning and keeps the library's attention.
     """
     layers = list(model.encoder.layers)
     try:
-        apart = _apart(layers[0].attention)
-    except Exception as error:  # another version may differ in any way
+        difference = _difference(layers[0].attention)
+    except Exception as error:  # another version of the library may differ in any way
         logger.warning(
             "WavLM's attention stays the library's: it cannot be fused (%s: %s)", type(error).__name__, error
         )
         return False
-    if not apart <= TOLERANCE:
-        logger.warning("WavLM's attention stays the library's: fused it differs by %.1e", apart)
+    if not difference <= TOLERANCE:
+        logger.warning("WavLM's attention stays the library's: fused it differs by %.1e", difference)
         return False
     for layer in layers:
         layer.attention.__class__ = fused_class(type(layer.attention))
@@ -82,7 +82,7 @@ def _forward(
 
 
 @torch.no_grad()
-def _apart(attention: Any) -> float:
+def _difference(attention: Any) -> float:
     """Return the largest difference of the fused layer from the library's on two short sequences, one padded."""
     device = next(attention.parameters()).device
     generator = torch.Generator().manual_seed(0)
@@ -93,7 +93,7 @@ def _apart(attention: Any) -> float:
     attention.eval()
     try:
         expected = attention(x_BTD, attention_mask=mask_BT)[0]
-        found = _forward(attention, x_BTD, attention_mask=mask_BT)[0]
+        actual = _forward(attention, x_BTD, attention_mask=mask_BT)[0]
     finally:
         attention.train(before)
-    return float((expected - found).abs().max())
+    return float((expected - actual).abs().max())

@@ -1,4 +1,4 @@
-"""AVEL, the alignment of the modalities: supervised contrastive, both directions.
+"""AVEL, the alignment of the modalities: a supervised contrastive loss in both directions.
 
 Source: METHOD, task 1. Shape letters: K rows of this process, G rows of all processes (K = G in one), E width.
 """
@@ -14,7 +14,7 @@ from foalnet.config.blocks import Positives
 def similarity(audio_BE: Tensor, video_BE: Tensor, scale: Tensor) -> Tensor:
     """Return S = scale * A V^T, [B, B]: row i is audio i against every video. Inputs have unit norm.
 
-    Never in reduced precision: a scale of up to 100 would turn its rounding into other probabilities.
+    It is never computed in reduced precision, because a scale of up to 100 would amplify the rounding.
     """
     with torch.autocast(audio_BE.device.type, enabled=False):
         return scale * (audio_BE @ video_BE.T)

@@ -1,4 +1,4 @@
-"""MEM, the matching of emotions across modalities: hard negatives, and the loss over own and drawn pairs.
+"""MEM, the matching of emotions across modalities: draws hard negatives, computes the loss over own and drawn pairs.
 
 Source: METHOD, task 2. Shape letters: B rows, K rows of this process, G rows of all processes, M pairs.
 """
@@ -12,31 +12,31 @@ from torch import Tensor
 from foalnet.nets.tensors import MatchLogits
 
 MATCHED, NOT_MATCHED = 1, 0
-# What the released code puts in place of a score that is to be left out.
+# The score that the released code gives a column to be excluded.
 RELEASED_FILL = -10000.0
 
 
 def hard_negatives(sim_BB: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
     """Draw for each row a column of another label, by softmax of the row over such columns.
 
-    Returns (index_B int64, found_B bool); a row whose batch holds no other label has found False and its own index.
+    Returns (index_B int64, drawn_B bool); a row without another label in its batch has drawn False and its own index.
     Draws from torch's global generator. Source: METHOD, task 2, `no_negative: leave_out`.
     """
     other_BB = label_B.unsqueeze(0) != label_B.unsqueeze(1)
-    found_B = other_BB.any(dim=1)
+    drawn_B = other_BB.any(dim=1)
     own_B = torch.arange(len(label_B), device=label_B.device)
-    if not bool(found_B.any()):
-        return own_B, found_B
-    weights_BB = drawable(sim_BB).masked_fill(~other_BB, -torch.inf)[found_B].softmax(dim=1)
+    if not bool(drawn_B.any()):
+        return own_B, drawn_B
+    weights_BB = drawable(sim_BB).masked_fill(~other_BB, -torch.inf)[drawn_B].softmax(dim=1)
     index_B = own_B.clone()
-    index_B[found_B] = torch.multinomial(weights_BB, 1).squeeze(1)
-    return index_B, found_B
+    index_B[drawn_B] = torch.multinomial(weights_BB, 1).squeeze(1)
+    return index_B, drawn_B
 
 
 def released_negatives(sim_KG: Tensor, label_K: Tensor, label_G: Tensor) -> Tensor:
     """Draw for each row a column as the released code does, row by row: index_K into the G columns.
 
-    Scores of the row's own label are replaced by -10000. Where there is no other label all weights are equal, and a
+    Scores of the row's own label are replaced by -10000. If there is no other label all weights are equal, and a
     positive is drawn as a negative (METHOD, task 2, `no_negative: positives`). Draws from torch's global generator.
     """
     same_KG = label_G.unsqueeze(0) == label_K.unsqueeze(1)
@@ -46,25 +46,25 @@ def released_negatives(sim_KG: Tensor, label_K: Tensor, label_G: Tensor) -> Tens
 
 
 def drawable(sim: Tensor) -> Tensor:
-    """Return scores to draw by, without gradient; not a number is 0: the loss has such a step skipped, not the draw."""
+    """Return scores for drawing, without gradient and with NaN as 0: training skips such a step because of its loss."""
     return sim.detach().float().nan_to_num(0.0, 0.0, 0.0)
 
 
-def mem(logits: MatchLogits, audio_found_B: Tensor, video_found_B: Tensor) -> Tensor:
+def mem(logits: MatchLogits, audio_drawn_B: Tensor, video_drawn_B: Tensor) -> Tensor:
     """Return the matching loss: cross-entropy over each direction's 2K pairs, mean of the two directions.
 
-    Class 1 = the pair shares its emotion. Rows whose `found` is False are left out with both their pairs, so that
-    matched and unmatched pairs stay equally many; 0 where no row is left.
+    Class 1 = the pair shares its emotion. Rows whose `drawn` is False are left out with both their pairs, so that
+    matched and unmatched pairs are equally many; 0 if no row is left.
     """
-    audio, video = directions(logits, audio_found_B, video_found_B)
+    audio, video = directions(logits, audio_drawn_B, video_drawn_B)
     return (audio + video) / 2
 
 
-def directions(logits: MatchLogits, audio_found_B: Tensor, video_found_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss of each direction: audio beside videos, video beside audios."""
+def directions(logits: MatchLogits, audio_drawn_B: Tensor, video_drawn_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss of each direction: audios with drawn videos, videos with drawn audios."""
     return (
-        _pairs(logits.audio_matched_B2[audio_found_B], logits.audio_negative_B2[audio_found_B]),
-        _pairs(logits.video_matched_B2[video_found_B], logits.video_negative_B2[video_found_B]),
+        _pairs(logits.audio_matched_B2[audio_drawn_B], logits.audio_negative_B2[audio_drawn_B]),
+        _pairs(logits.video_matched_B2[video_drawn_B], logits.video_negative_B2[video_drawn_B]),
     )
 
 

@@ -1,7 +1,7 @@
-"""The objective: cross-entropy, AVEL and MEM, weighed and added up; what is left out is counted.
+"""The objective: the weighted sum of cross-entropy, AVEL and MEM; it counts the rows that it leaves out.
 
-Source: METHOD, objective. Several processes: each returns a share such that the mean of their gradients is the gradient
-of the whole batch. Shape letters: B utterances of this process, C classes.
+Source: METHOD, objective. With several processes each returns a share such that the mean of their gradients is the
+gradient of the whole batch. Shape letters: B utterances of this process, C classes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from foalnet.nets.variants import Tasks
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """One step's objective and its parts; what was left out is counted, never filled in.
+    """One step's objective and its parts, with counts of the rows left out.
 
-    `pairs_without_negative`: rows whose batch held no other class (both their pairs are left out of MEM);
+    `pairs_without_negative`: rows whose batch has no other class (MEM leaves out both their pairs);
     `pairs_without_video`: rows without a picture, which no task on pairs can use.
     """
 
@@ -40,10 +40,10 @@ class Loss:
 
 
 class Matcher(Protocol):
-    """What MEM asks of a network (`FoalNet.match`)."""
+    """The part of a network that MEM uses (`FoalNet.match`)."""
 
     def match(self, outputs: Outputs, negatives: Negatives) -> MatchLogits:
-        """Answer for own pairs and for pairs with the negatives given."""
+        """Return the logits of own pairs and of pairs with the given negatives."""
         ...
 
 
@@ -51,8 +51,8 @@ class Matcher(Protocol):
 class Objective:
     """L = L_ce + alpha L_avel + beta L_mem, each a mean, for the tasks of a variant.
 
-    `params`: weights of the parts and which reading of them. `class_weight_C` weighs the cross-entropy (sampler
-    `plain`), None for none.
+    `params`: the weights of the parts and the reading of the method. `class_weight_C` weights the cross-entropy
+    (sampler `plain`); None for equal weights.
     """
 
     tasks: Tasks
@@ -92,18 +92,18 @@ class Objective:
         return share(loss, len(label_K))
 
     def _mem(self, net: Matcher, outputs: Outputs, pairs: Pairs) -> tuple[Tensor, int]:
-        """Return MEM's loss and how many pairs of this process (both directions) had no negative."""
+        """Return MEM's loss and the number of this process' pairs (both directions) without a negative."""
         drawn = draw(pairs, self.params)
-        negatives, audio_found_B, video_found_B = negatives_of(outputs, pairs, drawn, self.params)
-        audio, video = directions(net.match(outputs, negatives), audio_found_B, video_found_B)
-        found = [int(found_B.sum()) for found_B in (audio_found_B, video_found_B)]
-        return (share(audio, found[0]) + share(video, found[1])) / 2, 2 * len(pairs.row_K) - sum(found)
+        negatives, audio_drawn_B, video_drawn_B = negatives_of(outputs, pairs, drawn, self.params)
+        audio, video = directions(net.match(outputs, negatives), audio_drawn_B, video_drawn_B)
+        counts = [int(drawn_B.sum()) for drawn_B in (audio_drawn_B, video_drawn_B)]
+        return (share(audio, counts[0]) + share(video, counts[1])) / 2, 2 * len(pairs.row_K) - sum(counts)
 
 
 def share(mean: Tensor, weight: float | Tensor) -> Tensor:
-    """Return this process' part of a mean over all processes: the mean of the parts is that mean.
+    """Return this process' share of a mean over all processes; the mean of all shares is that mean.
 
-    `mean` is over this process' rows, whose weight (their number, or the sum of their weights) is `weight`.
+    `mean` is over this process' rows; `weight` is their number, or the sum of their weights.
     """
     if ranks() == 1:
         return mean

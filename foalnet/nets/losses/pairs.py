@@ -1,4 +1,4 @@
-"""The rows that a task on pairs may use: those with a picture, of this process and of all that train together.
+"""Selects the rows for tasks on pairs: those with a picture, of this process and of all that train together.
 
 Shape letters: B rows of this process, K its rows with a picture, G rows with a picture of all processes (K = G in one),
 E width.
@@ -23,7 +23,7 @@ from foalnet.nets.tensors import Negatives, Outputs
 class Pairs:
     """Similarities of a batch: `audio_KG` this process' audios against all videos, `video_KG` the other way round.
 
-    `row_K` are rows of this process' batch, `row_G` of all processes' batches laid end to end, in which this process'
+    `row_K` are rows of this process' batch, `row_G` of all processes' batches concatenated, in which this process'
     begin at `first`; `all_GG` is S over all rows, without gradient (audio by video).
     """
 
@@ -37,12 +37,12 @@ class Pairs:
 
     @property
     def own_K(self) -> Tensor:
-        """Places of this process' rows among the G."""
+        """Indices of this process' rows among the G."""
         return torch.searchsorted(self.row_G, self.row_K + self.first)
 
 
 def pairs_of(outputs: Outputs, label_B: Tensor, params: Params) -> Pairs:
-    """Return the similarities of a batch; gathered parts carry their gradient where `gather_grad` says so."""
+    """Return the similarities of a batch; gathered parts carry a gradient if `gather_grad` is set."""
     assert outputs.audio_BE is not None and outputs.video_BE is not None and outputs.scale is not None
     assert outputs.video_present_B is not None
     row_K = outputs.video_present_B.nonzero().squeeze(1)
@@ -72,10 +72,10 @@ def pairs_of(outputs: Outputs, label_B: Tensor, params: Params) -> Pairs:
 
 
 def draw(pairs: Pairs, params: Params) -> list[tuple[Tensor, Tensor]]:
-    """Draw a video for each audio, then an audio for each video: [(index_K into the G, found_K), …] of this process.
+    """Draw a video for each audio, then an audio for each video: [(index_K into the G, drawn_K), …] of this process.
 
-    Left out where there is none: one process draws for all, so that N processes draw what one would. As released: each
-    process draws for its own rows.
+    With `no_negative: leave_out` one process draws for all, so that N processes draw the same as one. As released,
+    each process draws for its own rows.
     """
     drawn, own_K = [], pairs.own_K
     for sim_KG, sim_GG in ((pairs.audio_KG, pairs.all_GG), (pairs.video_KG, pairs.all_GG.T)):
@@ -83,29 +83,29 @@ def draw(pairs: Pairs, params: Params) -> list[tuple[Tensor, Tensor]]:
             index_K = released_negatives(sim_KG, pairs.label_G[own_K], pairs.label_G)
             drawn.append((index_K, torch.ones_like(index_K, dtype=torch.bool)))
             continue
-        index_G, found_G = hard_negatives(sim_GG, pairs.label_G)
+        index_G, drawn_G = hard_negatives(sim_GG, pairs.label_G)
         if ranks() > 1:
             dist.broadcast(index_G, src=0)
-        drawn.append((index_G[own_K], found_G[own_K]))
+        drawn.append((index_G[own_K], drawn_G[own_K]))
     return drawn
 
 
 def negatives_of(
     outputs: Outputs, pairs: Pairs, drawn: list[tuple[Tensor, Tensor]], params: Params
 ) -> tuple[Negatives, Tensor, Tensor]:
-    """Return the sequences beside each of the B rows, and which rows of each direction take part.
+    """Return the negatives of the B rows, and for each direction which rows take part.
 
-    A row that takes no part has its own other half beside it.
+    A row that takes no part gets its own other modality in place of a negative.
     """
     size, device = len(outputs.logits_BC), outputs.logits_BC.device
-    rows, found = [], []
-    for index_K, found_K in drawn:
-        beside_B = torch.arange(size, device=device) + pairs.first
-        found_B = torch.zeros(size, dtype=torch.bool, device=device)
-        beside_B[pairs.row_K], found_B[pairs.row_K] = pairs.row_G[index_K], found_K
-        rows.append(beside_B)
-        found.append(found_B)
+    rows, used = [], []
+    for index_K, drawn_K in drawn:
+        other_B = torch.arange(size, device=device) + pairs.first
+        drawn_B = torch.zeros(size, dtype=torch.bool, device=device)
+        other_B[pairs.row_K], drawn_B[pairs.row_K] = pairs.row_G[index_K], drawn_K
+        rows.append(other_B)
+        used.append(drawn_B)
     audio, video = outputs.encoded.audio, outputs.encoded.video
     assert audio is not None and video is not None
     audio, video = (gather_steps(steps, grad=params.gather_grad) for steps in (audio, video))
-    return Negatives(video=video.take(rows[0]), audio=audio.take(rows[1])), found[0], found[1]
+    return Negatives(video=video.take(rows[0]), audio=audio.take(rows[1])), used[0], used[1]
