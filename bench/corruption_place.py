@@ -301,7 +301,7 @@ def _net() -> tuple[Any, torch.optim.Optimizer]:
 def _epochs(fold: str) -> Iterator[tuple[Progress, Any, torch.optim.Optimizer]]:
     """Yield a fold's training progress after its first epoch, then after its second."""
     net, optim = _net()
-    progress = Progress(whose=fold)
+    progress = Progress(owner=fold)
     for epoch in range(2):
         net(torch.rand(2, 3)).sum().backward()
         optim.step()
@@ -317,7 +317,7 @@ def _content(progress: Progress, net: Any, optim: torch.optim.Optimizer) -> Any:
     # safetensors returns names in any order
     named = [*sorted(progress.best_net.items()), *sorted(optimizer_tensors(optim).items())]
     tensors = [*progress.test_NC, *progress.dev_NC, *(tensor for _, tensor in named), *net.parameters()]
-    return [dict(row) for row in progress.rows], progress.whose, [tensor.tolist() for tensor in tensors]
+    return [dict(row) for row in progress.rows], progress.owner, [tensor.tolist() for tensor in tensors]
 
 
 def _kept(path: Path, fold: str) -> dict[str, Any]:
@@ -344,7 +344,7 @@ def _resumed(path: Path, fold: str, kept: dict[str, Any]) -> str:
     logger.addHandler(collected)
     logger.propagate = False
     try:
-        progress = load_progress(path, net, optim, whose=fold)
+        progress = load_progress(path, net, optim, owner=fold)
     finally:
         logger.removeHandler(collected)
         logger.propagate = True

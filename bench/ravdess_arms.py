@@ -24,8 +24,8 @@ from sklearn.svm import SVC
 from bench.ravdess_data import Corpus
 from foalnet.core.files import content_key, json_bytes, publish_bytes, read_json
 from foalnet.corpora.splits import Fold
+from foalnet.train.environment import Stop, determined, device
 from foalnet.train.fold import train_fold
-from foalnet.train.machine import Stop, determined, device
 from foalnet.train.plan import plan
 
 ARMS = {"svm_units": (True, False), "svm_sound": (False, True), "svm_both": (True, True)}

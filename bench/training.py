@@ -27,7 +27,7 @@ from foalnet.encoders import Pretrained
 from foalnet.nets import Batch, FoalNet, build_net, tasks_of
 from foalnet.nets.losses import Objective
 from foalnet.train.batches import Store
-from foalnet.train.machine import determined
+from foalnet.train.environment import determined
 from foalnet.train.optim import optimizer, take_step
 from foalnet.train.precision import Precision
 

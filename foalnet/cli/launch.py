@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from foalnet.train.machine import listening
+from foalnet.train.environment import listening
 from foalnet.train.ranks import MEET
 
 # Less than the 10 s after which a cancelled flow kills.
@@ -48,7 +48,7 @@ def together(commands: Sequence[Sequence[str]], *, grace_s: float = GRACE_S) -> 
         try:
             for rank, command in enumerate(commands):
                 staff.append(subprocess.Popen(list(command), env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}))
-            while not stop.asked and None in (codes := [each.poll() for each in staff]):
+            while not stop.requested and None in (codes := [each.poll() for each in staff]):
                 if any(codes):
                     _wait(staff, FOLLOW_S)
                     break
@@ -56,7 +56,7 @@ def together(commands: Sequence[Sequence[str]], *, grace_s: float = GRACE_S) -> 
             codes = [each.poll() for each in staff]
         finally:
             _end(staff, grace_s)
-    return INTERRUPTED if stop.asked and None in codes else _code(codes)
+    return INTERRUPTED if stop.requested and None in codes else _code(codes)
 
 
 def _wait(staff: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:

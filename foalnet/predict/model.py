@@ -31,8 +31,8 @@ from foalnet.predict.stage import StagedClip, Stager
 from foalnet.stages.final.ranges import DRAWN, outside, quantities
 from foalnet.stages.shards.staging import tools_of
 from foalnet.train.batches import Clip, collate, filled, read_clip
+from foalnet.train.environment import determined, device
 from foalnet.train.fold import pad_s
-from foalnet.train.machine import determined, device
 
 LACKS = {("sound", "silent"): "its sound is silent", ("picture", "none"): "no face was found in its picture"}
 

@@ -1,7 +1,7 @@
-"""Encoders that another run has trained (`train.encoders: single`): where they come from, and their steps, made once.
+"""Loads encoders that another run has trained (`train.encoders: single`), and computes their steps once.
 
-The encoders of a fold are those that the same seed's audio_only and video_only runs have trained on the same fold: the
-epoch that its dev part chose, in the split without a dev part the last one. No label of the test part is involved.
+The encoders of a fold are those that the same seed's audio_only and video_only runs trained on the same fold: of the
+epoch that its dev part chose, or of the last epoch in the split without a dev part. No label of the test part is used.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from foalnet.nets import Encoded, Encoder, FoalNet, Frozen, Inputs, Net
 from foalnet.shards import INDEX
 from foalnet.train.batches import Store, eval_batches
 from foalnet.train.batches.collate import NOTHING
+from foalnet.train.hooks import named_memory
 from foalnet.train.precision import Precision
-from foalnet.train.watch import named_memory
 
 STAGE = "train"
 ENCODER = "encoder."
@@ -34,17 +34,17 @@ ENCODER = "encoder."
 
 @dataclass(frozen=True, kw_only=True)
 class Encoders:
-    """Where a run's frozen encoders come from.
+    """The source of a run's frozen encoders.
 
-    `load`: modality -> fold's name -> the tensors of the network of that modality alone. `facts`: JSON, name of each
-    single run -> what it is known by; it is part of what shapes the fused run's bytes.
+    `load`: modality -> function from a fold's name to the tensors of the single-modality network. `facts`: JSON, name
+    of each single-modality run -> its identity (`known_by`), on which the fused run's bytes depend.
     """
 
     load: Mapping[str, Callable[[str], Mapping[str, Tensor]]]
     facts: Mapping[str, Any]
 
     def of(self, fold: str) -> dict[str, Tensor]:
-        """Return the tensors of both encoders in one fold, by their names in the fused network."""
+        """Return the tensors of both encoders of a fold, by their names in the fused network."""
         return {
             f"{modality}.{ENCODER}{name.removeprefix(ENCODER)}": tensor
             for modality, load in self.load.items()
@@ -54,10 +54,10 @@ class Encoders:
 
 
 def published_encoders(params: Params, paths: Paths, *, variant: str, seed: int, split: Split) -> Encoders | None:
-    """Return the encoders of the published single-modality runs; None where the variant trains its own.
+    """Return the encoders of the published single-modality runs; None if the variant trains its own.
 
-    `facts` holds the digest of each run's checkpoints and the epochs that its folds chose. MachineError (exit 4) where
-    a run is not there, DataError (exit 3) where it is of other params, classes, manifest or shards, or is damaged.
+    `facts` holds the digest of each run's checkpoints and the chosen epochs of its folds. MachineError (exit 4) if a
+    run is absent, DataError (exit 3) if it is of other params, classes, manifest or shards, or is damaged.
     """
     singles = encoders_from(variant, params.train.encoders)
     if not singles:
@@ -96,12 +96,12 @@ def published_encoders(params: Params, paths: Paths, *, variant: str, seed: int,
 
 
 def inputs_of(paths: Paths) -> dict[str, str]:
-    """Return the SHA-256 of the manifest and of the index of the shards, as train.json has them."""
+    """Return the SHA-256 of the manifest and of the index of the shards, as in train.json."""
     return {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
 
 
 def known_by(train: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run's train.json says of its encoders: the digest of its checkpoints, and its folds' epochs."""
+    """Return the identity of a run's encoders from its train.json: the digest of its checkpoints, and chosen epochs."""
     folds = train["folds"]
     return {
         "checkpoints": content_key({fold: train["files"][_checkpoint(fold)] for fold in folds}),
@@ -130,7 +130,7 @@ def _loader(folder: Path, digests: Mapping[str, str], again: str) -> Callable[[s
 
 
 def put_encoders(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load the frozen encoders of a network; every tensor of theirs must be there, and no other."""
+    """Load the frozen encoders of a network; DataError (exit 3) unless `tensors` are exactly theirs."""
     own = {
         f"{name}.{ENCODER}{each}"
         for name, module in net.named_modules()
@@ -147,11 +147,11 @@ def put_encoders(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def prepared_store(
-    net: Net, store: Store, keys: Sequence[str], *, pad_s: float | None, look: Callable[[], None] = lambda: None
+    net: Net, store: Store, keys: Sequence[str], *, pad_s: float | None, before_batch: Callable[[], None] = lambda: None
 ) -> Store:
-    """Return the store with what the network's encoders prepare of each clip: no weight and no epoch changes it.
+    """Return the store with the encoders' `prepare_steps` of each clip, which no weight and no epoch changes.
 
-    `look` is called before each batch.
+    The function calls `before_batch` before each batch.
     """
     audio, video = by_modality(net)
 
@@ -164,7 +164,9 @@ def prepared_store(
     first = prepared(next(eval_batches(store, keys[:1], pad_s=pad_s)))
     if first == NOTHING:
         return store
-    return replace(store, prepared=_made(prepared, store, keys, torch.device("cpu"), pad_s=pad_s, look=look))
+    return replace(
+        store, prepared=_encode_all(prepared, store, keys, torch.device("cpu"), pad_s=pad_s, before_batch=before_batch)
+    )
 
 
 def encoded_store(
@@ -175,12 +177,12 @@ def encoded_store(
     params: Train,
     *,
     pad_s: float | None,
-    look: Callable[[], None] = lambda: None,
+    before_batch: Callable[[], None] = lambda: None,
 ) -> Store:
-    """Return the store with the steps of the network's frozen encoders, held in memory; as it is where none is frozen.
+    """Return the store with the steps of the network's frozen encoders in memory; unchanged if none is frozen.
 
-    Training and evaluation then never compute an encoder again. `look` is called before each batch. MachineError
-    (exit 4) for want of memory.
+    Training and evaluation then never compute an encoder again. The function calls `before_batch` before each batch.
+    MachineError (exit 4) if memory runs out.
     """
     audio, video = by_modality(net)
     if not isinstance(audio, Frozen) or not isinstance(video, Frozen):
@@ -191,36 +193,36 @@ def encoded_store(
         with Precision.of(params.precision, device).autocast():
             return Encoded(audio=audio.encode(batch), video=video.encode(batch))
 
-    return replace(store, encoded=_made(encoded, store, keys, device, pad_s=pad_s, look=look))
+    return replace(store, encoded=_encode_all(encoded, store, keys, device, pad_s=pad_s, before_batch=before_batch))
 
 
 @torch.no_grad()
-def _made(
+def _encode_all(
     make: Callable[[Inputs], Encoded],
     store: Store,
     keys: Sequence[str],
     device: torch.device,
     *,
     pad_s: float | None,
-    look: Callable[[], None],
+    before_batch: Callable[[], None],
 ) -> dict[str, Encoded]:
-    """Return what `make` gives for each key, as a batch of one without its padding, on the CPU."""
-    found: dict[str, Encoded] = {}
+    """Return the result of `make` for each key, as a batch of one without padding, on the CPU."""
+    by_key: dict[str, Encoded] = {}
     at_work: list[str] = []
     with named_memory(store, lambda: at_work, "the encoders"):
         for batch in eval_batches(store, keys, pad_s=pad_s):
-            look()
+            before_batch()
             at_work = list(batch.keys)
             steps = make(batch.to(device)).to(torch.device("cpu"))
             for row, key in enumerate(batch.keys):
-                found[key] = Encoded(
+                by_key[key] = Encoded(
                     audio=steps.audio and steps.audio.row(row), video=steps.video and steps.video.row(row)
                 )
-    return found
+    return by_key
 
 
 def by_modality(net: Net) -> tuple[Encoder | None, Encoder | None]:
-    """Return the encoders of sound and of picture; None for a modality that the network does not have."""
+    """Return the encoders of sound and picture; None for a modality that the network does not use."""
     if isinstance(net, FoalNet):
         return net.audio, net.video
     return (net.encoder, None) if net.tasks.audio else (None, net.encoder)

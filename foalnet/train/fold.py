@@ -1,7 +1,7 @@
-"""One fold: epochs of training, unlabelled logits of dev and test after each, early stop on the dev part's UA.
+"""Trains one fold: epochs, unlabelled logits of dev and test part after each, early stopping on the dev part's UA.
 
-A fold without a dev part has nothing to stop or choose by: all its epochs are run, and the last one's weights stand.
-Labels come from `splits.FoldLabels` alone, which has none of the test part. Shape letters: N utterances, C classes.
+A fold without a dev part cannot stop early: it runs all epochs and keeps the last one's weights. Labels come only from
+`splits.FoldLabels`, which has none of the test part. Shape letters: N utterances, C classes.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from foalnet.nets.losses import Objective
 from foalnet.train import ranks
 from foalnet.train.batches import Store, bucketed, derived_seed, eval_batches, padding, train_batches, train_order
 from foalnet.train.encoders import encoded_store, put_encoders
-from foalnet.train.machine import STAGE, Stop
+from foalnet.train.environment import STAGE, Stop
+from foalnet.train.hooks import Hooks, named_memory
 from foalnet.train.optim import optimizer, rate, take_step
 from foalnet.train.precision import Precision
 from foalnet.train.state import Midway, Progress, load_progress, save_progress, set_random_streams
-from foalnet.train.watch import Watch, named_memory
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +40,12 @@ DIGITS = 6
 LOSSES = ("loss", "cross_entropy", "avel", "mem")
 
 
-class Lesson(Protocol):
-    """What one epoch depends on beside the clips and their labels: of a fold, or of the final model."""
+class TrainingTask(Protocol):
+    """The inputs of an epoch besides clips and labels; implemented by the task of a fold and of the final model."""
 
     @property
     def name(self) -> str:
-        """Names the random streams: each lesson has its own."""
+        """The name of its random streams."""
 
     @property
     def variant(self) -> str:
@@ -65,16 +65,16 @@ class Lesson(Protocol):
 
     @property
     def pretrained(self) -> Pretrained | None:
-        """What the encoder starts from; None where it starts from chance."""
+        """The pretrained encoder; None for a random initialisation."""
 
     @property
     def encoders(self) -> Callable[[], Mapping[str, Tensor]] | None:
-        """Gives the tensors of the frozen encoders, by their names in the network; None where all of it learns."""
+        """Returns the tensors of the frozen encoders, by their names in the network; None if all of it learns."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoldTask:
-    """All that one fold's training depends on. `train`, `dev`, `test` are sorted keys that the store holds.
+    """All inputs of one fold's training. `train`, `dev`, `test` are sorted keys in the store.
 
     `dev` is empty in the split without a dev part.
     """
@@ -113,28 +113,29 @@ def train_fold(
     before: Callable[[Progress], None] = lambda _: None,
     due: Callable[[], bool] = lambda: False,
 ) -> Progress:
-    """Train one fold to its end, from where `state` says it stood.
+    """Train one fold to its end, resuming from the checkpoint `state`.
 
-    `show`, `before` and `due`: as `Watch` has them.
-
-    Interrupted (exit 5) where somebody asked to stop: the epochs done are kept. DataError (exit 3) after more than
-    `max_bad_steps` steps whose loss or gradient was not finite. MachineError (exit 4) for want of memory.
+    `show`, `before` and `due`: see `Hooks`. Interrupted (exit 5) after a stop request: finished epochs are kept.
+    DataError (exit 3) after more than `max_bad_steps` steps with a non-finite loss or gradient. MachineError (exit 4)
+    if memory runs out.
     """
     labels, dev_labels = task.numbers(task.train), task.numbers(task.dev)
     net, optim, progress = restored(task, store, task.train, state, device)
     keep = partial(save_progress, state, progress, net, optim)
-    watch = Watch(stop=stop, due=due, keep=keep, show=show, before=before)
-    look = partial(watch.look, task.name, progress)
+    hooks = Hooks(stop=stop, due=due, keep=keep, show=show, before=before)
+    before_batch = partial(hooks.before_batch, task.name, progress)
     if not progress.finished:
         keys = (*task.train, *task.dev, *task.test)
-        store = encoded_store(net, store, keys, device, task.params, pad_s=pad_s(task.params), look=look)
+        store = encoded_store(
+            net, store, keys, device, task.params, pad_s=pad_s(task.params), before_batch=before_batch
+        )
     start(net, store, task.train, progress, task.params, device)
     objective = objective_of(task, labels, device)
     while not progress.finished:
-        row = train_epoch(task, store, net, optim, objective, labels, progress, watch)
-        test_NC = logits_of(net, store, task.test, device, task.params, look=look)
-        dev_NC = logits_of(net, store, task.dev, device, task.params, look=look) if task.dev else None
-        # Only now: an epoch that was stopped in its evaluation is trained again.
+        row = train_epoch(task, store, net, optim, objective, labels, progress, hooks)
+        test_NC = logits_of(net, store, task.test, device, task.params, before_batch=before_batch)
+        dev_NC = logits_of(net, store, task.dev, device, task.params, before_batch=before_batch) if task.dev else None
+        # Appended only now, because an epoch that is stopped in its evaluation is trained again.
         progress.test_NC.append(test_NC)
         if dev_NC is not None:
             progress.dev_NC.append(dev_NC)
@@ -148,11 +149,11 @@ def train_fold(
 def _choose(
     task: FoldTask, progress: Progress, row: dict[str, float | int | str | None], net: Net, dev_labels: Sequence[int]
 ) -> None:
-    """Close an epoch: keep its weights where the dev part is better than ever, stop where it no longer gets better."""
-    # Rounded as `evaluate` rounds it, so that both see the same ties.
+    """Finish an epoch: keep its weights if its dev UA is the best so far, stop after `patience` epochs without one."""
+    # Rounded as in `evaluate`, so that both get the same ties.
     dev_ua = round(unweighted_accuracy(progress.dev_NC[-1], dev_labels), DIGITS)
     progress.rows.append(row | {"dev_ua": dev_ua})
-    # Strictly better: the first epoch of a tie is kept, as `evaluate` chooses it.
+    # Strictly better: of tied epochs the first wins, as in `evaluate`.
     if dev_ua > progress.best_ua:
         progress.best, progress.best_ua = progress.epochs - 1, dev_ua
         progress.best_net = net_tensors(net)
@@ -161,7 +162,7 @@ def _choose(
 
 
 def _keep_last(task: FoldTask, progress: Progress, row: dict[str, float | int | str | None], net: Net) -> None:
-    """Close an epoch of a fold without a dev part: the epochs that params fix are run, the last one's weights stand."""
+    """Finish an epoch of a fold without a dev part, which runs all epochs and keeps the last one's weights."""
     progress.rows.append(row | {"dev_ua": None})
     progress.best = progress.epochs - 1
     progress.finished = progress.epochs >= task.params.epochs
@@ -170,9 +171,9 @@ def _keep_last(task: FoldTask, progress: Progress, row: dict[str, float | int | 
 
 
 def restored(
-    task: Lesson, store: Store, keys: Sequence[str], state: Path, device: torch.device
+    task: TrainingTask, store: Store, keys: Sequence[str], state: Path, device: torch.device
 ) -> tuple[Net, torch.optim.Optimizer, Progress]:
-    """Return network, optimiser and progress where `state` says they stood; else as they are before the first step."""
+    """Return network, optimiser and progress from the checkpoint `state`, or as they are before the first step."""
     torch.manual_seed(derived_seed("weights", task.seed, task.name))
     net = build_net(
         task.variant, task.params, classes=len(task.classes), shape=store.shape, pretrained=task.pretrained
@@ -180,20 +181,20 @@ def restored(
     if task.encoders is not None:
         put_encoders(net, task.encoders())
     optim = optimizer(net, task.params)
-    whose = content_key([task.name, task.variant, task.seed, list(task.classes), list(keys)])
-    return net, optim, load_progress(state, net, optim, whose=whose) or Progress(whose=whose)
+    owner = content_key([task.name, task.variant, task.seed, list(task.classes), list(keys)])
+    return net, optim, load_progress(state, net, optim, owner=owner) or Progress(owner=owner)
 
 
 def start(net: Net, store: Store, keys: Sequence[str], progress: Progress, params: Train, device: torch.device) -> None:
-    """Fit the encoders to the training utterances `keys` where no step was made; all processes start alike."""
+    """Fit the encoders to the training utterances `keys` before the first step; give all processes the same start."""
     if not progress.finished and not progress.epochs and progress.midway is None:
         for encoder in encoders(net):
             encoder.fit(batch.to(device) for batch in eval_batches(store, keys, pad_s=pad_s(params)))
     ranks.same_start(net, progress.epochs, progress.midway.steps if progress.midway else 0)
 
 
-def objective_of(task: Lesson, labels: dict[str, int], device: torch.device) -> Objective:
-    """Return the objective of the variant; class weights only where the sampler does not balance already."""
+def objective_of(task: TrainingTask, labels: dict[str, int], device: torch.device) -> Objective:
+    """Return the objective of the variant, with class weights if the sampler does not balance the classes."""
     weight_C = None
     if task.params.sampler == "plain":
         count_C = torch.bincount(torch.tensor(list(labels.values())), minlength=len(task.classes)).clamp(min=1)
@@ -202,23 +203,23 @@ def objective_of(task: Lesson, labels: dict[str, int], device: torch.device) -> 
 
 
 def train_epoch(
-    task: Lesson,
+    task: TrainingTask,
     store: Store,
     net: Net,
     optim: torch.optim.Optimizer,
     objective: Objective,
     labels: dict[str, int],
     progress: Progress,
-    watch: Watch,
+    hooks: Hooks,
 ) -> dict[str, float | int | str | None]:
-    """Train one epoch, or the rest of one, and return its row of the history: mean losses over its steps."""
+    """Train one epoch, or the rest of it; return its row of the history with the mean losses over its steps."""
     params, epoch = task.params, progress.epochs
     seeds = (task.seed, task.name, epoch)
     device = next(net.parameters()).device
     drawn = train_order(labels, params.sampler, *seeds)
     order = bucketed(drawn, store.samples, params.batch_size, params.buckets, *seeds)
     per_epoch = -(-len(order) // params.batch_size)
-    # The first process draws as one alone does; the others draw otherwise.
+    # The first process draws the same numbers as a single process; the others draw different ones.
     others = ("rank", ranks.rank()) if ranks.rank() else ()
     part = _begun(progress, derived_seed("epoch", *seeds, *others), device)
     part.total = per_epoch
@@ -232,7 +233,7 @@ def train_epoch(
         rest = order[part.steps * params.batch_size :]
         batches = train_batches(store, rest, labels, params.batch_size, pad_s=pad_s(params), share=ranks.share)
         for batch in batches:
-            watch.look(task.name, progress)
+            hooks.before_batch(task.name, progress)
             part.lr = rate(epoch * per_epoch + part.steps, params.epochs * per_epoch, params)
             loss = take_step(
                 net,
@@ -253,7 +254,7 @@ def train_epoch(
                 progress.add("pairs_without_video", loss.pairs_without_video)
             utterances = len(at_work())
             part.steps += 1
-            watch.show(progress, utterances)
+            hooks.show(progress, utterances)
     progress.midway = None
     padded = round(padding(order, store.samples, params.batch_size, least=store.samples_in(pad_s(params))), DIGITS)
     row: dict[str, float | int | str | None] = {"fold": task.name, "epoch": epoch + 1}
@@ -262,7 +263,7 @@ def train_epoch(
 
 
 def _begun(progress: Progress, seed: int, device: torch.device) -> Midway:
-    """Begin an epoch from its seed, or go on within it from where its state stood."""
+    """Begin an epoch from its seed, or resume it from its checkpoint."""
     if progress.midway is None:
         progress.midway = Midway()
         torch.manual_seed(seed)
@@ -272,7 +273,7 @@ def _begun(progress: Progress, seed: int, device: torch.device) -> Midway:
 
 
 def pad_s(params: Train) -> float | None:
-    """Return the seconds that every batch's sound is padded to; None for its longest utterance."""
+    """Return the seconds to which every batch's sound is padded; None for its longest utterance."""
     return params.max_s if params.pad_to == "max_s" else None
 
 
@@ -280,8 +281,8 @@ def _mean(values: Sequence[Tensor]) -> float | None:
     return round(float(torch.stack(list(values)).double().mean()), DIGITS) if values else None
 
 
-def _skipped(task: Lesson, progress: Progress, epoch: int, step: int, keys: Sequence[str]) -> None:
-    """Log and count a step that was skipped; fail where there were too many."""
+def _skipped(task: TrainingTask, progress: Progress, epoch: int, step: int, keys: Sequence[str]) -> None:
+    """Log and count a skipped step; DataError (exit 3) if there were too many."""
     progress.add("bad_steps")
     progress.bad_steps.append({"epoch": epoch + 1, "step": step + 1, "keys": list(keys)})
     where = f"fold {task.name}, epoch {epoch + 1}, step {step + 1}"
@@ -292,7 +293,7 @@ def _skipped(task: Lesson, progress: Progress, epoch: int, step: int, keys: Sequ
             f"{len(progress.bad_steps)} steps had a loss or gradient that is not finite, the last in {where}",
             utterance=", ".join(sorted(common or keys)),
             stage=STAGE,
-            action="look at these utterances, or lower train.lr; train.max_bad_steps sets how many are borne",
+            action="look at these utterances, or lower train.lr; train.max_bad_steps sets how many are allowed",
         )
 
 
@@ -304,22 +305,22 @@ def logits_of(
     device: torch.device,
     params: Train,
     *,
-    look: Callable[[], None] = lambda: None,
+    before_batch: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Return the logits [N, C] float32 of unlabelled utterances, in the order of `keys`; `look` before each batch."""
+    """Return the logits [N, C] float32 of unlabelled utterances in the order of `keys`."""
     net.eval()
-    precision, found, at_work = Precision.of(params.precision, device), dict[str, Tensor](), list[str]()
+    precision, rows, at_work = Precision.of(params.precision, device), dict[str, Tensor](), list[str]()
     with named_memory(store, lambda: at_work, "the evaluation"):
         for place, batch in enumerate(eval_batches(store, keys, pad_s=pad_s(params))):
             if place % ranks.count() == 0:
-                look()
+                before_batch()
             if place % ranks.count() != ranks.rank():
                 continue
             at_work = list(batch.keys)
             with precision.autocast():
                 logits_BC = net(batch.to(device)).logits_BC
-            found |= zip(batch.keys, logits_BC.float().cpu(), strict=True)
-    return ranks.merged(found, keys)
+            rows |= zip(batch.keys, logits_BC.float().cpu(), strict=True)
+    return ranks.merged(rows, keys)
 
 
 def unweighted_accuracy(logits_NC: Tensor, labels: Sequence[int]) -> float:

@@ -1,4 +1,4 @@
-"""The optimiser, its rate over the steps, and one step: skipped, not poisoned, where a number is not finite."""
+"""The optimiser, its learning rate over the steps, and one training step, skipped if a number is not finite."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from foalnet.train.precision import Precision
 
 
 def optimizer(net: nn.Module, params: Train) -> torch.optim.AdamW:
-    """Return AdamW over all that learns; weights decay, biases, norms and the logit scale as `decay_on` says (METHOD).
+    """Return AdamW over all trainable parameters; `decay_on` says which of them decay (METHOD).
 
-    Pretrained encoders learn at `lr_encoder`, along the same curve as the rest.
+    Pretrained encoders learn at `lr_encoder`, with the same schedule as the rest.
     """
     tuned = {id(p) for part in net.modules() if isinstance(part, PretrainedEncoder) for p in part.tuned.parameters()}
     learning = [p for p in net.parameters() if p.requires_grad]
@@ -31,8 +31,8 @@ def optimizer(net: nn.Module, params: Train) -> torch.optim.AdamW:
 
 
 def _groups(learning: list[nn.Parameter], params: Train, *, share: float) -> list[dict[str, Any]]:
-    """Return the group that decays and the one that does not; `share` of the rate is theirs."""
-    # What lies along one axis alone is a bias, a norm, a scale, or a gate's constant.
+    """Return the group with and the group without weight decay; their learning rate is `share` of the rate."""
+    # A parameter with one axis longer than 1 at most is a bias, a norm, a scale, or a gate's constant.
     decays = [p.numel() > max(p.shape, default=1) or params.decay_on == "all" for p in learning]
     return [
         {
@@ -60,7 +60,7 @@ def rate(step: int, steps: int, params: Train) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """One step: its loss, or None where it was skipped because loss or gradient was not finite."""
+    """One step: its loss, or None if it was skipped because loss or gradient was not finite."""
 
     loss: Loss | None
 
@@ -76,11 +76,11 @@ def take_step(
     precision: Precision | None = None,
     reduce: Callable[[Loss], Loss] | None = None,
 ) -> StepResult:
-    """Learn from one batch; where loss or gradient is not finite nothing changes and the result says so.
+    """Train on one batch; change nothing if loss or gradient is not finite, and return a loss of None.
 
-    `precision` None: float32. In fp16 a gradient that is too large for it only lowers the scale, as it should.
-    `reduce` takes the mean of several processes' gradients and returns their mean loss: what is not finite on one of
-    them is not finite on any, so that all skip the step.
+    `precision` None: float32. In fp16 a gradient that overflows only lowers the scale. `reduce` averages the gradients
+    of several processes and returns their mean loss: a non-finite number on one process makes it non-finite on all, so
+    that all skip the step.
     """
     precision = precision or Precision.plain()
     assert batch.label_B is not None

@@ -1,4 +1,4 @@
-"""What a run is made of: its folds, their parts, and labels that stay sealed for the test part."""
+"""Plans a run: its folds, their parts, and labels that exclude the test part."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from foalnet.encoders import Pretrained, open_weights
 from foalnet.nets import needs_weights, picture_of
 from foalnet.train.batches import Store
 from foalnet.train.encoders import Encoders
+from foalnet.train.environment import STAGE
 from foalnet.train.fold import FoldTask
-from foalnet.train.machine import STAGE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One variant and seed over all folds of a split: what `train_folds` needs beside the clips."""
+    """One variant and seed over all folds of a split: the inputs of `train_folds` besides the clips."""
 
     variant: str
     seed: int
@@ -35,7 +35,7 @@ class Run:
     encoders: Encoders | None = None
 
     def task(self, fold: Fold, store: Store) -> FoldTask:
-        """Return one fold's task: labels sealed for the test part, keys sorted, those without a clip left out."""
+        """Return one fold's task: labels without the test part, keys sorted, keys without a clip left out."""
         parts: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
         for key in sorted(self.labels):
             if key in store:
@@ -45,7 +45,7 @@ class Run:
                 raise DataError(
                     f"fold {fold.name}: its {name} part ({', '.join(getattr(fold, name))}) has no utterance",
                     stage=STAGE,
-                    action="look at reports/CORPUS/staging.json: was a whole session dropped?",
+                    action="check reports/CORPUS/staging.json: was a whole session dropped?",
                 )
         return FoldTask(
             fold=fold,
@@ -74,9 +74,9 @@ def plan(
 ) -> Run:
     """Return the folds of a corpus' used utterances, by session or by speaker as `fold_by` says.
 
-    The run's params name the picture that the variant looks at. `pretrained`: what `pretrained_for` gives, where
-    the variant's encoder is built around published weights; `encoders`: what `published_encoders` gives. UsageError
-    (exit 2) where the variant looks at half pictures and the corpus has a feature table instead.
+    The run's params name the picture that the variant uses. `pretrained`: the result of `pretrained_for`; `encoders`:
+    the result of `published_encoders`. UsageError (exit 2) if the variant uses half pictures and the corpus has a
+    feature table instead.
     """
     picture = picture_of(variant, params.train.picture)
     if picture == "half" and params.train.picture == "features":
@@ -101,9 +101,9 @@ def plan(
 
 
 def pretrained_for(variant: str, params: Train, settings: Settings) -> Pretrained | None:
-    """Return the checked weights that a variant's network starts from (None where it starts from chance).
+    """Return the checked weights from which a variant's network starts; None for a random initialisation.
 
-    MachineError (exit 4) where they are not ready on this machine.
+    MachineError (exit 4) if they are not ready on this machine.
     """
     if not needs_weights(variant, params):
         return None

@@ -1,6 +1,6 @@
-"""In which precision products are computed in training: a param, and what the device makes of it.
+"""The precision of products in training, from the param and the device.
 
-Losses, norms and the weights themselves stay in float32 (torch's autocast); fp16 needs its gradients scaled.
+Losses, norms and weights stay in float32 (torch's autocast); fp16 needs scaled gradients.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch import Tensor
 NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
-def dtype_of(asked: str, device: torch.device) -> torch.dtype:
+def dtype_of(requested: str, device: torch.device) -> torch.dtype:
     """Return the type of products: `auto` is bf16 on a GPU that has it, else fp32 (METHOD, `precision`)."""
-    if asked == "auto":
+    if requested == "auto":
         has = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if has else torch.float32
-    return {name: dtype for dtype, name in NAMES.items()}[asked]
+    return {name: dtype for dtype, name in NAMES.items()}[requested]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,9 @@ class Precision:
         return cls(device="cpu", dtype=torch.float32)
 
     @classmethod
-    def of(cls, asked: str, device: torch.device, state: Mapping[str, Any] | None = None) -> Precision:
-        """Return what params ask for on this device; `state`: where the search for a scale stands."""
-        dtype, scaler = dtype_of(asked, device), None
+    def of(cls, name: str, device: torch.device, state: Mapping[str, Any] | None = None) -> Precision:
+        """Return the precision of a param on this device; `state`: the saved state of the search for a scale."""
+        dtype, scaler = dtype_of(name, device), None
         if dtype == torch.float16:
             scaler = torch.amp.GradScaler(device.type)
             if state:
@@ -54,24 +54,24 @@ class Precision:
 
     @property
     def searches(self) -> bool:
-        """True where a gradient that is not finite is a step of the search, not a fault."""
+        """True if a non-finite gradient is a step of the search for a scale, not a fault."""
         return self.scaler is not None
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context in which a network and its objective are computed."""
+        """Return the context for computing a network and its objective."""
         return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device, dtype=self.dtype)
 
     def scaled(self, loss: Tensor) -> Tensor:
-        """Return the loss to go backward from."""
+        """Return the loss, scaled if needed, for the backward pass."""
         return loss if self.scaler is None else self.scaler.scale(loss)
 
     def unscale_(self, optim: torch.optim.Optimizer) -> None:
-        """Bring the gradients back to their size."""
+        """Undo the scaling of the gradients."""
         if self.scaler is not None:
             self.scaler.unscale_(optim)
 
     def step(self, optim: torch.optim.Optimizer) -> None:
-        """Let the optimiser step; where fp16's gradients were not finite it does not, and the scale is lowered."""
+        """Let the optimiser step; if fp16's gradients are not finite, skip the step and lower the scale."""
         if self.scaler is None:
             optim.step()
         else:
@@ -79,5 +79,5 @@ class Precision:
             self.scaler.update()
 
     def state(self) -> dict[str, float]:
-        """Return where the search for a scale stands, {} without one."""
+        """Return the state of the search for a scale, {} without one."""
         return {} if self.scaler is None else dict(self.scaler.state_dict())

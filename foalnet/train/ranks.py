@@ -1,8 +1,8 @@
-"""One training on several processes: each takes its share of every batch, and gradients are summed between them.
+"""Training on several processes: each takes its share of every batch, and their gradients are summed.
 
-Started by `torchrun`, or by `foalnet train` itself (setting `train_processes`, foalnet/cli/launch.py). Every process
-holds the same weights, takes the same decisions and reads the same states; the first alone writes and speaks. Without
-such a start every function here is that of one process alone.
+`torchrun` starts them, or `foalnet train` itself (setting `train_processes`, foalnet/cli/launch.py). Every process has
+the same weights, takes the same decisions and reads the same checkpoints; only the first one writes and prints. In a
+training with one process, every function here does what one process needs.
 
 Shape letters: N utterances, P numbers of all gradients.
 """
@@ -30,25 +30,25 @@ from foalnet.nets.losses import Loss
 
 STAGE = "train"
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-# Where MASTER_ADDR begins so, processes meet in that file (foalnet.cli.launch); else at MASTER_PORT of that address.
+# If MASTER_ADDR begins so, processes meet in that file (foalnet.cli.launch); else at MASTER_PORT of that address.
 MEET = "file://"
-# What a loss is made of; a part that the variant has not is None on every process alike.
+# The parts of a loss; a part that the variant does not have is None on every process.
 MEANS = ("total", "cross_entropy", "avel", "mem")
 COUNTS = ("pairs_without_negative", "pairs_without_video")
 
 
 def started() -> bool:
-    """Tell whether this process was started as one of several (the environment says so)."""
+    """Tell whether the environment says that this process is one of several."""
     return _number("WORLD_SIZE", 1) > 1
 
 
 def processes(settings: Settings) -> int:
-    """Return how many processes train together: as this one was started, else as the settings ask."""
+    """Return the number of processes that train together, from the environment, else from the settings."""
     return _number("WORLD_SIZE", settings.train_processes)
 
 
 def is_first() -> bool:
-    """Tell whether this process is the one that writes and speaks, before or after they have met."""
+    """Tell whether this process is the one that writes and prints, before or after `together`."""
     return not started() or _number("RANK", 0) == 0
 
 
@@ -68,10 +68,10 @@ def _number(name: str, default: int) -> int:
 
 @contextmanager
 def together(device: torch.device) -> Iterator[None]:
-    """Meet the other processes for the time of the block, where there are any.
+    """Connect to the other processes, if there are any, inside the block.
 
-    UsageError (exit 2) where the environment says that there are, and not where; MachineError (exit 4) where another
-    one ended before its time.
+    UsageError (exit 2) if the environment names other processes but no address; MachineError (exit 4) if another
+    process ended early.
     """
     if not started():
         yield
@@ -87,7 +87,7 @@ def together(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     try:
-        # Numbers to agree on travel by gloo, gradients on GPUs by nccl.
+        # gloo transfers the numbers to agree on, nccl the gradients on GPUs.
         backend, where = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", os.environ["MASTER_ADDR"]
         if where.startswith(MEET):
             own, all_of_them = _number("RANK", 0), _number("WORLD_SIZE", 1)
@@ -99,7 +99,7 @@ def together(device: torch.device) -> Iterator[None]:
         yield
         dist.destroy_process_group()
     except (Interrupted, DataError, UsageError) as error:
-        # All end by it at the same step; the first says it.
+        # All processes end with this error at the same step; only the first prints it.
         if rank():
             sys.exit(error.exit_code)
         raise
@@ -107,17 +107,18 @@ def together(device: torch.device) -> Iterator[None]:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
         raise MachineError(
-            "another process of this training ended before its time",
+            "another process of this training ended early",
             stage=STAGE,
-            action="see what it said, then run the same command again: it goes on where it stopped",
+            action="see its messages, then run the same command again: it resumes where it stopped",
         ) from error
 
 
 def share(keys: Sequence[str]) -> list[str]:
-    """Return this process' part of a batch: neighbours, at most one more than another process has.
+    """Return this process' part of a batch: consecutive keys, at most one more than another process has.
 
-    A batch of fewer keys than processes is everybody's: its cross-entropy and MEM stay what they are; in AVEL every row
-    meets itself once a process, which adds ln(processes) to the loss and, with `positives: sum`, scales its gradient.
+    If a batch has fewer keys than there are processes, every process gets the whole batch. Its cross-entropy and MEM
+    are unchanged; in AVEL every row is compared with one copy per process, which adds ln(processes) to the loss and,
+    with `positives: sum`, scales its gradient.
     """
     if len(keys) < count():
         return list(keys)
@@ -126,7 +127,7 @@ def share(keys: Sequence[str]) -> list[str]:
 
 
 def any_of(*flags: bool) -> tuple[bool, ...]:
-    """Return for each flag whether any process has it up: all take the same decision at the same step."""
+    """Return for each flag whether any process has set it, so that all take the same decision at the same step."""
     if count() == 1:
         return flags
     up = torch.tensor(flags, dtype=torch.int32)
@@ -142,7 +143,7 @@ def summed(tensor: Tensor) -> Tensor:
 
 
 def same_start(net: nn.Module, *numbers: int) -> None:
-    """Give every process the first one's weights and buffers; MachineError (exit 4) where their `numbers` differ."""
+    """Give every process the first one's weights and buffers; MachineError (exit 4) if their `numbers` differ."""
     if count() == 1:
         return
     low, high = torch.tensor(numbers), torch.tensor(numbers)
@@ -150,7 +151,7 @@ def same_start(net: nn.Module, *numbers: int) -> None:
     dist.all_reduce(high, dist.ReduceOp.MAX)
     if not torch.equal(low, high):
         raise MachineError(
-            f"the processes found different states: {low.tolist()} to {high.tolist()} epochs and steps",
+            f"the processes have different checkpoints: {low.tolist()} to {high.tolist()} epochs and steps",
             stage=STAGE,
             action="give all of them the same work folder (setting `work`)",
         )
@@ -158,38 +159,38 @@ def same_start(net: nn.Module, *numbers: int) -> None:
         dist.broadcast(tensor, 0)
 
 
-def merged(found: Mapping[str, Tensor], keys: Sequence[str]) -> Tensor:
-    """Return the rows of `keys`, each of which one process has found; all processes have them then."""
+def merged(own_rows: Mapping[str, Tensor], keys: Sequence[str]) -> Tensor:
+    """Return the rows of `keys`, each computed by one process, to all processes."""
     if count() == 1:
-        return torch.stack([found[key] for key in keys])
-    width = torch.tensor(max((len(row) for row in found.values()), default=0))
+        return torch.stack([own_rows[key] for key in keys])
+    width = torch.tensor(max((len(row) for row in own_rows.values()), default=0))
     dist.all_reduce(width, dist.ReduceOp.MAX)
     rows = torch.zeros(len(keys), int(width))
     for place, key in enumerate(keys):
-        if key in found:
-            rows[place] = found[key]
+        if key in own_rows:
+            rows[place] = own_rows[key]
     return summed(rows)
 
 
 def gathered(streams: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return every process' tensors, named `name/rank`; they have one shape everywhere."""
+    """Return every process' tensors, named `name/rank`; their shapes must be the same on all processes."""
     if count() == 1:
         return {f"{name}/0": each for name, each in streams.items()}
-    found: dict[str, Tensor] = {}
+    by_rank: dict[str, Tensor] = {}
     for name in sorted(streams):
         each = [torch.zeros_like(streams[name]) for _ in range(count())]
         dist.all_gather(each, streams[name])
-        found |= {f"{name}/{place}": tensor for place, tensor in enumerate(each)}
-    return found
+        by_rank |= {f"{name}/{place}": tensor for place, tensor in enumerate(each)}
+    return by_rank
 
 
 def own(streams: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return this process' tensors of what `gathered` gave."""
+    """Return this process' tensors from the result of `gathered`."""
     return {name.partition("/")[0]: each for name, each in streams.items() if name.endswith(f"/{rank()}")}
 
 
 def reducer(net: nn.Module, rows: int) -> Callable[[Loss], Loss] | None:
-    """Return what makes one step of the steps of all processes, for a batch of `rows`; None for one process alone."""
+    """Return the function that averages the gradients of all processes, for a batch of `rows`; None for one process."""
     if count() == 1:
         return None
     return partial(reduced, net, copies=count() if rows < count() else 1)
@@ -200,7 +201,7 @@ def reduced(net: nn.Module, loss: Loss, *, copies: int) -> Loss:
     """Give every process the mean of all gradients, by one all-reduce; return the loss of the whole batch.
 
     The objective's shares are such that this mean is the whole batch's gradient. `copies`: how many processes computed
-    each row. A parameter that had a gradient nowhere keeps none, and the optimiser passes it over as in one process.
+    each row. A parameter without a gradient on all processes keeps none, and the optimiser skips it, as in one process.
     """
     learning = [p for p in net.parameters() if p.requires_grad]
     numbers: list[Any] = [getattr(loss, name) for name in MEANS + COUNTS]

@@ -1,4 +1,4 @@
-"""How far states in the work cache have come, and how long epochs took here: for the next run's forecast, not a result.
+"""Reads how far checkpoints in the work cache have come, and records training speeds for the next forecast.
 
 Speeds go to `work/runs/train-<corpus>-<variant>.json`, never into an output.
 """
@@ -22,9 +22,9 @@ from foalnet.train.state import previous_of
 
 
 def reached(state: Path) -> tuple[int, bool]:
-    """Return (epochs done, finished) of a fold's state by its header alone; (0, False) where there is none to go on.
+    """Return (epochs done, finished) from the header of a fold's checkpoint; (0, False) if there is none to resume.
 
-    Where the last state cannot be read, the one before it is what training would go on from.
+    If the last checkpoint cannot be read, the result is that of the previous one, from which training would resume.
     """
     for file in (state, previous_of(state)):
         try:
@@ -37,15 +37,15 @@ def reached(state: Path) -> tuple[int, bool]:
 
 
 def speed_file(settings: Settings, corpus: str, variant: str) -> Path:
-    """Return where a variant's speed is noted."""
+    """Return the path of a variant's recorded speed."""
     return settings.work / "runs" / f"train-{corpus}-{variant}.json"
 
 
 @contextmanager
 def measured(run: Run, settings: Settings, corpus: str, work: Path, *, device: str) -> Iterator[None]:
-    """Note the speed of the epochs that the block trains, where it trains any and comes to its end.
+    """Record the speed of the epochs that the block trains, if it trains any and completes.
 
-    The first of several processes alone looks: when another one does, the first may have removed the states.
+    Of several processes only the first measures, because it may already have removed the checkpoints.
     """
     if not ranks.is_first():
         yield

@@ -1,9 +1,9 @@
-"""What a fold has reached: in memory, and in the work folder after every epoch, so that a kill costs one epoch.
+"""The progress of a fold, in memory and as a checkpoint in the work folder after every epoch.
 
-Shape letters: E epochs, N utterances, C classes. The state holds all that the next epoch depends on: weights, the
-optimiser's moments, the best weights so far, the stored logits and the account. Each epoch seeds its random streams
-anew from seed, fold and epoch; a state within an epoch holds where they stand. The state before the last one is kept
-until the fold is finished.
+A checkpoint contains everything on which the next epoch depends: weights, the optimiser's moments, the best weights so
+far, the stored logits and the counts. Each epoch seeds its random streams from seed, fold and epoch; a checkpoint
+within an epoch also contains their state. The previous checkpoint is kept until the fold is finished.
+Shape letters: E epochs, N utterances, C classes.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ STAGE = "train"
 
 @dataclass(kw_only=True)
 class Midway:
-    """An epoch that is not over: its steps so far, of `total` (0 until it goes on), the last rate.
+    """An unfinished epoch: its steps done, of `total` (0 until it resumes), and the last learning rate.
 
-    `kept`: how many of the steps a state holds; `losses`: of each step that counted, by name; `random`: where the
-    random streams stand, in a state that was read.
+    `saved`: how many of the steps are in a checkpoint; `losses`: by name, one per step that was not skipped; `random`:
+    the state of the random streams in a loaded checkpoint.
     """
 
     steps: int = 0
     total: int = 0
-    kept: int = 0
+    saved: int = 0
     lr: float = 0.0
     losses: dict[str, list[Tensor]] = field(default_factory=dict)
     random: dict[str, Tensor] = field(default_factory=dict)
 
     def add(self, **losses: Tensor | None) -> None:
-        """Note a step's losses; one that the variant has not is None."""
+        """Record a step's losses; None for a loss that the variant does not have."""
         for name, loss in losses.items():
             if loss is not None:
                 self.losses.setdefault(name, []).append(loss.detach())
@@ -59,14 +59,14 @@ class Midway:
 
 @dataclass(kw_only=True)
 class Progress:
-    """One fold so far. `rows`: one per epoch, as history.csv has them; `best`: epoch from 0, -1 before the first.
+    """The progress of one fold. `rows`: one per epoch, as in history.csv; `best`: epoch from 0, -1 before the first.
 
     Without a dev part `best` is the last epoch, `best_net` is empty until the end, and `dev_NC` stays empty.
 
-    `counts`: what was left out or skipped; `bad_steps`: epoch, step and keys of each step with a non-finite number.
-    `best_net`: weights and buffers of the best epoch; `dev_NC`, `test_NC`: logits of each epoch; `scaler`: where the
-    search for fp16's gradient scale stands; `midway`: the epoch at work. `whose`: a digest of the training that it is
-    of, so that no other one goes on from its state.
+    `counts`: rows left out and steps skipped; `bad_steps`: epoch, step and keys of each step with a non-finite number.
+    `best_net`: weights and buffers of the best epoch; `dev_NC`, `test_NC`: logits of each epoch; `scaler`: the state
+    of the search for fp16's gradient scale; `midway`: the current epoch. `owner`: a digest of the training, so that no
+    other training resumes from its checkpoint.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -80,36 +80,38 @@ class Progress:
     test_NC: list[Tensor] = field(default_factory=list)
     scaler: dict[str, float] = field(default_factory=dict)
     midway: Midway | None = None
-    whose: str = ""
+    owner: str = ""
 
     @property
     def epochs(self) -> int:
-        """Epochs done."""
+        """The number of finished epochs."""
         return len(self.rows)
 
     def add(self, name: str, count: int = 1) -> None:
-        """Count something that was left out or skipped."""
+        """Add to a count."""
         self.counts[name] = self.counts.get(name, 0) + count
 
 
-FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps", "scaler", "whose")
+FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps", "scaler")
+# The key of `owner` in a state's file; unchanged, so that a state of an earlier version can be resumed.
+OWNER = "whose"
 
 
 def previous_of(path: Path) -> Path:
-    """Return where the state before the one in `path` is kept."""
+    """Return the path of the previous checkpoint of `path`."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.Optimizer) -> None:
-    """Write everything the next step needs, atomically; what `path` held becomes the previous state.
+    """Write a checkpoint atomically; the one in `path` becomes the previous checkpoint.
 
-    A finished fold keeps one state alone. Of several processes the first writes.
+    A finished fold keeps a single checkpoint. Of several processes only the first writes.
     """
     tensors = prefixed(progress.best_net, "best")
     tensors |= {"dev": _stacked(progress.dev_NC), "test": _stacked(progress.test_NC)}
     if not progress.finished:
         tensors |= prefixed(net_tensors(net), "net") | prefixed(optimizer_tensors(optim), "optimizer")
-    facts = {name: getattr(progress, name) for name in FACTS} | {"midway": None}
+    facts = {name: getattr(progress, name) for name in FACTS} | {OWNER: progress.owner, "midway": None}
     if progress.midway is not None:
         midway = progress.midway
         tensors |= prefixed({name: torch.stack(losses) for name, losses in midway.losses.items()}, "losses")
@@ -124,7 +126,7 @@ def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.O
 
 
 def _set_aside(path: Path) -> None:
-    """Make the last state the previous one; killed before the next is written, `load_progress` still finds it there."""
+    """Rename the last checkpoint to the previous one, which `load_progress` uses if the process is killed now."""
     try:
         if path.exists():
             path.replace(previous_of(path))
@@ -138,20 +140,20 @@ def _set_aside(path: Path) -> None:
 
 
 def _stacked(logits_NC: list[Tensor]) -> Tensor:
-    """Return [E, N, C]; without an epoch, or without such a part, an empty tensor that comes back as no epoch."""
+    """Return [E, N, C]; without an epoch, or without such a part, an empty tensor, which loads as no epoch."""
     return torch.stack(logits_NC) if logits_NC else torch.zeros(0)
 
 
-def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer, *, whose: str = "") -> Progress | None:
-    """Return a fold's progress and put network and optimiser where it stood; None where there is none.
+def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer, *, owner: str = "") -> Progress | None:
+    """Return a fold's progress and restore network and optimiser; None if there is no checkpoint.
 
-    A damaged state, or one of another training than `whose`, is refused by name, said so and removed; the previous one
-    is used, or the fold starts anew: either way it reaches the same bytes, only later.
+    A damaged checkpoint, or one of another training than `owner`, is logged and deleted. The fold then resumes from
+    the previous checkpoint or restarts; either way the result has the same bytes.
     """
-    found = _newest_whole(path, whose)
-    if found is None:
+    newest = _newest_whole(path, owner)
+    if newest is None:
         return None
-    tensors, facts = found
+    tensors, facts = newest
     if facts["finished"]:
         if ranks.is_first():
             previous_of(path).unlink(missing_ok=True)
@@ -163,6 +165,7 @@ def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer, *, whose: 
         dev_NC=list(tensors["dev"].unbind()) if "dev" in tensors else [],
         test_NC=list(tensors["test"].unbind()),
         midway=_midway(tensors, facts["midway"], next(net.parameters()).device),
+        owner=facts[OWNER],
         **{name: facts[name] for name in FACTS},
     )
 
@@ -171,11 +174,11 @@ def _midway(tensors: dict[str, Tensor], facts: dict[str, Any] | None, device: to
     if facts is None:
         return None
     losses = {name: list(each.to(device).unbind()) for name, each in part(tensors, "losses").items()}
-    return Midway(**facts, kept=facts["steps"], losses=losses, random=ranks.own(part(tensors, "random")))
+    return Midway(**facts, saved=facts["steps"], losses=losses, random=ranks.own(part(tensors, "random")))
 
 
 def random_streams(device: torch.device) -> dict[str, Tensor]:
-    """Return where the random streams stand that a step on `device` draws from."""
+    """Return the states of the random streams from which a step on `device` draws."""
     streams = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         streams["cuda"] = torch.cuda.get_rng_state(device)
@@ -183,21 +186,21 @@ def random_streams(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_streams(streams: dict[str, Tensor], device: torch.device) -> None:
-    """Put the random streams where `random_streams` found them."""
+    """Restore the random streams to the states that `random_streams` returned."""
     torch.set_rng_state(streams["cpu"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(streams["cuda"], device)
 
 
-def _newest_whole(path: Path, whose: str) -> tuple[dict[str, Tensor], Any] | None:
-    """Return tensors and facts of the newest state that is whole; each damaged one is named and removed."""
+def _newest_whole(path: Path, owner: str) -> tuple[dict[str, Tensor], Any] | None:
+    """Return tensors and facts of the newest valid checkpoint; log and delete each invalid one."""
     refused = False
     for file in (path, previous_of(path)):
         if not file.exists():
             continue
         try:
             tensors, facts = load_checkpoint(file, stage=STAGE)
-            if facts.get("whose") != whose:
+            if facts.get(OWNER) != owner:
                 raise DataError("it is the state of another training", file=file, stage=STAGE)
         except DataError as error:
             refused = True

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from foalnet.config import Params, Settings
 from foalnet.core.paths import Paths
-from foalnet.train.machine import at_start
+from foalnet.train.environment import at_start
 from foalnet.tune.bench import Bench
 from foalnet.tune.sampler import Sampler
 from foalnet.tune.search import alone, outside, search, variants_of

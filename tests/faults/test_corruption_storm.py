@@ -95,8 +95,8 @@ def test_a_resume_from_the_first_epoch_is_compared_with_what_was_written_of_it(
         (home / "work/train/key/Session1.safetensors").unlink()
         return ("work/train/key/Session1.safetensors",)
 
-    def rubbish(path: Path, net: object, optim: object, *, whose: str) -> object:
-        found = load_progress(path, net, optim, whose=whose)  # type: ignore[arg-type]
+    def rubbish(path: Path, net: object, optim: object, *, owner: str) -> object:
+        found = load_progress(path, net, optim, owner=owner)  # type: ignore[arg-type]
         if found is not None and found.epochs == 1:
             next(net.parameters()).data.add_(1.0)  # type: ignore[attr-defined]
         return found

@@ -25,7 +25,7 @@ from foalnet.evidence.report import build
 from foalnet.shards import open_shards
 from foalnet.stages.evaluate.scoring import evaluate_run
 from foalnet.stages.train.training import train_run
-from foalnet.train.machine import Stop
+from foalnet.train.environment import Stop
 from tests import reports
 from tests.clips_tree import Place
 from tests.disks import FullDisk

@@ -14,7 +14,7 @@ import pytest
 from foalnet.artifact.checkpoint import load_checkpoint
 from foalnet.config.blocks import Shards
 from foalnet.core.files import publish_bytes, sha256_bytes
-from foalnet.train.machine import Stop
+from foalnet.train.environment import Stop
 from foalnet.train.state import previous_of
 from tests.clips_tree import Place
 from tests.disks import ForgetfulDisk

@@ -18,8 +18,8 @@ from foalnet.artifact.checkpoint import load_checkpoint
 from foalnet.core.errors import Interrupted
 from foalnet.core.paths import Paths
 from foalnet.core.progress import Every
+from foalnet.train.environment import Stop, determined
 from foalnet.train.fold import train_fold
-from foalnet.train.machine import Stop, determined
 from foalnet.train.state import Progress
 from tests.stores import make_params, make_run, make_store, write_corpus, write_params
 from tests.unit.test_train import StopAt
@@ -93,7 +93,7 @@ def test_t10_asked_while_a_state_is_written_that_state_is_kept(
     def save(*args: Any) -> None:
         saved.append(1)
         if len(saved) == epoch:
-            stop.ask()
+            stop.request()
         real(*args)
 
     with monkeypatch.context() as patched:

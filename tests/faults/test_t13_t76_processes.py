@@ -25,7 +25,7 @@ from foalnet.config import Settings
 from foalnet.core.errors import MachineError
 from foalnet.core.files import read_json
 from foalnet.core.paths import Paths
-from foalnet.train.machine import device
+from foalnet.train.environment import device
 from tests.faults.test_t10_interrupted import RANDOM, files
 from tests.projects import verb
 from tests.stores import make_store, write_corpus, write_params

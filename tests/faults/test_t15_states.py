@@ -14,7 +14,6 @@ from foalnet.core.errors import Interrupted, MachineError
 from foalnet.gc import items, judged, to_remove
 from foalnet.stages.final.training import FinalTask, train_final
 from foalnet.train.fold import train_fold
-from foalnet.train.machine import Stop, determined
 from foalnet.train.speed import reached
 from foalnet.train.state import Progress, previous_of
 from tests.stores import CLASSES, make_params, make_run, make_store
@@ -80,7 +79,7 @@ def train_until(train: Train, state: Path, epochs: int) -> None:
     """Train so many epochs and stop there."""
     stop = Stop()
     with pytest.raises(Interrupted):
-        train(state, stop, before=lambda progress: stop.ask() if progress.epochs == epochs else None)
+        train(state, stop, before=lambda progress: stop.request() if progress.epochs == epochs else None)
 
 
 def trained_epochs(train: Train, state: Path) -> list[int]:

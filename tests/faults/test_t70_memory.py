@@ -13,8 +13,8 @@ import torch
 
 import foalnet.train.fold as fold
 from foalnet.core.errors import MachineError
+from foalnet.train.environment import Stop, determined
 from foalnet.train.fold import train_fold
-from foalnet.train.machine import Stop, determined
 from tests.stores import RATE_HZ, Synthetic, make_params, make_run, make_store
 
 CPU = torch.device("cpu")

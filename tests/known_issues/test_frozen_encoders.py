@@ -21,8 +21,8 @@ from foalnet.stages.evaluate.scoring import evaluate_run
 from foalnet.stages.train.training import train_run
 from foalnet.train.batches import Store, eval_batches
 from foalnet.train.encoders import encoded_store, prepared_store
+from foalnet.train.environment import Stop
 from foalnet.train.fold import train_fold
-from foalnet.train.machine import Stop
 from tests.stores import corpus_params, make_params, make_run, make_store, write_corpus
 
 CPU = torch.device("cpu")

@@ -25,8 +25,8 @@ from foalnet.core.errors import Interrupted
 from foalnet.stages.evaluate.scoring import evaluate_run
 from foalnet.stages.final.model import final_run
 from foalnet.stages.train.training import train_run
-from foalnet.train.line import Standing, end_text, progress_text
-from foalnet.train.machine import Stop
+from foalnet.train.progress_line import Standing, end_text, progress_text
+from foalnet.train.environment import Stop
 from tests.flows.conftest import server, toy, toy_source  # noqa: F401
 from tests.flows.helpers import Server
 from tests.stores import corpus_params, make_store, write_corpus, write_params
@@ -34,8 +34,8 @@ from tests.unit.test_final import TOOLS
 
 TRAIN = "train@drawn-baseline-s1"
 MOST = {"fold Session1": 12, "fold Session2": 12}
-HALF = progress_text("train baseline-s1", MOST, {"fold Session1": Standing(epochs=6, utterances=9, dev_ua=0.5)}, 9.0)
-ENDS = {name: Standing(epochs=12, utterances=9, best_ua=0.5, finished=True) for name in MOST}
+HALF = progress_text("train baseline-s1", MOST, {"fold Session1": FoldStatus(epochs=6, utterances=9, dev_ua=0.5)}, 9.0)
+ENDS = {name: FoldStatus(epochs=12, utterances=9, best_ua=0.5, finished=True) for name in MOST}
 END = end_text("train baseline-s1", ENDS, 9.0)
 
 
@@ -83,7 +83,7 @@ def test_a_resumed_training_says_what_it_trained_itself(
     params = corpus_params(epochs=2, patience=4)
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
         left = iter([False] * 12)  # five looks an epoch: in the third epoch
-        patched.setattr(Stop, "asked", property(lambda _: next(left, True)))
+        patched.setattr(Stop, "requested", property(lambda _: next(left, True)))
         train_run(params, settings(tmp_path), paths, variant="audio_only", seed=1)
     assert capsys.readouterr().err == ""
     train_run(params, settings(tmp_path), paths, variant="audio_only", seed=1)

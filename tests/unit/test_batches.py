@@ -113,12 +113,12 @@ def npy(array: np.ndarray, *, allow_pickle: bool = False) -> bytes:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        (npy(np.array([[Trap()]], object), allow_pickle=True), "no plain table"),
+        (npy(np.array([[Trap()]], object), allow_pickle=True), "not a plain table"),
         (npy(np.zeros((2, DIMS), np.float64)), "float64"),
         (npy(np.zeros((3, DIMS), np.float32)), r"float32 \[3, 6\]"),
         (npy(np.full((2, DIMS), np.nan, np.float32)), "NaN"),
-        (npy(np.zeros((2, DIMS), np.float32))[:-5], "no plain table"),
-        (b"", "no plain table"),
+        (npy(np.zeros((2, DIMS), np.float32))[:-5], "not a plain table"),
+        (b"", "not a plain table"),
     ],
     ids=["pickle", "dtype", "shape", "nan", "truncated", "empty"],
 )

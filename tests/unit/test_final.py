@@ -111,7 +111,7 @@ def test_interrupted_it_resumes_to_the_same_bytes(home: Path, monkeypatch: pytes
     def stops_in_the_second(*args: Any) -> Any:
         begun.append(args[-2].epochs)
         if len(begun) == 2:
-            args[-1].stop.ask()
+            args[-1].stop.request()
         return real(*args)
 
     monkeypatch.setattr(train_module, "train_epoch", stops_in_the_second)

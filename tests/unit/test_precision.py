@@ -11,8 +11,8 @@ from foalnet.core.errors import Interrupted
 from foalnet.nets import VARIANTS, build_net, encoders
 from foalnet.nets.losses import Objective, similarity
 from foalnet.train.batches import collate
+from foalnet.train.environment import Stop
 from foalnet.train.fold import train_fold
-from foalnet.train.machine import Stop
 from foalnet.train.optim import optimizer, take_step
 from foalnet.train.precision import Precision, dtype_of
 from tests.stores import CLASSES, make_params, make_run, make_store
@@ -87,7 +87,7 @@ def test_t77_a_stopped_fp16_run_goes_on_with_its_scale(tmp_path: Path) -> None:
             tmp_path / "state",
             device=CPU,
             stop=stop,
-            before=lambda p: stop.ask() if p.epochs else None,
+            before=lambda p: stop.request() if p.epochs else None,
         )
     resumed = train_fold(task, synthetic.store, tmp_path / "state", device=CPU, stop=Stop())
     assert straight.scaler != Precision.of("fp16", CPU).state() and resumed.scaler == straight.scaler

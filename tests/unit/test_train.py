@@ -23,7 +23,6 @@ from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.nets import InputShape, build_net
 from foalnet.stages.train.training import train_folds, train_run
 from foalnet.train.fold import train_fold, unweighted_accuracy
-from foalnet.train.machine import Stop, determined, device, listening, threads
 from foalnet.train.optim import optimizer, rate
 from tests.stores import CLASSES, SIDE_PX, corpus_params, make_params, make_run, make_store, write_corpus
 
@@ -320,9 +319,9 @@ def test_determinism_is_set_inside_and_given_back_after() -> None:
 def test_signals_ask_to_stop_inside_and_mean_what_they_meant_after() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with listening() as stop:
-        assert not stop.asked
+        assert not stop.requested
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.asked
+        assert stop.requested
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -96,7 +96,7 @@ def device(context: Context) -> Iterator[Finding]:
     """Check that the device of the settings exists, and describe it."""
     import torch
 
-    from foalnet.train.machine import device as chosen
+    from foalnet.train.environment import device as chosen
 
     where = chosen(context.settings)
     if where.type != "cuda":

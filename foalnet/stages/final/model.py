@@ -34,8 +34,8 @@ from foalnet.stages.train.training import Given, given_for, need_pictures, told_
 from foalnet.train import ranks
 from foalnet.train.batches import Store, load_store
 from foalnet.train.encoders import Encoders
-from foalnet.train.line import Report, Standing, line
-from foalnet.train.machine import at_start, determined, device, listening, threads
+from foalnet.train.environment import at_start, determined, device, listening, threads
+from foalnet.train.progress_line import FoldStatus, StatusReporter, progress_line
 from foalnet.train.speed import reached
 from foalnet.train.state import Progress
 
@@ -143,7 +143,7 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     load = {modality: partial(trained, name) for modality, (name, _) in ready.singles.items()}
     encoders = Encoders(load=load, facts={})
     most = {name: epochs for name, epochs, _ in ready.trainings()}
-    with line(f"final {run_name(variant, params.final.seed)}", most, shown=ranks.is_first()) as shown:
+    with progress_line(f"final {run_name(variant, params.final.seed)}", most, shown=ranks.is_first()) as shown:
         for name, epochs, state in ready.trainings():
             task = FinalTask(
                 variant=name,
@@ -230,9 +230,9 @@ def speed_facts(params: Train, settings: Settings) -> dict[str, Any]:
 
 
 def _trained(
-    task: FinalTask, store: Store, settings: Settings, state: Path, *, corpus: str, send: Callable[[Standing], None]
+    task: FinalTask, store: Store, settings: Settings, state: Path, *, corpus: str, send: Callable[[FoldStatus], None]
 ) -> Progress:
-    before, began, report = reached(state)[0], time.monotonic(), Report(send)
+    before, began, report = reached(state)[0], time.monotonic(), StatusReporter(send)
     with determined(task.params.determinism, threads(settings)), listening() as stop:
         progress = train_final(
             task,
@@ -241,10 +241,10 @@ def _trained(
             device=device(settings),
             stop=stop,
             show=report.step,
-            before=report.look,
+            before=report.before_batch,
             due=Every(settings.checkpoint_every_s),
         )
-        report.look(progress)
+        report.before_batch(progress)
     if progress.epochs > before and ranks.is_first():
         told = {"epochs": progress.epochs - before, "wall_s": round(time.monotonic() - began, 3)}
         write_speed(settings, f"{STAGE}-{corpus}-{task.variant}", speed_facts(task.params, settings) | told)

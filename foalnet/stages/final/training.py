@@ -15,10 +15,10 @@ from foalnet.config.blocks import Train
 from foalnet.encoders import Pretrained
 from foalnet.train.batches import Store
 from foalnet.train.encoders import encoded_store, prepared_store
+from foalnet.train.environment import Stop
 from foalnet.train.fold import objective_of, pad_s, restored, start, train_epoch
-from foalnet.train.machine import Stop
+from foalnet.train.hooks import Hooks
 from foalnet.train.state import Progress, save_progress
-from foalnet.train.watch import Watch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def train_final(
 ) -> Progress:
     """Train to the last epoch, from where `state` says it stood.
 
-    `show`, `before` and `due`: as `Watch` has them. The rate follows the folds' schedule, made for `params.epochs`, up
+    `show`, `before` and `due`: as `Hooks` has them. The rate follows the folds' schedule, made for `params.epochs`, up
     to the epoch where this training ends. Interrupted (exit 5), DataError (exit 3) and MachineError (exit 4) as
     `train_fold` raises them.
     """
@@ -57,15 +57,17 @@ def train_final(
     net, optim, progress = restored(task, store, tuple(sorted(labels)), state, device)
     keys = sorted(labels)
     keep = partial(save_progress, state, progress, net, optim)
-    watch = Watch(stop=stop, due=due, keep=keep, show=show, before=before)
-    look = partial(watch.look, task.name, progress)
+    hooks = Hooks(stop=stop, due=due, keep=keep, show=show, before=before)
+    before_batch = partial(hooks.before_batch, task.name, progress)
     if not progress.finished:
-        store = prepared_store(net, store, keys, pad_s=pad_s(task.params), look=look)
-        store = encoded_store(net, store, keys, device, task.params, pad_s=pad_s(task.params), look=look)
+        store = prepared_store(net, store, keys, pad_s=pad_s(task.params), before_batch=before_batch)
+        store = encoded_store(
+            net, store, keys, device, task.params, pad_s=pad_s(task.params), before_batch=before_batch
+        )
     start(net, store, keys, progress, task.params, device)
     objective = objective_of(task, labels, device)
     while not progress.finished:
-        progress.rows.append(train_epoch(task, store, net, optim, objective, labels, progress, watch))
+        progress.rows.append(train_epoch(task, store, net, optim, objective, labels, progress, hooks))
         if progress.epochs >= task.epochs:
             progress.finished, progress.best = True, progress.epochs - 1
             progress.best_net = net_tensors(net)

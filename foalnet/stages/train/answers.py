@@ -36,8 +36,8 @@ def answers(
     from foalnet.encoders import Pretrained
     from foalnet.nets import InputShape, build_net
     from foalnet.train.batches import load_store
+    from foalnet.train.environment import determined
     from foalnet.train.fold import logits_of
-    from foalnet.train.machine import determined
 
     params = Train.model_validate(facts["train"])
     shape = InputShape(rate_hz=facts["rate_hz"], frame=tuple(facts["frame"]))

@@ -22,7 +22,7 @@ from foalnet.artifact.seal import sealed_bytes
 from foalnet.core.files import Content, json_bytes, publish_together, sha256_bytes
 from foalnet.nets import build_net
 from foalnet.train.batches import Store
-from foalnet.train.machine import STAGE
+from foalnet.train.environment import STAGE
 from foalnet.train.plan import Run
 from foalnet.train.state import Progress
 

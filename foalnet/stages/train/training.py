@@ -27,11 +27,11 @@ from foalnet.stages.train.publish import publish
 from foalnet.train import ranks
 from foalnet.train.batches import Store, load_store
 from foalnet.train.encoders import Encoders, inputs_of, prepared_store, published_encoders
+from foalnet.train.environment import STAGE, Stop, at_start, determined, device, listening, threads
 from foalnet.train.fold import pad_s, train_fold
-from foalnet.train.line import Report, Standing, line
-from foalnet.train.machine import STAGE, Stop, at_start, determined, device, listening, threads
 from foalnet.train.parallel import side_by_side
 from foalnet.train.plan import Run, plan, pretrained_for
+from foalnet.train.progress_line import FoldStatus, StatusReporter, progress_line
 from foalnet.train.speed import measured
 from foalnet.train.state import Progress
 
@@ -172,8 +172,8 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
     forks = where.type == "cpu" and threads(settings) == 1 and ranks.count() == 1 and sys.platform == "linux"
     beside = settings.workers if forks else 1
 
-    def one(fold: Fold, stop: Stop, send: Callable[[Standing], None]) -> Progress:
-        report = Report(send)
+    def one(fold: Fold, stop: Stop, send: Callable[[FoldStatus], None]) -> Progress:
+        report = StatusReporter(send)
         progress = train_fold(
             run.task(fold, store),
             store,
@@ -181,17 +181,17 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
             device=where,
             stop=stop,
             show=report.step,
-            before=report.look,
+            before=report.before_batch,
             due=Every(settings.checkpoint_every_s),
         )
-        report.look(progress)
+        report.before_batch(progress)
         return progress
 
     what, folds = f"train {run_name(run.variant, run.seed, run.split)}", {f"fold {f.name}": f for f in run.folds}
     with (
         determined(run.params.determinism, threads(settings)),
         listening() as stop,
-        line(what, dict.fromkeys(folds, run.params.epochs), shown=ranks.is_first()) as shown,
+        progress_line(what, dict.fromkeys(folds, run.params.epochs), shown=ranks.is_first()) as shown,
     ):
         store = ready(run, store, look=shown.draw)
         if beside > 1:
@@ -205,4 +205,4 @@ def ready(run: Run, store: Store, *, look: Callable[[], None]) -> Store:
     bare = replace(run.pretrained, folder=None) if run.pretrained else None
     net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=bare)
     keys = sorted(key for key in run.labels if key in store)
-    return prepared_store(net, store, keys, pad_s=pad_s(run.params), look=look)
+    return prepared_store(net, store, keys, pad_s=pad_s(run.params), before_batch=look)

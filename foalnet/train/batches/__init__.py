@@ -1,4 +1,4 @@
-"""From verified shards to padded batches with masks; labels come from the caller, who has them from `splits`."""
+"""Turns verified shards into padded batches with masks; the caller provides labels from `splits`."""
 
 from foalnet.train.batches.buckets import bucketed, padding
 from foalnet.train.batches.collate import collate, derived_seed, eval_batches, train_batches, train_order

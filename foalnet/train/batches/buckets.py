@@ -1,4 +1,4 @@
-"""Batches of similar lengths: less padding, the same keys, an order that seed and epoch alone decide."""
+"""Groups keys into batches of similar lengths for less padding; the order depends only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from foalnet.train.batches.collate import derived_seed
 def bucketed(order: Sequence[str], length: Callable[[str], int], size: int, buckets: int, *seeds: object) -> list[str]:
     """Return `order` rearranged so that each batch of `size` keys holds similar lengths.
 
-    Within each window of `buckets` batches the keys are sorted by length and cut into batches, and these are shuffled;
-    an incomplete batch stays the last of all. No draw has more padding than in its own order. With one bucket the order
-    is left as it is.
+    Within each window of `buckets` batches the function sorts the keys by length, cuts them into batches and shuffles
+    these; an incomplete batch stays the last one. The padding never exceeds that of `order`. With one bucket the order
+    is unchanged.
     """
     if buckets == 1:
         return list(order)
     generator = np.random.Generator(np.random.PCG64(derived_seed("buckets", *seeds)))
-    found: list[str] = []
+    batched: list[str] = []
     for first in range(0, len(order), size * buckets):
         window = sorted(order[first : first + size * buckets], key=lambda key: (length(key), key))
         rest = len(window) % size
-        cut = min(range(0, len(window) - rest + 1, size), key=lambda place: _laid_out(window, length, size, place))
+        cut = min(
+            range(0, len(window) - rest + 1, size), key=lambda place: _padded_samples(window, length, size, place)
+        )
         last, whole = window[cut : cut + rest], window[:cut] + window[cut + rest :]
         for place in generator.permutation(len(whole) // size):
-            found += whole[place * size : (place + 1) * size]
-        found += last
-    return found
+            batched += whole[place * size : (place + 1) * size]
+        batched += last
+    return batched
 
 
-def _laid_out(window: Sequence[str], length: Callable[[str], int], size: int, cut: int) -> int:
-    """Return the samples that a sorted window takes, padded, where its incomplete batch begins at `cut`."""
+def _padded_samples(window: Sequence[str], length: Callable[[str], int], size: int, cut: int) -> int:
+    """Return the padded samples of a sorted window whose incomplete batch begins at `cut`."""
     rest = len(window) % size
     whole = [*window[:cut], *window[cut + rest :]]
     longest = [length(key) for key in whole[size - 1 :: size]]
@@ -40,10 +42,10 @@ def _laid_out(window: Sequence[str], length: Callable[[str], int], size: int, cu
 
 
 def padding(order: Sequence[str], length: Callable[[str], int], size: int, *, least: int = 0) -> float:
-    """Return the share of an epoch's samples that are padding, each batch as long as its longest, `least` at least."""
-    real = laid_out = 0
+    """Return the share of padding in an epoch's samples; a batch is as long as its longest clip, at least `least`."""
+    real = padded = 0
     for first in range(0, len(order), size):
         lengths = [length(key) for key in order[first : first + size]]
         real += sum(lengths)
-        laid_out += max(least, *lengths) * len(lengths)
-    return 1.0 - real / laid_out
+        padded += max(least, *lengths) * len(lengths)
+    return 1.0 - real / padded

@@ -1,4 +1,4 @@
-"""Clips to padded batches, in an order that seed and epoch alone decide.
+"""Collates clips into padded batches, in an order that depends only on seed and epoch.
 
 Shape letters: B utterances, N samples, F frames.
 """
@@ -18,18 +18,18 @@ from foalnet.core.files import content_key
 from foalnet.nets import Batch, Encoded, Steps
 from foalnet.train.batches.store import Clip, Store
 
-# In place of what encoders have made something of: `collate` takes no clip without sound.
+# Placeholders for a modality whose encoder outputs are stored: `collate` rejects a clip without sound.
 NO_SOUND, NO_FRAMES = np.zeros(1, np.float32), np.zeros((1, 0), np.float32)
 NOTHING = Encoded(audio=None, video=None)
-# Evaluation batches; larger than training's, as no gradient is kept.
+# The size of evaluation batches; larger than training's, because they need no gradients.
 EVAL_SIZE = 32
 
 
 def collate(clips: Sequence[Clip], labels: Mapping[str, int] | None = None, *, samples: int = 0) -> Batch:
-    """Lay clips side by side, padded with zeros to the longest, sound to `samples` at least; masks say what is real.
+    """Return the clips as one batch, padded with zeros to the longest and sound to at least `samples`, with masks.
 
-    ValueError for a clip without sound, or whose mask and frames differ in length: length 0 must not become a mask that
-    says "all valid".
+    ValueError for a clip without sound, or whose mask and frames differ in length: length 0 must not become a mask
+    that means "all valid".
     """
     for clip in clips:
         if not len(clip.wave_N) or len(clip.frames) != len(clip.frame_mask_F):
@@ -51,7 +51,7 @@ def collate(clips: Sequence[Clip], labels: Mapping[str, int] | None = None, *, s
 
 
 def _padded(arrays: Sequence[np.ndarray], *, least: int = 0) -> tuple[Tensor, Tensor]:
-    """Return arrays of different first length as one tensor, and where they are real; at least one step long."""
+    """Return arrays of different lengths as one padded tensor and its mask; at least one step long."""
     longest = max(1, least, *(len(array) for array in arrays))
     out = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), arrays[0].dtype)
     mask = np.zeros((len(arrays), longest), bool)
@@ -62,9 +62,9 @@ def _padded(arrays: Sequence[np.ndarray], *, least: int = 0) -> tuple[Tensor, Te
 
 
 def batch_of(store: Store, keys: Sequence[str], labels: Mapping[str, int] | None = None, *, samples: int = 0) -> Batch:
-    """Return the batch of some keys: what encoders made of them where the store has it, else sound and frames."""
-    encoded = _side_by_side(store.encoded, keys)
-    prepared = None if encoded else _side_by_side(store.prepared, keys)
+    """Return the batch of some keys: stored encoder outputs if the store has them, else sound and frames."""
+    encoded = _stored_batch(store.encoded, keys)
+    prepared = None if encoded else _stored_batch(store.prepared, keys)
     at_hand = encoded or prepared or NOTHING
     clips = [store.clips[key] for key in keys]
     bare: dict[str, Any] = {"wave_N": NO_SOUND} if at_hand.audio else {}
@@ -75,8 +75,8 @@ def batch_of(store: Store, keys: Sequence[str], labels: Mapping[str, int] | None
     return replace(batch, prepared=prepared, encoded=encoded)
 
 
-def _side_by_side(made: Mapping[str, Encoded], keys: Sequence[str]) -> Encoded | None:
-    """Return batches of one as one batch, padded with zeros; None where nothing is made."""
+def _stored_batch(made: Mapping[str, Encoded], keys: Sequence[str]) -> Encoded | None:
+    """Return the keys' stored outputs as one batch, padded with zeros; None if none are stored."""
     if not made:
         return None
     rows = [made[key] for key in keys]
@@ -92,12 +92,12 @@ def _padded_steps(rows: Sequence[Steps | None]) -> Steps | None:
 
 
 def derived_seed(*parts: object) -> int:
-    """Return a number below 2**63 that the parts decide: independent streams for seed, fold, epoch and purpose."""
+    """Return a number below 2**63 from the parts, for independent streams per seed, fold, epoch and purpose."""
     return int(content_key([str(part) for part in parts])[:16], 16) >> 1
 
 
 def train_order(labels: Mapping[str, int], sampler: str, *seeds: object) -> list[str]:
-    """Return the keys of one epoch, as many as there are labels; order of the mapping, workers or machine have no say.
+    """Return the keys of one epoch, as many as there are labels; the result depends only on labels and seeds.
 
     `balanced`: drawn with replacement, weight 1 / class count (METHOD, `sampler`); `plain`: each once, shuffled.
     """
@@ -121,8 +121,8 @@ def train_batches(
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch in the order given; the last one may be smaller, none is dropped.
 
-    `pad_s`: seconds that sound is padded to; None: to the batch's longest. `share` gives the part of a batch's keys
-    that this process takes.
+    `pad_s`: the seconds to which sound is padded, None for the batch's longest clip. `share` returns this process'
+    part of a batch's keys.
     """
     samples = store.samples_in(pad_s)
     for first in range(0, len(order), size):
@@ -132,7 +132,7 @@ def train_batches(
 def eval_batches(
     store: Store, keys: Sequence[str], size: int = EVAL_SIZE, *, pad_s: float | None = None
 ) -> Iterator[Batch]:
-    """Yield unlabelled batches of all keys, similar lengths together so that little is padding."""
+    """Yield unlabelled batches of all keys, sorted by length for little padding."""
     samples = store.samples_in(pad_s)
     by_length = sorted(keys, key=lambda key: (store.samples(key), key))
     for first in range(0, len(by_length), size):

@@ -1,4 +1,4 @@
-"""The utterances of an experiment in memory, as the network needs them: thinned, cut, checked once.
+"""Reads the utterances of an experiment into memory in the network's form: frames thinned, cut, checked once.
 
 Shape letters: N samples, F frames, H and W pixels, D feature width.
 """
@@ -30,7 +30,7 @@ STAGE = "train"
 class Clip:
     """One utterance: wave_N float32; frames uint8 [F, 3, H, W] or float32 [F, D], zero where frame_mask_F is False.
 
-    `heard`: False where the sound is silent, and masked.
+    `heard`: False if the sound is silent and therefore masked.
     """
 
     key: str
@@ -42,11 +42,11 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """Clips by key, in key order, all of one shape; `ledger` says which were cut and which have no picture.
+    """Clips by key, in key order, all of one shape; `ledger` lists the clips that were cut or have no picture.
 
-    `features`: which frozen encoder's vectors the frames are, None where they are pictures or the corpus' own table.
-    `prepared`, `encoded`: what a network's encoders made of each clip (`Inputs`), as a batch of one; batches then hold
-    that alone.
+    `features`: the frozen encoder whose vectors the frames are, None for pictures or the corpus' own table.
+    `prepared`, `encoded`: stored encoder outputs of each clip (see `Inputs`), as a batch of one; batches then contain
+    these instead of sound and frames.
     """
 
     clips: Mapping[str, Clip]
@@ -64,15 +64,15 @@ class Store:
         return len(self.clips[key].wave_N)
 
     def samples_in(self, pad_s: float | None) -> int:
-        """Return how many samples so many seconds are; 0 for None."""
+        """Return the number of samples in `pad_s` seconds; 0 for None."""
         return 0 if pad_s is None else round(pad_s * self.shape.rate_hz)
 
 
 def load_store(shards: ShardSet, keys: Collection[str], params: Train, features: FeatureSet | None = None) -> Store:
-    """Read the named utterances of the shards; those the shards do not hold are left out (staging says why).
+    """Read the named utterances from the shards; leave out those not in the shards (staging gives the reason).
 
-    Every `frame_step`-th frame is kept; sound and frames behind `max_s` are cut and counted. DataError (exit 3) names
-    an utterance whose members cannot be used; UsageError (exit 2) where the shards hold no such picture as
+    It keeps every `frame_step`-th frame; it cuts sound and frames after `max_s` and counts them. DataError (exit 3)
+    names an utterance with unusable members; UsageError (exit 2) if the shards do not have the picture
     `params.picture`.
     """
     wanted, ledger = set(keys), Ledger()
@@ -92,7 +92,7 @@ def load_store(shards: ShardSet, keys: Collection[str], params: Train, features:
             stage=STAGE,
             action="run `dvc repro`: manifest and shards do not belong together",
         )
-    frame = _one_shape({key: clip.frames.shape[1:] for key, clip in clips.items() if clip.frames.size}, shards)
+    frame = _common_shape({key: clip.frames.shape[1:] for key, clip in clips.items() if clip.frames.size}, shards)
     ordered = {key: filled(clips[key], frame) for key in sorted(clips)}
     for key, clip in ordered.items():
         if not clip.frame_mask_F.any():
@@ -105,22 +105,22 @@ def load_store(shards: ShardSet, keys: Collection[str], params: Train, features:
     )
 
 
-def _one_shape(shapes: Mapping[str, tuple[int, ...]], shards: ShardSet) -> tuple[int, ...]:
-    """Return the one shape of all frames; where no utterance has a picture, an empty feature vector."""
-    found = sorted(set(shapes.values()))
-    if len(found) > 1:
+def _common_shape(shapes: Mapping[str, tuple[int, ...]], shards: ShardSet) -> tuple[int, ...]:
+    """Return the common shape of all frames; that of an empty feature vector if no utterance has a picture."""
+    known = sorted(set(shapes.values()))
+    if len(known) > 1:
         raise DataError(
-            f"the shards hold pictures of {len(found)} shapes: {', '.join(map(str, found))}",
+            f"the shards hold pictures of {len(known)} shapes: {', '.join(map(str, known))}",
             file=shards.folder,
-            utterance=min(key for key, shape in shapes.items() if shape != found[0]),
+            utterance=min(key for key, shape in shapes.items() if shape != known[0]),
             stage=STAGE,
             action=f"run `{command(f'shards@{shards.corpus}')}`",
         )
-    return found[0] if found else (0,)
+    return known[0] if known else (0,)
 
 
 def filled(clip: Clip, frame: tuple[int, ...]) -> Clip:
-    """Give a clip without a single picture frames of the corpus' shape, all masked."""
+    """Return the clip; one without any picture gets masked frames of the corpus' shape."""
     if clip.frames.shape[1:] == frame:
         return clip
     kind = np.uint8 if len(frame) == 3 else np.float32
@@ -131,7 +131,7 @@ def filled(clip: Clip, frame: tuple[int, ...]) -> Clip:
 def read_clip(sample: Sample, params: Train, ledger: Ledger, features: Vectors | None = None) -> tuple[Clip, int]:
     """Return one sample as (clip, rate of its sound in Hz); cuts go to the ledger.
 
-    `features`: where `params.picture` is features, the vectors of a frozen encoder instead of the sample's own table.
+    `features`: if `params.picture` is features, the vectors of a frozen encoder instead of the sample's own table.
     """
     from foalnet.media import read_flac
 
@@ -189,7 +189,7 @@ def stack_pictures(pictures: Sequence[np.ndarray | None]) -> tuple[np.ndarray, n
 def _encoded(
     sample: Sample, meta: Mapping[str, Any], params: Train, features: Vectors
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (frames [F, D] float32, mask_F) of a frozen encoder's vectors: the very slots that `_pictures` takes."""
+    """Return (frames [F, D] float32, mask_F) of a frozen encoder's vectors, for the slots that `_pictures` uses."""
     rows_FD, mask_F = features.rows(sample)
     times_s = meta["video"]["times_s"][:: params.frame_step]
     step = steps_between(params.frame_step, features.frame_step)
@@ -201,8 +201,8 @@ def _features(sample: Sample, meta: Mapping[str, Any], params: Train) -> tuple[n
     """Return (frames [F, D] float32, mask_F) of a feature table's rows, every frame_step-th."""
     if "video.npy" not in sample.members:
         raise _no_picture(sample, "features", "face or half")
-    told = meta["features"]
-    rows_FD = _table(sample, (told["frames"], told["dims"]))
+    declared = meta["features"]
+    rows_FD = _table(sample, (declared["frames"], declared["dims"]))
     kept = np.ascontiguousarray(rows_FD[:: params.frame_step])
     return kept, np.ones(len(kept), bool)
 
@@ -212,18 +212,18 @@ def _table(sample: Sample, shape: tuple[int, int]) -> np.ndarray:
     try:
         rows_FD = np.load(io.BytesIO(sample.members["video.npy"]), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise _unusable(sample, f"video.npy is no plain table of numbers: {reason(error)}") from error
+        raise _unusable(sample, f"video.npy is not a plain table of numbers: {reason(error)}") from error
     if not isinstance(rows_FD, np.ndarray) or rows_FD.dtype != np.float32 or rows_FD.shape != shape:
-        found = f"{rows_FD.dtype} {list(rows_FD.shape)}" if isinstance(rows_FD, np.ndarray) else "an archive"
-        raise _unusable(sample, f"video.npy is {found}, its metadata declares float32 {list(shape)}")
+        actual = f"{rows_FD.dtype} {list(rows_FD.shape)}" if isinstance(rows_FD, np.ndarray) else "an archive"
+        raise _unusable(sample, f"video.npy is {actual}, its metadata declares float32 {list(shape)}")
     if not np.isfinite(rows_FD).all():
         raise _unusable(sample, "video.npy holds NaN or infinite values")
     return rows_FD
 
 
-def _no_picture(sample: Sample, asked: str, instead: str) -> UsageError:
+def _no_picture(sample: Sample, wanted: str, instead: str) -> UsageError:
     return UsageError(
-        f"train.picture is '{asked}', but the shards hold {', '.join(sorted(sample.members))}",
+        f"train.picture is '{wanted}', but the shards hold {', '.join(sorted(sample.members))}",
         utterance=sample.key,
         stage=STAGE,
         action=f"set train.picture to {instead} for this corpus in params.yaml",

@@ -1,4 +1,4 @@
-"""What training meets from outside while it learns: a wish to stop, a state that is due, somebody who looks on."""
+"""Interrupts, checkpoint timing and progress callbacks during training."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import torch
 from foalnet.core.errors import Interrupted, MachineError
 from foalnet.train import ranks
 from foalnet.train.batches import Store
-from foalnet.train.machine import STAGE, Stop
+from foalnet.train.environment import STAGE, Stop
 from foalnet.train.state import Progress
 
-# What torch's allocator of a CPU says; that of a GPU has an error of its own.
+# In the message of torch's CPU allocator; the GPU's allocator has its own exception type.
 CPU_REFUSAL = "can't allocate memory"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch:
-    """`stop` is looked at before every batch, of several processes by all at once.
+class Hooks:
+    """The callbacks of one training.
 
-    `due` tells when a state within an epoch is due, `keep` writes it.
-    `show(progress, utterances)` is called after every step with the number of its utterances, `before(progress)` before
-    every batch of training and evaluation.
+    `stop` is checked before every batch; several processes agree on it. `due` returns whether a checkpoint within an
+    epoch is due, `keep` writes it. Training calls `show(progress, utterances)` after every step with its number of
+    utterances, and `before(progress)` before every batch of training and evaluation.
     """
 
     stop: Stop
@@ -33,27 +33,27 @@ class Watch:
     show: Callable[[Progress, int], None] = lambda _progress, _utterances: None
     before: Callable[[Progress], None] = lambda _progress: None
 
-    def look(self, fold: str, progress: Progress) -> None:
-        """Before a batch: raise Interrupted (exit 5) where somebody asked to stop; else keep what is due."""
+    def before_batch(self, fold: str, progress: Progress) -> None:
+        """Raise Interrupted (exit 5) if a stop was requested; otherwise write a checkpoint if one is due."""
         self.before(progress)
         epochs, part = progress.epochs, progress.midway
-        due = ranks.is_first() and part is not None and part.steps > part.kept and self.due()
-        asked, due = ranks.any_of(self.stop.asked, due)
-        if asked:
+        due = ranks.is_first() and part is not None and part.steps > part.saved and self.due()
+        requested, due = ranks.any_of(self.stop.requested, due)
+        if requested:
             raise Interrupted(
                 f"stopped in fold {fold}, epoch {epochs + 1}; {epochs} epochs of it are kept"
-                + (f" and {part.kept} steps of the next" if part is not None and part.kept else ""),
+                + (f" and {part.saved} steps of the next" if part is not None and part.saved else ""),
                 stage=STAGE,
-                action="run the same command again: it goes on from there",
+                action="run the same command again: it resumes from there",
             )
         if part is not None and due:
-            part.kept = part.steps
+            part.saved = part.steps
             self.keep()
 
 
 @contextmanager
 def named_memory(store: Store, keys: Callable[[], Sequence[str]], where: str) -> Iterator[None]:
-    """Turn a lack of memory inside the block into a MachineError (exit 4) that names the longest of `keys()`."""
+    """Turn an out-of-memory error inside the block into MachineError (exit 4) naming the longest of `keys()`."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -66,6 +66,6 @@ def named_memory(store: Store, keys: Callable[[], Sequence[str]], where: str) ->
             f"out of memory in {where}; the longest of the batch's {len(keys())} utterances lasts {seconds:.2f} s",
             utterance=longest,
             stage=STAGE,
-            action="free memory and run the same command again: it goes on; or lower train.batch_size or train.max_s "
+            action="free memory and run the same command again: it resumes; or lower train.batch_size or train.max_s "
             "in params.yaml: both change the result",
         ) from error

@@ -13,23 +13,23 @@ import torch
 
 import foalnet.core.progress
 from foalnet.core.progress import EVERY_S
-from foalnet.train.line import Line, Report, Standing, end_text, line, progress_text
-from foalnet.train.machine import Stop
+from foalnet.train.environment import Stop
 from foalnet.train.parallel import Shared, side_by_side
+from foalnet.train.progress_line import FoldStatus, ProgressLine, StatusReporter, end_text, progress_line, progress_text
 from foalnet.train.state import Midway, Progress
 from tests.stores import make_run, make_store
 from tests.unit.test_train import train_one
 
 LOSSES = {"loss": 1.25, "cross_entropy": 1.0, "avel": 2.5, "mem": 0.5}
 MOST = {"fold Session1": 12, "fold Session2": 12, "fold Session3": 12}
-ONE = Standing(epochs=4, step=1, steps=2, utterances=2000, dev_ua=0.7126, best_ua=0.8, losses=LOSSES)
-TWO = Standing(epochs=3, utterances=1300, losses={"loss": 0.5, "cross_entropy": 0.5})
-ENDED = Standing(epochs=6, utterances=900, dev_ua=0.5, best_ua=0.69, finished=True)
+ONE = FoldStatus(epochs=4, step=1, steps=2, utterances=2000, dev_ua=0.7126, best_ua=0.8, losses=LOSSES)
+TWO = FoldStatus(epochs=3, utterances=1300, losses={"loss": 0.5, "cross_entropy": 0.5})
+ENDED = FoldStatus(epochs=6, utterances=900, dev_ua=0.5, best_ua=0.69, finished=True)
 
 
 def test_the_text_has_epochs_time_left_speed_and_every_fold_at_work() -> None:
-    standings = {"fold Session1": ONE, "fold Session2": TWO}
-    assert progress_text("train foal-s1", MOST, standings, 15.0) == (
+    statuses = {"fold Session1": ONE, "fold Session2": TWO}
+    assert progress_text("train foal-s1", MOST, statuses, 15.0) == (
         "train foal-s1: 20.8 %, 7 of 36 epochs, about 57 s left, 220 utterances/s; "
         "fold Session1 epoch 5 of 12, dev UA 71.3 %, loss 1.250 ce 1.000 avel 2.500 mem 0.500; "
         "fold Session2 epoch 4 of 12, loss 0.500 ce 0.500"
@@ -37,35 +37,35 @@ def test_the_text_has_epochs_time_left_speed_and_every_fold_at_work() -> None:
 
 
 def test_a_fold_that_stopped_early_has_nothing_left() -> None:
-    standings = {"fold Session1": ENDED, "fold Session2": TWO}
-    text = progress_text("train foal-s1", MOST, standings, 9.0)
+    statuses = {"fold Session1": ENDED, "fold Session2": TWO}
+    text = progress_text("train foal-s1", MOST, statuses, 9.0)
     assert text == "train foal-s1: 30.0 %, 9 of 30 epochs, about 21 s left, 244 utterances/s; " + (
         "fold Session2 epoch 4 of 12, loss 0.500 ce 0.500"
     )
 
 
 def test_epochs_of_an_earlier_command_are_no_speed_and_none_yet_is_said() -> None:
-    resumed = Standing(epochs=10, start=9.0, utterances=100)
+    resumed = FoldStatus(epochs=10, start=9.0, utterances=100)
     text = progress_text("train foal-s1", {"fold Session1": 12}, {"fold Session1": resumed}, 50.0)
     assert "10 of 12 epochs, 9 of them resumed, about 2 min left, 2 utterances/s" in text
-    for standings in ({}, {"fold Session1": Standing(epochs=9, start=9.0)}):
-        text = progress_text("train foal-s1", {"fold Session1": 12}, standings, 50.0)
+    for statuses in ({}, {"fold Session1": FoldStatus(epochs=9, start=9.0)}):
+        text = progress_text("train foal-s1", {"fold Session1": 12}, statuses, 50.0)
         assert text.endswith(" of 12 epochs, time left not known yet") or "not known yet; fold Session1" in text
 
 
 def test_an_evaluation_after_the_last_epoch_is_of_that_epoch() -> None:
-    standing = Standing(epochs=11, step=2, steps=2, utterances=9)
-    assert "epoch 12 of 12" in progress_text("x", {"a": 12}, {"a": standing}, 1.0)
+    status = FoldStatus(epochs=11, step=2, steps=2, utterances=9)
+    assert "epoch 12 of 12" in progress_text("x", {"a": 12}, {"a": status}, 1.0)
 
 
 def test_the_end_has_epochs_seconds_and_the_best_dev_ua_of_each_fold() -> None:
-    other = Standing(epochs=12, utterances=2100, best_ua=0.75, finished=True)
+    other = FoldStatus(epochs=12, utterances=2100, best_ua=0.75, finished=True)
     text = end_text("train foal-s1", {"fold Session1": ENDED, "fold Session2": other}, 15.0)
     assert text == (
         "train foal-s1: 100.0 %, 18 of 18 epochs in 15.0 s, 200 utterances/s; "
         "best dev UA: fold Session1 69.0 %, fold Session2 75.0 %"
     )
-    resumed = Standing(epochs=12, start=10.0, utterances=210, finished=True)
+    resumed = FoldStatus(epochs=12, start=10.0, utterances=210, finished=True)
     assert end_text("final foal-s1", {"foal": resumed}, 2.0) == (
         "final foal-s1: 100.0 %, 12 of 12 epochs, 10 of them resumed, in 2.0 s, 105 utterances/s"
     )
@@ -76,8 +76,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def shown(screen: io.StringIO | None, now: list[float]) -> Line:
-    return Line("train foal-s1", MOST, screen=screen, clock=lambda: now[0])
+def shown(screen: io.StringIO | None, now: list[float]) -> ProgressLine:
+    return ProgressLine("train foal-s1", MOST, screen=screen, clock=lambda: now[0])
 
 
 def test_away_from_a_terminal_a_line_comes_every_30_s_and_none_before() -> None:
@@ -86,7 +86,7 @@ def test_away_from_a_terminal_a_line_comes_every_30_s_and_none_before() -> None:
     assert EVERY_S == 30.0
     for second in range(100):
         now[0] = float(second)
-        each.update("fold Session1", Standing(epochs=0, step=second, steps=100, utterances=second))
+        each.update("fold Session1", FoldStatus(epochs=0, step=second, steps=100, utterances=second))
         counts.append(screen.getvalue().count("\n"))
     assert [counts.index(n) for n in (1, 2, 3)] == [30, 60, 90] and counts[-1] == 3
     assert all(re.fullmatch(r"train foal-s1: \d\.\d %, 0 of 36 epochs, about .+", row) for row in rows(screen))
@@ -111,7 +111,7 @@ def test_while_nothing_is_trained_yet_a_line_comes_too() -> None:
 def test_a_training_that_had_nothing_to_do_or_is_anothers_to_show_writes_nothing() -> None:
     now, screen = [0.0], io.StringIO()
     each = shown(screen, now)
-    each.update("fold Session1", Standing(epochs=12, start=12.0, finished=True))
+    each.update("fold Session1", FoldStatus(epochs=12, start=12.0, finished=True))
     each.end()
     assert screen.getvalue() == ""
     each = shown(None, now)
@@ -141,7 +141,7 @@ def test_a_fold_that_ended_in_a_child_keeps_what_the_child_trained() -> None:
     now, screen = [0.0], io.StringIO()
     each = shown(screen, now)
     each.update("fold Session1", ENDED)
-    each.update("fold Session1", Standing(epochs=6, start=6.0, finished=True))
+    each.update("fold Session1", FoldStatus(epochs=6, start=6.0, finished=True))
     now[0] = 3.0
     each.end()
     assert rows(screen) == [
@@ -151,9 +151,9 @@ def test_a_fold_that_ended_in_a_child_keeps_what_the_child_trained() -> None:
 
 def test_a_training_reports_before_every_batch_and_after_every_step() -> None:
     synthetic = make_store(per_group=4)
-    seen: list[Standing] = []
-    report = Report(seen.append)
-    train_one(make_run(synthetic, "foal"), synthetic, before=report.look, show=report.step)
+    seen: list[FoldStatus] = []
+    report = StatusReporter(seen.append)
+    train_one(make_run(synthetic, "foal"), synthetic, before=report.before_batch, show=report.step)
     # 12 clips in batches of 8, two epochs, each with a batch of the test part and one of the dev part.
     first = [(0.0, 0), (0.5, 8), (0.5, 8), (1.0, 12), (1.0, 12), (1.0, 12)]
     assert [(each.done, each.utterances) for each in seen] == first + [(1 + done, 12 + n) for done, n in first]
@@ -163,37 +163,37 @@ def test_a_training_reports_before_every_batch_and_after_every_step() -> None:
 
 
 def test_what_was_trained_before_is_where_a_fold_starts() -> None:
-    seen: list[Standing] = []
-    report = Report(seen.append)
+    seen: list[FoldStatus] = []
+    report = StatusReporter(seen.append)
     progress = Progress(rows=[{"dev_ua": 0.5}, {"dev_ua": 0.4}], best_ua=0.5, midway=Midway(steps=3))
-    report.look(progress)
+    report.before_batch(progress)
     assert progress.midway is not None
     progress.midway.total = 4
-    report.look(progress)
+    report.before_batch(progress)
     progress.midway.steps, progress.midway.losses = 4, {"loss": [torch.tensor(0.5)]}
     report.step(progress, 8)
     assert [(each.start, each.done) for each in seen] == [(2.0, 2.0), (2.75, 2.75), (2.75, 3.0)]
     assert (seen[-1].dev_ua, seen[-1].best_ua, seen[-1].losses) == (0.4, 0.5, {"loss": 0.5})
     progress.rows.append({"dev_ua": None})
     progress.midway, progress.finished = None, True
-    report.look(progress)
+    report.before_batch(progress)
     assert seen[-1].done == 3.0 and seen[-1].finished and seen[-1].utterances == 8
 
 
-@pytest.mark.parametrize("standing", [ONE, TWO, ENDED, Standing(epochs=2, start=1.75)])
-def test_what_a_child_shares_is_what_its_parent_reads(standing: Standing) -> None:
+@pytest.mark.parametrize("standing", [ONE, TWO, ENDED, FoldStatus(epochs=2, start=1.75)])
+def test_what_a_child_shares_is_what_its_parent_reads(status: FoldStatus) -> None:
     import multiprocessing
 
     shared = Shared(multiprocessing.get_context("fork"))
     assert shared.get() is None
-    shared.put(standing)
-    assert shared.get() == standing
+    shared.put(status)
+    assert shared.get() == status
 
 
 def test_folds_side_by_side_are_shown_each_with_its_last_standing() -> None:
-    def job(standing: Standing, _stop: Stop, send: Callable[[Standing], None]) -> None:
-        send(Standing(epochs=0))
-        send(standing)
+    def job(status: FoldStatus, _stop: Stop, send: Callable[[FoldStatus], None]) -> None:
+        send(FoldStatus(epochs=0))
+        send(status)
 
     seen: dict[str, Any] = {}
     jobs = {"a": partial(job, ONE), "b": partial(job, TWO), "c": partial(job, ENDED)}
@@ -205,14 +205,14 @@ def test_lines_go_to_stderr_and_an_interrupted_training_has_no_end(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(foalnet.core.progress, "EVERY_S", 1e-9)
-    with line("train foal-s1", MOST) as each:
+    with progress_line("train foal-s1", MOST) as each:
         each.update("fold Session1", ENDED)
     written = capsys.readouterr()
     assert written.out == "" and [row.split(",")[0] for row in written.err.splitlines()] == [
         "train foal-s1: 20.0 %",
         "train foal-s1: 100.0 %",
     ]
-    with pytest.raises(KeyboardInterrupt), line("train foal-s1", MOST) as each:
+    with pytest.raises(KeyboardInterrupt), progress_line("train foal-s1", MOST) as each:
         each.update("fold Session1", ENDED)
         raise KeyboardInterrupt
     assert "100.0 %" not in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Where training runs: device, threads, determinism; and how it is stopped from outside."""
+"""The environment of a training: device, threads, determinism, and stop requests by signals."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ STAGE = "train"
 
 
 def threads(settings: Settings) -> int:
-    """Return how many threads torch uses for one fold: the setting, or one (folds then run side by side)."""
+    """Return the number of torch threads per fold: the setting, or 1, with which folds run in parallel."""
     return settings.threads or 1
 
 
 def device(settings: Settings) -> torch.device:
-    """Return the device that the settings ask for (MachineError, exit 4, where this machine lacks it).
+    """Return the device that the settings name; MachineError (exit 4) if this machine does not have it.
 
-    Of several processes each takes the GPU of its own number.
+    Of several processes each uses the GPU of its own number.
     """
-    found = torch_device(settings.device, stage=STAGE)
-    if found.type == "cuda" and ranks.started():
+    chosen = torch_device(settings.device, stage=STAGE)
+    if chosen.type == "cuda" and ranks.started():
         return torch_device(f"cuda:{ranks.local_rank()}", stage=STAGE)
-    return found
+    return chosen
 
 
 def at_start(settings: Settings, params: Train) -> str:
-    """Return one line of how and where training runs, for a log."""
+    """Return one line about device, threads and precision of a training, for a log."""
     where = device(settings)
     name = f"{where} ({torch.cuda.get_device_name(where)})" if where.type == "cuda" else str(where)
     many = ranks.processes(settings)
@@ -52,10 +52,10 @@ def at_start(settings: Settings, params: Train) -> str:
 
 @contextmanager
 def determined(level: str, thread_count: int) -> Iterator[None]:
-    """Hold torch to a level of determinism inside the block; what was set before comes back after it.
+    """Set torch to a level of determinism inside the block and restore the former settings after it.
 
-    `strict`: an operation without a deterministic form is an error, and no reduced-precision or searched kernels;
-    `seeded`: seeds alone; `off`: the same, and the caller seeds from entropy.
+    `strict`: an operation without a deterministic form is an error, and kernels are neither of reduced precision nor
+    chosen by timing; `seeded`: seeds only; `off`: the same, and the caller seeds from entropy.
     """
     before = (
         torch.get_num_threads(),
@@ -68,11 +68,11 @@ def determined(level: str, thread_count: int) -> Iterator[None]:
     strict = level == "strict"
     torch.set_num_threads(thread_count)
     if strict:
-        # cuBLAS reads it once, before its first call.
+        # cuBLAS reads this once, before its first call.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        # The same as use_deterministic_algorithms, without the two seconds in which that imports torch's compiler.
+        # The same as use_deterministic_algorithms, which takes two seconds to import torch's compiler.
         torch.set_deterministic_debug_mode("error")
-        # Filling memory that is written to before it is read costs a tenth of a training's time.
+        # Filling memory that is anyway written before it is read would take a tenth of the training time.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -87,29 +87,29 @@ def determined(level: str, thread_count: int) -> Iterator[None]:
 
 
 class Stop:
-    """Tells whether somebody asked to stop; inside `listening` Ctrl-C and SIGTERM ask."""
+    """A flag for stop requests; inside `listening`, Ctrl-C and SIGTERM set it."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     @property
-    def asked(self) -> bool:
-        """True from the moment that somebody asked."""
+    def requested(self) -> bool:
+        """True after a stop was requested."""
         return self._event.is_set()
 
-    def ask(self, _number: int = 0, _frame: FrameType | None = None) -> None:
-        """Ask to stop after the step at work."""
+    def request(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """Request a stop after the current step."""
         self._event.set()
 
 
 @contextmanager
 def listening() -> Iterator[Stop]:
-    """Give a Stop that Ctrl-C and SIGTERM ask; outside the main thread, where Python allows no handlers, a mute one."""
+    """Yield a Stop that Ctrl-C and SIGTERM set; outside the main thread, where Python allows no handlers, one unset."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop.request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
