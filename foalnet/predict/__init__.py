@@ -1,6 +1,6 @@
-"""A user's own clip to probabilities, through the very preprocessing that made the training shards.
+"""Predicts class probabilities for a user's clips, with the same preprocessing as the training shards.
 
-`Model` and `load` are imported when they are first used: arguments are checked before torch is loaded.
+`Model` and `load` are imported at their first use, so that arguments are checked before torch is loaded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["ClipPrediction", "Model", "Request", "check_files", "check_model", "
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch on its first use (PEP 562)."""
+    """Import the names that need torch at their first use (PEP 562)."""
     if name in ("Model", "load"):
         from foalnet.predict import model
 

@@ -1,4 +1,4 @@
-"""What a model says of one person in one clip, and what it had to go by."""
+"""The prediction for one person in one clip, and the inputs that the model used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Sense = Literal["found", "none", "silent", "unused"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frames:
-    """Frames of the clip by what is known of the face: `total` is the sum of the others; `seen` reached the network."""
+    """Counts of the clip's frames by source of the face box; `seen`: the frames that the network used."""
 
     total: int = 0
     detected: int = 0
@@ -26,9 +26,9 @@ class Frames:
 class ClipPrediction:
     """One person of one clip: `probabilities` by class in class order, summing to 1; `label` the likeliest.
 
-    `sound` and `picture` say whether the model had them: found, none (missing or unusable), silent (a sound in which
-    nothing is to be heard: masked like a missing one), unused (this variant does not take it). `preprocessing`: "same"
-    as the training's, or what differs here. `notes`: sentences for a person.
+    `sound` and `picture` say whether the model used them: found, none (missing or unusable), silent (the sound has no
+    content and is masked like a missing one), unused (this variant does not take it). `preprocessing`: "same" as in
+    training, or the differences. `notes`: sentences for the user.
     """
 
     key: str
@@ -42,5 +42,5 @@ class ClipPrediction:
     notes: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the prediction as a JSON row."""
         return asdict(self) | {"probabilities": dict(self.probabilities), "notes": list(self.notes)}

@@ -1,4 +1,4 @@
-"""Vectors of a picture that no stage has seen: the very encoder and preparation that a model was trained with."""
+"""Encodes new pictures with the encoder and preprocessing with which a model was trained."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from foalnet.stages.features.clip import ClipImages, encode_sample
 
 
 class LiveFeatures:
-    """Encodes a sample when it is asked for; on one kind of device the same numbers as the stage's files.
+    """Encodes samples on access; on one kind of device the numbers equal those of the stage `features`.
 
-    `facts`: what a checkpoint tells under `features`. MachineError (exit 4) where these weights are not ready here.
+    `facts`: the block `features` of a checkpoint. MachineError (exit 4) if the weights are not ready on this machine.
     """
 
     def __init__(self, facts: Mapping[str, Any], settings: Settings, *, stage: str | None = None) -> None:
@@ -31,14 +31,14 @@ class LiveFeatures:
         )
         self.frame_step = self.params.frame_step
         pretrained = open_weights(facts["encoder"], settings, own=facts["weights"], stage=stage)
-        asked = facts["preprocessing"]
-        # An imported checkpoint may not know: then it is prepared as the published encoder says.
-        if asked is not None and content_key(dict(pretrained.preprocessor)) != asked:
+        expected = facts["preprocessing"]
+        # An imported checkpoint may not state it: then the published encoder's preprocessing applies.
+        if expected is not None and content_key(dict(pretrained.preprocessor)) != expected:
             raise MachineError(
-                f"{pretrained.name} prepares pictures here in another way than when the model was trained",
+                f"{pretrained.name} prepares pictures differently here than when the model was trained",
                 file=pretrained.folder,
                 stage=stage,
-                action="lay the preprocessor_config.json of that time there",
+                action="put the preprocessor_config.json of that time there",
             )
         self._encoder = ClipImages(pretrained, device=settings.device)
 

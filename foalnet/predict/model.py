@@ -1,4 +1,4 @@
-"""A sealed model, ready to answer. Shape letters: N samples, F frames, C classes."""
+"""Predicts with a sealed model. Shape letters: N samples, F frames, C classes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from foalnet.nets import Batch, InputShape, Net, Tasks, build_net, tasks_of
 from foalnet.predict.answer import ClipPrediction, Frames, Sense
 from foalnet.predict.live import LiveFeatures
 from foalnet.predict.request import STAGE, Request, Who
-from foalnet.predict.stage import StagedClip, Stager
+from foalnet.predict.staging import StagedClip, Stager
 from foalnet.stages.final.ranges import DRAWN, outside, quantities
 from foalnet.stages.shards.staging import tools_of
 from foalnet.train.batches import Clip, collate, filled, read_clip
@@ -38,7 +38,7 @@ LACKS = {("sound", "silent"): "its sound is silent", ("picture", "none"): "no fa
 
 
 def load(path: str | Path, *, settings: Settings | None = None) -> Model:
-    """Return the sealed model in `path`: the folder that `foalnet final` made, or its model.safetensors.
+    """Return the sealed model in `path`, the folder that `foalnet final` wrote, or its model.safetensors.
 
     Device, weights and timeouts come from `settings` (default: settings.yaml and FOALNET_… of the current folder).
     DataError (exit 3) names a model that is absent, truncated, altered or of another version.
@@ -49,7 +49,7 @@ def load(path: str | Path, *, settings: Settings | None = None) -> Model:
 
 
 class Model:
-    """Answers for clips and staged samples; the same input gives the same probabilities on one kind of device."""
+    """Predicts clips and staged samples; the same input gives the same probabilities on one kind of device."""
 
     def __init__(self, sealed: Sealed, weights: Mapping[str, Tensor], file: Path, settings: Settings) -> None:
         self.sealed, self.settings = sealed, settings
@@ -67,7 +67,7 @@ class Model:
 
     @property
     def card(self) -> dict[str, Any]:
-        """The model card: data, licence, the folds' figures, limits. It is under the seal."""
+        """The model card: data, licence, the folds' figures, limits. The seal covers it."""
         return dict(self.sealed.card)
 
     def predict(
@@ -83,14 +83,14 @@ class Model:
         channel: str | int | None = None,
         track: int | None = None,
     ) -> list[ClipPrediction]:
-        """Return what the model says of each person in a clip: a video, a video without sound, or a wav or flac file.
+        """Return a prediction for each person in a clip: a video, a video without sound, or a wav or flac file.
 
-        `start_s`, `end_s`: seconds of the clip, all of it without them (but no more than the model reads). `sound`: a
-        wav or flac file heard whole instead of the clip's track; `recording`: one of which [start_s, end_s) is heard.
-        `people` 2: two sit side by side, `side` says which one is meant. `channel`: mean, left, right or counted from
-        1, instead of the training's; `track`: which of the clip's sound tracks, from 1. A clip that lacks sound or
-        picture is answered with that sense masked, and says so. UsageError (exit 2) for arguments that contradict each
-        other, DataError (exit 3) for a clip that cannot be read, MachineError (exit 4) for what this machine lacks.
+        `start_s`, `end_s`: a span of the clip in seconds, by default all of it (up to the model's limit). `sound`: a
+        wav or flac file used as a whole instead of the clip's track; `recording`: one of which [start_s, end_s) is
+        used. `people` 2: two people sit side by side, `side` selects one. `channel`: mean, left, right or a number
+        from 1, instead of the training's; `track`: the number of the clip's sound track, from 1. If a clip lacks sound
+        or picture, the model masks it, and a note says so. UsageError (exit 2) for contradictory arguments, DataError
+        (exit 3) for an unreadable clip, MachineError (exit 4) for something that this machine lacks.
         """
         return self.answer(
             Request(
@@ -107,20 +107,20 @@ class Model:
         )
 
     def answer(self, request: Request) -> list[ClipPrediction]:
-        """Return what `predict` does, for a request."""
+        """Return the predictions for a request; see `predict`."""
         with tempfile.TemporaryDirectory(prefix="foalnet-") as work:
             staged = self._stager.stage(request, Path(work))
         return [self._answer(one, request) for one in staged]
 
     def predict_sample(self, sample: Sample) -> ClipPrediction:
-        """Return what the model says of a staged utterance, as `foalnet.open_shards(…).samples()` gives them."""
+        """Return the prediction for a staged utterance from `foalnet.open_shards(…).samples()`."""
         clip, ledger = self._read(sample, self.sealed.train)
         meta = json.loads(sample.members["json"])
-        return self._told(clip, ledger, meta, key=sample.key, side=meta.get("side", "whole"), heard=True)
+        return self._predict_clip(clip, ledger, meta, key=sample.key, side=meta.get("side", "whole"), heard=True)
 
     @property
     def tasks(self) -> Tasks:
-        """Which senses the model has."""
+        """The modalities that the model uses."""
         return tasks_of(self.sealed.variant)
 
     @property
@@ -145,16 +145,16 @@ class Model:
 
     @cached_property
     def _live(self) -> LiveFeatures | None:
-        """The frozen encoder whose vectors the network was trained on (MachineError, exit 4, without its weights)."""
+        """The frozen encoder on whose vectors the network was trained; MachineError (exit 4) without its weights."""
         return None if self.sealed.features is None else LiveFeatures(self.sealed.features, self.settings, stage=STAGE)
 
     @cached_property
     def preprocessing(self) -> str:
-        """Say "same" where this machine stages as the training's did, else what differs, or that it is not known."""
+        """ "same" if this machine stages clips as the training's machine did, else the differences, or "unknown"."""
         if not self.sealed.tools:
             return "unknown: the checkpoint was imported, and does not tell how its training data were staged"
         here, then = tools_of(self.sealed.shards, self.settings, ()), self.sealed.tools
-        # A corpus of feature tables was staged without decoder and detector: there is nothing to compare.
+        # A corpus of feature tables was staged without decoder and detector: they cannot be compared.
         names = [name for name in sorted(here) if name != "packages" and then.get(name) not in (None, here[name])]
         packages = then.get("packages", {})
         names += [
@@ -163,26 +163,26 @@ class Model:
         return "same" if not names else f"differs: {', '.join(names)}"
 
     def _answer(self, staged: StagedClip, request: Request) -> ClipPrediction:
-        # A model of feature tables meets a clip without picture; its sample is of the picture kind, fully masked.
+        # For a model of feature tables a clip is staged without picture; its sample has pictures, all masked.
         params = self.sealed.train.model_copy(update={"picture": "face"}) if self._by_tables else self.sealed.train
         clip, ledger = self._read(staged.sample, params)
         meta = json.loads(staged.sample.members["json"])
-        told = self._told(clip, ledger, meta, key=request.clip.stem, side=staged.side, heard=staged.heard)
+        prediction = self._predict_clip(clip, ledger, meta, key=request.clip.stem, side=staged.side, heard=staged.heard)
         video = meta["video"]
-        notes, frames = list(dict.fromkeys([*staged.notes, *told.notes])), Frames()
-        if staged.filmed:
+        notes, frames = list(dict.fromkeys([*staged.notes, *prediction.notes])), Frames()
+        if staged.has_picture:
             counts = {name: video["sources"].count(name) for name in ("detected", "bridged", "missing")}
-            frames = Frames(total=len(video["sources"]), seen=told.frames.seen, **counts)
-        if told.picture == "none":
-            notes.insert(0, self._why_blind(video["reasons"], filmed=staged.filmed))
-        if request.people == 2 and told.sound == "found" and request.sound is None:
+            frames = Frames(total=len(video["sources"]), seen=prediction.frames.seen, **counts)
+        if prediction.picture == "none":
+            notes.insert(0, self._why_blind(video["reasons"], has_picture=staged.has_picture))
+        if request.people == 2 and prediction.sound == "found" and request.sound is None:
             notes.append("the sound is the clip's: where both people speak, both are heard")
-        return replace(told, frames=frames, preprocessing=self.preprocessing, notes=tuple(notes))
+        return replace(prediction, frames=frames, preprocessing=self.preprocessing, notes=tuple(notes))
 
-    def _why_blind(self, reasons: list[str], *, filmed: bool) -> str:
+    def _why_blind(self, reasons: list[str], *, has_picture: bool) -> str:
         if self._by_tables:
             return "no picture: the model was trained on tables of features, which a clip does not have"
-        if not filmed:
+        if not has_picture:
             return "no picture: the clip has none"
         if "no_face" in reasons:
             return f"no picture: no face was found in {len(reasons)} frames"
@@ -203,19 +203,19 @@ class Model:
         return filled(clip, self.sealed.frame), ledger
 
     def _unlike(self, clip: Clip, meta: Mapping[str, Any], *, heard: bool) -> list[str]:
-        """Return notes on what the model was trained on: drawn data, and where the clip is unlike them."""
+        """Return notes on a model of drawn data, and on what of the clip is outside the training data's ranges."""
         data = self.sealed.card.get("data", {})
         wave_N = clip.wave_N if heard and self.tasks.audio else None
-        found = quantities(meta, wave_N)
-        if wave_N is not None and "duration_s" in found:
-            # The whole sound is heard, however long the picture is.
-            found["duration_s"] = max(found["duration_s"], len(wave_N) / self.sealed.rate_hz)
-        return [*([DRAWN] if data.get("drawn") else []), *outside(data.get("ranges", {}), found)]
+        measured = quantities(meta, wave_N)
+        if wave_N is not None and "duration_s" in measured:
+            # The network uses the whole sound, however long the picture is.
+            measured["duration_s"] = max(measured["duration_s"], len(wave_N) / self.sealed.rate_hz)
+        return [*([DRAWN] if data.get("drawn") else []), *outside(data.get("ranges", {}), measured)]
 
-    def _told(
+    def _predict_clip(
         self, clip: Clip, ledger: Ledger, meta: Mapping[str, Any], *, key: str, side: Side, heard: bool
     ) -> ClipPrediction:
-        """Ask the network about one clip alone, so that no other one can have a say in the last digit."""
+        """Run the network on one clip alone, so that no other clip can change the last digit."""
         clip = clip if heard else replace(clip, heard=False)
         batch = collate([clip], samples=round((pad_s(self.sealed.train) or 0.0) * self.sealed.rate_hz))
         probability_C = softmax(self._logits(batch))[0].round(DECIMALS)

@@ -1,4 +1,4 @@
-"""What is asked of a clip, checked before anything is decoded or a model is loaded."""
+"""A request to predict a clip, checked before anything is decoded or a model is loaded."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Request:
     """One clip and how to read it.
 
     `start_s` and `end_s` (both or neither): seconds of the clip's own timeline; the whole clip without them. `sound`: a
-    wav or flac file that is heard as it is, whole, instead of the clip's own track. `recording`: one on the clip's
-    timeline, of which [start_s, end_s) is heard. `people`: 1 fills the picture, 2 sit side by side, each in one half;
-    `side`: of two, which one. `channel` ("mean", "left", "right", or counted from 1; None: as the model's training) and
-    `track` (of the clip's own sound tracks, counted from 1; None: the first): what is heard.
+    wav or flac file used as a whole instead of the clip's own track. `recording`: one on the clip's timeline, of which
+    [start_s, end_s) is used. `people`: 1 fills the picture, 2 sit side by side, each in one half; `side`: which of the
+    two. `channel` ("mean", "left", "right", or a number from 1; None: as in the model's training) and `track` (the
+    number of the clip's own sound track, from 1; None: the first) select the sound.
     """
 
     clip: Path
@@ -39,7 +39,7 @@ class Request:
     track: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself (UsageError, exit 2)."""
+        """Raise UsageError (exit 2) for contradictory values."""
         if self.people not in (1, 2):
             raise _wrong(f"people is {self.people}", "say 1 (one person fills the picture) or 2 (two side by side)")
         if self.side not in ("left", "right", "both"):
@@ -52,7 +52,7 @@ class Request:
             finite = math.isfinite(self.start_s) and math.isfinite(self.end_s)
             if not (finite and 0 <= self.start_s < self.end_s):
                 raise _wrong(
-                    f"{self.start_s:g} s to {self.end_s:g} s is no span of time", "0 <= start < end, in seconds"
+                    f"{self.start_s:g} s to {self.end_s:g} s is not a span of time", "0 <= start < end, in seconds"
                 )
         if self.sound is not None and self.recording is not None:
             raise _wrong("both a sound and a recording were given", "give one of them")
@@ -72,7 +72,7 @@ class Request:
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """The sides of the picture to answer for."""
+        """The sides of the picture to predict."""
         if self.people == 1:
             return ("whole",)
         return ("left", "right") if self.side == "both" else (self.side,)
@@ -93,12 +93,12 @@ def check_files(request: Request) -> None:
 
 
 def check_model(path: Path) -> None:
-    """Refuse (DataError, exit 3) a path that leads to no file or folder with a sealed model; it is not read."""
+    """Raise DataError (exit 3) if a path is no file or folder with a sealed model, without reading the model."""
     file = path / MODEL if path.is_dir() else path
     if not file.is_file():
         missing = "there is no such model" if file == path else f"this folder holds no {MODEL}"
         raise DataError(
-            "this is no plain file, and so no model" if file.exists() else missing,
+            "this is not a plain file, and so not a model" if file.exists() else missing,
             file=path,
             stage=STAGE,
             action="name the folder that `foalnet final` made, for example models/drawn/final",
@@ -106,7 +106,7 @@ def check_model(path: Path) -> None:
 
 
 def clip_unreadable(error: media.VideoUnreadable) -> DataError:
-    """Return the error of a clip in the words of `predict`."""
+    """Return the error of an unreadable clip with the action for `predict`."""
     folder = error.file is not None and Path(error.file).is_dir()
     return DataError(
         error.what.replace("the video cannot be read", "the clip cannot be read"),
@@ -119,12 +119,12 @@ def clip_unreadable(error: media.VideoUnreadable) -> DataError:
 
 
 def sound_unreadable(error: DataError, file: Path) -> DataError:
-    """Return the error of a sound file in the words of `predict`."""
+    """Return the error of an unreadable sound file with the action for `predict`."""
     return DataError(error.what, file=file, stage=STAGE, action="give a wav or flac file that plays")
 
 
 def clip_too_large(error: media.VideoTooLarge) -> DataError:
-    """Return the error of a clip that is too large or too long in the words of `predict`."""
+    """Return the error of a clip that is too large or too long with the action for `predict`."""
     return DataError(
         error.what.replace("the video is", "the clip is"),
         file=error.file,

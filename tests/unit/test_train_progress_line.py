@@ -180,7 +180,7 @@ def test_what_was_trained_before_is_where_a_fold_starts() -> None:
     assert seen[-1].done == 3.0 and seen[-1].finished and seen[-1].utterances == 8
 
 
-@pytest.mark.parametrize("standing", [ONE, TWO, ENDED, FoldStatus(epochs=2, start=1.75)])
+@pytest.mark.parametrize("status", [ONE, TWO, ENDED, FoldStatus(epochs=2, start=1.75)])
 def test_what_a_child_shares_is_what_its_parent_reads(status: FoldStatus) -> None:
     import multiprocessing
 

@@ -1,6 +1,7 @@
-"""From a user's file to samples as the shards hold them: the training's own staging, on one clip.
+"""Stages a user's clip into samples like those of the shards, with the training's own staging.
 
-The clip is made an utterance and staged by `clips.stage_samples`: the same cut, decode, detector, track and JPEGs.
+It treats the clip as an utterance and calls `stage_samples` of foalnet.clips: the same cut, decode, detector, track
+and JPEGs.
 """
 
 from __future__ import annotations
@@ -24,24 +25,24 @@ from foalnet.faces import Detector
 from foalnet.nets import Tasks
 from foalnet.predict.request import STAGE, Request, clip_too_large, clip_unreadable, sound_unreadable
 
-# Decoders give whole packets: a little more is decoded than is heard.
+# Decoders return whole packets, so a little more is decoded than is used.
 SPARE_S = 1.0
-# Containers pad sound to whole packets, and a frame lasts some time: what ends closer than that ends together.
+# Containers pad sound to whole packets, and a frame lasts some time: a smaller difference of the ends is ignored.
 APART_S = 0.5
 SOUND_NOTES = ("channels_cancelled", "sound_clipped", "wav_truncated", SILENT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StagedClip:
-    """One person of a clip: a sample, whether its sound is the clip's (else silence), whether it was filmed.
+    """One person of a clip. `heard`: the sample has the clip's sound, not silence; `has_picture`: it has pictures.
 
-    `notes`: what was left out of it, and what is special about its sound.
+    `notes`: which part of the clip was left out, and what is special about its sound.
     """
 
     side: Side
     sample: Sample
     heard: bool
-    filmed: bool
+    has_picture: bool
     notes: tuple[str, ...] = ()
 
 
@@ -49,9 +50,9 @@ class StagedClip:
 class Stager:
     """Stages clips for one model.
 
-    `tasks`: what the model takes; `sees`: False too where a clip cannot give the pictures it was trained on. `detector`
-    is made when the first picture needs it. `longest_s`: a clip without start and end is read no further. `held_bytes`:
-    of raw pictures, held at a time.
+    `tasks`: the model's modalities; `sees`: False also if a clip cannot provide the pictures of its training.
+    `detector` is called for the first picture. `longest_s`: the limit for a clip without start and end. `held_bytes`:
+    the raw pictures held at a time.
     """
 
     params: Shards
@@ -63,9 +64,9 @@ class Stager:
     held_bytes: int
 
     def stage(self, request: Request, work: Path) -> list[StagedClip]:
-        """Return one sample for each person asked for; `work` is an empty folder for sound on its way.
+        """Return one sample for each person requested; `work` is an empty folder for extracted sound.
 
-        DataError (exit 3) where the clip cannot be read or has nothing that the model takes.
+        DataError (exit 3) if the clip cannot be read or has neither sound nor picture that the model uses.
         """
         try:
             return self._stage(request, work)
@@ -78,7 +79,7 @@ class Stager:
         except DataError as error:
             if error.stage != SHARDS:
                 raise
-            # Its remedy is a corpus'.
+            # Its action is for a corpus.
             action = "give a shorter span of time by start and end"
             raise DataError(error.what, file=request.clip, stage=STAGE, action=action) from error
 
@@ -102,20 +103,20 @@ class Stager:
         if not hears:
             own = _silence(work / "silence.wav", end_s - start_s, self.params.rate_hz)
         video = str(request.clip.absolute()) if picture else None
-        # What a shard holds is text; a file's name need not be.
+        # A sample's key must be text; a file's name need not be.
         stem = printable(request.clip.stem)
         utterances = tuple(_utterance(stem, side, start_s, end_s, own, timeline, video) for side in request.sides)
         return [replace(one, notes=(*notes, *one.notes)) for one in self._samples(request, utterances, heard=hears)]
 
     def _check_choice(self, request: Request, streams: media.Streams) -> None:
-        """Refuse a choice of sound that nothing would heed: by the model (UsageError, exit 2) or the clip (3)."""
+        """Raise UsageError (exit 2) or DataError (3) for a choice of sound without effect on this model or clip."""
         given = [name for name in ("channel", "track", "sound", "recording") if getattr(request, name) is not None]
         if given and not self.tasks.audio:
-            raise UsageError(f"the model hears nothing: leave {', '.join(given)} out", file=request.clip, stage=STAGE)
+            raise UsageError(f"the model uses no sound: leave {', '.join(given)} out", file=request.clip, stage=STAGE)
         own = request.heard == request.clip
         if given and own and not streams.tracks:
             raise DataError(
-                f"the clip has no sound, from which to choose a {' and a '.join(given)}",
+                f"the clip has no sound, so it has no {' and no '.join(given)} to choose",
                 file=request.clip,
                 stage=STAGE,
                 action=f"leave {' and '.join(given)} out, or give a clip with sound",
@@ -140,27 +141,27 @@ class Stager:
         )
 
     def _sound(self, request: Request, streams: media.Streams, work: Path) -> tuple[Path | None, Path | None]:
-        """Return (a file that is the utterance's whole sound, one on the clip's timeline): one of them is None."""
+        """Return (a file with exactly the utterance's sound, a file on the clip's timeline); one of them is None."""
         if request.sound is not None:
             return request.sound, None
         if request.recording is not None:
             return None, request.recording
-        found = request.clip
+        file = request.clip
         if streams.container:
-            found = work / "track.wav"
+            file = work / "track.wav"
             stop_s = (request.end_s or self.longest_s) + SPARE_S
-            media.extract_sound(request.clip, found, track=request.track or 1, stop_s=stop_s, timeout_s=self.timeout_s)
-        return (found, None) if request.start_s is None else (None, found)
+            media.extract_sound(request.clip, file, track=request.track or 1, stop_s=stop_s, timeout_s=self.timeout_s)
+        return (file, None) if request.start_s is None else (None, file)
 
     def _check_channel(self, request: Request, file: Path | None) -> None:
-        """Refuse (DataError, exit 3) a sound without the channel that is wanted, or was heard in training."""
+        """Raise DataError (exit 3) for a sound without the channel requested, or that of the training."""
         assert file is not None
         try:
             media.channel_number(file, request.channel if request.channel is not None else self.params.channel)
         except media.ChannelMissing as error:
             channels = media.probe_wave(file).channels
             raise DataError(
-                error.what if request.channel is not None else f"{error.what}, which the model was trained to hear",
+                error.what if request.channel is not None else f"{error.what}, on which the model was trained",
                 file=request.heard,
                 stage=STAGE,
                 action="choose the channel mean" + (f", or a number from 1 to {channels}" if channels > 1 else ""),
@@ -169,7 +170,7 @@ class Stager:
     def _span(
         self, request: Request, info: media.VideoInfo | None, own: Path | None
     ) -> tuple[float, float, tuple[str, ...]]:
-        """Return start and end in seconds (what was asked, else all that is read) and notes of what that leaves out."""
+        """Return start and end in seconds (as requested, else up to the limit), and notes on parts left out."""
         if request.start_s is not None and request.end_s is not None:
             return request.start_s, request.end_s, ()
         if info is None:
@@ -191,7 +192,7 @@ class Stager:
         return 0.0, end_s, cut
 
     def _apart(self, picture_s: float, own: Path | None) -> tuple[str, ...]:
-        """Return a note where sound and picture of a clip end far apart, as far as the model hears and sees them."""
+        """Return a note if sound and picture, up to the model's limit, end more than APART_S apart."""
         if own is None:
             return ()
         wave = media.probe_wave(own)
@@ -203,7 +204,7 @@ class Stager:
     def _samples(self, request: Request, utterances: tuple[Utterance, ...], *, heard: bool) -> list[StagedClip]:
         paths = {p for u in utterances for p in (u.audio, u.dialogue_audio, u.video) if p is not None}
         channel = {"channel": "mean"} if not heard else {} if request.channel is None else {"channel": request.channel}
-        # Nothing is kept under a key and nothing is compared with an inventory: the files are read once, here and now.
+        # This job is neither cached nor compared with an inventory, so it needs no key, sizes or digests.
         job = Job(
             corpus="clip",
             reader="clip",
@@ -212,7 +213,7 @@ class Stager:
             utterances=utterances,
             files={path: FileEntry(path=path, size=0, sha256="", role="clip") for path in sorted(paths)},
             tables=(),
-            # A silent sound is masked here whatever the corpus' rule: the picture may still say something.
+            # A silent sound is masked whatever the corpus' rule, because the picture may still be informative.
             params=self.params.model_copy(update={"silent_sound": "mask", **channel}),
             key="",
         )
@@ -241,7 +242,7 @@ class Stager:
                 side=u.side,
                 sample=by_key[u.key],
                 heard=heard,
-                filmed=u.video is not None,
+                has_picture=u.video is not None,
                 notes=_sound_notes(ledger, u.key) if heard else (),
             )
             for u in utterances
@@ -249,14 +250,14 @@ class Stager:
 
 
 def _heard_notes(request: Request, streams: media.Streams) -> tuple[str, ...]:
-    """Return a note where a clip has several sound tracks, of which one is heard."""
+    """Return a note if a clip has several sound tracks, of which one is used."""
     if request.sound or request.recording or streams.tracks < 2:
         return ()
     return (f"of {streams.tracks} sound tracks, track {request.track or 1} is heard (--track)",)
 
 
 def _sound_notes(ledger: Ledger, key: str) -> tuple[str, ...]:
-    """Return what is special about an utterance's sound, in words."""
+    """Return notes on what is special about an utterance's sound."""
     lines = [line for line in ledger.entries if line.item == key and line.reason in SOUND_NOTES]
     return tuple(f"sound: {REASONS[line.reason]} ({line.detail})" for line in lines)
 
@@ -282,6 +283,6 @@ def _utterance(
 
 
 def _silence(path: Path, seconds: float, rate_hz: int) -> Path:
-    """Write silence of that length: a sample needs a sound, and the network is told to hear none of it."""
+    """Write silence of that length, because a sample needs a sound; the network gets it masked."""
     path.write_bytes(media.flac_bytes(np.zeros(max(1, round(seconds * rate_hz)), np.float32), rate_hz))
     return path
