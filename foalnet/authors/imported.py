@@ -1,4 +1,4 @@
-"""A checkpoint of the authors' own code, sealed like a final model: their weights, the released reading, no figures."""
+"""Seals a checkpoint of the authors' own code like a final model: their weights, the released reading, no scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from foalnet.stages.final.card import LIMITS, NOT_FOR, limits_md
 
 STAGE = "import-checkpoint"
 PRESET = "iemocap-paper"
-# What the authors started from.
+# The encoder from which the authors started.
 AUTHORS_ENCODER = "wavlm_large"
 # The published image encoders by the width of their features.
 CLIPS = {each.width: each.name for each in CATALOGUE.values() if each.kind == "clip"}
@@ -36,22 +36,22 @@ def import_checkpoint(
     """Seal an authors' checkpoint into the folder `out` and return its card.
 
     `file`: a state dict, pickled (read as plain tensors, without running its code) or as safetensors; `wavlm`: the
-    config.json of the WavLM it was trained from, or the folder that holds it; None: that of WavLM-large among this
-    machine's weights. DataError (exit 3) for what is no such checkpoint or config, UsageError (exit 2) where it has
-    more or fewer classes.
+    config.json of the WavLM from which it was trained, or its folder; None: that of WavLM-large among this machine's
+    weights. DataError (exit 3) if the checkpoint or config is invalid, UsageError (exit 2) if the checkpoint has
+    another number of classes.
     """
     config = _config(settings.weights_folder / AUTHORS_ENCODER if wavlm is None else wavlm)
-    found = imported(read_state(file), config, file=file)
-    if found.classes != len(classes):
+    checkpoint = imported(read_state(file), config, file=file)
+    if checkpoint.classes != len(classes):
         raise UsageError(
-            f"the checkpoint has {found.classes} classes, {len(classes)} were named: {', '.join(classes)}",
+            f"the checkpoint has {checkpoint.classes} classes, {len(classes)} were named: {', '.join(classes)}",
             file=file,
             stage=STAGE,
             action="name them in the order of its logits: --classes a,b,c (the authors' own: happy,neutral,sad,angry)",
         )
-    net = found.build()
+    net = checkpoint.build()
     digests = {"checkpoint": sha256_file(file), "wavlm_config": content_key(config)}
-    features = _features(found.shape.frame[0], settings)
+    features = _features(checkpoint.shape.frame[0], settings)
     card = {
         "schema": 1,
         "kind": "imported",
@@ -59,8 +59,8 @@ def import_checkpoint(
         "digests": digests,
         "classes": list(classes),
         "hears": True,
-        "sees": "vectors of " + str(features["encoder"] if features else f"{found.shape.frame[0]} numbers"),
-        "longest_s": found.params.max_s,
+        "sees": "vectors of " + str(features["encoder"] if features else f"{checkpoint.shape.frame[0]} numbers"),
+        "longest_s": checkpoint.params.max_s,
         "limits": list(LIMITS),
         "not_for": list(NOT_FOR),
     }
@@ -70,12 +70,12 @@ def import_checkpoint(
         variant="foal",
         seed=0,
         classes=tuple(classes),
-        rate_hz=found.shape.rate_hz,
-        frame=found.shape.frame,
+        rate_hz=checkpoint.shape.rate_hz,
+        frame=checkpoint.shape.frame,
         shards=shards,
-        train=found.params.model_copy(update={"precision": "fp32"}),
+        train=checkpoint.params.model_copy(update={"precision": "fp32"}),
         features=features,
-        pretrained=found.pretrained.facts() | {"sha256": digests["checkpoint"]},
+        pretrained=checkpoint.pretrained.facts() | {"sha256": digests["checkpoint"]},
         tools={},
         digests=digests,
         card=card,
@@ -87,9 +87,10 @@ def import_checkpoint(
 
 
 def _features(dims: int, settings: Settings) -> dict[str, Any] | None:
-    """Return which frozen encoder gives features of that width; None where none is known (then tables alone fit).
+    """Return the frozen encoder with features of that width; None if none is known (then only tables fit).
 
-    How it prepares pictures is recorded where its files are on this machine, and taken as it is met elsewhere.
+    Its preprocessing is recorded if its files are on this machine; otherwise it is None, and prediction uses that of
+    the encoder's files.
     """
     encoder = CLIPS.get(dims)
     if encoder is None:
@@ -103,7 +104,7 @@ def _features(dims: int, settings: Settings) -> dict[str, Any] | None:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    """Return the config of a WavLM, checked by the library that will build it."""
+    """Return the config of a WavLM, validated by the library that will build it."""
     file = path / "config.json" if path.is_dir() else path
     try:
         config = json.loads(read_plain(file, MOST_CONFIG_BYTES))
@@ -114,14 +115,14 @@ def _config(path: Path) -> dict[str, Any]:
     library = transformers_offline()
     try:
         library.WavLMConfig.from_dict(dict(config))
-    except Exception as error:  # the library has its own kinds for what it refuses
+    except Exception as error:  # the library raises several exception types for an invalid config
         raise _no_config(file, reason(error).splitlines()[-1].strip()) from error
     return {name: value for name, value in config.items() if not name.startswith("_")}
 
 
 def _no_config(file: Path, why: str) -> DataError:
     return DataError(
-        f"this is no config of a WavLM: {why}",
+        f"this is not a config of a WavLM: {why}",
         file=file,
         stage=STAGE,
         action="give --wavlm the config.json of the encoder that the checkpoint was trained from, or run "

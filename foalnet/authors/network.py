@@ -1,4 +1,4 @@
-"""The authors' checkpoints: their weights under our names, and their arithmetic for a batch.
+"""Reads the authors' checkpoints: their weights under our names, and their arithmetic for a batch.
 
 Source: METHOD, names of the weights and released code. Shape letters: B utterances, N samples, F frames, D width of the
 picture's features, C classes.
@@ -28,9 +28,9 @@ from foalnet.nets.registry import build_net, tasks_of
 from foalnet.nets.tensors import Inputs
 from foalnet.nets.wavlm import RATE_HZ
 
-# The released network's; no tensor tells it.
+# The released network's number of heads; it cannot be read from a tensor.
 HEADS = 4
-# Ours by theirs; the first pattern that fits the whole name.
+# Pattern of their name -> our name; the first pattern that matches the whole name applies.
 NAMES: tuple[tuple[str, str], ...] = (
     (r"wavlm\.(.*)\.weight_g", r"audio.tuned.\1.parametrizations.weight.original0"),
     (r"wavlm\.(.*)\.weight_v", r"audio.tuned.\1.parametrizations.weight.original1"),
@@ -47,17 +47,17 @@ NAMES: tuple[tuple[str, str], ...] = (
     (r"cls_head\.(weight|bias)", r"head.1.\1"),
     (r"temp", "temperature"),
 )
-# It acts in training alone, and is absent where the config asks for no SpecAugment.
+# It is used only in training, and is absent if the config has no SpecAugment.
 MASK_VECTOR = "audio.tuned.masked_spec_embed"
-# Wrappers of several processes and of a compiler put these before every name.
+# Prefixes of every name that data-parallel and compiler wrappers add.
 WRAPPERS = ("module.", "_orig_mod.")
-# How many names of a long list an error shows.
+# The number of names of a long list that an error shows.
 SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """An authors' checkpoint under our names: what builds its network, and its tensors."""
+    """An authors' checkpoint under our names: the facts that build its network, and its tensors."""
 
     params: Train
     shape: InputShape
@@ -67,9 +67,9 @@ class Imported:
     file: Path | None = None
 
     def build(self) -> FoalNet:
-        """Return the network with these weights, in evaluation mode (DataError, exit 3, where they do not fit)."""
+        """Return the network with these weights, in evaluation mode; DataError (exit 3) if they do not fit."""
         with torch.random.fork_rng(devices=[]):
-            # What a file lacks and never uses in evaluation is the same in every run.
+            # A tensor that the file lacks, and evaluation does not use, is the same in every run.
             torch.manual_seed(0)
             net = build_net("foal", self.params, classes=self.classes, shape=self.shape, pretrained=self.pretrained)
         assert isinstance(net, FoalNet)
@@ -88,7 +88,7 @@ class Imported:
             raise DataError(
                 f"the checkpoint does not fit its architecture: {said}",
                 file=self.file,
-                action="give the config of the very WavLM that the checkpoint was trained from",
+                action="give the config of the WavLM from which the checkpoint was trained",
             )
         net.load_state_dict(tensors)
         return net.eval()
@@ -103,7 +103,7 @@ def imported(state_dict: Mapping[str, Tensor], wavlm_config: Any, *, file: Path 
     theirs = dict(state_dict)
     while theirs and (prefix := next((w for w in WRAPPERS if all(name.startswith(w) for name in theirs)), "")):
         theirs = {name.removeprefix(prefix): value for name, value in theirs.items()}
-    tensors = {_ours(name, file): value.detach().clone() for name, value in theirs.items()}
+    tensors = {_our_name(name, file): value.detach().clone() for name, value in theirs.items()}
     try:
         project = theirs["audio_project.linear1.weight"].shape[0]
         dims = theirs["video_project.linear1.weight"].shape[1]
@@ -133,7 +133,7 @@ def from_authors(state_dict: Mapping[str, Tensor], wavlm_config: Any) -> FoalNet
     """Return the network of an authors' checkpoint, in evaluation mode and in the released code's arithmetic.
 
     `state_dict`: tensors by the names of METHOD's last section; `wavlm_config`: a dict or a transformers.WavLMConfig of
-    the encoder it was trained from. DataError (exit 3) names what does not belong there or is lacking.
+    the encoder from which it was trained. DataError (exit 3) names a tensor that is unknown or lacking.
     """
     return imported(state_dict, wavlm_config).build()
 
@@ -143,11 +143,11 @@ def authors_outputs(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return (logits_BC, avel, mem) as the released code computes them in evaluation, the losses unweighted.
 
-    `wave_BN`: samples at 16 kHz and raw amplitude, any N; `frames_BFD`: features, any F; masks are true (or 1) where
-    there is something; all are brought to the model's device and type. Negatives for MEM come from torch's global
+    `wave_BN`: samples at 16 kHz and raw amplitude, any N; `frames_BFD`: features, any F; masks are true (or 1) for
+    valid samples and frames; all are moved to the model's device and type. Negatives for MEM come from torch's global
     generator, first a video for each audio, then an audio for each video. ValueError for an utterance of length 0,
-    which the released masks would call all valid, and where N is less than one step; a row with sound shorter than a
-    step beside longer ones is all valid, as the library has it.
+    which the released masks would treat as all valid, and if N is less than one step; a row with sound shorter than a
+    step next to longer ones is all valid, as in the library.
     """
     like = next(model.head.parameters())
     inputs = Inputs(
@@ -162,7 +162,7 @@ def authors_outputs(
     for what, mask in (("sound", inputs.wave_mask_BN), ("picture", inputs.frame_mask_BF)):
         if not bool(mask.any(dim=1).all()):
             empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
-            raise ValueError(f"rows {empty} have no {what} at all: the released code has no answer to length 0")
+            raise ValueError(f"rows {empty} have no {what} at all: the released code does not support length 0")
     params = Params.model_validate(reading(released=True)["objective"])
     model.eval()
     with torch.no_grad():
@@ -172,17 +172,17 @@ def authors_outputs(
     return outputs.logits_BC, loss.avel, loss.mem
 
 
-def _ours(name: str, file: Path | None) -> str:
+def _our_name(name: str, file: Path | None) -> str:
     for theirs, ours in NAMES:
-        found = re.fullmatch(theirs, name)
-        if found:
-            return found.expand(ours)
+        match = re.fullmatch(theirs, name)
+        if match:
+            return match.expand(ours)
     raise _foreign(f"its tensor {name} is none of the released network's", file)
 
 
 def _foreign(what: str, file: Path | None) -> DataError:
     return DataError(
-        f"this is no checkpoint of the authors' code: {what}",
+        f"this is not a checkpoint of the authors' code: {what}",
         file=file,
         action="give a state dict with the names that docs/method.md lists (their code saves it with torch.save)",
     )

@@ -28,5 +28,5 @@ def tune(corpus: str, dry_run: bool) -> None:
     from foalnet.tune import tune as search
 
     with one_writer("tune", corpus, settings, [paths.tune]):
-        says = search(params, settings, paths, tell=click.echo)
+        says = search(params, settings, paths, log=click.echo)
     click.echo(f"\n{says}")

@@ -1,6 +1,6 @@
-"""Audit sheets: what staging cut out of each dialogue, to be looked at by a person on this machine.
+"""Writes audit sheets: pages that show a person what staging cut out of each dialogue.
 
-They show faces. They lie in the git-ignored work folder, no report links to them, and no stage reads or writes them.
+The sheets show faces. They are in the git-ignored work folder; no report links to them, and no stage uses them.
 """
 
 from foalnet.sheet.write import SheetSummary, write_sheets

@@ -1,4 +1,4 @@
-"""One dialogue as its sheet shows it: pieces of its shard and of staging's account, ready for the page."""
+"""Prepares one dialogue for its sheet, from its shard and from staging's account."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from foalnet.core.records import Sample
 from foalnet.evidence.report.phrases import MISSING, NOT_AUDITED
 from foalnet.shards import split_frames
 
-# A thumbnail every so many seconds; a syllable or two lie between.
+# A thumbnail every so many seconds: every one or two syllables.
 THUMB_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thumb:
-    """One moment: its crop as a data address, None where there is no face, and what is known of the frame."""
+    """One moment: its crop as a data URL (None without a face), the source and the reason of the frame's box."""
 
     time_s: float
     address: str | None
@@ -30,7 +30,7 @@ class Thumb:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """Neighbouring frames of one source: place and length as percent of the utterance."""
+    """Consecutive frames of one source: position and length in percent of the utterance."""
 
     source: str
     start: float
@@ -40,7 +40,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strip:
-    """One utterance: who, where, when; a half picture with the face's place in percent; the mask; the crops."""
+    """One utterance: speaker, side and times; a half picture with the face's position in percent; mask; crops."""
 
     key: str
     speaker: str
@@ -57,7 +57,7 @@ class Strip:
 
 
 def strip(sample: Sample, doubted: frozenset[str]) -> Strip:
-    """Return the strip of one sample with pictures; `doubted`: keys that the audit alone would put elsewhere."""
+    """Return the strip of one sample with pictures; `doubted`: keys for which the audit disagrees with the side."""
     meta = json.loads(sample.members["json"])
     video = meta["video"]
     faces = split_frames(sample.members["face.mjpg"], video["face_offsets"])
@@ -93,14 +93,14 @@ def _says(source: str, reason: str) -> str:
 
 
 def _shown(halves: Sequence[bytes], boxes: Sequence[Sequence[float]]) -> int | None:
-    """Return which half picture stands for the utterance: the one nearest its middle, with a face if there is one."""
+    """Return the index of the half picture to show: the one nearest the middle, with a face if there is one."""
     there = [i for i, jpeg in enumerate(halves) if jpeg]
     faced = [i for i in there if any(boxes[i])]
     return min(faced or there, key=lambda i: (abs(2 * i - len(halves)), i), default=None)
 
 
 def _inside(box: Sequence[float], area: Sequence[int]) -> tuple[float, float, float, float] | None:
-    """Return left, top, width, height of a box in percent of the half picture; None where there is no face."""
+    """Return left, top, width, height of a box in percent of the half picture; None without a face."""
     left, top, right, bottom = area
     if not any(box) or right <= left or bottom <= top:
         return None
@@ -114,7 +114,7 @@ def _inside(box: Sequence[float], area: Sequence[int]) -> tuple[float, float, fl
 
 
 def _moments(times_s: Sequence[float]) -> list[int]:
-    """Return the first frame of every THUMB_EVERY_S, and so at least one."""
+    """Return the first frame of every THUMB_EVERY_S; at least one."""
     chosen, following_s = [], float("-inf")
     for index, time_s in enumerate(times_s):
         if time_s >= following_s:
@@ -141,7 +141,7 @@ def _address(jpeg: bytes) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sides:
-    """Who was staged where, who decided it, and what the audit says of it."""
+    """Who was staged in which half, what decided it, and the audit's result."""
 
     left: str
     right: str
@@ -152,20 +152,20 @@ class Sides:
 
 
 def sides_of(row: Mapping[str, Any] | None) -> Sides:
-    """Return what staging's account says of a dialogue's sides; `row` None: the account has nothing of it."""
+    """Return a dialogue's sides from staging's account; `row` None: the account does not have the dialogue."""
     if row is None:
         text = "the account of staging (staging.json) is not here, or has nothing of this dialogue"
         return Sides(left="?", right="?", by="?", says=text, tone="none", confidence=None)
-    names = {"left": row["left"] or "nobody", "right": row["right"] or "nobody", "by": row["by"]}
-    found = row["audit"]
-    if found is None:
+    names = {"left": row["left"] or "no one", "right": row["right"] or "no one", "by": row["by"]}
+    audit = row["audit"]
+    if audit is None:
         why = NOT_AUDITED.get(row["why"], row["why"])
         return Sides(**names, says=f"not audited: {why}", tone="none", confidence=None)
-    voices = found["utterances"]
-    said = f"{voices - len(found['against'])} of {voices} utterances speak for it by themselves"
-    if found["agrees"]:
-        tone, verdict = ("good" if found["sure"] else "unsure"), "sound and motion agree"
+    voices = audit["utterances"]
+    said = f"{voices - len(audit['against'])} of {voices} utterances speak for it by themselves"
+    if audit["agrees"]:
+        tone, verdict = ("good" if audit["sure"] else "unsure"), "sound and motion agree"
     else:
-        tone, verdict = ("bad" if found["sure"] else "unsure"), "sound and motion DISAGREE"
-    sure = "" if found["sure"] else ", but are not sure"
-    return Sides(**names, says=f"{verdict}{sure}; {said}", tone=tone, confidence=found["confidence"])
+        tone, verdict = ("bad" if audit["sure"] else "unsure"), "sound and motion DISAGREE"
+    sure = "" if audit["sure"] else ", but are not sure"
+    return Sides(**names, says=f"{verdict}{sure}; {said}", tone=tone, confidence=audit["confidence"])

@@ -1,4 +1,4 @@
-"""The sheets of a corpus: an HTML page per dialogue and a list of them, into the work folder; no network, no script."""
+"""Writes a corpus' sheets into the work folder: an HTML page per dialogue and a list, without network or scripts."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ TONES = ("bad", "unsure", "none", "good")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SheetSummary:
-    """What was written: how many dialogues, and the page to open."""
+    """The number of dialogues written, and the page to open."""
 
     dialogues: int
     page: Path
 
     def __str__(self) -> str:
-        """Say it for a terminal."""
+        """Return a line for the terminal."""
         return f"{self.dialogues} {'dialogue' if self.dialogues == 1 else 'dialogues'}; open {self.page}"
 
 
@@ -46,10 +46,10 @@ class Line:
 
 
 def write_sheets(paths: Paths, settings: Settings, dialogue: str | None = None) -> SheetSummary:
-    """Write the sheet of one dialogue, or of all and a list, doubtful ones first; the same shards, the same bytes.
+    """Write the sheet of one dialogue, or of all with a list, doubtful ones first; the same shards give the same bytes.
 
-    Nothing but shards and the account of staging is read. UsageError (exit 2): no such dialogue. DataError (exit 3):
-    damaged shards, or a corpus without pictures.
+    It reads only shards and staging's account. UsageError (exit 2) if there is no such dialogue, DataError (exit 3) for
+    damaged shards or a corpus without pictures.
     """
     shards = open_shards(paths.shards, corpus=paths.corpus, stage=STAGE)
     rows = _rows(paths.staging, paths.corpus)
@@ -73,7 +73,7 @@ def write_sheets(paths: Paths, settings: Settings, dialogue: str | None = None) 
 
 
 def _rows(staging: Path, corpus: str) -> dict[str, Mapping[str, Any]]:
-    """Return what staging's account says of sides, by dialogue; {} where it is not here."""
+    """Return the rows about sides of staging's account, by dialogue; {} if there is no account."""
     if not staging.is_file():
         return {}
     sides = read_sealed(staging, again=f"shards@{corpus}", corpus=corpus, stage=STAGE).get("sides") or {}
@@ -81,8 +81,8 @@ def _rows(staging: Path, corpus: str) -> dict[str, Mapping[str, Any]]:
 
 
 def _sheet(shards: ShardSet, entry: ShardEntry, row: Mapping[str, Any] | None, folder: Path) -> Line:
-    heard = row["audit"] if row is not None else None
-    doubted = frozenset(heard["against"] if heard is not None else ())
+    audit = row["audit"] if row is not None else None
+    doubted = frozenset(audit["against"] if audit is not None else ())
     strips: list[Strip] = []
     for sample in replace(shards, entries=(entry,)).samples():
         if "face.mjpg" not in sample.members:

@@ -1,4 +1,4 @@
-"""The search of settings on dev sessions: one space, one budget and one seed for every variant, each trial kept."""
+"""Searches settings on dev sessions with one space, one budget and one seed for every variant; records every trial."""
 
 from foalnet.tune.forecast import tune_forecast
 from foalnet.tune.run import tune

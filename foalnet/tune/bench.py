@@ -1,7 +1,7 @@
-"""The bench: one setting of one variant is trained over the folds of split `dev` and scored on their dev parts.
+"""Trains one setting of one variant over the folds of split `dev` and scores it on their dev parts.
 
-What comes out holds scores of dev parts and nothing of test parts: neither logits nor labels. It is kept in
-`work/tune/`, keyed as the run's states are (code, params, inputs, device), so that a search goes on where it stopped.
+A record contains scores of dev parts and nothing of test parts, neither logits nor labels. It is stored in
+`work/tune/` under the same key as the run's checkpoints (code, params, inputs, device), so that a search can resume.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from foalnet.tune.sampler import STAGE
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run of a trial: a variant and seed with one setting; `folder` holds its states while it is trained.
+    """One run of a trial: a variant and seed with one setting; `folder` holds its checkpoints during training.
 
-    `singles`: the runs of the same setting whose encoders it takes (`encoders: single`).
+    `singles`: the runs of the same setting that provide its encoders (`encoders: single`).
     """
 
     run: Run
@@ -49,13 +49,13 @@ class Job:
 
     @property
     def record(self) -> Path:
-        """Where what it reached is kept."""
+        """The path of its record."""
         return self.folder.parents[1] / "tune" / f"{self.folder.name}.json"
 
 
 @dataclass(kw_only=True)
 class Bench:
-    """All that the trials of one corpus share: its utterances, its clips, its settings of the machine."""
+    """What the trials of one corpus share: utterances, clips and machine settings."""
 
     params: Params
     settings: Settings
@@ -67,7 +67,7 @@ class Bench:
 
     @classmethod
     def of(cls, params: Params, settings: Settings, paths: Paths) -> Bench:
-        """Return the bench of a corpus (DataError, exit 3, without manifest and shards)."""
+        """Return the bench of a corpus; DataError (exit 3) without manifest and shards."""
         return cls(
             params=params,
             settings=settings,
@@ -91,12 +91,12 @@ class Bench:
             pretrained=given.pretrained,
             encoders=given.encoders,
         )
-        told = told_of(params, self.settings, given)
-        folder = state_folder(params, self.settings, self.paths, run, told)
-        return Job(run=run, train=train, folder=folder, device=told["device"], singles=tuple(singles.values()))
+        facts = told_of(params, self.settings, given)
+        folder = state_folder(params, self.settings, self.paths, run, facts)
+        return Job(run=run, train=train, folder=folder, device=facts["device"], singles=tuple(singles.values()))
 
     def given(self, variant: str, train: Train) -> Given:
-        """Return weights and features that a setting needs, checked once."""
+        """Return the weights and features of a setting, checked once."""
         key = (variant, train.picture, train.audio.encoder, train.audio.weights, needs_weights(variant, train))
         if key not in self._given:
             params = self.params.model_copy(update={"train": train})
@@ -104,7 +104,7 @@ class Bench:
         return self._given[key]
 
     def store(self, job: Job) -> Store:
-        """Return the clips as a run reads them; they are read anew only where a setting reads them in another way."""
+        """Return the clips of a run; read them again only if its setting reads them in another way."""
         params = job.run.params
         key = (params.picture, params.frame_step, params.max_s)
         if self._store is None or self._store[0] != key:
@@ -114,38 +114,38 @@ class Bench:
         return self._store[1]
 
     def check(self, job: Job) -> None:
-        """Refuse (DataError, exit 3) before any training what would fail every trial: no pictures, an empty part."""
+        """Raise DataError (exit 3) before any training for what would fail every trial: no pictures, an empty part."""
         store = self.store(job)
         need_pictures(store, job.run.variant, self.paths)
         for fold in job.run.folds:
             job.run.task(fold, store)
 
     def reach(self, job: Job) -> dict[str, Any]:
-        """Return what a run reached, trained now where no record of it is kept.
+        """Return a run's result; train the run if it has no record.
 
-        Interrupted (exit 5) where somebody asked to stop: the epochs done are kept in the run's states.
+        Interrupted (exit 5) after a stop request: finished epochs are kept in the run's checkpoints.
         """
-        found = kept(job)
-        if found is None:
+        result = recorded(job)
+        if result is None:
             corpus = speed_name(self.params.corpus)
             for single in job.singles:
                 if "failed" in (reached := self.reach(single)):
                     return reached
-                # A record may outlive the states, and the states hold the encoders.
+                # A record may outlive the checkpoints, which hold the encoders.
                 train_folds(single.run, self.store(single), self.settings, single.folder)
             try:
                 store = self.store(job)
             except UsageError as error:
-                found = {"failed": error.what}
+                result = {"failed": error.what}
             else:
                 with measured(job.run, self.settings, corpus, job.folder, device=job.device):
-                    found = score_run(job.run, store, self.settings, job.folder)
-            publish_sealed(job.record, found)
-        return found
+                    result = score_run(job.run, store, self.settings, job.folder)
+            publish_sealed(job.record, result)
+        return result
 
 
 def _encoders(singles: Mapping[str, Job]) -> Encoders:
-    """Return the encoders that the states of other runs hold; they are known by what those runs depend on."""
+    """Return the encoders from the checkpoints of other runs, identified by what those runs depend on."""
 
     def of(job: Job, fold: str) -> dict[str, Tensor]:
         tensors, _ = load_checkpoint(job.folder / f"{fold}.safetensors", stage=STAGE)
@@ -158,21 +158,21 @@ def _encoders(singles: Mapping[str, Job]) -> Encoders:
 
 
 def speed_name(corpus: str) -> str:
-    """Return the name under which the speed of a corpus' trials is noted: no corpus can be called so."""
+    """Return the name for the recorded speed of a corpus' trials; no corpus can have this name."""
     return f"{corpus}-tune"
 
 
-def kept(job: Job) -> dict[str, Any] | None:
-    """Return what a run reached earlier; None where it was not trained to its end, or its record cannot be read."""
+def recorded(job: Job) -> dict[str, Any] | None:
+    """Return a run's recorded result; None if it was not trained to its end, or the record cannot be read."""
     try:
-        found = read_sealed(job.record, again=STAGE)
+        result = read_sealed(job.record, again=STAGE)
     except DataError:
         return None
-    return found if "folds" in found or "failed" in found else None
+    return result if "folds" in result or "failed" in result else None
 
 
 def forget(jobs: Iterable[Job], *, spare: Iterable[Path] = ()) -> None:
-    """Remove the states of runs whose record is kept; those of `spare` stay."""
+    """Delete the checkpoints of recorded runs, except those in `spare`."""
     stay = set(spare)
     for job in jobs:
         for folder in (job.folder, *(single.folder for single in job.singles)):
@@ -181,9 +181,9 @@ def forget(jobs: Iterable[Job], *, spare: Iterable[Path] = ()) -> None:
 
 
 def score_run(run: Run, store: Store, settings: Settings, work: Path) -> dict[str, Any]:
-    """Train all folds of a run; return dev UA, chosen epoch (from 1) and epochs run of each, or why it failed.
+    """Train all folds of a run; return dev UA, chosen epoch (from 1) and epochs of each, or the reason of failure.
 
-    Failed is what the setting is to blame for: losses that are not finite, or a network that cannot be built so.
+    A run fails because of its setting: non-finite losses, or a network that cannot be built.
     """
     try:
         done = train_folds(run, store, settings, work)
@@ -199,5 +199,5 @@ def score_run(run: Run, store: Store, settings: Settings, work: Path) -> dict[st
 
 def mean_ua(reached: Iterable[Mapping[str, Any]]) -> float:
     """Return the mean dev UA over all folds of all runs of a trial."""
-    found = [fold["dev_ua"] for each in reached for fold in each["folds"].values()]
-    return rounded(sum(found) / len(found))
+    scores = [fold["dev_ua"] for each in reached for fold in each["folds"].values()]
+    return rounded(sum(scores) / len(scores))

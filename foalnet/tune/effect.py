@@ -1,4 +1,4 @@
-"""Which params of a space a variant does not feel: they are drawn for it all the same, and it is said."""
+"""Lists the searched params without effect on a variant; they are still drawn, and the summary names them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def _fused(tasks: Tasks) -> bool:
     return tasks.audio and tasks.video
 
 
-# Param below `train`, or the start of one -> which variants feel it. What is not listed here, all of them feel.
-FELT: dict[str, Callable[[Tasks], bool]] = {
+# Param below `train`, or its prefix -> the variants that it affects. A param that is not listed affects all.
+AFFECTS: dict[str, Callable[[Tasks], bool]] = {
     "audio.": lambda tasks: tasks.audio,
     "video.": lambda tasks: tasks.video,
     "picture": lambda tasks: tasks.video,
@@ -37,14 +37,14 @@ FELT: dict[str, Callable[[Tasks], bool]] = {
 
 
 def without_effect(variant: str, paths: Iterable[str], train: Train) -> list[str]:
-    """Return those of the params that cannot change what a variant learns, sorted."""
+    """Return the params without effect on what a variant learns, sorted."""
     tasks = tasks_of(variant)
 
-    def felt(path: str) -> bool:
+    def affected(path: str) -> bool:
         if path == "picture" and variant.endswith(HALF):
             return False
         if path == "lr_encoder":
             return tasks.audio and train.audio.encoder in PRETRAINED_AUDIO
-        return all(rule(tasks) for start, rule in FELT.items() if path.startswith(start))
+        return all(rule(tasks) for start, rule in AFFECTS.items() if path.startswith(start))
 
-    return sorted(path for path in paths if not felt(path))
+    return sorted(path for path in paths if not affected(path))

@@ -1,4 +1,4 @@
-"""What a search would do: trials times folds times variants, and how long by what was measured here."""
+"""Forecasts a search: trials times folds times variants, and the time by speeds measured on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foalnet.tune.search import alone, done_runs, jobs_of, outside, variants_of
 
 
 def tune_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast:
-    """Return what `foalnet tune` would do (DataError, exit 3, without manifest and shards)."""
+    """Return the forecast of `foalnet tune`; DataError (exit 3) without manifest and shards."""
     search, settings = params.tune, alone(settings, lambda _: None)
     variants, bench = variants_of(params), Bench.of(params, settings, paths)
     dimension = search.space.get("epochs")
@@ -28,14 +28,14 @@ def tune_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast:
         steps.append(f"{variant}: {rest} of {every} runs left, {folds} folds each, at most {most} epochs a fold")
         rate = _rate(params, settings, variant, jobs[0].device)
         times.append(None if rate is None else rest * folds * int(most) * rate)
-        # The states of the trial at work and of the best one so far.
+        # The checkpoints of the current trial and of the best one so far.
         size = training_bytes(paths, variant, folds, settings.workers)
         disk.append(None if size is None else 2 * len(search.seeds) * size)
     known = [time for time in times if time is not None]
     sizes = [size for size in disk if size is not None]
     return Forecast(
         verb=f"tune {params.corpus}",
-        steps=(_asked(params, variants), *steps, *outside(params)),
+        steps=(_plan_line(params, variants), *steps, *outside(params)),
         left=left,
         time_s=sum(known) if len(known) == len(times) else None,
         measured="as an epoch of each variant was last measured",
@@ -44,7 +44,7 @@ def tune_forecast(params: Params, settings: Settings, paths: Paths) -> Forecast:
     )
 
 
-def _asked(params: Params, variants: list[str]) -> str:
+def _plan_line(params: Params, variants: list[str]) -> str:
     search = params.tune
     seeds = f", {len(search.seeds)} seeds each" if len(search.seeds) > 1 else ""
     return (
@@ -54,9 +54,9 @@ def _asked(params: Params, variants: list[str]) -> str:
 
 
 def _rate(params: Params, settings: Settings, variant: str, device: str) -> float | None:
-    """Return seconds per epoch of a fold: as a trial was measured here, else as a training with these params was."""
+    """Return seconds per epoch of a fold, from a measured trial, else from a training with these params."""
     for name in (speed_name(params.corpus), params.corpus):
-        found, _ = training_rate(settings, params, variant, device=device, noted_as=name, free=params.tune.space)
-        if found is not None:
-            return found
+        rate, _ = training_rate(settings, params, variant, device=device, noted_as=name, free=params.tune.space)
+        if rate is not None:
+            return rate
     return None

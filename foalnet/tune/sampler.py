@@ -1,6 +1,6 @@
-"""The door to optuna: it draws settings from the space and is told their scores; nothing else of it is used.
+"""Draws settings from a space with optuna's TPE sampler and records their scores.
 
-Replayed, it repeats itself: with the same seed and the same scores the same settings come in the same order.
+It is deterministic: the same seed and the same scores give the same settings in the same order.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from foalnet.config.space import number_kinds
 from foalnet.core.errors import MachineError
 
 STAGE = "tune"
-# Digits kept of a drawn number: enough for any setting, and readable in params.yaml.
+# A drawn number is rounded to this many digits: enough for any setting, and readable in params.yaml.
 DIGITS = 4
-# What a trial without a score counts as: the worst there is.
+# The score that a failed trial counts with.
 WORST = 0.0
 
 
 def optuna_quiet() -> ModuleType:
-    """Import optuna without its own log (MachineError, exit 4, where it is not installed)."""
+    """Return optuna with its log reduced to warnings; MachineError (exit 4) if it is not installed."""
     try:
         import optuna
     except ImportError as error:
@@ -34,10 +34,10 @@ def optuna_quiet() -> ModuleType:
 
 
 class Sampler:
-    """Draws trial after trial of one variant: the first `random` by chance alone, the others by TPE.
+    """Draws one trial after another: the first `random` at random, the others by TPE.
 
-    Source: Bergstra et al. 2011 (tree-structured Parzen estimator), as optuna has it. The variant is not told to it, so
-    that the trials drawn by chance are the same for all.
+    Source: Bergstra et al. 2011 (tree-structured Parzen estimator), as optuna implements it. The sampler does not know
+    the variant, so that the random trials are the same for all.
     """
 
     def __init__(self, params: Tune) -> None:
@@ -48,16 +48,16 @@ class Sampler:
         }
         sampler = optuna.samplers.TPESampler(seed=params.seed, n_startup_trials=params.random)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
-        self._asked: Any = None
+        self._trial: Any = None
 
-    def ask(self) -> dict[str, Choice]:
+    def draw(self) -> dict[str, Choice]:
         """Return the next setting: param below `train` -> value, sorted by param."""
-        self._asked = self._study.ask(self._distributions)
-        return {path: _kept(self._asked.params[path], self._space[path]) for path in self._distributions}
+        self._trial = self._study.ask(self._distributions)
+        return {path: _rounded(self._trial.params[path], self._space[path]) for path in self._distributions}
 
-    def tell(self, score: float | None) -> None:
-        """Tell what the setting asked for last reached (0 to 1), None where it failed."""
-        self._study.tell(self._asked, WORST if score is None else score)
+    def record(self, score: float | None) -> None:
+        """Record the score (0 to 1) of the setting drawn last, None if it failed."""
+        self._study.tell(self._trial, WORST if score is None else score)
 
 
 def _distribution(optuna: ModuleType, path: str, dimension: Dimension) -> Any:
@@ -70,8 +70,8 @@ def _distribution(optuna: ModuleType, path: str, dimension: Dimension) -> Any:
     return optuna.distributions.FloatDistribution(float(low), float(high), log=dimension.log)
 
 
-def _kept(value: Choice, dimension: Dimension) -> Choice:
-    """Return a drawn number with the digits that are kept, inside its range."""
+def _rounded(value: Choice, dimension: Dimension) -> Choice:
+    """Return a drawn number rounded to DIGITS, inside its range."""
     if dimension.choices is not None or not isinstance(value, float):
         return value
     assert dimension.low is not None and dimension.high is not None

@@ -1,8 +1,8 @@
-"""The search: every variant is given the same space, budget and seed; the score is the mean dev UA over its folds.
+"""Searches every variant with the same space, budget and seed; the score is the mean dev UA over its folds.
 
-No session is scored as a test session here: fold by fold the labels come from `splits.FoldLabels`, which has none of
-the test part. A search that was stopped goes on: the sampler is asked again from the first trial, and what was reached
-is taken from the records, so that it ends with the same bytes.
+The search scores no test session: per fold the labels come from `splits.FoldLabels`, which has none of the test part.
+To resume a search, the sampler draws again from the first trial, and results come from the records, so that the search
+ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from foalnet.config.space import value_of, with_values
 from foalnet.core.errors import UsageError
 from foalnet.core.files import content_key
 from foalnet.train import ranks
-from foalnet.tune.bench import Bench, Job, forget, kept, mean_ua
+from foalnet.tune.bench import Bench, Job, forget, mean_ua, recorded
 from foalnet.tune.effect import without_effect
 from foalnet.tune.sampler import STAGE, Sampler
 
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Searched:
-    """What the search of one variant found: a row per trial, the params as they stand, what it does not feel."""
+    """The result for one variant: a row per trial, one for the params as they stand, and params without effect."""
 
     variant: str
     trials: tuple[Row, ...]
@@ -35,13 +35,13 @@ class Searched:
 
     @property
     def best(self) -> Row | None:
-        """The trial of the best score, the first one of a tie; None where all failed."""
+        """The trial with the best score, the first one of a tie; None if all failed."""
         scored = [row for row in self.trials if row["dev_ua"] is not None]
         return max(scored, key=lambda row: (row["dev_ua"], -row["number"])) if scored else None
 
 
-def alone(settings: Settings, tell: Callable[[str], None]) -> Settings:
-    """Return settings for one process, and say it where they ask for more (UsageError, exit 2, below torchrun)."""
+def alone(settings: Settings, log: Callable[[str], None]) -> Settings:
+    """Return settings for one process, and log if they name more; UsageError (exit 2) below torchrun."""
     if ranks.started():
         raise UsageError(
             "a search runs in one process, and this one was started as one of several",
@@ -49,12 +49,12 @@ def alone(settings: Settings, tell: Callable[[str], None]) -> Settings:
             action="start it without torchrun (unset WORLD_SIZE)",
         )
     if settings.train_processes > 1:
-        tell(f"the setting train_processes is {settings.train_processes}: a search trains in one process all the same")
+        log(f"the setting train_processes is {settings.train_processes}: a search trains in one process all the same")
     return settings.model_copy(update={"train_processes": 1})
 
 
 def outside(params: Params) -> list[str]:
-    """Return a line for each param whose value as it stands is not in its space: perhaps that was made for others."""
+    """Return a line for each param whose value in params.yaml is outside its space."""
     lines = []
     for path, dimension in sorted(params.tune.space.items()):
         value = value_of(params.train, path)
@@ -69,7 +69,7 @@ def outside(params: Params) -> list[str]:
 
 
 def variants_of(params: Params) -> list[str]:
-    """Return the variants that are searched (UsageError, exit 2, where the space is empty)."""
+    """Return the variants to search; UsageError (exit 2) if the space is empty."""
     if not params.tune.space:
         raise UsageError(
             f"tune.space of corpus {params.corpus} is empty: there is nothing to search",
@@ -80,25 +80,25 @@ def variants_of(params: Params) -> list[str]:
     return list(dict.fromkeys(params.tune.variants or params.variants))
 
 
-def search(bench: Bench, variant: str, *, tell: Callable[[str], None]) -> Searched:
-    """Return all trials of one variant, trained where no record of them is kept."""
+def search(bench: Bench, variant: str, *, log: Callable[[str], None]) -> Searched:
+    """Return all trials of one variant; train those without a record."""
     params = bench.params
     committed = jobs_of(bench, variant, params.train)
     standing = _scored([(job, bench.reach(job)) for job in committed])
-    tell(f"{variant} as in params.yaml: {told(standing['dev_ua'])}")
+    log(f"{variant} as in params.yaml: {score_text(standing['dev_ua'])}")
     sampler, rows = Sampler(params.tune), list[Row]()
     best: tuple[float, list[Job]] = (-1.0, [])
     for number in range(1, params.tune.trials + 1):
-        values = sampler.ask()
+        values = sampler.draw()
         row, jobs = _trial(bench, variant, number, values)
-        sampler.tell(row["dev_ua"])
+        sampler.record(row["dev_ua"])
         rows.append(row)
         score = -1.0 if row["dev_ua"] is None else row["dev_ua"]
-        # The states of the best one stay: once its setting stands in params.yaml, `train` has nothing left to do.
+        # The best trial's checkpoints stay: once its setting is in params.yaml, `train` has nothing left to do.
         loser, best = (best[1], (score, jobs)) if score > best[0] else (jobs, best)
         forget(loser, spare=[one.folder for job in (*committed, *best[1]) for one in (job, *job.singles)])
-        so_far = f"; best {told(best[0])}" if best[1] else ""
-        tell(f"{variant} trial {number} of {params.tune.trials}: {told(row['dev_ua'])}{so_far}")
+        so_far = f"; best {score_text(best[0])}" if best[1] else ""
+        log(f"{variant} trial {number} of {params.tune.trials}: {score_text(row['dev_ua'])}{so_far}")
     space = params.tune.space
     return Searched(
         variant=variant,
@@ -114,24 +114,24 @@ def jobs_of(bench: Bench, variant: str, train: Train) -> list[Job]:
 
 
 def done_runs(bench: Bench, variant: str) -> int:
-    """Return how many runs of a variant's search have their record, the params as they stand counted in.
+    """Return the number of recorded runs of a variant's search, including the params as they stand.
 
-    What TPE draws depends on the scores before it: behind the first trial without a score nothing can be told.
+    TPE's draws depend on earlier scores, so trials after the first one without a score are unknown.
     """
-    done = sum(kept(job) is not None for job in jobs_of(bench, variant, bench.params.train))
+    done = sum(recorded(job) is not None for job in jobs_of(bench, variant, bench.params.train))
     sampler = Sampler(bench.params.tune)
     for _ in range(bench.params.tune.trials):
-        jobs = jobs_of(bench, variant, with_values(bench.params.train, sampler.ask()))
-        runs = [(job, found) for job in jobs if (found := kept(job)) is not None]
+        jobs = jobs_of(bench, variant, with_values(bench.params.train, sampler.draw()))
+        runs = [(job, reached) for job in jobs if (reached := recorded(job)) is not None]
         done += len(runs)
         if len(runs) < len(jobs):
             break
-        sampler.tell(_scored(runs)["dev_ua"])
+        sampler.record(_scored(runs)["dev_ua"])
     return done
 
 
 def _trial(bench: Bench, variant: str, number: int, values: dict[str, Choice]) -> tuple[Row, list[Job]]:
-    """Return one trial's row and its runs. `key` is the digest that `train.json` names for the same params."""
+    """Return one trial's row and its runs; `key` is the digest in `train.json` for the same params."""
     train = with_values(bench.params.train, values)
     jobs = jobs_of(bench, variant, train)
     row = {
@@ -145,7 +145,7 @@ def _trial(bench: Bench, variant: str, number: int, values: dict[str, Choice]) -
 
 
 def _scored(runs: list[tuple[Job, dict[str, Any]]]) -> Row:
-    """Return state, mean dev UA (None where a run failed), reason, and the folds of every run."""
+    """Return state, mean dev UA (None if a run failed), reason, and the folds of every run."""
     reason = next((reached["failed"] for _, reached in runs if "failed" in reached), None)
     return {
         "state": "complete" if reason is None else "failed",
@@ -155,6 +155,6 @@ def _scored(runs: list[tuple[Job, dict[str, Any]]]) -> Row:
     }
 
 
-def told(score: float | None) -> str:
-    """Return a score for people."""
+def score_text(score: float | None) -> str:
+    """Return a score as text."""
     return "failed" if score is None else f"dev UA {100 * score:.1f} %"

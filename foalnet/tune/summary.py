@@ -1,6 +1,7 @@
-"""What a search leaves: its trials as JSON lines, its summary as JSON and as a page, the lines for params.yaml.
+"""Writes the results of a search: trials as JSON lines, a summary as JSON and as a page, lines for params.yaml.
 
-`summary.json` is written last, so that its presence means whole. Nothing in it comes from a test part.
+It writes `summary.json` last, so that its presence means that the results are complete. Nothing in it comes from a
+test part.
 """
 
 from __future__ import annotations
@@ -25,42 +26,42 @@ SCHEMA = 1
 OVERRIDE = "an entry has one `train` for all its variants"
 
 
-def publish(bench: Bench, found: Sequence[Searched]) -> str:
-    """Write `<variant>.jsonl`, summary.md and, last, summary.json; return what to say of them."""
+def publish(bench: Bench, searched: Sequence[Searched]) -> str:
+    """Write `<variant>.jsonl`, summary.md and, last, summary.json; return a summary for the terminal."""
     out = bench.paths.tune
-    stale = {path.name for path in out.glob("*.jsonl")} - {f"{each.variant}.jsonl" for each in found}
+    stale = {path.name for path in out.glob("*.jsonl")} - {f"{each.variant}.jsonl" for each in searched}
     for name in ("summary.json", *sorted(stale)):
         (out / name).unlink(missing_ok=True)
-    for each in found:
+    for each in searched:
         publish_bytes(out / f"{each.variant}.jsonl", jsonl_bytes(each.trials))
-    summary = summarize(bench, found)
-    publish_bytes(out / "summary.md", page(summary, found).encode())
+    summary = summarize(bench, searched)
+    publish_bytes(out / "summary.md", page(summary, searched).encode())
     publish_bytes(out / "summary.json", json_bytes(summary))
     where = f"trials and summary: {out}"
     parts = [f"{says}\n{lines}".rstrip() for says, lines in _snippets(summary)]
     return "\n\n".join(["\n".join(_table(summary)), *parts, where])
 
 
-def summarize(bench: Bench, found: Sequence[Searched]) -> dict[str, Any]:
-    """Return summary.json: what was searched, on what, what came of it, and what shaped its bytes."""
+def summarize(bench: Bench, searched: Sequence[Searched]) -> dict[str, Any]:
+    """Return summary.json: the search, its data, its results, and what shapes its bytes."""
     params = bench.params
-    told = told_of(params, bench.settings, bench.given(found[0].variant, params.train))
+    facts = told_of(params, bench.settings, bench.given(searched[0].variant, params.train))
     return {
         "schema": SCHEMA,
         "corpus": params.corpus,
         "search": params.tune.model_dump(mode="json"),
         "sampler": f"TPE of optuna, after {min(params.tune.random, params.tune.trials)} trials drawn at random",
         "scored_on": "the dev part of each fold of split dev; test parts: none",
-        "variants": {each.variant: facts_of(each) for each in found},
-        "alike": alike(found),
+        "variants": {each.variant: facts_of(each) for each in searched},
+        "alike": alike(searched),
         "inputs": {"manifest": sha256_file(bench.paths.manifest), "shards": sha256_file(bench.paths.shards / INDEX)},
-        **{name: told[name] for name in ("code", "device", "determinism", "instructions", "processes", "threads")},
-        "versions": told["versions"] | {"optuna": importlib.metadata.version("optuna")},
+        **{name: facts[name] for name in ("code", "device", "determinism", "instructions", "processes", "threads")},
+        "versions": facts["versions"] | {"optuna": importlib.metadata.version("optuna")},
     }
 
 
 def facts_of(each: Searched) -> dict[str, Any]:
-    """Return what summary.json says of one variant."""
+    """Return the facts of one variant for summary.json."""
     best = each.best
     return {
         "trials": len(each.trials),
@@ -84,7 +85,7 @@ def _point(row: Row) -> dict[str, Any]:
 
 
 def _so_far(trials: Sequence[Row]) -> list[float | None]:
-    """Return the best score after each trial, None before the first that did not fail."""
+    """Return the best score after each trial, None before the first successful one."""
     best: list[float | None] = []
     for row in trials:
         seen = [score for score in (row["dev_ua"], best[-1] if best else None) if score is not None]
@@ -92,13 +93,13 @@ def _so_far(trials: Sequence[Row]) -> list[float | None]:
     return best
 
 
-def alike(found: Sequence[Searched]) -> dict[str, Any] | None:
-    """Return the trial that is best for all variants at once, among those that drew the same setting for each.
+def alike(searched: Sequence[Searched]) -> dict[str, Any] | None:
+    """Return the trial with the best mean over all variants, among those with the same setting for each.
 
-    None with one variant, or where none of these trials is without a failure.
+    None with one variant, or if each of these trials has a failure.
     """
     best: dict[str, Any] | None = None
-    for rows in zip(*(each.trials for each in found), strict=True) if len(found) > 1 else ():
+    for rows in zip(*(each.trials for each in searched), strict=True) if len(searched) > 1 else ():
         scores = {row["variant"]: row["dev_ua"] for row in rows}
         if any(row["params"] != rows[0]["params"] for row in rows) or None in scores.values():
             continue
@@ -107,7 +108,7 @@ def alike(found: Sequence[Searched]) -> dict[str, Any] | None:
             best = {"number": rows[0]["number"], "params": rows[0]["params"], "dev_ua": mean, "variants": scores}
     if best is None:
         return None
-    standing = [each.committed["dev_ua"] for each in found]
+    standing = [each.committed["dev_ua"] for each in searched]
     known = [score for score in standing if score is not None]
     return best | {"committed": rounded(sum(known) / len(known)) if len(known) == len(standing) else None}
 
@@ -121,8 +122,8 @@ def snippet(corpus: str, values: Mapping[str, Choice]) -> str:
 def _snippets(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (what it is, lines for params.yaml) of each variant's best, then of the best for all alike.
 
-    There are no lines where the params as they stand are as good. A param that nobody of them feels is left out: its
-    values were never compared.
+    There are no lines if the params as they stand are as good. A param without effect is left out, because its values
+    were never compared.
     """
     parts, variants, together = [], summary["variants"], summary["alike"]
     for name, each in variants.items():
@@ -131,12 +132,12 @@ def _snippets(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         elif not _better(each["best"]["dev_ua"], each["committed"]["dev_ua"]):
             parts.append((f"{name}: no trial is better than params.yaml as it stands", ""))
         else:
-            felt = _without(each["best"]["params"], each["without_effect"])
-            parts.append((f"best of {name}, for params.yaml:", snippet(summary["corpus"], felt)))
+            affecting = _without(each["best"]["params"], each["without_effect"])
+            parts.append((f"best of {name}, for params.yaml:", snippet(summary["corpus"], affecting)))
     if together is not None and _better(together["dev_ua"], together["committed"]):
-        unfelt = set.intersection(*(set(each["without_effect"]) for each in variants.values()))
+        unaffected = set.intersection(*(set(each["without_effect"]) for each in variants.values()))
         says = f"best for all of them at once, of the trials that they share ({OVERRIDE}):"
-        parts.append((says, snippet(summary["corpus"], _without(together["params"], unfelt))))
+        parts.append((says, snippet(summary["corpus"], _without(together["params"], unaffected))))
     elif together is not None:
         parts.append(("for all of them at once: no trial that they share is better than params.yaml as it stands", ""))
     return parts
@@ -172,7 +173,7 @@ def percent(share: float | None) -> str:
     return "failed" if share is None else f"{100 * share:.1f}"
 
 
-def page(summary: Mapping[str, Any], found: Sequence[Searched]) -> str:
+def page(summary: Mapping[str, Any], searched: Sequence[Searched]) -> str:
     """Return summary.md."""
     search = summary["search"]
     lines = [
@@ -187,9 +188,9 @@ def page(summary: Mapping[str, Any], found: Sequence[Searched]) -> str:
         "| param of `train` | values | in params.yaml |",
         "|---|---|---|",
     ]
-    committed = found[0].committed["params"]
+    committed = searched[0].committed["params"]
     lines += [
-        f"| `{path}` | {escape(_values(search['space'][path]))} | {escape(_word(committed[path]))} |"
+        f"| `{path}` | {escape(_values(search['space'][path]))} | {escape(_yaml_value(committed[path]))} |"
         for path in committed
     ]
     lines += [
@@ -202,7 +203,7 @@ def page(summary: Mapping[str, Any], found: Sequence[Searched]) -> str:
         spread = percent(best["over_folds"]["sd"]) if best["over_folds"] else "-"
         scores = f"{percent(each['committed']['dev_ua'])} | {percent(best['dev_ua'])} | {spread}"
         lines.append(f"| {name} | {scores} | {best['number']} | {each['failed']} |")
-    for each in found:
+    for each in searched:
         lines += _trials(each, summary["variants"][each.variant])
     lines += [
         "",
@@ -221,12 +222,12 @@ def _trials(each: Searched, summary: Mapping[str, Any]) -> list[str]:
     names = sorted(each.committed["params"])
     lines = ["", f"## {each.variant}", ""]
     if each.without_effect:
-        told = ", ".join(f"`{path}`" for path in each.without_effect)
-        lines += [f"Drawn and without effect on this variant: {told}.", ""]
+        paths = ", ".join(f"`{path}`" for path in each.without_effect)
+        lines += [f"Drawn and without effect on this variant: {paths}.", ""]
     lines.append(f"| trial | drawn | {' | '.join(f'`{name}`' for name in names)} | dev UA | best so far |")
     lines.append(f"|--:|---|{'--:|' * len(names)}--:|--:|")
     for row, best in zip(each.trials, summary["best_so_far"], strict=True):
-        values = " | ".join(escape(_word(row["params"][name])) for name in names)
+        values = " | ".join(escape(_yaml_value(row["params"][name])) for name in names)
         so_far = "-" if best is None else percent(best)
         lines.append(f"| {row['number']} | {row['drawn']} | {values} | {percent(row['dev_ua'])} | {so_far} |")
     failed = [f"- trial {row['number']} failed: {escape(row['reason'])}" for row in each.trials if row["reason"]]
@@ -235,11 +236,13 @@ def _trials(each: Searched, summary: Mapping[str, Any]) -> list[str]:
 
 def _values(dimension: Mapping[str, Any]) -> str:
     if dimension["choices"] is not None:
-        return ", ".join(_word(choice) for choice in dimension["choices"])
-    return f"{_word(dimension['low'])} to {_word(dimension['high'])}" + (", log" if dimension["log"] else "")
+        return ", ".join(_yaml_value(choice) for choice in dimension["choices"])
+    return f"{_yaml_value(dimension['low'])} to {_yaml_value(dimension['high'])}" + (
+        ", log" if dimension["log"] else ""
+    )
 
 
-def _word(value: Choice) -> str:
+def _yaml_value(value: Choice) -> str:
     """Return a value as params.yaml writes it."""
     if isinstance(value, float):
         return f"{value:g}"

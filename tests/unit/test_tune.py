@@ -67,7 +67,7 @@ def test_a_search_leaves_its_trials_and_a_summary_and_repeats_itself(
     paths, settings = place
     params = searched_params()
     heard: list[str] = []
-    says = tune(params, settings, paths, tell=heard.append)
+    says = tune(params, settings, paths, log=heard.append)
     first = files(paths)
     assert sorted(first) == ["audio_only.jsonl", "foal.jsonl", "summary.json", "summary.md"]
     for variant in ("audio_only", "foal"):
@@ -98,8 +98,8 @@ def test_the_same_settings_are_drawn_until_scores_part_them(place: tuple[Paths, 
         sampler = Sampler(searched_params(trials=6).tune)
         rows = []
         for number in range(6):
-            rows.append(sampler.ask())
-            sampler.tell(score / (number + 1) if score > 0.5 else score * (number + 1))
+            rows.append(sampler.draw())
+            sampler.record(score / (number + 1) if score > 0.5 else score * (number + 1))
         drawn.append(rows)
     assert drawn[0][:2] == drawn[1][:2] and drawn[0][2:] != drawn[1][2:]
 
@@ -120,8 +120,8 @@ def test_a_space_is_drawn_from_as_it_is_stated(place: tuple[Paths, Settings]) ->
     sampler = Sampler(Tune.model_validate({"space": space, "random": 40}))
     rows = []
     for _ in range(40):
-        rows.append(sampler.ask())
-        sampler.tell(0.5)
+        rows.append(sampler.draw())
+        sampler.record(0.5)
     assert all(1e-3 <= row["lr"] <= 1e-2 for row in rows) and len({row["lr"] for row in rows}) == 40
     assert all(float(f"{row['lr']:.4g}") == row["lr"] for row in rows), "short enough for params.yaml"
     assert sum(row["lr"] < 10**-2.5 for row in rows) > 10, "even over the logarithm"
@@ -232,8 +232,8 @@ def test_a_failed_trial_counts_as_the_worst(place: tuple[Paths, Settings]) -> No
         sampler = Sampler(searched_params().tune)
         rows = []
         for number in range(6):
-            rows.append(sampler.ask())
-            sampler.tell(score if number % 2 else 0.5)
+            rows.append(sampler.draw())
+            sampler.record(score if number % 2 else 0.5)
         drawn.append(rows)
     assert drawn[0] == drawn[1]
 
@@ -372,7 +372,7 @@ def test_several_processes_are_not_a_searchs_and_it_is_said(
     paths, settings = place
     heard: list[str] = []
     params = searched_params(trials=1, variants=["audio_only"])
-    tune(params, settings.model_copy(update={"train_processes": 3}), paths, tell=heard.append)
+    tune(params, settings.model_copy(update={"train_processes": 3}), paths, log=heard.append)
     assert "train_processes is 3" in heard[0] and read_json(paths.tune / "summary.json")["processes"] == 1
     assert tune_forecast(params, settings, paths).left == 0, "the same runs, whatever that setting"
     monkeypatch.setenv("WORLD_SIZE", "2")
