@@ -63,7 +63,7 @@ def test_a_sound_that_cannot_be_opened_is_answered_without_torch(folder: Path) -
     [
         ("nowhere", "there is no such model"),
         ("clips", "this folder holds no model.safetensors"),
-        ("/dev/zero", "this is no plain file"),
+        ("/dev/zero", "this is not a plain file"),
     ],
 )
 def test_a_model_that_is_not_there_is_refused_without_torch(folder: Path, model: str, says: str) -> None:
@@ -73,4 +73,4 @@ def test_a_model_that_is_not_there_is_refused_without_torch(folder: Path, model:
 
 def test_arguments_that_contradict_each_other_are_refused_without_torch(folder: Path) -> None:
     code, _, errors, torch = _predict(folder, "nofile.mp4", "--model", "model", "--start", "2", "--end", "1")
-    assert (code, torch) == (2, False) and "no span of time" in errors
+    assert (code, torch) == (2, False) and "not a span of time" in errors

@@ -180,7 +180,7 @@ def test_live_vectors_are_those_of_the_files_and_read_as_they_are(
         fresh, _ = read_clip(sample, params.train, Ledger(), live)
         assert np.array_equal(stored.frames, fresh.frames)
         assert np.array_equal(stored.frame_mask_F, fresh.frame_mask_F)
-    with pytest.raises(MachineError, match="in another way"):
+    with pytest.raises(MachineError, match="differently here"):
         LiveFeatures(features.facts | {"preprocessing": "0" * 64}, settings)
 
 

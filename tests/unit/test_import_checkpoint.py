@@ -138,16 +138,16 @@ def test_what_is_wrong_is_said(given: dict[str, Any], tmp_path: Path) -> None:
         attempt(tmp_path / "absent.pth", given["folder"])
     with pytest.raises(UsageError, match=f"has {CLASSES} classes, 2 were named"):
         attempt(given["file"], given["folder"], ("a", "b"))
-    with pytest.raises(DataError, match="no config of a WavLM"):
+    with pytest.raises(DataError, match="not a config of a WavLM"):
         attempt(given["file"], tmp_path / "absent")
-    with pytest.raises(DataError, match="no config of a WavLM") as error:
+    with pytest.raises(DataError, match="not a config of a WavLM") as error:
         attempt(given["file"], None)
     assert "foalnet weights fetch wavlm_large" in str(error.value)
     (tmp_path / "odd.json").write_text('{"hidden_size": "wide", "conv_dim": 3}')
-    with pytest.raises(DataError, match="no config of a WavLM"):
+    with pytest.raises(DataError, match="not a config of a WavLM"):
         attempt(given["file"], tmp_path / "odd.json")
     (tmp_path / "other.json").write_text("[1]")
-    with pytest.raises(DataError, match="no config of a WavLM"):
+    with pytest.raises(DataError, match="not a config of a WavLM"):
         attempt(given["file"], tmp_path / "other.json")
     bare: dict[str, Tensor] = {"weight": torch.zeros(2)}
     torch.save(bare, tmp_path / "bare.pth")
