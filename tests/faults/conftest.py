@@ -47,15 +47,15 @@ def place(sound_tree: Path, tmp_path: Path, in_process: None) -> Place:
 @pytest.fixture
 def listener() -> Iterator[tuple[str, list[str]]]:
     """A server on loopback: (its address, what it was asked for)."""
-    asked: list[str] = []
+    requests: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requests.append(self.path)
             self.send_error(404)
 
         def log_message(self, *_: Any) -> None:
             pass
 
     with serving(Handler) as address:
-        yield address, asked
+        yield address, requests

@@ -26,8 +26,8 @@ def test_t34_other_rates_channels_and_encodings_become_the_same_sound(
     info = probe_wave(path)
     # What was repaired can be told from these: the note in the ledger is the caller's.
     assert (info.rate_hz, info.channels, info.encoding) == (rate_hz, channels, encoding)
-    wave, found_hz = read_wave(path)
-    out = resample(wave, found_hz, 16000)
+    wave, actual_hz = read_wave(path)
+    out = resample(wave, actual_hz, 16000)
     assert out.shape == (16000,) and out.dtype == np.float32
     assert np.abs(out - tone(16000))[200:-200].max() < (0.02 if encoding == "PCM_U8" else 0.003)
 

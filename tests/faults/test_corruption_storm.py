@@ -81,10 +81,10 @@ def test_a_damaged_state_counts_as_refused_only_with_a_word_that_names_it(
     assert judge(tmp_path / "nameless", "resumed", flipped) == "misnamed"
 
 
-def logged(words: str) -> None:
+def logged(message: str) -> None:
     import logging
 
-    logging.getLogger("foalnet.train.state").error(words)
+    logging.getLogger("foalnet.train.state").error(message)
 
 
 @pytest.mark.parametrize("lost", [True, False])
@@ -96,10 +96,10 @@ def test_a_resume_from_the_first_epoch_is_compared_with_what_was_written_of_it(
         return ("work/train/key/Session1.safetensors",)
 
     def rubbish(path: Path, net: object, optim: object, *, owner: str) -> object:
-        found = load_progress(path, net, optim, owner=owner)  # type: ignore[arg-type]
-        if found is not None and found.epochs == 1:
+        progress = load_progress(path, net, optim, owner=owner)  # type: ignore[arg-type]
+        if progress is not None and progress.epochs == 1:
             next(net.parameters()).data.add_(1.0)  # type: ignore[attr-defined]
-        return found
+        return progress
 
     damage, whole = (remove, "harmless") if lost else (flipped, "refused")
     assert judge(tmp_path / "whole", "resumed", damage) == whole

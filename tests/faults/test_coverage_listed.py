@@ -13,11 +13,11 @@ NUMBERED = re.compile(r"def test_((?:t\d+_)+)")
 def rows() -> dict[int, tuple[str, list[str], str]]:
     """Return number -> (state, files of tests, note)."""
     lines = [line for line in (TESTS / "faults" / "COVERAGE.md").read_text().splitlines() if line.startswith("| T")]
-    found = [ROW.fullmatch(line) for line in lines]
-    assert all(found), [line for line, row in zip(lines, found, strict=True) if row is None]
-    told = [(int(row[1]), row[3], re.findall(r"`([^`]+)`", row[4]), row[5].strip()) for row in found if row]
-    assert [number for number, *_ in told] == list(range(1, 93))
-    return {number: (state, files, note) for number, state, files, note in told}
+    matches = [ROW.fullmatch(line) for line in lines]
+    assert all(matches), [line for line, row in zip(lines, matches, strict=True) if row is None]
+    numbered = [(int(row[1]), row[3], re.findall(r"`([^`]+)`", row[4]), row[5].strip()) for row in matches if row]
+    assert [number for number, *_ in numbered] == list(range(1, 93))
+    return {number: (state, files, note) for number, state, files, note in numbered}
 
 
 def numbers_in(file: Path) -> set[int]:

@@ -35,7 +35,7 @@ ODD = [
 ]
 
 
-def asked(folder: Path, model: Path, *clips: bytes) -> tuple[int, list[dict[str, Any]], str]:
+def addresses(folder: Path, model: Path, *clips: bytes) -> tuple[int, list[dict[str, Any]], str]:
     """Run `foalnet predict` in a folder; return exit code, its rows, what it said."""
     command = [sys.executable, "-m", "foalnet", "predict", "--model", str(model), "--"]
     env = environment(REPOSITORY) | {"FOALNET_DEVICE": "cpu"}
@@ -44,7 +44,7 @@ def asked(folder: Path, model: Path, *clips: bytes) -> tuple[int, list[dict[str,
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_streams(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second of numbered pictures with sound."""
     folder = tmp_path_factory.mktemp("film")
     wave_N = np.random.default_rng(1).normal(0, 0.1, 16000).astype(np.float32)
@@ -60,28 +60,28 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.long
-def test_t27_predict_takes_any_name_for_a_name(film: Path, model: Path, tmp_path: Path) -> None:
+def test_t27_predict_takes_any_name_for_a_name(two_streams: Path, model: Path, tmp_path: Path) -> None:
     places = {name + suffix: source for name in ODD for suffix, source in
-              ((b".avi", film), (b".wav", film.with_name("voice.wav")))}  # fmt: skip
+              ((b".avi", two_streams), (b".wav", two_streams.with_name("voice.wav")))}  # fmt: skip
     for name, source in places.items():
         (tmp_path / os.fsdecode(name)).write_bytes(source.read_bytes())
     before = sorted(os.listdir(os.fsencode(tmp_path)))
-    code, rows, said = asked(tmp_path, model, *places)
+    code, rows, said = addresses(tmp_path, model, *places)
     assert code == 0 and said == "", said
     assert [row["clip"] for row in rows] == [os.fsdecode(name) for name in places]
     for row, (name, source) in zip(rows, places.items(), strict=True):
-        assert row["sound"] == "found" and row["picture"] == ("found" if source is film else "none"), name
+        assert row["sound"] == "found" and row["picture"] == ("found" if source is two_streams else "none"), name
     for kind in (rows[0::2], rows[1::2]):
         assert all(row["probabilities"] == kind[0]["probabilities"] for row in kind)
     assert sorted(os.listdir(os.fsencode(tmp_path))) == before
 
 
 def test_t26_t49_predict_opens_nothing_that_a_clip_points_to_and_waits_for_nobody(
-    film: Path, model: Path, tmp_path: Path, listener: tuple[str, list[str]]
+    two_streams: Path, model: Path, tmp_path: Path, listener: tuple[str, list[str]]
 ) -> None:
     url, requests = listener
     secret = tmp_path / "secret.avi"
-    shutil.copy(film, secret)
+    shutil.copy(two_streams, secret)
     for kind, text in disguises(secret, url).items():
         for suffix in ("avi", "mp4", "wav", "flac"):
             (tmp_path / f"{kind}.{suffix}").write_text(text)
@@ -92,10 +92,10 @@ def test_t26_t49_predict_opens_nothing_that_a_clip_points_to_and_waits_for_nobod
     (tmp_path / "loop.avi").symlink_to("loop.avi")
     (tmp_path / "nowhere.wav").symlink_to("not here")
     (tmp_path / "zeros.avi").symlink_to("/dev/zero")
-    (tmp_path / "link.avi").symlink_to(film)
+    (tmp_path / "link.avi").symlink_to(two_streams)
     bad += ["pipe.avi", "pipe.wav", "folder.avi", "loop.avi", "nowhere.wav", "zeros.avi", "n" * 400 + ".avi"]
     with opens_of(secret) as opens:
-        code, rows, said = asked(tmp_path, model, *(name.encode() for name in bad), b"link.avi")
+        code, rows, said = addresses(tmp_path, model, *(name.encode() for name in bad), b"link.avi")
         assert opens() == 0 and requests == []
     assert code in (2, 3, 4) and "Traceback" not in said
     assert [row["clip"] for row in rows] == [*bad, "link.avi"]
@@ -105,17 +105,17 @@ def test_t26_t49_predict_opens_nothing_that_a_clip_points_to_and_waits_for_nobod
 
 
 def test_t26_a_sound_given_beside_the_clip_is_no_playlist_either(
-    film: Path, model: Path, tmp_path: Path, listener: tuple[str, list[str]]
+    two_streams: Path, model: Path, tmp_path: Path, listener: tuple[str, list[str]]
 ) -> None:
     url, requests = listener
     secret = tmp_path / "secret.wav"
-    shutil.copy(film.with_name("voice.wav"), secret)
+    shutil.copy(two_streams.with_name("voice.wav"), secret)
     (tmp_path / "sound.wav").write_text(disguises(secret, url)["neighbour"])
     os.mkfifo(tmp_path / "pipe.wav")
     with opens_of(secret) as opens:
         for name in ("sound.wav", "pipe.wav"):
             done = verb(
-                tmp_path, "predict", str(film), "--model", str(model), "--sound", name, check=False,
+                tmp_path, "predict", str(two_streams), "--model", str(model), "--sound", name, check=False,
                 PYTHONPATH=str(REPOSITORY), FOALNET_DEVICE="cpu",
             )  # fmt: skip
             assert done.returncode == 3, done.stderr

@@ -37,7 +37,7 @@ def dropped(place: Place, key: str) -> bool:
 def test_t26_a_disguised_wav_opens_nothing_and_asks_nobody(
     place: Place, whole: Place, listener: tuple[str, list[str]], kind: str
 ) -> None:
-    url, asked = listener
+    url, addresses = listener
     place = Place(home=place.home, root=place.root, shards=LENIENT)
     wav = sound_file(place.root, KEY)
     secret = wav.with_name("secret.wav")
@@ -45,14 +45,14 @@ def test_t26_a_disguised_wav_opens_nothing_and_asks_nobody(
     wav.write_text(disguises(secret, url)[kind])
     with opens_of(secret) as opens:
         assert dropped(place, KEY)
-        assert opens() == 0 and asked == []
+        assert opens() == 0 and addresses == []
         secret.read_bytes()
         assert opens() == 1, "an open would have been seen"
     assert other_dialogue_is_untouched(whole, place)
 
 
 def test_t26_a_disguised_recording_drops_what_is_cut_from_it(place: Place, listener: tuple[str, list[str]]) -> None:
-    url, asked = listener
+    url, addresses = listener
     place = Place(home=place.home, root=place.root, shards=LENIENT)
     recording = place.root / f"Session1/dialog/wav/{DIALOGUE}.wav"
     secret = recording.with_name("secret.wav")
@@ -61,7 +61,7 @@ def test_t26_a_disguised_recording_drops_what_is_cut_from_it(place: Place, liste
     sound_file(place.root, KEY).unlink()
     with opens_of(secret) as opens:
         assert dropped(place, KEY)
-        assert opens() == 0 and asked == []
+        assert opens() == 0 and addresses == []
 
 
 def with_rate(path: Path, rate_hz: int) -> None:
@@ -71,13 +71,13 @@ def with_rate(path: Path, rate_hz: int) -> None:
     path.write_bytes(data)
 
 
-def claiming(path: Path, samples_told: int) -> None:
+def claiming(path: Path, claimed: int) -> None:
     """Put a FLAC whose header claims so many samples where a WAV was."""
     soundfile.write(path, np.zeros(16000, np.int16), 16000, format="FLAC", subtype="PCM_16")
     data = bytearray(path.read_bytes())
     # STREAMINFO begins at byte 8; the lower 36 of the 64 bits from its byte 10 on are the number of samples.
-    (word,) = struct.unpack_from(">Q", data, 18)
-    struct.pack_into(">Q", data, 18, word >> 36 << 36 | samples_told)
+    (packed,) = struct.unpack_from(">Q", data, 18)
+    struct.pack_into(">Q", data, 18, packed >> 36 << 36 | claimed)
     path.write_bytes(data)
 
 

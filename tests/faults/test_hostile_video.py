@@ -88,8 +88,8 @@ def test_t28_a_video_full_of_faults_is_staged_without_a_word_of_the_decoder(
     path.write_bytes(data)
     capfd.readouterr()
     place.stage()
-    told = capfd.readouterr()
-    assert len(told.out + told.err) < 1000 and "mpeg4" not in told.err
+    output = capfd.readouterr()
+    assert len(output.out + output.err) < 1000 and "mpeg4" not in output.err
     assert same_sound_as(whole, place) and other_dialogue_is_untouched(whole, place)
 
 
@@ -133,6 +133,6 @@ def test_t25_a_picture_that_grows_in_the_middle_is_a_frame_that_does_not_decode(
     path = grown(tmp_path / "grown.avi", 10)
     info = probe_times(path)
     assert (info.width_px, info.height_px, len(info.times_s)) == (128, 96, 24)
-    found = [(index, number_of(frame)) for index, frame in decode_indexed(path, info)]
-    assert found == [(i, i) for i in range(24) if i != 10]
+    frames = [(index, number_of(frame)) for index, frame in decode_indexed(path, info)]
+    assert frames == [(i, i) for i in range(24) if i != 10]
     assert shown == (set() if by_process else {(128, 96)}), "not even to be looked at"

@@ -76,8 +76,8 @@ def test_t44_fewer_sessions_than_published_are_named_one_by_one(tmp_path: Path) 
         stages(tree, contract="published")
     said = str(caught.value)
     assert caught.value.exit_code == 3
-    for session, expected, found in (("Session1", 28, 1), ("Session3", 32, 0), ("Session5", 31, 0)):
-        assert f"dialogues of '{session}': {expected} expected, {found} found" in said
+    for session, expected, actual in (("Session1", 28, 1), ("Session3", 32, 0), ("Session5", 31, 0)):
+        assert f"dialogues of '{session}': {expected} expected, {actual} found" in said
     assert "labelled utterances: 10039 expected, 15 found (10024 missing)" in said
     assert "class 'angry': 1103 expected, 3 found (1100 missing)" in said
     assert not (tmp_path / "manifest.jsonl").exists()

@@ -25,9 +25,9 @@ def test_t24_shadow_files_are_ignored_and_counted(tmp_path: Path) -> None:
     shadow = tree / "Session1/sentences/wav/Ses01F_impro01/._Ses01F_impro01_F000.wav"
     shadow.write_bytes(b"\x00\x05\x16\x07")
     assert stages(tree) == plain
-    found = read_json(tmp_path / "shadowed/inventory.json")
-    assert found["ignored"] == {"shadow": 16, "other": 5}
-    assert found["files"] == read_json(tmp_path / "plain/inventory.json")["files"]
+    inventory_json = read_json(tmp_path / "shadowed/inventory.json")
+    assert inventory_json["ignored"] == {"shadow": 16, "other": 5}
+    assert inventory_json["files"] == read_json(tmp_path / "plain/inventory.json")["files"]
     assert read_json(tmp_path / "shadowed/counts.json")["ignored_files"]["shadow"] == 16
 
 
@@ -35,8 +35,8 @@ def test_t46_the_speaker_is_told_by_the_utterances_own_letter(tmp_path: Path) ->
     lines = [*((f"F{n:03d}", "neu") for n in range(4)), *((f"M{n:03d}", "ang") for n in range(4))]
     tree = iemocap_tree(tmp_path / "tree", dialogues={"Ses01F_impro01": lines, "Ses01M_impro01": lines})
     by_key = {u.key: u for u in stages(tree, classes=TWO_CLASSES)[0]}
-    told = {key: (by_key[key].speaker, by_key[key].side) for key in by_key if key.endswith("003")}
-    assert told == {
+    speakers = {key: (by_key[key].speaker, by_key[key].side) for key in by_key if key.endswith("003")}
+    assert speakers == {
         "Ses01F_impro01_F003": ("Ses01F", "left"),
         "Ses01F_impro01_M003": ("Ses01M", "right"),
         "Ses01M_impro01_F003": ("Ses01F", "right"),

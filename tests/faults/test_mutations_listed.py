@@ -24,10 +24,10 @@ def test_every_number_has_tests_that_were_red_and_every_test_named_exists() -> N
 
 def test_every_test_of_these_numbers_is_listed() -> None:
     text = (TESTS / "faults" / "MUTATIONS.md").read_text()
-    found = [
+    tests = [
         name
         for file in sorted(TESTS.rglob("test_*.py"))
         for name in re.findall(r"def (test_t\d+_\w+)\(", file.read_text())
     ]
-    numbered = [name for name in found if int(re.findall(r"\d+", name)[0]) in NUMBERS]
+    numbered = [name for name in tests if int(re.findall(r"\d+", name)[0]) in NUMBERS]
     assert [name for name in numbered if f"{name}" not in text] == []

@@ -70,7 +70,7 @@ def extra(path: Path) -> None:
     ],
 )
 def test_t58_t59_t60_t63_training_refuses_by_name_before_its_first_step(
-    project: Path, tmp_path: Path, fault: Callable[[Path], None], told: str
+    project: Path, tmp_path: Path, fault: Callable[[Path], None], message: str
 ) -> None:
     home = shutil.copytree(project, tmp_path / "project")
     fault(Paths("drawn", home).shards / SHARD)
@@ -78,7 +78,7 @@ def test_t58_t59_t60_t63_training_refuses_by_name_before_its_first_step(
         home, "train", "drawn", "--variant", "audio_only", "--seed", "1", check=False, PYTHONPATH=str(REPOSITORY)
     )
     assert done.returncode == 3, done.stderr
-    for part in (SHARD[:-5], told, "stage: train", "next: run `dvc repro --force --single-item shards@drawn`"):
+    for part in (SHARD[:-5], message, "stage: train", "next: run `dvc repro --force --single-item shards@drawn`"):
         assert part in done.stderr
     assert fault is extra or "Session3_d1" in done.stderr
     assert "Traceback" not in done.stderr and not (home / "models").exists() and not (home / "work/train").exists()

@@ -129,9 +129,9 @@ def test_t61_a_sample_whose_own_metadata_does_not_fit_is_found_though_the_index_
 
     reseal(paths.shards / "index.json", vouch)
     flip(paths.shards / "Session1" / "000000.tar", 700)
-    found = verify(paths.shards, corpus="drawn")
-    assert [fault.group for fault in found.faults] == ["Session1_d1", "Session5_d1"]
-    assert found.faults[1].what.startswith("key g5_000: it declares nothing")
+    result = verify(paths.shards, corpus="drawn")
+    assert [fault.group for fault in result.faults] == ["Session1_d1", "Session5_d1"]
+    assert result.faults[1].what.startswith("key g5_000: it declares nothing")
 
 
 def test_t63_an_altered_index_or_one_of_another_corpus_is_refused(paths: Paths) -> None:

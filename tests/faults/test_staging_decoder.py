@@ -23,7 +23,7 @@ from tests.staged import (
     OTHER,
     all_masked,
     entries,
-    laid_for_the_verb,
+    files_for_the_verb,
     opens_of,
     other_dialogue_is_untouched,
     same_sound_as,
@@ -46,7 +46,7 @@ def test_t25_ten_hours_and_16000_pixels_are_refused_by_the_verb_in_little_memory
     grey = ["-f", "lavfi", "-i", "color=c=gray:s=16000x16000:r=1,format=yuvj420p"]
     ffmpeg("-threads", "1", *grey, "-frames:v", "1", "-c:v", "mjpeg", "-threads", "1", str(huge))
     home = place.home / "project"
-    environment = laid_for_the_verb(place, home)
+    environment = files_for_the_verb(place, home)
     verb = [sys.executable, "-m", "foalnet", "shards", place.corpus]
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, *verb], cwd=home, env=environment, capture_output=True, text=True, timeout=120
@@ -70,13 +70,13 @@ def test_t25_ten_hours_and_16000_pixels_are_refused_by_the_verb_in_little_memory
 def test_t26_a_disguised_avi_opens_nothing_and_asks_nobody(
     place: Place, whole: Place, listener: tuple[str, list[str]], kind: str
 ) -> None:
-    url, asked = listener
+    url, requests = listener
     secret = (place.root / AVI).with_name("secret.avi")
     shutil.copy(place.root / AVI, secret)
     (place.root / AVI).write_text(disguises(secret, url)[kind])
     with opens_of(secret) as opens:
         place.stage()
-        assert opens() == 0 and asked == []
+        assert opens() == 0 and requests == []
         secret.read_bytes()
         assert opens() == 1, "an open would have been seen"
     assert same_sound_as(whole, place) and other_dialogue_is_untouched(whole, place) and all_masked(place, whole)

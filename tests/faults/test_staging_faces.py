@@ -39,9 +39,9 @@ def test_t50_no_face_at_all_keeps_every_slot_masked_and_says_so(
     place: Place, whole: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     got = stage_with(place, monkeypatch, lambda i, n: [])
-    told = account(place)
-    assert told["no_face"] == sorted(got) and told["coverage"]["overall"] == 0.0
-    assert told["frames"]["missing"] == {"no_face": told["frames"]["total"]}
+    report = account(place)
+    assert report["no_face"] == sorted(got) and report["coverage"]["overall"] == 0.0
+    assert report["frames"]["missing"] == {"no_face": report["frames"]["total"]}
     assert set(got) == set(samples(whole)) and same_sound_as(whole, place)
     for key, (video, sample) in got.items():
         assert set(video["reasons"]) == {"no_face"} and sample.members["face.mjpg"] == b""

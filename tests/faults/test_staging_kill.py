@@ -189,8 +189,8 @@ def test_t02_kill_before_the_index_leaves_only_the_index_to_write(
 
 def written(place: Place) -> dict[str, tuple[int, int]]:
     """Return when and as which file every file of the project was written."""
-    found = {p.relative_to(place.home).as_posix(): p.stat() for p in place.home.rglob("*") if p.is_file()}
-    return {name: (facts.st_mtime_ns, facts.st_ino) for name, facts in found.items()}
+    files = {p.relative_to(place.home).as_posix(): p.stat() for p in place.home.rglob("*") if p.is_file()}
+    return {name: (facts.st_mtime_ns, facts.st_ino) for name, facts in files.items()}
 
 
 @pytest.mark.long

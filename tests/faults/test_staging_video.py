@@ -77,10 +77,10 @@ def test_t20_a_text_file_renamed_avi_masks_all_its_utterances(place: Place, whol
     assert str(place.root) not in place.report.read_text()
 
 
-def rewritten(path: Path, chunk: bytes, offset: int, *words: int) -> None:
+def rewritten(path: Path, chunk: bytes, offset: int, *values: int) -> None:
     """Replace 32-bit words of an AVI's header, named by their chunk and their offset in it."""
     data = bytearray(path.read_bytes())
-    struct.pack_into(f"<{len(words)}I", data, data.index(chunk) + 8 + offset, *words)
+    struct.pack_into(f"<{len(values)}I", data, data.index(chunk) + 8 + offset, *values)
     path.write_bytes(data)
 
 

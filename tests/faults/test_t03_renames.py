@@ -151,8 +151,8 @@ def test_t3_nor_are_those_of_many_files_that_are_one_thing(tmp_path: Path, monke
     marker = tmp_path / "marker"
     publish_together({tmp_path / "a" / "one": b"one", tmp_path / "two": two, marker: b"m"}, marker=marker, stage="x")
     assert swept == [0]
-    found = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert found == {"one": b"one", "two": b"two", "marker": b"m"}
+    contents = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert contents == {"one": b"one", "two": b"two", "marker": b"m"}
 
 
 def test_t3_what_is_cleared_away_before_it_could_be_marked_is_made_again(

@@ -133,11 +133,11 @@ def test_t4_a_dialogue_is_refused_before_it_is_decoded_where_the_disk_filled_mea
 ) -> None:
     import foalnet.stages.shards.staging as staging
 
-    place, asked = Place(home=tmp_path, root=sound_tree), []
+    place, calls = Place(home=tmp_path, root=sound_tree), []
 
     def free(folder: Path, needed_bytes: int, *, stage: str) -> None:
-        asked.append(needed_bytes)
-        need_free(folder, needed_bytes if len(asked) == 1 else 10**18, stage=stage)
+        calls.append(needed_bytes)
+        need_free(folder, needed_bytes if len(calls) == 1 else 10**18, stage=stage)
 
     def decoded(*_: Any, **__: Any) -> None:
         raise AssertionError("it was decoded")
@@ -297,10 +297,10 @@ print(json.dumps([told, same, {{name: sha256_bytes(data) for name, data in place
 
 def can_mount() -> bool:
     try:
-        found = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True)
+        done = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True)
     except FileNotFoundError:
         return False
-    return found.returncode == 0
+    return done.returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -319,6 +319,6 @@ def test_t4_on_a_real_disk_of_its_own_the_kernel_says_the_same(
     command = ["unshare", "-m", sys.executable, "-c", script, str(tmp_path), str(sound_tree), str(int(peak * share))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    told, same, digests = json.loads(done.stdout)
-    assert told is not None and told[:2] == [4, "shards"] and os.strerror(errno.ENOSPC) in told[2]
+    messages, same, digests = json.loads(done.stdout)
+    assert messages is not None and messages[:2] == [4, "shards"] and os.strerror(errno.ENOSPC) in messages[2]
     assert same and digests == {name: sha256_bytes(data) for name, data in whole.bytes().items()}

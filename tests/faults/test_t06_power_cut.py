@@ -59,16 +59,16 @@ def test_t6_a_power_cut_while_staging_leaves_the_earlier_shards_the_new_ones_or_
     old = visible(disk.last())
     with disk.mounted():
         place.stage(listed=True)
-    found, indexes = 0, set()
+    complete, indexes = 0, set()
     for state in disk.cuts():
-        found += 1
+        complete += 1
         check_work(state)
         if check_shards(state, INDEX):
             indexes.add(state[INDEX])
         for path, data in visible(state).items():
             whole = {old.get(path), place.home.joinpath(path).read_bytes() if (place.home / path).exists() else None}
             assert data in whole or path.parts[:2] == ("work", "runs"), f"{path} has neither old nor new content"
-    assert found > 20 and len(indexes) == 2
+    assert complete > 20 and len(indexes) == 2
     published = {path: data for path, data in visible(disk.last()).items() if path.parts[0] in ("data", "reports")}
     assert published == {
         path.relative_to(tmp_path): path.read_bytes()

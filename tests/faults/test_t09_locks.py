@@ -125,8 +125,8 @@ def test_t9_what_another_machine_did_not_release_is_refused_since_nobody_here_ca
     assert caught.value.exit_code == 4 and caught.value.file == str(path)
     assert "remove this file" in str(caught.value.action)
     assert path.read_bytes() == before, "it still says whose it is"
-    found = list(storage.locks(Context(settings=Settings(work=tmp_path), home=tmp_path)))
-    assert found[0].level == "warning" and "pid" in found[0].message and found[0].mend.startswith(f"rm {path}")
+    findings = list(storage.locks(Context(settings=Settings(work=tmp_path), home=tmp_path)))
+    assert findings[0].level == "warning" and "pid" in findings[0].message and findings[0].mend.startswith(f"rm {path}")
     # On the server itself the kernel knows.
     monkeypatch.setattr(locks.socket, "gethostname", lambda: server[0])
     monkeypatch.setattr(locks, "BOOT_ID", Path(server[1]))

@@ -136,7 +136,7 @@ def test_t10_killed_after_any_step_with_states_within_the_epoch(straight: Straig
     if done:
         assert load_checkpoint(state)[1]["midway"]["steps"] == done
     seen: list[int] = []
-    progress = trainer.train(state, show=lambda found, _: seen.append(found.epochs))
+    progress = trainer.train(state, show=lambda progress_now, _: seen.append(progress_now.epochs))
     assert len(seen) == EPOCHS * STEPS - (step - 1), "no step is trained again but the one that was cut"
     assert outcome(progress) == expected and state.read_bytes() == whole
 
@@ -165,10 +165,10 @@ def test_t77_resumed_at_every_epoch_each_variant_is_its_straight_run(variant: st
 def test_a_state_is_due_when_its_seconds_went_by_and_never_with_none() -> None:
     now = [0.0]
     every = Every(10.0, clock=lambda: now[0])
-    told = []
+    due = []
     for now[0] in (0.0, 9.9, 10.0, 11.0, 19.9, 20.1, 99.0, 100.0):
-        told.append(every())
-    assert told == [False, False, True, False, False, True, True, False]
+        due.append(every())
+    assert due == [False, False, True, False, False, True, True, False]
     assert not Every(0.0, clock=lambda: 1e9)()
 
 
@@ -188,9 +188,9 @@ def test_t10_ctrl_c_of_the_real_verb_ends_with_5_and_the_same_command_ends_the_s
     while child.poll() is None and not list(homes[0].glob("work/train/*/Session*.safetensors")):
         time.sleep(0.02)
     child.send_signal(signal.SIGINT)
-    told = child.communicate(timeout=300)[1]
-    assert child.returncode == 5, told
-    assert "stopped in fold" in told and "run the same command again" in told
+    said = child.communicate(timeout=300)[1]
+    assert child.returncode == 5, said
+    assert "stopped in fold" in said and "run the same command again" in said
     assert not Paths("drawn", homes[0]).model("foal", 1).exists()
     for home in homes:
         subprocess.run(command, cwd=home, check=True, capture_output=True, timeout=300)

@@ -66,9 +66,9 @@ def test_t11_killed_twice_it_stands_in_a_ledger_and_the_others_are_kept(
         place.stage()
     assert caught.value.exit_code == 4 and "FOALNET_WORKERS" in str(caught.value.action)
     assert tries.read_text().count("x") == 2 and not place.out.exists()
-    told = json.loads((place.settings.work / "runs/shards-tiny-failed.json").read_bytes())
-    assert told["counts"] == {"dropped/worker_died": 1}
-    (entry,) = told["entries"]
+    ledger = json.loads((place.settings.work / "runs/shards-tiny-failed.json").read_bytes())
+    assert ledger["counts"] == {"dropped/worker_died": 1}
+    (entry,) = ledger["entries"]
     assert entry["item"] == OTHER and "killed by signal 9" in entry["detail"]
     # The same command again, on a machine that has the memory: one dialogue is staged, and the ledger is gone.
     assert place.stage().staged_now == 1
@@ -84,6 +84,6 @@ def test_t11_every_failure_is_told_with_its_own_reason(tmp_path: Path) -> None:
 
     errors = {2: DataError("bad file", file="a.avi", action="mend it"), 0: MachineError("no disk")}
     note_failures(errors, [job("a"), job("b"), job("c")], tmp_path / "failed.json")
-    told = json.loads((tmp_path / "failed.json").read_bytes())
-    assert [(e["item"], e["reason"]) for e in told["entries"]] == [("a", "dialogue_failed"), ("c", "dialogue_failed")]
-    assert "no disk" in told["entries"][0]["detail"] and "a.avi" in told["entries"][1]["detail"]
+    ledger = json.loads((tmp_path / "failed.json").read_bytes())
+    assert [(e["item"], e["reason"]) for e in ledger["entries"]] == [("a", "dialogue_failed"), ("c", "dialogue_failed")]
+    assert "no disk" in ledger["entries"][0]["detail"] and "a.avi" in ledger["entries"][1]["detail"]

@@ -44,9 +44,11 @@ def a_home(home: Path, **train: Any) -> Path:
 
 def train(home: Path, variant: str = "baseline", *, processes: int = 1, start: tuple[str, ...] = (), **env: str) -> Any:
     """Run the verb, by the setting or behind the words of `start`; return what it said."""
-    told = {"FOALNET_TRAIN_PROCESSES": str(processes), "FOALNET_DEVICE": "cpu", "FOALNET_WORKERS": "1"}
+    settings = {"FOALNET_TRAIN_PROCESSES": str(processes), "FOALNET_DEVICE": "cpu", "FOALNET_WORKERS": "1"}
     command = [sys.executable, *start, *VERB, variant]
-    return subprocess.run(command, cwd=home, env=os.environ | told | env, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command, cwd=home, env=os.environ | settings | env, capture_output=True, text=True, timeout=300
+    )
 
 
 def model(home: Path, variant: str = "baseline") -> Path:
@@ -125,8 +127,10 @@ def test_t76_the_final_model_of_two_processes_has_the_curve_of_one(tmp_path: Pat
     losses = []
     for processes in ("1", "2"):
         final = [sys.executable, "-m", "foalnet", "final", "drawn"]
-        told = {"FOALNET_TRAIN_PROCESSES": processes}
-        done = subprocess.run(final, cwd=home, env=env | told, check=True, capture_output=True, text=True, timeout=300)
+        settings = {"FOALNET_TRAIN_PROCESSES": processes}
+        done = subprocess.run(
+            final, cwd=home, env=env | settings, check=True, capture_output=True, text=True, timeout=300
+        )
         assert done.stdout.count("sealed in") == 1, "the first says it"
         losses.append(read_json(Paths("drawn", home).final / "card.json")["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5, abs=1e-5)
@@ -155,36 +159,36 @@ def test_t70_what_is_not_finite_on_one_process_is_skipped_on_both(
 ) -> None:
     monkeypatch.setenv("FOALNET_DEVICE", "cpu")
     monkeypatch.setenv("FOALNET_WORKERS", "1")
-    found = []
+    skipped = []
     for processes in (1, 2):
         home = a_home(tmp_path / str(processes), sampler="plain", max_bad_steps=99)
         monkeypatch.chdir(home)
         assert together([[sys.executable, "-c", POISONED, *VERB[2:], "audio_only"]] * processes) == 0
         folds = read_json(model(home, "audio_only") / "train.json")["folds"]
-        found.append([fold["bad_steps"] for fold in folds.values()])
-    assert found[0] == found[1] and [len(bad) for bad in found[0]] == [2, 0, 0, 2, 2], "three folds train on it"
-    assert all(len(bad["keys"]) == 8 and "g3_005" in bad["keys"] for bad in found[1][0])
+        skipped.append([fold["bad_steps"] for fold in folds.values()])
+    assert skipped[0] == skipped[1] and [len(bad) for bad in skipped[0]] == [2, 0, 0, 2, 2], "three folds train on it"
+    assert all(len(bad["keys"]) == 8 and "g3_005" in bad["keys"] for bad in skipped[1][0])
 
 
 def marked(mark: str) -> list[int]:
     """Processes that were started with a mark in their environment, zombies left out."""
-    found = []
+    processes = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
             if mark.encode() in (place / "environ").read_bytes():
-                found.append(int(place.name))
+                processes.append(int(place.name))
         except OSError:
             continue
-    return found
+    return processes
 
 
 def begun(home: Path, start: tuple[str, ...], mark: str, **env: str) -> subprocess.Popen[str]:
     """Start a training of two processes in a session of its own, and wait until its first state lies there."""
-    told = {"FOALNET_TRAIN_PROCESSES": "2", "FOALNET_DEVICE": "cpu", "T13_MARK": mark}
+    settings = {"FOALNET_TRAIN_PROCESSES": "2", "FOALNET_DEVICE": "cpu", "T13_MARK": mark}
     child = subprocess.Popen(
         [sys.executable, *start, *VERB, "baseline"],
         cwd=home,
-        env=os.environ | told | env,
+        env=os.environ | settings | env,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -196,7 +200,7 @@ def begun(home: Path, start: tuple[str, ...], mark: str, **env: str) -> subproce
     return child
 
 
-def nobody_left(mark: str, within_s: float = 300.0) -> bool:
+def all_gone(mark: str, within_s: float = 300.0) -> bool:
     until = time.monotonic() + within_s
     while marked(mark) and time.monotonic() < until:
         time.sleep(0.1)
@@ -226,7 +230,7 @@ def test_t13_cancelled_while_two_processes_train_nobody_is_left(
     child = begun(home, start, mark)
     assert len(marked(mark)) >= 3, "the starter and both processes"
     end(child)
-    assert nobody_left(mark)
+    assert all_gone(mark)
     said = child.communicate()[1]
     assert end is kill_the_starter or start or child.returncode == 5, said
     assert end is kill_the_starter or said.count("stopped in fold") == 1, "the first says it, once"
@@ -244,7 +248,7 @@ def test_t10_two_processes_stopped_and_started_again_end_as_if_never_stopped(tmp
     child = begun(homes[1], (), mark, **often)
     child.send_signal(signal.SIGINT)
     said = child.communicate(timeout=300)[1]
-    assert child.returncode == 5 and nobody_left(mark), said
+    assert child.returncode == 5 and all_gone(mark), said
     done = train(homes[1], processes=2, **often)
     assert done.returncode == 0, done.stderr
     assert files(model(homes[0])) == files(model(homes[1]))
@@ -260,7 +264,7 @@ def test_t13_one_of_two_killed_ends_the_other(tmp_path: Path) -> None:
     said = child.communicate(timeout=300)[1]
     # What the other says of it, or what the killed one's end says, whichever is seen first: both may be tried again.
     assert child.returncode in (4, 128 + signal.SIGKILL), said
-    assert nobody_left(mark)
+    assert all_gone(mark)
 
 
 @linux
@@ -274,12 +278,12 @@ def test_t13_a_flow_that_is_cancelled_leaves_none_of_its_processes(tmp_path: Pat
             time.sleep(0.05)
         stop.set()
 
-    told = {"FOALNET_TRAIN_PROCESSES": "2", "FOALNET_DEVICE": "cpu", "T13_MARK": mark}
+    settings = {"FOALNET_TRAIN_PROCESSES": "2", "FOALNET_DEVICE": "cpu", "T13_MARK": mark}
     lines: list[str] = []
     threading.Thread(target=cancel, daemon=True).start()
     with pytest.raises(Stopped):
-        run([sys.executable, *VERB, "baseline"], cwd=home, env=os.environ | told, on_line=lines.append, stop=stop)
-    assert nobody_left(mark)
+        run([sys.executable, *VERB, "baseline"], cwd=home, env=os.environ | settings, on_line=lines.append, stop=stop)
+    assert all_gone(mark)
 
 
 def test_each_process_takes_the_gpu_of_its_number_and_one_that_is_not_there_is_named(
@@ -299,10 +303,10 @@ def test_each_process_takes_the_gpu_of_its_number_and_one_that_is_not_there_is_n
 
 
 def test_an_environment_that_says_half_is_refused(tmp_path: Path) -> None:
-    home, asked = a_home(tmp_path), (*VERB[2:], "baseline")
-    done = verb(home, *asked, check=False, WORLD_SIZE="2", FOALNET_DEVICE="cpu")
+    home, command = a_home(tmp_path), (*VERB[2:], "baseline")
+    done = verb(home, *command, check=False, WORLD_SIZE="2", FOALNET_DEVICE="cpu")
     assert done.returncode == 2 and "RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT are not set" in done.stderr
-    done = verb(home, *asked, check=False, WORLD_SIZE="two", FOALNET_DEVICE="cpu")
+    done = verb(home, *command, check=False, WORLD_SIZE="two", FOALNET_DEVICE="cpu")
     assert done.returncode == 2 and "WORLD_SIZE=two" in done.stderr
 
 
@@ -314,8 +318,8 @@ def says(code: str) -> list[str]:
     ("codes", "told"),
     [((0, 0), 0), ((0, 3), 3), ((4, 3), 3), ((70, 4), 70), ((0, 4), 4)],
 )
-def test_the_starter_ends_with_the_code_that_tells_most(codes: tuple[int, int], told: int) -> None:
-    assert together([says(f"sys.exit({code})") for code in codes]) == told
+def test_the_starter_ends_with_the_code_that_tells_most(codes: tuple[int, int], expected: int) -> None:
+    assert together([says(f"sys.exit({code})") for code in codes]) == expected
 
 
 def test_the_starter_ends_what_does_not_end_by_itself() -> None:

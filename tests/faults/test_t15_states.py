@@ -70,8 +70,8 @@ def test_t15_a_state_of_another_fold_is_refused_and_named(tmp_path: Path, caplog
     kept = one.read_bytes()
     one.write_bytes(two.read_bytes())
     two.write_bytes(kept)
-    found = [torch.stack(train(which, state).test_NC) for which, state in enumerate((one, two))]
-    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    logits = [torch.stack(train(which, state).test_NC) for which, state in enumerate((one, two))]
+    assert all(torch.equal(a, b) for a, b in zip(logits, expected, strict=True))
     assert caplog.text.count("the state of another training") == 2 and one.name in caplog.text
 
 
@@ -179,14 +179,14 @@ def test_the_sweep_takes_both_states_with_their_folder(tmp_path: Path) -> None:
     folder = tmp_path / "train" / "run"
     folder.mkdir(parents=True)
     train_until(a_fold(), folder / "s.safetensors", 2)
-    found = items(tmp_path)
+    all_items = items(tmp_path)
     both = sum(path.stat().st_size for path in folder.iterdir())
-    assert [(item.name, item.size_bytes) for item in found] == [("train/run", both)] and len(
+    assert [(item.name, item.size_bytes) for item in all_items] == [("train/run", both)] and len(
         list(folder.iterdir())
     ) == 2
-    kept = judged(found, busy={}, keep={folder}, unknown={}, everything=False)
+    kept = judged(all_items, busy={}, keep={folder}, unknown={}, everything=False)
     assert [item.kept for item in kept] == ["needed"]
     gone = to_remove(
-        judged(found, busy={}, keep=set(), unknown={}, everything=False), older_than_days=None, max_bytes=0
+        judged(all_items, busy={}, keep=set(), unknown={}, everything=False), older_than_days=None, max_bytes=0
     )
     assert [item.path for item in gone] == [folder]

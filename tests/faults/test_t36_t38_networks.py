@@ -68,8 +68,8 @@ def test_t36_silent_and_constant_sound_is_finite(encoder: tuple[str, Pretrained 
 @pytest.mark.parametrize("level", [0.0, 0.25])
 def test_t36_unit_variance_of_a_flat_sound_is_silence(level: float) -> None:
     wave_BN = torch.full((1, 4000), level)
-    found = unit_variance(wave_BN, torch.ones(1, 4000, dtype=torch.bool))
-    assert float(found.abs().max()) < 1e-3
+    normalised = unit_variance(wave_BN, torch.ones(1, 4000, dtype=torch.bool))
+    assert float(normalised.abs().max()) < 1e-3
 
 
 def test_t38_clips_of_the_shortest_lengths_are_finite_and_have_a_step(encoder: tuple[str, Pretrained | None]) -> None:

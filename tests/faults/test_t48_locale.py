@@ -21,7 +21,7 @@ from tests.staged import DIALOGUE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Letters whose case differs in Turkish, letters outside ASCII, in both of the encodings that readers accept.
-WORDS = "I said: İstanbul ılık, ça va? naïve DÉJÀ VU — “quoted”"
+TRANSCRIPT = "I said: İstanbul ılık, ça va? naïve DÉJÀ VU — “quoted”"
 
 STAGES = """
 import json, os, pathlib, sys, warnings
@@ -54,8 +54,8 @@ def tree(sound_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tree with transcripts that ASCII does not hold."""
     root = tmp_path_factory.mktemp("tree") / "root"
     shutil.copytree(sound_tree, root)
-    words = next(root.rglob(f"transcriptions/{DIALOGUE}.txt"))
-    words.write_bytes(words.read_text("utf-8").replace("Well.", WORDS).encode())
+    transcript = next(root.rglob(f"transcriptions/{DIALOGUE}.txt"))
+    transcript.write_bytes(transcript.read_text("utf-8").replace("Well.", TRANSCRIPT).encode())
     return root
 
 
@@ -65,19 +65,19 @@ def staged(home: Path, tree: Path, *options: str, umask: str = "022", **more: st
     command = [sys.executable, *options, "-c", STAGES.format(repository=str(REPOSITORY)), str(home), str(tree), umask]
     done = subprocess.run(command, env=kept | more, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
-    found: dict[str, str] = json.loads(done.stdout)
-    assert len(found) > 6
-    return found
+    digests: dict[str, str] = json.loads(done.stdout)
+    assert len(digests) > 6
+    return digests
 
 
 @pytest.fixture(scope="module")
 def usual(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the stages give under UTF-8."""
     home = tmp_path_factory.mktemp("usual")
-    found = staged(home, tree, LC_ALL="C.UTF-8")
+    digests = staged(home, tree, LC_ALL="C.UTF-8")
     manifest = (home / "manifest.jsonl").read_bytes()
-    assert WORDS.encode() in manifest and found["manifest.jsonl"] == sha256_bytes(manifest)
-    return found
+    assert TRANSCRIPT.encode() in manifest and digests["manifest.jsonl"] == sha256_bytes(manifest)
+    return digests
 
 
 BARE = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -102,8 +102,8 @@ def turkish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_t48_in_turkish_and_with_no_umask_the_bytes_are_the_same(
     tree: Path, usual: dict[str, str], turkish: dict[str, str], tmp_path: Path
 ) -> None:
-    asked = "import locale; locale.setlocale(locale.LC_ALL, ''); print(locale.getencoding(), locale.str(0.5))"
-    said = subprocess.run([sys.executable, "-c", asked], env=os.environ | turkish, capture_output=True, check=True)
+    code = "import locale; locale.setlocale(locale.LC_ALL, ''); print(locale.getencoding(), locale.str(0.5))"
+    said = subprocess.run([sys.executable, "-c", code], env=os.environ | turkish, capture_output=True, check=True)
     assert said.stdout.split() == [b"ISO-8859-9", b"0,5"], "the locale is in force"
     assert staged(tmp_path, tree, umask="000", **turkish) == usual
 

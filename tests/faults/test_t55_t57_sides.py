@@ -125,15 +125,15 @@ def test_t55_the_audit_is_followed_where_params_say_so(by_rule: Place, by_audit:
     assert account(by_audit)["ledger"]["counts"]["repaired/side_by_audit"] == 2
     for one in two:
         assert rows(by_audit)[one.name]["right"] == f"Ses01{one.marker}"
-    before, after, found = metas(by_rule), metas(by_audit), 0
+    before, after, moved = metas(by_rule), metas(by_audit), 0
     assert set(before) == set(after)
     for key, meta in after.items():
         assert meta["side"] == OTHER[before[key]["side"]]
         # Every box lies in the half that the speaker sits in since the picture was mirrored.
         lefts = [box[0] for box in meta["video"]["boxes"] if any(box)]
         assert all((left < 360) == (meta["side"] == "left") for left in lefts)
-        found += len(lefts)
-    assert found > 0.9 * sum(len(meta["video"]["boxes"]) for meta in after.values())
+        moved += len(lefts)
+    assert moved > 0.9 * sum(len(meta["video"]["boxes"]) for meta in after.values())
 
 
 def test_t55_below_the_bound_the_rule_is_kept() -> None:
@@ -164,8 +164,8 @@ def test_t55_a_table_does_what_the_audit_did_and_stages_no_other_dialogue_again(
 
 
 def agreeing(place: Place) -> tuple[int, int]:
-    found = account(place)["sides"]
-    return found["agree"], found["audited"]
+    sides = account(place)["sides"]
+    return sides["agree"], sides["audited"]
 
 
 @pytest.mark.long

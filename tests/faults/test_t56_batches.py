@@ -22,7 +22,7 @@ SIDES = ("left", "right")
 
 
 @pytest.fixture(scope="module")
-def film(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second of two people side by side under black bars, faces 40 pixels high, in noise."""
     heads = [list(decode_frames(shared_data / "clips" / f"{name}.mpg"))[:FRAMES] for name in ("bbaf2n", "brbk7n")]
     random = np.random.default_rng(2)
@@ -54,12 +54,12 @@ class InBatches:
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Box]]:
         order = list(range(len(frames)))[:: 1 if self.size > 0 else -1]
-        found: dict[int, list[Box]] = {}
+        boxes: dict[int, list[Box]] = {}
         for start in range(0, len(order), abs(self.size)):
             part = order[start : start + abs(self.size)]
             self.shown.append(len(part))
-            found |= dict(zip(part, self.detector.detect([frames[i] for i in part]), strict=True))
-        return [found[i] for i in range(len(frames))]
+            boxes |= dict(zip(part, self.detector.detect([frames[i] for i in part]), strict=True))
+        return [boxes[i] for i in range(len(frames))]
 
 
 def crops(path: Path, detector: Detector) -> dict[str, Pictures]:
@@ -82,16 +82,16 @@ def crops(path: Path, detector: Detector) -> dict[str, Pictures]:
 
 
 @pytest.mark.parametrize("name", ["haar", "blazeface", "yunet", "sfd"])
-def test_t56_crops_are_the_same_bytes_whatever_the_batch(name: str, film: Path, shared_data: Path) -> None:
+def test_t56_crops_are_the_same_bytes_whatever_the_batch(name: str, video: Path, shared_data: Path) -> None:
     try:
         detector = get_detector(Shards(detector=name), Settings(device="cpu", weights=shared_data / "weights"))
     except MachineError as error:
         pytest.skip(f"the weight file of {name} is not in ../shared/data/weights: {error.file}")
-    whole = crops(film, detector)
+    whole = crops(video, detector)
     for side in SIDES:
-        found = whole[side]
-        assert all(found.faces) and "missing" not in found.track.sources, f"{name} must see the {side} head"
+        cut = whole[side]
+        assert all(cut.faces) and "missing" not in cut.track.sources, f"{name} must see the {side} head"
     for size in (1, 3, -2):
         parts = InBatches(detector, size)
-        assert crops(film, parts) == whole
+        assert crops(video, parts) == whole
         assert max(parts.shown) == abs(size) and len(parts.shown) > 2

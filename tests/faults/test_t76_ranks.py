@@ -18,11 +18,11 @@ from tests.ranks import CASES, cut, learn, network, together
 
 SAME = {"rtol": 0.0, "atol": 1e-6}
 ONE = [(name, 3) for name in CASES if not name.startswith("released")] + [("foal", 4), ("pictures", 4)]
-Found = dict[tuple[str, int], tuple[dict[str, Any], dict[str, Tensor]]]
+Results = dict[tuple[str, int], tuple[dict[str, Any], dict[str, Tensor]]]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What two processes learn in every case."""
     return together(tmp_path_factory.mktemp("ranks"), *ONE, ("released", 3), ("released negatives", 1))
 
@@ -32,11 +32,11 @@ def alone(name: str) -> tuple[dict[str, float | int], dict[str, Tensor]]:
 
 
 @pytest.mark.parametrize(("name", "split"), ONE)
-def test_t76_two_processes_are_one_with_the_whole_batch(found: Found, name: str, split: int) -> None:
-    told, gradients = found[name, split]
+def test_t76_two_processes_are_one_with_the_whole_batch(results: Results, name: str, split: int) -> None:
+    facts, gradients = results[name, split]
     expected, one = alone(name)
-    assert told["total"] == pytest.approx(expected["total"], abs=1e-6)
-    assert (told["negatives"], told["videos"]) == (expected["negatives"], expected["videos"])
+    assert facts["total"] == pytest.approx(expected["total"], abs=1e-6)
+    assert (facts["negatives"], facts["videos"]) == (expected["negatives"], expected["videos"])
     assert gradients.keys() == one.keys()
     for parameter, gradient in one.items():
         torch.testing.assert_close(gradients[parameter], gradient, **SAME, msg=lambda m, p=parameter: f"{p}: {m}")
@@ -44,20 +44,20 @@ def test_t76_two_processes_are_one_with_the_whole_batch(found: Found, name: str,
         assert max(float(gradient.abs().max()) for gradient in one.values()) > 1e-3
 
 
-def test_as_released_only_the_row_side_learns(found: Found) -> None:
+def test_as_released_only_the_row_side_learns(results: Results) -> None:
     """Same loss, another gradient: that of each process' rows against everything gathered, all of it detached."""
-    told, gradients = found["released", 3]
+    facts, gradients = results["released", 3]
     expected, one = alone("released")
-    assert told["total"] == pytest.approx(expected["total"], abs=1e-6)
+    assert facts["total"] == pytest.approx(expected["total"], abs=1e-6)
     name = "audio_projection.linear1.weight"
     assert float((gradients[name] - one[name]).abs().max()) > 1e-3
     torch.testing.assert_close(gradients[name], row_side(cut(CASES["released"], 0, 6))[name], **SAME)
 
 
-def test_as_released_a_gathered_negative_teaches_no_encoder(found: Found) -> None:
-    told, gradients = found["released negatives", 1]
+def test_as_released_a_gathered_negative_teaches_no_encoder(results: Results) -> None:
+    facts, gradients = results["released negatives", 1]
     expected, one = alone("released negatives")
-    assert told["total"] == pytest.approx(expected["total"], abs=1e-6)
+    assert facts["total"] == pytest.approx(expected["total"], abs=1e-6)
     name = "audio.layers.0.conv.weight"
     assert float((gradients[name] - one[name]).abs().max()) > 1e-5
     for parameter, gradient in with_detached_negatives(cut(CASES["released negatives"], 0, 2)).items():

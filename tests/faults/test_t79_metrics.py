@@ -42,21 +42,21 @@ def test_t79_a_thousand_random_matrices_agree_with_numpy() -> None:
         count = int(generator.integers(1, 60))
         truth = generator.choice(classes, count, p=generator.dirichlet(np.full(classes, 0.5)))
         given = np.where(generator.random(count) < generator.random(), truth, generator.integers(0, classes, count))
-        found, expected = by_library(truth, given, classes), by_numpy(truth, given, classes)
-        assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-6)
-        assert np.sum(found["confusion"]) == count  # type: ignore[arg-type]
-        absent += bool(found["absent"])
+        actual, expected = by_library(truth, given, classes), by_numpy(truth, given, classes)
+        assert {name: actual[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+        assert np.sum(actual["confusion"]) == count  # type: ignore[arg-type]
+        absent += bool(actual["absent"])
     assert absent > 100, "the draw must hold the hard case"
 
 
 @pytest.mark.parametrize("only", [0, 3])
 def test_t79_one_class_predicted_throughout(only: int) -> None:
     truth = np.array([0, 1, 2, 3] * 5)
-    found = by_library(truth, np.full(20, only), 4)
-    assert (found["ua"], found["wa"], found["macro_f1"]) == (0.25, 0.25, pytest.approx(0.1, abs=1e-6))
+    actual = by_library(truth, np.full(20, only), 4)
+    assert (actual["ua"], actual["wa"], actual["macro_f1"]) == (0.25, 0.25, pytest.approx(0.1, abs=1e-6))
 
 
 def test_t79_one_class_in_the_truth_and_never_predicted() -> None:
-    found = by_library(np.zeros(4, int), np.ones(4, int), 3)
-    assert (found["ua"], found["wa"], found["macro_f1"]) == (0.0, 0.0, 0.0)
-    assert found["absent"] == ["class1", "class2"]
+    actual = by_library(np.zeros(4, int), np.ones(4, int), 3)
+    assert (actual["ua"], actual["wa"], actual["macro_f1"]) == (0.0, 0.0, 0.0)
+    assert actual["absent"] == ["class1", "class2"]

@@ -28,8 +28,8 @@ def coverage(clusters: int, each: int, metric: Metric, simulations: int, resampl
     held = 0
     for number in range(simulations):
         right, names, labels = draw(generator, clusters, each)
-        found = interval(right, names, labels, metric=metric, level=0.95, resamples=resamples, seed=number)
-        held += found.low <= TRUTH <= found.high
+        estimate = interval(right, names, labels, metric=metric, level=0.95, resamples=resamples, seed=number)
+        held += estimate.low <= TRUTH <= estimate.high
     return held / simulations
 
 
@@ -55,7 +55,7 @@ def false_alarms(clusters: int, simulations: int, permutations: int) -> float:
         level = SKILL[label] + shift[:, None]
         a, b = ((generator.random(label.shape) < level).ravel().astype(float) for _ in range(2))
         names = np.repeat(np.arange(clusters), 12).astype(str).tolist()
-        found = difference(
+        estimate = difference(
             a,
             b,
             names,
@@ -66,7 +66,7 @@ def false_alarms(clusters: int, simulations: int, permutations: int) -> float:
             permutations=permutations,
             seed=number,
         )
-        alarms += found.p <= 0.05
+        alarms += estimate.p <= 0.05
     return alarms / simulations
 
 

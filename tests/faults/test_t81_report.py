@@ -23,7 +23,7 @@ from tests.reports import BEST, CLASSES, make_params, make_utterances, write_mod
 from tests.sealing import revouch_run
 
 HOSTILE = "<script>alert('1')</script>"
-WORDS = "these words were spoken in confidence"
+TRANSCRIPT = "these words were spoken in confidence"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths = Paths("drawn", home)
     utterances = [
         replace(
-            u, session=f'{u.session}"><img src=x onerror=alert(1)>', speaker=f"{u.speaker}|</td>`", transcript=WORDS
+            u,
+            session=f'{u.session}"><img src=x onerror=alert(1)>',
+            speaker=f"{u.speaker}|</td>`",
+            transcript=TRANSCRIPT,
         )
         for u in make_utterances(params)
     ]
@@ -118,7 +121,7 @@ def test_t81_nothing_of_the_machine_and_no_spoken_word_is_in_it(home: Path) -> N
         text = data.decode()
         assert str(home) not in text, name
         assert os.uname().nodename not in text or len(os.uname().nodename) < 4, name
-        assert WORDS not in text, name
+        assert TRANSCRIPT not in text, name
         assert not re.search(r"\b20\d\d-\d\d-\d\dT|\d\d:\d\d:\d\d", text), name
 
 

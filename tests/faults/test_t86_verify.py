@@ -68,9 +68,9 @@ def test_t86_a_cache_object_altered_in_place_is_named_though_dvc_sees_nothing(
     kept = object_in(place.cache, md5)
     flip(kept)
     assert "up to date" in run(place.project, "dvc", "status", "manifest@drawn").stdout
-    found = place.links(monkeypatch)
-    [link] = broken(found)
-    assert (link.verdict, link.name, code_of(found)) == (
+    results = place.links(monkeypatch)
+    [link] = broken(results)
+    assert (link.verdict, link.name, code_of(results)) == (
         "differs",
         "manifest@drawn output data/drawn/manifest.jsonl",
         3,
@@ -88,8 +88,8 @@ def test_t86_what_was_pulled_corrupted_is_named(place: Place, tmp_path: Path, mo
     flip(object_in(place.remote, place.md5("data/drawn/shards", SHARD)), 5000)
     clone = place.clone(tmp_path / "clone")
     run(clone, "dvc", "pull", "shards@drawn", check=False)
-    found = links(clone, monkeypatch)
-    named = [link for link in found if link.verdict == "differs"]
+    results = links(clone, monkeypatch)
+    named = [link for link in results if link.verdict == "differs"]
     assert {link.name for link in named} == {"shards@drawn output data/drawn/shards", "shards by their index"}
     assert all(SHARD in link.result for link in named)
 

@@ -28,11 +28,11 @@ NAME = "blazeface"
 @contextmanager
 def site(files: dict[str, bytes], *, short_by: int = 0) -> Iterator[tuple[str, list[str]]]:
     """Serve files on loopback: (address, paths asked for); `short_by`: the connection ends so many bytes early."""
-    asked: list[str] = []
+    requests: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requests.append(self.path)
             data = files.get(self.path.removeprefix("/"))
             if data is None:
                 self.send_error(404)
@@ -46,7 +46,7 @@ def site(files: dict[str, bytes], *, short_by: int = 0) -> Iterator[tuple[str, l
             pass
 
     with serving(Handler) as address:
-        yield address, asked
+        yield address, requests
 
 
 @pytest.fixture
@@ -87,16 +87,16 @@ def refused(*args: str) -> MachineError:
 def test_t88_a_detectors_files_are_fetched_once_and_then_need_no_network(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with site(FILES) as (address, asked):
+    with site(FILES) as (address, requests):
         publish(monkeypatch, address)
         assert f"{NAME}: one.onnx: not ready" in weights().output
         done = weights("fetch", NAME)
         assert done.exit_code == 0, done.output
-        assert asked == ["/one.onnx", "/two.npy"]
+        assert requests == ["/one.onnx", "/two.npy"]
         for name, data in FILES.items():
             assert (folder / name).read_bytes() == data and sha256_bytes(data) in done.output
         weights("fetch", NAME)
-        assert len(asked) == 2, "what is there is not fetched again"
+        assert len(requests) == 2, "what is there is not fetched again"
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a socket was opened"))
     assert weights("fetch", NAME).exit_code == 0
     listed = weights().output

@@ -39,10 +39,10 @@ def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fetched(origin: Path, root: Path, patch: pytest.MonkeyPatch, name: str = NAME) -> list[str]:
-    with hub(name, origin) as (address, asked):
+    with hub(name, origin) as (address, requests):
         patch.setenv("HF_ENDPOINT", address)
         list(fetch_weights(name, Settings(weights=root)))
-    return asked
+    return requests
 
 
 def test_t87_a_weight_file_with_another_digest_is_refused_with_both(
@@ -51,10 +51,10 @@ def test_t87_a_weight_file_with_another_digest_is_refused_with_both(
     expected = sha256_file(origin / "pytorch_model.bin")
     with (origin / "pytorch_model.bin").open("ab") as handle:
         handle.write(b"more")
-    found = sha256_file(origin / "pytorch_model.bin")
+    actual = sha256_file(origin / "pytorch_model.bin")
     with pytest.raises(MachineError) as error:
         fetched(origin, tmp_path / "w", monkeypatch)
-    assert error.value.exit_code == 4 and expected in error.value.what and found in error.value.what
+    assert error.value.exit_code == 4 and expected in error.value.what and actual in error.value.what
     left = {path.name for path in (tmp_path / "w" / NAME).rglob("*") if path.is_file()}
     assert left <= {".lock"}, "a refused file must not stay"
     with pytest.raises(MachineError, match="not ready"):
@@ -82,9 +82,9 @@ def test_t87_weights_other_than_params_ask_for_are_refused_with_both(tmp_path: P
     needs_transformers()
     own = recorded(tmp_path, "clip_vit_b32")
     published = CATALOGUE["clip_vit_b32"].files["pytorch_model.bin"]
-    for asked, expected in ((None, published), ("a" * 64, "a" * 64)):
+    for digest, expected in ((None, published), ("a" * 64, "a" * 64)):
         with pytest.raises(MachineError) as error:
-            open_weights("clip_vit_b32", Settings(weights=tmp_path), own=asked)
+            open_weights("clip_vit_b32", Settings(weights=tmp_path), own=digest)
         assert str(expected) in error.value.what and own.sha256 in error.value.what
     assert open_weights("clip_vit_b32", Settings(weights=tmp_path), own=own.sha256).sha256 == own.sha256
 
@@ -92,8 +92,8 @@ def test_t87_weights_other_than_params_ask_for_are_refused_with_both(tmp_path: P
 def test_t88_after_the_first_fetch_nothing_needs_the_network(
     origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = fetched(origin, tmp_path / "w", monkeypatch)
-    assert any(path.endswith("pytorch_model.bin") for path in asked)
+    requests = fetched(origin, tmp_path / "w", monkeypatch)
+    assert any(path.endswith("pytorch_model.bin") for path in requests)
 
     def refuse(*_: Any) -> None:
         raise AssertionError("a socket was opened")

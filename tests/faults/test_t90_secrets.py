@@ -17,9 +17,9 @@ from tests.projects import REPOSITORY, change_params, repro, run, verb
 from tests.reports import make_utterances, write_model, write_stages
 from tests.trees import ravdess_tree
 
-WORD = "hunter2-t0ken-of-a-test"
+PASSWORD = "hunter2-t0ken-of-a-test"
 SECRETS = {
-    name: f"{WORD}-{name.lower()}"
+    name: f"{PASSWORD}-{name.lower()}"
     for name in (
         "AWS_SECRET_ACCESS_KEY",
         "GITHUB_TOKEN",
@@ -47,16 +47,16 @@ class Log:
 
     def findings(self) -> list[str]:
         """Return where a secret or the home folder stands: outputs by path, "log" for what was printed."""
-        found = ["log"] if leaks(self.text.encode(), self.home) else []
+        leaking = ["log"] if leaks(self.text.encode(), self.home) else []
         for path in sorted(self.project.rglob("*")):
             inside = path.relative_to(self.project)
             if path.is_file() and inside.parts[0] not in OWN and leaks(path.read_bytes(), self.home):
-                found.append(inside.as_posix())
-        return found
+                leaking.append(inside.as_posix())
+        return leaking
 
 
 def leaks(data: bytes, home: Path) -> bool:
-    return WORD.encode() in data or str(home).encode() in data
+    return PASSWORD.encode() in data or str(home).encode() in data
 
 
 @pytest.fixture
@@ -73,9 +73,9 @@ def log(tmp_path: Path) -> Log:
         {"reader": "ravdess", "source": "data/ravdess.source.json", "variants": ["audio_only"]},
     )
     data["corpora"]["ravdess"]["manifest"] = {"classes": {"neutral": ["neutral"], "happy": ["happy"]}, "contract": None}
-    asked = {"drawn": ["audio_only", "foal"], "ravdess": ["audio_only"]}
+    trained = {"drawn": ["audio_only", "foal"], "ravdess": ["audio_only"]}
     data["runs"] = {}
-    for name, variants in asked.items():
+    for name, variants in trained.items():
         data["runs"] |= runs_of(name, variants, [1], [HEADLINE])
     data["corpora"]["ravdess"]["final"] = {"variant": "audio_only", "seed": 1}
     (project / "params.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
@@ -115,12 +115,12 @@ def test_t90_errors_and_the_doctor_name_no_home_folder_and_no_word_of_a_remote(l
     assert "~/gone" in log("inventory", "ravdess", check=False).stderr
     for command in (
         ["init", "-q", "--no-scm"],
-        ["remote", "add", "-d", "far", f"https://me:{WORD}@example.org/store?sig={WORD}"],
-        ["remote", "modify", "--local", "far", "password", WORD],
+        ["remote", "add", "-d", "far", f"https://me:{PASSWORD}@example.org/store?sig={PASSWORD}"],
+        ["remote", "modify", "--local", "far", "password", PASSWORD],
     ):
         run(log.project, sys.executable, "-m", "dvc", *command, **log.more)
-    told = log("doctor", check=False).stdout
-    assert "example.org" in told and "~/gone" in told
+    output = log("doctor", check=False).stdout
+    assert "example.org" in output and "~/gone" in output
     assert log.findings() == []
 
 

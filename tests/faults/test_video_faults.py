@@ -40,10 +40,10 @@ def test_t18_a_truncated_avi_gives_the_frames_before_the_cut(tmp_path: Path, per
     assert info.truncated and not complete.truncated and info.declared_frames == COUNT
     assert info.times_s == complete.times_s[: len(info.times_s)]
     assert 0 < len(info.times_s) < COUNT
-    found = [(index, number_of(frame)) for index, frame in decode_indexed(cut, info)]
-    assert all(index == number for index, number in found)
+    frames = [(index, number_of(frame)) for index, frame in decode_indexed(cut, info)]
+    assert all(index == number for index, number in frames)
     # A B frame whose later neighbour was cut off may be lost too; every other frame is there, untouched.
-    assert len(found) >= len(info.times_s) - int(b_frames)
+    assert len(frames) >= len(info.times_s) - int(b_frames)
     original, decoded = list(decode_frames(whole)), dict(decode_indexed(cut, info))
     assert all(np.array_equal(decoded[i], original[i]) for i in range(len(info.times_s) - 3))
 
@@ -66,9 +66,9 @@ def test_t18_a_damaged_middle_shifts_no_later_frame(avi: Path, tmp_path: Path) -
     broken = tmp_path / "broken.avi"
     broken.write_bytes(data)
     info = probe_times(broken)
-    found = {index: number_of(frame) for index, frame in decode_indexed(broken, info)}
+    frames = {index: number_of(frame) for index, frame in decode_indexed(broken, info)}
     # 48 is the next key frame.
-    assert all(found[index] == index for index in [*range(40), *range(48, COUNT)])
+    assert all(frames[index] == index for index in [*range(40), *range(48, COUNT)])
     assert info.by_index and info.times_s == probe_times(avi).times_s
 
 
@@ -192,7 +192,7 @@ def test_t92_altered_bytes_give_typed_errors_only(tmp_path: Path) -> None:
 def test_t26_a_playlist_disguised_as_avi_opens_nothing(
     tmp_path: Path, avi: Path, listener: tuple[str, list[str]], kind: str
 ) -> None:
-    url, asked = listener
+    url, requests = listener
     secret = tmp_path / "secret.avi"
     secret.write_bytes(avi.read_bytes())
     path = tmp_path / "disguised.avi"
@@ -200,7 +200,7 @@ def test_t26_a_playlist_disguised_as_avi_opens_nothing(
     for read in (probe_times, lambda p: list(decode_frames(p))):
         with pytest.raises(VideoUnreadable):
             read(path)
-    assert asked == []
+    assert requests == []
 
 
 @pytest.mark.parametrize("kind", ["playlist", "remote", "concat", "neighbour", "sdp", "dash"])
@@ -208,7 +208,7 @@ def test_t26_even_past_the_first_look_nothing_else_is_opened(
     tmp_path: Path, avi: Path, listener: tuple[str, list[str]], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second wall: with the first bytes' check gone, the forced demuxer and the protocol list still hold."""
-    url, asked = listener
+    url, requests = listener
     path = tmp_path / "disguised.avi"
     secret = tmp_path / "secret.avi"
     secret.write_bytes(avi.read_bytes())
@@ -222,7 +222,7 @@ def test_t26_even_past_the_first_look_nothing_else_is_opened(
     )
     with pytest.raises(VideoUnreadable):
         list(decode_indexed(path, facts))
-    assert asked == []
+    assert requests == []
 
 
 ODD_NAMES = [
@@ -353,5 +353,5 @@ def test_t30_h264_in_an_avi_begins_at_zero_and_both_readers_have_every_frame(
     ffmpeg("-i", str(source), "-c:v", "libx264", "-pix_fmt", "yuv420p", *options, str(path))
     info = probe_times(path)
     assert info.times_s == pytest.approx([i / info.rate_fps for i in range(12)])
-    found = [(index, number_of(frame_HWC)) for index, frame_HWC in decode_indexed(path, info)]
-    assert found == [(i, i) for i in range(12)]
+    frames = [(index, number_of(frame_HWC)) for index, frame_HWC in decode_indexed(path, info)]
+    assert frames == [(i, i) for i in range(12)]

@@ -28,15 +28,15 @@ def dvc(project: Path, *args: str, check: bool = True) -> str:
 
 def objects(cache: Path) -> dict[str, str]:
     """Return every object of a cache with the MD5 of its bytes."""
-    found = sorted(path for path in (cache / "files" / "md5").rglob("*") if path.is_file())
-    return {f"{path.parent.name}{path.name}": hashlib.md5(path.read_bytes()).hexdigest() for path in found}
+    paths = sorted(path for path in (cache / "files" / "md5").rglob("*") if path.is_file())
+    return {f"{path.parent.name}{path.name}": hashlib.md5(path.read_bytes()).hexdigest() for path in paths}
 
 
 def whole(cache: Path) -> set[str]:
     """Return the names of a cache's objects after holding each to its bytes."""
-    found = objects(cache)
-    assert {name for name, digest in found.items() if name.removesuffix(".dir") != digest} == set()
-    return set(found)
+    paths = objects(cache)
+    assert {name for name, digest in paths.items() if name.removesuffix(".dir") != digest} == set()
+    return set(paths)
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def relink(project: Path, kind: str, cache: Path) -> None:
         pytest.skip(f"the disk of {project} has no reflinks")
     dvc(project, "config", "--local", "cache.type", kind)
     said = dvc(project, "checkout", "--relink", "--force", check=False)
-    lies = kind_of(next((project / "data/drawn/raw").rglob("*.avi")), cache)
-    assert lies == ("copy" if kind == "reflink" else kind), said
+    linked_as = kind_of(next((project / "data/drawn/raw").rglob("*.avi")), cache)
+    assert linked_as == ("copy" if kind == "reflink" else kind), said
 
 
 def walk(project: Path, cache: Path) -> None:

@@ -108,8 +108,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return Project(home=home, cache=home / ".dvc" / "cache")
 
 
-def foalnet(*words: str) -> str:
-    return CliRunner().invoke(cli, words, catch_exceptions=False).stdout
+def foalnet(*arguments: str) -> str:
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False).stdout
 
 
 def test_gc_keeps_every_champion_every_branch_and_every_waiting_run(project: Project) -> None:
@@ -152,14 +152,14 @@ def test_gc_leaves_the_cache_alone_while_a_flow_is_at_work_or_others_may_need_it
 def test_loss_is_named_by_champion_doctor_and_rollback(project: Project, tmp_path: Path) -> None:
     first, second = project.promoted("one"), project.promoted("two")
     commits = git(project.home, "rev-parse", "champions/drawn", "champions/drawn^").stdout.split()
-    scene = Context(corpora=(load_params("drawn"),))
-    assert [finding.level for finding in check_champions(scene)] == ["ok"]
+    context = Context(corpora=(load_params("drawn"),))
+    assert [finding.level for finding in check_champions(context)] == ["ok"]
     assert "neither" not in foalnet("champion")
 
     project.lose([second[1]])
     assert loss_of(project.home, "drawn", commits[0]).lost == ("models/drawn/final",)
     assert "of the champion in force, neither in DVC's cache nor in a remote: models/drawn/final" in foalnet("champion")
-    [finding] = check_champions(scene)
+    [finding] = check_champions(context)
     assert finding.level == "fault" and "models/drawn/final" in finding.message
     assert f"git switch --detach {commits[0][:10]} && dvc repro" in finding.mend
 

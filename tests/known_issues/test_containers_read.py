@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made(folder: Path, name: str, *inputs: str, options: tuple[str, ...]) -> Path:
     """Write a file with the wheel's ffmpeg from files of the folder."""
-    sources = [word for source in inputs for word in ("-i", str(folder / source))]
+    sources = [argument for source in inputs for argument in ("-i", str(folder / source))]
     ffmpeg(*sources, *options, str(folder / name))
     return folder / name
 

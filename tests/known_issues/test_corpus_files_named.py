@@ -80,9 +80,9 @@ def test_pipes_sockets_and_devices_are_counted_by_kind_and_never_opened(tmp_path
     out = tmp_path / "inventory.json"
     inventory(make_params(reader="ravdess", corpus="rav"), make_settings(tmp_path / "work", {"rav": tree}), out)
     listener.close()
-    found = read_inventory(out)
-    assert found.ignored == {"shadow": 0, "fifo": 3, "socket": 1, "other": 0}
-    assert found.named == {
+    record = read_inventory(out)
+    assert record.ignored == {"shadow": 0, "fifo": 3, "socket": 1, "other": 0}
+    assert record.named == {
         "fifo": ("Actor_01/03-01-01-01-01-02-01.wav", "Actor_02/null.wav", "Actor_02/pipe\\n2"),
         "socket": ("socket",),
     }

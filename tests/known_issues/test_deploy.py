@@ -78,10 +78,10 @@ def test_two_clones_on_one_server(server: Server, toy: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert "retrain/drawn: made; 0 3 * * * UTC paused" in done.stdout
 
-    def found() -> dict[str, dict[str, Any]]:
+    def deployed() -> dict[str, dict[str, Any]]:
         return {each["entrypoint"]: each for each in server.ask("deployments/filter")}
 
-    retrain = found()["flows/retrain.py:retrain"]
+    retrain = deployed()["flows/retrain.py:retrain"]
     assert retrain["job_variables"]["env"] == {"FOALNET_HOME": str(toy), "PYTHONPATH": str(toy)}
     assert retrain["pull_steps"][0]["prefect.deployments.steps.set_working_directory"] == {"directory": str(toy)}
     assert retrain["tags"] == ["foalnet", "drawn"] and str(toy) in retrain["description"]
@@ -90,22 +90,22 @@ def test_two_clones_on_one_server(server: Server, toy: Path, tmp_path: Path) -> 
     (schedule,) = retrain["schedules"]
     server.prefect(toy, "deployment", "schedule", "resume", "retrain/drawn", schedule["id"])
     assert "0 3 * * * UTC on" in foalnet_deploy(toy, env).stdout
-    assert [each["active"] for each in found()["flows/retrain.py:retrain"]["schedules"]] == [True]
+    assert [each["active"] for each in deployed()["flows/retrain.py:retrain"]["schedules"]] == [True]
 
     clone = shutil.copytree(toy, tmp_path / "clone", symlinks=True)
     other = foalnet_deploy(clone, env | {"PYTHONPATH": str(clone)})
     assert other.returncode == 2
     assert f"of another project, {toy}" in other.stderr and "foalnet deploy --take-over" in other.stderr
-    assert found()["flows/retrain.py:retrain"]["job_variables"]["env"]["FOALNET_HOME"] == str(toy)
+    assert deployed()["flows/retrain.py:retrain"]["job_variables"]["env"]["FOALNET_HOME"] == str(toy)
     assert foalnet_deploy(clone, env | {"PYTHONPATH": str(clone)}, "--take-over").returncode == 0
-    assert found()["flows/retrain.py:retrain"]["job_variables"]["env"]["FOALNET_HOME"] == str(clone)
+    assert deployed()["flows/retrain.py:retrain"]["job_variables"]["env"]["FOALNET_HOME"] == str(clone)
 
     for more in ({}, {"FOALNET_HOME": str(toy)}):
         raw = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
         done = subprocess.run(raw, cwd=toy, env=env | more, capture_output=True, text=True, timeout=300)
         assert done.returncode != 0
         assert "run_foalnet_deploy_instead" in (done.stdout + done.stderr).splitlines()[-1]
-    assert found()["flows/retrain.py:retrain"]["job_variables"]["env"]["FOALNET_HOME"] == str(clone)
+    assert deployed()["flows/retrain.py:retrain"]["job_variables"]["env"]["FOALNET_HOME"] == str(clone)
 
 
 def test_a_raw_prefect_deploy_is_refused_by_a_step_that_exists() -> None:

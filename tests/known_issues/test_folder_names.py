@@ -68,6 +68,6 @@ def test_the_flow_and_the_verbs_run_there(server: Server, odd: Path) -> None:  #
         done = subprocess.run(command, cwd=odd, env=env, capture_output=True, text=True, encoding="utf-8")
         assert done.returncode == 0, done.stderr[-3000:]
     assert git(odd, "branch", "--list", "champions/drawn").stdout != ""
-    for words in (["champion"], ["gc", "--dry-run"], ["config"]):
-        program(odd, *words, LC_ALL="C")
+    for arguments in (["champion"], ["gc", "--dry-run"], ["config"]):
+        program(odd, *arguments, LC_ALL="C")
     assert "UnicodeEncodeError" not in program(odd, "doctor", check=False, LC_ALL="C").stderr

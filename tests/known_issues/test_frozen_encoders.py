@@ -69,9 +69,9 @@ def test_the_encoders_of_a_fold_are_those_that_its_single_runs_chose(trained: Pa
 
 
 def test_the_account_names_the_encoders_by_their_checkpoints(trained: Paths) -> None:
-    told = json.loads((trained.model("foal", 1) / "train.json").read_text())["encoders"]
-    assert sorted(told) == ["audio_only-s1", "video_only-s1"]
-    for name, facts in told.items():
+    recorded = json.loads((trained.model("foal", 1) / "train.json").read_text())["encoders"]
+    assert sorted(recorded) == ["audio_only-s1", "video_only-s1"]
+    for name, facts in recorded.items():
         train = json.loads((trained.model(name.removesuffix("-s1"), 1) / "train.json").read_text())
         assert facts["epochs"] == {fold: row["chosen_epoch"] for fold, row in train["folds"].items()}
     assert "encoders" not in json.loads((trained.model("audio_only", 1) / "train.json").read_text())
@@ -137,10 +137,10 @@ def test_the_stem_reads_whitened_steps() -> None:
 
 def test_the_inverse_root_of_a_covariance() -> None:
     # By hand: variances 4 and 1 along axes turned by 45 degrees; a thousandth of their mean is added to each.
-    found = inverse_root(torch.tensor([[2.5, 1.5], [1.5, 2.5]], dtype=torch.float64))
+    root = inverse_root(torch.tensor([[2.5, 1.5], [1.5, 2.5]], dtype=torch.float64))
     along, across = (4 + 0.0025) ** -0.5, (1 + 0.0025) ** -0.5
     expected = torch.tensor([[along + across, along - across], [along - across, along + across]]) / 2
-    assert torch.allclose(found, expected.double(), atol=1e-7)
+    assert torch.allclose(root, expected.double(), atol=1e-7)
     assert not inverse_root(torch.zeros(3, 3, dtype=torch.float64)).any()
 
 

@@ -24,11 +24,11 @@ def rows(clusters: int, each: int = 2) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize(("right", "side"), [(1.0, "low"), (0.0, "high")])
 def test_all_right_and_all_wrong_have_the_exact_limit(clusters: int, right: float, side: str) -> None:
     names, labels = rows(clusters)
-    found = interval([right] * len(names), names, labels, metric="ua", **SETTING)
+    result = interval([right] * len(names), names, labels, metric="ua", **SETTING)
     hidden = 1 - 0.025 ** (1 / clusters)  # Clopper and Pearson with 0 of `clusters`
-    assert found.method == "exact" and found.estimate == right
-    assert getattr(found, side) == pytest.approx(abs(right - hidden))
-    assert (found.high if right else found.low) == right
+    assert result.method == "exact" and result.estimate == right
+    assert getattr(result, side) == pytest.approx(abs(right - hidden))
+    assert (result.high if right else result.low) == right
 
 
 def test_the_exact_limit_covers_what_it_promises() -> None:
@@ -42,10 +42,10 @@ def test_the_exact_limit_covers_what_it_promises() -> None:
 def test_two_that_never_differ_have_a_width_and_p_1() -> None:
     names, labels = rows(30)
     values = [float(i % 3 == 0) for i in range(len(names))]
-    found = difference(values, values, names, labels, metric="ua", permutations=200, **SETTING)
+    result = difference(values, values, names, labels, metric="ua", permutations=200, **SETTING)
     hidden = 1 - 0.025 ** (1 / 30)
-    assert (found.interval.low, found.interval.high) == pytest.approx((-hidden, hidden)) and found.p == 1.0
-    assert not found.decided and not found.disagree
+    assert (result.interval.low, result.interval.high) == pytest.approx((-hidden, hidden)) and result.p == 1.0
+    assert not result.decided and not result.disagree
 
 
 def test_what_varies_keeps_its_bootstrap() -> None:
@@ -62,18 +62,18 @@ def test_what_is_not_zero_is_never_shown_as_zero(gap: float, says: str) -> None:
     assert points(gap) == says
 
 
-def found_as(low: float, high: float, p: float, level: float = 0.95) -> Difference:
+def difference_of(low: float, high: float, p: float, level: float = 0.95) -> Difference:
     inside = Interval(estimate=(low + high) / 2, low=low, high=high, level=level, clusters=30, method="bootstrap")
     return Difference(interval=inside, p=p, exact=False)
 
 
 def test_a_variant_is_called_better_only_where_interval_and_p_say_so() -> None:
     for low, p, level in itertools.product((-0.01, 0.0003, 0.02), (0.001, 0.04, 0.083, 0.5), (0.9, 0.95)):
-        found = found_as(low, 0.064, p, level)
-        says = verdict("foal", "baseline", found)
+        result = difference_of(low, 0.064, p, level)
+        says = verdict("foal", "baseline", result)
         outside, small = low > 0, p <= 1 - level
-        assert ("is better than" in says) == (outside and small) == found.decided
-        assert ("disagree" in says) == (outside != small) == found.disagree
+        assert ("is better than" in says) == (outside and small) == result.decided
+        assert ("disagree" in says) == (outside != small) == result.disagree
         assert "0.0 to +6.4" not in says
 
 

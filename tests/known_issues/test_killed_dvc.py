@@ -126,10 +126,10 @@ def of(process: subprocess.Popen[str]) -> list[int]:
         except OSError:
             continue
         children.setdefault(parent, []).append(int(stat.parent.name))
-    found = [process.pid]
-    for each in found:
-        found += children.get(each, [])
-    return found[1:]
+    pids = [process.pid]
+    for each in pids:
+        pids += children.get(each, [])
+    return pids[1:]
 
 
 def command_of(pid: int) -> str:
@@ -142,14 +142,14 @@ def command_of(pid: int) -> str:
 
 def living(pids: list[int]) -> list[int]:
     """Return those that run (a zombie does not)."""
-    found = []
+    alive = []
     for pid in pids:
         try:
             state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
         except OSError:
             continue
-        found += [pid] * (state not in "ZX")
-    return found
+        alive += [pid] * (state not in "ZX")
+    return alive
 
 
 def ended(below: list[int]) -> None:

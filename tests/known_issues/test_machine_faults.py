@@ -148,12 +148,12 @@ LONG = "x" * 300
         ("sheet", LONG),
         ("train", LONG, "--variant", "foal", "--seed", "1"),
     ],
-    ids=lambda asked: asked[0],
+    ids=lambda arguments: arguments[0],
 )
-def test_a_name_that_is_too_long_is_usage(tmp_path: Path, asked: tuple[str, ...]) -> None:
+def test_a_name_that_is_too_long_is_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     for name in ("params.yaml", "dvc.yaml"):
         (tmp_path / name).write_bytes((REPOSITORY / name).read_bytes())
-    done = verb(tmp_path, *asked, check=False, PYTHONPATH=str(REPOSITORY))
+    done = verb(tmp_path, *arguments, check=False, PYTHONPATH=str(REPOSITORY))
     assert done.returncode == 2, done.stderr
 
 

@@ -52,13 +52,13 @@ def shown(tokens: list[Token]) -> str:
 
 def cells(text: str) -> list[list[str]]:
     """The rows of the tables of a text, each cell as it is shown."""
-    found: list[list[str]] = []
+    rows: list[list[str]] = []
     for token in READER.parse(text):
         if token.type == "tr_open":
-            found.append([])
-        elif token.type == "inline" and found and token.level > 3:
-            found[-1].append(shown(token.children or []))
-    return found
+            rows.append([])
+        elif token.type == "inline" and rows and token.level > 3:
+            rows[-1].append(shown(token.children or []))
+    return rows
 
 
 def no_markup(text: str) -> None:

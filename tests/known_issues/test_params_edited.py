@@ -40,11 +40,11 @@ def test_one_committed_value_changes(project: Path) -> None:
 
 def test_one_value_changes_where_a_corpus_was_added(project: Path) -> None:
     iemocap_tree(project / "tree")
-    asked = ("--preset", "iemocap", "--seeds", "1,2,3", "--variants", "audio_only,video_only,foal")
-    verb(project, "add-corpus", "iemocap", "--root", "tree", *asked, PYTHONPATH=str(REPOSITORY))
+    options = ("--preset", "iemocap", "--seeds", "1,2,3", "--variants", "audio_only,video_only,foal")
+    verb(project, "add-corpus", "iemocap", "--root", "tree", *options, PYTHONPATH=str(REPOSITORY))
     ravdess_tree(project / "actors")
-    asked = ("--name", "ravdess8", "--classes", "all")
-    verb(project, "add-corpus", "ravdess", "--root", "actors", *asked, PYTHONPATH=str(REPOSITORY))
+    options = ("--name", "ravdess8", "--classes", "all")
+    verb(project, "add-corpus", "ravdess", "--root", "actors", *options, PYTHONPATH=str(REPOSITORY))
     rows = changed(project / "params.yaml", "corpora.iemocap.train.epochs=3")
     assert [row.split(":")[1] for row in rows if row[0] == "+"] == [" 3"]
     assert len([row for row in rows if row[0] == "+"]) == 1

@@ -23,11 +23,11 @@ from foalnet.core.errors import UsageError
 from tests.trees import iemocap_tree
 
 # Texts that YAML 1.1 takes for something else; numbers that it takes for texts.
-WORDS = "a: yes\nb: on\nc: 1:30\nd: 1e-3\ne: 017\nf: 0o17\ng: true\nh: ~\ni: '3'\nj: off\nk: 2e-05\n"
+VALUES = "a: yes\nb: on\nc: 1:30\nd: 1e-3\ne: 017\nf: 0o17\ng: true\nh: ~\ni: '3'\nj: off\nk: 2e-05\n"
 
 
 def test_the_readers_agree_with_dvc(tmp_path: Path, repository: Path) -> None:
-    (tmp_path / "words.yaml").write_text(WORDS)
+    (tmp_path / "words.yaml").write_text(VALUES)
     for path in (tmp_path / "words.yaml", repository / "params.yaml", repository / "dvc.lock"):
         theirs = load_yaml(str(path))
         assert read_yaml(path) == theirs and lock.load(path) == theirs, path
@@ -96,14 +96,14 @@ def test_nonsense_in_params_is_refused_with_file_line_key_and_next_action(
     monkeypatch.setattr("sys.argv", ["foalnet", "config"])
     with pytest.raises(SystemExit) as ended:
         main()
-    told = capfd.readouterr().err
-    assert ended.value.code == 2, told
-    assert key in told and says in told and "params.yaml" in told and "next: " in told
+    stderr = capfd.readouterr().err
+    assert ended.value.code == 2, stderr
+    assert key in stderr and says in stderr and "params.yaml" in stderr and "next: " in stderr
     pairs = zip(text.splitlines(), edited.splitlines(), strict=False)
     changed = next(number for number, (before, after) in enumerate(pairs, 1) if before != after)
     head = text[: text.find(f"\n{key}:") + 1].count("\n") + 1  # a fault of a whole block is at its head
-    said = [int(number) for number in re.findall(r"\bline (\d+)", told)]
-    assert (said and set(said) <= {changed, head}) or key.endswith(("encoder", "detector")) or "occurs twice" in told
+    said = [int(number) for number in re.findall(r"\bline (\d+)", stderr)]
+    assert (said and set(said) <= {changed, head}) or key.endswith(("encoder", "detector")) or "occurs twice" in stderr
 
 
 @pytest.mark.parametrize(
@@ -159,13 +159,13 @@ def _unbounded(schema: Any, path: str) -> Iterator[str]:
 def test_every_number_of_params_and_settings_has_both_bounds() -> None:
     models = [each for each in vars(blocks).values() if isinstance(each, type) and issubclass(each, Frozen)]
     models = [each for each in models if each not in (Frozen, blocks.Dimension)]  # a search has its param's bounds
-    found = [
+    unbounded = [
         place
         for model in [*models, Entry, Run, Settings]
         for name, schema in model.model_json_schema()["properties"].items()
         for place in _unbounded(schema, f"{model.__name__}.{name}")
     ]
-    assert len(models) > 12 and not found
+    assert len(models) > 12 and not unbounded
 
 
 def test_a_corpus_is_not_added_where_the_params_would_be_refused(
@@ -174,7 +174,7 @@ def test_a_corpus_is_not_added_where_the_params_would_be_refused(
     shutil.copy(repository / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     before = (tmp_path / "params.yaml").read_bytes()
-    asked = NewEntry.parse(
+    entry = NewEntry.parse(
         reader="iemocap",
         root=str(iemocap_tree(tmp_path / "root")),
         name=None,
@@ -185,6 +185,6 @@ def test_a_corpus_is_not_added_where_the_params_would_be_refused(
         preset=None,
     )
     with pytest.raises(UsageError, match="'hap' is in class 'happy' and in class 'glad'"):
-        list(add(asked, write=True))
+        list(add(entry, write=True))
     assert (tmp_path / "params.yaml").read_bytes() == before and not (tmp_path / "settings.yaml").exists()
     read_file(tmp_path / "params.yaml")

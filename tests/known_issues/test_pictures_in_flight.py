@@ -50,9 +50,9 @@ def test_a_clip_of_large_pictures_is_answered_whole_in_less_than_a_gigabyte(tmp_
     arguments = [sys.executable, "-c", PROBE, str(model), str(clip)]
     done = subprocess.run(arguments, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["frames"] == 45 and found["detected"] > 0
-    assert found["mib"] < LIMIT_MIB
+    result = json.loads(done.stdout)
+    assert result["frames"] == 45 and result["detected"] > 0
+    assert result["mib"] < LIMIT_MIB
 
 
 @pytest.mark.parametrize("stride", [1, 6])
@@ -62,11 +62,11 @@ def test_what_is_not_held_is_decoded_again_to_the_same_bytes(tmp_path: Path, str
     utterances = [said("a", "left", 0.1, 0.8), said("b", "right", 0.5, 1.3), said("c", "whole", 0.3, 0.31)]
     params = Shards(detector="fixed", stride=stride)
 
-    def films(held_bytes: int) -> object:
+    def cut_with(held_bytes: int) -> object:
         detector = FixedDetector()
         return cut_pictures(path, utterances, params=params, detector=detector, timeout_s=60.0, held_bytes=held_bytes)
 
-    assert films(1) == films(2**30) == films(2 * 720 * 480)
+    assert cut_with(1) == cut_with(2**30) == cut_with(2 * 720 * 480)
 
 
 def test_a_taller_picture_is_searched_at_search_rows_and_its_boxes_are_those_of_the_picture() -> None:

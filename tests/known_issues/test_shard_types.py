@@ -112,8 +112,8 @@ def names(kind: Any, prefix: str = "") -> Iterator[str]:
 
 
 def test_the_page_names_every_key() -> None:
-    told = re.findall(r"^\| `([a-z_.]+)` \| [^|]+ \| [^|]+ \|$", DOCS.read_text(), re.MULTILINE)
-    assert told == list(names(SampleMeta))
+    documented = re.findall(r"^\| `([a-z_.]+)` \| [^|]+ \| [^|]+ \|$", DOCS.read_text(), re.MULTILINE)
+    assert documented == list(names(SampleMeta))
 
 
 def test_zeros_of_a_missing_box_are_no_box(pictures: Place) -> None:

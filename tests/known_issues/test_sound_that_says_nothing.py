@@ -64,27 +64,27 @@ def staged(folder: Path, wave: np.ndarray, **params: Any) -> tuple[list[Sample],
 
 @pytest.mark.parametrize("kind", SILENT)
 def test_silence_is_masked_or_dropped_as_the_param_says(tmp_path: Path, kind: str) -> None:
-    [sample], told = staged(tmp_path, SILENT[kind])
-    assert ("kept", "sound_silent", "masked: the network hears nothing of it") in told
+    [sample], rows = staged(tmp_path, SILENT[kind])
+    assert ("kept", "sound_silent", "masked: the network hears nothing of it") in rows
     assert json.loads(sample.members["json"])["audio"]["reason"] == "sound_silent"
     clip, _ = read_clip(sample, Train(), Ledger())
     assert not clip.heard
-    samples, told = staged(tmp_path, SILENT[kind], silent_sound="drop")
-    assert samples == [] and told == [("dropped", "sound_silent", "")]
+    samples, rows = staged(tmp_path, SILENT[kind], silent_sound="drop")
+    assert samples == [] and rows == [("dropped", "sound_silent", "")]
 
 
 @pytest.mark.parametrize("wave_N", [voice(), voice(0.0005), np.pad(voice()[:1000], (0, N - 1000))])
 def test_quiet_speech_and_a_short_word_are_heard(tmp_path: Path, wave_N: np.ndarray) -> None:
-    [sample], told = staged(tmp_path, wave_N)
-    assert told == [("kept", "", "")] and read_clip(sample, Train(), Ledger())[0].heard
+    [sample], rows = staged(tmp_path, wave_N)
+    assert rows == [("kept", "", "")] and read_clip(sample, Train(), Ledger())[0].heard
 
 
 def test_channels_that_cancel_each_other_are_not_averaged(tmp_path: Path) -> None:
     wave_N = voice()
-    [sample], told = staged(tmp_path, np.stack([wave_N, -1.2 * wave_N], axis=1))
-    assert told == [("repaired", "channels_cancelled", "channel 2 of 2")]
-    found_N, _ = media.read_flac(sample.members["flac"])
-    np.testing.assert_allclose(found_N, -1.2 * wave_N, atol=2 / 32768)
+    [sample], rows = staged(tmp_path, np.stack([wave_N, -1.2 * wave_N], axis=1))
+    assert rows == [("repaired", "channels_cancelled", "channel 2 of 2")]
+    heard_N, _ = media.read_flac(sample.members["flac"])
+    np.testing.assert_allclose(heard_N, -1.2 * wave_N, atol=2 / 32768)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_channels_that_cancel_each_other_are_not_averaged(tmp_path: Path) -> Non
 )
 def test_other_channels_are_averaged_as_before(tmp_path: Path, name: str, second_N: np.ndarray) -> None:
     wave_NC = np.stack([voice(), second_N], axis=1)
-    [sample], told = staged(tmp_path, wave_NC)
-    assert told == [("repaired", "audio_resampled", "2 channels averaged")]
+    [sample], rows = staged(tmp_path, wave_NC)
+    assert rows == [("repaired", "audio_resampled", "2 channels averaged")]
     np.testing.assert_allclose(media.read_flac(sample.members["flac"])[0], wave_NC.mean(axis=1), atol=2 / 32768)
 
 
@@ -112,8 +112,8 @@ def test_one_of_many_channels_is_no_cancellation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("channel", "which"), [("left", 0), ("right", 1), (2, 1), (3, 2)])
 def test_a_channel_is_chosen_by_param(tmp_path: Path, channel: str | int, which: int) -> None:
     wave_NC = np.stack([voice(seed=i) for i in range(3)], axis=1)
-    [sample], told = staged(tmp_path, wave_NC, channel=channel)
-    assert told == [("repaired", "audio_resampled", f"channel {which + 1} of 3")]
+    [sample], rows = staged(tmp_path, wave_NC, channel=channel)
+    assert rows == [("repaired", "audio_resampled", f"channel {which + 1} of 3")]
     np.testing.assert_allclose(media.read_flac(sample.members["flac"])[0], wave_NC[:, which], atol=2 / 32768)
 
 

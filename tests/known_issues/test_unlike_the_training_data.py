@@ -57,16 +57,16 @@ def test_a_model_of_drawn_data_says_so_in_every_answer(tmp_path: Path) -> None:
 def test_sound_outside_of_the_training_data_is_said(
     tmp_path: Path, rms: float, seconds: float, says: list[str]
 ) -> None:
-    [found] = trained_on(tmp_path, drawn=False, ranges=RANGES).predict(wav(tmp_path, rms, seconds))
-    notes = [note for note in found.notes if "training data" in note]
-    assert len(notes) == len(says) and all(note.startswith(word) for note, word in zip(notes, says, strict=True))
+    [prediction] = trained_on(tmp_path, drawn=False, ranges=RANGES).predict(wav(tmp_path, rms, seconds))
+    notes = [note for note in prediction.notes if "training data" in note]
+    assert len(notes) == len(says) and all(note.startswith(start) for note, start in zip(notes, says, strict=True))
 
 
 def test_a_face_outside_of_the_training_data_is_said() -> None:
     boxes = [[0.0, 0.0, 0.0, 0.0], [10.0, 10.0, 30.0, 40.0], [10.0, 10.0, 30.0, 42.0]]
-    found = quantities({"start_s": 1.0, "end_s": 2.0, "video": {"boxes": boxes}}, None)
-    assert found == {"duration_s": 1.0, "face_px": 31.0}
-    assert outside(RANGES, found) == [
+    measured = quantities({"start_s": 1.0, "end_s": 2.0, "video": {"boxes": boxes}}, None)
+    assert measured == {"duration_s": 1.0, "face_px": 31.0}
+    assert outside(RANGES, measured) == [
         "its face is smaller than 99 % of the training data: 31.0 pixels high, there 60.0 to 80.0"
     ]
     assert outside(RANGES, {"face_px": 90.0})[0].startswith("its face is larger")

@@ -35,9 +35,9 @@ def named(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def test_a_file_that_was_never_added_to_git(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "foalnet" / "extra.py").write_text("VALUE = 1\n")
     (project / "foalnet" / ".extra.py.swp").write_text("an editor's")
-    found = named(project, monkeypatch)
-    assert list(found) == ["commit"] and "foalnet/extra.py in no commit" in found["commit"]
-    assert ".swp" not in found["commit"]
+    results = named(project, monkeypatch)
+    assert list(results) == ["commit"] and "foalnet/extra.py in no commit" in results["commit"]
+    assert ".swp" not in results["commit"]
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_a_fold_whose_weights_are_noise(project: Path, monkeypatch: pytest.Monke
         return sealed_bytes("train.json", train)
 
     forge(project, {f"{MODEL}/{name}": lambda _: noise, f"{MODEL}/train.json": vouching})
-    found = named(project, monkeypatch)
-    assert "its network does not give the stored logits" in found["foal-s1 checkpoints"]
-    assert [link for link in found if link.startswith("foal-s1 ")] == ["foal-s1 checkpoints"]
+    results = named(project, monkeypatch)
+    assert "its network does not give the stored logits" in results["foal-s1 checkpoints"]
+    assert [link for link in results if link.startswith("foal-s1 ")] == ["foal-s1 checkpoints"]
 
 
 @pytest.mark.long
@@ -114,8 +114,8 @@ def test_utterances_that_were_cut_out_of_a_shard(project: Path, monkeypatch: pyt
     data = cut.read_bytes()
     shutil.rmtree(cut.parent)
     forge(project, {f"data/drawn/shards/{entry.path}": lambda _: data, "data/drawn/shards/index.json": lambda _: index})
-    found = named(project, monkeypatch)["account of staging"]
-    assert "4 utterances are neither in the shards nor dropped with a reason" in found and entry.keys[0] in found
+    results = named(project, monkeypatch)["account of staging"]
+    assert "4 utterances are neither in the shards nor dropped with a reason" in results and entry.keys[0] in results
 
 
 def replaced(entry: object, path: str) -> object:
@@ -130,8 +130,8 @@ def test_shares_of_the_drawn_corpus_that_were_changed_after_the_drawing(
 ) -> None:
     change_params(project, draw={"share_both": 0.24, "share_face": 0.24})
     commit_all(project)
-    found = named(project, monkeypatch)
-    assert "are not those that the block `draw` of params.yaml plans" in found["plan of the drawn corpus"]
+    results = named(project, monkeypatch)
+    assert "are not those that the block `draw` of params.yaml plans" in results["plan of the drawn corpus"]
 
 
 @pytest.mark.long
@@ -164,9 +164,9 @@ def test_a_foreign_shard_that_dvcignore_hides(project: Path, monkeypatch: pytest
     foreign.write_bytes(b"foreign")
     (project / ".dvcignore").write_text((project / ".dvcignore").read_text() + "000009.tar\n")
     commit_all(project)
-    found = named(project, monkeypatch)
-    assert "Session1/000009.tar" in found["shards by their index"]
-    assert not [name for name in found if " output " in name]
+    results = named(project, monkeypatch)
+    assert "Session1/000009.tar" in results["shards by their index"]
+    assert not [name for name in results if " output " in name]
 
 
 def test_figures_that_were_edited_are_restored_and_not_committed(
@@ -174,12 +174,12 @@ def test_figures_that_were_edited_are_restored_and_not_committed(
 ) -> None:
     metrics = project / "reports/drawn/metrics.json"
     metrics.write_text(metrics.read_text().replace("0", "1", 1))
-    found = links(project, monkeypatch)
-    first = broken(found)[0]
+    results = links(project, monkeypatch)
+    first = broken(results)[0]
     assert first.name == "commit of the results" and first.verdict == "differs"
     assert "reports/drawn/metrics.json is not what the run wrote: expected " in first.result
     assert first.action.startswith("restore it by `git checkout -- reports/drawn/metrics.json`, or run `dvc repro ")
-    assert not [link for link in found if "git add" in link.action]
+    assert not [link for link in results if "git add" in link.action]
     # Where dvc.lock is newer than the commit, an older file is no help.
     (project / "dvc.lock").write_text((project / "dvc.lock").read_text() + "\n")
     first = broken(links(project, monkeypatch))[0]
@@ -194,7 +194,7 @@ def test_a_shard_that_was_cut_short_is_named_with_its_bytes(project: Path, monke
     shard.unlink()  # it may be a link into the cache
     shard.write_bytes(data[: entry.ends[0] - 600])
     bytes_of = f"{entry.ends[0] - 600:,} of {entry.size:,} bytes"
-    found = links(project, monkeypatch)
+    results = links(project, monkeypatch)
     for name in ("shards by their index", "foal-s1 checkpoints"):
         [link] = [link for link in found if link.name == name]
         assert f"it is shorter than {'the' if 'by' in name else 'its'} index says: {bytes_of}" in link.result

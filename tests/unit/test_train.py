@@ -135,7 +135,7 @@ class StopAt(Stop):
         self.left = looks
 
     @property
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         self.left -= 1
         return self.left < 0
 
