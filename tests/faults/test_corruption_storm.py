@@ -48,7 +48,7 @@ def test_t63_files_lost_added_or_exchanged_at_random_are_refused_by_name(tmp_pat
     assert {hit.outcome for hit in hits if hit.operation == "delete" and not unread(hit)} == {"refused"}
 
 
-def test_a_reader_that_believes_everything_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_accepts_everything_fails_the_storm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The storm itself can see silence: with seals that are not looked at it does."""
     monkeypatch.setattr("foalnet.artifact.results.read_sealed", blind)
     monkeypatch.setattr("foalnet.artifact.results.verified_bytes", lambda path, *_, **__: path.read_bytes())
@@ -70,7 +70,7 @@ def flipped(home: Path) -> tuple[str, ...]:
     return (path.relative_to(home).as_posix(),)
 
 
-def test_a_damaged_state_counts_as_refused_only_with_a_word_that_names_it(
+def test_a_damaged_state_counts_as_refused_only_with_a_message_that_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert judge(tmp_path / "said", "resumed", flipped) == "refused"

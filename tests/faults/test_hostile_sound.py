@@ -34,7 +34,7 @@ def dropped(place: Place, key: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["playlist", "remote", "concat", "neighbour", "sdp", "dash"])
-def test_t26_a_disguised_wav_opens_nothing_and_asks_nobody(
+def test_t26_a_disguised_wav_opens_nothing_and_sends_no_request(
     place: Place, whole: Place, listener: tuple[str, list[str]], kind: str
 ) -> None:
     url, addresses = listener
@@ -178,7 +178,7 @@ def test_t49_a_link_out_of_a_tree_of_tables_is_refused_by_name(tmp_path: Path, w
     assert not (tmp_path / "inventory.json").exists()
 
 
-def test_t49_a_pipe_or_a_device_in_the_tree_is_waited_for_by_nobody(tmp_path: Path) -> None:
+def test_t49_no_stage_waits_for_a_pipe_or_a_device_in_the_tree(tmp_path: Path) -> None:
     import os
 
     from tests.trees import FOUR, iemocap_tree

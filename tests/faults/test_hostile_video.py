@@ -72,7 +72,7 @@ def test_t29_a_hang_over_what_the_video_holds_is_left_and_named(
 
 
 @pytest.mark.parametrize("by_process", [False, True])
-def test_t28_a_video_full_of_faults_is_staged_without_a_word_of_the_decoder(
+def test_t28_a_video_full_of_faults_is_staged_without_output_of_the_decoder(
     place: Place, whole: Place, by_process: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     if by_process:

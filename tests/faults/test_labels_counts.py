@@ -37,7 +37,7 @@ def without_line(root: Path, key: str) -> None:
     path.write_text("\n\n".join(block for block in blocks if f"\t{key}\t" not in block))
 
 
-def test_t43_a_label_whose_wav_does_not_exist_is_cut_from_the_dialogue(tmp_path: Path) -> None:
+def test_t43_a_label_without_a_wav_is_cut_from_the_dialogue(tmp_path: Path) -> None:
     tree = iemocap_tree(tmp_path / "tree", dialogues={DIALOGUE: FOUR})
     sound_file(tree, KEY).unlink()
     by_key = {u.key: u for u in stages(tree)[0]}

@@ -63,7 +63,7 @@ def test_t40_a_transcript_that_is_not_utf8_keeps_its_words(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32", "cp037"])
-def test_t40_what_no_mark_tells_is_refused_by_file_and_line(tree: Path, encoding: str) -> None:
+def test_t40_an_encoding_without_a_mark_is_refused_by_file_and_line(tree: Path, encoding: str) -> None:
     path = label_file(tree, DIALOGUE)
     path.write_bytes(path.read_text().encode(encoding))
     with pytest.raises(DataError) as caught:

@@ -31,7 +31,7 @@ def test_t24_shadow_files_are_ignored_and_counted(tmp_path: Path) -> None:
     assert read_json(tmp_path / "shadowed/counts.json")["ignored_files"]["shadow"] == 16
 
 
-def test_t46_the_speaker_is_told_by_the_utterances_own_letter(tmp_path: Path) -> None:
+def test_t46_the_speaker_follows_from_the_utterances_own_letter(tmp_path: Path) -> None:
     lines = [*((f"F{n:03d}", "neu") for n in range(4)), *((f"M{n:03d}", "ang") for n in range(4))]
     tree = iemocap_tree(tmp_path / "tree", dialogues={"Ses01F_impro01": lines, "Ses01M_impro01": lines})
     by_key = {u.key: u for u in stages(tree, classes=TWO_CLASSES)[0]}
@@ -45,7 +45,7 @@ def test_t46_the_speaker_is_told_by_the_utterances_own_letter(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("permutations", [10, pytest.param(100, marks=pytest.mark.long)])
-def test_t47_the_order_in_which_files_are_found_changes_no_byte(
+def test_t47_the_order_in_which_files_are_listed_changes_no_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, permutations: int
 ) -> None:
     tree = iemocap_tree(tmp_path / "tree")

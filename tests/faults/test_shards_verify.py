@@ -114,7 +114,7 @@ def test_an_index_that_the_disk_does_not_give_is_no_fault_of_the_data(paths: Pat
     assert caught.value.stage == "train" and str(caught.value.file).endswith("index.json")
 
 
-def test_t61_a_sample_whose_own_metadata_does_not_fit_is_found_though_the_index_vouches_for_it(paths: Paths) -> None:
+def test_t61_a_sample_with_wrong_metadata_is_reported_although_its_digest_matches_the_index(paths: Paths) -> None:
     tar = paths.shards / "Session5" / "000000.tar"
     data = tar.read_bytes().replace(b'"features": null', b'"features": {}  ')
     tar.write_bytes(data)

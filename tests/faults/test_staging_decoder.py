@@ -67,7 +67,7 @@ def test_t25_ten_hours_and_16000_pixels_are_refused_by_the_verb_in_little_memory
 
 
 @pytest.mark.parametrize("kind", ["playlist", "remote", "concat", "neighbour", "sdp"])
-def test_t26_a_disguised_avi_opens_nothing_and_asks_nobody(
+def test_t26_a_disguised_avi_opens_nothing_and_sends_no_request(
     place: Place, whole: Place, listener: tuple[str, list[str]], kind: str
 ) -> None:
     url, requests = listener

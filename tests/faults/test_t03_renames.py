@@ -110,7 +110,7 @@ def test_t3_the_next_run_of_a_verb_clears_away_what_a_killed_one_left(tmp_path: 
     assert [path for path in left if path.exists()] == [] and others.exists()
 
 
-def test_t3_nothing_is_cleared_away_in_a_corpus_tree_that_lies_below_the_data_folder(
+def test_t3_nothing_is_cleared_away_in_a_corpus_tree_below_the_data_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_params(tmp_path)

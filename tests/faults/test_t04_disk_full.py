@@ -116,7 +116,7 @@ def test_t4_a_disk_that_fills_while_shards_are_published_says_what_it_needs(
 
 
 @pytest.mark.parametrize("share", SHARES)
-def test_t4_a_disk_that_tells_it_is_too_small_is_refused_before_anything_is_written(
+def test_t4_a_disk_that_is_too_small_is_refused_before_anything_is_written(
     sound_tree: Path, tmp_path: Path, total: int, share: float
 ) -> None:
     place, before = earlier_generation(tmp_path, sound_tree)

@@ -78,7 +78,7 @@ def test_t5_a_read_only_output_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize("name", [name for name in VERBS if "work" not in name and "session" not in name])
-def test_t5_an_output_whose_folder_cannot_be_made_is_refused_before_any_work(
+def test_t5_an_output_in_a_folder_that_cannot_be_made_is_refused_before_any_work(
     project: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """A file stands where its parent belongs: that stops root too."""
@@ -118,7 +118,7 @@ def as_somebody(act: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_t5_permissions_are_asked_of_the_kernel(tmp_path: Path) -> None:
+def test_t5_the_kernel_decides_about_permissions(tmp_path: Path) -> None:
     """Root may write anywhere: the question is put by a process that gave its rights up."""
     for folder in (tmp_path, *tmp_path.parents[:3]):
         if os.stat(folder).st_uid == os.geteuid():

@@ -112,7 +112,7 @@ def test_t9_a_live_run_of_another_machine_is_refused_by_its_name(tmp_path: Path,
         pass
 
 
-def test_t9_what_another_machine_did_not_release_is_refused_since_nobody_here_can_tell(
+def test_t9_a_lock_that_another_machine_did_not_release_is_refused_as_its_owner_may_live(
     tmp_path: Path, server: tuple[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shared disk that does not carry locks from machine to machine: this kernel would give it away."""
@@ -135,7 +135,7 @@ def test_t9_what_another_machine_did_not_release_is_refused_since_nobody_here_ca
 
 
 @pytest.mark.parametrize("same", ["kernel", "name"])
-def test_t9_another_container_and_a_machine_that_was_started_anew_are_this_machine(
+def test_t9_another_container_and_a_restarted_machine_are_this_machine(
     tmp_path: Path, same: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     boot = tmp_path / "boot_id"
@@ -150,7 +150,7 @@ def test_t9_another_container_and_a_machine_that_was_started_anew_are_this_machi
 
 
 @pytest.mark.parametrize("left", [b"pid 7 on elsewhere", b"\x00\x00\x00", b"pid 7 on elsewhere since 2026"])
-def test_t9_words_that_an_earlier_version_or_a_power_cut_left_keep_nobody_out(tmp_path: Path, left: bytes) -> None:
+def test_t9_text_that_an_earlier_version_or_a_power_cut_left_blocks_no_one(tmp_path: Path, left: bytes) -> None:
     path = tmp_path / "lock"
     path.write_bytes(left)
     with lock(path, stage="x"):
@@ -174,7 +174,7 @@ def test_t9_a_disk_without_locks_and_a_work_folder_that_cannot_be_written_are_sa
 
 
 @pytest.mark.long
-def test_t9_a_laptop_is_told_of_the_server_at_work_and_works_once_that_has_ended(
+def test_t9_a_laptop_names_the_server_at_work_and_works_once_that_has_ended(
     tmp_path: Path, server: tuple[str, str]
 ) -> None:
     """One folder on a disk that both see; the server is played by a process of another name."""

@@ -70,7 +70,7 @@ def some_long(numbers: Iterable[int], every: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("looks", some_long(range(EPOCHS * LOOKS), 3))
-def test_t10_asked_to_stop_at_any_of_20_points_and_run_again_it_ends_the_same(
+def test_t10_stopped_at_any_of_20_points_and_run_again_it_ends_the_same(
     straight: Straight, looks: int, tmp_path: Path
 ) -> None:
     """Before every step of every epoch, and before each batch of the evaluations of test and dev part."""
@@ -84,7 +84,7 @@ def test_t10_asked_to_stop_at_any_of_20_points_and_run_again_it_ends_the_same(
 
 
 @pytest.mark.parametrize("epoch", range(1, EPOCHS + 1))
-def test_t10_asked_while_a_state_is_written_that_state_is_kept(
+def test_t10_stopped_while_a_state_is_written_it_keeps_that_state(
     straight: Straight, epoch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer, expected, whole = straight

@@ -75,7 +75,7 @@ def test_t11_killed_twice_it_stands_in_a_ledger_and_the_others_are_kept(
     assert not (place.settings.work / "runs/shards-tiny-failed.json").exists()
 
 
-def test_t11_every_failure_is_told_with_its_own_reason(tmp_path: Path) -> None:
+def test_t11_every_failure_is_listed_with_its_own_reason(tmp_path: Path) -> None:
     def job(dialogue: str) -> Job:
         return Job(
             corpus="tiny", reader="iemocap", session="Session1", dialogue=dialogue, utterances=(), files={}, tables=(),

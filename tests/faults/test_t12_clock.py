@@ -101,7 +101,7 @@ def test_t12_staging_itself_reads_what_it_stages_and_trusts_no_time(place: Place
     assert caught.value.file == str(video)
 
 
-def test_t12_the_newest_state_of_a_fold_is_told_by_its_name_not_by_its_time(tmp_path: Path) -> None:
+def test_t12_the_newest_state_of_a_fold_is_known_by_its_name_not_by_its_time(tmp_path: Path) -> None:
     train, state = a_fold(), tmp_path / "s.safetensors"
     train_until(train, state, 3)
     os.utime(state, (0, 0))

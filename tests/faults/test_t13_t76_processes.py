@@ -223,7 +223,7 @@ def kill_the_starter(child: subprocess.Popen[str]) -> None:
 @linux
 @pytest.mark.parametrize("start", [TORCHRUN, ()], ids=["torchrun", "setting"])
 @pytest.mark.parametrize("end", [to_the_group, to_the_starter, kill_the_starter])
-def test_t13_cancelled_while_two_processes_train_nobody_is_left(
+def test_t13_cancelled_while_two_processes_train_no_process_is_left(
     start: tuple[str, ...], end: Callable[[Any], None], tmp_path: Path
 ) -> None:
     home, mark = a_home(tmp_path, epochs=400, patience=400), uuid.uuid4().hex
@@ -318,7 +318,7 @@ def says(code: str) -> list[str]:
     ("codes", "told"),
     [((0, 0), 0), ((0, 3), 3), ((4, 3), 3), ((70, 4), 70), ((0, 4), 4)],
 )
-def test_the_starter_ends_with_the_code_that_tells_most(codes: tuple[int, int], expected: int) -> None:
+def test_the_starter_ends_with_the_most_informative_code(codes: tuple[int, int], expected: int) -> None:
     assert together([says(f"sys.exit({code})") for code in codes]) == expected
 
 

@@ -125,7 +125,7 @@ def test_t15_the_state_before_a_damaged_one_is_used_and_the_end_is_the_same(
     assert not previous_of(state).exists(), "a finished training keeps one state alone"
 
 
-def test_t15_where_both_are_damaged_training_starts_anew_and_the_end_is_the_same(
+def test_t15_with_both_damaged_training_restarts_and_the_end_is_the_same(
     train: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     straight, state = tmp_path / "straight.safetensors", tmp_path / "s.safetensors"

@@ -54,7 +54,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
-def test_t16_a_verb_whose_code_was_edited_meanwhile_fails_with_the_list_of_files(project: Path) -> None:
+def test_t16_a_verb_fails_with_the_list_of_files_edited_meanwhile(project: Path) -> None:
     done = run(project, sys.executable, "-c", EDITING, "inventory", "ravdess", check=False)
     assert done.returncode == 4, done.stderr
     assert "code changed while the stage ran: gc.py, nets/losses/mem.py, nets/new.py" in done.stderr
@@ -63,7 +63,7 @@ def test_t16_a_verb_whose_code_was_edited_meanwhile_fails_with_the_list_of_files
     assert program(project, "inventory", "ravdess").returncode == 0
 
 
-def test_t16_dvc_records_no_stage_whose_code_was_edited_meanwhile(project: Path) -> None:
+def test_t16_dvc_records_no_stage_after_its_code_was_edited_meanwhile(project: Path) -> None:
     (project / "edit.py").write_text(EDITING)
     path = project / "dvc.yaml"
     real = path.read_text()

@@ -104,7 +104,7 @@ def reasons(place: Place) -> dict[str, str]:
     }
 
 
-def test_t55_a_mirrored_picture_is_told_whoever_has_the_markers(by_rule: Place, two: list[Dialogue]) -> None:
+def test_t55_a_mirrored_picture_is_recognised_whoever_has_the_markers(by_rule: Place, two: list[Dialogue]) -> None:
     sides = account(by_rule)["sides"]
     assert (sides["mode"], sides["audited"], sides["agree"], sides["sure"]) == ("rule", 2, 0, 2)
     for one in two:
@@ -199,7 +199,7 @@ HEADS = {
 
 @pytest.mark.long
 @pytest.mark.parametrize("swap", [False, True])
-def test_t57_every_utterance_of_composed_real_heads_is_told_right(
+def test_t57_every_utterance_of_composed_real_heads_is_judged_right(
     swap: bool, shared_data: Path, tmp_path: Path
 ) -> None:
     names = sorted({name for pair in HEADS.values() for name in pair[:2]})

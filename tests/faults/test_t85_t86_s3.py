@@ -95,7 +95,7 @@ def test_t86_objects_of_a_bucket_are_held_to_their_names(bucket: Bucket, monkeyp
     assert "lacks data/drawn/shards/Session1/000000.tar" in link.result
 
 
-def test_t85_a_bucket_that_does_not_answer_fails_in_words_and_takes_the_push_when_it_is_back(
+def test_t85_a_bucket_that_does_not_answer_fails_with_a_message_and_takes_the_push_when_it_is_back(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = bucket.place.project

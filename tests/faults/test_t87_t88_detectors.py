@@ -115,7 +115,7 @@ def test_t87_a_fetched_file_with_another_digest_is_dropped_with_both_shown(
     assert [path.name for path in folder.iterdir()] == ["one.onnx"], "a refused file must not stay"
 
 
-def test_t87_a_file_laid_by_hand_that_is_not_the_published_one_is_refused_by_name(
+def test_t87_a_file_put_there_by_hand_that_is_not_the_published_one_is_refused_by_name(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(monkeypatch, "http://127.0.0.1:9")
@@ -132,7 +132,7 @@ def test_t87_a_file_laid_by_hand_that_is_not_the_published_one_is_refused_by_nam
     assert weights("fetch", NAME).exit_code == 0, "files laid by hand need no network"
 
 
-def test_t88_files_that_face_alignment_left_are_found_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_t88_files_that_face_alignment_left_are_used_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(monkeypatch, "http://127.0.0.1:9")
     checkpoint_folder().mkdir(parents=True)
     for name, data in FILES.items():

@@ -108,7 +108,7 @@ def test_t88_after_the_first_fetch_nothing_needs_the_network(
     assert list(fetch_weights(NAME, settings)) == [f"{NAME}: ready, nothing to fetch"]
 
 
-def test_t88_files_laid_by_hand_are_recorded_without_the_network(
+def test_t88_files_put_there_by_hand_are_recorded_without_the_network(
     origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a socket was opened"))
@@ -160,7 +160,7 @@ def test_t87_a_pickle_that_holds_more_than_tensors_is_never_loaded(
     assert not (tmp_path / "trapped").exists() and not (folder / "model.safetensors").exists()
 
 
-def test_the_verbs_tell_what_is_here_and_what_mends_it(tmp_path: Path, repository: Path) -> None:
+def test_the_verbs_say_what_is_here_and_what_mends_it(tmp_path: Path, repository: Path) -> None:
     (tmp_path / "foalnet").symlink_to(repository / "foalnet")
     home = {"FOALNET_WEIGHTS": "w"}
     listed = verb(tmp_path, "weights", **home).stdout

@@ -106,7 +106,7 @@ def test_t90_stages_reports_and_the_doctor_give_nothing_away(log: Log) -> None:
 
 
 @pytest.mark.long
-def test_t90_errors_and_the_doctor_name_no_home_folder_and_no_word_of_a_remote(log: Log) -> None:
+def test_t90_errors_and_the_doctor_name_no_home_folder_and_no_password_of_a_remote(log: Log) -> None:
     log("inventory", "ravdess")
     (log.project / "settings.yaml").write_text(f"roots: {{ravdess: {log.home}/gone}}\n")
     shutil.rmtree(log.project / "data")

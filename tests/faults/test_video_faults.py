@@ -134,7 +134,7 @@ def test_t25_ten_hours_are_refused(avi: Path, tmp_path: Path) -> None:
     assert error.value.exit_code == 3
 
 
-def test_t25_ten_hours_that_no_header_tells_are_refused(tmp_path: Path) -> None:
+def test_t25_ten_hours_that_no_header_declares_are_refused(tmp_path: Path) -> None:
     """The header states no length and there is no index: the frames themselves are ten hours of one a second."""
     one = write_video(tmp_path / "one.avi", [np.zeros((16, 16, 3), np.uint8)] * 2, "-g", "1", rate="1")
     data = one.read_bytes()

@@ -182,7 +182,7 @@ def test_loss_is_named_by_champion_doctor_and_rollback(project: Project, tmp_pat
     assert "recorded as commit" in foalnet("rollback", "drawn")
 
 
-def test_a_remote_on_the_network_is_not_asked_without_leave(project: Project) -> None:
+def test_a_remote_on_the_network_gets_no_request_without_leave(project: Project) -> None:
     objects = project.promoted("one")
     (project.home / ".dvc" / "config.local").write_text(
         "[core]\n    remote = far\n['remote \"far\"']\n    url = s3://nowhere/x\n"

@@ -173,7 +173,7 @@ def test_a_fold_computes_its_encoders_once(tmp_path: Path, monkeypatch: pytest.M
     assert sorted(computed) == sorted(f"{modality} {key}" for modality in ("audio", "video") for key in keys)
 
 
-def test_the_graph_depends_on_the_runs_whose_encoders_are_taken() -> None:
+def test_the_graph_depends_on_the_runs_that_provide_the_encoders() -> None:
     own = runs_of("c", ["audio_only", "foal"], [1], ["loso_dev_session"])
     assert own["c-foal-s1"]["audio"] == "data/c/shards/index.json" != own["c-foal-s1"]["video"]
     single = runs_of(
@@ -184,6 +184,6 @@ def test_the_graph_depends_on_the_runs_whose_encoders_are_taken() -> None:
     assert single["c-audio_only-s2"]["audio"] == "data/c/shards/index.json"
 
 
-def test_params_whose_singles_are_not_trained_are_refused() -> None:
+def test_params_with_untrained_singles_are_refused() -> None:
     with pytest.raises(UsageError, match="video_only"):
         corpus_params(encoders="single")

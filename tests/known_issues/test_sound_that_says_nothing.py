@@ -74,7 +74,7 @@ def test_silence_is_masked_or_dropped_as_the_param_says(tmp_path: Path, kind: st
 
 
 @pytest.mark.parametrize("wave_N", [voice(), voice(0.0005), np.pad(voice()[:1000], (0, N - 1000))])
-def test_quiet_speech_and_a_short_word_are_heard(tmp_path: Path, wave_N: np.ndarray) -> None:
+def test_quiet_and_short_speech_is_heard(tmp_path: Path, wave_N: np.ndarray) -> None:
     [sample], rows = staged(tmp_path, wave_N)
     assert rows == [("kept", "", "")] and read_clip(sample, Train(), Ledger())[0].heard
 
@@ -156,7 +156,7 @@ def test_predict_notes_cancelled_and_clipped_sound_and_takes_a_channel(tmp_path:
     assert any("full scale" in note for note in model.predict(clip)[0].notes)
 
 
-def test_a_film_with_a_track_of_zeros_is_answered_by_its_picture_alone(tmp_path: Path) -> None:
+def test_a_video_with_a_track_of_zeros_is_answered_by_its_picture_alone(tmp_path: Path) -> None:
     texture = np.random.default_rng(1).integers(0, 40, (480, 720, 1)).repeat(3, axis=2).astype(np.uint8)
     write_avi(tmp_path / "mute.avi", [picture(i) // 2 + texture for i in range(30)])
     soundfile.write(tmp_path / "zeros.wav", np.zeros(RATE_HZ), RATE_HZ, subtype="PCM_16")

@@ -151,7 +151,7 @@ def test_what_is_wrong_is_said(given: dict[str, Any], tmp_path: Path) -> None:
         attempt(given["file"], tmp_path / "other.json")
     bare: dict[str, Tensor] = {"weight": torch.zeros(2)}
     torch.save(bare, tmp_path / "bare.pth")
-    with pytest.raises(DataError, match=r"no checkpoint of the authors' code.*tensor weight"):
+    with pytest.raises(DataError, match=r"not a checkpoint of the authors' code.*tensor weight"):
         attempt(tmp_path / "bare.pth", given["folder"])
 
 

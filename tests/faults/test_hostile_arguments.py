@@ -1,4 +1,4 @@
-"""Names, links and what is no file, at the doors where a user hands over a path: `predict` and `add-corpus`."""
+"""Odd names, links and files that are not plain, as arguments of `predict` and `add-corpus`."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_t27_predict_takes_any_name_for_a_name(two_streams: Path, model: Path, t
     assert sorted(os.listdir(os.fsencode(tmp_path))) == before
 
 
-def test_t26_t49_predict_opens_nothing_that_a_clip_points_to_and_waits_for_nobody(
+def test_t26_t49_predict_opens_nothing_that_a_clip_points_to_and_does_not_wait(
     two_streams: Path, model: Path, tmp_path: Path, listener: tuple[str, list[str]]
 ) -> None:
     url, requests = listener
@@ -137,7 +137,7 @@ def add(project: Path, reader: str, root: str, *more: str) -> subprocess.Complet
     return verb(project, "add-corpus", reader, "--root", root, *more, check=False, PYTHONPATH=str(REPOSITORY))
 
 
-def test_t27_add_corpus_writes_any_root_so_that_it_is_found_again(project: Path, tmp_path: Path) -> None:
+def test_t27_add_corpus_writes_any_root_so_that_it_can_be_read_again(project: Path, tmp_path: Path) -> None:
     odd = '-i it\'s "a": {b} [c] # $(touch gone)\n;touch gone|~ %d \x1b[31m \x7f \\ é \u2028 ' + "long " * 30
     tree = ravdess_tree(tmp_path / "tree")
     name = odd.rstrip()
