@@ -88,7 +88,7 @@ def all_masked(place: Place, whole: Place) -> bool:
     )
 
 
-def laid_for_the_verb(place: Place, home: Path) -> dict[str, str]:
+def files_for_the_verb(place: Place, home: Path) -> dict[str, str]:
     """Write params, inventory and manifest of a place as the verb `shards` reads them; return its environment."""
     dumped = place.params.model_dump(
         mode="json", include={"reader", "source", "variants", "seeds", "manifest", "shards"}

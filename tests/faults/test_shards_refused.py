@@ -60,7 +60,7 @@ def extra(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         (truncated, f"key {KEY} is cut"),
         (header, f"key {KEY} is altered"),

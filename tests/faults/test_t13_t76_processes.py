@@ -315,7 +315,7 @@ def says(code: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("codes", "told"),
+    ("codes", "expected"),
     [((0, 0), 0), ((0, 3), 3), ((4, 3), 3), ((70, 4), 70), ((0, 4), 4)],
 )
 def test_the_starter_ends_with_the_most_informative_code(codes: tuple[int, int], expected: int) -> None:

@@ -139,7 +139,7 @@ LONG = "x" * 300
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "arguments",
     [
         ("add-corpus", "ravdess", "--root", LONG),
         ("predict", "a.mp4", "--model", LONG),
