@@ -13,6 +13,7 @@ import foalnet.train.state as states
 from foalnet.core.errors import Interrupted, MachineError
 from foalnet.gc import items, judged, to_remove
 from foalnet.stages.final.training import FinalTask, train_final
+from foalnet.train.environment import Stop, determined
 from foalnet.train.fold import train_fold
 from foalnet.train.speed import reached
 from foalnet.train.state import Progress, previous_of

@@ -25,8 +25,8 @@ from foalnet.core.errors import Interrupted
 from foalnet.stages.evaluate.scoring import evaluate_run
 from foalnet.stages.final.model import final_run
 from foalnet.stages.train.training import train_run
-from foalnet.train.progress_line import FoldStatus, end_text, progress_text
 from foalnet.train.environment import Stop
+from foalnet.train.progress_line import FoldStatus, end_text, progress_text
 from tests.flows.conftest import server, toy, toy_source  # noqa: F401
 from tests.flows.helpers import Server
 from tests.stores import corpus_params, make_store, write_corpus, write_params

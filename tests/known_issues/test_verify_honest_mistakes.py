@@ -196,11 +196,11 @@ def test_a_shard_that_was_cut_short_is_named_with_its_bytes(project: Path, monke
     bytes_of = f"{entry.ends[0] - 600:,} of {entry.size:,} bytes"
     results = links(project, monkeypatch)
     for name in ("shards by their index", "foal-s1 checkpoints"):
-        [link] = [link for link in found if link.name == name]
+        [link] = [link for link in results if link.name == name]
         assert f"it is shorter than {'the' if 'by' in name else 'its'} index says: {bytes_of}" in link.result
         assert entry.path in link.result and "while it was read" not in link.result
         assert link.action.endswith("dvc repro --force --single-item shards@drawn")
-    assert not [link for link in found if "foalnet-verify-" in link.result], "a folder that is gone by then"
+    assert not [link for link in results if "foalnet-verify-" in link.result], "a folder that is gone by then"
 
 
 @pytest.mark.parametrize("remote", [True, False])

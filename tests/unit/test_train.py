@@ -22,6 +22,7 @@ from foalnet.config import Settings
 from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.nets import InputShape, build_net
 from foalnet.stages.train.training import train_folds, train_run
+from foalnet.train.environment import Stop, determined, device, listening, threads
 from foalnet.train.fold import train_fold, unweighted_accuracy
 from foalnet.train.optim import optimizer, rate
 from tests.stores import CLASSES, SIDE_PX, corpus_params, make_params, make_run, make_store, write_corpus

@@ -21,6 +21,7 @@ from foalnet.core.paths import Paths
 from foalnet.nets import VARIANTS, build_net, tasks_of, variant_names
 from foalnet.stages.evaluate.scoring import evaluate_run
 from foalnet.stages.train.training import train_folds, train_run
+from foalnet.train.environment import Stop, determined
 from foalnet.train.fold import logits_of, train_fold
 from foalnet.train.plan import plan
 from tests.stores import CLASSES, DIMS, SIDE_PX, corpus_params, make_params, make_run, make_store, write_corpus
