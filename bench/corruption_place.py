@@ -241,9 +241,9 @@ def readers_of(place: Place) -> dict[str, Reader]:
     kept = {fold: _kept(state_of(paths, fold), fold) for fold in FOLDS}
 
     def train() -> Any:
-        shards = open_shards(paths.shards, corpus="drawn", stage="train")
+        shards = open_shards(paths.shards, corpus="drawn")
         samples = list(shards.samples())
-        features = open_features(paths.features, params.features, shards, stage="train")
+        features = open_features(paths.features, params.features, shards)
         assert features is not None
         vectors = [tuple(array.tobytes() for array in features.rows(sample)) for sample in samples]
         return [(s.key, s.shard, dict(s.members)) for s in samples], vectors, features.facts
@@ -251,7 +251,7 @@ def readers_of(place: Place) -> dict[str, Reader]:
     def evaluate() -> Any:
         results: list[Any] = []
         for variant, seed in runs:
-            facts = read_train(paths, variant=variant, seed=seed, stage="evaluate")
+            facts = read_train(paths, variant=variant, seed=seed)
             folds = read_logits(paths.model(variant, seed), facts, list(CLASSES))
             each = [(f.name, f.keys, {part: a.tobytes() for part, a in f.logits_ENC.items()}) for f in folds]
             results.append((facts, each))
@@ -262,7 +262,7 @@ def readers_of(place: Place) -> dict[str, Reader]:
 
     def final() -> Any:
         facts = {"params": "p"}
-        return folds_of(paths, params, facts), read_sealed(paths.staging, again="shards@drawn", stage="final")
+        return folds_of(paths, params, facts), read_sealed(paths.staging, again="shards@drawn")
 
     def predict() -> Any:
         weights, content = read_model(paths.final)
@@ -271,10 +271,10 @@ def readers_of(place: Place) -> dict[str, Reader]:
     def manifest() -> Any:
         from foalnet.artifact.table import read_manifest
 
-        return read_manifest(paths.manifest, corpus="drawn", stage="shards")
+        return read_manifest(paths.manifest, corpus="drawn")
 
     return {
-        "manifest": lambda: checked_inventory(paths.inventory, params, stage="manifest"),
+        "manifest": lambda: checked_inventory(paths.inventory, params),
         "shards": manifest,
         "train": train,
         "resumed": states,

@@ -104,7 +104,7 @@ def write_features(folder: Path, items: Path, shards: ShardSet, frame_step: int,
         schema=1, corpus=shards.corpus, encoder="random", frame_step=frame_step, dims=width, files=files
     )
     publish_bytes(folder / INDEX, index_bytes(index))
-    return FeatureSet(folder, index, shards, stage="bench")
+    return FeatureSet(folder, index, shards)
 
 
 def rival(items: Items, batch: int) -> float:
@@ -175,8 +175,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=512, help="numbers of a picture's vector")
     args = parser.parse_args(argv)
     params, paths = load_params(args.corpus), Paths(args.corpus)
-    shards = open_shards(paths.shards, stage="bench")
-    print("\n".join(measure(params, shards, read_manifest(paths.manifest, stage="bench"), args)))
+    shards = open_shards(paths.shards)
+    print("\n".join(measure(params, shards, read_manifest(paths.manifest), args)))
 
 
 if __name__ == "__main__":

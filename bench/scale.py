@@ -97,7 +97,7 @@ def cost_of(folder: Path, root: Path, chosen: Chosen, count: int, workers: int) 
     for step in STAGES:
         wall_s[step], peak_mib = verb(folder, step, CORPUS, workers=workers, root=root)
         peaks.append(peak_mib)
-    account = read_json(folder / "reports" / CORPUS / "staging.json", stage="bench")
+    account = read_json(folder / "reports" / CORPUS / "staging.json")
     assert account["dialogues"] == count, account["dialogues"]
     return Cost(
         dialogues=count,
@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         again = cost_of(whole, root, chosen, len(chosen.names), args.workers)
         which = changed(root, chosen)
         once_more = cost_of(whole, root, chosen, len(chosen.names), args.workers)
-        alone_s = read_json(whole / "work" / "runs" / f"shards-{CORPUS}.json", stage="bench")["dialogues"][which]
+        alone_s = read_json(whole / "work" / "runs" / f"shards-{CORPUS}.json")["dialogues"][which]
         print(
             f"again, nothing changed: {again.total_s:.1f} s; the video of {which} changed "
             f"({video_s(chosen.rows, which):.0f} s): {once_more.total_s:.1f} s, of which {alone_s:.1f} s the dialogue"

@@ -145,7 +145,7 @@ def clips(folder: Path, root: Path) -> list[Clip]:
             end_s=row["end_s"],
             side=row["side"],
         )
-        for row in read_jsonl(folder / "data" / CORPUS / "manifest.jsonl", stage="bench")
+        for row in read_jsonl(folder / "data" / CORPUS / "manifest.jsonl")
     ]
 
 
@@ -225,7 +225,7 @@ def compare(folder: Path, root: Path, args: argparse.Namespace, made: dict[str, 
 
 def _cut_frames(folder: Path) -> int:
     """Return the number of frames in the shards; a frame in which both speak counts twice."""
-    account = read_json(folder / "reports" / CORPUS / "staging.json", stage="bench")
+    account = read_json(folder / "reports" / CORPUS / "staging.json")
     return int(account["frames"]["total"])
 
 

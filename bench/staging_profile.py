@@ -44,8 +44,8 @@ KINDS = {
 def job_of(folder: Path) -> Job:
     """Return the staging job of the longest dialogue."""
     params, settings, paths = load_params(CORPUS, folder / "params.yaml"), load_settings(), Paths(CORPUS, folder)
-    utterances = read_manifest(paths.manifest, stage=STAGE)
-    files = checked_inventory(paths.inventory, params, stage=STAGE).files
+    utterances = read_manifest(paths.manifest)
+    files = checked_inventory(paths.inventory, params).files
     tools = tools_of(params.shards, settings, utterances)
     jobs = plan(utterances, files, corpus=CORPUS, reader=params.reader, params=params.shards, tools=tools)
     return max(jobs, key=lambda job: (job.seconds, job.dialogue))

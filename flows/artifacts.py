@@ -60,12 +60,12 @@ def gate(paths: Paths, says: str, pushed: Pushed = NO_REMOTE) -> str:
         return f"# {escape(paths.corpus)}: no decision\n\n{escape(says)}"
     marks = {"unpushed": pushed.unpushed, "earlier runs wait unpushed": pushed.says_waiting}
     lines = [f"\n\n**{name}:** {escape(why)}\n" for name, why in marks.items() if why]
-    return markdown(read_json(paths.gate, stage="gate")) + "".join(lines)
+    return markdown(read_json(paths.gate)) + "".join(lines)
 
 
 def metrics(paths: Paths) -> str:
     """Return scores, paired differences and one confusion table per run as Markdown."""
-    aggregate = read_sealed(paths.metrics, again=f"report@{paths.corpus}", stage="report")
+    aggregate = read_sealed(paths.metrics, again=f"report@{paths.corpus}")
     bounds = f"{level(aggregate['level'])} interval"
     data = aggregate["data"]
     parts = [
@@ -83,7 +83,7 @@ def metrics(paths: Paths) -> str:
     if "protocols" in aggregate:
         parts += ["## UA under every protocol", *_protocols(aggregate, bounds)]
     for file in sorted((paths.reports / "runs").glob("*-s*/metrics.json")):
-        folder, run = file.parent, read_metrics(paths, file.parent, stage="evaluate")
+        folder, run = file.parent, read_metrics(paths, file.parent)
         rows = [(name, *map(str, line)) for name, line in zip(run["classes"], run["pooled"]["confusion"], strict=True)]
         parts += [f"## Confusion of {escape(folder.name)}", _table(("true / predicted", *run["classes"]), rows)]
     return "\n\n".join(parts)
@@ -97,13 +97,13 @@ def drops(paths: Paths, failed: Path | None = None) -> str:
     parts = [f"# {escape(paths.corpus)}: kept, repaired, dropped"]
     accounts: list[tuple[str, Mapping[str, int], Sequence[Mapping[str, str]]]] = []
     if paths.counts.is_file():
-        counts = read_sealed(paths.counts, again=f"manifest@{paths.corpus}", corpus=paths.corpus, stage="manifest")
+        counts = read_sealed(paths.counts, again=f"manifest@{paths.corpus}", corpus=paths.corpus)
         accounts.append(("manifest", counts["ledger"], counts["entries"]))
     if paths.staging.is_file():
-        staging = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus, stage="shards")
+        staging = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus)
         accounts.append(("shards", staging["ledger"]["counts"], staging["ledger"]["entries"]))
     if failed is not None:
-        lost = read_json(failed, stage="shards")
+        lost = read_json(failed)
         accounts.append(("shards: dialogues that failed", lost["counts"], lost["entries"]))
     for stage, tally, entries in accounts:
         rows = [(*_meaning(name), str(count)) for name, count in sorted(tally.items())]

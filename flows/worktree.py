@@ -65,7 +65,7 @@ def worktree(home: Path, corpus: str, settings: Settings) -> Iterator[Tree]:
     (exit 4), naming the process, where another one holds the corpus.
     """
     work = (home / settings.work).resolve()
-    with lock_in_time(work / "locks" / f"{STAGE}-{corpus}", stage=STAGE):
+    with lock_in_time(work / "locks" / f"{STAGE}-{corpus}"):
         refuse_conflict(home / LOCK)
         refuse_dirty(home)
         folder = work / "worktrees" / corpus
@@ -105,19 +105,19 @@ def _take_record(home: Path, champion: str, paths: Paths) -> None:
 
 
 @contextlib.contextmanager
-def lock_in_time(path: Path, *, stage: str) -> Iterator[None]:
+def lock_in_time(path: Path) -> Iterator[None]:
     """Hold a lock; retry with the delays of a stage where another run holds it (then MachineError, exit 4)."""
     with contextlib.ExitStack() as stack:
         for delay_s in RETRY_DELAYS_S:
             try:
-                stack.enter_context(lock(path, stage=stage))
+                stack.enter_context(lock(path))
                 break
             except MachineError as error:
                 run_logger().warning("%s; next try in %g s", error, delay_s)
             if (stop_event() or threading.Event()).wait(delay_s):
                 raise Stopped("cancelled while it waited for another run")
         else:
-            stack.enter_context(lock(path, stage=stage))
+            stack.enter_context(lock(path))
         yield
 
 

@@ -25,7 +25,6 @@ from foalnet.stages.base import Context
 from foalnet.stages.forecast import size
 from foalnet.stages.table import STAGES
 
-STAGE = "gc"
 DAY_S = 86_400.0
 # Letters of a folder's key, and how many of them are shown.
 DIGEST, DIGEST_SHOWN = 64, 12
@@ -129,7 +128,7 @@ def holding(work: Path, *, take: bool) -> Iterator[dict[str, str]]:
         for path in sorted((work / "locks").glob("*")) if (work / "locks").is_dir() else []:
             try:
                 if take:
-                    stack.enter_context(lock(path, stage=STAGE))
+                    stack.enter_context(lock(path))
                 elif is_held(path):
                     raise MachineError("a stage is at work")
             except MachineError as error:
@@ -208,7 +207,6 @@ def remove(gone: Iterable[Item]) -> int:
             raise MachineError(
                 f"cannot remove: {reason(error)}",
                 file=item.path,
-                stage=STAGE,
                 action="mend its permissions, then run the same command again",
             ) from error
         freed += item.size_bytes

@@ -37,9 +37,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Any) -> No
     publish_bytes(path, to_bytes(tensors, facts))
 
 
-def load_checkpoint(
-    path: Path, *, stage: str | None = None, most_bytes: int = MOST_BYTES
-) -> tuple[dict[str, Tensor], Any]:
+def load_checkpoint(path: Path, *, most_bytes: int = MOST_BYTES) -> tuple[dict[str, Tensor], Any]:
     """Return (tensors, facts) of a checkpoint after a check of its digest.
 
     Raises DataError (exit 3) if it is absent, not a regular file of at most `most_bytes`, truncated, altered or of
@@ -52,17 +50,17 @@ def load_checkpoint(
         facts, digest, schema = head["facts"], head["digest"], head["schema"]
         actual = _digest(tensors, facts)
     except FileNotFoundError as error:
-        raise _refused(path, stage, "there is no such checkpoint") from error
+        raise _refused(path, "there is no such checkpoint") from error
     except NotPlain as error:
-        raise _refused(path, stage, f"this is not a checkpoint: {error}") from error
+        raise _refused(path, f"this is not a checkpoint: {error}") from error
     except OSError as error:
-        raise not_read(error, path, stage=stage) from error
+        raise not_read(error, path) from error
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _refused(path, stage, f"the checkpoint is damaged: {reason(error)}") from error
+        raise _refused(path, f"the checkpoint is damaged: {reason(error)}") from error
     if schema != SCHEMA:
-        raise _refused(path, stage, f"the checkpoint has schema {schema}, this version reads {SCHEMA}")
+        raise _refused(path, f"the checkpoint has schema {schema}, this version reads {SCHEMA}")
     if digest != actual:
-        raise _refused(path, stage, "the checkpoint was altered: its content does not have the digest that it records")
+        raise _refused(path, "the checkpoint was altered: its content does not have the digest that it records")
     return tensors, facts
 
 
@@ -71,12 +69,12 @@ def net_tensors(net: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in net.state_dict().items()}
 
 
-def put_net(net: nn.Module, tensors: Mapping[str, Tensor], *, file: Path, stage: str | None = None) -> None:
+def put_net(net: nn.Module, tensors: Mapping[str, Tensor], *, file: Path) -> None:
     """Load weights and buffers into a network (DataError, exit 3, unless every name and shape matches)."""
     try:
         net.load_state_dict(dict(tensors), strict=True)
     except RuntimeError as error:
-        raise _refused(file, stage, f"the checkpoint is from another network: {reason(error)}") from error
+        raise _refused(file, f"the checkpoint is from another network: {reason(error)}") from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -119,5 +117,5 @@ def _meta(data: bytes) -> str:
     return meta
 
 
-def _refused(path: Path, stage: str | None, what: str) -> DataError:
-    return DataError(what, file=path, stage=stage, action="remove it and run `dvc repro`, which trains it again")
+def _refused(path: Path, what: str) -> DataError:
+    return DataError(what, file=path, action="remove it and run `dvc repro`, which trains it again")

@@ -57,7 +57,7 @@ class Reader:
                     with path.open("rb") as stream:
                         self._known[place] = digest_of(stream)
         except OSError as error:
-            raise not_read(error, path, stage="verify") from error
+            raise not_read(error, path) from error
         return self._known[place]
 
     def digests(self, paths: Iterable[Path]) -> dict[Path, Digest]:

@@ -128,7 +128,6 @@ def refuse_dirty(folder: Path) -> None:
             f"the checkout has changes that are not committed: {', '.join(changed[:SHOWN])}{more}; "
             "the record of a run would name a commit that differs from the code that ran",
             file=folder,
-            stage="retrain",
             action="commit them (or `git stash`), then run the flow again",
         )
 
@@ -144,6 +143,5 @@ def refuse_conflict(lock: Path) -> None:
             raise UsageError(
                 f"line {number} is a conflict marker of an unfinished merge",
                 file=lock,
-                stage="retrain",
                 action="take one side (`git checkout --ours dvc.lock` or --theirs), `dvc repro`, commit",
             )

@@ -119,6 +119,5 @@ def _refused(file: Path, what: str) -> DataError:
     return DataError(
         what,
         file=file,
-        stage="predict",
         action="copy the model again from its origin, or train it: `dvc repro final@CORPUS`",
     )

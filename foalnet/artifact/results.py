@@ -38,20 +38,17 @@ def write_results(folder: Path, rows: Sequence[Prediction], metrics: Mapping[str
             folder / METRICS: sealed_bytes(METRICS, recorded),
         },
         marker=folder / METRICS,
-        stage="evaluate",
     )
 
 
-def read_train(
-    paths: Paths, *, variant: str, seed: int, split: str = "dev", stage: str | None = None
-) -> dict[str, Any]:
+def read_train(paths: Paths, *, variant: str, seed: int, split: str = "dev") -> dict[str, Any]:
     """Return the train.json of a run (DataError, exit 3, if it is absent, altered or belongs to another run)."""
     file, again = paths.model(variant, seed, split) / TRAIN, train_stage(paths.corpus, variant, seed, split)
-    train = read_sealed(file, again=again, stage=stage)
+    train = read_sealed(file, again=again)
     expected = {"corpus": paths.corpus, "variant": variant, "seed": seed, "split": split}
     if (actual := {name: train.get(name) for name in expected}) != expected:
         what = f"belongs to another run: {_listed(actual)}, not {_listed(expected)}"
-        raise refused(what, file, again=again, stage=stage)
+        raise refused(what, file, again=again)
     return train
 
 
@@ -60,27 +57,23 @@ def train_stage(corpus: str, variant: str, seed: int, split: str = "dev") -> str
     return f"train@{corpus}-{run_name(variant, seed, split)}"
 
 
-def read_metrics(
-    paths: Paths, folder: Path, *, stage: str | None = None, unsealed: list[str] | None = None
-) -> dict[str, Any]:
+def read_metrics(paths: Paths, folder: Path, *, unsealed: list[str] | None = None) -> dict[str, Any]:
     """Return the metrics.json of a run's folder; `read_results` without the predictions."""
     file, again = folder / METRICS, _stage_of(paths, folder)
     older: list[str] = []
-    metrics = read_sealed(file, again=again, stage=stage, unsealed=None if unsealed is None else older)
+    metrics = read_sealed(file, again=again, unsealed=None if unsealed is None else older)
     if older and "predictions" in metrics:
-        raise refused(f"{ALTERED}: it has a digest of predictions but no seal", file, again=again, stage=stage)
+        raise refused(f"{ALTERED}: it has a digest of predictions but no seal", file, again=again)
     if unsealed is not None:
         unsealed += older
     facts = {name: metrics.get(name) for name in ("corpus", "variant", "seed", "protocol")}
     if facts["corpus"] != paths.corpus or _run_folder(paths, facts) != folder:
         what = f"belongs to another run, {_listed(facts)}, and not in this folder"
-        raise refused(what, file, again=again, stage=stage)
+        raise refused(what, file, again=again)
     return metrics
 
 
-def read_results(
-    paths: Paths, folder: Path, *, stage: str | None = None, unsealed: list[str] | None = None
-) -> Results | None:
+def read_results(paths: Paths, folder: Path, *, unsealed: list[str] | None = None) -> Results | None:
     """Return the results that `evaluate` wrote into a run's folder; None if both files are absent.
 
     Raises DataError (exit 3) if one file is absent, if one was altered, or if they belong to another corpus, variant,
@@ -91,15 +84,15 @@ def read_results(
     if not (folder / METRICS).is_file() and not file.is_file():
         return None
     again = _stage_of(paths, folder)
-    metrics = read_metrics(paths, folder, stage=stage, unsealed=unsealed)
+    metrics = read_metrics(paths, folder, unsealed=unsealed)
     recorded = metrics["predictions"] if isinstance(metrics.get("predictions"), dict) else {}
     if unsealed and (folder / METRICS).as_posix() in unsealed:
-        data = read_bytes(file, again=again, stage=stage)
+        data = read_bytes(file, again=again)
     else:
-        data = verified_bytes(file, recorded.get("sha256"), by=folder / METRICS, again=again, stage=stage)
-    rows = {row["key"]: row for row in _rows(data, file, again=again, stage=stage)}
+        data = verified_bytes(file, recorded.get("sha256"), by=folder / METRICS, again=again)
+    rows = {row["key"]: row for row in _rows(data, file, again=again)}
     if len(rows) != recorded.get("rows", len(rows)):
-        raise refused(f"has {len(rows)} rows, not {recorded['rows']}", file, again=again, stage=stage)
+        raise refused(f"has {len(rows)} rows, not {recorded['rows']}", file, again=again)
     return Results(metrics=metrics, rows=rows)
 
 
@@ -119,11 +112,11 @@ def _stage_of(paths: Paths, folder: Path) -> str:
     return f"evaluate@{paths.corpus}-{folder.relative_to(paths.reports / 'runs').parts[0]}"
 
 
-def _rows(data: bytes, file: Path, *, again: str, stage: str | None) -> list[dict[str, Any]]:
+def _rows(data: bytes, file: Path, *, again: str) -> list[dict[str, Any]]:
     """Parse predictions; raises DataError if one has wrong keys or types, or if they are not sorted by unique key."""
     adapter, names = TypeAdapter(Prediction), {field.name for field in fields(Prediction)}
     last = ""
-    rows = jsonl_rows(data, file, stage=stage)
+    rows = jsonl_rows(data, file)
     for number, row in enumerate(rows, 1):
         fault = None if isinstance(row, dict) and set(row) == names else "its keys are not those of a prediction"
         try:
@@ -134,6 +127,6 @@ def _rows(data: bytes, file: Path, *, again: str, stage: str | None) -> list[dic
         if fault is None and key <= last:
             fault = f"key {key!r} " + ("occurs twice" if key == last else f"does not follow {last!r}")
         if fault is not None:
-            raise refused(f"cannot be used: line {number}: {fault}", file, again=again, stage=stage)
+            raise refused(f"cannot be used: line {number}: {fault}", file, again=again)
         last = key
     return rows

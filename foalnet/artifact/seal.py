@@ -41,7 +41,7 @@ def publish_sealed(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def read_sealed(
-    path: Path, *, again: str, corpus: str | None = None, stage: str | None = None, unsealed: list[str] | None = None
+    path: Path, *, again: str, corpus: str | None = None, unsealed: list[str] | None = None
 ) -> dict[str, Any]:
     """Return the object in a sealed JSON file, without its seal.
 
@@ -50,58 +50,54 @@ def read_sealed(
     it cannot be read. If `unsealed` is a list, a file without a seal, which an older version wrote, is accepted and its
     path appended.
     """
-    facts = unseal(read_bytes(path, again=again, stage=stage), path, again=again, stage=stage, unsealed=unsealed)
+    facts = unseal(read_bytes(path, again=again), path, again=again, unsealed=unsealed)
     if corpus is not None and facts.get("corpus", corpus) != corpus:
-        raise refused(f"is of corpus '{facts['corpus']}', not of '{corpus}'", path, again=again, stage=stage)
+        raise refused(f"is of corpus '{facts['corpus']}', not of '{corpus}'", path, again=again)
     return facts
 
 
-def unseal(
-    data: bytes, path: Path, *, again: str, stage: str | None = None, unsealed: list[str] | None = None
-) -> dict[str, Any]:
+def unseal(data: bytes, path: Path, *, again: str, unsealed: list[str] | None = None) -> dict[str, Any]:
     """Return the object in the bytes of a sealed file, as `read_sealed` does; `path` appears in its errors."""
     try:
         facts = json.loads(data)
         if not isinstance(facts, dict):
-            raise refused(f"{ALTERED}: it is not a JSON object", path, again=again, stage=stage)
+            raise refused(f"{ALTERED}: it is not a JSON object", path, again=again)
         seal = facts.pop(SEAL, None)
         if seal is None and unsealed is not None and not _renamed(path.name, facts):
             unsealed.append(path.as_posix())
             return facts
         expected = content_key([path.name, facts])
     except (ValueError, RecursionError) as error:
-        raise refused(
-            f"{ALTERED}: it is not valid JSON ({_first_line(error)})", path, again=again, stage=stage
-        ) from error
+        raise refused(f"{ALTERED}: it is not valid JSON ({_first_line(error)})", path, again=again) from error
     if seal is None:
-        raise refused(f"has no seal: it {ALTERED}, or is of an older version", path, again=again, stage=stage)
+        raise refused(f"has no seal: it {ALTERED}, or is of an older version", path, again=again)
     if seal != expected:
-        raise refused(f"{ALTERED}: its seal does not match its name and content", path, again=again, stage=stage)
+        raise refused(f"{ALTERED}: its seal does not match its name and content", path, again=again)
     return facts
 
 
-def verified_bytes(path: Path, sha256: object, *, by: Path, again: str, stage: str | None = None) -> bytes:
+def verified_bytes(path: Path, sha256: object, *, by: Path, again: str) -> bytes:
     """Return a file's bytes; raises DataError (exit 3) unless their SHA-256 is `sha256`, which file `by` records."""
-    data = read_bytes(path, again=again, stage=stage)
+    data = read_bytes(path, again=again)
     if sha256_bytes(data) != sha256:
         what = f"{ALTERED}, or {by} was: its SHA-256 is not the one that {by.name} records"
-        raise refused(what, path, again=again, stage=stage)
+        raise refused(what, path, again=again)
     return data
 
 
-def read_bytes(path: Path, *, again: str, stage: str | None = None) -> bytes:
+def read_bytes(path: Path, *, again: str) -> bytes:
     """Return a file's bytes (DataError, exit 3, if it is absent; MachineError, exit 4, if it cannot be read)."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise DataError("file not found", file=path, stage=stage, action=f"run `{command(again)}`") from error
+        raise DataError("file not found", file=path, action=f"run `{command(again)}`") from error
     except OSError as error:
-        raise not_read(error, path, stage=stage) from error
+        raise not_read(error, path) from error
 
 
-def refused(what: str, path: Path, *, again: str, stage: str | None) -> DataError:
+def refused(what: str, path: Path, *, again: str) -> DataError:
     """Return the error for an invalid file, with the command that writes it again."""
-    return DataError(f"{path.name} {what}", file=path, stage=stage, action=f"run `{command(again)}`")
+    return DataError(f"{path.name} {what}", file=path, action=f"run `{command(again)}`")
 
 
 def command(again: str) -> str:

@@ -36,7 +36,7 @@ def _digest_line(path: Path, sha256: str) -> bytes:
     return f"{sha256}  {path.name}\n".encode()
 
 
-def read_manifest(path: Path, *, corpus: str | None = None, stage: str | None = None) -> list[Utterance]:
+def read_manifest(path: Path, *, corpus: str | None = None) -> list[Utterance]:
     """Return the utterances of a manifest, sorted by key.
 
     Raises DataError (exit 3) if its digest is absent or does not match, or if a line is not a valid utterance of
@@ -45,7 +45,7 @@ def read_manifest(path: Path, *, corpus: str | None = None, stage: str | None = 
     again = f"manifest@{corpus or 'CORPUS'}"
     adapter, names = TypeAdapter(Utterance), {field.name for field in fields(Utterance)}
     utterances: list[Utterance] = []
-    for number, row in enumerate(jsonl_rows(_verified_bytes(path, again, stage), path, stage=stage), 1):
+    for number, row in enumerate(jsonl_rows(_verified_bytes(path, again), path), 1):
         fault = None if isinstance(row, dict) and set(row) == names else "its keys are not those of an utterance"
         try:
             utterance = None if fault else adapter.validate_python(row)
@@ -58,20 +58,20 @@ def read_manifest(path: Path, *, corpus: str | None = None, stage: str | None = 
             if utterance.corpus != corpus:
                 fault = f"{utterance.key} is of corpus '{utterance.corpus}', not of '{corpus}'"
         if fault is not None or utterance is None:
-            raise refused(f"cannot be used: line {number}: {fault}", path, again=again, stage=stage)
+            raise refused(f"cannot be used: line {number}: {fault}", path, again=again)
         utterances.append(utterance)
     return utterances
 
 
-def _verified_bytes(path: Path, again: str, stage: str | None) -> bytes:
+def _verified_bytes(path: Path, again: str) -> bytes:
     """Return a manifest's bytes after a check of its digest."""
     digest_path = digest_file(path)
     # The table is read first: if both files are absent, the error should name the table.
-    read_bytes(path, again=again, stage=stage)
-    match = DIGEST.fullmatch(read_bytes(digest_path, again=again, stage=stage).decode("utf-8", "replace"))
+    read_bytes(path, again=again)
+    match = DIGEST.fullmatch(read_bytes(digest_path, again=again).decode("utf-8", "replace"))
     if match is None or match[2] != path.name:
-        raise refused(f"{ALTERED}: it is not a digest of {path.name}", digest_path, again=again, stage=stage)
-    return verified_bytes(path, match[1], by=digest_path, again=again, stage=stage)
+        raise refused(f"{ALTERED}: it is not a digest of {path.name}", digest_path, again=again)
+    return verified_bytes(path, match[1], by=digest_path, again=again)
 
 
 def _fault(utterance: Utterance, before: str) -> str | None:

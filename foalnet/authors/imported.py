@@ -18,7 +18,6 @@ from foalnet.core.markdown import escape
 from foalnet.encoders import CATALOGUE, MOST_CONFIG_BYTES, open_weights, read_state, transformers_offline
 from foalnet.stages.final.card import LIMITS, NOT_FOR, limits_md
 
-STAGE = "import-checkpoint"
 PRESET = "iemocap-paper"
 # The encoder from which the authors started.
 AUTHORS_ENCODER = "wavlm_large"
@@ -46,7 +45,6 @@ def import_checkpoint(
         raise UsageError(
             f"the checkpoint has {checkpoint.classes} classes, {len(classes)} were named: {', '.join(classes)}",
             file=file,
-            stage=STAGE,
             action="name them in the order of its logits: --classes a,b,c (the authors' own: happy,neutral,sad,angry)",
         )
     net = checkpoint.build()
@@ -124,7 +122,6 @@ def _no_config(file: Path, why: str) -> DataError:
     return DataError(
         f"this is not a config of a WavLM: {why}",
         file=file,
-        stage=STAGE,
         action="give --wavlm the config.json of the encoder that the checkpoint was trained from, or run "
         f"`foalnet weights fetch {AUTHORS_ENCODER}`",
     )

@@ -19,7 +19,6 @@ from foalnet.evidence.champion import LOCK, branch_of, corpora_of, history, is_o
 from foalnet.gc import holding
 from foalnet.stages.forecast import size
 
-STAGE = "gc"
 SHOWN = 3
 
 
@@ -83,9 +82,9 @@ def refuse_lost(home: Path, corpus: str, commit: str) -> None:
     loss = loss_of(home, corpus, commit)
     what = f"outputs of {commit[:10]} are missing: {loss}; nothing was changed"
     if loss.lost:
-        raise DataError(what, file=home, stage="champion", action=remedy(corpus, commit))
+        raise DataError(what, file=home, action=remedy(corpus, commit))
     if loss.away:
-        raise MachineError(what, file=home, stage="champion", action="see `dvc status --cloud`, then run it again")
+        raise MachineError(what, file=home, action="see `dvc status --cloud`, then run it again")
 
 
 def remedy(corpus: str, commit: str) -> str:
@@ -142,13 +141,12 @@ def clean_lines(home: Path, others: Sequence[Path], *, write: bool) -> Iterator[
         raise UsageError(
             "DVC's cache is outside this project: other projects may need what it holds",
             file=cache,
-            stage=STAGE,
             action="name each of them: --project PATH (`--project .` if there is no other)",
         )
     for each in homes:
         if dvc_cache(each).resolve() != cache.resolve():
             raise UsageError(
-                f"another cache than this project's ({cache})", file=dvc_cache(each), stage=STAGE, action="leave it out"
+                f"another cache than this project's ({cache})", file=dvc_cache(each), action="leave it out"
             )
     with ExitStack() as stack:
         for each in homes if write else ():
@@ -174,7 +172,7 @@ def _at_rest(home: Path) -> Iterator[None]:
     with holding(work, take=True) as busy:
         if busy:
             name, why = next(iter(busy.items()))
-            raise MachineError(why, file=work / "locks" / name, stage=STAGE, action="wait for it to end, or cancel it")
+            raise MachineError(why, file=work / "locks" / name, action="wait for it to end, or cancel it")
         yield
 
 
@@ -201,7 +199,6 @@ def _clean(homes: Sequence[Path], cache: Path, *, write: bool) -> list[int]:
             raise DataError(
                 f"DVC cannot determine what is needed, so nothing was removed: {why}",
                 file=cache,
-                stage=STAGE,
                 action="repair what is named, or remove that branch (git branch -D NAME), then run it again",
             ) from error
         names = {obj.value for obj in needed}

@@ -100,7 +100,7 @@ def notes_on_roots(corpora: Iterable[Params]) -> Iterator[str]:
     settings = load_settings()
     for params in corpora:
         try:
-            need_root(params, settings, stage="inventory")
+            need_root(params, settings)
         except MachineError as error:
             if not params.drawn_here or params.corpus in settings.roots:
                 yield str(error)

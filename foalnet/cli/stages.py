@@ -146,11 +146,11 @@ def _verify(corpus: str) -> None:
     from foalnet.shards import verify
 
     load_params(corpus)
-    verdict = verify(Paths(corpus).shards, corpus=corpus, stage="shards")
+    verdict = verify(Paths(corpus).shards, corpus=corpus)
     for fault in verdict.faults:
         click.echo(str(fault))
     if verdict.faults:
-        raise verdict.error(stage="shards")
+        raise verdict.error()
     click.echo(f"shards {corpus}: {verdict}")
 
 

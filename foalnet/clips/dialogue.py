@@ -20,7 +20,7 @@ from foalnet.clips.sides import SideDecision, audit_dialogue, overrules, swapped
 from foalnet.clips.slots import slots_of
 from foalnet.clips.sound import Sound, SoundCutter
 from foalnet.clips.spool import Members, Pieces, Spool
-from foalnet.core.errors import DataError, FoalnetError
+from foalnet.core.errors import DataError
 from foalnet.core.files import make_folder, not_read, sha256_file
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import LedgerEntry, Sample, Utterance
@@ -119,23 +119,18 @@ def stage_dialogue(
         (folder / ENTRY).unlink(missing_ok=True)
     check_inputs(job, root)
     ledger = Ledger()
-    try:
-        make_folder(folder)
-        samples, rows, sides = stage_samples(
-            job,
-            root=root,
-            detector=detector,
-            timeout_s=timeout_s,
-            ledger=ledger,
-            spool=Spool(folder),
-            held_bytes=held_bytes,
-        )
-        shard = write_shard(folder / SHARD, samples, session=job.session, group=job.dialogue) if samples else None
-        publish_sealed(folder / ENTRY, _entry(job, shard, ledger, rows, sides))
-    except FoalnetError as error:
-        # The functions that read and write files do not know the stage.
-        error.stage = error.stage or STAGE
-        raise
+    make_folder(folder)
+    samples, rows, sides = stage_samples(
+        job,
+        root=root,
+        detector=detector,
+        timeout_s=timeout_s,
+        ledger=ledger,
+        spool=Spool(folder),
+        held_bytes=held_bytes,
+    )
+    shard = write_shard(folder / SHARD, samples, session=job.session, group=job.dialogue) if samples else None
+    publish_sealed(folder / ENTRY, _entry(job, shard, ledger, rows, sides))
     return Staged(job=job, shard=shard, ledger=tuple(ledger.entries), utterances=tuple(rows), sides=sides)
 
 
@@ -201,12 +196,11 @@ def check_inputs(job: Job, root: Path) -> None:
         except FileNotFoundError:
             same, how = False, "is gone since the inventory was taken"
         except OSError as error:
-            raise not_read(error, root / path, stage=STAGE) from error
+            raise not_read(error, root / path) from error
         if not same:
             raise DataError(
                 f"a file of dialogue {job.dialogue} {how}",
                 file=root / path,
-                stage=STAGE,
                 action="run `dvc repro`: its first stage updates the inventory",
             )
 

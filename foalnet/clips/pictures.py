@@ -152,7 +152,6 @@ def _check_size(u: Utterance, slots: Slots, params: Shards) -> None:
             f"the utterance has {slots.existing} frames, whose half pictures are {needed / 2**30:.1f} GiB; the limit "
             f"per utterance is {MAX_OPEN_BYTES / 2**30:.1f}",
             utterance=u.key,
-            stage="shards",
             action="cut it into shorter utterances, or make shards.half_width_px and half_height_px smaller",
         )
 

@@ -98,7 +98,6 @@ def plan(
     if not groups:
         raise DataError(
             "the manifest has no utterance to stage",
-            stage=STAGE,
             action="check manifest.classes in params.yaml against the raw labels in the counts report",
         )
     shaping = params.model_dump(mode="json", exclude=NO_BYTES | (SIDES if params.sides != "audit" else set()))
@@ -149,6 +148,5 @@ def _check_names(u: Utterance) -> None:
             raise DataError(
                 f"the {name} {value!r} is not a valid sample name: only A-Z a-z 0-9 _ - are allowed in a shard",
                 utterance=u.key,
-                stage=STAGE,
                 action="let the corpus reader give another name",
             )

@@ -62,7 +62,6 @@ class Pool(Generic[Job]):
     setup: Callable[[], Any]
     work: Callable[[Any, Job], Any]
     name: Callable[[Job], str]
-    stage: str
     workers: int
     done: Callable[[Job], None] = lambda _: None
     errors: dict[int, FoalnetError | RuntimeError] = field(default_factory=dict)
@@ -90,7 +89,6 @@ class Pool(Generic[Job]):
         except KeyboardInterrupt as error:
             raise Interrupted(
                 "stopped while dialogues were being staged",
-                stage=self.stage,
                 action="run the same command again: finished dialogues are kept",
             ) from error
         finally:
@@ -152,7 +150,6 @@ class Pool(Generic[Job]):
         how = "out of memory" if exit_code == NO_MEMORY else how
         return WorkerDied(
             f"the worker for {self.name(job)} died twice ({how}); the other jobs are done and kept",
-            stage=self.stage,
             action="if memory ran out, lower FOALNET_WORKERS; then run the same command again",
         )
 

@@ -23,7 +23,6 @@ from foalnet.core.records import Box, FaceTrack, LedgerEntry, Side, Utterance
 from foalnet.faces.audit import OTHER, Audit, Spoken, audit_sides
 from foalnet.faces.motion import Motion
 
-STAGE = "shards"
 COLUMNS = ("dialogue", "speaker", "side")
 # Why a dialogue was not audited.
 ONE_PERSON, NO_ANSWER = "one_person", "no_sound_with_motion"
@@ -49,7 +48,6 @@ def assign_sides(utterances: Sequence[Utterance], params: Shards, table: str) ->
         raise UsageError(
             "shards.sides is table, and the corpus' entry names no sides_table",
             file="params.yaml",
-            stage=STAGE,
             action="run `foalnet config --sync`, which names one, and write the dialogues into it",
         )
     lines = read_sides(Path(table), utterances)
@@ -106,7 +104,6 @@ def _lines(path: Path) -> list[str]:
         raise DataError(
             f"the table of sides cannot be read: {reason(error)}",
             file=path,
-            stage=STAGE,
             action="write it (docs/sides.md), or correct the entry's sides_table in params.yaml",
         ) from error
     except UnicodeDecodeError as error:
@@ -114,9 +111,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _fault(path: Path, line: int, dialogue: str, what: str) -> DataError:
-    return DataError(
-        f"line {line}, dialogue {dialogue}: {what}", file=path, stage=STAGE, action="correct the line (docs/sides.md)"
-    )
+    return DataError(f"line {line}, dialogue {dialogue}: {what}", file=path, action="correct the line (docs/sides.md)")
 
 
 def swapped(utterances: Iterable[Utterance]) -> list[Utterance]:

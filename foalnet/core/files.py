@@ -82,33 +82,31 @@ def content_key(obj: Any) -> str:
     return sha256_bytes(json_bytes(obj))
 
 
-def read_json(path: Path, *, stage: str | None = None) -> Any:
+def read_json(path: Path) -> Any:
     """Read a JSON file; raises DataError (exit 3) if it is absent or invalid, MachineError (exit 4) if unreadable."""
     try:
-        return _loads(_read(path, stage))
+        return _loads(_read(path))
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"not valid JSON: {reason(error)}", file=path, stage=stage, action="remove it and run `dvc repro`"
+            f"not valid JSON: {reason(error)}", file=path, action="remove it and run `dvc repro`"
         ) from error
 
 
-def read_jsonl(path: Path, *, stage: str | None = None) -> list[Any]:
+def read_jsonl(path: Path) -> list[Any]:
     """Read a JSON-lines file; errors as of `read_json`, with the number of the invalid line."""
-    return jsonl_rows(_read(path, stage), path, stage=stage)
+    return jsonl_rows(_read(path), path)
 
 
-def _read(path: Path, stage: str | None) -> bytes:
+def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise DataError(
-            "file not found", file=path, stage=stage, action="run the stage that writes it: `dvc repro`"
-        ) from error
+        raise DataError("file not found", file=path, action="run the stage that writes it: `dvc repro`") from error
     except OSError as error:
-        raise not_read(error, path, stage=stage) from error
+        raise not_read(error, path) from error
 
 
-def jsonl_rows(data: bytes, path: Path, *, stage: str | None = None) -> list[Any]:
+def jsonl_rows(data: bytes, path: Path) -> list[Any]:
     """Parse the bytes of a JSON-lines file as `read_jsonl` does; `path` appears in its errors."""
     rows = []
     for number, line in enumerate(data.splitlines(), 1):
@@ -118,7 +116,6 @@ def jsonl_rows(data: bytes, path: Path, *, stage: str | None = None) -> list[Any
             raise DataError(
                 f"line {number} is not valid JSON: {reason(error)}",
                 file=path,
-                stage=stage,
                 action="remove the file and run `dvc repro`",
             ) from error
     return rows
@@ -211,24 +208,19 @@ def make_folder(folder: Path) -> None:
         raise not_written(error, folder) from error
 
 
-def not_written(
-    error: OSError, path: Path, *, stage: str | None = None, needed_bytes: int | None = None
-) -> MachineError:
+def not_written(error: OSError, path: Path, *, needed_bytes: int | None = None) -> MachineError:
     """Return the error for a failed write (exit 4); for a full disk with its free bytes and, if known, the needed."""
     what = f"cannot write: {why(error, path)}"
     if error.errno in FULL and needed_bytes is not None:
         what += f", {needed_bytes:,} are needed"
-    return MachineError(
-        what, file=path, stage=stage, action="free space or permissions, then run the same command again"
-    )
+    return MachineError(what, file=path, action="free space or permissions, then run the same command again")
 
 
-def not_read(error: OSError, path: Path, *, stage: str | None = None) -> MachineError:
+def not_read(error: OSError, path: Path) -> MachineError:
     """Return the error for a failed read (exit 4)."""
     return MachineError(
         f"the file cannot be read: {reason(error)}",
         file=path,
-        stage=stage,
         action="repair the disk or the permissions, then run the same command again",
     )
 
@@ -257,7 +249,6 @@ def publish_together(
     files: Mapping[Path, Content],
     *,
     marker: Path,
-    stage: str,
     stale: Iterable[Path] = (),
     needed_bytes: int | None = None,
 ) -> None:
@@ -292,7 +283,7 @@ def publish_together(
             temps[marker].replace(marker)
             sync_folder(marker.parent)
         except OSError as error:
-            raise not_written(error, at, stage=stage, needed_bytes=needed_bytes) from error
+            raise not_written(error, at, needed_bytes=needed_bytes) from error
         finally:
             for temp in temps.values():
                 drop(temp)
@@ -315,19 +306,18 @@ def _sync_file(path: Path) -> None:
         os.fsync(handle.fileno())
 
 
-def need_free(folder: Path, needed_bytes: int, *, stage: str) -> None:
+def need_free(folder: Path, needed_bytes: int) -> None:
     """Raise MachineError (exit 4), with needed and free bytes, if the disk of `folder` has too little space."""
     free = _free_bytes(folder)
     if free < needed_bytes:
         raise MachineError(
             f"the disk has {free:,} bytes free, {needed_bytes:,} are needed",
             file=folder,
-            stage=stage,
             action="free space (the folder work/ is a cache and may be emptied), then run the same command again",
         )
 
 
-def need_writable(folders: Iterable[Path], *, stage: str) -> None:
+def need_writable(folders: Iterable[Path]) -> None:
     """Raise MachineError (exit 4) if one of the folders cannot be written, before any work begins.
 
     For a folder that does not exist yet, its nearest existing parent is tried. The function writes a file and removes
@@ -346,7 +336,6 @@ def need_writable(folders: Iterable[Path], *, stage: str) -> None:
             raise MachineError(
                 f"the folder cannot be written, so nothing was started: {why(error, place)}",
                 file=place,
-                stage=stage,
                 action="repair its permissions or its mount, or free space, then run the same command again",
             ) from error
 

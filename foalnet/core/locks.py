@@ -24,7 +24,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @contextmanager
-def lock(path: Path, *, stage: str) -> Iterator[None]:
+def lock(path: Path) -> Iterator[None]:
     """Hold the writer's lock; raises MachineError (exit 4) with process, host and start time of another holder.
 
     The kernel owns the lock, so it ends with its process: the next holder on this machine takes over with a warning,
@@ -32,16 +32,16 @@ def lock(path: Path, *, stage: str) -> Iterator[None]:
     machine cannot tell whether that process lives (R3: stale only if the pid is gone on this host).
     """
     while True:
-        descriptor = _open_lock(path, stage)
+        descriptor = _open_lock(path)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise _refused_lock(error, path, stage, os.pread(descriptor, 1000, 0)) from error
+                raise _refused_lock(error, path, os.pread(descriptor, 1000, 0)) from error
             if not _same_file(descriptor, path):
                 # The file was deleted between opening and locking; a lock on it would exclude no other process.
                 continue
-            _take_over(path, stage)
+            _take_over(path)
             # The content is for people only: `foalnet gc` must get the lock on a full disk too.
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)
@@ -56,31 +56,29 @@ def lock(path: Path, *, stage: str) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _open_lock(path: Path, stage: str) -> int:
+def _open_lock(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise not_written(error, path, stage=stage) from error
+        raise not_written(error, path) from error
 
 
-def _refused_lock(error: OSError, path: Path, stage: str, holder: bytes) -> MachineError:
+def _refused_lock(error: OSError, path: Path, holder: bytes) -> MachineError:
     if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
         return MachineError(
             f"this disk cannot lock files: {reason(error)}",
             file=path,
-            stage=stage,
             action="put the work folder on a disk that can: export FOALNET_WORK=FOLDER",
         )
     return MachineError(
         f"another run is at work here ({holder.decode('utf-8', 'replace').strip() or 'holder unknown'})",
         file=path,
-        stage=stage,
         action="wait for it to end, then run the same command again",
     )
 
 
-def _take_over(path: Path, stage: str) -> None:
+def _take_over(path: Path) -> None:
     """Warn or raise MachineError if the last holder of the free lock ended without releasing it."""
     left = unreleased(path)
     if left is None:
@@ -89,7 +87,6 @@ def _take_over(path: Path, stage: str) -> None:
         raise MachineError(
             f"another machine has not released this lock ({left}); this machine cannot tell whether that run lives",
             file=path,
-            stage=stage,
             action="wait for that run to end; if it is gone for good, remove this file, then run the command again",
         )
     logger.warning("%s: took over the lock of a process that is gone (%s)", path, left)

@@ -54,7 +54,7 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def torch_device(name: str, *, stage: str) -> torch.device:
+def torch_device(name: str) -> torch.device:
     """Return the torch.device for the setting `device`: auto (a GPU if torch sees one), cpu, cuda or cuda:N.
 
     Raises MachineError (exit 4) for a GPU that this machine lacks.
@@ -67,7 +67,6 @@ def torch_device(name: str, *, stage: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise MachineError(
             f"device '{name}' is set; torch {torch.__version__} sees {torch.cuda.device_count()} GPUs on this machine",
-            stage=stage,
             action="install a CUDA build of torch and a driver, or set FOALNET_DEVICE=cpu",
         )
     return device

@@ -114,7 +114,6 @@ def find_root(root: Path, is_part: Callable[[str], bool], layout: str) -> Path:
     raise DataError(
         f"not a root of this corpus: looked here and one level below for {layout}; found {_listed_names(root)}",
         file=root,
-        stage="inventory",
         action="give the folder that the corpus was unpacked to (is its disk mounted?)",
     )
 
@@ -125,7 +124,6 @@ def _ambiguous_root(root: Path, holders: list[Path], is_part: Callable[[str], bo
     return DataError(
         f"several folders here hold {'the corpus' if copies else 'a part of the corpus each'}: {_first_names(holders)}",
         file=root,
-        stage="inventory",
         action=(
             "give one of them as the corpus root"
             if copies
@@ -142,7 +140,6 @@ def _listing(folder: Path) -> list[Path]:
         raise MachineError(
             f"the folder cannot be listed: {reason(error)}",
             file=folder,
-            stage="inventory",
             action="mount it or repair its permissions, then run the same command again",
         ) from error
 
@@ -170,4 +167,4 @@ def read_corpus_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise not_read(error, path, stage="manifest") from error
+        raise not_read(error, path) from error

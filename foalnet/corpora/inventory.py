@@ -78,7 +78,7 @@ def resolve_root(params: Params, settings: Settings) -> Path | None:
     return get_reader(params.reader).check_root(root) if root.is_dir() else None
 
 
-def need_root(params: Params, settings: Settings, *, stage: str) -> Path:
+def need_root(params: Params, settings: Settings) -> Path:
     """Return the folder from `resolve_root`; raises MachineError (exit 4) with advice if there is none."""
     root = resolve_root(params, settings)
     if root is not None:
@@ -88,7 +88,6 @@ def need_root(params: Params, settings: Settings, *, stage: str) -> Path:
     raise MachineError(
         f"the files of corpus '{params.corpus}' are not on this machine: {looked}, "
         f"and '{params.source}' is not a folder",
-        stage=stage,
         action=(
             "run `dvc repro`, which draws it first"
             if params.drawn_here
@@ -112,7 +111,7 @@ def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
         kept = read_inventory(out, corpus=params.corpus)
         _same_corpus(kept, params, out)
         return _summary(kept, hashed=0, changed=False, note="its files are not on this machine; the record is kept")
-    root = root or need_root(params, settings, stage=STAGE)
+    root = root or need_root(params, settings)
     reader = get_reader(params.reader)
     listed = survey(root, reader)
     cache = DigestCache(settings, params.corpus)
@@ -148,7 +147,6 @@ def _facts(root: Path) -> CorpusFacts:
         raise DataError(
             f"the facts of the corpus are not of their form: {where}: {fault['msg']}",
             file=root / FACTS,
-            stage=STAGE,
             action="correct the file, or remove it",
         ) from error
 
@@ -202,7 +200,6 @@ def survey(root: Path, reader: Reader) -> Survey:
                 ]
             ),
             file=root,
-            stage=STAGE,
             action="complete the corpus (was its archive unpacked whole?), or give another root",
         )
     return listing
@@ -225,7 +222,6 @@ def _refuse_twins(root: Path, paths: Iterable[str]) -> None:
             raise DataError(
                 f"two names differ only in case: {twin} and {path}",
                 file=root / path,
-                stage=STAGE,
                 action="remove one of the two, then run the same command again",
             )
 
@@ -238,7 +234,6 @@ def list_files(root: Path, special: dict[str, str] | None = None) -> list[str]:
         raise DataError(
             f"a link leads in a circle: {reason(error)}",
             file=root,
-            stage=STAGE,
             action="remove it, or replace it by the file",
         ) from error
 
@@ -260,33 +255,32 @@ def _summary(record: Inventory, *, hashed: int, changed: bool, note: str | None)
     }
 
 
-def read_inventory(path: Path, *, corpus: str = "CORPUS", stage: str = STAGE) -> Inventory:
+def read_inventory(path: Path, *, corpus: str = "CORPUS") -> Inventory:
     """Read an inventory (DataError, exit 3, if it is absent, altered or invalid)."""
     again = f"{STAGE}@{corpus}"
-    data = read_sealed(path, again=again, stage=stage)
+    data = read_sealed(path, again=again)
     try:
         return TypeAdapter(Inventory).validate_python(data)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in fault["loc"])
-        raise refused(f"is not an inventory: {where}: {fault['msg']}", path, again=again, stage=stage) from error
+        raise refused(f"is not an inventory: {where}: {fault['msg']}", path, again=again) from error
 
 
-def _same_corpus(record: Inventory, params: Params, path: Path, *, stage: str = STAGE) -> None:
+def _same_corpus(record: Inventory, params: Params, path: Path) -> None:
     if (record.corpus, record.reader) != (params.corpus, params.reader):
         raise DataError(
             f"the inventory is of corpus '{record.corpus}' (reader {record.reader}), "
             f"not of '{params.corpus}' (reader {params.reader})",
             file=path,
-            stage=stage,
             action="remove it and run `dvc repro` on a machine that has the corpus",
         )
 
 
-def checked_inventory(path: Path, params: Params, *, stage: str) -> Inventory:
+def checked_inventory(path: Path, params: Params) -> Inventory:
     """Read the inventory of this corpus and reader (DataError, exit 3, if it is of another one)."""
-    record = read_inventory(path, corpus=params.corpus, stage=stage)
-    _same_corpus(record, params, path, stage=stage)
+    record = read_inventory(path, corpus=params.corpus)
+    _same_corpus(record, params, path)
     return record
 
 
@@ -338,12 +332,11 @@ class DigestCache:
             digest = sha256_file(root / path)
             after = (root / path).stat()
         except OSError as error:
-            raise not_read(error, root / path, stage=STAGE) from error
+            raise not_read(error, root / path) from error
         if (after.st_size, after.st_mtime_ns) != (stat.st_size, stat.st_mtime_ns):
             raise MachineError(
                 "the file changed while it was read",
                 file=root / path,
-                stage=STAGE,
                 action="wait until its writer has finished, then run the same command again",
             )
         if max(stat.st_mtime_ns, stat.st_ctime_ns) + RACY_NS < now_ns:
@@ -351,7 +344,7 @@ class DigestCache:
         return stat.st_size, digest, True
 
 
-def refuse_changed(record: Inventory, root: Path, roles: Collection[str], settings: Settings, *, stage: str) -> None:
+def refuse_changed(record: Inventory, root: Path, roles: Collection[str], settings: Settings) -> None:
     """Raise DataError (exit 3) if files of these roles are missing in `root` or differ from the inventory."""
     digests = {entry.path: entry.sha256 for entry in record.files if entry.role in roles}
     gone = [path for path in sorted(digests) if not (root / path).is_file()]
@@ -361,6 +354,5 @@ def refuse_changed(record: Inventory, root: Path, roles: Collection[str], settin
         raise DataError(
             f"{len(changed)} file(s) {'are gone' if gone else 'changed'} since the inventory: {', '.join(changed[:8])}",
             file=root / changed[0],
-            stage=stage,
             action="run `dvc repro`, whose first stage renews the inventory",
         )

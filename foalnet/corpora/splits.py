@@ -40,7 +40,6 @@ def loso_dev_session(groups: Iterable[str]) -> list[Fold]:
     if len(names) < 3:
         raise DataError(
             f"{len(names)} groups ({', '.join(names) or 'none'}) cannot give train, dev and test",
-            stage="train",
             action="use a corpus with at least three sessions (or groups of speakers)",
         )
     return [
@@ -60,7 +59,6 @@ def loso_all_others(groups: Iterable[str]) -> list[Fold]:
     if len(names) < 2:
         raise DataError(
             f"{len(names)} groups ({', '.join(names) or 'none'}) cannot give train and test",
-            stage="train",
             action="use a corpus with at least two sessions (or groups of speakers)",
         )
     return [Fold(name=test, test=(test,), dev=(), train=tuple(g for g in names if g != test)) for test in names]
@@ -91,7 +89,6 @@ def groups_of(utterances: Iterable[Utterance], fold_by: str) -> dict[str, str]:
             raise DataError(
                 f"speaker {u.speaker} is in {by_speaker[u.speaker]} and {u.session}: folds would share a speaker",
                 utterance=u.key,
-                stage="train",
                 action="fold this corpus by speaker",
             )
     return groups

@@ -59,7 +59,7 @@ def _numbers(cells: list[str], header: list[str], number: int, path: Path) -> li
 
 
 def _fault(path: Path, what: str) -> DataError:
-    return DataError(what, file=path, stage="manifest", action="correct the table, then run the same command again")
+    return DataError(what, file=path, action="correct the table, then run the same command again")
 
 
 def reference(table: str, clip: str) -> str:

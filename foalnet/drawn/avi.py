@@ -53,7 +53,6 @@ def encode(path: Path, frames: Iterable[np.ndarray], *, width_px: int, height_px
             raise MachineError(
                 f"ffmpeg could not encode (code {code}): {detail[-1] if detail else 'it gave no reason'}",
                 file=path,
-                stage="draw",
                 action="check free space and `foalnet doctor`, then run the same command again",
             )
     return count

@@ -140,6 +140,5 @@ def _refused(path: Path, what: str) -> DataError:
     return DataError(
         what,
         file=path,
-        stage="draw",
         action=f"give a table with the columns {', '.join(COLUMNS)}, one row per utterance",
     )

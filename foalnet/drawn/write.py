@@ -68,14 +68,12 @@ def draw(
         raise MachineError(
             f"cannot write: {reason(error)}",
             file=error.filename or out,
-            stage="draw",
             action="free space or permissions, then run the same command again",
         ) from error
     except BrokenProcessPool as error:
         raise MachineError(
             "a drawing process was killed (often because of too little memory)",
             file=out,
-            stage="draw",
             action="run the same command again, with fewer workers (FOALNET_WORKERS=1) if it happens again",
         ) from error
     finally:
@@ -119,7 +117,6 @@ def refuse_foreign(out: Path) -> None:
         raise UsageError(
             "this folder has other content than a drawn corpus; it was not changed",
             file=out,
-            stage="draw",
             action="name another folder, or move this one away",
         )
 

@@ -16,8 +16,6 @@ from foalnet.encoders.convert import to_safetensors
 from foalnet.encoders.hf import no_transformers
 from foalnet.encoders.store import LOCK, missing, open_weights, same_digest, write_lock
 
-STAGE = "weights"
-
 
 def fetch_weights(name: str, settings: Settings) -> Iterator[str]:
     """Make a published encoder ready and yield a line per step; fetch no file that is already in the folder.
@@ -30,9 +28,9 @@ def fetch_weights(name: str, settings: Settings) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     # Kept after a failure, so that a download of a gigabyte resumes where it stopped.
     temp = folder / ".fetch"
-    with locked(folder / ".lock", stage=STAGE):
+    with locked(folder / ".lock"):
         if (folder / LOCK).exists():
-            open_weights(name, settings, stage=STAGE)
+            open_weights(name, settings)
             yield f"{name}: ready, nothing to fetch"
             return
         files: dict[str, Path] = {}
@@ -58,8 +56,8 @@ def record_weights(name: str, settings: Settings) -> Iterator[str]:
     model = next((folder / file for file in (SAFE, PICKLE) if (folder / file).is_file()), None)
     absent = [file for file in (CONFIG, PREPROCESSOR) if not (folder / file).is_file()] + ([] if model else [SAFE])
     if model is None or absent:
-        raise missing(entry, folder, absent, stage=STAGE)
-    with locked(folder / ".lock", stage=STAGE):
+        raise missing(entry, folder, absent)
+    with locked(folder / ".lock"):
         yield from _as_safetensors(entry, model, folder)
         lock = write_lock(entry, folder, source=sha256_file(model), revision=None)
     yield f"{name}: recorded as your own; name them in params: `weights: {lock.source}`"
@@ -78,7 +76,7 @@ def _check_pinned(entry: WeightSet, path: Path, temp: Path) -> None:
     expected = entry.files[path.name]
     try:
         if expected is not None:
-            same_digest(path, expected, "published", entry, stage=STAGE)
+            same_digest(path, expected, "published", entry)
     except MachineError:
         shutil.rmtree(temp, ignore_errors=True)
         raise
@@ -105,9 +103,8 @@ def _fetched(entry: WeightSet, file: str, temp: Path) -> Path:
         raise MachineError(
             f"{file} of {entry.repository} at revision {entry.revision} cannot be fetched: "
             f"{named(error).splitlines()[0]}",
-            stage=STAGE,
             action=f"check the network (is HF_HUB_OFFLINE unset?) and run `foalnet weights fetch {entry.name}` again, "
             "or copy the files by hand into the folder that `foalnet weights` names and run it there",
         ) from error
-    need_free(temp, 2 * path.stat().st_size, stage=STAGE)
+    need_free(temp, 2 * path.stat().st_size)
     return path

@@ -34,7 +34,7 @@ def library_version() -> str:
         raise no_transformers(error) from error
 
 
-def load_model(kind: str, pretrained: Pretrained, config: Any, *, stage: str | None = None) -> Any:
+def load_model(kind: str, pretrained: Pretrained, config: Any) -> Any:
     """Return a transformers model of class `kind` in float32 with its published weights, or new ones without a folder.
 
     MachineError (exit 4) if the file lacks a tensor of the architecture, which the library would initialise at random.
@@ -57,7 +57,6 @@ def load_model(kind: str, pretrained: Pretrained, config: Any, *, stage: str | N
         raise MachineError(
             f"the weights {pretrained.name} lack {len(lacking)} tensors of their architecture, such as {lacking[0]}",
             file=pretrained.folder,
-            stage=stage,
             action=f"remove the folder and run `foalnet weights fetch {pretrained.name}`",
         )
     return model

@@ -11,7 +11,6 @@ from typing import Protocol
 from foalnet.core.errors import MachineError
 from foalnet.core.files import need_free, publishing, sha256_file
 
-STAGE = "weights"
 TIMEOUT_S = 60.0
 PART_BYTES = 1 << 20
 
@@ -46,7 +45,6 @@ def fetch_file(wanted: Published, folder: Path) -> Path:
     if wanted.address is None:
         raise MachineError(
             f"no address of {wanted.name} is recorded here (sha256 {wanted.sha256})",
-            stage=STAGE,
             action=_by_hand(wanted, path),
         )
     with publishing(path) as temp:
@@ -56,7 +54,6 @@ def fetch_file(wanted: Published, folder: Path) -> Path:
             raise MachineError(
                 f"{wanted.name} from {wanted.address} is not the published file: expected sha256 "
                 f"{wanted.sha256}, actual sha256 {actual}; it was deleted",
-                stage=STAGE,
                 action=_by_hand(wanted, path),
             )
     return path
@@ -66,13 +63,12 @@ def _download(address: str, to: Path, wanted: Published, path: Path) -> None:
     try:
         # The address is a constant of the code, not an input.
         with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer, to.open("wb") as out:  # noqa: S310
-            need_free(to.parent, int(answer.headers.get("Content-Length") or 0), stage=STAGE)
+            need_free(to.parent, int(answer.headers.get("Content-Length") or 0))
             while part := answer.read(PART_BYTES):
                 out.write(part)
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise MachineError(
             f"{wanted.name} cannot be fetched from {address}: {getattr(error, 'reason', None) or error}",
-            stage=STAGE,
             action=f"check the network and run the same command again, or {_by_hand(wanted, path)}",
         ) from error
 

@@ -58,7 +58,7 @@ class Lock:
     files: dict[str, str]
 
 
-def open_weights(name: str, settings: Settings, *, own: str | None = None, stage: str | None = None) -> Pretrained:
+def open_weights(name: str, settings: Settings, *, own: str | None = None) -> Pretrained:
     """Return a pretrained encoder after checking the digest of each file; download nothing.
 
     `own`: the SHA-256 of a user's model file if params name one; otherwise the published weights are required.
@@ -66,12 +66,12 @@ def open_weights(name: str, settings: Settings, *, own: str | None = None, stage
     """
     entry = published(name)
     folder = settings.weights_folder / name
-    lock = read_lock(entry, folder, stage=stage)
-    _check_params(entry, lock, own, folder, stage)
+    lock = read_lock(entry, folder)
+    _check_params(entry, lock, own, folder)
     for file, expected in lock.files.items():
         if not (folder / file).is_file():
-            raise missing(entry, folder, [file], stage=stage)
-        same_digest(folder / file, expected, "recorded", entry, stage=stage)
+            raise missing(entry, folder, [file])
+        same_digest(folder / file, expected, "recorded", entry)
     return Pretrained(
         name=name,
         sha256=lock.source,
@@ -81,7 +81,7 @@ def open_weights(name: str, settings: Settings, *, own: str | None = None, stage
     )
 
 
-def _check_params(entry: WeightSet, lock: Lock, own: str | None, folder: Path, stage: str | None) -> None:
+def _check_params(entry: WeightSet, lock: Lock, own: str | None, folder: Path) -> None:
     """Raise MachineError (exit 4) for weights other than those that params require."""
     if own is not None:
         expected, actual, origin = own, lock.source, "that params require"
@@ -93,13 +93,12 @@ def _check_params(entry: WeightSet, lock: Lock, own: str | None, folder: Path, s
         raise MachineError(
             f"these are not the weights {origin}: expected sha256 {expected}, recorded sha256 {actual}",
             file=folder / LOCK,
-            stage=stage,
             action=f"put the right files there and run `foalnet weights fetch {entry.name}`, or name this digest in "
             "params (`weights`) if you want these weights",
         )
 
 
-def read_lock(entry: WeightSet, folder: Path, *, stage: str | None = None) -> Lock:
+def read_lock(entry: WeightSet, folder: Path) -> Lock:
     """Return the lock file of an encoder's folder; MachineError (exit 4) if it is absent or unusable."""
     path = folder / LOCK
     try:
@@ -108,13 +107,13 @@ def read_lock(entry: WeightSet, folder: Path, *, stage: str | None = None) -> Lo
         usable = lock.schema == SCHEMA and lock.name == entry.name and set(lock.files) == set(READ)
     except FileNotFoundError:
         absent = [file for file in READ if not (folder / file).is_file()] or [LOCK]
-        raise missing(entry, folder, absent, stage=stage) from None
+        raise missing(entry, folder, absent) from None
     except (ValueError, TypeError, NotPlain) as error:
-        raise _damaged(entry, path, reason(error), stage) from error
+        raise _damaged(entry, path, reason(error)) from error
     except OSError as error:
-        raise not_read(error, path, stage=stage) from error
+        raise not_read(error, path) from error
     if not usable:
-        raise _damaged(entry, path, "it is of another schema or encoder", stage)
+        raise _damaged(entry, path, "it is of another schema or encoder")
     return lock
 
 
@@ -131,7 +130,7 @@ def write_lock(entry: WeightSet, folder: Path, *, source: str, revision: str | N
     return lock
 
 
-def same_digest(path: Path, expected: str, origin: str, entry: WeightSet, *, stage: str | None = None) -> None:
+def same_digest(path: Path, expected: str, origin: str, entry: WeightSet) -> None:
     """Raise MachineError (exit 4), with both digests, for a file whose digest differs from the expected one."""
     actual = sha256_file(path)
     if actual != expected:
@@ -139,12 +138,11 @@ def same_digest(path: Path, expected: str, origin: str, entry: WeightSet, *, sta
             f"{path.name} of {entry.name} does not have the {origin} digest: expected sha256 {expected}, "
             f"actual sha256 {actual}",
             file=path,
-            stage=stage,
             action=f"remove it and run `foalnet weights fetch {entry.name}`",
         )
 
 
-def missing(entry: WeightSet, folder: Path, files: list[str], *, stage: str | None = None) -> MachineError:
+def missing(entry: WeightSet, folder: Path, files: list[str]) -> MachineError:
     """Return the error that names the missing files, their repository and the command that fetches them."""
     digest = entry.files[entry.model]
     return MachineError(
@@ -152,17 +150,15 @@ def missing(entry: WeightSet, folder: Path, files: list[str], *, stage: str | No
         f"({entry.repository} at revision {entry.revision}, {entry.model} "
         + (f"with sha256 {digest})" if digest else "without a published sha256)"),
         file=folder,
-        stage=stage,
         action=f"run `foalnet weights fetch {entry.name}`: it fetches what is missing (nothing if you have put "
         "the files there), checks and records it; FOALNET_WEIGHTS names another folder",
     )
 
 
-def _damaged(entry: WeightSet, path: Path, what: str, stage: str | None) -> MachineError:
+def _damaged(entry: WeightSet, path: Path, what: str) -> MachineError:
     return MachineError(
         f"the lock file cannot be used: {what}",
         file=path,
-        stage=stage,
         action=f"remove it and run `foalnet weights fetch {entry.name}`",
     )
 

@@ -22,7 +22,6 @@ ORIGIN = "origin"
 # In older versions all corpora shared this branch.
 SHARED = "champion"
 RUNS = "runs"
-STAGE = "champion"
 NO_COMMIT = "0" * 40
 PARAMS = "params.yaml"
 # A ref <corpus>/<run> below this name points to the commit of a run whose outputs are in no remote yet.
@@ -115,7 +114,6 @@ def promote(home: Path, corpus: str, commit: str) -> None:
         raise UsageError(
             f"{commit[:10]} does not descend from the champion {before[:10]}: another run was promoted in the meantime",
             file=home,
-            stage=STAGE,
             action="run the flow again: it compares the run with the new champion",
         )
     place = checked_out(home, branch)
@@ -123,7 +121,6 @@ def promote(home: Path, corpus: str, commit: str) -> None:
         raise UsageError(
             f"branch {branch} is checked out there; if it moved, the folder's files would be those of another commit",
             file=place,
-            stage=STAGE,
             action=f"`git switch` to another branch there (or `git switch --detach {branch}`), then try again",
         )
     done = git(
@@ -133,7 +130,6 @@ def promote(home: Path, corpus: str, commit: str) -> None:
         raise MachineError(
             f"branch {branch} could not be moved: {done.stderr.strip()}",
             file=home,
-            stage=STAGE,
             action="another process moved it at the same moment, or the disk failed; run it again",
         )
 
@@ -232,7 +228,6 @@ def rollback_target(home: Path, corpus: str, to: str | None = None) -> tuple[Cha
         raise UsageError(
             f"{corpus} has no champion yet",
             file=home,
-            stage=STAGE,
             action="run the flow `retrain` first; `foalnet champion` lists the champions",
         )
     now = champions[0]
@@ -243,7 +238,6 @@ def rollback_target(home: Path, corpus: str, to: str | None = None) -> tuple[Cha
             raise UsageError(
                 f"{now.effective[:10]} ({now.run}) is the first champion of {corpus}: there is none before it",
                 file=home,
-                stage=STAGE,
                 action="name one with --to; `foalnet champion` lists them",
             )
         target = older[0]
@@ -253,7 +247,6 @@ def rollback_target(home: Path, corpus: str, to: str | None = None) -> tuple[Cha
             raise UsageError(
                 f"'{to}' never was a champion of {corpus}",
                 file=home,
-                stage=STAGE,
                 action="`foalnet champion` lists them",
             )
         target = champions[order.index(named)]

@@ -25,7 +25,6 @@ from foalnet.core.paths import Paths
 from foalnet.evidence.metrics import rounded
 from foalnet.evidence.stats import difference
 
-STAGE = "gate"
 Rows = Mapping[str, Mapping[str, Any]]
 
 
@@ -89,10 +88,10 @@ def read_side(
     unsealed: list[str] | None = [] if champion else None
 
     def sealed(path: Path, by: str) -> dict[str, Any]:
-        return read_sealed(path, again=f"{by}@{paths.corpus}", corpus=paths.corpus, stage=STAGE, unsealed=unsealed)
+        return read_sealed(path, again=f"{by}@{paths.corpus}", corpus=paths.corpus, unsealed=unsealed)
 
     for folder in sorted((paths.reports / "runs").glob("*-s*")):
-        results = read_results(paths, folder, stage=STAGE, unsealed=unsealed)
+        results = read_results(paths, folder, unsealed=unsealed)
         if results is None:
             continue
         with _shaped(folder / METRICS, "evaluate", paths):
@@ -129,7 +128,7 @@ def _shaped(path: Path, by: str, paths: Paths) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"{ALTERED}: what the gate reads from it is missing ({named(error)})"
-        raise refused(what, path, again=f"{by}@{paths.corpus}", stage=STAGE) from error
+        raise refused(what, path, again=f"{by}@{paths.corpus}") from error
 
 
 def decide(
@@ -219,9 +218,7 @@ def _paired(
     Both bounds are zero where no utterance changed its correctness.
     """
     if cluster not in a[0][keys[0]]:
-        raise DataError(
-            f"a prediction has no '{cluster}'", utterance=keys[0], stage=STAGE, action="run `dvc repro` again"
-        )
+        raise DataError(f"a prediction has no '{cluster}'", utterance=keys[0], action="run `dvc repro` again")
     correct = [
         [sum(rows[key]["label"] == rows[key]["predicted"] for rows in side) / len(side) for key in keys]
         for side in (a, b)

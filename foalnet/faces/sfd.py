@@ -54,7 +54,7 @@ class SfdDetector:
         self._min_score = min_score
         # Checked at once: a missing file must stop a run before its first dialogue.
         self._path = find_weights(WEIGHTS, settings)
-        self._device = torch_device(settings.device, stage="shards")
+        self._device = torch_device(settings.device)
         self._batch = batch or BATCH.get(self._device.type, 1)
 
     def digest(self) -> str:

@@ -34,7 +34,6 @@ class CrossAttention(nn.Module):
         if query_width % heads:
             raise UsageError(
                 f"a width of {query_width} cannot be cut into {heads} attention heads",
-                stage="train",
                 action="make train.audio.width and train.video.width multiples of train.fusion.heads",
             )
         self.heads, self.exact = heads, masking == "exact"

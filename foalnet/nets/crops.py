@@ -46,7 +46,6 @@ class CropCnn(Encoder):
         if len(shape.frame) != 3:
             raise UsageError(
                 f"encoder crop_cnn needs pictures, this corpus has frames of shape {list(shape.frame)}",
-                stage="train",
                 action="set train.video.encoder: linear for train.picture: features",
             )
         self.width = params.width

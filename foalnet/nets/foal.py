@@ -34,7 +34,6 @@ class FoalNet(nn.Module):
         if tasks.mem and not fusion.two_sided:
             raise UsageError(
                 f"fusion {params.fusion.kind} has no two sides to match, so it cannot be trained with MEM",
-                stage="train",
                 action="train variant baseline or avel with it, or set train.fusion.kind: cross_attention",
             )
         self.audio, self.video, self.fusion = audio, video, fusion

@@ -22,7 +22,6 @@ class Identity(Encoder):
         if len(shape.frame) != 1:
             raise UsageError(
                 f"encoder identity needs feature vectors, this corpus has frames of shape {list(shape.frame)}",
-                stage="train",
                 action="set train.video.encoder: crop_cnn for train.picture: face or half",
             )
         self.width = shape.frame[0]

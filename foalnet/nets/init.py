@@ -33,7 +33,6 @@ def with_dropouts(params: Train, pretrained: Pretrained | None) -> Train:
         block, name = next(iter(open_.items()))
         raise UsageError(
             f"train.{block}.{name} is null, and there is no pretrained sound encoder to take it from",
-            stage="train",
             action="give it a number in params.yaml",
         )
     rate = float(pretrained.config.get("final_dropout", FINAL_DROPOUT))

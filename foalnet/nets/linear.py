@@ -28,7 +28,6 @@ class Linear(Encoder):
         if len(shape.frame) != 1:
             raise UsageError(
                 f"encoder {params.encoder} needs feature vectors, this corpus has frames of shape {list(shape.frame)}",
-                stage="train",
                 action="set train.video.encoder: crop_cnn for train.picture: face or half",
             )
         self.width = params.width

@@ -87,7 +87,6 @@ def _audio(params: AudioEncoder, shape: InputShape, pretrained: Pretrained | Non
     if pretrained is None:
         raise UsageError(
             f"encoder {params.encoder} needs published weights, and none were given",
-            stage="train",
             action="pass build_net the result of foalnet.encoders.open_weights or Pretrained.from_facts",
         )
     return kind(params, shape, pretrained)
@@ -113,7 +112,6 @@ def _lookup(registry: dict[str, T], name: str, key: str) -> T:
     if name not in registry:
         raise UsageError(
             f"{key}: '{name}' is not known; {nearest(name, registry)}",
-            stage="train",
             action="correct it in params.yaml and run the same command again",
         )
     return registry[name]

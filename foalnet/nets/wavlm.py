@@ -37,17 +37,15 @@ class WavLM(PretrainedEncoder):
         if shape.rate_hz != RATE_HZ:
             raise UsageError(
                 f"encoder {pretrained.name} needs sound of {RATE_HZ} Hz, this corpus has {shape.rate_hz} Hz",
-                stage="train",
                 action="set train.audio.encoder: logmel_cnn",
             )
         self.config = _config(params, pretrained)
         if self.config.add_adapter:
             raise UsageError(
                 "this WavLM has an adapter after its transformer, which is not supported",
-                stage="train",
                 action="use weights whose config says add_adapter: false, as the published ones do",
             )
-        model = load_model("WavLMModel", pretrained, self.config, stage="train")
+        model = load_model("WavLMModel", pretrained, self.config)
         model.freeze_feature_encoder()
         # The library passes its attention a mask of bools and one of numbers, which torch plans to forbid.
         warnings.filterwarnings("ignore", message="Support for mismatched .*key_padding_mask", category=UserWarning)

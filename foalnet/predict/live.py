@@ -22,7 +22,7 @@ class LiveFeatures:
     `facts`: the block `features` of a checkpoint. MachineError (exit 4) if the weights are not ready on this machine.
     """
 
-    def __init__(self, facts: Mapping[str, Any], settings: Settings, *, stage: str | None = None) -> None:
+    def __init__(self, facts: Mapping[str, Any], settings: Settings) -> None:
         self.params = Features(
             encoder=facts["encoder"],
             weights=facts["weights"],
@@ -30,14 +30,13 @@ class LiveFeatures:
             frame_step=facts["frame_step"],
         )
         self.frame_step = self.params.frame_step
-        pretrained = open_weights(facts["encoder"], settings, own=facts["weights"], stage=stage)
+        pretrained = open_weights(facts["encoder"], settings, own=facts["weights"])
         expected = facts["preprocessing"]
         # An imported checkpoint may not state it: then the published encoder's preprocessing applies.
         if expected is not None and content_key(dict(pretrained.preprocessor)) != expected:
             raise MachineError(
                 f"{pretrained.name} prepares pictures differently here than when the model was trained",
                 file=pretrained.folder,
-                stage=stage,
                 action="put the preprocessor_config.json of that time there",
             )
         self._encoder = ClipImages(pretrained, device=settings.device)

@@ -26,7 +26,7 @@ from foalnet.faces import Detector, get_detector
 from foalnet.nets import Batch, InputShape, Net, Tasks, build_net, tasks_of
 from foalnet.predict.answer import ClipPrediction, Frames, Sense
 from foalnet.predict.live import LiveFeatures
-from foalnet.predict.request import STAGE, Request, Who
+from foalnet.predict.request import Request, Who
 from foalnet.predict.staging import StagedClip, Stager
 from foalnet.stages.final.ranges import DRAWN, outside, quantities
 from foalnet.stages.shards.staging import tools_of
@@ -57,7 +57,7 @@ class Model:
         shape = InputShape(rate_hz=sealed.rate_hz, frame=sealed.frame)
         pretrained = Pretrained.from_facts(sealed.pretrained)
         net = build_net(sealed.variant, sealed.train, classes=len(sealed.classes), shape=shape, pretrained=pretrained)
-        put_net(net, weights, file=file, stage=STAGE)
+        put_net(net, weights, file=file)
         self._net: Net = net.to(self._device).eval()
 
     @property
@@ -146,7 +146,7 @@ class Model:
     @cached_property
     def _live(self) -> LiveFeatures | None:
         """The frozen encoder on whose vectors the network was trained; MachineError (exit 4) without its weights."""
-        return None if self.sealed.features is None else LiveFeatures(self.sealed.features, self.settings, stage=STAGE)
+        return None if self.sealed.features is None else LiveFeatures(self.sealed.features, self.settings)
 
     @cached_property
     def preprocessing(self) -> str:
@@ -197,7 +197,6 @@ class Model:
                 f"takes {self.sealed.rate_hz} Hz and {list(self.sealed.frame)}",
                 file=sample.shard or None,
                 utterance=sample.key,
-                stage=STAGE,
                 action="give samples that were staged with the model's own params (its card names the corpus)",
             )
         return filled(clip, self.sealed.frame), ledger
@@ -228,7 +227,6 @@ class Model:
             raise DataError(
                 f"the clip has nothing that the model takes: {' and '.join(lacks)}",
                 utterance=key,
-                stage=STAGE,
                 action="give a clip with what the model takes: a voice, or a face seen from the front",
             )
         notes = self._unlike(clip, meta, heard=clip.heard)

@@ -100,7 +100,6 @@ def check_model(path: Path) -> None:
         raise DataError(
             "this is not a plain file, and so not a model" if file.exists() else missing,
             file=path,
-            stage=STAGE,
             action="name the folder that `foalnet final` made, for example models/drawn/final",
         )
 
@@ -111,7 +110,6 @@ def clip_unreadable(error: media.VideoUnreadable) -> DataError:
     return DataError(
         error.what.replace("the video cannot be read", "the clip cannot be read"),
         file=error.file,
-        stage=STAGE,
         action=f"name the clips in it: foalnet predict {error.file}/*"
         if folder
         else f"give a file that plays: wav, flac, {READ}",
@@ -120,7 +118,7 @@ def clip_unreadable(error: media.VideoUnreadable) -> DataError:
 
 def sound_unreadable(error: DataError, file: Path) -> DataError:
     """Return the error of an unreadable sound file with the action for `predict`."""
-    return DataError(error.what, file=file, stage=STAGE, action="give a wav or flac file that plays")
+    return DataError(error.what, file=file, action="give a wav or flac file that plays")
 
 
 def clip_too_large(error: media.VideoTooLarge) -> DataError:
@@ -128,10 +126,9 @@ def clip_too_large(error: media.VideoTooLarge) -> DataError:
     return DataError(
         error.what.replace("the video is", "the clip is"),
         file=error.file,
-        stage=STAGE,
         action="give a clip with a smaller picture, or a shorter one: `ffmpeg -i CLIP -vf scale=1280:-2 SMALLER`",
     )
 
 
 def _wrong(what: str, action: str) -> UsageError:
-    return UsageError(what, stage=STAGE, action=action)
+    return UsageError(what, action=action)

@@ -14,7 +14,6 @@ import numpy as np
 
 from foalnet import media
 from foalnet.clips.dialogue import stage_samples
-from foalnet.clips.plan import STAGE as SHARDS
 from foalnet.clips.plan import Job
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, UsageError, printable
@@ -23,7 +22,7 @@ from foalnet.core.records import Sample, Side, Utterance
 from foalnet.corpora.inventory import FileEntry
 from foalnet.faces import Detector
 from foalnet.nets import Tasks
-from foalnet.predict.request import STAGE, Request, clip_too_large, clip_unreadable, sound_unreadable
+from foalnet.predict.request import Request, clip_too_large, clip_unreadable, sound_unreadable
 
 # Decoders return whole packets, so a little more is decoded than is used.
 SPARE_S = 1.0
@@ -76,19 +75,11 @@ class Stager:
             raise clip_too_large(error) from error
         except (media.AudioUnreadable, media.AudioNonfinite) as error:
             raise sound_unreadable(error, request.heard) from error
-        except DataError as error:
-            if error.stage != SHARDS:
-                raise
-            # Its action is for a corpus.
-            action = "give a shorter span of time by start and end"
-            raise DataError(error.what, file=request.clip, stage=STAGE, action=action) from error
 
     def _stage(self, request: Request, work: Path) -> list[StagedClip]:
         streams = media.probe_streams(request.clip)
         if not streams.container and (request.sound or request.recording):
-            raise UsageError(
-                "the clip is a sound file itself", file=request.clip, stage=STAGE, action="leave --sound out"
-            )
+            raise UsageError("the clip is a sound file itself", file=request.clip, action="leave --sound out")
         self._check_choice(request, streams)
         picture = streams.picture and self.sees
         hears = self.tasks.audio and (streams.tracks > 0 or bool(request.sound or request.recording))
@@ -112,20 +103,18 @@ class Stager:
         """Raise UsageError (exit 2) or DataError (3) for a choice of sound without effect on this model or clip."""
         given = [name for name in ("channel", "track", "sound", "recording") if getattr(request, name) is not None]
         if given and not self.tasks.audio:
-            raise UsageError(f"the model uses no sound: leave {', '.join(given)} out", file=request.clip, stage=STAGE)
+            raise UsageError(f"the model uses no sound: leave {', '.join(given)} out", file=request.clip)
         own = request.heard == request.clip
         if given and own and not streams.tracks:
             raise DataError(
                 f"the clip has no sound, so it has no {' and no '.join(given)} to choose",
                 file=request.clip,
-                stage=STAGE,
                 action=f"leave {' and '.join(given)} out, or give a clip with sound",
             )
         if own and (request.track or 1) > streams.tracks > 0:
             raise DataError(
                 f"the clip has {streams.tracks} sound track(s), no track {request.track}",
                 file=request.clip,
-                stage=STAGE,
                 action="leave track out" if streams.tracks == 1 else f"choose a track from 1 to {streams.tracks}",
             )
 
@@ -136,7 +125,6 @@ class Stager:
             f"the clip has {' and '.join(has) or 'neither sound nor picture'}; the model takes "
             f"{' and '.join(takes) or 'tables of features only, which no clip has'}",
             file=clip,
-            stage=STAGE,
             action="give another clip, or a model whose card says that it takes what this one has",
         )
 
@@ -163,7 +151,6 @@ class Stager:
             raise DataError(
                 error.what if request.channel is not None else f"{error.what}, on which the model was trained",
                 file=request.heard,
-                stage=STAGE,
                 action="choose the channel mean" + (f", or a number from 1 to {channels}" if channels > 1 else ""),
             ) from error
 
@@ -179,11 +166,11 @@ class Stager:
             length_s = wave.samples / wave.rate_hz
             if wave.truncated and not wave.samples:
                 what = f"the file holds none of the {wave.declared_samples:,} samples that its header declares"
-                raise DataError(what, file=request.heard, stage=STAGE, action="give a wav or flac file that plays")
+                raise DataError(what, file=request.heard, action="give a wav or flac file that plays")
         else:
             length_s = info.times_s[-1] + (1 / info.rate_fps if info.rate_fps > 0 else 0.0)
         if length_s <= 0:
-            raise DataError("the clip has no length", file=request.clip, stage=STAGE, action="give a longer one")
+            raise DataError("the clip has no length", file=request.clip, action="give a longer one")
         end_s = min(length_s, self.longest_s)
         cut: tuple[str, ...] = (
             (f"cut: {length_s:.2f} s to {end_s:g} s",) if info is not None and end_s < length_s else ()
@@ -219,22 +206,26 @@ class Stager:
         )
         ledger = Ledger()
         detector = self.detector() if any(u.video is not None for u in utterances) else None
-        samples, *_ = stage_samples(
-            job,
-            root=Path(),
-            detector=detector,
-            timeout_s=self.timeout_s,
-            ledger=ledger,
-            check_sides=False,
-            held_bytes=self.held_bytes,
-        )
+        try:
+            samples, *_ = stage_samples(
+                job,
+                root=Path(),
+                detector=detector,
+                timeout_s=self.timeout_s,
+                ledger=ledger,
+                check_sides=False,
+                held_bytes=self.held_bytes,
+            )
+        except DataError as error:
+            # The action that staging names is one for a corpus.
+            action = "give a shorter span of time by start and end"
+            raise DataError(error.what, file=request.clip, action=action) from error
         by_key = {sample.key: sample for sample in samples}
         if len(by_key) != len(utterances):
             lost = next(line for line in ledger.entries if line.kind == "dropped")
             raise DataError(
                 f"the sound cannot be used ({lost.reason}): {lost.detail or 'no detail'}",
                 file=request.heard,
-                stage=STAGE,
                 action="give a clip with sound that plays, and a span of time within it",
             )
         return [

@@ -130,7 +130,7 @@ def faults_of(folder: Path, index: Index) -> list[Fault]:
     return faults
 
 
-def check_folder(folder: Path, index: Index, *, stage: str | None = None) -> None:
+def check_folder(folder: Path, index: Index) -> None:
     """Raise DataError (exit 3) if a folder differs from its index.
 
     The error names the shards, the first damaged key of each, and the dialogues to stage again.
@@ -141,7 +141,7 @@ def check_folder(folder: Path, index: Index, *, stage: str | None = None) -> Non
     more = len(faults) - MAX_FAULTS_SHOWN
     shown = [*map(str, faults[:MAX_FAULTS_SHOWN]), *([f"and {more} more"] if more > 0 else [])]
     what = "the shards differ from their index:\n  " + "\n  ".join(shown)
-    raise DataError(what, file=folder / faults[0].path, stage=stage, action=remedy(faults, index.corpus))
+    raise DataError(what, file=folder / faults[0].path, action=remedy(faults, index.corpus))
 
 
 def remedy(faults: Sequence[Fault], corpus: str) -> str:

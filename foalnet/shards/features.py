@@ -76,8 +76,8 @@ class Vectors(Protocol):
 class FeatureSet:
     """The vectors of a corpus by utterance key, verified against the shards from which they were computed."""
 
-    def __init__(self, folder: Path, index: FeatureIndex, shards: ShardSet, *, stage: str | None) -> None:
-        self.folder, self.index, self.stage = folder, index, stage
+    def __init__(self, folder: Path, index: FeatureIndex, shards: ShardSet) -> None:
+        self.folder, self.index = folder, index
         self.frame_step = int(index.frame_step or 1)
         self._file = {key: file_of(entry.path) for entry in shards.entries for key in entry.keys}
         self._entry = {each.path: each for each in index.files}
@@ -117,7 +117,7 @@ class FeatureSet:
         except FileNotFoundError as error:
             raise self._error("a file of features is missing", name) from error
         except OSError as error:
-            raise not_read(error, self.folder / name, stage=self.stage) from error
+            raise not_read(error, self.folder / name) from error
         if sha256_bytes(data) != self._entry[name].sha256:
             raise self._error("a file of features is truncated or altered", name)
         return load(data)
@@ -126,12 +126,11 @@ class FeatureSet:
         return DataError(
             what,
             file=self.folder / name,
-            stage=self.stage,
             action=f"run `{command(f'features@{self.index.corpus}')}`",
         )
 
 
-def open_features(folder: Path, params: Features, shards: ShardSet, *, stage: str | None = None) -> FeatureSet | None:
+def open_features(folder: Path, params: Features, shards: ShardSet) -> FeatureSet | None:
     """Return the corpus' features, checked against params and shards; None if params name no encoder.
 
     DataError (exit 3) if they are absent, damaged, of other shards or of another encoder.
@@ -142,23 +141,21 @@ def open_features(folder: Path, params: Features, shards: ShardSet, *, stage: st
     target = f"features@{shards.corpus}"
     again = f"run `dvc repro {target}`"
     try:
-        raw = unseal(path.read_bytes(), path, again=target, stage=stage)
+        raw = unseal(path.read_bytes(), path, again=target)
         index = TypeAdapter(FeatureIndex).validate_json(json_bytes(raw))
     except FileNotFoundError as error:
-        raise DataError("these features have no index", file=path, stage=stage, action=again) from error
+        raise DataError("these features have no index", file=path, action=again) from error
     except OSError as error:
-        raise not_read(error, path, stage=stage) from error
+        raise not_read(error, path) from error
     except ValidationError as error:
-        raise DataError("the index of the features is damaged", file=path, stage=stage, action=again) from error
+        raise DataError("the index of the features is damaged", file=path, action=again) from error
     if index.corpus != shards.corpus:
-        raise refused(f"is of corpus '{index.corpus}', not of '{shards.corpus}'", path, again=target, stage=stage)
+        raise refused(f"is of corpus '{index.corpus}', not of '{shards.corpus}'", path, again=target)
     wanted: dict[str, Any] = {"encoder": params.encoder, "picture": params.picture, "frame_step": params.frame_step}
     differing = {name: getattr(index, name) for name, value in wanted.items() if getattr(index, name) != value}
     if differing or index.schema != SCHEMA:
-        raise DataError(
-            f"the features here have {differing}, params require {wanted}", file=path, stage=stage, action=again
-        )
-    return FeatureSet(folder, index, shards, stage=stage)
+        raise DataError(f"the features here have {differing}, params require {wanted}", file=path, action=again)
+    return FeatureSet(folder, index, shards)
 
 
 def steps_between(train_step: int, feature_step: int) -> int:
@@ -166,7 +163,6 @@ def steps_between(train_step: int, feature_step: int) -> int:
     if train_step % feature_step:
         raise UsageError(
             f"train.frame_step is {train_step}, and only every {feature_step}-th frame has features",
-            stage="train",
             action="set train.frame_step to a multiple of features.frame_step",
         )
     return train_step // feature_step

@@ -60,7 +60,7 @@ def index_bytes(folder: Path, corpus: str, entries: Iterable[ShardEntry]) -> byt
     return sealed_bytes(INDEX, asdict(index))
 
 
-def read_index(folder: Path, *, corpus: str | None = None, stage: str | None = None) -> Index:
+def read_index(folder: Path, *, corpus: str | None = None) -> Index:
     """Read and check the index without the shards.
 
     DataError (exit 3) if it is absent, altered, malformed, inconsistent or of another corpus than `corpus`;
@@ -73,27 +73,25 @@ def read_index(folder: Path, *, corpus: str | None = None, stage: str | None = N
         raise DataError(
             "these shards have no index: staging did not finish, or nothing was staged here",
             file=path,
-            stage=stage,
             action="run `dvc repro`: it does not stage finished dialogues again",
         ) from error
     except OSError as error:
-        raise not_read(error, path, stage=stage) from error
+        raise not_read(error, path) from error
     again = f"shards@{corpus or 'CORPUS'}"
-    raw = unseal(data, path, again=again, stage=stage)
+    raw = unseal(data, path, again=again)
     if raw.get("schema") != SCHEMA:
         raise DataError(
             f"the index has schema {raw.get('schema')!r}, this version reads {SCHEMA}",
             file=path,
-            stage=stage,
             action="stage again with this version: `dvc repro`",
         )
     try:
         index = TypeAdapter(Index).validate_json(json_bytes(raw))
     except ValidationError as error:
-        raise _index_error(f"the index is damaged: {_first_line(error)}", path, stage) from error
-    _check_sense(index, path, stage)
+        raise _index_error(f"the index is damaged: {_first_line(error)}", path) from error
+    _check_sense(index, path)
     if corpus not in (None, index.corpus):
-        raise refused(f"is of corpus '{index.corpus}', not of '{corpus}'", path, again=again, stage=stage)
+        raise refused(f"is of corpus '{index.corpus}', not of '{corpus}'", path, again=again)
     return index
 
 
@@ -102,16 +100,16 @@ def _first_line(error: ValidationError) -> str:
     return f"{'.'.join(map(str, fault['loc'])) or 'top level'}: {fault['msg']}"
 
 
-def _index_error(what: str, path: Path, stage: str | None) -> DataError:
-    return DataError(what, file=path, stage=stage, action=f"run `{command('shards@CORPUS')}`")
+def _index_error(what: str, path: Path) -> DataError:
+    return DataError(what, file=path, action=f"run `{command('shards@CORPUS')}`")
 
 
-def _check_sense(index: Index, path: Path, stage: str | None = None) -> None:
+def _check_sense(index: Index, path: Path) -> None:
     """Raise DataError (exit 3) if paths, counts, order or keys of the index are inconsistent."""
 
     def must(condition: bool, what: str) -> None:
         if not condition:
-            raise _index_error(f"the index contradicts itself: {what}", path, stage)
+            raise _index_error(f"the index contradicts itself: {what}", path)
 
     paths = [e.path for e in index.shards]
     must(paths == sorted(set(paths)), "its shards are not sorted, or one is listed twice")

@@ -100,7 +100,7 @@ class ShardSet:
                     if intact == entry.count:
                         return
         except OSError as error:
-            raise not_read(error, path, stage=self.stage) from error
+            raise not_read(error, path) from error
         raise self._error(
             f"changed while it was read: expected {entry.count} samples, {intact} were intact",
             entry,
@@ -132,7 +132,6 @@ class ShardSet:
             f"{entry.path} (dialogue {entry.group}): {what}",
             file=self.folder / entry.path,
             utterance=key,
-            stage=self.stage,
             action=f"run `{command(f'shards@{self.corpus}')}`: it stages {entry.group} again",
         )
 
@@ -149,12 +148,12 @@ def _next_sample(raws: Iterator[dict[str, Any]], stream: CheckedStream) -> dict[
         return None
 
 
-def open_shards(folder: Path, *, corpus: str | None = None, stage: str | None = None) -> ShardSet:
+def open_shards(folder: Path, *, corpus: str | None = None) -> ShardSet:
     """Verify every byte of a shard folder against its index and return the set of its samples.
 
     DataError (exit 3) names each shard that is missing, extra, truncated or altered, its first damaged key and the
     dialogue to stage again. It is also raised if the index was altered or is of another corpus than `corpus`.
     """
-    index = read_index(folder, corpus=corpus, stage=stage)
-    check_folder(folder, index, stage=stage)
-    return ShardSet(folder=folder, corpus=index.corpus, entries=tuple(index.shards), stage=stage)
+    index = read_index(folder, corpus=corpus)
+    check_folder(folder, index)
+    return ShardSet(folder=folder, corpus=index.corpus, entries=tuple(index.shards))

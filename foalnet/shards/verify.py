@@ -26,30 +26,29 @@ class Verification:
         """Return one line with the amount of data read, for a folder without faults."""
         return f"{self.shards} shards, {self.samples} samples, {self.size:,} bytes: every byte as the index says"
 
-    def error(self, *, stage: str) -> DataError:
+    def error(self) -> DataError:
         """Return the error for a folder with faults: their number, and the command that repairs them."""
         count = len(self.faults)
         return DataError(
             f"{count} {'file differs' if count == 1 else 'files differ'} from the index of {self.shards} shards",
             file=self.folder,
-            stage=stage,
             action=remedy(self.faults, self.corpus),
         )
 
 
-def verify(folder: Path, *, corpus: str | None = None, stage: str | None = None) -> Verification:
+def verify(folder: Path, *, corpus: str | None = None) -> Verification:
     """Check the index, every byte of every shard and every sample's metadata; write nothing and take no lock.
 
     DataError (exit 3) if the index itself is unusable, because only the index defines the folder's content.
     """
-    index = read_index(folder, corpus=corpus, stage=stage)
+    index = read_index(folder, corpus=corpus)
     faults = faults_of(folder, index)
     damaged = {fault.path for fault in faults}
     for entry in index.shards:
         if entry.path in damaged:
             continue
         try:
-            for _ in ShardSet(folder=folder, corpus=index.corpus, entries=(entry,), stage=stage).samples():
+            for _ in ShardSet(folder=folder, corpus=index.corpus, entries=(entry,)).samples():
                 pass
         except DataError as error:
             what = error.what.removeprefix(f"{entry.path} (dialogue {entry.group}): ")

@@ -51,14 +51,13 @@ def _tar_info(name: str, size: int) -> tarfile.TarInfo:
 def _check(path: Path, samples: list[Sample]) -> None:
     """Raise DataError (exit 3) for samples that a reader would merge, skip or execute."""
     if not samples:
-        raise DataError("a shard needs at least one sample", file=path, stage="shards", action="report this as a bug")
+        raise DataError("a shard needs at least one sample", file=path, action="report this as a bug")
     for before, sample in zip([None, *samples], samples, strict=False):
         if not valid_key(sample.key):
             raise DataError(
                 f"the key {sample.key!r} is not a valid sample name",
                 file=path,
                 utterance=sample.key,
-                stage="shards",
                 action=f"let the corpus reader give keys of A-Z a-z 0-9 _ - (at most {KEY_MAX} characters)",
             )
         if before is not None and before.key == sample.key:
@@ -66,7 +65,6 @@ def _check(path: Path, samples: list[Sample]) -> None:
                 "two samples have the same key",
                 file=path,
                 utterance=sample.key,
-                stage="shards",
                 action="let the corpus reader give each utterance a key of its own",
             )
         if tuple(sorted(sample.members)) not in KINDS:
@@ -74,6 +72,5 @@ def _check(path: Path, samples: list[Sample]) -> None:
                 f"a sample with the members {', '.join(sorted(sample.members))} is not allowed",
                 file=path,
                 utterance=sample.key,
-                stage="shards",
                 action=f"allowed are {' or '.join(', '.join(kind) for kind in KINDS)}",
             )

@@ -17,7 +17,6 @@ from foalnet.evidence.report.page import engine
 from foalnet.shards import ShardEntry, ShardSet, open_shards
 from foalnet.sheet.view import Sides, Strip, sides_of, strip
 
-STAGE = "sheet"
 TEMPLATES = Path(__file__).parent
 TONES = ("bad", "unsure", "none", "good")
 
@@ -51,14 +50,13 @@ def write_sheets(paths: Paths, settings: Settings, dialogue: str | None = None) 
     It reads only shards and staging's account. UsageError (exit 2) if there is no such dialogue, DataError (exit 3) for
     damaged shards or a corpus without pictures.
     """
-    shards = open_shards(paths.shards, corpus=paths.corpus, stage=STAGE)
+    shards = open_shards(paths.shards, corpus=paths.corpus)
     rows = _rows(paths.staging, paths.corpus)
     groups = {entry.group: entry for entry in shards.entries}
     if dialogue is not None and dialogue not in groups:
         raise UsageError(
             f"no dialogue '{dialogue}' in the shards of corpus {paths.corpus}; {nearest(dialogue, groups)}",
             file=paths.shards,
-            stage=STAGE,
             action="name one of them, or leave --dialogue out",
         )
     folder = settings.work / "sheets" / paths.corpus
@@ -76,7 +74,7 @@ def _rows(staging: Path, corpus: str) -> dict[str, Mapping[str, Any]]:
     """Return the rows about sides of staging's account, by dialogue; {} if there is no account."""
     if not staging.is_file():
         return {}
-    sides = read_sealed(staging, again=f"shards@{corpus}", corpus=corpus, stage=STAGE).get("sides") or {}
+    sides = read_sealed(staging, again=f"shards@{corpus}", corpus=corpus).get("sides") or {}
     return {row["dialogue"]: row for row in sides.get("dialogues", [])}
 
 
@@ -90,7 +88,6 @@ def _sheet(shards: ShardSet, entry: ShardEntry, row: Mapping[str, Any] | None, f
                 "the pictures of this corpus are rows of a feature table: there is nothing to look at",
                 file=shards.folder,
                 utterance=sample.key,
-                stage=STAGE,
                 action="none is needed",
             )
         strips.append(strip(sample, doubted))

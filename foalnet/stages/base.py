@@ -98,9 +98,9 @@ def one_writer(
     where a folder cannot be written, or, at the end, where the package's code changed meanwhile.
     """
     guard = CodeGuard()
-    with lock(settings.work / "locks" / f"{name}-{corpus}", stage=name):
+    with lock(settings.work / "locks" / f"{name}-{corpus}"):
         every = [settings.work, *folders]
-        need_writable(every, stage=name)
+        need_writable(every)
         for folder in every:
             # A corpus' own tree may be below its data folder; nothing in it may be removed.
             remove_temporaries(folder, below=folder != keep)

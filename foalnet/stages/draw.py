@@ -36,7 +36,7 @@ def run(
     from foalnet.drawn.write import draw as draw_corpus
 
     params, settings, to, began = context.params.draw, context.settings, out or _place(context), time.monotonic()
-    need_writable([to.parent], stage="draw")
+    need_writable([to.parent])
     draw_corpus(params, to, workers=settings.workers, structure=structure, media=media)
     _note(params, settings, to, wall_s=time.monotonic() - began, structure=structure, media=media)
     return []

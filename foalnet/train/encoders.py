@@ -28,7 +28,6 @@ from foalnet.train.batches.collate import NOTHING
 from foalnet.train.hooks import named_memory
 from foalnet.train.precision import Precision
 
-STAGE = "train"
 ENCODER = "encoder."
 
 
@@ -72,10 +71,9 @@ def published_encoders(params: Params, paths: Paths, *, variant: str, seed: int,
                 f"variant {variant} takes its encoder of {modality} from run {run_name(single, seed, split)}, which is "
                 "not here (train.encoders: single)",
                 file=folder / TRAIN,
-                stage=STAGE,
                 action=f"train it first: {again}",
             )
-        train = read_train(paths, variant=single, seed=seed, split=split, stage=STAGE)
+        train = read_train(paths, variant=single, seed=seed, split=split)
         here = {
             "params": content_key(params.train.model_dump()),
             "classes": list(params.manifest.classes),
@@ -86,7 +84,6 @@ def published_encoders(params: Params, paths: Paths, *, variant: str, seed: int,
                 f"variant {variant} takes its encoder of {modality} from this run, whose {' and '.join(other)} are not "
                 "those of today",
                 file=folder / TRAIN,
-                stage=STAGE,
                 action=f"train it again: {again}",
             )
         digests = {fold: train["files"][_checkpoint(fold)] for fold in train["folds"]}
@@ -116,12 +113,11 @@ def _checkpoint(fold: str) -> str:
 def _loader(folder: Path, digests: Mapping[str, str], again: str) -> Callable[[str], Mapping[str, Tensor]]:
     def load(fold: str) -> Mapping[str, Tensor]:
         file = folder / _checkpoint(fold)
-        tensors, _ = load_checkpoint(file, stage=STAGE)
+        tensors, _ = load_checkpoint(file)
         if sha256_file(file) != digests[fold]:
             raise DataError(
                 f"digest mismatch: {folder / TRAIN} names another checkpoint",
                 file=file,
-                stage=STAGE,
                 action=f"train the run again: {again}",
             )
         return tensors
@@ -140,7 +136,6 @@ def put_encoders(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     if own != tensors.keys():
         raise DataError(
             f"the single-modality runs have other encoders than this network: {sorted(own ^ tensors.keys())}",
-            stage=STAGE,
             action="train them again with today's params: `dvc repro`",
         )
     net.load_state_dict(dict(tensors), strict=False)

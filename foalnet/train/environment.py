@@ -31,9 +31,9 @@ def device(settings: Settings) -> torch.device:
 
     Of several processes each uses the GPU of its own number.
     """
-    chosen = torch_device(settings.device, stage=STAGE)
+    chosen = torch_device(settings.device)
     if chosen.type == "cuda" and ranks.started():
-        return torch_device(f"cuda:{ranks.local_rank()}", stage=STAGE)
+        return torch_device(f"cuda:{ranks.local_rank()}")
     return chosen
 
 

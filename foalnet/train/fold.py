@@ -27,7 +27,7 @@ from foalnet.nets.losses import Objective
 from foalnet.train import ranks
 from foalnet.train.batches import Store, bucketed, derived_seed, eval_batches, padding, train_batches, train_order
 from foalnet.train.encoders import encoded_store, put_encoders
-from foalnet.train.environment import STAGE, Stop
+from foalnet.train.environment import Stop
 from foalnet.train.hooks import Hooks, named_memory
 from foalnet.train.optim import optimizer, rate, take_step
 from foalnet.train.precision import Precision
@@ -292,7 +292,6 @@ def _skipped(task: TrainingTask, progress: Progress, epoch: int, step: int, keys
         raise DataError(
             f"{len(progress.bad_steps)} steps had a loss or gradient that is not finite, the last in {where}",
             utterance=", ".join(sorted(common or keys)),
-            stage=STAGE,
             action="look at these utterances, or lower train.lr; train.max_bad_steps sets how many are allowed",
         )
 

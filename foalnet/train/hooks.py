@@ -11,7 +11,7 @@ import torch
 from foalnet.core.errors import Interrupted, MachineError
 from foalnet.train import ranks
 from foalnet.train.batches import Store
-from foalnet.train.environment import STAGE, Stop
+from foalnet.train.environment import Stop
 from foalnet.train.state import Progress
 
 # In the message of torch's CPU allocator; the GPU's allocator has its own exception type.
@@ -43,7 +43,6 @@ class Hooks:
             raise Interrupted(
                 f"stopped in fold {fold}, epoch {epochs + 1}; {epochs} epochs of it are kept"
                 + (f" and {part.saved} steps of the next" if part is not None and part.saved else ""),
-                stage=STAGE,
                 action="run the same command again: it resumes from there",
             )
         if part is not None and due:
@@ -65,7 +64,6 @@ def named_memory(store: Store, keys: Callable[[], Sequence[str]], where: str) ->
         raise MachineError(
             f"out of memory in {where}; the longest of the batch's {len(keys())} utterances lasts {seconds:.2f} s",
             utterance=longest,
-            stage=STAGE,
             action="free memory and run the same command again: it resumes; or lower train.batch_size or train.max_s "
             "in params.yaml: both change the result",
         ) from error

@@ -15,7 +15,6 @@ from foalnet.encoders import Pretrained, open_weights
 from foalnet.nets import needs_weights, picture_of
 from foalnet.train.batches import Store
 from foalnet.train.encoders import Encoders
-from foalnet.train.environment import STAGE
 from foalnet.train.fold import FoldTask
 
 
@@ -44,7 +43,6 @@ class Run:
             if getattr(fold, name) and not keys:
                 raise DataError(
                     f"fold {fold.name}: its {name} part ({', '.join(getattr(fold, name))}) has no utterance",
-                    stage=STAGE,
                     action="check reports/CORPUS/staging.json: was a whole session dropped?",
                 )
         return FoldTask(
@@ -82,7 +80,6 @@ def plan(
     if picture == "half" and params.train.picture == "features":
         raise UsageError(
             f"variant {variant} looks at half pictures; the pictures of corpus {params.corpus} are a feature table",
-            stage=STAGE,
             action=f"train {variant.removesuffix(HALF)} instead",
         )
     groups = groups_of(utterances, params.train.fold_by)
@@ -107,4 +104,4 @@ def pretrained_for(variant: str, params: Train, settings: Settings) -> Pretraine
     """
     if not needs_weights(variant, params):
         return None
-    return open_weights(params.audio.encoder, settings, own=params.audio.weights, stage=STAGE)
+    return open_weights(params.audio.encoder, settings, own=params.audio.weights)

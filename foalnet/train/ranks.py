@@ -28,7 +28,6 @@ from foalnet.nets.gather import rank
 from foalnet.nets.gather import ranks as count
 from foalnet.nets.losses import Loss
 
-STAGE = "train"
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 # If MASTER_ADDR begins so, processes meet in that file (foalnet.cli.launch); else at MASTER_PORT of that address.
 MEET = "file://"
@@ -62,7 +61,7 @@ def _number(name: str, default: int) -> int:
         return int(os.environ.get(name) or default)
     except ValueError as error:
         raise UsageError(
-            f"the environment says {name}={os.environ[name]}", stage=STAGE, action="unset it, or start with torchrun"
+            f"the environment says {name}={os.environ[name]}", action="unset it, or start with torchrun"
         ) from error
 
 
@@ -80,7 +79,6 @@ def together(device: torch.device) -> Iterator[None]:
     if missing:
         raise UsageError(
             f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, and {', '.join(missing)} are not set",
-            stage=STAGE,
             action="unset WORLD_SIZE, or start with torchrun (docs/operating.md)",
         )
     die_with_parent()
@@ -108,7 +106,6 @@ def together(device: torch.device) -> Iterator[None]:
             raise
         raise MachineError(
             "another process of this training ended early",
-            stage=STAGE,
             action="see its messages, then run the same command again: it resumes where it stopped",
         ) from error
 
@@ -152,7 +149,6 @@ def same_start(net: nn.Module, *numbers: int) -> None:
     if not torch.equal(low, high):
         raise MachineError(
             f"the processes have different checkpoints: {low.tolist()} to {high.tolist()} epochs and steps",
-            stage=STAGE,
             action="give all of them the same work folder (setting `work`)",
         )
     for tensor in net.state_dict().values():

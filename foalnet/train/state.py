@@ -32,8 +32,6 @@ from foalnet.train import ranks
 
 logger = logging.getLogger(__name__)
 
-STAGE = "train"
-
 
 @dataclass(kw_only=True)
 class Midway:
@@ -134,7 +132,6 @@ def _set_aside(path: Path) -> None:
         raise MachineError(
             f"cannot write: {reason(error)}",
             file=path,
-            stage=STAGE,
             action="free space or permissions, then run the same command again",
         ) from error
 
@@ -158,7 +155,7 @@ def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer, *, owner: 
         if ranks.is_first():
             previous_of(path).unlink(missing_ok=True)
     else:
-        put_net(net, part(tensors, "net"), file=path, stage=STAGE)
+        put_net(net, part(tensors, "net"), file=path)
         put_optimizer(optim, part(tensors, "optimizer"))
     return Progress(
         best_net=part(tensors, "best"),
@@ -199,9 +196,9 @@ def _newest_whole(path: Path, owner: str) -> tuple[dict[str, Tensor], Any] | Non
         if not file.exists():
             continue
         try:
-            tensors, facts = load_checkpoint(file, stage=STAGE)
+            tensors, facts = load_checkpoint(file)
             if facts.get(OWNER) != owner:
-                raise DataError("it is the state of another training", file=file, stage=STAGE)
+                raise DataError("it is the state of another training", file=file)
         except DataError as error:
             refused = True
             logger.warning("%s: this state is refused and removed: %s", file, error.what)

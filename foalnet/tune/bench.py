@@ -72,8 +72,8 @@ class Bench:
             params=params,
             settings=settings,
             paths=paths,
-            utterances=[u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used],
-            shards=open_shards(paths.shards, corpus=params.corpus, stage=STAGE),
+            utterances=[u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used],
+            shards=open_shards(paths.shards, corpus=params.corpus),
         )
 
     def job(self, variant: str, seed: int, train: Train) -> Job:
@@ -148,7 +148,7 @@ def _encoders(singles: Mapping[str, Job]) -> Encoders:
     """Return the encoders from the checkpoints of other runs, identified by what those runs depend on."""
 
     def of(job: Job, fold: str) -> dict[str, Tensor]:
-        tensors, _ = load_checkpoint(job.folder / f"{fold}.safetensors", stage=STAGE)
+        tensors, _ = load_checkpoint(job.folder / f"{fold}.safetensors")
         return part(tensors, "best")
 
     return Encoders(

@@ -26,7 +26,6 @@ def optuna_quiet() -> ModuleType:
     except ImportError as error:
         raise MachineError(
             f"a search needs the package of the extra `tune`: {error}",
-            stage=STAGE,
             action="pip install -c constraints.txt -e '.[tune]'",
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)

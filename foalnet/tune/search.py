@@ -19,7 +19,7 @@ from foalnet.core.files import content_key
 from foalnet.train import ranks
 from foalnet.tune.bench import Bench, Job, forget, mean_ua, recorded
 from foalnet.tune.effect import without_effect
-from foalnet.tune.sampler import STAGE, Sampler
+from foalnet.tune.sampler import Sampler
 
 Row = dict[str, Any]
 
@@ -45,7 +45,6 @@ def alone(settings: Settings, log: Callable[[str], None]) -> Settings:
     if ranks.started():
         raise UsageError(
             "a search runs in one process, and this one was started as one of several",
-            stage=STAGE,
             action="start it without torchrun (unset WORLD_SIZE)",
         )
     if settings.train_processes > 1:
@@ -74,7 +73,6 @@ def variants_of(params: Params) -> list[str]:
         raise UsageError(
             f"tune.space of corpus {params.corpus} is empty: there is nothing to search",
             file="params.yaml",
-            stage=STAGE,
             action="name params below train with their ranges (docs/tune.md)",
         )
     return list(dict.fromkeys(params.tune.variants or params.variants))

@@ -26,7 +26,7 @@ from foalnet.core.temporaries import remove_temporaries
 fault, out = sys.argv[1], Path("data/out")
 day = Path("params.yaml").read_bytes()
 if fault in ("held", "unnamed"):
-    held = lock(Path("work/locks/toy"), stage="toy")
+    held = lock(Path("work/locks/toy"))
     try:
         held.__enter__()
     except MachineError as error:

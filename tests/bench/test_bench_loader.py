@@ -16,7 +16,7 @@ from tests.stores import make_store, write_corpus
 def test_items_are_cut_and_padded_and_features_pass_the_products_checks(tmp_path: Path) -> None:
     store = make_store(per_group=2)
     paths = write_corpus(tmp_path, store)
-    shards = open_shards(paths.shards, stage="bench")
+    shards = open_shards(paths.shards)
     items = tmp_path / "items"
     items.mkdir()
     params = Train(frame_step=1)

@@ -40,7 +40,7 @@ def storm(home: Path, generation: int) -> None:
             home / name: partial(_put, content(generation, size))
             for name, size in (("a/one", 4000), ("b/two", 100), ("marker", 1))
         }
-        publish_together(files, marker=home / "marker", stage="storm")
+        publish_together(files, marker=home / "marker")
 
 
 def _put(data: bytes, path: Path) -> None:
@@ -149,7 +149,7 @@ def test_t3_nor_are_those_of_many_files_that_are_one_thing(tmp_path: Path, monke
         swept.append(remove_temporaries(tmp_path))
 
     marker = tmp_path / "marker"
-    publish_together({tmp_path / "a" / "one": b"one", tmp_path / "two": two, marker: b"m"}, marker=marker, stage="x")
+    publish_together({tmp_path / "a" / "one": b"one", tmp_path / "two": two, marker: b"m"}, marker=marker)
     assert swept == [0]
     contents = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert contents == {"one": b"one", "two": b"two", "marker": b"m"}

@@ -87,7 +87,7 @@ def test_t4_a_disk_that_fills_while_staging_leaves_the_earlier_shards_and_the_re
     assert before != whole.bytes()
     with FullDisk(tmp_path, int(total * share)).mounted(), pytest.raises(MachineError) as caught:
         place.stage(listed=True)
-    assert caught.value.exit_code == 4 and caught.value.stage == "shards" and caught.value.file
+    assert caught.value.exit_code == 4 and caught.value.file
     assert f"{os.strerror(errno.ENOSPC)}; 0 bytes are free" in caught.value.what
     assert "free space" in str(caught.value.action)
     assert place.bytes() == before, "index, shards and account of the earlier run are untouched"
@@ -135,9 +135,9 @@ def test_t4_a_dialogue_is_refused_before_it_is_decoded_where_the_disk_filled_mea
 
     place, calls = Place(home=tmp_path, root=sound_tree), []
 
-    def free(folder: Path, needed_bytes: int, *, stage: str) -> None:
+    def free(folder: Path, needed_bytes: int) -> None:
         calls.append(needed_bytes)
-        need_free(folder, needed_bytes if len(calls) == 1 else 10**18, stage=stage)
+        need_free(folder, needed_bytes if len(calls) == 1 else 10**18)
 
     def decoded(*_: Any, **__: Any) -> None:
         raise AssertionError("it was decoded")
@@ -223,7 +223,7 @@ def test_t4_what_belongs_together_stays_together_where_the_disk_fills(
     room = int(sum(len(after[name]) for name in names) * share)
     with FullDisk(folder, room).mounted(), pytest.raises(MachineError) as caught:
         again()
-    assert "0 bytes are free" in caught.value.what and caught.value.stage == verb
+    assert "0 bytes are free" in caught.value.what
     assert {name: below(folder)[name] for name in names} == dict.fromkeys(names, b"old")
     again()
     assert {name: below(folder)[name] for name in names} == {name: after[name] for name in names}
@@ -236,7 +236,7 @@ def test_t4_a_full_disk_does_not_keep_the_lock_that_gc_needs_to_empty_it(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
-    with lock(tmp_path / "lock", stage="gc"):
+    with lock(tmp_path / "lock"):
         assert is_held(tmp_path / "lock")
 
 
@@ -250,7 +250,7 @@ def test_t4_files_that_are_one_thing_are_all_written_before_the_first_is_renamed
 
     files = {tmp_path / "a": lambda temp: temp.write_bytes(b"new"), tmp_path / "b": fails}
     with pytest.raises(MachineError) as caught:
-        publish_together(files | {tmp_path / "index": fails}, marker=tmp_path / "index", stage="x")
+        publish_together(files | {tmp_path / "index": fails}, marker=tmp_path / "index")
     assert caught.value.file == str(tmp_path / "b")
     assert {path: path.read_bytes() for path in sorted(tmp_path.iterdir())} == old
 
@@ -274,10 +274,10 @@ Place(home=home, root=root, shards=Shards(detector="fixed", jpeg_quality=60)).st
 place, real = Place(home=home, root=root), staging.need_free
 before = place.bytes()
 
-def filled(folder, needed_bytes, *, stage):
+def filled(folder, needed_bytes):
     filler = home / "filler"
     if not filler.exists():
-        real(folder, needed_bytes, stage=stage)
+        real(folder, needed_bytes)
         with filler.open("wb", buffering=0) as handle:
             os.posix_fallocate(handle.fileno(), 0, os.statvfs(home).f_bavail * os.statvfs(home).f_frsize - room)
 
@@ -286,7 +286,7 @@ try:
     place.stage(listed=True)
     told = None
 except FoalnetError as error:
-    told = [error.exit_code, error.stage, error.what]
+    told = [error.exit_code, error.what]
 same = place.bytes() == before
 (home / "filler").unlink()
 staging.need_free = publishing.need_free = real
@@ -320,5 +320,5 @@ def test_t4_on_a_real_disk_of_its_own_the_kernel_says_the_same(
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     messages, same, digests = json.loads(done.stdout)
-    assert messages is not None and messages[:2] == [4, "shards"] and os.strerror(errno.ENOSPC) in messages[2]
+    assert messages is not None and messages[0] == 4 and os.strerror(errno.ENOSPC) in messages[1]
     assert same and digests == {name: sha256_bytes(data) for name, data in whole.bytes().items()}

@@ -95,7 +95,7 @@ def test_t5_an_output_in_a_folder_that_cannot_be_made_is_refused_before_any_work
 
 
 def test_t5_the_check_leaves_nothing_and_makes_no_folder(tmp_path: Path) -> None:
-    need_writable([tmp_path, tmp_path / "not" / "there"], stage="x")
+    need_writable([tmp_path, tmp_path / "not" / "there"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -126,9 +126,9 @@ def test_t5_the_kernel_decides_about_permissions(tmp_path: Path) -> None:
     for name, mode in (("open", 0o777), ("closed", 0o555)):
         (tmp_path / name).mkdir()
         (tmp_path / name).chmod(mode)
-    assert as_somebody(lambda: need_writable([tmp_path / "open"], stage="x")) == 0
-    assert as_somebody(lambda: need_writable([tmp_path / "closed"], stage="x")) == 4
-    assert as_somebody(lambda: need_writable([tmp_path / "closed" / "below"], stage="x")) == 4
+    assert as_somebody(lambda: need_writable([tmp_path / "open"])) == 0
+    assert as_somebody(lambda: need_writable([tmp_path / "closed"])) == 4
+    assert as_somebody(lambda: need_writable([tmp_path / "closed" / "below"])) == 4
 
 
 REAL = """

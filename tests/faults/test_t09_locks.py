@@ -34,7 +34,7 @@ import foalnet.core.locks as locks
 if len(sys.argv) > 2:
     locks.socket.gethostname = lambda: sys.argv[2]
     locks.BOOT_ID = Path(sys.argv[3])
-with locks.lock(Path(sys.argv[1]), stage="shards"):
+with locks.lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -64,7 +64,7 @@ def killed_holder(path: Path, *other_machine: str) -> int:
 
 def test_t9_a_live_lock_names_process_host_and_start(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "shards-drawn"
-    with holder(path) as child, pytest.raises(MachineError) as caught, lock(path, stage="shards"):
+    with holder(path) as child, pytest.raises(MachineError) as caught, lock(path):
         pass
     said = caught.value.what
     who = rf"pid {child.pid} on {re.escape(socket.gethostname())} since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -77,7 +77,7 @@ def test_t9_the_lock_of_a_killed_process_is_taken_over_and_said(
 ) -> None:
     path = tmp_path / "lock"
     pid = killed_holder(path)
-    with lock(path, stage="shards"):
+    with lock(path):
         assert f"{path}: took over the lock of a process that is gone (pid {pid} on " in caplog.text
         assert f"pid {os.getpid()} on " in str(unreleased(path))
     assert len(caplog.records) == 1
@@ -86,10 +86,10 @@ def test_t9_the_lock_of_a_killed_process_is_taken_over_and_said(
 def test_t9_who_ends_in_order_leaves_nothing_to_take_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "lock"
     for error in (None, KeyboardInterrupt, MachineError):
-        with pytest.raises(error or ZeroDivisionError), lock(path, stage="x"):
+        with pytest.raises(error or ZeroDivisionError), lock(path):
             raise (error or ZeroDivisionError)("the end")
     assert unreleased(path) is None and caplog.text == ""
-    with lock(path, stage="x"):
+    with lock(path):
         pass
     assert caplog.text == ""
 
@@ -107,7 +107,7 @@ def test_t9_a_live_run_of_another_machine_is_refused_by_its_name(tmp_path: Path,
     with (
         holder(path, *server) as child,
         pytest.raises(MachineError, match=f"pid {child.pid} on server since "),
-        lock(path, stage="shards"),
+        lock(path),
     ):
         pass
 
@@ -119,7 +119,7 @@ def test_t9_a_lock_that_another_machine_did_not_release_is_refused_as_its_owner_
     path = tmp_path / "locks" / "shards-drawn"
     pid = killed_holder(path, *server)
     before = path.read_bytes()
-    with pytest.raises(MachineError) as caught, lock(path, stage="shards"):
+    with pytest.raises(MachineError) as caught, lock(path):
         pass
     assert f"another machine has not released this lock (pid {pid} on server since " in caught.value.what
     assert caught.value.exit_code == 4 and caught.value.file == str(path)
@@ -130,7 +130,7 @@ def test_t9_a_lock_that_another_machine_did_not_release_is_refused_as_its_owner_
     # On the server itself the kernel knows.
     monkeypatch.setattr(locks.socket, "gethostname", lambda: server[0])
     monkeypatch.setattr(locks, "BOOT_ID", Path(server[1]))
-    with lock(path, stage="shards"):
+    with lock(path):
         assert f"(pid {pid} on server" in caplog.text
 
 
@@ -145,7 +145,7 @@ def test_t9_another_container_and_a_restarted_machine_are_this_machine(
         pytest.skip("this system does not tell which run of its kernel it is")
     path = tmp_path / "lock"
     killed_holder(path, *mine)
-    with lock(path, stage="x"):
+    with lock(path):
         assert "took over the lock" in caplog.text
 
 
@@ -153,7 +153,7 @@ def test_t9_another_container_and_a_restarted_machine_are_this_machine(
 def test_t9_text_that_an_earlier_version_or_a_power_cut_left_blocks_no_one(tmp_path: Path, left: bytes) -> None:
     path = tmp_path / "lock"
     path.write_bytes(left)
-    with lock(path, stage="x"):
+    with lock(path):
         assert path.read_bytes() != left, "the new holder's words"
 
 
@@ -164,11 +164,11 @@ def test_t9_a_disk_without_locks_and_a_work_folder_that_cannot_be_written_are_sa
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     (tmp_path / "file").write_text("")
-    with pytest.raises(MachineError, match="cannot write") as caught, lock(tmp_path / "file" / "lock", stage="x"):
+    with pytest.raises(MachineError, match="cannot write") as caught, lock(tmp_path / "file" / "lock"):
         pass
-    assert caught.value.exit_code == 4 and caught.value.stage == "x"
+    assert caught.value.exit_code == 4
     monkeypatch.setattr(fcntl, "flock", unknown)
-    with pytest.raises(MachineError, match="this disk cannot lock files") as caught, lock(tmp_path / "lock", stage="x"):
+    with pytest.raises(MachineError, match="this disk cannot lock files") as caught, lock(tmp_path / "lock"):
         pass
     assert "FOALNET_WORK" in str(caught.value.action)
 
@@ -197,7 +197,7 @@ def test_t9_a_laptop_names_the_server_at_work_and_works_once_that_has_ended(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(locks.socket, "gethostname", lambda: server[0])
         patch.setattr(locks, "BOOT_ID", Path(server[1]))
-        with lock(path, stage="train"):
+        with lock(path):
             pass  # the server's next run
     done = laptop()
     assert done.returncode == 0, done.stderr

@@ -72,7 +72,7 @@ def test_t87_a_file_that_changed_after_the_fetch_is_refused_with_both(
     data[-3] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(MachineError) as error:
-        open_weights(NAME, Settings(weights=tmp_path / "w"), stage="train")
+        open_weights(NAME, Settings(weights=tmp_path / "w"))
     text = str(error.value)
     assert before in text and sha256_file(path) in text and file in text and f"weights fetch {NAME}" in text
 

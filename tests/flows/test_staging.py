@@ -81,7 +81,7 @@ def test_an_unknown_dialogue_names_the_nearest_and_one_in_work_names_its_process
         warmed(place, settings, [DIALOGUES[1], DIALOGUES[0][:-1]])
     (job,) = [j for j in _jobs(place, settings) if j.dialogue == DIALOGUES[0]]
     with (
-        lock(settings.work / "locks" / f"clips-{job.key}", stage="shards"),
+        lock(settings.work / "locks" / f"clips-{job.key}"),
         pytest.raises(MachineError, match=f"pid {os.getpid()}"),
     ):
         warmed(place, settings, [DIALOGUES[0]])

@@ -268,7 +268,7 @@ def test_two_runs_of_a_corpus_at_once_the_second_tries_again_and_names_the_first
 
 def test_a_run_that_met_anothers_lock_goes_on_once_it_is_free(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = contextlib.ExitStack()
-    first.enter_context(lock(toy / "work/locks/retrain-drawn", stage="retrain"))
+    first.enter_context(lock(toy / "work/locks/retrain-drawn"))
 
     class UntilFree:
         wait = staticmethod(lambda _: first.close())

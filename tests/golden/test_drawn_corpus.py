@@ -17,6 +17,7 @@ import soundfile
 from foalnet.config.blocks import Draw
 from foalnet.core.errors import MachineError, UsageError
 from foalnet.core.files import sorted_files
+from foalnet.core.paths import FACTS
 from foalnet.drawn import avi, write
 from foalnet.drawn.plan import plan
 from foalnet.drawn.text import label_file, opinions
@@ -90,7 +91,7 @@ def test_labels_are_those_of_record() -> None:
 
 
 def test_layout_is_iemocaps(corpus: Path, truths: dict[str, dict[str, Any]]) -> None:
-    assert sorted(p.name for p in corpus.iterdir()) == [*(f"Session{s}" for s in range(1, 6)), "TRUTH"]
+    assert sorted(p.name for p in corpus.iterdir()) == [*(f"Session{s}" for s in range(1, 6)), "TRUTH", FACTS]
     for name, truth in truths.items():
         for parts in (("EmoEvaluation", f"{name}.txt"), ("avi", "DivX", f"{name}.avi"), ("wav", f"{name}.wav")):
             assert of(corpus, name, "dialog", *parts).is_file()
@@ -246,7 +247,7 @@ def test_an_encoder_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch
     monkeypatch.setattr(avi, "QUALITY", "nonsense")
     with pytest.raises(MachineError, match="ffmpeg could not encode") as caught:
         draw(SMALLEST, tmp_path / "raw")
-    assert caught.value.stage == "draw" and caught.value.action
+    assert caught.value.action
     assert list(tmp_path.iterdir()) == []
 
 

@@ -132,7 +132,7 @@ def test_gc_keeps_every_champion_every_branch_and_every_waiting_run(project: Pro
 def test_gc_leaves_the_cache_alone_while_a_flow_is_at_work_or_others_may_need_it(
     project: Project, tmp_path: Path
 ) -> None:
-    with lock(project.home / "work" / "locks" / "retrain-drawn", stage="retrain"), pytest.raises(MachineError):
+    with lock(project.home / "work" / "locks" / "retrain-drawn"), pytest.raises(MachineError):
         foalnet("gc", "--cache")
     other = Project(home=shutil.copytree(project.home, tmp_path / "other"), cache=project.cache)
     theirs, mine = other.made("theirs"), project.made("mine")

@@ -232,4 +232,4 @@ def test_a_reason_is_never_empty(error: Exception, said: str, with_kind: str) ->
 def test_messages_end_with_a_reason() -> None:
     fault = fault_of(MemoryError())
     assert fault is not None and fault.what.endswith("does not suffice: out of memory")
-    assert not_read(OSError(), Path("x"), stage="inventory").what == "the file cannot be read: OSError"
+    assert not_read(OSError(), Path("x")).what == "the file cannot be read: OSError"

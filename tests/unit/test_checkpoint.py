@@ -59,7 +59,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
     for size in (0, 3, 8, 40, len(data) // 2, len(data) - 1):
         (tmp_path / "c").write_bytes(data[:size])
         with pytest.raises(DataError, match="damaged"):
-            load_checkpoint(tmp_path / "c", stage="train")
+            load_checkpoint(tmp_path / "c")
 
 
 def test_no_changed_byte_goes_unseen(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def sleep_with_child(_: int, job: int, folder: Path) -> None:
 
 
 def pool(work, workers: int = 2, **options) -> Pool:
-    return Pool(setup=setup, work=work, name=lambda job: f"job {job}", stage="shards", workers=workers, **options)
+    return Pool(setup=setup, work=work, name=lambda job: f"job {job}", workers=workers, **options)
 
 
 def test_results_come_in_the_order_of_the_jobs_from_several_processes() -> None:

@@ -69,7 +69,7 @@ def test_a_faulty_line_is_refused_by_file_line_and_dialogue(tmp_path: Path, line
     table = written(tmp_path, f"# remark\n{lines}\n")
     with pytest.raises(DataError) as caught:
         read_sides(table, MANIFEST)
-    assert says in caught.value.what and caught.value.file == str(table) and caught.value.stage == "shards"
+    assert says in caught.value.what and caught.value.file == str(table)
 
 
 def test_a_table_that_is_not_named_missing_or_not_text_is_an_error(tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ def test_a_folder_that_cannot_be_written_is_named(folder: Path, monkeypatch: pyt
 
 def test_locks_held_free_and_what_the_dead_left(folder: Path) -> None:
     work = folder / "work"
-    with lock(work / "locks" / "shards-drawn", stage="shards"):
+    with lock(work / "locks" / "shards-drawn"):
         findings = of(storage.locks, Context(settings=replace_work(work)))
         assert f"pid {os.getpid()}" in findings[0].message
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)

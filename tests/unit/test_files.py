@@ -99,24 +99,24 @@ def test_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     code = (
         "import sys, time; from pathlib import Path; from foalnet.core.locks import lock\n"
-        f"with lock(Path({str(path)!r}), stage='x'):\n print('held', flush=True); time.sleep(60)"
+        f"with lock(Path({str(path)!r})):\n print('held', flush=True); time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None and child.stdout.readline() == "held\n"
     try:
-        with pytest.raises(MachineError, match=f"pid {child.pid}"), lock(path, stage="x"):
+        with pytest.raises(MachineError, match=f"pid {child.pid}"), lock(path):
             pass
     finally:
         child.kill()
         child.wait()
-    with lock(path, stage="x"):
+    with lock(path):
         assert path.exists()
 
 
 def test_need_free_says_needed_and_free(tmp_path: Path) -> None:
-    need_free(tmp_path / "not" / "there", 1, stage="x")
+    need_free(tmp_path / "not" / "there", 1)
     with pytest.raises(MachineError, match=f"{10**18:,} are needed"):
-        need_free(tmp_path, 10**18, stage="x")
+        need_free(tmp_path, 10**18)
 
 
 def test_broken_json_is_a_data_error_that_names_the_line(tmp_path: Path) -> None:

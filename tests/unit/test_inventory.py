@@ -135,7 +135,7 @@ def test_without_root_and_record_the_error_says_how_to_give_it(tmp_path: Path) -
     assert "foalnet add-corpus iemocap --name iemocap --root PATH" in said
     assert "FOALNET_ROOTS__IEMOCAP" in said
     with pytest.raises(MachineError, match="/nowhere/at/all, is not a folder here"):
-        need_root(make_params(), make_settings(tmp_path, {"iemocap": Path("/nowhere/at/all")}), stage="manifest")
+        need_root(make_params(), make_settings(tmp_path, {"iemocap": Path("/nowhere/at/all")}))
 
 
 def test_the_drawn_corpus_is_its_source_folder(tmp_path: Path, tree: Path) -> None:
@@ -211,12 +211,12 @@ def test_stages_refuse_files_that_changed_since(tmp_path: Path, tree: Path, sett
     out = tmp_path / "inventory.json"
     inventory(make_params(), settings, out)
     record = read_inventory(out)
-    refuse_changed(record, tree, ("labels", "transcript"), settings, stage="manifest")
+    refuse_changed(record, tree, ("labels", "transcript"), settings)
     label_file = tree / "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"
     label_file.write_text(label_file.read_text().replace("neu", "sad"))
-    refuse_changed(record, tree, ("transcript",), settings, stage="manifest")
+    refuse_changed(record, tree, ("transcript",), settings)
     with pytest.raises(DataError, match=r"1 file\(s\) changed since the inventory"):
-        refuse_changed(record, tree, ("labels", "transcript"), settings, stage="manifest")
+        refuse_changed(record, tree, ("labels", "transcript"), settings)
     label_file.unlink()
     with pytest.raises(DataError, match=r"1 file\(s\) are gone since the inventory"):
-        refuse_changed(record, tree, ("labels", "transcript"), settings, stage="manifest")
+        refuse_changed(record, tree, ("labels", "transcript"), settings)

@@ -26,7 +26,7 @@ AGAIN = "dvc repro --force --single-item manifest@drawn"
 
 
 def read(path: Path, **more: Any) -> dict[str, Any]:
-    return read_sealed(path, again="manifest@drawn", stage="report", **more)
+    return read_sealed(path, again="manifest@drawn", **more)
 
 
 def test_what_was_sealed_is_read_without_its_seal_and_the_bytes_are_canonical(tmp_path: Path) -> None:

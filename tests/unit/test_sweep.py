@@ -106,7 +106,7 @@ def test_what_killed_processes_left_unfinished_always_goes(work: Path) -> None:
 def test_a_dialogue_that_is_being_staged_stays_though_it_has_no_entry_yet(work: Path, name: str) -> None:
     """Also where one dialogue alone is warmed, under a lock of its own."""
     put(work, "clips/half/shard.tar", 70, 0)
-    with lock(work / "locks" / name, stage="shards"):
+    with lock(work / "locks" / name):
         assert not any(each.startswith("clips/") for each in swept(work, everything=True))
     assert (work / "clips" / "half").exists()
     swept(work)
@@ -130,7 +130,7 @@ def test_a_temporary_of_a_dead_process_always_goes_that_of_a_living_one_stays(wo
 def test_what_a_running_stage_holds_stays_with_any_options(work: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from foalnet.core.locks import lock\n"
-        "with lock(Path(sys.argv[1]), stage='shards'):\n print('held', flush=True); time.sleep(60)"
+        "with lock(Path(sys.argv[1])):\n print('held', flush=True); time.sleep(60)"
     )
     held = work / "locks" / "shards-drawn"
     child = subprocess.Popen([sys.executable, "-c", script, str(held)], stdout=subprocess.PIPE, text=True)
@@ -148,7 +148,7 @@ def test_what_a_running_stage_holds_stays_with_any_options(work: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["train-drawn", "final-drawn", "tune-drawn"])
 def test_states_of_whatever_trains_stay_while_it_is_at_work(work: Path, stage: str) -> None:
-    with lock(work / "locks" / stage, stage="train"):
+    with lock(work / "locks" / stage):
         assert not any(name.startswith("train/") for name in swept(work, everything=True))
 
 
@@ -157,11 +157,11 @@ def test_a_stage_cannot_start_while_its_cache_is_swept_and_can_after(work: Path)
     with (
         holding(work, take=True),
         pytest.raises(MachineError, match=f"pid {os.getpid()}"),
-        lock(path, stage="shards"),
+        lock(path),
     ):
         pass
     swept(work)
-    with lock(path, stage="shards"):
+    with lock(path):
         assert is_held(path)
 
 
@@ -177,7 +177,7 @@ def test_a_lock_on_a_file_that_was_deleted_is_taken_again(tmp_path: Path, monkey
         real(handle, how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(fcntl, "flock", sweeping)
-    with lock(path, stage="x"):
+    with lock(path):
         monkeypatch.undo()
         assert is_held(path), "the lock is on the file that others would open"
 

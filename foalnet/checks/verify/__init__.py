@@ -45,7 +45,7 @@ def verify(params: Params, settings: Settings, *, remote: str | None = None, hom
     try:
         temporary = TemporaryDirectory(prefix="foalnet-verify-")
     except OSError as error:
-        raise not_written(error, Path(os.environ.get("TMPDIR", "/tmp")), stage="verify") from error  # noqa: S108
+        raise not_written(error, Path(os.environ.get("TMPDIR", "/tmp"))) from error  # noqa: S108
     with temporary as scratch:
         chain = Chain(params=params, settings=settings, outputs=store, paths=paths, scratch=Path(scratch))
         for stage in stages:

@@ -54,9 +54,9 @@ def load(path: Path) -> Any:
     try:
         return read_yaml(path) or {}
     except FileNotFoundError as error:
-        raise UsageError("file not found", file=path, stage="verify", action="run in the project's folder") from error
+        raise UsageError("file not found", file=path, action="run in the project's folder") from error
     except UsageError as error:
-        raise DataError(error.what, file=path, stage="verify", action=f"`git checkout -- {path.name}`") from error
+        raise DataError(error.what, file=path, action=f"`git checkout -- {path.name}`") from error
 
 
 def stages_of(home: Path, corpus: str) -> list[Recorded]:

@@ -36,7 +36,6 @@ class Remote:
             what = f"no DVC remote '{self.name}'" if self.name else "no DVC remote is the default one"
             raise UsageError(
                 f"{what}; there are: {', '.join(known) or 'none'}",
-                stage="verify",
                 action="`dvc remote add -d NAME URL`, or `foalnet verify CORPUS --remote NAME`",
             )
         self._digests: dict[str, Digest | None] = {}
@@ -97,7 +96,6 @@ class Remote:
     def _down(self, what: str) -> MachineError:
         return MachineError(
             f"DVC remote {self.name} ({self.url}) cannot be read: {what}",
-            stage="verify",
             action=f"`dvc status --cloud --remote {self.name}` says more; without --remote nothing is asked of it",
         )
 

@@ -137,7 +137,7 @@ class Store:
         """Return an output's JSON; a sealed file is opened by its seal (Absent; DataError; ValueError)."""
         data = self.read(path)
         if Path(path).name in SEALED:
-            return unseal(data, Path(path), again=self.maker_of(path), stage="verify")
+            return unseal(data, Path(path), again=self.maker_of(path))
         return json.loads(data)
 
     def rows(self, path: str) -> list[Any]:
@@ -174,7 +174,7 @@ class Store:
             else:
                 put.write_bytes(data)
         except OSError as error:
-            raise not_written(error, put, stage="verify", needed_bytes=len(data)) from error
+            raise not_written(error, put, needed_bytes=len(data)) from error
         return put
 
     def _place(self, path: str) -> Path | str:

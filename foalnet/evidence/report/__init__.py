@@ -38,11 +38,11 @@ def build(params: Params, paths: Paths) -> dict[str, Any]:
     files |= {paths.scores_svg: scores_svg(facts, table), paths.curves_svg: curves_svg(facts)}
     files[paths.headline] = json_bytes(few(metrics))
     files[paths.metrics] = sealed_bytes(paths.metrics.name, metrics)
-    publish_together(files, marker=paths.metrics, stage="report")
+    publish_together(files, marker=paths.metrics)
     return metrics
 
 
 def headline(paths: Paths) -> str:
     """Return the headline table of a built report for a terminal, and the report's path."""
-    metrics = read_sealed(paths.metrics, again=f"report@{paths.corpus}", stage="report")
+    metrics = read_sealed(paths.metrics, again=f"report@{paths.corpus}")
     return f"{table_text(metrics)}\n\nreport: {paths.report_html.as_posix()}"

@@ -15,7 +15,6 @@ from foalnet.config.blocks import PROTOCOLS
 from foalnet.core.errors import DataError
 from foalnet.core.paths import HEADLINE, Paths
 
-STAGE = "report"
 # Keys that an error names.
 LOST_SHOWN = 5
 
@@ -92,7 +91,7 @@ def gather(params: Params, paths: Paths) -> Facts:
     gaps: list[str] = []
     runs = _runs(params, paths, HEADLINE, gaps)
     if not runs:
-        raise DataError("no run has been evaluated", file=paths.reports / "runs", stage=STAGE, action="run `dvc repro`")
+        raise DataError("no run has been evaluated", file=paths.reports / "runs", action="run `dvc repro`")
     every = [run for group in runs.values() for run in group]
     _check_agreement(every, paths, HEADLINE, every[0])
     others: list[str] = [name for name in PROTOCOLS if name in params.protocols and name != HEADLINE]
@@ -104,7 +103,6 @@ def gather(params: Params, paths: Paths) -> Facts:
         raise DataError(
             "the runs have no utterance in common",
             file=paths.reports / "runs",
-            stage=STAGE,
             action="remove the models' folder and run `dvc repro`",
         )
     if any(len(run.rows) != len(common) for run in every):
@@ -124,7 +122,7 @@ def gather(params: Params, paths: Paths) -> Facts:
     read = {name: _optional(path, by, what, paths, gaps) for name, (path, by, what) in optional.items()}
     manifest: list[Any] = []
     if paths.manifest.is_file():
-        manifest = [asdict(u) for u in read_manifest(paths.manifest, corpus=paths.corpus, stage=STAGE)]
+        manifest = [asdict(u) for u in read_manifest(paths.manifest, corpus=paths.corpus)]
     else:
         gaps.append(f"{_name(paths.manifest, paths)} is absent: hours and unused utterances cannot be shown.")
     _check_losses(manifest, read["staging"], every, paths)
@@ -154,7 +152,6 @@ def _check_losses(
                 f"{len(lost)} of {len(wanted)} utterances were not scored, and staging.json gives no reason: "
                 f"{', '.join(lost[:LOST_SHOWN])}{more}",
                 file=paths.run(run.variant, run.seed, run.metrics["protocol"]) / PREDICTIONS,
-                stage=STAGE,
                 action=f"`foalnet verify {paths.corpus}` shows where they were lost; `dvc repro shards@{paths.corpus}` "
                 "stages them again",
             )
@@ -171,7 +168,7 @@ def _runs(params: Params, paths: Paths, protocol: str, gaps: list[str]) -> dict[
 
 
 def _run(paths: Paths, variant: str, seed: int, protocol: str, gaps: list[str]) -> Run | None:
-    results = read_results(paths, paths.run(variant, seed, protocol), stage=STAGE)
+    results = read_results(paths, paths.run(variant, seed, protocol))
     if results is None:
         under = "" if protocol == HEADLINE else f" under {protocol}"
         where = "every table" if protocol == HEADLINE else "the tables of that protocol"
@@ -182,7 +179,7 @@ def _run(paths: Paths, variant: str, seed: int, protocol: str, gaps: list[str]) 
 
 def _optional(path: Path, by: str, what: str, paths: Paths, gaps: list[str]) -> Any:
     if path.is_file():
-        return read_sealed(path, again=f"{by}@{paths.corpus}", corpus=paths.corpus, stage=STAGE)
+        return read_sealed(path, again=f"{by}@{paths.corpus}", corpus=paths.corpus)
     gaps.append(f"{_name(path, paths)} is absent, so the report cannot show {what}.")
     return None
 
@@ -201,7 +198,6 @@ def _check_agreement(runs: list[Run], paths: Paths, protocol: str, first: Run) -
                 raise DataError(
                     f"{what} is {run.metrics[what]} here; {value} is expected, as in {first.variant}-s{first.seed}",
                     file=file / METRICS,
-                    stage=STAGE,
                     action="run `dvc repro`: a run is older than params.yaml",
                 )
         for key in run.rows.keys() & first.rows.keys():
@@ -210,6 +206,5 @@ def _check_agreement(runs: list[Run], paths: Paths, protocol: str, first: Run) -
                     f"the label is {run.rows[key]['label']} here and {first.rows[key]['label']} in another run",
                     file=file / PREDICTIONS,
                     utterance=key,
-                    stage=STAGE,
                     action="run `dvc repro`: a run is older than the manifest",
                 )

@@ -28,7 +28,6 @@ from foalnet.core.paths import Paths
 from foalnet.core.records import Prediction, Utterance
 from foalnet.evidence.metrics import DECIMALS, best_epoch, mean_sd, scores, softmax
 
-STAGE = "evaluate"
 SUMMED = ("ua", "wa", "macro_f1", "weighted_f1")
 PARTS = {"dev": ("dev", "test"), "four": ("test",)}
 # How the protocols beside the headline's choose an epoch; params fix that of loso_dev_session.
@@ -53,17 +52,16 @@ def evaluate_run(
     manifest do not belong together.
     """
     model = paths.model(variant, seed, split)
-    train = read_train(paths, variant=variant, seed=seed, split=split, stage=STAGE)
+    train = read_train(paths, variant=variant, seed=seed, split=split)
     trained_on = train.get("inputs", {}).get("manifest")
     if trained_on is not None and trained_on != sha256_file(paths.manifest):
         raise DataError(
             f"the run was trained on another manifest than {paths.manifest}",
             file=model / TRAIN,
-            stage=STAGE,
             action=f"train it again: `dvc repro {train_stage(params.corpus, variant, seed, split)}`",
         )
     classes = list(params.manifest.classes)
-    used = {u.key: u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used}
+    used = {u.key: u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used}
     class_of = _class_numbers(used, classes, paths.manifest)
     folds: list[FoldLogits] = []
     for fold in read_logits(model, train, classes, split):
@@ -139,14 +137,13 @@ def read_logits(
 
     def held(name: str) -> bytes:
         digest = train.get("files", {}).get(name)
-        return verified_bytes(model / name, digest, by=model / "train.json", again=again, stage=STAGE)
+        return verified_bytes(model / name, digest, by=model / "train.json", again=again)
 
     index = json.loads(held("logits.json"))
     if list(index["classes"]) != classes:
         raise DataError(
             f"the model was trained on classes {', '.join(index['classes'])}; params name {', '.join(classes)}",
             file=model / "logits.json",
-            stage=STAGE,
             action="run `dvc repro`: it trains again for the classes of today",
         )
     file = model / "logits.safetensors"
@@ -156,7 +153,6 @@ def read_logits(
         raise DataError(
             f"the logits cannot be read: {reason(error)}",
             file=file,
-            stage=STAGE,
             action="remove them and run `dvc repro`",
         ) from error
     for name in sorted(index["folds"]):
@@ -175,7 +171,6 @@ def _logits(
         raise DataError(
             f"tensor '{name}' is {shape}; expected [epochs, {len(keys)} utterances (at least 1), {classes} classes]",
             file=file,
-            stage=STAGE,
             action="remove the model's folder and run `dvc repro`",
         )
     bad = np.argwhere(~np.isfinite(logits_ENC))
@@ -184,7 +179,6 @@ def _logits(
             f"tensor '{name}' holds {len(bad)} values that are not finite, the first in epoch {bad[0][0] + 1}",
             file=file,
             utterance=keys[bad[0][1]],
-            stage=STAGE,
             action="train again with a smaller train.lr or train.clip_norm",
         )
     return logits_ENC
@@ -198,7 +192,6 @@ def _class_numbers(used: Mapping[str, Utterance], classes: list[str], manifest: 
                 f"class '{utterance.label}' is not among {', '.join(classes)}",
                 file=manifest,
                 utterance=key,
-                stage=STAGE,
                 action="run `dvc repro`: the manifest is older than params.yaml",
             )
     return {key: classes.index(str(utterance.label)) for key, utterance in used.items()}
@@ -218,7 +211,6 @@ def _check_fold(fold: FoldLogits, class_of: Mapping[str, int], *, taken: set[str
                 f"fold {fold.name}: an utterance {what} ({len(found)} such)",
                 file=file,
                 utterance=min(found),
-                stage=STAGE,
                 action="remove the model's folder and run `dvc repro`",
             )
 

@@ -20,7 +20,6 @@ from foalnet.encoders import Pretrained, load_model, transformers_offline
 from foalnet.media import read_jpeg
 from foalnet.shards import split_frames
 
-STAGE = "features"
 # Pictures at a time: of one utterance only, so that no vector depends on another utterance.
 BATCH = 32
 
@@ -30,11 +29,11 @@ class ClipImages:
 
     def __init__(self, pretrained: Pretrained, *, device: str) -> None:
         transformers = transformers_offline()
-        self.device = torch_device(device, stage=STAGE)
+        self.device = torch_device(device)
         config = transformers.CLIPVisionConfig.from_dict(_vision(pretrained.config))
         # Eager attention: the fused kernels differ from machine to machine.
         config._attn_implementation = "eager"
-        model = load_model("CLIPVisionModelWithProjection", pretrained, config, stage=STAGE)
+        model = load_model("CLIPVisionModelWithProjection", pretrained, config)
         self.model: Any = model.to(self.device).eval().requires_grad_(False)
         # Pillow's resampling: the same bytes everywhere, and no torchvision.
         self.prepare: Any = transformers.CLIPImageProcessorPil(**_processor(pretrained.preprocessor))
@@ -60,7 +59,6 @@ def encode_sample(encoder: ClipImages, sample: Sample, params: Features) -> tupl
         raise UsageError(
             f"features.encoder is '{params.encoder}', but the shards hold {', '.join(sorted(sample.members))}",
             utterance=sample.key,
-            stage=STAGE,
             action="set features.encoder to null for this corpus: its pictures are a feature table already",
         )
     offsets = json.loads(sample.members["json"])["video"][f"{params.picture}_offsets"]

@@ -117,11 +117,11 @@ def work_of(params: Params, settings: Settings, shards_folder: Path) -> Work | N
     if asked.encoder is None:
         return None
     published(asked.encoder, kind="clip", key="features.encoder")
-    pretrained = open_weights(asked.encoder, settings, own=asked.weights, stage=STAGE)
-    shards = open_shards(shards_folder, corpus=params.corpus, stage=STAGE)
+    pretrained = open_weights(asked.encoder, settings, own=asked.weights)
+    shards = open_shards(shards_folder, corpus=params.corpus)
     from foalnet.core.shim import torch_device
 
-    device = torch_device(settings.device, stage=STAGE)
+    device = torch_device(settings.device)
     preprocessing = content_key(dict(pretrained.preprocessor))
     told = [pretrained.name, pretrained.sha256, dict(pretrained.config), preprocessing, asked.picture, asked.frame_step]
     return Work(
@@ -170,7 +170,6 @@ def _computed(work: Work, todo: list[ShardEntry]) -> Iterator[None]:
         except BrokenProcessPool as error:
             raise MachineError(
                 "a process that computed features died; finished dialogues are kept",
-                stage=STAGE,
                 action="if memory ran out, lower FOALNET_WORKERS; then run the same command again",
             ) from error
         except BaseException:
@@ -230,7 +229,7 @@ def _publish(index: FeatureIndex, files: list[tuple[Path, ShardEntry]], out: Pat
     """Copy the vectors into place and write the index last; without it the folder is no data set."""
     belongs = {INDEX, *(file_of(entry.path) for _, entry in files)}
     needed = sum(source.stat().st_size for source, _ in files)
-    need_free(out, needed, stage=STAGE)
+    need_free(out, needed)
     rows = [
         FeatureFile(path=file_of(entry.path), sha256=sha256_file(source), shard=entry.sha256, utterances=entry.count)
         for source, entry in files
@@ -242,7 +241,6 @@ def _publish(index: FeatureIndex, files: list[tuple[Path, ShardEntry]], out: Pat
     publish_together(
         together | {out / INDEX: told},
         marker=out / INDEX,
-        stage=STAGE,
         stale=others_below(out, belongs),
         needed_bytes=needed,
     )

@@ -49,7 +49,7 @@ def _prepared(context: Context) -> Prepared:
     from foalnet.stages.final.model import prepare
 
     params, paths = context.params, context.paths
-    shards = open_shards(paths.shards, corpus=params.corpus, stage="final")
+    shards = open_shards(paths.shards, corpus=params.corpus)
     return prepare(params, context.settings, paths, shards)
 
 
@@ -75,7 +75,7 @@ def left(context: Context) -> Forecast:
     variant, seed = params.final.variant, params.final.seed
     trainings = [(name, most, *reached(state)) for name, most, state in ready.trainings()]
     to_do = sum(0 if finished else most - epochs for _, most, epochs, finished in trainings)
-    used = sum(u.used for u in read_manifest(paths.manifest, corpus=params.corpus, stage="final"))
+    used = sum(u.used for u in read_manifest(paths.manifest, corpus=params.corpus))
     per_epoch_s, measured = _rate(settings, ready.params, variant)
     return Forecast(
         verb=f"final {params.corpus} {run_name(variant, seed)}",

@@ -80,7 +80,7 @@ def prepare(params: Params, settings: Settings, paths: Paths, shards: ShardSet) 
     check_final(params)
     variant, seed = params.final.variant, params.final.seed
     given = given_for(params, settings, paths, shards, variant=variant)
-    run = read_train(paths, variant=variant, seed=seed, stage=STAGE)
+    run = read_train(paths, variant=variant, seed=seed)
     # Those of the folds are of no use here; what they were is part of what this model is made from.
     if singles := encoders_from(variant, params.train.encoders):
         given = replace(given, encoders=Encoders(load={}, facts=run.get("encoders", {})))
@@ -126,10 +126,10 @@ def final_run(
 
 
 def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
-    shards = open_shards(paths.shards, corpus=params.corpus, stage=STAGE)
+    shards = open_shards(paths.shards, corpus=params.corpus)
     ready = prepare(params, settings, paths, shards)
     params, variant = ready.params, params.final.variant
-    used = [u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used]
+    used = [u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used]
     store = load_store(shards, {u.key for u in used}, params.train, ready.given.features)
     need_pictures(store, variant, paths)
     used = [u for u in used if u.key in store]
@@ -160,7 +160,7 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     progress = done[variant]
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
     machine = {name: ready.digests[name] for name in ("device", "instructions", "threads")} | {"processor": processor()}
-    account = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus, stage=STAGE)
+    account = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus)
     card = card_facts(
         params,
         used,
@@ -192,7 +192,6 @@ def check_final(params: Params) -> None:
             raise UsageError(
                 f"final.{name} is {value}, which corpus {params.corpus} does not train ({', '.join(map(str, among))})",
                 file="params.yaml",
-                stage=STAGE,
                 action=f"name one of these as corpora.{params.corpus}.final.{name}, or add it to its {name}s",
             )
 
@@ -204,8 +203,8 @@ def folds_of(paths: Paths, params: Params, told: Mapping[str, Any]) -> tuple[dic
     """
     variant, seed = params.final.variant, params.final.seed
     file = paths.model(variant, seed) / TRAIN
-    train = read_train(paths, variant=variant, seed=seed, stage=STAGE)
-    metrics = read_metrics(paths, paths.run(variant, seed), stage=STAGE)
+    train = read_train(paths, variant=variant, seed=seed)
+    metrics = read_metrics(paths, paths.run(variant, seed))
     same = {
         "its params": train.get("params") == told["params"] == metrics["train"].get("params"),
         "its code": train.get("code") == metrics["train"].get("code"),
@@ -217,7 +216,6 @@ def folds_of(paths: Paths, params: Params, told: Mapping[str, Any]) -> tuple[dic
             raise DataError(
                 f"run {variant}-s{seed}: {what} differ between training, scores and params.yaml",
                 file=file,
-                stage=STAGE,
                 action=f"run `dvc repro final@{params.corpus}`: it makes the run first",
             )
     return {name: int(fold["chosen_epoch"]) for name, fold in train["folds"].items()}, metrics
@@ -276,4 +274,4 @@ def _publish(
         paths.final / "card.md": card_md(card).encode(),
         paths.final / FILE: model_bytes(progress.best_net, content),
     }
-    publish_together(files, marker=paths.final / FILE, stage=STAGE)
+    publish_together(files, marker=paths.final / FILE)

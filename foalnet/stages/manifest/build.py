@@ -27,7 +27,6 @@ from foalnet.corpora.inventory import checked_inventory, need_root, refuse_chang
 
 __all__ = ["build", "read_manifest"]
 
-STAGE = "manifest"
 NOT_USED = "label_not_used"
 NAMED_IN_ERROR = 20
 MANY = 5
@@ -61,9 +60,9 @@ def build(params: Params, settings: Settings, inventory_path: Path, out: Path, c
     reader = get_reader(params.reader)
     here = f"{DEFAULT_PARAMS} (corpora.{params.corpus})"
     check_classes(params.manifest.classes, reader, params.manifest.contract, file=here)
-    found_files = checked_inventory(inventory_path, params, stage=STAGE)
-    root = need_root(params, settings, stage=STAGE)
-    refuse_changed(found_files, root, reader.reads, settings, stage=STAGE)
+    found_files = checked_inventory(inventory_path, params)
+    root = need_root(params, settings)
+    refuse_changed(found_files, root, reader.reads, settings)
     ledger = Ledger()
     rows = reader.utterances(root, found_files.roles(), ledger)
     utterances = classify(rows, params.corpus, params.manifest.classes, ledger)
@@ -89,7 +88,7 @@ def build(params: Params, settings: Settings, inventory_path: Path, out: Path, c
         publish_sealed(counts_path, account)
         raise
     files: dict[Path, Content] = {counts_path: sealed_bytes(counts_path.name, account)}
-    publish_together(files | manifest_files(out, utterances), marker=digest_file(out), stage=STAGE)
+    publish_together(files | manifest_files(out, utterances), marker=digest_file(out))
     return account
 
 
@@ -158,7 +157,6 @@ def classify(rows: Iterable[Utterance], corpus: str, classes: dict[str, list[str
             raise DataError(
                 "the utterance's key stands twice" if KEY.fullmatch(row.key) else "a key may hold A-Z a-z 0-9 _ - only",
                 utterance=row.key,
-                stage=STAGE,
                 action="mend the corpus' reader: its keys must be unique and follow this rule",
             )
         reason, label = row.reason, inverse.get(row.raw_label)
@@ -268,7 +266,6 @@ def _refuse(
     raise DataError(
         "\n".join(what),
         file=counts_path,
-        stage=STAGE,
         action=f"complete or mend the corpus (was its archive unpacked whole?), or {' and '.join(ways)} in params.yaml",
     )
 

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from foalnet.clips.dialogue import SHARD, Staged
-from foalnet.clips.plan import STAGE
 from foalnet.core.files import Content, need_free, others_below, publish_together, sha256_file
 from foalnet.shards import INDEX, ShardEntry, index_bytes
 
@@ -35,10 +34,10 @@ def publish_shards(
     index = index_bytes(out, corpus, [entry for _, entry in entries])
     todo = [(source, entry) for source, entry in entries if not _in_place(out / entry.path, entry)]
     needed = sum(entry.size for _, entry in todo) + len(index) + len(account)
-    need_free(out, needed, stage=STAGE)
+    need_free(out, needed)
     files: dict[Path, Content] = {out / entry.path: partial(shutil.copyfile, source) for source, entry in todo}
     files |= {report: account, out / INDEX: index}
-    publish_together(files, marker=out / INDEX, stage=STAGE, stale=others_below(out, belongs), needed_bytes=needed)
+    publish_together(files, marker=out / INDEX, stale=others_below(out, belongs), needed_bytes=needed)
     return [entry for _, entry in entries]
 
 

@@ -98,9 +98,9 @@ def stage(
     account is written. MachineError (exit 4): root, weights or disk. Interrupted (exit 5) after Ctrl-C: the next run
     resumes.
     """
-    given = assign_sides(read_manifest(manifest, corpus=params.corpus, stage=STAGE), params.shards, params.sides_table)
+    given = assign_sides(read_manifest(manifest, corpus=params.corpus), params.shards, params.sides_table)
     utterances = given.utterances
-    listed = checked_inventory(inventory, params, stage=STAGE)
+    listed = checked_inventory(inventory, params)
     files = listed.files
     tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
     jobs = plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)
@@ -108,8 +108,8 @@ def stage(
         remove_temporaries(folder)
     todo = [job for job in jobs if verified(job, settings.work) is None]
     if todo:
-        need_free(settings.work, round(2 * BYTES_PER_S * sum(job.seconds for job in todo)), stage=STAGE)
-        _fan_out(todo, root or need_root(params, settings, stage=STAGE), settings, params)
+        need_free(settings.work, round(2 * BYTES_PER_S * sum(job.seconds for job in todo)))
+        _fan_out(todo, root or need_root(params, settings), settings, params)
     staged = [_kept(job, settings.work) for job in jobs]
     reader = get_reader(params.reader)
     account = staging_report(
@@ -170,7 +170,6 @@ def _fan_out(jobs: Sequence[Job], root: Path, settings: Settings, params: Params
             setup=functools.partial(prepare, params.shards, settings, needs_detector=not jobs[0].tables),
             work=functools.partial(_work, root=root, settings=settings),
             name=lambda job: f"dialogue {job.dialogue}",
-            stage=STAGE,
             workers=workers,
             done=lambda _: one_more(),
         )
@@ -211,7 +210,7 @@ def _work(detector: Detector | None, job: Job, *, root: Path, settings: Settings
     work = settings.work
     if cached(job, work) is None:
         # Others write to this disk too: better refused now than after the decoding.
-        need_free(work, round(2 * BYTES_PER_S * job.seconds), stage=STAGE)
+        need_free(work, round(2 * BYTES_PER_S * job.seconds))
     stage_dialogue(
         job,
         root=root,
@@ -229,7 +228,6 @@ def _kept(job: Job, work: Path) -> Staged:
         raise DataError(
             f"the finished dialogue {job.dialogue} vanished from the work cache",
             file=job.folder(work),
-            stage=STAGE,
             action="run the same command again, and let nothing empty the work folder meanwhile",
         )
     return found
@@ -246,6 +244,5 @@ def _refuse_losses(account: dict[str, Any], max_fraction: float, report: Path) -
         f"{dropped} of {dropped + staged} utterances have no usable sound ({told}); "
         f"shards.max_drop_fraction allows {max_fraction:g}",
         file=report,
-        stage=STAGE,
         action="complete or mend the files that this account names, or allow more in params.yaml",
     )

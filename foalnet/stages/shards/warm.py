@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foalnet.artifact.table import read_manifest
 from foalnet.clips.dialogue import stage_dialogue, verified
-from foalnet.clips.plan import BYTES_PER_S, STAGE, Job, chosen, plan
+from foalnet.clips.plan import BYTES_PER_S, Job, chosen, plan
 from foalnet.clips.pool import Pool
 from foalnet.clips.sides import assign_sides
 from foalnet.config import Params, Settings
@@ -26,9 +26,9 @@ Say = Callable[[str, str], None]
 def jobs_of(params: Params, settings: Settings, *, inventory: Path, manifest: Path) -> list[Job]:
     """Return the very jobs that `stage` works through, sorted by session and dialogue."""
     utterances = assign_sides(
-        read_manifest(manifest, corpus=params.corpus, stage=STAGE), params.shards, params.sides_table
+        read_manifest(manifest, corpus=params.corpus), params.shards, params.sides_table
     ).utterances
-    files = checked_inventory(inventory, params, stage=STAGE).files
+    files = checked_inventory(inventory, params).files
     tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
     return plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)
 
@@ -60,7 +60,6 @@ def warm(
             raise UsageError(
                 f"no dialogue '{name}' to stage in corpus {params.corpus}; {nearest(name, jobs)}",
                 file=manifest,
-                stage=STAGE,
                 action="name a dialogue of the manifest",
             )
     todo = []
@@ -71,12 +70,11 @@ def warm(
             say(name, "was staged already")
     if not todo:
         return
-    root = need_root(params, settings, stage=STAGE)
+    root = need_root(params, settings)
     pool: Pool[Job] = Pool(
         setup=functools.partial(prepare, params.shards, settings, needs_detector=not todo[0].tables),
         work=functools.partial(_warm_one, root=root, settings=settings),
         name=lambda job: f"dialogue {job.dialogue}",
-        stage=STAGE,
         workers=1,
         done=lambda job: say(job.dialogue, "staged"),
     )
@@ -91,10 +89,10 @@ def warm(
 
 def _warm_one(detector: Detector | None, job: Job, *, root: Path, settings: Settings) -> None:
     """Stage one dialogue, unless another process did so meanwhile."""
-    with lock(settings.work / "locks" / f"clips-{job.key}", stage=STAGE):
+    with lock(settings.work / "locks" / f"clips-{job.key}"):
         if verified(job, settings.work) is not None:
             return
-        need_free(settings.work, round(2 * BYTES_PER_S * job.seconds), stage=STAGE)
+        need_free(settings.work, round(2 * BYTES_PER_S * job.seconds))
         stage_dialogue(
             job,
             root=root,

@@ -56,8 +56,8 @@ def _planned(context: Context) -> tuple[Planned, dict[str, Any], Path]:
 
     params, settings, paths, one = context.params, context.settings, context.paths, context.one_run
     tasks_of(one.variant)
-    utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus, stage="train") if u.used]
-    shards = open_shards(paths.shards, corpus=params.corpus, stage="train")
+    utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used]
+    shards = open_shards(paths.shards, corpus=params.corpus)
     encoders = published_encoders(params, paths, variant=one.variant, seed=one.seed, split=one.split)
     given = given_for(params, settings, paths, shards, variant=one.variant, encoders=encoders)
     planned = plan(params, utterances, variant=one.variant, seed=one.seed, split=one.split, pretrained=given.pretrained)

@@ -43,7 +43,7 @@ def answers(
     shape = InputShape(rate_hz=facts["rate_hz"], frame=tuple(facts["frame"]))
     pretrained = Pretrained.from_facts(facts["pretrained"])
     net = build_net(facts["variant"], params, classes=len(facts["classes"]), shape=shape, pretrained=pretrained)
-    put_net(net, weights, file=file, stage="verify")
+    put_net(net, weights, file=file)
     with determined(params.determinism, 1):
         shards, features = _inputs(chain, keys, params)
         return logits_of(net, load_store(shards, keys, params, features), keys, torch.device("cpu"), params)
@@ -73,15 +73,15 @@ def _inputs(chain: Chain, keys: Sequence[str], params: Any) -> tuple[Any, Any]:
     places = {what: chain.at(getattr(chain.paths, what)) for what in ("shards", "features")}
     for name in (INDEX, *names):
         chain.outputs.copy(f"{places['shards']}/{name}", folder)
-    index = read_index(folder / places["shards"], corpus=chain.params.corpus, stage="verify")
+    index = read_index(folder / places["shards"], corpus=chain.params.corpus)
     held = tuple(entry for entry in index.shards if entry.path in names)
     for entry in held:
         if fault := fault_of(folder / places["shards"] / entry.path, entry):
             file = chain.paths.shards / entry.path
-            raise DataError(fault, file=file, stage="verify", action=command(f"shards@{index.corpus}"))
-    shards = ShardSet(folder=folder / places["shards"], corpus=index.corpus, entries=held, stage="verify")
+            raise DataError(fault, file=file, action=command(f"shards@{index.corpus}"))
+    shards = ShardSet(folder=folder / places["shards"], corpus=index.corpus, entries=held)
     if params.picture != "features" or chain.params.features.encoder is None:
         return shards, None
     for name in (INDEX, *map(file_of, names)):
         chain.outputs.copy(f"{places['features']}/{name}", folder)
-    return shards, open_features(folder / places["features"], chain.params.features, shards, stage="verify")
+    return shards, open_features(folder / places["features"], chain.params.features, shards)

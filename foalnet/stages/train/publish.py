@@ -22,7 +22,6 @@ from foalnet.artifact.seal import sealed_bytes
 from foalnet.core.files import Content, json_bytes, publish_together, sha256_bytes
 from foalnet.nets import build_net
 from foalnet.train.batches import Store
-from foalnet.train.environment import STAGE
 from foalnet.train.plan import Run
 from foalnet.train.state import Progress
 
@@ -60,7 +59,7 @@ def publish(
     put("logits.json", partial(json_bytes, {"classes": list(run.classes), "folds": index}))
     facts = _facts(run, store, done, corpus) | dict(told)
     files[out / TRAIN] = lambda temp: temp.write_bytes(sealed_bytes(TRAIN, facts | {"files": digests}))
-    publish_together(files, marker=out / TRAIN, stage=STAGE)
+    publish_together(files, marker=out / TRAIN)
 
 
 def _write(make: Callable[[], bytes], name: str, digests: dict[str, str], path: Path) -> None:

@@ -27,7 +27,7 @@ from foalnet.stages.train.publish import publish
 from foalnet.train import ranks
 from foalnet.train.batches import Store, load_store
 from foalnet.train.encoders import Encoders, inputs_of, prepared_store, published_encoders
-from foalnet.train.environment import STAGE, Stop, at_start, determined, device, listening, threads
+from foalnet.train.environment import Stop, at_start, determined, device, listening, threads
 from foalnet.train.fold import pad_s, train_fold
 from foalnet.train.parallel import side_by_side
 from foalnet.train.plan import Run, plan, pretrained_for
@@ -67,8 +67,8 @@ def train_run(
     """
     tasks_of(variant)
     with ranks.together(device(settings)):
-        utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus, stage=STAGE) if u.used]
-        shards = open_shards(paths.shards, corpus=params.corpus, stage=STAGE)
+        utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used]
+        shards = open_shards(paths.shards, corpus=params.corpus)
         encoders = published_encoders(params, paths, variant=variant, seed=seed, split=split)
         given = given_for(params, settings, paths, shards, variant=variant, encoders=encoders)
         run = plan(
@@ -116,7 +116,7 @@ def given_for(
     """Return what a variant's run is given, checked (MachineError, exit 4, where weights are not ready here)."""
     features = None
     if params.train.picture == "features":
-        features = open_features(paths.features, params.features, shards, stage=STAGE)
+        features = open_features(paths.features, params.features, shards)
     return Given(pretrained=pretrained_for(variant, params.train, settings), features=features, encoders=encoders)
 
 
@@ -157,7 +157,6 @@ def need_pictures(store: Store, variant: str, paths: Paths) -> None:
         raise DataError(
             f"variant {variant} needs pictures, and no utterance has one",
             file=paths.staging,
-            stage=STAGE,
             action="the file says why; mend it, or train audio_only alone (variants in params.yaml)",
         )
 

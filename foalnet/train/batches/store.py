@@ -23,8 +23,6 @@ from foalnet.nets import Encoded, InputShape
 from foalnet.shards import ShardSet, split_frames
 from foalnet.shards.features import FeatureSet, Vectors, steps_between
 
-STAGE = "train"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
@@ -89,7 +87,6 @@ def load_store(shards: ShardSet, keys: Collection[str], params: Train, features:
         raise DataError(
             f"the shards hold sound of {sorted(rates)} Hz" if rates else "the shards hold none of the utterances used",
             file=shards.folder,
-            stage=STAGE,
             action="run `dvc repro`: manifest and shards do not belong together",
         )
     frame = _common_shape({key: clip.frames.shape[1:] for key, clip in clips.items() if clip.frames.size}, shards)
@@ -113,7 +110,6 @@ def _common_shape(shapes: Mapping[str, tuple[int, ...]], shards: ShardSet) -> tu
             f"the shards hold pictures of {len(known)} shapes: {', '.join(map(str, known))}",
             file=shards.folder,
             utterance=min(key for key, shape in shapes.items() if shape != known[0]),
-            stage=STAGE,
             action=f"run `{command(f'shards@{shards.corpus}')}`",
         )
     return known[0] if known else (0,)
@@ -225,7 +221,6 @@ def _no_picture(sample: Sample, wanted: str, instead: str) -> UsageError:
     return UsageError(
         f"train.picture is '{wanted}', but the shards hold {', '.join(sorted(sample.members))}",
         utterance=sample.key,
-        stage=STAGE,
         action=f"set train.picture to {instead} for this corpus in params.yaml",
     )
 
@@ -235,6 +230,5 @@ def _unusable(sample: Sample, what: str) -> DataError:
         what,
         file=sample.shard,
         utterance=sample.key,
-        stage=STAGE,
         action=f"build the shards again: `{command('shards@CORPUS')}`",
     )
