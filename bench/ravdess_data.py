@@ -31,7 +31,7 @@ from foalnet.nets.functionals import functionals
 from foalnet.shards import INDEX, open_shards
 from foalnet.stages.manifest.build import build
 from foalnet.stages.shards.staging import stage
-from foalnet.stages.train.training import Given, told_of
+from foalnet.stages.train.training import Given, run_facts
 from foalnet.train.batches import Store, load_store
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -120,7 +120,7 @@ def stage_corpus(root: Path, count: int, work: Path, train: Mapping[str, Any]) -
     settings = load_settings(work).model_copy(
         update={"roots": {params.corpus: str(root)}, "work": work / "cache", "device": "cpu", "threads": 1}
     )
-    facts = told_of(params, settings, Given())
+    facts = run_facts(params, settings, Given())
     inventory(params, settings, paths.inventory)
     build(params, settings, paths.inventory, paths.manifest, paths.counts)
     stage(

@@ -56,16 +56,16 @@ class Item:
 
 def items(work: Path) -> list[Item]:
     """Return everything in the work folder, sorted by path; a temporary is an item of its own only once it is dead."""
-    found = [
+    contents = [
         _item(folder.name, path, whole=_is_whole(folder.name, path))
         for folder in (sorted(work.iterdir()) if work.is_dir() else [])
         if folder.is_dir()
         for path in sorted(folder.iterdir())
         if not _is_temporary(path)
     ]
-    unfinished = {item.path for item in found if not item.whole}
+    unfinished = {item.path for item in contents if not item.whole}
     dead = [path for path in dead_temporaries(work) if not unfinished.intersection(path.parents)]
-    return [*found, *(_item("temporary", path, whole=False) for path in dead)]
+    return [*contents, *(_item("temporary", path, whole=False) for path in dead)]
 
 
 def _is_whole(kind: str, path: Path) -> bool:
@@ -138,7 +138,7 @@ def holding(work: Path, *, take: bool) -> Iterator[dict[str, str]]:
 
 
 def judged(
-    found: Iterable[Item],
+    contents: Iterable[Item],
     *,
     busy: dict[str, str],
     keep: set[Path],
@@ -162,18 +162,18 @@ def judged(
             return "perhaps needed"
         return "" if item.kind in KEYED and item.path not in keep else "needed"
 
-    return [replace(item, kept=why(item)) for item in found]
+    return [replace(item, kept=why(item)) for item in contents]
 
 
 def to_remove(
-    found: Iterable[Item], *, older_than_days: float | None, max_bytes: int | None, now_s: float | None = None
+    contents: Iterable[Item], *, older_than_days: float | None, max_bytes: int | None, now_s: float | None = None
 ) -> list[Item]:
     """Return what goes, least recently used first.
 
     With `older_than_days` only what was unused for longer goes; with `max_bytes` only so much that the rest is no
     larger. What dead processes left unfinished, and their locks, go in any case.
     """
-    everything = list(found)
+    everything = list(contents)
     now_s = time.time() if now_s is None else now_s
     free = sorted((item for item in everything if not item.kept), key=lambda item: (item.used_s, item.path))
     # Lock files go last: until then they keep stages from starting.
@@ -220,23 +220,23 @@ def sweep_lines(
     settings, file = load_settings(), read_file(home / DEFAULT_PARAMS)
     keep, unknown = (set[Path](), dict[str, str]()) if everything else needed(file, settings, home=home)
     with holding(settings.work, take=write) as busy:
-        found = judged(items(settings.work), busy=busy, keep=keep, unknown=unknown, everything=everything)
+        contents = judged(items(settings.work), busy=busy, keep=keep, unknown=unknown, everything=everything)
         limit = None if max_gb is None else round(max_gb * 1e9)
-        gone = to_remove(found, older_than_days=older_than_days, max_bytes=limit)
-        yield from _table(found, gone)
+        gone = to_remove(contents, older_than_days=older_than_days, max_bytes=limit)
+        yield from _table(contents, gone)
         yield from (f"{kind} stay: {why} (--all removes them)" for kind, why in unknown.items())
         freed = remove(gone) if write else sum(item.size_bytes for item in gone)
-    total = sum(item.size_bytes for item in found)
+    total = sum(item.size_bytes for item in contents)
     verb = "freed" if write else "would free"
     yield f"{verb} {size(freed)} of {size(total)} in {settings.work}" + ("" if write else "; nothing was removed")
 
 
-def _table(found: Iterable[Item], gone: Iterable[Item]) -> Iterator[str]:
+def _table(contents: Iterable[Item], gone: Iterable[Item]) -> Iterator[str]:
     goes = {item.path for item in gone}
     now_s = time.time()
     rows = [
         (item.name, size(item.size_bytes), f"{max(0.0, now_s - item.used_s) / DAY_S:.1f}", _fate(item, goes))
-        for item in sorted(found, key=lambda item: (item.used_s, item.path))
+        for item in sorted(contents, key=lambda item: (item.used_s, item.path))
     ]
     head = ("what", "size", "days unused", "")
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(3)]

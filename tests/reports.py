@@ -194,7 +194,7 @@ def write_stages(
     counts = {
         "corpus": params.corpus,
         "reader": params.reader,
-        "found": {"utterances": len(utterances)},
+        "counted": {"utterances": len(utterances)},
         "expected": None,
         "breaches": [],
         "used": used,

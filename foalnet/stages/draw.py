@@ -62,7 +62,7 @@ def left(
     workers = max(1, min(settings.workers, len(dialogues)))
     note = read_speed(settings, NOTE)
     try:
-        per_s, bytes_per_s = note["wall_s"] * note["workers"] / note["film_s"], note["bytes"] / note["film_s"]
+        per_s, bytes_per_s = note["wall_s"] * note["workers"] / note["video_s"], note["bytes"] / note["video_s"]
     except (KeyError, TypeError, ZeroDivisionError):
         per_s = bytes_per_s = None
     # DVC's cache keeps a copy of the stage's output.
@@ -106,7 +106,7 @@ def _note(
         return
     note = {
         "bytes": sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
-        "film_s": round(sum(d.seconds for d in dialogues if d.name in with_media), 3),
+        "video_s": round(sum(d.seconds for d in dialogues if d.name in with_media), 3),
         "wall_s": round(wall_s, 3),
         "workers": max(1, min(settings.workers, len(dialogues))),
     }

@@ -26,7 +26,7 @@ from foalnet.core.records import Utterance
 from foalnet.evidence.metrics import rounded
 from foalnet.nets import needs_weights
 from foalnet.shards import ShardSet, open_shards
-from foalnet.stages.train.training import Given, given_for, need_pictures, state_folder, told_of, train_folds
+from foalnet.stages.train.training import Given, given_for, need_pictures, run_facts, state_folder, train_folds
 from foalnet.train.batches import Store, load_store
 from foalnet.train.encoders import Encoders
 from foalnet.train.plan import Run, plan
@@ -91,7 +91,7 @@ class Bench:
             pretrained=given.pretrained,
             encoders=given.encoders,
         )
-        facts = told_of(params, self.settings, given)
+        facts = run_facts(params, self.settings, given)
         folder = state_folder(params, self.settings, self.paths, run, facts)
         return Job(run=run, train=train, folder=folder, device=facts["device"], singles=tuple(singles.values()))
 

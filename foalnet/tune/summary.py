@@ -18,7 +18,7 @@ from foalnet.core.files import json_bytes, jsonl_bytes, publish_bytes, sha256_fi
 from foalnet.core.markdown import escape
 from foalnet.evidence.metrics import mean_sd, rounded
 from foalnet.shards import INDEX
-from foalnet.stages.train.training import told_of
+from foalnet.stages.train.training import run_facts
 from foalnet.tune.bench import Bench
 from foalnet.tune.search import Row, Searched
 
@@ -45,7 +45,7 @@ def publish(bench: Bench, searched: Sequence[Searched]) -> str:
 def summarize(bench: Bench, searched: Sequence[Searched]) -> dict[str, Any]:
     """Return summary.json: the search, its data, its results, and what shapes its bytes."""
     params = bench.params
-    facts = told_of(params, bench.settings, bench.given(searched[0].variant, params.train))
+    facts = run_facts(params, bench.settings, bench.given(searched[0].variant, params.train))
     return {
         "schema": SCHEMA,
         "corpus": params.corpus,

@@ -47,7 +47,7 @@ def test_all_labels_are_counted_and_every_hole_is_named(project: Path, tmp_path:
     first = sum(key.startswith("Ses01F_impro01_") for key in keys)
     assert f"Ses01F_impro01, {first} utterances: wav_missing" in done.stderr and "Traceback" not in done.stderr
     counts = json.loads((project / "reports/iemocap/counts.json").read_text())
-    found = counts["found"]
+    found = counts["counted"]
     assert found["utterances"] == PUBLISHED.utterances == 10039
     assert found["dialogues"] == PUBLISHED.dialogues and sum(found["dialogues"].values()) == 151
     assert found["raw_labels"] == PUBLISHED.raw_labels

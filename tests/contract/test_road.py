@@ -82,7 +82,7 @@ def test_what_is_none_of_the_runs_is_not_trained(tiny_project: Path) -> None:
 def add_iemocap(project: Path, tree: Path) -> None:
     """Add a drawn tree as if it were IEMOCAP, with the counts that it has."""
     verb(project, "add-corpus", "iemocap", "--root", str(tree), "--variants", "audio_only", "--epochs", "1")
-    counts = json.loads((project / "reports/drawn/counts.json").read_text())["found"]
+    counts = json.loads((project / "reports/drawn/counts.json").read_text())["counted"]
     change_params(project, corpora={"iemocap": {"manifest": {"contract": {"utterances": counts["utterances"]}}}})
 
 

@@ -147,7 +147,7 @@ def test_t45_one_short_of_5531_on_the_real_list(tmp_path: Path, shared_data: Pat
     real_project(tmp_path, shared_data / "iemocap_utterances.tsv")
     build_real(tmp_path)
     account = read_json(tmp_path / "counts.json")
-    assert account["found"] == account["expected"] == PUBLISHED.model_dump()
+    assert account["counted"] == account["expected"] == PUBLISHED.model_dump()
     assert account["used"] == sum(u.used for u in read_manifest(tmp_path / "manifest.jsonl")) == 5531
     key = "Ses03M_impro07_F023"
     without_line(tmp_path / "tree", key)

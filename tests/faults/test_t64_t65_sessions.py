@@ -54,7 +54,7 @@ def test_t65_a_session_without_a_usable_utterance_is_counted(tmp_path: Path) -> 
     dialogues = {f"Ses0{n}F_impro01": lines for n in (1, 2, 3)} | {"Ses04F_impro01": [("F000", "xxx")]}
     rows, ledger = stages(iemocap_tree(tmp_path / "tree", dialogues=dialogues), classes=TWO_CLASSES)
     assert ledger["kept/label_not_used"] == 1 and not [u for u in rows if u.used and u.session == "Session4"]
-    counts = read_json(tmp_path / "counts.json")["found"]
+    counts = read_json(tmp_path / "counts.json")["counted"]
     assert counts["used_by_session"] == {"Session1": 3, "Session2": 3, "Session3": 3, "Session4": 0}
 
 

@@ -75,7 +75,7 @@ def test_a_class_without_an_utterance_is_refused_with_the_labels_that_there_are(
     assert "class 'afraid' (fea, sur): no utterance that can be used" in str(caught.value)
     assert "raw labels that utterances carry: ang 5, hap 5, neu 5, sad 5, xxx 5" in str(caught.value)
     assert "corpora.mine.manifest.classes" in str(caught.value.action)
-    assert read_json(tmp_path / "counts.json")["found"]["classes"]["afraid"] == 0, "the account is there to look at"
+    assert read_json(tmp_path / "counts.json")["counted"]["classes"]["afraid"] == 0, "the account is there to look at"
     assert not (tmp_path / "manifest.jsonl").exists()
 
 

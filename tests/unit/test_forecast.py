@@ -284,7 +284,7 @@ def test_the_final_model_is_forecast_from_its_state(tmp_path: Path, monkeypatch:
 def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     settings = Settings(work=tmp_path)
     assert read_speed(settings, "draw-drawn") == {}
-    for text in ("", "[1]", "{}", '{"wall_s": null, "workers": 1, "film_s": 0, "bytes": 3}'):
+    for text in ("", "[1]", "{}", '{"wall_s": null, "workers": 1, "video_s": 0, "bytes": 3}'):
         speed_path(settings, "draw-drawn").parent.mkdir(exist_ok=True)
         speed_path(settings, "draw-drawn").write_text(text)
         given = Context(params=corpus_params(), settings=settings, paths=Paths("drawn", tmp_path))

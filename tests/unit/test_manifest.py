@@ -80,7 +80,7 @@ def test_every_utterance_has_a_class_or_a_reason(project: Project) -> None:
         ("xxx", None, "label_not_used"),
     }
     account = project.account()
-    assert account["found"] == account["expected"] == FULL.model_dump()
+    assert account["counted"] == account["expected"] == FULL.model_dump()
     assert (account["breaches"], account["used"], account["entries"]) == ([], 20, [])
     assert account["ledger"] == {"kept": 20, "kept/label_not_used": 5}
     assert account["ignored_files"] == {"shadow": 15, "other": 5}
@@ -124,7 +124,7 @@ def test_a_breach_names_each_count_and_the_account_is_written(project: Project) 
         assert line in said
     assert caught.value.exit_code == 3
     assert not project.manifest.exists()
-    assert {"what": "raw label", "name": "hap", "expected": 4, "found": 5} in project.account()["breaches"]
+    assert {"what": "raw label", "name": "hap", "expected": 4, "counted": 5} in project.account()["breaches"]
 
 
 @given(

@@ -91,7 +91,7 @@ def _contract(facts: Facts) -> list[Block]:
     breaches = facts.counts.get("breaches", [])
     if not breaches:
         return [Paragraph(text="All counts agree with the expected counts of this corpus.")]
-    rows = tuple(cells([f"{b['what']} {b['name']}", b["expected"], b["found"]]) for b in breaches)
+    rows = tuple(cells([f"{b['what']} {b['name']}", b["expected"], b["counted"]]) for b in breaches)
     return [
         Note(text=f"{plural(len(breaches), 'count')} differ from the expected counts of this corpus."),
         Table(caption="Counts that differ.", head=("What", "Expected", "Actual"), rows=rows),

@@ -68,12 +68,12 @@ def evaluate_run(
         taken = {key for other in folds for key in other.keys["test"]}
         _check_fold(fold, class_of, taken=taken, file=model / "logits.json")
         folds.append(fold)
-    found: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     for protocol in (name for name in PROTOCOLS if SPLIT_OF[name] == split):
         rows, scored = _score(protocol, folds, used, class_of, params)
         for name, row in scored.items():
             row["checkpoint_epoch"] = train["folds"].get(name, {}).get("chosen_epoch")
-        found[protocol] = {
+        results[protocol] = {
             "schema": 1,
             "corpus": params.corpus,
             "variant": variant,
@@ -88,8 +88,8 @@ def evaluate_run(
             "unpredicted": sorted(used.keys() - {row.key for row in rows}),
             "train": _train_facts(train),
         }
-        write_results(paths.run(variant, seed, protocol), rows, found[protocol])
-    return found
+        write_results(paths.run(variant, seed, protocol), rows, results[protocol])
+    return results
 
 
 def choose(protocol: str, fold: FoldLogits, class_of: Mapping[str, int]) -> tuple[int, dict[str, list[float]]]:
@@ -157,8 +157,8 @@ def read_logits(
         ) from error
     for name in sorted(index["folds"]):
         keys = {part: tuple(index["folds"][name].get(part, ())) for part in PARTS[split]}
-        found = {part: _logits(tensors, f"{name}/{part}", keys[part], len(classes), file) for part in keys}
-        yield FoldLogits(name=name, keys=keys, logits_ENC=found)
+        logits = {part: _logits(tensors, f"{name}/{part}", keys[part], len(classes), file) for part in keys}
+        yield FoldLogits(name=name, keys=keys, logits_ENC=logits)
 
 
 def _logits(
@@ -205,12 +205,12 @@ def _check_fold(fold: FoldLogits, class_of: Mapping[str, int], *, taken: set[str
         ("was already tested in another fold", taken & set(fold.keys["test"])),
         ("has no label in the manifest", keys.keys() - class_of.keys()),
     ]
-    for what, found in faults:
-        if found:
+    for what, faulty in faults:
+        if faulty:
             raise DataError(
-                f"fold {fold.name}: an utterance {what} ({len(found)} such)",
+                f"fold {fold.name}: an utterance {what} ({len(faulty)} such)",
                 file=file,
-                utterance=min(found),
+                utterance=min(faulty),
                 action="remove the model's folder and run `dvc repro`",
             )
 

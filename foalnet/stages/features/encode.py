@@ -113,26 +113,33 @@ def work_of(params: Params, settings: Settings, shards_folder: Path) -> Work | N
 
     Nothing is written. UsageError (2), DataError (3), MachineError (4) as their messages say.
     """
-    asked = params.features
-    if asked.encoder is None:
+    features = params.features
+    if features.encoder is None:
         return None
-    published(asked.encoder, kind="clip", key="features.encoder")
-    pretrained = open_weights(asked.encoder, settings, own=asked.weights)
+    published(features.encoder, kind="clip", key="features.encoder")
+    pretrained = open_weights(features.encoder, settings, own=features.weights)
     shards = open_shards(shards_folder, corpus=params.corpus)
     from foalnet.core.shim import torch_device
 
     device = torch_device(settings.device)
     preprocessing = content_key(dict(pretrained.preprocessor))
-    told = [pretrained.name, pretrained.sha256, dict(pretrained.config), preprocessing, asked.picture, asked.frame_step]
+    shaping = [
+        pretrained.name,
+        pretrained.sha256,
+        dict(pretrained.config),
+        preprocessing,
+        features.picture,
+        features.frame_step,
+    ]
     return Work(
         pretrained=pretrained,
-        params=asked,
+        params=features,
         shards=shards,
         device=settings.device,
         kind=device.type,
         workers=1 if device.type == "cuda" else settings.workers,
         folder=settings.work / "features",
-        key=content_key([told, _versions(), device.type, code_digest(CODE)]),
+        key=content_key([shaping, _versions(), device.type, code_digest(CODE)]),
     )
 
 
@@ -234,12 +241,12 @@ def _publish(index: FeatureIndex, files: list[tuple[Path, ShardEntry]], out: Pat
         FeatureFile(path=file_of(entry.path), sha256=sha256_file(source), shard=entry.sha256, utterances=entry.count)
         for source, entry in files
     ]
-    told = index_bytes(replace(index, files=rows))
+    index_data = index_bytes(replace(index, files=rows))
     together: dict[Path, Content] = {
         out / file_of(entry.path): partial(shutil.copyfile, source) for source, entry in files
     }
     publish_together(
-        together | {out / INDEX: told},
+        together | {out / INDEX: index_data},
         marker=out / INDEX,
         stale=others_below(out, belongs),
         needed_bytes=needed,

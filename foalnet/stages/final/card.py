@@ -176,8 +176,8 @@ def limits_md(card: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _mean(found: Mapping[str, float] | None) -> tuple[str, str]:
-    return ("-", "-") if found is None else (f"{100 * found['mean']:.1f}", f"{100 * found['sd']:.1f}")
+def _mean(scores: Mapping[str, float] | None) -> tuple[str, str]:
+    return ("-", "-") if scores is None else (f"{100 * scores['mean']:.1f}", f"{100 * scores['sd']:.1f}")
 
 
 def _percent(value: float | None) -> str:

@@ -30,7 +30,7 @@ from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.stages.final.card import card_facts, card_md
 from foalnet.stages.final.ranges import quantities, ranges_of
 from foalnet.stages.final.training import FinalTask, train_final
-from foalnet.stages.train.training import Given, given_for, need_pictures, told_of
+from foalnet.stages.train.training import Given, given_for, need_pictures, run_facts
 from foalnet.train import ranks
 from foalnet.train.batches import Store, load_store
 from foalnet.train.encoders import Encoders
@@ -84,16 +84,16 @@ def prepare(params: Params, settings: Settings, paths: Paths, shards: ShardSet) 
     # Those of the folds are of no use here; what they were is part of what this model is made from.
     if singles := encoders_from(variant, params.train.encoders):
         given = replace(given, encoders=Encoders(load={}, facts=run.get("encoders", {})))
-    told = told_of(params, settings, given)
-    chosen, metrics = folds_of(paths, params, told)
+    facts = run_facts(params, settings, given)
+    chosen, metrics = folds_of(paths, params, facts)
     epochs = _median(chosen)
     inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
-    key = content_key([STAGE, told, inputs, params.corpus, list(params.manifest.classes), variant, seed, epochs])
+    key = content_key([STAGE, facts, inputs, params.corpus, list(params.manifest.classes), variant, seed, epochs])
     train = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
     return Prepared(
         params=params.model_copy(update={"train": train}),
         given=given,
-        digests=inputs | told | {"final": code_digest(CODE)},
+        digests=inputs | facts | {"final": code_digest(CODE)},
         chosen=chosen,
         metrics=metrics,
         epochs=epochs,
@@ -196,7 +196,7 @@ def check_final(params: Params) -> None:
             )
 
 
-def folds_of(paths: Paths, params: Params, told: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, Any]]:
+def folds_of(paths: Paths, params: Params, facts: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, Any]]:
     """Return fold -> chosen epoch (from 1), and the run's metrics.
 
     DataError (exit 3) where training and scores are not of one run, or of other params or classes than today's.
@@ -206,7 +206,7 @@ def folds_of(paths: Paths, params: Params, told: Mapping[str, Any]) -> tuple[dic
     train = read_train(paths, variant=variant, seed=seed)
     metrics = read_metrics(paths, paths.run(variant, seed))
     same = {
-        "its params": train.get("params") == told["params"] == metrics["train"].get("params"),
+        "its params": train.get("params") == facts["params"] == metrics["train"].get("params"),
         "its code": train.get("code") == metrics["train"].get("code"),
         "its classes": train.get("classes") == metrics.get("classes") == list(params.manifest.classes),
         "its folds": sorted(train.get("folds", {})) == sorted(metrics.get("folds", {})) != [],
@@ -223,8 +223,8 @@ def folds_of(paths: Paths, params: Params, told: Mapping[str, Any]) -> tuple[dic
 
 def speed_facts(params: Train, settings: Settings) -> dict[str, Any]:
     """Return what must be the same for another final training to be as fast an epoch."""
-    told = params.model_dump(mode="json", exclude={"epochs", "patience"})
-    return {"device": device(settings).type, "params": told, "threads": threads(settings)}
+    values = params.model_dump(mode="json", exclude={"epochs", "patience"})
+    return {"device": device(settings).type, "params": values, "threads": threads(settings)}
 
 
 def _trained(
@@ -244,8 +244,8 @@ def _trained(
         )
         report.before_batch(progress)
     if progress.epochs > before and ranks.is_first():
-        told = {"epochs": progress.epochs - before, "wall_s": round(time.monotonic() - began, 3)}
-        write_speed(settings, f"{STAGE}-{corpus}-{task.variant}", speed_facts(task.params, settings) | told)
+        speed = {"epochs": progress.epochs - before, "wall_s": round(time.monotonic() - began, 3)}
+        write_speed(settings, f"{STAGE}-{corpus}-{task.variant}", speed_facts(task.params, settings) | speed)
     return progress
 
 
@@ -268,9 +268,9 @@ def _publish(
         digests=digests,
         card=card,
     )
-    told = card | {"digests": digests, "loss": [row["loss"] for row in progress.rows]}
+    published = card | {"digests": digests, "loss": [row["loss"] for row in progress.rows]}
     files: dict[Path, Content] = {
-        paths.final / "card.json": json_bytes(told),
+        paths.final / "card.json": json_bytes(published),
         paths.final / "card.md": card_md(card).encode(),
         paths.final / FILE: model_bytes(progress.best_net, content),
     }

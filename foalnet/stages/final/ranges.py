@@ -13,7 +13,7 @@ import numpy as np
 
 # The range of a quantity leaves out a hundredth of the utterances at either end.
 OUTER = 0.01
-WORDS = {
+PHRASES = {
     "loudness_dbfs": ("quieter", "louder", "dBFS"),
     "duration_s": ("shorter", "longer", "s"),
     "face_px": ("its face is smaller", "its face is larger", "pixels high"),
@@ -29,21 +29,21 @@ def quantities(meta: Mapping[str, Any], wave_N: np.ndarray | None) -> dict[str, 
 
     What an utterance lacks is left out: sound (`wave_N` None, or digital silence), or a face.
     """
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     if wave_N is not None and (rms := float(np.sqrt(np.mean(np.square(wave_N, dtype=np.float64))))) > 0:
-        found["loudness_dbfs"] = 20 * math.log10(rms)
+        values["loudness_dbfs"] = 20 * math.log10(rms)
     if "start_s" in meta and "end_s" in meta:
-        found["duration_s"] = float(meta["end_s"]) - float(meta["start_s"])
+        values["duration_s"] = float(meta["end_s"]) - float(meta["start_s"])
     heights = [box[3] - box[1] for box in (meta.get("video") or {}).get("boxes", ()) if any(box)]
     if heights:
-        found["face_px"] = float(np.median(heights))
-    return found
+        values["face_px"] = float(np.median(heights))
+    return values
 
 
 def ranges_of(rows: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
     """Return [low, high] of each quantity over utterances, without the outermost hundredth at either end."""
     rows = list(rows)
-    values = {name: [row[name] for row in rows if name in row] for name in WORDS}
+    values = {name: [row[name] for row in rows if name in row] for name in PHRASES}
     return {
         name: [round(float(edge), 2) for edge in np.quantile(each, (OUTER, 1 - OUTER))]
         for name, each in values.items()
@@ -51,13 +51,13 @@ def ranges_of(rows: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
     }
 
 
-def outside(ranges: Mapping[str, Sequence[float]], found: Mapping[str, float]) -> list[str]:
-    """Return a sentence for each quantity of a clip that lies outside of what the model was trained on."""
+def outside(ranges: Mapping[str, Sequence[float]], values: Mapping[str, float]) -> list[str]:
+    """Return a sentence for each quantity of a clip that is outside the range of the training data."""
     notes = []
     for name, (low, high) in ranges.items():
-        if name in found and not low <= round(found[name], 2) <= high:
-            less, more, unit = WORDS[name]
-            word, there = less if found[name] < low else more, f"there {low:.1f} to {high:.1f}"
+        if name in values and not low <= round(values[name], 2) <= high:
+            less, more, unit = PHRASES[name]
+            phrase, there = less if values[name] < low else more, f"there {low:.1f} to {high:.1f}"
             share = f"{100 * (1 - OUTER):.0f} % of the training data"
-            notes.append(f"{word} than {share}: {found[name]:.1f} {unit}, {there}")
+            notes.append(f"{phrase} than {share}: {values[name]:.1f} {unit}, {there}")
     return notes

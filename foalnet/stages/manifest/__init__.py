@@ -42,7 +42,7 @@ def manifest_lines(
 
     `published`: the counts of the complete corpus, None where they are not known.
     """
-    counted = Contract.model_validate(account["found"])
+    counted = Contract.model_validate(account["counted"])
     by_class = ", ".join(f"{name} {number}" for name, number in counted.classes.items())
     yield f"manifest: {account['used']} of {counted.utterances} utterances are used: {by_class}"
     yield f"used by session: {_by_session(counted.used_by_session)}"
@@ -127,7 +127,7 @@ def _counts(chain: Chain, name: str) -> Link:
     expected = {
         "corpus": params.corpus,
         "reader": params.reader,
-        "found": counted.model_dump(),
+        "counted": counted.model_dump(),
         "expected": contract.model_dump() if contract else None,
         "breaches": [asdict(breach) for breach in compare(contract, counted)],
         "used": sum(row.used for row in rows),

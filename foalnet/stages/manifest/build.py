@@ -39,14 +39,14 @@ class Breach:
     what: str
     name: str
     expected: int
-    found: int
+    counted: int
 
     def __str__(self) -> str:
-        """Say it with the difference: "raw label 'sad': 1084 expected, 1083 found (1 missing)"."""
-        difference = self.found - self.expected
+        """Return it with the difference: "raw label 'sad': 1084 expected, 1083 found (1 missing)"."""
+        difference = self.counted - self.expected
         said = f"{difference} too many" if difference > 0 else f"{-difference} missing"
         name = f" '{self.name}'" if self.name else ""
-        return f"{self.what}{name}: {self.expected} expected, {self.found} found ({said})"
+        return f"{self.what}{name}: {self.expected} expected, {self.counted} found ({said})"
 
 
 def build(params: Params, settings: Settings, inventory_path: Path, out: Path, counts_path: Path) -> dict[str, Any]:
@@ -60,29 +60,29 @@ def build(params: Params, settings: Settings, inventory_path: Path, out: Path, c
     reader = get_reader(params.reader)
     here = f"{DEFAULT_PARAMS} (corpora.{params.corpus})"
     check_classes(params.manifest.classes, reader, params.manifest.contract, file=here)
-    found_files = checked_inventory(inventory_path, params)
+    inventory = checked_inventory(inventory_path, params)
     root = need_root(params, settings)
-    refuse_changed(found_files, root, reader.reads, settings)
+    refuse_changed(inventory, root, reader.reads, settings)
     ledger = Ledger()
-    rows = reader.utterances(root, found_files.roles(), ledger)
+    rows = reader.utterances(root, inventory.roles(), ledger)
     utterances = classify(rows, params.corpus, params.manifest.classes, ledger)
     expected = contract_of(params.manifest.contract, reader, params.manifest.classes)
-    found = count(utterances, params.manifest.classes)
-    breaches = compare(expected, found)
+    counted = count(utterances, params.manifest.classes)
+    breaches = compare(expected, counted)
     account = {
         "corpus": params.corpus,
         "reader": params.reader,
-        "found": found.model_dump(),
+        "counted": counted.model_dump(),
         "expected": expected.model_dump() if expected else None,
         "breaches": [asdict(breach) for breach in breaches],
         "used": sum(u.used for u in utterances),
-        "ignored_files": found_files.ignored,
-        "ignored_named": found_files.named,
+        "ignored_files": inventory.ignored,
+        "ignored_named": inventory.named,
         "ledger": ledger.counts(),
         "entries": [row for row in ledger.rows() if row["reason"] != NOT_USED],
     }
     try:
-        unfilled = unfilled_classes(found, params.manifest.classes, reader)
+        unfilled = unfilled_classes(counted, params.manifest.classes, reader)
         _refuse(breaches, unfilled, utterances, params, ledger, counts_path)
     except DataError:
         publish_sealed(counts_path, account)
@@ -106,9 +106,9 @@ def check_classes(
     """
     known = all_raw_labels(reader)
     counted = contract if isinstance(contract, Contract) else Contract()
-    asked = [(f"manifest.classes.{name}", raw) for name, raws in classes.items() for raw in raws]
-    asked += [("manifest.contract.raw_labels", raw) for raw in counted.raw_labels]
-    wrong = [f"{key}: no raw label '{raw}'{_meant(raw, known)}" for key, raw in asked if known and raw not in known]
+    wanted = [(f"manifest.classes.{name}", raw) for name, raws in classes.items() for raw in raws]
+    wanted += [("manifest.contract.raw_labels", raw) for raw in counted.raw_labels]
+    wrong = [f"{key}: no raw label '{raw}'{_meant(raw, known)}" for key, raw in wanted if known and raw not in known]
     if wrong:
         wrong.append(f"the raw labels of {reader.name}: {', '.join(known)}")
     named = [name for name in counted.classes if name not in classes]
@@ -122,25 +122,25 @@ def all_raw_labels(reader: Reader) -> list[str]:
     return sorted(reader.published.raw_labels) if reader.published else []
 
 
-def _meant(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
+def _meant(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def unfilled_classes(found: Contract, classes: Mapping[str, Sequence[str]], reader: Reader) -> list[str]:
+def unfilled_classes(counted: Contract, classes: Mapping[str, Sequence[str]], reader: Reader) -> list[str]:
     """Return a line for each class without an utterance to learn from, and at the end the raw labels that there are.
 
     A raw label that no utterance carries is named too where its reader has no list of all: it may be a slip.
     """
     lines = []
     for name, raws in classes.items():
-        absent = [raw for raw in raws if raw not in found.raw_labels]
-        if not found.classes[name]:
+        absent = [raw for raw in raws if raw not in counted.raw_labels]
+        if not counted.classes[name]:
             lines.append(f"class '{name}' ({', '.join(raws)}): no utterance that can be used")
         elif absent and not all_raw_labels(reader):
             lines.append(f"class '{name}': no utterance carries the raw label {', '.join(absent)}")
     if lines:
-        there = ", ".join(f"{raw} {number}" for raw, number in found.raw_labels.items())
+        there = ", ".join(f"{raw} {number}" for raw, number in counted.raw_labels.items())
         lines.append(f"raw labels that utterances carry: {there or 'none'}")
     return lines
 
@@ -188,14 +188,14 @@ def count(utterances: Iterable[Utterance], classes: Iterable[str]) -> Contract:
     )
 
 
-def contract_of(asked: Contract | str | None, reader: Reader, classes: dict[str, list[str]]) -> Contract | None:
+def contract_of(wanted: Contract | str | None, reader: Reader, classes: dict[str, list[str]]) -> Contract | None:
     """Return the contract to hold the counts to; "published" is the reader's own, put under this experiment's classes.
 
     The published counts by session are for the reader's default classes: with other raw labels they say nothing and
     are left out, and a class is expected to have the sum of its raw labels. UsageError (exit 2) where there is none.
     """
-    if asked is None or isinstance(asked, Contract):
-        return asked
+    if wanted is None or isinstance(wanted, Contract):
+        return wanted
     if reader.published is None:
         raise UsageError(
             f"reader '{reader.name}' has no published counts",
@@ -212,12 +212,14 @@ def contract_of(asked: Contract | str | None, reader: Reader, classes: dict[str,
     )
 
 
-def compare(expected: Contract | None, found: Contract) -> list[Breach]:
+def compare(expected: Contract | None, counted: Contract) -> list[Breach]:
     """Return every count that differs, by name; an empty mapping or None in `expected` is not checked."""
     breaches = []
-    if expected is not None and expected.utterances not in (None, found.utterances):
+    if expected is not None and expected.utterances not in (None, counted.utterances):
         breaches.append(
-            Breach(what="labelled utterances", name="", expected=expected.utterances or 0, found=found.utterances or 0)
+            Breach(
+                what="labelled utterances", name="", expected=expected.utterances or 0, counted=counted.utterances or 0
+            )
         )
     for field, what in (
         ("dialogues", "dialogues of"),
@@ -226,9 +228,9 @@ def compare(expected: Contract | None, found: Contract) -> list[Breach]:
         ("used_by_session", "used utterances of"),
     ):
         wanted: dict[str, int] = getattr(expected, field, {})
-        there: dict[str, int] = getattr(found, field)
+        there: dict[str, int] = getattr(counted, field)
         breaches += [
-            Breach(what=what, name=name, expected=wanted.get(name, 0), found=there.get(name, 0))
+            Breach(what=what, name=name, expected=wanted.get(name, 0), counted=there.get(name, 0))
             for name in sorted({*wanted, *there} if wanted else ())
             if wanted.get(name, 0) != there.get(name, 0)
         ]

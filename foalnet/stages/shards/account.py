@@ -1,4 +1,4 @@
-"""What staging found, as aggregates that a report can print: no faces, no voices, no paths outside the corpus."""
+"""The account of staging, as aggregates that a report can print: no faces, no voices, no paths outside the corpus."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def staging_report(
     verdicts = [
         StagedSides(dialogue=one.job.dialogue, utterances=one.job.utterances, decision=one.sides) for one in staged
     ]
-    sides, told = sides_account(verdicts, params, moved=moved)
-    ledger = Ledger([*(line for one in staged for line in one.ledger), *told])
+    sides, side_lines = sides_account(verdicts, params, moved=moved)
+    ledger = Ledger([*(line for one in staged for line in one.ledger), *side_lines])
     rate_hz = params.rate_hz
     rows = [row for one in staged for row in one.utterances]
     dropped = sum(line.kind == "dropped" for line in ledger.entries)
-    films = [row for row in rows if "frames" in row]
+    with_pictures = [row for row in rows if "frames" in row]
     report: dict[str, Any] = {
         "corpus": corpus,
         "licence": licence,
@@ -62,8 +62,8 @@ def staging_report(
         "features": None,
         "ledger": {"counts": ledger.counts(), "entries": ledger.rows()},
     }
-    if films:
-        report |= _pictures(films)
+    if with_pictures:
+        report |= _pictures(with_pictures)
     tables = [row for row in rows if "features" in row]
     if tables:
         empty = sum(row["features"] == 0 for row in tables)

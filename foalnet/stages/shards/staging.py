@@ -124,8 +124,8 @@ def stage(
         not_staged=len(utterances) - sum(len(job.utterances) for job in jobs),
     )
     _refuse_losses(account, params.shards.max_drop_fraction, report)
-    told = sealed_bytes(report.name, account)
-    entries = publish_shards(staged, params.corpus, settings.work, out, report=report, account=told)
+    account_data = sealed_bytes(report.name, account)
+    entries = publish_shards(staged, params.corpus, settings.work, out, report=report, account=account_data)
     return StageSummary(
         dialogues=len(jobs),
         staged_now=len(todo),
@@ -141,10 +141,10 @@ def tools_of(params: Shards, settings: Settings, utterances: Sequence[Utterance]
 
     A corpus whose pictures are feature tables needs neither decoder nor detector: None for both.
     """
-    found = versions()
+    every_version = versions()
     tools: dict[str, Any] = {
         "code": code_digest(CODE),
-        "packages": {name: found[name] for name in PACKAGES},
+        "packages": {name: every_version[name] for name in PACKAGES},
         "ffmpeg": None,
         "detector": None,
     }
@@ -223,14 +223,14 @@ def _work(detector: Detector | None, job: Job, *, root: Path, settings: Settings
 
 
 def _kept(job: Job, work: Path) -> Staged:
-    found = cached(job, work)
-    if found is None:
+    staged = cached(job, work)
+    if staged is None:
         raise DataError(
             f"the finished dialogue {job.dialogue} vanished from the work cache",
             file=job.folder(work),
             action="run the same command again, and let nothing empty the work folder meanwhile",
         )
-    return found
+    return staged
 
 
 def _refuse_losses(account: dict[str, Any], max_fraction: float, report: Path) -> None:
@@ -239,9 +239,9 @@ def _refuse_losses(account: dict[str, Any], max_fraction: float, report: Path) -
         return
     publish_sealed(report, account)
     reasons = {k: v for k, v in account["ledger"]["counts"].items() if k.startswith("dropped/")}
-    told = ", ".join(f"{reason.removeprefix('dropped/')} {count}" for reason, count in sorted(reasons.items()))
+    counts = ", ".join(f"{reason.removeprefix('dropped/')} {count}" for reason, count in sorted(reasons.items()))
     raise DataError(
-        f"{dropped} of {dropped + staged} utterances have no usable sound ({told}); "
+        f"{dropped} of {dropped + staged} utterances have no usable sound ({counts}); "
         f"shards.max_drop_fraction allows {max_fraction:g}",
         file=report,
         action="complete or mend the files that this account names, or allow more in params.yaml",

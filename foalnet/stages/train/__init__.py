@@ -50,7 +50,7 @@ def _planned(context: Context) -> tuple[Planned, dict[str, Any], Path]:
     """
     from foalnet.nets import tasks_of
     from foalnet.shards import open_shards
-    from foalnet.stages.train.training import given_for, state_folder, told_of
+    from foalnet.stages.train.training import given_for, run_facts, state_folder
     from foalnet.train.encoders import published_encoders
     from foalnet.train.plan import plan
 
@@ -61,7 +61,7 @@ def _planned(context: Context) -> tuple[Planned, dict[str, Any], Path]:
     encoders = published_encoders(params, paths, variant=one.variant, seed=one.seed, split=one.split)
     given = given_for(params, settings, paths, shards, variant=one.variant, encoders=encoders)
     planned = plan(params, utterances, variant=one.variant, seed=one.seed, split=one.split, pretrained=given.pretrained)
-    facts = told_of(params, settings, given)
+    facts = run_facts(params, settings, given)
     return planned, facts, state_folder(params, settings, paths, planned, facts)
 
 

@@ -31,7 +31,7 @@ TRAIN = "train.json"
 
 
 def publish(
-    out: Path, run: Run, store: Store, done: Mapping[str, Progress], *, corpus: str, told: Mapping[str, Any]
+    out: Path, run: Run, store: Store, done: Mapping[str, Progress], *, corpus: str, facts: Mapping[str, Any]
 ) -> None:
     """Write history.csv, one checkpoint a fold, logits.safetensors, logits.json and, last, train.json.
 
@@ -57,8 +57,8 @@ def publish(
             index[fold.name]["dev"] = list(task.dev)
     put("logits.safetensors", partial(save, logits))
     put("logits.json", partial(json_bytes, {"classes": list(run.classes), "folds": index}))
-    facts = _facts(run, store, done, corpus) | dict(told)
-    files[out / TRAIN] = lambda temp: temp.write_bytes(sealed_bytes(TRAIN, facts | {"files": digests}))
+    content = _facts(run, store, done, corpus) | dict(facts)
+    files[out / TRAIN] = lambda temp: temp.write_bytes(sealed_bytes(TRAIN, content | {"files": digests}))
     publish_together(files, marker=out / TRAIN)
 
 

@@ -80,17 +80,17 @@ def train_run(
             pretrained=given.pretrained,
             encoders=given.encoders,
         )
-        told = told_of(params, settings, given)
-        work = state_folder(params, settings, paths, run, told)
+        facts = run_facts(params, settings, given)
+        work = state_folder(params, settings, paths, run, facts)
         store = load_store(shards, run.labels.keys(), run.params, given.features)
         need_pictures(store, variant, paths)
         if ranks.is_first():
             say(f"train {params.corpus} {run_name(variant, seed, split)}: {at_start(settings, run.params)}")
-        with measured(run, settings, params.corpus, work, device=told["device"]):
+        with measured(run, settings, params.corpus, work, device=facts["device"]):
             done = train_folds(run, store, settings, work)
         if ranks.is_first():
-            made = told | {"processor": processor(), "inputs": inputs_of(paths)}
-            publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, told=made)
+            provenance = facts | {"processor": processor(), "inputs": inputs_of(paths)}
+            publish(paths.model(variant, seed, split), run, store, done, corpus=params.corpus, facts=provenance)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,15 +120,15 @@ def given_for(
     return Given(pretrained=pretrained_for(variant, params.train, settings), features=features, encoders=encoders)
 
 
-def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, told: dict[str, Any]) -> Path:
+def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, facts: dict[str, Any]) -> Path:
     """Return the folder of a run's states in the work cache, named by the digest of all that shapes it."""
-    key = content_key([told, inputs_of(paths), params.corpus, list(run.classes), run.variant, run.seed, run.split])
+    key = content_key([facts, inputs_of(paths), params.corpus, list(run.classes), run.variant, run.seed, run.split])
     return settings.work / "train" / key
 
 
-def told_of(params: Params, settings: Settings, given: Given) -> dict[str, Any]:
+def run_facts(params: Params, settings: Settings, given: Given) -> dict[str, Any]:
     """Return what shapes a run's bytes beside its inputs, variant and seed: code, params, machine, versions."""
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "code": code_digest(CODE),
         "params": content_key(params.train.model_dump()),
         "determinism": params.train.determinism,
@@ -139,16 +139,16 @@ def told_of(params: Params, settings: Settings, given: Given) -> dict[str, Any]:
         "versions": versions(),
     }
     if given.features is not None:
-        told["features"] = given.features.digest
+        facts["features"] = given.features.digest
     if given.encoders is not None:
-        told["encoders"] = dict(given.encoders.facts)
+        facts["encoders"] = dict(given.encoders.facts)
     if given.pretrained is not None:
-        told["weights"] = {
+        facts["weights"] = {
             "name": given.pretrained.name,
             "sha256": given.pretrained.sha256,
             "transformers": library_version(),
         }
-    return told
+    return facts
 
 
 def need_pictures(store: Store, variant: str, paths: Paths) -> None:
