@@ -215,7 +215,8 @@ def other_protocol(paths: Paths) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"), [(relabel, "the label is"), (other_protocol, "protocol paper_best_on_test: it belongs")]
+    ("change", "says"),
+    [(relabel, "the label is"), (other_protocol, "belongs to another run, .*protocol paper_best_on_test")],
 )
 def test_runs_that_answer_different_questions_are_refused(
     tmp_path: Path, change: Callable[[Paths], None], says: str

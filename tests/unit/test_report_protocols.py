@@ -145,7 +145,9 @@ def test_a_run_that_lacks_under_one_protocol_is_named(tmp_path: Path) -> None:
     assert "–" in headline(paths)
 
 
-@pytest.mark.parametrize(("what", "says"), [("label", "the label is"), ("protocol", "protocol other: it belongs")])
+@pytest.mark.parametrize(
+    ("what", "says"), [("label", "the label is"), ("protocol", "belongs to another run, .*protocol other")]
+)
 def test_runs_of_another_question_are_refused_under_every_protocol(tmp_path: Path, what: str, says: str) -> None:
     params = make_params(variants=["foal"], protocols=ALL)
     paths = make(tmp_path, params)
