@@ -1,4 +1,4 @@
-"""The work cache, made smaller: least recently used first, never what a process holds, never what is still needed.
+"""Makes the work cache smaller: least recently used first, never what a process holds or the params still need.
 
 Work holds clips/<key>/ and train/<key>/ (keyed by content, so that losing one costs time only), inventory/ (digests of
 files), tune/ (scores of trials), runs/ (speeds), locks/ and, of killed processes, temporaries and dialogues without an
@@ -26,16 +26,16 @@ from foalnet.stages.forecast import size
 from foalnet.stages.table import STAGES
 
 DAY_S = 86_400.0
-# Letters of a folder's key, and how many of them are shown.
+# Length of a folder's key, and how many characters of it are shown.
 DIGEST, DIGEST_SHOWN = 64, 12
-# Which lock protects which folder: while a stage of that name is at work, nothing of the folder goes.
+# Prefixes of the locks that protect a folder: while such a stage runs, nothing of the folder is removed.
 HELD_BY = {"clips": ("shards-", "clips-"), "train": ("train-", "final-", "tune-"), "inventory": ("inventory-",)}
 KEYED = ("clips", "train")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One thing in the work cache: `used_s` since the epoch, `kept` why it stays ("" where it may go).
+    """One thing in the work cache: `used_s` since the epoch, `kept`: why it stays ("" if it may be removed).
 
     `whole`: False for a temporary, and for a keyed folder in which a killed process finished nothing.
     """
@@ -69,14 +69,14 @@ def items(work: Path) -> list[Item]:
 
 
 def _is_whole(kind: str, path: Path) -> bool:
-    """Tell whether a keyed folder holds what somebody could go on from: a dialogue's entry, a state of training."""
+    """Return whether a keyed folder holds something to resume from: a dialogue's entry, a state of training."""
     if kind not in KEYED or not path.is_dir():
         return True
     return (path / ENTRY).is_file() if kind == "clips" else not all(map(_is_temporary, path.iterdir()))
 
 
 def _has_writer(path: Path) -> bool:
-    """Tell whether a living process is writing below a folder of the cache."""
+    """Return whether a living process is writing below a folder of the cache."""
     dead = set(dead_temporaries(path))
     return path.is_dir() and any(each not in dead for each in path.rglob(f".*{TEMP_SUFFIX}"))
 
@@ -145,7 +145,7 @@ def judged(
     unknown: dict[str, str],
     everything: bool,
 ) -> list[Item]:
-    """Say of each item why it stays, or leave that empty where it may go."""
+    """Return the items with the reason why each stays, "" if it may be removed."""
 
     def why(item: Item) -> str:
         if item.kind == "temporary":
@@ -168,7 +168,7 @@ def judged(
 def to_remove(
     contents: Iterable[Item], *, older_than_days: float | None, max_bytes: int | None, now_s: float | None = None
 ) -> list[Item]:
-    """Return what goes, least recently used first.
+    """Return the items to remove, least recently used first.
 
     With `older_than_days` only what was unused for longer goes; with `max_bytes` only so much that the rest is no
     larger. What dead processes left unfinished, and their locks, go in any case.

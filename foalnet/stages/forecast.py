@@ -1,4 +1,4 @@
-"""What a stage would do, before it does it: what is left, how long by what was measured here, how much disk.
+"""Forecasts what a stage would do: the work left, its time by earlier runs on this machine, its disk space.
 
 Nothing is written and no media file is opened. A time is given only where an earlier run on this machine was measured
 (`work/runs/`); otherwise it is not known.
@@ -18,7 +18,7 @@ from foalnet.core.paths import Paths
 from foalnet.core.progress import duration
 from foalnet.corpora.inventory import read_inventory
 
-# 16 kHz, 16 bit, one channel: how long a corpus' sound is, told from its size before a manifest exists.
+# 16 kHz, 16 bit, one channel: estimates the length of sound by file size before a manifest exists.
 SOUND_BYTES_PER_S = 32_000
 # The work cache, data/ and DVC's cache each hold the shards once.
 COPIES = 3
@@ -26,7 +26,7 @@ COPIES = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """What a verb would do. `steps`: lines of what is left; times in seconds, disk in bytes, None where not known."""
+    """Forecast of a verb. `steps`: lines of what is left; times in seconds, disk in bytes, None where not known."""
 
     verb: str
     steps: tuple[str, ...]
@@ -37,7 +37,7 @@ class Forecast:
     free_bytes: int
 
     def __str__(self) -> str:
-        """Say it for a terminal."""
+        """Return the text for a terminal."""
         time = "not known yet: no run of it was measured on this machine"
         if not self.left:
             time = "seconds: what is done is only packed and published"
@@ -55,7 +55,7 @@ class Forecast:
 
 
 def size(count: int) -> str:
-    """Return bytes in words: 640 kB, 12.3 MB, 4.5 GB."""
+    """Return bytes as text: 640 kB, 12.3 MB, 4.5 GB."""
     for unit, one in (("GB", 1e9), ("MB", 1e6)):
         if count >= one:
             return f"{count / one:.1f} {unit}"

@@ -24,7 +24,7 @@ from foalnet.stages.chain import Chain
 from foalnet.stages.link import Link, code_of, differs, ok, skipped, some, two
 from foalnet.stages.table import BY_NAME
 
-# What runs or decides, besides what the stages name.
+# Code and configuration besides the dependencies of the stages.
 SOURCES = (".dvcignore", GRAPH, PARAMS, "constraints.txt", "flows", "foalnet", "pyproject.toml")
 
 __all__ = ["DEFAULT", "Link", "code_of", "verify"]
@@ -90,12 +90,12 @@ def commit(home: Path, stages: list[Recorded]) -> Iterator[Link]:
 
 
 def _edited(home: Path, stages: list[Recorded], newer: set[str]) -> Iterator[Link]:
-    """Yield what differs from dvc.lock's record too: it was edited, and no run to be committed wrote it."""
+    """Yield the results that differ from dvc.lock too: they were edited after the run."""
     for stage in stages:
         for path in sorted(newer & set(stage.recipe.in_git)):
             recorded, stored = stage.outs.get(path), Reader(workers=1).digest(home / path).md5
             if recorded and recorded != stored:
-                # An older record is no help: what belongs to this run's was never committed.
+                # An older commit does not help: the results of this run were never committed.
                 restore = "" if LOCK in newer else f"restore it by `git checkout -- {path}`, or run "
                 yield differs(
                     "commit of the results",
@@ -105,7 +105,7 @@ def _edited(home: Path, stages: list[Recorded], newer: set[str]) -> Iterator[Lin
 
 
 def _at(path: str, root: str) -> bool:
-    """Tell whether a path is `root` or below it."""
+    """Return whether a path is `root` or below it."""
     return path == root or path.startswith(f"{root}/")
 
 

@@ -45,7 +45,7 @@ class Recorded:
 
     @property
     def verb(self) -> str:
-        """What the stage is of: train, evaluate, …"""
+        """The verb of the stage: train, evaluate, …"""
         return self.name.partition("@")[0]
 
 

@@ -1,4 +1,4 @@
-"""The objects that a push is to send: each must be whole in DVC's cache, or else in the remote already.
+"""Checks the objects of a push: each must be undamaged in DVC's cache, or already be in the remote.
 
 `dvc push` checks neither: for an object that is in neither place it warns and exits with 0, and it sends an altered one
 under its old name. So each object is read beforehand.
@@ -20,7 +20,7 @@ from foalnet.stages.link import two
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """An object that must not, or cannot, be pushed: the output's file that it keeps, its stage, and what was seen.
+    """An object that must not or cannot be pushed: its output's file, its stage, and the fault.
 
     `remove` are objects, by path or address, that must go before whole ones can take their places.
     """
@@ -68,7 +68,7 @@ def _of_output(stage: str, path: str, md5: str | None, store: Store, remote: Cal
 
 
 def _read(stage: str, needed: Mapping[str, str], store: Store, remote: Callable[[], Remote]) -> list[Fault]:
-    """Read objects, digest -> name, where they lie; return those that are altered or nowhere."""
+    """Read objects (digest -> name) where they are stored; return those that are altered or missing."""
     places = {md5: store.object(md5) for md5 in needed}
     here = {md5: place for md5, place in places.items() if place.is_file()}
     digests = store.reader.digests(here.values())

@@ -1,4 +1,4 @@
-"""An output against its record in every place where it is: the workspace, DVC's cache, a remote.
+"""Compares an output with its record in the workspace, DVC's cache and a remote.
 
 DVC trusts the objects of its cache by their names and reads them no more; here each one is read.
 """
@@ -71,7 +71,7 @@ def output(stage: Recorded, path: str, md5: str, store: Store) -> Link:
 
 
 def _listed(remote: Seen) -> str:
-    """Return what must go before DVC pushes a file of a folder again."""
+    """Return what must be removed before DVC pushes a file of a folder again."""
     return f"remove {remote.listed}, then " if remote.listed else ""
 
 
@@ -80,7 +80,7 @@ def _make(stage: Recorded, path: str, store: Store, *, in_git: bool) -> str:
 
 
 def _mend(stage: Recorded, path: str, seen: list[Seen], *, pulls: bool, in_git: bool) -> str:
-    """Return what puts right the places that are wrong, from those that are whole."""
+    """Return the commands that repair the wrong places from the undamaged ones."""
     if in_git:
         return f"git checkout -- {path}, or {command(stage.name)}"
     whole = {one.place for one in seen if one.whole}
@@ -122,7 +122,7 @@ def _workspace(path: str, md5: str, store: Store) -> Seen:
 
 
 def _unlike(path: str, recorded: Mapping[str, str], files: Mapping[str, str]) -> list[str]:
-    """Say which files of a folder are not those recorded."""
+    """Return a sentence for each file of a folder that differs from its record."""
     return [
         f"{path}/{name}: "
         + (

@@ -1,4 +1,4 @@
-"""What dvc.lock says of a stage against what is there: its recipe, code, params, inputs and outputs."""
+"""Compares dvc.lock's record of a stage with its recipe, code, params, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _again(stage: Recorded) -> str:
 
 
 def _recipe(stage: Recorded, ran: Recipe) -> Link:
-    """Compare what dvc.yaml asks for with what was run."""
+    """Compare the stage's recipe in dvc.yaml with the recipe that was run."""
     name = f"{stage.name} recipe"
     if stage.recipe.cmd != ran.cmd:
         return differs(name, f"dvc.yaml says `{stage.recipe.cmd}`, {LOCK} `{ran.cmd}`", action=_again(stage))

@@ -1,4 +1,4 @@
-"""Objects of DVC's remotes read as they are: whatever DVC can reach, and nothing is written."""
+"""Reads objects of DVC's remotes, of every kind that DVC can reach; writes nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def place_of(md5: str) -> tuple[str, str]:
 
 
 class Remote:
-    """One DVC remote: `name` "" asks for the default one.
+    """One DVC remote; `name` "" is the default one.
 
     UsageError (exit 2) where there is no such remote; MachineError (exit 4) where it cannot be reached.
     """
@@ -46,18 +46,18 @@ class Remote:
         self._folder = self._files.join(folder, *OBJECTS)
 
     def digests(self, wanted: list[str]) -> dict[str, Digest | None]:
-        """Fetch many objects side by side and return what they really are, None for one that is not there."""
+        """Fetch many objects in parallel; return the digest of each one's bytes, None if it is absent."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return dict(zip(wanted, pool.map(self.digest, wanted), strict=True))
 
     def digest(self, md5: str) -> Digest | None:
-        """Fetch an object and return what it really is; None where it is not there."""
+        """Fetch an object and return the digest of its bytes; None if it is absent."""
         if md5 not in self._digests:
             self._digests[md5] = self._opened(md5, digest_of)
         return self._digests[md5]
 
     def has(self, wanted: list[str]) -> dict[str, bool]:
-        """Say of many objects whether they are there, by name; none is read."""
+        """Return for many objects whether they exist; none is read."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             there = pool.map(lambda md5: self._reached(lambda: bool(self._files.exists(self._place(md5)))), wanted)
             return dict(zip(wanted, there, strict=True))
@@ -67,7 +67,7 @@ class Remote:
         return self._opened(md5, lambda stream: bytes(stream.read()))
 
     def shown(self, md5: str) -> str:
-        """Return where an object lies, as an address that may be shown."""
+        """Return the address of an object without secrets."""
         return "/".join((self.url.rstrip("/"), *OBJECTS, *place_of(md5)))
 
     def _place(self, md5: str) -> Any:
@@ -84,13 +84,13 @@ class Remote:
         return self._reached(fetch)
 
     def _reached(self, ask: Callable[[], T]) -> T:
-        """Ask the remote; whatever its client raises becomes one typed error."""
+        """Call the remote; raise MachineError for any error of its client."""
         try:
             return ask()
         except MachineError:
             raise
         except Exception as error:
-            # Every kind of remote has a client of its own with errors of its own.
+            # Each kind of remote has its own client with its own errors.
             raise self._down(redact(named(error))) from error
 
     def _down(self, what: str) -> MachineError:

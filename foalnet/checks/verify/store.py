@@ -1,4 +1,4 @@
-"""Where the bytes of an output are: the workspace, DVC's cache, and a remote where one is named."""
+"""Reads the bytes of outputs from the workspace, DVC's cache or a remote."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from foalnet.checks.verify.remote import Remote, place_of
 from foalnet.core.files import not_written
 from foalnet.stages.chain import Absent
 
-# The files that are sealed, by name, wherever they lie (foalnet.artifact.seal says which and why).
+# Names of the sealed files (foalnet.artifact.seal says which and why).
 SEALED = frozenset({"index.json", "inventory.json", "counts.json", "staging.json", "train.json", "metrics.json"})
 
 
 class Store:
-    """Reads outputs by their path in the project; the workspace comes first, since that is what a person sees.
+    """Reads outputs by their path in the project; the workspace comes first, because a user sees it.
 
     `cache` is the folder of DVC's objects; `remote` None: none is read.
     """
@@ -48,7 +48,7 @@ class Store:
         return self.cache.joinpath(*place_of(md5))
 
     def listing(self, md5: str) -> dict[str, str] | None:
-        """Return a folder's files (relative path -> MD5) by its digest; None where no whole list is at hand."""
+        """Return a folder's files (relative path -> MD5) by its digest; None where no undamaged list is available."""
         if md5 not in self._listings:
             data = self._object_bytes(md5)
             try:
@@ -74,7 +74,7 @@ class Store:
         return None
 
     def folder(self, path: str) -> dict[str, str]:
-        """Return relative path -> MD5 of what lies in a folder of the workspace, as DVC would record it."""
+        """Return relative path -> MD5 of the files in a folder of the workspace, as DVC would record it."""
         names = self.names_here(path)
         digests = self.reader.digests(self.home / path / name for name in names)
         return {name: digests[self.home / path / name].md5 for name in names}
@@ -90,7 +90,7 @@ class Store:
         return sorted(Path(name).relative_to(base).as_posix() for name in self._walk.find(localfs, str(base)))
 
     def recorded(self, path: str) -> dict[str, str] | None:
-        """Return path -> MD5 of all recorded files at or below `path`; None where a list is nowhere at hand."""
+        """Return path -> MD5 of all recorded files at or below `path`; None where no list is available."""
         files_of: dict[str, str] = {}
         for out, md5 in self.outs.items():
             if not (out == path or out.startswith(f"{path}/") or path.startswith(f"{out}/")):
@@ -106,7 +106,7 @@ class Store:
         return files_of
 
     def has(self, path: str) -> bool:
-        """Tell whether a path lies in a recorded output, or in the workspace."""
+        """Return whether a path is in a recorded output, or in the workspace."""
         return (self.home / path).exists() or any(path == out or path.startswith(f"{out}/") for out in self.outs)
 
     def names(self, folder: str) -> list[str]:
@@ -159,7 +159,7 @@ class Store:
         return digests
 
     def copy(self, path: str, folder: Path) -> Path:
-        """Put an output's file at its path below `folder` and return it: a link to where it lies, else its bytes.
+        """Put an output's file at its path below `folder` and return it: a link to the file, else its bytes.
 
         MachineError (exit 4) where the folder's disk does not take it.
         """

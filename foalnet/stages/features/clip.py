@@ -1,4 +1,4 @@
-"""CLIP's image branch through its Hugging Face class: pictures to one vector each, the same numbers everywhere.
+"""Encodes pictures with CLIP's image branch (Hugging Face's class), with equal numbers on all machines.
 
 Shapes: H rows, W columns, V pictures, D numbers of a vector.
 """
@@ -71,7 +71,7 @@ def encode_sample(encoder: ClipImages, sample: Sample, params: Features) -> tupl
 
 @contextmanager
 def _exact() -> Iterator[None]:
-    """One thread on the CPU, no reduced precision on a GPU: as little as possible of the machine in the numbers."""
+    """Use one thread on the CPU and full precision on a GPU, so that the numbers depend little on the machine."""
     import torch
 
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
@@ -86,7 +86,7 @@ def _exact() -> Iterator[None]:
 
 
 def _vision(config: Any) -> dict[str, Any]:
-    """Return the image branch's config; the width of the common space stands beside it in old files."""
+    """Return the image branch's config; in old files the width of the common space is next to it."""
     return {"projection_dim": config.get("projection_dim", 512)} | dict(config.get("vision_config") or {})
 
 

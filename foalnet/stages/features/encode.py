@@ -1,4 +1,4 @@
-"""The stage `features`: every dialogue's pictures through a frozen encoder once, kept by content, published last."""
+"""Encodes each dialogue's pictures once with a frozen encoder; caches results by content, publishes them at the end."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ class Work:
     key: str
 
     def place(self, entry: ShardEntry) -> Path:
-        """Return where a dialogue's vectors are kept between runs; its digest stands beside it."""
+        """Return where a dialogue's vectors are kept between runs; its digest is in a file next to it."""
         return self.folder / f"{content_key([self.key, entry.sha256])}.safetensors"
 
     def done(self, entry: ShardEntry) -> bool:
-        """Tell whether a dialogue's vectors are there, whole."""
+        """Return whether a dialogue's vectors are cached and undamaged."""
         place = self.place(entry)
         seal = place.with_suffix(".sha256")
         return place.is_file() and seal.is_file() and seal.read_text("ascii") == sha256_file(place)
 
 
 def encode(params: Params, settings: Settings, shards_folder: Path, out: Path) -> str:
-    """Compute the features that params ask for into `out`, index last; return what was done, in words.
+    """Compute the features that params ask for into `out`, index last; return a line on what was done.
 
     Without an encoder the index says so, and nothing heavy is loaded. Finished dialogues are kept in `settings.work`
     and not computed again. UsageError (2), DataError (3), MachineError (4) as their messages say.
@@ -144,7 +144,7 @@ def work_of(params: Params, settings: Settings, shards_folder: Path) -> Work | N
 
 
 def speed_facts(work: Work, todo: Sequence[ShardEntry]) -> dict[str, Any]:
-    """Return what a speed is of: another run is only as fast with the same params of features, device and packages."""
+    """Return the facts that a measured speed depends on: params of features, device and packages."""
     return {
         "params": work.params.model_dump(mode="json"),
         "device": work.kind,
@@ -159,7 +159,7 @@ def _versions() -> dict[str, str]:
 
 
 def _computed(work: Work, todo: list[ShardEntry]) -> Iterator[None]:
-    """Compute dialogues, in processes of one thread each where the device is a CPU; their bytes are the same."""
+    """Encode dialogues; on a CPU in several processes of one thread each, with the same bytes."""
     if work.workers == 1 or len(todo) <= 1:
         encoder = None
         for entry in todo:
@@ -189,7 +189,7 @@ _state: dict[str, Any] = {}
 
 
 def _start(work: Work, parent: int) -> None:
-    """Make a process ready, which ends with its parent: the encoder is loaded once."""
+    """Load the encoder once in a worker process; the process ends with its parent."""
     die_with_parent(parent)
     _state.update(work=work, encoder=_encoder(work))
 
@@ -233,7 +233,7 @@ def _dims(work: Work) -> int:
 
 
 def _publish(index: FeatureIndex, files: list[tuple[Path, ShardEntry]], out: Path) -> None:
-    """Copy the vectors into place and write the index last; without it the folder is no data set."""
+    """Publish the vectors and, last, the index; without it the folder is no data set."""
     belongs = {INDEX, *(file_of(entry.path) for _, entry in files)}
     needed = sum(source.stat().st_size for source, _ in files)
     need_free(out, needed)

@@ -1,4 +1,4 @@
-"""The model card: facts under the seal, and the same as Markdown. Whose figures it quotes is its first duty."""
+"""Builds the model card: facts sealed with the model, and their Markdown. It names the origin of each figure."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def card_facts(
     licence: str,
     drawn: bool,
 ) -> dict[str, Any]:
-    """Return the card: what the model is, what it saw (`utterances`, `seconds` of sound), and the folds' figures.
+    """Return the card: what the model is, its training data (`utterances`, `seconds` of sound), and the folds' figures.
 
     `chosen`: fold -> the epoch it chose, from 1; `metrics`: the run's metrics.json; `ranges`: those of `final.ranges`;
     `machine`: where it was trained; `licence`: what the corpus may be used for; `drawn`: a
@@ -164,7 +164,7 @@ def card_md(card: Mapping[str, Any]) -> str:
 
 
 def limits_md(card: Mapping[str, Any]) -> list[str]:
-    """Return a card's last sections: what the model cannot tell, and what it must not be used for."""
+    """Return a card's last sections: limits of the model, and uses that are excluded."""
     return [
         "## Limits",
         "",

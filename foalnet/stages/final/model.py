@@ -49,7 +49,7 @@ STATE = "final.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """All that the final training starts from; `params` name the picture that the variant looks at.
+    """Inputs of the final training; `params` name the picture that the variant takes.
 
     `singles`: modality -> the variant whose encoder is frozen (`train.encoders: single`), and its epochs.
     """
@@ -81,7 +81,7 @@ def prepare(params: Params, settings: Settings, paths: Paths, shards: ShardSet) 
     variant, seed = params.final.variant, params.final.seed
     given = given_for(params, settings, paths, shards, variant=variant)
     run = read_train(paths, variant=variant, seed=seed)
-    # Those of the folds are of no use here; what they were is part of what this model is made from.
+    # The folds' encoders are not used here, but their digests are part of this model's provenance.
     if singles := encoders_from(variant, params.train.encoders):
         given = replace(given, encoders=Encoders(load={}, facts=run.get("encoders", {})))
     facts = run_facts(params, settings, given)
@@ -179,13 +179,13 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
 
 
 def _ranges(shards: ShardSet, store: Store) -> dict[str, list[float]]:
-    """Return what the training data were like: `final.ranges` has the quantities."""
+    """Return the ranges of the training data (foalnet.stages.final.ranges)."""
     trained_on = (sample for sample in shards.samples() if sample.key in store)
     return ranges_of(quantities(json.loads(s.members["json"]), store.clips[s.key].wave_N) for s in trained_on)
 
 
 def check_final(params: Params) -> None:
-    """Refuse (UsageError, exit 2) a `final` that is not among the corpus' runs."""
+    """Raise UsageError (exit 2) if `final` names none of the corpus' runs."""
     final = params.final
     for name, value, among in (("variant", final.variant, params.variants), ("seed", final.seed, params.seeds)):
         if value not in among:
@@ -222,7 +222,7 @@ def folds_of(paths: Paths, params: Params, facts: Mapping[str, Any]) -> tuple[di
 
 
 def speed_facts(params: Train, settings: Settings) -> dict[str, Any]:
-    """Return what must be the same for another final training to be as fast an epoch."""
+    """Return the facts that the measured seconds per epoch depend on."""
     values = params.model_dump(mode="json", exclude={"epochs", "patience"})
     return {"device": device(settings).type, "params": values, "threads": threads(settings)}
 

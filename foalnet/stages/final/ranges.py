@@ -1,4 +1,4 @@
-"""What a model's training data were like: how loud, how long, how large a face; and where a clip lies outside of it.
+"""Computes the ranges of loudness, length and face size in the training data, and compares a clip with them.
 
 Shape letters: N samples.
 """

@@ -1,4 +1,4 @@
-"""Training on everything: the folds' own epochs, one after another, with nothing held back and nothing chosen."""
+"""Trains on all sessions for a fixed number of epochs; no session is held out and no epoch is chosen."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def train_final(
     before: Callable[[Progress], None] = lambda _: None,
     due: Callable[[], bool] = lambda: False,
 ) -> Progress:
-    """Train to the last epoch, from where `state` says it stood.
+    """Train to the last epoch; resumes from the file `state`.
 
     `show`, `before` and `due`: as `Hooks` has them. The rate follows the folds' schedule, made for `params.epochs`, up
     to the epoch where this training ends. Interrupted (exit 5), DataError (exit 3) and MachineError (exit 4) as

@@ -1,4 +1,4 @@
-"""The manifest: every labelled utterance of a corpus, its class or the reason why it has none, and the count contract.
+"""Builds the manifest: every labelled utterance with its class, or the reason why it has none; checks the counts.
 
 An utterance that cannot be used stays in with a reason, so that what is missing can be seen and counted.
 """
@@ -100,7 +100,7 @@ def check_classes(
     file: object | None = None,
     action: str = "correct these names",
 ) -> None:
-    """Refuse (UsageError, exit 2) a raw label that the corpus cannot have, and a count of such a label or of no class.
+    """Raise UsageError (exit 2) for a raw label that the corpus cannot have, or a count of a label or class it lacks.
 
     Where the reader has no list of all raw labels, any may stand here: `build` sees whether an utterance carries it.
     """
@@ -128,7 +128,7 @@ def _meant(name: str, known: Iterable[str]) -> str:
 
 
 def unfilled_classes(counted: Contract, classes: Mapping[str, Sequence[str]], reader: Reader) -> list[str]:
-    """Return a line for each class without an utterance to learn from, and at the end the raw labels that there are.
+    """Return a line for each class without an utterance, and at the end the raw labels that the corpus has.
 
     A raw label that no utterance carries is named too where its reader has no list of all: it may be a slip.
     """
@@ -189,7 +189,7 @@ def count(utterances: Iterable[Utterance], classes: Iterable[str]) -> Contract:
 
 
 def contract_of(wanted: Contract | str | None, reader: Reader, classes: dict[str, list[str]]) -> Contract | None:
-    """Return the contract to hold the counts to; "published" is the reader's own, put under this experiment's classes.
+    """Return the expected counts; "published" is the reader's own, put under this experiment's classes.
 
     The published counts by session are for the reader's default classes: with other raw labels they say nothing and
     are left out, and a class is expected to have the sum of its raw labels. UsageError (exit 2) where there is none.
@@ -286,5 +286,5 @@ def _named(lost: Sequence[LedgerEntry], dialogue_of: Mapping[str, str]) -> list[
     return lines
 
 
-# dropped, yet no labelled utterance is lost by it
+# Dropped without the loss of a labelled utterance.
 _NO_LOSS = ("features_unpaired", "transcript_unparsed", "vote_unparsed")

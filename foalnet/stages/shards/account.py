@@ -26,7 +26,7 @@ def staging_report(
     moved: Collection[str],
     not_staged: int,
 ) -> dict[str, Any]:
-    """Return the content of staging.json: the same for the same dialogues, whoever staged them and when.
+    """Return the content of staging.json: equal for equal dialogues, whichever run staged them.
 
     `coverage` is the mean over utterances of the share of frames with a face (detected or bridged). `not_staged` are
     the manifest's utterances that were not asked for or cannot be used; `moved`: the dialogues whose sides the table

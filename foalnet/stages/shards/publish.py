@@ -1,4 +1,4 @@
-"""Finished dialogues into their place: shards and account first, the index last."""
+"""Publishes finished dialogues: shards and account first, the index last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foalnet.shards import INDEX, ShardEntry, index_bytes
 def publish_shards(
     staged: Sequence[Staged], corpus: str, work: Path, out: Path, *, report: Path, account: bytes
 ) -> list[ShardEntry]:
-    """Put the shards into place, numbered by dialogue within their session, with their account; the index is last.
+    """Publish the shards, numbered by dialogue within their session, and their account; the index is last.
 
     Shards that are already there whole are left; what does not belong is removed. Nothing of the earlier generation
     goes before all of this one is on the disk (MachineError, exit 4, where that does not hold both). Without its index

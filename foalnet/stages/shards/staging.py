@@ -1,4 +1,4 @@
-"""All dialogues of a corpus to shards under an index: fan out what is not in the work cache, account, publish."""
+"""Stages all dialogues of a corpus: works through those that the cache lacks, publishes shards and account."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ PACKAGES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageSummary:
-    """What one run did; it prints as one line."""
+    """Counts of one run of the stage; prints as one line."""
 
     dialogues: int
     staged_now: int
@@ -73,7 +73,7 @@ class StageSummary:
     report: Path
 
     def __str__(self) -> str:
-        """Say it for a terminal."""
+        """Return the line for a terminal."""
         cached = self.dialogues - self.staged_now
         return (
             f"{self.dialogues} dialogues ({self.staged_now} staged now, {cached} from the work cache), "
@@ -91,7 +91,7 @@ def stage(
     out: Path,
     report: Path,
 ) -> StageSummary:
-    """Publish `out`/<session>/NNNNNN.tar with index.json last, and the account `report`; the same bytes every time.
+    """Publish `out`/<session>/NNNNNN.tar, the account `report` and, last, index.json; the bytes repeat.
 
     Only dialogues that the work cache does not hold whole are staged; `root` (None: not on this machine) is needed for
     those alone. DataError (exit 3): bad inputs, or more than `max_drop_fraction` of the utterances dropped, after the
@@ -156,7 +156,7 @@ def tools_of(params: Shards, settings: Settings, utterances: Sequence[Utterance]
 
 
 def by_tables(utterances: Sequence[Utterance]) -> bool:
-    """Tell whether the corpus' pictures are rows of feature tables."""
+    """Return whether the corpus' pictures are rows of feature tables."""
     return any(u.features is not None for u in utterances)
 
 
@@ -199,7 +199,7 @@ def prepare(params: Shards, settings: Settings, *, needs_detector: bool) -> Dete
         return None
     import cv2
 
-    # Left to itself it converts and scales each picture on all cores, and their waiting for each other costs more.
+    # By default OpenCV uses all cores for each picture; workers would then wait for each other.
     cv2.setNumThreads(1)
     return get_detector(params, settings)
 
@@ -209,7 +209,7 @@ def _work(detector: Detector | None, job: Job, *, root: Path, settings: Settings
     began = time.monotonic()
     work = settings.work
     if cached(job, work) is None:
-        # Others write to this disk too: better refused now than after the decoding.
+        # Other programs write to this disk too: check before the decoding, not after it.
         need_free(work, round(2 * BYTES_PER_S * job.seconds))
     stage_dialogue(
         job,

@@ -1,4 +1,4 @@
-"""Dialogues into the work cache, by name: what a flow asks for before `shards` packs what is there."""
+"""Stages dialogues by name into the work cache, so that a flow can spread them before `shards` packs them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Say = Callable[[str, str], None]
 
 
 def jobs_of(params: Params, settings: Settings, *, inventory: Path, manifest: Path) -> list[Job]:
-    """Return the very jobs that `stage` works through, sorted by session and dialogue."""
+    """Return the jobs of the stage `shards`, sorted by session and dialogue."""
     utterances = assign_sides(
         read_manifest(manifest, corpus=params.corpus), params.shards, params.sides_table
     ).utterances
@@ -47,7 +47,7 @@ def unstaged(params: Params, settings: Settings, *, inventory: Path, manifest: P
 def warm(
     params: Params, settings: Settings, dialogues: Sequence[str], *, inventory: Path, manifest: Path, say: Say
 ) -> None:
-    """Stage dialogues into the work cache, one after another; `say` gets each one's name and what came of it.
+    """Stage dialogues into the work cache, one after another; `say` gets the name and the result of each.
 
     The bytes are those that `stage` makes; whoever comes first does the work. They are staged in a worker process, so
     that one which kills it costs no other, and all are tried before a failure is raised. UsageError (exit 2): no such
@@ -88,7 +88,7 @@ def warm(
 
 
 def _warm_one(detector: Detector | None, job: Job, *, root: Path, settings: Settings) -> None:
-    """Stage one dialogue, unless another process did so meanwhile."""
+    """Stage one dialogue unless another process has staged it."""
     with lock(settings.work / "locks" / f"clips-{job.key}"):
         if verified(job, settings.work) is not None:
             return

@@ -1,4 +1,4 @@
-"""Networks from their checkpoints: built, their weights loaded, and a sample of utterances answered again.
+"""Rebuilds networks from their checkpoints and computes the logits of a sample of utterances again.
 
 Shape letters: N utterances, C classes.
 """
@@ -16,9 +16,9 @@ from foalnet.stages.chain import INDEX, Chain
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Utterances of each fold's test part that its network answers again.
+# Utterances per fold for which logits are computed again.
 SAMPLE = 3
-# Share of the largest logit by which the same weights may answer otherwise: on another CPU, or made on a GPU (bf16).
+# Tolerance as a share of the largest logit: on another CPU, or with logits of a GPU (bf16).
 TOLERANCE = {"cpu": 1e-3, "cuda": 0.05}
 
 
@@ -50,14 +50,14 @@ def answers(
 
 
 def unlike_logits(made_NC: Tensor, stored_NC: Tensor, *, device: str) -> str:
-    """Say by how much logits differ; nothing where no more than another processor explains."""
+    """Return by how much logits differ; "" if another processor explains it."""
     off, largest = float((made_NC - stored_NC).abs().max()), max(float(stored_NC.abs().max()), 1.0)
-    # Written so that NaN is a difference.
+    # In this form NaN counts as a difference.
     return "" if off <= TOLERANCE[device] * largest else f"they differ by up to {off:.3g}, the largest is {largest:.3g}"
 
 
 def depends_on_batch(facts: Mapping[str, Any]) -> bool:
-    """Tell whether an utterance's logits depend on the other ones of its batch: then no sample repeats them."""
+    """Return whether an utterance's logits depend on its batch: then a sample cannot reproduce them."""
     return facts["pretrained"] is not None and facts["train"]["audio"]["front"] == "batch"
 
 

@@ -1,4 +1,4 @@
-"""A finished run into its folder: train.json last, sealed, with the digest of every other file: it means whole.
+"""Publishes a finished run; train.json comes last, is sealed, and has the digest of every other file.
 
 Shape letters: E epochs, N utterances, C classes.
 """
@@ -41,7 +41,7 @@ def publish(
     files: dict[Path, Content] = {}
 
     def put(name: str, make: Callable[[], bytes]) -> None:
-        # Made when it is written: the checkpoints of all folds together may be larger than the memory.
+        # Created only when it is written: the checkpoints of all folds together may exceed the memory.
         files[out / name] = partial(_write, make, name, digests)
 
     put("history.csv", partial(_history, done))
@@ -69,7 +69,7 @@ def _write(make: Callable[[], bytes], name: str, digests: dict[str, str], path: 
 
 
 def model_facts(run: Run, store: Store, fold: str) -> dict[str, Any]:
-    """Return what is needed to build this network again and feed it."""
+    """Return the facts from which the network is rebuilt and its input prepared."""
     return {
         "variant": run.variant,
         "seed": run.seed,
@@ -94,7 +94,7 @@ def _history(done: Mapping[str, Progress]) -> bytes:
 
 
 def _facts(run: Run, store: Store, done: Mapping[str, Progress], corpus: str) -> dict[str, Any]:
-    """Return what train.json says of the run, beside its provenance; no label of a test part is in it."""
+    """Return the facts of the run for train.json, besides its provenance; they hold no label of a test part."""
     ledger = Counter(entry.reason for entry in store.ledger.entries if entry.reason)
     counts = Counter({"pairs_without_negative": 0, "pairs_without_video": 0, "bad_steps": 0})
     for progress in done.values():

@@ -1,4 +1,4 @@
-"""All folds of one variant and seed: read the clips once, train fold after fold, publish at the end."""
+"""Trains all folds of one variant and seed: reads the clips once, trains each fold, publishes at the end."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def train_run(
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What a run is given beside the shards: published weights of its encoder, vectors of a frozen one, `encoders` of
+    """Inputs of a run besides the shards: published weights of its encoder, vectors of a frozen one, `encoders` of
     other runs.
     """
 
@@ -113,7 +113,7 @@ def given_for(
     variant: str,
     encoders: Encoders | None = None,
 ) -> Given:
-    """Return what a variant's run is given, checked (MachineError, exit 4, where weights are not ready here)."""
+    """Return a variant's inputs after a check of each (MachineError, exit 4, where weights are not ready here)."""
     features = None
     if params.train.picture == "features":
         features = open_features(paths.features, params.features, shards)
@@ -121,13 +121,13 @@ def given_for(
 
 
 def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, facts: dict[str, Any]) -> Path:
-    """Return the folder of a run's states in the work cache, named by the digest of all that shapes it."""
+    """Return the folder of a run's states in the work cache, named by the digest of everything that determines its bytes."""
     key = content_key([facts, inputs_of(paths), params.corpus, list(run.classes), run.variant, run.seed, run.split])
     return settings.work / "train" / key
 
 
 def run_facts(params: Params, settings: Settings, given: Given) -> dict[str, Any]:
-    """Return what shapes a run's bytes beside its inputs, variant and seed: code, params, machine, versions."""
+    """Return what determines a run's bytes besides inputs, variant and seed: code, params, machine, versions."""
     facts: dict[str, Any] = {
         "code": code_digest(CODE),
         "params": content_key(params.train.model_dump()),
@@ -152,7 +152,7 @@ def run_facts(params: Params, settings: Settings, given: Given) -> dict[str, Any
 
 
 def need_pictures(store: Store, variant: str, paths: Paths) -> None:
-    """Refuse (DataError, exit 3) to train a variant with pictures where no utterance has one."""
+    """Raise DataError (exit 3) for a variant with pictures if no utterance has one."""
     if tasks_of(variant).video and store.shape.frame == (0,):
         raise DataError(
             f"variant {variant} needs pictures, and no utterance has one",
@@ -162,12 +162,12 @@ def need_pictures(store: Store, variant: str, paths: Paths) -> None:
 
 
 def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[str, Progress]:
-    """Return the finished progress of every fold by name; states lie in `work`, one file a fold.
+    """Return the finished progress of every fold by name; their states are in `work`, one file per fold.
 
     On a CPU the folds are trained side by side, `settings.workers` at a time, each on its own threads.
     """
     where = device(settings)
-    # A fork is safe as long as no thread pool of torch is at work: one thread a fold.
+    # A fork is safe only without a thread pool of torch, that is with one thread per fold.
     forks = where.type == "cpu" and threads(settings) == 1 and ranks.count() == 1 and sys.platform == "linux"
     beside = settings.workers if forks else 1
 
@@ -200,7 +200,7 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
 
 
 def ready(run: Run, store: Store, *, look: Callable[[], None]) -> Store:
-    """Return the store with what all folds' encoders prepare alike, made once; `look` is called before each batch."""
+    """Return the store with the inputs that all folds' encoders share, prepared once; calls `look` before each batch."""
     bare = replace(run.pretrained, folder=None) if run.pretrained else None
     net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=bare)
     keys = sorted(key for key in run.labels if key in store)
