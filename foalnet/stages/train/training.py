@@ -121,7 +121,7 @@ def given_for(
 
 
 def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, facts: dict[str, Any]) -> Path:
-    """Return the folder of a run's states in the work cache, named by the digest of everything that determines its bytes."""
+    """Return the folder of a run's states in the work cache, named by the digest of what determines its bytes."""
     key = content_key([facts, inputs_of(paths), params.corpus, list(run.classes), run.variant, run.seed, run.split])
     return settings.work / "train" / key
 
@@ -200,7 +200,7 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
 
 
 def ready(run: Run, store: Store, *, look: Callable[[], None]) -> Store:
-    """Return the store with the inputs that all folds' encoders share, prepared once; calls `look` before each batch."""
+    """Return the store with the inputs that all folds' encoders share; calls `look` before each batch."""
     bare = replace(run.pretrained, folder=None) if run.pretrained else None
     net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=bare)
     keys = sorted(key for key in run.labels if key in store)
