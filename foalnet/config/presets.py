@@ -70,7 +70,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "iemocap-paper": Preset(
         reader="iemocap",
-        what="the released code's reading with all its quirks (docs/method.md), seed 1234, its protocol beside ours",
+        what="the released code's reading with all its quirks (docs/method.md), seed 1234, its protocol besides ours",
         entry=_paper(_RELEASED),
     ),
     "iemocap-paper-2024": Preset(

@@ -112,7 +112,7 @@ def find_root(root: Path, is_part: Callable[[str], bool], layout: str) -> Path:
     if holders:
         raise _ambiguous_root(root, holders, is_part, layout)
     raise DataError(
-        f"not a root of this corpus: looked here and one level below for {layout}; found {_listed_names(root)}",
+        f"not a root of this corpus: looked here and one level below for {layout}; it has {_listed_names(root)}",
         file=root,
         action="give the folder that the corpus was unpacked to (is its disk mounted?)",
     )
@@ -153,7 +153,7 @@ def _has_part(folder: Path, is_part: Callable[[str], bool]) -> bool:
 
 
 def _listed_names(root: Path) -> str:
-    return _first_names(_listing(root)) or "an empty folder"
+    return _first_names(_listing(root)) or "no file"
 
 
 def _first_names(paths: Sequence[Path | str], limit: int = 8) -> str:

@@ -354,5 +354,5 @@ def refuse_changed(record: Inventory, root: Path, roles: Collection[str], settin
         raise DataError(
             f"{len(changed)} file(s) {'are gone' if gone else 'changed'} since the inventory: {', '.join(changed[:8])}",
             file=root / changed[0],
-            action="run `dvc repro`, whose first stage renews the inventory",
+            action="run `dvc repro`: its first stage renews the inventory",
         )

@@ -14,7 +14,7 @@ from foalnet.core.errors import DataError
 from foalnet.media.audio import FULL_SCALE, probe_wave, read_wave, wave_blocks
 
 STEP = 1 / FULL_SCALE
-# A sound whose samples stay within one 16-bit step of their middle is silent: zeros, a constant, an encoder's dither.
+# A sound is silent if its samples stay within one 16-bit step of their middle: zeros, a constant, an encoder's dither.
 SILENT_SPAN = 2 * STEP
 # Lowest ratio of the power of the channels' mean to that of uncorrelated channels. For two equally loud channels the
 # ratio is 1 + their correlation, so this is a correlation below -0.9, which no recording of a room has.

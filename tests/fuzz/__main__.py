@@ -1,4 +1,4 @@
-"""Hostile input to every reader until its time is up (`make fuzz`): examples tried, and whatever was no answer.
+"""Feeds hostile input to every reader until its time is up (`make fuzz`); prints the examples and every fault.
 
     python -m tests.fuzz [--seconds 3600] [--target NAME ...] [--seed N]
 
@@ -47,7 +47,7 @@ def fuzz(target: Target, seconds: float, seed: int, folder: Path) -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fuzz every target that is asked for and print what came of it."""
+    """Fuzz every requested target and print the results."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3600.0, help="of CPU, all targets together")
     parser.add_argument("--target", action="append", choices=[target.name for target in TARGETS])

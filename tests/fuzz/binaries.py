@@ -1,4 +1,4 @@
-"""Hostile videos, checkpoints and shards, and what must hold of those that are accepted."""
+"""Hostile videos, checkpoints and shards, and the invariants of accepted ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BOXES = (
 
 
 def avi_input() -> st.SearchStrategy[bytes]:
-    """Draw a small AVI, MP4 or MPEG with its bytes spoiled, mostly in what says how to read the rest."""
+    """Draw a small AVI, MP4 or MPEG with corrupted bytes, mostly in its headers."""
     from tests.video_files import numbered_video
 
     with tempfile.TemporaryDirectory() as made:

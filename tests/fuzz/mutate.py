@@ -1,4 +1,4 @@
-"""Hostile input from sound input: bytes cut, doubled, exchanged and spliced; JSON with other values in other places."""
+"""Hostile input from valid input: bytes cut, doubled, exchanged and spliced; JSON with exchanged values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST = 8
 
 @st.composite
 def bytes_like(draw: Any, seeds: Sequence[bytes], tokens: Sequence[bytes] = ()) -> bytes:
-    """Draw one of the seeds with some of its bytes changed; now and then bytes that have nothing to do with them."""
+    """Draw one of the seeds with some of its bytes changed, or sometimes unrelated bytes."""
     if draw(st.integers(0, 19)) == 0:
         return bytes(draw(st.binary(max_size=200)))
     data = bytearray(draw(st.sampled_from(list(seeds))))

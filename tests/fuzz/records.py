@@ -1,4 +1,4 @@
-"""Hostile index, predictions, manifest and inventory, and what must hold of those that are accepted."""
+"""Hostile index, predictions, manifest and inventory, and the invariants of accepted ones."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def check_index(data: bytes, folder: Path) -> None:
 
 
 def predictions_input() -> st.SearchStrategy[tuple[bytes, bytes]]:
-    """Draw predictions and the metrics that vouch for them."""
+    """Draw predictions and metrics with their digest."""
     row = {"fold": "Ses01", "session": "Ses01", "dialogue": "d1", "speaker": "s1", "label": "sad", "predicted": "sad"}
     rows = [{"key": f"u{i}", **row, "probabilities": [0.25, 0.75]} for i in range(3)]
     metrics = {"corpus": "drawn", "variant": "foal", "seed": 1, "protocol": "loso_dev_session", "variants": {}}

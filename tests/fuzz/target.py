@@ -1,4 +1,4 @@
-"""T92: one reader that is fed with hostile input, and what counts as its answer.
+"""T92: one reader under hostile input, and the outcomes that are not faults.
 
 A typed error of foalnet.core.errors (or the ValueError that its docstring names) is an answer; any other exception is a
 fault, and so is an accepted value that breaks a rule of its check.
@@ -42,7 +42,7 @@ class Target:
         return self.strategy()
 
     def run(self, data: Any, folder: Path) -> None:
-        """Try one input; an exception that is no answer goes through."""
+        """Try one input; an exception that is a fault propagates."""
         self.tried += 1
         with limited(HANG_S):
             try:

@@ -1,4 +1,4 @@
-"""T92: every reader that is fed with hostile input."""
+"""T92: all readers under hostile input."""
 
 from __future__ import annotations
 

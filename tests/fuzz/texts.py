@@ -1,4 +1,4 @@
-"""Hostile label files, transcripts, tables and params, and what must hold of those that are accepted."""
+"""Hostile label files, transcripts, tables and params, and the invariants of accepted ones."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def check_transcript(data: bytes, _: Path) -> None:
 
 
 def check_line(line: str, _: Path) -> None:
-    """One line is a label, a vote, or nothing."""
+    """A line is a label, a vote, or neither."""
     from foalnet.corpora.iemocap.text import parse_label_line, parse_vote
 
     label, vote = parse_label_line(line), parse_vote(line)

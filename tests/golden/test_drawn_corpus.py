@@ -1,4 +1,4 @@
-"""The drawn corpus on disk: the same bytes always, IEMOCAP's layout and grammar, sound and picture in step."""
+"""The drawn corpus on disk: always the same bytes, IEMOCAP's layout and grammar, sound and picture in sync."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loss values against cases worked by hand in rationals and logarithms; float64, so that 12 digits must agree."""
+"""Loss values of cases computed by hand in rationals and logarithms; float64, so that 12 digits must agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXACT = {"rtol": 0.0, "atol": 1e-12}
 
 
 def logs(rows: list[list[float]]) -> torch.Tensor:
-    """A similarity matrix whose softmax is each row divided by its sum."""
+    """A similarity matrix with the softmax equal to each row divided by its sum."""
     return torch.tensor(rows, dtype=torch.float64).log()
 
 

@@ -1,4 +1,4 @@
-"""Scores worked by hand on paper, so that a library's change of mind is seen."""
+"""Scores computed by hand, to detect a change in a library."""
 
 from __future__ import annotations
 

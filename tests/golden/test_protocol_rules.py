@@ -1,4 +1,4 @@
-"""Each protocol's choice of an epoch on logits made by hand: what it may look at, and the first of a tie."""
+"""Each protocol's choice of an epoch on hand-made logits: the part that it may use, the first of a tie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The released code's losses and attention against cases worked by hand; float64, so that 12 digits must agree."""
+"""The released code's losses and attention on cases computed by hand; float64, so that 12 digits must agree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXACT = {"rtol": 0.0, "atol": 1e-12}
 
 
 def logs(rows: list[list[float]]) -> Tensor:
-    """A similarity matrix whose softmax is each row divided by its sum."""
+    """A similarity matrix with the softmax equal to each row divided by its sum."""
     return torch.tensor(rows, dtype=torch.float64).log()
 
 

@@ -26,7 +26,7 @@ def test_actors_and_rows_that_are_missing_are_named(project: Path) -> None:
     assert said(project, "manifest", "ravdess") == [
         "manifest: 87 of 87 utterances are used: neutral 22, happy 22, sad 22, angry 21",
         "used by session: 3 (Actor_03) to 4 (Actor_01), 22 sessions",
-        "5 dropped: features_unpaired (a row of the feature table whose clip has no sound here)",
+        "5 dropped: features_unpaired (a row of the feature table without a sound file)",
         "missing of the complete corpus: 1353 of 1440 utterances, Actor_07 whole, Actor_24 whole",
         "each item: reports/ravdess/counts.json",
     ]

@@ -75,7 +75,7 @@ def test_a_wav_that_is_shorter_than_its_header_says_is_noted(
     cut.write_bytes((folder / "mono.wav").read_bytes()[: 44 + 2 * 12_000])
     [answer] = models["audio_only"].predict(cut)
     assert answer.notes == (
-        "sound: the sound file ends before its header says; what exists is used (12000 of 16000 samples)",
+        "sound: the sound file is shorter than its header states; the existing part is used (12000 of 16000 samples)",
     )
 
 

@@ -166,7 +166,7 @@ def test_a_video_with_a_track_of_zeros_is_answered_by_its_picture_alone(tmp_path
     [mute], [silent] = model.predict(tmp_path / "mute.avi"), model.predict(tmp_path / "film.avi")
     assert (mute.sound, silent.sound, silent.picture) == ("none", "silent", "found")
     assert mute.probabilities == silent.probabilities
-    assert any(note.startswith("sound: nothing is to be heard") for note in silent.notes)
+    assert any(note.startswith("sound: the sound is silent") for note in silent.notes)
     assert any("without sound the figures" in note for note in silent.notes)
 
 

@@ -1,4 +1,4 @@
-"""The authors' checkpoints against their arithmetic written out once more, plainly, from METHOD: no code is shared."""
+"""The authors' checkpoints against a plain reimplementation of their arithmetic from METHOD, without shared code."""
 
 from __future__ import annotations
 
@@ -106,13 +106,13 @@ class Plain:
                 rows.append(int(torch.multinomial(torch.tensor(row).softmax(0), 1)))
             drawn.append(rows)
         total = torch.zeros((), dtype=torch.float64)
-        for name, matched, beside in (
+        for name, matched, mismatched in (
             ("a2v", own[0], lambda i: (sounds[i], pictures[drawn[0][i]])),
             ("v2a", own[1], lambda i: (pictures[i], sounds[drawn[1][i]])),
         ):
             for i in range(len(label)):
                 total -= self.linear(f"{name}_head", matched[i]).log_softmax(0)[1]
-                total -= self.linear(f"{name}_head", self.stack(name, *beside(i))).log_softmax(0)[0]
+                total -= self.linear(f"{name}_head", self.stack(name, *mismatched(i))).log_softmax(0)[0]
         return total / (4 * len(label))
 
 

@@ -1,4 +1,4 @@
-"""From shards to batches: what is read, thinned, cut and counted; masks; an order that only seed and epoch decide."""
+"""Batches from shards: reading, thinning, cutting, counting, masks; the order depends only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
 
 
 def test_t66_mask_sums_equal_lengths_in_10000_random_batches() -> None:
-    """Each sample and each frame is where its clip has it, what is padded is zero and masked, and nothing else is."""
+    """Samples and frames keep the order of their clip; exactly the padding is zero and masked."""
     generator = np.random.default_rng(0)
     wave_N = generator.uniform(0.1, 1.0, 40).astype(np.float32)
     frames = generator.uniform(0.1, 1.0, (9, 2)).astype(np.float32)

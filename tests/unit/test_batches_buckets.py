@@ -1,4 +1,4 @@
-"""Length buckets: every key as often as without them, an order that seeds alone decide, less padding."""
+"""Length buckets: each key as often as without them, an order that depends only on seeds, less padding."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def test_batches_are_alike_inside_and_their_order_changes_with_seed_and_epoch() 
 
 def test_padding_is_counted_by_hand() -> None:
     lengths = {"a": 4, "b": 2, "c": 3}
-    # (4 + 4) laid out for a and b, 3 for c: 9 of 11 are real.
+    # (4 + 4) places for a and b, 3 for c: 9 of 11 are used.
     assert padding(["a", "b", "c"], lengths.__getitem__, 2) == pytest.approx(2 / 11)
     assert padding(["a", "a"], lengths.__getitem__, 2) == 0.0
-    # Always laid out as 10 long: 30 places for what 9 samples take.
+    # Always padded to 10: 30 places for 9 samples.
     assert padding(["a", "b", "c"], lengths.__getitem__, 2, least=10) == pytest.approx(1 - sum(lengths.values()) / 30)
 
 

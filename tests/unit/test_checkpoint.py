@@ -1,4 +1,4 @@
-"""Checkpoints: whole or refused, equal content equal bytes, optimiser and network come back as they were."""
+"""Checkpoints: damage is refused, equal content gives equal bytes, optimiser and network are restored."""
 
 from __future__ import annotations
 

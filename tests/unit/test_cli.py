@@ -1,4 +1,4 @@
-"""The command line in a folder of its own: ordinary mistakes are answered, never called a bug; adding is safe."""
+"""The command line: ordinary mistakes get a helpful error and never exit 70; `add-corpus` is safe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.trees import ravdess_tree
 
 @pytest.fixture
 def folder(repository: Path, tmp_path: Path) -> Path:
-    """A project's folder with its config and a small ravdess tree beside it."""
+    """A project folder with its config and a small ravdess tree next to it."""
     for name in ("params.yaml", "prefect.yaml", "dvc.yaml"):
         shutil.copy(repository / name, tmp_path)
     shutil.copytree(repository / "foalnet", tmp_path / "foalnet", ignore=shutil.ignore_patterns("__pycache__"))

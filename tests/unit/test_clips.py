@@ -1,4 +1,4 @@
-"""Staging: the right frames of the right half, the sound to the sample, the same bytes, no work done twice."""
+"""Staging: the correct frames of the correct half, exact sound, the same bytes, no repeated work."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_pictures_have_their_size_and_the_bars_are_cut(staged: Place) -> None:
     assert half.shape == (96, 128, 3) and face.shape == (64, 64, 3)
     assert half.min() > 30
     assert meta["video"]["area"] == [0, 120, 360, 480 - 120]
-    # `fixed` sees the middle of the cut half; boxes are told in the source picture.
+    # `fixed` returns the middle of the cropped half; boxes are in pixels of the source picture.
     assert meta["video"]["boxes"][0] == [120.0, 180.0, 240.0, 300.0]
 
 
@@ -220,7 +220,7 @@ def test_touching_one_dialogue_stages_that_one_only(tree: Path, tmp_path: Path) 
     soundfile.write(wav, sound(77, 0.5), RATE_HZ, subtype="PCM_16")
     assert place.stage().staged_now == 1
     changed = {name for name, data in place.bytes().items() if data != before[name]}
-    # The account too: who sits where in that dialogue is heard anew.
+    # In the staging report too: the sides of that dialogue are audited again.
     assert changed == {"Session1/000001.tar", "index.json", "staging.json"}
 
 

@@ -1,4 +1,4 @@
-"""Workers that die, fail or are interrupted: nobody is left behind, nothing is lost in silence."""
+"""Workers that die, fail or are interrupted: no process remains, no dialogue is lost in silence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of sides: what a line may say, and what is refused by file, line and dialogue."""
+"""The table of sides: valid lines, and errors with file, line and dialogue."""
 
 from __future__ import annotations
 

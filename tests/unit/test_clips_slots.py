@@ -1,4 +1,4 @@
-"""Frame slots: exactly the frames of an utterance's time, and one for each that is missing."""
+"""Frame slots: exactly the frames of an utterance's time, including the missing ones."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_large_content_is_kept_in_a_file_without_a_name(tmp_path: Path, monkeypa
 
 
 def _on_disk(folder: Path) -> bool:
-    """Tell whether this process holds a file open below `folder`."""
+    """Return whether this process has a file open below `folder`."""
     links = []
     for link in Path("/proc/self/fd").iterdir():
         try:

@@ -1,4 +1,4 @@
-"""A corpus whose pictures are a table: the row comes into the shard as it stands, and no decoder is asked."""
+"""A corpus with a feature table for pictures: the shard has the unchanged row, and no decoder runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Params: unknown keys name the nearest; settings come from file and environment; runs stay in step."""
+"""Params: errors name the nearest valid key; settings come from file and environment; runs match their entries."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_either_protocol_beside_the_headlines_calls_for_one_more_run(
         folder.mkdir(parents=True)
     path = edited(repository, tmp_path, corpora={"drawn": {"protocols": ALL[:1]}})
     list(sync(path))
-    assert [folder.exists() for folder in stale] == [True, False], "nobody asks for the second run any more"
+    assert [folder.exists() for folder in stale] == [True, False], "no entry has the second run any more"
 
 
 @pytest.mark.parametrize("wrong", [[], ["paper_best_on_test"], ["loso_dev_session", "loso_dev_session"]])

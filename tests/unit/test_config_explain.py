@@ -1,4 +1,4 @@
-"""`config --explain`: every param says what it is, and where its value came from."""
+"""`config --explain`: every param has a meaning and the origin of its value."""
 
 from __future__ import annotations
 

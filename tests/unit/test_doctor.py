@@ -1,4 +1,4 @@
-"""The doctor: every check alone, every failing line with its remedy, nothing asked of the network unless told to."""
+"""The doctor: every check by itself, a remedy for every failure, no use of the network without --remote."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def levels(findings: list[Finding]) -> list[str]:
 
 
 def with_corpus(folder: Path, **entry: object) -> Context:
-    """Params with a second corpus beside the drawn one, its root a ravdess tree."""
+    """Params with a second corpus besides the drawn one; its root is a ravdess tree."""
     path = folder / "params.yaml"
     data = yaml.safe_load(path.read_text())
     new = merge(data["corpora"]["drawn"], {"reader": "ravdess", "source": "data/r.json"} | entry)

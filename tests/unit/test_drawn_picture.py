@@ -1,4 +1,4 @@
-"""The drawn picture: expressions, movement, frames, and the truth about them."""
+"""The drawn picture: expressions, movement, frames and their ground truth."""
 
 from __future__ import annotations
 

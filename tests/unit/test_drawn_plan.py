@@ -1,4 +1,4 @@
-"""The plan of the drawn corpus: exact shares, nothing but sound and picture tells the class, IEMOCAP's names."""
+"""The plan of the drawn corpus: exact shares, IEMOCAP's names, only sound and picture reveal the class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule of the drawn corpus: its best scores worked by hand, and that neither modality shows the interaction."""
+"""The rule of the drawn corpus: best scores computed by hand; neither modality alone shows the interaction."""
 
 from __future__ import annotations
 

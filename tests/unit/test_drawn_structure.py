@@ -1,4 +1,4 @@
-"""A corpus whose structure is given: every row is drawn as it stands, whatever the order of the table."""
+"""A corpus with a given structure: every row is drawn as given, in any order of the table."""
 
 from __future__ import annotations
 

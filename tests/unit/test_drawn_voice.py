@@ -1,4 +1,4 @@
-"""The drawn voice: each cue sounds its own way, and moves the mouth in the same way as every other."""
+"""The drawn voice: cues sound different but move the mouth in the same way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors read well and cross process borders; the ledger loses nothing and knows its reasons."""
+"""Errors are readable and can be pickled; the ledger keeps every entry and accepts only known reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The selection rule, the scores of test sessions, and what evaluate refuses."""
+"""The selection rule, the scores of test sessions, and the errors of `evaluate`."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_the_four_session_run_is_scored_under_both_its_protocols(corpus: Corpus)
         assert best["folds"][name]["test_ua_by_epoch"] == by_epoch
         assert best["folds"][name]["epoch"] == by_epoch.index(max(by_epoch)) + 1
         assert best["folds"][name]["ua"] == max(by_epoch) >= fixed["folds"][name]["ua"]
-    assert not (paths.run("foal", 1) / "metrics.json").exists(), "the other split was not asked for"
+    assert not (paths.run("foal", 1) / "metrics.json").exists(), "the other split was not requested"
 
 
 def test_a_run_of_the_other_split_is_refused(corpus: Corpus) -> None:

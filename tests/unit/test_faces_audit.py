@@ -1,4 +1,4 @@
-"""The side audit's arithmetic, on pictures and sounds whose relation is known."""
+"""The side audit's arithmetic, on pictures and sounds with a known relation."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def spoken(*, swap: bool = False) -> list[Spoken]:
 
 
 def watched(*, mirrored: bool = False, still: bool = False, top: int = TOP) -> Motion:
-    """Two noisy halves in whose mouths a block's grey follows the loudness of the one who speaks."""
+    """Two noisy halves with a block at the mouth; its grey follows the loudness of the speaker."""
     motion, rng = Motion(), np.random.default_rng(5)
     times_s = np.arange(round(SECONDS * FPS)) / FPS
     motion.times_s = times_s.tolist()

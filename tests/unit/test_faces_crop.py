@@ -1,4 +1,4 @@
-"""A crop has its size whatever the box, and shows the box's middle."""
+"""A crop has its size for any box, and shows the middle of the box."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detectors: chosen by name, deterministic, and safe to ask about anything."""
+"""Detectors: chosen by name, deterministic, robust against any input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a detector's box to the face, and faces in the dark."""
+"""The face's window from a detector's box, and faces in the dark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search around the last face: the same answers for fewer pixels, and never narrower than it may be."""
+"""The search around the last face: the same results from fewer pixels, within its limits."""
 
 from __future__ import annotations
 

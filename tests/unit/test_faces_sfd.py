@@ -1,4 +1,4 @@
-"""S3FD: the real network and the real loading code, on random weights in the published file's layout."""
+"""S3FD: the real network and loading code, with random weights in the layout of the published file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One person's box on every frame: chosen well, bridged briefly, smooth."""
+"""One person's box in every frame: the correct choice, short bridges, smooth."""
 
 from __future__ import annotations
 

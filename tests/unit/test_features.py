@@ -1,4 +1,4 @@
-"""The stage `features`: CLIP's own numbers, resumed and repeated to the same bytes, refused when they do not belong."""
+"""The stage `features`: CLIP's own numbers, the same bytes when resumed or repeated, foreign features refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of files: canonical, atomic, locked."""
+"""Files: canonical bytes, atomic publishing, locks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The final model: trained on everything for the folds' epochs, the same bytes after a stop, sealed or refused."""
+"""The final model: trained on all sessions for the folds' epochs, the same bytes after an interrupt, sealed."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_t4_a_model_that_the_disk_does_not_take_leaves_the_earlier_one_with_its_
 
 
 def test_no_label_is_held_back_and_every_one_matters(home: Path) -> None:
-    """Another label of a single utterance, whatever its session, gives another model: nothing is left out."""
+    """Another label of any single utterance gives another model: training uses all of them."""
     paths = Paths("drawn", home)
     final_run(params_of(), settings(home), paths)
     before = read_model(paths.final)[0]

@@ -1,4 +1,4 @@
-"""The statistics of an utterance's sound against tones that are known, and the encoders with one hidden layer."""
+"""The statistics of an utterance's sound on known tones, and the encoders with one hidden layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate by hand-made sides: every refusal, every number it says, and what it does where something is not at hand."""
+"""The gate on hand-made sides: every refusal, every number, and missing inputs."""
 
 from __future__ import annotations
 

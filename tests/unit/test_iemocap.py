@@ -1,4 +1,4 @@
-"""IEMOCAP's names, lines and tree; counts against the real list of utterances where it is at hand."""
+"""IEMOCAP's names, lines and layout; counts of the real list of utterances where it is available."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def test_another_layout_is_refused_with_the_expected_and_the_actual_content(tmp_
         Iemocap().check_root(tmp_path)
     said = str(caught.value)
     assert "Session1 … Session5" in said
-    assert (there[0] if there else "an empty folder") in said
+    assert (there[0] if there else "it has no file") in said
     assert str(tmp_path) in said
 
 

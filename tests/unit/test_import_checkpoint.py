@@ -1,4 +1,4 @@
-"""`foalnet import-checkpoint`: the authors' file becomes a sealed model that answers as their network does."""
+"""`foalnet import-checkpoint`: the authors' file becomes a sealed model with the outputs of their network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inventory: what is used, digests, the cache, and a root that is not there."""
+"""The inventory: used files, digests, the cache, a missing root."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_the_drawn_corpus_is_its_source_folder(tmp_path: Path, tree: Path) -> No
 
 def test_a_root_of_another_corpus_is_refused(tmp_path: Path) -> None:
     settings = make_settings(tmp_path / "work", {"iemocap": ravdess_tree(tmp_path / "ravdess", actors=(1,))})
-    with pytest.raises(DataError, match=r"looked here and one level below for Session1.*found Actor_01"):
+    with pytest.raises(DataError, match=r"looked here and one level below for Session1.*it has Actor_01"):
         inventory(make_params(), settings, tmp_path / "inventory.json")
 
 
@@ -156,7 +156,7 @@ def test_an_empty_mount_point_is_refused_even_with_a_record(tmp_path: Path, tree
     inventory(make_params(), settings, tmp_path / "inventory.json")
     shutil.rmtree(tree)
     tree.mkdir()
-    with pytest.raises(DataError, match="found an empty folder"):
+    with pytest.raises(DataError, match="it has no file"):
         inventory(make_params(), settings, tmp_path / "inventory.json")
 
 

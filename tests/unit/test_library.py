@@ -1,4 +1,4 @@
-"""`import foalnet`: the public names are there, typed, documented with their true signatures, and loaded late."""
+"""`import foalnet`: the public names exist, are typed, documented with their actual signatures, and loaded lazily."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses: gradients, draws, what is left out and counted, what never reaches them."""
+"""Losses: gradients, random draws, excluded and counted pairs, values that must not reach them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from foalnet.nets.tensors import Encoded, Fused, Negatives, Steps
 
 
 class Echo:
-    """A network whose answer to a pair is the two row numbers of the pair."""
+    """A network that answers a pair with the pair's two row numbers."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[list[int], list[int]]] = []
+        self.pairs: list[tuple[list[int], list[int]]] = []
 
     def match(self, outputs: Outputs, negatives: Negatives) -> MatchLogits:
         rows = [steps.values_BTD[:, 0, 0] for steps in (negatives.video, negatives.audio)]
-        self.asked.append((rows[0].tolist(), rows[1].tolist()))
+        self.pairs.append((rows[0].tolist(), rows[1].tolist()))
         zeros = torch.zeros(len(outputs.logits_BC), 2)
         return MatchLogits(
             audio_matched_B2=zeros, audio_negative_B2=zeros, video_matched_B2=zeros, video_negative_B2=zeros
@@ -114,7 +114,7 @@ def test_rows_without_a_picture_take_part_in_no_pair() -> None:
     loss = objective("foal")(net, outputs(4, present=present), label_B)
     assert loss.pairs_without_video == 1 and loss.pairs_without_negative == 0
     # Labels 0 1 1 are left: row 0 draws 1 or 3, rows 1 and 3 can only draw 0; row 2 stands for itself and is left out.
-    for drawn in net.asked[0]:
+    for drawn in net.pairs[0]:
         assert drawn[0] in (1, 3) and drawn[1:] == [0, 2, 0]
     row_K = torch.tensor([0, 1, 3])
     assert whole.audio_BE is not None and whole.video_BE is not None and loss.avel is not None

@@ -1,4 +1,4 @@
-"""The manifest: classes, reasons, the count contract, and reading it back."""
+"""The manifest: classes, reasons, the contract of counts, reading."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def an_utterance(**changes: Any) -> Utterance:
 
 
 def put(path: Path, rows: Iterable[Any]) -> Path:
-    """Write any rows as a manifest, with the digest that vouches for them."""
+    """Write any rows as a manifest with their digest."""
     write(path, jsonl_bytes(rows))
     vouch(path)
     return path

@@ -1,4 +1,4 @@
-"""A clip's streams and the sound of a container: exact, fenced in, on the container's timeline."""
+"""A clip's streams and the sound of a container: exact, restricted to its file, on the container's timeline."""
 
 from __future__ import annotations
 

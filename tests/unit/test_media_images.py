@@ -1,4 +1,4 @@
-"""Pictures: the same bytes for the same picture, exact sizes, and where the black bars end."""
+"""Pictures: the same bytes for the same picture, exact sizes, the edges of black bars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding in this process: the same pictures as ffmpeg's own process, and that for whatever is out of the ordinary."""
+"""Decoding in this process: the same pictures as ffmpeg's process, which takes over whatever is not ordinary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture in video's own colours: parts, RGB of any rectangle, scaling, and the crop that looks into it."""
+"""A picture in the colours of video: parts, RGB of any rectangle, scaling, crops."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_its_jpeg_shows_it_and_its_scaled_self_is_near_the_scaled_rgb() -> None:
 
 
 def by_index(frame_HWC: np.ndarray, box: Box, margin: float) -> np.ndarray:
-    """The square around a box by plain indexing: what lies outside repeats the edge."""
+    """The square around a box by plain indexing; pixels outside repeat the edge."""
     height, width = frame_HWC.shape[:2]
     left, top, side = window(box, width_px=width, height_px=height, margin=margin)
     rows = np.clip(np.arange(side) + top, 0, height - 1)

@@ -1,4 +1,4 @@
-"""Video: every frame once, each at its own time; a crop is a slice; nothing is left running."""
+"""Video: every frame once and at its time; a crop is a slice; no process remains."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_b_frames_come_out_in_the_order_shown(tmp_path: Path, name: str) -> None
     frames = [(index, number_of(frame)) for index, frame in decode_indexed(path, info)]
     assert frames == [(i, i) for i in range(COUNT)] and len(info.times_s) == COUNT
     assert np.allclose(np.diff(info.times_s), 0.04)
-    # Half a frame of a second: MPEG programme streams begin at 0.5 s, which is nobody's 0.
+    # The 0.5 s at which MPEG program streams begin is subtracted.
     assert 0.0 <= info.times_s[0] <= 0.041
 
 

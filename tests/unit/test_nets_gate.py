@@ -1,4 +1,4 @@
-"""The gate that every variant, encoder and fusion must pass; a new one is tested by its registry line alone."""
+"""Tests that every registered variant, encoder and fusion must pass, including new ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FRAMES = {"crop_cnn": (3, SIDE_PX, SIDE_PX)}
 CASES: list[tuple[str, ...]] = [
     (variant, audio, video, fusion)
     for variant, audio, video, fusion in itertools.product(VARIANTS, AUDIO_ENCODERS, VIDEO_ENCODERS, FUSIONS)
-    # A fusion without two sides cannot be asked what MEM asks; FoalNet refuses it by name.
+    # MEM needs a fusion with two sides; FoalNet refuses others by name.
     if not VARIANTS[variant].mem or getattr(FUSIONS[fusion], "two_sided", False)
 ] + [
     (variant, audio, "linear", "cross_attention")
@@ -109,7 +109,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def padded(batch: Batch, samples: int, frames: int) -> Batch:
-    """The same batch with more padding, filled with loud nonsense that only the masks tell from sound and pictures."""
+    """The same batch with more padding, filled with loud noise that only the masks exclude."""
     size = len(batch.keys)
     noise = torch.randn(size, samples)
     more = torch.full((size, frames, *batch.frames.shape[2:]), 77).to(batch.frames.dtype)
@@ -220,7 +220,7 @@ def test_mem_shares_the_matched_pass_and_asks_about_the_pairs_it_is_given() -> N
     torch.testing.assert_close(same.video_matched_B2, same.video_negative_B2)
     other_B = own_B.roll(1)
     swapped = [case.clips[i] for i in other_B]
-    # Audio i beside video j answers as if clip i had clip j's frames.
+    # Audio i with video j gives the output of a clip i with clip j's frames.
     mixed = [
         replace(clip, frames=o.frames, frame_mask_F=o.frame_mask_F) for clip, o in zip(case.clips, swapped, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Parts of the networks against plain arithmetic, and what they refuse."""
+"""Parts of the networks against plain arithmetic, and their errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predicting on a user's clips: what a clip has is used, what it lacks is said, what cannot be read is named."""
+"""Prediction on a user's clips: existing modalities are used, missing ones are noted, unreadable files are named."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_span_is_what_a_cut_file_would_be(clips: Path, tmp_path: Path) -> None
     assert whole.probabilities == span.probabilities
     [track] = model.predict(clips / "film.avi", start_s=0.2, end_s=0.8)
     [given] = model.predict(clips / "film.avi", start_s=0.2, end_s=0.8, recording=clips / "voice.wav")
-    assert track.probabilities == given.probabilities, "the container's own track is the wav that was laid into it"
+    assert track.probabilities == given.probabilities, "the container's own track is the wav that was put into it"
     with pytest.raises(DataError, match="span of time"):
         model.predict(clips / "long.wav", start_s=30, end_s=31)
 

@@ -1,4 +1,4 @@
-"""Presets: each is a valid entry that says what METHOD says, and add-corpus writes the one that was asked for."""
+"""Presets: each is a valid entry with the values of METHOD, and `add-corpus` writes the chosen one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RAVDESS' names, its table of features, the join of the two; the real clips where they are at hand."""
+"""RAVDESS' names, its table of features and their join; the real clips where they are available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report: what it says, beside what it was given; gaps are stated; nothing heavy is loaded."""
+"""The report: its content against its inputs; gaps are stated; no heavy package is imported."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_page_one_answers_in_this_order(drawn: Built) -> None:
         "Which protocol",
         "What was dropped, and why",
     ]
-    assert "What was published" not in titles, "quoted figures have no place beside a drawn corpus"
+    assert "What was published" not in titles, "published figures do not belong on the page of a drawn corpus"
 
 
 def test_the_headline_is_what_the_runs_say(drawn: Built) -> None:
@@ -108,7 +108,7 @@ def test_files_that_look_like_the_corpus_and_are_not_used_are_named(drawn: Built
 
 
 def without_four(drawn: Built, home: Path, *, dropped: bool) -> tuple[Params, Paths, list[str]]:
-    """A report's inputs whose runs lack four utterances, which staging dropped with a reason or did not."""
+    """Inputs of a report with runs that lack four utterances, which staging dropped with a reason or did not."""
     params, paths = drawn[0], make(home, drawn[0])
     lost: list[str] = []
     for variant in params.variants:

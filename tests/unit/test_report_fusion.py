@@ -1,4 +1,4 @@
-"""What fusion adds: the late average worked by hand, kinds counted apart, and the section on the page."""
+"""The gain of fusion: the late average computed by hand, counts by kind, the section on the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figure of where answers lie: a plane by principal components, thinned, the same for the same rows."""
+"""The projection figure: a plane by principal components, thinned, the same for the same rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Protocols side by side: stamped, from the runs' own figures, the gap split; the published tables beside ours."""
+"""Protocols side by side: stamped, from the runs' own figures, with the split gap and the published tables."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def text_of(paths: Paths) -> str:
 
 
 def table_of(paths: Paths, first: str, second: str) -> list[list[str]]:
-    """The table whose head starts with two names."""
+    """The table with a head that starts with two names."""
     tables = Page(paths.report_html.read_text()).tables
     return next(table for table in tables if table[0][0] == first and table[0][1].startswith(second))
 
@@ -213,7 +213,7 @@ def test_where_all_look_at_the_half_picture_the_plain_names_correspond(tmp_path:
     params = make_params("iemocap", variants=["foal"], train={"picture": "half"})
     rows = table_of(make(tmp_path, params), "Input", "Method")
     assert [row for row in rows if row[1] == "baseline + AVEL + MEM"] == [rows[-1]]
-    assert rows[-1][2] == "foal" and len(rows[0]) == 7, "no column of a protocol that was not asked for"
+    assert rows[-1][2] == "foal" and len(rows[0]) == 7, "no column of a protocol that was not requested"
 
 
 def test_the_picture_of_the_half_variants_is_stated(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the page says of who sits where: the count, each disagreement, and what was not audited."""
+"""The page's section on sides: the count, each disagreement, dialogues without audit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seals of JSON files, the manifest's digest, and a run's files: whole or refused by name."""
+"""Seals of JSON files, the manifest's digest, and a run's files: damage is refused by name."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_sha256sum_checks_the_manifest(manifest: Path) -> None:
 
 
 def test_a_manifest_without_its_digest_or_with_another_is_refused(manifest: Path) -> None:
-    whole, beside = manifest.read_bytes(), manifest.with_suffix(".sha256")
+    whole, digest_path = manifest.read_bytes(), manifest.with_suffix(".sha256")
     rows = whole.splitlines(keepends=True)
     for changed in (b"".join(rows[:-1]), whole.replace(b'"sad"', b'"hap"', 1), b"", whole + b"\n"):
         manifest.write_bytes(changed)
@@ -134,13 +134,19 @@ def test_a_manifest_without_its_digest_or_with_another_is_refused(manifest: Path
             read_manifest(manifest, corpus="drawn")
         assert AGAIN in str(caught.value.action)
     manifest.write_bytes(whole)
-    for text in ("", "0" * 64, f"{'0' * 64}  other.jsonl\n", beside.read_text() * 2, beside.read_text().upper()):
-        digest = beside.read_text()
-        beside.write_text(text)
+    for text in (
+        "",
+        "0" * 64,
+        f"{'0' * 64}  other.jsonl\n",
+        digest_path.read_text() * 2,
+        digest_path.read_text().upper(),
+    ):
+        digest = digest_path.read_text()
+        digest_path.write_text(text)
         with pytest.raises(DataError, match=r"manifest\.sha256 was altered"):
             read_manifest(manifest)
-        beside.write_text(digest)
-    beside.unlink()
+        digest_path.write_text(digest)
+    digest_path.unlink()
     with pytest.raises(DataError, match="not found") as caught:
         read_manifest(manifest)
     assert str(caught.value.file).endswith("manifest.sha256")

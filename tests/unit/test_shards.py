@@ -1,4 +1,4 @@
-"""Shards: what is written comes back, byte by byte, whoever reads it."""
+"""Shards: every reader returns the written bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.sealing import write_index
 
 
 def sample(key: str, *, frames: int = 3, features: bool = False, filler: bytes = b"x") -> Sample:
-    """A sample of the right shape whose members' content depends on the key."""
+    """A sample of the correct shape; its content depends on the key."""
     flac = f"sound of {key}".encode() * 40
     if features:
         meta = {"key": key, "video": None, "features": {"dims": 2, "frames": 1}}

@@ -1,4 +1,4 @@
-"""Audit sheets: every utterance with its crops and reasons, offline, the same bytes, and nowhere but in work/."""
+"""Audit sheets: every utterance with its crops and reasons, offline, the same bytes, only in work/."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIALOGUES = ("Ses01F_impro01", "Ses01M_impro02")
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A project whose shards and account lie where `Paths` looks for them; the second video ends early."""
+    """A project with shards and staging report at the places of `Paths`; the second video ends early."""
     home = tmp_path_factory.mktemp("sheets")
     root = lay_tree(home / "root", DIALOGUES)
     video = root / "Session1" / "dialog" / "avi" / "DivX" / f"{DIALOGUES[1]}.avi"

@@ -1,4 +1,4 @@
-"""torchaudio loads beside any torch, and only when it is asked for."""
+"""torchaudio loads with any build of torch, and only when it is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folds share no speaker, and test labels are sealed."""
+"""Folds share no speaker, and test labels are not accessible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intervals and paired tests: exact cases, invariants, and what is refused."""
+"""Intervals and paired tests: exact cases, invariants, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`foalnet gc`: the least recently used first, nothing that is held or needed, and a dry run that touches nothing."""
+"""`foalnet gc`: least recently used first, nothing in use or needed; a dry run changes nothing."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_what_is_not_needed_goes_the_oldest_first(work: Path) -> None:
 
 
 def test_what_killed_processes_left_unfinished_always_goes(work: Path) -> None:
-    """A dialogue without its entry and a training without a state, needed or not, whatever the limits."""
+    """A dialogue without its entry and a training without a checkpoint go, needed or not, under any limits."""
     put(work, "clips/half/shard.tar", 70, 0)
     put(work, f"clips/halfer/.shard.tar.{dead_pid()}.part", 80, 0)
     put(work, f"train/begun/.Ses01.safetensors.{dead_pid()}.part", 90, 0)

@@ -1,4 +1,4 @@
-"""Training: what a run leaves, that it learns, resumes, and refuses."""
+"""Training: the files of a run, learning, resuming, errors."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_fold_checkpoint_builds_the_network_that_gave_the_logits(trained: Path
 
 
 def test_t74_the_same_run_again_writes_the_same_bytes(trained: Path, tmp_path: Path) -> None:
-    """Another home, another work folder, two folds at a time: nothing of place, time or workers is in the outputs."""
+    """Another home, another work folder, two folds at a time: the outputs do not depend on place, time or workers."""
     paths = write_corpus(tmp_path, make_store(per_group=8, without_picture=1))
     train_run(corpus_params(), settings(tmp_path, workers=2), paths, variant="foal", seed=1)
     assert outputs(paths.model("foal", 1)) == outputs(trained / "models" / "drawn" / "foal-s1")
@@ -167,7 +167,7 @@ def test_t77_resume_at_every_epoch_is_the_straight_run(tmp_path: Path, variant: 
 def test_t10_interrupted_and_run_again_gives_the_same_outputs(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGTERM in the middle of the third fold; the same call again finishes; no byte tells."""
+    """SIGTERM in the middle of the third fold; the same call finishes with the same bytes."""
     import foalnet.train.fold as fold
 
     paths = write_corpus(tmp_path, make_store(per_group=8, without_picture=1))

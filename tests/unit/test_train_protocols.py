@@ -1,4 +1,4 @@
-"""The split without a dev part, the half picture, folds by speaker: what `train` leaves for the protocols."""
+"""The split without a dev part, the half picture, folds by speaker: the outputs of `train` for the protocols."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 
 
 def test_a_run_without_a_dev_part_runs_all_epochs_on_four_sessions(four: Paths) -> None:
-    """Nothing gets better at this rate, so with a dev part and a patience of one epoch it would have stopped."""
+    """Nothing improves at this rate; with a dev part and a patience of one epoch it would have stopped."""
     model = four.model("foal", 1, "four")
     assert model.name == "foal-s1-four" and not four.model("foal", 1).exists()
     train, index = (json.loads((model / name).read_text()) for name in ("train.json", "logits.json"))
@@ -158,7 +158,7 @@ def test_every_variant_that_sees_a_picture_has_a_half() -> None:
 
 
 def features(home: Path, **train: Any) -> tuple[Params, Paths]:
-    """A corpus whose pictures are a feature table."""
+    """A corpus with a feature table for pictures."""
     paths = write_corpus(home, make_store(per_group=4, frame=(DIMS,)))
     return corpus_params(picture="features", video={"encoder": "linear"}, **train), paths
 

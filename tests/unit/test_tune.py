@@ -1,4 +1,4 @@
-"""The search of settings: alike for every variant, on dev parts alone, resumed to the same bytes, its trials kept."""
+"""The hyperparameter search: the same for every variant, only on dev parts, resumed to the same bytes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(home: Path, tmp_path: Path) -> tuple[Paths, Settings]:
-    """Paths whose data is the module's and whose outputs are the test's own; settings with a work folder of its own."""
+    """Paths with the module's data and the test's own outputs; settings with their own work folder."""
     pytest.importorskip("optuna", reason=NEEDED)
     (tmp_path / "data").symlink_to(home / "data")
     return Paths("drawn", tmp_path), Settings(work=tmp_path / "work", workers=1, device="cpu")

@@ -1,4 +1,4 @@
-"""The space of a search: what a variant does not feel, what is refused by name, what params.yaml commits to."""
+"""The search space: params without effect on a variant, errors by name, the space in params.yaml."""
 
 from __future__ import annotations
 

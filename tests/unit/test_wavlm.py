@@ -1,4 +1,4 @@
-"""WavLM behind our encoder protocol: the library's own numbers, the frozen front, SpecAugment, rates, checkpoints."""
+"""WavLM as an encoder: the library's own numbers, the frozen front, SpecAugment, rates, checkpoints."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_it_gives_the_librarys_own_hidden_states(name: str, weights: dict[str, P
 
 
 def test_a_pickle_of_old_names_loads_as_the_safetensors_of_new_ones(tmp_path: Path) -> None:
-    """weight_g and weight_v of the published pickle reach the positional convolution; nothing is made up."""
+    """weight_g and weight_v of the published pickle reach the positional convolution; no weight is random."""
     needs_transformers()
     write_wavlm(tmp_path / "new", "wavlm_large")
     old = recorded(tmp_path / "old", "wavlm_large", pickle=True)
@@ -85,7 +85,7 @@ def test_a_pickle_of_old_names_loads_as_the_safetensors_of_new_ones(tmp_path: Pa
 @settings(max_examples=8, deadline=None)
 @given(lengths=st.lists(st.integers(1, 3000), min_size=1, max_size=4), more=st.integers(0, 2000))
 def test_t66_lengths_neighbours_and_padding(lengths: list[int], more: int, weights: dict[str, Pretrained]) -> None:
-    """Sound shorter than one step too: one step, finite, the same alone, beside others and before more padding."""
+    """Sound shorter than one step gives one finite step, the same alone, with others and with more padding."""
     for pretrained in weights.values():
         net = encoder(pretrained)
         clips = [clip(f"k{i}", sound(n, n)) for i, n in enumerate(lengths)]

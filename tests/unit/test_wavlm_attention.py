@@ -1,4 +1,4 @@
-"""The fused attention of WavLM against the library's own: numbers, gradients, names, and the way back."""
+"""The fused attention of WavLM against the library's own: numbers, gradients, names, conversion back."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Name:
 
     @property
     def side(self) -> Side:
-        """The actor whose letter is in the dialogue's name (with the markers) sits left, the other right."""
+        """The actor with the markers, named in the dialogue's name, sits left, the other right."""
         return "left" if self.letter == self.dialogue[5] else "right"
 
 
