@@ -46,7 +46,7 @@ def test_a_session_and_a_sessions_video_that_are_missing_are_named(project: Path
         "used by session: Session1 4, Session2 4, Session3 4, Session5 4",
         "class happy: no utterance carries exc",
         "4 kept: label_not_used (the raw label belongs to no class of this experiment)",
-        "5 kept: video_missing (no picture at all; the utterance is kept with every frame masked)",
+        "5 kept: video_missing (no video; the utterance is kept with every frame masked)",
         "missing of the complete corpus: 10019 of 10039 utterances, Session1 27 of 28 dialogues, "
         "Session2 29 of 30 dialogues, Session3 31 of 32 dialogues, Session4 whole, Session5 30 of 31 dialogues",
         "each item: reports/iemocap/counts.json",

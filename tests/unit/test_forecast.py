@@ -1,4 +1,4 @@
-"""Forecasts: what is left is counted, a time is told only where it was measured, and nothing is written."""
+"""Forecasts: the remaining work is counted, a time is stated only if it was measured, nothing is written."""
 
 from __future__ import annotations
 
@@ -56,19 +56,23 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
-    found = Place(home=tmp_path / "home", root=lay_tree(tmp_path / "tree", DIALOGUES))
-    found.list_files()
-    return found
+    made = Place(home=tmp_path / "home", root=lay_tree(tmp_path / "tree", DIALOGUES))
+    made.list_files()
+    return made
 
 
 def test_shards_are_forecast_before_during_and_after(place: Place) -> None:
     paths: Any = SimpleNamespace(inventory=place.home / "inventory.json", manifest=place.home / "manifest.jsonl")
     before = listing(place.home)
-    told = forecast("shards", place.params, place.settings, paths)
+    first = forecast("shards", place.params, place.settings, paths)
     assert listing(place.home) == before, "a forecast writes nothing"
     seconds = len(DIALOGUES) * sum(end - start for _, start, end in TURNS)
-    assert (told.left, told.time_s, told.disk_bytes) == (3, None, pytest.approx(COPIES * BYTES_PER_S * seconds, abs=9))
-    assert "not known yet" in str(told) and "3 to stage" in str(told)
+    assert (first.left, first.time_s, first.disk_bytes) == (
+        3,
+        None,
+        pytest.approx(COPIES * BYTES_PER_S * seconds, abs=9),
+    )
+    assert "not known yet" in str(first) and "3 to stage" in str(first)
     place.stage(listed=True)
     done = forecast("shards", place.params, place.settings, paths)
     assert (done.left, done.disk_bytes) == (0, 0) and "3 of them from the work cache" in str(done)
@@ -77,12 +81,12 @@ def test_shards_are_forecast_before_during_and_after(place: Place) -> None:
     speeds = read_json(place.home / "work" / "runs" / "shards-tiny.json")
     assert again.left == 1
     assert again.time_s == pytest.approx(sum(speeds["dialogues"].values()) / 3, abs=0.01)
-    assert again.disk_bytes is not None and 0 < again.disk_bytes < told.disk_bytes / 3
+    assert again.disk_bytes is not None and 0 < again.disk_bytes < first.disk_bytes / 3
     next((place.home / "work" / "clips").glob("*/shard.tar")).write_bytes(b"cut")
     assert forecast("shards", place.params, place.settings, paths).left == 2
 
 
-def test_speech_is_told_from_what_is_recorded(place: Place) -> None:
+def test_the_seconds_of_speech_follow_from_the_records(place: Place) -> None:
     paths: Any = SimpleNamespace(inventory=place.home / "inventory.json", manifest=place.home / "manifest.jsonl")
     by_manifest = speech_seconds(place.params, paths)
     paths.manifest = place.home / "none"
@@ -98,11 +102,11 @@ def test_training_is_forecast_from_its_states(tmp_path: Path, monkeypatch: pytes
     params = corpus_params(epochs=2)
     settings = Settings(work=tmp_path / "work", workers=1, device="cpu")
 
-    def told() -> Any:
+    def training_left() -> Any:
         return forecast("train", params, settings, paths, run_of("audio_only", 1))
 
     before = listing(tmp_path)
-    first = told()
+    first = training_left()
     assert listing(tmp_path) == before, "a forecast writes nothing"
     assert (first.left, first.time_s, first.disk_bytes) == (10, None, None)
     real = train_run.__globals__["train_fold"]
@@ -117,13 +121,13 @@ def test_training_is_forecast_from_its_states(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(train_run.__globals__, "train_fold", stopping)
     with pytest.raises(Interrupted):
         train_run(params, settings, paths, variant="audio_only", seed=1)
-    half = told()
+    half = training_left()
     assert half.left == 7 and "1 epochs done, at most 1 left" in str(half) and "finished" in str(half)
     monkeypatch.setitem(train_run.__globals__, "train_fold", real)
     train_run(params, settings, paths, variant="audio_only", seed=1)
     note = read_json(speed_file(settings, "drawn", "audio_only"))
     assert note["epochs"] == 7
-    assert told().left == 0 and "seconds" in str(told())
+    assert training_left().left == 0 and "seconds" in str(training_left())
     other = forecast("train", params, settings, paths, run_of("audio_only", 2))
     assert other.time_s == pytest.approx(10 * note["wall_s"] / 7)
     weights = max(p.stat().st_size for p in paths.model("audio_only", 1).glob("fold-*.safetensors"))
@@ -147,7 +151,7 @@ def test_a_damaged_state_counts_as_none(tmp_path: Path) -> None:
     assert reached(tmp_path / "state") == reached(tmp_path / "none") == (0, False)
 
 
-def test_words_for_times_and_sizes() -> None:
+def test_times_and_sizes_as_text() -> None:
     assert [duration(s) for s in (0.2, 45, 600, 9000)] == ["1 s", "45 s", "10 min", "2.5 h"]
     assert [size(n) for n in (0, 640_000, 12_340_000, 4_500_000_000)] == ["0 kB", "640 kB", "12.3 MB", "4.5 GB"]
 
@@ -156,10 +160,10 @@ def test_the_verbs_say_it_and_write_nothing(tmp_path: Path) -> None:
     write_corpus(tmp_path, make_store())
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
     before = listing(tmp_path)
-    asked = ("train", "drawn", "--variant", "audio_only", "--seed", "1", "--dry-run")
-    told = verb(tmp_path, *asked, PYTHONPATH=str(REPOSITORY)).stdout
-    assert told.startswith("train drawn audio_only-s1 would run:\n  5 folds, 40 utterances")
-    assert "time: not known yet" in told and told.endswith("nothing was written\n")
+    arguments = ("train", "drawn", "--variant", "audio_only", "--seed", "1", "--dry-run")
+    shown = verb(tmp_path, *arguments, PYTHONPATH=str(REPOSITORY)).stdout
+    assert shown.startswith("train drawn audio_only-s1 would run:\n  5 folds, 40 utterances")
+    assert "time: not known yet" in shown and shown.endswith("nothing was written\n")
     refused = verb(tmp_path, "shards", "drawn", "--dry-run", check=False, PYTHONPATH=str(REPOSITORY))
     assert refused.returncode == 3 and "inventory.json" in refused.stderr
     assert listing(tmp_path) == before
@@ -215,10 +219,10 @@ def test_features_are_forecast_from_what_the_cache_holds(tmp_path: Path) -> None
     plain = corpus_params()
     none = forecast("features", plain, settings, paths)
     assert (none.left, none.disk_bytes) == (0, 0) and "nothing to compute" in str(none)
-    asked = plain.features.model_copy(
+    features = plain.features.model_copy(
         update={"encoder": "clip_vit_b32", "weights": weights.sha256, "picture": "half", "frame_step": 2}
     )
-    params = plain.model_copy(update={"features": asked})
+    params = plain.model_copy(update={"features": features})
     before = listing(tmp_path)
     first = forecast("features", params, settings, paths)
     assert listing(tmp_path) == before, "a forecast writes nothing"
@@ -236,7 +240,7 @@ def test_features_are_forecast_from_what_the_cache_holds(tmp_path: Path) -> None
     per_byte = note["wall_s"] / note["shard_bytes"]
     assert left.left == 1 and left.time_s is not None and left.disk_bytes is not None and left.disk_bytes > 0
     assert left.time_s == pytest.approx(per_byte * note["shard_bytes"] / 5, rel=0.5)
-    coarser = params.model_copy(update={"features": asked.model_copy(update={"frame_step": 1})})
+    coarser = params.model_copy(update={"features": features.model_copy(update={"frame_step": 1})})
     assert forecast("features", coarser, settings, paths).time_s is None, "another speed is not this one's"
     with pytest.raises(MachineError, match="not ready"):
         forecast("features", params, settings.model_copy(update={"weights": tmp_path / "none"}), paths)
@@ -251,10 +255,10 @@ def test_the_final_model_is_forecast_from_its_state(tmp_path: Path, monkeypatch:
     evaluate_run(params, paths, variant="audio_only", seed=1)
     publish_sealed(paths.staging, {"tools": {}})
     file = paths.model("audio_only", 1) / "train.json"
-    told = read_json(file)
-    for fold in told["folds"].values():
+    facts = read_json(file)
+    for fold in facts["folds"].values():
         fold["chosen_epoch"] = 2
-    publish_sealed(file, told)
+    publish_sealed(file, facts)
     before = listing(tmp_path)
     first = forecast("final", params, settings, paths)
     assert listing(tmp_path) == before, "a forecast writes nothing"
@@ -295,11 +299,11 @@ def test_draw_features_and_final_say_it_and_write_nothing(tmp_path: Path) -> Non
     write_corpus(tmp_path, make_store())
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
     before, path = listing(tmp_path), str(REPOSITORY)
-    told = verb(tmp_path, "draw", "--dry-run", PYTHONPATH=path).stdout
-    assert told.startswith("draw would run:\n  30 dialogues, 480 utterances\n  sound and picture of 30 of them")
-    assert told.endswith("nothing was written\n")
-    told = verb(tmp_path, "features", "drawn", "--dry-run", PYTHONPATH=path).stdout
-    assert told.startswith("features drawn would run:\n  no encoder in params") and "disk: up to 0 kB" in told
+    shown = verb(tmp_path, "draw", "--dry-run", PYTHONPATH=path).stdout
+    assert shown.startswith("draw would run:\n  30 dialogues, 480 utterances\n  sound and picture of 30 of them")
+    assert shown.endswith("nothing was written\n")
+    shown = verb(tmp_path, "features", "drawn", "--dry-run", PYTHONPATH=path).stdout
+    assert shown.startswith("features drawn would run:\n  no encoder in params") and "disk: up to 0 kB" in shown
     refused = verb(tmp_path, "final", "drawn", "--dry-run", check=False, PYTHONPATH=path)
     assert refused.returncode == 3 and "train.json" in refused.stderr
     assert listing(tmp_path) == before

@@ -1,4 +1,4 @@
-"""T85: every object of an output is read before it is pushed, in DVC's cache or, where that lacks it, in the remote."""
+"""T85: every object of an output is read before a push, in DVC's cache or, if that lacks it, in the remote."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ RECIPE = Recipe(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Laid:
-    """A cache that holds a file and a folder, an empty remote, and the stage whose outputs these are."""
+class Stored:
+    """A cache with a file and a folder, an empty remote, and the stage with these outputs."""
 
     home: Path
     stage: Recorded
-    asked: list[str]
+    remotes: list[str]
 
     @property
     def cache(self) -> Path:
@@ -40,15 +40,15 @@ class Laid:
 
     def object(self, name: str, store: Path | None = None) -> Path:
         """Where the cache keeps `manifest`, the list `shards`, or a file of that folder."""
-        found = self.stage.outs.get(name) or md5_of(FILES[name])
-        return object_in(store or self.cache, found)
+        digest = self.stage.outs.get(name) or md5_of(FILES[name])
+        return object_in(store or self.cache, digest)
 
     def to_remote(self) -> None:
         shutil.copytree(self.cache, self.far, dirs_exist_ok=True)
 
     def faults(self) -> tuple[Fault, ...]:
         def remote() -> Remote:
-            self.asked.append("remote")
+            self.remotes.append("remote")
             return Remote(self.home, "")
 
         return faults(self.home, [self.stage], reader=Reader(2), remote=remote)
@@ -59,11 +59,11 @@ def md5_of(data: bytes) -> str:
 
 
 @pytest.fixture
-def laid(tmp_path: Path) -> Laid:
+def stored(tmp_path: Path) -> Stored:
     digests = {name: md5_of(data) for name, data in FILES.items()}
     outs = {"manifest": md5_of(b"rows"), "metrics": md5_of(b"in git"), "shards": folder_md5(digests)}
     stage = Recorded(name="shards@drawn", recipe=RECIPE, ran=RECIPE, deps={}, outs=outs, params={})
-    place = Laid(home=tmp_path, stage=stage, asked=[])
+    place = Stored(home=tmp_path, stage=stage, remotes=[])
     for name, data in {"manifest": b"rows", "shards": listing_bytes(digests), **FILES}.items():
         place.object(name).parent.mkdir(parents=True, exist_ok=True)
         place.object(name).write_bytes(data)
@@ -72,48 +72,50 @@ def laid(tmp_path: Path) -> Laid:
     return place
 
 
-def test_t85_what_is_whole_in_the_cache_can_be_pushed_and_no_remote_is_asked(laid: Laid) -> None:
-    assert laid.faults() == ()
-    assert laid.asked == []
+def test_t85_whole_objects_in_the_cache_can_be_pushed_without_reading_a_remote(stored: Stored) -> None:
+    assert stored.faults() == ()
+    assert stored.remotes == []
 
 
 @pytest.mark.parametrize("name", ["manifest", "shards", "a.tar"])
-def test_t85_an_altered_object_of_the_cache_is_a_fault_though_the_remote_has_it_whole(laid: Laid, name: str) -> None:
-    laid.to_remote()
-    flip(laid.object(name))
-    [fault] = laid.faults()
+def test_t85_an_altered_object_of_the_cache_is_a_fault_though_the_remote_has_it_whole(
+    stored: Stored, name: str
+) -> None:
+    stored.to_remote()
+    flip(stored.object(name))
+    [fault] = stored.faults()
     assert (fault.path, fault.stage) == (f"shards/{name}" if name == "a.tar" else name, "shards@drawn")
     assert "in DVC's cache is altered: expected " in fault.result
-    assert fault.remove == (str(laid.object(name)),)
+    assert fault.remove == (str(stored.object(name)),)
 
 
 @pytest.mark.parametrize("name", ["manifest", "shards", "a.tar"])
-def test_t85_an_object_that_the_cache_lacks_must_be_whole_in_the_remote(laid: Laid, name: str) -> None:
-    laid.to_remote()
-    laid.object(name).unlink()
-    assert laid.faults() == ()
-    flip(laid.object(name, laid.far))
-    [fault] = laid.faults()
+def test_t85_an_object_that_the_cache_lacks_must_be_whole_in_the_remote(stored: Stored, name: str) -> None:
+    stored.to_remote()
+    stored.object(name).unlink()
+    assert stored.faults() == ()
+    flip(stored.object(name, stored.far))
+    [fault] = stored.faults()
     assert "in the remote is altered: expected " in fault.result
-    listed = {"a.tar": (str(laid.object("shards", laid.far)),)}.get(name, ())
-    assert fault.remove == (str(laid.object(name, laid.far)), *listed), (
+    listed = {"a.tar": (str(stored.object("shards", stored.far)),)}.get(name, ())
+    assert fault.remove == (str(stored.object(name, stored.far)), *listed), (
         "a folder's file is pushed without its list only"
     )
-    laid.object(name, laid.far).unlink()
-    [fault] = laid.faults()
+    stored.object(name, stored.far).unlink()
+    [fault] = stored.faults()
     assert fault.result.endswith("is neither in DVC's cache nor in the remote")
     assert fault.remove == listed
 
 
-def test_t85_a_remote_that_must_be_asked_and_is_down_is_an_error_of_the_machine(laid: Laid) -> None:
-    laid.object("manifest").unlink()
-    laid.far.rmdir()
+def test_t85_a_needed_remote_that_is_down_is_an_error_of_the_machine(stored: Stored) -> None:
+    stored.object("manifest").unlink()
+    stored.far.rmdir()
     with pytest.raises(MachineError, match="cannot be read"):
-        laid.faults()
+        stored.faults()
 
 
-def test_t85_a_stage_or_output_without_a_record_cannot_be_pushed(laid: Laid) -> None:
-    never = replace(laid, stage=replace(laid.stage, ran=None, outs={}))
+def test_t85_a_stage_or_output_without_a_record_cannot_be_pushed(stored: Stored) -> None:
+    never = replace(stored, stage=replace(stored.stage, ran=None, outs={}))
     assert [fault.result for fault in never.faults()] == ["it has no record of the stage"]
-    outs: dict[str, str] = {**laid.stage.outs, "manifest": ""}
-    assert [each.path for each in replace(laid, stage=replace(laid.stage, outs=outs)).faults()] == ["manifest"]
+    outs: dict[str, str] = {**stored.stage.outs, "manifest": ""}
+    assert [each.path for each in replace(stored, stage=replace(stored.stage, outs=outs)).faults()] == ["manifest"]

@@ -60,25 +60,27 @@ def test_a_file_is_read_once_under_all_its_names(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(digests, "digest_of", slowly)
     (tmp_path / "a").write_bytes(b"foal")
     os.link(tmp_path / "a", tmp_path / "b")
-    found = Reader(workers=2).digests([tmp_path / "a", tmp_path / "b"])
-    assert len(readings) == 1 and found[tmp_path / "a"] is found[tmp_path / "b"]
-    assert found[tmp_path / "a"] == digest_of(io.BytesIO(b"foal"))
-    assert found[tmp_path / "a"].sha256 == hashlib.sha256(b"foal").hexdigest()
+    read = Reader(workers=2).digests([tmp_path / "a", tmp_path / "b"])
+    assert len(readings) == 1 and read[tmp_path / "a"] is read[tmp_path / "b"]
+    assert read[tmp_path / "a"] == digest_of(io.BytesIO(b"foal"))
+    assert read[tmp_path / "a"].sha256 == hashlib.sha256(b"foal").hexdigest()
 
 
 def test_the_graph_is_filled_in_as_dvc_does(repository: Path) -> None:
     lock = yaml.safe_load((repository / "dvc.lock").read_text())["stages"]
-    found = {stage.name: stage for stage in stages_of(repository, "drawn")}
-    assert found.keys() == lock.keys()
-    for name, stage in found.items():
+    stages = {stage.name: stage for stage in stages_of(repository, "drawn")}
+    assert stages.keys() == lock.keys()
+    for name, stage in stages.items():
         assert stage.recipe.cmd == lock[name]["cmd"], name
         assert set(stage.recipe.outs) == {out["path"] for out in lock[name]["outs"]}, name
-    order = list(found)
+    order = list(stages)
     assert order.index("draw") < order.index("shards@drawn") < order.index("train@drawn-foal-s1")
-    assert found["report@drawn"].recipe.in_git == ("reports/drawn/headline.json", "reports/drawn/metrics.json")
+    assert stages["report@drawn"].recipe.in_git == ("reports/drawn/headline.json", "reports/drawn/metrics.json")
 
 
-def test_a_folder_without_a_project_or_with_a_broken_lock_is_refused_in_words(tmp_path: Path, repository: Path) -> None:
+def test_a_folder_without_a_project_or_with_a_broken_lock_is_refused_with_a_message(
+    tmp_path: Path, repository: Path
+) -> None:
     with pytest.raises(UsageError, match="file not found"):
         stages_of(tmp_path, "drawn")
     for name in ("dvc.yaml", "params.yaml"):
@@ -134,9 +136,9 @@ def links_of_a_bare_chain(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setattr("foalnet.checks.verify.dvc_cache", lambda _: home)
     params: Any = SimpleNamespace(corpus="drawn")
     settings: Any = SimpleNamespace(workers=1)
-    found = verify(params, settings, home=home)
-    assert next(found).verdict == "skipped", "no git here"
-    return found
+    links = verify(params, settings, home=home)
+    assert next(links).verdict == "skipped", "no git here"
+    return links
 
 
 @pytest.mark.parametrize(
