@@ -1,4 +1,4 @@
-"""Digests of files and folders as DVC takes them: MD5 of bytes; of a folder, MD5 of its canonical list."""
+"""Computes digests of files and folders as DVC does: MD5 of the bytes; for a folder, MD5 of its canonical list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Digest:
-    """What one reading of a file gives: hex MD5 (DVC's), hex SHA-256 (the project's), size in bytes."""
+    """The digests of a file: hex MD5 (for DVC), hex SHA-256 (for the project), size in bytes."""
 
     md5: str
     sha256: str
@@ -27,7 +27,7 @@ class Digest:
 
 
 def digest_of(stream: BinaryIO) -> Digest:
-    """Read a stream to its end."""
+    """Read a stream to its end and return its digests."""
     md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
     while block := stream.read(BLOCK_BYTES):
         md5.update(block)
@@ -37,7 +37,7 @@ def digest_of(stream: BinaryIO) -> Digest:
 
 
 class Reader:
-    """Reads each file once, whatever asks for it and under however many names (hard links) it lies there."""
+    """Reads each file once, even if several callers need it or it has several names (hard links)."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -46,7 +46,7 @@ class Reader:
         self._guard = Lock()
 
     def digest(self, path: Path) -> Digest:
-        """Return a file's digests (MachineError, exit 4, where it cannot be read)."""
+        """Return the digests of a file (MachineError, exit 4, if it cannot be read)."""
         try:
             facts = path.stat()
             place = (facts.st_dev, facts.st_ino)
@@ -61,27 +61,27 @@ class Reader:
         return self._known[place]
 
     def digests(self, paths: Iterable[Path]) -> dict[Path, Digest]:
-        """Return the digests of many files, read side by side."""
+        """Return the digests of many files, read in parallel."""
         wanted = list(paths)
         with ThreadPoolExecutor(self.workers) as pool:
             return dict(zip(wanted, pool.map(self.digest, wanted), strict=True))
 
 
 def listing_bytes(files: Mapping[str, str]) -> bytes:
-    """Return the bytes of DVC's object for a folder: relative path -> MD5, as its one JSON line."""
+    """Return the bytes of DVC's object for a folder: one line of JSON with relative paths and MD5s."""
     rows = [{"md5": files[name], "relpath": name} for name in sorted(files)]
     return json.dumps(rows, sort_keys=True).encode()
 
 
 def folder_md5(files: Mapping[str, str]) -> str:
-    """Return what dvc.lock calls a folder of these files (relative path -> MD5)."""
+    """Return the MD5 in dvc.lock for a folder of these files (relative path -> MD5)."""
     return f"{hashlib.md5(listing_bytes(files), usedforsecurity=False).hexdigest()}.dir"
 
 
 def parse_listing(data: bytes) -> dict[str, str]:
-    """Return relative path -> MD5 from DVC's object for a folder (ValueError where it is none)."""
+    """Return relative path -> MD5 from DVC's object for a folder (ValueError if it is not one)."""
     rows = json.loads(data)
     try:
         return {str(row["relpath"]): str(row["md5"]) for row in rows}
     except (TypeError, KeyError) as error:
-        raise ValueError(f"no list of a folder: {reason(error)}") from error
+        raise ValueError(f"not a list of a folder: {reason(error)}") from error
