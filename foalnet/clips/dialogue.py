@@ -187,7 +187,7 @@ def stage_samples(
 
 
 def check_inputs(job: Job, root: Path) -> None:
-    """Raise DataError (exit 3) for an input file whose size or digest differs from the inventory."""
+    """Raise DataError (exit 3) for an input file that differs in size or digest from the inventory."""
     for path, entry in job.files.items():
         try:
             size = (root / path).stat().st_size
@@ -270,7 +270,7 @@ def _all_pictures(
 
 
 def _account_rates(dialogue: str, rates_fps: tuple[float, float] | None, ledger: Ledger) -> None:
-    """Record in the ledger a video whose header contradicts the rate of its presentation time stamps."""
+    """Record in the ledger a video if its header contradicts the rate of its presentation time stamps."""
     if rates_fps is not None and abs(rates_fps[0] / rates_fps[1] - 1) > RATE_TOLERANCE:
         stated, followed = rates_fps
         ledger.keep(dialogue, "video_rate_differs", f"{stated:.2f} frames/s stated, {followed:.2f} in the stamps")
@@ -354,7 +354,7 @@ def _figures(u: Utterance, sound: Sound, pictures: Pictures) -> dict[str, Any]:
 def _from_tables(
     job: Job, root: Path, utterances: list[Utterance], sounds: Mapping[str, Sound], ledger: Ledger
 ) -> tuple[list[Sample], list[dict[str, Any]]]:
-    """Return samples whose pictures are rows of feature tables, and their figures; a missing row has no frames."""
+    """Return samples with rows of feature tables as pictures, and their figures; a missing row has no frames."""
     tables = {path: read_table(root / path) for path in job.tables}
     dims = max(row.shape[1] for table in tables.values() for row in table.values())
     samples, figures = [], []

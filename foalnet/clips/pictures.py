@@ -149,7 +149,7 @@ def _check_size(u: Utterance, slots: Slots, params: Shards) -> None:
     needed = slots.existing * params.half_width_px * params.half_height_px * 3 // 2
     if needed > MAX_OPEN_BYTES:
         raise DataError(
-            f"the utterance has {slots.existing} frames, whose half pictures are {needed / 2**30:.1f} GiB; the limit "
+            f"the utterance has {slots.existing} frames, and their half pictures are {needed / 2**30:.1f} GiB; the limit "
             f"per utterance is {MAX_OPEN_BYTES / 2**30:.1f}",
             utterance=u.key,
             action="cut it into shorter utterances, or make shards.half_width_px and half_height_px smaller",

@@ -18,7 +18,7 @@ from foalnet.shards import valid_key
 STAGE = "shards"
 # Of a shard, amply: 64 px crops, half pictures and FLAC of one second take about 250 kB.
 BYTES_PER_S = 400_000
-# The manifest's reason for a usable utterance whose label belongs to no class of this experiment.
+# The manifest's reason for a usable utterance with a label of no class of this experiment.
 NOT_IN_A_CLASS = "label_not_used"
 # The fields of an utterance that its shard stores. Votes and transcript are left out: readers take them from the
 # manifest, so that a corrected transcript causes no staging.
@@ -73,7 +73,7 @@ class Job:
 
 
 def chosen(utterances: Iterable[Utterance], which: str) -> list[Utterance]:
-    """Return the utterances to stage: those "used", or "all", which adds those whose label is in no class."""
+    """Return the utterances to stage: those "used", or "all", which adds those with a label of no class."""
     return [u for u in utterances if u.used or (which == "all" and u.reason == NOT_IN_A_CLASS)]
 
 

@@ -30,7 +30,7 @@ ONE_PERSON, NO_ANSWER = "one_person", "no_sound_with_motion"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AssignedSides:
-    """The utterances with their assigned sides; `moved`: the dialogues whose sides a table changed."""
+    """The utterances with their assigned sides; `moved`: the dialogues with sides changed by a table."""
 
     utterances: list[Utterance]
     moved: frozenset[str]
@@ -147,7 +147,7 @@ def _wave(flacs: Mapping[str, bytes], key: str) -> np.ndarray:
 
 
 def _middle(boxes: Sequence[Box]) -> Box:
-    """Return the box whose four edges are the medians of the boxes' edges."""
+    """Return the box of the medians of the boxes' edges."""
     rows = np.median([[b.left, b.top, b.right, b.bottom] for b in boxes], axis=0)
     return Box(left=float(rows[0]), top=float(rows[1]), right=float(rows[2]), bottom=float(rows[3]))
 

@@ -25,7 +25,7 @@ MOST_CONFIG_BYTES = 1 << 24
 class Pretrained:
     """A pretrained encoder: its architecture, its preprocessing, and the digest of its weights.
 
-    `folder` holds the checked files; None means the architecture alone, whose weights come from a sealed checkpoint.
+    `folder` holds the checked files; None means the architecture alone, with weights from a sealed checkpoint.
     """
 
     name: str
@@ -62,7 +62,7 @@ def open_weights(name: str, settings: Settings, *, own: str | None = None) -> Pr
     """Return a pretrained encoder after checking the digest of each file; download nothing.
 
     `own`: the SHA-256 of a user's model file if params name one; otherwise the published weights are required.
-    MachineError (exit 4) names a file that is missing or whose digest differs, with both digests.
+    MachineError (exit 4) names a file that is missing or has another digest, with both digests.
     """
     entry = published(name)
     folder = settings.weights_folder / name
@@ -131,7 +131,7 @@ def write_lock(entry: WeightSet, folder: Path, *, source: str, revision: str | N
 
 
 def same_digest(path: Path, expected: str, origin: str, entry: WeightSet) -> None:
-    """Raise MachineError (exit 4), with both digests, for a file whose digest differs from the expected one."""
+    """Raise MachineError (exit 4), with both digests, for a file with another digest than expected."""
     actual = sha256_file(path)
     if actual != expected:
         raise MachineError(

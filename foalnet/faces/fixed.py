@@ -1,4 +1,4 @@
-"""`fixed`: a detector that returns given boxes, for tests and for corpora whose face never moves."""
+"""`fixed`: a detector that returns given boxes, for tests and for corpora with faces that never move."""
 
 from __future__ import annotations
 

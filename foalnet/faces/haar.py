@@ -2,8 +2,8 @@
 
 The cascade ("alt2", Lienhart) works best from 48 pixels up, and heads in a two-actor picture have 35 to 45: the
 detector scales the picture so that the smallest face searched for has 48. It does not equalise the histogram: at that
-size this loses real heads and takes most of the time. But OpenCV discards every window whose grey levels deviate by
-less than 10, and so faces in the dark: if the brightest hundredth of a picture is below BRIGHT, the detector first
+size this loses real heads and takes most of the time. But OpenCV discards every window with a deviation of its grey
+levels below 10, and so faces in the dark: if the brightest hundredth of a picture is below BRIGHT, the detector first
 brightens the picture to it by one factor.
 
 Its boxes are squares a fourth wider than a face. FIT turns all of them into faces by one rule (width x 0.77, height

@@ -68,7 +68,7 @@ class CrossAttention(nn.Module):
 
 
 class AttentionStack(nn.Module):
-    """Layers of cross-attention whose keys and values are one encoder output; masked mean over the query's steps."""
+    """Layers of cross-attention onto one encoder's output, then the masked mean over the query's steps."""
 
     def __init__(
         self,

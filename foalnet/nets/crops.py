@@ -85,7 +85,7 @@ class CropCnn(Encoder):
             x_V1HW = F.interpolate(x_V1HW, size=size, mode="bilinear", align_corners=False)
         x_V1HW = x_V1HW - x_V1HW.mean(dim=(1, 2, 3), keepdim=True)
         variance_V111 = x_V1HW.square().mean(dim=(1, 2, 3), keepdim=True)
-        # rsqrt, because torch computes sqrt by MKL, whose last digit differs between processors of different makers.
+        # rsqrt, because torch computes sqrt by MKL, and its last digit depends on the maker of the processor.
         return x_V1HW * variance_V111.clamp(min=MIN_DEVIATION**2).rsqrt()
 
     def forward(self, inputs: Inputs) -> Steps:

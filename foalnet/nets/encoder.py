@@ -76,5 +76,5 @@ class Moments:
             mean = torch.as_tensor(self._sum_D) / self._count
             variance = (torch.as_tensor(self._square_D) / self._count - mean.square()).clamp(min=0.0)
             mean_D.copy_(mean)
-            # rsqrt, because torch computes sqrt and pow by MKL, whose last digit differs between makers' processors.
+            # rsqrt, because torch computes sqrt and pow by MKL, and the last digit depends on the processor.
             deviation_D.copy_(variance.clamp(min=floor**2).rsqrt().reciprocal())

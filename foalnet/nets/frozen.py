@@ -1,7 +1,7 @@
 """Wraps an encoder that another run has trained, and adds a stem that learns.
 
-AVEL trains the layers before the fusion. With frozen encoders these are the stems, whose output the fusion, the
-classifier and the projections use.
+AVEL trains the layers before the fusion. With frozen encoders these are the stems; the fusion, the
+classifier and the projections use their output.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ class Model:
 
     @cached_property
     def _live(self) -> LiveFeatures | None:
-        """The frozen encoder on whose vectors the network was trained; MachineError (exit 4) without its weights."""
+        """The frozen encoder with which the network was trained; MachineError (exit 4) without its weights."""
         return None if self.sealed.features is None else LiveFeatures(self.sealed.features, self.settings)
 
     @cached_property

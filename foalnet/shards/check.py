@@ -98,7 +98,7 @@ def odd_size(size: int, expected: int) -> str:
 
 
 def _damaged_key(path: Path, entry: ShardEntry, size: int) -> str:
-    """Return what is wrong with the first key whose bytes differ from the index."""
+    """Return what is wrong with the first key with bytes that differ from the index."""
     length = "" if size == entry.size else f"{odd_size(size, entry.size)}; "
     start = 0
     for key, end, digest in zip(entry.keys, entry.ends, entry.digests, strict=True):

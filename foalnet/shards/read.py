@@ -25,7 +25,7 @@ class CheckedStream:
 
     def __init__(self, file: BinaryIO, entry: ShardEntry) -> None:
         self.whole = 0
-        """The number of keys, from the first, whose bytes matched the index."""
+        """The number of keys, from the first, with bytes that matched the index."""
         self._file, self._entry, self._sha256 = file, entry, hashlib.sha256()
         self._at, self._next_key = 0, 0
 

@@ -50,7 +50,7 @@ def members(path: Path) -> Iterator[Member]:
 
 
 def _member(header: bytes, position: int, size: int) -> Member:
-    """Return the member of one header block, whose checksum covers every byte of the block."""
+    """Return the member of one header block; its checksum covers every byte of the block."""
     try:
         info = tarfile.TarInfo.frombuf(header, "ascii", "strict")
     except (tarfile.HeaderError, ValueError) as error:

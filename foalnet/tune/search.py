@@ -53,7 +53,7 @@ def alone(settings: Settings, log: Callable[[str], None]) -> Settings:
 
 
 def outside(params: Params) -> list[str]:
-    """Return a line for each param whose value in params.yaml is outside its space."""
+    """Return a line for each param with a value in params.yaml outside its space."""
     lines = []
     for path, dimension in sorted(params.tune.space.items()):
         value = value_of(params.train, path)

@@ -53,7 +53,7 @@ def drawable(sim: Tensor) -> Tensor:
 def mem(logits: MatchLogits, audio_drawn_B: Tensor, video_drawn_B: Tensor) -> Tensor:
     """Return the matching loss: cross-entropy over each direction's 2K pairs, mean of the two directions.
 
-    Class 1 = the pair shares its emotion. Rows whose `drawn` is False are left out with both their pairs, so that
+    Class 1 = the pair shares its emotion. Rows with `drawn` False are left out with both their pairs, so that
     matched and unmatched pairs are equally many; 0 if no row is left.
     """
     audio, video = directions(logits, audio_drawn_B, video_drawn_B)

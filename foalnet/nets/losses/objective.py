@@ -27,7 +27,7 @@ from foalnet.nets.variants import Tasks
 class Loss:
     """One step's objective and its parts, with counts of the rows left out.
 
-    `pairs_without_negative`: rows whose batch has no other class (MEM leaves out both their pairs);
+    `pairs_without_negative`: rows without another class in their batch (MEM leaves out both their pairs);
     `pairs_without_video`: rows without a picture, which no task on pairs can use.
     """
 

@@ -34,7 +34,7 @@ def bucketed(order: Sequence[str], length: Callable[[str], int], size: int, buck
 
 
 def _padded_samples(window: Sequence[str], length: Callable[[str], int], size: int, cut: int) -> int:
-    """Return the padded samples of a sorted window whose incomplete batch begins at `cut`."""
+    """Return the padded samples of a sorted window with its incomplete batch at `cut`."""
     rest = len(window) % size
     whole = [*window[:cut], *window[cut + rest :]]
     longest = [length(key) for key in whole[size - 1 :: size]]

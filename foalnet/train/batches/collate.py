@@ -18,7 +18,7 @@ from foalnet.core.files import content_key
 from foalnet.nets import Batch, Encoded, Steps
 from foalnet.train.batches.store import Clip, Store
 
-# Placeholders for a modality whose encoder outputs are stored: `collate` rejects a clip without sound.
+# Placeholders for a modality with stored encoder outputs: `collate` rejects a clip without sound.
 NO_SOUND, NO_FRAMES = np.zeros(1, np.float32), np.zeros((1, 0), np.float32)
 NOTHING = Encoded(audio=None, video=None)
 # The size of evaluation batches; larger than training's, because they need no gradients.
@@ -28,7 +28,7 @@ EVAL_SIZE = 32
 def collate(clips: Sequence[Clip], labels: Mapping[str, int] | None = None, *, samples: int = 0) -> Batch:
     """Return the clips as one batch, padded with zeros to the longest and sound to at least `samples`, with masks.
 
-    ValueError for a clip without sound, or whose mask and frames differ in length: length 0 must not become a mask
+    ValueError for a clip without sound, or with mask and frames of different length: length 0 must not become a mask
     that means "all valid".
     """
     for clip in clips:

@@ -42,7 +42,7 @@ class Clip:
 class Store:
     """Clips by key, in key order, all of one shape; `ledger` lists the clips that were cut or have no picture.
 
-    `features`: the frozen encoder whose vectors the frames are, None for pictures or the corpus' own table.
+    `features`: the frozen encoder of the vectors in the frames, None for pictures or the corpus' own table.
     `prepared`, `encoded`: stored encoder outputs of each clip (see `Inputs`), as a batch of one; batches then contain
     these instead of sound and frames.
     """
