@@ -131,7 +131,7 @@ def _cut_again(
     width_px: int,
     params: Shards,
 ) -> None:
-    """Cut the faces of utterances whose frames were not held, from a second decode of the same frames."""
+    """Cut the faces of utterances without held frames, from a second decode of the same frames."""
     stop = max(utterance.slots.stop for utterance in utterances)
     with contextlib.closing(frames):
         for index, picture in frames:
@@ -149,7 +149,7 @@ def _check_size(u: Utterance, slots: Slots, params: Shards) -> None:
     needed = slots.existing * params.half_width_px * params.half_height_px * 3 // 2
     if needed > MAX_OPEN_BYTES:
         raise DataError(
-            f"the utterance has {slots.existing} frames, and their half pictures are {needed / 2**30:.1f} GiB; the limit "
+            f"the utterance has {slots.existing} frames; their half pictures are {needed / 2**30:.1f} GiB, the limit "
             f"per utterance is {MAX_OPEN_BYTES / 2**30:.1f}",
             utterance=u.key,
             action="cut it into shorter utterances, or make shards.half_width_px and half_height_px smaller",
@@ -173,7 +173,7 @@ class _Half:
 
 @dataclass(slots=True)
 class _OpenUtterance:
-    """An utterance whose frames are being decoded; `held`: raw frames stay in memory until the face is cut from them.
+    """An utterance while its frames are decoded; `held`: raw frames stay in memory until the face is cut from them.
 
     `halves`: JPEG and area by frame index. By slot: `raw_frames` the frames held (if not `held`, only the last),
     `looks` the detector's input pictures, `boxes` the face, `faces` its crops as JPEGs.

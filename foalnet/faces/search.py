@@ -7,8 +7,8 @@ and every WHOLE_EVERY-th search covers the whole picture, so that a chance box c
 
 This saves detection time only: most with blazeface, then yunet, then haar, and none if a face fills the picture.
 Decoding and cutting cost the same either way, so staging with the default detector gains little, and the default is to
-search everywhere; with yunet on a long corpus `roi` pays. blazeface counts votes of tiles, so it has fewer in a region and
-detects more chance patterns.
+search everywhere; with yunet on a long corpus `roi` pays. blazeface counts votes of tiles, so in a region it
+has fewer and detects more chance patterns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two dialogues staged whole, and a copy of their tree to spoil."""
+"""Two staged dialogues, and a copy of their tree to damage."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def place(sound_tree: Path, tmp_path: Path, in_process: None) -> Place:
 
 @pytest.fixture
 def listener() -> Iterator[tuple[str, list[str]]]:
-    """A server on loopback: (its address, what it was asked for)."""
+    """A server on loopback: (its address, the paths requested)."""
     requests: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):

@@ -24,7 +24,7 @@ def test_t34_other_rates_channels_and_encodings_become_the_same_sound(
     path = tmp_path / "a.wav"
     soundfile.write(path, np.stack([tone(rate_hz)] * channels, axis=1), rate_hz, subtype=encoding)
     info = probe_wave(path)
-    # What was repaired can be told from these: the note in the ledger is the caller's.
+    # These show what was repaired; the caller writes the ledger's entry.
     assert (info.rate_hz, info.channels, info.encoding) == (rate_hz, channels, encoding)
     wave, actual_hz = read_wave(path)
     out = resample(wave, actual_hz, 16000)

@@ -117,7 +117,7 @@ def test_a_file_is_named_by_its_whole_path_alone(tmp_path: Path) -> None:
 
 
 def test_a_champion_is_read_as_one(tmp_path: Path) -> None:
-    """A flipped bit in the word `seal` makes no older file of a champion's; an account that is gone is told."""
+    """A flipped bit in the key `seal` does not make a file an older, unsealed one; a missing account is reported."""
 
     def no_seal(home: Path) -> tuple[str, ...]:
         path = home / "reports/drawn/runs/foal-s1/metrics.json"

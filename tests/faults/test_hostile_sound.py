@@ -72,7 +72,7 @@ def with_rate(path: Path, rate_hz: int) -> None:
 
 
 def claiming(path: Path, claimed: int) -> None:
-    """Put a FLAC whose header claims so many samples where a WAV was."""
+    """Replace a WAV by a FLAC with a header that claims that many samples."""
     soundfile.write(path, np.zeros(16000, np.int16), 16000, format="FLAC", subtype="PCM_16")
     data = bytearray(path.read_bytes())
     # STREAMINFO begins at byte 8; the lower 36 of the 64 bits from its byte 10 on are the number of samples.

@@ -1,4 +1,4 @@
-"""Videos that would harm the process that decodes them itself: hangs, floods of complaints, pictures that grow."""
+"""Videos that would harm the process that decodes them itself: hangs, floods of messages, pictures that grow."""
 
 from __future__ import annotations
 

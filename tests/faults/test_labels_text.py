@@ -71,7 +71,7 @@ def test_t40_an_encoding_without_a_mark_is_refused_by_file_and_line(tree: Path, 
     said = str(caught.value)
     assert caught.value.exit_code == 3 and not (tree.parent / "manifest.jsonl").exists()
     assert f"label_unparsed (Session1/dialog/EmoEvaluation/{DIALOGUE}.txt, line " in said or "10 utterances" in said
-    # Nobody is lost in silence: words and sounds still show whose line is missing.
+    # No utterance is lost in silence: transcript and sound still show which line is missing.
     lost = {e["item"] for e in read_json(tree.parent / "counts.json")["entries"] if e["reason"] == "label_missing"}
     assert lost == {f"{DIALOGUE}_{suffix}" for suffix, _ in FOUR}
 

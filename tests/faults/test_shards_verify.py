@@ -24,7 +24,7 @@ from tests.stores import make_store, write_corpus, write_params
 
 @pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    """Five shards of four utterances, params.yaml beside them, in the current folder."""
+    """Five shards of four utterances, params.yaml next to them, in the current folder."""
     paths = write_corpus(tmp_path, make_store(per_group=4))
     write_params(tmp_path)
     monkeypatch.chdir(tmp_path)

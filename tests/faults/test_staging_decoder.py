@@ -1,4 +1,4 @@
-"""Videos that would harm the machine that stages them, and an ffmpeg gone mad (T25 to T29)."""
+"""Videos that would harm the machine that stages them, and an ffmpeg that misbehaves (T25 to T29)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_t25_ten_hours_and_16000_pixels_are_refused_by_the_verb_in_little_memory
         assert part in done.stderr
     assert f"{DIALOGUE}.avi" in done.stderr
     assert not (home / "data/tiny/shards/index.json").exists()
-    # The other of the two, asked alone.
+    # The other of the two decoders, alone.
     (place.root / AVI).unlink()
     inventory(place.params, place.settings, Paths(place.corpus, home).inventory)
     place.list_files()

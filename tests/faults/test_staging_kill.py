@@ -1,4 +1,4 @@
-"""kill -9 at any byte of staging: what is left is never taken for whole, and the next run gives the same bytes."""
+"""kill -9 at any byte of staging: partial output never counts as complete, and the next run gives the same bytes."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_t01_kill_at_fifty_random_bytes(tree: Path, tmp_path: Path, whole: tuple
     dice = random.Random(2)
     for number in range(50):
         place = Place(home=tmp_path / str(number), root=tree)
-        killed_at(place, dice.randrange(total - 500))  # the speeds noted beside have more or fewer digits
+        killed_at(place, dice.randrange(total - 500))  # the recorded speeds have more or fewer digits
         check_recovery(place, wanted)
 
 

@@ -74,7 +74,7 @@ def relabel(place: Place, suffix: str, start: float, end: float) -> None:
 
 
 def others_are_untouched(got: dict[str, tuple[dict[str, Any], np.ndarray]]) -> bool:
-    """Tell whether the two other utterances came as they were laid."""
+    """Tell whether the two other utterances are unchanged."""
     wanted = {f"{DIALOGUE}_M000": sound(1, 2.02 - 1.05), f"{DIALOGUE}_F001": sound(2, 2.6 - 2.1)}
     return all(np.array_equal(got[key][1], wave_N) and got[key][0]["reason"] == "" for key, wave_N in wanted.items())
 

@@ -53,7 +53,7 @@ def test_t18_a_cut_avi_keeps_the_sound_and_masks_the_rest(place: Place, whole: P
         assert entries(place).get(key, []) == ([] if all(exists) else [("kept", reason)])
         masked[reason] = masked.get(reason, 0) + exists.count(False)
         assert all(h == e for h, e in zip(halves, pictures(full[key], "half"), strict=True) if h)
-    # Counted by frame and by utterance; at each of the three cuts the tree has an utterance that the end lies in.
+    # Counted by frame and by utterance; each of the three cuts is inside an utterance.
     assert account(place)["frames"]["missing"] == {reason: count for reason, count in masked.items() if count}
     details = {e["reason"]: e["detail"] for e in account(place)["ledger"]["entries"]}
     assert masked.get("video_truncated", 0) > 0 or percent == 10

@@ -131,7 +131,7 @@ def test_t3_nothing_is_cleared_away_in_a_corpus_tree_below_the_data_folder(
 def test_t3_a_temporary_of_a_writer_in_another_container_is_not_taken_for_a_dead_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There its number is somebody else's or nobody's here; the lock on its temporary is seen all the same."""
+    """Its process number there means nothing here, but the lock on its temporary is visible."""
     with publishing(tmp_path / "a") as temp:
         temp.write_bytes(b"half")
         monkeypatch.setattr("foalnet.core.temporaries.alive", lambda pid: False)

@@ -172,7 +172,7 @@ def in_folder(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("share", SHARES)
 def test_t4_a_model_that_the_disk_does_not_take_leaves_the_earlier_one_whole(tmp_path: Path, share: float) -> None:
-    """A folder with new logits beside an old train.json would be nobody's run."""
+    """A folder with new logits and an old train.json would belong to no run."""
     paths = write_corpus(tmp_path, make_store(per_group=4))
     settings = Settings(work=tmp_path / "work", workers=1, device="cpu")
     out = paths.model("audio_only", 1)
@@ -255,7 +255,7 @@ def test_t4_files_that_are_one_thing_are_all_written_before_the_first_is_renamed
     assert {path: path.read_bytes() for path in sorted(tmp_path.iterdir())} == old
 
 
-# Mounts a real disk of its own, stages in it, and lets another writer fill it once the free space was asked for.
+# Mounts a real disk, stages in it, and lets another writer fill it after the free space was checked.
 REAL = """
 import json, os, pathlib, subprocess, sys
 sys.path.insert(0, {repository!r})

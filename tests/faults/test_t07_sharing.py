@@ -35,7 +35,7 @@ for _ in range(3):
 
 @dataclass(frozen=True, kw_only=True)
 class Sharing(Place):
-    """A place whose work folder is its neighbour's too."""
+    """A place that shares its work folder with another one."""
 
     @property
     def settings(self) -> Settings:

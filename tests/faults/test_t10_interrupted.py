@@ -178,7 +178,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.long
 def test_t10_ctrl_c_of_the_real_verb_ends_with_5_and_the_same_command_ends_the_same(tmp_path: Path) -> None:
-    """SIGINT as soon as the first state lies there; `foalnet train` again; a second home tells what is right."""
+    """Send SIGINT once the first state exists; run `foalnet train` again; a second project gives the expected bytes."""
     homes = [tmp_path / name for name in ("cut", "whole")]
     command = [sys.executable, "-m", "foalnet", "train", "drawn", "--variant", "foal", "--seed", "1"]
     for home in homes:

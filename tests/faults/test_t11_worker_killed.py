@@ -1,4 +1,4 @@
-"""T11: the kernel takes one worker for its memory. The others finish, the dialogue is tried once more, then told."""
+"""T11: the kernel kills a worker for its memory. The others finish; the dialogue is retried once, then reported."""
 
 from __future__ import annotations
 

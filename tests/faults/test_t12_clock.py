@@ -65,7 +65,7 @@ def test_t12_what_is_done_stays_done_whatever_times_files_get_later(place: Place
 def test_t12_a_file_rewritten_behind_its_old_time_and_size_is_seen_by_a_clock_that_was_set_back(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The change time is the kernel's own; nobody sets it back with the modification time."""
+    """The kernel sets the change time; no program can set it back with the modification time."""
     video = place.root / AVI
     os.utime(video, ns=(0, 0))
     monkeypatch.setattr(inventories, "RACY_NS", -(10**15))

@@ -183,7 +183,7 @@ def marked(mark: str) -> list[int]:
 
 
 def begun(home: Path, start: tuple[str, ...], mark: str, **env: str) -> subprocess.Popen[str]:
-    """Start a training of two processes in a session of its own, and wait until its first state lies there."""
+    """Start a training of two processes in a session of its own, and wait until its first state exists."""
     settings = {"FOALNET_TRAIN_PROCESSES": "2", "FOALNET_DEVICE": "cpu", "T13_MARK": mark}
     child = subprocess.Popen(
         [sys.executable, *start, *VERB, "baseline"],

@@ -1,4 +1,4 @@
-"""Silent, constant and very short sound through every audio encoder: finite in answer, statistics and gradient."""
+"""Every audio encoder gives finite outputs, statistics and gradients for silent, constant and very short sound."""
 
 from __future__ import annotations
 

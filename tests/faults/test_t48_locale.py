@@ -20,7 +20,7 @@ from tests import locales
 from tests.staged import DIALOGUE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# Letters whose case differs in Turkish, letters outside ASCII, in both of the encodings that readers accept.
+# Letters with another case in Turkish, letters outside ASCII, in both of the encodings that readers accept.
 TRANSCRIPT = "I said: İstanbul ılık, ça va? naïve DÉJÀ VU — “quoted”"
 
 STAGES = """

@@ -1,4 +1,4 @@
-"""Who sits where: mirrored pictures and swapped actors are told, and what follows is what the params say."""
+"""Who sits where: the audit recognises mirrored pictures and swapped actors, and staging follows the params."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHER = {"left": "right", "right": "left"}
 
 
 class Table(Place):
-    """A place whose entry names a table of sides."""
+    """A place with a table of sides in its entry."""
 
     @property
     def params(self) -> Params:
@@ -129,7 +129,7 @@ def test_t55_the_audit_is_followed_where_params_say_so(by_rule: Place, by_audit:
     assert set(before) == set(after)
     for key, meta in after.items():
         assert meta["side"] == OTHER[before[key]["side"]]
-        # Every box lies in the half that the speaker sits in since the picture was mirrored.
+        # Every box is in the half in which the speaker sits in the mirrored picture.
         lefts = [box[0] for box in meta["video"]["boxes"] if any(box)]
         assert all((left < 360) == (meta["side"] == "left") for left in lefts)
         moved += len(lefts)

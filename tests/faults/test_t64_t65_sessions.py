@@ -1,4 +1,4 @@
-"""T64: fewer shards than workers times processes. T65: a session that holds nothing."""
+"""T64: fewer shards than workers times processes. T65: a session without utterances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""T70: memory that does not suffice is the machine's fault: where it happened, by which utterance, what to do."""
+"""T70: out of memory is exit 4, with the place, the longest utterance and the next action."""
 
 from __future__ import annotations
 

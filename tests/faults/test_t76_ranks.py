@@ -65,7 +65,7 @@ def test_as_released_a_gathered_negative_teaches_no_encoder(results: Results) ->
 
 
 def with_detached_negatives(whole: Batch) -> dict[str, Tensor]:
-    """Cross-entropy and MEM of two rows written plainly: each has the other's video and sound beside it, detached."""
+    """Cross-entropy and MEM of two rows written plainly: each is paired with the other's video and sound, detached."""
     net, objective = network(CASES["released negatives"])
     outputs = net(replace(whole, wave_BN=whole.wave_BN.double(), frames=whole.frames.double()))
     audio, video, label_B = outputs.encoded.audio, outputs.encoded.video, whole.label_B

@@ -1,4 +1,4 @@
-"""T80: intervals hold the truth as often as they promise, and the paired test cries wolf as rarely as it promises.
+"""T80: intervals contain the true value as often as stated, and the paired test's false alarms are as rare as stated.
 
 Clusters differ from each other (a shift that all utterances of a cluster share), as dialogues do.
 """
@@ -15,7 +15,7 @@ TRUTH = float(SKILL.mean())
 
 
 def draw(generator: np.random.Generator, clusters: int, each: int) -> tuple[np.ndarray, list[str], list[str]]:
-    """Correctness, clusters and labels of one imagined corpus whose expected UA and WA are TRUTH."""
+    """Correctness, clusters and labels of one simulated corpus with TRUTH as its expected UA and WA."""
     shift = generator.uniform(-0.15, 0.15, clusters)
     label = generator.integers(0, 4, (clusters, each))
     right = generator.random((clusters, each)) < SKILL[label] + shift[:, None]

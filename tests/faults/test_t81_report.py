@@ -28,7 +28,7 @@ TRANSCRIPT = "these words were spoken in confidence"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of a corpus whose classes, sessions, speakers and dropped items carry markup."""
+    """Runs of a corpus with markup in the names of classes, sessions, speakers and dropped items."""
     home = tmp_path_factory.mktemp("hostile")
     params = make_params(manifest={"classes": HOSTILE_CLASSES})
     paths = Paths("drawn", home)

@@ -36,7 +36,7 @@ CONFIG = """[core]
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """A project whose remote is a bucket; `server` can be stopped and started, its objects stay."""
+    """A project with a bucket as its remote; `server` can be stopped and started, its objects stay."""
 
     name: str
     place: Place

@@ -1,4 +1,4 @@
-"""The files of face detectors: fetched by one verb, as published or not at all, found in one way: T87, T88."""
+"""The files of face detectors: one verb fetches them, only as published, and one function locates them: T87, T88."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAME = "blazeface"
 
 @contextmanager
 def site(files: dict[str, bytes], *, short_by: int = 0) -> Iterator[tuple[str, list[str]]]:
-    """Serve files on loopback: (address, paths asked for); `short_by`: the connection ends so many bytes early."""
+    """Serve files on loopback: (address, paths requested); `short_by`: the connection ends that many bytes early."""
     requests: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):

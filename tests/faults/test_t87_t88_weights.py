@@ -1,4 +1,4 @@
-"""Weights that are not the bytes they should be, and weights once fetched: T87, T88."""
+"""Weights with a wrong digest are refused, and fetched weights need no network: T87, T88."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def leaks(data: bytes, home: Path) -> bool:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Log:
-    """A project in somebody's home, with fake results of the drawn corpus and a ravdess tree beside them."""
+    """A project in a user's home folder, with fake results of the drawn corpus and a ravdess tree."""
     home = tmp_path / "home" / "somebody"
     project = home / "work" / "project"
     project.mkdir(parents=True)

@@ -42,7 +42,7 @@ def test_t18_a_truncated_avi_gives_the_frames_before_the_cut(tmp_path: Path, per
     assert 0 < len(info.times_s) < COUNT
     frames = [(index, number_of(frame)) for index, frame in decode_indexed(cut, info)]
     assert all(index == number for index, number in frames)
-    # A B frame whose later neighbour was cut off may be lost too; every other frame is there, untouched.
+    # A B frame may be lost if its later neighbour was cut off; every other frame is unchanged.
     assert len(frames) >= len(info.times_s) - int(b_frames)
     original, decoded = list(decode_frames(whole)), dict(decode_indexed(cut, info))
     assert all(np.array_equal(decoded[i], original[i]) for i in range(len(info.times_s) - 3))

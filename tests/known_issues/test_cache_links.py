@@ -48,7 +48,7 @@ def project(tiny_project: Path, tmp_path: Path) -> Path:
 
 
 def kind_of(path: Path, cache: Path) -> str:
-    """Return how a file of an output lies in the workspace."""
+    """Return how an output's file is linked in the workspace."""
     if path.is_symlink():
         assert path.resolve().is_relative_to(cache.resolve())
         return "symlink"

@@ -1,4 +1,4 @@
-"""Right is: what a champion or a waiting run needs stays in DVC's cache, and what of a champion is lost is named."""
+"""What a champion or a waiting run needs stays in DVC's cache, and what of a champion is lost is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Right is: each corpus has its own champions, params and rollback; a promotion carries nothing of another corpus."""
+"""Each corpus has its own champions, params and rollback; a promotion carries nothing of another corpus."""
 
 from __future__ import annotations
 

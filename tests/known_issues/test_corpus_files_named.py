@@ -57,7 +57,7 @@ def test_a_clip_in_another_actors_folder_is_named_everywhere(project: Path) -> N
         (Iemocap, "Session1/dialog/wav/Ses01F_impro01 (1).wav", "misfiled"),
         (Iemocap, "Session1/dialog/avi/DivX/Ses01F_impro01.mp4", "misfiled"),
         (Iemocap, "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000 (2).wav", "misfiled"),
-        # What the corpus has and nobody reads.
+        # Files of the corpus that no stage reads.
         (Iemocap, "Session1/dialog/EmoEvaluation/Categorical/Ses01F_impro01_e1_cat.txt", None),
         (Iemocap, "Session1/dialog/MOCAP_head/Ses01F_impro01.txt", None),
         (Iemocap, "Session1/dialog/lab/Ses01_F/Ses01F_impro01.lab", None),

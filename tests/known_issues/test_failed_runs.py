@@ -1,4 +1,4 @@
-"""Right is: what a failed run dropped and why is kept, shown and named, although its checkout is removed."""
+"""What a failed run dropped and why is kept, shown and named, although its checkout is removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DVC killed at any moment: no verb outlives it, and what it wrote by half is named and mended."""
+"""DVC killed at any moment: no verb outlives it, and half-written files are named and repaired."""
 
 from __future__ import annotations
 

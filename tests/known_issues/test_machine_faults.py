@@ -1,4 +1,4 @@
-"""What the machine lacks is said of the machine (exit 4) and never of a clip; a name that is too long is usage (2)."""
+"""A lack of the machine is exit 4 and never blamed on a clip; a name that is too long is a usage error (exit 2)."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_memory_that_ends_while_a_verb_is_imported_is_the_machines(
 
 
 def shell(command: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of bash whose end is that of the first program of a pipe that failed."""
+    """Run a line of bash; its exit status is that of the first failed program of the pipe."""
     env = os.environ | {"PYTHONPATH": str(REPOSITORY), "FOALNET": f"{sys.executable} -m foalnet"}
     line = f"set -o pipefail; {command}"
     return subprocess.run(["bash", "-c", line], env=env, cwd=REPOSITORY, capture_output=True, text=True)

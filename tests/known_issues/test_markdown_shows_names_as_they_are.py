@@ -1,4 +1,4 @@
-"""Markdown that we write shows every name as it is: no HTML, no links, no cell more than its table has columns."""
+"""Markdown of reports shows every name as it is: no HTML, no links, no cell more than its table has columns."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def flat(text: str) -> str:
 
 
 def inline(text: str) -> list[Token]:
-    """Every inline token of a text, and the HTML blocks beside them."""
+    """Every inline token of a text, and the HTML blocks."""
     tokens = READER.parse(text)
     return [t for t in tokens if t.type in MARKUP] + [part for t in tokens for part in t.children or ()]
 

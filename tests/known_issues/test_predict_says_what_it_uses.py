@@ -1,4 +1,4 @@
-"""`foalnet predict` names the file, what it has and what to do next, and no option is ignored without a word."""
+"""`foalnet predict` names the file, what it has and what to do next, and ignores no option in silence."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 @pytest.fixture
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """A corpus whose pictures are a table, one clip without a row."""
+    """A corpus with a feature table instead of pictures, and one clip without a row."""
     monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
     root = tmp_path / "root"
     for number, (emotion, actor) in enumerate((("01", "01"), ("05", "02"))):

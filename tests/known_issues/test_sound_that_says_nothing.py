@@ -1,4 +1,4 @@
-"""Sound in which nothing is to be heard is not taken for sound: masked or dropped, counted, and said by predict."""
+"""Silent sound is not used as sound: it is masked or dropped, counted, and reported by predict."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SILENT = {
 
 
 def staged(folder: Path, wave: np.ndarray, **params: Any) -> tuple[list[Sample], list[tuple[str, str, str]]]:
-    """Stage one utterance whose own sound is `wave`; return its samples and the ledger's (kind, reason, detail)."""
+    """Stage one utterance with `wave` as its sound; return its samples and the ledger's (kind, reason, detail)."""
     path = folder / "u.wav"
     soundfile.write(path, wave, RATE_HZ, subtype="FLOAT" if np.abs(wave).max() > 1 else "PCM_16")
     u = Utterance(
@@ -172,7 +172,7 @@ def test_a_video_with_a_track_of_zeros_is_answered_by_its_picture_alone(tmp_path
 
 @pytest.mark.parametrize("encoder", ["logmel_cnn", "functionals"])
 def test_training_takes_clips_that_are_not_heard(encoder: str) -> None:
-    """Loss and gradients stay finite with a masked sound in the batch, alone or beside others."""
+    """Loss and gradients stay finite with a masked sound in the batch, alone or with others."""
     clips = [
         Clip(key=key, wave_N=voice(seed=i).astype(np.float32), frames=np.zeros((1, 0), np.float32),
              frame_mask_F=np.zeros(1, bool), heard=key != "silent")

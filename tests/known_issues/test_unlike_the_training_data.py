@@ -1,4 +1,4 @@
-"""An answer says what the model cannot know: that its training data were drawn, and where a clip is unlike them."""
+"""A prediction notes that the training data were drawn, and in which quantities a clip is outside their ranges."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RANGES = {"loudness_dbfs": [-30.0, -20.0], "duration_s": [0.9, 2.0], "face_px": 
 
 
 def trained_on(folder: Path, **data: Any) -> Model:
-    """A model whose card tells that of its training data."""
+    """A model with facts about its training data in its card."""
     weights, content = read_model(sealed_model(folder))
     seal(folder / FILE, weights, replace(content, card=dict(content.card) | {"data": data}))
     return load(folder)
