@@ -69,10 +69,10 @@ DIALOGUES = ("Ses01F_impro01", "Ses01M_impro02", "Ses02F_script01_1", "Ses02M_im
 
 def staging() -> Scenario:
     """Return the scenario of `foalnet shards` over four small dialogues, one with a gap in its video."""
-    from tests.clips_tree import lay_tree
+    from tests.clips_tree import write_clips_tree
 
     def prepare(home: Path) -> None:
-        root = lay_tree(home.parent / "root", DIALOGUES)
+        root = write_clips_tree(home.parent / "root", DIALOGUES)
         avi = root / f"Session2/dialog/avi/DivX/{DIALOGUES[-1]}.avi"
         data = bytearray(avi.read_bytes())
         middle = len(data) // 2

@@ -63,7 +63,7 @@ def sound(seed: int, seconds: float) -> np.ndarray:
     return (rng.integers(-9000, 9000, round(seconds * RATE_HZ)) / 32768).astype(np.float32)
 
 
-def lay_dialogue(root: Path, dialogue: str, *, seconds: float = 2.8, number: int = 0) -> None:
+def write_dialogue(root: Path, dialogue: str, *, seconds: float = 2.8, number: int = 0) -> None:
     """Write one dialogue's video, recordings, labels and sentences."""
     session = root / f"Session{dialogue[4]}"
     write_avi(
@@ -72,15 +72,15 @@ def lay_dialogue(root: Path, dialogue: str, *, seconds: float = 2.8, number: int
     stereo = np.stack([sound(900 + number, seconds), sound(950 + number, seconds)], axis=1)
     _write(session / "dialog" / "wav" / f"{dialogue}.wav", stereo)
     lines = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]", ""]
-    words = []
+    transcript = []
     for turn, (suffix, start, end) in enumerate(TURNS):
         key = f"{dialogue}_{suffix}"
         _write(session / "sentences" / "wav" / dialogue / f"{key}.wav", sound(10 * number + turn, end - start))
         label = ("neu", "ang", "xxx")[turn]
         lines += [f"[{start:.4f} - {end:.4f}]\t{key}\t{label}\t[2.5000, 2.5000, 2.5000]", "C-E1:\tNeutral;\t()", ""]
-        words.append(f"{key} [{start:08.4f}-{end:08.4f}]: Well.")
+        transcript.append(f"{key} [{start:08.4f}-{end:08.4f}]: Well.")
     _text(session / "dialog" / "EmoEvaluation" / f"{dialogue}.txt", "\n".join(lines) + "\n")
-    _text(session / "dialog" / "transcriptions" / f"{dialogue}.txt", "\n".join(words) + "\n")
+    _text(session / "dialog" / "transcriptions" / f"{dialogue}.txt", "\n".join(transcript) + "\n")
 
 
 def _write(path: Path, wave: np.ndarray) -> None:
@@ -93,10 +93,10 @@ def _text(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def lay_tree(root: Path, dialogues: Sequence[str] = DIALOGUES) -> Path:
+def write_clips_tree(root: Path, dialogues: Sequence[str] = DIALOGUES) -> Path:
     """Write the whole tree and return its root."""
     for number, dialogue in enumerate(dialogues):
-        lay_dialogue(root, dialogue, number=number)
+        write_dialogue(root, dialogue, number=number)
     return root
 
 
@@ -174,8 +174,8 @@ class Place:
 
     def bytes(self) -> dict[str, bytes]:
         """Every published byte, by relative path."""
-        found = {p.relative_to(self.out).as_posix(): p.read_bytes() for p in sorted(self.out.rglob("*")) if p.is_file()}
-        return found | {"staging.json": self.report.read_bytes()}
+        files = {p.relative_to(self.out).as_posix(): p.read_bytes() for p in sorted(self.out.rglob("*")) if p.is_file()}
+        return files | {"staging.json": self.report.read_bytes()}
 
 
 @dataclass(frozen=True, kw_only=True)

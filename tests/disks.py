@@ -258,11 +258,11 @@ class ForgetfulDisk(Layer):
     def _step(self) -> None:
         """Note what a cut at this moment can leave."""
         folders = sorted(path for path in self.pending if self.pending[path])
-        found = [self._left({})]
-        found.append(self._left({path: len(self.pending[path]) for path in folders}))
+        states = [self._left({})]
+        states.append(self._left({path: len(self.pending[path]) for path in folders}))
         for path in folders:
-            found += [self._left({path: kept}) for kept in range(1, len(self.pending[path]) + 1)]
-        self.steps.append(found)
+            states += [self._left({path: kept}) for kept in range(1, len(self.pending[path]) + 1)]
+        self.steps.append(states)
 
     def _left(self, kept: dict[Path, int]) -> dict[Path, bytes]:
         """Return the files that can be reached, `kept` of each folder's pending names included."""
@@ -273,7 +273,7 @@ class ForgetfulDisk(Layer):
                     names.setdefault(path, {}).pop(name, None)
                 else:
                     names.setdefault(path, {})[name] = node
-        found: dict[Path, bytes] = {}
+        files: dict[Path, bytes] = {}
         todo = [self.home]
         while todo:
             folder = todo.pop()
@@ -282,8 +282,8 @@ class ForgetfulDisk(Layer):
                 if path.is_dir() or path in names:
                     todo.append(path)
                 else:
-                    found[path.relative_to(self.home)] = node.durable
-        return found
+                    files[path.relative_to(self.home)] = node.durable
+        return files
 
     def last(self) -> dict[Path, bytes]:
         """Return the least that a cut leaves now: what is durable for certain."""

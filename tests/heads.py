@@ -72,7 +72,7 @@ def speaking(halves: list[np.ndarray], time_s: float, letter: str) -> np.ndarray
     return halves[min(place, 2 * REST_FRAMES - 1 - place)]
 
 
-def lay_heads(
+def write_heads(
     root: Path,
     dialogue: str,
     seats: tuple[str, str],

@@ -123,7 +123,7 @@ def pin(patch: pytest.MonkeyPatch, name: str, hub: Path) -> None:
 @contextmanager
 def hub(name: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Serve a folder as the hub serves a repository, on loopback: (address, paths asked for)."""
-    entry, asked = CATALOGUE[name], []
+    entry, requests = CATALOGUE[name], []
 
     class Handler(SimpleHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -133,7 +133,7 @@ def hub(name: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
             self.answer(body=True)
 
         def answer(self, *, body: bool) -> None:
-            asked.append(self.path)
+            requests.append(self.path)
             start = f"/{entry.repository}/resolve/{entry.revision}/"
             path = folder / self.path.removeprefix(start)
             if not self.path.startswith(start) or not path.is_file():
@@ -151,7 +151,7 @@ def hub(name: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
             pass
 
     with serving(Handler) as address:
-        yield address, asked
+        yield address, requests
 
 
 @contextmanager

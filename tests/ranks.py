@@ -79,12 +79,12 @@ def learn(case: dict[str, Any], batch: Batch) -> tuple[dict[str, float | int], d
     torch.manual_seed(2)
     loss = objective(net, net(batch), batch.label_B)
     loss.total.backward()
-    told: dict[str, float | int] = {
+    values: dict[str, float | int] = {
         "total": float(loss.total.detach()),
         "negatives": loss.pairs_without_negative,
         "videos": loss.pairs_without_video,
     }
-    return told, {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+    return values, {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
 
 
 def together(folder: Path, *cases: tuple[str, int]) -> dict[tuple[str, int], tuple[dict[str, Any], dict[str, Tensor]]]:
@@ -100,19 +100,19 @@ def together(folder: Path, *cases: tuple[str, int]) -> dict[tuple[str, int], tup
     for each in staff:
         _, said = each.communicate(timeout=300)
         assert each.returncode == 0, said
-    told = json.loads((folder / "told.json").read_text())
+    values = json.loads((folder / "values.json").read_text())
     gradients = torch.load(folder / "gradients.pt", weights_only=True)
-    return dict(zip(cases, zip(told, gradients, strict=True), strict=True))
+    return dict(zip(cases, zip(values, gradients, strict=True), strict=True))
 
 
 def main(folder: Path, rank: int, cases: list[tuple[str, int]]) -> None:
     """Be one of the processes; the first writes what both computed."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=RANKS)
-    found = [mean(rank, *case) for case in cases]
+    results = [mean(rank, *case) for case in cases]
     if rank == 0:
-        (folder / "told.json").write_text(json.dumps([told for told, _ in found]))
-        torch.save([gradients for _, gradients in found], folder / "gradients.pt")
+        (folder / "values.json").write_text(json.dumps([values for values, _ in results]))
+        torch.save([gradients for _, gradients in results], folder / "gradients.pt")
     dist.destroy_process_group()
 
 
@@ -120,8 +120,8 @@ def mean(rank: int, name: str, split: int) -> tuple[dict[str, float], dict[str, 
     """Learn a process' rows of a case, and return the mean over the processes."""
     case = CASES[name]
     bounds = [0, split, len(case["labels"])]
-    told, gradients = learn(case, cut(case, bounds[rank], bounds[rank + 1]))
-    sums = torch.tensor([told["total"] / RANKS, told["negatives"], told["videos"]], dtype=torch.float64)
+    values, gradients = learn(case, cut(case, bounds[rank], bounds[rank + 1]))
+    sums = torch.tensor([values["total"] / RANKS, values["negatives"], values["videos"]], dtype=torch.float64)
     dist.all_reduce(sums)
     for gradient in gradients.values():
         dist.all_reduce(gradient.div_(RANKS))

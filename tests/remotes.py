@@ -98,9 +98,9 @@ def links(
     return list(verify(load_params(corpus), load_settings(), remote=remote))
 
 
-def broken(found: list[Link]) -> list[Link]:
+def broken(checked: list[Link]) -> list[Link]:
     """Return what does not hold."""
-    return [link for link in found if link.verdict in ("differs", "absent")]
+    return [link for link in checked if link.verdict in ("differs", "absent")]
 
 
 Change = Callable[[bytes], bytes]

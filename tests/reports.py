@@ -52,7 +52,7 @@ def make_utterances(
     """Utterances in IEMOCAP's structure, sorted by key; `unused` of each dialogue have no class."""
     generator = np.random.default_rng(seed)
     names, raws = list(params.manifest.classes), params.manifest.classes
-    found = []
+    utterances = []
     for session in range(1, sessions + 1):
         for number in range(dialogues):
             dialogue = f"Ses{session:02d}{'FM'[number % 2]}_impro{number + 1:02d}"
@@ -61,7 +61,7 @@ def make_utterances(
                 label = names[which % len(names)] if which < used else None
                 gender = "FM"[place % 2]
                 start_s = round(3.0 * place + 0.5, 4)
-                found.append(
+                utterances.append(
                     Utterance(
                         key=f"{dialogue}_{gender}{place:03d}",
                         corpus=params.corpus,
@@ -76,7 +76,7 @@ def make_utterances(
                         reason=None if label else "label_not_used",
                     )
                 )
-    return sorted(found, key=lambda u: u.key)
+    return sorted(utterances, key=lambda u: u.key)
 
 
 def make_speakers(params: Params, *, speakers: int = 16, each: int = 20) -> list[Utterance]:

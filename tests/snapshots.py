@@ -47,17 +47,17 @@ def helps() -> dict[str, str]:
     # Help must not depend on the terminal or on what a machine sets.
     os.environ.pop("COLUMNS", None)
     top = click.Context(cli, info_name="foalnet", terminal_width=WIDTH, **cli.context_settings)
-    found = {"": cli.get_help(top)}
+    texts = {"": cli.get_help(top)}
     for name in cli.list_commands(top):
         command = cli.get_command(top, name)
         assert command is not None
         if not command.hidden:
             own = click.Context(command, info_name=name, parent=top, terminal_width=WIDTH)
-            found[name] = command.get_help(own)
+            texts[name] = command.get_help(own)
             for below, each in sorted(getattr(command, "commands", {}).items()):
                 inner = click.Context(each, info_name=below, parent=own, terminal_width=WIDTH)
-                found[f"{name} {below}"] = each.get_help(inner)
-    return {name: "\n".join(line.rstrip() for line in text.splitlines()) for name, text in found.items()}
+                texts[f"{name} {below}"] = each.get_help(inner)
+    return {name: "\n".join(line.rstrip() for line in text.splitlines()) for name, text in texts.items()}
 
 
 def cli_text() -> str:
@@ -94,8 +94,8 @@ def params_page() -> str:
         "|---|---|---|---|---|",
     ]
     for path, description in leaves(Params):
-        told = meaning_of(path, description)
-        cells = (f"`{path}`", default_of(path), told.unit, told.says, told.source)
+        meaning = meaning_of(path, description)
+        cells = (f"`{path}`", default_of(path), meaning.unit, meaning.says, meaning.source)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -163,9 +163,9 @@ def method_page() -> str:
 
 def named_commit(text: str) -> str:
     """Return the commit that README names beside its figures."""
-    found = re.search(RESULT, text)
-    assert found is not None, "README.md names seeds and commit of its figures"
-    return found[1]
+    match = re.search(RESULT, text)
+    assert match is not None, "README.md names seeds and commit of its figures"
+    return match[1]
 
 
 def result_commit(home: Path, named: str) -> str:
@@ -217,11 +217,11 @@ CODE_DEPS = re.compile(r'(?:^ +- "?foalnet/[^\n]*\n)+', re.M)
 def graph() -> str:
     """Return dvc.yaml with the code of each stage's verb as the last of its dependencies."""
 
-    def stage(found: re.Match[str]) -> str:
-        body = found[0]
+    def stage(match: re.Match[str]) -> str:
+        body = match[0]
         indent = re.search(r"^( +)deps:\n", body, re.M)
-        assert indent is not None, found["name"]
-        lines = [f'"{dep}"' if "$" in dep else dep for dep in code_deps(found["name"])]
+        assert indent is not None, match["name"]
+        lines = [f'"{dep}"' if "$" in dep else dep for dep in code_deps(match["name"])]
         return CODE_DEPS.sub("".join(f"{indent[1]}  - {line}\n" for line in lines), body)
 
     return STAGE.sub(stage, (REPOSITORY / "dvc.yaml").read_text())

@@ -46,16 +46,16 @@ def pictures(got: tuple[dict[str, Any], Sample], stream: str) -> list[bytes]:
 
 def account(place: Place) -> dict[str, Any]:
     """Return the account of staging."""
-    told: dict[str, Any] = json.loads(place.report.read_bytes())
-    return told
+    staging: dict[str, Any] = json.loads(place.report.read_bytes())
+    return staging
 
 
 def entries(place: Place) -> dict[str, list[tuple[str, str]]]:
     """Return item -> (kind, reason) of its lines in the account."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    by_item: dict[str, list[tuple[str, str]]] = {}
     for e in account(place)["ledger"]["entries"]:
-        found.setdefault(e["item"], []).append((e["kind"], e["reason"]))
-    return found
+        by_item.setdefault(e["item"], []).append((e["kind"], e["reason"]))
+    return by_item
 
 
 def same_sound_as(whole: Place, place: Place) -> bool:

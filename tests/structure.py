@@ -133,8 +133,8 @@ def import_closure(dotted: str) -> set[Path]:
         seen.add(path)
         if path != start and facade(path) is not None:
             continue
-        found = [source_of(name) for name in package_names(path)]
-        todo += [p for p in found if p is not None]
+        sources = [source_of(name) for name in package_names(path)]
+        todo += [p for p in sources if p is not None]
         parent = path.parent / "__init__.py"
         if (
             parent.is_file()

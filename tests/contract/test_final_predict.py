@@ -67,14 +67,14 @@ def test_a_staged_utterance_and_its_raw_cut_give_equal_probabilities(
     assert len(staged) == 5
     for u, sample in staged:
         sound = tiny_project / RAW / str(u.audio)
-        [found] = model.predict(
+        [prediction] = model.predict(
             tiny_project / RAW / str(u.video), start_s=u.start_s, end_s=u.end_s, people=2, side=u.side, sound=sound
         )
         expected = model.predict_sample(sample)
-        assert found.probabilities == expected.probabilities, u.key
+        assert prediction.probabilities == expected.probabilities, u.key
         meta = json.loads(sample.members["json"])["video"]
-        assert found.frames.total == len(meta["times_s"]) and found.frames.seen == expected.frames.seen
-        assert found.preprocessing == "same" and (found.sound, found.picture) == ("found", "found")
+        assert prediction.frames.total == len(meta["times_s"]) and prediction.frames.seen == expected.frames.seen
+        assert prediction.preprocessing == "same" and (prediction.sound, prediction.picture) == ("found", "found")
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_a_cut_file_gives_nearly_the_same(
 ) -> None:
     """The tolerance is for a network of two epochs, sure of little."""
     for u, sample in staged:
-        [found] = model.predict(cut(tiny_project, u, tmp_path / f"{u.key}.mov", *codec), people=2, side=u.side)
+        [prediction] = model.predict(cut(tiny_project, u, tmp_path / f"{u.key}.mov", *codec), people=2, side=u.side)
         expected = model.predict_sample(sample)
         for name, probability in expected.probabilities.items():
-            assert abs(found.probabilities[name] - probability) < 0.03, (u.key, name)
+            assert abs(prediction.probabilities[name] - probability) < 0.03, (u.key, name)
 
 
 def test_readmes_quick_start_runs(tiny_project: Path) -> None:
@@ -106,22 +106,22 @@ def test_readmes_quick_start_runs(tiny_project: Path) -> None:
     assert "('happy', 'neutral', 'sad', 'angry')" in shown and "found found" in shown
 
 
-def test_predict_prints_a_line_for_each_and_one_bad_clip_stops_nobody(
+def test_predict_prints_a_line_per_clip_and_a_bad_clip_stops_no_other(
     tiny_project: Path, staged: list[tuple[foalnet.Utterance, foalnet.Sample]], tmp_path: Path
 ) -> None:
     u = staged[0][0]
-    film = cut(tiny_project, u, tmp_path / "film.mov", "-c:v", "mpeg4")
+    video = cut(tiny_project, u, tmp_path / "film.mov", "-c:v", "mpeg4")
     silent = cut(tiny_project, u, tmp_path / "silent.mov", "-c:v", "mpeg4", sound=False)
     bad = tmp_path / "bad.mp4"
     bad.write_text("#EXTM3U\n#EXTINF:1,\nfile:film.mov\n")
     voice = Path(shutil.copy(tiny_project / RAW / str(u.audio), tmp_path / "voice.wav"))
     done = verb(
-        tmp_path, "predict", *map(str, (bad, film, silent, voice)), "--model", str(tiny_project / MODEL),
+        tmp_path, "predict", *map(str, (bad, video, silent, voice)), "--model", str(tiny_project / MODEL),
         "--people", "2", "--side", u.side, check=False, PYTHONPATH=str(tiny_project),
     )  # fmt: skip
     rows: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 3 and "Traceback" not in done.stderr
-    assert [row["clip"] for row in rows] == [str(path) for path in (bad, film, silent, voice)]
+    assert [row["clip"] for row in rows] == [str(path) for path in (bad, video, silent, voice)]
     assert rows[0]["error"]["exit_code"] == 3 and "bad.mp4" in rows[0]["error"]["file"] and rows[0]["error"]["next"]
     assert [(row["sound"], row["picture"]) for row in rows[1:]] == [
         ("found", "found"),
@@ -146,7 +146,7 @@ def test_t15_an_altered_model_is_refused_by_name(tiny_project: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
         (["a.wav", "b.wav", "--start", "1", "--end", "2"], "belong to one clip"),
         (["a.mp4", "--side", "left"], "one person"),
@@ -154,10 +154,10 @@ def test_t15_an_altered_model_is_refused_by_name(tiny_project: Path, tmp_path: P
     ],
 )
 def test_what_contradicts_itself_ends_with_2_before_anything_is_loaded(
-    tmp_path: Path, args: list[str], told: str
+    tmp_path: Path, args: list[str], message: str
 ) -> None:
     done = verb(tmp_path, "predict", *args, "--model", "nowhere", check=False, PYTHONPATH=str(REPOSITORY))
-    assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.long

@@ -47,10 +47,10 @@ def test_all_labels_are_counted_and_every_hole_is_named(project: Path, tmp_path:
     first = sum(key.startswith("Ses01F_impro01_") for key in keys)
     assert f"Ses01F_impro01, {first} utterances: wav_missing" in done.stderr and "Traceback" not in done.stderr
     counts = json.loads((project / "reports/iemocap/counts.json").read_text())
-    found = counts["counted"]
-    assert found["utterances"] == PUBLISHED.utterances == 10039
-    assert found["dialogues"] == PUBLISHED.dialogues and sum(found["dialogues"].values()) == 151
-    assert found["raw_labels"] == PUBLISHED.raw_labels
+    actual = counts["counted"]
+    assert actual["utterances"] == PUBLISHED.utterances == 10039
+    assert actual["dialogues"] == PUBLISHED.dialogues and sum(actual["dialogues"].values()) == 151
+    assert actual["raw_labels"] == PUBLISHED.raw_labels
     assert {breach["what"] for breach in counts["breaches"]} == {"class", "used utterances of"}
     assert Counter(entry["reason"] for entry in counts["entries"]) == {"wav_missing": 10039}
     assert {entry["item"] for entry in counts["entries"]} == keys

@@ -51,11 +51,11 @@ def test_dvc_shows_pictures_without_a_network_and_git_sees_no_new_file(built: Pa
 def test_the_metrics_that_dvc_shows_are_a_handful(built: Path) -> None:
     shown = run(built, "python", "-m", "dvc", "metrics", "show").stdout
     assert max(map(len, shown.splitlines())) < WIDEST and "headline.json" in shown
-    found = json.loads(Paths("drawn", built).headline.read_bytes())
+    headline = json.loads(Paths("drawn", built).headline.read_bytes())
     whole = json.loads(Paths("drawn", built).metrics.read_bytes())
-    assert found["foal"] == {key: whole["variants"]["foal"][key] for key in found["foal"]}
-    assert found["foal"].keys() == {"ua", "ua_low", "ua_high", "wa", "macro_f1"}
-    assert found["foal_minus_baseline"] == whole["differences"]["foal_minus_baseline"]
+    assert headline["foal"] == {key: whole["variants"]["foal"][key] for key in headline["foal"]}
+    assert headline["foal"].keys() == {"ua", "ua_low", "ua_high", "wa", "macro_f1"}
+    assert headline["foal_minus_baseline"] == whole["differences"]["foal_minus_baseline"]
     assert run(built, "git", "check-ignore", "reports/drawn/headline.json", check=False).returncode == 1
 
 

@@ -48,7 +48,7 @@ def middle(box: Box) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("height", [72, *(pytest.param(height, marks=pytest.mark.long) for height in (80, 90, 240))])
-def test_real_heads_are_found_where_they_are(
+def test_real_heads_are_detected_at_their_positions(
     heads: dict[str, list[np.ndarray]], detector: Detector, height: int
 ) -> None:
     """72, 80, 90 rows: faces of 36, 40, 45 pixels, as in IEMOCAP; 240: as large as a half picture allows."""
@@ -57,19 +57,19 @@ def test_real_heads_are_found_where_they_are(
     right = 0
     for boxes, (_, (x, y)) in zip(answers, pictures, strict=True):
         if boxes:
-            found_x, found_y = middle(boxes[0])
+            box_x, box_y = middle(boxes[0])
             side = boxes[0].right - boxes[0].left
-            right += np.hypot(found_x - x, found_y - y) < 0.25 * height and 0.3 < side / height < 0.75
+            right += np.hypot(box_x - x, box_y - y) < 0.25 * height and 0.3 < side / height < 0.75
     assert right >= 0.9 * len(pictures)
     assert sum(len(boxes) > 1 for boxes in answers) <= 0.1 * len(pictures)
 
 
-def test_heads_at_full_size_are_found(heads: dict[str, list[np.ndarray]], detector: Detector) -> None:
+def test_heads_at_full_size_are_detected(heads: dict[str, list[np.ndarray]], detector: Detector) -> None:
     frames = [frame for name in CLIPS for frame in heads[name][::15]]
     assert sum(len(boxes) == 1 for boxes in detector.detect(frames)) >= 0.9 * len(frames)
 
 
-def test_nobody_is_found_where_nobody_is(shared_data: Path, detector: Detector) -> None:
+def test_no_face_is_detected_in_empty_pictures(shared_data: Path, detector: Detector) -> None:
     # Full size for the cascade; the tiles of a large picture are many, so half for the other.
     grass = read_jpeg((shared_data / "faces" / "facealignment_grass.jpg").read_bytes())
     empty = list(decode_frames(shared_data / "clips" / "no_face.mp4"))[::12]
@@ -79,7 +79,7 @@ def test_nobody_is_found_where_nobody_is(shared_data: Path, detector: Detector) 
     assert detector.detect(pictures) == [[] for _ in pictures]
 
 
-def test_a_known_face_is_found_within_its_box(shared_data: Path, detector: Detector) -> None:
+def test_a_known_face_is_detected_within_its_box(shared_data: Path, detector: Detector) -> None:
     picture = read_jpeg((shared_data / "faces" / "face_recognition_obama.jpg").read_bytes())
     small = resize(picture, width_px=picture.shape[1] // 3, height_px=picture.shape[0] // 3)
     box = detector.detect([small])[0][0]
@@ -99,7 +99,7 @@ def test_t56_the_batch_changes_nothing(heads: dict[str, list[np.ndarray]], detec
 
 
 @pytest.mark.parametrize("name", ["haar", "yunet"])
-def test_a_real_head_that_walks_is_found_near_itself_as_everywhere(
+def test_a_moving_real_head_is_detected_near_the_last_box_as_everywhere(
     heads: dict[str, list[np.ndarray]], shared_data: Path, name: str
 ) -> None:
     detector = get_detector(Shards(detector=name), Settings(weights=shared_data / "weights"))
@@ -124,8 +124,8 @@ def test_a_real_face_that_sits_still_does_not_jitter(heads: dict[str, list[np.nd
         noise = np.random.default_rng(1)
         noisy = [np.clip(p + noise.normal(0, 4, p.shape), 0, 255).astype(np.uint8) for p in still]
         detections = dict(zip(range(0, 36, 6), detector.detect(noisy), strict=True))
-        found = track(detections, [i / 30 for i in range(31)], width_px=360, height_px=240, params=Shards())
-        places = np.array([(*middle(box), box.right - box.left) for box in found.boxes if box])
+        face_track = track(detections, [i / 30 for i in range(31)], width_px=360, height_px=240, params=Shards())
+        places = np.array([(*middle(box), box.right - box.left) for box in face_track.boxes if box])
         assert len(places) == 31 and np.abs(np.diff(places, axis=0)).max() < 1.0
 
 
@@ -139,7 +139,7 @@ def test_a_face_that_leaves_or_comes_is_missing_while_it_is_not_there(
     frames = [resize(f, width_px=480, height_px=270) for f in decode_frames(shared_data / "clips" / name)]
     looked = list(range(0, len(frames), 6))
     detections = dict(zip(looked, haar.detect([frames[i] for i in looked]), strict=True))
-    found = track(detections, [i / 26 for i in range(len(frames))], width_px=480, height_px=270, params=Shards())
-    there = [box is not None for box in found.boxes]
+    face_track = track(detections, [i / 26 for i in range(len(frames))], width_px=480, height_px=270, params=Shards())
+    there = [box is not None for box in face_track.boxes]
     assert (there[10], there[-40]) == (first, last)
-    assert {r for r, t in zip(found.reasons, there, strict=True) if not t} == {"no_face"}
+    assert {r for r, t in zip(face_track.reasons, there, strict=True) if not t} == {"no_face"}

@@ -51,7 +51,7 @@ class Shown:
 
     dom: str
     console: list[str]
-    asked: list[str]
+    requested: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +82,10 @@ class Browser:
         )
         console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
         events = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
-        asked = {
+        requested = {
             e["url"] for e in events if e.get("initiator", ITS_OWN) != ITS_OWN and e.get("url", "").startswith("http")
         }
-        return Shown(dom=done.stdout, console=console, asked=sorted(asked))
+        return Shown(dom=done.stdout, console=console, requested=sorted(requested))
 
     def dump(self, page: Path, *options: str) -> Shown:
         return self.run(page, "--dump-dom", *options)
@@ -103,10 +103,10 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
+    program = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if program is None:
         pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)} is on PATH")
-    return Browser(program=found, home=tmp_path_factory.mktemp("browser"))
+    return Browser(program=program, home=tmp_path_factory.mktemp("browser"))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def measured(shown: Shown) -> dict[str, int]:
 
 def test_the_page_stands_whole_without_a_complaint_or_a_request(browser: Browser, report: Path) -> None:
     shown = browser.dump(report)
-    assert (shown.console, shown.asked) == ([], [])
+    assert (shown.console, shown.requested) == ([], [])
     titles = re.findall(r"<h[12]>.*?</h[12]>", report.read_text(), re.DOTALL)
     assert len(titles) > 5 and re.findall(r"<h[12]>.*?</h[12]>", shown.dom, re.DOTALL) == titles
     page = Page(shown.dom)
@@ -148,7 +148,7 @@ def test_the_page_stands_whole_without_a_complaint_or_a_request(browser: Browser
 @pytest.mark.long
 def test_without_its_policy_too_it_asks_for_nothing(browser: Browser, copy: Callable[[str], Path]) -> None:
     shown = browser.dump(copy(""))
-    assert (shown.console, shown.asked) == ([], [])
+    assert (shown.console, shown.requested) == ([], [])
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -157,13 +157,13 @@ def test_nothing_is_wider_than_the_window(
     browser: Browser, copy: Callable[[str], Path], width_px: int, scheme: str
 ) -> None:
     shown = browser.framed(copy(MEASURE), width_px, scheme, "--dump-dom")
-    found = measured(shown)
-    assert found["inner"] == width_px and found["wide"] <= width_px
-    assert found["dark"] == (scheme == "dark") and (shown.console, shown.asked) == ([], [])
+    sizes = measured(shown)
+    assert sizes["inner"] == width_px and sizes["wide"] <= width_px
+    assert sizes["dark"] == (scheme == "dark") and (shown.console, shown.requested) == ([], [])
 
 
 @pytest.mark.parametrize("width_px", WIDTHS)
-def test_it_is_drawn_and_dark_where_that_is_asked_for(browser: Browser, report: Path, width_px: int) -> None:
+def test_it_is_drawn_and_dark_where_requested(browser: Browser, report: Path, width_px: int) -> None:
     pictures = {}
     for scheme in SCHEMES:
         file = browser.home / f"{scheme}.png"
@@ -186,7 +186,7 @@ def test_it_prints(browser: Browser, report: Path) -> None:
 def test_these_eyes_are_open(browser: Browser, copy: Callable[[str], Path]) -> None:
     """What the tests above look for is seen where it is: a request, an error of a script, a thing too wide."""
     asking = browser.dump(copy('<img src="https://example.org/a.png">'))
-    assert asking.asked == ["https://example.org/a.png"]
+    assert asking.requested == ["https://example.org/a.png"]
     wrong = browser.dump(copy("<script>nobody()</script>"))
     assert len(wrong.console) == 1 and "nobody is not defined" in wrong.console[0]
     wide = browser.framed(copy('<div style="width: 900px">wide</div>' + MEASURE), 390, "light", "--dump-dom")

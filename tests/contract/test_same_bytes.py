@@ -17,7 +17,7 @@ from tests.remotes import Place, broken, commit_all, links
 RESULTS = ("data/iemocap", "models/iemocap", "reports/iemocap")
 
 
-def lay(source: Path, target: Path, *, backwards: bool) -> Path:
+def copy_tree(source: Path, target: Path, *, backwards: bool) -> Path:
     """Copy a corpus file by file, the first or the last name first."""
     names = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
     for name in reversed(names) if backwards else names:
@@ -50,7 +50,7 @@ def test_two_clones_with_other_roots_workers_umasks_orders_and_locales_give_the_
     source = copy_project(tmp_path / "source")
     change_params(source, **TINY)
     verb(source, "draw")
-    one, two = (lay(source / "data/drawn/raw", tmp_path / name, backwards=back) for name, back in
+    one, two = (copy_tree(source / "data/drawn/raw", tmp_path / name, backwards=back) for name, back in
                 (("corpora/a", False), ("Ein anderer Ort/ä/b", True)))  # fmt: skip
     verb(source, "add-corpus", "iemocap", "--root", str(one), "--variants", "audio_only,foal", "--epochs", "2")
     change_params(source, corpora={"iemocap": {"manifest": {"contract": {"utterances": 40}}}})
@@ -80,12 +80,12 @@ def test_two_clones_with_other_roots_workers_umasks_orders_and_locales_give_the_
         assert (clones[0] / name).read_bytes() == (clones[1] / name).read_bytes()
     assert {Path(name).name for name in first} >= {"predictions.jsonl", "metrics.json", "report.html", "report.md"}
     commit_all(clones[1])
-    found = links(clones[1], monkeypatch, corpus="iemocap")
-    assert broken(found) == []
-    assert {link.name: link.verdict for link in found}["corpus files"] == "skipped", "its root was the run's alone"
+    checked = links(clones[1], monkeypatch, corpus="iemocap")
+    assert broken(checked) == []
+    assert {link.name: link.verdict for link in checked}["corpus files"] == "skipped", "its root was the run's alone"
     monkeypatch.setenv("FOALNET_ROOTS__IEMOCAP", str(two))
-    found = links(clones[1], monkeypatch, corpus="iemocap")
-    assert {link.verdict for link in found} == {"ok"}
+    checked = links(clones[1], monkeypatch, corpus="iemocap")
+    assert {link.verdict for link in checked} == {"ok"}
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ from foalnet.config.blocks import Shards
 from foalnet.core.records import Sample
 from foalnet.shards import open_shards, split_frames
 from tests.clips_tree import RATE_HZ, LocalPool, Place
-from tests.heads import TURNS, at_size, clip_frames, clip_sound, lay_heads, shown
+from tests.heads import TURNS, at_size, clip_frames, clip_sound, shown, write_heads
 
 FACE_PX = 42
 # Dialogue -> (left clip, right clip, frame rate). The actor with the markers (letter at the front) sits left.
@@ -45,7 +45,7 @@ def tree(
     scratch = tmp_path_factory.mktemp("sound")
     voices = {name: clip_sound(shared_data, name, scratch) for name in heads}
     for dialogue, (left, right, rate) in DIALOGUES.items():
-        sounds |= lay_heads(
+        sounds |= write_heads(
             root, dialogue, (left, right), rate, voices=voices,
             show=lambda clip, time_s, _: shown(heads[clip], time_s),
         )  # fmt: skip
@@ -78,7 +78,7 @@ def likeness(crop: np.ndarray, side_px: int, half: np.ndarray) -> float:
         pytest.param("yunet", 3.0, marks=pytest.mark.long),
     ],
 )
-def test_two_real_heads_are_told_apart_and_cut_exactly(
+def test_two_real_heads_are_separated_and_cut_exactly(
     detector: str,
     roi: float,
     tree: tuple[Path, dict[str, np.ndarray]],

@@ -58,10 +58,10 @@ def test_models_of_another_kind_of_processor_hold_and_both_kinds_are_named(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("foalnet.core.processor.processor", lambda *_: "Another family 1 model 2")
-    told = json.loads(verb(project, "verify", "--json").stdout)["drawn"]
-    assert told["code"] == 0
+    result = json.loads(verb(project, "verify", "--json").stdout)["drawn"]
+    assert result["code"] == 0
     made = json.loads((project / "models/drawn/foal-s1/train.json").read_text())
-    [text] = [link["result"] for link in told["links"] if link["name"] == "foal-s1 checkpoints"]
+    [text] = [link["result"] for link in result["links"] if link["name"] == "foal-s1 checkpoints"]
     assert f"made on another kind of processor: {made['processor']} ({made['instructions']})" in text
     assert text.endswith(f"this is Another family 1 model 2 ({made['instructions']})")
 
@@ -137,10 +137,10 @@ def test_a_change_is_named_where_it_was_made(
     project: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None], expected: list[str]
 ) -> None:
     change(project)
-    found = links(project, monkeypatch)
-    named = broken(found)
+    checked = links(project, monkeypatch)
+    named = broken(checked)
     assert [link.name for link in named][: len(expected)] == expected, named
-    assert code_of(found) == 3
+    assert code_of(checked) == 3
     assert all(link.action for link in named)
 
 
@@ -154,7 +154,7 @@ def flipped(data: bytes) -> bytes:
     return data[:-1] + bytes([data[-1] ^ 1])
 
 
-def words(old: str, new: str) -> Change:
+def replaced(old: str, new: str) -> Change:
     def change(data: bytes) -> bytes:
         assert old.encode() in data
         return data.replace(old.encode(), new.encode(), 1)
@@ -190,8 +190,8 @@ MISTAKES: list[tuple[str, str, Change, list[str]]] = [
     ("a byte of a fold", f"{MODEL}/fold-Session3.safetensors", flipped, ["foal-s1 files", "foal-s1 checkpoints"]),
     ("a count of the training", f"{MODEL}/train.json", value("counts.bad_steps", to=1), ["foal-s1 facts"]),
     ("a byte of the final model", f"{FINAL}/model.safetensors", flipped, ["final model"]),
-    ("a limit of the card", f"{FINAL}/card.md", words("acted emotion", "emotion"), ["final model"]),
-    ("a transcript", "data/drawn/manifest.jsonl", words('"transcript": "', '"transcript": "So, '),
+    ("a limit of the card", f"{FINAL}/card.md", replaced("acted emotion", "emotion"), ["final model"]),
+    ("a transcript", "data/drawn/manifest.jsonl", replaced('"transcript": "', '"transcript": "So, '),
      ["digest of the manifest"]),
     ("a count", COUNTS, value("found.raw_labels.ang", name="counts.json", to=99), ["counts of the manifest"]),
     ("the index of the shards, its seal taken", "data/drawn/shards/index.json", unsealed, ["shards by their index"]),
@@ -218,15 +218,15 @@ def test_an_edited_output_that_dvc_commit_recorded_is_named(
 
 def hold_named(project: Path, monkeypatch: pytest.MonkeyPatch, expected: list[str]) -> None:
     """Links by content are broken, those of dvc.lock and git are not; no folder that is gone is spoken of."""
-    found = broken(links(project, monkeypatch))
-    named = [link.name for link in found]
+    differing = broken(links(project, monkeypatch))
+    named = [link.name for link in differing]
     assert set(expected) <= set(named), named
     assert not [name for name in named if " output " in name or " input " in name or name == "commit"], named
-    assert not [link for link in found if "foalnet-verify-" in str(link)]
+    assert not [link for link in differing if "foalnet-verify-" in str(link)]
 
 
 @pytest.mark.long
-def test_a_licensed_corpus_that_is_not_here_is_skipped_in_words(
+def test_an_absent_licensed_corpus_is_skipped_with_a_reason(
     project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The drawn files moved away, no stage that draws them, a root in the settings: a corpus like a licensed one."""
@@ -240,11 +240,11 @@ def test_a_licensed_corpus_that_is_not_here_is_skipped_in_words(
     git(project, "add", "-f", "data/drawn/raw")
     commit_all(project)
     (project / "settings.yaml").write_text(f"roots: {{drawn: {tmp_path / 'corpus'}}}\n")
-    found = {link.name: link for link in links(project, monkeypatch)}
-    assert found["corpus files"].verdict == found["manifest of the labels"].verdict == "ok"
+    by_name = {link.name: link for link in links(project, monkeypatch)}
+    assert by_name["corpus files"].verdict == by_name["manifest of the labels"].verdict == "ok"
     (project / "settings.yaml").write_text(f"roots: {{drawn: {tmp_path / 'nowhere'}}}\n")
-    found = {link.name: link for link in links(project, monkeypatch)}
-    assert found["corpus files"].verdict == "skipped"
-    assert "what lies behind the inventory is verified" in found["corpus files"].result
-    assert found["manifest of the labels"].verdict == "skipped"
-    assert [link.name for link in broken(list(found.values()))] == ["inventory@drawn input data/drawn/raw"]
+    by_name = {link.name: link for link in links(project, monkeypatch)}
+    assert by_name["corpus files"].verdict == "skipped"
+    assert "what lies behind the inventory is verified" in by_name["corpus files"].result
+    assert by_name["manifest of the labels"].verdict == "skipped"
+    assert [link.name for link in broken(list(by_name.values()))] == ["inventory@drawn input data/drawn/raw"]

@@ -38,14 +38,14 @@ def test_a_sweep_leaves_what_the_params_need_and_the_rest_comes_back(project: Pa
     assert "stays: needed" in verb(project, "gc", "--older-than", "0").stdout
     assert cached(project) == keys
     change_params(project, train={"lr": 0.5})
-    told = verb(project, "gc").stdout
+    printed = verb(project, "gc").stdout
     assert cached(project) == [key for key in keys if key.startswith("work/clips")]
-    assert told.splitlines()[-1].startswith("freed ")
+    assert printed.splitlines()[-1].startswith("freed ")
     later = verb(project, *TRAIN, "--dry-run").stdout
     assert "0 epochs done, at most 2 left" in later and "time: not known yet" in later
     verb(project, "gc", "--all")
     assert cached(project) == []
-    told = verb(project, "shards", "drawn", "--dry-run").stdout
-    assert "5 to stage" in told and "time: not known yet" in told
+    printed = verb(project, "shards", "drawn", "--dry-run").stdout
+    assert "5 to stage" in printed and "time: not known yet" in printed
     repro(project, "-f", "-s", "shards@drawn")
     assert shards(project) == before and len(cached(project)) == 5

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.clips_tree import LocalPool, Place, lay_tree
+from tests.clips_tree import LocalPool, Place, write_clips_tree
 from tests.hub import serving
 from tests.staged import DIALOGUE, OTHER
 
@@ -18,7 +18,7 @@ from tests.staged import DIALOGUE, OTHER
 @pytest.fixture(scope="session")
 def sound_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tree of two dialogues, nothing wrong with it; never written to."""
-    return lay_tree(tmp_path_factory.mktemp("tree"), [DIALOGUE, OTHER])
+    return write_clips_tree(tmp_path_factory.mktemp("tree"), [DIALOGUE, OTHER])
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from foalnet.core.errors import DataError
 from foalnet.shards import open_shards
-from tests.clips_tree import LocalPool, Place, lay_tree
+from tests.clips_tree import LocalPool, Place, write_clips_tree
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIALOGUES = ("Ses01F_impro01", "Ses02M_impro02")
@@ -68,7 +68,7 @@ print(written)
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lay_tree(tmp_path_factory.mktemp("tree"), DIALOGUES)
+    return write_clips_tree(tmp_path_factory.mktemp("tree"), DIALOGUES)
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
 from foalnet.shards import open_shards
 from foalnet.train.batches import load_store
-from tests.clips_tree import RATE_HZ, Place, lay_tree, sound
+from tests.clips_tree import RATE_HZ, Place, sound, write_clips_tree
 from tests.stores import make_params
 
 DIALOGUE = "Ses01F_impro01"
@@ -33,7 +33,7 @@ LEFT = {"calm": ["neu", "xxx"], "angry": ["ang"]}
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lay_tree(tmp_path_factory.mktemp("tree"), [DIALOGUE])
+    return write_clips_tree(tmp_path_factory.mktemp("tree"), [DIALOGUE])
 
 
 @pytest.fixture

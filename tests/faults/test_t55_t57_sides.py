@@ -20,7 +20,7 @@ from foalnet.drawn.write import draw_dialogue
 from foalnet.faces.audit import Audit
 from foalnet.shards import open_shards
 from tests.clips_tree import LocalPool, Place, write_avi
-from tests.heads import at_size, clip_frames, clip_sound, lay_heads, speaking
+from tests.heads import at_size, clip_frames, clip_sound, speaking, write_heads
 
 DRAWN = Draw(dialogues_per_session=2, used_per_dialogue=8, unused_per_dialogue=0)
 OTHER = {"left": "right", "right": "left"}
@@ -206,7 +206,7 @@ def test_t57_every_utterance_of_composed_real_heads_is_judged_right(
     halves = {name: at_size(clip_frames(shared_data, name), 42) for name in names}
     voices = {name: clip_sound(shared_data, name, tmp_path) for name in names}
     for dialogue, (left, right, rate) in HEADS.items():
-        lay_heads(
+        write_heads(
             tmp_path / "root", dialogue, (left, right), rate, voices=voices, swap=swap,
             show=lambda clip, time_s, letter: speaking(halves[clip], time_s, letter),
         )  # fmt: skip

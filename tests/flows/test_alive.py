@@ -54,26 +54,26 @@ def test_t14_a_dead_worker_is_a_crashed_run_and_a_long_stage_is_none(window: Ser
         for pid in (worker.pid, *descendants(worker.pid)):
             os.kill(pid, signal.SIGKILL)
         until(lambda: state() != "RUNNING", WINDOW_S + LOOK_S + PATIENCE_S, "the end of a run that says nothing")
-    told = window.runs(id={"any_": [run["id"]]})[0]["state"]
-    assert told["type"] == "CRASHED" and "no sign of life for 10 s" in told["message"]
+    final_state = window.runs(id={"any_": [run["id"]]})[0]["state"]
+    assert final_state["type"] == "CRASHED" and "no sign of life for 10 s" in final_state["message"]
 
 
 @pytest.mark.long
 def test_t14_the_rule_stands_once_on_the_server_with_the_window_of_the_settings(window: Server, toy: Path) -> None:
-    found = window.ask("automations/filter")
-    assert [(each["name"], each["trigger"]["within"]) for each in found] == [(flows.alive.AUTOMATION, WINDOW_S)]
+    rules = window.ask("automations/filter")
+    assert [(each["name"], each["trigger"]["within"]) for each in rules] == [(flows.alive.AUTOMATION, WINDOW_S)]
     window.deploy(toy)
-    found = window.ask("automations/filter")
-    assert [each["trigger"]["within"] for each in found] == [120.0] and found[0]["enabled"]
+    rules = window.ask("automations/filter")
+    assert [each["trigger"]["within"] for each in rules] == [120.0] and rules[0]["enabled"]
 
 
 def test_t14_signs_of_life_come_several_times_a_window_until_the_flow_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Any] = []
+    events: list[Any] = []
     several = threading.Event()
 
     def emit(event: str, resource: dict[str, str]) -> None:
-        told.append((event, resource["prefect.resource.id"]))
-        if len(told) > SIGNS:
+        events.append((event, resource["prefect.resource.id"]))
+        if len(events) > SIGNS:
             several.set()
 
     monkeypatch.setattr(flows.alive, "emit_event", emit)
@@ -81,13 +81,13 @@ def test_t14_signs_of_life_come_several_times_a_window_until_the_flow_ends(monke
     monkeypatch.setattr(flows.alive, "cancel_late", lambda _: None)
     with alive(0.04):
         pass
-    assert told == [], "nobody to tell of outside a run"
+    assert events == [], "nobody to tell of outside a run"
     monkeypatch.setattr(flows.alive.flow_run, "get_id", lambda: "abc", raising=False)
     monkeypatch.setattr(flows.alive.flow_run, "get_name", lambda: "x", raising=False)
     before = threading.active_count()
     with alive(0.04):
         assert several.wait(PATIENCE_S)
     until(lambda: threading.active_count() == before, PATIENCE_S, "the end of the thread")
-    assert set(told) == {(ALIVE, "prefect.flow-run.abc")}
+    assert set(events) == {(ALIVE, "prefect.flow-run.abc")}
     with pytest.raises(ValueError, match="10 seconds"):
         automation(9.0)

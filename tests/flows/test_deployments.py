@@ -16,8 +16,8 @@ def test_every_corpus_has_a_deployment_that_starts_paused_and_one_at_a_time(repo
     corpora = yaml.safe_load((repository / "params.yaml").read_text())["corpora"]
     deployments = yaml.safe_load((repository / "prefect.yaml").read_text())["deployments"]
     flows = ("flows/retrain.py:retrain", "flows/staging.py:stage_corpus", "flows/training.py:train_and_evaluate")
-    found = sorted((d["name"], d["entrypoint"]) for d in deployments)
-    assert found == sorted((corpus, flow) for corpus in corpora for flow in flows)
+    deployed = sorted((d["name"], d["entrypoint"]) for d in deployments)
+    assert deployed == sorted((corpus, flow) for corpus in corpora for flow in flows)
     for deployment in deployments:
         assert deployment["parameters"] == {"corpus": deployment["name"]}
         scheduled = deployment["entrypoint"] == "flows/retrain.py:retrain"

@@ -33,7 +33,7 @@ def start(code: str, lines: list[str], **options: object) -> int:
 
 
 def pids(lines: list[str]) -> list[int]:
-    return [int(word) for word in " ".join(lines[:1]).split()]
+    return [int(pid) for pid in " ".join(lines[:1]).split()]
 
 
 def test_lines_of_both_streams_come_in_order_and_the_exit_code_is_the_commands_own() -> None:
@@ -94,7 +94,7 @@ def test_an_error_of_the_listener_ends_the_tree() -> None:
     seen: list[int] = []
 
     def listen(line: str) -> None:
-        seen.extend(int(word) for word in line.split())
+        seen.extend(int(pid) for pid in line.split())
         raise ValueError("the log is gone")
 
     with pytest.raises(ValueError, match="the log is gone"):
@@ -118,7 +118,7 @@ def test_nothing_outlives_a_flow_that_is_itself_killed() -> None:
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as flow:
         assert flow.stdout is not None
-        below = [int(word) for word in flow.stdout.readline().split()]
+        below = [int(pid) for pid in flow.stdout.readline().split()]
         assert len(below) == 2
         flow.kill()
         until(lambda: not any(alive(pid) for pid in below), PATIENCE_S, "the end of the whole tree")

@@ -74,7 +74,7 @@ def test_the_task_leaves_caching_to_dvc_and_its_waits_fit_into_a_cancel() -> Non
     assert max(delays) < 30
 
 
-def test_t84_a_task_takes_two_words_and_gives_a_small_dict(toy: Path) -> None:
+def test_t84_a_task_takes_two_strings_and_returns_a_small_dict(toy: Path) -> None:
     done = run_stage.fn("draw", str(toy))
     assert done == {"stage": "draw", "ran": True}
     assert run_stage.fn("draw", str(toy)) == {"stage": "draw", "ran": False}
@@ -97,8 +97,8 @@ def test_artifacts_show_scores_confusion_drops_and_the_place_of_the_report(toy: 
     assert str(paths.report_html) in artifacts.report("drawn", paths.report_html)
     assert artifacts.gate(paths, "no .git here") == "# drawn: no decision\n\nno .git here"
     side = Side(metrics=CONTENT["report", "metrics.json"], runs={}, cluster=None, staged=39, dropped=1)
-    told = {"corpus": "drawn", "commit": "c" * 40, "params": Gate(max_shrink=0.0), "report": Report()}
-    paths.gate.write_bytes(json_bytes(decide(side, side, **told)))
+    arguments = {"corpus": "drawn", "commit": "c" * 40, "params": Gate(max_shrink=0.0), "report": Report()}
+    paths.gate.write_bytes(json_bytes(decide(side, side, **arguments)))
     decision = artifacts.gate(paths, "")
     assert "**refused**: UA of foal: cannot be compared" in decision
     assert "| UA of audio only | 0.5 | 0.5 |" in decision
@@ -200,29 +200,29 @@ def test_t83_without_its_server_the_flow_fails_fast_and_dvc_repro_goes_on(toy: P
 
 def test_a_cancel_ends_the_wait_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     stop = threading.Event()
-    asked: list[dict[str, object]] = []
+    calls: list[dict[str, object]] = []
 
     def busy(name: str, **how: object) -> None:
-        asked.append(how)
+        calls.append(how)
         stop.set()
         raise TimeoutError
 
     monkeypatch.setattr(gpu, "concurrency", busy)
     with pytest.raises(Stopped, match="waited for the GPU"), gpu.gpu_slot(stop):
         raise AssertionError("held a slot that nobody gave")
-    assert [how["strict"] for how in asked] == [True]
+    assert [how["strict"] for how in calls] == [True]
 
 
 def test_only_training_on_a_gpu_asks_for_a_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    calls: list[str] = []
 
     @contextlib.contextmanager
     def slot(_stop: object) -> Iterator[None]:
-        asked.append("slot")
+        calls.append("slot")
         yield
 
     monkeypatch.setattr(tasks, "gpu_slot", slot)
-    monkeypatch.setattr(tasks, "reproduce", lambda stage, *_, **__: bool(asked.append(stage)) or True)
+    monkeypatch.setattr(tasks, "reproduce", lambda stage, *_, **__: bool(calls.append(stage)) or True)
     token = tasks.GPU.set(True)
     try:
         assert tasks.bring("evaluate@x", ".")
@@ -230,4 +230,4 @@ def test_only_training_on_a_gpu_asks_for_a_slot(monkeypatch: pytest.MonkeyPatch)
     finally:
         tasks.GPU.reset(token)
     tasks.bring("train@y", ".")
-    assert asked == ["evaluate@x", "slot", "train@x", "train@y"]
+    assert calls == ["evaluate@x", "slot", "train@x", "train@y"]

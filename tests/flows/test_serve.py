@@ -41,7 +41,7 @@ def test_a_taken_port_and_a_folder_without_project_are_said_at_once(toy: Path, t
     assert "no prefect.yaml here" in done.stderr
 
 
-def test_a_program_that_ends_by_itself_is_said_with_its_last_words(tmp_path: Path) -> None:
+def test_a_program_that_ends_by_itself_is_reported_with_its_last_output(tmp_path: Path) -> None:
     kept = keep("worker", tmp_path, tmp_path, ["no-such-command"])
     kept.keeper.wait(PATIENCE_S)
     with pytest.raises(MachineError, match="no-such-command"):

@@ -121,7 +121,7 @@ def test_the_plan_of_a_corpus_has_no_stage_of_another(toy: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [4, 70, *(pytest.param(code, marks=pytest.mark.long) for code in (2, 3, 5))])
-def test_the_verbs_own_exit_code_is_found_behind_dvcs_255(toy: Path, code: int) -> None:
+def test_the_verbs_own_exit_code_replaces_dvcs_255(toy: Path, code: int) -> None:
     order(toy, draw=[code])
     with pytest.raises(StageFailed) as failure:
         reproduce("draw", toy, on_line=quiet)
@@ -156,7 +156,7 @@ def test_an_error_of_dvc_itself_has_no_verbs_code_and_is_not_run_again(toy: Path
     assert not may_retry(None, 1)
 
 
-def test_a_lock_that_another_dvc_holds_is_told_from_a_failed_verb(toy: Path) -> None:
+def test_a_lock_that_another_dvc_holds_differs_from_a_failed_verb(toy: Path) -> None:
     order(toy, draw=["sleep"])
     with subprocess.Popen(
         command("draw"), cwd=toy, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

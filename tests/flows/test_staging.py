@@ -22,7 +22,7 @@ from foalnet.core.errors import DataError, MachineError, UsageError
 from foalnet.core.files import sha256_file
 from foalnet.core.locks import lock
 from foalnet.stages.shards.warm import unstaged, warm
-from tests.clips_tree import DIALOGUES, Place, lay_tree
+from tests.clips_tree import DIALOGUES, Place, write_clips_tree
 from tests.flows.helpers import Server
 from tests.projects import TINY, change_params, copy_project, environment, program, repro
 
@@ -36,7 +36,7 @@ def digests(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     home = tmp_path_factory.mktemp("place")
-    made = Place(home=home, root=lay_tree(home / "root"))
+    made = Place(home=home, root=write_clips_tree(home / "root"))
     made.list_files()
     return made
 
@@ -109,7 +109,7 @@ def _jobs(place: Place, settings: Settings) -> list:
 
 
 def fake(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    monkeypatch.setattr(staging, "warm_command", lambda *words: [sys.executable, "-c", code, *words])
+    monkeypatch.setattr(staging, "warm_command", lambda *arguments: [sys.executable, "-c", code, *arguments])
 
 
 def test_short_dialogues_share_a_batch_and_long_ones_have_their_own() -> None:

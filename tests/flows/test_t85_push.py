@@ -44,8 +44,8 @@ def retrain(project: Path, run: RunStages = at_once) -> tuple[dict[str, object],
     """Run the flow without Prefect's engine; return its answer and what it would show."""
     shown: list[str] = []
 
-    def publish(paths: Paths, _page: Path, told: Mapping[str, Any], pushed: push.Pushed) -> None:
-        shown.extend((told["says"], paths.metrics.read_text(), str(pushed.unpushed)))
+    def publish(paths: Paths, _page: Path, facts: Mapping[str, Any], pushed: push.Pushed) -> None:
+        shown.extend((facts["says"], paths.metrics.read_text(), str(pushed.unpushed)))
 
     return bring_up_to_date(project, "drawn", run=run, publish=publish), shown
 
@@ -71,13 +71,13 @@ def objects(folder: Path) -> set[str]:
 def needed(project: Path, lock: str) -> set[str]:
     """Every object that a dvc.lock names: of its outputs that DVC keeps, and of the files in their folders."""
     outs = [out for stage in yaml.safe_load(lock)["stages"].values() for out in stage["outs"]]
-    found = {
+    digests = {
         out["md5"] for out in outs if out["path"] not in ("reports/drawn/headline.json", "reports/drawn/metrics.json")
     }
-    for md5 in [each for each in found if each.endswith(".dir")]:
+    for md5 in [each for each in digests if each.endswith(".dir")]:
         rows = json.loads((project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).read_bytes())
-        found |= {row["md5"] for row in rows}
-    return found
+        digests |= {row["md5"] for row in rows}
+    return digests
 
 
 def locks(project: Path) -> list[str]:
@@ -109,8 +109,8 @@ def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_push
     assert not remote.exists(), "nothing is written to the disk below the one that is not mounted"
     first = str(done["branch"]).removeprefix("runs/")
     assert list(unpushed(toy)) == [f"drawn/{first}"]
-    told = verb(toy, "champion").stdout.splitlines()
-    assert told[1].endswith("  unpushed") and told[-1] == f"unpushed: {first}; the next run tries again"
+    lines = verb(toy, "champion").stdout.splitlines()
+    assert lines[1].endswith("  unpushed") and lines[-1] == f"unpushed: {first}; the next run tries again"
     monkeypatch.chdir(toy)
     [finding] = check_pushed(Context())
     assert finding.level == "warning" and first in finding.message
@@ -242,7 +242,7 @@ def test_t85_an_altered_object_is_not_pushed_and_the_next_run_mends_it(toy: Path
 
 
 @pytest.mark.long
-def test_t85_an_object_that_lies_nowhere_is_not_taken_for_pushed(toy: Path, remote: Path) -> None:
+def test_t85_an_object_that_exists_nowhere_does_not_count_as_pushed(toy: Path, remote: Path) -> None:
     out = "data/drawn/manifest.jsonl"
     done, _ = retrain(toy, spoiled(out, Path.unlink))
     assert f"{out} (stage manifest@drawn): its object lies neither in DVC's cache nor in the remote" in str(

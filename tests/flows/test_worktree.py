@@ -208,10 +208,10 @@ def test_a_champion_that_somebody_has_checked_out_is_not_moved(toy: Path) -> Non
     retrained(toy, "one", 0.80)
     champion = commit_of(toy, "champions/drawn")
     git(toy, "worktree", "add", "-q", str(toy.parent / "mine"), "champions/drawn")
-    told = retrained(toy, "two", 0.82)
-    assert not told["promoted"]
-    assert "is checked out" in told["says"]
-    assert commit_of(toy, told["branch"]) is not None
+    result = retrained(toy, "two", 0.82)
+    assert not result["promoted"]
+    assert "is checked out" in result["says"]
+    assert commit_of(toy, result["branch"]) is not None
     assert commit_of(toy, "champions/drawn") == champion
 
 
@@ -332,11 +332,11 @@ def test_a_run_that_was_overtaken_is_not_promoted(toy: Path) -> None:
         git(toy, "update-ref", "refs/heads/champions/drawn", theirs[0])
         return done
 
-    told = retrain(toy, overtaken)
-    assert not told["promoted"]
-    assert "was promoted in the meantime" in told["says"]
+    result = retrain(toy, overtaken)
+    assert not result["promoted"]
+    assert "was promoted in the meantime" in result["says"]
     assert commit_of(toy, "champions/drawn") == theirs[0]
-    assert yaml.safe_load(text_at(toy, told["branch"], "params.yaml") or "")["report"]["seed"] == 3
+    assert yaml.safe_load(text_at(toy, result["branch"], "params.yaml") or "")["report"]["seed"] == 3
 
 
 def test_a_cancel_in_the_middle_removes_the_worktree(toy: Path) -> None:

@@ -21,7 +21,7 @@ from foalnet.drawn.write import draw
 from foalnet.shards import open_shards
 from foalnet.stages.features import encode as features
 from foalnet.train.batches import load_store
-from tests.clips_tree import LocalPool, Place, lay_tree
+from tests.clips_tree import LocalPool, Place, write_clips_tree
 from tests.hub import needs_transformers, recorded
 from tests.stores import corpus_params, make_params, make_store, write_corpus
 
@@ -41,7 +41,7 @@ def listing(home: Path) -> None:
 
 
 def staging(home: Path) -> None:
-    Place(home=home, root=lay_tree(home / "root")).stage()
+    Place(home=home, root=write_clips_tree(home / "root")).stage()
 
 
 def reading(home: Path) -> None:

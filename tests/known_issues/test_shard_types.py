@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from foalnet.config.blocks import Shards
 from foalnet.shards import open_shards
 from foalnet.shards.meta import SampleMeta
-from tests.clips_tree import DIALOGUES, RATE_HZ, LocalPool, Place, lay_tree, sound
+from tests.clips_tree import DIALOGUES, RATE_HZ, LocalPool, Place, sound, write_clips_tree
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "shards.md"
 HOLDS = TypeAdapter(SampleMeta)
@@ -47,7 +47,7 @@ def inferred(value: Any) -> Any:
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Dialogues with and without a picture, with faces and without, sound as filed, cut, resampled and padded."""
     monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
-    root = lay_tree(tmp_path / "root")
+    root = write_clips_tree(tmp_path / "root")
     wavs = root / "Session1" / "sentences" / "wav" / DIALOGUES[0]
     (wavs / f"{DIALOGUES[0]}_F000.wav").unlink()
     soundfile.write(wavs / f"{DIALOGUES[0]}_M000.wav", sound(1, 0.97)[::2], RATE_HZ // 2, subtype="PCM_16")

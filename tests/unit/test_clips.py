@@ -23,17 +23,17 @@ from tests.clips_tree import (
     TURNS,
     LocalPool,
     Place,
-    lay_tree,
     level,
     picture,
     sound,
     write_avi,
+    write_clips_tree,
 )
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lay_tree(tmp_path_factory.mktemp("tree"))
+    return write_clips_tree(tmp_path_factory.mktemp("tree"))
 
 
 @pytest.fixture(autouse=True)

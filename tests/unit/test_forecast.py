@@ -32,7 +32,7 @@ from foalnet.stages.table import BY_NAME
 from foalnet.stages.train import training_rate
 from foalnet.stages.train.training import train_run
 from foalnet.train.speed import reached, speed_file
-from tests.clips_tree import DIALOGUES, TURNS, LocalPool, Place, lay_tree
+from tests.clips_tree import DIALOGUES, TURNS, LocalPool, Place, write_clips_tree
 from tests.hub import needs_transformers, recorded
 from tests.projects import REPOSITORY, verb
 from tests.stores import corpus_params, make_store, write_corpus
@@ -56,7 +56,7 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
-    made = Place(home=tmp_path / "home", root=lay_tree(tmp_path / "tree", DIALOGUES))
+    made = Place(home=tmp_path / "home", root=write_clips_tree(tmp_path / "tree", DIALOGUES))
     made.list_files()
     return made
 

@@ -161,7 +161,7 @@ def calibration(table: Sequence[Result]) -> Section:
     rows = tuple((Cell(text=result.variant), Cell(text=percent(result.ece))) for result in table)
     return Section(
         name="calibration",
-        title="Calibration: can the probabilities be trusted",
+        title="Calibration",
         blocks=(
             Paragraph(
                 text=(

@@ -177,17 +177,16 @@ def protocol(facts: Facts) -> Section:
                     f"Each fold tests on one {unit}, chooses its epoch on the next one (the dev part), and trains on "
                     f"the other {count - 2}. No speaker is in two of them, so every score is about unseen people. The "
                     "epoch is the first one with the best UA on the dev part; labels of the test part are not "
-                    "available to training and are read for the first time when the scores are made. Every utterance "
-                    "is tested once."
+                    "available to training and are first read for the final scores. Every utterance is tested once."
                 )
             ),
             Paragraph(
                 text=(
                     "UA (unweighted accuracy) is the mean of the recalls of the classes: each class counts the same. "
-                    "WA (weighted accuracy) is the share of utterances that are right. Macro-F1 is the mean over "
-                    "classes of 2 × precision × recall / (precision + recall). The headline pools the test "
-                    "utterances of all folds; means over folds stand further below. A class that a fold's test part "
-                    "lacks is left out of that fold's means, and named."
+                    "WA (weighted accuracy) is the share of correct utterances. Macro-F1 is the mean over classes of "
+                    "2 × precision × recall / (precision + recall). The headline pools the test utterances of all "
+                    "folds; means over folds are further below. A class that a fold's test part lacks is left out of "
+                    "that fold's means, and named."
                 )
             ),
         ),

@@ -19,8 +19,8 @@ def test_two_more_protocols_cost_one_more_run_and_leave_the_others_alone(tiny_pr
     shutil.copytree(tiny_project, project, symlinks=True)
     before = json.loads((project / "reports/drawn/metrics.json").read_text())
     change_params(project, corpora={"drawn": {"protocols": ALL, "variants": ["audio_only", "foal_half"]}})
-    asked = verb(project, "inventory", "drawn", check=False)
-    assert asked.returncode == 2 and "foalnet config --sync" in asked.stderr
+    refused = verb(project, "inventory", "drawn", check=False)
+    assert refused.returncode == 2 and "foalnet config --sync" in refused.stderr
     verb(project, "config", "--sync")
     ran = stages_run(repro(project))
     new = ["audio_only-s1-four", "foal_half-s1", "foal_half-s1-four"]

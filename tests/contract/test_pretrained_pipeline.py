@@ -15,7 +15,7 @@ from tests.projects import change_params, repro, stages_run, verb
 RUN = "drawn-foal-s1"
 
 
-def asked(wavlm: Pretrained, clip: Pretrained) -> dict[str, object]:
+def wanted_params(wavlm: Pretrained, clip: Pretrained) -> dict[str, object]:
     return {
         "features": {"encoder": clip.name, "weights": clip.sha256, "frame_step": 6},
         "train": {
@@ -38,7 +38,7 @@ def test_t88_the_road_with_pretrained_encoders_needs_no_network(tiny_project: Pa
     wavlm, clip = recorded(weights, "wavlm_large", pickle=True), recorded(weights, "clip_vit_l14")
     project = tmp_path / "project"
     shutil.copytree(tiny_project, project, symlinks=True)
-    change_params(project, **asked(wavlm, clip))
+    change_params(project, **wanted_params(wavlm, clip))
     verb(project, "config", "--sync")
     # An address that answers nothing: whatever asked the hub would fail.
     machine = {"FOALNET_WEIGHTS": str(weights), "HF_ENDPOINT": "http://127.0.0.1:9", "FOALNET_DEVICE": "cpu"}
@@ -47,7 +47,7 @@ def test_t88_the_road_with_pretrained_encoders_needs_no_network(tiny_project: Pa
     ran = stages_run(repro(project, f"train@{RUN}", **machine))
     assert "features@drawn" in ran and f"train@{RUN}" in ran and "shards@drawn" not in ran
     index = json.loads((project / "data/drawn/features/index.json").read_text())
-    told = json.loads((project / "models/drawn/foal-s1/train.json").read_text())
-    assert index["weights"] == clip.sha256 and told["weights"]["sha256"] == wavlm.sha256
-    assert str(tmp_path) not in (project / "dvc.lock").read_text() + json.dumps(index) + json.dumps(told)
+    facts = json.loads((project / "models/drawn/foal-s1/train.json").read_text())
+    assert index["weights"] == clip.sha256 and facts["weights"]["sha256"] == wavlm.sha256
+    assert str(tmp_path) not in (project / "dvc.lock").read_text() + json.dumps(index) + json.dumps(facts)
     assert stages_run(repro(project, f"train@{RUN}", **machine)) == ["inventory@drawn"]
