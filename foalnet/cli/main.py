@@ -74,14 +74,6 @@ class Verbs(click.Group):
             self.add_command(getattr(importlib.import_module(f"foalnet.cli.{module}"), name), cmd_name)
         return super().get_command(ctx, cmd_name)
 
-    def invoke(self, ctx: click.Context) -> object:
-        """Run a verb; an error that names no stage names the verb."""
-        try:
-            return super().invoke(ctx)
-        except FoalnetError as error:
-            error.stage = error.stage or ctx.invoked_subcommand
-            raise
-
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:

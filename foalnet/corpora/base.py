@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from pydantic import Field
+from pydantic import ConfigDict, Strict
 
-from foalnet.config.base import Frozen
 from foalnet.config.blocks import Contract
 from foalnet.core.errors import DataError, MachineError, printable, reason
 from foalnet.core.files import not_read
@@ -17,14 +17,22 @@ from foalnet.core.paths import FACTS
 from foalnet.core.records import Utterance
 
 
-class CorpusFacts(Frozen):
-    """What the file FACTS of a corpus may state; the reader's own facts hold where it has no such file."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusFacts:
+    """What the file FACTS of a corpus may state; the reader's own facts hold where it has no such file.
 
-    drawn: bool = Field(False, description="a program drew the corpus: no person is seen or heard in it")
-    licence: str = Field("", description="what the corpus may be used for")
-    best_scores: dict[str, float] = Field({}, description="input (sound, picture, both, …) -> best expected UA")
-    best_by_kind: dict[str, dict[str, float]] = Field({}, description="kind -> input -> best expected accuracy")
-    kinds: dict[str, str] = Field({}, description="utterance key -> its kind")
+    `drawn`: a program drew the corpus, no person is seen or heard in it. `licence`: what it may be used for.
+    `best_scores`: input (sound, picture, both, late_average) -> best expected UA; `best_by_kind`: the same by kind of
+    utterance; `kinds`: utterance key -> its kind.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    drawn: Annotated[bool, Strict()] = False
+    licence: str = ""
+    best_scores: dict[str, float] = field(default_factory=dict)
+    best_by_kind: dict[str, dict[str, float]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
 
 
 class Reader(Protocol):

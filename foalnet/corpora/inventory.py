@@ -127,10 +127,9 @@ def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
         named=listed.named(),
         facts=_facts(root) if FACTS in listed.roles else CorpusFacts(),
     )
-    content = asdict(record) | {"facts": record.facts.model_dump(exclude_defaults=True)}
-    if not content["facts"]:
-        del content["facts"]
-    data = sealed_bytes(out.name, content)
+    content = asdict(record)
+    stated = {name: value for name, value in content.pop("facts").items() if value}
+    data = sealed_bytes(out.name, content | ({"facts": stated} if stated else {}))
     changed = not out.exists() or out.read_bytes() != data
     if changed:
         publish_bytes(out, data)
@@ -140,7 +139,7 @@ def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
 def _facts(root: Path) -> CorpusFacts:
     """Read what the corpus states of itself (DataError, exit 3, where the file is not of that form)."""
     try:
-        return CorpusFacts.model_validate(read_json(root / FACTS))
+        return TypeAdapter(CorpusFacts).validate_python(read_json(root / FACTS))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in fault["loc"])

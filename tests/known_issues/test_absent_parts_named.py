@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from foalnet.core.paths import FACTS
 from tests.projects import verb
 from tests.trees import DIALOGUES, iemocap_tree, ravdess_tree, write_wav
 
@@ -54,7 +55,8 @@ def test_a_session_and_a_sessions_video_that_are_missing_are_named(project: Path
 
 
 def test_of_a_whole_corpus_little_is_said(project: Path) -> None:
-    iemocap_tree(project / "data/drawn/raw")
+    root = iemocap_tree(project / "data/drawn/raw")
+    (root / FACTS).write_text('{"drawn": true}')
     assert len(said(project, "inventory", "drawn")) == 1
     assert said(project, "manifest", "drawn") == [
         "manifest: 20 of 25 utterances are used: happy 5, neutral 5, sad 5, angry 5",
