@@ -177,7 +177,7 @@ def test_links_and_targets_that_pages_name_exist(page: str) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
     assert [link for link in links if not (path.parent / link).exists()] == []
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-    named = {word for code in re.findall(r"`make ([a-z-]+)`", text) for word in [code]}
+    named = {target for code in re.findall(r"`make ([a-z-]+)`", text) for target in [code]}
     assert named <= targets
 
 

@@ -166,13 +166,13 @@ def value(path: str, *, name: str | None = None, to: object = None) -> Change:
     """Put another value at a dotted path of a JSON object; with `name` under a new seal, else beside the old one."""
 
     def change(data: bytes) -> bytes:
-        told = json.loads(data)
+        content = json.loads(data)
         *above, last = path.split(".")
-        place = told
+        place = content
         for step in above:
             place = place[step]
         place[last] = place[last] + 0.01 if to is None else to
-        return sealed_bytes(name, told) if name else json_bytes(told)
+        return sealed_bytes(name, content) if name else json_bytes(content)
 
     return change
 
