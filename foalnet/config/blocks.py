@@ -72,9 +72,9 @@ class Draw(Frozen):
     )
     unused_per_dialogue: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="utterances labelled xxx or fru")
     share_both: Fraction = Field(0.36, description="sound and face both show the emotion")
-    share_sound: Fraction = Field(0.24, description="sound alone shows it")
-    share_face: Fraction = Field(0.12, description="face alone shows it")
-    share_interaction: Fraction = Field(0.28, description="only sound and face together show it")
+    share_sound: Fraction = Field(0.24, description="only the sound shows the emotion")
+    share_face: Fraction = Field(0.12, description="only the face shows the emotion")
+    share_interaction: Fraction = Field(0.28, description="only sound and face together show the emotion")
     length_min_s: Annotated[float, Field(ge=0.3, le=60.0)] = 1.2  # a shorter voice has no recognisable contour
     length_max_s: Annotated[float, Field(ge=0.3, le=60.0)] = 2.0
     rate_fps: Literal["30000/1001", "15000/1001"] = "30000/1001"
@@ -111,7 +111,7 @@ class Manifest(Frozen):
     contract: Contract | Literal["published"] | None = Field(
         None, description="'published': the reader's own counts; null: nothing is checked"
     )
-    max_drop_fraction: Fraction = Field(0.02, description="of the label lines that the reader cannot use")
+    max_drop_fraction: Fraction = Field(0.02, description="largest accepted share of unusable label lines")
 
     @field_validator("classes")
     @classmethod
@@ -134,7 +134,7 @@ class Shards(Frozen):
         "mean", description="of several channels: their mean, left, right, or one of them counted from 1"
     )
     silent_sound: Literal["mask", "drop"] = Field(
-        "mask", description="an utterance whose sound is silent: kept with its sound masked, or dropped"
+        "mask", description="an utterance with silent sound: kept with its sound masked, or dropped"
     )
     detector: str = Field("haar", description="name in the detector registry")
     detector_score: Fraction = Field(0.5, description="boxes below it are not used (detectors without scores give 1)")
@@ -149,7 +149,7 @@ class Shards(Frozen):
         24, description="smallest face height searched for, pixels of the picture searched"
     )
     search_rows: Annotated[int, Field(ge=64, le=8192)] = Field(480, description="rows of the searched picture, at most")
-    margin: UpTo10 = Field(0.3, description="added on each side, of the box's larger side")
+    margin: UpTo10 = Field(0.3, description="margin of the face crop around the box, on each side")
     face_px: Side = Field(64, description="side of the square face crop")
     half_width_px: Even = 128
     half_height_px: Even = 96
@@ -166,9 +166,9 @@ class Shards(Frozen):
         0.5, description="a label may end this long after the end of its recording; if later, it is dropped"
     )
     min_samples: Annotated[int, Field(ge=1, le=160_000)] = Field(  # ten seconds
-        400, description="shorter sound is padded with zeros to it, and counted"
+        400, description="shortest sound; shorter sound is padded with zeros, and counted"
     )
-    max_drop_fraction: Fraction = Field(0.02, description="of the utterances; more is an error (exit 3)")
+    max_drop_fraction: Fraction = Field(0.02, description="largest accepted share of drops; more is an error (exit 3)")
 
 
 class Features(Frozen):

@@ -103,7 +103,7 @@ class Params(Frozen):
 
     @property
     def drawn_here(self) -> bool:
-        """Tell whether the stage `draw` writes the corpus' files."""
+        """Return whether the stage `draw` writes the corpus' files."""
         return self.corpus == DRAWN
 
 
