@@ -245,7 +245,7 @@ def test_t85_an_altered_object_is_not_pushed_and_the_next_run_mends_it(toy: Path
 def test_t85_an_object_that_exists_nowhere_does_not_count_as_pushed(toy: Path, remote: Path) -> None:
     out = "data/drawn/manifest.jsonl"
     done, _ = retrain(toy, spoiled(out, Path.unlink))
-    assert f"{out} (stage manifest@drawn): its object lies neither in DVC's cache nor in the remote" in str(
+    assert f"{out} (stage manifest@drawn): its object is neither in DVC's cache nor in the remote" in str(
         done["says"]
     )
     assert "pushed to" not in str(done["says"])
@@ -287,7 +287,7 @@ def test_t85_a_run_that_was_pushed_is_not_called_unpushed_for_another_and_none_h
     done, _ = retrain(toy)
     assert done["unpushed"] is None and str(done["says"]).count("unpushed") == 2, "once as a word, once in a ref"
     why = done["waiting"][f"drawn/{first['run']}"]  # type: ignore[index]
-    assert "data/drawn/manifest.jsonl (stage manifest@drawn): its object lies neither" in why
+    assert "data/drawn/manifest.jsonl (stage manifest@drawn): its object is neither" in why
     assert why.endswith(f"or give it up: git update-ref -d refs/foalnet/unpushed/drawn/{first['run']}")
 
 
