@@ -38,13 +38,13 @@ from foalnet.evidence.report import build, headline
 staging.Pool = LocalPool
 place = Place(home=home, root=root)
 place.stage()
-found = place.bytes() | {{name: (home / name).read_bytes() for name in ("inventory.json", "manifest.jsonl")}}
+contents = place.bytes() | {{name: (home / name).read_bytes() for name in ("inventory.json", "manifest.jsonl")}}
 params = make_params()
 paths = write_report(home / "report", params)
 build(params, paths)
 for path in (paths.report_html, paths.report_md, paths.metrics):
-    found[path.name] = path.read_bytes()
-print(json.dumps({{name: sha256_bytes(data) for name, data in sorted(found.items())}}))
+    contents[path.name] = path.read_bytes()
+print(json.dumps({{name: sha256_bytes(data) for name, data in sorted(contents.items())}}))
 print(headline(paths).replace(str(home), ""), file=sys.stderr)
 """
 

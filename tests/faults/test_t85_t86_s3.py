@@ -89,9 +89,9 @@ def test_t86_objects_of_a_bucket_are_held_to_their_names(bucket: Bucket, monkeyp
     )
     assert SECRET not in str(link)
     bucket.client.delete_object(Bucket=bucket.name, Key=bucket.key(md5))
-    found = links(project, monkeypatch, "store")
-    [link] = broken(found)
-    assert (link.verdict, code_of(found)) == ("absent", 4)
+    results = links(project, monkeypatch, "store")
+    [link] = broken(results)
+    assert (link.verdict, code_of(results)) == ("absent", 4)
     assert "lacks data/drawn/shards/Session1/000000.tar" in link.result
 
 

@@ -24,9 +24,9 @@ def place(pushed: Place, tmp_path: Path) -> Place:
 def test_t86_one_flipped_byte_of_a_remote_object_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     md5 = place.md5("data/drawn/shards", SHARD)
     flip(object_in(place.remote, md5), 5000)
-    found = place.links(monkeypatch, "store")
-    [link] = broken(found)
-    assert (link.verdict, link.name, code_of(found)) == ("differs", "shards@drawn output data/drawn/shards", 3)
+    results = place.links(monkeypatch, "store")
+    [link] = broken(results)
+    assert (link.verdict, link.name, code_of(results)) == ("differs", "shards@drawn output data/drawn/shards", 3)
     assert f"remote: data/drawn/shards/{SHARD}, object {object_in(place.remote, md5)}" in link.result
     assert f"expected {md5[:16]}… (its name)" in link.result
     # What the line says is done, and nothing is left to say.
@@ -49,9 +49,9 @@ def test_t86_a_flipped_byte_of_a_folders_list_is_named(place: Place, monkeypatch
 def test_t86_a_missing_remote_object_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     object_in(place.remote, place.md5("models/drawn/foal-s1", "logits.safetensors")).unlink()
     assert broken(place.links(monkeypatch)) == [], "without --remote it is not asked"
-    found = place.links(monkeypatch, "")
-    [link] = broken(found)
-    assert (link.verdict, code_of(found)) == ("absent", 4)
+    results = place.links(monkeypatch, "")
+    [link] = broken(results)
+    assert (link.verdict, code_of(results)) == ("absent", 4)
     assert link.result == "the remote store lacks models/drawn/foal-s1/logits.safetensors"
     folder = object_in(place.remote, place.md5("models/drawn/foal-s1"))
     assert link.action == f"remove {folder}, then dvc push train@drawn-foal-s1"

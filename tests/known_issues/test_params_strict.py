@@ -31,8 +31,8 @@ def test_the_readers_agree_with_dvc(tmp_path: Path, repository: Path) -> None:
     for path in (tmp_path / "words.yaml", repository / "params.yaml", repository / "dvc.lock"):
         theirs = load_yaml(str(path))
         assert read_yaml(path) == theirs and lock.load(path) == theirs, path
-    found = read_yaml(tmp_path / "words.yaml")
-    assert (found["a"], found["c"], found["d"], found["k"]) == ("yes", "1:30", 0.001, 2e-05)
+    read = read_yaml(tmp_path / "words.yaml")
+    assert (read["a"], read["c"], read["d"], read["k"]) == ("yes", "1:30", 0.001, 2e-05)
 
 
 def test_no_code_reads_yaml_by_another_reader(repository: Path) -> None:

@@ -26,10 +26,10 @@ from pathlib import Path
 from foalnet.config import Settings
 from foalnet.predict import load
 model = load(Path(sys.argv[1]), settings=Settings(device="cpu", threads=1))
-[found] = model.predict(sys.argv[2])
+[prediction] = model.predict(sys.argv[2])
 # Not ru_maxrss, which a new program takes over from the process that started it.
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-print(json.dumps({"frames": found.frames.total, "detected": found.frames.detected, "mib": peak}))
+print(json.dumps({"frames": prediction.frames.total, "detected": prediction.frames.detected, "mib": peak}))
 """
 
 

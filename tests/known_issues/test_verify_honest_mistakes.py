@@ -69,9 +69,9 @@ def git_flag(project: Path, file: str) -> None:
 def test_figures_that_no_commit_holds_yet_are_no_fault(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = project / "dvc.lock"
     lock.write_text(lock.read_text() + "\n")
-    found = links(project, monkeypatch)
-    [link] = [link for link in found if link.verdict == "skipped"]
-    assert broken(found) == [] and link.name == "commit of the results"
+    results = links(project, monkeypatch)
+    [link] = [link for link in results if link.verdict == "skipped"]
+    assert broken(results) == [] and link.name == "commit of the results"
     assert "dvc.lock" in link.result and link.action == "git add dvc.lock && git commit"
 
 
