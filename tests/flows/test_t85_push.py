@@ -245,9 +245,7 @@ def test_t85_an_altered_object_is_not_pushed_and_the_next_run_mends_it(toy: Path
 def test_t85_an_object_that_exists_nowhere_does_not_count_as_pushed(toy: Path, remote: Path) -> None:
     out = "data/drawn/manifest.jsonl"
     done, _ = retrain(toy, spoiled(out, Path.unlink))
-    assert f"{out} (stage manifest@drawn): its object is neither in DVC's cache nor in the remote" in str(
-        done["says"]
-    )
+    assert f"{out} (stage manifest@drawn): its object is neither in DVC's cache nor in the remote" in str(done["says"])
     assert "pushed to" not in str(done["says"])
     assert objects(remote) == set() and len(unpushed(toy)) == 1
     # Once it is there again and pushed, the cache may lose it: the remote has it whole.
