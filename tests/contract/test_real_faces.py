@@ -14,6 +14,7 @@ from foalnet.config.blocks import Shards
 from foalnet.core.records import Box
 from foalnet.faces import Detector, get_detector, search, track
 from foalnet.media import decode_frames, read_jpeg, resize
+from tests.marks import red_when
 
 CLIPS = ["bbaf2n", "brbk7n", "lbax4n", "pwij3p"]
 
@@ -90,6 +91,9 @@ def test_a_known_face_is_detected_within_its_box(shared_data: Path, detector: De
     assert width * height / ((right - left) * (bottom - top) + own - width * height) > 0.5
 
 
+@red_when("faces/haar.py", "the first picture of a call is answered for all of them", case="haar")
+@red_when("faces/blazeface.py", "the first picture of a call is answered for all of them", case="blazeface")
+@red_when("faces/yunet.py", "the first picture of a call is answered for all of them", case="yunet")
 def test_t56_the_batch_changes_nothing(heads: dict[str, list[np.ndarray]], detector: Detector) -> None:
     frames = [composed(f, 80, seed)[0] for seed, f in enumerate(heads["lbax4n"][::15])]
     together = detector.detect(frames)

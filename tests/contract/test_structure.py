@@ -103,3 +103,33 @@ def test_help_of_every_verb_loads_no_torch() -> None:
 def test_no_machine_path_in_the_sources(path: Path) -> None:
     machine = r"""["'](/home/|/root/|/tmp/|/mnt/|/opt/|/srv/|/Users/|C:\\\\)"""
     assert not re.search(machine, path.read_text()), module_of(path)
+
+
+# Names that a stranger cannot read; each has a plain one (facts, result, expected, owner, spool, crops, ...).
+DIALECT = re.compile(
+    r"(?:^|_)(told|found|asked|anew|lies|whose|nobody|doors?|reels?|films?|filmed|scenes?|kin|lay|lays|laid|teller)(?:_|$)"
+)
+# Names of other packages' things.
+THEIRS = {"file_not_found", "package_not_found", "object_not_found"}
+
+
+def snake(name: str) -> str:
+    """Return a name in lower case with _ between its words."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+@pytest.mark.parametrize("folder", ["foalnet", "flows", "bench", "tests"])
+def test_names_are_plain(folder: str) -> None:
+    paths = sorted((PACKAGE.parent / folder).rglob("*.py"))
+    assert {path.name: names for path in paths if (names := unclear_names(path))} == {}
+
+
+def unclear_names(path: Path) -> list[str]:
+    """Return the names and string keys of a file that are in the list of DIALECT."""
+    names = {path.stem}
+    for node in ast.walk(ast.parse(path.read_text())):
+        names |= {getattr(node, field, None) for field in ("name", "id", "attr", "arg")} - {None}
+        if isinstance(node, ast.Dict):
+            names |= {key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+    names = {snake(name).removesuffix("_error") for name in names}
+    return sorted(name for name in names - THEIRS if DIALECT.search(name))

@@ -9,12 +9,14 @@ import pytest
 import soundfile
 
 from foalnet.media import AudioNonfinite, flac_bytes, probe_wave, read_flac, read_wave, resample
+from tests.marks import red_when
 
 
 def tone(rate_hz: int, seconds: float = 1.0) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * 300 * np.arange(round(rate_hz * seconds)) / rate_hz)
 
 
+@red_when("media/audio.py", "`resample` gives back what it is given")
 @pytest.mark.parametrize("rate_hz", [8000, 44100])
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("encoding", ["PCM_16", "PCM_24", "FLOAT", "PCM_U8"])
@@ -32,6 +34,7 @@ def test_t34_other_rates_channels_and_encodings_become_the_same_sound(
     assert np.abs(out - tone(16000))[200:-200].max() < (0.02 if encoding == "PCM_U8" else 0.003)
 
 
+@red_when("media/audio.py", "NaN and infinite samples are not looked for")
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_t35_nan_or_inf_is_refused_with_its_place(tmp_path: Path, bad: float, channels: int) -> None:
@@ -44,6 +47,7 @@ def test_t35_nan_or_inf_is_refused_with_its_place(tmp_path: Path, bad: float, ch
     assert error.value.reason == "audio_nonfinite" and error.value.file == str(path)
 
 
+@red_when("media/audio.py", "the last sample is not encoded")
 @pytest.mark.parametrize("samples", [1, 399, 400, 401, 640])
 def test_t38_very_short_clips_survive_the_way_through(tmp_path: Path, samples: int) -> None:
     path = tmp_path / "a.wav"

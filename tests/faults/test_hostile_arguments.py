@@ -16,6 +16,7 @@ import soundfile
 import yaml
 
 from tests.fake_decoder import disguises
+from tests.marks import red_when
 from tests.models import sealed_model
 from tests.projects import REPOSITORY, environment, verb
 from tests.staged import opens_of
@@ -59,6 +60,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sealed_model(tmp_path_factory.mktemp("model"))
 
 
+@red_when("media/container.py", "the name is given without its protocol")
 @pytest.mark.long
 def test_t27_predict_takes_any_name_for_a_name(two_streams: Path, model: Path, tmp_path: Path) -> None:
     places = {name + suffix: source for name in ODD for suffix, source in
@@ -76,6 +78,7 @@ def test_t27_predict_takes_any_name_for_a_name(two_streams: Path, model: Path, t
     assert sorted(os.listdir(os.fsencode(tmp_path))) == before
 
 
+@red_when("media/container.py", "text gets the demuxer that it asks for")
 def test_t26_t49_predict_opens_nothing_that_a_clip_points_to_and_does_not_wait(
     two_streams: Path, model: Path, tmp_path: Path, listener: tuple[str, list[str]]
 ) -> None:
@@ -104,6 +107,7 @@ def test_t26_t49_predict_opens_nothing_that_a_clip_points_to_and_does_not_wait(
     assert rows[-1]["sound"] == rows[-1]["picture"] == "found", "a link that a user gives is a user's word"
 
 
+@red_when("media/audio.py", "what is no sound file is tried with FFmpeg, without fences")
 def test_t26_a_sound_given_beside_the_clip_is_no_playlist_either(
     two_streams: Path, model: Path, tmp_path: Path, listener: tuple[str, list[str]]
 ) -> None:
@@ -137,6 +141,7 @@ def add(project: Path, reader: str, root: str, *more: str) -> subprocess.Complet
     return verb(project, "add-corpus", reader, "--root", root, *more, check=False, PYTHONPATH=str(REPOSITORY))
 
 
+@red_when("cli/entries.py", "blanks of a root are squeezed")
 def test_t27_add_corpus_writes_any_root_so_that_it_can_be_read_again(project: Path, tmp_path: Path) -> None:
     odd = '-i it\'s "a": {b} [c] # $(touch gone)\n;touch gone|~ %d \x1b[31m \x7f \\ é \u2028 ' + "long " * 30
     tree = ravdess_tree(tmp_path / "tree")
@@ -153,6 +158,8 @@ def test_t27_add_corpus_writes_any_root_so_that_it_can_be_read_again(project: Pa
     assert not list(tmp_path.rglob("gone"))
 
 
+@red_when("cli/entries.py", "a link to itself is not foreseen")
+@red_when("cli/entries.py", "a root of other bytes than UTF-8 is written")
 @pytest.mark.parametrize(
     ("root", "code"),
     [
@@ -178,6 +185,7 @@ def test_t49_a_root_that_is_none_is_answered_and_nothing_is_written(project: Pat
     assert {path: path.read_bytes() for path in project.glob("*.yaml")} == before
 
 
+@red_when("core/errors.py", "names are shown as they are")
 def test_t49_a_link_out_of_an_added_tree_is_refused_by_its_name_however_that_reads(
     project: Path, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from foalnet.media import AudioUnreadable, probe_wave, read_wave, resample
 from foalnet.media import audio as audio_module
 from tests.clips_tree import Place
 from tests.fake_decoder import disguises
+from tests.marks import red_when
 from tests.staged import DIALOGUE, entries, opens_of, other_dialogue_is_untouched, samples
 from tests.trees import ravdess_tree, sound_file, stages, write, write_wav
 
@@ -33,6 +34,7 @@ def dropped(place: Place, key: str) -> bool:
     return entries(place) == {key: [("dropped", "wav_unreadable")]} and key not in left and len(left) == 2
 
 
+@red_when("media/audio.py", "what is no sound file is tried with FFmpeg, without fences")
 @pytest.mark.parametrize("kind", ["playlist", "remote", "concat", "neighbour", "sdp", "dash"])
 def test_t26_a_disguised_wav_opens_nothing_and_sends_no_request(
     place: Place, whole: Place, listener: tuple[str, list[str]], kind: str
@@ -51,6 +53,7 @@ def test_t26_a_disguised_wav_opens_nothing_and_sends_no_request(
     assert other_dialogue_is_untouched(whole, place)
 
 
+@red_when("media/audio.py", "what is no sound file is tried with FFmpeg, without fences")
 def test_t26_a_disguised_recording_drops_what_is_cut_from_it(place: Place, listener: tuple[str, list[str]]) -> None:
     url, addresses = listener
     place = Place(home=place.home, root=place.root, shards=LENIENT)
@@ -91,6 +94,8 @@ HARMFUL: dict[str, Callable[[Path], None]] = {
 }
 
 
+@red_when("clips/sound.py", "sound that cannot be read is not caught")
+@red_when("media/audio.py", "any rate is a rate", case="1 Hz")
 @pytest.mark.parametrize("name", sorted(HARMFUL))
 def test_t25_a_sound_that_would_eat_the_machine_is_dropped_and_counted(place: Place, whole: Place, name: str) -> None:
     place = Place(home=place.home, root=place.root, shards=LENIENT)
@@ -99,6 +104,7 @@ def test_t25_a_sound_that_would_eat_the_machine_is_dropped_and_counted(place: Pl
     assert other_dialogue_is_untouched(whole, place)
 
 
+@red_when("media/audio.py", "the number of samples is not limited")
 def test_t25_what_a_small_file_unpacks_to_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.flac"
     soundfile.write(path, np.zeros((4000, 8), np.int16), 48_000, subtype="PCM_16")
@@ -109,6 +115,7 @@ def test_t25_what_a_small_file_unpacks_to_is_limited(tmp_path: Path, monkeypatch
             read(path)
 
 
+@red_when("media/audio.py", "the last block is left out")
 def test_t25_blocks_give_the_sound_that_one_reading_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.wav"
     wave_NC = np.random.default_rng(0).normal(0, 0.2, (1001, 3)).astype(np.float32)
@@ -118,11 +125,13 @@ def test_t25_blocks_give_the_sound_that_one_reading_gives(tmp_path: Path, monkey
     assert np.array_equal(read_wave(path, channel=2)[0], wave_NC[:, 2])
 
 
+@red_when("media/audio.py", "`MAX_FILTER` a quarter of it")
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 22_050, 22_255, 37_800, 44_056, 44_100, 47_952, 48_000, 96_000])
 def test_t25_rates_that_are_met_are_brought_to_ours(rate_hz: int) -> None:
     assert resample(np.zeros(rate_hz // 10, np.float32), rate_hz, 16_000).size in (1_600, 1_601)
 
 
+@red_when("corpora/tables.py", "the table is read through a shell")
 def test_t27_a_tree_of_sounds_and_tables_under_an_odd_name_gives_the_same_bytes(
     tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +149,8 @@ def test_t27_a_tree_of_sounds_and_tables_under_an_odd_name_gives_the_same_bytes(
     assert not list(tmp_path.rglob("gone"))
 
 
+@red_when("corpora/tables.py", "stray bytes of a table become question marks")
+@red_when("corpora/tables.py", "a table's lines end at every mark that Unicode knows")
 def test_t40_a_table_of_another_encoding_is_refused_by_name_and_stray_marks_cut_no_line(tmp_path: Path) -> None:
     tree = ravdess_tree(tmp_path / "tree")
     table = tree / "action_units.tsv"
@@ -157,6 +168,7 @@ def test_t40_a_table_of_another_encoding_is_refused_by_name_and_stray_marks_cut_
         assert caught.value.exit_code == 3 and caught.value.file == str(table) and caught.value.action
 
 
+@red_when("core/files.py", "a link may lead anywhere")
 @pytest.mark.parametrize("what", ["table", "sound", "actor"])
 def test_t49_a_link_out_of_a_tree_of_tables_is_refused_by_name(tmp_path: Path, what: str) -> None:
     tree = ravdess_tree(tmp_path / "tree", extension="wav")
@@ -178,6 +190,7 @@ def test_t49_a_link_out_of_a_tree_of_tables_is_refused_by_name(tmp_path: Path, w
     assert not (tmp_path / "inventory.json").exists()
 
 
+@red_when("media/audio.py", "a pipe is a fault of the machine")
 def test_t49_no_stage_waits_for_a_pipe_or_a_device_in_the_tree(tmp_path: Path) -> None:
     import os
 

@@ -16,6 +16,7 @@ from foalnet.media import decode_indexed, inside, probe_times
 from foalnet.media import video as video_module
 from tests.clips_tree import Impatient, Place
 from tests.fake_decoder import nothing_inside
+from tests.marks import red_when
 from tests.staged import AVI, OTHER, other_dialogue_is_untouched, same_sound_as
 from tests.video_files import ffmpeg, number_of, numbered
 
@@ -33,6 +34,7 @@ def hanging_after(pictures: int, monkeypatch: pytest.MonkeyPatch) -> threading.E
     return freed
 
 
+@red_when("media/decode.py", "after a hang in the worker nobody goes on")
 @pytest.mark.long
 def test_t29_a_decoder_that_hangs_inside_the_worker_changes_no_shard(
     sound_tree: Path, whole: Place, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
@@ -46,6 +48,7 @@ def test_t29_a_decoder_that_hangs_inside_the_worker_changes_no_shard(
     assert place.bytes() == whole.bytes()
 
 
+@red_when("media/video.py", "the end of the patience is not foreseen")
 @pytest.mark.parametrize("where", ["open_video", "_first_frame_size"])
 def test_t29_a_hang_over_what_the_video_holds_is_left_and_named(
     sound_tree: Path, whole: Place, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch, where: str
@@ -71,6 +74,8 @@ def test_t29_a_hang_over_what_the_video_holds_is_left_and_named(
     assert again.stage().staged_now == 1 and again.bytes() == whole.bytes()
 
 
+@red_when("media/decode.py", "ffmpeg's process writes to our stderr")
+@red_when("media/video.py", "the libraries in the worker write to our stderr")
 @pytest.mark.parametrize("by_process", [False, True])
 def test_t28_a_video_full_of_faults_is_staged_without_output_of_the_decoder(
     place: Place, whole: Place, by_process: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -116,6 +121,8 @@ def grown(path: Path, giant: int) -> Path:
     return path
 
 
+@red_when("media/decode.py", "ffmpeg's process decodes a picture of any size")
+@red_when("media/video.py", "a picture of any size is decoded in the worker")
 @pytest.mark.parametrize("by_process", [False, True])
 def test_t25_a_picture_that_grows_in_the_middle_is_a_frame_that_does_not_decode(
     tmp_path: Path, by_process: bool, monkeypatch: pytest.MonkeyPatch

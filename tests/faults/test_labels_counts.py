@@ -12,6 +12,7 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import read_json, sha256_file
 from foalnet.corpora.iemocap import PUBLISHED
 from foalnet.stages.manifest.build import build, read_manifest
+from tests.marks import red_when
 from tests.trees import (
     DIALOGUES,
     FOUR,
@@ -37,6 +38,7 @@ def without_line(root: Path, key: str) -> None:
     path.write_text("\n\n".join(block for block in blocks if f"\t{key}\t" not in block))
 
 
+@red_when("corpora/iemocap/__init__.py", "the dialogue's recording is no sound")
 def test_t43_a_label_without_a_wav_is_cut_from_the_dialogue(tmp_path: Path) -> None:
     tree = iemocap_tree(tmp_path / "tree", dialogues={DIALOGUE: FOUR})
     sound_file(tree, KEY).unlink()
@@ -45,6 +47,7 @@ def test_t43_a_label_without_a_wav_is_cut_from_the_dialogue(tmp_path: Path) -> N
     assert by_key[KEY].dialogue_audio == f"Session1/dialog/wav/{DIALOGUE}.wav"
 
 
+@red_when("corpora/iemocap/__init__.py", "sound that is nowhere is not looked for")
 def test_t43_without_the_dialogue_too_it_is_dropped_and_breaks_a_contract_by_name(tmp_path: Path) -> None:
     tree = iemocap_tree(tmp_path / "tree", dialogues={DIALOGUE: FOUR}, dialogue_sound=False)
     sound_file(tree, KEY).unlink()
@@ -60,6 +63,7 @@ def test_t43_without_the_dialogue_too_it_is_dropped_and_breaks_a_contract_by_nam
     assert f"{KEY}: wav_missing" in str(caught.value)
 
 
+@red_when("corpora/iemocap/__init__.py", "an utterance without label line is not named")
 def test_t43_a_wav_without_label_line_is_named(tmp_path: Path) -> None:
     tree = iemocap_tree(tmp_path / "tree", dialogues={DIALOGUE: FOUR})
     without_line(tree, KEY)
@@ -70,6 +74,7 @@ def test_t43_a_wav_without_label_line_is_named(tmp_path: Path) -> None:
     assert (entry["item"], entry["detail"]) == (KEY, "shown by a sound file, a transcript line")
 
 
+@red_when("stages/manifest/build.py", "what is not there is not counted")
 def test_t44_fewer_sessions_than_published_are_named_one_by_one(tmp_path: Path) -> None:
     tree = iemocap_tree(tmp_path / "tree", dialogues={k: v for k, v in DIALOGUES.items() if k[4] in "124"})
     with pytest.raises(DataError) as caught:
@@ -87,6 +92,7 @@ def test_t44_fewer_sessions_than_published_are_named_one_by_one(tmp_path: Path) 
     assert {u.session for u in rows} == {"Session1", "Session2", "Session4"}
 
 
+@red_when("corpora/iemocap/__init__.py", "dialogues without label file are not looked for")
 def test_t44_a_dialogue_without_its_label_file_is_named(tmp_path: Path) -> None:
     tree = iemocap_tree(tmp_path / "tree")
     label_file(tree, "Ses03F_impro01").unlink()
@@ -97,6 +103,7 @@ def test_t44_a_dialogue_without_its_label_file_is_named(tmp_path: Path) -> None:
     assert "Ses03F_impro01: dialogue_unlabelled (shown by dialogue_audio, utterances, video)" in said
 
 
+@red_when("stages/manifest/build.py", "what is lost is not named")
 @pytest.mark.parametrize("trace", ["sound and words", "words", "number only"])
 def test_t45_a_count_one_short_names_the_missing_utterance(tmp_path: Path, trace: str) -> None:
     tree = iemocap_tree(tmp_path / "tree")
@@ -143,6 +150,7 @@ def build_real(folder: Path) -> None:
     build(params, settings, folder / "inventory.json", folder / "manifest.jsonl", folder / "counts.json")
 
 
+@red_when("stages/manifest/build.py", "what is lost is not named")
 def test_t45_one_short_of_5531_on_the_real_list(tmp_path: Path, shared_data: Path) -> None:
     real_project(tmp_path, shared_data / "iemocap_utterances.tsv")
     build_real(tmp_path)

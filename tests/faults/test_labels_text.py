@@ -9,6 +9,7 @@ import pytest
 
 from foalnet.core.errors import DataError
 from foalnet.core.files import read_json
+from tests.marks import red_when
 from tests.trees import FOUR, TWO_CLASSES, iemocap_tree, label_file, stages
 
 DIALOGUE = "Ses01F_impro01"
@@ -41,6 +42,8 @@ SUFFERED: dict[str, tuple[Callable[[bytes], bytes], int]] = {
 }
 
 
+@red_when("corpora/iemocap/text.py", "the mark of UTF-8 is taken for text")
+@red_when("corpora/iemocap/text.py", "the mark of UTF-16 is not looked for")
 @pytest.mark.parametrize("name", sorted(SUFFERED))
 def test_t40_stray_bytes_marks_line_ends_and_spaces_change_no_utterance(tree: Path, name: str) -> None:
     clean, counts = stages(tree)
@@ -54,6 +57,7 @@ def test_t40_stray_bytes_marks_line_ends_and_spaces_change_no_utterance(tree: Pa
     assert counts == {"kept": 4} | ({"repaired/encoding_repaired": repairs} if repairs else {})
 
 
+@red_when("corpora/iemocap/text.py", "stray bytes become question marks")
 def test_t40_a_transcript_that_is_not_utf8_keeps_its_words(tree: Path) -> None:
     path = tree / f"Session1/dialog/transcriptions/{DIALOGUE}.txt"
     path.write_bytes(path.read_bytes().replace(b"Words of", b"Caf\xe9 of"))
@@ -62,6 +66,7 @@ def test_t40_a_transcript_that_is_not_utf8_keeps_its_words(tree: Path) -> None:
     assert counts["repaired/encoding_repaired"] == 1
 
 
+@red_when("corpora/iemocap/__init__.py", "utterances without a label line are not named")
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32", "cp037"])
 def test_t40_an_encoding_without_a_mark_is_refused_by_file_and_line(tree: Path, encoding: str) -> None:
     path = label_file(tree, DIALOGUE)
@@ -76,6 +81,7 @@ def test_t40_an_encoding_without_a_mark_is_refused_by_file_and_line(tree: Path, 
     assert lost == {f"{DIALOGUE}_{suffix}" for suffix, _ in FOUR}
 
 
+@red_when("corpora/iemocap/text.py", "a line is believed in any dialogue's file")
 def test_t41_a_line_in_another_dialogue_s_file_is_not_believed_and_named(tmp_path: Path) -> None:
     other = "Ses01M_impro02"
     tree = iemocap_tree(tmp_path / "two", dialogues={DIALOGUE: FOUR, other: FOUR})
@@ -89,6 +95,7 @@ def test_t41_a_line_in_another_dialogue_s_file_is_not_believed_and_named(tmp_pat
     assert entry["item"] == KEY and f"another dialogue than {other}" in entry["detail"]
 
 
+@red_when("corpora/iemocap/__init__.py", "a second line that agrees is not counted")
 def test_t41_two_lines_that_agree_give_one_utterance_and_are_counted(tree: Path) -> None:
     clean, _ = stages(tree)
     path = label_file(tree, DIALOGUE)
@@ -98,6 +105,7 @@ def test_t41_two_lines_that_agree_give_one_utterance_and_are_counted(tree: Path)
     assert counts == {"kept": 4, "repaired/duplicate_label": 1}
 
 
+@red_when("corpora/iemocap/__init__.py", "the first of two lines is believed")
 @pytest.mark.parametrize(("old", "new"), [("\tneu\t", "\tsad\t"), ("[0.5000", "[0.6000"), ("[2.5000,", "[3.5000,")])
 def test_t41_two_lines_that_disagree_are_not_used_and_named(tree: Path, old: str, new: str) -> None:
     path = label_file(tree, DIALOGUE)
@@ -111,6 +119,7 @@ def test_t41_two_lines_that_disagree_are_not_used_and_named(tree: Path, old: str
     assert entry["detail"] == "lines 3, 31 of its label file"
 
 
+@red_when("stages/manifest/build.py", "an utterance of no class is left out")
 @pytest.mark.parametrize("raw", ["xxx", "oth", "fru", "zzz"])
 def test_t42_a_label_of_no_class_stays_in_with_its_reason(tree: Path, raw: str) -> None:
     path = label_file(tree, DIALOGUE)

@@ -19,6 +19,7 @@ from foalnet.core.records import Sample
 from foalnet.shards import ShardEntry, open_shards, write_shard
 from foalnet.shards.read import CheckedStream
 from foalnet.shards.walk import Damage, ranges
+from tests.marks import red_when
 from tests.sealing import write_index
 
 KEYS = [f"Ses01F_impro01_F00{i}" for i in range(5)]
@@ -56,6 +57,7 @@ def refusal(folder: Path) -> DataError:
     return error
 
 
+@red_when("shards/check.py", "a shard that is too short is taken as far as it goes")
 def test_t58_truncated_shard_at_every_block_names_shard_and_key(folder: Path) -> None:
     whole = (folder / PATH).read_bytes()
     entry = open_shards(folder).entries[0]
@@ -72,6 +74,7 @@ def test_t58_truncated_shard_at_every_block_names_shard_and_key(folder: Path) ->
     assert len(list(open_shards(folder).samples())) == 5
 
 
+@red_when("shards/check.py", "a shard of the right size is taken for whole")
 def test_t59_header_flip_at_every_member_names_its_key(folder: Path) -> None:
     whole = (folder / PATH).read_bytes()
     with tarfile.open(folder / PATH) as tar:
@@ -85,6 +88,7 @@ def test_t59_header_flip_at_every_member_names_its_key(folder: Path) -> None:
             assert f"key {key} is altered" in str(refusal(folder))
 
 
+@red_when("shards/check.py", "a shard of the right size is taken for whole")
 def test_t60_payload_flip_names_its_key(folder: Path) -> None:
     whole = (folder / PATH).read_bytes()
     with tarfile.open(folder / PATH) as tar:
@@ -96,6 +100,7 @@ def test_t60_payload_flip_names_its_key(folder: Path) -> None:
         assert f"key {key} is altered" in str(refusal(folder))
 
 
+@red_when("shards/check.py", "a shard of the right size is taken for whole")
 def test_t60_flip_in_the_padding_names_its_key(folder: Path) -> None:
     whole = (folder / PATH).read_bytes()
     with tarfile.open(folder / PATH) as tar:
@@ -108,6 +113,7 @@ def test_t60_flip_in_the_padding_names_its_key(folder: Path) -> None:
         assert f"key {key} is altered" in str(refusal(folder))
 
 
+@red_when("shards/check.py", "a shard of the right size is taken for whole")
 def test_t60_flip_in_the_end_mark_is_seen(folder: Path) -> None:
     whole = bytearray((folder / PATH).read_bytes())
     whole[-1] ^= 1
@@ -147,6 +153,7 @@ def honest() -> list[tuple[tarfile.TarInfo, bytes]]:
     ]
 
 
+@red_when("shards/walk.py", "a member's end is not rounded up to a block")
 def test_t61_the_forger_can_forge_what_is_right(folder: Path) -> None:
     forge(folder, honest())
     assert [s.key for s in open_shards(folder).samples()] == KEYS
@@ -198,6 +205,7 @@ def _typed(kind: bytes):
     return change
 
 
+@red_when("shards/walk.py", "every type of member is a plain file")
 @pytest.mark.parametrize(
     "change",
     [
@@ -226,6 +234,7 @@ def test_t61_a_forged_tar_is_refused_even_where_the_index_vouches_for_it(folder:
     assert "refused" in str(refusal(folder))
 
 
+@red_when("shards/check.py", "any members make a sample")
 @pytest.mark.parametrize("extension", ["pkl", "pyd", "pickle", "pth", "npz", "video.npz"])
 def test_t62_a_pickle_member_is_refused(folder: Path, extension: str) -> None:
     evil = b"cos\nsystem\n(S'touch owned'\ntR."
@@ -235,6 +244,7 @@ def test_t62_a_pickle_member_is_refused(folder: Path, extension: str) -> None:
     assert not Path("owned").exists()
 
 
+@red_when("shards/walk.py", "what follows the first empty block is not looked at")
 def test_t61_compressed_or_extended_tars_are_refused(folder: Path) -> None:
     import gzip
 
@@ -247,6 +257,7 @@ def test_t61_compressed_or_extended_tars_are_refused(folder: Path) -> None:
         assert Path(PATH).name in str(refusal(folder))
 
 
+@red_when("shards/read.py", "what the metadata declare is not compared")
 def test_t61_metadata_that_declares_other_members_is_refused(folder: Path) -> None:
     for meta in (
         {"key": KEYS[0], "video": None, "features": {"dims": 1, "frames": 1}},
@@ -262,18 +273,21 @@ def test_t61_metadata_that_declares_other_members_is_refused(folder: Path) -> No
         assert refusal(folder).utterance == KEYS[0]
 
 
+@red_when("shards/check.py", "files that the index does not list are not looked for")
 def test_t63_an_extra_shard_is_refused(folder: Path) -> None:
     (folder / "Session1" / "000001.tar").write_bytes((folder / PATH).read_bytes())
     with pytest.raises(DataError, match=r"000001\.tar: the file is not in the index"):
         open_shards(folder)
 
 
+@red_when("shards/check.py", "a shard that is not there has no fault")
 def test_t63_a_missing_shard_is_named_with_its_dialogue(folder: Path) -> None:
     (folder / PATH).unlink()
     error = refusal(folder)
     assert "missing" in str(error) and "Ses01F_impro01" in str(error.action) and KEYS[0] in str(error)
 
 
+@red_when("shards/check.py", "the first bad shard ends the look")
 def test_t63_every_bad_shard_is_listed(folder: Path) -> None:
     entry = write_shard(folder / "Session2/000000.tar", [sample("Ses02F_a_F000")], session="Session2", group="Ses02F_a")
     first = json.loads((folder / "index.json").read_bytes())["shards"][0]
@@ -292,6 +306,7 @@ def test_a_shard_changed_between_check_and_read_is_no_shorter_data_set(folder: P
         list(shards.samples())
 
 
+@red_when("shards/read.py", "the digest of a key's bytes is not compared")
 @pytest.mark.parametrize("place", [600, 3000, -12_000], ids=["metadata", "payload", "later"])
 def test_t60_a_bit_that_turns_between_check_and_read_is_seen_by_what_reads(folder: Path, place: int) -> None:
     """Minutes lie between the two on a large corpus; no sample of other bytes is ever given."""
@@ -306,6 +321,7 @@ def test_t60_a_bit_that_turns_between_check_and_read_is_seen_by_what_reads(folde
     assert given == whole[: len(given)] and caught.value.utterance == KEYS[len(given)]
 
 
+@red_when("shards/read.py", "what the reader makes of a damaged header is raised as it is")
 def test_t59_a_header_that_turns_between_check_and_read_is_no_fault_of_ours(folder: Path) -> None:
     shards = open_shards(folder)
     data = bytearray((folder / PATH).read_bytes())

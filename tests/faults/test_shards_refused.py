@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from foalnet.core.paths import Paths
+from tests.marks import red_when
 from tests.projects import REPOSITORY, verb
 from tests.stores import make_store, write_corpus, write_params
 
@@ -59,6 +60,7 @@ def extra(path: Path) -> None:
     shutil.copy(path, path.with_name("000001.tar"))
 
 
+@red_when("shards/read.py", "the folder is not compared with its index")
 @pytest.mark.parametrize(
     ("fault", "message"),
     [

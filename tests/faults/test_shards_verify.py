@@ -18,6 +18,7 @@ from foalnet.core.locks import lock
 from foalnet.core.paths import Paths
 from foalnet.shards import open_shards, verify
 from foalnet.shards.index import read_index
+from tests.marks import red_when
 from tests.sealing import reseal
 from tests.stores import make_store, write_corpus, write_params
 
@@ -55,6 +56,7 @@ def test_whole_shards_are_said_to_be_whole_and_nothing_is_written(paths: Paths) 
     assert done.output.startswith("shards drawn: 5 shards, 20 samples, ") and before.items() <= held.items()
 
 
+@red_when("shards/verify.py", "the first fault alone is kept")
 def test_t60_t63_every_fault_is_listed_with_its_dialogue_and_first_damaged_key(paths: Paths) -> None:
     tars = {n: paths.shards / f"Session{n}" / "000000.tar" for n in range(1, 6)}
     flip(tars[1], 700)
@@ -82,6 +84,7 @@ def test_t60_t63_every_fault_is_listed_with_its_dialogue_and_first_damaged_key(p
     )
 
 
+@red_when("shards/check.py", "a shard that cannot be read ends the list")
 def test_t60_a_shard_that_the_disk_does_not_give_is_one_fault_of_the_list(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +117,7 @@ def test_an_index_that_the_disk_does_not_give_is_no_fault_of_the_data(paths: Pat
     assert str(caught.value.file).endswith("index.json")
 
 
+@red_when("shards/verify.py", "the samples are not read")
 def test_t61_a_sample_with_wrong_metadata_is_reported_although_its_digest_matches_the_index(paths: Paths) -> None:
     tar = paths.shards / "Session5" / "000000.tar"
     data = tar.read_bytes().replace(b'"features": null', b'"features": {}  ')
@@ -134,6 +138,7 @@ def test_t61_a_sample_with_wrong_metadata_is_reported_although_its_digest_matche
     assert result.faults[1].what.startswith("key g5_000: it declares nothing")
 
 
+@red_when("artifact/seal.py", "the seal of index.json is not compared")
 def test_t63_an_altered_index_or_one_of_another_corpus_is_refused(paths: Paths) -> None:
     index = paths.shards / "index.json"
     whole = index.read_bytes()

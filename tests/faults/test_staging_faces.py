@@ -14,6 +14,7 @@ from foalnet.config.blocks import Shards
 from foalnet.core.records import Box
 from foalnet.shards.meta import NO_BOX
 from tests.clips_tree import FPS, TOP, TURNS, WIDTH, Place, level
+from tests.marks import red_when
 from tests.staged import account, entries, pictures, same_sound_as, samples, stage_with
 
 # The half without bars is 360 x 240 pixels, its middle at (180, 120).
@@ -35,6 +36,7 @@ def middles(video: dict[str, Any]) -> np.ndarray:
     return np.array([np.nan if not any(b) else (b[0] + b[2]) / 2 - start for b in video["boxes"]])
 
 
+@red_when("clips/dialogue.py", "an utterance without a face is not counted")
 def test_t50_no_face_at_all_keeps_every_slot_masked_and_says_so(
     place: Place, whole: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,6 +51,7 @@ def test_t50_no_face_at_all_keeps_every_slot_masked_and_says_so(
         assert entries(place)[key] == [("kept", "no_face")]
 
 
+@red_when("faces/track.py", "a box is held for the whole bridge")
 def test_t50_no_face_in_the_first_part_masks_that_part(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     spotted = watched(place, stride=2, bridge_s=0.2)
     got = stage_with(spotted, monkeypatch, lambda i, n: [FACE] if i >= n - 4 else [])
@@ -65,6 +68,7 @@ def test_t50_no_face_in_the_first_part_masks_that_part(place: Place, monkeypatch
     assert entries(spotted) == {}, "an utterance that has a face somewhere is not one without"
 
 
+@red_when("faces/track.py", "every box counts as detected")
 @pytest.mark.parametrize("stride", [1, 6])
 def test_t50_a_face_in_every_second_frame_is_bridged(
     place: Place, monkeypatch: pytest.MonkeyPatch, stride: int
@@ -80,6 +84,7 @@ def test_t50_a_face_in_every_second_frame_is_bridged(
         assert all(pictures((video, sample), "face")) and set(video["reasons"]) == {""}
 
 
+@red_when("faces/track.py", "`EDGE_WORTH` 1: a face at the edge is worth as much")
 def test_t51_of_two_faces_the_one_in_the_middle_is_cut_though_the_other_is_larger(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,12 +96,15 @@ def test_t51_of_two_faces_the_one_in_the_middle_is_cut_though_the_other_is_large
     assert account(place)["jumps"] == 0 and entries(place) == {}
 
 
+@red_when("faces/track.py", "a face's size has no worth")
 def test_t51_of_two_faces_in_the_middle_the_larger_one_is_cut(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     both = [at(120, side=60), at(240, side=84)]
     got = stage_with(place, monkeypatch, lambda i, n: both if i % 2 else both[::-1])
     assert all(np.allclose(middles(video), 240, atol=0.1) for video, _ in got.values())
 
 
+@red_when("faces/track.py", "a head may move any way between two looks")
+@red_when("clips/dialogue.py", "jumps are not counted")
 def test_t52_a_swap_in_the_middle_is_not_followed_and_is_counted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     swapped = watched(place, stride=3, bridge_s=0.2)
     got = stage_with(swapped, monkeypatch, lambda i, n: [at(100 if i < n - 2 else 290)])
@@ -111,6 +119,7 @@ def test_t52_a_swap_in_the_middle_is_not_followed_and_is_counted(place: Place, m
     assert account(swapped)["jumps"] == 2 * len(got)
 
 
+@red_when("faces/crop.py", "what lies outside the picture is black")
 @pytest.mark.parametrize("x", [5.0, 355.0])
 def test_t53_a_face_at_the_border_is_padded_to_its_exact_size(
     place: Place, monkeypatch: pytest.MonkeyPatch, x: float
@@ -141,6 +150,9 @@ BREAKDOWNS: dict[str, Callable[[int, int], Any]] = {
 }
 
 
+@red_when("faces/base.py", "exceptions are not caught")
+@red_when("faces/base.py", "every box is a box", case="nan")
+@red_when("faces/base.py", "no answer is an answer", case="none")
 @pytest.mark.parametrize("how", BREAKDOWNS)
 def test_t54_a_detector_that_breaks_down_masks_its_frames_and_is_counted(
     place: Place, whole: Place, monkeypatch: pytest.MonkeyPatch, how: str

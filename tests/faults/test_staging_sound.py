@@ -20,6 +20,7 @@ from foalnet.core.errors import DataError
 from foalnet.shards import open_shards
 from foalnet.train.batches import load_store
 from tests.clips_tree import RATE_HZ, Place, sound, write_clips_tree
+from tests.marks import red_when
 from tests.stores import make_params
 
 DIALOGUE = "Ses01F_impro01"
@@ -79,6 +80,7 @@ def others_are_untouched(got: dict[str, tuple[dict[str, Any], np.ndarray]]) -> b
     return all(np.array_equal(got[key][1], wave_N) and got[key][0]["reason"] == "" for key, wave_N in wanted.items())
 
 
+@red_when("clips/sound.py", "the cut is one sample late")
 def test_t31_missing_wav_is_cut_from_the_dialogue_to_the_sample(place: Place) -> None:
     (place.root / SENTENCE).unlink()
     got = staged(place)
@@ -92,6 +94,7 @@ def test_t31_missing_wav_is_cut_from_the_dialogue_to_the_sample(place: Place) ->
     assert others_are_untouched(got)
 
 
+@red_when("corpora/iemocap/__init__.py", "sound that is nowhere is not looked for")
 def test_t31_missing_in_both_places_is_no_utterance(place: Place) -> None:
     (place.root / SENTENCE).unlink()
     (place.root / RECORDING).unlink()
@@ -104,6 +107,7 @@ def test_t31_missing_in_both_places_is_no_utterance(place: Place) -> None:
     assert json.loads(place.report.read_bytes())["utterances"]["not_staged"] == 1
 
 
+@red_when("clips/sound.py", "only longer sound is counted")
 @pytest.mark.parametrize(
     ("samples", "counted"),
     [(-1, False), (1, False), (-320, False), (-321, True), (321, True), (-7120, True)],
@@ -117,6 +121,7 @@ def test_t32_wav_shorter_or_longer_than_its_label(place: Place, samples: int, co
     assert others_are_untouched(got)
 
 
+@red_when("clips/sound.py", "the promise is not counted")
 @pytest.mark.parametrize("left", [8000, 14140])
 def test_t33_header_promises_more_sound_than_there_is(place: Place, left: int) -> None:
     path = place.root / SENTENCE
@@ -156,6 +161,8 @@ NOTES = {
 }
 
 
+@red_when("media/audio.py", "the first channel stands for all")
+@red_when("clips/sound.py", "averaged channels leave no note")
 @pytest.mark.parametrize("write", NOTES)
 def test_t34_other_rates_and_channels_are_brought_to_one_with_a_note(place: Place, write: Callable[..., None]) -> None:
     time_N = np.arange(round((END - START) * RATE_HZ)) / RATE_HZ
@@ -172,6 +179,7 @@ def test_t34_other_rates_and_channels_are_brought_to_one_with_a_note(place: Plac
     assert others_are_untouched(got)
 
 
+@red_when("media/audio.py", "samples are read as whole numbers of 16 bits")
 @pytest.mark.parametrize("encoding", ["PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
 def test_t34_another_encoding_is_the_same_sound_and_no_repair(place: Place, encoding: str) -> None:
     wave_N = sound(0, END - START)
@@ -181,6 +189,7 @@ def test_t34_another_encoding_is_the_same_sound_and_no_repair(place: Place, enco
     assert lines(place) == [] and others_are_untouched(got)
 
 
+@red_when("media/audio.py", "NaN and infinite samples are not looked for")
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_t35_nan_or_infinite_sound_is_dropped(place: Place, bad: float) -> None:
     wave_N = sound(0, END - START)
@@ -201,6 +210,7 @@ def test_an_unreadable_wav_is_dropped_not_replaced(place: Place, data: bytes) ->
     assert lines(place) == [("dropped", KEY, "wav_unreadable")]
 
 
+@red_when("clips/sound.py", "399 samples are taken for long enough")
 @pytest.mark.parametrize(("samples", "padded"), [(399, True), (400, False), (401, False), (640, False), (1, True)])
 def test_t38_short_clips_are_padded_to_the_minimum(place: Place, samples: int, padded: bool) -> None:
     wave_N = sound(5, 1.0)[:samples]
@@ -212,6 +222,7 @@ def test_t38_short_clips_are_padded_to_the_minimum(place: Place, samples: int, p
     assert (("repaired", KEY, "audio_padded") in lines(place)) == padded
 
 
+@red_when("clips/sound.py", "a silent sound gets no reason")
 @pytest.mark.parametrize("level", [0.0, 0.25, -1.0])
 def test_t36_a_silent_or_constant_sound_is_kept_as_it_is_and_masked(place: Place, level: float) -> None:
     wave_N = np.full(round((END - START) * RATE_HZ), level, np.float32)
@@ -221,6 +232,8 @@ def test_t36_a_silent_or_constant_sound_is_kept_as_it_is_and_masked(place: Place
     assert lines(place) == [("kept", KEY, "sound_silent")] and others_are_untouched(got)
 
 
+@red_when("stages/manifest/build.py", "a negative start is taken")
+@red_when("stages/manifest/build.py", "an empty segment is taken")
 @pytest.mark.parametrize(("start", "end"), [(0.5, 0.5), (-0.2, 0.5), (1.2, 0.31)])
 def test_t37_empty_negative_and_reversed_times_are_dropped_and_counted(place: Place, start: float, end: float) -> None:
     relabel(place, "F000", start, end)
@@ -234,6 +247,8 @@ def test_t37_empty_negative_and_reversed_times_are_dropped_and_counted(place: Pl
     assert json.loads(place.report.read_bytes())["utterances"]["not_staged"] == 1
 
 
+@red_when("clips/sound.py", "the clamp is not counted")
+@red_when("clips/sound.py", "clamped up to 0 s")
 @pytest.mark.parametrize(("beyond_s", "counted"), [(0.010, []), (0.500, [("kept", KEY, "length_differs")])])
 def test_t37_an_end_a_little_behind_the_recording_is_clamped_and_counted(
     place: Place, beyond_s: float, counted: list[tuple[str, str, str]]
@@ -251,6 +266,8 @@ def test_t37_an_end_a_little_behind_the_recording_is_clamped_and_counted(
     assert details(place)["segment_clamped"] == f"the label ends {beyond_s:.3f} s behind the recording"
 
 
+@red_when("clips/sound.py", "whatever is left of a segment is used")
+@red_when("clips/sound.py", "a segment without a sample is not looked for")
 @pytest.mark.parametrize(("start", "end"), [(2.2, 12.8), (2.2, 3.31), (2.8, 2.9), (30.0, 31.0)])
 def test_t37_an_end_far_behind_the_recording_is_dropped_and_counted(place: Place, start: float, end: float) -> None:
     (place.root / SENTENCE).unlink()
@@ -263,6 +280,8 @@ def test_t37_an_end_far_behind_the_recording_is_dropped_and_counted(place: Place
     assert json.loads(place.report.read_bytes())["utterances"]["dropped"] == 1
 
 
+@red_when("train/batches/store.py", "sound is not cut")
+@red_when("train/batches/store.py", "pictures are not cut")
 def test_t39_a_minute_is_cut_to_max_s_in_sound_and_picture_and_counted(place: Place) -> None:
     soundfile.write(place.root / SENTENCE, sound(7, 60.0), RATE_HZ, subtype="PCM_16")
     relabel(place, "F000", START, START + 60.0)

@@ -17,6 +17,7 @@ from foalnet.nets import build_net
 from foalnet.shards import open_shards
 from foalnet.train.batches import collate, load_store
 from tests.clips_tree import FPS, TURNS, Place, level, picture, write_avi
+from tests.marks import red_when
 from tests.staged import (
     AVI,
     DIALOGUE,
@@ -33,6 +34,7 @@ from tests.stores import CLASSES, make_params
 from tests.video_files import ffmpeg
 
 
+@red_when("clips/pictures.py", "slots behind the last frame get the reason `no_face`")
 @pytest.mark.parametrize("percent", [10, 50, 90])
 def test_t18_a_cut_avi_keeps_the_sound_and_masks_the_rest(place: Place, whole: Place, percent: int) -> None:
     data = (place.root / AVI).read_bytes()
@@ -61,6 +63,7 @@ def test_t18_a_cut_avi_keeps_the_sound_and_masks_the_rest(place: Place, whole: P
     assert sum(map(bool, masked.values())) and ("video_missing" in details) == (percent < 90)
 
 
+@red_when("clips/dialogue.py", "`VideoUnreadable` is not caught")
 def test_t19_a_zero_byte_avi_masks_all_its_utterances(place: Place, whole: Place) -> None:
     (place.root / AVI).write_bytes(b"")
     place.stage()
@@ -68,6 +71,7 @@ def test_t19_a_zero_byte_avi_masks_all_its_utterances(place: Place, whole: Place
     assert entries(place)[DIALOGUE] == [("kept", "video_unreadable")]
 
 
+@red_when("clips/dialogue.py", "the unreadable video is not counted")
 @pytest.mark.parametrize("data", [b"a text file, renamed\n" * 200, b"RIFF\0\0\0\0AVI LIST" + b"\0" * 4000])
 def test_t20_a_text_file_renamed_avi_masks_all_its_utterances(place: Place, whole: Place, data: bytes) -> None:
     (place.root / AVI).write_bytes(data)
@@ -84,6 +88,7 @@ def rewritten(path: Path, chunk: bytes, offset: int, *values: int) -> None:
     path.write_bytes(data)
 
 
+@red_when("clips/dialogue.py", "the two rates are not compared")
 def test_t21_a_rate_that_is_only_stated_changes_no_time_and_is_counted(place: Place, whole: Place) -> None:
     rewritten(place.root / AVI, b"avih", 0, 66_667)  # 15 frames/s; the stamps follow the stream's own header
     place.stage()
@@ -94,6 +99,7 @@ def test_t21_a_rate_that_is_only_stated_changes_no_time_and_is_counted(place: Pl
     assert account(place)["ledger"]["counts"]["kept/video_rate_differs"] == 1
 
 
+@red_when("clips/dialogue.py", "rates are accounted at each cutting")
 def test_t21_a_dialogue_that_is_cut_twice_is_counted_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     rewritten(place.root / AVI, b"avih", 0, 66_667)
     monkeypatch.setattr("foalnet.clips.dialogue.overrules", lambda *_: True)
@@ -102,6 +108,7 @@ def test_t21_a_dialogue_that_is_cut_twice_is_counted_once(place: Place, monkeypa
     assert "side_by_audit" in reasons and reasons.count("video_rate_differs") == 1
 
 
+@red_when("clips/dialogue.py", "`RATE_TOLERANCE` 0.5")
 def test_t21_a_wrong_rate_in_the_stamps_is_followed_and_counted(place: Place, whole: Place) -> None:
     rewritten(place.root / AVI, b"strh", 20, 1, 25)
     place.stage()
@@ -118,6 +125,7 @@ def test_t21_a_wrong_rate_in_the_stamps_is_followed_and_counted(place: Place, wh
     assert line["detail"] == "29.97 frames/s stated, 25.00 in the stamps"
 
 
+@red_when("clips/dialogue.py", "`RATE_TOLERANCE` 0")
 @pytest.mark.parametrize("stated_us", [0, 33_333, 33_367])
 def test_t21_a_rounded_or_absent_rate_is_no_fault(place: Place, stated_us: int) -> None:
     rewritten(place.root / AVI, b"avih", 0, stated_us)
@@ -125,6 +133,7 @@ def test_t21_a_rounded_or_absent_rate_is_no_fault(place: Place, stated_us: int) 
     assert entries(place) == {}
 
 
+@red_when("clips/slots.py", "frames are chosen by time x rate, not by stamp")
 def test_t22_at_a_variable_rate_an_utterance_has_the_frames_of_its_time(place: Place, whole: Place) -> None:
     every, path = place.root / "every.avi", place.root / AVI
     path.rename(every)
@@ -145,6 +154,7 @@ def test_t22_at_a_variable_rate_an_utterance_has_the_frames_of_its_time(place: P
         assert abs((shown - [level(i, side) for i in indices]).mean()) < 0.9
 
 
+@red_when("clips/dialogue.py", "without a video the slots' reason is `no_face`")
 def test_t23_a_missing_avi_masks_all_its_utterances(place: Place, whole: Place) -> None:
     (place.root / AVI).unlink()
     place.stage()
@@ -153,6 +163,7 @@ def test_t23_a_missing_avi_masks_all_its_utterances(place: Place, whole: Place) 
     assert [e["item"] for e in counts["entries"] if e["reason"] == "video_missing"] == sorted(of_dialogue(place))
 
 
+@red_when("train/batches/store.py", "the shape of all-empty slots counts as a picture's")
 def test_t23_utterances_without_a_picture_train_and_are_answered_by_their_sound(place: Place) -> None:
     (place.root / AVI).unlink()
     place.stage()
@@ -169,6 +180,7 @@ def test_t23_utterances_without_a_picture_train_and_are_answered_by_their_sound(
     assert len({tuple(row) for row in logits_BC.tolist()}) == 3, "each is answered by its own sound"
 
 
+@red_when("corpora/base.py", "no name is a shadow file's")
 def test_t24_shadow_files_change_no_byte(place: Place, whole: Place) -> None:
     for path in sorted(p for p in place.root.rglob("*") if p.is_file()):
         path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07Mac OS X        ")
@@ -178,6 +190,7 @@ def test_t24_shadow_files_change_no_byte(place: Place, whole: Place) -> None:
     assert ignored["shadow"] == sum(1 for p in place.root.rglob("._*"))
 
 
+@red_when("media/decode.py", "decoded frames are numbered as they come, not by their stamp")
 def test_t18_a_hole_in_the_video_shifts_nothing(place: Place, whole: Place) -> None:
     """Frames that do not decode are masked in their own slots; those behind them stay where they are."""
     info = media.probe_times(place.root / AVI)

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from foalnet.cli.main import cli
 from foalnet.core.files import publish_bytes, publish_together, publishing, sha256_bytes
 from foalnet.core.temporaries import dead_temporaries, remove_temporaries
+from tests.marks import red_when
 from tests.stores import make_store, write_corpus, write_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -65,6 +66,7 @@ def generation_of(path: Path) -> str:
     return data[64:72].decode()
 
 
+@red_when("core/files.py", "the marker stays while the files of its generation are renamed")
 @pytest.mark.long
 def test_t3_kill_9_in_a_storm_of_renames_100_times_leaves_every_name_whole(tmp_path: Path) -> None:
     dice, seen, left = random.Random(3), set(), 0
@@ -89,6 +91,7 @@ def a_dead_process() -> int:
     return int(done.stdout)
 
 
+@red_when("stages/base.py", "a verb removes no temporaries")
 @pytest.mark.long
 def test_t3_the_next_run_of_a_verb_clears_away_what_a_killed_one_left(tmp_path: Path) -> None:
     paths = write_corpus(tmp_path, make_store(per_group=4))
@@ -110,6 +113,7 @@ def test_t3_the_next_run_of_a_verb_clears_away_what_a_killed_one_left(tmp_path: 
     assert [path for path in left if path.exists()] == [] and others.exists()
 
 
+@red_when("stages/base.py", "a data folder is swept with all that lies below it")
 def test_t3_nothing_is_cleared_away_in_a_corpus_tree_below_the_data_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +132,7 @@ def test_t3_nothing_is_cleared_away_in_a_corpus_tree_below_the_data_folder(
     assert done.exit_code == 0 and theirs.exists() and not ours.exists(), done.exception
 
 
+@red_when("core/files.py", "a temporary is not locked while it is written")
 def test_t3_a_temporary_of_a_writer_in_another_container_is_not_taken_for_a_dead_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +144,7 @@ def test_t3_a_temporary_of_a_writer_in_another_container_is_not_taken_for_a_dead
     assert (tmp_path / "a").read_bytes() == b"half"
 
 
+@red_when("core/files.py", "folders are not claimed")
 def test_t3_nor_are_those_of_many_files_that_are_one_thing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody clears up in the middle of the writing, where the writer's number says nothing."""
     monkeypatch.setattr("foalnet.core.temporaries.alive", lambda pid: False)
@@ -155,6 +161,7 @@ def test_t3_nor_are_those_of_many_files_that_are_one_thing(tmp_path: Path, monke
     assert contents == {"one": b"one", "two": b"two", "marker": b"m"}
 
 
+@red_when("core/temporaries.py", "a temporary without a name is taken for one")
 def test_t3_what_is_cleared_away_before_it_could_be_marked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

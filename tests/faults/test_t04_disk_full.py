@@ -30,6 +30,7 @@ from tests import reports
 from tests.clips_tree import Place
 from tests.disks import FullDisk
 from tests.faults.test_t15_states import a_fold, train_until, trained_epochs
+from tests.marks import red_when
 from tests.stores import corpus_params, make_store, write_corpus
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -79,6 +80,7 @@ def litter(home: Path) -> list[str]:
     return [path.name for path in home.rglob("*") if path.name.startswith(".") or path.suffix == ".part"]
 
 
+@red_when("core/files.py", "the marker goes before the new files are written")
 @pytest.mark.parametrize("share", SHARES)
 def test_t4_a_disk_that_fills_while_staging_leaves_the_earlier_shards_and_the_rerun_is_whole(
     sound_tree: Path, tmp_path: Path, whole: Place, total: int, share: float
@@ -97,6 +99,7 @@ def test_t4_a_disk_that_fills_while_staging_leaves_the_earlier_shards_and_the_re
     assert place.bytes() == whole.bytes()
 
 
+@red_when("stages/shards/publish.py", "the bytes needed are not told")
 @pytest.mark.parametrize("share", SHARES)
 def test_t4_a_disk_that_fills_while_shards_are_published_says_what_it_needs(
     sound_tree: Path, tmp_path: Path, whole: Place, share: float, monkeypatch: pytest.MonkeyPatch
@@ -115,6 +118,7 @@ def test_t4_a_disk_that_fills_while_shards_are_published_says_what_it_needs(
     assert place.bytes() == whole.bytes()
 
 
+@red_when("core/files.py", "free space is never too little")
 @pytest.mark.parametrize("share", SHARES)
 def test_t4_a_disk_that_is_too_small_is_refused_before_anything_is_written(
     sound_tree: Path, tmp_path: Path, total: int, share: float
@@ -128,6 +132,7 @@ def test_t4_a_disk_that_is_too_small_is_refused_before_anything_is_written(
     assert disk.written == 0 and place.bytes() == before
 
 
+@red_when("stages/shards/staging.py", "a worker does not ask for free space")
 def test_t4_a_dialogue_is_refused_before_it_is_decoded_where_the_disk_filled_meanwhile(
     sound_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +153,7 @@ def test_t4_a_dialogue_is_refused_before_it_is_decoded_where_the_disk_filled_mea
         place.stage()
 
 
+@red_when("train/state.py", "the state before the new one is removed, not set aside")
 @pytest.mark.parametrize("share", SHARES)
 def test_t4_a_state_that_the_disk_does_not_take_costs_one_epoch_and_changes_nothing(
     tmp_path: Path, share: float
@@ -170,6 +176,7 @@ def in_folder(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@red_when("stages/train/publish.py", "the files are published one by one")
 @pytest.mark.parametrize("share", SHARES)
 def test_t4_a_model_that_the_disk_does_not_take_leaves_the_earlier_one_whole(tmp_path: Path, share: float) -> None:
     """A folder with new logits and an old train.json would belong to no run."""
@@ -198,6 +205,7 @@ def below(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+@red_when("core/files.py", "each file gets its name once it is written")
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("verb", ["manifest", "evaluate", "report"])
 def test_t4_what_belongs_together_stays_together_where_the_disk_fills(
@@ -229,6 +237,7 @@ def test_t4_what_belongs_together_stays_together_where_the_disk_fills(
     assert {name: below(folder)[name] for name in names} == {name: after[name] for name in names}
 
 
+@red_when("core/locks.py", "a holder that cannot be noted does not get the lock")
 def test_t4_a_full_disk_does_not_keep_the_lock_that_gc_needs_to_empty_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +249,7 @@ def test_t4_a_full_disk_does_not_keep_the_lock_that_gc_needs_to_empty_it(
         assert is_held(tmp_path / "lock")
 
 
+@red_when("core/files.py", "each file is renamed once it is written")
 def test_t4_files_that_are_one_thing_are_all_written_before_the_first_is_renamed(tmp_path: Path) -> None:
     old = {tmp_path / name: f"old {name}".encode() for name in ("a", "b", "index")}
     for path, data in old.items():
@@ -310,6 +320,7 @@ def mountable() -> Iterator[None]:
     yield
 
 
+@red_when("clips/spool.py", "the disk's error in the spool is not turned into a MachineError")
 @pytest.mark.parametrize("share", [0.25, *(pytest.param(share, marks=pytest.mark.long) for share in (0.0, 0.5, 0.99))])
 def test_t4_on_a_real_disk_of_its_own_the_kernel_says_the_same(
     mountable: None, sound_tree: Path, tmp_path: Path, whole: Place, share: float

@@ -17,6 +17,7 @@ from foalnet.cli.main import cli
 from foalnet.core.errors import MachineError
 from foalnet.core.files import need_writable
 from tests.faults.test_t04_disk_full import mountable  # noqa: F401 - a fixture
+from tests.marks import red_when
 from tests.stores import make_store, write_corpus, write_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -62,6 +63,7 @@ def read_only(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr(Path, "open", opened)
 
 
+@red_when("stages/base.py", "a verb does not ask whether its outputs can be written")
 @pytest.mark.parametrize("name", VERBS)
 def test_t5_a_read_only_output_is_refused_before_any_work(
     project: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -77,6 +79,7 @@ def test_t5_a_read_only_output_is_refused_before_any_work(
     assert str(done.exception.stage).startswith(name.partition(":")[0]) and "permissions" in str(done.exception.action)
 
 
+@red_when("core/files.py", "a folder that is not there is not asked for")
 @pytest.mark.parametrize("name", [name for name in VERBS if "work" not in name and "session" not in name])
 def test_t5_an_output_in_a_folder_that_cannot_be_made_is_refused_before_any_work(
     project: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -94,6 +97,7 @@ def test_t5_an_output_in_a_folder_that_cannot_be_made_is_refused_before_any_work
     assert str(done.exception.file) == blocked.relative_to(project).as_posix()
 
 
+@red_when("core/files.py", "the probe stays")
 def test_t5_the_check_leaves_nothing_and_makes_no_folder(tmp_path: Path) -> None:
     need_writable([tmp_path, tmp_path / "not" / "there"])
     assert list(tmp_path.iterdir()) == []
@@ -118,6 +122,7 @@ def as_somebody(act: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@red_when("core/files.py", "no probe is written")
 def test_t5_the_kernel_decides_about_permissions(tmp_path: Path) -> None:
     """Root may write anywhere: the question is put by a process that gave its rights up."""
     for folder in (tmp_path, *tmp_path.parents[:3]):
@@ -138,6 +143,7 @@ sys.exit(subprocess.run([sys.executable, "-m", "foalnet", *sys.argv[1:]]).return
 """
 
 
+@red_when("stages/base.py", "a verb does not ask whether its outputs can be written")
 def test_t5_a_read_only_disk_stops_train_at_once_for_root_too(mountable: None, tmp_path: Path) -> None:  # noqa: F811
     write_corpus(tmp_path, make_store(per_group=4))
     write_params(tmp_path, epochs=1)

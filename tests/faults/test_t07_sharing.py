@@ -13,6 +13,7 @@ from pathlib import Path
 
 from foalnet.config import Settings
 from tests.clips_tree import Place
+from tests.marks import red_when
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -43,6 +44,7 @@ class Sharing(Place):
         return Settings(work=self.home.parent / "work", workers=1)
 
 
+@red_when("clips/plan.py", "the key of a dialogue leaves its corpus out")
 def test_t7_two_corpora_staged_at_once_over_one_work_folder_give_the_bytes_of_each_alone(
     sound_tree: Path, tmp_path: Path, in_process: None
 ) -> None:

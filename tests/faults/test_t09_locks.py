@@ -24,6 +24,7 @@ from foalnet.config import Settings
 from foalnet.core.errors import MachineError
 from foalnet.core.locks import lock, unreleased
 from foalnet.core.paths import Paths
+from tests.marks import red_when
 from tests.stores import make_store, write_corpus, write_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -62,6 +63,7 @@ def killed_holder(path: Path, *other_machine: str) -> int:
     return child.pid
 
 
+@red_when("core/locks.py", "the start is not noted")
 def test_t9_a_live_lock_names_process_host_and_start(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "shards-drawn"
     with holder(path) as child, pytest.raises(MachineError) as caught, lock(path):
@@ -72,6 +74,7 @@ def test_t9_a_live_lock_names_process_host_and_start(tmp_path: Path) -> None:
     assert caught.value.exit_code == 4 and caught.value.file == str(path) and "wait" in str(caught.value.action)
 
 
+@red_when("core/locks.py", "taking over is not said")
 def test_t9_the_lock_of_a_killed_process_is_taken_over_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -83,6 +86,7 @@ def test_t9_the_lock_of_a_killed_process_is_taken_over_and_said(
     assert len(caplog.records) == 1
 
 
+@red_when("core/locks.py", "the holder's words stay when it ends")
 def test_t9_who_ends_in_order_leaves_nothing_to_take_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "lock"
     for error in (None, KeyboardInterrupt, MachineError):
@@ -102,6 +106,7 @@ def server(tmp_path: Path) -> tuple[str, str]:
     return "server", str(boot)
 
 
+@red_when("core/locks.py", "the holder is not named")
 def test_t9_a_live_run_of_another_machine_is_refused_by_its_name(tmp_path: Path, server: tuple[str, str]) -> None:
     path = tmp_path / "lock"
     with (
@@ -112,6 +117,7 @@ def test_t9_a_live_run_of_another_machine_is_refused_by_its_name(tmp_path: Path,
         pass
 
 
+@red_when("core/locks.py", "every holder was one of this machine")
 def test_t9_a_lock_that_another_machine_did_not_release_is_refused_as_its_owner_may_live(
     tmp_path: Path, server: tuple[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +140,7 @@ def test_t9_a_lock_that_another_machine_did_not_release_is_refused_as_its_owner_
         assert f"(pid {pid} on server" in caplog.text
 
 
+@red_when("core/locks.py", "another name or another start is another machine")
 @pytest.mark.parametrize("same", ["kernel", "name"])
 def test_t9_another_container_and_a_restarted_machine_are_this_machine(
     tmp_path: Path, same: str, caplog: pytest.LogCaptureFixture
@@ -149,6 +156,7 @@ def test_t9_another_container_and_a_restarted_machine_are_this_machine(
         assert "took over the lock" in caplog.text
 
 
+@red_when("core/locks.py", "words without start and boot count as another machine's")
 @pytest.mark.parametrize("left", [b"pid 7 on elsewhere", b"\x00\x00\x00", b"pid 7 on elsewhere since 2026"])
 def test_t9_text_that_an_earlier_version_or_a_power_cut_left_blocks_no_one(tmp_path: Path, left: bytes) -> None:
     path = tmp_path / "lock"
@@ -157,6 +165,7 @@ def test_t9_text_that_an_earlier_version_or_a_power_cut_left_blocks_no_one(tmp_p
         assert path.read_bytes() != left, "the new holder's words"
 
 
+@red_when("core/locks.py", "whatever the disk says of a lock, another run holds it")
 def test_t9_a_disk_without_locks_and_a_work_folder_that_cannot_be_written_are_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +182,7 @@ def test_t9_a_disk_without_locks_and_a_work_folder_that_cannot_be_written_are_sa
     assert "FOALNET_WORK" in str(caught.value.action)
 
 
+@red_when("core/locks.py", "every holder was one of this machine")
 @pytest.mark.long
 def test_t9_a_laptop_names_the_server_at_work_and_works_once_that_has_ended(
     tmp_path: Path, server: tuple[str, str]

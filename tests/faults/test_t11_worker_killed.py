@@ -12,6 +12,7 @@ from foalnet.clips.failures import note_failures
 from foalnet.clips.plan import Job
 from foalnet.core.errors import DataError, MachineError
 from tests.clips_tree import Place
+from tests.marks import red_when
 from tests.staged import AVI, DIALOGUE, OTHER
 from tests.video_files import ffmpeg
 
@@ -45,6 +46,7 @@ def place(sound_tree: Path, tmp_path: Path) -> Place:
     return Place(home=tmp_path, root=tmp_path / "root", workers=2)
 
 
+@red_when("clips/pool.py", "`RETRIES` 0")
 @pytest.mark.long
 def test_t11_a_worker_that_is_killed_once_costs_a_retry_and_no_byte(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -58,6 +60,7 @@ def test_t11_a_worker_that_is_killed_once_costs_a_retry_and_no_byte(
     assert not (place.settings.work / "runs/shards-tiny-failed.json").exists()
 
 
+@red_when("stages/shards/staging.py", "failures are not written")
 def test_t11_killed_twice_it_stands_in_a_ledger_and_the_others_are_kept(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +78,7 @@ def test_t11_killed_twice_it_stands_in_a_ledger_and_the_others_are_kept(
     assert not (place.settings.work / "runs/shards-tiny-failed.json").exists()
 
 
+@red_when("clips/failures.py", "the first failure stands for all")
 def test_t11_every_failure_is_listed_with_its_own_reason(tmp_path: Path) -> None:
     def job(dialogue: str) -> Job:
         return Job(

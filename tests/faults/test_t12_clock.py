@@ -15,6 +15,7 @@ from foalnet.corpora.inventory import read_inventory
 from foalnet.train.state import previous_of
 from tests.clips_tree import Place
 from tests.faults.test_t15_states import a_fold, train_until, trained_epochs
+from tests.marks import red_when
 from tests.staged import AVI
 
 DAY_NS = 86_400 * 10**9
@@ -41,6 +42,7 @@ def falling_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: earlier() / 1e9)
 
 
+@red_when("shards/write.py", "members bear the time of day")
 def test_t12_files_of_any_time_and_a_clock_that_falls_give_the_same_bytes(
     place: Place, whole: Place, falling_clock: None
 ) -> None:
@@ -51,6 +53,7 @@ def test_t12_files_of_any_time_and_a_clock_that_falls_give_the_same_bytes(
     assert (place.home / "manifest.jsonl").read_bytes() == (whole.home / "manifest.jsonl").read_bytes()
 
 
+@red_when("stages/shards/publish.py", "a shard that looks young is copied anew")
 def test_t12_what_is_done_stays_done_whatever_times_files_get_later(place: Place, falling_clock: None) -> None:
     place.stage()
     before = place.bytes()
@@ -62,6 +65,7 @@ def test_t12_what_is_done_stays_done_whatever_times_files_get_later(place: Place
         assert {path: path.stat().st_ino for path in nodes} == nodes, "no shard was copied anew"
 
 
+@red_when("corpora/inventory.py", "the change time is not part of a file's state")
 def test_t12_a_file_rewritten_behind_its_old_time_and_size_is_seen_by_a_clock_that_was_set_back(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +84,7 @@ def test_t12_a_file_rewritten_behind_its_old_time_and_size_is_seen_by_a_clock_th
     assert read_inventory(place.home / "inventory.json").digests()[AVI] != before
 
 
+@red_when("corpora/inventory.py", "every digest is kept")
 def test_t12_a_digest_taken_when_the_clock_was_ahead_is_not_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file changed 'later' than now may change again within the same tick of a clock that was set back."""
     monkeypatch.setattr(time, "time_ns", lambda: 10 * DAY_NS)
@@ -88,6 +93,7 @@ def test_t12_a_digest_taken_when_the_clock_was_ahead_is_not_kept(place: Place, m
     assert again["hashed"] == again["files"] and not again["changed"]
 
 
+@red_when("clips/dialogue.py", "a file of the same size is taken for the same")
 def test_t12_staging_itself_reads_what_it_stages_and_trusts_no_time(place: Place) -> None:
     place.list_files()
     video = place.root / AVI
@@ -101,6 +107,7 @@ def test_t12_staging_itself_reads_what_it_stages_and_trusts_no_time(place: Place
     assert caught.value.file == str(video)
 
 
+@red_when("train/state.py", "the state with the later time is used")
 def test_t12_the_newest_state_of_a_fold_is_known_by_its_name_not_by_its_time(tmp_path: Path) -> None:
     train, state = a_fold(), tmp_path / "s.safetensors"
     train_until(train, state, 3)

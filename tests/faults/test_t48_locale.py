@@ -17,6 +17,7 @@ import pytest
 
 from foalnet.core.files import sha256_bytes
 from tests import locales
+from tests.marks import red_when
 from tests.staged import DIALOGUE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -83,6 +84,7 @@ def usual(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
 BARE = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
+@red_when("core/files.py", "files are written as text in the locale's encoding")
 def test_t48_without_a_locale_and_with_a_tight_umask_the_bytes_are_the_same(
     tree: Path, usual: dict[str, str], tmp_path: Path
 ) -> None:
@@ -98,6 +100,7 @@ def turkish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return environment | BARE
 
 
+@red_when("core/files.py", "files are written as text in the locale's encoding")
 @pytest.mark.long
 def test_t48_in_turkish_and_with_no_umask_the_bytes_are_the_same(
     tree: Path, usual: dict[str, str], turkish: dict[str, str], tmp_path: Path
@@ -108,6 +111,7 @@ def test_t48_in_turkish_and_with_no_umask_the_bytes_are_the_same(
     assert staged(tmp_path, tree, umask="000", **turkish) == usual
 
 
+@red_when("core/files.py", "files are written as text in the locale's encoding")
 def test_t48_nothing_of_ours_leaves_an_encoding_to_the_locale(
     tree: Path, usual: dict[str, str], tmp_path: Path
 ) -> None:
@@ -115,6 +119,7 @@ def test_t48_nothing_of_ours_leaves_an_encoding_to_the_locale(
     assert staged(tmp_path, tree, "-X", "warn_default_encoding", umask="027", LC_ALL="C.UTF-8") == usual
 
 
+@red_when("cli/main.py", "a letter that the encoding lacks is an error")
 @pytest.mark.parametrize("where", ["ascii", "turkish"])
 def test_t48_a_letter_that_the_terminal_lacks_ends_no_verb(where: str, request: pytest.FixtureRequest) -> None:
     more = {"LC_ALL": "C", **BARE} if where == "ascii" else request.getfixturevalue("turkish")

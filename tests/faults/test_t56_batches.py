@@ -16,6 +16,7 @@ from foalnet.core.records import Box, Utterance
 from foalnet.faces import Detector, get_detector
 from foalnet.media import decode_frames, resize
 from tests.clips_tree import write_avi
+from tests.marks import red_when
 
 FRAMES, RATE_FPS, STRIDE = 25, 25, 4
 SIDES = ("left", "right")
@@ -81,6 +82,9 @@ def crops(path: Path, detector: Detector) -> dict[str, Pictures]:
     return cut_pictures(path, turns, params=Shards(stride=STRIDE), detector=detector, timeout_s=60.0)
 
 
+@red_when("faces/haar.py", "the first picture of a call is answered for all of them", case="haar")
+@red_when("faces/blazeface.py", "the first picture of a call is answered for all of them", case="blazeface")
+@red_when("faces/yunet.py", "the first picture of a call is answered for all of them", case="yunet")
 @pytest.mark.parametrize("name", ["haar", "blazeface", "yunet", "sfd"])
 def test_t56_crops_are_the_same_bytes_whatever_the_batch(name: str, video: Path, shared_data: Path) -> None:
     try:

@@ -16,12 +16,14 @@ from foalnet.stages.train.training import train_run
 from foalnet.train import ranks
 from foalnet.train.batches import load_store
 from tests.clips_tree import Place
+from tests.marks import red_when
 from tests.sealing import write_index
 from tests.staged import other_dialogue_is_untouched
 from tests.stores import corpus_params, make_store, write_corpus
 from tests.trees import TWO_CLASSES, iemocap_tree, stages
 
 
+@red_when("train/ranks.py", "every process takes a floor's share, the rest is nobody's")
 def test_t64_three_shards_feed_eight_processes_each_utterance_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -41,6 +43,7 @@ def test_t64_three_shards_feed_eight_processes_each_utterance_once(
     assert seen == Counter(keys)
 
 
+@red_when("stages/shards/staging.py", "as many workers start as the settings allow")
 def test_t64_more_workers_than_dialogues_stage_the_same_bytes(whole: Place, sound_tree: Path, tmp_path: Path) -> None:
     many = Place(home=tmp_path, root=sound_tree, workers=6)
     many.stage()
@@ -49,6 +52,7 @@ def test_t64_more_workers_than_dialogues_stage_the_same_bytes(whole: Place, soun
     assert (note["workers"], len(note["dialogues"])) == (2, 2), "two dialogues keep two workers busy, no more"
 
 
+@red_when("stages/manifest/build.py", "sessions are counted over used utterances only")
 def test_t65_a_session_without_a_usable_utterance_is_counted(tmp_path: Path) -> None:
     lines = [("F000", "neu"), ("F001", "ang"), ("M000", "sad")]
     dialogues = {f"Ses0{n}F_impro01": lines for n in (1, 2, 3)} | {"Ses04F_impro01": [("F000", "xxx")]}
@@ -58,6 +62,7 @@ def test_t65_a_session_without_a_usable_utterance_is_counted(tmp_path: Path) -> 
     assert counts["used_by_session"] == {"Session1": 3, "Session2": 3, "Session3": 3, "Session4": 0}
 
 
+@red_when("stages/manifest/build.py", "only what was found is compared with the contract")
 def test_t65_a_session_that_the_contract_knows_and_that_is_empty_is_named(tmp_path: Path) -> None:
     lines = [("F000", "neu"), ("F001", "ang"), ("M000", "sad")]
     dialogues = {f"Ses0{n}F_impro01": lines for n in (1, 2, 3)}
@@ -67,6 +72,7 @@ def test_t65_a_session_that_the_contract_knows_and_that_is_empty_is_named(tmp_pa
     assert caught.value.exit_code == 3
 
 
+@red_when("train/plan.py", "an empty part of a fold is let pass")
 @pytest.mark.parametrize("split", ["dev", "four"])
 def test_t65_a_session_that_staging_lost_whole_is_named_and_nothing_is_trained(tmp_path: Path, split: str) -> None:
     paths = write_corpus(tmp_path, make_store(per_group=4))

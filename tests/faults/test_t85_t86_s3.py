@@ -15,6 +15,7 @@ from flows.push import push
 from foalnet.checks.verify import code_of
 from foalnet.checks.verify.remote import Remote
 from foalnet.core.errors import MachineError
+from tests.marks import red_when
 from tests.projects import run, stages_run
 from tests.remotes import Place, broken, links
 
@@ -74,6 +75,7 @@ def bucket(pushed: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     server.stop()
 
 
+@red_when("checks/verify/outputs.py", "objects of a remote are taken by their names")
 def test_t86_objects_of_a_bucket_are_held_to_their_names(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     project = bucket.place.project
     bucket.dvc("push")
@@ -95,6 +97,7 @@ def test_t86_objects_of_a_bucket_are_held_to_their_names(bucket: Bucket, monkeyp
     assert "lacks data/drawn/shards/Session1/000000.tar" in link.result
 
 
+@red_when("checks/verify/remote.py", "what the remote's client raises is not made a typed error")
 def test_t85_a_bucket_that_does_not_answer_fails_with_a_message_and_takes_the_push_when_it_is_back(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

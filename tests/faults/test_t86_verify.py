@@ -9,6 +9,7 @@ import pytest
 
 from foalnet.checks.verify import code_of
 from foalnet.core.errors import MachineError, UsageError
+from tests.marks import red_when
 from tests.projects import run, verb
 from tests.remotes import Place, broken, flip, links, object_in
 
@@ -20,6 +21,7 @@ def place(pushed: Place, tmp_path: Path) -> Place:
     return pushed.copy(tmp_path)
 
 
+@red_when("checks/verify/outputs.py", "objects of a remote are taken by their names")
 @pytest.mark.long
 def test_t86_one_flipped_byte_of_a_remote_object_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     md5 = place.md5("data/drawn/shards", SHARD)
@@ -38,6 +40,7 @@ def test_t86_one_flipped_byte_of_a_remote_object_is_named(place: Place, monkeypa
     assert broken(place.links(monkeypatch, "store")) == []
 
 
+@red_when("checks/verify/outputs.py", "the list of a folder is not among its objects")
 def test_t86_a_flipped_byte_of_a_folders_list_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     md5 = place.md5("data/drawn/shards")
     flip(object_in(place.remote, md5), 30)
@@ -45,6 +48,7 @@ def test_t86_a_flipped_byte_of_a_folders_list_is_named(place: Place, monkeypatch
     assert "remote: the list of data/drawn/shards, object " in link.result
 
 
+@red_when("checks/verify/outputs.py", "objects that are not there are not told")
 @pytest.mark.long
 def test_t86_a_missing_remote_object_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     object_in(place.remote, place.md5("models/drawn/foal-s1", "logits.safetensors")).unlink()
@@ -60,6 +64,7 @@ def test_t86_a_missing_remote_object_is_named(place: Place, monkeypatch: pytest.
     assert broken(place.links(monkeypatch, "")) == []
 
 
+@red_when("checks/verify/outputs.py", "objects of the cache are taken by their names")
 @pytest.mark.long
 def test_t86_a_cache_object_altered_in_place_is_named_though_dvc_sees_nothing(
     place: Place, monkeypatch: pytest.MonkeyPatch
@@ -83,6 +88,7 @@ def test_t86_a_cache_object_altered_in_place_is_named_though_dvc_sees_nothing(
     assert broken(place.links(monkeypatch)) == []
 
 
+@red_when("stages/link.py", "sizes are compared, digests are not")
 @pytest.mark.long
 def test_t86_what_was_pulled_corrupted_is_named(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flip(object_in(place.remote, place.md5("data/drawn/shards", SHARD)), 5000)
@@ -94,6 +100,7 @@ def test_t86_what_was_pulled_corrupted_is_named(place: Place, tmp_path: Path, mo
     assert all(SHARD in link.result for link in named)
 
 
+@red_when("checks/verify/store.py", "content is never read from the remote")
 @pytest.mark.long
 def test_t86_a_fresh_clone_is_verified_from_the_remote_alone(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -109,6 +116,7 @@ def test_t86_a_fresh_clone_is_verified_from_the_remote_alone(
     assert [link.name for link in full] == [link.name for link in place.links(monkeypatch, "")]
 
 
+@red_when("checks/verify/remote.py", "whether the remote's folder is there is not asked")
 def test_t86_a_remote_that_is_not_there_ends_with_4_and_an_unknown_one_with_2(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from foalnet.config import Settings
 from foalnet.stages.train.training import train_folds
 from foalnet.train.fold import unweighted_accuracy
+from tests.marks import red_when
 from tests.stores import CLASSES, Synthetic, make_params, make_run, make_store
 
 
@@ -43,6 +44,7 @@ def test_t72_the_alarm_can_ring(tmp_path: Path, variant: str) -> None:
     assert ua_of_test_parts(make_store(groups=3, per_group=40), variant, tmp_path) > 0.6
 
 
+@red_when("train/batches/collate.py", "the number in an utterance's name makes it louder")
 @pytest.mark.parametrize("variant", ["audio_only", "video_only", "foal"])
 def test_t73_the_session_as_only_feature_gives_chance(tmp_path: Path, variant: str) -> None:
     """Every clip of a session is the same clip under another name: whoever tells them apart had it from elsewhere."""

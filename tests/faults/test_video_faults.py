@@ -19,6 +19,7 @@ from foalnet.core.errors import MachineError
 from foalnet.media import VideoTooLarge, VideoUnreadable, decode, decode_frames, decode_indexed, inside, probe_times
 from foalnet.media import container as container_module
 from tests.fake_decoder import LOUD, alive, disguises, fake_ffmpeg, nothing_inside
+from tests.marks import red_when
 from tests.video_files import ffmpeg, number_of, numbered_video, patched, write_video
 
 COUNT = 100
@@ -29,6 +30,7 @@ def avi(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return numbered_video(tmp_path_factory.mktemp("avi") / "a.avi", COUNT, "-g", "12")
 
 
+@red_when("media/video.py", "`truncated` is never true")
 @pytest.mark.parametrize("percent", [10, 50, 90])
 @pytest.mark.parametrize("b_frames", ["0", "2"])
 def test_t18_a_truncated_avi_gives_the_frames_before_the_cut(tmp_path: Path, percent: int, b_frames: str) -> None:
@@ -48,6 +50,7 @@ def test_t18_a_truncated_avi_gives_the_frames_before_the_cut(tmp_path: Path, per
     assert all(np.array_equal(decoded[i], original[i]) for i in range(len(info.times_s) - 3))
 
 
+@red_when("media/video.py", "the index is believed though it is cut")
 def test_t18_an_avi_cut_inside_its_index_keeps_every_frame(tmp_path: Path) -> None:
     path = numbered_video(tmp_path / "a.avi", COUNT)
     path.write_bytes(path.read_bytes()[:-1000])
@@ -56,6 +59,7 @@ def test_t18_an_avi_cut_inside_its_index_keeps_every_frame(tmp_path: Path) -> No
     assert not info.by_index and not info.truncated
 
 
+@red_when("media/video.py", "the index of an AVI is never followed")
 def test_t18_a_damaged_middle_shifts_no_later_frame(avi: Path, tmp_path: Path) -> None:
     data = bytearray(avi.read_bytes())
     with av.open(str(avi)) as source:
@@ -72,6 +76,7 @@ def test_t18_a_damaged_middle_shifts_no_later_frame(avi: Path, tmp_path: Path) -
     assert info.by_index and info.times_s == probe_times(avi).times_s
 
 
+@red_when("media/video.py", "PyAV's error leaves `probe_times` as it is")
 def test_t18_a_truncated_mov_without_its_index_is_unreadable(tmp_path: Path) -> None:
     whole = numbered_video(tmp_path / "a.mov", 30)
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -79,6 +84,7 @@ def test_t18_a_truncated_mov_without_its_index_is_unreadable(tmp_path: Path) -> 
         probe_times(whole)
 
 
+@red_when("media/video.py", "PyAV's error leaves `probe_times` as it is")
 @pytest.mark.parametrize("cut", [12, 100, 2000])
 def test_t18_an_avi_cut_inside_its_header_is_unreadable(avi: Path, tmp_path: Path, cut: int) -> None:
     path = tmp_path / "cut.avi"
@@ -87,6 +93,7 @@ def test_t18_an_avi_cut_inside_its_header_is_unreadable(avi: Path, tmp_path: Pat
         probe_times(path)
 
 
+@red_when("media/container.py", "an empty file is not looked for")
 def test_t19_a_zero_byte_avi_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "a.avi"
     path.touch()
@@ -95,6 +102,7 @@ def test_t19_a_zero_byte_avi_is_unreadable(tmp_path: Path) -> None:
     assert error.value.reason == "video_unreadable" and error.value.exit_code == 3
 
 
+@red_when("media/video.py", "PyAV's error leaves `probe_times` as it is")
 @pytest.mark.parametrize(
     "data", [b"hello\n" * 100, b"R", b"RIFF\x00\x00\x00\x00AVI ", b"\x00\x00\x01\xba" + b"\xff" * 5000]
 )
@@ -106,6 +114,7 @@ def test_t20_what_is_no_video_is_unreadable_whatever_its_name(tmp_path: Path, da
     assert error.value.file == str(path) and error.value.action
 
 
+@red_when("media/video.py", "a missing video stream is not looked for")
 def test_t20_sound_without_a_picture_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "a.avi"
     ffmpeg("-f", "lavfi", "-i", "sine=d=1", str(path))
@@ -113,6 +122,7 @@ def test_t20_sound_without_a_picture_is_unreadable(tmp_path: Path) -> None:
         probe_times(path)
 
 
+@red_when("media/video.py", "an AVI's length is its number of packets")
 @pytest.mark.parametrize("suffix", ["avi", "mov"])
 def test_t22_a_variable_frame_rate_keeps_every_frame_at_its_own_time(tmp_path: Path, suffix: str) -> None:
     kept = [n for n in range(COUNT) if n % 3 == 0 or n % 7 == 0]
@@ -126,6 +136,7 @@ def test_t22_a_variable_frame_rate_keeps_every_frame_at_its_own_time(tmp_path: P
         assert abs(sum(second <= t < second + 1 for t in info.times_s) - len(inside)) <= 1
 
 
+@red_when("media/container.py", "the length is not limited")
 def test_t25_ten_hours_are_refused(avi: Path, tmp_path: Path) -> None:
     # One frame takes 400 s: the header's scale and rate, and its microseconds a frame.
     slow = {(b"strh", 20): 400, (b"strh", 24): 1, (b"avih", 0): 400_000_000}
@@ -134,6 +145,7 @@ def test_t25_ten_hours_are_refused(avi: Path, tmp_path: Path) -> None:
     assert error.value.exit_code == 3
 
 
+@red_when("media/video.py", "the stamps' length is not limited")
 def test_t25_ten_hours_that_no_header_declares_are_refused(tmp_path: Path) -> None:
     """The header states no length and there is no index: the frames themselves are ten hours of one a second."""
     one = write_video(tmp_path / "one.avi", [np.zeros((16, 16, 3), np.uint8)] * 2, "-g", "1", rate="1")
@@ -149,6 +161,7 @@ def test_t25_ten_hours_that_no_header_declares_are_refused(tmp_path: Path) -> No
         probe_times(quiet)
 
 
+@red_when("media/container.py", "the picture's size is not limited")
 def test_t25_a_picture_of_16000_pixels_is_refused_in_little_memory(tmp_path: Path) -> None:
     huge = tmp_path / "huge.avi"
     grey = ["-f", "lavfi", "-i", "color=c=gray:s=16000x16000:r=1,format=yuvj420p"]
@@ -171,6 +184,7 @@ def test_t25_a_picture_of_16000_pixels_is_refused_in_little_memory(tmp_path: Pat
     assert int(out.stdout.split()[-1]) < 2 << 20, "kilobytes"
 
 
+@red_when("media/video.py", "PyAV's error leaves `probe_times` as it is")
 def test_t92_altered_bytes_give_typed_errors_only(tmp_path: Path) -> None:
     originals = [
         numbered_video(tmp_path / "a.avi", 12).read_bytes(),
@@ -188,6 +202,7 @@ def test_t92_altered_bytes_give_typed_errors_only(tmp_path: Path) -> None:
     assert read > 20, "most of the altered files must still get past the first bytes"
 
 
+@red_when("media/container.py", "text gets the demuxer that it asks for")
 @pytest.mark.parametrize("kind", ["playlist", "remote", "concat", "neighbour", "sdp", "dash"])
 def test_t26_a_playlist_disguised_as_avi_opens_nothing(
     tmp_path: Path, avi: Path, listener: tuple[str, list[str]], kind: str
@@ -203,6 +218,7 @@ def test_t26_a_playlist_disguised_as_avi_opens_nothing(
     assert requests == []
 
 
+@red_when("media/video.py", "the demuxer is not forced")
 @pytest.mark.parametrize("kind", ["playlist", "remote", "concat", "neighbour", "sdp", "dash"])
 def test_t26_even_past_the_first_look_nothing_else_is_opened(
     tmp_path: Path, avi: Path, listener: tuple[str, list[str]], kind: str, monkeypatch: pytest.MonkeyPatch
@@ -238,6 +254,7 @@ ODD_NAMES = [
 ]
 
 
+@red_when("media/container.py", "the name is given without its protocol")
 @pytest.mark.parametrize("name", ODD_NAMES)
 @pytest.mark.parametrize("by_process", [False, True])
 def test_t27_odd_file_names_are_only_names(
@@ -254,11 +271,13 @@ def test_t27_odd_file_names_are_only_names(
     assert sorted(p.name for p in tmp_path.iterdir()) == [name]
 
 
+@red_when("media/decode.py", "stderr is a pipe that nobody reads")
 def test_t28_megabytes_on_stderr_do_not_hang(tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_ffmpeg(tmp_path, f'{LOUD}\nexec "$REAL" "$@"', monkeypatch)
     assert len(list(decode_frames(avi, timeout_s=20))) == COUNT
 
 
+@red_when("media/decode.py", "`_TAIL_CHARS` 6000")
 def test_t28_the_error_bears_the_end_of_stderr(tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_ffmpeg(tmp_path, f"{LOUD}\necho the last words >&2\nexit 3", monkeypatch)
     with pytest.raises(VideoUnreadable, match=r"ended with 3 after 0 frames.*the last words") as error:
@@ -266,6 +285,7 @@ def test_t28_the_error_bears_the_end_of_stderr(tmp_path: Path, avi: Path, monkey
     assert len(str(error.value)) < 1500
 
 
+@red_when("media/decode.py", "ffmpeg alone is killed, not its group")
 def test_t29_a_hanging_ffmpeg_is_killed_with_its_children_and_tried_once_more(
     tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +300,7 @@ def test_t29_a_hanging_ffmpeg_is_killed_with_its_children_and_tried_once_more(
     assert alive(pids) == []
 
 
+@red_when("media/decode.py", "the second attempt gives every frame again")
 def test_t29_a_hang_in_the_middle_is_taken_up_where_it_stopped(
     tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +316,7 @@ exec "$REAL" "$@"
     assert (tmp_path / "tried").is_dir()
 
 
+@red_when("media/inside.py", "the next pictures are waited for without end")
 def test_t29_a_decoder_that_hangs_in_this_process_is_left_and_ffmpeg_goes_on(
     avi: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +334,7 @@ def test_t29_a_decoder_that_hangs_in_this_process_is_left_and_ffmpeg_goes_on(
         freed.set()
 
 
+@red_when("media/decode.py", "ffmpeg has two attempts, whatever hung before")
 def test_t29_both_hang_and_it_is_said(tmp_path: Path, avi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     freed = threading.Event()
     fake_ffmpeg(tmp_path, f"echo $$ >> '{tmp_path}/pids'\nsleep 300", monkeypatch)
@@ -325,6 +348,7 @@ def test_t29_both_hang_and_it_is_said(tmp_path: Path, avi: Path, monkeypatch: py
     assert len((tmp_path / "pids").read_text().split()) == 1
 
 
+@red_when("media/decode.py", "the picture is halved and doubled in between")
 @pytest.mark.parametrize("suffix", ["avi", "mpg", "mp4"])
 def test_t30_two_readers_see_the_same_frames(tmp_path: Path, suffix: str) -> None:
     codec = ("-c:v", "mpeg1video") if suffix == "mpg" else ()
@@ -336,6 +360,7 @@ def test_t30_two_readers_see_the_same_frames(tmp_path: Path, suffix: str) -> Non
     assert max(np.abs(a.astype(int) - b).max() for a, b in zip(ours, theirs, strict=True)) <= 4
 
 
+@red_when("media/decode.py", "the picture is halved and doubled in between")
 def test_t30_two_readers_see_the_same_frames_of_real_clips(shared_data: Path) -> None:
     for path in sorted((shared_data / "clips").glob("*.mpg")):
         ours = list(decode_frames(path))
@@ -345,6 +370,7 @@ def test_t30_two_readers_see_the_same_frames_of_real_clips(shared_data: Path) ->
         assert max(np.abs(a.astype(int) - b).max() for a, b in zip(ours, theirs, strict=True)) <= 4
 
 
+@red_when("media/video.py", "what libavformat makes up for H.264 in an AVI is believed")
 @pytest.mark.parametrize("options", [("-bf", "0"), ("-tune", "zerolatency")])
 def test_t30_h264_in_an_avi_begins_at_zero_and_both_readers_have_every_frame(
     tmp_path: Path, options: tuple[str, ...]

@@ -19,6 +19,7 @@ from flows import POOL
 from flows.alive import ALIVE, SIGNS, alive, automation
 from flows.guard import descendants
 from tests.flows.helpers import PATIENCE_S, Server, child, until
+from tests.marks import red_when
 
 TRAIN = "train@drawn-foal-s1"
 WINDOW_S = 10.0
@@ -33,6 +34,7 @@ def window(server: Server, toy: Path) -> Iterator[Server]:
     server.deploy(toy)
 
 
+@red_when("../flows/alive.py", "a flow gives one sign of life alone")
 @pytest.mark.long
 def test_t14_a_dead_worker_is_a_crashed_run_and_a_long_stage_is_none(window: Server, toy: Path) -> None:
     (toy / "toy.json").write_text(json.dumps({TRAIN: ["sleep"]}))
@@ -58,6 +60,7 @@ def test_t14_a_dead_worker_is_a_crashed_run_and_a_long_stage_is_none(window: Ser
     assert final_state["type"] == "CRASHED" and "no sign of life for 10 s" in final_state["message"]
 
 
+@red_when("../flows/alive.py", "a rule that stands there is left as it is")
 @pytest.mark.long
 def test_t14_the_rule_stands_once_on_the_server_with_the_window_of_the_settings(window: Server, toy: Path) -> None:
     rules = window.ask("automations/filter")
@@ -67,6 +70,7 @@ def test_t14_the_rule_stands_once_on_the_server_with_the_window_of_the_settings(
     assert [each["trigger"]["within"] for each in rules] == [120.0] and rules[0]["enabled"]
 
 
+@red_when("../flows/alive.py", "a flow gives one sign of life alone")
 def test_t14_signs_of_life_come_several_times_a_window_until_the_flow_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[Any] = []
     several = threading.Event()

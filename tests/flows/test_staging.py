@@ -24,6 +24,7 @@ from foalnet.core.locks import lock
 from foalnet.stages.shards.warm import unstaged, warm
 from tests.clips_tree import DIALOGUES, Place, write_clips_tree
 from tests.flows.helpers import Server
+from tests.marks import red_when
 from tests.projects import TINY, change_params, copy_project, environment, program, repro
 
 
@@ -173,6 +174,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
+@red_when("stages/base.py", "a verb takes no lock")
 @pytest.mark.long
 def test_t7_two_shards_runs_at_once_one_works_and_the_other_names_it(tiny: Path, tmp_path: Path) -> None:
     alone, both = (shutil.copytree(tiny, tmp_path / name, symlinks=True) for name in ("alone", "both"))
@@ -247,6 +249,7 @@ def test_two_dask_workers_on_loopback_make_the_same_bytes(server: Server, tiny: 
     assert digests(spread / "work/clips") == digests(alone / "work/clips")
 
 
+@red_when("clips/dialogue.py", "a sample tells which process staged it")
 @pytest.mark.long
 def test_t8_two_flows_and_a_dvc_repro_at_once_leave_the_result_of_one(
     server: Server, tiny: Path, tmp_path: Path

@@ -24,6 +24,7 @@ from foalnet.core.errors import DataError, MachineError
 from foalnet.core.paths import Paths
 from foalnet.evidence.champion import unpushed
 from tests.flows.test_worktree import at_once, metrics
+from tests.marks import red_when
 from tests.projects import change_params, run, verb
 from tests.remotes import IDENTITY, flip, object_in, use_remote
 
@@ -86,6 +87,7 @@ def locks(project: Path) -> list[str]:
     return [str(text_at(project, name, "dvc.lock")) for name in names]
 
 
+@red_when("../flows/push.py", "the run's own outputs are not sent")
 @pytest.mark.long
 def test_t85_what_a_run_made_is_pushed(toy: Path, remote: Path) -> None:
     done, _ = retrain(toy)
@@ -95,6 +97,7 @@ def test_t85_what_a_run_made_is_pushed(toy: Path, remote: Path) -> None:
     assert unpushed(toy) == {}
 
 
+@red_when("evidence/champion.py", "no ref is written as the mark")
 @pytest.mark.long
 def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_pushes(
     toy: Path, remote: Path, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +133,7 @@ def test_t85_a_remote_that_vanished_leaves_data_and_a_mark_and_the_next_run_push
     assert [finding.level for finding in check_pushed(Context())] == ["ok"]
 
 
+@red_when("../flows/push.py", "DVC's exit code is not looked at")
 @pytest.mark.long
 def test_t85_a_remote_that_refuses_to_be_written_is_a_remote_that_is_down(toy: Path, remote: Path) -> None:
     """Something else lies where the remote keeps its objects: no user can write there, not even the superuser."""
@@ -143,6 +147,7 @@ def test_t85_a_remote_that_refuses_to_be_written_is_a_remote_that_is_down(toy: P
     assert objects(remote) == needed(toy, locks(toy)[0])
 
 
+@red_when("../flows/push.py", "the mark is not set before the push")
 @pytest.mark.long
 def test_t85_a_push_that_is_killed_leaves_the_mark(toy: Path, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: object) -> None:
@@ -155,6 +160,7 @@ def test_t85_a_push_that_is_killed_leaves_the_mark(toy: Path, remote: Path, monk
     monkeypatch.undo()
 
 
+@red_when("../flows/push.py", "a run is called unpushed where another one waits")
 def test_t85_what_is_said_of_a_run_is_of_this_run_and_each_other_run_is_tried(
     toy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +225,7 @@ def md5_in(lock: str, out: str) -> str:
     return next(str(each["md5"]) for each in outs if each["path"] == out)
 
 
+@red_when("../flows/push.py", "what is found wrong is sent all the same")
 @pytest.mark.long
 def test_t85_an_altered_object_is_not_pushed_and_the_next_run_mends_it(toy: Path, remote: Path) -> None:
     out, stage = "data/drawn/manifest.jsonl", "manifest@drawn"
@@ -241,6 +248,7 @@ def test_t85_an_altered_object_is_not_pushed_and_the_next_run_mends_it(toy: Path
         assert hashlib.md5(each.read_bytes()).hexdigest() == name.removesuffix(".dir")
 
 
+@red_when("../flows/push.py", "what is found wrong is sent all the same")
 @pytest.mark.long
 def test_t85_an_object_that_exists_nowhere_does_not_count_as_pushed(toy: Path, remote: Path) -> None:
     out = "data/drawn/manifest.jsonl"
@@ -255,6 +263,7 @@ def test_t85_an_object_that_exists_nowhere_does_not_count_as_pushed(toy: Path, r
     assert (lost["unpushed"], lost["waiting"], unpushed(toy)) == (None, {}, {})
 
 
+@red_when("../flows/push.py", "a run is called unpushed where another one waits")
 @pytest.mark.long
 def test_t85_a_run_that_was_pushed_is_not_called_unpushed_for_another_and_none_holds_up_the_next(
     toy: Path, remote: Path
@@ -289,6 +298,7 @@ def test_t85_a_run_that_was_pushed_is_not_called_unpushed_for_another_and_none_h
     assert why.endswith(f"or give it up: git update-ref -d refs/foalnet/unpushed/drawn/{first['run']}")
 
 
+@red_when("../flows/retrain.py", "without git nothing is pushed")
 @pytest.mark.long
 def test_t85_without_git_the_answer_says_so_and_the_next_run_pushes(toy: Path, remote: Path) -> None:
     shutil.rmtree(toy / ".git")
@@ -301,6 +311,7 @@ def test_t85_without_git_the_answer_says_so_and_the_next_run_pushes(toy: Path, r
     assert objects(remote) == needed(toy, (toy / "dvc.lock").read_text())
 
 
+@red_when("../flows/worktree.py", "a remote's relative path is left as it is")
 @pytest.mark.long
 def test_t85_a_remote_beside_the_project_is_the_same_one_from_the_worktree(toy: Path, remote: Path) -> None:
     (toy / ".dvc" / "config.local").unlink()
@@ -310,6 +321,7 @@ def test_t85_a_remote_beside_the_project_is_the_same_one_from_the_worktree(toy: 
     assert objects(remote) == needed(toy, locks(toy)[0])
 
 
+@red_when("../flows/artifacts.py", "the runs that wait are left out of the artifact")
 def test_t85_the_gates_artifact_marks_the_run(toy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Place:
         corpus, gate = "drawn", tmp_path / "gate.json"
@@ -324,6 +336,7 @@ def test_t85_the_gates_artifact_marks_the_run(toy: Path, monkeypatch: pytest.Mon
     assert text == "# promoted\n\n**earlier runs wait unpushed:** drawn/a, drawn/b (gone)\n"
 
 
+@red_when("../flows/push.py", "DVC's lines that begin with ERROR are not looked for")
 def test_t85_a_push_that_fails_says_what_dvc_said(toy: Path, remote: Path) -> None:
     (remote / "files").write_text("not a folder")
     run(toy, "dvc", "repro", "draw")

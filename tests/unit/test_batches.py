@@ -26,6 +26,7 @@ from foalnet.train.batches import (
     train_batches,
     train_order,
 )
+from tests.marks import red_when
 from tests.stores import CLASSES, DIMS, Synthetic, make_params, make_store, sample_of, write_shards
 
 
@@ -110,6 +111,7 @@ def npy(array: np.ndarray, *, allow_pickle: bool = False) -> bytes:
     return buffer.getvalue()
 
 
+@red_when("train/batches/store.py", "pickled tables are loaded")
 @pytest.mark.parametrize(
     ("table", "said"),
     [

@@ -15,6 +15,7 @@ import pytest
 
 from foalnet.clips.pool import Pool
 from foalnet.core.errors import DataError, Interrupted, MachineError
+from tests.marks import red_when
 
 
 def setup() -> int:
@@ -82,17 +83,20 @@ def test_no_jobs_start_no_worker() -> None:
     assert pool(square).run([]) == []
 
 
+@red_when("clips/pool.py", "`RETRIES` 0")
 def test_t11_a_killed_worker_costs_one_retry(tmp_path: Path) -> None:
     assert pool(functools.partial(die_once, folder=tmp_path)).run([1, 2, 3, 4]) == [1, 2, 3, 4]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1-0", "2-0", "2-1", "3-0", "4-0"]
 
 
+@red_when("clips/pool.py", "`RETRIES` 2")
 def test_t11_a_worker_that_dies_again_is_reported_after_the_others_finished(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"job 2 died twice.*signal 9"):
         pool(functools.partial(die_always, folder=tmp_path)).run([1, 2, 3, 4])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1-0", "2-0", "2-1", "3-0", "4-0"]
 
 
+@red_when("clips/pool.py", "no memory is a bug like any other")
 def test_t11_a_worker_that_finds_no_memory_is_as_one_that_was_killed(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"job 2 died twice \(out of memory\)") as caught:
         pool(functools.partial(hunger, folder=tmp_path)).run([1, 2, 3, 4])

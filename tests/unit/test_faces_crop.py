@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from foalnet.core.records import Box
 from foalnet.faces import crop
+from tests.marks import red_when
 
 FRAME = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@red_when("faces/crop.py", "the crop is as wide as the box")
 @given(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.integers(1, 96), st.floats(0, 3))
 def test_t53_any_box_gives_a_picture_of_the_requested_size(
     left: float, top: float, right: float, bottom: float, size_px: int, margin: float
@@ -32,6 +34,7 @@ def test_the_margin_is_added_on_each_side_of_the_larger_side() -> None:
     assert np.array_equal(out, FRAME[14:34, 15:35])
 
 
+@red_when("faces/crop.py", "what lies outside the picture is black")
 @pytest.mark.parametrize(
     ("box", "edge"),
     [

@@ -19,6 +19,7 @@ from foalnet.core.errors import MachineError
 from foalnet.core.files import sha256_file
 from foalnet.faces import detect_all, get_detector, sfd
 from foalnet.faces.sfd import SfdDetector
+from tests.marks import red_when
 
 # The second finest grid: 8 pixels a cell, a box of 32 around it.
 GRID, CELL_PX, BOX_PX = "conv4_3_norm_mbox_conf", 8, 32
@@ -107,6 +108,7 @@ def test_small_faces_and_unsure_ones_are_left_out(published: Settings) -> None:
     assert get_detector(Shards(detector="sfd", min_face_px=32), published).detect([picture((3, 4))]) != [[]]
 
 
+@red_when("faces/sfd.py", "the last batch is not filled up")
 @pytest.mark.parametrize("batch", [1, 2, 4])
 def test_t56_one_pass_takes_a_whole_batch_and_neighbours_change_nothing(published: Settings, batch: int) -> None:
     detector = SfdDetector(min_face_px=24, min_score=0.5, settings=published, batch=batch)

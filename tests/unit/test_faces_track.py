@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Box, FaceTrack
 from foalnet.faces import count_jumps, track
+from tests.marks import red_when
 
 PERIOD_S = 1001 / 30000
 WIDTH, HEIGHT = 360, 240
@@ -64,12 +65,14 @@ def test_a_moving_head_is_followed_without_lag() -> None:
     assert np.abs(centres(faces)[:, 0] - (60 + 2.0 * np.arange(61))).max() < 1.0
 
 
+@red_when("faces/track.py", "a slot without a box has no reason")
 def test_t50_no_face_at_all() -> None:
     faces = tracked({i: [] for i in range(0, 30, 6)}, 30)
     assert set(faces.sources) == {"missing"} and set(faces.reasons) == {"no_face"} and set(faces.boxes) == {None}
     assert tracked({}, 5).reasons == ("no_face",) * 5
 
 
+@red_when("faces/track.py", "a box is held for the whole bridge")
 def test_t50_no_face_in_the_first_second_is_missing_but_for_half_a_bridge() -> None:
     detections: dict[int, list[Box]] = {i: ([at(180)] if i >= 36 else []) for i in range(0, 90, 6)}
     faces = tracked(detections, 90)
@@ -78,6 +81,7 @@ def test_t50_no_face_in_the_first_second_is_missing_but_for_half_a_bridge() -> N
     assert faces.reasons[:first] == ("no_face",) * first and faces.sources[first:36] == ("bridged",) * (36 - first)
 
 
+@red_when("faces/track.py", "no gap is bridged, no box is held")
 def test_t50_a_face_in_every_second_look_is_whole() -> None:
     detections: dict[int, list[Box]] = {i: ([at(180)] if i % 12 == 0 else []) for i in range(0, 90, 6)}
     assert "missing" not in tracked(detections, 90).sources
@@ -96,6 +100,7 @@ def test_without_a_bridge_only_detected_frames_have_a_box() -> None:
     assert [i for i, box in enumerate(faces.boxes) if box] == list(range(0, 30, 6))
 
 
+@red_when("faces/track.py", "a smaller face is worth more")
 def test_t51_the_larger_of_two_steady_people_wins_whatever_the_order_of_boxes() -> None:
     pairs = {i: [at(120, side=36), at(230, side=52)] for i in range(0, 60, 6)}
     turned = {i: boxes[::-1] if i % 12 else boxes for i, boxes in pairs.items()}
@@ -104,11 +109,13 @@ def test_t51_the_larger_of_two_steady_people_wins_whatever_the_order_of_boxes() 
     assert jumps(pairs, 60) == 0
 
 
+@red_when("faces/track.py", "`EDGE_WORTH` 1: a face at the edge is worth as much")
 def test_t51_a_second_person_at_the_edge_loses_even_where_seen_a_little_larger() -> None:
     detections = {i: [at(180, side=40), at(340, side=46)] for i in range(0, 60, 6)}
     assert np.allclose(centres(tracked(detections, 60))[:, 0], 180)
 
 
+@red_when("faces/track.py", "a chain may leap anywhere and to any size at no cost, and no median is taken")
 def test_t51_a_large_box_that_comes_and_goes_loses_to_the_steady_person() -> None:
     detections = {i: [at(180)] for i in range(0, 90, 6)}
     detections[30] = [at(180), at(70, side=110)]
@@ -116,6 +123,7 @@ def test_t51_a_large_box_that_comes_and_goes_loses_to_the_steady_person() -> Non
     assert np.allclose(centres(tracked(detections, 90))[:, 0], 180)
 
 
+@red_when("faces/track.py", "a head may move any way between two looks")
 def test_t52_a_swap_in_the_middle_is_a_jump_and_counted() -> None:
     detections = {i: [at(110 if i < 60 else 260)] for i in range(0, 90, 6)}
     faces = tracked(detections, 90)
@@ -123,11 +131,13 @@ def test_t52_a_swap_in_the_middle_is_a_jump_and_counted() -> None:
     assert faces.sources[-1] == "missing" and jumps(detections, 90) == 5
 
 
+@red_when("faces/track.py", "a head may move any way between two looks, at no cost")
 def test_t52_a_chain_does_not_change_over_when_two_people_pass_close_by() -> None:
     detections = {i: [at(150, score=0.8), at(206, score=0.9 if i % 12 else 0.6)] for i in range(0, 90, 6)}
     assert np.ptp(centres(tracked(detections, 90))[:, 0]) < 1.0
 
 
+@red_when("faces/track.py", "every box is a box")
 def test_t54_boxes_that_are_no_boxes_and_unsure_ones_are_not_used() -> None:
     bad = [
         Box(left=math.nan, top=0, right=40, bottom=40),

@@ -22,6 +22,7 @@ from foalnet.corpora.iemocap import PUBLISHED, Iemocap
 from foalnet.corpora.inventory import inventory
 from foalnet.corpora.ravdess import Ravdess
 from foalnet.stages.manifest.build import build, classify, compare, contract_of, count, read_manifest
+from tests.marks import red_when
 from tests.sealing import vouch, write_manifest
 from tests.trees import (
     FOUR,
@@ -172,6 +173,7 @@ def test_too_many_lines_that_cannot_be_used_are_refused(project: Project) -> Non
     assert "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt, line 10" in entry["detail"]
 
 
+@red_when("stages/manifest/build.py", "a negative start is taken")
 @pytest.mark.parametrize(("start", "end"), [(2.0, 2.0), (3.0, 2.0), (-1.0, 2.0)])
 def test_t37_empty_reversed_and_negative_times_are_dropped_and_counted(
     project: Project, start: float, end: float

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from foalnet.core.errors import DataError
 from foalnet.media import AudioUnreadable, flac_bytes, probe_wave, read_flac, read_wave, resample
+from tests.marks import red_when
 
 
 def tone(rate_hz: int, *, seconds: float = 0.5, hz: float = 440.0) -> np.ndarray:
@@ -79,6 +80,7 @@ def test_resampling_keeps_nothing_above_the_new_limit() -> None:
     assert np.abs(resample(tone(44100, hz=12000.0), 44100, 16000))[200:-200].max() < 2e-2
 
 
+@red_when("media/audio.py", "the header is not read")
 def test_t33_a_header_that_declares_more_sound_than_exists_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(16000), 16000, subtype="PCM_16")

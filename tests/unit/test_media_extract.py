@@ -12,6 +12,7 @@ import soundfile
 from foalnet.core.errors import MachineError
 from foalnet.media import Streams, VideoUnreadable, extract_sound, probe_streams, read_wave
 from foalnet.media import extract as extract_module
+from tests.marks import red_when
 from tests.video_files import ffmpeg, numbered_video
 
 RATE_HZ = 16000
@@ -68,6 +69,7 @@ def test_a_video_without_sound_is_an_error_and_not_silence(tmp_path: Path) -> No
         extract_sound(numbered_video(tmp_path / "s.mp4", 5), tmp_path / "out.wav")
 
 
+@red_when("media/container.py", "text gets the demuxer that it asks for")
 @pytest.mark.parametrize("kind", ["playlist", "concat", "empty", "text"])
 def test_t26_text_disguised_as_mp4_is_not_opened(tmp_path: Path, noise: Path, kind: str) -> None:
     secret = write_clip(tmp_path / "secret.mov", noise)
@@ -86,6 +88,7 @@ def test_t26_text_disguised_as_mp4_is_not_opened(tmp_path: Path, noise: Path, ki
     assert not (tmp_path / "out.wav").exists()
 
 
+@red_when("media/video.py", "the demuxer is not forced")
 @pytest.mark.parametrize("kind", ["playlist", "concat"])
 def test_t26_the_second_wall_holds_without_the_first(
     tmp_path: Path, noise: Path, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -105,6 +108,7 @@ def test_t26_the_second_wall_holds_without_the_first(
         extract_sound(path, tmp_path / "out.wav")
 
 
+@red_when("media/container.py", "the name is given without its protocol")
 def test_t27_an_odd_name_is_only_a_name(tmp_path: Path, noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_clip(tmp_path / "a.avi", noise).read_bytes()
     monkeypatch.chdir(tmp_path)

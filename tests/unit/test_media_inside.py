@@ -16,6 +16,7 @@ import pytest
 from foalnet.media import Picture, decode, decode_pictures, inside, probe_times
 from foalnet.media.inside import LOT, Unusual, decode_inside
 from tests.fake_decoder import nothing_inside
+from tests.marks import red_when
 from tests.video_files import ffmpeg, numbered_video, packed_video
 
 COUNT = 40
@@ -220,6 +221,7 @@ def test_a_picture_keeps_its_frame(avi: Path) -> None:
     assert len({pixels(picture) for _, picture in kept}) == COUNT
 
 
+@red_when("media/decode.py", "ffmpeg's process begins one frame behind the last that was decoded inside")
 @pytest.mark.parametrize("seed", range(8))
 def test_t18_altered_bytes_come_out_as_from_the_process(
     tmp_path: Path, avi: Path, seed: int, monkeypatch: pytest.MonkeyPatch

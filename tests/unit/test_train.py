@@ -25,6 +25,7 @@ from foalnet.stages.train.training import train_folds, train_run
 from foalnet.train.environment import Stop, determined, device, listening, threads
 from foalnet.train.fold import train_fold, unweighted_accuracy
 from foalnet.train.optim import optimizer, rate
+from tests.marks import red_when
 from tests.stores import CLASSES, SIDE_PX, corpus_params, make_params, make_run, make_store, write_corpus
 
 
@@ -88,6 +89,7 @@ def test_a_fold_checkpoint_builds_the_network_that_gave_the_logits(trained: Path
     torch.testing.assert_close(logits_of(net, store, keys, torch.device("cpu"), params), expected, rtol=0, atol=1e-5)
 
 
+@red_when("train/batches/collate.py", "the hour has a say in the seed")
 def test_t74_the_same_run_again_writes_the_same_bytes(trained: Path, tmp_path: Path) -> None:
     """Another home, another work folder, two folds at a time: the outputs do not depend on place, time or workers."""
     paths = write_corpus(tmp_path, make_store(per_group=8, without_picture=1))

@@ -14,6 +14,7 @@ from foalnet.checks.verify.lock import Recipe, Recorded
 from foalnet.checks.verify.objects import Fault, faults
 from foalnet.checks.verify.remote import Remote
 from foalnet.core.errors import MachineError
+from tests.marks import red_when
 from tests.remotes import flip, object_in, use_remote
 
 FILES = {"a.tar": b"a shard", "b/index.json": b"{}"}
@@ -72,11 +73,13 @@ def stored(tmp_path: Path) -> Stored:
     return place
 
 
+@red_when("checks/verify/objects.py", "outputs that git keeps are taken to have objects")
 def test_t85_whole_objects_in_the_cache_can_be_pushed_without_reading_a_remote(stored: Stored) -> None:
     assert stored.faults() == ()
     assert stored.remotes == []
 
 
+@red_when("checks/verify/objects.py", "objects of the cache are taken by their names")
 @pytest.mark.parametrize("name", ["manifest", "shards", "a.tar"])
 def test_t85_an_altered_object_of_the_cache_is_a_fault_though_the_remote_has_it_whole(
     stored: Stored, name: str
@@ -89,6 +92,7 @@ def test_t85_an_altered_object_of_the_cache_is_a_fault_though_the_remote_has_it_
     assert fault.remove == (str(stored.object(name)),)
 
 
+@red_when("checks/verify/objects.py", "an object that lies nowhere is no fault")
 @pytest.mark.parametrize("name", ["manifest", "shards", "a.tar"])
 def test_t85_an_object_that_the_cache_lacks_must_be_whole_in_the_remote(stored: Stored, name: str) -> None:
     stored.to_remote()
@@ -107,6 +111,7 @@ def test_t85_an_object_that_the_cache_lacks_must_be_whole_in_the_remote(stored: 
     assert fault.remove == listed
 
 
+@red_when("checks/verify/objects.py", "no remote is opened for what the cache lacks")
 def test_t85_a_needed_remote_that_is_down_is_an_error_of_the_machine(stored: Stored) -> None:
     stored.object("manifest").unlink()
     stored.far.rmdir()
@@ -114,6 +119,7 @@ def test_t85_a_needed_remote_that_is_down_is_an_error_of_the_machine(stored: Sto
         stored.faults()
 
 
+@red_when("checks/verify/objects.py", "a stage without a record is no fault")
 def test_t85_a_stage_or_output_without_a_record_cannot_be_pushed(stored: Stored) -> None:
     never = replace(stored, stage=replace(stored.stage, ran=None, outs={}))
     assert [fault.result for fault in never.faults()] == ["it has no record of the stage"]
