@@ -90,9 +90,7 @@ class Progress:
         self.counts[name] = self.counts.get(name, 0) + count
 
 
-FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps", "scaler")
-# The key of `owner` in a state's file; unchanged, so that a state of an earlier version can be resumed.
-OWNER = "whose"
+FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps", "scaler", "owner")
 
 
 def previous_of(path: Path) -> Path:
@@ -109,7 +107,7 @@ def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.O
     tensors |= {"dev": _stacked(progress.dev_NC), "test": _stacked(progress.test_NC)}
     if not progress.finished:
         tensors |= prefixed(net_tensors(net), "net") | prefixed(optimizer_tensors(optim), "optimizer")
-    facts = {name: getattr(progress, name) for name in FACTS} | {OWNER: progress.owner, "midway": None}
+    facts = {name: getattr(progress, name) for name in FACTS} | {"midway": None}
     if progress.midway is not None:
         midway = progress.midway
         tensors |= prefixed({name: torch.stack(losses) for name, losses in midway.losses.items()}, "losses")
@@ -162,7 +160,6 @@ def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer, *, owner: 
         dev_NC=list(tensors["dev"].unbind()) if "dev" in tensors else [],
         test_NC=list(tensors["test"].unbind()),
         midway=_midway(tensors, facts["midway"], next(net.parameters()).device),
-        owner=facts[OWNER],
         **{name: facts[name] for name in FACTS},
     )
 
@@ -197,7 +194,7 @@ def _newest_whole(path: Path, owner: str) -> tuple[dict[str, Tensor], Any] | Non
             continue
         try:
             tensors, facts = load_checkpoint(file)
-            if facts.get(OWNER) != owner:
+            if facts.get("owner") != owner:
                 raise DataError("it is the state of another training", file=file)
         except DataError as error:
             refused = True
