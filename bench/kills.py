@@ -69,7 +69,7 @@ DIALOGUES = ("Ses01F_impro01", "Ses01M_impro02", "Ses02F_script01_1", "Ses02M_im
 
 def staging() -> Scenario:
     """Return the scenario of `foalnet shards` over four small dialogues, one with a gap in its video."""
-    from tests.clips_tree import write_clips_tree
+    from tests.support.clips_tree import write_clips_tree
 
     def prepare(home: Path) -> None:
         root = write_clips_tree(home.parent / "root", DIALOGUES)
@@ -115,7 +115,7 @@ def training() -> Scenario:
     """Return the scenario of `foalnet train` over five folds of a synthetic corpus."""
 
     def prepare(home: Path) -> None:
-        from tests.stores import make_store, write_corpus, write_params
+        from tests.support.stores import make_store, write_corpus, write_params
 
         home.mkdir()
         write_corpus(home, make_store(per_group=16))

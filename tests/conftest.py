@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
 
-    from tests.remotes import Place
+    from tests.support.remotes import Place
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -68,7 +68,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, shrunk to 40 utterances and 2 epochs, taken down the whole road once."""
-    from tests.projects import TINY, change_params, copy_project, repro
+    from tests.support.projects import TINY, change_params, copy_project, repro
 
     project = copy_project(tmp_path_factory.mktemp("tiny") / "project")
     change_params(project, **TINY)
@@ -81,8 +81,8 @@ def pushed(tiny_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Plac
     """A copy of the tiny project, committed, with everything in a DVC remote beside it; tests copy it again."""
     import shutil
 
-    from tests.projects import run
-    from tests.remotes import Place, commit_all, use_remote
+    from tests.support.projects import run
+    from tests.support.remotes import Place, commit_all, use_remote
 
     folder = tmp_path_factory.mktemp("pushed")
     place = Place(project=folder / "project", remote=folder / "remote")

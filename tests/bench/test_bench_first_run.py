@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import first_run
-from tests.projects import TINY, change_params, copy_project
+from tests.support.projects import TINY, change_params, copy_project
 
 
 def test_runs_of_a_verb_are_one_line_and_dvc_has_the_rest() -> None:

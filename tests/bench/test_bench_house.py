@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.house import circles, measures
-from tests.projects import REPOSITORY
 from tests.structure import FLOORS
+from tests.support.projects import REPOSITORY
 
 
 def test_it_measures_this_checkout() -> None:

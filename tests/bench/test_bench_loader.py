@@ -10,7 +10,7 @@ import soundfile
 from bench.loader import Items, line, ours, rival, write_features, write_items
 from foalnet.config.blocks import Train
 from foalnet.shards import open_shards
-from tests.stores import make_store, write_corpus
+from tests.support.stores import make_store, write_corpus
 
 
 def test_items_are_cut_and_padded_and_features_pass_the_products_checks(tmp_path: Path) -> None:

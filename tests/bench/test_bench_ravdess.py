@@ -19,7 +19,7 @@ from bench.ravdess_arms import Answer, Job, shortened
 from bench.ravdess_data import Corpus, params_of, stage_corpus
 from bench.ravdess_table import Scores, lines
 from foalnet.corpora.splits import groups_of, loso_all_others
-from tests.trees import ravdess_tree
+from tests.support.trees import ravdess_tree
 
 ACTORS = 7
 # Only a hang takes so long.

@@ -11,7 +11,7 @@ from bench.staging import choose
 from bench.staging_rivals import Clip, floor_command, floor_wall_s, people_s
 from foalnet.config import load_settings
 from foalnet.config.blocks import Shards
-from tests.video_files import numbered_video
+from tests.support.video_files import numbered_video
 
 
 def table(path: Path, dialogues: dict[str, list[tuple[float, float]]]) -> Path:

@@ -11,7 +11,7 @@ from bench.workload import RATE_HZ, batches, made_up
 from foalnet.config.blocks import Train
 from foalnet.config.load import merge
 from foalnet.config.quirks import reading
-from tests.hub import needs_transformers
+from tests.support.hub import needs_transformers
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from foalnet.corpora.iemocap import PUBLISHED
-from tests.projects import change_params, copy_project, verb
+from tests.support.projects import change_params, copy_project, verb
 
 # ang, hap + exc, neu, sad of each session, as published code counts them
 BY_SESSION = {

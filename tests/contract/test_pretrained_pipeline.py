@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from foalnet.encoders import Pretrained
-from tests.hub import needs_transformers, recorded
-from tests.projects import change_params, repro, stages_run, verb
+from tests.support.hub import needs_transformers, recorded
+from tests.support.projects import change_params, repro, stages_run, verb
 
 RUN = "drawn-foal-s1"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import change_params, repro, stages_run, verb
+from tests.support.projects import change_params, repro, stages_run, verb
 
 ALL = ["loso_dev_session", "loso_fixed_epochs", "paper_best_on_test"]
 

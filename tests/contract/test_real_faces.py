@@ -14,7 +14,7 @@ from foalnet.config.blocks import Shards
 from foalnet.core.records import Box
 from foalnet.faces import Detector, get_detector, search, track
 from foalnet.media import decode_frames, read_jpeg, resize
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 CLIPS = ["bbaf2n", "brbk7n", "lbax4n", "pwij3p"]
 

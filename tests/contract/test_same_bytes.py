@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests import locales
-from tests.projects import TINY, change_params, copy_project, repro, run, stages_run, verb
-from tests.remotes import Place, broken, commit_all, links
+from tests.support import locales
+from tests.support.projects import TINY, change_params, copy_project, repro, run, stages_run, verb
+from tests.support.remotes import Place, broken, commit_all, links
 
 RESULTS = ("data/iemocap", "models/iemocap", "reports/iemocap")
 

@@ -16,7 +16,7 @@ from foalnet.artifact.gitrepo import commit_of, git, has_git, text_at
 from foalnet.cli.main import cli
 from foalnet.config import load_params
 from tests import snapshots
-from tests.projects import REPOSITORY
+from tests.support.projects import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
 

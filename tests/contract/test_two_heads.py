@@ -19,8 +19,8 @@ from foalnet import media
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Sample
 from foalnet.shards import open_shards, split_frames
-from tests.clips_tree import RATE_HZ, LocalPool, Place
-from tests.heads import TURNS, at_size, clip_frames, clip_sound, shown, write_heads
+from tests.support.clips_tree import RATE_HZ, LocalPool, Place
+from tests.support.heads import TURNS, at_size, clip_frames, clip_sound, shown, write_heads
 
 FACE_PX = 42
 # Dialogue -> (left clip, right clip, frame rate). The actor with the markers (letter at the front) sits left.

@@ -15,8 +15,8 @@ from foalnet.artifact.gitrepo import git
 from foalnet.artifact.seal import SEAL, sealed_bytes
 from foalnet.checks.verify import code_of
 from foalnet.core.files import json_bytes, jsonl_bytes
-from tests.projects import change_params, verb
-from tests.remotes import Change, Place, broken, commit_all, flip, forge, links
+from tests.support.projects import change_params, verb
+from tests.support.remotes import Change, Place, broken, commit_all, flip, forge, links
 
 
 @pytest.fixture

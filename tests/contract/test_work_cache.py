@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import change_params, repro, verb
+from tests.support.projects import change_params, repro, verb
 
 TRAIN = ("train", "drawn", "--variant", "foal", "--seed", "1")
 

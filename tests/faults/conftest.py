@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.clips_tree import LocalPool, Place, write_clips_tree
-from tests.hub import serving
-from tests.staged import DIALOGUE, OTHER
+from tests.support.clips_tree import LocalPool, Place, write_clips_tree
+from tests.support.hub import serving
+from tests.support.staged import DIALOGUE, OTHER
 
 
 @pytest.fixture(scope="session")

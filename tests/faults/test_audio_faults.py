@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from foalnet.media import AudioNonfinite, flac_bytes, probe_wave, read_flac, read_wave, resample
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 
 def tone(rate_hz: int, seconds: float = 1.0) -> np.ndarray:

@@ -13,7 +13,7 @@ from bench import corruption
 from bench.corruption import BAD, Hit, judged, main, named, storm, tally
 from bench.corruption_place import readers_of, write_project
 from foalnet.train.state import load_progress
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 
 def damage(home: Path, *operations: str, count: int = 30, seed: int = 1) -> list[Hit]:

@@ -15,13 +15,13 @@ import pytest
 import soundfile
 import yaml
 
-from tests.fake_decoder import disguises
-from tests.marks import red_when
-from tests.models import sealed_model
-from tests.projects import REPOSITORY, environment, verb
-from tests.staged import opens_of
-from tests.trees import iemocap_tree, ravdess_tree
-from tests.video_files import ffmpeg, numbered_video
+from tests.support.fake_decoder import disguises
+from tests.support.marks import red_when
+from tests.support.models import sealed_model
+from tests.support.projects import REPOSITORY, environment, verb
+from tests.support.staged import opens_of
+from tests.support.trees import iemocap_tree, ravdess_tree
+from tests.support.video_files import ffmpeg, numbered_video
 
 ODD = [
     b"with space",

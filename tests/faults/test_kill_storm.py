@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from bench.kills import lines, storm
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 
 def outcome(road: str, kills: int, seed: int) -> tuple[int, list[str]]:

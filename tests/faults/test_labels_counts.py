@@ -12,8 +12,8 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import read_json, sha256_file
 from foalnet.corpora.iemocap import PUBLISHED
 from foalnet.stages.manifest.build import build, read_manifest
-from tests.marks import red_when
-from tests.trees import (
+from tests.support.marks import red_when
+from tests.support.trees import (
     DIALOGUES,
     FOUR,
     TWO_CLASSES,

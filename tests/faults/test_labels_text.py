@@ -9,8 +9,8 @@ import pytest
 
 from foalnet.core.errors import DataError
 from foalnet.core.files import read_json
-from tests.marks import red_when
-from tests.trees import FOUR, TWO_CLASSES, iemocap_tree, label_file, stages
+from tests.support.marks import red_when
+from tests.support.trees import FOUR, TWO_CLASSES, iemocap_tree, label_file, stages
 
 DIALOGUE = "Ses01F_impro01"
 KEY = f"{DIALOGUE}_F000"

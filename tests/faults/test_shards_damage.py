@@ -19,8 +19,8 @@ from foalnet.core.records import Sample
 from foalnet.shards import ShardEntry, open_shards, write_shard
 from foalnet.shards.read import CheckedStream
 from foalnet.shards.walk import Damage, ranges
-from tests.marks import red_when
-from tests.sealing import write_index
+from tests.support.marks import red_when
+from tests.support.sealing import write_index
 
 KEYS = [f"Ses01F_impro01_F00{i}" for i in range(5)]
 PATH = "Session1/000000.tar"

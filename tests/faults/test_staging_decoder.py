@@ -15,10 +15,10 @@ from foalnet.core.errors import MachineError
 from foalnet.core.paths import Paths
 from foalnet.corpora.inventory import inventory
 from foalnet.media import extract_sound
-from tests.clips_tree import Impatient, Place
-from tests.fake_decoder import LOUD, alive, disguises, fake_ffmpeg, nothing_inside
-from tests.marks import red_when
-from tests.staged import (
+from tests.support.clips_tree import Impatient, Place
+from tests.support.fake_decoder import LOUD, alive, disguises, fake_ffmpeg, nothing_inside
+from tests.support.marks import red_when
+from tests.support.staged import (
     AVI,
     DIALOGUE,
     OTHER,
@@ -30,7 +30,7 @@ from tests.staged import (
     same_sound_as,
     samples,
 )
-from tests.video_files import ffmpeg, patched
+from tests.support.video_files import ffmpeg, patched
 
 HOURS_10 = {(b"strh", 20): 15_000, (b"strh", 24): 30, (b"avih", 0): 500_000_000}  # 83 frames, 500 s each
 # Runs the rest of its arguments and says how they ended and how much memory the largest process of them took, kB. The

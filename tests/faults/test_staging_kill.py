@@ -12,8 +12,8 @@ import pytest
 
 from foalnet.core.errors import DataError
 from foalnet.shards import open_shards
-from tests.clips_tree import LocalPool, Place, write_clips_tree
-from tests.marks import red_when
+from tests.support.clips_tree import LocalPool, Place, write_clips_tree
+from tests.support.marks import red_when
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIALOGUES = ("Ses01F_impro01", "Ses02M_impro02")
@@ -59,7 +59,7 @@ pathlib.Path.open = path_open
 shutil.open, shutil._USE_CP_SENDFILE = killing_open, False
 
 import foalnet.stages.shards.staging as staging
-from tests.clips_tree import LocalPool, Place
+from tests.support.clips_tree import LocalPool, Place
 
 staging.Pool = LocalPool
 Place(home=home, root=root).stage(listed=True)

@@ -19,9 +19,9 @@ from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
 from foalnet.shards import open_shards
 from foalnet.train.batches import load_store
-from tests.clips_tree import RATE_HZ, Place, sound, write_clips_tree
-from tests.marks import red_when
-from tests.stores import make_params
+from tests.support.clips_tree import RATE_HZ, Place, sound, write_clips_tree
+from tests.support.marks import red_when
+from tests.support.stores import make_params
 
 DIALOGUE = "Ses01F_impro01"
 KEY = f"{DIALOGUE}_F000"

@@ -16,9 +16,9 @@ from foalnet.core.errors import DataError
 from foalnet.nets import build_net
 from foalnet.shards import open_shards
 from foalnet.train.batches import collate, load_store
-from tests.clips_tree import FPS, TURNS, Place, level, picture, write_avi
-from tests.marks import red_when
-from tests.staged import (
+from tests.support.clips_tree import FPS, TURNS, Place, level, picture, write_avi
+from tests.support.marks import red_when
+from tests.support.staged import (
     AVI,
     DIALOGUE,
     account,
@@ -30,8 +30,8 @@ from tests.staged import (
     same_sound_as,
     samples,
 )
-from tests.stores import CLASSES, make_params
-from tests.video_files import ffmpeg
+from tests.support.stores import CLASSES, make_params
+from tests.support.video_files import ffmpeg
 
 
 @red_when("clips/pictures.py", "slots behind the last frame get the reason `no_face`")

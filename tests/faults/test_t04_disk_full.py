@@ -26,12 +26,12 @@ from foalnet.shards import open_shards
 from foalnet.stages.evaluate.scoring import evaluate_run
 from foalnet.stages.train.training import train_run
 from foalnet.train.environment import Stop
-from tests import reports
-from tests.clips_tree import Place
-from tests.disks import FullDisk
 from tests.faults.test_t15_states import a_fold, train_until, trained_epochs
-from tests.marks import red_when
-from tests.stores import corpus_params, make_store, write_corpus
+from tests.support import reports
+from tests.support.clips_tree import Place
+from tests.support.disks import FullDisk
+from tests.support.marks import red_when
+from tests.support.stores import corpus_params, make_store, write_corpus
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARES = (pytest.param(0.0, marks=pytest.mark.long), 0.25, pytest.param(0.5, marks=pytest.mark.long), 0.99)
@@ -64,7 +64,7 @@ def total(sound_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
 
 
 def _local_pool() -> Any:
-    from tests.clips_tree import LocalPool
+    from tests.support.clips_tree import LocalPool
 
     return LocalPool
 
@@ -277,7 +277,7 @@ import foalnet.stages.shards.staging as staging
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import FoalnetError
 from foalnet.core.files import sha256_bytes
-from tests.clips_tree import LocalPool, Place
+from tests.support.clips_tree import LocalPool, Place
 
 staging.Pool, spools.IN_MEMORY_BYTES = LocalPool, 1000
 Place(home=home, root=root, shards=Shards(detector="fixed", jpeg_quality=60)).stage()

@@ -16,10 +16,10 @@ from foalnet.config.blocks import Shards
 from foalnet.core.files import publish_bytes, sha256_bytes
 from foalnet.train.environment import Stop
 from foalnet.train.state import previous_of
-from tests.clips_tree import Place
-from tests.disks import ForgetfulDisk
 from tests.faults.test_t15_states import a_fold
-from tests.marks import red_when
+from tests.support.clips_tree import Place
+from tests.support.disks import ForgetfulDisk
+from tests.support.marks import red_when
 
 INDEX = Path("data/shards/index.json")
 

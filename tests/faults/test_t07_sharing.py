@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foalnet.config import Settings
-from tests.clips_tree import Place
-from tests.marks import red_when
+from tests.support.clips_tree import Place
+from tests.support.marks import red_when
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {repository!r})
 import foalnet.stages.shards.staging as staging
-from tests.clips_tree import LocalPool
+from tests.support.clips_tree import LocalPool
 from tests.faults.test_t07_sharing import Sharing
 
 staging.Pool = LocalPool

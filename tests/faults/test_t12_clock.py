@@ -13,10 +13,10 @@ import foalnet.corpora.inventory as inventories
 from foalnet.core.errors import DataError
 from foalnet.corpora.inventory import read_inventory
 from foalnet.train.state import previous_of
-from tests.clips_tree import Place
 from tests.faults.test_t15_states import a_fold, train_until, trained_epochs
-from tests.marks import red_when
-from tests.staged import AVI
+from tests.support.clips_tree import Place
+from tests.support.marks import red_when
+from tests.support.staged import AVI
 
 DAY_NS = 86_400 * 10**9
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from foalnet.core.files import sha256_bytes
-from tests import locales
-from tests.marks import red_when
-from tests.staged import DIALOGUE
+from tests.support import locales
+from tests.support.marks import red_when
+from tests.support.staged import DIALOGUE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Letters with another case in Turkish, letters outside ASCII, in both of the encodings that readers accept.
@@ -31,8 +31,8 @@ os.umask(int(sys.argv[3], 8))
 home, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 warnings.filterwarnings("error", category=EncodingWarning, module="foalnet")
 import foalnet.stages.shards.staging as staging
-from tests.clips_tree import LocalPool, Place
-from tests.reports import make_params, make_utterances, write_report
+from tests.support.clips_tree import LocalPool, Place
+from tests.support.reports import make_params, make_utterances, write_report
 from foalnet.core.files import sha256_bytes
 from foalnet.evidence.report import build, headline
 

@@ -14,7 +14,7 @@ from foalnet.nets import Batch
 from foalnet.nets.losses import similarity
 from foalnet.nets.losses.avel import both_directions
 from foalnet.nets.tensors import Negatives, Steps
-from tests.ranks import CASES, cut, learn, network, together
+from tests.support.ranks import CASES, cut, learn, network, together
 
 SAME = {"rtol": 0.0, "atol": 1e-6}
 ONE = [(name, 3) for name in CASES if not name.startswith("released")] + [("foal", 4), ("pictures", 4)]

@@ -18,9 +18,9 @@ from foalnet.core.files import read_json
 from foalnet.core.paths import Paths
 from foalnet.evidence.report import build
 from foalnet.stages.evaluate.scoring import evaluate_run
-from tests.pages import Page, markdown_tables
-from tests.reports import BEST, CLASSES, make_params, make_utterances, write_model, write_stages
-from tests.sealing import revouch_run
+from tests.support.pages import Page, markdown_tables
+from tests.support.reports import BEST, CLASSES, make_params, make_utterances, write_model, write_stages
+from tests.support.sealing import revouch_run
 
 HOSTILE = "<script>alert('1')</script>"
 TRANSCRIPT = "these words were spoken in confidence"

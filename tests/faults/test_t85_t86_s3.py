@@ -15,9 +15,9 @@ from flows.push import push
 from foalnet.checks.verify import code_of
 from foalnet.checks.verify.remote import Remote
 from foalnet.core.errors import MachineError
-from tests.marks import red_when
-from tests.projects import run, stages_run
-from tests.remotes import Place, broken, links
+from tests.support.marks import red_when
+from tests.support.projects import run, stages_run
+from tests.support.remotes import Place, broken, links
 
 pytestmark = pytest.mark.long
 

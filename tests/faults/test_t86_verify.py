@@ -9,9 +9,9 @@ import pytest
 
 from foalnet.checks.verify import code_of
 from foalnet.core.errors import MachineError, UsageError
-from tests.marks import red_when
-from tests.projects import run, verb
-from tests.remotes import Place, broken, flip, links, object_in
+from tests.support.marks import red_when
+from tests.support.projects import run, verb
+from tests.support.remotes import Place, broken, flip, links, object_in
 
 SHARD = "Session1/000000.tar"
 

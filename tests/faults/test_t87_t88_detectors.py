@@ -17,8 +17,8 @@ from foalnet.core.errors import MachineError
 from foalnet.core.files import sha256_bytes
 from foalnet.faces import DETECTORS, WEIGHT_FILES
 from foalnet.faces.weights import WeightFile, checkpoint_folder
-from tests.hub import serving
-from tests.projects import program, verb
+from tests.support.hub import serving
+from tests.support.projects import program, verb
 
 FILES = {"one.onnx": b"the published numbers", "two.npy": b"and their anchors"}
 # No detector may be built from the made-up files; the verbs only find, fetch and check them.

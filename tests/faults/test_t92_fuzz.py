@@ -10,7 +10,7 @@ import pytest
 
 from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 EXAMPLES = {"video": 60}
 

@@ -12,7 +12,7 @@ import pytest
 
 import flows  # noqa: F401  (switches Prefect's telemetry off before a test imports it)
 from tests.flows.helpers import Server, child, free_port, make_toy, until
-from tests.projects import copy_project, environment
+from tests.support.projects import copy_project, environment
 
 START_S = 300.0
 

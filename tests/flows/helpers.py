@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import POOL
-from tests.projects import environment, run
+from tests.support.projects import environment, run
 
 STOP_S = 20.0
 # How long a busy machine may take for what a calm one does within seconds.

@@ -19,7 +19,7 @@ from flows import POOL
 from flows.alive import ALIVE, SIGNS, alive, automation
 from flows.guard import descendants
 from tests.flows.helpers import PATIENCE_S, Server, child, until
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 TRAIN = "train@drawn-foal-s1"
 WINDOW_S = 10.0

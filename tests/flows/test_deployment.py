@@ -9,7 +9,7 @@ import pytest
 
 from foalnet.artifact.gitrepo import text_at
 from tests.flows.helpers import Server
-from tests.projects import TINY, change_params, copy_project, repro, run
+from tests.support.projects import TINY, change_params, copy_project, repro, run
 
 
 @pytest.mark.long

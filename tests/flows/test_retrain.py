@@ -30,7 +30,7 @@ from foalnet.core.paths import Paths
 from foalnet.evidence.gate import Side, decide
 from tests.flows.helpers import calls, free_port
 from tests.flows.toy_verbs import CONTENT, of_run
-from tests.projects import change_params, repro
+from tests.support.projects import change_params, repro
 
 LIMIT_BYTES = 64_000
 

@@ -17,7 +17,7 @@ from flows.guard import descendants
 from flows.serve import keep
 from foalnet.core.errors import MachineError
 from tests.flows.helpers import PATIENCE_S, alive, child, free_port, until
-from tests.projects import environment
+from tests.support.projects import environment
 
 
 def start(project: Path, port: int) -> subprocess.CompletedProcess[str]:

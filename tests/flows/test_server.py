@@ -16,7 +16,7 @@ import yaml
 from flows.gpu import GPU_SLOT
 from foalnet.artifact.gitrepo import text_at
 from tests.flows.helpers import PATIENCE_S, Server, alive, calls, until
-from tests.projects import repro, run
+from tests.support.projects import repro, run
 
 pytestmark = pytest.mark.long
 

@@ -19,8 +19,8 @@ from flows.stages import LOCKED, RETRIES, StageFailed, command, environment, may
 from foalnet.config.load import runs_of
 from foalnet.core.errors import UsageError
 from tests.flows.helpers import PATIENCE_S, alive, calls, stop_once, until
-from tests.marks import red_when
-from tests.projects import change_params, repro, run
+from tests.support.marks import red_when
+from tests.support.projects import change_params, repro, run
 
 TRAIN = "train@drawn-baseline-s1"
 

@@ -22,10 +22,10 @@ from foalnet.core.errors import DataError, MachineError, UsageError
 from foalnet.core.files import sha256_file
 from foalnet.core.locks import lock
 from foalnet.stages.shards.warm import unstaged, warm
-from tests.clips_tree import DIALOGUES, Place, write_clips_tree
 from tests.flows.helpers import Server
-from tests.marks import red_when
-from tests.projects import TINY, change_params, copy_project, environment, program, repro
+from tests.support.clips_tree import DIALOGUES, Place, write_clips_tree
+from tests.support.marks import red_when
+from tests.support.projects import TINY, change_params, copy_project, environment, program, repro
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -24,9 +24,9 @@ from foalnet.core.errors import DataError, MachineError
 from foalnet.core.paths import Paths
 from foalnet.evidence.champion import unpushed
 from tests.flows.test_worktree import at_once, metrics
-from tests.marks import red_when
-from tests.projects import change_params, run, verb
-from tests.remotes import IDENTITY, flip, object_in, use_remote
+from tests.support.marks import red_when
+from tests.support.projects import change_params, run, verb
+from tests.support.remotes import IDENTITY, flip, object_in, use_remote
 
 
 @pytest.fixture

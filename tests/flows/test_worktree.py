@@ -33,7 +33,7 @@ from foalnet.core.paths import Paths
 from foalnet.evidence.champion import history, rollback
 from tests.flows.helpers import calls
 from tests.flows.toy_verbs import CONTENT, SCORES
-from tests.projects import change_params, run, stages_run, verb
+from tests.support.projects import change_params, run, stages_run, verb
 
 
 def at_once(stages: Sequence[Stage], folder: Path, env: Mapping[str, str] | None) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import pytest
 from flows.worktree import worktree
 from foalnet.config import load_settings
 from tests.flows.test_worktree import at_once, bring_up_to_date
-from tests.projects import run
+from tests.support.projects import run
 
 
 def test_the_worktree_uses_the_operators_cache_itself(toy: Path) -> None:

@@ -75,7 +75,7 @@ def index_twice() -> dict[str, Any]:
 def check_index(data: bytes, folder: Path) -> None:
     """An index that is accepted can be written, and read again as itself; its paths lie below it."""
     from foalnet.shards.index import INDEX, read_index
-    from tests.sealing import write_index
+    from tests.support.sealing import write_index
 
     (folder / INDEX).write_bytes(data)
     index = read_index(folder)

@@ -13,7 +13,7 @@ import pytest
 
 from foalnet.core.errors import DataError
 from foalnet.corpora.inventory import list_files
-from tests.projects import repro, run, stages_run, verb
+from tests.support.projects import repro, run, stages_run, verb
 
 SHM = Path("/dev/shm")
 KINDS = ["symlink", "hardlink", "reflink", "copy"]

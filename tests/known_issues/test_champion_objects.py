@@ -24,8 +24,8 @@ from foalnet.core.locks import lock
 from foalnet.evidence.champion import champion_of, commit_tree, mark_unpushed, message, promote
 from tests.flows.test_t85_push import md5_in
 from tests.flows.test_worktree import at_once, retrained
-from tests.projects import REPOSITORY
-from tests.remotes import object_in, use_remote
+from tests.support.projects import REPOSITORY
+from tests.support.remotes import object_in, use_remote
 
 GRAPH = """\
 stages:

@@ -30,7 +30,7 @@ from foalnet.evidence.champion import (
     rolled_back,
 )
 from tests.flows.test_worktree import at_once, metrics
-from tests.projects import change_params, repro, run, stages_run, verb
+from tests.support.projects import change_params, repro, run, stages_run, verb
 
 PARAMS = """\
 # a comment that stays

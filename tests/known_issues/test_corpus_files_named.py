@@ -16,8 +16,8 @@ from foalnet.corpora import Reader
 from foalnet.corpora.iemocap import Iemocap
 from foalnet.corpora.inventory import inventory, read_inventory
 from foalnet.corpora.ravdess import Ravdess
-from tests.projects import verb
-from tests.trees import (
+from tests.support.projects import verb
+from tests.support.trees import (
     FOUR,
     iemocap_tree,
     make_params,

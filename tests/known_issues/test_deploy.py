@@ -17,7 +17,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from flows.deploy import merged
 from tests.flows.conftest import server, toy, toy_source  # noqa: F401
 from tests.flows.helpers import Server
-from tests.projects import environment
+from tests.support.projects import environment
 
 NIGHTLY = {"cron": "0 3 * * *", "timezone": "UTC", "active": False}
 
@@ -112,7 +112,7 @@ def test_a_raw_prefect_deploy_is_refused_by_a_step_that_exists() -> None:
     from prefect.utilities.importtools import import_object
 
     from foalnet.core.errors import UsageError
-    from tests.projects import REPOSITORY
+    from tests.support.projects import REPOSITORY
 
     (step,) = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["build"]
     (name,) = step

@@ -16,7 +16,7 @@ from foalnet.checks.doctor import project as checks
 from foalnet.config import load_settings
 from tests.flows.conftest import server, toy, toy_source  # noqa: F401
 from tests.flows.helpers import Server
-from tests.projects import environment, program, run
+from tests.support.projects import environment, program, run
 
 NAME = "Größe, it's 漢字 #1 😀 "
 

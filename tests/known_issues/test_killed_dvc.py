@@ -21,7 +21,7 @@ from foalnet.core.errors import MachineError
 from foalnet.drawn import write
 from foalnet.drawn.plan import Dialogue
 from tests.flows.helpers import PATIENCE_S, until
-from tests.projects import REPOSITORY, copy_project, environment, run, verb
+from tests.support.projects import REPOSITORY, copy_project, environment, run, verb
 
 WHOLE = (REPOSITORY / LOCK).read_text("utf-8")
 RECORDS = [match.start() for match in re.finditer(r"(?m)^  \S.*:$", WHOLE)]

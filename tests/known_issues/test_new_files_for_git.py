@@ -11,7 +11,7 @@ from flows.retrain import bring_up_to_date
 from foalnet.core.errors import UsageError
 from tests.flows.conftest import toy, toy_source  # noqa: F401
 from tests.flows.helpers import calls
-from tests.projects import run, verb
+from tests.support.projects import run, verb
 
 NEW = ("data/mine.sides.txt", "data/mine.source.json")
 

@@ -13,7 +13,7 @@ from foalnet.artifact.gitrepo import changed_files, commit_of, text_at
 from foalnet.core.errors import UsageError
 from tests.flows.conftest import toy, toy_source  # noqa: F401  (fixtures)
 from tests.flows.test_worktree import git, retrain
-from tests.projects import repro
+from tests.support.projects import repro
 
 FIGURES, CHAMPION = "reports/drawn/metrics.json", "champions/drawn"
 

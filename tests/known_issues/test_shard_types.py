@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from foalnet.config.blocks import Shards
 from foalnet.shards import open_shards
 from foalnet.shards.meta import SampleMeta
-from tests.clips_tree import DIALOGUES, RATE_HZ, LocalPool, Place, sound, write_clips_tree
+from tests.support.clips_tree import DIALOGUES, RATE_HZ, LocalPool, Place, sound, write_clips_tree
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "shards.md"
 HOLDS = TypeAdapter(SampleMeta)

@@ -16,8 +16,8 @@ from foalnet.artifact.seal import sealed_bytes
 from foalnet.shards import open_shards
 from foalnet.shards.index import index_bytes
 from foalnet.shards.write import write_shard
-from tests.projects import change_params
-from tests.remotes import Place, broken, commit_all, forge, links
+from tests.support.projects import change_params
+from tests.support.remotes import Place, broken, commit_all, forge, links
 
 MODEL = "models/drawn/foal-s1"
 

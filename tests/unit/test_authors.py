@@ -14,7 +14,7 @@ from foalnet.authors.network import authors_outputs, from_authors
 from foalnet.core.errors import DataError
 from foalnet.encoders import transformers_offline
 from foalnet.nets.foal import FoalNet
-from tests.authors import DIMS, HEADS, KINDS, State, checkpoint, config
+from tests.support.authors import DIMS, HEADS, KINDS, State, checkpoint, config
 
 
 def batch(size: int, samples: int, frames: int) -> dict[str, Tensor]:

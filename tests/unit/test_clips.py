@@ -16,7 +16,7 @@ from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, MachineError
 from foalnet.core.records import Sample
 from foalnet.shards import open_shards, split_frames
-from tests.clips_tree import (
+from tests.support.clips_tree import (
     DIALOGUES,
     FPS,
     RATE_HZ,

@@ -15,7 +15,7 @@ import pytest
 
 from foalnet.clips.pool import Pool
 from foalnet.core.errors import DataError, Interrupted, MachineError
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 
 def setup() -> int:

@@ -12,7 +12,7 @@ from foalnet.config import Params
 from foalnet.config.explain import Explained, explain, leaves, meaning_of
 from foalnet.config.load import merge
 from foalnet.config.meanings import MEANINGS, SOURCES
-from tests.projects import verb
+from tests.support.projects import verb
 
 PARAMS = dict(leaves(Params))
 

@@ -19,8 +19,8 @@ from foalnet.core.paths import Paths
 from foalnet.core.records import Utterance
 from foalnet.evidence.metrics import ua
 from foalnet.stages.evaluate.scoring import evaluate_run
-from tests.reports import make_params, make_speakers, make_utterances, write_model, write_stages
-from tests.sealing import revouch_model
+from tests.support.reports import make_params, make_speakers, make_utterances, write_model, write_stages
+from tests.support.sealing import revouch_model
 
 Corpus = tuple[Params, Paths, list[Utterance]]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from foalnet.core.records import Box
 from foalnet.faces import crop
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 FRAME = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

@@ -20,7 +20,7 @@ from foalnet.faces import DETECTORS, Detections, FixedDetector, detect_all, get_
 from foalnet.faces.blazeface import WEIGHTS, merged, square_tiles
 from foalnet.faces.fixed import frame_digest
 from foalnet.faces.weights import checkpoint_folder, find_weights
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 GREY = np.full((120, 160, 3), 127, np.uint8)
 

@@ -13,7 +13,7 @@ from foalnet.core.records import Box
 from foalnet.faces import detect_all, search
 from foalnet.faces.base import best_first
 from foalnet.faces.search import MOST_SHARE, STEP_PX, WHOLE_EVERY, around
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 WIDTH, HEIGHT, FACE = 360, 240, 40
 

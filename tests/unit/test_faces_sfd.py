@@ -19,7 +19,7 @@ from foalnet.core.errors import MachineError
 from foalnet.core.files import sha256_file
 from foalnet.faces import detect_all, get_detector, sfd
 from foalnet.faces.sfd import SfdDetector
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 # The second finest grid: 8 pixels a cell, a box of 32 around it.
 GRID, CELL_PX, BOX_PX = "conv4_3_norm_mbox_conf", 8, 32

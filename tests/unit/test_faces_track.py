@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Box, FaceTrack
 from foalnet.faces import count_jumps, track
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 PERIOD_S = 1001 / 30000
 WIDTH, HEIGHT = 360, 240

@@ -32,10 +32,10 @@ from foalnet.stages.table import BY_NAME
 from foalnet.stages.train import training_rate
 from foalnet.stages.train.training import train_run
 from foalnet.train.speed import reached, speed_file
-from tests.clips_tree import DIALOGUES, TURNS, LocalPool, Place, write_clips_tree
-from tests.hub import needs_transformers, recorded
-from tests.projects import REPOSITORY, verb
-from tests.stores import corpus_params, make_store, write_corpus
+from tests.support.clips_tree import DIALOGUES, TURNS, LocalPool, Place, write_clips_tree
+from tests.support.hub import needs_transformers, recorded
+from tests.support.projects import REPOSITORY, verb
+from tests.support.stores import corpus_params, make_store, write_corpus
 
 
 def forecast(stage: str, params: Params, settings: Settings, paths: Any, run: Run | None = None) -> Forecast:

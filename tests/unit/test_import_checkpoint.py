@@ -22,9 +22,9 @@ from foalnet.config import Settings
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.records import Sample
 from foalnet.media import flac_bytes
-from tests.authors import CLASSES, DIMS, checkpoint
-from tests.projects import verb
-from tests.trees import write_wav
+from tests.support.authors import CLASSES, DIMS, checkpoint
+from tests.support.projects import verb
+from tests.support.trees import write_wav
 
 NAMES = ("happy", "neutral", "sad", "angry")
 SIX_S = 96_000

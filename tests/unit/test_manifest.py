@@ -22,9 +22,9 @@ from foalnet.corpora.iemocap import PUBLISHED, Iemocap
 from foalnet.corpora.inventory import inventory
 from foalnet.corpora.ravdess import Ravdess
 from foalnet.stages.manifest.build import build, classify, compare, contract_of, count, read_manifest
-from tests.marks import red_when
-from tests.sealing import vouch, write_manifest
-from tests.trees import (
+from tests.support.marks import red_when
+from tests.support.sealing import vouch, write_manifest
+from tests.support.trees import (
     FOUR,
     FOUR_CLASSES,
     iemocap_tree,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from foalnet.core.errors import DataError
 from foalnet.media import AudioUnreadable, flac_bytes, probe_wave, read_flac, read_wave, resample
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 
 def tone(rate_hz: int, *, seconds: float = 0.5, hz: float = 440.0) -> np.ndarray:

@@ -18,8 +18,8 @@ from foalnet.core.errors import DataError, MachineError
 from foalnet.core.files import json_bytes
 from foalnet.core.paths import Paths
 from foalnet.stages.evaluate.scoring import evaluate_run
-from tests.reports import make_params, make_utterances, write_model, write_stages
-from tests.sealing import reseal, vouch, write_manifest
+from tests.support.reports import make_params, make_utterances, write_model, write_stages
+from tests.support.sealing import reseal, vouch, write_manifest
 
 FACTS = {"corpus": "drawn", "ua": 0.5, "names": ["ä", "b"], "none": None}
 AGAIN = "dvc repro --force --single-item manifest@drawn"

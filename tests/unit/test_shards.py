@@ -18,8 +18,8 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import json_bytes
 from foalnet.core.records import Sample
 from foalnet.shards import ShardEntry, open_shards, read_index, split_frames, valid_key, write_shard
-from tests.marks import red_when
-from tests.sealing import write_index
+from tests.support.marks import red_when
+from tests.support.sealing import write_index
 
 
 def sample(key: str, *, frames: int = 3, features: bool = False, filler: bytes = b"x") -> Sample:

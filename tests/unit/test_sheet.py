@@ -15,7 +15,7 @@ from foalnet.core.paths import Paths
 from foalnet.shards import open_shards
 from foalnet.sheet import write_sheets
 from foalnet.sheet.view import strip
-from tests.clips_tree import LocalPool, Place, write_clips_tree
+from tests.support.clips_tree import LocalPool, Place, write_clips_tree
 
 DIALOGUES = ("Ses01F_impro01", "Ses01M_impro02")
 

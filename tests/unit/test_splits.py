@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from foalnet.core.errors import DataError
 from foalnet.core.records import Utterance
 from foalnet.corpora.splits import SPLITS, Fold, FoldLabels, deal_speakers, groups_of, loso_all_others, loso_dev_session
-from tests.marks import red_when
+from tests.support.marks import red_when
 
 SESSIONS = [f"Session{i}" for i in range(1, 6)]
 

@@ -14,8 +14,8 @@ from foalnet.checks.verify.lock import Recipe, Recorded
 from foalnet.checks.verify.objects import Fault, faults
 from foalnet.checks.verify.remote import Remote
 from foalnet.core.errors import MachineError
-from tests.marks import red_when
-from tests.remotes import flip, object_in, use_remote
+from tests.support.marks import red_when
+from tests.support.remotes import flip, object_in, use_remote
 
 FILES = {"a.tar": b"a shard", "b/index.json": b"{}"}
 RECIPE = Recipe(

@@ -13,7 +13,7 @@ from torch import Tensor
 from foalnet.encoders import transformers_offline
 from foalnet.nets import wavlm_attention
 from foalnet.nets.wavlm_attention import fuse
-from tests.hub import BASE, LARGE, WAVLM, needs_transformers
+from tests.support.hub import BASE, LARGE, WAVLM, needs_transformers
 
 KINDS = {"base": BASE, "large": LARGE}
 

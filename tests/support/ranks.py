@@ -1,6 +1,6 @@
 """Code that several processes run together, as torchrun starts them: gloo over a file, no port.
 
-python -m tests.ranks FOLDER RANK RANKS CASES
+python -m tests.support.ranks FOLDER RANK RANKS CASES
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from foalnet.nets import VARIANTS, Batch, FoalNet, InputShape, build_net
 from foalnet.nets.losses import Objective
 from foalnet.train.batches import collate
-from tests.stores import CLASSES, DIMS, RATE_HZ, make_params, make_store
+from tests.support.stores import CLASSES, DIMS, RATE_HZ, make_params, make_store
 
 RANKS = 2
 # Each: the variant, what params.objective says, the labels of its clips, and those without a picture.
@@ -92,7 +92,7 @@ def together(folder: Path, *cases: tuple[str, int]) -> dict[tuple[str, int], tup
 
     Return (name, split) -> (mean loss with its parts, mean gradients).
     """
-    command = [sys.executable, "-m", "tests.ranks", str(folder)]
+    command = [sys.executable, "-m", "tests.support.ranks", str(folder)]
     staff = [
         subprocess.Popen([*command, str(rank), json.dumps(cases)], stderr=subprocess.PIPE, text=True)
         for rank in range(RANKS)

@@ -16,7 +16,7 @@ import yaml
 from foalnet.artifact.digests import folder_md5
 from foalnet.checks.verify import Link, verify
 from foalnet.config import load_params, load_settings
-from tests.projects import run
+from tests.support.projects import run
 
 IDENTITY = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
 

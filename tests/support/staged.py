@@ -1,4 +1,4 @@
-"""What fault tests ask of a staged tree (tests/clips_tree.py): samples, ledger lines, which files a program opened."""
+"""Reads a staged tree (clips_tree.py) for fault tests: samples, ledger lines, the files that a program opened."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from foalnet.core.records import Box, Sample
 from foalnet.corpora.inventory import inventory
 from foalnet.shards import open_shards, split_frames
 from foalnet.stages.manifest.build import build
-from tests.clips_tree import Place
+from tests.support.clips_tree import Place
 
 DIALOGUE, OTHER = "Ses01F_impro01", "Ses01M_impro02"
 AVI = f"Session1/dialog/avi/DivX/{DIALOGUE}.avi"

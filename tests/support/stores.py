@@ -28,7 +28,7 @@ from foalnet.nets import InputShape
 from foalnet.shards import write_shard
 from foalnet.train.batches import Clip, Store
 from foalnet.train.plan import Run
-from tests.sealing import write_index, write_manifest
+from tests.support.sealing import write_index, write_manifest
 
 RATE_HZ = 16000
 CLASSES = ("happy", "neutral", "sad", "angry")

@@ -20,7 +20,7 @@ from foalnet.corpora.splits import SPLITS, groups_of
 from foalnet.evidence.metrics import best_epoch
 from foalnet.evidence.report import build
 from foalnet.stages.evaluate.scoring import evaluate_run
-from tests.sealing import revouch_model, write_manifest
+from tests.support.sealing import revouch_model, write_manifest
 
 CLASSES = {"happy": ["hap", "exc"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}
 VARIANTS = ("audio_only", "video_only", "baseline", "foal")

@@ -19,7 +19,7 @@ from foalnet.cli import main
 from foalnet.cli.entries import sync
 from foalnet.config.load import merge
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 LEFT_OUT = {".git", ".venv", "work", "models", "reports", "__pycache__", ".mypy_cache", ".ruff_cache", ".hypothesis"}
 
 # 40 utterances in 5 dialogues, 2 epochs.

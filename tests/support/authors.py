@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from foalnet.encoders import transformers_offline
-from tests.hub import BASE, LARGE, WAVLM, needs_transformers
+from tests.support.hub import BASE, LARGE, WAVLM, needs_transformers
 
 DIMS, WIDTH, PROJECT, CLASSES, HEADS = 12, 32, 10, 4, 4
 KINDS = {"group norm": BASE, "layer norm": LARGE}
