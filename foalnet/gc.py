@@ -1,8 +1,8 @@
 """Makes the work cache smaller: least recently used first, never what a process holds or the params still need.
 
-Work holds clips/<key>/ and train/<key>/ (keyed by content, so that losing one costs time only), inventory/ (digests of
-files), tune/ (scores of trials), runs/ (speeds), locks/ and, of killed processes, temporaries and dialogues without an
-end. A folder of another name is needed by whoever made it: it goes with `everything` alone.
+Work holds clips/<key>/ and train/<key>/ (keyed by content: they can be computed again), inventory/ (digests of files),
+features/ (vectors of a frozen encoder), tune/ (scores of trials), runs/ (speeds), locks/, and, of killed processes,
+temporaries and unfinished dialogues. A folder of any other name is removed only with `--all`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ DAY_S = 86_400.0
 # Length of a folder's key, and how many characters of it are shown.
 DIGEST, DIGEST_SHOWN = 64, 12
 # Prefixes of the locks that protect a folder: while such a stage runs, nothing of the folder is removed.
-HELD_BY = {"clips": ("shards-", "clips-"), "train": ("train-", "final-", "tune-"), "inventory": ("inventory-",)}
-KEYED = ("clips", "train")
+OTHERS = {"clips": ("clips-",), "train": ("tune-",), "inventory": ("inventory-",)}
+KEYED = tuple(dict.fromkeys(stage.cache_kind for stage in STAGES if stage.cache_kind))
+HELD_BY = {
+    kind: (*(f"{stage.name}-" for stage in STAGES if stage.cache_kind == kind), *OTHERS.get(kind, ()))
+    for kind in dict.fromkeys((*KEYED, *OTHERS))
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,12 +112,14 @@ def needed(file: File, settings: Settings, *, home: Path = Path()) -> tuple[set[
     for stage in STAGES:
         runs = file.runs.values() if stage.per_run else (None,)
         for corpus, run in ((corpus, run) for corpus in file.corpora for run in runs):
-            if stage.cache and (run is None or run.corpus == corpus):
+            if stage.cache_kind and (run is None or run.corpus == corpus):
                 params, paths = resolve(file, corpus), Paths(corpus, home)
                 try:
-                    keep |= stage.keeps(Context(params=params, settings=settings, paths=paths, run=run))
+                    keep |= stage.cached(Context(params=params, settings=settings, paths=paths, run=run))
                 except FoalnetError as error:
-                    unknown[stage.cache] = f"what {corpus} needs is not known: {error.what}"
+                    unknown[stage.cache_kind] = (
+                        f"what {corpus} needs is not known: {error.what} ({error.file or 'no file'})"
+                    )
     return keep, unknown
 
 

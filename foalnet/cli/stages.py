@@ -22,6 +22,8 @@ from foalnet.stages.base import Context, Stage, run_stage
 from foalnet.stages.table import BY_NAME
 
 PATH = click.Path(path_type=Path)
+VERIFY = """With --verify: compare index, shards and samples, name each damaged shard, its first damaged key and the
+dialogues to stage again; exit 0 where all is whole, 3 where not."""
 CORPUS = click.argument("corpus")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would run, how long, how much disk; write nothing.")
 RUN = (
@@ -42,19 +44,19 @@ RUN = (
 
 
 def _context(corpus: str, *, variant: Variant | None = None, seed: int = 0, split: Split = "dev") -> Context:
-    """Return what a stage is run for; UsageError (exit 2) where it is none of the corpus' runs."""
+    """Return what a stage is run for."""
     params = load_params(corpus)
     run = None
     if variant is not None:
-        _check_run(params, variant, seed, split)
         name = run_name(variant, seed, split)
         run = Run(corpus=corpus, variant=variant, seed=seed, split=split, name=name)
     say = partial(click.echo, err=True)
     return Context(params=params, settings=load_settings(), paths=Paths(corpus), run=run, say=say)
 
 
-def _check_run(params: Params, variant: str, seed: int, split: Split) -> None:
+def _check_run(params: Params, run: Run) -> None:
     """Raise UsageError (exit 2) if params.yaml does not list this run: DVC would not track its outputs."""
+    variant, seed, split = run.variant, run.seed, run.split
     splits = {SPLIT_OF[protocol] for protocol in params.protocols}
     if variant in params.variants and seed in params.seeds and split in splits:
         return
@@ -67,9 +69,11 @@ def _check_run(params: Params, variant: str, seed: int, split: Split) -> None:
 
 
 def _run(stage: Stage, context: Context, *, dry_run: bool) -> None:
-    if dry_run and stage.left is not None:
-        click.echo(stage.left(context))
+    if dry_run and stage.forecast is not None:
+        click.echo(stage.forecast(context))
         return
+    if context.run is not None:
+        _check_run(context.params, context.run)
     writes = True
     if stage.processes:
         from foalnet.train.ranks import is_first
@@ -102,7 +106,7 @@ def _command(name: str, before: Callable[[], None] = lambda: None) -> click.Comm
         before()
         _run(stage, _context(corpus, **run), dry_run=dry_run)
 
-    for option in reversed([CORPUS, *(RUN if stage.per_run else ()), *([DRY_RUN] if stage.left else [])]):
+    for option in reversed([CORPUS, *(RUN if stage.per_run else ()), *([DRY_RUN] if stage.forecast else [])]):
         verb = option(verb)
     return click.command(name, short_help=stage.short, help=inspect.getdoc(stage.run))(verb)
 
@@ -126,7 +130,7 @@ def draw(structure: Path | None, out: Path | None, media: int | None, dry_run: b
     _run(stage, _context(DRAWN), dry_run=dry_run)
 
 
-@click.command(short_help=BY_NAME["shards"].short, help=inspect.getdoc(BY_NAME["shards"].run))
+@click.command(short_help=BY_NAME["shards"].short, help=f"{inspect.getdoc(BY_NAME['shards'].run)}\n\n{VERIFY}")
 @CORPUS
 @DRY_RUN
 @click.option(

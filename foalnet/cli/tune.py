@@ -27,6 +27,6 @@ def tune(corpus: str, dry_run: bool) -> None:
     from foalnet.stages.base import one_writer
     from foalnet.tune import tune as search
 
-    with one_writer("tune", corpus, settings, [paths.tune]):
+    with one_writer("tune", corpus, settings, lambda: [paths.tune]):
         says = search(params, settings, paths, log=click.echo)
     click.echo(f"\n{says}")

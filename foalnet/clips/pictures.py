@@ -145,10 +145,14 @@ def _cut_again(
                     )
 
 
+class UtteranceTooLongError(DataError):
+    """The pictures of one utterance exceed the limit on memory."""
+
+
 def _check_size(u: Utterance, slots: Slots, params: Shards) -> None:
     needed = slots.existing * params.half_width_px * params.half_height_px * 3 // 2
     if needed > MAX_OPEN_BYTES:
-        raise DataError(
+        raise UtteranceTooLongError(
             f"the utterance has {slots.existing} frames; their half pictures are {needed / 2**30:.1f} GiB, the limit "
             f"per utterance is {MAX_OPEN_BYTES / 2**30:.1f}",
             utterance=u.key,

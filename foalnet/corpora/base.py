@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import ConfigDict, Strict
+from pydantic import ConfigDict, Field, Strict
 
 from foalnet.config.blocks import Contract
 from foalnet.core.errors import DataError, MachineError, printable, reason
@@ -16,23 +16,33 @@ from foalnet.core.ledger import IGNORED, Ledger
 from foalnet.core.paths import FACTS
 from foalnet.core.records import Utterance
 
+Input = Literal["sound", "picture", "both", "late_average", "chance"]
+Kind = Literal["both", "sound", "face", "interaction"]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorpusFacts:
     """What the file FACTS of a corpus may state; the reader's own facts hold where it has no such file.
 
     `drawn`: a program drew the corpus, no person is seen or heard in it. `licence`: what it may be used for.
-    `best_scores`: input (sound, picture, both, late_average) -> best expected UA; `best_by_kind`: the same by kind of
-    utterance; `kinds`: utterance key -> its kind.
+    `best_scores`: input -> best expected UA; `best_by_kind`: kind of utterance -> input -> best expected accuracy;
+    `kinds`: utterance key -> its kind (foalnet.drawn.rule says what the kinds mean).
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     drawn: Annotated[bool, Strict()] = False
     licence: str = ""
-    best_scores: dict[str, float] = field(default_factory=dict)
-    best_by_kind: dict[str, dict[str, float]] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
+    best_scores: dict[Input, Share] = field(default_factory=dict)
+    best_by_kind: dict[Kind, dict[Input, Share]] = field(default_factory=dict)
+    kinds: dict[str, Kind] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse (ValueError) scores that lack an input which the report shows."""
+        for scores in filter(None, (self.best_scores, *self.best_by_kind.values())):
+            if lacking := {"sound", "picture", "both", "late_average"} - scores.keys():
+                raise ValueError(f"best scores without {', '.join(sorted(lacking))}")
 
 
 class Reader(Protocol):

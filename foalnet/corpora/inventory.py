@@ -144,7 +144,7 @@ def _facts(root: Path) -> CorpusFacts:
         fault = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in fault["loc"])
         raise DataError(
-            f"the facts of the corpus are not of their form: {where}: {fault['msg']}",
+            f"the facts of the corpus are invalid: {f'{where}: ' if where else ''}{fault['msg']}",
             file=root / FACTS,
             action="correct the file, or remove it",
         ) from error

@@ -13,7 +13,6 @@ from foalnet.core.paths import MODEL
 from foalnet.core.records import Side
 from foalnet.media.container import READ
 
-STAGE = "predict"
 Who = Literal["left", "right", "both"]
 
 

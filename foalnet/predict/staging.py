@@ -14,6 +14,7 @@ import numpy as np
 
 from foalnet import media
 from foalnet.clips.dialogue import stage_samples
+from foalnet.clips.pictures import UtteranceTooLongError
 from foalnet.clips.plan import Job
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, UsageError, printable
@@ -216,7 +217,7 @@ class Stager:
                 check_sides=False,
                 held_bytes=self.held_bytes,
             )
-        except DataError as error:
+        except UtteranceTooLongError as error:
             # The action that staging names is one for a corpus.
             action = "give a shorter span of time by start and end"
             raise DataError(error.what, file=request.clip, action=action) from error

@@ -1,4 +1,4 @@
-"""What a stage of dvc.yaml is: its run, what is left to do, its checks, what it needs of the work cache."""
+"""Defines a stage of dvc.yaml: its run, forecast and checks, and which cached folders `gc` must keep; runs one."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class Stage:
 
     `name`: the verb of the CLI. `short`: its line in the list of verbs; the docstring of `run` is the verb's help.
     `code`: the modules whose imports dvc.yaml lists. `per_run`: dvc.yaml has it once for each run, else once for each
-    corpus. `folders`: what it writes to. `run` does the work and returns lines for the user. `left`: the forecast of
-    `--dry-run`; None: it takes seconds. `check`: compares the outputs with what they were made from. `keeps`: the
-    folders of the work cache that make the next run quick; `cache`: the kind of those folders. `processes`: the
+    corpus. `folders`: what it writes to. `run` does the work and returns lines for the user. `forecast`: what
+    `--dry-run` prints; None: the stage takes seconds. `check`: compares the outputs with what they were made from.
+    `cached`: the folders of the work cache that `gc` keeps; `cache_kind`: the kind of these folders. `processes`: the
     setting `train_processes` may spread it over several processes.
     """
 
@@ -63,15 +63,15 @@ class Stage:
     folders: Callable[[Context], Iterable[Path]]
     run: Callable[[Context], Iterable[str]]
     check: Callable[[Chain], Iterator[Link]]
-    left: Callable[[Context], Forecast] | None = None
-    keeps: Callable[[Context], set[Path]] = _nothing
-    cache: str = ""
+    forecast: Callable[[Context], Forecast] | None = None
+    cached: Callable[[Context], set[Path]] = _nothing
+    cache_kind: str = ""
     per_run: bool = False
     processes: bool = False
 
 
 def run_stage(stage: Stage, context: Context, *, writes: bool = True) -> list[str]:
-    """Run a stage and return its lines; every error names the stage.
+    """Run a stage and return its lines; a FoalnetError names the stage.
 
     `writes`: False for the processes of a training that publish nothing. MachineError (exit 4) as `one_writer` raises
     it; else as the stage's own errors say.
@@ -81,7 +81,7 @@ def run_stage(stage: Stage, context: Context, *, writes: bool = True) -> list[st
     try:
         if not writes:
             return list(stage.run(context))
-        with one_writer(name, corpus, context.settings, stage.folders(context), keep=context.paths.data):
+        with one_writer(name, corpus, context.settings, lambda: stage.folders(context), keep=context.paths.data):
             return list(stage.run(context))
     except FoalnetError as error:
         error.stage = error.stage or stage.name
@@ -90,7 +90,7 @@ def run_stage(stage: Stage, context: Context, *, writes: bool = True) -> list[st
 
 @contextmanager
 def one_writer(
-    name: str, corpus: str, settings: Settings, folders: Iterable[Path], *, keep: Path | None = None
+    name: str, corpus: str, settings: Settings, folders: Callable[[], Iterable[Path]], *, keep: Path | None = None
 ) -> Iterator[None]:
     """Hold the lock of a verb of a corpus; check first that it can write, and clear away what killed writers left.
 
@@ -99,7 +99,7 @@ def one_writer(
     """
     guard = CodeGuard()
     with lock(settings.work / "locks" / f"{name}-{corpus}"):
-        every = [settings.work, *folders]
+        every = [settings.work, *folders()]
         need_writable(every)
         for folder in every:
             # A corpus' own tree may be below its data folder; nothing in it may be removed.

@@ -1,4 +1,4 @@
-"""What the checks of a stage read: the outputs of one corpus, wherever their bytes are, and a scratch folder."""
+"""Gives a stage's checks the outputs of one corpus, from workspace, cache or remote, and a scratch folder."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from foalnet.config.load import Run
 from foalnet.core.errors import DataError, FoalnetError, named
 from foalnet.core.paths import Paths
 from foalnet.core.records import Utterance
+from foalnet.shards import INDEX
 from foalnet.stages.link import Link, absent, differs
-
-INDEX = "index.json"
 
 
 class Absent(Exception):
@@ -75,8 +74,8 @@ class Chain:
     run: Run | None = None
 
     @property
-    def drawn(self) -> bool:
-        """Tell whether a stage drew the corpus' files: no setting can then name other ones."""
+    def made_by_stage(self) -> bool:
+        """Return whether a stage writes the corpus' files: no setting can then name other ones."""
         return self.outputs.outs.get(self.params.source, "").endswith(".dir")
 
     @property

@@ -46,7 +46,7 @@ def _place(context: Context) -> Path:
     return context.paths.data / "raw"
 
 
-def left(
+def forecast(
     context: Context, *, out: Path | None = None, structure: Path | None = None, media: int | None = None
 ) -> Forecast:
     """Return what `foalnet draw` would do: it keeps nothing between runs, so it is always the whole.
@@ -145,7 +145,7 @@ STAGE = Stage(
     code=("foalnet.drawn.write",),
     folders=lambda _: [],
     run=run,
-    left=left,
+    forecast=forecast,
     check=check,
 )
 
@@ -153,4 +153,4 @@ STAGE = Stage(
 def into(out: Path, structure: Path, media: int | None) -> Stage:
     """Return the stage for a corpus of a table's structure, drawn into a folder of the user's."""
     where = {"out": out, "structure": structure, "media": media}
-    return replace(STAGE, run=partial(run, **where), left=partial(left, **where))  # type: ignore[arg-type]
+    return replace(STAGE, run=partial(run, **where), forecast=partial(forecast, **where))  # type: ignore[arg-type]

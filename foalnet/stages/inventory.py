@@ -66,13 +66,13 @@ def _files(chain: Chain, name: str) -> Link:
     listed = {one["path"]: (int(one["size"]), str(one["sha256"])) for one in outputs.json(path)["files"]}
     action = f"put the files back, or dvc repro inventory@{params.corpus}"
     root = resolve_root(params, chain.settings)
-    if chain.drawn:
+    if chain.made_by_stage:
         # A stage drew them: cache and remote have them too.
         read = outputs.digests(f"{params.source}/{file}" for file in listed)
         actual = {file: read[f"{params.source}/{file}"] for file in listed}
     elif root is None:
-        what = "the corpus' files are not on this machine: what lies behind the inventory is verified, they are not"
-        mend = f"foalnet add-corpus {params.reader} --name {params.corpus} --root PATH, where they are at hand"
+        what = "the corpus' files are not on this machine; only the stages after the inventory are verified"
+        mend = f"foalnet add-corpus {params.reader} --name {params.corpus} --root PATH, on the machine that has them"
         return skipped(name, what, action=mend)
     else:
         reader = get_reader(params.reader)

@@ -1,4 +1,4 @@
-"""The stages of dvc.yaml in their order: the one list of them for the CLI, `--dry-run`, `verify`, `gc` and dvc.yaml."""
+"""The stages of dvc.yaml in their order: the CLI, `--dry-run`, `verify`, `gc` and the code lists of dvc.yaml use it."""
 
 from __future__ import annotations
 

@@ -18,8 +18,6 @@ from foalnet.core.shim import torch_device
 from foalnet.train import ranks
 from foalnet.train.precision import Precision
 
-STAGE = "train"
-
 
 def threads(settings: Settings) -> int:
     """Return the number of torch threads per fold: the setting, or 1, with which folds run in parallel."""

@@ -245,6 +245,6 @@ def test_an_absent_licensed_corpus_is_skipped_with_a_reason(
     (project / "settings.yaml").write_text(f"roots: {{drawn: {tmp_path / 'nowhere'}}}\n")
     by_name = {link.name: link for link in links(project, monkeypatch)}
     assert by_name["corpus files"].verdict == "skipped"
-    assert "what lies behind the inventory is verified" in by_name["corpus files"].result
+    assert "only the stages after the inventory are verified" in by_name["corpus files"].result
     assert by_name["manifest of the labels"].verdict == "skipped"
     assert [link.name for link in broken(list(by_name.values()))] == ["inventory@drawn input data/drawn/raw"]

@@ -40,7 +40,7 @@ from tests.support.stores import corpus_params, make_store, write_corpus
 
 def forecast(stage: str, params: Params, settings: Settings, paths: Any, run: Run | None = None) -> Forecast:
     """Return what `foalnet STAGE --dry-run` says."""
-    left = BY_NAME[stage].left
+    left = BY_NAME[stage].forecast
     assert left is not None
     return left(Context(params=params, settings=settings, paths=paths, run=run))
 
@@ -177,7 +177,7 @@ def test_drawing_is_forecast_whole_and_by_the_last_drawing(tmp_path: Path) -> No
 
     def left(params: Draw = TINY, settings: Settings = settings, **where: Any) -> Forecast:
         given = corpus_params().model_copy(update={"draw": params})
-        return drawing.left(Context(params=given, settings=settings, paths=Paths("drawn", tmp_path)), **where)
+        return drawing.forecast(Context(params=given, settings=settings, paths=Paths("drawn", tmp_path)), **where)
 
     before = listing(tmp_path)
     first = left()
@@ -292,7 +292,7 @@ def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
         speed_path(settings, "draw-drawn").parent.mkdir(exist_ok=True)
         speed_path(settings, "draw-drawn").write_text(text)
         given = Context(params=corpus_params(), settings=settings, paths=Paths("drawn", tmp_path))
-        assert drawing.left(given).time_s is None
+        assert drawing.forecast(given).time_s is None
 
 
 def test_draw_features_and_final_say_it_and_write_nothing(tmp_path: Path) -> None:

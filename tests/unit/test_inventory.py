@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -56,9 +57,28 @@ def test_what_a_corpus_states_of_itself_is_recorded(tmp_path: Path, tree: Path, 
     file.write_text('{"drawn": true, "licence": "mine"}')
     assert inventory(make_params(), settings, out)["by_role"]["facts"] == 1
     assert read_inventory(out).facts == CorpusFacts(drawn=True, licence="mine")
-    file.write_text('{"drawn": "yes"}')
-    with pytest.raises(DataError, match="not of their form: drawn"):
-        inventory(make_params(), settings, out)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"drawn": "yes"}', "invalid: drawn"),
+        ("[]", "invalid: Input should be"),
+        ('{"best_scores": {"sund": 0.5}}', "invalid: best_scores.sund"),
+        ('{"best_scores": {"sound": 0.5}}', "best scores without both, late_average, picture"),
+        (
+            '{"best_scores": {"sound": 7, "picture": 0.5, "both": 0.5, "late_average": 0.5}}',
+            "invalid: best_scores.sound",
+        ),
+        ('{"kinds": {"a": "odd"}}', "invalid: kinds.a"),
+    ],
+)
+def test_wrong_facts_of_a_corpus_are_refused(
+    tmp_path: Path, tree: Path, settings: Settings, text: str, says: str
+) -> None:
+    (tree / FACTS).write_text(text)
+    with pytest.raises(DataError, match=re.escape(says)):
+        inventory(make_params(), settings, tmp_path / "inventory.json")
 
 
 def test_a_copy_elsewhere_gives_the_same_bytes(tmp_path: Path, tree: Path, settings: Settings) -> None:

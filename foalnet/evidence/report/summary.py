@@ -116,9 +116,8 @@ def _origin(facts: Facts) -> str:
     params = facts.params
     if facts.drawn:
         return (
-            f"Corpus “{params.corpus}”: drawn by this project's own code in the layout of IEMOCAP and read by the "
-            "same reader. It shows no real person. It tests the whole pipeline and what fusion can gain; it says "
-            "nothing about human emotion."
+            f"Corpus “{params.corpus}”: drawn by a program and read by the “{params.reader}” reader. It shows no real "
+            "person. It tests the whole pipeline and what fusion can gain; it says nothing about human emotion."
         )
     return (
         f"Corpus “{params.corpus}”, read by the “{params.reader}” reader from a copy on this machine. The page shows "

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from foalnet.artifact.speeds import read_speed
 from foalnet.config import Settings
-from foalnet.shards import ShardEntry
+from foalnet.shards import INDEX, ShardEntry
 from foalnet.stages.base import Context, Stage, with_folders
-from foalnet.stages.chain import INDEX, Chain, link
+from foalnet.stages.chain import Chain, link
 from foalnet.stages.forecast import COPIES, Forecast, free_bytes, size, speech_seconds
 from foalnet.stages.link import Link, differs, ok, some, two
 
@@ -33,7 +33,7 @@ def run(context: Context) -> Iterator[str]:
     yield f"features: {encode(context.params, context.settings, paths.shards, paths.features)}"
 
 
-def left(context: Context) -> Forecast:
+def forecast(context: Context) -> Forecast:
     """Return what `foalnet features` would do: the dialogues that the work cache holds no vectors of.
 
     Without an encoder in params that is nothing. DataError (exit 3) without shards, MachineError (exit 4) where the
@@ -130,6 +130,6 @@ STAGE = Stage(
     code=("foalnet.stages.features.encode",),
     folders=lambda context: with_folders(context.paths.features),
     run=run,
-    left=left,
+    forecast=forecast,
     check=check,
 )

@@ -20,10 +20,11 @@ from foalnet.config import Params, Settings
 from foalnet.core.errors import FoalnetError
 from foalnet.core.files import content_key
 from foalnet.core.paths import run_name
+from foalnet.shards import INDEX
 from foalnet.stages.base import Context, Stage
-from foalnet.stages.chain import INDEX, Chain, link, real_names
+from foalnet.stages.chain import Chain, link, real_names
 from foalnet.stages.forecast import Forecast, free_bytes
-from foalnet.stages.link import Link, differences, differs, ok, short, shown
+from foalnet.stages.link import Link, differences, differs, ok, short, shown, some
 from foalnet.stages.train import training_bytes
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _prepared(context: Context) -> Prepared:
     return prepare(params, context.settings, paths, shards)
 
 
-def keeps(context: Context) -> set[Path]:
+def cached_folders(context: Context) -> set[Path]:
     """Return the folder of the training's states in the work cache.
 
     Empty where the folds' result is not there, or of other params: then today's final model has no state to resume.
@@ -63,7 +64,7 @@ def keeps(context: Context) -> set[Path]:
     return set()
 
 
-def left(context: Context) -> Forecast:
+def forecast(context: Context) -> Forecast:
     """Return what `foalnet final` would do: the epochs that its states have not reached.
 
     UsageError (exit 2) and DataError (exit 3) as training itself raises them.
@@ -143,7 +144,7 @@ def _model(chain: Chain, name: str) -> Link:
         return differs(name, f"{folder}/card.md is not the card that {FILE} holds", action=action)
     sample = [key for shard in chain.shards() for key in shard["keys"]][:SAMPLE]
     if not answers(chain, weights, asdict(sealed), sample, file=Path(folder) / FILE).isfinite().all():
-        return differs(name, f"its network gives no finite logits of {sample}", action=action)
+        return differs(name, f"its network gives no finite logits of {some(sample)}", action=action)
     held = f"manifest {short(digests['manifest'])}, index of shards {short(digests['shards'])}, code and params"
     return ok(name, f"its seal holds; {held}: those here; its network answers; card.json, card.md are its own")
 
@@ -218,9 +219,9 @@ STAGE = Stage(
     code=("foalnet.stages.final.model",),
     folders=lambda context: [context.paths.final],
     run=run,
-    left=left,
+    forecast=forecast,
     check=check,
-    keeps=keeps,
-    cache="train",
+    cached=cached_folders,
+    cache_kind="train",
     processes=True,
 )

@@ -1,4 +1,4 @@
-"""Stage `final`: the variant and seed that params name, trained on all sessions for the epochs that the folds fixed."""
+"""Prepares, trains and publishes the final model: all sessions, for the epochs that the folds fixed."""
 
 from __future__ import annotations
 

@@ -162,10 +162,10 @@ def _read_again(chain: Chain) -> Paths | None:
 
     params, folder = chain.params, chain.scratch / "labels"
     paths = Paths(params.corpus, folder)
-    root = folder / params.source if chain.drawn else resolve_root(params, chain.settings)
+    root = folder / params.source if chain.made_by_stage else resolve_root(params, chain.settings)
     if root is None:
         return None
-    if chain.drawn:
+    if chain.made_by_stage:
         reads = get_reader(params.reader).reads
         listed = chain.outputs.json(chain.at(chain.paths.inventory))["files"]
         raw = chain.paths.home / params.source

@@ -14,8 +14,9 @@ from foalnet.core.files import read_json
 from foalnet.core.progress import duration
 from foalnet.corpora import READERS
 from foalnet.corpora.inventory import resolve_root
+from foalnet.shards import INDEX
 from foalnet.stages.base import Context, Stage, with_folders
-from foalnet.stages.chain import INDEX, Chain, link
+from foalnet.stages.chain import Chain, link
 from foalnet.stages.forecast import COPIES, Forecast, free_bytes
 from foalnet.stages.link import Link, compare_files, differs, ok, short, some, two
 
@@ -24,11 +25,7 @@ if TYPE_CHECKING:
 
 
 def run(context: Context) -> Iterator[str]:
-    """Stage every dialogue (decode once, find the speaker's face, cut the sound) and pack one shard each.
-
-    With --verify: compare index, shards and samples, name each damaged shard, its first damaged key and the dialogues
-    to stage again; exit 0 where all is whole, 3 where not.
-    """
+    """Stage every dialogue (decode once, find the speaker's face, cut the sound) and pack one shard each."""
     from foalnet.stages.shards.staging import stage
 
     params, paths = context.params, context.paths
@@ -52,12 +49,12 @@ def _jobs(context: Context) -> list[Job]:
     return jobs_of(context.params, context.settings, inventory=paths.inventory, manifest=paths.manifest)
 
 
-def keeps(context: Context) -> set[Path]:
+def cached_folders(context: Context) -> set[Path]:
     """Return the dialogues' folders in the work cache (DataError, exit 3, without manifest and inventory)."""
     return {job.folder(context.settings.work) for job in _jobs(context)}
 
 
-def left(context: Context) -> Forecast:
+def forecast(context: Context) -> Forecast:
     """Return what `foalnet shards` would do: the dialogues that the work cache does not hold.
 
     DataError (exit 3) without manifest and inventory.
@@ -105,7 +102,7 @@ def _rate(settings: Settings, corpus: str) -> tuple[float | None, str]:
 
 
 def _bytes(jobs: Sequence[Job], todo: Sequence[Job], work: Path) -> int:
-    """Return the bytes that shards to come need, in all their copies: by the finished ones, without any amply."""
+    """Return the bytes of the shards to come in all copies: by the finished shards, else by a generous constant."""
     from foalnet.clips.dialogue import cached
     from foalnet.clips.plan import BYTES_PER_S
 
@@ -192,8 +189,8 @@ STAGE = Stage(
     code=("foalnet.stages.shards.staging", *(f"foalnet.corpora.{name}" for name in READERS)),
     folders=lambda context: [context.paths.reports, *with_folders(context.paths.shards)],
     run=run,
-    left=left,
+    forecast=forecast,
     check=check,
-    keeps=keeps,
-    cache="clips",
+    cached=cached_folders,
+    cache_kind="clips",
 )

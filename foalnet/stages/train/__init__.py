@@ -17,8 +17,9 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import content_key, read_json
 from foalnet.core.paths import Paths, run_name
 from foalnet.core.processor import made_elsewhere
+from foalnet.shards import INDEX
 from foalnet.stages.base import Context, Stage
-from foalnet.stages.chain import INDEX, Chain, link, real_names
+from foalnet.stages.chain import Chain, link, real_names
 from foalnet.stages.forecast import Forecast, free_bytes
 from foalnet.stages.link import Link, differences, differs, ok, short, shown, some, two
 
@@ -65,12 +66,12 @@ def _planned(context: Context) -> tuple[Planned, dict[str, Any], Path]:
     return planned, facts, state_folder(params, settings, paths, planned, facts)
 
 
-def keeps(context: Context) -> set[Path]:
+def cached_folders(context: Context) -> set[Path]:
     """Return the folder of the run's states in the work cache (DataError, exit 3, without manifest and shards)."""
     return {_planned(context)[2]}
 
 
-def left(context: Context) -> Forecast:
+def forecast(context: Context) -> Forecast:
     """Return what `foalnet train` would do: the epochs that the folds' states have not reached.
 
     DataError (exit 3) without manifest and shards.
@@ -276,10 +277,10 @@ STAGE = Stage(
     code=("foalnet.stages.train.training",),
     folders=lambda context: [context.paths.model(context.one_run.variant, context.one_run.seed, context.one_run.split)],
     run=run,
-    left=left,
+    forecast=forecast,
     check=check,
-    keeps=keeps,
-    cache="train",
+    cached=cached_folders,
+    cache_kind="train",
     per_run=True,
     processes=True,
 )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from foalnet.artifact.seal import command
 from foalnet.core.errors import DataError
-from foalnet.stages.chain import INDEX, Chain
+from foalnet.shards import INDEX
+from foalnet.stages.chain import Chain
 
 if TYPE_CHECKING:
     from torch import Tensor

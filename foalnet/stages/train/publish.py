@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save
 
 from foalnet.artifact.checkpoint import to_bytes
+from foalnet.artifact.results import TRAIN
 from foalnet.artifact.seal import sealed_bytes
 from foalnet.core.files import Content, json_bytes, publish_together, sha256_bytes
 from foalnet.nets import build_net
@@ -27,7 +28,6 @@ from foalnet.train.state import Progress
 
 COLUMNS = ("fold", "epoch", "lr", "padding", "loss", "cross_entropy", "avel", "mem", "dev_ua")
 SCHEMA = 1
-TRAIN = "train.json"
 
 
 def publish(
