@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from foalnet.cli import entries
 from foalnet.config import Params, load_params, load_settings
 from foalnet.config.blocks import SPLIT_OF, SPLITS, Split, Variant
 from foalnet.config.load import DRAWN, Run
@@ -111,7 +110,13 @@ def _command(name: str, before: Callable[[], None] = lambda: None) -> click.Comm
     return click.command(name, short_help=stage.short, help=inspect.getdoc(stage.run))(verb)
 
 
-inventory = _command("inventory", before=lambda: entries.check_runs())
+def _check_runs() -> None:
+    from foalnet.cli.entries import check_runs
+
+    check_runs()
+
+
+inventory = _command("inventory", before=_check_runs)
 manifest, features, train, evaluate, final, report = map(
     _command, ("manifest", "features", "train", "evaluate", "final", "report")
 )
