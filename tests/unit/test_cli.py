@@ -80,3 +80,9 @@ def test_wrong_options_end_with_2_and_write_nothing(folder: Path, wrong: list[st
     code, text = added(folder, *wrong, check=False)
     assert code == 2 and "next:" in text
     assert (folder / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("args", [["train"], ["train", "--dry-run"], ["evaluate"]], ids=" ".join)
+def test_a_variant_that_there_is_not_ends_with_2(folder: Path, args: list[str]) -> None:
+    done = verb(folder, args[0], "drawn", "--variant", "fool", "--seed", "1", *args[1:], check=False)
+    assert done.returncode == 2 and "fool" in done.stderr and "foal" in done.stderr, done.stderr
