@@ -52,7 +52,7 @@ class Deployment:
 
 
 def run_foalnet_deploy_instead() -> NoReturn:
-    """Raise UsageError: as the build step of prefect.yaml it refuses a raw `prefect deploy`, whose output names it."""
+    """Raise UsageError: as the build step of prefect.yaml it refuses a raw `prefect deploy`; its output names it."""
     raise UsageError(
         "`prefect deploy` knows neither project folder nor schedules", file=PREFECT_FILE, action="foalnet deploy"
     )

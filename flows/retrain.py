@@ -223,7 +223,7 @@ def _ask_gate(tree: Tree, corpus: str, before: tuple[Paths, list[str]] | None) -
 
 
 def _same_run(tree: Tree, corpus: str, content: str) -> str | None:
-    """Return the branch of an earlier run whose commit has exactly these files; None where there is none."""
+    """Return the branch of an earlier run with exactly these files in its commit; None where there is none."""
     names = git(tree.folder, "for-each-ref", "--format=%(refname:short)", f"refs/heads/{RUNS}/").stdout.split()
     for name in names:
         if name.startswith(f"{RUNS}/{corpus}-"):

@@ -199,7 +199,7 @@ def _dvc(tree: Tree, *arguments: str) -> bool:
 def set_aside(tree: Tree, corpus: str, runs: list[str]) -> tuple[Paths, list[str]]:
     """Fetch the champion's predictions and accounts and move them to a separate folder.
 
-    Returns that folder's paths, and the runs whose predictions neither DVC's cache nor its default remote has.
+    Returns that folder's paths, and the runs with predictions that neither DVC's cache nor its default remote has.
     """
     here, aside = Paths(corpus, tree.folder), Paths(corpus, tree.folder / ".dvc" / "tmp" / "champion")
     results = {name: here.reports / "runs" / name for name in runs}

@@ -2,7 +2,7 @@
 
 DVC writes both files in place. Every verb that DVC starts keeps a copy of the last whole dvc.lock in `.dvc/tmp`; the
 copy (else git's version) replaces a truncated one. Its records may be older than the outputs. DVC compares each record
-with the files on disk, so at most the stage whose record was being written runs again or is restored from the run
+with the files on disk, so at most the stage of the unfinished record runs again or is restored from the run
 cache.
 """
 

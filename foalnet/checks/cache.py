@@ -109,7 +109,7 @@ def _outs(home: Path, corpus: str, commit: str) -> dict[str, str]:
 
 
 def _missing(cache: Path, outs: Mapping[str, str]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Return output -> its objects that the cache lacks, and output -> digest of folders whose listing it lacks."""
+    """Return output -> its objects that the cache lacks, and output -> digest of folders without a listing there."""
     missing, unlisted = {}, {}
     for path, md5 in outs.items():
         wanted = [md5]
@@ -187,7 +187,7 @@ def _clean(homes: Sequence[Path], cache: Path, *, write: bool) -> list[int]:
         try:
             for repo in repos:
                 stack.enter_context(repo.lock)
-            # `force`: a folder whose listing is lost must not prevent the removal of other objects.
+            # `force`: a folder with a lost listing must not prevent the removal of other objects.
             needed = {
                 obj
                 for repo, home in zip(repos, homes, strict=True)
@@ -210,7 +210,7 @@ def _clean(homes: Sequence[Path], cache: Path, *, write: bool) -> list[int]:
 
 
 def _revisions(home: Path) -> dict[str, Any]:
-    """Return DVC's arguments that select the commits whose outputs a project needs, besides the working tree."""
+    """Return DVC's arguments that select the commits of which a project needs the outputs, besides the working tree."""
     if not has_git(home):
         return {}
     champions = [each.commit for corpus in corpora_of(home) for each in history(home, corpus)]

@@ -23,8 +23,8 @@ def _home() -> Path:
 def champion(corpus: str | None) -> None:
     """List the runs that the flow `retrain` promoted for CORPUS (default: all), newest first; `*` is in force.
 
-    Runs whose outputs are not on DVC's remote are marked unpushed. Outputs of the champion in force that neither DVC's
-    cache nor its remote has are listed as lost.
+    Runs with outputs that are not on DVC's remote are marked unpushed. Outputs of the champion in force that neither
+    DVC's cache nor its remote has are listed as lost.
     """
     from foalnet.checks.cache import loss_of, remedy
     from foalnet.evidence.champion import corpora_of, history, unpushed
@@ -57,7 +57,7 @@ def rollback(corpus: str, to: str | None) -> None:
     """Put the previous champion of CORPUS back in force, by a new commit on the branch `champions/CORPUS`.
 
     No commit is rewritten, no other corpus and no file of this checkout changes. The flow does not promote the same
-    results again by itself. A champion whose outputs are lost is refused (exit 3) until they are rebuilt.
+    results again by itself. A champion with lost outputs is refused (exit 3) until they are rebuilt.
     """
     from foalnet.checks.cache import refuse_lost
     from foalnet.evidence.champion import branch_of, rollback_target

@@ -297,7 +297,7 @@ def stale_runs(path: Path = DEFAULT_PARAMS) -> list[Path]:
 
 
 def check_runs(path: Path = DEFAULT_PARAMS) -> None:
-    """Raise UsageError (exit 2) for params whose `runs` or `final` do not fit corpora, variants and seeds."""
+    """Raise UsageError (exit 2) if `runs` or `final` do not fit corpora, variants and seeds."""
     file = read_file(path)
     actual = {name: run.model_dump() for name, run in file.runs.items()}
     expected = expected_runs(file)

@@ -13,7 +13,7 @@ from foalnet.core.redact import redact
 
 
 class _NamesReaders(click.Command):
-    """A command whose help lists the corpus readers; they are imported only when the help is shown."""
+    """A command with the corpus readers in its help; they are imported only when the help is shown."""
 
     def get_help(self, ctx: click.Context) -> str:
         from foalnet.corpora import READERS

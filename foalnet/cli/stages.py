@@ -17,7 +17,7 @@ from foalnet.config.load import DRAWN, Run
 from foalnet.core.errors import UsageError
 from foalnet.core.paths import Paths, run_name
 from foalnet.stages import draw as drawing
-from foalnet.stages.base import Context, Stage, run_stage
+from foalnet.stages.base import Context, Stage, errors_of, run_stage
 from foalnet.stages.table import BY_NAME
 
 PATH = click.Path(path_type=Path)
@@ -70,7 +70,8 @@ def _check_run(params: Params, run: Run) -> None:
 
 def _run(stage: Stage, context: Context, *, dry_run: bool) -> None:
     if dry_run and stage.forecast is not None:
-        click.echo(stage.forecast(context))
+        with errors_of(stage.name):
+            click.echo(stage.forecast(context))
         return
     if context.run is not None:
         _check_run(context.params, context.run)
@@ -156,12 +157,13 @@ def _verify(corpus: str) -> None:
     from foalnet.shards import verify
 
     load_params(corpus)
-    verdict = verify(Paths(corpus).shards, corpus=corpus)
-    for fault in verdict.faults:
-        click.echo(str(fault))
-    if verdict.faults:
-        raise verdict.error()
-    click.echo(f"shards {corpus}: {verdict}")
+    with errors_of("shards"):
+        result = verify(Paths(corpus).shards, corpus=corpus)
+        for fault in result.faults:
+            click.echo(str(fault))
+        if result.faults:
+            raise result.error()
+    click.echo(f"shards {corpus}: {result}")
 
 
 @click.command(short_help="print the headline table")

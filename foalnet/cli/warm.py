@@ -20,6 +20,7 @@ def warm(corpus: str, dialogues: tuple[str, ...]) -> None:
     that share the work folder, are only faster. Every dialogue is tried before a failure ends the command.
     """
     from foalnet.artifact.provenance import CodeGuard
+    from foalnet.stages.base import errors_of
     from foalnet.stages.shards.warm import unstaged
     from foalnet.stages.shards.warm import warm as stage_all
 
@@ -30,5 +31,6 @@ def warm(corpus: str, dialogues: tuple[str, ...]) -> None:
             click.echo(f"{name}\t{seconds:.1f}")
         return
     guard = CodeGuard()
-    stage_all(params, settings, dialogues, **inputs, say=lambda name, what: click.echo(f"{name}: {what}"))
+    with errors_of("shards"):
+        stage_all(params, settings, dialogues, **inputs, say=lambda name, what: click.echo(f"{name}: {what}"))
     guard.check()

@@ -1,6 +1,6 @@
 """Reads and moves the branches `champions/<corpus>`: every promoted run of a corpus in order, and rollbacks.
 
-Each champion is one commit whose first parent is the champion before it, so `git log --first-parent champions/<corpus>`
+Each champion is one commit; its first parent is the champion before it, so `git log --first-parent champions/<corpus>`
 is the whole record. Its params.yaml and dvc.lock hold that corpus alone: `dvc repro` there rebuilds what was promoted
 and nothing else. A rollback adds a commit with the files of an earlier champion. No commit is ever rewritten.
 """
@@ -24,7 +24,7 @@ SHARED = "champion"
 RUNS = "runs"
 NO_COMMIT = "0" * 40
 PARAMS = "params.yaml"
-# A ref <corpus>/<run> below this name points to the commit of a run whose outputs are in no remote yet.
+# A ref <corpus>/<run> below this name points to the commit of a run with outputs that no remote has yet.
 UNPUSHED = "refs/foalnet/unpushed"
 FIELDS = ("%H", "%cI", "%(trailers:key=Foalnet-Run,valueonly)", "%(trailers:key=Foalnet-Rollback-To,valueonly)")
 
@@ -45,7 +45,7 @@ class Champion:
 
     @property
     def effective(self) -> str:
-        """The commit whose files are in force."""
+        """The commit of the files in force."""
         return self.rollback_to or self.commit
 
 
@@ -135,7 +135,7 @@ def promote(home: Path, corpus: str, commit: str) -> None:
 
 
 def one_corpus(home: Path, tree: str, corpus: str) -> str:
-    """Return a copy of a tree (or of a commit's tree) whose params.yaml and dvc.lock hold one corpus alone."""
+    """Return a copy of a tree (or of a commit's tree) with one corpus alone in params.yaml and dvc.lock."""
     rows = git(home, "ls-tree", "-z", tree).stdout.rstrip("\0").split("\0")
     for name in (PARAMS, LOCK):
         text = text_at(home, tree, name)

@@ -33,7 +33,7 @@ class Side:
     """Challenger or champion: `metrics` is reports/<c>/metrics.json; `runs` is variant -> per seed, key -> prediction.
 
     `staged` and `dropped` count utterances (manifest and staging together); None where they were not recorded.
-    `unsealed` names files of a champion that is older than seals, `lost` its runs whose predictions are missing.
+    `unsealed` names files of a champion that is older than seals, `lost` its runs without predictions.
     """
 
     metrics: Mapping[str, Any]
@@ -79,7 +79,7 @@ def read_side(
     """Read one side from a project's folder; `metrics` and `recorded` (from gate.json) replace files that are gone.
 
     A `champion` may be older than seals: its unsealed files are accepted and named in `unsealed`. `lost` names its runs
-    whose predictions are in neither DVC's cache nor its remote.
+    with predictions in neither DVC's cache nor its remote.
     DataError (exit 3) for a file that exists but is unreadable or altered, for a run with one of its two files, and
     where there are no metrics at all.
     """

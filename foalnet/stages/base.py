@@ -78,13 +78,20 @@ def run_stage(stage: Stage, context: Context, *, writes: bool = True) -> list[st
     """
     run, corpus = context.run, context.params.corpus
     name = stage.name if run is None else f"{stage.name}-{run_name(run.variant, run.seed, run.split)}"
-    try:
+    with errors_of(stage.name):
         if not writes:
             return list(stage.run(context))
         with one_writer(name, corpus, context.settings, lambda: stage.folders(context), keep=context.paths.data):
             return list(stage.run(context))
+
+
+@contextmanager
+def errors_of(stage: str) -> Iterator[None]:
+    """Name the stage in every FoalnetError that names none."""
+    try:
+        yield
     except FoalnetError as error:
-        error.stage = error.stage or stage.name
+        error.stage = error.stage or stage
         raise
 
 

@@ -99,7 +99,7 @@ def test_t4_a_disk_that_fills_while_staging_leaves_the_earlier_shards_and_the_re
     assert place.bytes() == whole.bytes()
 
 
-@red_when("stages/shards/publish.py", "the bytes needed are not told")
+@red_when("stages/shards/publish.py", "the error does not state the bytes needed")
 @pytest.mark.parametrize("share", SHARES)
 def test_t4_a_disk_that_fills_while_shards_are_published_says_what_it_needs(
     sound_tree: Path, tmp_path: Path, whole: Place, share: float, monkeypatch: pytest.MonkeyPatch
@@ -294,14 +294,14 @@ def filled(folder, needed_bytes):
 staging.need_free = publishing.need_free = filled
 try:
     place.stage(listed=True)
-    told = None
+    failure = None
 except FoalnetError as error:
-    told = [error.exit_code, error.what]
+    failure = [error.exit_code, error.what]
 same = place.bytes() == before
 (home / "filler").unlink()
 staging.need_free = publishing.need_free = real
 place.stage(listed=True)
-print(json.dumps([told, same, {{name: sha256_bytes(data) for name, data in place.bytes().items()}}]))
+print(json.dumps([failure, same, {{name: sha256_bytes(data) for name, data in place.bytes().items()}}]))
 """
 
 

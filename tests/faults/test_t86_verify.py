@@ -48,7 +48,7 @@ def test_t86_a_flipped_byte_of_a_folders_list_is_named(place: Place, monkeypatch
     assert "remote: the list of data/drawn/shards, object " in link.result
 
 
-@red_when("checks/verify/outputs.py", "objects that are not there are not told")
+@red_when("checks/verify/outputs.py", "missing objects are not reported")
 @pytest.mark.long
 def test_t86_a_missing_remote_object_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     object_in(place.remote, place.md5("models/drawn/foal-s1", "logits.safetensors")).unlink()

@@ -165,7 +165,7 @@ def test_the_verbs_say_it_and_write_nothing(tmp_path: Path) -> None:
     assert shown.startswith("train drawn audio_only-s1 would run:\n  5 folds, 40 utterances")
     assert "time: not known yet" in shown and shown.endswith("nothing was written\n")
     refused = verb(tmp_path, "shards", "drawn", "--dry-run", check=False, PYTHONPATH=str(REPOSITORY))
-    assert refused.returncode == 3 and "inventory.json" in refused.stderr
+    assert refused.returncode == 3 and "inventory.json" in refused.stderr and "stage: shards" in refused.stderr
     assert listing(tmp_path) == before
 
 
