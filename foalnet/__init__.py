@@ -1,6 +1,6 @@
 """Raw corpora to a report that can be believed.
 
-The public names of docs/api.md stand here and are imported when they are first used: `import foalnet` itself loads
+The public names of docs/predict.md stand here and are imported when they are first used: `import foalnet` itself loads
 neither torch nor anything else that takes time.
 """
 

@@ -40,7 +40,7 @@ PICTURES = ("video", "features")
 # Params of a corpus without pictures: no features of pictures.
 SOUND_ALONE = {"train": {"picture": "face"}, "features": {"encoder": None}}
 # An empty table of sides: every dialogue follows the corpus' rule.
-NO_SIDES = b"# dialogue speaker side: read where shards.sides is table (docs/sides.md)\n"
+NO_SIDES = b"# dialogue speaker side: read where shards.sides is table (docs/staging.md)\n"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

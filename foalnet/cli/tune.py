@@ -16,7 +16,7 @@ def tune(corpus: str, dry_run: bool) -> None:
     """Train and score the trials of the params block `tune`, with the same space, budget and seed for every variant.
 
     The score is the mean UA over the folds' dev sessions; no test session is scored. Trials and summary go to
-    reports/CORPUS/tune/; params.yaml stays as it is (docs/tune.md). The same command resumes an interrupted search.
+    reports/CORPUS/tune/; params.yaml stays as it is (docs/method.md). The same command resumes an interrupted search.
     """
     params, settings, paths = load_params(corpus), load_settings(), Paths(corpus)
     if dry_run:

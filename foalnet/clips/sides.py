@@ -104,14 +104,15 @@ def _lines(path: Path) -> list[str]:
         raise DataError(
             f"the table of sides cannot be read: {reason(error)}",
             file=path,
-            action="write it (docs/sides.md), or correct the entry's sides_table in params.yaml",
+            action="write it (docs/staging.md), or correct the entry's sides_table in params.yaml",
         ) from error
     except UnicodeDecodeError as error:
         raise _fault(path, 1, "?", f"the file is not UTF-8 at byte {error.start}") from error
 
 
 def _fault(path: Path, line: int, dialogue: str, what: str) -> DataError:
-    return DataError(f"line {line}, dialogue {dialogue}: {what}", file=path, action="correct the line (docs/sides.md)")
+    action = "correct the line (docs/staging.md)"
+    return DataError(f"line {line}, dialogue {dialogue}: {what}", file=path, action=action)
 
 
 def swapped(utterances: Iterable[Utterance]) -> list[Utterance]:

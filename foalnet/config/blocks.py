@@ -158,7 +158,7 @@ class Shards(Frozen):
         "rule", description="who sits where: by the corpus' rule, by sound and motion, or by the entry's sides_table"
     )
     side_confidence: Fraction = Field(
-        0.999, description="sides: audit: a result against the rule counts only above it (docs/sides.md)"
+        0.999, description="sides: audit: a result against the rule counts only above it (docs/staging.md)"
     )
     letterbox: bool = Field(True, description="cut black bars off the half picture before it is scaled")
     length_tolerance_s: Seconds = Field(0.02, description="a larger difference of sound and label length is counted")
@@ -386,7 +386,7 @@ class Dimension(Frozen):
 
 
 class Tune(Frozen):
-    """The search of `foalnet tune` (docs/tune.md): all variants get the same space, budget and seed."""
+    """The search of `foalnet tune` (docs/method.md): all variants get the same space, budget and seed."""
 
     space: dict[str, Dimension] = Field(
         default_factory=dict, description="param below `train` -> {low, high, log} or {choices}; an entry's replaces it"

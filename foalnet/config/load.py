@@ -219,7 +219,7 @@ def _check(params: Params, *, file: str) -> None:
         raise UsageError(
             "shards.sides is table, but the corpus' entry names no sides_table",
             file=file,
-            action=f"write sides_table: data/{params.corpus}.sides.txt, and list the dialogues in it (docs/sides.md)",
+            action=f"write sides_table: data/{params.corpus}.sides.txt, and list the dialogues in it (docs/staging.md)",
         )
     for variant in params.variants:
         lacking = set(blocks.encoders_from(variant, params.train.encoders).values()) - set(params.variants)

@@ -24,7 +24,7 @@ _RELEASED = merge(_PAPER_NET, reading(released=True))
 _RELEASED_2024 = merge(_RELEASED, {"epochs": 30, "patience": 30, "objective": {"beta": 1.0}})
 # IEMOCAP's pictures show two heads, 35 to 45 pixels high and often in profile: yunet detects them without upscaling,
 # with scores well away from 0.5 on both sides. A face below 24 pixels is neither actor's. With yunet it is faster to
-# search around the last face first (faces/search.py), and every 12th frame is enough (docs/faces.md). Half pictures
+# search around the last face first (faces/search.py), and every 12th frame is enough (docs/staging.md). Half pictures
 # without black bars have 360 x 240 pixels and are staged unscaled.
 _STAGING: dict[str, Any] = {
     "detector": "yunet",

@@ -4,7 +4,7 @@ For every utterance the audit correlates the changes of the speaker's loudness w
 speaker's half and in the other half. The evidence of a dialogue is the sum over its utterances of the difference of the
 two (Fisher's z, times the root of the number of looks). The audit compares it with chance by shifting each utterance's
 sound cyclically within its window by a random amount, SHIFTS times: motion and loudness stay the same and only lose
-their alignment in time. docs/sides.md explains how to read the result.
+their alignment in time. docs/staging.md explains how to read the result.
 
 Shapes: K pairs of looks, N samples, S shifts.
 """

@@ -7,7 +7,8 @@ walls; but every tile that shows a real face detects it, and few tiles detect a 
 therefore the mean of its scores over all tiles that show it completely, with 0 for a tile without a detection.
 
 Its boxes are squares from the brows to the chin. FIT turns all of them into faces by one rule (width x 0.88, height
-x 1.21, up by 0.14 of the height), half way between the optimum for drawn faces and for four real heads (docs/faces.md).
+x 1.21, up by 0.14 of the height), half way between the optimum for drawn faces and for four real
+heads (docs/staging.md).
 """
 
 from __future__ import annotations

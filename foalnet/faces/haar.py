@@ -7,7 +7,7 @@ levels below 10, and so faces in the dark: if the brightest hundredth of a pictu
 brightens the picture to it by one factor.
 
 Its boxes are squares a fourth wider than a face. FIT turns all of them into faces by one rule (width x 0.77, height
-x 1.06, same middle), half way between the optimum for drawn faces and for four real heads (docs/faces.md).
+x 1.06, same middle), half way between the optimum for drawn faces and for four real heads (docs/staging.md).
 """
 
 from __future__ import annotations

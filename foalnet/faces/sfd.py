@@ -5,7 +5,7 @@ choose kernels by timing them, so that sums differ between runs. Instead, pictur
 in batches of one fixed size, the last filled with black pictures: the kernels are the same whatever the other pictures
 are. The outputs of each picture are then decoded separately.
 
-Its boxes are not adjusted: how they fit a face was not measured, as the weights were not available (docs/faces.md).
+Its boxes are not adjusted: how they fit a face was not measured, as the weights were not available (docs/staging.md).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ content of a folder. Its scores are not adjusted: at native size real heads scor
 below. tests/contract/test_real_faces.py checks that it detects real heads, and none in pictures without people.
 
 Its boxes nearly match faces. FIT adjusts all of them by one rule (height x 1.03, up by 0.03 of it), half way between
-the optimum for drawn faces and for four real heads (docs/faces.md).
+the optimum for drawn faces and for four real heads (docs/staging.md).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FOLDER = "models/face_detection_yunet"
 _ORIGIN = f"the GitHub repository opencv/opencv_zoo, folder {_FOLDER} (MIT)"
 _ADDRESS = "https://github.com/opencv/opencv_zoo/raw"
 
-# The export with a free input size; docs/faces.md measures this one.
+# The export with a free input size; docs/staging.md measures this one.
 WEIGHTS = WeightFile(
     name="face_detection_yunet_2026may.onnx",
     detector="yunet",

@@ -1,4 +1,4 @@
-"""The metadata of a sample, its member `json`: the one module that names every key (docs/shards.md explains them).
+"""The metadata of a sample, its member `json`: the one module that names every key (docs/staging.md explains them).
 
 A key's type does not depend on its content, and no value is null, so that readers which infer the types from the first
 samples (Hugging Face `datasets`) can read all others. A frame without a face has a reason and a box of zeros.

@@ -73,7 +73,7 @@ def variants_of(params: Params) -> list[str]:
         raise UsageError(
             f"tune.space of corpus {params.corpus} is empty: there is nothing to search",
             file="params.yaml",
-            action="name params below train with their ranges (docs/tune.md)",
+            action="name params below train with their ranges (docs/method.md)",
         )
     return list(dict.fromkeys(params.tune.variants or params.variants))
 

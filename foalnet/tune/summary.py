@@ -209,7 +209,7 @@ def page(summary: Mapping[str, Any], searched: Sequence[Searched]) -> str:
         "",
         "## For params.yaml",
         "",
-        "Nothing was changed there. docs/tune.md says how to carry a setting over.",
+        "Nothing was changed there. docs/method.md says how to carry a setting over.",
         "",
     ]
     for says, text in _snippets(summary):

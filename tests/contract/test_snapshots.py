@@ -18,8 +18,6 @@ from foalnet.config import load_params
 from tests import snapshots
 from tests.support.projects import REPOSITORY
 
-DOCS = REPOSITORY / "docs"
-
 
 @pytest.mark.parametrize("name", [name for name in snapshots.SNAPSHOTS if name != "README.md"])
 def test_what_was_written_down_still_holds(name: str) -> None:
@@ -168,17 +166,6 @@ def test_help_is_the_same_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) 
     before = snapshots.cli_text()
     monkeypatch.setenv("COLUMNS", "40")
     assert snapshots.cli_text() == before
-
-
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *sorted(p.name for p in DOCS.glob("*.md"))])
-def test_links_and_targets_that_pages_name_exist(page: str) -> None:
-    path = REPOSITORY / page if (REPOSITORY / page).is_file() else DOCS / page
-    text = path.read_text("utf-8")
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
-    assert [link for link in links if not (path.parent / link).exists()] == []
-    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-    named = {target for code in re.findall(r"`make ([a-z-]+)`", text) for target in [code]}
-    assert named <= targets
 
 
 def test_contributing_fits_a_page() -> None:

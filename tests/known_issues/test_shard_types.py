@@ -22,7 +22,7 @@ from foalnet.shards import open_shards
 from foalnet.shards.meta import SampleMeta
 from tests.support.clips_tree import DIALOGUES, RATE_HZ, LocalPool, Place, sound, write_clips_tree
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "shards.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "staging.md"
 HOLDS = TypeAdapter(SampleMeta)
 
 
@@ -112,7 +112,8 @@ def names(kind: Any, prefix: str = "") -> Iterator[str]:
 
 
 def test_the_page_names_every_key() -> None:
-    documented = re.findall(r"^\| `([a-z_.]+)` \| [^|]+ \| [^|]+ \|$", DOCS.read_text(), re.MULTILINE)
+    keys = PAGE.read_text("utf-8").partition("### Keys of `json`\n")[2].partition("\n## ")[0]
+    documented = re.findall(r"^\| `([a-z_.]+)` \| [^|]+ \| [^|]+ \|$", keys, re.MULTILINE)
     assert documented == list(names(SampleMeta))
 
 

@@ -22,7 +22,7 @@ METHODS = ["Model.predict", "Model.predict_sample", "ShardSet.samples"]
 
 @pytest.fixture(scope="module")
 def api(repository: Path) -> str:
-    return (repository / "docs" / "api.md").read_text()
+    return (repository / "docs" / "predict.md").read_text()
 
 
 @pytest.mark.parametrize("name", foalnet.__all__)
