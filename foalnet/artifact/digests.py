@@ -79,7 +79,11 @@ def folder_md5(files: Mapping[str, str]) -> str:
 
 
 def parse_listing(data: bytes) -> dict[str, str]:
-    """Return relative path -> MD5 from DVC's object for a folder (ValueError if it is not one)."""
+    """Return relative path -> MD5 from DVC's object for a folder (ValueError if it is not one).
+
+    >>> parse_listing(listing_bytes({"b.json": "1f", "a.json": "2e"}))
+    {'a.json': '2e', 'b.json': '1f'}
+    """
     rows = json.loads(data)
     try:
         return {str(row["relpath"]): str(row["md5"]) for row in rows}

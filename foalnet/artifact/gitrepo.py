@@ -112,7 +112,11 @@ def changed_files(folder: Path) -> list[str]:
 
 
 def is_result(path: str) -> bool:
-    """Return whether `dvc repro` writes a tracked file: dvc.lock, or a file below reports/."""
+    """Return whether `dvc repro` writes a tracked file: dvc.lock, or a file below reports/.
+
+    >>> is_result("reports/drawn/metrics.json"), is_result("params.yaml")
+    (True, False)
+    """
     return path == LOCK or path.startswith("reports/")
 
 

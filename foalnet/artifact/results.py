@@ -53,7 +53,11 @@ def read_train(paths: Paths, *, variant: str, seed: int, split: str = "dev") -> 
 
 
 def train_stage(corpus: str, variant: str, seed: int, split: str = "dev") -> str:
-    """Return the name of the stage in dvc.yaml that trains a run."""
+    """Return the name of the stage in dvc.yaml that trains a run.
+
+    >>> train_stage("drawn", "foal", 1), train_stage("drawn", "foal", 1, "four")
+    ('train@drawn-foal-s1', 'train@drawn-foal-s1-four')
+    """
     return f"train@{corpus}-{run_name(variant, seed, split)}"
 
 

@@ -57,7 +57,15 @@ def read_sealed(
 
 
 def unseal(data: bytes, path: Path, *, again: str, unsealed: list[str] | None = None) -> dict[str, Any]:
-    """Return the object in the bytes of a sealed file, as `read_sealed` does; `path` appears in its errors."""
+    """Return the object in the bytes of a sealed file, as `read_sealed` does; `path` appears in its errors.
+
+    >>> data = sealed_bytes("counts.json", {"used": 420})
+    >>> unseal(data, Path("counts.json"), again="manifest@drawn")
+    {'used': 420}
+    >>> unseal(data.replace(b"420", b"421"), Path("counts.json"), again="manifest@drawn")
+    Traceback (most recent call last):
+    foalnet.core.errors.DataError: ...
+    """
     try:
         facts = json.loads(data)
         if not isinstance(facts, dict):

@@ -41,6 +41,10 @@ def read_manifest(path: Path, *, corpus: str | None = None) -> list[Utterance]:
 
     Raises DataError (exit 3) if its digest is absent or does not match, or if a line is not a valid utterance of
     `corpus` (None: of the first line's corpus), has neither class nor reason or both, or is not sorted by unique key.
+
+    >>> first = read_manifest(Path("data/drawn/manifest.jsonl"))[0]
+    >>> first.session, first.speaker, first.used
+    ('Session1', 'Ses01F', True)
     """
     again = f"manifest@{corpus or 'CORPUS'}"
     adapter, names = TypeAdapter(Utterance), {field.name for field in fields(Utterance)}

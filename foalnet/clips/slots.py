@@ -36,6 +36,10 @@ def slots_of(start_s: float, end_s: float, times_s: Sequence[float], rate_fps: f
 
     `times_s`: time stamps of all frames of the video, ascending; empty without a video. A span too short to contain a
     frame gets one slot, for the frame shown at its start. The result always has at least one slot.
+
+    >>> slots = slots_of(0.04, 0.12, [0.0, 0.04, 0.08, 0.12], rate_fps=25)
+    >>> slots.first, slots.stop, slots.times_s
+    (1, 3, (0.04, 0.08))
     """
     rate = rate_fps if rate_fps > 0 else FALLBACK_RATE_FPS
     first, stop = bisect_left(times_s, start_s), bisect_left(times_s, end_s)

@@ -21,7 +21,11 @@ class Frozen(BaseModel):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return a hint for an unknown name: "did you mean 'epochs'?", or the list of all valid names."""
+    """Return a hint for an unknown name: "did you mean 'epochs'?", or the list of all valid names.
+
+    >>> nearest("epoch", ["epochs", "lr"]), nearest("zzz", ["epochs", "lr"])
+    ("did you mean 'epochs'?", 'valid: epochs, lr')
+    """
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(names)}"

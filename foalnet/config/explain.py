@@ -36,7 +36,11 @@ class Explained:
 
 
 def meaning_of(path: str, description: str) -> Meaning:
-    """Return a param's meaning: the description in blocks.py first, then meanings.py and the suffix of the name."""
+    """Return a param's meaning: the description in blocks.py first, then meanings.py and the suffix of the name.
+
+    >>> meaning_of("draw.length_min_s", "shortest utterance").unit
+    's'
+    """
     meaning = MEANINGS.get(path, Meaning())
     unit = meaning.unit or next((unit for end, unit in SUFFIX_UNITS.items() if path.endswith(end)), "")
     blocks = [block for block in SOURCES if not block or f"{path}.".startswith(f"{block}.")]
@@ -47,6 +51,10 @@ def explain(corpus: str, path: Path = DEFAULT_PARAMS) -> list[Explained]:
     """Return every param of a corpus in the order of the blocks (UsageError, exit 2, as `load_params`).
 
     The block `draw` is listed for the drawn corpus only, because no other corpus depends on it.
+
+    >>> [row] = [row for row in explain("drawn") if row.param == "shards.margin"]
+    >>> row.unit, row.origin
+    ("share of the box's larger side", 'params.yaml')
     """
     file = read_file(path)
     params = resolve(file, corpus, path=path)

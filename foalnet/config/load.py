@@ -153,7 +153,12 @@ def check_name(corpus: str, path: Path = DEFAULT_PARAMS) -> None:
 
 
 def load_params(corpus: str, path: Path = DEFAULT_PARAMS) -> Params:
-    """Return the checked params of one corpus."""
+    """Return the checked params of one corpus.
+
+    >>> params = load_params("drawn")
+    >>> list(params.manifest.classes), params.shards.rate_hz
+    (['happy', 'neutral', 'sad', 'angry'], 16000)
+    """
     return resolve(read_file(path), corpus, path=path)
 
 
@@ -242,7 +247,11 @@ def _check(params: Params, *, file: str) -> None:
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return two mappings merged recursively; `over` wins, and lists and scalars are replaced as a whole."""
+    """Return two mappings merged recursively; `over` wins, and lists and scalars are replaced as a whole.
+
+    >>> merge({"train": {"lr": 0.1, "epochs": 9}}, {"train": {"lr": 0.2}})
+    {'train': {'lr': 0.2, 'epochs': 9}}
+    """
     out = dict(base)
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(out.get(key), dict):
@@ -274,6 +283,9 @@ def runs_of(
 
     `audio` and `video` are paths that the stage `train` depends on: the model of the run that provides the encoder
     (`encoders`: single), else an index that the stage reads anyway.
+
+    >>> list(runs_of("drawn", ["foal"], [1, 2], ["loso_dev_session"]))
+    ['drawn-foal-s1', 'drawn-foal-s2']
     """
     paths = Paths(corpus)
     splits = {blocks.SPLIT_OF[protocol] for protocol in protocols}

@@ -106,7 +106,11 @@ PRESETS: dict[str, Preset] = {
 
 
 def preset_entry(name: str, reader: str) -> dict[str, Any]:
-    """Return the overrides of a preset (UsageError, exit 2, if it is unknown or belongs to another reader)."""
+    """Return the overrides of a preset (UsageError, exit 2, if it is unknown or belongs to another reader).
+
+    >>> preset_entry("ravdess", "ravdess")["train"]["fold_by"]
+    'speaker'
+    """
     fitting = {key: each for key, each in PRESETS.items() if each.reader in (None, reader)}
     if name not in fitting:
         why = f"it is for reader {PRESETS[name].reader}" if name in PRESETS else nearest(name, fitting)

@@ -139,6 +139,9 @@ def reading(*, released: bool, recipe: bool = True) -> dict[str, Any]:
     """Return the block `train` of one reading, nested, with only the params of the table.
 
     `recipe=False` omits the numbers of the paper's recipe, so that the quirks fit any encoder.
+
+    >>> reading(released=True)["max_s"], reading(released=False)["max_s"]
+    (6.0, 10.0)
     """
     rows = [row for row in READINGS if recipe or row.param not in RECIPE]
     return nested({row.param: row.released if released else row.corrected for row in rows})

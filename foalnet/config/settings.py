@@ -123,7 +123,11 @@ _FileSettings: type[BaseModel] = create_model(
 
 
 def load_settings(folder: Path = Path()) -> Settings:
-    """Return the machine settings for a project folder (UsageError, exit 2, if one is wrong)."""
+    """Return the machine settings for a project folder (UsageError, exit 2, if one is wrong).
+
+    >>> load_settings().work
+    PosixPath('work')
+    """
     _refuse_unknown(os.environ)
     token = _GIVEN.set(_read_settings_file(folder / SETTINGS_FILE))
     try:

@@ -78,7 +78,11 @@ def value_of(train: Train, path: str) -> Choice:
 
 
 def nested(values: Mapping[str, Choice]) -> dict[str, Any]:
-    """Return dotted params as a nested mapping, as in params.yaml."""
+    """Return dotted params as a nested mapping, as in params.yaml.
+
+    >>> nested({"lr": 0.1, "audio.width": 8})
+    {'lr': 0.1, 'audio': {'width': 8}}
+    """
     tree: dict[str, Any] = {}
     for path, value in values.items():
         *outer, name = path.split(".")
@@ -90,7 +94,11 @@ def nested(values: Mapping[str, Choice]) -> dict[str, Any]:
 
 
 def with_values(train: Train, values: Mapping[str, Choice]) -> Train:
-    """Return the block with new values of some params (ValidationError of pydantic if it refuses one)."""
+    """Return the block with new values of some params (ValidationError of pydantic if it refuses one).
+
+    >>> with_values(Train(), {"audio.width": 8}).audio.width
+    8
+    """
     tree = train.model_dump()
     for path, value in values.items():
         *outer, name = path.split(".")

@@ -36,6 +36,9 @@ def parse_yaml(text: str, path: Path) -> Any:
 
     Raises UsageError (exit 2) for anything that JSON cannot represent, and for aliases that expand to too many values
     or to themselves.
+
+    >>> parse_yaml("lr: 1e-3, name: yes".replace(", ", chr(10)), Path("params.yaml"))  # YAML 1.2, as DVC reads it
+    {'lr': 0.001, 'name': 'yes'}
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -60,7 +63,12 @@ def parse_yaml(text: str, path: Path) -> Any:
 
 
 def line_of(text: str, steps: Sequence[int | str]) -> tuple[int, int]:
-    """Return how many of `steps` exist in a valid YAML text, and the line (from 1) of the last existing one."""
+    """Return how many of `steps` exist in a valid YAML text, and the line (from 1) of the last existing one.
+
+    >>> text = chr(10).join(["train:", "  lr: 1", "  epochs: 2"])
+    >>> line_of(text, ["train", "epochs"]), line_of(text, ["train", "seed"])
+    ((2, 3), (1, 1))
+    """
     from ruamel.yaml import YAML
     from ruamel.yaml.nodes import MappingNode, SequenceNode
 

@@ -13,7 +13,11 @@ def printable(text: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return an error's message without its file name; if the message is empty, the name of its class."""
+    """Return an error's message without its file name; if the message is empty, the name of its class.
+
+    >>> reason(PermissionError(13, "Permission denied", "a.wav")), reason(KeyError("lr")), reason(MemoryError())
+    ('Permission denied', "no 'lr'", 'out of memory')
+    """
     message = str(getattr(error, "strerror", None) or error).strip()
     if isinstance(error, KeyError) and message:
         return f"no {message}"
@@ -26,7 +30,14 @@ def named(error: BaseException) -> str:
 
 
 class FoalnetError(Exception):
-    """An error that a user can act on; any other exception that reaches the command line is a bug (exit 70)."""
+    """An error that a user can act on; any other exception that reaches the command line is a bug (exit 70).
+
+    >>> print(DataError("the line does not parse", file="a.txt", stage="manifest@drawn", action="correct it"))
+    the line does not parse
+      stage: manifest@drawn
+      file: a.txt
+      next: correct it
+    """
 
     exit_code = 70
 

@@ -71,14 +71,23 @@ def json_bytes(obj: Any) -> bytes:
 
 
 def jsonl_bytes(rows: Iterable[Any]) -> bytes:
-    """Encode each row as one line of canonical JSON, in the given order."""
+    """Encode each row as one line of canonical JSON, in the given order.
+
+    >>> print(jsonl_bytes([{"b": 1, "a": None}, {"c": "é"}]).decode(), end="")
+    {"a": null, "b": 1}
+    {"c": "é"}
+    """
     return b"".join(
         (json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode() for row in rows
     )
 
 
 def content_key(obj: Any) -> str:
-    """Return the hex SHA-256 of the canonical JSON of `obj`: equal content gives equal keys."""
+    """Return the hex SHA-256 of the canonical JSON of `obj`: equal content gives equal keys.
+
+    >>> content_key({"a": 1, "b": 2}) == content_key({"b": 2, "a": 1}) != content_key({"a": 1, "b": 3})
+    True
+    """
     return sha256_bytes(json_bytes(obj))
 
 

@@ -6,5 +6,9 @@ from collections.abc import Mapping, Sequence
 
 
 def class_of(classes: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Return raw label -> class, the inverse of `classes`; each raw label belongs to one class."""
+    """Return raw label -> class, the inverse of `classes`; each raw label belongs to one class.
+
+    >>> class_of({"happy": ["hap", "exc"], "sad": ["sad"]})
+    {'hap': 'happy', 'exc': 'happy', 'sad': 'sad'}
+    """
     return {raw: name for name, raws in classes.items() for raw in raws}

@@ -72,7 +72,14 @@ REASONS: dict[str, str] = {
 
 
 class Ledger:
-    """Collects entries; `counts()`, `rows()` and `entries` do not depend on the order of the calls."""
+    """Collects entries; `counts()`, `rows()` and `entries` do not depend on the order of the calls.
+
+    >>> ledger = Ledger()
+    >>> ledger.drop("Ses01F_impro01_F000", "wav_unreadable")
+    >>> ledger.keep("Ses01F_impro01_F001")
+    >>> ledger.counts()
+    {'dropped/wav_unreadable': 1, 'kept': 1}
+    """
 
     def __init__(self, entries: Iterable[LedgerEntry] = ()) -> None:
         self._entries: list[LedgerEntry] = list(entries)

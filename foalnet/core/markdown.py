@@ -28,6 +28,10 @@ def row(cells: Iterable[str]) -> str:
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], *, labels: int | None = None) -> list[str]:
-    """Return the lines of a table with every cell escaped; columns from number `labels` on are right-aligned."""
+    """Return the lines of a table with every cell escaped; columns from number `labels` on are right-aligned.
+
+    >>> print(*table(["name", "count"], [["<sad>", 3]], labels=1), sep="; ")
+    | name | count |; | --- | --: |; | &lt;sad&gt; | 3 |
+    """
     rule = ["---" if labels is None or i < labels else "--:" for i in range(len(head))]
     return [row(map(escape, head)), row(rule), *(row(map(escape, cells)) for cells in rows)]

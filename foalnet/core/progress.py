@@ -72,14 +72,22 @@ class Screen:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as text: 45 s, 12 min, 3.5 h."""
+    """Return a duration as text: 45 s, 12 min, 3.5 h.
+
+    >>> duration(45), duration(720), duration(12_600)
+    ('45 s', '12 min', '3.5 h')
+    """
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def percent(part: float) -> str:
-    """Return a fraction as percent, rounded down, so that only a finished task shows 100.0 %."""
+    """Return a fraction as percent, rounded down, so that only a finished task shows 100.0 %.
+
+    >>> percent(0.9999), percent(1.0)
+    ('99.9 %', '100.0 %')
+    """
     return f"{math.floor(1000 * part) / 10:.1f} %"
 
 

@@ -7,7 +7,11 @@ from pathlib import Path
 
 
 def redact(text: str) -> str:
-    """Return `text` with the home folder as `~`, and URLs without user name, password and query."""
+    """Return `text` with the home folder as `~`, and URLs without user name, password and query.
+
+    >>> redact("cannot reach https://me:secret@host/data?key=1")
+    'cannot reach https://…@host/data?…'
+    """
     text = re.sub(r"(\w[\w+.-]*://)[^/@\s]+@", r"\1…@", text)
     text = re.sub(r"(\w[\w+.-]*://[^?\s]+)\?\S+", r"\1?…", text)
     try:

@@ -95,13 +95,21 @@ class Reader(Protocol):
 
 
 def is_shadow(path: str) -> bool:
-    """Return whether a relative path is one of the extra files of macOS (`._name`, `__MACOSX`)."""
+    """Return whether a relative path is one of the extra files of macOS (`._name`, `__MACOSX`).
+
+    >>> is_shadow("Session1/._Ses01F_impro01.txt"), is_shadow("Session1/Ses01F_impro01.txt")
+    (True, False)
+    """
     parts = path.split("/")
     return parts[-1].startswith("._") or "__MACOSX" in parts
 
 
 def stem(path: str) -> str:
-    """Return the file name of a relative path without folder and extension."""
+    """Return the file name of a relative path without folder and extension.
+
+    >>> stem("Session1/dialog/wav/Ses01F_impro01.wav")
+    'Ses01F_impro01'
+    """
     return path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
 
@@ -111,7 +119,11 @@ def role_of(reader: Reader, path: str) -> str | None:
 
 
 def is_role(role: str | None) -> bool:
-    """Return whether `Reader.wanted` returned a role rather than a kind of unused file."""
+    """Return whether `Reader.wanted` returned a role rather than a kind of unused file.
+
+    >>> is_role("labels"), is_role("shadow"), is_role(None)
+    (True, False, False)
+    """
     return role is not None and role not in IGNORED
 
 

@@ -35,7 +35,14 @@ class Fold:
 
 
 def loso_dev_session(groups: Iterable[str]) -> list[Fold]:
-    """Return one fold per group: it is test, the next one (cyclic, sorted) dev (METHOD: dev = (test mod 5) + 1)."""
+    """Return one fold per group: it is test, the next one (cyclic, sorted) dev (METHOD: dev = (test mod 5) + 1).
+
+    >>> for fold in loso_dev_session(["Session1", "Session2", "Session3"]):
+    ...     print(fold.test, fold.dev, fold.train)
+    ('Session1',) ('Session2',) ('Session3',)
+    ('Session2',) ('Session3',) ('Session1',)
+    ('Session3',) ('Session1',) ('Session2',)
+    """
     names = sorted(set(groups))
     if len(names) < 3:
         raise DataError(
@@ -54,7 +61,11 @@ def loso_dev_session(groups: Iterable[str]) -> list[Fold]:
 
 
 def loso_all_others(groups: Iterable[str]) -> list[Fold]:
-    """Return one fold per group: it is test, all others train, without dev (METHOD: the 4-session run)."""
+    """Return one fold per group: it is test, all others train, without dev (METHOD: the 4-session run).
+
+    >>> [fold.train for fold in loso_all_others(["Session1", "Session2", "Session3"])]
+    [('Session2', 'Session3'), ('Session1', 'Session3'), ('Session1', 'Session2')]
+    """
     names = sorted(set(groups))
     if len(names) < 2:
         raise DataError(
@@ -69,7 +80,11 @@ SPLITS: dict[str, Callable[[Iterable[str]], list[Fold]]] = {"dev": loso_dev_sess
 
 
 def deal_speakers(speakers: Iterable[str], parts: int = 5) -> dict[str, str]:
-    """Return speaker -> group ("group1" to "group5"): sorted speakers are dealt to `parts` groups in turn."""
+    """Return speaker -> group ("group1" to "group5"): sorted speakers are dealt to `parts` groups in turn.
+
+    >>> deal_speakers(["carl", "ada", "bea"], parts=2)
+    {'ada': 'group1', 'bea': 'group2', 'carl': 'group1'}
+    """
     return {speaker: f"group{i % parts + 1}" for i, speaker in enumerate(sorted(set(speakers)))}
 
 

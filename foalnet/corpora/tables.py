@@ -63,7 +63,11 @@ def _fault(path: Path, what: str) -> DataError:
 
 
 def reference(table: str, clip: str) -> str:
-    """Return the value of `Utterance.features`: the table's relative path, `#`, the name of the clip."""
+    """Return the value of `Utterance.features`: the table's relative path, `#`, the name of the clip.
+
+    >>> reference("units.tsv", "01-01-01"), parse_reference("units.tsv#01-01-01")
+    ('units.tsv#01-01-01', ('units.tsv', '01-01-01'))
+    """
     return f"{table}#{clip}"
 
 

@@ -124,7 +124,11 @@ def _cast(turn: Turn, cases: dict[str, Cell], raws: dict[str, str], rng: np.rand
 
 
 def dialogue_name(session: int, number: int) -> tuple[str, str]:
-    """Return (name, actor with the markers): the actors alternate, as do pairs of improvised and scripted dialogues."""
+    """Return (name, actor with the markers): the actors alternate, as do pairs of improvised and scripted dialogues.
+
+    >>> dialogue_name(session=1, number=0)
+    ('Ses01F_impro01', 'F')
+    """
     marker = ACTORS[(session + number + 1) % 2]
     block, scripted = number // 2, (number // 2 + (session - 1) // 2) % 2
     count = sum((b + (session - 1) // 2) % 2 == scripted for b in range(block + 1))

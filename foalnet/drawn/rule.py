@@ -91,6 +91,9 @@ def best_scores(params: Draw) -> dict[str, float]:
     of sound and picture divided by the prior; ties are shared. Averaging two classifiers cannot solve the interaction
     kind, so a fusion can gain `both - late_average`. `chance`: 0.25. The classes are equally frequent, so the best UA
     is the best accuracy.
+
+    >>> best_scores(Draw())
+    {'sound': 0.7, 'picture': 0.61, 'both': 0.86, 'late_average': 0.79, 'chance': 0.25}
     """
     return scores_of(joint(params))
 
@@ -110,6 +113,9 @@ def best_by_kind() -> dict[str, dict[str, float]]:
     """Return kind -> input -> best expected accuracy (inputs as in `best_scores`).
 
     No cue indicates different classes in different kinds, so the best decision overall is the best on each kind.
+
+    >>> best_by_kind()["interaction"]["both"], best_by_kind()["interaction"]["sound"]
+    (0.5, 0.25)
     """
     return {kind: scores_of({cell: 1 / len(cells(kind)) for cell in cells(kind)}) for kind in KINDS}
 

@@ -164,7 +164,11 @@ def _of_corpus(text: str, corpus: str) -> str:
 
 
 def is_of(corpus: str, name: str) -> bool:
-    """Return whether a stage (`report@drawn`, `train@drawn-foal-s1`) or a run (`drawn-foal-s1`) belongs to a corpus."""
+    """Return whether a stage (`report@drawn`, `train@drawn-foal-s1`) or a run (`drawn-foal-s1`) belongs to a corpus.
+
+    >>> is_of("drawn", "train@drawn-foal-s1"), is_of("drawn", "report@ravdess")
+    (True, False)
+    """
     return name.rpartition("@")[2].partition("-")[0] == corpus
 
 

@@ -18,12 +18,20 @@ DECIMALS = 6
 
 
 def rounded(value: float) -> float:
-    """Round to the decimals that outputs keep; minus zero becomes zero."""
+    """Round to the decimals that outputs keep; minus zero becomes zero.
+
+    >>> rounded(1 / 3), rounded(-1e-9)
+    (0.333333, 0.0)
+    """
     return round(float(value), DECIMALS) + 0.0
 
 
 def softmax(logits_NC: np.ndarray) -> np.ndarray:
-    """Return probabilities [N, C] in float64; rows sum to 1 whatever the size of the logits."""
+    """Return probabilities [N, C] in float64; rows sum to 1 whatever the size of the logits.
+
+    >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]])).tolist()
+    [[0.5, 0.5], [1.0, 0.0]]
+    """
     shifted_NC = logits_NC.astype(np.float64) - logits_NC.max(axis=-1, keepdims=True).astype(np.float64)
     exp_NC = np.exp(shifted_NC)
     return exp_NC / exp_NC.sum(axis=-1, keepdims=True)
@@ -34,6 +42,10 @@ def ua(label_N: np.ndarray, predicted_N: np.ndarray) -> float:
 
     Takes class numbers or names. Equals scikit-learn's balanced_accuracy_score, without its warning about predicted
     classes that do not occur in the labels.
+
+    >>> labels = np.array(["sad", "sad", "sad", "sad", "angry"])
+    >>> ua(labels, np.array(["sad", "sad", "sad", "angry", "angry"]))  # (3 / 4 + 1 / 1) / 2; the accuracy is 0.8
+    0.875
     """
     names, number_2N = np.unique(np.concatenate([label_N, predicted_N]), return_inverse=True)
     counts_CC = confusion(number_2N[: len(label_N)], number_2N[len(label_N) :], len(names))
@@ -42,7 +54,11 @@ def ua(label_N: np.ndarray, predicted_N: np.ndarray) -> float:
 
 
 def confusion(label_N: np.ndarray, predicted_N: np.ndarray, classes: int) -> np.ndarray:
-    """Return the confusion matrix [C, C] of class numbers: rows are true classes, columns predicted ones."""
+    """Return the confusion matrix [C, C] of class numbers: rows are true classes, columns predicted ones.
+
+    >>> confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
     return np.bincount(label_N * classes + predicted_N, minlength=classes * classes).reshape(classes, classes)
 
 
@@ -50,6 +66,10 @@ def best_epoch(dev_logits_ENC: np.ndarray, label_N: np.ndarray) -> tuple[int, li
     """Return the first epoch (0-based) of the best dev UA, and the dev UA of every epoch.
 
     UAs are compared at `DECIMALS` decimals: rounding errors cannot break a tie.
+
+    >>> all_first, right = [[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]
+    >>> best_epoch(np.array([all_first, right, right]), np.array([0, 1]))
+    (1, [0.5, 1.0, 1.0])
     """
     scores_E = [rounded(ua(label_N, logits_NC.argmax(axis=1))) for logits_NC in dev_logits_ENC]
     return int(np.argmax(scores_E)), scores_E
@@ -60,6 +80,10 @@ def calibration(probability_NC: np.ndarray, label_N: np.ndarray, predicted_N: np
 
     Confidence is the probability of the predicted class. A bin holds low < confidence <= high; `accuracy` and
     `confidence` of an empty bin are None. ECE = sum over bins of n / N * |accuracy - confidence|.
+
+    >>> sure = np.array([[0.75, 0.25], [0.75, 0.25]])
+    >>> calibration(sure, np.array([0, 1]), np.array([0, 0]), bins=2)["ece"]  # 75 % sure, 50 % right
+    0.25
     """
     confidence_N = probability_NC[np.arange(len(label_N)), predicted_N]
     correct_N = predicted_N == label_N
@@ -93,6 +117,11 @@ def scores(
     Keys: `ua`, `wa`, `macro_f1`, `weighted_f1`, `n`; `recall` and `support` by class (a class without a labelled
     utterance has recall None and is named in `absent`); `confusion`, rows are true classes, columns predicted ones, in
     class order; `calibration` as `calibration()` returns it. ValueError without an utterance.
+
+    >>> even = np.full((3, 2), 0.5)
+    >>> row = scores(np.array([0, 0, 1]), np.array([0, 1, 1]), even, ["happy", "sad"], calibration_bins=10)
+    >>> row["ua"], row["wa"], row["recall"]
+    (0.75, 0.666667, {'happy': 0.5, 'sad': 1.0})
     """
     if len(label_N) == 0:
         raise ValueError("no utterance to score")
@@ -120,6 +149,10 @@ def scores(
 
 
 def mean_sd(values: Sequence[float]) -> dict[str, float]:
-    """Return mean and sample standard deviation (n - 1; 0 for a single value), rounded."""
+    """Return mean and sample standard deviation (n - 1; 0 for a single value), rounded.
+
+    >>> mean_sd([1.0, 2.0, 3.0])
+    {'mean': 2.0, 'sd': 1.0}
+    """
     array = np.asarray(values, dtype=np.float64)
     return {"mean": rounded(array.mean()), "sd": rounded(array.std(ddof=1) if len(array) > 1 else 0.0)}

@@ -80,6 +80,10 @@ def sums(values: Sequence[float], clusters: Sequence[str], labels: Sequence[str]
     """Sum values by cluster and class, both sorted by name: the order of the rows does not change the result.
 
     ValueError where the three differ in length, are empty, or hold a value that is not finite.
+
+    >>> table = sums([1, 0, 1], ["d1", "d1", "d2"], ["sad", "happy", "sad"])
+    >>> table.value_KC.tolist(), table.count_KC.tolist()  # rows d1, d2; columns happy, sad
+    ([[0.0, 1.0], [0.0, 1.0]], [[1.0, 1.0], [0.0, 1.0]])
     """
     value_N = np.asarray(values, dtype=np.float64)
     if not len(value_N) == len(clusters) == len(labels) or len(value_N) == 0:
@@ -97,7 +101,12 @@ def sums(values: Sequence[float], clusters: Sequence[str], labels: Sequence[str]
 
 
 def metric_of(value_RC: np.ndarray, count_RC: np.ndarray, metric: Metric) -> np.ndarray:
-    """Return UA (mean over the classes that occur) or WA of each row of sums; [..., C] in, [...] out."""
+    """Return UA (mean over the classes that occur) or WA of each row of sums; [..., C] in, [...] out.
+
+    >>> right_C, count_C = np.array([1.0, 4.0]), np.array([2.0, 4.0])
+    >>> float(metric_of(right_C, count_C, "ua")), round(float(metric_of(right_C, count_C, "wa")), 3)
+    (0.75, 0.833)
+    """
     if metric == "wa":
         return value_RC.sum(axis=-1) / count_RC.sum(axis=-1)
     present_RC = count_RC > 0
@@ -106,7 +115,12 @@ def metric_of(value_RC: np.ndarray, count_RC: np.ndarray, metric: Metric) -> np.
 
 
 def shares(cluster_sums: Sums, metric: Metric) -> np.ndarray:
-    """Return each cluster's contribution to the metric, [K]; the contributions sum to the metric."""
+    """Return each cluster's contribution to the metric, [K]; the contributions sum to the metric.
+
+    >>> table = sums([1, 0, 1], ["d1", "d1", "d2"], ["sad", "happy", "sad"])
+    >>> shares(table, "ua").tolist()  # UA is (0 / 1 + 2 / 2) / 2
+    [0.25, 0.25]
+    """
     totals_C = cluster_sums.count_KC.sum(axis=0)
     if metric == "wa":
         return cluster_sums.value_KC.sum(axis=1) / totals_C.sum()
@@ -130,6 +144,11 @@ def interval(
     the levels are widened, since the t distribution with K - 1 degrees of freedom is wider than the normal one). With
     fewer: a t interval over cluster means, with a warning. Where all clusters are alike (all correct, all wrong), both
     would have no width; then `_exact_bounds` gives the exact binomial limit.
+
+    >>> names = [f"d{i}" for i in range(6)]
+    >>> all_right = interval([1] * 6, names, ["sad"] * 6, metric="wa", level=0.95, resamples=2000, seed=7)
+    >>> all_right.method, all_right.high, round(all_right.low, 3)  # low: 0.025 ** (1 / 6)
+    ('exact', 1.0, 0.541)
     """
     table = sums(values, clusters, labels)
     estimate = float(metric_of(table.value_KC.sum(axis=0), table.count_KC.sum(axis=0), metric))
@@ -222,6 +241,11 @@ def difference(
     The test assumes that a and b are exchangeable within each cluster and flips the sign of each cluster's contribution
     to the difference at random, two-sided. With few clusters it counts all sign patterns (`exact`); otherwise
     p = (1 + hits) / (1 + permutations).
+
+    >>> three, options = ["d1", "d2", "d3"], {"level": 0.95, "resamples": 2000, "permutations": 100, "seed": 7}
+    >>> gap = difference([1, 1, 1], [0, 0, 0], three, ["sad"] * 3, metric="wa", **options)
+    >>> gap.interval.estimate, gap.p, gap.exact  # 2 of the 8 sign patterns are as large
+    (1.0, 0.25, True)
     """
     if len(a) != len(b):
         raise ValueError(f"a has {len(a)} utterances, b has {len(b)}: a paired difference needs the same utterances")
@@ -241,7 +265,11 @@ def difference(
 
 
 def sign_flip(share_K: np.ndarray, *, permutations: int, seed: int) -> tuple[float, bool]:
-    """Return the two-sided p value of a sum under random signs of its terms, and whether it counts all patterns."""
+    """Return the two-sided p value of a sum under random signs of its terms, and whether it counts all patterns.
+
+    >>> sign_flip(np.array([1.0, 1.0, 1.0, 1.0]), permutations=100, seed=7)  # 2 of 16 patterns: all +, all -
+    (0.125, True)
+    """
     terms_K = share_K[share_K != 0]  # a zero is the same under either sign
     seen = abs(float(share_K.sum())) - 1e-12  # rounding errors must not break a tie
     exact = 2 ** len(terms_K) <= permutations

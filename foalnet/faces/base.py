@@ -80,6 +80,9 @@ class Fit:
     """Converts one detector's boxes into faces, hairline to chin and ear to ear, by one rule for all pictures.
 
     `width` and `height` are factors; the middle moves down by the share `down` of the detector's box height.
+
+    >>> Fit(width=0.5, height=1.0, down=0.1).face(Box(left=0, top=0, right=20, bottom=10))
+    Box(left=5.0, top=1.0, right=15.0, bottom=11.0, score=1.0)
     """
 
     width: float
@@ -98,13 +101,22 @@ class Fit:
 
 
 def is_box(box: Box) -> bool:
-    """Tell whether a box has a finite position, a positive size and a finite score."""
+    """Tell whether a box has a finite position, a positive size and a finite score.
+
+    >>> is_box(Box(left=0, top=0, right=9, bottom=9)), is_box(Box(left=0, top=0, right=0, bottom=9))
+    (True, False)
+    """
     numbers = (box.left, box.top, box.right, box.bottom, box.score)
     return all(math.isfinite(number) for number in numbers) and box.right > box.left and box.bottom > box.top
 
 
 def best_first(boxes: Iterable[Box]) -> list[Box]:
-    """Return the boxes by descending score, then position: an order independent of the library's."""
+    """Return the boxes by descending score, then position: an order independent of the library's.
+
+    >>> best = Box(left=0, top=0, right=9, bottom=9, score=0.9)
+    >>> best_first([replace(best, score=0.5), best])[0].score
+    0.9
+    """
     return sorted(boxes, key=lambda box: (-box.score, box.left, box.top, box.right, box.bottom))
 
 

@@ -17,6 +17,11 @@ def crop(frame: np.ndarray | Picture, box: Box, *, size_px: int, margin: float) 
     `frame`: [H, W, 3] uint8 RGB, or a picture of which only the square is converted to RGB.
     Outside the picture the square repeats the picture's edge pixels, so that a network cannot learn from a black edge.
     `media.rescale` scales it.
+
+    >>> frame = np.full((100, 100, 3), 127, np.uint8)
+    >>> cut = crop(frame, Box(left=10, top=10, right=30, bottom=20), size_px=64, margin=0.3)
+    >>> cut.shape, int(cut.min())  # above the picture its edge is repeated
+    ((64, 64, 3), 127)
     """
     import cv2
 
@@ -31,7 +36,11 @@ def crop(frame: np.ndarray | Picture, box: Box, *, size_px: int, margin: float) 
 
 
 def window(box: Box, *, width_px: int, height_px: int, margin: float) -> tuple[int, int, int]:
-    """Return left, top and side of the square around a box in whole pixels; it contains at least one picture pixel."""
+    """Return left, top and side of the square around a box in whole pixels; it contains at least one picture pixel.
+
+    >>> window(Box(left=10, top=10, right=30, bottom=20), width_px=100, height_px=100, margin=0.3)  # side 20 * 1.6
+    (4, -1, 32)
+    """
     largest = MAX_WINDOW * max(height_px, width_px)
     side = max(box.right - box.left, box.bottom - box.top) * (1.0 + 2.0 * margin)
     side_px = round(min(max(side, 1.0), largest))

@@ -72,7 +72,11 @@ def detector_input(picture: Picture, params: Shards) -> np.ndarray:
 
 
 def to_picture(box: Box, shape: Sequence[int], width_px: int, height_px: int) -> Box:
-    """Return a box of a detector input of that shape ([H, W, 3]) in the pixels of its picture."""
+    """Return a box of a detector input of that shape ([H, W, 3]) in the pixels of its picture.
+
+    >>> to_picture(Box(left=10, top=20, right=30, bottom=40), (240, 360, 3), width_px=720, height_px=480)
+    Box(left=20.0, top=40.0, right=60.0, bottom=80.0, score=1.0)
+    """
     if (height_px, width_px) == tuple(shape[:2]):
         return box
     x, y = width_px / shape[1], height_px / shape[0]
@@ -80,7 +84,11 @@ def to_picture(box: Box, shape: Sequence[int], width_px: int, height_px: int) ->
 
 
 def around(box: Box, width_px: int, height_px: int, roi: float) -> Region | None:
-    """Return the square of `roi` box sides around a box, moved into the picture; None if it covers most of it."""
+    """Return the square of `roi` box sides around a box, moved into the picture; None if it covers most of it.
+
+    >>> around(Box(left=150, top=150, right=160, bottom=160), width_px=360, height_px=240, roi=3.0)  # side 30, up to 32
+    (139, 139, 171, 171)
+    """
     side = max(box.right - box.left, box.bottom - box.top) * roi
     side_px = math.ceil(side / STEP_PX) * STEP_PX
     width, height = min(side_px, width_px), min(side_px, height_px)

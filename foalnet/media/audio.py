@@ -114,6 +114,9 @@ def resample(wave_N: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
     """Return the wave at another rate: float32, ceil(N * to_hz / from_hz) samples, band-limited (torchaudio's sinc).
 
     Raises AudioUnreadable (exit 3) for a pair of rates that would need gigabytes.
+
+    >>> len(resample(np.zeros(8001, np.float32), 16000, 8000))
+    4001
     """
     if from_hz == to_hz:
         return wave_N

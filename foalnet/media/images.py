@@ -63,7 +63,11 @@ def read_jpeg(data: bytes) -> np.ndarray:
 
 
 def resize(frame_HWC: np.ndarray, *, width_px: int, height_px: int) -> np.ndarray:
-    """Return the picture scaled to the given size: by area means if it shrinks, else linearly."""
+    """Return the picture scaled to the given size: by area means if it shrinks, else linearly.
+
+    >>> resize(np.full((4, 6, 3), 9, np.uint8), width_px=3, height_px=2).shape
+    (2, 3, 3)
+    """
     import cv2
 
     height, width = frame_HWC.shape[:2]
@@ -96,7 +100,11 @@ def rescale(frame_HWC: np.ndarray, *, width_px: int, height_px: int) -> np.ndarr
 
 
 def brightness(frame_HWC: np.ndarray) -> np.ndarray:
-    """Return the brightest colour of each pixel, [H, W] uint8, of a picture [H, W, 3]."""
+    """Return the brightest colour of each pixel, [H, W] uint8, of a picture [H, W, 3].
+
+    >>> brightness(np.array([[[1, 5, 3], [9, 0, 0]]], np.uint8)).tolist()
+    [[5, 9]]
+    """
     # Pairwise, because `max(axis=2)` over three neighbours takes far longer.
     light_HW: np.ndarray = np.maximum(np.maximum(frame_HWC[..., 0], frame_HWC[..., 1]), frame_HWC[..., 2])
     return light_HW
@@ -107,6 +115,11 @@ def letterbox_rows(light: Sequence[np.ndarray]) -> tuple[int, int]:
 
     `light`: the `brightness` of a few pictures of one video and size, each [H, W]. Returns (0, H) if there are no bars,
     or if so few rows are bright that the picture is dark rather than letterboxed.
+
+    >>> light = np.zeros((48, 64), np.uint8)
+    >>> light[6:42] = 200
+    >>> letterbox_rows([light])
+    (6, 42)
     """
     if not light:
         raise ValueError("letterbox_rows needs at least one frame")

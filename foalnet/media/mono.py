@@ -89,12 +89,20 @@ def _powers(path: Path, channels: int) -> np.ndarray:
 
 
 def is_silent(wave_N: np.ndarray) -> bool:
-    """Return whether a sound is silent: no two samples differ by more than two 16-bit steps."""
+    """Return whether a sound is silent: no two samples differ by more than two 16-bit steps.
+
+    >>> is_silent(np.zeros(9)), is_silent(np.array([0.0, 0.5]))
+    (True, False)
+    """
     return bool(np.ptp(wave_N) <= SILENT_SPAN) if wave_N.size else False
 
 
 def clipped_share(wave_N: np.ndarray) -> float:
-    """Return the share of samples in runs of at least three at full scale."""
+    """Return the share of samples in runs of at least three at full scale.
+
+    >>> clipped_share(np.array([1.0, 1.0, 1.0, 0.0])), clipped_share(np.array([1.0, 1.0, 0.0, 1.0]))
+    (0.75, 0.0)
+    """
     full_N = np.abs(wave_N) >= 1 - STEP
     if full_N.size < OVER or not full_N.any():
         return 0.0

@@ -106,7 +106,11 @@ def _probed(path: Path) -> VideoInfo:
 
 
 def stamp_key(stamp: Fraction) -> int:
-    """Return a stamp in whole microseconds, in which the stamps of both readers are compared."""
+    """Return a stamp in whole microseconds, in which the stamps of both readers are compared.
+
+    >>> stamp_key(Fraction(1, 30))
+    33333
+    """
     return round(stamp * STAMP_UNITS)
 
 

@@ -69,7 +69,11 @@ def _moments(rows_ND: Tensor, steps: int) -> tuple[Tensor, Tensor]:
 
 
 def put_rows(rows_ND: Tensor, mask_BT: Tensor) -> Tensor:
-    """Return [B, T, D] with the rows, in order, at the places where the mask is True, and 0 elsewhere."""
+    """Return [B, T, D] with the rows, in order, at the places where the mask is True, and 0 elsewhere.
+
+    >>> put_rows(torch.tensor([[1.0], [2.0]]), torch.tensor([[True, False, True]])).tolist()
+    [[[1.0], [0.0], [2.0]]]
+    """
     out_BTD = rows_ND.new_zeros(*mask_BT.shape, rows_ND.shape[1])
     out_BTD[mask_BT] = rows_ND
     return out_BTD

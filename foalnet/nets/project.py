@@ -27,5 +27,10 @@ class Projection(nn.Module):
 
 
 def unit(x_BE: Tensor) -> Tensor:
-    """Return the vectors at unit length; a vector of zeros stays zero."""
+    """Return the vectors at unit length; a vector of zeros stays zero.
+
+    >>> import torch
+    >>> unit(torch.tensor([[0.0, 2.0], [0.0, 0.0]])).tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+    """
     return F.normalize(x_BE, dim=1, eps=MIN_NORM)

@@ -39,5 +39,9 @@ def variant_names() -> list[str]:
 
 
 def picture_of(variant: str, picture: Picture) -> Picture:
-    """Return the picture that a variant uses: the half picture if its name says so, else `picture` of the params."""
+    """Return the picture that a variant uses: the half picture if its name says so, else `picture` of the params.
+
+    >>> picture_of("foal", "face"), picture_of("foal_half", "face")
+    ('face', 'half')
+    """
     return "half" if variant.endswith(HALF) else picture

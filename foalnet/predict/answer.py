@@ -29,6 +29,13 @@ class ClipPrediction:
     `sound` and `picture` say whether the model used them: found, none (missing or unusable), silent (the sound has no
     content and is masked like a missing one), unused (this variant does not take it). `preprocessing`: "same" as in
     training, or the differences. `notes`: sentences for the user.
+
+    >>> sad = {"sad": 0.75, "happy": 0.25}
+    >>> answer = ClipPrediction(
+    ...     key="a.wav", side="whole", label="sad", probabilities=sad, sound="found", picture="none"
+    ... )
+    >>> answer.row()["probabilities"], answer.preprocessing
+    ({'sad': 0.75, 'happy': 0.25}, 'same')
     """
 
     key: str

@@ -42,6 +42,10 @@ def load(path: str | Path, *, settings: Settings | None = None) -> Model:
 
     Device, weights and timeouts come from `settings` (default: settings.yaml and FOALNET_… of the current folder).
     DataError (exit 3) names a model that is absent, truncated, altered or of another version.
+
+    >>> model = load("models/drawn/final")
+    >>> model.classes
+    ('happy', 'neutral', 'sad', 'angry')
     """
     file = Path(path)
     weights, sealed = read_model(file)

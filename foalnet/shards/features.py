@@ -60,7 +60,11 @@ def index_bytes(index: FeatureIndex) -> bytes:
 
 
 def file_of(shard: str) -> str:
-    """Return the path of a dialogue's vectors for the path of its shard."""
+    """Return the path of a dialogue's vectors for the path of its shard.
+
+    >>> file_of("Session1/000000.tar")
+    'Session1/000000.safetensors'
+    """
     return str(Path(shard).with_suffix(".safetensors").as_posix())
 
 
@@ -159,7 +163,11 @@ def open_features(folder: Path, params: Features, shards: ShardSet) -> FeatureSe
 
 
 def steps_between(train_step: int, feature_step: int) -> int:
-    """Return n such that training takes every n-th encoded frame; UsageError (exit 2) if there is no such n."""
+    """Return n such that training takes every n-th encoded frame; UsageError (exit 2) if there is no such n.
+
+    >>> steps_between(train_step=12, feature_step=6)
+    2
+    """
     if train_step % feature_step:
         raise UsageError(
             f"train.frame_step is {train_step}, and only every {feature_step}-th frame has features",

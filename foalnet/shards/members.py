@@ -21,6 +21,9 @@ def valid_key(key: str) -> bool:
     """Tell whether a key is a valid sample name: letters, digits, `_`, `-`, at most KEY_MAX of them.
 
     To a WebDataset reader a dot ends the key, so a key with a dot could merge two utterances into one sample.
+
+    >>> valid_key("Ses01F_impro01_F000"), valid_key("clip.1")
+    (True, False)
     """
     return len(key) <= KEY_MAX and KEY.fullmatch(key) is not None
 
@@ -37,7 +40,11 @@ def declared(meta: Any) -> tuple[str, ...] | None:
 
 
 def valid_offsets(offsets: Any, frames: int, size: int) -> bool:
-    """Tell whether `offsets` cut `size` bytes into `frames` pieces: frames + 1 ascending ints from 0 to size."""
+    """Tell whether `offsets` cut `size` bytes into `frames` pieces: frames + 1 ascending ints from 0 to size.
+
+    >>> valid_offsets([0, 2, 2, 5], frames=3, size=5), valid_offsets([0, 2, 1, 5], frames=3, size=5)
+    (True, False)
+    """
     if not isinstance(offsets, list) or len(offsets) != frames + 1:
         return False
     if not all(type(o) is int for o in offsets):
@@ -46,5 +53,9 @@ def valid_offsets(offsets: Any, frames: int, size: int) -> bool:
 
 
 def split_frames(stream: bytes, offsets: Sequence[int]) -> list[bytes]:
-    """Return the JPEGs of a picture stream, one per frame slot; empty bytes for a slot without a picture."""
+    """Return the JPEGs of a picture stream, one per frame slot; empty bytes for a slot without a picture.
+
+    >>> split_frames(b"aabbb", [0, 2, 2, 5])
+    [b'aa', b'', b'bbb']
+    """
     return [stream[a:b] for a, b in itertools.pairwise(offsets)]

@@ -153,6 +153,10 @@ def open_shards(folder: Path, *, corpus: str | None = None) -> ShardSet:
 
     DataError (exit 3) names each shard that is missing, extra, truncated or altered, its first damaged key and the
     dialogue to stage again. It is also raised if the index was altered or is of another corpus than `corpus`.
+
+    >>> shards = open_shards(Path("data/drawn/shards"))
+    >>> shards.corpus, sorted(next(shards.samples()).members)
+    ('drawn', ['face.mjpg', 'flac', 'half.mjpg', 'json'])
     """
     index = read_index(folder, corpus=corpus)
     check_folder(folder, index)

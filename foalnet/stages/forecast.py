@@ -55,7 +55,11 @@ class Forecast:
 
 
 def size(count: int) -> str:
-    """Return bytes as text: 640 kB, 12.3 MB, 4.5 GB."""
+    """Return bytes as text: 640 kB, 12.3 MB, 4.5 GB.
+
+    >>> size(640_000), size(12_300_000), size(4_500_000_000)
+    ('640 kB', '12.3 MB', '4.5 GB')
+    """
     for unit, one in (("GB", 1e9), ("MB", 1e6)):
         if count >= one:
             return f"{count / one:.1f} {unit}"

@@ -66,7 +66,11 @@ def two(expected: object, actual: object, *, by: str, at: str) -> str:
 
 
 def short(value: object) -> str:
-    """Return a digest's first digits with their `.dir`, anything else whole."""
+    """Return a digest's first digits with their `.dir`, anything else whole.
+
+    >>> short("0123456789abcdef" * 4), short("drawn")
+    ('0123456789abcdef…', 'drawn')
+    """
     text, tail = str(value).removesuffix(".dir"), ".dir" if str(value).endswith(".dir") else ""
     return f"{text[:SHOWN]}…{tail}" if len(text) in (32, 64) and set(text) <= set("0123456789abcdef") else str(value)
 
@@ -79,13 +83,21 @@ def some(names: Iterable[str]) -> str:
 
 
 def code_of(links: Iterable[Link]) -> int:
-    """Return the exit code: 3 where a link differs, else 4 where something is absent, else 0."""
+    """Return the exit code: 3 where a link differs, else 4 where something is absent, else 0.
+
+    >>> code_of([ok("commit", "as here"), differs("figures", "UA", action="dvc repro")]), code_of([])
+    (3, 0)
+    """
     verdicts = {link.verdict for link in links}
     return 3 if "differs" in verdicts else 4 if "absent" in verdicts else 0
 
 
 def differences(expected: Any, actual: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield (dotted name, expected, actual) of the single values in which two JSON values differ."""
+    """Yield (dotted name, expected, actual) of the single values in which two JSON values differ.
+
+    >>> list(differences({"n": 1, "ua": {"foal": 0.5}}, {"n": 1, "ua": {"foal": 0.6}}))
+    [('ua.foal', 0.5, 0.6)]
+    """
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         for name in sorted({*expected, *actual}):
             yield from differences(expected.get(name), actual.get(name), f"{at}.{name}".strip("."))

@@ -48,6 +48,10 @@ def rate(step: int, steps: int, params: Train) -> float:
     """Return the learning rate of a step (from 0) of `steps`: linear warm-up, then a cosine down to `lr_end` of it.
 
     Schedule `constant`: `lr` at every step, as in the released code.
+
+    >>> params = Train(lr=0.5, warmup=0.0, lr_end=0.0, schedule="cosine")
+    >>> [round(rate(step, 10, params), 3) for step in (0, 5)]
+    [0.5, 0.25]
     """
     if params.schedule == "constant":
         return params.lr

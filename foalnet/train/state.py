@@ -94,7 +94,11 @@ FACTS = ("rows", "best", "best_ua", "finished", "counts", "bad_steps", "scaler",
 
 
 def previous_of(path: Path) -> Path:
-    """Return the path of the previous checkpoint of `path`."""
+    """Return the path of the previous checkpoint of `path`.
+
+    >>> previous_of(Path("Session1.safetensors")).name
+    'Session1.previous.safetensors'
+    """
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 

@@ -198,6 +198,10 @@ def score_run(run: Run, store: Store, settings: Settings, work: Path) -> dict[st
 
 
 def mean_ua(reached: Iterable[Mapping[str, Any]]) -> float:
-    """Return the mean dev UA over all folds of all runs of a trial."""
+    """Return the mean dev UA over all folds of all runs of a trial.
+
+    >>> mean_ua([{"folds": {"Session1": {"dev_ua": 0.5}, "Session2": {"dev_ua": 0.75}}}])
+    0.625
+    """
     scores = [fold["dev_ua"] for each in reached for fold in each["folds"].values()]
     return rounded(sum(scores) / len(scores))

@@ -114,7 +114,14 @@ def alike(searched: Sequence[Searched]) -> dict[str, Any] | None:
 
 
 def snippet(corpus: str, values: Mapping[str, Choice]) -> str:
-    """Return the lines that put a setting into a corpus' entry of params.yaml."""
+    """Return the lines that put a setting into a corpus' entry of params.yaml.
+
+    >>> print(snippet("drawn", {"lr": 0.01}))
+    corpora:
+      drawn:
+        train:
+          lr: 0.01
+    """
     tree = {"corpora": {corpus: {"train": nested(values)}}}
     return yaml.safe_dump(tree, sort_keys=True, default_flow_style=False).rstrip()
 

@@ -61,7 +61,12 @@ class Name:
 
 
 def parse_name(key: str) -> Name | None:
-    """Return the parts of an utterance's name; None if it does not follow the grammar."""
+    """Return the parts of an utterance's name; None if it does not follow the grammar.
+
+    >>> name = parse_name("Ses01F_impro01_M003")
+    >>> name.dialogue, name.speaker, name.side  # the markers are on F, who sits left
+    ('Ses01F_impro01', 'Ses01M', 'right')
+    """
     match = _NAME.fullmatch(key)
     if match is None:
         return None
@@ -87,7 +92,11 @@ def is_session(name: str) -> bool:
 
 
 def role_of(path: str) -> str | None:
-    """Return the role of a path relative to the folder that contains Session1; see `Reader.wanted`."""
+    """Return the role of a path relative to the folder that contains Session1; see `Reader.wanted`.
+
+    >>> role_of("Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"), role_of("Session1/dialog/lab/notes.doc")
+    ('labels', None)
+    """
     if is_shadow(path):
         return SHADOW
     for pattern, role in _ROLES:

@@ -74,7 +74,12 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def parse_label_line(line: str) -> LabelLine | None:
-    """Parse `[start - end] id label [valence, activation, dominance]`; None if it does not follow the grammar."""
+    """Parse `[start - end] id label [valence, activation, dominance]`; None if it does not follow the grammar.
+
+    >>> line = parse_label_line("[6.2901 - 8.2357] Ses01F_impro01_F000 neu [2.5000, 2.5000, 2.5000]")
+    >>> line.key, line.start_s, line.raw_label
+    ('Ses01F_impro01_F000', 6.2901, 'neu')
+    """
     match = _LABEL.fullmatch(line.strip())
     if match is None:
         return None
@@ -93,7 +98,11 @@ def parse_label_line(line: str) -> LabelLine | None:
 
 
 def parse_vote(line: str) -> Vote | None:
-    """Parse a rater's line `C-E2: Anger; Frustration; (free text)` to (rater, votes); None if it is not one."""
+    """Parse a rater's line `C-E2: Anger; Frustration; (free text)` to (rater, votes); None if it is not one.
+
+    >>> parse_vote("C-E2: Anger; Frustration; (annoyed)")
+    ('E2', ('Anger', 'Frustration'))
+    """
     match = _VOTE.fullmatch(line.strip())
     if match is None:
         return None

@@ -15,6 +15,9 @@ def similarity(audio_BE: Tensor, video_BE: Tensor, scale: Tensor) -> Tensor:
     """Return S = scale * A V^T, [B, B]: row i is audio i against every video. Inputs have unit norm.
 
     It is never computed in reduced precision, because a scale of up to 100 would amplify the rounding.
+
+    >>> similarity(torch.eye(2), torch.eye(2), torch.tensor(2.0)).tolist()
+    [[2.0, 0.0], [0.0, 2.0]]
     """
     with torch.autocast(audio_BE.device.type, enabled=False):
         return scale * (audio_BE @ video_BE.T)
@@ -25,6 +28,9 @@ def avel(sim_BB: Tensor, label_B: Tensor, positives: Positives = "mean") -> Tens
 
     Positives of a row are all rows of its label, itself included; a row's loss is minus the mean (`positives: sum`, as
     released: the sum) of their log-softmax. 0 for an empty batch.
+
+    >>> round(avel(torch.zeros(2, 2), torch.tensor([0, 1])).item(), 4)  # ln 2: nothing is aligned yet
+    0.6931
     """
     return both_directions(sim_BB, sim_BB.T, label_B, label_B, positives)
 

@@ -21,6 +21,9 @@ def hard_negatives(sim_BB: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns (index_B int64, drawn_B bool); a row without another label in its batch has drawn False and its own index.
     Draws from torch's global generator. Source: METHOD, task 2, `no_negative: leave_out`.
+
+    >>> hard_negatives(torch.zeros(2, 2), torch.tensor([0, 1]))
+    (tensor([1, 0]), tensor([True, True]))
     """
     other_BB = label_B.unsqueeze(0) != label_B.unsqueeze(1)
     drawn_B = other_BB.any(dim=1)

@@ -52,7 +52,11 @@ def ranges_of(rows: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
 
 
 def outside(ranges: Mapping[str, Sequence[float]], values: Mapping[str, float]) -> list[str]:
-    """Return a sentence for each quantity of a clip that is outside the range of the training data."""
+    """Return a sentence for each quantity of a clip that is outside the range of the training data.
+
+    >>> outside({"duration_s": [1.0, 2.0]}, {"duration_s": 3.0})
+    ['longer than 99 % of the training data: 3.0 s, there 1.0 to 2.0']
+    """
     notes = []
     for name, (low, high) in ranges.items():
         if name in values and not low <= round(values[name], 2) <= high:

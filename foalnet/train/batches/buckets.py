@@ -15,6 +15,11 @@ def bucketed(order: Sequence[str], length: Callable[[str], int], size: int, buck
     Within each window of `buckets` batches the function sorts the keys by length, cuts them into batches and shuffles
     these; an incomplete batch stays the last one. The padding never exceeds that of `order`. With one bucket the order
     is unchanged.
+
+    >>> samples = {"a": 1, "b": 9, "c": 2, "d": 8}
+    >>> order = bucketed("abcd", samples.__getitem__, 2, 2, "seed")
+    >>> sorted([sorted(order[:2]), sorted(order[2:])])
+    [['a', 'c'], ['b', 'd']]
     """
     if buckets == 1:
         return list(order)
@@ -42,7 +47,12 @@ def _padded_samples(window: Sequence[str], length: Callable[[str], int], size: i
 
 
 def padding(order: Sequence[str], length: Callable[[str], int], size: int, *, least: int = 0) -> float:
-    """Return the share of padding in an epoch's samples; a batch is as long as its longest clip, at least `least`."""
+    """Return the share of padding in an epoch's samples; a batch is as long as its longest clip, at least `least`.
+
+    >>> samples = {"a": 1, "b": 9, "c": 2, "d": 8}
+    >>> padding("abcd", samples.__getitem__, 2), padding("acdb", samples.__getitem__, 2)  # 34 and 22 padded, 20 real
+    (0.4117647058823529, 0.09090909090909094)
+    """
     real = padded = 0
     for first in range(0, len(order), size):
         lengths = [length(key) for key in order[first : first + size]]
