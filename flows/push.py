@@ -19,10 +19,10 @@ from flows.stages import SAID_LINES, environment, plan
 from flows.tasks import run_logger, stop_event
 from flows.worktree import Tree, other_checkout
 from foalnet.artifact.digests import Reader
-from foalnet.artifact.dvcrepo import dvc_config
+from foalnet.artifact.dvcrepo import dvc_config, opened
 from foalnet.checks.verify.lock import stages_of
 from foalnet.checks.verify.objects import Fault, faults
-from foalnet.checks.verify.remote import DEFAULT, Remote
+from foalnet.checks.verify.places import DEFAULT, Remote
 from foalnet.config import load_settings
 from foalnet.core.errors import DataError, FoalnetError, MachineError, named
 from foalnet.core.redact import redact
@@ -168,8 +168,9 @@ def _send_whole(folder: Path, corpus: str, env: Mapping[str, str], send: Push, r
     """Read every object that a corpus' stages recorded, then push (DataError, exit 3, where one is damaged)."""
     _remote_there(folder)  # before reading all data for nothing
     names = [stage.name for stage in plan(folder, corpus)]
-    stages = [stage for stage in stages_of(folder, corpus) if stage.name in names]
-    broken = faults(folder, stages, reader=reader, remote=lambda: Remote(folder, DEFAULT))
+    with opened(folder) as repo:
+        stages = [stage for stage in stages_of(repo, corpus) if stage.name in names]
+        broken = faults(repo, stages, reader=reader, remote=lambda: Remote(repo, DEFAULT))
     if broken:
         shown = [f"{fault.path} (stage {fault.stage}): {fault.result}" for fault in broken[:FAULTS_SHOWN]]
         more = f"; and {len(broken) - FAULTS_SHOWN} more" if len(broken) > FAULTS_SHOWN else ""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from foalnet.artifact.digests import parse_listing
-from foalnet.artifact.dvcrepo import dvc_cache, dvc_config
+from foalnet.artifact.dvcrepo import dvc_cache, dvc_config, opened
 from foalnet.artifact.gitrepo import git, has_git, text_at
-from foalnet.checks.verify.remote import DEFAULT, Remote, place_of
+from foalnet.checks.verify.places import DEFAULT, Remote
 from foalnet.config import load_settings
 from foalnet.config.load import DEFAULT_PARAMS, read_file
 from foalnet.core.errors import DataError, MachineError, UsageError, reason
@@ -62,13 +62,15 @@ def loss_of(home: Path, corpus: str, commit: str, *, network: bool = True) -> Lo
     if "://" in url and not network:
         return Loss(away=names, why="its remote was not contacted")
     try:
-        remote = Remote(home, DEFAULT)
-        for path, md5 in unlisted.items():
-            listed = remote.read(md5)
-            missing[path] = [md5]
-            if listed is not None:
-                missing[path] = [each for each in parse_listing(listed).values() if not _object(cache, each).is_file()]
-        there = remote.has(sorted({md5 for wanted in missing.values() for md5 in wanted}))
+        with opened(home) as repo:
+            remote = Remote(repo, DEFAULT)
+            for path, md5 in unlisted.items():
+                listed = remote.read(md5)
+                missing[path] = [md5]
+                if listed is not None:
+                    objects = parse_listing(listed).values()
+                    missing[path] = [each for each in objects if not _object(cache, each).is_file()]
+            there = remote.has(sorted({md5 for wanted in missing.values() for md5 in wanted}))
     except (MachineError, ValueError) as error:
         return Loss(away=names, why=reason(error).splitlines()[0])
     return Loss(lost=tuple(sorted(path for path, wanted in missing.items() if not all(there[md5] for md5 in wanted))))
@@ -126,7 +128,7 @@ def _missing(cache: Path, outs: Mapping[str, str]) -> tuple[dict[str, list[str]]
 
 
 def _object(cache: Path, md5: str) -> Path:
-    return cache.joinpath(*place_of(md5))
+    return cache / md5[:2] / md5[2:]
 
 
 def clean_lines(home: Path, others: Sequence[Path], *, write: bool) -> Iterator[str]:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from flows.push import push
+from foalnet.artifact.dvcrepo import opened
 from foalnet.checks.verify import code_of
-from foalnet.checks.verify.remote import Remote
+from foalnet.checks.verify.places import Remote
 from foalnet.core.errors import MachineError
 from tests.support.marks import red_when
 from tests.support.projects import run, stages_run
@@ -97,7 +98,7 @@ def test_t86_objects_of_a_bucket_are_held_to_their_names(bucket: Bucket, monkeyp
     assert "lacks data/drawn/shards/Session1/000000.tar" in link.result
 
 
-@red_when("checks/verify/remote.py", "what the remote's client raises is not made a typed error")
+@red_when("checks/verify/places.py", "what the remote's client raises is not made a typed error")
 def test_t85_a_bucket_that_does_not_answer_fails_with_a_message_and_takes_the_push_when_it_is_back(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,8 +108,9 @@ def test_t85_a_bucket_that_does_not_answer_fails_with_a_message_and_takes_the_pu
     with pytest.raises(MachineError, match="remote store: ") as caught:
         push(project, ["manifest@drawn"], {})
     assert SECRET not in str(caught.value)
-    with pytest.raises(MachineError, match=r"DVC remote store \(s3://foal-\d/results\) cannot be read") as caught:
-        Remote(project, "store").digest("0" * 32)
+    cannot_be_read = pytest.raises(MachineError, match=r"DVC remote store \(s3://foal-\d/results\) cannot be read")
+    with opened(project) as repo, cannot_be_read as caught:
+        Remote(repo, "store").digests(["0" * 32])
     assert SECRET not in str(caught.value)
     again = type(bucket.server)(ip_address=host, port=port, verbose=False)
     again.start()

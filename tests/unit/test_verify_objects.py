@@ -6,13 +6,16 @@ import hashlib
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
 from foalnet.artifact.digests import Reader, folder_md5, listing_bytes
+from foalnet.artifact.dvcrepo import opened
 from foalnet.checks.verify.lock import Recipe, Recorded
 from foalnet.checks.verify.objects import Fault, faults
-from foalnet.checks.verify.remote import Remote
+from foalnet.checks.verify.places import Remote
 from foalnet.core.errors import MachineError
 from tests.support.marks import red_when
 from tests.support.remotes import flip, object_in, use_remote
@@ -48,11 +51,13 @@ class Stored:
         shutil.copytree(self.cache, self.far, dirs_exist_ok=True)
 
     def faults(self) -> tuple[Fault, ...]:
-        def remote() -> Remote:
-            self.remotes.append("remote")
-            return Remote(self.home, "")
+        with opened(self.home) as repo:
 
-        return faults(self.home, [self.stage], reader=Reader(2), remote=remote)
+            def remote() -> Remote:
+                self.remotes.append("remote")
+                return Remote(repo, "")
+
+            return faults(repo, [self.stage], reader=Reader(2), remote=remote)
 
 
 def md5_of(data: bytes) -> str:
@@ -89,7 +94,7 @@ def test_t85_an_altered_object_of_the_cache_is_a_fault_though_the_remote_has_it_
     [fault] = stored.faults()
     assert (fault.path, fault.stage) == (f"shards/{name}" if name == "a.tar" else name, "shards@drawn")
     assert "in DVC's cache is altered: expected " in fault.result
-    assert fault.remove == (str(stored.object(name)),)
+    assert fault.remove == (stored.object(name).relative_to(stored.home).as_posix(),)
 
 
 @red_when("checks/verify/objects.py", "an object that lies nowhere is no fault")
@@ -125,3 +130,18 @@ def test_t85_a_stage_or_output_without_a_record_cannot_be_pushed(stored: Stored)
     assert [fault.result for fault in never.faults()] == ["it has no record of the stage"]
     outs: dict[str, str] = {**stored.stage.outs, "manifest": ""}
     assert [each.path for each in replace(stored, stage=replace(stored.stage, outs=outs)).faults()] == ["manifest"]
+
+
+def test_t85_a_remote_that_never_answers_is_an_error_of_the_machine(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk of another machine that hangs: its client does not come back."""
+    stored.object("manifest").unlink()
+    never = Event()
+    client = SimpleNamespace(exists=lambda _: never.wait(30))
+    remote = SimpleNamespace(fs=client, path="/mnt/far", odb=None)
+    monkeypatch.setattr("dvc.data_cloud.DataCloud.get_remote", lambda *_: remote)
+    monkeypatch.setattr("foalnet.checks.verify.places.ANSWER_S", 0.2)
+    with pytest.raises(MachineError, match=r"DVC remote store .* cannot be read: TimeoutError: no answer within 0.2 s"):
+        stored.faults()
+    never.set()

@@ -7,40 +7,20 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pytest
 import yaml
 
 from foalnet.artifact import digests
-from foalnet.artifact.digests import Digest, Reader, digest_of, folder_md5, listing_bytes, parse_listing
-from foalnet.checks.verify import verify
+from foalnet.artifact.digests import Digest, Reader, digest_of, parse_listing
+from foalnet.artifact.dvcrepo import opened
 from foalnet.checks.verify.lock import stages_of
 from foalnet.checks.verify.store import Store
 from foalnet.core.errors import DataError, MachineError, UsageError
 from foalnet.stages.chain import link as link_of
 from foalnet.stages.link import Link, absent, code_of, differs, ok, short, skipped, some, two
-
-
-def test_a_folders_digest_is_dvcs(tmp_path: Path) -> None:
-    """As DVC itself records a folder: its own builder is asked."""
-    from dvc_data.hashfile.build import build
-    from dvc_data.hashfile.db import HashFileDB
-    from dvc_objects.fs.local import LocalFileSystem
-
-    folder = tmp_path / "folder"
-    files = {"b.txt": b"b", "a/ä ö.txt": b"a", "a.txt": b"", "a-b.txt": b"x"}
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    fs = LocalFileSystem()
-    _, _, tree = build(HashFileDB(fs, str(tmp_path / "odb")), str(folder), fs, "md5", dry_run=True)
-    here = {name: hashlib.md5(data).hexdigest() for name, data in files.items()}
-    assert folder_md5(here) == tree.hash_info.value
-    assert parse_listing(listing_bytes(here)) == here
 
 
 @pytest.mark.parametrize("data", [b"{}x", b"[1]", b'[{"md5": "a"}]', b"3", b"\xff"])
@@ -68,7 +48,8 @@ def test_a_file_is_read_once_under_all_its_names(tmp_path: Path, monkeypatch: py
 
 def test_the_graph_is_filled_in_as_dvc_does(repository: Path) -> None:
     lock = yaml.safe_load((repository / "dvc.lock").read_text())["stages"]
-    stages = {stage.name: stage for stage in stages_of(repository, "drawn")}
+    with opened(repository) as repo:
+        stages = {stage.name: stage for stage in stages_of(repo, "drawn")}
     assert stages.keys() == lock.keys()
     for name, stage in stages.items():
         assert stage.recipe.cmd == lock[name]["cmd"], name
@@ -81,14 +62,18 @@ def test_the_graph_is_filled_in_as_dvc_does(repository: Path) -> None:
 def test_a_folder_without_a_project_or_with_a_broken_lock_is_refused_with_a_message(
     tmp_path: Path, repository: Path
 ) -> None:
-    with pytest.raises(UsageError, match="file not found"):
-        stages_of(tmp_path, "drawn")
+    with pytest.raises(UsageError, match="no DVC project"), opened(tmp_path):
+        pass
+    (tmp_path / ".dvc").mkdir()
+    with opened(tmp_path) as repo, pytest.raises(UsageError, match="file not found"):
+        stages_of(repo, "drawn")
     for name in ("dvc.yaml", "params.yaml"):
         (tmp_path / name).write_text((repository / name).read_text())
-    assert all(stage.ran is None for stage in stages_of(tmp_path, "drawn"))
+    with opened(tmp_path) as repo:
+        assert all(stage.ran is None for stage in stages_of(repo, "drawn"))
     (tmp_path / "dvc.lock").write_text("<<<<<<< HEAD\nstages: {}\n")
-    with pytest.raises(DataError, match="cannot be read: line 2"):
-        stages_of(tmp_path, "drawn")
+    with opened(tmp_path) as repo, pytest.raises(DataError, match="cannot be read: line 2"):
+        stages_of(repo, "drawn")
 
 
 def test_a_line_says_both_digests_and_ends_with_the_next_action() -> None:
@@ -121,24 +106,14 @@ def test_a_full_disk_for_temporary_files_is_said_and_no_bug(tmp_path: Path, monk
 
     monkeypatch.setattr(Path, "symlink_to", full)
     (tmp_path / "a").write_bytes(b"a")
-    store = Store(tmp_path, [], reader=Reader(1), cache=tmp_path / "cache", remote=None)
-    with pytest.raises(MachineError, match="cannot write: No space left on device"):
-        store.copy("a", tmp_path / "apart")
-    monkeypatch.setattr("foalnet.checks.verify.TemporaryDirectory", full)
-    with pytest.raises(MachineError, match="cannot write: No space left on device"):
-        next(links_of_a_bare_chain(tmp_path, monkeypatch))
-
-
-def links_of_a_bare_chain(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
-    """Go on to where the folder for temporary files is made."""
-    monkeypatch.setattr("foalnet.checks.verify.stages_of", lambda *_: [])
-    monkeypatch.setattr("foalnet.checks.verify.load", lambda _: {})
-    monkeypatch.setattr("foalnet.checks.verify.dvc_cache", lambda _: home)
-    params: Any = SimpleNamespace(corpus="drawn")
-    settings: Any = SimpleNamespace(workers=1)
-    links = verify(params, settings, home=home)
-    assert next(links).verdict == "skipped", "no git here"
-    return links
+    (tmp_path / ".dvc").mkdir()
+    with opened(tmp_path) as repo:
+        store = Store(tmp_path, repo, [], reader=Reader(1))
+        with pytest.raises(MachineError, match="cannot write: No space left on device"):
+            store.copy("a", tmp_path / "apart")
+    monkeypatch.setattr("foalnet.artifact.dvcrepo.TemporaryDirectory", full)
+    with pytest.raises(MachineError, match="cannot write: No space left on device"), opened(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize(

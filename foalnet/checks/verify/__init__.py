@@ -6,19 +6,17 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from foalnet.artifact.digests import Reader
-from foalnet.artifact.dvcrepo import dvc_cache
+from foalnet.artifact.dvcrepo import opened, scratch_folder
 from foalnet.artifact.gitrepo import blobs_at, blobs_here, git, has_git
 from foalnet.artifact.seal import command
 from foalnet.checks.verify.lock import GRAPH, LOCK, PARAMS, Recorded, load, stages_of
+from foalnet.checks.verify.places import DEFAULT, Remote
 from foalnet.checks.verify.record import stage_links
-from foalnet.checks.verify.remote import DEFAULT, Remote
 from foalnet.checks.verify.store import Store
 from foalnet.config import Params, Settings
 from foalnet.config.load import Run
-from foalnet.core.files import not_written
 from foalnet.core.paths import Paths
 from foalnet.stages.chain import Chain
 from foalnet.stages.link import Link, code_of, differs, ok, skipped, some, two
@@ -37,17 +35,13 @@ def verify(params: Params, settings: Settings, *, remote: str | None = None, hom
     read). UsageError (exit 2) without a project or such a remote, DataError (exit 3) where dvc.yaml or dvc.lock
     cannot be read, MachineError (exit 4) where the remote cannot, or the folder for temporary files takes nothing.
     """
-    stages = stages_of(home, params.corpus)
-    far = None if remote is None else Remote(home, remote)
-    store = Store(home, stages, reader=Reader(settings.workers), cache=dvc_cache(home), remote=far)
-    paths, given = Paths(params.corpus, home), load(home / PARAMS)
-    yield from commit(home, stages)
-    try:
-        temporary = TemporaryDirectory(prefix="foalnet-verify-")
-    except OSError as error:
-        raise not_written(error, Path(os.environ.get("TMPDIR", "/tmp"))) from error  # noqa: S108
-    with temporary as scratch:
-        chain = Chain(params=params, settings=settings, outputs=store, paths=paths, scratch=Path(scratch))
+    given = load(home / PARAMS)
+    with opened(home) as repo, scratch_folder("foalnet-verify-") as scratch:
+        stages, paths = stages_of(repo, params.corpus), Paths(params.corpus, home)
+        far = None if remote is None else Remote(repo, remote)
+        store = Store(home, repo, stages, reader=Reader(settings.workers), remote=far)
+        chain = Chain(params=params, settings=settings, outputs=store, paths=paths, scratch=scratch)
+        yield from commit(home, stages)
         for stage in stages:
             yield from stage_links(stage, store, given)
             if stage.ran is not None and stage.verb in BY_NAME:

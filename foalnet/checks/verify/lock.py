@@ -1,18 +1,16 @@
-"""The stages of one corpus: their recipes in dvc.yaml, and the record of their last run in dvc.lock."""
+"""The stages of one corpus as DVC reads them: recipes in dvc.yaml, records of the last runs in dvc.lock."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from foalnet.config.yamls import read_yaml
-from foalnet.core.errors import DataError, UsageError
+from foalnet.core.errors import DataError, UsageError, reason
 
 GRAPH, LOCK, PARAMS = "dvc.yaml", "dvc.lock", "params.yaml"
-FIELD = re.compile(r"\$\{(key|item(?:\.\w+)*)\}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,75 +57,48 @@ def load(path: Path) -> Any:
         raise DataError(error.what, file=path, action=f"`git checkout -- {path.name}`") from error
 
 
-def stages_of(home: Path, corpus: str) -> list[Recorded]:
-    """Return the stages that lead to a corpus' report and model, each behind those that it needs.
+def stages_of(repo: Any, corpus: str) -> list[Recorded]:
+    """Return the stages of a corpus and those that they need, in the order of dvc.yaml; `repo` is DVC's.
 
     UsageError (exit 2) without dvc.yaml or params.yaml; DataError (exit 3) where a file cannot be read. Without
     dvc.lock no stage has a record.
     """
-    graph, given = load(home / GRAPH).get("stages", {}), load(home / PARAMS)
-    lock = load(home / LOCK).get("stages", {}) if (home / LOCK).is_file() else {}
-    recipes = dict(_recipes(graph, given, corpus))
-    needed = {dep for recipe in recipes.values() for dep in recipe.deps}
-    stages = []
-    for name, body in graph.items():
-        if "foreach" not in body:
-            # A stage of no corpus belongs to those that read what it writes.
-            recipe = _recipe(body)
-            if needed & set(recipe.outs):
-                stages.append(_stage(name, recipe, lock))
-        else:
-            stages += [_stage(each, recipes[each], lock) for each in recipes if each.partition("@")[0] == name]
-    return stages
+    from dvc.dvcfile import load_file
+    from dvc.exceptions import DvcException
+    from dvc.repo.index import Index
+    from networkx import descendants
+
+    home = Path(repo.root_dir)
+    try:
+        recipes = load_file(repo, str(home / GRAPH)).stages
+        stages, records = list(recipes.values()), recipes.lockfile_data
+        graph = Index(repo, stages=stages).graph
+    except DvcException as error:
+        # The project's own reader names the line.
+        for path in (home / name for name in (GRAPH, PARAMS, LOCK) if name != LOCK or (home / LOCK).is_file()):
+            load(path)
+        what = f"DVC cannot read it: {reason(error)}"
+        raise DataError(what, file=home / GRAPH, action=f"`git checkout -- {GRAPH} {PARAMS} {LOCK}`") from error
+    own = {stage for stage in stages if stage.name.endswith(f"@{corpus}")}
+    needed = own.union(*(descendants(graph, stage) for stage in own))
+    return [_recorded(stage, records.get(stage.name)) for stage in stages if stage in needed]
 
 
-def _recipes(graph: Mapping[str, Any], given: Mapping[str, Any], corpus: str) -> Iterator[tuple[str, Recipe]]:
-    """Yield the templated stages of a corpus, filled in."""
-    for name, body in graph.items():
-        if "foreach" not in body:
-            continue
-        items = given[body["foreach"].strip("${}")]
-        for key, item in items.items():
-            if item.get("corpus", key) == corpus:
-                yield f"{name}@{key}", _recipe(_filled(body["do"], key, item))
+def _recorded(stage: Any, record: Mapping[str, Any] | None) -> Recorded:
+    from dvc.dependency import ParamsDependency
 
-
-def _filled(body: Any, key: str, item: Mapping[str, Any]) -> Any:
-    """Return a stage's body with ${key} and ${item.…} replaced."""
-    if isinstance(body, dict):
-        return {_filled(name, key, item): _filled(value, key, item) for name, value in body.items()}
-    if isinstance(body, list):
-        return [_filled(value, key, item) for value in body]
-    if not isinstance(body, str):
-        return body
-
-    def value(match: re.Match[str]) -> str:
-        result: Any = {"key": key, "item": item}
-        for part in match[1].split("."):
-            result = result[part]
-        return str(result)
-
-    return FIELD.sub(value, body)
-
-
-def _recipe(body: Mapping[str, Any]) -> Recipe:
-    outs: dict[str, Mapping[str, Any]] = {}
-    for out in (*body.get("outs", ()), *body.get("metrics", ()), *body.get("plots", ())):
-        outs |= {name: how or {} for name, how in out.items()} if isinstance(out, dict) else {out: {}}
-    return Recipe(
-        cmd=body["cmd"],
-        deps=tuple(sorted(body.get("deps", ()))),
-        outs=tuple(sorted(outs)),
-        params=tuple(sorted(map(str, body.get("params", ())))),
-        in_git=tuple(sorted(name for name, how in outs.items() if how.get("cache") is False)),
+    params = (name for dep in stage.deps if isinstance(dep, ParamsDependency) for name in dep.params)
+    recipe = Recipe(
+        cmd=stage.cmd,
+        deps=tuple(sorted(dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency))),
+        outs=tuple(sorted(out.def_path for out in stage.outs)),
+        params=tuple(sorted(params)),
+        in_git=tuple(sorted(out.def_path for out in stage.outs if not out.use_cache)),
     )
-
-
-def _stage(name: str, recipe: Recipe, lock: Mapping[str, Any]) -> Recorded:
-    record = lock.get(name)
     if record is None:
-        return Recorded(name=name, recipe=recipe, ran=None, deps={}, outs={}, params={})
+        return Recorded(name=stage.name, recipe=recipe, ran=None, deps={}, outs={}, params={})
+    # A record may have paths that dvc.yaml has no longer: DVC's stage has none of them.
     deps, outs = ({one["path"]: one.get("md5") for one in record.get(key, ())} for key in ("deps", "outs"))
-    params = (record.get("params") or {}).get(PARAMS, {})
-    ran = Recipe(cmd=record["cmd"], deps=tuple(sorted(deps)), outs=tuple(sorted(outs)), params=tuple(sorted(params)))
-    return Recorded(name=name, recipe=recipe, ran=ran, deps=deps, outs=outs, params=params)
+    values = record.get("params", {}).get(PARAMS, {})
+    ran = Recipe(cmd=record["cmd"], deps=tuple(sorted(deps)), outs=tuple(sorted(outs)), params=tuple(sorted(values)))
+    return Recorded(name=stage.name, recipe=recipe, ran=ran, deps=deps, outs=outs, params=values)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from foalnet.artifact.digests import Reader
-from foalnet.artifact.dvcrepo import dvc_cache
 from foalnet.checks.verify.lock import LOCK, Recorded
-from foalnet.checks.verify.remote import Remote
+from foalnet.checks.verify.places import Place, Remote
 from foalnet.checks.verify.store import Store
 from foalnet.stages.link import two
 
@@ -31,16 +31,14 @@ class Fault:
     remove: tuple[str, ...] = ()
 
 
-def faults(
-    home: Path, stages: Iterable[Recorded], *, reader: Reader, remote: Callable[[], Remote]
-) -> tuple[Fault, ...]:
+def faults(repo: Any, stages: Iterable[Recorded], *, reader: Reader, remote: Callable[[], Remote]) -> tuple[Fault, ...]:
     """Return the faults of the objects of the stages' outputs, by dvc.lock; () where all can be pushed.
 
     Of a folder its list comes first, then each of its files; outputs that git keeps have no objects. `remote` is opened
     where the cache lacks an object, which must then be whole there (MachineError, exit 4, where it cannot be read).
     """
     every = list(stages)
-    store = Store(home, every, reader=reader, cache=dvc_cache(home), remote=None)
+    store = Store(Path(repo.root_dir), repo, every, reader=reader)
     wrong: list[Fault] = []
     for stage in every:
         if stage.ran is None:
@@ -61,7 +59,7 @@ def _of_output(stage: str, path: str, md5: str | None, store: Store, remote: Cal
     if files is None:
         return [Fault(path=path, stage=stage, result="its object is no list of a folder")]
     wrong = _read(stage, {each: f"{path}/{name}" for name, each in files.items()}, store, remote)
-    if wrong and store.remote is not None and store.remote.digest(md5) is not None:
+    if wrong and store.remote is not None and store.remote.digests([md5])[md5] is not None:
         # While its list is there, DVC takes every file of a folder to be there and pushes none.
         return [replace(fault, remove=(*fault.remove, store.remote.shown(md5))) for fault in wrong]
     return wrong
@@ -69,23 +67,21 @@ def _of_output(stage: str, path: str, md5: str | None, store: Store, remote: Cal
 
 def _read(stage: str, needed: Mapping[str, str], store: Store, remote: Callable[[], Remote]) -> list[Fault]:
     """Read objects (digest -> name) where they are stored; return those that are altered or missing."""
-    places = {md5: store.object(md5) for md5 in needed}
-    here = {md5: place for md5, place in places.items() if place.is_file()}
-    digests = store.reader.digests(here.values())
-    away = [md5 for md5 in needed if md5 not in here]
+    here = store.cache.digests(needed)
+    away = [md5 for md5, digest in here.items() if digest is None]
     if away and store.remote is None:
         store.remote = remote()
     there = store.remote.digests(away) if away and store.remote is not None else {}
     wrong = []
     for md5, path in needed.items():
         kept, whole = "the folder's list" if md5.endswith(".dir") else "its object", md5.removesuffix(".dir")
-        digest = digests[here[md5]] if md5 in here else there[md5]
+        place: Place = store.remote if md5 in there and store.remote is not None else store.cache
+        digest = there.get(md5) or here[md5]
         if digest is None:
             seen = f"{kept} is neither in DVC's cache nor in the remote"
             wrong.append(Fault(path=path, stage=stage, result=seen))
         elif digest.md5 != whole:
-            where = str(here[md5]) if md5 in here else store.remote.shown(md5) if store.remote else ""
-            place = "DVC's cache" if md5 in here else "the remote"
-            seen = f"{kept} in {place} is altered: {two(whole, digest.md5, by='its name', at='its bytes')}"
-            wrong.append(Fault(path=path, stage=stage, result=seen, remove=(where,)))
+            where = "DVC's cache" if place is store.cache else "the remote"
+            seen = f"{kept} in {where} is altered: {two(whole, digest.md5, by='its name', at='its bytes')}"
+            wrong.append(Fault(path=path, stage=stage, result=seen, remove=(place.shown(md5),)))
     return wrong

@@ -6,12 +6,12 @@ DVC trusts the objects of its cache by their names and reads them no more; here 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from foalnet.artifact.digests import Digest, folder_md5
+from foalnet.artifact.digests import folder_md5
 from foalnet.artifact.seal import command
 from foalnet.checks.verify.lock import LOCK, Recorded
+from foalnet.checks.verify.places import Place
 from foalnet.checks.verify.store import Store
 from foalnet.stages.link import Link, absent, differs, ok, short, some, two
 
@@ -22,8 +22,8 @@ FAULTS_SHOWN = 3
 class Seen:
     """What there is of an output in one place: `wrong` says which files are others, `missing` are not there at all.
 
-    `remedy` are objects to remove, so that whole ones can take their places. `listed` is the list of a remote's folder
-    where it is there: while it is, DVC takes every file of the folder to be there and pushes none.
+    `remedy` are objects to remove, so that whole ones can take their places. `listed` is the list of a folder where it
+    is there: while a remote has it, DVC takes every file of the folder to be there and pushes none.
     """
 
     place: str
@@ -46,7 +46,8 @@ def output(stage: Recorded, path: str, md5: str, store: Store) -> Link:
     in_git = path in stage.recipe.in_git
     seen = [_workspace(path, md5, store)]
     if not in_git:
-        seen += [_cache(path, md5, store), *([_remote(path, md5, store)] if store.remote else [])]
+        needed = store.objects(path, md5)
+        seen += [_objects(place, needed) for place in store.places]
     wrong = [f"{one.place}: {fault}" for one in seen for fault in one.wrong]
     if wrong:
         more = f"; and {len(wrong) - FAULTS_SHOWN} more" if len(wrong) > FAULTS_SHOWN else ""
@@ -137,43 +138,18 @@ def _unlike(path: str, recorded: Mapping[str, str], files: Mapping[str, str]) ->
     ]
 
 
-def _objects(path: str, md5: str, store: Store) -> dict[str, str]:
-    """Return digest -> name of every object that an output needs, a folder's list first."""
-    if not md5.endswith(".dir"):
-        return {md5: path}
-    files = store.listing(md5) or {}
-    return {md5: f"the list of {path}"} | {each: f"{path}/{name}" for name, each in files.items()}
-
-
-def _cache(path: str, md5: str, store: Store) -> Seen:
-    needed = _objects(path, md5, store)
-    here = [each for each in needed if store.object(each).is_file()]
-    read = store.reader.digests(store.object(each) for each in here)
-    digests = {each: read[store.object(each)] for each in here}
-    return _judged("cache", needed, digests, {each: _shown(store.object(each), store.home) for each in needed})
-
-
-def _remote(path: str, md5: str, store: Store) -> Seen:
-    assert store.remote is not None
-    needed = _objects(path, md5, store)
-    digests = {each: digest for each, digest in store.remote.digests(list(needed)).items() if digest is not None}
-    seen = _judged("remote", needed, digests, {each: store.remote.shown(each) for each in needed})
-    return replace(seen, listed=store.remote.shown(md5)) if md5.endswith(".dir") and md5 in digests else seen
-
-
-def _judged(place: str, needed: Mapping[str, str], digests: Mapping[str, Digest], objects: Mapping[str, str]) -> Seen:
-    altered = [each for each, digest in digests.items() if digest.md5 != each.removesuffix(".dir")]
+def _objects(place: Place, needed: Mapping[str, str]) -> Seen:
+    """Read the objects of an output (digest -> name, a folder's list first) in one place."""
+    digests = {md5: digest for md5, digest in place.digests(needed).items() if digest is not None}
+    altered = [md5 for md5, digest in digests.items() if digest.md5 != md5.removesuffix(".dir")]
+    folder = next(iter(needed))
     return Seen(
-        place=place,
+        place=place.kind,
         wrong=tuple(
-            f"{needed[each]}, object {objects[each]}: " + two(each, digests[each].md5, by="its name", at="its bytes")
-            for each in altered
+            f"{needed[md5]}, object {place.shown(md5)}: " + two(md5, digests[md5].md5, by="its name", at="its bytes")
+            for md5 in altered
         ),
-        missing=tuple(name for each, name in needed.items() if each not in digests),
-        remedy=tuple(objects[each] for each in altered),
+        missing=tuple(name for md5, name in needed.items() if md5 not in digests),
+        remedy=tuple(map(place.shown, altered)),
+        listed=place.shown(folder) if folder.endswith(".dir") and folder in digests else "",
     )
-
-
-def _shown(path: Path, home: Path) -> str:
-    """Return a path as a person in the project's folder would type it."""
-    return path.relative_to(home.resolve()).as_posix() if path.is_relative_to(home.resolve()) else str(path)

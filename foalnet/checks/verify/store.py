@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from foalnet.artifact.digests import Digest, Reader, parse_listing
-from foalnet.artifact.dvcrepo import dvc_config
 from foalnet.artifact.seal import unseal
 from foalnet.checks.verify.lock import Recorded
-from foalnet.checks.verify.remote import Remote, place_of
+from foalnet.checks.verify.places import Cache, Place, Remote
 from foalnet.core.files import not_written
 from foalnet.stages.chain import Absent
 
@@ -23,55 +23,56 @@ SEALED = frozenset({"index.json", "inventory.json", "counts.json", "staging.json
 class Store:
     """Reads outputs by their path in the project; the workspace comes first, because a user sees it.
 
-    `cache` is the folder of DVC's objects; `remote` None: none is read.
+    `repo` is DVC's; `remote` None: none is read.
     """
 
     def __init__(
-        self, home: Path, stages: Iterable[Recorded], *, reader: Reader, cache: Path, remote: Remote | None
+        self, home: Path, repo: Any, stages: Iterable[Recorded], *, reader: Reader, remote: Remote | None = None
     ) -> None:
-        self.home, self.reader, self.cache, self.remote = home, reader, cache, remote
-        self.pulls = bool(dvc_config(home)["remote"])
+        self.home, self.reader, self.remote = home, reader, remote
+        self.cache, self.pulls = Cache(repo, reader), bool(repo.config["remote"])
         self.outs: dict[str, str] = {}
         self.maker: dict[str, str] = {}
         for stage in stages:
             for path, md5 in ((path, md5) for path, md5 in stage.outs.items() if md5):
                 self.outs[path], self.maker[path] = md5, stage.name
         self._listings: dict[str, dict[str, str] | None] = {}
-        self._walk: Any = None
+        self._ignore = repo.dvcignore
+
+    @property
+    def places(self) -> list[Place]:
+        """The places with objects that are read: the cache, and the remote where there is one."""
+        return [self.cache] if self.remote is None else [self.cache, self.remote]
+
+    def objects(self, path: str, md5: str) -> dict[str, str]:
+        """Return digest -> name of every object that an output needs, a folder's list first."""
+        if not md5.endswith(".dir"):
+            return {md5: path}
+        files = self.listing(md5) or {}
+        return {md5: f"the list of {path}"} | {each: f"{path}/{name}" for name, each in files.items()}
 
     def bring(self, stage: str) -> str:
         """Return the command that brings a stage's outputs to this machine, or makes them where DVC has no remote."""
         return f"dvc pull {stage} (where no remote has it: dvc repro {stage})" if self.pulls else f"dvc repro {stage}"
 
-    def object(self, md5: str) -> Path:
-        """Return where the cache keeps an object."""
-        return self.cache.joinpath(*place_of(md5))
-
     def listing(self, md5: str) -> dict[str, str] | None:
         """Return a folder's files (relative path -> MD5) by its digest; None where no undamaged list is available."""
         if md5 not in self._listings:
-            data = self._object_bytes(md5)
-            try:
-                self._listings[md5] = None if data is None else parse_listing(data)
-            except ValueError:
-                self._listings[md5] = None
+            self._listings[md5] = self._read_listing(md5)
         return self._listings[md5]
+
+    def _read_listing(self, md5: str) -> dict[str, str] | None:
+        for place in self.places:
+            digest = place.digests([md5])[md5]
+            data = place.read(md5) if digest is not None and digest.md5 == md5.removesuffix(".dir") else None
+            if data is not None:
+                with suppress(ValueError):
+                    return parse_listing(data)
+        return None
 
     def know(self, md5: str, files: Mapping[str, str]) -> None:
         """Remember the list of a folder with the digest `md5`."""
         self._listings[md5] = dict(files)
-
-    def _object_bytes(self, md5: str) -> bytes | None:
-        """Return the bytes of a list from cache or remote, where they are whole."""
-        whole = md5.removesuffix(".dir")
-        path = self.object(md5)
-        if path.is_file() and self.reader.digest(path).md5 == whole:
-            return path.read_bytes()
-        if self.remote is not None:
-            stored = self.remote.digest(md5)
-            if stored is not None and stored.md5 == whole:
-                return self.remote.read(md5)
-        return None
 
     def folder(self, path: str) -> dict[str, str]:
         """Return relative path -> MD5 of the files in a folder of the workspace, as DVC would record it."""
@@ -82,12 +83,9 @@ class Store:
     def names_here(self, path: str) -> list[str]:
         """Return the files below a folder of the workspace that DVC sees (.dvcignore holds), relative and sorted."""
         from dvc.fs import localfs
-        from dvc.ignore import DvcIgnoreFilter
 
-        if self._walk is None:
-            self._walk = DvcIgnoreFilter(localfs, str(self.home.resolve()))
         base = self.home.resolve() / path
-        return sorted(Path(name).relative_to(base).as_posix() for name in self._walk.find(localfs, str(base)))
+        return sorted(Path(name).relative_to(base).as_posix() for name in self._ignore.find(localfs, str(base)))
 
     def recorded(self, path: str) -> dict[str, str] | None:
         """Return path -> MD5 of all recorded files at or below `path`; None where no list is available."""
@@ -184,9 +182,8 @@ class Store:
         md5 = (self.recorded(path) or {}).get(path)
         if md5 is None:
             raise self._absent(path)
-        kept = self.object(md5)
-        if kept.is_file():
-            return kept
+        if self.cache.has(md5):
+            return self.cache.path(md5)
         if self.remote is None:
             raise self._absent(path)
         return md5
