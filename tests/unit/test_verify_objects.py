@@ -132,6 +132,7 @@ def test_t85_a_stage_or_output_without_a_record_cannot_be_pushed(stored: Stored)
     assert [each.path for each in replace(stored, stage=replace(stored.stage, outs=outs)).faults()] == ["manifest"]
 
 
+@red_when("checks/verify/places.py", "a remote that does not answer is waited for without an end")
 def test_t85_a_remote_that_never_answers_is_an_error_of_the_machine(
     stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
