@@ -1,4 +1,4 @@
-"""Every link, anchor, path and make target that a page names exists; every page is reachable from docs/README.md."""
+"""Every link, anchor, file and make target that a page names exists; every page is reachable from docs/README.md."""
 
 from __future__ import annotations
 
@@ -73,6 +73,17 @@ def test_every_page_is_reachable_from_the_index() -> None:
             left += [each for each in links if each.parent == DOCS and each.suffix == ".md"]
     assert reached == set(DOCS.glob("*.md"))
     assert "docs/README.md" in LINK.findall(prose(REPOSITORY / "README.md")), "README links the index"
+
+
+PATH = re.compile(r"`((?:foalnet|flows|tests|bench|docs)/[a-z0-9_/.-]+)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_files_of_the_project_that_a_page_names_exist(page: Path) -> None:
+    """What a CHANGELOG names may be gone."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S)
+    gone = [name for name in PATH.findall(text) if not (REPOSITORY / name).exists()]
+    assert page.name == "CHANGELOG.md" or gone == []
 
 
 def test_pages_that_code_and_params_name_exist() -> None:
