@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from foalnet.core.ledger import REASONS
 from foalnet.core.markdown import code, escape, table
 from foalnet.core.paths import Paths
 from foalnet.evidence.gate import markdown
-from foalnet.evidence.report.phrases import DASH, EFFECTS, STAMPS, VARIANTS, level, p_value_text, percent, points
+from foalnet.evidence.report import tables
+from foalnet.evidence.report.phrases import STAMPS
 
 MAX_ROWS = 60
 """The server stores every version of a table, so it is cut; the report has all rows."""
@@ -66,22 +67,21 @@ def gate(paths: Paths, says: str, pushed: Pushed = NO_REMOTE) -> str:
 def metrics(paths: Paths) -> str:
     """Return scores, paired differences and one confusion table per run as Markdown."""
     aggregate = read_sealed(paths.metrics, again=f"report@{paths.corpus}")
-    bounds = f"{level(aggregate['level'])} interval"
     data = aggregate["data"]
     parts = [
         f"# {escape(paths.corpus)}: metrics",
         f"{data['utterances']} utterances of {data['speakers']} speakers, {aggregate['classes']} classes, protocol "
-        f"{escape(aggregate['protocol'])}; percent.",
-        _table(("variant", "UA", bounds, "WA", bounds, "macro-F1", "best possible UA"), _scores(aggregate["variants"])),
+        f"{escape(aggregate['protocol'])}.",
+        _results(tables.scores(aggregate)),
     ]
     if aggregate["differences"]:
-        rows = [
-            (name.replace("_minus_", " minus "), points(row["ua"]), _span(row, "ua", points), p_value_text(row["ua_p"]))
-            for name, row in aggregate["differences"].items()
-        ]
-        parts += ["## Differences of UA, in points", _table(("pair", "UA", bounds, "p"), rows)]
+        pairs = tables.differences(aggregate["differences"], aggregate["level"])
+        parts += ["## Differences of UA, in points", _results(pairs)]
     if "protocols" in aggregate:
-        parts += ["## UA under every protocol", *_protocols(aggregate, bounds)]
+        stamps = [f"{escape(name)} ({STAMPS[name]})" for name in STAMPS if name in aggregate["protocols"]]
+        parts += ["## UA % under every protocol", _results(tables.protocols(aggregate, "ua")), ", ".join(stamps) + "."]
+        parts += ["## Differences between the protocols, in points of UA"]
+        parts += [_results(tables.tall(tables.effects(aggregate), "UA"))]
     for file in sorted((paths.reports / "runs").glob("*-s*/metrics.json")):
         folder, run = file.parent, read_metrics(paths, file.parent)
         rows = [(name, *map(str, line)) for name, line in zip(run["classes"], run["pooled"]["confusion"], strict=True)]
@@ -119,51 +119,16 @@ def report(corpus: str, page: Path) -> str:
     return f"# {escape(corpus)}: report\n\nOn the machine of the worker: {code(page.resolve())}"
 
 
-def _scores(variants: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
-    """Yield one row per variant, the single modalities first."""
-    order = list(VARIANTS)
-    for name, row in sorted(variants.items(), key=lambda item: order.index(item[0])):
-        yield (
-            name,
-            *(percent(row["ua"]), _span(row, "ua", percent)),
-            *(percent(row["wa"]), _span(row, "wa", percent)),
-            *(percent(row["macro_f1"]), percent(row.get("ua_best_possible"))),
-        )
-
-
-def _protocols(aggregate: Mapping[str, Any], bounds: str) -> Iterator[str]:
-    """Yield a table of UA by protocol, the optimistic one marked, and a table of the differences between them."""
-    order = list(VARIANTS)
-    shown = [(name, aggregate["protocols"][name]) for name in STAMPS if name in aggregate["protocols"]]
-    rows = [
-        (
-            variant,
-            *(
-                f"{percent(row['variants'][variant]['ua'])} ({_span(row['variants'][variant], 'ua', percent)})"
-                if variant in row["variants"]
-                else DASH
-                for _, row in shown
-            ),
-        )
-        for variant in sorted(aggregate["gaps"], key=order.index)
-    ]
-    yield _table(("variant", *(f"{name}: {STAMPS[name]}" for name, _ in shown)), rows)
-    gaps = [
-        (variant, EFFECTS[name], points(row["ua"]), _span(row, "ua", points))
-        for variant in sorted(aggregate["gaps"], key=order.index)
-        for name, row in sorted(aggregate["gaps"][variant].items(), key=lambda item: list(EFFECTS).index(item[0]))
-    ]
-    yield _table(("variant", "points of UA from", "UA", bounds), gaps)
-
-
-def _span(row: Mapping[str, Any], metric: str, show: Any) -> str:
-    return f"{show(row[f'{metric}_low'])} to {show(row[f'{metric}_high'])}"
-
-
 def _meaning(name: str) -> tuple[str, str]:
     """Return kind and explained reason of a ledger count's name, `kind/reason` or `kept`."""
     kind, _, reason = name.partition("/")
     return kind, f"{reason}: {REASONS.get(reason, 'not known')}" if reason else "as it is"
+
+
+def _results(table: tables.Results) -> str:
+    """Return a table of results as Markdown, intervals in columns of their own."""
+    head, *rows = tables.wide(table)
+    return _table(head, rows)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

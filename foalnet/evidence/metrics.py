@@ -1,6 +1,7 @@
-"""Scores class predictions: UA, WA, F1, recall, confusion, calibration. Tests compare them with scikit-learn's.
+"""Scores class predictions: the METRICS, recall, confusion, calibration. Tests compare them with scikit-learn's.
 
 All come from the confusion matrix; importing scikit-learn would cost two seconds for each run of a corpus.
+docs/add-a-metric.md says how to add one.
 
 Shape letters: E epochs, N utterances, C classes. A class without a labelled utterance has no recall: it is left out of
 every mean over classes, and named. Ties between classes go to the class that is listed first.
@@ -8,7 +9,8 @@ every mean over classes, and named. Ties between classes go to the class that is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,10 +49,13 @@ def ua(label_N: np.ndarray, predicted_N: np.ndarray) -> float:
     >>> ua(labels, np.array(["sad", "sad", "sad", "angry", "angry"]))  # (3 / 4 + 1 / 1) / 2; the accuracy is 0.8
     0.875
     """
+    return mean_recall(counted(label_N, predicted_N))
+
+
+def counted(label_N: np.ndarray, predicted_N: np.ndarray) -> np.ndarray:
+    """Return the confusion matrix [C, C] of class numbers or names; C counts those that occur in either."""
     names, number_2N = np.unique(np.concatenate([label_N, predicted_N]), return_inverse=True)
-    counts_CC = confusion(number_2N[: len(label_N)], number_2N[len(label_N) :], len(names))
-    support_C = counts_CC.sum(axis=1)
-    return float((counts_CC.diagonal()[support_C > 0] / support_C[support_C > 0]).mean())
+    return confusion(number_2N[: len(label_N)], number_2N[len(label_N) :], len(names))
 
 
 def confusion(label_N: np.ndarray, predicted_N: np.ndarray, classes: int) -> np.ndarray:
@@ -60,6 +65,77 @@ def confusion(label_N: np.ndarray, predicted_N: np.ndarray, classes: int) -> np.
     [[1, 1], [0, 1]]
     """
     return np.bincount(label_N * classes + predicted_N, minlength=classes * classes).reshape(classes, classes)
+
+
+def mean_recall(counts_CC: np.ndarray) -> float:
+    """Return the mean recall over the classes that occur in the labels (UA)."""
+    support_C = counts_CC.sum(axis=1)
+    return float((counts_CC.diagonal()[support_C > 0] / support_C[support_C > 0]).mean())
+
+
+def accuracy(counts_CC: np.ndarray) -> float:
+    """Return the share of correct predictions (WA)."""
+    return float(counts_CC.trace() / counts_CC.sum())
+
+
+def f1(counts_CC: np.ndarray) -> np.ndarray:
+    """Return the F1 of each class, [C]: 0 for a class that occurs in neither labels nor predictions."""
+    return 2 * counts_CC.diagonal() / (counts_CC.sum(axis=1) + counts_CC.sum(axis=0)).clip(min=1)
+
+
+def macro_f1(counts_CC: np.ndarray) -> float:
+    """Return the mean F1 over the classes that occur in the labels."""
+    return float(f1(counts_CC)[counts_CC.sum(axis=1) > 0].mean())
+
+
+def weighted_f1(counts_CC: np.ndarray) -> float:
+    """Return the mean F1 over classes, weighted by their labels."""
+    return float(np.average(f1(counts_CC), weights=counts_CC.sum(axis=1)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """A score from 0 to 1: its key in JSON, its name and meaning for readers, and its value for a confusion matrix.
+
+    `shown` puts it into the tables of results (page, Markdown, terminal, Prefect) and into headline.json; the others
+    are in metrics.json and on the model card.
+    """
+
+    key: str
+    name: str
+    meaning: str
+    value: Callable[[np.ndarray], float]
+    shown: bool = True
+
+
+METRICS = (
+    Metric(
+        key="ua",
+        name="UA",
+        meaning="UA (unweighted accuracy) is the mean of the recalls of the classes: each class counts the same.",
+        value=mean_recall,
+    ),
+    Metric(
+        key="wa",
+        name="WA",
+        meaning="WA (weighted accuracy) is the share of correct utterances.",
+        value=accuracy,
+    ),
+    Metric(
+        key="macro_f1",
+        name="macro-F1",
+        meaning="Macro-F1 is the mean over classes of 2 × precision × recall / (precision + recall).",
+        value=macro_f1,
+    ),
+    Metric(
+        key="weighted_f1",
+        name="weighted F1",
+        meaning="Weighted F1 is the mean F1 over classes, weighted by their utterances.",
+        value=weighted_f1,
+        shown=False,
+    ),
+)
+SHOWN = tuple(metric for metric in METRICS if metric.shown)
 
 
 def best_epoch(dev_logits_ENC: np.ndarray, label_N: np.ndarray) -> tuple[int, list[float]]:
@@ -114,9 +190,9 @@ def scores(
 ) -> dict[str, Any]:
     """Return every score of one set of predictions as a JSON-ready mapping, rounded to `DECIMALS`.
 
-    Keys: `ua`, `wa`, `macro_f1`, `weighted_f1`, `n`; `recall` and `support` by class (a class without a labelled
-    utterance has recall None and is named in `absent`); `confusion`, rows are true classes, columns predicted ones, in
-    class order; `calibration` as `calibration()` returns it. ValueError without an utterance.
+    Keys: that of each of METRICS, and `n`; `recall` and `support` by class (a class without a labelled utterance has
+    recall None and is named in `absent`); `confusion`, rows are true classes, columns predicted ones, in class order;
+    `calibration` as `calibration()` returns it. ValueError without an utterance.
 
     >>> even = np.full((3, 2), 0.5)
     >>> row = scores(np.array([0, 0, 1]), np.array([0, 1, 1]), even, ["happy", "sad"], calibration_bins=10)
@@ -126,17 +202,11 @@ def scores(
     if len(label_N) == 0:
         raise ValueError("no utterance to score")
     counts_CC = confusion(label_N, predicted_N, len(classes))
-    right_C, support_C, predicted_C = counts_CC.diagonal(), counts_CC.sum(axis=1), counts_CC.sum(axis=0)
-    present = support_C > 0
-    recall_C = right_C / support_C.clip(min=1)
-    # F1 is 0 for a class that occurs in neither labels nor predictions.
-    f1_C = 2 * right_C / (support_C + predicted_C).clip(min=1)
+    support_C = counts_CC.sum(axis=1)
+    recall_C = counts_CC.diagonal() / support_C.clip(min=1)
     return {
         "n": len(label_N),
-        "ua": rounded(recall_C[present].mean()),
-        "wa": rounded(right_C.sum() / len(label_N)),
-        "macro_f1": rounded(f1_C[present].mean()),
-        "weighted_f1": rounded(np.average(f1_C, weights=support_C)),
+        **{metric.key: rounded(metric.value(counts_CC)) for metric in METRICS},
         "recall": {
             name: rounded(recall) if count else None
             for name, recall, count in zip(classes, recall_C, support_C, strict=True)

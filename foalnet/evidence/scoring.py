@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foalnet.core.errors import UsageError
+from foalnet.evidence.metrics import counted, macro_f1
 from foalnet.evidence.stats import Difference, Interval, Metric, difference, interval
 
 
@@ -39,15 +40,13 @@ def score(
     >>> mine.ua.estimate, round(mine.macro_f1, 4)  # F1: sad 4 / 5, happy 2 / 3
     (0.75, 0.7333)
     """
-    from sklearn.metrics import f1_score
-
     right = _right(labels, predictions, clusters)
     intervals = {
         metric: interval(right, clusters, labels, metric=metric, level=level, resamples=resamples, seed=seed)
         for metric in ("ua", "wa")
     }
-    f1 = f1_score(labels, predictions, labels=sorted(set(labels)), average="macro", zero_division=0)
-    return Score(ua=intervals["ua"], wa=intervals["wa"], macro_f1=float(f1))
+    counts_CC = counted(np.asarray(labels, dtype=str), np.asarray(predictions, dtype=str))
+    return Score(ua=intervals["ua"], wa=intervals["wa"], macro_f1=macro_f1(counts_CC))
 
 
 def compare(

@@ -68,14 +68,14 @@ def test_page_one_answers_in_this_order(drawn: Built) -> None:
 def test_the_headline_is_what_the_runs_say(drawn: Built) -> None:
     params, paths = drawn
     table = page_of(drawn).tables[0]
-    assert table[0] == ["Variant", "UA", "best possible UA", "WA", "macro-F1"]
+    assert table[0] == ["Variant", "UA %", "WA %", "macro-F1 %", "best possible UA %"]
     assert [row[0].split()[0] for row in table[1:]] == params.variants
     for row in table[1:]:
         pooled = read_json(paths.run(row[0].split()[0], 1) / "metrics.json")["pooled"]
         assert row[1].split()[0] == percent(pooled["ua"])
-        assert row[3].split()[0] == percent(pooled["wa"])
-        assert row[4] == percent(pooled["macro_f1"])
-    assert [row[2] for row in table[1:]] == ["74.0", "62.0", "86.0", "86.0"]
+        assert row[2].split()[0] == percent(pooled["wa"])
+        assert row[3] == percent(pooled["macro_f1"])
+    assert [row[4] for row in table[1:]] == ["74.0", "62.0", "86.0", "86.0"]
 
 
 def test_aggregate_metrics_are_small_and_hold_no_utterance(drawn: Built) -> None:

@@ -93,7 +93,7 @@ def test_the_gap_is_split_into_two_effects_that_add_up(every: Built) -> None:
         assert gap["together"]["ua"] == pytest.approx(gap["selection"]["ua"] + gap["fourth_session"]["ua"], abs=3e-6)
         for effect in gap.values():
             assert effect["ua_low"] < effect["ua"] < effect["ua_high"]
-    row = table_of(paths, "Variant", "Choosing on the test part")[2]
+    row = table_of(paths, "Variant", "choosing on the test part")[2]
     assert [cell.split()[0] for cell in row] == [
         "foal", *(points(gaps["foal"][name]["ua"]) for name in ("selection", "fourth_session", "together"))
     ]  # fmt: skip
@@ -117,11 +117,11 @@ def test_the_terminal_and_the_artifact_show_them_stamped(every: Built) -> None:
     assert f"{BEST_ON_TEST} (optimistic)" in shown and FIXED in shown
     selection = points(metrics["gaps"]["foal"]["selection"]["ua"])
     assert re.search(rf"foal: choosing on the test part +{re.escape(selection)} ", shown)
-    assert "foal: one more session or group trains" in shown
+    assert "foal: one more session trains" in shown
     artifact = artifacts.metrics(paths)
     assert "optimistic: chosen on the test session" in artifact
     fixed = percent(metrics["protocols"][FIXED]["variants"]["foal"]["ua"])
-    assert f"| {fixed} (" in artifact
+    assert f"| {fixed} | " in artifact
     assert "## Confusion of foal-s1\n" in artifact
 
 
@@ -174,7 +174,7 @@ def test_a_corpus_folded_by_speaker_speaks_of_groups_in_every_protocol(tmp_path:
     )
     text = text_of(make(tmp_path, params, make_speakers(params)))
     assert "4 of 5 groups of speakers train, one is tested, and the last of 8 epochs is used" in text
-    assert "One more group of speakers trains" in text
+    assert "one more group of speakers trains" in text
 
 
 def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:

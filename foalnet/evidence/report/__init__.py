@@ -32,8 +32,8 @@ def build(params: Params, paths: Paths) -> dict[str, Any]:
     facts = gather(params, paths)
     table, pairs, by_protocol = results(facts), comparisons(facts), standings(facts)
     averages = late(facts)
-    page = outline(facts, table, pairs, by_protocol, averages)
     metrics = aggregate(facts, table, pairs) | protocol_metrics(facts, by_protocol) | late_metrics(averages)
+    page = outline(facts, metrics, table, pairs, by_protocol, averages)
     files: dict[Path, Content] = {paths.report_html: html(page).encode(), paths.report_md: markdown(page).encode()}
     files |= {paths.scores_svg: scores_svg(facts, table), paths.curves_svg: curves_svg(facts)}
     files[paths.headline] = json_bytes(few(metrics))

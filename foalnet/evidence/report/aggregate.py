@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from foalnet.config.blocks import HALF, Report
-from foalnet.evidence.metrics import mean_sd, rounded
+from foalnet.evidence.metrics import METRICS, SHOWN, mean_sd, rounded
 from foalnet.evidence.report.gather import Facts, Run
 from foalnet.evidence.stats import Difference, Interval, Metric, difference, interval
 
 # Input of a single-modality variant: it selects the best possible score to compare with. All others see both.
 SEES = {"audio_only": "sound", "video_only": "picture"}
-METRICS: tuple[Metric, ...] = ("ua", "wa")
+# Metrics with an interval: foalnet.evidence.stats draws clusters for these.
+RESAMPLED: tuple[Metric, ...] = ("ua", "wa")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Scores of one variant: means over its seeds; `confusion` is summed over them.
+    """Scores of one variant: means over its seeds; `confusion` is summed over them; `means` has every metric by key.
 
     `frozen` names the variants that trained its encoders (`train.encoders: single`); empty where it trains its own.
     """
@@ -28,8 +29,7 @@ class Result:
     n: int
     ua: Interval
     wa: Interval
-    macro_f1: float
-    weighted_f1: float
+    means: Mapping[str, float]
     recall: Mapping[str, float | None]
     support: Mapping[str, int]
     confusion: tuple[tuple[int, ...], ...]
@@ -62,13 +62,12 @@ def _result(runs: Sequence[Run], facts: Facts) -> Result:
     keys = sorted(set.intersection(*(set(run.rows) for run in runs)))
     variant = runs[0].variant
     best = facts.best_possible.get(SEES.get(variant.removesuffix(HALF), "both")) if facts.best_possible else None
-    scored = {metric: score(runs, keys, metric, facts.params.report) for metric in METRICS}
+    scored = {metric: score(runs, keys, metric, facts.params.report) for metric in RESAMPLED}
     return Result(
         variant=variant,
         seeds=tuple(run.seed for run in runs),
         n=len(keys),
-        macro_f1=_mean([p["macro_f1"] for p in pooled]),
-        weighted_f1=_mean([p["weighted_f1"] for p in pooled]),
+        means={metric.key: _mean([p[metric.key] for p in pooled]) for metric in METRICS},
         recall={
             name: None if pooled[0]["recall"][name] is None else _mean([p["recall"][name] for p in pooled])
             for name in pooled[0]["recall"]
@@ -171,7 +170,7 @@ def comparisons(facts: Facts) -> list[Comparison]:
 def compare(a: str, a_runs: Sequence[Run], b: str, b_runs: Sequence[Run], params: Report) -> Comparison:
     """Return the differences a minus b over the utterances that all their runs predicted."""
     keys = sorted(set.intersection(*(set(run.rows) for run in (*a_runs, *b_runs))))
-    ua, wa = (gain(a_runs, b_runs, keys, metric, params) for metric in METRICS)
+    ua, wa = (gain(a_runs, b_runs, keys, metric, params) for metric in RESAMPLED)
     return Comparison(a=a, b=b, n=len(keys), ua=ua, wa=wa)
 
 
@@ -194,8 +193,7 @@ def aggregate(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
     variants: dict[str, Any] = {}
     for result in table:
         row: dict[str, Any] = {"n": result.n, "seeds": len(result.seeds)}
-        row |= score_row("ua", result.ua) | score_row("wa", result.wa)
-        row |= {"macro_f1": result.macro_f1, "weighted_f1": result.weighted_f1, "ece": result.ece}
+        row |= {**result.means, **score_row("ua", result.ua), **score_row("wa", result.wa), "ece": result.ece}
         row |= {"ua_folds_mean": result.over_folds["ua"]["mean"], "ua_folds_sd": result.over_folds["ua"]["sd"]}
         row |= {} if result.best is None else {"ua_best_possible": rounded(result.best)}
         variants[result.variant] = row | ({"frozen_encoders_of": list(result.frozen)} if result.frozen else {})
@@ -218,7 +216,7 @@ def aggregate(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
 
 def few(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Return the contents of headline.json: the main figures of each variant and each difference."""
-    scores = ("ua", "ua_low", "ua_high", "wa", "macro_f1")
+    scores = ("ua_low", "ua_high", *(metric.key for metric in SHOWN))
     headline = {name: {key: row[key] for key in scores} for name, row in metrics["variants"].items()}
     return headline | dict(metrics["differences"])
 

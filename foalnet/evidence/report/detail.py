@@ -99,7 +99,7 @@ def classes(facts: Facts, table: Sequence[Result]) -> Section:
     weighted = (
         Cell(text="weighted F1"),
         Cell(text=number(sum(table[0].support.values()))),
-        *(Cell(text=percent(result.weighted_f1)) for result in table),
+        *(Cell(text=percent(result.means["weighted_f1"])) for result in table),
     )
     rows = (
         (

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from foalnet.config.blocks import HALF
+from foalnet.evidence.report import tables
 from foalnet.evidence.report.aggregate import Result
 from foalnet.evidence.report.gather import Facts
-from foalnet.evidence.report.late import Late, OnKind
-from foalnet.evidence.report.phrases import DASH, KINDS, level, number, p_value_text, percent, points, span, span_short
+from foalnet.evidence.report.late import LATE, Late
+from foalnet.evidence.report.phrases import DASH, level, number, percent, points, span
 from foalnet.evidence.report.view import Block, Cell, Paragraph, Section, Table
 
 
-def fusion(facts: Facts, table: Sequence[Result], averages: Sequence[Late]) -> Section | None:
+def fusion(
+    facts: Facts, table: Sequence[Result], averages: Sequence[Late], metrics: Mapping[str, Any]
+) -> Section | None:
     """Return the section; None where no late average can be computed."""
     if not averages:
         return None
     blocks: list[Block] = []
     for late in averages:
-        blocks += [Paragraph(text=_what(late)), _gains(late)]
+        row, share = metrics[LATE][late.name], late.ua.level
+        caption = (
+            f"Paired differences of UA from {late.name} in percentage points, on the same utterances, with "
+            f"{level(share)} intervals and two-sided p values."
+        )
+        blocks += [
+            Paragraph(text=_what(late)),
+            tables.compact(tables.differences(row["differences"], share), caption=caption),
+        ]
         if late.kinds:
-            blocks += [Paragraph(text=_interaction(late)), _kinds(late), _nearness(facts, table, late)]
+            caption = (
+                "Share of correct utterances by kind, in percent; below it the best that can be expected from a "
+                "variant's inputs. The kinds follow from the rule by which the corpus is drawn."
+            )
+            by_kind = tables.compact(tables.kinds(row, late.name, share), caption=caption)
+            blocks += [Paragraph(text=_interaction(late)), by_kind, _nearness(facts, table, late)]
     return Section(name="fusion", title="What fusion adds", blocks=tuple(blocks))
 
 
@@ -29,30 +46,8 @@ def _what(late: Late) -> str:
     return (
         f"Fusion has to beat at least {late.name}: it multiplies the class probabilities of {sound} and {picture}, "
         "each trained by itself, and predicts the class with the largest product. It needs no training. It uses both "
-        "modalities, but it cannot use information that only sound and picture together carry."
-    )
-
-
-def _gains(late: Late) -> Table:
-    rows = [
-        (Cell(text=late.name), Cell(text=percent(late.ua.estimate), small=span_short(late.ua)), *[Cell(text="")] * 2)
-    ]
-    rows += [
-        (
-            Cell(text=f"{pair.a} minus {late.name}"),
-            Cell(text=""),
-            Cell(text=points(pair.ua.interval.estimate), small=span(pair.ua.interval, signed=True), strong=True),
-            Cell(text=p_value_text(pair.ua.p).removeprefix("p ").removeprefix("= ")),
-        )
-        for pair in late.gains
-    ]
-    return Table(
-        caption=(
-            f"UA of {late.name} in percent, and paired differences from it in points, on the same utterances, with "
-            f"{level(late.ua.level)} intervals and two-sided p values."
-        ),
-        head=("", "UA", "Difference of UA", "p"),
-        rows=tuple(rows),
+        "modalities, but it cannot use information that only sound and picture together carry. It reaches "
+        f"{percent(late.ua.estimate)} % UA ({level(late.ua.level)} interval {span(late.ua)})."
     )
 
 
@@ -72,28 +67,6 @@ def _interaction(late: Late) -> str:
         f"expect {percent(guess)} % and any method {percent(max(on.best.values()))} % at most; {late.name} is correct "
         f"on {percent(on.right[late.name].estimate)} %. {'; '.join(said)}."
     )
-
-
-def _kinds(late: Late) -> Table:
-    names = tuple(late.kinds[0].right)
-    return Table(
-        caption=(
-            "Share of correct utterances by kind, in percent; below it the best that can be expected from a variant's "
-            "inputs. The kinds follow from the rule by which the corpus is drawn."
-        ),
-        head=("Kind", "Utterances", *names),
-        rows=tuple(_kind_row(on, names) for on in late.kinds),
-    )
-
-
-def _kind_row(on: OnKind, names: Sequence[str]) -> tuple[Cell, ...]:
-    shares = (
-        Cell(
-            text=percent(on.right[name].estimate), small=f"best {percent(on.best[name])}", shade=on.right[name].estimate
-        )
-        for name in names
-    )
-    return (Cell(text=on.kind, small=KINDS.get(on.kind, "")), Cell(text=number(on.n)), *shares)
 
 
 def _nearness(facts: Facts, table: Sequence[Result], late: Late) -> Table:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foalnet.config.blocks import HALF
-from foalnet.evidence.report.aggregate import METRICS, SEES, Comparison, compare, gain, gap_row, score, score_row
+from foalnet.evidence.report.aggregate import RESAMPLED, SEES, Comparison, compare, gain, gap_row, score, score_row
 from foalnet.evidence.report.gather import Facts, Run
 from foalnet.evidence.report.phrases import KINDS
 from foalnet.evidence.stats import Difference, Interval
@@ -86,7 +86,7 @@ def _late(facts: Facts, pair: tuple[str, str], half: str, runs: tuple[Run, ...])
     params, name = facts.params.report, LATE + half
     keys = sorted(set.intersection(*(set(run.rows) for run in runs)))
     fused = {v: r for v, r in facts.runs.items() if v.removesuffix(HALF) not in SEES and v.endswith(HALF) == bool(half)}
-    ua, wa = (score(runs, keys, metric, params) for metric in METRICS)
+    ua, wa = (score(runs, keys, metric, params) for metric in RESAMPLED)
     return Late(
         name=name,
         of=pair,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from foalnet.evidence.report import detail, fusion, losses, protocols, provenance, published, staging, summary
 from foalnet.evidence.report.aggregate import Comparison, Result
@@ -14,6 +15,7 @@ from foalnet.evidence.report.view import Page
 
 def outline(
     facts: Facts,
+    metrics: Mapping[str, Any],
     table: Sequence[Result],
     pairs: Sequence[Comparison],
     standings: Sequence[Standing] = (),
@@ -21,13 +23,13 @@ def outline(
 ) -> Page:
     """Return the whole page; a section without content is left out."""
     sections = [
-        summary.result(facts, table),
+        summary.result(facts, table, metrics),
         summary.certainty(facts, table, pairs),
         summary.data(facts),
         summary.protocol(facts),
         losses.losses(facts),
-        protocols.protocols(facts, standings),
-        fusion.fusion(facts, table, averages),
+        protocols.protocols(facts, standings, metrics),
+        fusion.fusion(facts, table, averages, metrics),
         detail.folds(facts, table),
         detail.classes(facts, table),
         detail.calibration(table),

@@ -39,18 +39,26 @@ NOT_AUDITED = {
     "no_sound_with_motion": "no sound with motion to judge by",
     "one_person": "one person fills the picture",
 }
-# Names of standing.EFFECTS, by their keys in metrics.json.
-EFFECTS = {
-    "selection": "choosing on the test part",
-    "fourth_session": "one more session or group trains",
-    "together": "both together",
-}
 # Remark next to a protocol's name wherever its scores are shown.
 STAMPS = {
     "loso_dev_session": "chosen on a dev session; the headline",
     "loso_fixed_epochs": "nothing chosen",
     "paper_best_on_test": "optimistic: chosen on the test session",
 }
+
+
+def effect_titles(cluster: str) -> dict[str, str]:
+    """Return the names of standing.EFFECTS for readers; `cluster` is what the folds of the corpus keep together."""
+    return {
+        "selection": "choosing on the test part",
+        "fourth_session": f"one more {fold_unit(cluster)} trains",
+        "together": "both together",
+    }
+
+
+def fold_unit(cluster: str) -> str:
+    """Return what a fold tests."""
+    return "group of speakers" if cluster == "speaker" else "session"
 
 
 def percent(share: float | None, digits: int = 1) -> str:

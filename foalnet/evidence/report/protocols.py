@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from foalnet.core.paths import HEADLINE
-from foalnet.evidence.report import figures
+from foalnet.evidence.report import figures, tables
 from foalnet.evidence.report.gather import Facts
-from foalnet.evidence.report.phrases import DASH, STAMPS, level, percent, points, span, span_short
-from foalnet.evidence.report.standing import OPTIMISTIC, Standing
-from foalnet.evidence.report.view import Block, Bullets, Cell, Note, Paragraph, Section, Table, Tables
-from foalnet.evidence.stats import Interval
+from foalnet.evidence.report.phrases import STAMPS, fold_unit, level, points, span
+from foalnet.evidence.report.standing import EFFECTS, OPTIMISTIC, Standing
+from foalnet.evidence.report.view import Block, Bullets, Note, Paragraph, Section, Tables
 
 
-def protocols(facts: Facts, table: Sequence[Standing]) -> Section | None:
+def protocols(facts: Facts, table: Sequence[Standing], metrics: Mapping[str, Any]) -> Section | None:
     """Return scores by protocol and their differences; None where only the headline's protocol was run."""
     if not table:
         return None
-    names = [HEADLINE, *facts.other_protocols]
+    names, bounds = [HEADLINE, *facts.other_protocols], level(facts.params.report.level)
     blocks: list[Block] = [Bullets(items=tuple(_meaning(facts, name) for name in names))]
     if OPTIMISTIC in names:
         blocks.append(
@@ -31,20 +31,25 @@ def protocols(facts: Facts, table: Sequence[Standing]) -> Section | None:
             )
         )
     blocks += [
-        Tables(tables=(_scores("UA", table, names), _scores("WA", table, names))),
+        Tables(
+            tables=tuple(
+                tables.compact(
+                    tables.protocols(metrics, metric.lower()),
+                    title=f"{metric} by protocol",
+                    caption=f"{metric} in percent with {bounds} intervals, on the same utterances.",
+                )
+                for metric in ("UA", "WA")
+            )
+        ),
         figures.protocols(table, 1 / len(facts.classes)),
-        *_gap(facts, table, names),
+        *_gap(facts, table, metrics, names),
     ]
     return Section(name="protocols", title="Under other protocols", blocks=tuple(blocks))
 
 
-def _unit(facts: Facts) -> str:
-    return "group of speakers" if facts.first.metrics["cluster"] == "speaker" else "session"
-
-
 def _meaning(facts: Facts, protocol: str) -> str:
     """Return one sentence on how a protocol trains and chooses."""
-    unit, count = _unit(facts), len(facts.folds)
+    unit, count = fold_unit(facts.first.metrics["cluster"]), len(facts.folds)
     units = "groups of speakers" if unit == "group of speakers" else "sessions"
     ran = sorted(
         {
@@ -69,60 +74,21 @@ def _meaning(facts: Facts, protocol: str) -> str:
     return f"{protocol} ({STAMPS[protocol]}): {how[protocol]}."
 
 
-def _scores(metric: str, table: Sequence[Standing], names: Sequence[str]) -> Table:
-    rows = []
-    for row in table:
-        intervals: Mapping[str, Interval] = getattr(row, metric.lower())
-        cells = [
-            Cell(text=percent(intervals[name].estimate), small=span_short(intervals[name]), strong=name == HEADLINE)
-            if name in intervals
-            else Cell(text=DASH)
-            for name in names
-        ]
-        rows.append((Cell(text=row.variant), *cells))
-    bounds = level(next(iter(table[0].ua.values())).level)
-    return Table(
-        title=f"{metric} by protocol",
-        caption=f"{metric} in percent with {bounds} intervals, on the same utterances.",
-        head=("Variant", *(f"{name} ({STAMPS[name]})" for name in names)),
-        rows=tuple(rows),
-    )
-
-
-def _gap(facts: Facts, table: Sequence[Standing], names: Sequence[str]) -> list[Block]:
+def _gap(facts: Facts, table: Sequence[Standing], metrics: Mapping[str, Any], names: Sequence[str]) -> list[Block]:
     """Return the table of effects, its explanation, and a sentence on the main variant's gap."""
-    effects = [name for name in _titles(facts) if any(name in row.effects for row in table)]
-    if not effects:
+    gaps = tables.effects(metrics)
+    shown = [name for name in EFFECTS if any(name in row.effects for row in table)]
+    if not shown:
         return []
-    rows = tuple(
-        (
-            Cell(text=row.variant),
-            *(
-                Cell(text=points(row.effects[name].estimate), small=span(row.effects[name], signed=True))
-                if name in row.effects
-                else Cell(text=DASH)
-                for name in effects
-            ),
-        )
-        for row in table
-    )
-    effects_table = Table(
+    gaps_table = tables.compact(
+        gaps,
         title="What the gap consists of",
         caption="Differences of UA in percentage points on the same utterances, with intervals.",
-        head=("Variant", *(_titles(facts)[name] for name in effects)),
-        rows=rows,
     )
     main = next((row for row in table if row.variant == "foal"), table[-1])
-    sentence = [Paragraph(text=gap_sentence(main, _unit(facts)))] if len(effects) == 3 else []
-    return [*sentence, effects_table, Paragraph(text=_caution(facts, effects, names))]
-
-
-def _titles(facts: Facts) -> dict[str, str]:
-    return {
-        "selection": "Choosing on the test part",
-        "fourth_session": f"One more {_unit(facts)} trains",
-        "together": "Both together",
-    }
+    unit = fold_unit(facts.first.metrics["cluster"])
+    sentence = [Paragraph(text=gap_sentence(main, unit))] if len(shown) == 3 else []
+    return [*sentence, gaps_table, Paragraph(text=_caution(facts, shown, names))]
 
 
 def gap_sentence(row: Standing, unit: str) -> str:
@@ -137,7 +103,7 @@ def gap_sentence(row: Standing, unit: str) -> str:
 
 def _caution(facts: Facts, effects: Sequence[str], names: Sequence[str]) -> str:
     """Return sentences on what each effect includes and excludes."""
-    unit = _unit(facts)
+    unit = fold_unit(facts.first.metrics["cluster"])
     text = []
     if "selection" in effects:
         text.append(

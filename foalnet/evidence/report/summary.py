@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from foalnet.config.blocks import HALF
+from foalnet.evidence.metrics import SHOWN
 from foalnet.evidence.report import figures
-from foalnet.evidence.report.aggregate import Comparison, Result
+from foalnet.evidence.report.aggregate import Comparison, Result, gap_row
 from foalnet.evidence.report.gather import Facts
 from foalnet.evidence.report.phrases import (
     VARIANTS,
     exact_bounds,
     few_clusters,
+    fold_unit,
     frozen_text,
     hours,
     level,
     listed,
     number,
-    p_value_text,
     percent,
     plural,
-    points,
     span,
-    span_short,
     undecided,
     verdict,
 )
-from foalnet.evidence.report.view import Block, Bullets, Cell, Note, Pairs, Paragraph, Section, Table, cells
+from foalnet.evidence.report.tables import compact, differences, scores
+from foalnet.evidence.report.view import Block, Bullets, Note, Pairs, Paragraph, Section, Table, cells
 
 
 def answer(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -> tuple[str, ...]:
@@ -44,30 +45,17 @@ def answer(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -
     return score, " ".join([scale, *(verdict(pair.a, pair.b, pair.ua) for pair in first)])
 
 
-def result(facts: Facts, table: Sequence[Result]) -> Section:
+def result(facts: Facts, table: Sequence[Result], metrics: Mapping[str, Any]) -> Section:
     """Return the headline table with its figure."""
     guess = 1 / len(facts.classes)
-    with_best = any(row.best is not None for row in table)
-    head = ["Variant", "UA", *(["best possible UA"] if with_best else []), "WA", "macro-F1"]
-    rows = [
-        (
-            Cell(text=row.variant, small=VARIANTS[row.variant]),
-            Cell(text=percent(row.ua.estimate), small=span_short(row.ua), strong=True),
-            *([Cell(text=percent(row.best))] if with_best else []),
-            Cell(text=percent(row.wa.estimate), small=span_short(row.wa)),
-            Cell(text=percent(row.macro_f1)),
-        )
-        for row in table
-    ]
     seeds = table[0].seeds
     blocks: list[Block] = [
-        Table(
+        compact(
+            scores(metrics),
             caption=(
-                f"Scores over all test utterances, in percent, with {level(table[0].ua.level)} intervals. "
+                f"Scores over all test utterances, with {level(table[0].ua.level)} intervals. "
                 f"{'Seed' if len(seeds) == 1 else 'Mean of seeds'} {listed([str(seed) for seed in seeds])}."
             ),
-            head=tuple(head),
-            rows=tuple(rows),
         ),
         figures.scores(table, guess),
     ]
@@ -155,7 +143,7 @@ def table_of_support(facts: Facts) -> Table:
 def protocol(facts: Facts) -> Section:
     """Return how data were split, how epochs were chosen, what the scores mean."""
     metrics = facts.first.metrics
-    unit = "group of speakers" if metrics["cluster"] == "speaker" else "session"
+    unit = fold_unit(metrics["cluster"])
     count = len(facts.folds)
     return Section(
         name="protocol",
@@ -181,9 +169,7 @@ def protocol(facts: Facts) -> Section:
             ),
             Paragraph(
                 text=(
-                    "UA (unweighted accuracy) is the mean of the recalls of the classes: each class counts the same. "
-                    "WA (weighted accuracy) is the share of correct utterances. Macro-F1 is the mean over classes of "
-                    "2 × precision × recall / (precision + recall). The headline pools the test utterances of all "
+                    f"{' '.join(metric.meaning for metric in SHOWN)} The headline pools the test utterances of all "
                     "folds; means over folds are further below. A class that a fold's test part lacks is left out of "
                     "that fold's means, and named."
                 )
@@ -217,21 +203,12 @@ def certainty(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
     blocks: list[Block] = []
     if pairs:
         blocks.append(Bullets(items=tuple(verdict(pair.a, pair.b, pair.ua) for pair in pairs)))
-        rows = tuple(
-            (
-                Cell(text=f"{pair.a} minus {pair.b}"),
-                Cell(text=points(pair.ua.interval.estimate), small=span(pair.ua.interval, signed=True), strong=True),
-                Cell(text=p_value_text(pair.ua.p).removeprefix("p ").removeprefix("= ")),
-                Cell(text=points(pair.wa.interval.estimate), small=span(pair.wa.interval, signed=True)),
-                Cell(text=p_value_text(pair.wa.p).removeprefix("p ").removeprefix("= ")),
-            )
-            for pair in pairs
-        )
         caption = (
             "Paired differences in percentage points, on the same utterances, with intervals and two-sided p values."
         )
-        head = ("Comparison", "UA", "p (UA)", "WA", "p (WA)")
-        blocks += [figures.differences(pairs), Table(caption=caption, head=head, rows=rows)]
+        rows = {f"{pair.a}_minus_{pair.b}": gap_row("ua", pair.ua) | gap_row("wa", pair.wa) for pair in pairs}
+        both = compact(differences(rows, facts.params.report.level), caption=caption)
+        blocks += [figures.differences(pairs), both]
     else:
         blocks.append(Note(text="No pair of variants named in report.compare was trained, so nothing is compared."))
     blocks += [Note(text=f"WA: {undecided(pair.a, pair.b)}.") for pair in pairs if pair.wa.disagree]

@@ -26,9 +26,8 @@ from foalnet.core.errors import DataError, reason
 from foalnet.core.files import sha256_file
 from foalnet.core.paths import Paths
 from foalnet.core.records import Prediction, Utterance
-from foalnet.evidence.metrics import DECIMALS, best_epoch, mean_sd, scores, softmax
+from foalnet.evidence.metrics import DECIMALS, METRICS, best_epoch, mean_sd, scores, softmax
 
-SUMMED = ("ua", "wa", "macro_f1", "weighted_f1")
 PARTS = {"dev": ("dev", "test"), "four": ("test",)}
 # How the protocols beside the headline's choose an epoch; params fix that of loso_dev_session.
 SELECT = {"loso_fixed_epochs": "last_epoch", "paper_best_on_test": "best_test_ua"}
@@ -84,7 +83,7 @@ def evaluate_run(
             "classes": classes,
             "pooled": _pooled(rows, classes, params.evaluate.calibration_bins),
             "folds": scored,
-            "over_folds": {name: mean_sd([fold[name] for fold in scored.values()]) for name in SUMMED},
+            "over_folds": {metric.key: mean_sd([fold[metric.key] for fold in scored.values()]) for metric in METRICS},
             "unpredicted": sorted(used.keys() - {row.key for row in rows}),
             "train": _train_facts(train),
         }

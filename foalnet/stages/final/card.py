@@ -10,6 +10,7 @@ from foalnet.config import Params
 from foalnet.config.blocks import encoders_from
 from foalnet.core.markdown import escape, table
 from foalnet.core.records import Utterance
+from foalnet.evidence.metrics import METRICS
 from foalnet.nets import tasks_of
 from foalnet.stages.final.ranges import DRAWN as DRAWN_NOTE
 from foalnet.stages.final.ranges import OUTER
@@ -93,7 +94,7 @@ def card_facts(
             "protocol": metrics["protocol"],
             "select": metrics["select"],
             "utterances": pooled["n"],
-            **{name: pooled[name] for name in ("ua", "wa", "macro_f1", "weighted_f1", "recall")},
+            **{name: pooled[name] for name in (*(metric.key for metric in METRICS), "recall")},
             "over_folds": dict(metrics["over_folds"]),
         },
         "limits": list(LIMITS),
@@ -105,10 +106,6 @@ def card_md(card: Mapping[str, Any]) -> str:
     """Return the card as Markdown; a function of the facts alone."""
     data, epochs, scores, machine = card["data"], card["epochs"], card["out_of_fold"], card["machine"]
     senses = ["sound"] * card["hears"] + [f"picture ({card['sees']})"] * bool(card["sees"])
-    figures = [
-        (words, f"{100 * scores[name]:.1f}", *_mean(scores["over_folds"].get(name)))
-        for name, words in (("ua", "UA"), ("wa", "WA"), ("macro_f1", "macro-F1"), ("weighted_f1", "weighted F1"))
-    ]
     classes = [
         (name, ", ".join(card["raw_labels"][name]), data["per_class"][name], _percent(scores["recall"].get(name)))
         for name in card["classes"]
@@ -126,7 +123,7 @@ def card_md(card: Mapping[str, Any]) -> str:
         f"Protocol {escape(scores['protocol'])}, epoch by {escape(scores['select'])}, {scores['utterances']} "
         "utterances, each tested once, by the one fold that had not seen its speaker.",
         "",
-        *table(("", "pooled %", "mean over folds %", "sd"), figures),
+        *table(("", "pooled %", "mean over folds %", "sd"), _figures(scores)),
         "",
         *table(("class", "raw labels", "utterances trained on", "recall of the folds %"), classes),
         "",
@@ -161,6 +158,15 @@ def card_md(card: Mapping[str, Any]) -> str:
         *limits_md(card),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _figures(scores: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row per metric: its name, pooled over the folds, mean over them and deviation."""
+    return [
+        (metric.name, _percent(scores[metric.key]), *_mean(scores["over_folds"].get(metric.key)))
+        for metric in METRICS
+        if metric.key in scores
+    ]
 
 
 def limits_md(card: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,299 @@
+"""Defines the tables of results, from the rows of metrics.json: for page, Markdown, terminal and Prefect's artifacts.
+
+`compact` lays a table out for the page and its Markdown (an interval under its score), `wide` for terminal and Prefect
+(an interval in a column of its own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from foalnet.evidence.metrics import METRICS, SHOWN
+from foalnet.evidence.report.phrases import (
+    DASH,
+    KINDS,
+    STAMPS,
+    VARIANTS,
+    effect_titles,
+    level,
+    number,
+    p_value_text,
+    percent,
+    points,
+)
+from foalnet.evidence.report.view import Cell
+from foalnet.evidence.report.view import Table as PageTable
+
+# JSON sorts variants by name; tables list the single modalities first.
+ORDER = list(VARIANTS)
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """A share or a difference of shares, with its bounds where they are known, and the best that can be expected."""
+
+    estimate: float
+    low: float | None = None
+    high: float | None = None
+    best: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Name:
+    """A name and, for the page, what it means."""
+
+    text: str
+    says: str = ""
+
+
+Value = Name | Score | int | None
+Kind = Literal["name", "count", "percent", "points", "p"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """Title and unit of a column; `strong` marks the figures to read first on the page, `shaded` fills cells by share.
+
+    `short` replaces the title in a wide table, where `bounds` gives the interval of a score a column of its own.
+    """
+
+    title: str
+    short: str = ""
+    kind: Kind = "percent"
+    bounds: bool = False
+    strong: bool = False
+    shaded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Results:
+    """A table of results; None is an unknown value. `level` is that of all its intervals."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    level: float
+
+    def __bool__(self) -> bool:
+        """Whether it has rows."""
+        return bool(self.rows)
+
+
+def score(row: Row, key: str, *, best: float | None = None) -> Score:
+    """Return a score under metrics.json's keys: ua, ua_low, ua_high."""
+    return Score(estimate=row[key], low=row.get(f"{key}_low"), high=row.get(f"{key}_high"), best=best)
+
+
+def in_order(variants: Iterable[str]) -> list[str]:
+    """Return variants in the order of tables."""
+    return sorted(variants, key=ORDER.index)
+
+
+def scores(metrics: Row) -> Results:
+    """Return every variant with the metrics that METRICS shows."""
+    variants = metrics["variants"]
+    with_best = any("ua_best_possible" in row for row in variants.values())
+    first = next(iter(variants.values()))
+    shown = [metric for metric in SHOWN if metric.key in first]
+    columns = [
+        Column(title=f"{metric.name} %", bounds=f"{metric.key}_low" in first, strong=metric is METRICS[0])
+        for metric in shown
+    ]
+    best = [Column(title="best possible UA %")] if with_best else []
+    return Results(
+        columns=(Column(title="variant", kind="name"), *columns, *best),
+        rows=tuple(
+            (
+                Name(text=name, says=VARIANTS[name]),
+                *(score(variants[name], metric.key) for metric in shown),
+                *([score(row, "ua_best_possible") if "ua_best_possible" in row else None] if with_best else []),
+            )
+            for name in in_order(variants)
+            for row in (variants[name],)
+        ),
+        level=metrics["level"],
+    )
+
+
+def differences(rows: Mapping[str, Row], share: float) -> Results:
+    """Return paired differences of the metrics that `rows` have, with their p values."""
+    first = next(iter(rows.values()), {})
+    metrics = [metric for metric in METRICS if f"{metric.key}_p" in first]
+    columns = [
+        column
+        for metric in metrics
+        for column in (
+            Column(title=metric.name, kind="points", bounds=True, strong=metric is METRICS[0]),
+            Column(title="p" if len(metrics) == 1 else f"p ({metric.name})", kind="p"),
+        )
+    ]
+    return Results(
+        columns=(Column(title="comparison", kind="name"), *columns),
+        rows=tuple(
+            (
+                Name(text=pair.replace("_minus_", " minus ")),
+                *(
+                    value
+                    for metric in metrics
+                    for value in (score(row, metric.key), Score(estimate=row[f"{metric.key}_p"]))
+                ),
+            )
+            for pair, row in rows.items()
+        ),
+        level=share,
+    )
+
+
+def protocols(metrics: Row, key: str) -> Results:
+    """Return one metric of every variant under each protocol, the optimistic one marked."""
+    shown = [(name, metrics["protocols"][name]) for name in STAMPS if name in metrics["protocols"]]
+    columns = [
+        Column(
+            title=f"{name} ({STAMPS[name]})",
+            short=f"{name} (optimistic)" if protocol["optimistic"] else name,
+            bounds=True,
+            strong=name == metrics["protocol"],
+        )
+        for name, protocol in shown
+    ]
+    return Results(
+        columns=(Column(title="variant", kind="name"), *columns),
+        rows=tuple(
+            (
+                Name(text=variant),
+                *(score(protocol["variants"][variant], key) if variant in protocol["variants"] else None
+                  for _, protocol in shown),
+            )
+            for variant in in_order(metrics["gaps"])
+        ),
+        level=metrics["level"],
+    )  # fmt: skip
+
+
+def effects(metrics: Row) -> Results:
+    """Return what the gap between protocols consists of, by variant, in points of UA."""
+    gaps = metrics["gaps"]
+    titles = effect_titles(metrics["data"]["cluster"])
+    shown = [name for name in titles if any(name in row for row in gaps.values())]
+    return Results(
+        columns=(
+            Column(title="variant", kind="name"),
+            *(Column(title=titles[name], kind="points", bounds=True) for name in shown),
+        ),
+        rows=tuple(
+            (
+                Name(text=variant),
+                *(score(gaps[variant][name], "ua") if name in gaps[variant] else None for name in shown),
+            )
+            for variant in in_order(gaps)
+        ),
+        level=metrics["level"],
+    )
+
+
+def kinds(average: Row, name: str, share: float) -> Results:
+    """Return the share of correct utterances by kind, for the late average `name` and each variant."""
+    order = [*average["of"], name, *ORDER]
+    by_kind = {kind: average["kinds"][kind] for kind in KINDS if kind in average["kinds"]}
+    names = sorted(next(iter(by_kind.values()))["right"], key=order.index)
+    return Results(
+        columns=(
+            Column(title="correct %, by kind", kind="name"),
+            Column(title="utterances", kind="count"),
+            *(Column(title=each, shaded=True) for each in names),
+            Column(title="best possible %"),
+        ),
+        rows=tuple(
+            (
+                Name(text=kind, says=KINDS[kind]),
+                on["n"],
+                *(score(on["right"][each], "share", best=on["right"][each]["best_possible"]) for each in names),
+                Score(estimate=max(on["right"][each]["best_possible"] for each in names)),
+            )
+            for kind, on in by_kind.items()
+        ),
+        level=share,
+    )
+
+
+def tall(table: Results, title: str) -> Results:
+    """Return a table with a row per row and column: names and columns are joined, the figures are below `title`."""
+    first, *rest = table.columns
+    return Results(
+        columns=(first, replace(rest[0], title=title)),
+        rows=tuple(
+            (Name(text=f"{name.text}: {column.title}"), value)
+            for name, *values in table.rows
+            for column, value in zip(rest, values, strict=True)
+            if isinstance(name, Name) and value is not None
+        ),
+        level=table.level,
+    )
+
+
+def wide(table: Results) -> list[list[str]]:
+    """Return head and rows as text, each interval in a column of its own."""
+    bounds = f"{level(table.level)} interval"
+    head = [
+        text
+        for column in table.columns
+        for text in (column.short or column.title, *([bounds] if column.bounds else []))
+    ]
+    rows = [
+        [
+            text
+            for value, column in zip(row, table.columns, strict=True)
+            for text in (figure(value, column), *([edges(value, column)] if column.bounds else []))
+        ]
+        for row in table.rows
+    ]
+    return [head, *rows]
+
+
+def figure(value: Value, column: Column) -> str:
+    """Return a value as text."""
+    if isinstance(value, Name):
+        return value.text
+    if isinstance(value, Score):
+        show = {"points": points, "p": p_value_text}.get(column.kind, percent)
+        return show(value.estimate)
+    return DASH if value is None else number(value)
+
+
+def edges(value: Value, column: Column) -> str:
+    """Return the bounds of a score as text: "66.9 to 77.0"; "" where there are none."""
+    if not isinstance(value, Score) or value.low is None or value.high is None:
+        return ""
+    show = points if column.kind == "points" else percent
+    return f"{show(value.low)} to {show(value.high)}"
+
+
+def compact(table: Results, *, caption: str, title: str = "") -> PageTable:
+    """Return a table for the page and its Markdown: an interval, or a meaning, is small text in its cell."""
+    head = [column.title for column in table.columns]
+    return PageTable(
+        caption=caption,
+        title=title,
+        head=(head[0][0].upper() + head[0][1:], *head[1:]),
+        rows=tuple(
+            tuple(_cell(value, column) for value, column in zip(row, table.columns, strict=True)) for row in table.rows
+        ),
+    )
+
+
+def _cell(value: Value, column: Column) -> Cell:
+    text = figure(value, column)
+    if isinstance(value, Name):
+        return Cell(text=text, small=value.says)
+    if not isinstance(value, Score):
+        return Cell(text=text)
+    small = edges(value, column) if column.kind == "points" else edges(value, column).replace(" to ", DASH)
+    small = small if value.best is None else f"best {percent(value.best)}"
+    return Cell(
+        text=text.removeprefix("p ").removeprefix("= "),
+        small=small,
+        strong=column.strong,
+        shade=value.estimate if column.shaded else None,
+    )
