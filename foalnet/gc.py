@@ -178,6 +178,11 @@ def to_remove(
 
     With `older_than_days` only what was unused for longer goes; with `max_bytes` only so much that the rest is no
     larger. What dead processes left unfinished, and their locks, go in any case.
+
+    >>> used_s = {"old": 1.0, "new": 9.0}
+    >>> clips = [Item(kind="clips", path=Path(name), size_bytes=5, used_s=at) for name, at in used_s.items()]
+    >>> [item.path.name for item in to_remove(clips, older_than_days=None, max_bytes=5, now_s=10.0)]
+    ['old']
     """
     everything = list(contents)
     now_s = time.time() if now_s is None else now_s

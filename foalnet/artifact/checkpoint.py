@@ -98,7 +98,11 @@ def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def prefixed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors with `prefix/` added to their names."""
+    """Return the tensors with `prefix/` added to their names.
+
+    >>> prefixed({"weight": 1}, "net"), part({"net/weight": 1, "optim/step": 2}, "net")
+    ({'net/weight': 1}, {'weight': 1})
+    """
     return {f"{prefix}/{name}": value for name, value in tensors.items()}
 
 

@@ -25,7 +25,11 @@ def reason(error: BaseException) -> str:
 
 
 def named(error: BaseException) -> str:
-    """Return the name of an error's class, followed by its message if it has one."""
+    """Return the name of an error's class, followed by its message if it has one.
+
+    >>> named(ValueError("too long")), named(KeyboardInterrupt())
+    ('ValueError: too long', 'KeyboardInterrupt')
+    """
     return ": ".join(filter(None, (type(error).__name__, str(error).strip())))
 
 

@@ -21,7 +21,11 @@ def run_name(variant: str, seed: int, split: str = "dev") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The outputs of one corpus below `home`."""
+    """The outputs of one corpus below `home`.
+
+    >>> Paths("drawn").manifest.as_posix(), Paths("drawn").model("foal", 1).as_posix()
+    ('data/drawn/manifest.jsonl', 'models/drawn/foal-s1')
+    """
 
     corpus: str
     home: Path = Path()

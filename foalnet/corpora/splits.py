@@ -11,7 +11,11 @@ from foalnet.core.records import Utterance
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fold:
-    """One fold, named after its test group: disjoint tuples of group names; dev may be empty."""
+    """One fold, named after its test group: disjoint tuples of group names; dev may be empty.
+
+    >>> Fold(name="S3", train=("S1",), dev=("S2",), test=("S3",)).part_of("S2")
+    'dev'
+    """
 
     name: str
     train: tuple[str, ...]
@@ -110,7 +114,16 @@ def groups_of(utterances: Iterable[Utterance], fold_by: str) -> dict[str, str]:
 
 
 class FoldLabels:
-    """The only source of labels for the trainer of a fold; it has no labels of test utterances."""
+    """The only source of labels for the trainer of a fold; it has no labels of test utterances.
+
+    >>> fold = Fold(name="S3", train=("S1",), dev=("S2",), test=("S3",))
+    >>> known = FoldLabels(fold, {"a": "sad", "b": "sad", "c": "happy"}, {"a": "S1", "b": "S2", "c": "S3"})
+    >>> known.keys("test"), known.label("a")
+    (['c'], 'sad')
+    >>> known.label("c")
+    Traceback (most recent call last):
+    ValueError: ...
+    """
 
     def __init__(self, fold: Fold, labels: Mapping[str, str], groups: Mapping[str, str]) -> None:
         self.fold = fold

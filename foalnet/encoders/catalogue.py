@@ -87,7 +87,11 @@ CATALOGUE: dict[str, WeightSet] = {each.name: each for each in _SETS}
 
 
 def published(name: str, *, kind: str | None = None, key: str = "weights") -> WeightSet:
-    """Return the entry of a name; UsageError (exit 2) if there is none, or it is of another kind than `kind`."""
+    """Return the entry of a name; UsageError (exit 2) if there is none, or it is of another kind than `kind`.
+
+    >>> published("wavlm_large").width, published("clip_vit_l14").kind
+    (1024, 'clip')
+    """
     known = {n: entry for n, entry in CATALOGUE.items() if kind in (None, entry.kind)}
     if name not in known:
         raise UsageError(

@@ -60,6 +60,11 @@ def track(
     per frame, and none further from the last than a head can move. Frames of the chain are "detected". Between two of
     them at most `bridge_s` apart it interpolates boxes over time; elsewhere it holds a box for at most half of
     `bridge_s`: both are "bridged". The rest is "missing", reason no_face. It smooths centres and sizes over time.
+
+    >>> face = Box(left=40, top=40, right=60, bottom=60)
+    >>> seen = track({0: [face], 2: [face]}, [0.0, 0.1, 0.2], width_px=100, height_px=100, params=Shards())
+    >>> seen.sources
+    ('detected', 'bridged', 'detected')
     """
     candidates = _usable(detections, times_s, width_px, height_px, params)
     chosen_K = _best_chain(candidates)

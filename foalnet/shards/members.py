@@ -29,7 +29,11 @@ def valid_key(key: str) -> bool:
 
 
 def declared(meta: Any) -> tuple[str, ...] | None:
-    """Return the members that a sample's metadata declares, None if it declares neither pictures nor features."""
+    """Return the members that a sample's metadata declares, None if it declares neither pictures nor features.
+
+    >>> declared({"video": {"times_s": []}})
+    ('face.mjpg', 'flac', 'half.mjpg', 'json')
+    """
     if not isinstance(meta, dict):
         return None
     if isinstance(meta.get("video"), dict) and meta.get("features") is None:

@@ -1,4 +1,10 @@
-"""The stages of dvc.yaml in their order: the CLI, `--dry-run`, `verify`, `gc` and the code lists of dvc.yaml use it."""
+"""The stages of dvc.yaml in their order: the CLI, `--dry-run`, `verify`, `gc` and the code lists of dvc.yaml use it.
+
+>>> [stage.name for stage in STAGES]
+['draw', 'inventory', 'manifest', 'shards', 'features', 'train', 'evaluate', 'final', 'report']
+>>> [stage.name for stage in STAGES if stage.forecast is not None]  # those with `--dry-run`
+['draw', 'shards', 'features', 'train', 'final']
+"""
 
 from __future__ import annotations
 

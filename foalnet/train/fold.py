@@ -323,7 +323,11 @@ def logits_of(
 
 
 def unweighted_accuracy(logits_NC: Tensor, labels: Sequence[int]) -> float:
-    """Return the mean of the recalls of the classes that occur (METHOD, UA)."""
+    """Return the mean of the recalls of the classes that occur (METHOD, UA).
+
+    >>> unweighted_accuracy(torch.tensor([[2.0, 1.0], [2.0, 1.0], [1.0, 2.0]]), [0, 0, 0])
+    0.6666666666666666
+    """
     label_N = torch.tensor(labels)
     right_N = logits_NC.argmax(dim=1) == label_N
     return float(torch.stack([right_N[label_N == c].double().mean() for c in label_N.unique()]).mean())

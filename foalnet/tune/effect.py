@@ -37,7 +37,11 @@ AFFECTS: dict[str, Callable[[Tasks], bool]] = {
 
 
 def without_effect(variant: str, paths: Iterable[str], train: Train) -> list[str]:
-    """Return the params without effect on what a variant learns, sorted."""
+    """Return the params without effect on what a variant learns, sorted.
+
+    >>> without_effect("audio_only", ["lr", "objective.beta", "video.width"], Train())
+    ['objective.beta', 'video.width']
+    """
     tasks = tasks_of(variant)
 
     def affected(path: str) -> bool:

@@ -82,7 +82,11 @@ def name_of(key: str) -> Name:
 
 
 def session_of(dialogue: str) -> str:
-    """Return the session folder of a dialogue: Ses03M_impro05a is in Session3."""
+    """Return the session folder of a dialogue: Ses03M_impro05a is in Session3.
+
+    >>> session_of("Ses03M_impro05a")
+    'Session3'
+    """
     return f"Session{dialogue[4]}"
 
 
@@ -107,7 +111,11 @@ def role_of(path: str) -> str | None:
 
 
 def stem_of(path: str) -> str:
-    """Return the dialogue or utterance of a path that has a role, in the case that the label files use."""
+    """Return the dialogue or utterance of a path that has a role, in the case that the label files use.
+
+    >>> stem_of("session1/dialog/wav/ses01f_impro01.wav")
+    'Ses01F_impro01'
+    """
     name = stem(path)
     assert _STEM.fullmatch(name), f"`role_of` let {path} pass"
     # Upper case in Ses01F_script01_1b_M003: the S, the actor with the markers, the actor who speaks.

@@ -62,7 +62,11 @@ def fold_unit(cluster: str) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """Return a share as a percentage without the percent sign: 0.7214 is "72.1"; None is a dash."""
+    """Return a share as a percentage without the percent sign: 0.7214 is "72.1"; None is a dash.
+
+    >>> percent(0.7214), percent(None)
+    ('72.1', '–')
+    """
     return DASH if share is None else f"{100 * share:.{digits}f}".replace("-", MINUS)
 
 
@@ -70,6 +74,9 @@ def points(gap: float) -> str:
     """Return a difference of shares in percentage points with its sign: 0.042 is "+4.2".
 
     A value that is not zero is never shown as zero: 0.0003 is "+0.03".
+
+    >>> points(0.042), points(0.0003)
+    ('+4.2', '+0.03')
     """
     texts = (f"{100 * gap:+.{digits}f}".replace("-", MINUS) for digits in (1, 2, 3, 4))
     return next((text for text in texts if text.strip(f"+{MINUS}0.")), "0.0")
@@ -102,12 +109,20 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
 
 
 def listed(items: list[str], joiner: str = "and") -> str:
-    """Return "a", "a and b", "a, b and c"."""
+    """Return "a", "a and b", "a, b and c".
+
+    >>> listed(["a", "b", "c"]), listed(["a", "b"], "or"), listed([])
+    ('a, b and c', 'a or b', 'none')
+    """
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {joiner} {items[-1]}" if items else "none"
 
 
 def hours(seconds: float) -> str:
-    """Return a duration in hours, or in minutes under two hours."""
+    """Return a duration in hours, or in minutes under two hours.
+
+    >>> hours(900), hours(9000)
+    ('15.0 min', '2.50 h')
+    """
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
 
 

@@ -213,7 +213,12 @@ def contract_of(wanted: Contract | str | None, reader: Reader, classes: dict[str
 
 
 def compare(expected: Contract | None, counted: Contract) -> list[Breach]:
-    """Return every count that differs, by name; an empty mapping or None in `expected` is not checked."""
+    """Return every count that differs, by name; an empty mapping or None in `expected` is not checked.
+
+    >>> expected = Contract(raw_labels={"sad": 1084, "neu": 1708})
+    >>> [breach.name for breach in compare(expected, Contract(raw_labels={"sad": 1083, "neu": 1708}))]
+    ['sad']
+    """
     breaches = []
     if expected is not None and expected.utterances not in (None, counted.utterances):
         breaches.append(
