@@ -69,10 +69,10 @@ DIALOGUES = ("Ses01F_impro01", "Ses01M_impro02", "Ses02F_script01_1", "Ses02M_im
 
 def staging() -> Scenario:
     """Return the scenario of `foalnet shards` over four small dialogues, one with a gap in its video."""
-    from tests.support.clips_tree import write_clips_tree
+    from tests.support.corpus.trees import clips_tree
 
     def prepare(home: Path) -> None:
-        root = write_clips_tree(home.parent / "root", DIALOGUES)
+        root = clips_tree(home.parent / "root", DIALOGUES)
         avi = root / f"Session2/dialog/avi/DivX/{DIALOGUES[-1]}.avi"
         data = bytearray(avi.read_bytes())
         middle = len(data) // 2
@@ -115,7 +115,7 @@ def training() -> Scenario:
     """Return the scenario of `foalnet train` over five folds of a synthetic corpus."""
 
     def prepare(home: Path) -> None:
-        from tests.support.stores import make_store, write_corpus, write_params
+        from tests.support.corpus.stores import make_store, write_corpus, write_params
 
         home.mkdir()
         write_corpus(home, make_store(per_group=16))

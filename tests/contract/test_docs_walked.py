@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.corpus.trees import write, write_wav
 from tests.support.projects import REPOSITORY, copy_project, program, repro, run
-from tests.support.trees import write, write_wav
 
 BLOCK = re.compile(r"^```(python|diff)\n(.*?)^```$", re.M | re.S)
 

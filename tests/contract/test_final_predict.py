@@ -16,8 +16,8 @@ import pytest
 import foalnet
 from foalnet.config import Settings
 from foalnet.core.files import read_json
+from tests.support.corpus.videos import ffmpeg
 from tests.support.projects import REPOSITORY, change_params, repro, run, stages_run, verb
-from tests.support.video_files import ffmpeg
 
 RAW = Path("data/drawn/raw")
 MODEL = Path("models/drawn/final")

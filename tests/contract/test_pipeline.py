@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.corpus.trees import ravdess_tree
 from tests.support.projects import REPOSITORY, TINY, change_params, copy_project, repro, run, stages_run, verb
-from tests.support.trees import ravdess_tree
 
 RUNS = ["audio_only-s1", "video_only-s1", "baseline-s1", "foal-s1"]
 

@@ -13,9 +13,9 @@ import pytest
 from foalnet.config import Settings
 from foalnet.core.paths import Paths
 from foalnet.stages.train.training import train_run
+from tests.support.corpus.results import BEST, make_params, write_report
+from tests.support.corpus.stores import corpus_params, make_store, write_corpus
 from tests.support.projects import REPOSITORY, run
-from tests.support.reports import BEST, make_params, write_report
-from tests.support.stores import corpus_params, make_store, write_corpus
 
 # A row of `dvc metrics show` on four variants and three differences had 11,659 letters.
 WIDEST = 900

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.corpus.results import BEST, make_params, write_report
 from tests.support.pages import Page
-from tests.support.reports import BEST, make_params, write_report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (

@@ -19,7 +19,8 @@ from foalnet import media
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Sample
 from foalnet.shards import open_shards, split_frames
-from tests.support.clips_tree import RATE_HZ, LocalPool, Place
+from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.trees import RATE_HZ
 from tests.support.heads import TURNS, at_size, clip_frames, clip_sound, shown, write_heads
 
 FACE_PX = 42

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.clips_tree import LocalPool, Place, write_clips_tree
+from tests.support.corpus.staging import DIALOGUE, OTHER, LocalPool, Place
+from tests.support.corpus.trees import clips_tree
 from tests.support.hub import serving
-from tests.support.staged import DIALOGUE, OTHER
 
 
 @pytest.fixture(scope="session")
 def sound_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tree of two dialogues, nothing wrong with it; never written to."""
-    return write_clips_tree(tmp_path_factory.mktemp("tree"), [DIALOGUE, OTHER])
+    return clips_tree(tmp_path_factory.mktemp("tree"), [DIALOGUE, OTHER])
 
 
 @pytest.fixture

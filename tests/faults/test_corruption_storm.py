@@ -141,12 +141,9 @@ def blind(path: Path, **_: object) -> object:
     return {name: value for name, value in json.loads(path.read_bytes()).items() if name != "seal"}
 
 
-def test_the_bench_prints_seed_and_tally_and_ends_with_1_where_something_is_bad(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_script_ends_with_1_where_something_is_bad(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(["--count", "5", "--seed", "7"])
-    said = capsys.readouterr().out
-    assert said.startswith("seed 7, 5 corruptions\n") and "SILENT" in said.splitlines()[2]
     bad = Hit(kind="shard", operation="flip", touched=("a.tar",), outcome="SILENT", said="something else was read")
     monkeypatch.setattr(corruption, "storm", lambda *_, **__: iter([bad]))
     with pytest.raises(SystemExit) as caught:

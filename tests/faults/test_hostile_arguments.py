@@ -15,13 +15,13 @@ import pytest
 import soundfile
 import yaml
 
+from tests.support.corpus.staging import opens_of
+from tests.support.corpus.trees import iemocap_tree, ravdess_tree
+from tests.support.corpus.videos import ffmpeg, numbered_video
 from tests.support.fake_decoder import disguises
 from tests.support.marks import red_when
 from tests.support.models import sealed_model
 from tests.support.projects import REPOSITORY, environment, verb
-from tests.support.staged import opens_of
-from tests.support.trees import iemocap_tree, ravdess_tree
-from tests.support.video_files import ffmpeg, numbered_video
 
 ODD = [
     b"with space",

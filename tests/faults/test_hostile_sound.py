@@ -17,11 +17,10 @@ from foalnet.corpora.inventory import inventory
 from foalnet.corpora.tables import read_table
 from foalnet.media import AudioUnreadable, probe_wave, read_wave, resample
 from foalnet.media import audio as audio_module
-from tests.support.clips_tree import Place
+from tests.support.corpus.staging import DIALOGUE, Place, entries, opens_of, other_dialogue_is_untouched, samples
+from tests.support.corpus.trees import ravdess_tree, sound_file, stages, write, write_wav
 from tests.support.fake_decoder import disguises
 from tests.support.marks import red_when
-from tests.support.staged import DIALOGUE, entries, opens_of, other_dialogue_is_untouched, samples
-from tests.support.trees import ravdess_tree, sound_file, stages, write, write_wav
 
 KEY = f"{DIALOGUE}_F000"
 LENIENT = Shards(detector="fixed", max_drop_fraction=1.0)
@@ -194,7 +193,7 @@ def test_t49_a_link_out_of_a_tree_of_tables_is_refused_by_name(tmp_path: Path, w
 def test_t49_no_stage_waits_for_a_pipe_or_a_device_in_the_tree(tmp_path: Path) -> None:
     import os
 
-    from tests.support.trees import FOUR, iemocap_tree
+    from tests.support.corpus.trees import FOUR, iemocap_tree
 
     tree = iemocap_tree(tmp_path / "tree", dialogues={DIALOGUE: FOUR})
     plain = stages(tree)

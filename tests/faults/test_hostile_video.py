@@ -14,11 +14,10 @@ import pytest
 from foalnet.core.errors import MachineError
 from foalnet.media import decode_indexed, inside, probe_times
 from foalnet.media import video as video_module
-from tests.support.clips_tree import Impatient, Place
+from tests.support.corpus.staging import AVI, OTHER, Impatient, Place, other_dialogue_is_untouched, same_sound_as
+from tests.support.corpus.videos import ffmpeg, number_of, numbered
 from tests.support.fake_decoder import nothing_inside
 from tests.support.marks import red_when
-from tests.support.staged import AVI, OTHER, other_dialogue_is_untouched, same_sound_as
-from tests.support.video_files import ffmpeg, number_of, numbered
 
 
 def hanging_after(pictures: int, monkeypatch: pytest.MonkeyPatch) -> threading.Event:

@@ -12,20 +12,19 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import read_json, sha256_file
 from foalnet.corpora.iemocap import PUBLISHED
 from foalnet.stages.manifest.build import build, read_manifest
-from tests.support.marks import red_when
-from tests.support.trees import (
+from tests.support.corpus.entries import TWO_CLASSES, make_settings
+from tests.support.corpus.trees import (
     DIALOGUES,
     FOUR,
-    TWO_CLASSES,
     iemocap_tree,
     label_file,
     label_text,
     make_params,
-    make_settings,
     sound_file,
     stages,
     write,
 )
+from tests.support.marks import red_when
 
 DIALOGUE = "Ses01F_impro01"
 KEY = f"{DIALOGUE}_F001"

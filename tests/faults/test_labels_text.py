@@ -9,8 +9,9 @@ import pytest
 
 from foalnet.core.errors import DataError
 from foalnet.core.files import read_json
+from tests.support.corpus.entries import TWO_CLASSES
+from tests.support.corpus.trees import FOUR, iemocap_tree, label_file, stages
 from tests.support.marks import red_when
-from tests.support.trees import FOUR, TWO_CLASSES, iemocap_tree, label_file, stages
 
 DIALOGUE = "Ses01F_impro01"
 KEY = f"{DIALOGUE}_F000"

@@ -16,8 +16,9 @@ from foalnet.core.files import read_json
 from foalnet.core.ledger import Ledger
 from foalnet.corpora import get_reader
 from foalnet.corpora.inventory import inventory, read_inventory
+from tests.support.corpus.entries import TWO_CLASSES, make_settings
+from tests.support.corpus.trees import FOUR, iemocap_tree, make_params, stages
 from tests.support.marks import red_when
-from tests.support.trees import FOUR, TWO_CLASSES, iemocap_tree, make_params, make_settings, stages
 
 
 @red_when("corpora/base.py", "no name is a shadow file's")

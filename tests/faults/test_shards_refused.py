@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from foalnet.core.paths import Paths
+from tests.support.corpus.stores import make_store, write_corpus, write_params
 from tests.support.marks import red_when
 from tests.support.projects import REPOSITORY, verb
-from tests.support.stores import make_store, write_corpus, write_params
 
 SHARD = "Session3/000000.tar"
 KEY = "g3_001"

@@ -18,9 +18,9 @@ from foalnet.core.locks import lock
 from foalnet.core.paths import Paths
 from foalnet.shards import open_shards, verify
 from foalnet.shards.index import read_index
+from tests.support.corpus.stores import make_store, write_corpus, write_params
 from tests.support.marks import red_when
 from tests.support.sealing import reseal
-from tests.support.stores import make_store, write_corpus, write_params
 
 
 @pytest.fixture

@@ -15,13 +15,12 @@ from foalnet.core.errors import MachineError
 from foalnet.core.paths import Paths
 from foalnet.corpora.inventory import inventory
 from foalnet.media import extract_sound
-from tests.support.clips_tree import Impatient, Place
-from tests.support.fake_decoder import LOUD, alive, disguises, fake_ffmpeg, nothing_inside
-from tests.support.marks import red_when
-from tests.support.staged import (
+from tests.support.corpus.staging import (
     AVI,
     DIALOGUE,
     OTHER,
+    Impatient,
+    Place,
     all_masked,
     entries,
     files_for_the_verb,
@@ -30,7 +29,9 @@ from tests.support.staged import (
     same_sound_as,
     samples,
 )
-from tests.support.video_files import ffmpeg, patched
+from tests.support.corpus.videos import ffmpeg, patched
+from tests.support.fake_decoder import LOUD, alive, disguises, fake_ffmpeg, nothing_inside
+from tests.support.marks import red_when
 
 HOURS_10 = {(b"strh", 20): 15_000, (b"strh", 24): 30, (b"avih", 0): 500_000_000}  # 83 frames, 500 s each
 # Runs the rest of its arguments and says how they ended and how much memory the largest process of them took, kB. The

@@ -13,9 +13,10 @@ from foalnet import media
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Box
 from foalnet.shards.meta import NO_BOX
-from tests.support.clips_tree import FPS, TOP, TURNS, WIDTH, Place, level
+from tests.support.corpus.staging import Place, account, entries, pictures, same_sound_as, samples, stage_with
+from tests.support.corpus.trees import TURNS
+from tests.support.corpus.videos import FPS, TOP, WIDTH, level
 from tests.support.marks import red_when
-from tests.support.staged import account, entries, pictures, same_sound_as, samples, stage_with
 
 # The half without bars is 360 x 240 pixels, its middle at (180, 120).
 FACE = Box(left=140.0, top=80.0, right=220.0, bottom=160.0, score=0.9)

@@ -12,7 +12,8 @@ import pytest
 
 from foalnet.core.errors import DataError
 from foalnet.shards import open_shards
-from tests.support.clips_tree import LocalPool, Place, write_clips_tree
+from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.trees import clips_tree
 from tests.support.marks import red_when
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -59,7 +60,7 @@ pathlib.Path.open = path_open
 shutil.open, shutil._USE_CP_SENDFILE = killing_open, False
 
 import foalnet.stages.shards.staging as staging
-from tests.support.clips_tree import LocalPool, Place
+from tests.support.corpus.staging import LocalPool, Place
 
 staging.Pool = LocalPool
 Place(home=home, root=root).stage(listed=True)
@@ -69,7 +70,7 @@ print(written)
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clips_tree(tmp_path_factory.mktemp("tree"), DIALOGUES)
+    return clips_tree(tmp_path_factory.mktemp("tree"), DIALOGUES)
 
 
 @pytest.fixture(autouse=True)

@@ -19,9 +19,10 @@ from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
 from foalnet.shards import open_shards
 from foalnet.train.batches import load_store
-from tests.support.clips_tree import RATE_HZ, Place, sound, write_clips_tree
+from tests.support.corpus.staging import Place
+from tests.support.corpus.stores import make_params
+from tests.support.corpus.trees import RATE_HZ, clips_tree, sound
 from tests.support.marks import red_when
-from tests.support.stores import make_params
 
 DIALOGUE = "Ses01F_impro01"
 KEY = f"{DIALOGUE}_F000"
@@ -34,7 +35,7 @@ LEFT = {"calm": ["neu", "xxx"], "angry": ["ang"]}
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clips_tree(tmp_path_factory.mktemp("tree"), [DIALOGUE])
+    return clips_tree(tmp_path_factory.mktemp("tree"), [DIALOGUE])
 
 
 @pytest.fixture

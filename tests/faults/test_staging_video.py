@@ -16,11 +16,10 @@ from foalnet.core.errors import DataError
 from foalnet.nets import build_net
 from foalnet.shards import open_shards
 from foalnet.train.batches import collate, load_store
-from tests.support.clips_tree import FPS, TURNS, Place, level, picture, write_avi
-from tests.support.marks import red_when
-from tests.support.staged import (
+from tests.support.corpus.staging import (
     AVI,
     DIALOGUE,
+    Place,
     account,
     all_masked,
     entries,
@@ -30,8 +29,10 @@ from tests.support.staged import (
     same_sound_as,
     samples,
 )
-from tests.support.stores import CLASSES, make_params
-from tests.support.video_files import ffmpeg
+from tests.support.corpus.stores import CLASSES, make_params
+from tests.support.corpus.trees import TURNS
+from tests.support.corpus.videos import FPS, ffmpeg, level, picture, write_avi
+from tests.support.marks import red_when
 
 
 @red_when("clips/pictures.py", "slots behind the last frame get the reason `no_face`")

@@ -19,8 +19,8 @@ from click.testing import CliRunner
 from foalnet.cli.main import cli
 from foalnet.core.files import publish_bytes, publish_together, publishing, sha256_bytes
 from foalnet.core.temporaries import dead_temporaries, remove_temporaries
+from tests.support.corpus.stores import make_store, write_corpus, write_params
 from tests.support.marks import red_when
-from tests.support.stores import make_store, write_corpus, write_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KILLS = 100

@@ -27,11 +27,11 @@ from foalnet.stages.evaluate.scoring import evaluate_run
 from foalnet.stages.train.training import train_run
 from foalnet.train.environment import Stop
 from tests.faults.test_t15_states import a_fold, train_until, trained_epochs
-from tests.support import reports
-from tests.support.clips_tree import Place
+from tests.support.corpus import results
+from tests.support.corpus.staging import Place
+from tests.support.corpus.stores import corpus_params, make_store, write_corpus
 from tests.support.disks import FullDisk
 from tests.support.marks import red_when
-from tests.support.stores import corpus_params, make_store, write_corpus
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARES = (pytest.param(0.0, marks=pytest.mark.long), 0.25, pytest.param(0.5, marks=pytest.mark.long), 0.99)
@@ -64,7 +64,7 @@ def total(sound_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
 
 
 def _local_pool() -> Any:
-    from tests.support.clips_tree import LocalPool
+    from tests.support.corpus.staging import LocalPool
 
     return LocalPool
 
@@ -212,8 +212,8 @@ def test_t4_what_belongs_together_stays_together_where_the_disk_fills(
     verb: str, share: float, sound_tree: Path, tmp_path: Path
 ) -> None:
     """Counts and manifest, predictions and metrics, page and metrics: all earlier ones, or all new ones."""
-    params = reports.make_params(variants=["audio_only"], report={"bootstrap": 50, "permutations": 50, "compare": []})
-    paths, place = reports.write_report(tmp_path, params), Place(home=tmp_path / "place", root=sound_tree)
+    params = results.make_params(variants=["audio_only"], report={"bootstrap": 50, "permutations": 50, "compare": []})
+    paths, place = results.write_report(tmp_path, params), Place(home=tmp_path / "place", root=sound_tree)
     place.list_files()
     folder, again = {
         "manifest": (place.home, place.list_files),
@@ -277,7 +277,7 @@ import foalnet.stages.shards.staging as staging
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import FoalnetError
 from foalnet.core.files import sha256_bytes
-from tests.support.clips_tree import LocalPool, Place
+from tests.support.corpus.staging import LocalPool, Place
 
 staging.Pool, spools.IN_MEMORY_BYTES = LocalPool, 1000
 Place(home=home, root=root, shards=Shards(detector="fixed", jpeg_quality=60)).stage()

@@ -17,8 +17,8 @@ from foalnet.cli.main import cli
 from foalnet.core.errors import MachineError
 from foalnet.core.files import need_writable
 from tests.faults.test_t04_disk_full import mountable  # noqa: F401 - a fixture
+from tests.support.corpus.stores import make_store, write_corpus, write_params
 from tests.support.marks import red_when
-from tests.support.stores import make_store, write_corpus, write_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUN = ("--variant", "audio_only", "--seed", "1")

@@ -17,7 +17,7 @@ from foalnet.core.files import publish_bytes, sha256_bytes
 from foalnet.train.environment import Stop
 from foalnet.train.state import previous_of
 from tests.faults.test_t15_states import a_fold
-from tests.support.clips_tree import Place
+from tests.support.corpus.staging import Place
 from tests.support.disks import ForgetfulDisk
 from tests.support.marks import red_when
 

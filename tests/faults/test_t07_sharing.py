@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foalnet.config import Settings
-from tests.support.clips_tree import Place
+from tests.support.corpus.staging import Place
 from tests.support.marks import red_when
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {repository!r})
 import foalnet.stages.shards.staging as staging
-from tests.support.clips_tree import LocalPool
+from tests.support.corpus.staging import LocalPool
 from tests.faults.test_t07_sharing import Sharing
 
 staging.Pool = LocalPool

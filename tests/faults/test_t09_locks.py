@@ -24,8 +24,8 @@ from foalnet.config import Settings
 from foalnet.core.errors import MachineError
 from foalnet.core.locks import lock, unreleased
 from foalnet.core.paths import Paths
+from tests.support.corpus.stores import make_store, write_corpus, write_params
 from tests.support.marks import red_when
-from tests.support.stores import make_store, write_corpus, write_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOLD = """

@@ -21,7 +21,7 @@ from foalnet.core.progress import Every
 from foalnet.train.environment import Stop, determined
 from foalnet.train.fold import train_fold
 from foalnet.train.state import Progress
-from tests.support.stores import make_params, make_run, make_store, write_corpus, write_params
+from tests.support.corpus.stores import make_params, make_run, make_store, write_corpus, write_params
 from tests.unit.test_train import StopAt
 
 CPU = torch.device("cpu")

@@ -11,10 +11,9 @@ import pytest
 from foalnet.clips.failures import note_failures
 from foalnet.clips.plan import Job
 from foalnet.core.errors import DataError, MachineError
-from tests.support.clips_tree import Place
+from tests.support.corpus.staging import AVI, DIALOGUE, OTHER, Place
+from tests.support.corpus.videos import ffmpeg
 from tests.support.marks import red_when
-from tests.support.staged import AVI, DIALOGUE, OTHER
-from tests.support.video_files import ffmpeg
 
 
 def killer(folder: Path, times: int, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -14,9 +14,8 @@ from foalnet.core.errors import DataError
 from foalnet.corpora.inventory import read_inventory
 from foalnet.train.state import previous_of
 from tests.faults.test_t15_states import a_fold, train_until, trained_epochs
-from tests.support.clips_tree import Place
+from tests.support.corpus.staging import AVI, Place
 from tests.support.marks import red_when
-from tests.support.staged import AVI
 
 DAY_NS = 86_400 * 10**9
 

@@ -27,8 +27,8 @@ from foalnet.core.files import read_json
 from foalnet.core.paths import Paths
 from foalnet.train.environment import device
 from tests.faults.test_t10_interrupted import RANDOM, files
+from tests.support.corpus.stores import make_store, write_corpus, write_params
 from tests.support.projects import verb
-from tests.support.stores import make_store, write_corpus, write_params
 from tests.unit.test_final import TOOLS
 
 VERB = ("-m", "foalnet", "train", "drawn", "--seed", "1", "--variant")

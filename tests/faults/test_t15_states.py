@@ -17,8 +17,8 @@ from foalnet.train.environment import Stop, determined
 from foalnet.train.fold import train_fold
 from foalnet.train.speed import reached
 from foalnet.train.state import Progress, previous_of
+from tests.support.corpus.stores import CLASSES, make_params, make_run, make_store
 from tests.support.marks import red_when
-from tests.support.stores import CLASSES, make_params, make_run, make_store
 
 CPU = torch.device("cpu")
 EPOCHS = 4

@@ -16,9 +16,9 @@ from foalnet.core.errors import MachineError
 from foalnet.core.paths import Paths
 from foalnet.stages.base import Context, run_stage
 from foalnet.stages.table import BY_NAME
+from tests.support.corpus.stores import corpus_params
+from tests.support.corpus.trees import ravdess_tree
 from tests.support.projects import REPOSITORY, copy_project, program, repro, run, verb
-from tests.support.stores import corpus_params
-from tests.support.trees import ravdess_tree
 
 # Runs the verb that the arguments name, and edits, adds and removes sources of the copy while it is at work.
 EDITING = """

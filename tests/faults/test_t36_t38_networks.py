@@ -11,9 +11,9 @@ from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, VARIANTS, Batch, Inpu
 from foalnet.nets.losses import Objective
 from foalnet.nets.wavlm import unit_variance
 from foalnet.train.batches import Clip, collate
+from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, make_params
 from tests.support.hub import needs_transformers, recorded
 from tests.support.marks import red_when
-from tests.support.stores import CLASSES, DIMS, RATE_HZ, make_params
 
 SHAPE = InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
 FLAT = {"silent": np.zeros(8000, np.float32), "constant": np.full(8000, 0.25, np.float32)}

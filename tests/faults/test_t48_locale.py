@@ -17,8 +17,8 @@ import pytest
 
 from foalnet.core.files import sha256_bytes
 from tests.support import locales
+from tests.support.corpus.staging import DIALOGUE
 from tests.support.marks import red_when
-from tests.support.staged import DIALOGUE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Letters with another case in Turkish, letters outside ASCII, in both of the encodings that readers accept.
@@ -31,8 +31,9 @@ os.umask(int(sys.argv[3], 8))
 home, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 warnings.filterwarnings("error", category=EncodingWarning, module="foalnet")
 import foalnet.stages.shards.staging as staging
-from tests.support.clips_tree import LocalPool, Place
-from tests.support.reports import make_params, make_utterances, write_report
+from tests.support.corpus.results import make_params, write_report
+from tests.support.corpus.rows import make_utterances
+from tests.support.corpus.staging import LocalPool, Place
 from foalnet.core.files import sha256_bytes
 from foalnet.evidence.report import build, headline
 
@@ -56,7 +57,7 @@ def tree(sound_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tree") / "root"
     shutil.copytree(sound_tree, root)
     transcript = next(root.rglob(f"transcriptions/{DIALOGUE}.txt"))
-    transcript.write_bytes(transcript.read_text("utf-8").replace("Well.", TRANSCRIPT).encode())
+    transcript.write_bytes(transcript.read_text("utf-8").replace("Words of", TRANSCRIPT).encode())
     return root
 
 

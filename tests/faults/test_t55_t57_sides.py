@@ -19,7 +19,8 @@ from foalnet.drawn.plan import Dialogue, plan
 from foalnet.drawn.write import draw_dialogue
 from foalnet.faces.audit import Audit
 from foalnet.shards import open_shards
-from tests.support.clips_tree import LocalPool, Place, write_avi
+from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.videos import write_avi
 from tests.support.heads import at_size, clip_frames, clip_sound, speaking, write_heads
 
 DRAWN = Draw(dialogues_per_session=2, used_per_dialogue=8, unused_per_dialogue=0)

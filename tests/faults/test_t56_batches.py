@@ -15,7 +15,7 @@ from foalnet.core.errors import MachineError
 from foalnet.core.records import Box, Utterance
 from foalnet.faces import Detector, get_detector
 from foalnet.media import decode_frames, resize
-from tests.support.clips_tree import write_avi
+from tests.support.corpus.videos import write_avi
 from tests.support.marks import red_when
 
 FRAMES, RATE_FPS, STRIDE = 25, 25, 4

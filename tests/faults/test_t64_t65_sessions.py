@@ -15,12 +15,12 @@ from foalnet.shards import open_shards, read_index
 from foalnet.stages.train.training import train_run
 from foalnet.train import ranks
 from foalnet.train.batches import load_store
-from tests.support.clips_tree import Place
+from tests.support.corpus.entries import TWO_CLASSES
+from tests.support.corpus.staging import Place, other_dialogue_is_untouched
+from tests.support.corpus.stores import corpus_params, make_store, write_corpus
+from tests.support.corpus.trees import iemocap_tree, stages
 from tests.support.marks import red_when
 from tests.support.sealing import write_index
-from tests.support.staged import other_dialogue_is_untouched
-from tests.support.stores import corpus_params, make_store, write_corpus
-from tests.support.trees import TWO_CLASSES, iemocap_tree, stages
 
 
 @red_when("train/ranks.py", "every process takes a floor's share, the rest is nobody's")

@@ -15,7 +15,7 @@ import foalnet.train.fold as fold
 from foalnet.core.errors import MachineError
 from foalnet.train.environment import Stop, determined
 from foalnet.train.fold import train_fold
-from tests.support.stores import RATE_HZ, Synthetic, make_params, make_run, make_store
+from tests.support.corpus.stores import RATE_HZ, Synthetic, make_params, make_run, make_store
 
 CPU = torch.device("cpu")
 LONG = {"train": "g3_005", "dev": "g2_003", "test": "g1_002"}

@@ -18,8 +18,10 @@ from foalnet.core.files import read_json
 from foalnet.core.paths import Paths
 from foalnet.evidence.report import build
 from foalnet.stages.evaluate.scoring import evaluate_run
+from tests.support.corpus.entries import FOUR_CLASSES
+from tests.support.corpus.results import BEST, make_params, write_model, write_stages
+from tests.support.corpus.rows import make_utterances
 from tests.support.pages import Page, markdown_tables
-from tests.support.reports import BEST, CLASSES, make_params, make_utterances, write_model, write_stages
 from tests.support.sealing import revouch_run
 
 HOSTILE = "<script>alert('1')</script>"
@@ -52,7 +54,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-HOSTILE_CLASSES = {HOSTILE: ["hap", "exc"], **{name: raws for name, raws in CLASSES.items() if name != "happy"}}
+HOSTILE_CLASSES = {HOSTILE: ["hap", "exc"], **{name: raws for name, raws in FOUR_CLASSES.items() if name != "happy"}}
 
 
 def report(home: Path) -> dict[str, bytes]:

@@ -17,9 +17,9 @@ from foalnet.core.files import sha256_file
 from foalnet.encoders import CATALOGUE, open_weights
 from foalnet.encoders.fetch import fetch_weights, record_weights
 from foalnet.nets import InputShape, build_net
+from tests.support.corpus.stores import make_params
 from tests.support.hub import hub, needs_transformers, pin, recorded, write_clip, write_wavlm
 from tests.support.projects import program, verb
-from tests.support.stores import make_params
 
 NAME = "wavlm_base"
 

@@ -13,9 +13,10 @@ import yaml
 from foalnet.config import load_params
 from foalnet.config.load import merge, runs_of
 from foalnet.core.paths import HEADLINE, Paths
+from tests.support.corpus.results import write_model, write_stages
+from tests.support.corpus.rows import make_utterances
+from tests.support.corpus.trees import ravdess_tree
 from tests.support.projects import REPOSITORY, change_params, repro, run, verb
-from tests.support.reports import make_utterances, write_model, write_stages
-from tests.support.trees import ravdess_tree
 
 PASSWORD = "hunter2-t0ken-of-a-test"
 SECRETS = {

@@ -10,8 +10,8 @@ import pytest
 from foalnet.config import Settings
 from foalnet.stages.train.training import train_folds
 from foalnet.train.fold import unweighted_accuracy
+from tests.support.corpus.stores import CLASSES, Synthetic, make_params, make_run, make_store
 from tests.support.marks import red_when
-from tests.support.stores import CLASSES, Synthetic, make_params, make_run, make_store
 
 
 def ua_of_test_parts(synthetic: Synthetic, variant: str, tmp_path: Path) -> float:

@@ -18,9 +18,9 @@ import pytest
 from foalnet.core.errors import MachineError
 from foalnet.media import VideoTooLarge, VideoUnreadable, decode, decode_frames, decode_indexed, inside, probe_times
 from foalnet.media import container as container_module
+from tests.support.corpus.videos import ffmpeg, number_of, numbered_video, patched, write_video
 from tests.support.fake_decoder import LOUD, alive, disguises, fake_ffmpeg, nothing_inside
 from tests.support.marks import red_when
-from tests.support.video_files import ffmpeg, number_of, numbered_video, patched, write_video
 
 COUNT = 100
 

@@ -23,7 +23,8 @@ from foalnet.core.files import sha256_file
 from foalnet.core.locks import lock
 from foalnet.stages.shards.warm import unstaged, warm
 from tests.flows.helpers import Server
-from tests.support.clips_tree import DIALOGUES, Place, write_clips_tree
+from tests.support.corpus.staging import Place
+from tests.support.corpus.trees import CLIPS, clips_tree
 from tests.support.marks import red_when
 from tests.support.projects import TINY, change_params, copy_project, environment, program, repro
 
@@ -37,7 +38,7 @@ def digests(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     home = tmp_path_factory.mktemp("place")
-    made = Place(home=home, root=write_clips_tree(home / "root"))
+    made = Place(home=home, root=clips_tree(home / "root"))
     made.list_files()
     return made
 
@@ -63,7 +64,7 @@ def test_a_warmed_dialogue_is_what_staging_would_have_made_and_is_made_once(
     place: Place, settings: Settings, tmp_path: Path
 ) -> None:
     todo = unstaged(place.params, settings, **inputs(place))
-    assert sorted(todo) == sorted(DIALOGUES)
+    assert sorted(todo) == sorted(CLIPS)
     assert list(todo.values()) == sorted(todo.values(), reverse=True)
     first, *_ = todo
     assert warmed(place, settings, [first]) == [(first, "staged")]
@@ -78,14 +79,14 @@ def test_a_warmed_dialogue_is_what_staging_would_have_made_and_is_made_once(
 def test_an_unknown_dialogue_names_the_nearest_and_one_in_work_names_its_process(
     place: Place, settings: Settings
 ) -> None:
-    with pytest.raises(UsageError, match=f"did you mean '{DIALOGUES[0]}'"):
-        warmed(place, settings, [DIALOGUES[1], DIALOGUES[0][:-1]])
-    (job,) = [j for j in _jobs(place, settings) if j.dialogue == DIALOGUES[0]]
+    with pytest.raises(UsageError, match=f"did you mean '{CLIPS[0]}'"):
+        warmed(place, settings, [CLIPS[1], CLIPS[0][:-1]])
+    (job,) = [j for j in _jobs(place, settings) if j.dialogue == CLIPS[0]]
     with (
         lock(settings.work / "locks" / f"clips-{job.key}"),
         pytest.raises(MachineError, match=f"pid {os.getpid()}"),
     ):
-        warmed(place, settings, [DIALOGUES[0]])
+        warmed(place, settings, [CLIPS[0]])
     assert not list((settings.work / "clips").glob("*/*"))
 
 
@@ -93,14 +94,14 @@ def test_every_dialogue_of_a_batch_is_tried_and_each_failure_said(
     place: Place, settings: Settings, tmp_path: Path
 ) -> None:
     root = shutil.copytree(place.root, tmp_path / "root")
-    for name in DIALOGUES[:2]:
+    for name in CLIPS[:2]:
         (root / f"Session1/dialog/avi/DivX/{name}.avi").write_bytes(b"no video")
     said: list[tuple[str, str]] = []
     broken = settings.model_copy(update={"roots": {place.corpus: str(root)}})
-    with pytest.raises(DataError, match=f"1 more failed: dialogue {DIALOGUES[1]}"):
-        warm(place.params, broken, DIALOGUES, **inputs(place), say=lambda name, what: said.append((name, what)))
-    assert said[0] == (DIALOGUES[2], "staged")
-    assert [(name, what.split(":")[0]) for name, what in said[1:]] == [(DIALOGUES[1], "failed")]
+    with pytest.raises(DataError, match=f"1 more failed: dialogue {CLIPS[1]}"):
+        warm(place.params, broken, CLIPS, **inputs(place), say=lambda name, what: said.append((name, what)))
+    assert said[0] == (CLIPS[2], "staged")
+    assert [(name, what.split(":")[0]) for name, what in said[1:]] == [(CLIPS[1], "failed")]
 
 
 def _jobs(place: Place, settings: Settings) -> list:

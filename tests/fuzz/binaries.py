@@ -22,7 +22,7 @@ BOXES = (
 
 def avi_input() -> st.SearchStrategy[bytes]:
     """Draw a small AVI, MP4 or MPEG with corrupted bytes, mostly in its headers."""
-    from tests.support.video_files import numbered_video
+    from tests.support.corpus.videos import numbered_video
 
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)

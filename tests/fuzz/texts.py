@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from foalnet.core.files import json_bytes
 from tests.fuzz.mutate import bytes_like, either, json_like, mapped, text_like
 from tests.fuzz.records import utterances
-from tests.support.trees import label_text, transcript_text
+from tests.support.corpus.trees import label_text, transcript_text
 
 DIALOGUE = "Ses01F_impro01"
 SAID = (("F000", "neu", 0.5, 1.3), ("M000", "ang", 1.5, 2.3), ("M001", "xxx", 2.5, 3.3))

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from foalnet.core.paths import FACTS
+from tests.support.corpus.trees import DIALOGUES, iemocap_tree, ravdess_tree, write_wav
 from tests.support.projects import verb
-from tests.support.trees import DIALOGUES, iemocap_tree, ravdess_tree, write_wav
 
 FOUR = "neutral,happy,sad,angry"
 

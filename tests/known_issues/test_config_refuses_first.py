@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.corpus.trees import iemocap_tree, ravdess_tree
 from tests.support.projects import verb
-from tests.support.trees import iemocap_tree, ravdess_tree
 
 SINGLE = "      encoders: single\n"
 WAVLM = "{encoder: wavlm_large, dropout: null}"

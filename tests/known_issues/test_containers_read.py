@@ -10,8 +10,8 @@ import soundfile
 
 from foalnet.core.errors import DataError
 from foalnet.media import Streams, VideoUnreadable, decode_indexed, extract_sound, probe_streams, probe_times, read_wave
+from tests.support.corpus.videos import ffmpeg, number_of, numbered_video
 from tests.support.models import model_of
-from tests.support.video_files import ffmpeg, number_of, numbered_video
 
 RATE_HZ = 16000
 FRAMES = 25

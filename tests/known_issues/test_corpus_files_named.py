@@ -16,18 +16,18 @@ from foalnet.corpora import Reader
 from foalnet.corpora.iemocap import Iemocap
 from foalnet.corpora.inventory import inventory, read_inventory
 from foalnet.corpora.ravdess import Ravdess
-from tests.support.projects import verb
-from tests.support.trees import (
+from tests.support.corpus.entries import make_settings
+from tests.support.corpus.trees import (
     FOUR,
     iemocap_tree,
     make_params,
-    make_settings,
     ravdess_tree,
     sound_file,
     stages,
     write,
     write_wav,
 )
+from tests.support.projects import verb
 
 MISFILED = "Actor_03/03-01-05-01-01-01-02.wav"
 

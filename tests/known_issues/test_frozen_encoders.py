@@ -23,7 +23,7 @@ from foalnet.train.batches import Store, eval_batches
 from foalnet.train.encoders import encoded_store, prepared_store
 from foalnet.train.environment import Stop
 from foalnet.train.fold import train_fold
-from tests.support.stores import corpus_params, make_params, make_run, make_store, write_corpus
+from tests.support.corpus.stores import corpus_params, make_params, make_run, make_store, write_corpus
 
 CPU = torch.device("cpu")
 VARIANTS = ["audio_only", "video_only", "foal"]

@@ -21,9 +21,10 @@ from foalnet.drawn.write import draw
 from foalnet.shards import open_shards
 from foalnet.stages.features import encode as features
 from foalnet.train.batches import load_store
-from tests.support.clips_tree import LocalPool, Place, write_clips_tree
+from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.stores import corpus_params, make_params, make_store, write_corpus
+from tests.support.corpus.trees import clips_tree
 from tests.support.hub import needs_transformers, recorded
-from tests.support.stores import corpus_params, make_params, make_store, write_corpus
 
 SMALLEST = Draw(
     dialogues_per_session=1, used_per_dialogue=1, unused_per_dialogue=1, length_max_s=1.3, rate_fps="15000/1001"
@@ -41,7 +42,7 @@ def listing(home: Path) -> None:
 
 
 def staging(home: Path) -> None:
-    Place(home=home, root=write_clips_tree(home / "root")).stage()
+    Place(home=home, root=clips_tree(home / "root")).stage()
 
 
 def reading(home: Path) -> None:

@@ -15,8 +15,8 @@ from foalnet.core.errors import MachineError, UsageError, named, reason
 from foalnet.core.faults import fault_of
 from foalnet.core.files import not_read, publish_bytes
 from foalnet.media import extract_sound, probe_streams
+from tests.support.corpus.videos import ffmpeg, numbered_video
 from tests.support.projects import REPOSITORY, verb
-from tests.support.video_files import ffmpeg, numbered_video
 
 # Written where a library has its own: the picture is decoded by ffmpeg's process, its stamps lie in a temporary file.
 DECODE = """

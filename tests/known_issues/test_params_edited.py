@@ -10,8 +10,8 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import modify_yaml
 
+from tests.support.corpus.trees import iemocap_tree, ravdess_tree
 from tests.support.projects import REPOSITORY, verb
-from tests.support.trees import iemocap_tree, ravdess_tree
 
 
 def changed(path: Path, *overrides: str) -> list[str]:

@@ -20,7 +20,7 @@ from foalnet.config.load import Entry, Run, read_file
 from foalnet.config.settings import Settings
 from foalnet.config.yamls import read_yaml
 from foalnet.core.errors import UsageError
-from tests.support.trees import iemocap_tree
+from tests.support.corpus.trees import iemocap_tree
 
 # Texts that YAML 1.1 takes for something else; numbers that it takes for texts.
 VALUES = "a: yes\nb: on\nc: 1:30\nd: 1e-3\ne: 017\nf: 0o17\ng: true\nh: ~\ni: '3'\nj: off\nk: 2e-05\n"

@@ -15,7 +15,7 @@ from foalnet.clips.pictures import cut_pictures
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Box, Side, Utterance
 from foalnet.faces import FixedDetector, detector_input, to_picture
-from tests.support.clips_tree import picture, write_avi
+from tests.support.corpus.videos import picture, write_avi
 from tests.support.models import sealed_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -16,8 +16,8 @@ from foalnet.artifact.model import FILE, read_model, seal
 from foalnet.core.errors import DataError, FoalnetError, UsageError
 from foalnet.predict import Model, Request, load
 from foalnet.predict.request import check_files
+from tests.support.corpus.videos import ffmpeg, numbered_video
 from tests.support.models import model_of, sealed_model
-from tests.support.video_files import ffmpeg, numbered_video
 
 RATE_HZ = 16000
 FRAMES = 25

@@ -15,8 +15,9 @@ from foalnet.corpora import READERS
 from foalnet.corpora.inventory import inventory
 from foalnet.corpora.ravdess import Ravdess
 from foalnet.stages.manifest.build import build, read_manifest
+from tests.support.corpus.entries import make_settings
+from tests.support.corpus.trees import FOUR, iemocap_tree, make_params, ravdess_tree
 from tests.support.projects import verb
-from tests.support.trees import FOUR, iemocap_tree, make_params, make_settings, ravdess_tree
 
 LINE = "happy: [hap, exc]"
 

@@ -20,7 +20,8 @@ from pydantic import TypeAdapter
 from foalnet.config.blocks import Shards
 from foalnet.shards import open_shards
 from foalnet.shards.meta import SampleMeta
-from tests.support.clips_tree import DIALOGUES, RATE_HZ, LocalPool, Place, sound, write_clips_tree
+from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.trees import CLIPS, RATE_HZ, clips_tree, sound
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "staging.md"
 HOLDS = TypeAdapter(SampleMeta)
@@ -47,11 +48,11 @@ def inferred(value: Any) -> Any:
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Dialogues with and without a picture, with faces and without, sound as filed, cut, resampled and padded."""
     monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
-    root = write_clips_tree(tmp_path / "root")
-    wavs = root / "Session1" / "sentences" / "wav" / DIALOGUES[0]
-    (wavs / f"{DIALOGUES[0]}_F000.wav").unlink()
-    soundfile.write(wavs / f"{DIALOGUES[0]}_M000.wav", sound(1, 0.97)[::2], RATE_HZ // 2, subtype="PCM_16")
-    (root / "Session1" / "dialog" / "avi" / "DivX" / f"{DIALOGUES[1]}.avi").unlink()
+    root = clips_tree(tmp_path / "root")
+    wavs = root / "Session1" / "sentences" / "wav" / CLIPS[0]
+    (wavs / f"{CLIPS[0]}_F000.wav").unlink()
+    soundfile.write(wavs / f"{CLIPS[0]}_M000.wav", sound(1, 0.97)[::2], RATE_HZ // 2, subtype="PCM_16")
+    (root / "Session1" / "dialog" / "avi" / "DivX" / f"{CLIPS[1]}.avi").unlink()
     return Place(home=tmp_path, root=root, shards=Shards(detector="fixed", utterances="all"))
 
 

@@ -22,9 +22,8 @@ from foalnet.corpora.inventory import FileEntry
 from foalnet.media.mono import CLIPPED
 from foalnet.nets import InputShape, build_net
 from foalnet.train.batches import Clip, collate, read_clip
-from tests.support.clips_tree import picture, write_avi
+from tests.support.corpus.videos import ffmpeg, picture, write_avi
 from tests.support.models import model_of
-from tests.support.video_files import ffmpeg
 
 RATE_HZ = 16000
 N = RATE_HZ

@@ -13,8 +13,8 @@ import soundfile
 from foalnet.artifact.model import FILE, read_model, seal
 from foalnet.predict import Model, load
 from foalnet.stages.final.ranges import DRAWN, outside, quantities, ranges_of
+from tests.support.corpus.stores import RATE_HZ, make_store, sample_of
 from tests.support.models import sealed_model
-from tests.support.stores import RATE_HZ, make_store, sample_of
 
 RANGES = {"loudness_dbfs": [-30.0, -20.0], "duration_s": [0.9, 2.0], "face_px": [60.0, 80.0]}
 

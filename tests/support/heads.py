@@ -15,7 +15,8 @@ from foalnet import media
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.faces import get_detector
-from tests.support.clips_tree import BOTTOM, HEIGHT, RATE_HZ, TOP, WIDTH, write_avi
+from tests.support.corpus.trees import RATE_HZ
+from tests.support.corpus.videos import BOTTOM, HEIGHT, TOP, WIDTH, write_avi
 
 CLIP_FPS, CLIP_FRAMES = 25, 75
 SECONDS = 9.6

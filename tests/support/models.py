@@ -13,7 +13,7 @@ from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.nets import InputShape, build_net
 from foalnet.predict import Model, load
-from tests.support.stores import CLASSES, RATE_HZ, make_params
+from tests.support.corpus.stores import CLASSES, RATE_HZ, make_params
 
 FACE_PX = 16
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from foalnet.nets import VARIANTS, Batch, FoalNet, InputShape, build_net
 from foalnet.nets.losses import Objective
 from foalnet.train.batches import collate
-from tests.support.stores import CLASSES, DIMS, RATE_HZ, make_params, make_store
+from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, make_params, make_store
 
 RANKS = 2
 # Each: the variant, what params.objective says, the labels of its clips, and those without a picture.

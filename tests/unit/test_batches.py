@@ -26,8 +26,8 @@ from foalnet.train.batches import (
     train_batches,
     train_order,
 )
+from tests.support.corpus.stores import CLASSES, DIMS, Synthetic, make_params, make_store, sample_of, write_shards
 from tests.support.marks import red_when
-from tests.support.stores import CLASSES, DIMS, Synthetic, make_params, make_store, sample_of, write_shards
 
 
 def reread(tmp_path: Path, synthetic: Synthetic, *, keys: list[str] | None = None, **params: Any) -> Store:

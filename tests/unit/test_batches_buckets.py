@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from foalnet.stages.train.training import train_folds
 from foalnet.train.batches import bucketed, padding
-from tests.support.stores import make_params, make_run, make_store
+from tests.support.corpus.stores import make_params, make_run, make_store
 from tests.unit.test_train import settings, train_one
 
 LENGTHS = st.lists(st.integers(1, 500), min_size=1, max_size=120)

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from foalnet.cli.entries import check_runs
+from tests.support.corpus.trees import ravdess_tree
 from tests.support.projects import verb
-from tests.support.trees import ravdess_tree
 
 
 @pytest.fixture

@@ -16,24 +16,14 @@ from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, MachineError
 from foalnet.core.records import Sample
 from foalnet.shards import open_shards, split_frames
-from tests.support.clips_tree import (
-    DIALOGUES,
-    FPS,
-    RATE_HZ,
-    TURNS,
-    LocalPool,
-    Place,
-    level,
-    picture,
-    sound,
-    write_avi,
-    write_clips_tree,
-)
+from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.trees import CLIPS, RATE_HZ, TURNS, clips_tree, sound
+from tests.support.corpus.videos import FPS, level, picture, write_avi
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clips_tree(tmp_path_factory.mktemp("tree"))
+    return clips_tree(tmp_path_factory.mktemp("tree"))
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +50,7 @@ def greys(sample: Sample, offsets: list[int], stream: str) -> list[float]:
 
 def test_every_utterance_has_its_own_frames_only(staged: Place) -> None:
     got = samples(staged)
-    assert len(got) == len(DIALOGUES) * len(TURNS)
+    assert len(got) == len(CLIPS) * len(TURNS)
     for key, (meta, sample) in got.items():
         _, start, end = next(turn for turn in TURNS if key.endswith(turn[0]))
         indices = [i for i in range(200) if start <= i / FPS < end]
@@ -96,7 +86,7 @@ def test_without_letterbox_the_half_keeps_its_rows(tree: Path, tmp_path: Path) -
 
 
 def test_sound_is_the_sentence_to_the_sample(staged: Place) -> None:
-    for number, dialogue in enumerate(DIALOGUES):
+    for number, dialogue in enumerate(CLIPS):
         for turn, (suffix, start, end) in enumerate(TURNS):
             meta, sample = samples(staged)[f"{dialogue}_{suffix}"]
             wave_N, rate_hz = media.read_flac(sample.members["flac"])
@@ -141,7 +131,7 @@ def test_another_machine_s_order_and_work_give_the_same_bytes(
 def test_two_workers_give_the_bytes_of_one(staged: Place, tree: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.undo()
     two = Place(home=tmp_path, root=tree, workers=2)
-    assert two.stage().staged_now == len(DIALOGUES)
+    assert two.stage().staged_now == len(CLIPS)
     assert two.bytes() == staged.bytes()
 
 
@@ -170,7 +160,7 @@ def test_a_detector_with_another_digest_stages_everything_again(
 
     shutil.copytree(staged.home / "work", tmp_path / "work")
     monkeypatch.setattr("foalnet.faces.FixedDetector.digest", lambda _: "1" * 64)
-    assert replace(staged, home=tmp_path).stage().staged_now == len(DIALOGUES)
+    assert replace(staged, home=tmp_path).stage().staged_now == len(CLIPS)
 
 
 def test_a_search_around_the_last_face_gives_the_same_bytes_every_time(tree: Path, tmp_path: Path) -> None:
@@ -188,13 +178,13 @@ def test_nothing_is_staged_twice(staged: Place, tmp_path: Path) -> None:
 
 def test_other_classes_stage_again_the_dialogues_that_they_concern(staged: Place, tmp_path: Path) -> None:
     place, worked = again(staged, tmp_path, classes={"quiet": ["neu"], "loud": ["ang"]})
-    assert worked == len(DIALOGUES)
+    assert worked == len(CLIPS)
     assert {meta["label"] for meta, _ in samples(place).values()} == {"quiet", "loud", ""}
 
 
 def test_other_params_stage_everything_again(staged: Place, tmp_path: Path) -> None:
     _, worked = again(staged, tmp_path, shards=Shards(detector="fixed", stride=5))
-    assert worked == len(DIALOGUES)
+    assert worked == len(CLIPS)
 
 
 def test_a_limit_that_shapes_no_byte_stages_nothing_again(staged: Place, tmp_path: Path) -> None:
@@ -286,7 +276,7 @@ def test_an_input_that_changed_since_the_inventory_is_refused(tree: Path, tmp_pa
 
 def test_speeds_are_kept_out_of_the_outputs(staged: Place) -> None:
     speeds = json.loads((staged.home / "work/runs/shards-tiny.json").read_bytes())
-    assert set(speeds["dialogues"]) == set(DIALOGUES) and speeds["wall_s"] > 0
+    assert set(speeds["dialogues"]) == set(CLIPS) and speeds["wall_s"] > 0
 
 
 def test_one_person_videos_use_the_whole_picture(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import soundfile
 
 from foalnet.config.blocks import Shards
 from foalnet.shards import open_shards
-from tests.support.clips_tree import RATE_HZ, LocalPool, Place, sound
+from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.trees import RATE_HZ, sound
 
 # Emotion, actor of each clip; the last has no row in the table.
 CLIPS = [("01", "01"), ("05", "01"), ("01", "02"), ("04", "02")]

@@ -25,8 +25,8 @@ from foalnet.core.errors import MachineError, UsageError
 from foalnet.core.files import publish_bytes
 from foalnet.core.locks import lock
 from foalnet.core.redact import redact
+from tests.support.corpus.trees import ravdess_tree
 from tests.support.projects import REPOSITORY, verb
-from tests.support.trees import ravdess_tree
 
 
 @pytest.fixture

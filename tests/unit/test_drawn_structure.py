@@ -15,7 +15,7 @@ from foalnet.drawn import structure
 from foalnet.drawn.rule import RAW_LABELS
 from foalnet.drawn.structure import CLASS_OF, Row, plan_structure, read_structure, shortest
 from foalnet.drawn.write import draw
-from tests.support.trees import write
+from tests.support.corpus.trees import write
 
 HEAD = "utterance\tlabel\tstart_s\tend_s\n"
 LABELS = ("ang", "dis", "exc", "fea", "fru", "hap", "neu", "oth", "sad", "sur", "xxx")

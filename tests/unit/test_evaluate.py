@@ -19,7 +19,8 @@ from foalnet.core.paths import Paths
 from foalnet.core.records import Utterance
 from foalnet.evidence.metrics import ua
 from foalnet.stages.evaluate.scoring import evaluate_run
-from tests.support.reports import make_params, make_speakers, make_utterances, write_model, write_stages
+from tests.support.corpus.results import make_params, write_model, write_stages
+from tests.support.corpus.rows import make_speakers, make_utterances
 from tests.support.sealing import revouch_model
 
 Corpus = tuple[Params, Paths, list[Utterance]]

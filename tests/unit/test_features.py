@@ -26,8 +26,8 @@ from foalnet.stages.features import encode as stage
 from foalnet.stages.features.clip import ClipImages
 from foalnet.stages.train.training import train_run
 from foalnet.train.batches import load_store, read_clip
+from tests.support.corpus.stores import Synthetic, corpus_params, make_store, write_corpus
 from tests.support.hub import needs_transformers, recorded
-from tests.support.stores import Synthetic, corpus_params, make_store, write_corpus
 
 DIMS = 6
 

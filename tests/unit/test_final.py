@@ -23,10 +23,10 @@ from foalnet.stages.final import training as train_module
 from foalnet.stages.final.card import card_md
 from foalnet.stages.final.model import final_run
 from foalnet.stages.train.training import train_run
+from tests.support.corpus.stores import CLASSES, corpus_params, make_store, write_corpus
 from tests.support.disks import FullDisk
 from tests.support.marks import red_when
 from tests.support.sealing import vouch
-from tests.support.stores import CLASSES, corpus_params, make_store, write_corpus
 
 TOOLS = {"code": "c", "packages": {"numpy": "0"}, "ffmpeg": "f", "detector": {"name": "haar", "digest": "d"}}
 

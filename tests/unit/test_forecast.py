@@ -32,10 +32,11 @@ from foalnet.stages.table import BY_NAME
 from foalnet.stages.train import training_rate
 from foalnet.stages.train.training import train_run
 from foalnet.train.speed import reached, speed_file
-from tests.support.clips_tree import DIALOGUES, TURNS, LocalPool, Place, write_clips_tree
+from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.stores import corpus_params, make_store, write_corpus
+from tests.support.corpus.trees import CLIPS, TURNS, clips_tree
 from tests.support.hub import needs_transformers, recorded
 from tests.support.projects import REPOSITORY, verb
-from tests.support.stores import corpus_params, make_store, write_corpus
 
 
 def forecast(stage: str, params: Params, settings: Settings, paths: Any, run: Run | None = None) -> Forecast:
@@ -56,7 +57,7 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
-    made = Place(home=tmp_path / "home", root=write_clips_tree(tmp_path / "tree", DIALOGUES))
+    made = Place(home=tmp_path / "home", root=clips_tree(tmp_path / "tree", CLIPS))
     made.list_files()
     return made
 
@@ -66,7 +67,7 @@ def test_shards_are_forecast_before_during_and_after(place: Place) -> None:
     before = listing(place.home)
     first = forecast("shards", place.params, place.settings, paths)
     assert listing(place.home) == before, "a forecast writes nothing"
-    seconds = len(DIALOGUES) * sum(end - start for _, start, end in TURNS)
+    seconds = len(CLIPS) * sum(end - start for _, start, end in TURNS)
     assert (first.left, first.time_s, first.disk_bytes) == (
         3,
         None,

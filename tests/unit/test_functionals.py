@@ -15,7 +15,7 @@ from foalnet.nets.functionals import STATISTICS, VIEWS, Functionals, functionals
 from foalnet.nets.linear import Linear
 from foalnet.nets.mlp import Mlp
 from foalnet.train.batches import collate
-from tests.support.stores import DIMS, RATE_HZ, make_params, make_store
+from tests.support.corpus.stores import DIMS, RATE_HZ, make_params, make_store
 
 TABLE = InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
 # Where the groups begin: 7 numbers of each cepstral coefficient and the deviation of its change come first.

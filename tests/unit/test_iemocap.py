@@ -18,8 +18,9 @@ from foalnet.corpora.iemocap import PUBLISHED, Iemocap
 from foalnet.corpora.iemocap.names import parse_name, role_of
 from foalnet.corpora.iemocap.text import decode, parse_label_line, parse_labels, parse_transcript, parse_vote
 from foalnet.stages.manifest.build import classify, compare, contract_of, count
+from tests.support.corpus.entries import FOUR_CLASSES
+from tests.support.corpus.trees import DIALOGUES, FOUR, iemocap_tree, label_text, sound_file, write
 from tests.support.marks import red_when
-from tests.support.trees import DIALOGUES, FOUR, FOUR_CLASSES, iemocap_tree, label_text, sound_file, write
 
 DIALOGUE = st.builds(
     "Ses0{}{}_{}{:02d}{}{}".format,

@@ -23,8 +23,8 @@ from foalnet.core.errors import DataError, UsageError
 from foalnet.core.records import Sample
 from foalnet.media import flac_bytes
 from tests.support.authors import CLASSES, DIMS, checkpoint
+from tests.support.corpus.trees import write_wav
 from tests.support.projects import verb
-from tests.support.trees import write_wav
 
 NAMES = ("happy", "neutral", "sad", "angry")
 SIX_S = 96_000

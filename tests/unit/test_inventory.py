@@ -18,7 +18,8 @@ from foalnet.core.files import read_json, sha256_file
 from foalnet.core.paths import FACTS
 from foalnet.corpora.base import CorpusFacts
 from foalnet.corpora.inventory import inventory, need_root, read_inventory, refuse_changed, resolve_root
-from tests.support.trees import FOUR, iemocap_tree, make_params, make_settings, ravdess_tree, sound_file, write
+from tests.support.corpus.entries import make_settings
+from tests.support.corpus.trees import FOUR, iemocap_tree, make_params, ravdess_tree, sound_file, write
 
 TWO = {"Ses01F_impro01": FOUR, "Ses02F_impro01": FOUR}
 

@@ -22,19 +22,10 @@ from foalnet.corpora.iemocap import PUBLISHED, Iemocap
 from foalnet.corpora.inventory import inventory
 from foalnet.corpora.ravdess import Ravdess
 from foalnet.stages.manifest.build import build, classify, compare, contract_of, count, read_manifest
+from tests.support.corpus.entries import FOUR_CLASSES, make_settings
+from tests.support.corpus.trees import FOUR, iemocap_tree, label_file, label_text, make_params, ravdess_tree, write
 from tests.support.marks import red_when
 from tests.support.sealing import vouch, write_manifest
-from tests.support.trees import (
-    FOUR,
-    FOUR_CLASSES,
-    iemocap_tree,
-    label_file,
-    label_text,
-    make_params,
-    make_settings,
-    ravdess_tree,
-    write,
-)
 
 FULL = Contract(
     dialogues={f"Session{n}": 1 for n in range(1, 6)},

@@ -12,8 +12,8 @@ import soundfile
 from foalnet.core.errors import MachineError
 from foalnet.media import Streams, VideoUnreadable, extract_sound, probe_streams, read_wave
 from foalnet.media import extract as extract_module
+from tests.support.corpus.videos import ffmpeg, numbered_video
 from tests.support.marks import red_when
-from tests.support.video_files import ffmpeg, numbered_video
 
 RATE_HZ = 16000
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from foalnet.core.errors import DataError
 from foalnet.media import brightness, jpeg_bytes, letterbox_rows, read_jpeg, rescale, resize
-from tests.support.video_files import numbered
+from tests.support.corpus.videos import numbered
 
 
 def random_picture(height: int, width: int, seed: int = 0) -> np.ndarray:

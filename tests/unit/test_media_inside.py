@@ -15,9 +15,9 @@ import pytest
 
 from foalnet.media import Picture, decode, decode_pictures, inside, probe_times
 from foalnet.media.inside import LOT, Unusual, decode_inside
+from tests.support.corpus.videos import ffmpeg, numbered_video, packed_video
 from tests.support.fake_decoder import nothing_inside
 from tests.support.marks import red_when
-from tests.support.video_files import ffmpeg, numbered_video, packed_video
 
 COUNT = 40
 H264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p")

@@ -23,7 +23,7 @@ from foalnet.media import (
     read_jpeg,
 )
 from foalnet.media.picture import LANES_PX
-from tests.support.video_files import ffmpeg, numbered_video
+from tests.support.corpus.videos import ffmpeg, numbered_video
 
 HEIGHT, WIDTH = 46, 62
 

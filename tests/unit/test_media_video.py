@@ -26,8 +26,8 @@ from foalnet.media import (
     probe_times,
 )
 from foalnet.media.video import STAMP_UNITS, stamp_key, ticks_key
+from tests.support.corpus.videos import ffmpeg, number_of, numbered_video, packed_video
 from tests.support.fake_decoder import nothing_inside
-from tests.support.video_files import ffmpeg, number_of, numbered_video, packed_video
 
 COUNT = 40
 

@@ -32,8 +32,8 @@ from foalnet.nets import (
 from foalnet.nets.losses import Objective
 from foalnet.nets.tensors import Negatives
 from foalnet.train.batches import collate
+from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
 from tests.support.hub import needs_transformers, recorded
-from tests.support.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
 
 FRAMES = {"crop_cnn": (3, SIDE_PX, SIDE_PX)}
 CASES: list[tuple[str, ...]] = [

@@ -21,7 +21,7 @@ from foalnet.nets.project import Projection, unit
 from foalnet.nets.tensors import Fused, Steps
 from foalnet.train.batches import collate, eval_batches
 from foalnet.train.encoders import prepared_store
-from tests.support.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
+from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
 
 PICTURE = InputShape(rate_hz=RATE_HZ, frame=(3, SIDE_PX, SIDE_PX))
 TABLE = InputShape(rate_hz=RATE_HZ, frame=(DIMS,))

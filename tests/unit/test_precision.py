@@ -15,7 +15,7 @@ from foalnet.train.environment import Stop
 from foalnet.train.fold import train_fold
 from foalnet.train.optim import optimizer, take_step
 from foalnet.train.precision import Precision, dtype_of
-from tests.support.stores import CLASSES, make_params, make_run, make_store
+from tests.support.corpus.stores import CLASSES, make_params, make_run, make_store
 
 CPU = torch.device("cpu")
 

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from foalnet.core.errors import DataError, UsageError
 from foalnet.predict import Request
-from tests.support.clips_tree import picture, write_avi
+from tests.support.corpus.stores import RATE_HZ, make_store, sample_of
+from tests.support.corpus.videos import ffmpeg, picture, write_avi
 from tests.support.models import FACE_PX, model_of
-from tests.support.stores import RATE_HZ, make_store, sample_of
-from tests.support.video_files import ffmpeg
 
 FRAMES = 30
 

@@ -19,8 +19,8 @@ from foalnet.corpora import get_reader
 from foalnet.encoders import CATALOGUE
 from foalnet.faces import WEIGHT_FILES
 from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, VIDEO_ENCODERS
+from tests.support.corpus.trees import iemocap_tree, ravdess_tree
 from tests.support.projects import verb
-from tests.support.trees import iemocap_tree, ravdess_tree
 
 READERS = ("iemocap", "ravdess")
 CASES = [(name, reader) for name, each in PRESETS.items() for reader in READERS if each.reader in (None, reader)]

@@ -18,7 +18,7 @@ from foalnet.corpora.base import is_role
 from foalnet.corpora.ravdess import EMOTIONS, PUBLISHED, Ravdess
 from foalnet.corpora.splits import groups_of
 from foalnet.corpora.tables import parse_reference, read_table, reference
-from tests.support.trees import make_params, ravdess_tree, write, write_wav
+from tests.support.corpus.trees import make_params, ravdess_tree, write, write_wav
 
 FIELDS = st.tuples(*(st.integers(1, n) for n in (3, 2, 8, 2, 2, 2, 24)))
 

@@ -24,9 +24,10 @@ from foalnet.evidence.report.provenance import CODE
 from foalnet.evidence.stats import Difference, Interval
 from foalnet.stages.evaluate.scoring import evaluate_run
 from tests.structure import code_deps
+from tests.support.corpus.results import BEST, VARIANTS, make_params
+from tests.support.corpus.results import write_report as make
+from tests.support.corpus.rows import make_speakers, make_utterances
 from tests.support.pages import Page, markdown_tables
-from tests.support.reports import BEST, VARIANTS, make_params, make_speakers, make_utterances
-from tests.support.reports import write_report as make
 from tests.support.sealing import reseal, revouch_run
 
 Built = tuple[Params, Paths]

@@ -17,9 +17,9 @@ from foalnet.drawn.rule import KINDS, best_by_kind, best_scores, shares
 from foalnet.evidence.report import build, headline
 from foalnet.evidence.report.gather import Run
 from foalnet.evidence.report.late import averaged
+from tests.support.corpus.results import BEST, make_params
+from tests.support.corpus.results import write_report as make
 from tests.support.pages import Page
-from tests.support.reports import BEST, make_params
-from tests.support.reports import write_report as make
 
 METRICS = {"classes": ["a", "b", "c"], "cluster": "dialogue"}
 

@@ -17,8 +17,9 @@ from foalnet.core.files import jsonl_bytes, publish_bytes, read_json, read_jsonl
 from foalnet.core.paths import Paths
 from foalnet.evidence.report import build, headline
 from foalnet.evidence.report.phrases import percent, points
+from tests.support.corpus.results import make_params
+from tests.support.corpus.rows import make_speakers
 from tests.support.pages import Page, markdown_tables
-from tests.support.reports import make_params, make_speakers
 from tests.support.sealing import reseal, revouch_run
 from tests.unit.test_report import make
 

@@ -13,7 +13,8 @@ from foalnet.evidence.report.gather import Facts
 from foalnet.evidence.report.staging import staging
 from foalnet.evidence.report.view import Note, Paragraph, Table
 from foalnet.faces.audit import Audit
-from tests.support.reports import make_params, make_staging, make_utterances
+from tests.support.corpus.results import make_params, make_staging
+from tests.support.corpus.rows import make_utterances
 
 
 def utterance(key: str, side: Side) -> Utterance:

@@ -18,7 +18,8 @@ from foalnet.core.errors import DataError, MachineError
 from foalnet.core.files import json_bytes
 from foalnet.core.paths import Paths
 from foalnet.stages.evaluate.scoring import evaluate_run
-from tests.support.reports import make_params, make_utterances, write_model, write_stages
+from tests.support.corpus.results import make_params, write_model, write_stages
+from tests.support.corpus.rows import make_utterances
 from tests.support.sealing import reseal, vouch, write_manifest
 
 FACTS = {"corpus": "drawn", "ua": 0.5, "names": ["ä", "b"], "none": None}

@@ -15,7 +15,8 @@ from foalnet.core.paths import Paths
 from foalnet.shards import open_shards
 from foalnet.sheet import write_sheets
 from foalnet.sheet.view import strip
-from tests.support.clips_tree import LocalPool, Place, write_clips_tree
+from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.trees import clips_tree
 
 DIALOGUES = ("Ses01F_impro01", "Ses01M_impro02")
 
@@ -24,7 +25,7 @@ DIALOGUES = ("Ses01F_impro01", "Ses01M_impro02")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A project with shards and staging report at the places of `Paths`; the second video ends early."""
     home = tmp_path_factory.mktemp("sheets")
-    root = write_clips_tree(home / "root", DIALOGUES)
+    root = clips_tree(home / "root", DIALOGUES)
     video = root / "Session1" / "dialog" / "avi" / "DivX" / f"{DIALOGUES[1]}.avi"
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     place = Sheets(home=home, root=root)

@@ -22,8 +22,8 @@ from foalnet.core.paths import Paths
 from foalnet.core.temporaries import is_held
 from foalnet.gc import DAY_S, Item, holding, items, judged, needed, remove, to_remove
 from foalnet.stages.train.training import train_run
+from tests.support.corpus.stores import corpus_params, make_store, write_corpus
 from tests.support.projects import REPOSITORY, verb
-from tests.support.stores import corpus_params, make_store, write_corpus
 
 NOW_S = 1_000 * DAY_S
 LIVING = "clips/busy/.entry.json.{}.part"

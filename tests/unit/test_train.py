@@ -25,8 +25,8 @@ from foalnet.stages.train.training import train_folds, train_run
 from foalnet.train.environment import Stop, determined, device, listening, threads
 from foalnet.train.fold import train_fold, unweighted_accuracy
 from foalnet.train.optim import optimizer, rate
+from tests.support.corpus.stores import CLASSES, SIDE_PX, corpus_params, make_params, make_run, make_store, write_corpus
 from tests.support.marks import red_when
-from tests.support.stores import CLASSES, SIDE_PX, corpus_params, make_params, make_run, make_store, write_corpus
 
 
 def settings(tmp_path: Path, **over: Any) -> Settings:

@@ -17,7 +17,7 @@ from foalnet.train.environment import Stop
 from foalnet.train.parallel import Shared, side_by_side
 from foalnet.train.progress_line import FoldStatus, ProgressLine, StatusReporter, end_text, progress_line, progress_text
 from foalnet.train.state import Midway, Progress
-from tests.support.stores import make_run, make_store
+from tests.support.corpus.stores import make_run, make_store
 from tests.unit.test_train import train_one
 
 LOSSES = {"loss": 1.25, "cross_entropy": 1.0, "avel": 2.5, "mem": 0.5}

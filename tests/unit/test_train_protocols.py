@@ -24,7 +24,16 @@ from foalnet.stages.train.training import train_folds, train_run
 from foalnet.train.environment import Stop, determined
 from foalnet.train.fold import logits_of, train_fold
 from foalnet.train.plan import plan
-from tests.support.stores import CLASSES, DIMS, SIDE_PX, corpus_params, make_params, make_run, make_store, write_corpus
+from tests.support.corpus.stores import (
+    CLASSES,
+    DIMS,
+    SIDE_PX,
+    corpus_params,
+    make_params,
+    make_run,
+    make_store,
+    write_corpus,
+)
 from tests.unit.test_splits import utterance
 from tests.unit.test_train import StopAt, outputs, settings
 

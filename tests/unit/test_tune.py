@@ -24,9 +24,9 @@ from foalnet.tune import tune, tune_forecast
 from foalnet.tune.sampler import Sampler
 from foalnet.tune.search import Searched, outside
 from foalnet.tune.summary import alike, facts_of, page, snippet
+from tests.support.corpus.stores import CLASSES, corpus_params, make_params, make_run, make_store, write_corpus
 from tests.support.projects import REPOSITORY, verb
 from tests.support.sealing import vouch
-from tests.support.stores import CLASSES, corpus_params, make_params, make_run, make_store, write_corpus
 
 NEEDED = "the search needs the extra `tune`: pip install -e '.[tune]'"
 SPACE: dict[str, Any] = {

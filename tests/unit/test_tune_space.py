@@ -20,7 +20,7 @@ from foalnet.core.paths import Paths
 from foalnet.stages.train.training import train_folds
 from foalnet.tune import tune
 from foalnet.tune.effect import without_effect
-from tests.support.stores import CLASSES, SMALL, corpus_params, make_params, make_run, make_store
+from tests.support.corpus.stores import CLASSES, SMALL, corpus_params, make_params, make_run, make_store
 
 
 def test_what_has_no_effect_has_none() -> None:

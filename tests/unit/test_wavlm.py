@@ -26,8 +26,8 @@ from foalnet.stages.train.training import train_run
 from foalnet.train.batches import Clip, collate
 from foalnet.train.fold import logits_of
 from foalnet.train.optim import optimizer, take_step
+from tests.support.corpus.stores import RATE_HZ, corpus_params, make_params, make_store, write_corpus
 from tests.support.hub import needs_transformers, recorded, write_wavlm
-from tests.support.stores import RATE_HZ, corpus_params, make_params, make_store, write_corpus
 
 NAMES = ("wavlm_base", "wavlm_large")
 SHAPE = InputShape(rate_hz=RATE_HZ, frame=(6,))

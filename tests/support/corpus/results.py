@@ -1,4 +1,4 @@
-"""Plausible stage outputs, made without a model: what `evaluate` and `report` read, for their tests and for a look."""
+"""Finished runs and reports, made without a model: what `evaluate` and `report` read, and their results."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from foalnet.artifact.seal import publish_sealed
-from foalnet.config import Params, resolve
+from foalnet.config import Params
 from foalnet.config.blocks import SPLIT_OF, Split
-from foalnet.config.load import Entry, File
 from foalnet.core.files import json_bytes, publish_bytes
 from foalnet.core.paths import Paths
 from foalnet.core.records import Utterance
@@ -20,9 +19,10 @@ from foalnet.corpora.splits import SPLITS, groups_of
 from foalnet.evidence.metrics import best_epoch
 from foalnet.evidence.report import build
 from foalnet.stages.evaluate.scoring import evaluate_run
+from tests.support.corpus.entries import entry_params
+from tests.support.corpus.rows import make_utterances
 from tests.support.sealing import revouch_model, write_manifest
 
-CLASSES = {"happy": ["hap", "exc"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}
 VARIANTS = ("audio_only", "video_only", "baseline", "foal")
 # How much of an utterance's class a variant sees: the margin of the right class' logit.
 SKILL = {"audio_only": 1.9, "video_only": 1.0, "baseline": 2.3, "avel": 2.5, "mem": 2.4, "foal": 2.7}
@@ -30,74 +30,14 @@ BEST = {"sound": 0.74, "picture": 0.62, "both": 0.86, "late_average": 0.79, "cha
 EPOCHS = 8
 
 
-def make_params(corpus: str = "drawn", *, reader: str = "iemocap", **blocks: Any) -> Params:
-    """Params of one corpus with small report work; `blocks` override an entry's keys."""
-    entry = {
-        "reader": reader,
+def make_params(corpus: str = "drawn", **entry: Any) -> Params:
+    """Return params of one corpus with four variants and little work for a report."""
+    plain = {
         "source": "data/drawn/raw" if corpus == "drawn" else "data/sources/x.json",
         "variants": list(VARIANTS),
-        "seeds": [1],
-        "manifest": {"classes": CLASSES},
-        "shards": {},
-        "train": {},
-        "evaluate": {},
         "report": {"bootstrap": 300, "permutations": 500},
-    } | blocks
-    return resolve(File(corpora={corpus: Entry.model_validate(entry)}, runs={}), corpus)
-
-
-def make_utterances(
-    params: Params, *, sessions: int = 5, dialogues: int = 6, used: int = 14, unused: int = 2, seed: int = 0
-) -> list[Utterance]:
-    """Utterances in IEMOCAP's structure, sorted by key; `unused` of each dialogue have no class."""
-    generator = np.random.default_rng(seed)
-    names, raws = list(params.manifest.classes), params.manifest.classes
-    utterances = []
-    for session in range(1, sessions + 1):
-        for number in range(dialogues):
-            dialogue = f"Ses{session:02d}{'FM'[number % 2]}_impro{number + 1:02d}"
-            order = generator.permutation(used + unused)
-            for place, which in enumerate(order):
-                label = names[which % len(names)] if which < used else None
-                gender = "FM"[place % 2]
-                start_s = round(3.0 * place + 0.5, 4)
-                utterances.append(
-                    Utterance(
-                        key=f"{dialogue}_{gender}{place:03d}",
-                        corpus=params.corpus,
-                        session=f"Ses{session:02d}",
-                        dialogue=dialogue,
-                        speaker=f"Ses{session:02d}{gender}",
-                        side="left" if gender == dialogue[5] else "right",
-                        start_s=start_s,
-                        end_s=round(start_s + 1.2 + 0.8 * float(generator.random()), 4),
-                        raw_label=raws[label][which % len(raws[label])] if label else "xxx",
-                        label=label,
-                        reason=None if label else "label_not_used",
-                    )
-                )
-    return sorted(utterances, key=lambda u: u.key)
-
-
-def make_speakers(params: Params, *, speakers: int = 16, each: int = 20) -> list[Utterance]:
-    """Utterances of a corpus without sessions: every speaker says every class equally often."""
-    names, raws = list(params.manifest.classes), params.manifest.classes
-    return [
-        Utterance(
-            key=f"a{speaker:02d}-{place:03d}",
-            corpus=params.corpus,
-            session=f"Actor_{speaker:02d}",
-            dialogue=f"a{speaker:02d}-{place:03d}",
-            speaker=f"Actor_{speaker:02d}",
-            side="whole",
-            start_s=0.0,
-            end_s=3.5,
-            raw_label=raws[names[place % len(names)]][0],
-            label=names[place % len(names)],
-        )
-        for speaker in range(1, speakers + 1)
-        for place in range(each)
-    ]
+    }
+    return entry_params(corpus, **plain | entry)
 
 
 def make_logits(labels: Sequence[int], clusters: Sequence[int], classes: int, skill: float, seed: int) -> np.ndarray:

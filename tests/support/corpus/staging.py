@@ -1,4 +1,4 @@
-"""Reads a staged tree (clips_tree.py) for fault tests: samples, ledger lines, the files that a program opened."""
+"""Staging of a small tree, and what its shards and its account hold."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 import os
 import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,115 @@ import numpy as np
 import pytest
 
 from foalnet import media
+from foalnet.config import Params, Settings
+from foalnet.config.blocks import Shards
 from foalnet.core.files import json_bytes, publish_bytes
 from foalnet.core.paths import Paths
 from foalnet.core.records import Box, Sample
 from foalnet.corpora.inventory import inventory
 from foalnet.shards import open_shards, split_frames
 from foalnet.stages.manifest.build import build
-from tests.support.clips_tree import Place
+from foalnet.stages.shards.staging import StageSummary, stage
+from tests.support.corpus.trees import CLIPS, make_params
 
-DIALOGUE, OTHER = "Ses01F_impro01", "Ses01M_impro02"
+DIALOGUE, OTHER = CLIPS[:2]
 AVI = f"Session1/dialog/avi/DivX/{DIALOGUE}.avi"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A project folder that stages one tree."""
+
+    home: Path
+    root: Path
+    shards: Shards = field(default_factory=lambda: Shards(detector="fixed"))
+    classes: Mapping[str, list[str]] | None = None
+    workers: int = 1
+    corpus: str = "tiny"
+    reader: str = "iemocap"
+
+    @property
+    def params(self) -> Params:
+        """The resolved params."""
+        classes = self.classes or {"neutral": ["neu"], "angry": ["ang"]}
+        return make_params(
+            corpus=self.corpus, reader=self.reader, source=str(self.root), classes=classes, max_drop_fraction=1.0,
+            shards=self.shards.model_dump(),
+        )  # fmt: skip
+
+    @property
+    def settings(self) -> Settings:
+        """Machine settings with a work folder of its own."""
+        return Settings(work=self.home / "work", workers=self.workers)
+
+    @property
+    def out(self) -> Path:
+        """The folder of shards."""
+        return self.home / "data" / "shards"
+
+    @property
+    def report(self) -> Path:
+        """The account of staging."""
+        return self.home / "reports" / "staging.json"
+
+    def list_files(self) -> None:
+        """Run the two stages before staging."""
+        inventory(self.params, self.settings, self.home / "inventory.json")
+        build(
+            self.params,
+            self.settings,
+            self.home / "inventory.json",
+            self.home / "manifest.jsonl",
+            self.home / "reports" / "counts.json",
+        )
+
+    def stage(self, *, listed: bool = False, **options: Any) -> StageSummary:
+        """Run inventory and manifest (unless `listed`), then staging."""
+        if not listed:
+            self.list_files()
+        options.setdefault("root", self.root)
+        return stage(
+            self.params,
+            self.settings,
+            inventory=self.home / "inventory.json",
+            manifest=self.home / "manifest.jsonl",
+            out=self.out,
+            report=self.report,
+            **options,
+        )
+
+    def bytes(self) -> dict[str, bytes]:
+        """Every published byte, by relative path."""
+        files = {p.relative_to(self.out).as_posix(): p.read_bytes() for p in sorted(self.out.rglob("*")) if p.is_file()}
+        return files | {"staging.json": self.report.read_bytes()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Impatient(Place):
+    """A place that does not wait an hour for a frame."""
+
+    timeout_s: float
+
+    @property
+    def settings(self) -> Settings:
+        """Machine settings with a short timeout."""
+        return Settings(work=self.home / "work", workers=1, ffmpeg_timeout_s=self.timeout_s)
+
+
+class LocalPool:
+    """Stands in for the worker pool: the same jobs in this process (starting workers costs seconds)."""
+
+    def __init__(self, *, setup: Any, work: Any, done: Any, **_: Any) -> None:
+        self._setup, self._work, self._done = setup, work, done
+        self.errors: dict[int, Exception] = {}
+
+    def run(self, jobs: Sequence[Any]) -> list[Any]:
+        """Run every job in order."""
+        state, results = self._setup(), []
+        for job in jobs:
+            results.append(self._work(state, job))
+            self._done(job)
+        return results
 
 
 def samples(place: Place) -> dict[str, tuple[dict[str, Any], Sample]]:

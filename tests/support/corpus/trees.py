@@ -1,10 +1,10 @@
-"""Small corpus trees for tests, in the real layouts; no picture is drawn (an AVI here is bytes that the test gives).
+"""Small corpus trees in the real layouts, and the params and settings that the stages take.
 
     root = iemocap_tree(tmp_path / "IEMOCAP_full_release")
     root = iemocap_tree(tmp_path / "tree", dialogues={"Ses01F_impro01": [("F000", "neu"), ("M000", "ang")]})
 
-Utterance i of a dialogue is said from 0.5 + i to 1.3 + i seconds. Functions at the end give the params and settings
-that the stages take.
+In `iemocap_tree` no picture is drawn (an AVI is bytes that the test gives), and utterance i of a dialogue is said from
+0.5 + i to 1.3 + i seconds. `clips_tree` writes pictures and sound that staging can read.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from foalnet.config import Params, Settings
-from foalnet.config.load import File, resolve
+from foalnet.config import Params
 from foalnet.core.files import read_json
 from foalnet.core.records import Utterance
 from foalnet.corpora.inventory import inventory
 from foalnet.stages.manifest.build import build, read_manifest
+from tests.support.corpus.entries import FOUR_CLASSES, entry_params, make_settings
+from tests.support.corpus.videos import FPS, picture, write_avi
 
 Lines = Sequence[tuple[str, str]]
 """Of one dialogue: (suffix such as "F000", raw label such as "neu")."""
@@ -68,8 +69,13 @@ def write(path: Path, data: bytes | str) -> Path:
 
 def write_wav(path: Path, length_s: float, *, rate_hz: int = RATE_HZ, seed: int = 0) -> Path:
     """Write a WAV of quiet noise (mono, 16 bit), or what the extension of `path` names."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     wave_N = np.random.default_rng(seed).normal(0.0, 0.05, round(length_s * rate_hz))
+    return write_wave(path, wave_N, rate_hz)
+
+
+def write_wave(path: Path, wave_N: np.ndarray, rate_hz: int = RATE_HZ) -> Path:
+    """Write sound in 16 bit."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, wave_N, rate_hz, subtype="PCM_16")
     return path
 
@@ -82,6 +88,14 @@ def label_file(root: Path, dialogue: str) -> Path:
 def sound_file(root: Path, key: str) -> Path:
     """Return the path of an utterance's own WAV below a tree's root."""
     return root / f"Session{key[4]}/sentences/wav/{key[:-5]}/{key}.wav"
+
+
+def write_words(root: Path, dialogue: str, rows: Sequence[tuple[str, str, float, float]]) -> Path:
+    """Write a dialogue's labels and transcription; return the session's folder `dialog`."""
+    dialog = root / f"Session{dialogue[4]}" / "dialog"
+    write(label_file(root, dialogue), label_text(rows))
+    write(dialog / f"transcriptions/{dialogue}.txt", transcript_text(rows))
+    return dialog
 
 
 def iemocap_tree(
@@ -100,9 +114,7 @@ def iemocap_tree(
     """
     for dialogue, lines in dialogues.items():
         rows = [(f"{dialogue}_{suffix}", label, *times_of(i)) for i, (suffix, label) in enumerate(lines)]
-        dialog = root / f"Session{dialogue[4]}" / "dialog"
-        write(label_file(root, dialogue), label_text(rows))
-        write(dialog / f"transcriptions/{dialogue}.txt", transcript_text(rows))
+        dialog = write_words(root, dialogue, rows)
         write(dialog / f"EmoEvaluation/Categorical/{dialogue}_e1_cat.txt", "raters' own files are not read\n")
         if avi is not None:
             write(dialog / f"avi/DivX/{dialogue}.avi", avi)
@@ -113,6 +125,33 @@ def iemocap_tree(
         if shadows:
             for path in (f"EmoEvaluation/._{dialogue}.txt", f"avi/DivX/._{dialogue}.avi", f"wav/._{dialogue}.wav"):
                 write(dialog / path, b"\x00\x05\x16\x07 not a real file")
+    return root
+
+
+# A dialogue with picture and sound: suffix, start, end. Two utterances overlap.
+TURNS: tuple[tuple[str, float, float], ...] = (("F000", 0.31, 1.20), ("M000", 1.05, 2.02), ("F001", 2.10, 2.60))
+LABELS = ("neu", "ang", "xxx")
+CLIPS = ("Ses01F_impro01", "Ses01M_impro02", "Ses02F_script01_1")
+CLIP_S = 2.8
+
+
+def sound(seed: int, seconds: float) -> np.ndarray:
+    """Return 16-bit noise as float32, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    return (rng.integers(-9000, 9000, round(seconds * RATE_HZ)) / 32768).astype(np.float32)
+
+
+def clips_tree(root: Path, dialogues: Sequence[str] = CLIPS) -> Path:
+    """Write the layout with pictures (`videos.picture`) and sound: utterance t of dialogue d has `sound(10 d + t)`."""
+    pictures = [picture(i) for i in range(round(CLIP_S * FPS))]
+    for number, dialogue in enumerate(dialogues):
+        rows = [(f"{dialogue}_{suffix}", label, *at) for (suffix, *at), label in zip(TURNS, LABELS, strict=True)]
+        dialog = write_words(root, dialogue, rows)
+        write_avi(dialog / f"avi/DivX/{dialogue}.avi", pictures)
+        stereo = np.stack([sound(900 + number, CLIP_S), sound(950 + number, CLIP_S)], axis=1)
+        write_wave(dialog / f"wav/{dialogue}.wav", stereo)
+        for turn, (key, _, start_s, end_s) in enumerate(rows):
+            write_wave(sound_file(root, key), sound(10 * number + turn, end_s - start_s))
     return root
 
 
@@ -129,37 +168,13 @@ def ravdess_tree(root: Path, *, actors: Sequence[int] = (1, 2, 3), table: bool =
     return root
 
 
-# Two classes, so that one has utterances left where a test takes one away.
-TWO_CLASSES = {"low": ["neu", "sad"], "high": ["hap", "exc", "ang"]}
-FOUR_CLASSES = {"happy": ["hap", "exc"], "neutral": ["neu"], "sad": ["sad"], "angry": ["ang"]}
-
-
 def make_params(
-    *,
-    corpus: str = "iemocap",
-    reader: str = "iemocap",
-    classes: Mapping[str, list[str]] = FOUR_CLASSES,
-    contract: Any = None,
-    max_drop_fraction: float = 0.02,
-    source: str = "data/iemocap.source.json",
-    **blocks: Any,
-) -> Params:
-    """Return the checked params of one corpus as params.yaml would give them."""
-    entry = {
-        "reader": reader,
-        "source": source,
-        "variants": ["foal"],
-        "seeds": [1],
-        "manifest": {"classes": dict(classes), "contract": contract, "max_drop_fraction": max_drop_fraction},
-        **{block: {} for block in ("shards", "train", "evaluate", "report")},
-        **blocks,
-    }
-    return resolve(File.model_validate({"corpora": {corpus: entry}, "runs": {}}), corpus)
-
-
-def make_settings(work: Path, roots: Mapping[str, Path] | None = None, **more: Any) -> Settings:
-    """Return machine settings with their work folder and corpus roots."""
-    return Settings(work=work, roots={name: str(path) for name, path in (roots or {}).items()}, workers=2, **more)
+    *, corpus: str = "iemocap", classes: Mapping[str, list[str]] = FOUR_CLASSES, contract: Any = None,
+    max_drop_fraction: float = 0.02, source: str = "data/iemocap.source.json", **entry: Any,
+) -> Params:  # fmt: skip
+    """Return the params of a corpus outside the project."""
+    manifest = {"classes": dict(classes), "contract": contract, "max_drop_fraction": max_drop_fraction}
+    return entry_params(corpus, source=source, manifest=manifest, **entry)
 
 
 def stages(root: Path, **block: Any) -> tuple[list[Utterance], dict[str, int]]:

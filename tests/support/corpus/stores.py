@@ -1,7 +1,6 @@
 """A small synthetic store: each class has its own tone and its own bar in the picture, so that a network can learn it.
 
-Public to every test: `make_store` gives clips, labels and groups, `make_run` a run over them, `write_corpus` the same
-as manifest and shards on disk.
+`make_store` gives clips, labels and groups, `make_run` a run over them, `write_corpus` the same as manifest and shards.
 """
 
 from __future__ import annotations
@@ -15,19 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from foalnet.config import Params, resolve
+from foalnet.config import Params
 from foalnet.config.blocks import HALF, VARIANTS, Split, Train
-from foalnet.config.load import Entry, File, merge
+from foalnet.config.load import merge
 from foalnet.core.files import json_bytes, publish_bytes
 from foalnet.core.ledger import Ledger
 from foalnet.core.paths import Paths
-from foalnet.core.records import Sample, Utterance
+from foalnet.core.records import Sample
 from foalnet.corpora.splits import SPLITS
 from foalnet.media import flac_bytes, jpeg_bytes
 from foalnet.nets import InputShape
 from foalnet.shards import write_shard
 from foalnet.train.batches import Clip, Store
 from foalnet.train.plan import Run
+from tests.support.corpus.entries import entry_params
+from tests.support.corpus.rows import utterance
 from tests.support.sealing import write_index, write_manifest
 
 RATE_HZ = 16000
@@ -81,7 +82,7 @@ def make_store(
 ) -> Synthetic:
     """Clips of four classes in equal parts over groups; the first `without_picture` of each group have no frame.
 
-    `shuffled`: labels are drawn anew, so that nothing in a clip tells them.
+    `shuffled`: labels are drawn again, so that a clip says nothing about its label.
     """
     generator = np.random.default_rng(seed)
     clips, labels, group_of = {}, {}, {}
@@ -120,19 +121,10 @@ def make_run(
 
 
 def corpus_params(corpus: str = "drawn", **train: Any) -> Params:
-    """Params of one corpus over the classes of the synthetic store, with small networks."""
-    entry = {
-        "reader": "iemocap",
-        "source": "data/drawn/raw",
-        "variants": ["audio_only", "foal"],
-        "seeds": [1],
-        "manifest": {"classes": {name: [name[:3]] for name in CLASSES}},
-        "shards": {},
-        "train": merge(SMALL, {"frame_step": 1} | train),
-        "evaluate": {},
-        "report": {},
-    }
-    return resolve(File(corpora={corpus: Entry.model_validate(entry)}, runs={}), corpus)
+    """Return params of one corpus over the classes of the synthetic store, with small networks."""
+    classes = {name: [name[:3]] for name in CLASSES}
+    train = merge(SMALL, {"frame_step": 1} | train)
+    return entry_params(corpus, variants=["audio_only", "foal"], manifest={"classes": classes}, train=train)
 
 
 def write_params(home: Path, **train: Any) -> None:
@@ -193,19 +185,12 @@ def write_corpus(home: Path, synthetic: Synthetic) -> Paths:
         paths.shards, [(sample_of(clip, synthetic.groups[key]), synthetic.groups[key]) for key, clip in clips.items()]
     )
     rows = [
-        Utterance(
-            key=key,
-            corpus="drawn",
-            session=synthetic.groups[key],
-            dialogue=f"{synthetic.groups[key]}_d1",
-            speaker=f"{synthetic.groups[key]}F",
-            side="left",
-            start_s=2.0,
-            end_s=2.0 + len(clip.wave_N) / RATE_HZ,
-            raw_label=synthetic.labels[key][:3],
-            label=synthetic.labels[key],
+        utterance(
+            key, corpus="drawn", session=synthetic.groups[key], dialogue=f"{synthetic.groups[key]}_d1",
+            speaker=f"{synthetic.groups[key]}F", side="left", start_s=2.0, end_s=2.0 + len(clip.wave_N) / RATE_HZ,
+            raw_label=synthetic.labels[key][:3], label=synthetic.labels[key],
         )
         for key, clip in clips.items()
-    ]
+    ]  # fmt: skip
     write_manifest(paths.manifest, rows)
     return paths

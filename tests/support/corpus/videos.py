@@ -1,4 +1,4 @@
-"""Small videos for tests, made by the wheel's ffmpeg: each frame bears its own number."""
+"""Small videos, made by the wheel's ffmpeg: each frame shows its number. In IEMOCAP's form each half's grey does."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ import imageio_ffmpeg
 import numpy as np
 
 BITS = 8
+# IEMOCAP's picture: two halves between bars.
+RATE = "30000/1001"
+FPS = 30000 / 1001
+WIDTH, HEIGHT, TOP, BOTTOM = 720, 480, 120, 360
 
 
 def numbered(number: int, width: int = 128, height: int = 96) -> np.ndarray:
@@ -91,3 +95,22 @@ def patched(avi: Path, path: Path, changes: dict[tuple[bytes, int], int]) -> Pat
         struct.pack_into("<I", data, data.index(chunk) + 8 + offset, value)
     path.write_bytes(data)
     return path
+
+
+def level(index: int, side: str) -> int:
+    """Return the grey of a half: the left one rises by 2 a frame, the right one falls."""
+    return 56 + 2 * index if side == "left" else 234 - 2 * index
+
+
+def picture(index: int) -> np.ndarray:
+    """Return one letterboxed two-picture frame."""
+    frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    frame[TOP:BOTTOM, : WIDTH // 2] = level(index, "left")
+    frame[TOP:BOTTOM, WIDTH // 2 :] = level(index, "right")
+    return frame
+
+
+def write_avi(path: Path, pictures: Sequence[np.ndarray], *, rate: str = RATE) -> Path:
+    """Encode frames [H, W, 3] as IEMOCAP's AVIs are, at near-lossless quality."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_video(path, pictures, "-vtag", "DIVX", "-q:v", "1", "-g", "12", "-bf", "0", rate=rate)

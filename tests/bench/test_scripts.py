@@ -1,0 +1,110 @@
+"""Every script of bench/ runs in its smallest form and prints its table."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.first_run import measured, table
+from tests.flows.conftest import server  # noqa: F401
+from tests.flows.helpers import Server
+from tests.support.corpus.trees import ravdess_tree
+from tests.support.hub import needs_transformers
+from tests.support.projects import REPOSITORY, TINY, change_params, copy_project
+
+# script -> its options, and words of its table. TABLE: two short dialogues at IEMOCAP's times.
+SMALL = {
+    "faces": ("--detectors haar,yunet --conditions frontal --sessions 1 --utterances 1", "yunet: not measured"),
+    "house": ("", "circles between rooms"),
+}
+SMALL_LONG = {
+    "corruption": ("--count 5 --seed 7", "seed 7, 5 corruptions"),
+    "iemocap": ("--table TABLE --epochs 1", "four classes, 5 folds"),
+    "kills": ("--staging 1 --training 1 --repro 1", "repro: 1 kills, 0 differences"),
+    "ravdess": ("--root RAVDESS --quick --variants video_only,foal --work WORK", "foal - svm_both"),
+    "scale": ("--table TABLE --detector haar --counts 1 --workers 1", "the video of Ses01F_impro01b changed (2 s)"),
+    "staging": ("--table TABLE --minutes 0.01 --people-s 1 --detectors haar --strides 12", "B, people's way, haar"),
+    "staging_profile": ("--table TABLE --minutes 0.01 --detectors haar", "everything else"),
+    "training": ("--table TABLE --encoder tiny --batch 2 --batches 2 --rounds 1", "WavLM-tiny, batch 2, 4 utterances"),
+}
+# These read or change a project; PROJECT is a copy of a tiny one that has run.
+OF_PROJECT = {
+    "flow": ("--project PROJECT", "nothing"),
+    "instructions": ("", "ratio"),
+    "loader": ("--epochs 1 --batch 4 --width 8", "rival"),
+    "outputs": ("drawn", "reports/drawn/metrics.json"),
+    "sides": ("--project PROJECT --share 1", "audio_only"),
+}
+MODULES = {
+    "corruption_place", "drawn_videos", "faces_real", "first_run", "ravdess_arms", "ravdess_data", "ravdess_table",
+    "staging_rivals", "storm", "workload",
+}  # fmt: skip
+TABLE = """utterance\tlabel\tstart_s\tend_s
+Ses01F_impro01_F000\tneu\t0.5\t1.0
+Ses01F_impro01_F001\tneu\t1.0\t1.5
+Ses01F_impro01b_M000\tneu\t0.5\t1.25
+Ses01F_impro01b_M001\tneu\t1.25\t2.0
+"""
+
+
+def printed(script: str, options: str, folder: Path, *, cwd: Path = REPOSITORY, **env: str) -> str:
+    """Run a script and return what it printed; `folder` takes the files that the options name."""
+    (folder / "table.tsv").write_text(TABLE)
+    places = {"TABLE": folder / "table.tsv", "WORK": folder / "work", "RAVDESS": folder / "ravdess", "PROJECT": cwd}
+    if "RAVDESS" in options:
+        ravdess_tree(places["RAVDESS"], actors=range(1, 8))
+    arguments = [str(places.get(word, word)) for word in options.split()]
+    free = {name: value for name, value in os.environ.items() if name != "FOALNET_SHARED_DATA"}
+    own = {"PYTHONPATH": str(REPOSITORY), "FOALNET_WEIGHTS": str(folder), "TORCH_HOME": str(folder)}
+    command = [sys.executable, "-m", f"bench.{script}", *arguments]
+    done = subprocess.run(command, cwd=cwd, env=free | own | env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("script", SMALL)
+def test_a_quick_script_prints_its_table(script: str, tmp_path: Path) -> None:
+    options, expected = SMALL[script]
+    assert expected in printed(script, options, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("script", SMALL_LONG)
+def test_a_script_prints_its_table(script: str, tmp_path: Path) -> None:
+    if script == "training":
+        needs_transformers()
+    options, expected = SMALL_LONG[script]
+    assert expected in printed(script, options, tmp_path, FOALNET_WORKERS="1")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("script", OF_PROJECT)
+def test_a_script_over_a_project_prints_its_table(
+    script: str,
+    tiny_project: Path,
+    server: Server,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    project = shutil.copytree(tiny_project, tmp_path / "project", symlinks=True)
+    options, expected = OF_PROJECT[script]
+    assert expected in printed(script, options, tmp_path, cwd=project, **server.env)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc of Linux")
+def test_first_run_prints_its_table(tmp_path: Path) -> None:
+    """The script itself clones HEAD and runs it at full size: its measurement runs here on a tiny copy."""
+    project = copy_project(tmp_path / "project")
+    change_params(project, **TINY)
+    lines = table(*measured(project)).splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["draw", "inventory", "manifest"]
+
+
+def test_every_script_is_run() -> None:
+    scripts = {path.stem for path in (REPOSITORY / "bench").glob("*.py")} - {"__init__"}
+    assert scripts == MODULES | SMALL.keys() | SMALL_LONG.keys() | OF_PROJECT.keys()
