@@ -13,12 +13,11 @@ import soundfile
 
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
-from foalnet.corpora.inventory import inventory
 from foalnet.corpora.tables import read_table
 from foalnet.media import AudioUnreadable, probe_wave, read_wave, resample
 from foalnet.media import audio as audio_module
 from tests.support.corpus.staging import DIALOGUE, Place, entries, opens_of, other_dialogue_is_untouched, samples
-from tests.support.corpus.trees import ravdess_tree, sound_file, stages, write, write_wav
+from tests.support.corpus.trees import ravdess_tree, sound_file, stages, write
 from tests.support.fake_decoder import disguises
 from tests.support.marks import red_when
 
@@ -165,28 +164,6 @@ def test_t40_a_table_of_another_encoding_is_refused_by_name_and_stray_marks_cut_
         with pytest.raises(DataError, match=r"not UTF-8|has a first column") as caught:
             read_table(table)
         assert caught.value.exit_code == 3 and caught.value.file == str(table) and caught.value.action
-
-
-@red_when("core/files.py", "a link may lead anywhere")
-@pytest.mark.parametrize("what", ["table", "sound", "actor"])
-def test_t49_a_link_out_of_a_tree_of_tables_is_refused_by_name(tmp_path: Path, what: str) -> None:
-    tree = ravdess_tree(tmp_path / "tree", extension="wav")
-    outside = tmp_path / "outside"
-    write_wav(outside / "secret.wav", 0.5)
-    write(outside / "secret.tsv", "clip\tau_00\n")
-    name, target = {
-        "table": (tree / "more.tsv", outside / "secret.tsv"),
-        "sound": (tree / "Actor_01/03-01-08-01-01-01-01.wav", outside / "secret.wav"),
-        "actor": (tree / "Actor_09", outside),
-    }[what]
-    name.symlink_to(target)
-    place = Place(home=tmp_path, root=tree, reader="ravdess")
-    with opens_of(target) as opens:
-        with pytest.raises(DataError, match="a link leads out of the corpus folder") as caught:
-            inventory(place.params, place.settings, tmp_path / "inventory.json")
-        assert opens() == 0
-    assert caught.value.file == str(name) and caught.value.exit_code == 3
-    assert not (tmp_path / "inventory.json").exists()
 
 
 @red_when("media/audio.py", "a pipe is a fault of the machine")

@@ -128,14 +128,3 @@ def test_t42_a_label_of_no_class_stays_in_with_its_reason(tree: Path, raw: str) 
     rows, counts = stages(tree, classes=TWO_CLASSES)
     assert (rows[0].raw_label, rows[0].label, rows[0].reason) == (raw, None, "label_not_used")
     assert counts == {"kept": 3, "kept/label_not_used": 1}
-
-
-def test_a_line_that_does_not_parse_is_dropped_with_file_and_line(tree: Path) -> None:
-    path = label_file(tree, DIALOGUE)
-    path.write_text(path.read_text().replace("[0.5000 - ", "[0,5000 - "))
-    rows, counts = stages(tree, classes=TWO_CLASSES)
-    assert len(rows) == 3
-    assert counts == {"kept": 3, "dropped/label_unparsed": 1}
-    (entry,) = read_json(tree.parent / "counts.json")["entries"]
-    assert (entry["item"], entry["reason"]) == (KEY, "label_unparsed")
-    assert entry["detail"] == f"Session1/dialog/EmoEvaluation/{DIALOGUE}.txt, line 3: not a label line"

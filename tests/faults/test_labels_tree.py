@@ -12,40 +12,12 @@ import pytest
 
 import foalnet.core.files
 from foalnet.core.errors import DataError
-from foalnet.core.files import read_json
 from foalnet.core.ledger import Ledger
 from foalnet.corpora import get_reader
 from foalnet.corpora.inventory import inventory, read_inventory
-from tests.support.corpus.entries import TWO_CLASSES, make_settings
+from tests.support.corpus.entries import make_settings
 from tests.support.corpus.trees import FOUR, iemocap_tree, make_params, stages
 from tests.support.marks import red_when
-
-
-@red_when("corpora/base.py", "no name is a shadow file's")
-def test_t24_shadow_files_are_ignored_and_counted(tmp_path: Path) -> None:
-    plain = stages(iemocap_tree(tmp_path / "plain" / "tree", shadows=False))
-    tree = iemocap_tree(tmp_path / "shadowed" / "tree")
-    shadow = tree / "Session1/sentences/wav/Ses01F_impro01/._Ses01F_impro01_F000.wav"
-    shadow.write_bytes(b"\x00\x05\x16\x07")
-    assert stages(tree) == plain
-    inventory_json = read_json(tmp_path / "shadowed/inventory.json")
-    assert inventory_json["ignored"] == {"shadow": 16, "other": 5}
-    assert inventory_json["files"] == read_json(tmp_path / "plain/inventory.json")["files"]
-    assert read_json(tmp_path / "shadowed/counts.json")["ignored_files"]["shadow"] == 16
-
-
-@red_when("corpora/iemocap/names.py", "the speaker is the actor in the dialogue's name")
-def test_t46_the_speaker_follows_from_the_utterances_own_letter(tmp_path: Path) -> None:
-    lines = [*((f"F{n:03d}", "neu") for n in range(4)), *((f"M{n:03d}", "ang") for n in range(4))]
-    tree = iemocap_tree(tmp_path / "tree", dialogues={"Ses01F_impro01": lines, "Ses01M_impro01": lines})
-    by_key = {u.key: u for u in stages(tree, classes=TWO_CLASSES)[0]}
-    speakers = {key: (by_key[key].speaker, by_key[key].side) for key in by_key if key.endswith("003")}
-    assert speakers == {
-        "Ses01F_impro01_F003": ("Ses01F", "left"),
-        "Ses01F_impro01_M003": ("Ses01M", "right"),
-        "Ses01M_impro01_F003": ("Ses01F", "right"),
-        "Ses01M_impro01_M003": ("Ses01M", "left"),
-    }
 
 
 @red_when("corpora/iemocap/__init__.py", "neither files nor utterances are sorted")

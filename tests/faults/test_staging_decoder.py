@@ -5,16 +5,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
+import threading
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 from foalnet import media
 from foalnet.core.errors import MachineError
 from foalnet.core.paths import Paths
 from foalnet.corpora.inventory import inventory
-from foalnet.media import extract_sound
+from foalnet.media import decode_indexed, extract_sound, inside, probe_times
+from foalnet.media import video as video_module
 from tests.support.corpus.staging import (
     AVI,
     DIALOGUE,
@@ -27,10 +32,9 @@ from tests.support.corpus.staging import (
     opens_of,
     other_dialogue_is_untouched,
     same_sound_as,
-    samples,
 )
-from tests.support.corpus.videos import ffmpeg, patched
-from tests.support.fake_decoder import LOUD, alive, disguises, fake_ffmpeg, nothing_inside
+from tests.support.corpus.videos import ffmpeg, number_of, numbered, patched
+from tests.support.fake_decoder import alive, disguises, fake_ffmpeg, nothing_inside
 from tests.support.marks import red_when
 
 HOURS_10 = {(b"strh", 20): 15_000, (b"strh", 24): 30, (b"avih", 0): 500_000_000}  # 83 frames, 500 s each
@@ -76,7 +80,7 @@ def test_t25_ten_hours_and_16000_pixels_are_refused_by_the_verb_in_little_memory
     "text gets the demuxer that it asks for (container.py), and http is a protocol",
     case="remote",
 )
-@pytest.mark.parametrize("kind", ["playlist", "remote", "concat", "neighbour", "sdp"])
+@pytest.mark.parametrize("kind", ["playlist", "remote", "concat", "neighbour", "sdp", "dash"])
 def test_t26_a_disguised_avi_opens_nothing_and_sends_no_request(
     place: Place, whole: Place, listener: tuple[str, list[str]], kind: str
 ) -> None:
@@ -102,65 +106,6 @@ def test_t26_the_disguise_would_work_on_an_ffmpeg_left_to_itself(place: Place) -
         assert opens() > 0
 
 
-@red_when("media/decode.py", "ffmpeg is started through a shell, each word in double quotes")
-@pytest.mark.parametrize("by_process", [False, True])
-def test_t27_a_tree_under_an_odd_name_gives_the_same_bytes(
-    place: Place, whole: Place, by_process: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if by_process:
-        nothing_inside(monkeypatch)
-    name = '-i it\'s "a" $(touch gone)\n;touch gone|pipe:1 %d é'
-    odd = place.home / name
-    place.root.rename(odd)
-    monkeypatch.chdir(place.home)
-    moved = Place(home=place.home, root=Path(name))
-    moved.stage()
-    assert entries(moved) == {} and moved.bytes() == whole.bytes()
-    assert not list(place.home.rglob("gone"))
-
-
-@red_when("media/decode.py", "stderr is a pipe that nobody reads")
-def test_t28_megabytes_on_stderr_change_no_shard(place: Place, whole: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_ffmpeg(place.home, f'{LOUD}\nexec "$REAL" "$@"', monkeypatch)
-    place = Impatient(home=place.home, root=place.root, timeout_s=20.0)
-    place.stage()
-    shards = {name: data for name, data in whole.bytes().items() if name.endswith(".tar")}
-    assert {name: data for name, data in place.bytes().items() if name.endswith(".tar")} == shards
-
-
-@red_when("media/decode.py", "one attempt")
-@pytest.mark.long
-def test_t29_a_hanging_ffmpeg_is_killed_tried_once_more_and_named(
-    sound_tree: Path, whole: Place, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hang, pids = tmp_path / "hang", tmp_path / "pids"
-    script = f"""
-case "$*" in
-*{OTHER}*) if [ -e '{hang}' ]; then echo $$ >> '{pids}'; sleep 300 & echo $! >> '{pids}'; wait; fi ;;
-esac
-exec "$REAL" "$@"
-"""
-    fake_ffmpeg(tmp_path, script, monkeypatch)
-    hang.touch()
-    place: Place = Impatient(home=tmp_path, root=sound_tree, timeout_s=3.0)
-    with pytest.raises(MachineError, match=r"ffmpeg returned nothing for 3 s, 2 times; it was killed") as caught:
-        place.stage()
-    assert caught.value.exit_code == 4
-    assert caught.value.file == str(sound_tree / AVI.replace(DIALOGUE, OTHER))
-    assert "FOALNET_FFMPEG_TIMEOUT_S" in str(caught.value)
-    started = [int(line) for line in pids.read_text().split()]
-    assert len(started) == 4, "two tries, each with a child"
-    time.sleep(0.3)
-    assert alive(started) == [] and not place.out.exists()
-    # The dialogue before it is done and kept: the same command again, on a machine that is well, stages one.
-    hang.unlink()
-    place = Place(home=tmp_path, root=sound_tree)
-    assert place.stage().staged_now == 1
-    assert {k: s.members for k, (_, s) in samples(place).items()} == {
-        k: s.members for k, (_, s) in samples(whole).items()
-    }
-
-
 @red_when("media/extract.py", "one attempt")
 def test_t29_a_hang_over_a_clip_s_sound_is_tried_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = tmp_path / "clip.avi"
@@ -175,3 +120,100 @@ def test_t29_a_hang_over_a_clip_s_sound_is_tried_once_more(tmp_path: Path, monke
         extract_sound(clip, tmp_path / "out.wav", timeout_s=1.0)
     pids = [int(line) for line in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 2 and alive(pids) == [] and caught.value.exit_code == 4
+
+
+@red_when("media/video.py", "the end of the patience is not foreseen")
+@pytest.mark.parametrize("where", ["open_video", "_first_frame_size"])
+def test_t29_a_hang_over_what_the_video_holds_is_left_and_named(
+    sound_tree: Path, whole: Place, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    freed, real = threading.Event(), getattr(video_module, where)
+
+    def hanging(path: Path, **more: Any) -> Any:
+        if OTHER in path.name:
+            freed.wait()
+        return real(path, **more)
+
+    monkeypatch.setattr(video_module, where, hanging)
+    place = Impatient(home=tmp_path, root=sound_tree, timeout_s=2.0)
+    try:
+        with pytest.raises(MachineError, match="the frame times of the video took over 2 s") as caught:
+            place.stage()
+    finally:
+        freed.set()
+    assert caught.value.exit_code == 4 and OTHER in str(caught.value.file)
+    monkeypatch.setattr(video_module, where, real)
+    # The dialogue before it is done and kept.
+    again = Place(home=tmp_path, root=sound_tree)
+    assert again.stage().staged_now == 1 and again.bytes() == whole.bytes()
+
+
+@red_when("media/decode.py", "ffmpeg's process writes to our stderr")
+@red_when("media/video.py", "the libraries in the worker write to our stderr")
+@pytest.mark.parametrize("by_process", [False, True])
+def test_t28_a_video_full_of_faults_is_staged_without_output_of_the_decoder(
+    place: Place, whole: Place, by_process: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if by_process:
+        nothing_inside(monkeypatch)
+    path, generator = place.root / AVI, np.random.default_rng(28)
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as source:
+        packets = [(packet.pos, packet.size) for packet in source.demux(video=0) if packet.size]
+    for position, size in packets[3:]:
+        # The head of each packet stays, so that it is begun; what follows are thousands of things to complain of.
+        for at in generator.integers(30, size, 12):
+            data[position + 8 + at] ^= 0xFF
+    path.write_bytes(data)
+    capfd.readouterr()
+    place.stage()
+    output = capfd.readouterr()
+    assert len(output.out + output.err) < 1000 and "mpeg4" not in output.err
+    assert same_sound_as(whole, place) and other_dialogue_is_untouched(whole, place)
+
+
+def grown(path: Path, giant: int) -> Path:
+    """Write an MPEG-4 AVI of 24 numbered pictures of which the one numbered `giant` is 8176 x 4400 pixels."""
+
+    def packets(name: str, frames: list[np.ndarray]) -> list[bytes]:
+        height, width = frames[0].shape[:2]
+        source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "25", "-i", "pipe:0"]
+        codec = ["-c:v", "mpeg4", "-q:v", "3", "-g", "1", "-threads", "1"]
+        ffmpeg(*source, *codec, str(path.with_name(name)), data=b"".join(frame.tobytes() for frame in frames))
+        with av.open(str(path.with_name(name))) as container:
+            return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+    small = packets("small.avi", [numbered(i) for i in range(24)])
+    small[giant : giant + 1] = packets("huge.avi", [np.zeros((4400, 8176, 3), np.uint8)])
+    with av.open(str(path.with_name("small.avi"))) as source, av.open(str(path), "w", format="avi") as target:
+        out = target.add_stream_from_template(source.streams.video[0])
+        for number, data in enumerate(small):
+            packet = av.Packet(data)
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), out, True
+            target.mux(packet)
+    return path
+
+
+@red_when("media/decode.py", "ffmpeg's process decodes a picture of any size")
+@red_when("media/video.py", "a picture of any size is decoded in the worker")
+@pytest.mark.parametrize("by_process", [False, True])
+def test_t25_a_picture_that_grows_in_the_middle_is_a_frame_that_does_not_decode(
+    tmp_path: Path, by_process: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by_process:
+        nothing_inside(monkeypatch)
+    shown: set[tuple[int, int]] = set()
+    real = inside._ordinary
+
+    def seen(frame: Any, info: Any) -> bool:
+        shown.add((frame.width, frame.height))
+        return real(frame, info)
+
+    monkeypatch.setattr(inside, "_ordinary", seen)
+    path = grown(tmp_path / "grown.avi", 10)
+    info = probe_times(path)
+    assert (info.width_px, info.height_px, len(info.times_s)) == (128, 96, 24)
+    frames = [(index, number_of(frame)) for index, frame in decode_indexed(path, info)]
+    assert frames == [(i, i) for i in range(24) if i != 10]
+    assert shown == (set() if by_process else {(128, 96)}), "not even to be looked at"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,9 @@ from foalnet.core.ledger import Ledger
 from foalnet.core.records import Utterance
 from foalnet.corpora import READERS, get_reader
 from foalnet.corpora.base import is_role
-from foalnet.corpora.iemocap import PUBLISHED, Iemocap
+from foalnet.corpora.iemocap import Iemocap
 from foalnet.corpora.iemocap.names import parse_name, role_of
 from foalnet.corpora.iemocap.text import decode, parse_label_line, parse_labels, parse_transcript, parse_vote
-from foalnet.stages.manifest.build import classify, compare, contract_of, count
-from tests.support.corpus.entries import FOUR_CLASSES
 from tests.support.corpus.trees import DIALOGUES, FOUR, iemocap_tree, label_text, sound_file, write
 from tests.support.marks import red_when
 
@@ -209,16 +206,6 @@ def test_raters_below_a_line_that_does_not_parse_are_not_given_to_the_utterance_
     assert entry.detail.startswith("a.txt, line 3")
 
 
-def test_a_line_of_another_dialogue_is_not_believed() -> None:
-    ledger = Ledger()
-    other = GOOD.replace("Ses01F_impro01", "Ses01F_impro02")
-    (line,) = parse_labels(f"{GOOD}\n{other}\n", "a.txt", "Ses01F_impro01", ledger)
-    assert line.key == "Ses01F_impro01_F000"
-    (entry,) = ledger.entries
-    assert (entry.item, entry.reason) == ("Ses01F_impro02_F000", "label_unparsed")
-    assert entry.detail == "a.txt, line 2: names an utterance of another dialogue than Ses01F_impro01"
-
-
 def test_a_vote_that_belongs_to_no_utterance_is_counted() -> None:
     ledger = Ledger()
     assert parse_labels(f"C-E1:\tNeutral;\t()\n{GOOD}\nC-9:\tNeutral;\t()\n", "a.txt", "Ses01F_impro01", ledger)
@@ -292,26 +279,6 @@ def test_two_copies_side_by_side_are_refused_by_name(tmp_path: Path) -> None:
         Iemocap().check_root(tmp_path)
 
 
-def test_without_own_wav_the_dialogue_serves_and_without_both_the_utterance_is_dropped(tmp_path: Path) -> None:
-    tree = iemocap_tree(tmp_path, dialogues={"Ses01F_impro01": FOUR, "Ses02F_impro01": FOUR}, sentences=False)
-    (tree / "Session2/dialog/wav/Ses02F_impro01.wav").unlink()
-    ledger = Ledger()
-    by_session = defaultdict(list)
-    for u in read(tree, ledger):
-        by_session[u.session].append(u)
-    assert all(u.audio is None and u.dialogue_audio and u.reason is None for u in by_session["Session1"])
-    assert [u.reason for u in by_session["Session2"]] == ["wav_missing"] * 4
-    assert ledger.counts() == {"dropped/wav_missing": 4}
-
-
-@red_when("corpora/iemocap/__init__.py", "a missing AVI is not counted")
-def test_t23_without_avi_an_utterance_stays_and_is_counted(tmp_path: Path) -> None:
-    ledger = Ledger()
-    rows = read(iemocap_tree(tmp_path, dialogues={"Ses01F_impro01": FOUR}, avi=None), ledger)
-    assert [(u.video, u.reason) for u in rows] == [(None, None)] * 4
-    assert ledger.counts() == {"kept/video_missing": 4}
-
-
 def test_what_other_files_show_to_be_missing_is_named(tmp_path: Path) -> None:
     tree = iemocap_tree(tmp_path, dialogues={"Ses01F_impro01": FOUR, "Ses02F_impro01": FOUR})
     labels = tree / "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"
@@ -331,41 +298,6 @@ def test_what_other_files_show_to_be_missing_is_named(tmp_path: Path) -> None:
         "Ses01F_impro01_M001": "shown by a sound file, a transcript line",
         "Ses02F_impro01": "shown by dialogue_audio, utterances, video",
     }
-
-
-# ---- the real list
-
-
-def test_the_real_list_of_utterances_gives_the_published_counts(shared_data: Path, tmp_path: Path) -> None:
-    rows = [line.split("\t") for line in (shared_data / "iemocap_utterances.tsv").read_text().splitlines()[1:]]
-    dialogues = defaultdict(list)
-    for key, label, start, end in rows:
-        dialogues[key[:-5]].append((key, label, float(start), float(end)))
-    files = {}
-    for dialogue, lines in dialogues.items():
-        path = f"Session{dialogue[4]}/dialog/EmoEvaluation/{dialogue}.txt"
-        write(tmp_path / path, label_text(sorted(lines, key=lambda row: row[2])))
-        files[path] = "labels"
-        # never read by the reader: that it is in the inventory is all it asks
-        files[f"Session{dialogue[4]}/dialog/wav/{dialogue}.wav"] = "dialogue_audio"
-    assert all(role_of(path) == role for path, role in files.items())
-    ledger = Ledger()
-    utterances = classify(Iemocap().utterances(tmp_path, files, ledger), "iemocap", FOUR_CLASSES, ledger)
-    counts = count(utterances, FOUR_CLASSES)
-    assert counts == PUBLISHED
-    assert compare(contract_of("published", Iemocap(), FOUR_CLASSES), counts) == []
-    assert sum(u.used for u in utterances) == 5531
-    assert "dropped/label_missing" not in ledger.counts(), "numbers skip none, or a gap would name a loss that is none"
-    with_markers = sum(u.side == "left" for u in utterances)
-    assert (len(utterances), with_markers, len({u.speaker for u in utterances})) == (10039, 5088, 10)
-    # one line short: that one, by name
-    short = count([u for u in utterances if u.key != "Ses03M_impro07_F023"], FOUR_CLASSES)
-    assert [breach.what for breach in compare(PUBLISHED, short)] == [
-        "labelled utterances",
-        "raw label",
-        "class",
-        "used utterances of",
-    ]
 
 
 # ---- registry

@@ -165,6 +165,7 @@ def test_too_many_lines_that_cannot_be_used_are_refused(project: Project) -> Non
 
 
 @red_when("stages/manifest/build.py", "a negative start is taken")
+@red_when("stages/manifest/build.py", "an empty segment is taken")
 @pytest.mark.parametrize(("start", "end"), [(2.0, 2.0), (3.0, 2.0), (-1.0, 2.0)])
 def test_t37_empty_reversed_and_negative_times_are_dropped_and_counted(
     project: Project, start: float, end: float
