@@ -133,3 +133,15 @@ def unclear_names(path: Path) -> list[str]:
             names |= {key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
     names = {snake(name).removesuffix("_error") for name in names}
     return sorted(name for name in names - THEIRS if DIALECT.search(name))
+
+
+def test_unit_tests_mirror_the_rooms() -> None:
+    """tests/unit/ROOM/test_MODULE.py tests a module of the room, tests/unit/test_ROOM.py the room as a whole."""
+    unit = PACKAGE.parent / "tests" / "unit"
+    strange = []
+    for path in sorted(unit.rglob("test_*.py")):
+        room, module = path.parent.relative_to(unit).as_posix(), path.stem.removeprefix("test_")
+        names = {"foalnet", *FLOORS} if room == "." else {each.stem for each in (PACKAGE / room).rglob("*")}
+        if module not in names:
+            strange.append(path.relative_to(unit).as_posix())
+    assert strange == []

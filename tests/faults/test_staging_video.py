@@ -16,6 +16,7 @@ from foalnet.core.errors import DataError
 from foalnet.nets import build_net
 from foalnet.shards import open_shards
 from foalnet.train.batches import collate, load_store
+from tests.support.corpus.rows import utterance
 from tests.support.corpus.staging import (
     AVI,
     DIALOGUE,
@@ -226,25 +227,10 @@ def test_memory_follows_the_open_utterances_not_the_video(tmp_path: Path, monkey
     import tracemalloc
 
     from foalnet.clips.pictures import cut_pictures
-    from foalnet.core.records import Utterance
     from foalnet.faces import FixedDetector
 
     write_avi(tmp_path / "a.avi", [picture(i % 80) for i in range(400)], rate="25")
-    turns = [
-        Utterance(
-            key=f"u{i:02d}",
-            corpus="c",
-            session="s",
-            dialogue="a",
-            speaker="p",
-            side="left",
-            start_s=float(i),
-            end_s=i + 1.0,
-            raw_label="neu",
-            label=None,
-        )
-        for i in range(16)
-    ]
+    turns = [utterance(f"u{i:02d}", side="left", start_s=float(i), end_s=i + 1.0) for i in range(16)]
     # The frames held to find the bars, 9 x 8 of 1 MB, would hide what is measured here.
     monkeypatch.setattr("foalnet.clips.pictures.LETTERBOX_STEP", 1)
     tracemalloc.start()

@@ -12,9 +12,10 @@ from foalnet.clips.pictures import Pictures, cut_pictures
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import MachineError
-from foalnet.core.records import Box, Utterance
+from foalnet.core.records import Box
 from foalnet.faces import Detector, get_detector
 from foalnet.media import decode_frames, resize
+from tests.support.corpus.rows import utterance
 from tests.support.corpus.videos import write_avi
 from tests.support.marks import red_when
 
@@ -64,21 +65,7 @@ class InBatches:
 
 
 def crops(path: Path, detector: Detector) -> dict[str, Pictures]:
-    turns = [
-        Utterance(
-            key=side,
-            corpus="c",
-            session="s",
-            dialogue="a",
-            speaker="p",
-            side=side,  # type: ignore[arg-type]
-            start_s=0.0,
-            end_s=FRAMES / RATE_FPS,
-            raw_label="neu",
-            label=None,
-        )
-        for side in SIDES
-    ]
+    turns = [utterance(side, side=side, end_s=FRAMES / RATE_FPS) for side in SIDES]
     return cut_pictures(path, turns, params=Shards(stride=STRIDE), detector=detector, timeout_s=60.0)
 
 

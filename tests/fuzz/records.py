@@ -16,35 +16,20 @@ from hypothesis import strategies as st
 from foalnet.artifact.seal import sealed_bytes
 from foalnet.core.files import json_bytes, jsonl_bytes, sha256_bytes
 from tests.fuzz.mutate import bytes_like, either, json_like, mapped
+from tests.support.corpus.rows import utterance
 
 
 def utterances() -> list[Any]:
     """Return four utterances, of two dialogues with two speakers and one with a whole picture."""
-    from foalnet.core.records import Utterance
-
     said = [("Ses01F_impro01", "F", "left"), ("Ses01F_impro01", "M", "right"), ("Ses02M_impro01", "M", "left")]
-    said.append(("A01", "A", "whole"))
     made = [
-        Utterance(
-            key=f"{dialogue}_{letter}000",
-            corpus="iemocap",
-            session=f"Session{i + 1}",
-            dialogue=dialogue,
-            speaker=dialogue[:5] + letter,
-            side=side,  # type: ignore[arg-type]
-            start_s=0.5,
-            end_s=1.5 + i,
-            raw_label="neu",
-            label="neutral" if i else None,
-            reason=None if i else "label_not_used",
-            valence=2.5,
-            votes=(("E2", ("Neutral", "Anger")),),
-            transcript="Well, então.",
-            audio="a/b.wav",
-            video="a/b.avi",
+        utterance(
+            f"{dialogue}_{letter}000", corpus="iemocap", session=f"Session{i + 1}", side=side, start_s=0.5,
+            end_s=1.5 + i, label="neutral" if i else None, reason=None if i else "label_not_used", valence=2.5,
+            votes=(("E2", ("Neutral", "Anger")),), transcript="Well, então.", audio="a/b.wav", video="a/b.avi",
         )
-        for i, (dialogue, letter, side) in enumerate(said)
-    ]
+        for i, (dialogue, letter, side) in enumerate([*said, ("A01", "A", "whole")])
+    ]  # fmt: skip
     return sorted(made, key=lambda u: u.key)
 
 

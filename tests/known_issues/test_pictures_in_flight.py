@@ -13,8 +13,9 @@ import pytest
 from foalnet import media
 from foalnet.clips.pictures import cut_pictures
 from foalnet.config.blocks import Shards
-from foalnet.core.records import Box, Side, Utterance
+from foalnet.core.records import Box
 from foalnet.faces import FixedDetector, detector_input, to_picture
+from tests.support.corpus.rows import utterance
 from tests.support.corpus.videos import picture, write_avi
 from tests.support.models import sealed_model
 
@@ -31,13 +32,6 @@ model = load(Path(sys.argv[1]), settings=Settings(device="cpu", threads=1))
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 print(json.dumps({"frames": prediction.frames.total, "detected": prediction.frames.detected, "mib": peak}))
 """
-
-
-def said(key: str, side: Side, start_s: float, end_s: float) -> Utterance:
-    return Utterance(
-        key=key, corpus="c", session="s", dialogue="d", speaker="p", side=side, start_s=start_s, end_s=end_s,
-        raw_label="", label=None,
-    )  # fmt: skip
 
 
 @pytest.mark.long
@@ -59,7 +53,8 @@ def test_a_clip_of_large_pictures_is_answered_whole_in_less_than_a_gigabyte(tmp_
 def test_what_is_not_held_is_decoded_again_to_the_same_bytes(tmp_path: Path, stride: int) -> None:
     path = tmp_path / "film.avi"
     write_avi(path, [picture(i) for i in range(40)])
-    utterances = [said("a", "left", 0.1, 0.8), said("b", "right", 0.5, 1.3), said("c", "whole", 0.3, 0.31)]
+    said = (("a", "left", 0.1, 0.8), ("b", "right", 0.5, 1.3), ("c", "whole", 0.3, 0.31))
+    utterances = [utterance(key, side=side, start_s=start_s, end_s=end_s) for key, side, start_s, end_s in said]
     params = Shards(detector="fixed", stride=stride)
 
     def cut_with(held_bytes: int) -> object:

@@ -17,11 +17,12 @@ from foalnet.clips.plan import Job
 from foalnet.config.blocks import AudioEncoder, Shards, Train
 from foalnet.core.errors import DataError
 from foalnet.core.ledger import Ledger
-from foalnet.core.records import Sample, Utterance
+from foalnet.core.records import Sample
 from foalnet.corpora.inventory import FileEntry
 from foalnet.media.mono import CLIPPED
 from foalnet.nets import InputShape, build_net
 from foalnet.train.batches import Clip, collate, read_clip
+from tests.support.corpus.rows import utterance
 from tests.support.corpus.videos import ffmpeg, picture, write_avi
 from tests.support.models import model_of
 
@@ -47,10 +48,7 @@ def staged(folder: Path, wave: np.ndarray, **params: Any) -> tuple[list[Sample],
     """Stage one utterance with `wave` as its sound; return its samples and the ledger's (kind, reason, detail)."""
     path = folder / "u.wav"
     soundfile.write(path, wave, RATE_HZ, subtype="FLOAT" if np.abs(wave).max() > 1 else "PCM_16")
-    u = Utterance(
-        key="u", corpus="c", session="s", dialogue="d", speaker="p", side="whole", start_s=0.0, end_s=1.0,
-        raw_label="neu", label="neutral", audio="u.wav",
-    )  # fmt: skip
+    u = utterance("u", side="whole", label="neutral", audio="u.wav")
     files = {"u.wav": FileEntry(path="u.wav", size=0, sha256="", role="audio")}
     job = Job(
         corpus="c", reader="iemocap", session="s", dialogue="d", utterances=(u,), files=files, tables=(),

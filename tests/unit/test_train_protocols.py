@@ -24,6 +24,7 @@ from foalnet.stages.train.training import train_folds, train_run
 from foalnet.train.environment import Stop, determined
 from foalnet.train.fold import logits_of, train_fold
 from foalnet.train.plan import plan
+from tests.support.corpus.rows import utterance
 from tests.support.corpus.stores import (
     CLASSES,
     DIMS,
@@ -34,7 +35,6 @@ from tests.support.corpus.stores import (
     make_store,
     write_corpus,
 )
-from tests.unit.test_splits import utterance
 from tests.unit.test_train import StopAt, outputs, settings
 
 CPU = torch.device("cpu")
@@ -196,7 +196,7 @@ def test_folds_by_speaker_train_and_score_in_every_protocol(tmp_path: Path, spli
 
 def test_the_plan_names_the_picture_of_the_variant() -> None:
     params = corpus_params()
-    rows = [utterance(f"u{i}", f"Session{i}", f"Session{i}F") for i in range(3)]
+    rows = [utterance(f"u{i}", session=f"Session{i}", speaker=f"Session{i}F") for i in range(3)]
     assert plan(params, rows, variant="foal", seed=1).params.picture == "face"
     assert plan(params, rows, variant="foal_half", seed=1).params.picture == "half"
     assert [f.dev for f in plan(params, rows, variant="foal", seed=1, split="four").folds] == [(), (), ()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from foalnet.corpora.inventory import inventory
 from foalnet.corpora.ravdess import Ravdess
 from foalnet.stages.manifest.build import build, classify, compare, contract_of, count, read_manifest
 from tests.support.corpus.entries import FOUR_CLASSES, make_settings
+from tests.support.corpus.rows import utterance
 from tests.support.corpus.trees import FOUR, iemocap_tree, label_file, label_text, make_params, ravdess_tree, write
 from tests.support.marks import red_when
 from tests.support.sealing import vouch, write_manifest
@@ -205,37 +206,21 @@ def test_without_the_corpus_it_is_a_matter_of_the_machine(project: Project) -> N
 @pytest.mark.parametrize("key", ["a.b", "a b", "", "a/../b", "ä"])
 def test_a_key_that_a_shard_could_not_carry_is_refused(key: str) -> None:
     with pytest.raises(DataError, match="a key may hold"):
-        classify([an_utterance(key=key)], "c", {"x": ["neu"]}, Ledger())
+        classify([utterance(key)], "c", {"x": ["neu"]}, Ledger())
 
 
 def test_a_key_twice_is_refused() -> None:
     with pytest.raises(DataError, match="stands twice"):
-        classify([an_utterance(), an_utterance()], "c", {"x": ["neu"]}, Ledger())
+        classify([utterance(), utterance()], "c", {"x": ["neu"]}, Ledger())
 
 
 def test_rows_are_sorted_by_key() -> None:
-    rows = [an_utterance(key=key) for key in ("b", "A", "a-1", "a_1")]
+    rows = [utterance(key) for key in ("b", "A", "a-1", "a_1")]
     assert [u.key for u in classify(rows, "c", {"x": ["neu"]}, Ledger())] == ["A", "a-1", "a_1", "b"]
 
 
 def test_count_of_nothing() -> None:
     assert count([], ["a"]) == Contract(utterances=0, classes={"a": 0})
-
-
-def an_utterance(**changes: Any) -> Utterance:
-    plain = Utterance(
-        key="Ses01F_impro01_F000",
-        corpus="c",
-        session="Session1",
-        dialogue="Ses01F_impro01",
-        speaker="Ses01F",
-        side="left",
-        start_s=0.5,
-        end_s=1.3,
-        raw_label="neu",
-        label=None,
-    )
-    return replace(plain, **changes)
 
 
 # ---- reading back
@@ -269,7 +254,7 @@ def test_what_is_written_is_read_back(project: Project) -> None:
     ],
 )
 def test_a_line_that_is_no_utterance_is_named(tmp_path: Path, change: Mapping[str, Any], said: str) -> None:
-    good = json.loads(jsonl_bytes([asdict(an_utterance(label="x"))]))
+    good = json.loads(jsonl_bytes([asdict(utterance(label="x"))]))
     path = put(tmp_path / "manifest.jsonl", [good])
     assert len(read_manifest(path)) == 1
     put(path, [good | {"key": "A"}, good | change])
@@ -279,7 +264,7 @@ def test_a_line_that_is_no_utterance_is_named(tmp_path: Path, change: Mapping[st
 
 
 def test_lines_out_of_order_twice_or_no_objects_are_refused(tmp_path: Path) -> None:
-    one, two = (asdict(an_utterance(label="x", key=key)) for key in ("A", "B"))
+    one, two = (asdict(utterance(key, label="x")) for key in ("A", "B"))
     for rows in ([two, one], [one, one], [one, []], [one, 3]):
         with pytest.raises(DataError, match="line 2"):
             read_manifest(put(tmp_path / "manifest.jsonl", rows))

@@ -165,13 +165,13 @@ def test_t10_ctrl_c_ends_workers_and_their_children(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_killed_parent_takes_its_workers_with_it(tmp_path: Path) -> None:
     code = (
-        "import functools, pathlib, test_clips_pool as t\n"
+        "import functools, pathlib\nfrom tests.unit.clips import test_pool as t\n"
         "if __name__ == '__main__':\n"
         f"    t.pool(functools.partial(t.sleep_with_child, folder=pathlib.Path({str(tmp_path)!r}))).run([1])\n"
     )
     script = tmp_path / "script.py"
     script.write_text(code)
-    environment = os.environ | {"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[2]}"}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     parent = subprocess.Popen([sys.executable, str(script)], env=environment)
     try:
         assert wait_until(lambda: (tmp_path / "pids-1").exists() and (tmp_path / "pids-1").read_text().count(" ") == 1)

@@ -16,6 +16,7 @@ from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, MachineError
 from foalnet.core.records import Sample
 from foalnet.shards import open_shards, split_frames
+from tests.support.corpus.rows import utterance
 from tests.support.corpus.staging import LocalPool, Place
 from tests.support.corpus.trees import CLIPS, RATE_HZ, TURNS, clips_tree, sound
 from tests.support.corpus.videos import FPS, level, picture, write_avi
@@ -281,14 +282,10 @@ def test_speeds_are_kept_out_of_the_outputs(staged: Place) -> None:
 
 def test_one_person_videos_use_the_whole_picture(tmp_path: Path) -> None:
     from foalnet.clips.pictures import cut_pictures
-    from foalnet.core.records import Utterance
     from foalnet.faces import FixedDetector
 
     write_avi(tmp_path / "a.avi", [picture(i) for i in range(20)], rate="25")
-    u = Utterance(
-        key="a", corpus="c", session="s", dialogue="a", speaker="p", side="whole", start_s=0.0, end_s=0.8,
-        raw_label="neu", label=None,
-    )  # fmt: skip
+    u = utterance("a", side="whole", end_s=0.8)
     cut = cut_pictures(tmp_path / "a.avi", [u], params=Shards(stride=1), detector=FixedDetector(), timeout_s=60.0)["a"]
     assert cut.area == (0, 120, 720, 360) and len(cut.faces) == 20
 

@@ -7,18 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foalnet.core.errors import DataError
-from foalnet.core.records import Utterance
 from foalnet.corpora.splits import SPLITS, Fold, FoldLabels, deal_speakers, groups_of, loso_all_others, loso_dev_session
+from tests.support.corpus.rows import utterance
 from tests.support.marks import red_when
 
 SESSIONS = [f"Session{i}" for i in range(1, 6)]
-
-
-def utterance(key: str, session: str, speaker: str) -> Utterance:
-    return Utterance(
-        key=key, corpus="x", session=session, dialogue=key[:3], speaker=speaker, side="left",
-        start_s=0.0, end_s=1.0, raw_label="neu", label="neutral",
-    )  # fmt: skip
 
 
 def test_dev_is_the_next_session_and_wraps_round() -> None:
@@ -53,7 +46,7 @@ def test_speakers_are_dealt_round_in_sorted_order() -> None:
 
 
 def test_a_speaker_in_two_sessions_cannot_be_folded_by_session() -> None:
-    rows = [utterance("a", "Session1", "A"), utterance("b", "Session2", "A")]
+    rows = [utterance("a", session="Session1", speaker="A"), utterance("b", session="Session2", speaker="A")]
     with pytest.raises(DataError, match="share a speaker"):
         groups_of(rows, "session")
     assert len(set(groups_of(rows, "speaker").values())) == 1
@@ -93,7 +86,8 @@ CORPORA = st.integers(3, 30).flatmap(
 @pytest.mark.parametrize("split", sorted(SPLITS))
 @given(said=CORPORA)
 def test_folds_by_speaker_share_no_speaker_and_test_every_utterance_once(split: str, said: list[int]) -> None:
-    rows = [utterance(f"u{i:03d}", f"Actor_{who:02d}", f"Actor_{who:02d}") for i, who in enumerate(said)]
+    actors = [f"Actor_{who:02d}" for who in said]
+    rows = [utterance(f"u{i:03d}", session=actor, speaker=actor) for i, actor in enumerate(actors)]
     groups = groups_of(rows, "speaker")
     folds = SPLITS[split](groups.values())
     tested = []

@@ -9,22 +9,13 @@ import pytest
 from foalnet.clips.sides import assign_sides, read_sides
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, UsageError
-from foalnet.core.records import Side, Utterance
-
-
-def utterance(key: str, side: Side) -> Utterance:
-    dialogue, _, suffix = key.rpartition("_")
-    return Utterance(
-        key=key, corpus="t", session="1", dialogue=dialogue, speaker=f"Ses01{suffix[0]}", side=side, start_s=0.0,
-        end_s=1.0, raw_label="neu", label=None,
-    )  # fmt: skip
-
+from tests.support.corpus.rows import utterance
 
 MANIFEST = [
-    utterance("Ses01F_impro01_F000", "left"),
-    utterance("Ses01F_impro01_M000", "right"),
-    utterance("Ses01M_impro02_F000", "right"),
-    utterance("Actor_01_F000", "whole"),
+    utterance("Ses01F_impro01_F000"),
+    utterance("Ses01F_impro01_M000"),
+    utterance("Ses01M_impro02_F000"),
+    utterance("Actor_01_F000", side="whole"),
 ]
 
 
