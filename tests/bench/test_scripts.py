@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import iemocap
 from bench.first_run import measured, table
 from tests.flows.conftest import server  # noqa: F401
 from tests.flows.helpers import Server
@@ -24,7 +25,6 @@ SMALL = {
 }
 SMALL_LONG = {
     "corruption": ("--count 5 --seed 7", "seed 7, 5 corruptions"),
-    "iemocap": ("--table TABLE --epochs 1", "four classes, 5 folds"),
     "kills": ("--staging 1 --training 1 --repro 1", "repro: 1 kills, 0 differences"),
     "ravdess": ("--root RAVDESS --quick --variants video_only,foal --work WORK", "foal - svm_both"),
     "scale": ("--table TABLE --detector haar --counts 1 --workers 1", "the video of Ses01F_impro01b changed (2 s)"),
@@ -41,7 +41,7 @@ OF_PROJECT = {
     "sides": ("--project PROJECT --share 1", "audio_only"),
 }
 MODULES = {
-    "corruption_place", "drawn_videos", "faces_real", "first_run", "ravdess_arms", "ravdess_data", "ravdess_table",
+    "corruption_place", "drawn_videos", "faces_real", "ravdess_arms", "ravdess_data", "ravdess_table",
     "staging_rivals", "storm", "workload",
 }  # fmt: skip
 TABLE = """utterance\tlabel\tstart_s\tend_s
@@ -105,6 +105,23 @@ def test_first_run_prints_its_table(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[1:4]] == ["draw", "inventory", "manifest"]
 
 
+@pytest.mark.long
+def test_iemocap_prints_its_estimate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script draws the corpus at full size: here it draws the tiny one."""
+    real = iemocap.project
+
+    def tiny(folder: Path, detector: str, epochs: int) -> None:
+        real(folder, detector, epochs)
+        change_params(folder, **TINY)
+
+    monkeypatch.setattr(iemocap, "project", tiny)
+    (tmp_path / "table.tsv").write_text(TABLE)
+    iemocap.main(["--table", str(tmp_path / "table.tsv"), "--epochs", "1"])
+    assert "h of four classes, 5 folds" in capsys.readouterr().out
+
+
 def test_every_script_is_run() -> None:
     scripts = {path.stem for path in (REPOSITORY / "bench").glob("*.py")} - {"__init__"}
-    assert scripts == MODULES | SMALL.keys() | SMALL_LONG.keys() | OF_PROJECT.keys()
+    assert scripts == MODULES | {"first_run", "iemocap"} | SMALL.keys() | SMALL_LONG.keys() | OF_PROJECT.keys()

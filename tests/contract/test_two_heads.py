@@ -19,7 +19,7 @@ from foalnet import media
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Sample
 from foalnet.shards import open_shards, split_frames
-from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.staging import Place
 from tests.support.corpus.trees import RATE_HZ
 from tests.support.heads import TURNS, at_size, clip_frames, clip_sound, shown, write_heads
 
@@ -56,7 +56,6 @@ def tree(
 def staged(
     place: Place, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, tuple[dict[str, Any], Sample]]:
-    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
     monkeypatch.setenv("FOALNET_WEIGHTS", str(shared_data / "weights"))
     place.stage()
     return {s.key: (json.loads(s.members["json"]), s) for s in open_shards(place.out).samples()}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.corpus.staging import DIALOGUE, OTHER, LocalPool, Place
+from tests.support.corpus.staging import DIALOGUE, OTHER, Place
 from tests.support.corpus.trees import clips_tree
 from tests.support.hub import serving
 
@@ -21,24 +21,16 @@ def sound_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clips_tree(tmp_path_factory.mktemp("tree"), [DIALOGUE, OTHER])
 
 
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stage in the test's own process."""
-    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
-
-
 @pytest.fixture(scope="session")
 def whole(sound_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The tree as it is staged without a fault."""
     place = Place(home=tmp_path_factory.mktemp("whole"), root=sound_tree)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
-        place.stage()
+    place.stage()
     return place
 
 
 @pytest.fixture
-def place(sound_tree: Path, tmp_path: Path, in_process: None) -> Place:
+def place(sound_tree: Path, tmp_path: Path) -> Place:
     """A copy of the tree, to be spoiled and then staged in this process."""
     shutil.copytree(sound_tree, tmp_path / "root")
     return Place(home=tmp_path, root=tmp_path / "root")

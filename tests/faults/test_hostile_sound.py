@@ -131,7 +131,7 @@ def test_t25_rates_that_are_met_are_brought_to_ours(rate_hz: int) -> None:
 
 @red_when("corpora/tables.py", "the table is read through a shell")
 def test_t27_a_tree_of_sounds_and_tables_under_an_odd_name_gives_the_same_bytes(
-    tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def staged(home: Path, root: Path) -> dict[str, bytes]:
         classes = {name: [name] for name in ("neutral", "happy", "sad", "angry")}

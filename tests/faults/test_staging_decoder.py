@@ -125,7 +125,7 @@ def test_t29_a_hang_over_a_clip_s_sound_is_tried_once_more(tmp_path: Path, monke
 @red_when("media/video.py", "the end of the patience is not foreseen")
 @pytest.mark.parametrize("where", ["open_video", "_first_frame_size"])
 def test_t29_a_hang_over_what_the_video_holds_is_left_and_named(
-    sound_tree: Path, whole: Place, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch, where: str
+    sound_tree: Path, whole: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     freed, real = threading.Event(), getattr(video_module, where)
 

@@ -12,7 +12,7 @@ import pytest
 
 from foalnet.core.errors import DataError
 from foalnet.shards import open_shards
-from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.staging import Place
 from tests.support.corpus.trees import clips_tree
 from tests.support.marks import red_when
 
@@ -59,10 +59,8 @@ os.replace = replace
 pathlib.Path.open = path_open
 shutil.open, shutil._USE_CP_SENDFILE = killing_open, False
 
-import foalnet.stages.shards.staging as staging
-from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.staging import Place
 
-staging.Pool = LocalPool
 Place(home=home, root=root).stage(listed=True)
 print(written)
 """
@@ -71,11 +69,6 @@ print(written)
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clips_tree(tmp_path_factory.mktemp("tree"), DIALOGUES)
-
-
-@pytest.fixture(autouse=True)
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
 
 
 def run(place: Place, budget: int, before: str = "") -> subprocess.CompletedProcess[str]:

@@ -39,7 +39,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(original: Path, tmp_path: Path, in_process: None) -> Place:
+def place(original: Path, tmp_path: Path) -> Place:
     shutil.copytree(original, tmp_path / "root")
     return Place(home=tmp_path, root=tmp_path / "root", shards=Shards(detector="fixed", max_drop_fraction=0.4))
 

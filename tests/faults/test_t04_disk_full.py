@@ -39,7 +39,7 @@ EARLIER = Shards(detector="fixed", jpeg_quality=60)
 
 
 @pytest.fixture(autouse=True)
-def in_one_process(in_process: None) -> None:
+def in_one_process() -> None:
     """Stage in the test's own process."""
 
 
@@ -54,19 +54,12 @@ def total(sound_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
     """How many bytes staging writes in all."""
     place = Place(home=tmp_path_factory.mktemp("counted"), root=sound_tree)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.stages.shards.staging.Pool", _local_pool())
         patch.setattr(spools, "IN_MEMORY_BYTES", 1000)
         place.list_files()
         disk = FullDisk(place.home)
         with disk.mounted():
             place.stage(listed=True)
     return disk.written
-
-
-def _local_pool() -> Any:
-    from tests.support.corpus.staging import LocalPool
-
-    return LocalPool
 
 
 def earlier_generation(home: Path, root: Path) -> tuple[Place, dict[str, bytes]]:
@@ -277,9 +270,9 @@ import foalnet.stages.shards.staging as staging
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import FoalnetError
 from foalnet.core.files import sha256_bytes
-from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.staging import Place
 
-staging.Pool, spools.IN_MEMORY_BYTES = LocalPool, 1000
+spools.IN_MEMORY_BYTES = 1000
 Place(home=home, root=root, shards=Shards(detector="fixed", jpeg_quality=60)).stage()
 place, real = Place(home=home, root=root), staging.need_free
 before = place.bytes()

@@ -25,7 +25,7 @@ INDEX = Path("data/shards/index.json")
 
 
 @pytest.fixture(autouse=True)
-def in_one_process(in_process: None) -> None:
+def in_one_process() -> None:
     """Stage in the test's own process."""
 
 

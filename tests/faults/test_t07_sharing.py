@@ -20,11 +20,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {repository!r})
-import foalnet.stages.shards.staging as staging
-from tests.support.corpus.staging import LocalPool
 from tests.faults.test_t07_sharing import Sharing
 
-staging.Pool = LocalPool
 place = Sharing(home=Path(sys.argv[1]), root=Path(sys.argv[2]), corpus=sys.argv[3])
 place.list_files()
 print("ready", flush=True)
@@ -46,7 +43,7 @@ class Sharing(Place):
 
 @red_when("clips/plan.py", "the key of a dialogue leaves its corpus out")
 def test_t7_two_corpora_staged_at_once_over_one_work_folder_give_the_bytes_of_each_alone(
-    sound_tree: Path, tmp_path: Path, in_process: None
+    sound_tree: Path, tmp_path: Path
 ) -> None:
     names = ("one", "other")
     alone = {}

@@ -42,7 +42,7 @@ def place(sound_tree: Path, tmp_path: Path) -> Place:
     path = tmp_path / "root" / AVI.replace(DIALOGUE, OTHER)
     ffmpeg("-i", str(path), "-c:v", "mjpeg", "-q:v", "3", str(tmp_path / "other.avi"))
     (tmp_path / "other.avi").replace(path)
-    return Place(home=tmp_path, root=tmp_path / "root", workers=2)
+    return Place(home=tmp_path, root=tmp_path / "root", workers=2, with_pool=True)
 
 
 @red_when("clips/pool.py", "`RETRIES` 0")
@@ -53,7 +53,7 @@ def test_t11_a_worker_that_is_killed_once_costs_a_retry_and_no_byte(
     # The same program throughout: its digest is part of what is cached and of the account.
     tries = killer(tmp_path, 1, monkeypatch)
     assert place.stage().staged_now == 2 and tries.read_text().count("x") >= 2
-    again = Place(home=tmp_path / "again", root=place.root, workers=2)
+    again = Place(home=tmp_path / "again", root=place.root, workers=2, with_pool=True)
     again.stage()
     assert again.bytes() == place.bytes()
     assert not (place.settings.work / "runs/shards-tiny-failed.json").exists()

@@ -30,14 +30,12 @@ sys.path.insert(0, {repository!r})
 os.umask(int(sys.argv[3], 8))
 home, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 warnings.filterwarnings("error", category=EncodingWarning, module="foalnet")
-import foalnet.stages.shards.staging as staging
 from tests.support.corpus.results import make_params, write_report
 from tests.support.corpus.rows import make_utterances
-from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.staging import Place
 from foalnet.core.files import sha256_bytes
 from foalnet.evidence.report import build, headline
 
-staging.Pool = LocalPool
 place = Place(home=home, root=root)
 place.stage()
 contents = place.bytes() | {{name: (home / name).read_bytes() for name in ("inventory.json", "manifest.jsonl")}}

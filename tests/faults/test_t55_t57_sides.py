@@ -19,7 +19,7 @@ from foalnet.drawn.plan import Dialogue, plan
 from foalnet.drawn.write import draw_dialogue
 from foalnet.faces.audit import Audit
 from foalnet.shards import open_shards
-from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.staging import Place
 from tests.support.corpus.videos import write_avi
 from tests.support.heads import at_size, clip_frames, clip_sound, speaking, write_heads
 
@@ -33,11 +33,6 @@ class Table(Place):
     @property
     def params(self) -> Params:
         return super().params.model_copy(update={"sides_table": str(self.home / "sides.txt")})
-
-
-@pytest.fixture(autouse=True)
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
 
 
 def avi_of(root: Path, dialogue: str) -> Path:
@@ -81,9 +76,7 @@ def by_audit(mirrored: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 def staged(place: Place) -> Place:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
-        place.stage()
+    place.stage()
     return place
 
 

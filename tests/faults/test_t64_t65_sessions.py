@@ -45,7 +45,7 @@ def test_t64_three_shards_feed_eight_processes_each_utterance_once(
 
 @red_when("stages/shards/staging.py", "as many workers start as the settings allow")
 def test_t64_more_workers_than_dialogues_stage_the_same_bytes(whole: Place, sound_tree: Path, tmp_path: Path) -> None:
-    many = Place(home=tmp_path, root=sound_tree, workers=6)
+    many = Place(home=tmp_path, root=sound_tree, workers=6, with_pool=True)
     many.stage()
     assert many.bytes() == whole.bytes() and other_dialogue_is_untouched(whole, many)
     note = read_json(many.settings.work / "runs" / f"shards-{many.corpus}.json")

@@ -21,7 +21,7 @@ from foalnet.drawn.write import draw
 from foalnet.shards import open_shards
 from foalnet.stages.features import encode as features
 from foalnet.train.batches import load_store
-from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.staging import Place
 from tests.support.corpus.stores import corpus_params, make_params, make_store, write_corpus
 from tests.support.corpus.trees import clips_tree
 from tests.support.hub import needs_transformers, recorded
@@ -80,7 +80,6 @@ def test_a_line_comes_with_part_done_and_time_left(
     what: str,
     unit: str,
 ) -> None:
-    monkeypatch.setattr(foalnet.stages.shards.staging, "Pool", LocalPool)
     monkeypatch.setattr(foalnet.core.progress, "EVERY_S", 1e-9)
     work(tmp_path)
     written = capsys.readouterr()
@@ -96,9 +95,7 @@ def test_a_line_comes_with_part_done_and_time_left(
         assert all(map(LINE.match, lines))
 
 
-def test_lines_are_30_s_apart_and_short_work_writes_none(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_are_30_s_apart_and_short_work_writes_none(capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     with counted("shards", 100, "dialogues", clock=lambda: now[0]) as one_more:
         for _ in range(100):

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from foalnet.config.blocks import Shards
 from foalnet.shards import open_shards
 from foalnet.shards.meta import SampleMeta
-from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.staging import Place
 from tests.support.corpus.trees import CLIPS, RATE_HZ, clips_tree, sound
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "staging.md"
@@ -45,9 +45,8 @@ def inferred(value: Any) -> Any:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def pictures(tmp_path: Path) -> Place:
     """Dialogues with and without a picture, with faces and without, sound as filed, cut, resampled and padded."""
-    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
     root = clips_tree(tmp_path / "root")
     wavs = root / "Session1" / "sentences" / "wav" / CLIPS[0]
     (wavs / f"{CLIPS[0]}_F000.wav").unlink()
@@ -57,9 +56,8 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 
 @pytest.fixture
-def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def tables(tmp_path: Path) -> Place:
     """A corpus with a feature table instead of pictures, and one clip without a row."""
-    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
     root = tmp_path / "root"
     for number, (emotion, actor) in enumerate((("01", "01"), ("05", "02"))):
         path = root / f"Actor_{actor}" / f"03-01-{emotion}-01-01-01-{actor}.wav"

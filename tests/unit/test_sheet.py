@@ -15,7 +15,7 @@ from foalnet.core.paths import Paths
 from foalnet.shards import open_shards
 from foalnet.sheet import write_sheets
 from foalnet.sheet.view import strip
-from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.staging import Place
 from tests.support.corpus.trees import clips_tree
 
 DIALOGUES = ("Ses01F_impro01", "Ses01M_impro02")
@@ -29,9 +29,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Place:
     video = root / "Session1" / "dialog" / "avi" / "DivX" / f"{DIALOGUES[1]}.avi"
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     place = Sheets(home=home, root=root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
-        place.stage()
+    place.stage()
     return place
 
 

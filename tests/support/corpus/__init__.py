@@ -8,7 +8,7 @@
 | a raw tree, no picture drawn | `trees.iemocap_tree(root)`, `trees.ravdess_tree(root)` |
 | a raw tree with picture and sound | `trees.clips_tree(root)` |
 | inventory and manifest of a tree | `trees.stages(root)` |
-| staged shards | `staging.Place(home=..., root=...).stage()`; `staging.LocalPool` stages in this process |
+| staged shards | `staging.Place(home=..., root=...).stage()` |
 | a store in memory, a run over it | `stores.make_store()`, `stores.make_run` |
 | manifest and shards of a store | `stores.write_corpus(home, make_store())` |
 | finished runs, a report folder | `results.write_model`, `results.write_report(home, make_params())` |

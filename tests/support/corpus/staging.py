@@ -43,6 +43,8 @@ class Place:
     workers: int = 1
     corpus: str = "tiny"
     reader: str = "iemocap"
+    # Starting the worker processes costs seconds.
+    with_pool: bool = False
 
     @property
     def params(self) -> Params:
@@ -80,19 +82,15 @@ class Place:
         )
 
     def stage(self, *, listed: bool = False, **options: Any) -> StageSummary:
-        """Run inventory and manifest (unless `listed`), then staging."""
+        """Run inventory and manifest (unless `listed`), then staging, in this process unless `with_pool`."""
         if not listed:
             self.list_files()
-        options.setdefault("root", self.root)
-        return stage(
-            self.params,
-            self.settings,
-            inventory=self.home / "inventory.json",
-            manifest=self.home / "manifest.jsonl",
-            out=self.out,
-            report=self.report,
-            **options,
-        )
+        options = {"root": self.root, "out": self.out, "report": self.report} | options
+        files = {"inventory": self.home / "inventory.json", "manifest": self.home / "manifest.jsonl"}
+        with pytest.MonkeyPatch.context() as patch:
+            if not self.with_pool:
+                patch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
+            return stage(self.params, self.settings, **files, **options)
 
     def bytes(self) -> dict[str, bytes]:
         """Every published byte, by relative path."""
@@ -113,7 +111,7 @@ class Impatient(Place):
 
 
 class LocalPool:
-    """Stands in for the worker pool: the same jobs in this process (starting workers costs seconds)."""
+    """Stands in for the pool of workers: the same jobs in this process."""
 
     def __init__(self, *, setup: Any, work: Any, done: Any, **_: Any) -> None:
         self._setup, self._work, self._done = setup, work, done

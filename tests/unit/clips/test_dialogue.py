@@ -17,7 +17,7 @@ from foalnet.core.errors import DataError, MachineError
 from foalnet.core.records import Sample
 from foalnet.shards import open_shards, split_frames
 from tests.support.corpus.rows import utterance
-from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.staging import Place
 from tests.support.corpus.trees import CLIPS, RATE_HZ, TURNS, clips_tree, sound
 from tests.support.corpus.videos import FPS, level, picture, write_avi
 
@@ -27,17 +27,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clips_tree(tmp_path_factory.mktemp("tree"))
 
 
-@pytest.fixture(autouse=True)
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
-
-
 @pytest.fixture(scope="module")
 def staged(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = Place(home=tmp_path_factory.mktemp("home"), root=tree)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
-        place.stage()
+    place.stage()
     return place
 
 
@@ -291,7 +284,7 @@ def test_one_person_videos_use_the_whole_picture(tmp_path: Path) -> None:
 
 
 def test_a_dialogue_too_large_for_memory_gives_the_same_shards(
-    tree: Path, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = Place(home=tmp_path / "plain", root=tree)
     plain.stage()

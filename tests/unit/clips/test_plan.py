@@ -12,7 +12,7 @@ import soundfile
 
 from foalnet.config.blocks import Shards
 from foalnet.shards import open_shards
-from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.staging import Place
 from tests.support.corpus.trees import RATE_HZ, sound
 
 # Emotion, actor of each clip; the last has no row in the table.
@@ -25,8 +25,7 @@ def name(modality: str, emotion: str, actor: str) -> str:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
+def place(tmp_path: Path) -> Place:
     root = tmp_path / "root"
     lines = ["\t".join(["clip", *COLUMNS])]
     for number, (emotion, actor) in enumerate(CLIPS):

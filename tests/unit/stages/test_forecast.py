@@ -32,7 +32,7 @@ from foalnet.stages.table import BY_NAME
 from foalnet.stages.train import training_rate
 from foalnet.stages.train.training import train_run
 from foalnet.train.speed import reached, speed_file
-from tests.support.corpus.staging import LocalPool, Place
+from tests.support.corpus.staging import Place
 from tests.support.corpus.stores import corpus_params, make_store, write_corpus
 from tests.support.corpus.trees import CLIPS, TURNS, clips_tree
 from tests.support.hub import needs_transformers, recorded
@@ -55,8 +55,7 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
+def place(tmp_path: Path) -> Place:
     made = Place(home=tmp_path / "home", root=clips_tree(tmp_path / "tree", CLIPS))
     made.list_files()
     return made
