@@ -34,8 +34,9 @@ from tests.support.corpus.staging import (
     same_sound_as,
 )
 from tests.support.corpus.videos import ffmpeg, number_of, numbered, patched
-from tests.support.fake_decoder import alive, disguises, fake_ffmpeg, nothing_inside
+from tests.support.fake_decoder import disguises, fake_ffmpeg, nothing_inside
 from tests.support.marks import red_when
+from tests.support.processes import alive
 
 HOURS_10 = {(b"strh", 20): 15_000, (b"strh", 24): 30, (b"avih", 0): 500_000_000}  # 83 frames, 500 s each
 # Runs the rest of its arguments and says how they ended and how much memory the largest process of them took, kB. The
@@ -114,12 +115,12 @@ def test_t29_a_hang_over_a_clip_s_sound_is_tried_once_more(tmp_path: Path, monke
     fake_ffmpeg(tmp_path, f'{hang}\nexec "$REAL" "$@"', monkeypatch)
     extract_sound(clip, tmp_path / "out.wav", timeout_s=2.5)
     assert media.probe_wave(tmp_path / "out.wav").samples == 44100
-    assert alive([int((tmp_path / "pid").read_text())]) == []
+    assert not alive(int((tmp_path / "pid").read_text()))
     fake_ffmpeg(tmp_path, f"echo $$ >> '{tmp_path}/pids'\nsleep 300", monkeypatch)
     with pytest.raises(MachineError, match=r"over 1 s for the sound, 2 times") as caught:
         extract_sound(clip, tmp_path / "out.wav", timeout_s=1.0)
     pids = [int(line) for line in (tmp_path / "pids").read_text().split()]
-    assert len(pids) == 2 and alive(pids) == [] and caught.value.exit_code == 4
+    assert len(pids) == 2 and not any(map(alive, pids)) and caught.value.exit_code == 4
 
 
 @red_when("media/video.py", "the end of the patience is not foreseen")

@@ -21,6 +21,7 @@ from foalnet.core.files import publish_bytes, publish_together, publishing, sha2
 from foalnet.core.temporaries import dead_temporaries, remove_temporaries
 from tests.support.corpus.stores import make_store, write_corpus, write_params
 from tests.support.marks import red_when
+from tests.support.processes import dead_pid
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KILLS = 100
@@ -86,17 +87,12 @@ def test_t3_kill_9_in_a_storm_of_renames_100_times_leaves_every_name_whole(tmp_p
     assert len(seen) > 1 and left > 0, "some kills came in the middle"
 
 
-def a_dead_process() -> int:
-    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    return int(done.stdout)
-
-
 @red_when("stages/base.py", "a verb removes no temporaries")
 @pytest.mark.long
 def test_t3_the_next_run_of_a_verb_clears_away_what_a_killed_one_left(tmp_path: Path) -> None:
     paths = write_corpus(tmp_path, make_store(per_group=4))
     write_params(tmp_path, epochs=1)
-    pid = a_dead_process()
+    pid = dead_pid()
     left = [
         paths.model("audio_only", 1) / f".train.json.{pid}.part",
         tmp_path / "work" / "train" / "x" / f".Session1.safetensors.{pid}.part",
@@ -119,7 +115,7 @@ def test_t3_nothing_is_cleared_away_in_a_corpus_tree_below_the_data_folder(
 ) -> None:
     write_params(tmp_path)
     theirs, ours = (tmp_path / "data" / "drawn" / name for name in ("raw/.a.{}.part", ".inventory.json.{}.part"))
-    theirs, ours = (path.with_name(path.name.format(a_dead_process())) for path in (theirs, ours))
+    theirs, ours = (path.with_name(path.name.format(dead_pid())) for path in (theirs, ours))
     theirs.parent.mkdir(parents=True)
     for path in (theirs, ours):
         path.write_bytes(b"half")

@@ -19,6 +19,7 @@ from foalnet.encoders.fetch import fetch_weights, record_weights
 from foalnet.nets import InputShape, build_net
 from tests.support.corpus.stores import make_params
 from tests.support.hub import hub, needs_transformers, pin, recorded, write_clip, write_wavlm
+from tests.support.processes import HostilePickle
 from tests.support.projects import program, verb
 
 NAME = "wavlm_base"
@@ -138,14 +139,7 @@ def test_a_fetch_that_fails_says_what_to_do_and_goes_on_later(
     assert (tmp_path / "v" / NAME / "model.safetensors").read_bytes() == first, "conversion gives the same bytes"
 
 
-class Trap:
-    """What a hostile pickle would run."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("trapped",)
-
-
-@pytest.mark.parametrize("content", [Trap(), {"a": 1}, [1, 2]])
+@pytest.mark.parametrize("content", [HostilePickle(), {"a": 1}, [1, 2]])
 def test_t87_a_pickle_that_holds_more_than_tensors_is_never_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: Any
 ) -> None:
@@ -157,7 +151,7 @@ def test_t87_a_pickle_that_holds_more_than_tensors_is_never_loaded(
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(content))
     with pytest.raises(DataError, match="pickle"):
         list(record_weights(NAME, Settings(weights=tmp_path / "w")))
-    assert not (tmp_path / "trapped").exists() and not (folder / "model.safetensors").exists()
+    assert not (tmp_path / "loaded").exists() and not (folder / "model.safetensors").exists()
 
 
 def test_the_verbs_say_what_is_here_and_what_mends_it(tmp_path: Path, repository: Path) -> None:

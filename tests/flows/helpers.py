@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from flows import POOL
+from tests.support.processes import alive, until
 from tests.support.projects import environment, run
+
+__all__ = ["alive", "until"]
 
 STOP_S = 20.0
 # How long a busy machine may take for what a calm one does within seconds.
@@ -44,23 +46,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not collected yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
-    """Wait for a condition, or fail saying what did not happen."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s:g} s: {what}")
-        time.sleep(0.1)
 
 
 def stop_once(condition: Callable[[], object], stop: threading.Event) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
 from foalnet.evidence.metrics import best_epoch, calibration, mean_sd, scores, softmax, ua
 
@@ -84,16 +81,3 @@ def test_softmax_of_huge_logits_stays_finite() -> None:
 def test_mean_and_sample_deviation() -> None:
     assert mean_sd([0.2, 0.4, 0.6]) == {"mean": 0.4, "sd": 0.2}
     assert mean_sd([0.5]) == {"mean": 0.5, "sd": 0.0}
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
-def test_scores_are_those_of_scikit_learn(rows: list[tuple[int, int]]) -> None:
-    label_N, given_N = np.array(rows).T
-    actual = scores(label_N, given_N, spread(given_N.tolist()), CLASSES, calibration_bins=10)
-    kwargs = {"labels": np.unique(label_N), "zero_division": 0}
-    assert actual["ua"] == round(recall_score(label_N, given_N, average="macro", **kwargs), 6)
-    assert actual["ua"] == round(ua(label_N, given_N), 6)
-    assert actual["wa"] == round(accuracy_score(label_N, given_N), 6)
-    assert actual["macro_f1"] == round(f1_score(label_N, given_N, average="macro", **kwargs), 6)
-    assert actual["weighted_f1"] == round(f1_score(label_N, given_N, average="weighted", **kwargs), 6)
-    assert actual["confusion"] == confusion_matrix(label_N, given_N, labels=range(4)).tolist()

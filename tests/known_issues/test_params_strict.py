@@ -128,14 +128,6 @@ def test_nonsense_in_settings_is_refused_with_file_line_key_and_next_action(
     assert "next: " in str(caught.value)
 
 
-def test_a_variable_is_a_text_and_may_hold_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FOALNET_WORKERS", "3")
-    assert load_settings(tmp_path).workers == 3
-    monkeypatch.setenv("FOALNET_WORKERS", "yes")
-    with pytest.raises(UsageError, match="FOALNET_WORKERS: Input should be a valid integer"):
-        load_settings(tmp_path)
-
-
 def test_a_number_without_a_point_is_a_float_where_one_belongs(repository: Path, tmp_path: Path) -> None:
     text = (repository / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("  max_s: 10.0 ", "  max_s: 8 ").replace(": 0.002 ", ": 1e-3 "))

@@ -23,6 +23,7 @@ from foalnet.core.temporaries import is_held
 from foalnet.gc import DAY_S, Item, holding, items, judged, needed, remove, to_remove
 from foalnet.stages.train.training import train_run
 from tests.support.corpus.stores import corpus_params, make_store, write_corpus
+from tests.support.processes import dead_pid
 from tests.support.projects import REPOSITORY, verb
 
 NOW_S = 1_000 * DAY_S
@@ -36,11 +37,6 @@ def put(work: Path, name: str, size: int, days: float) -> Path:
     for each in (path, path.parent):
         os.utime(each, (NOW_S - days * DAY_S,) * 2)
     return path
-
-
-def dead_pid() -> int:
-    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    return int(done.stdout)
 
 
 @pytest.fixture

@@ -122,9 +122,8 @@ def test_another_machine_s_order_and_work_give_the_same_bytes(
     assert other.bytes() == staged.bytes()
 
 
-def test_two_workers_give_the_bytes_of_one(staged: Place, tree: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.undo()
-    two = Place(home=tmp_path, root=tree, workers=2)
+def test_two_workers_give_the_bytes_of_one(staged: Place, tree: Path, tmp_path: Path) -> None:
+    two = Place(home=tmp_path, root=tree, workers=2, with_pool=True)
     assert two.stage().staged_now == len(CLIPS)
     assert two.bytes() == staged.bytes()
 

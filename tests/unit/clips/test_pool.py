@@ -16,6 +16,9 @@ import pytest
 from foalnet.clips.pool import Pool
 from foalnet.core.errors import DataError, Interrupted, MachineError
 from tests.support.marks import red_when
+from tests.support.processes import alive, until
+
+LONG_S = 300.0
 
 
 def setup() -> int:
@@ -125,26 +128,10 @@ def test_a_bug_shows_its_traceback(tmp_path: Path) -> None:
         pool(functools.partial(fail, folder=tmp_path), workers=1).run([2, 3])
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_until(condition, seconds: float = 300.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_t10_ctrl_c_ends_workers_and_their_children(tmp_path: Path) -> None:
     def press() -> None:
-        wait_until(lambda: len(list(tmp_path.glob("pids-*"))) == 2)
+        until(lambda: len(list(tmp_path.glob("pids-*"))) == 2, LONG_S, "two workers at work")
         os.kill(os.getpid(), signal.SIGINT)
 
     # Started in the background by a shell, this process ignores SIGINT.
@@ -159,7 +146,8 @@ def test_t10_ctrl_c_ends_workers_and_their_children(tmp_path: Path) -> None:
     thread.join()
     assert caught.value.exit_code == 5 and "same command again" in str(caught.value.action)
     pids = [int(pid) for path in tmp_path.glob("pids-*") for pid in path.read_text().split()]
-    assert len(pids) == 4 and wait_until(lambda: not any(alive(pid) for pid in pids))
+    assert len(pids) == 4
+    until(lambda: not any(alive(pid) for pid in pids), LONG_S, "the end of workers and children")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -174,11 +162,12 @@ def test_a_killed_parent_takes_its_workers_with_it(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     parent = subprocess.Popen([sys.executable, str(script)], env=environment)
     try:
-        assert wait_until(lambda: (tmp_path / "pids-1").exists() and (tmp_path / "pids-1").read_text().count(" ") == 1)
+        pids = tmp_path / "pids-1"
+        until(lambda: pids.exists() and pids.read_text().count(" ") == 1, LONG_S, "a worker with its child")
     finally:
         parent.kill()
         parent.wait()
     worker, child = map(int, (tmp_path / "pids-1").read_text().split())
-    assert wait_until(lambda: not alive(worker))
+    until(lambda: not alive(worker), LONG_S, "the end of the worker")
     if alive(child):
         os.kill(child, signal.SIGKILL)

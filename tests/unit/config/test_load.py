@@ -88,7 +88,7 @@ def test_settings_environment_beats_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert settings.workers == 5
     assert settings.roots["ravdess4"] == "/from/environment"
     monkeypatch.setenv("FOALNET_WORKERS", "none")
-    with pytest.raises(UsageError, match="WORKERS"):
+    with pytest.raises(UsageError, match="FOALNET_WORKERS: Input should be a valid integer"):
         load_settings()
 
 
