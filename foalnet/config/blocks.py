@@ -46,11 +46,7 @@ SINGLE = {"audio": "audio_only", "video": "video_only"}
 
 
 def encoders_from(variant: str, encoders: str) -> dict[str, str]:
-    """Return modality -> the variant that provides the encoder, for `train.encoders: single`; {} for own encoders.
-
-    >>> encoders_from("foal_half", "single"), encoders_from("foal", "own")
-    ({'audio': 'audio_only', 'video': 'video_only_half'}, {})
-    """
+    """Return modality -> the variant that provides the encoder, for `train.encoders: single`; {} for own encoders."""
     bare, half = variant.removesuffix(HALF), HALF if variant.endswith(HALF) else ""
     own = encoders == "own" or bare in SINGLE.values()
     return {} if own else {"audio": SINGLE["audio"], "video": SINGLE["video"] + half}
