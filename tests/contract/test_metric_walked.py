@@ -19,7 +19,8 @@ from foalnet.core.files import read_json
 from foalnet.core.records import Utterance
 from foalnet.evidence.report import headline
 from foalnet.stages.final.card import card_facts, card_md
-from tests.support.reports import make_params, make_utterances, write_report
+from tests.support.corpus.results import make_params, write_report
+from tests.support.corpus.rows import make_utterances
 
 params = make_params()
 utterances = make_utterances(params)
