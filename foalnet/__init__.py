@@ -1,4 +1,4 @@
-"""Raw corpora to a report that can be believed.
+"""Turns an emotion corpus, as it was downloaded, into a report with verifiable figures.
 
 The public names of docs/predict.md stand here and are imported when they are first used: `import foalnet` itself loads
 neither torch nor anything else that takes time.
