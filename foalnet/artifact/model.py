@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from foalnet.artifact.checkpoint import load_checkpoint, to_bytes
+from foalnet.artifact.seal import typed
 from foalnet.config.blocks import Shards, Train
-from foalnet.core.errors import DataError, named
+from foalnet.core.errors import DataError
 from foalnet.core.files import publish_bytes
 from foalnet.core.paths import MODEL as FILE
 
@@ -58,23 +59,7 @@ def seal(path: Path, weights: Mapping[str, Tensor], content: Sealed) -> None:
 
 def model_bytes(weights: Mapping[str, Tensor], content: Sealed) -> bytes:
     """Return the bytes of a sealed model."""
-    facts = {
-        "kind": KIND,
-        "schema": SCHEMA,
-        "corpus": content.corpus,
-        "variant": content.variant,
-        "seed": content.seed,
-        "classes": list(content.classes),
-        "rate_hz": content.rate_hz,
-        "frame": list(content.frame),
-        "shards": content.shards.model_dump(mode="json"),
-        "train": content.train.model_dump(mode="json"),
-        "features": content.features and dict(content.features),
-        "pretrained": content.pretrained and dict(content.pretrained),
-        "tools": dict(content.tools),
-        "digests": dict(content.digests),
-        "card": dict(content.card),
-    }
+    facts = {"kind": KIND, "schema": SCHEMA} | TypeAdapter(Sealed).dump_python(content, mode="json")
     return to_bytes(weights, facts)
 
 
@@ -92,27 +77,11 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], Sealed]:
         raise _refused(file, "this is a checkpoint, but not a sealed model (a fold's checkpoint is not one)")
     if facts.get("schema") != SCHEMA:
         raise _refused(file, f"the model has schema {facts.get('schema')!r}, this version reads {SCHEMA}")
-    try:
-        content = Sealed(
-            corpus=facts["corpus"],
-            variant=facts["variant"],
-            seed=facts["seed"],
-            classes=tuple(facts["classes"]),
-            rate_hz=facts["rate_hz"],
-            frame=tuple(facts["frame"]),
-            shards=Shards.model_validate(facts["shards"]),
-            train=Train.model_validate(facts["train"]),
-            features=facts["features"],
-            pretrained=facts["pretrained"],
-            tools=facts["tools"],
-            digests=facts["digests"],
-            card=facts["card"],
-        )
-    except (KeyError, TypeError, ValidationError) as error:
-        first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else None
-        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else named(error)
-        raise _refused(file, f"the model was sealed by another version of foalnet: {what}") from error
-    return weights, content
+
+    def refuse(fault: str) -> DataError:
+        return _refused(file, f"the model was sealed by another version of foalnet: {fault}")
+
+    return weights, typed(Sealed, facts, refuse)
 
 
 def _refused(file: Path, what: str) -> DataError:

@@ -6,14 +6,12 @@ Both JSON files are sealed, are written last, and record the digests of the othe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from foalnet.artifact.seal import ALTERED, read_bytes, read_sealed, refused, sealed_bytes, verified_bytes
-from foalnet.core.files import json_bytes, jsonl_bytes, jsonl_rows, publish_together, sha256_bytes
+from foalnet.artifact.seal import ALTERED, keyed_rows, read_bytes, read_sealed, refused, sealed_bytes, verified_bytes
+from foalnet.core.files import jsonl_bytes, publish_together, sha256_bytes
 from foalnet.core.paths import Paths, run_name
 from foalnet.core.records import Prediction
 
@@ -94,7 +92,7 @@ def read_results(paths: Paths, folder: Path, *, unsealed: list[str] | None = Non
         data = read_bytes(file, again=again)
     else:
         data = verified_bytes(file, recorded.get("sha256"), by=folder / METRICS, again=again)
-    rows = {row["key"]: row for row in _rows(data, file, again=again)}
+    rows = {row.key: asdict(row) for row in keyed_rows(Prediction, data, file, again=again)}
     if len(rows) != recorded.get("rows", len(rows)):
         raise refused(f"has {len(rows)} rows, not {recorded['rows']}", file, again=again)
     return Results(metrics=metrics, rows=rows)
@@ -114,23 +112,3 @@ def _run_folder(paths: Paths, facts: Mapping[str, Any]) -> Path | None:
 def _stage_of(paths: Paths, folder: Path) -> str:
     """Return the stage that writes a run's folder; the folder of another protocol is inside that of its run."""
     return f"evaluate@{paths.corpus}-{folder.relative_to(paths.reports / 'runs').parts[0]}"
-
-
-def _rows(data: bytes, file: Path, *, again: str) -> list[dict[str, Any]]:
-    """Parse predictions; raises DataError if one has wrong keys or types, or if they are not sorted by unique key."""
-    adapter, names = TypeAdapter(Prediction), {field.name for field in fields(Prediction)}
-    last = ""
-    rows = jsonl_rows(data, file)
-    for number, row in enumerate(rows, 1):
-        fault = None if isinstance(row, dict) and set(row) == names else "its keys are not those of a prediction"
-        try:
-            key = "" if fault else adapter.validate_json(json_bytes(row), strict=True).key
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            fault = f"{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
-        if fault is None and key <= last:
-            fault = f"key {key!r} " + ("occurs twice" if key == last else f"does not follow {last!r}")
-        if fault is not None:
-            raise refused(f"cannot be used: line {number}: {fault}", file, again=again)
-        last = key
-    return rows

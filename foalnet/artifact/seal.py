@@ -17,16 +17,21 @@ a damaged entry is recomputed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from foalnet.core.errors import DataError, reason
-from foalnet.core.files import content_key, json_bytes, not_read, publish_bytes, sha256_bytes
+from foalnet.core.files import content_key, json_bytes, jsonl_rows, not_read, publish_bytes, sha256_bytes
 
 SEAL = "seal"
 SEAL_DIGITS = 64
 ALTERED = "was altered after it was written"
+T = TypeVar("T")
 
 
 def sealed_bytes(name: str, facts: Mapping[str, Any]) -> bytes:
@@ -54,6 +59,55 @@ def read_sealed(
     if corpus is not None and facts.get("corpus", corpus) != corpus:
         raise refused(f"is of corpus '{facts['corpus']}', not of '{corpus}'", path, again=again)
     return facts
+
+
+def open_sealed(path: Path, kind: type[T], *, again: str, corpus: str | None = None) -> T:
+    """Return a sealed JSON file as a `kind`; errors as of `read_sealed`, and DataError (exit 3) for other fields."""
+    facts = read_sealed(path, again=again, corpus=corpus)
+    return typed(kind, facts, lambda fault: refused(f"cannot be used: {fault}", path, again=again))
+
+
+def typed(kind: type[T], data: Any, refuse: Callable[[str], DataError], *, strict: bool | None = None) -> T:
+    """Return JSON data as a `kind`; raises the error that `refuse` makes of the first fault: "place: what is wrong".
+
+    `strict`: no number for a text and the like; None: as the type itself says.
+    """
+    try:
+        value: T = _adapter(kind).validate_json(json.dumps(data, allow_nan=False), strict=strict)  # type: ignore[arg-type]
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        raise refuse(": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))) from error
+    except ValueError as error:
+        raise refuse(reason(error)) from error
+    return value
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def keyed_rows(kind: type[T], data: bytes, path: Path, *, again: str) -> list[T]:
+    """Return the lines of a JSON-lines file as `kind`s; `kind` is a dataclass with a `key`.
+
+    DataError (exit 3) if a line has other keys or types, or if the lines are not sorted by unique `key`.
+    """
+    names, last = {field.name for field in fields(kind)}, ""  # type: ignore[arg-type]
+    rows: list[T] = []
+    for number, raw in enumerate(jsonl_rows(data, path), 1):
+
+        def refuse(fault: str, number: int = number) -> DataError:
+            return refused(f"cannot be used: line {number}: {fault}", path, again=again)
+
+        if not isinstance(raw, dict) or set(raw) != names:
+            raise refuse(f"its keys are not those of {kind.__name__}")
+        row = typed(kind, raw, refuse, strict=True)
+        key = str(raw["key"])
+        if key <= last:
+            raise refuse(f"key {key!r} " + ("occurs twice" if key == last else f"does not follow {last!r}"))
+        rows.append(row)
+        last = key
+    return rows
 
 
 def unseal(data: bytes, path: Path, *, again: str, unsealed: list[str] | None = None) -> dict[str, Any]:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
-from foalnet.artifact.seal import ALTERED, read_bytes, refused, verified_bytes
-from foalnet.core.files import jsonl_bytes, jsonl_rows, sha256_bytes
+from foalnet.artifact.seal import ALTERED, keyed_rows, read_bytes, refused, verified_bytes
+from foalnet.core.files import jsonl_bytes, sha256_bytes
 from foalnet.core.records import Utterance
 
 KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -47,23 +45,11 @@ def read_manifest(path: Path, *, corpus: str | None = None) -> list[Utterance]:
     ('Session1', 'Ses01F', True)
     """
     again = f"manifest@{corpus or 'CORPUS'}"
-    adapter, names = TypeAdapter(Utterance), {field.name for field in fields(Utterance)}
-    utterances: list[Utterance] = []
-    for number, row in enumerate(jsonl_rows(_verified_bytes(path, again), path), 1):
-        fault = None if isinstance(row, dict) and set(row) == names else "its keys are not those of an utterance"
-        try:
-            utterance = None if fault else adapter.validate_python(row)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            fault = f"{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
-        if fault is None and utterance is not None:
-            fault = _fault(utterance, utterances[-1].key if utterances else "")
-            corpus = corpus or utterance.corpus
-            if utterance.corpus != corpus:
-                fault = f"{utterance.key} is of corpus '{utterance.corpus}', not of '{corpus}'"
-        if fault is not None or utterance is None:
+    utterances = keyed_rows(Utterance, _verified_bytes(path, again), path, again=again)
+    for number, utterance in enumerate(utterances, 1):
+        corpus = corpus or utterance.corpus
+        if fault := _fault(utterance, corpus):
             raise refused(f"cannot be used: line {number}: {fault}", path, again=again)
-        utterances.append(utterance)
     return utterances
 
 
@@ -78,11 +64,11 @@ def _verified_bytes(path: Path, again: str) -> bytes:
     return verified_bytes(path, match[1], by=digest_path, again=again)
 
 
-def _fault(utterance: Utterance, before: str) -> str | None:
+def _fault(utterance: Utterance, corpus: str) -> str | None:
     if not KEY.fullmatch(utterance.key):
         return f"key {utterance.key!r} has characters other than A-Z a-z 0-9 _ -"
-    if utterance.key <= before:
-        return f"key {utterance.key!r} occurs twice or is out of order"
+    if utterance.corpus != corpus:
+        return f"{utterance.key} is of corpus '{utterance.corpus}', not of '{corpus}'"
     if (utterance.label is None) == (utterance.reason is None):
         return f"{utterance.key} needs either a class or a reason why it has none"
     numbers = (utterance.start_s, utterance.end_s, utterance.valence, utterance.activation, utterance.dominance)

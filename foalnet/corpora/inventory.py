@@ -13,10 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from foalnet.artifact.dvcrepo import cache_links
-from foalnet.artifact.seal import publish_sealed, read_sealed, refused, sealed_bytes
+from foalnet.artifact.seal import open_sealed, publish_sealed, read_sealed, sealed_bytes, typed
 from foalnet.config import Params, Settings
 from foalnet.core.errors import DataError, MachineError, printable, reason
 from foalnet.core.files import not_read, publish_bytes, read_json, sha256_file, sorted_files
@@ -138,16 +136,14 @@ def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
 
 def _facts(root: Path) -> CorpusFacts:
     """Read what the corpus states of itself (DataError, exit 3, where the file is not of that form)."""
-    try:
-        return TypeAdapter(CorpusFacts).validate_python(read_json(root / FACTS))
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(str(step) for step in fault["loc"])
-        raise DataError(
-            f"the facts of the corpus are invalid: {f'{where}: ' if where else ''}{fault['msg']}",
-            file=root / FACTS,
-            action="correct the file, or remove it",
-        ) from error
+    file = root / FACTS
+    return typed(
+        CorpusFacts,
+        read_json(file),
+        lambda fault: DataError(
+            f"the facts of the corpus are invalid: {fault}", file=file, action="correct the file, or remove it"
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,14 +252,7 @@ def _summary(record: Inventory, *, hashed: int, changed: bool, note: str | None)
 
 def read_inventory(path: Path, *, corpus: str = "CORPUS") -> Inventory:
     """Read an inventory (DataError, exit 3, if it is absent, altered or invalid)."""
-    again = f"{STAGE}@{corpus}"
-    data = read_sealed(path, again=again)
-    try:
-        return TypeAdapter(Inventory).validate_python(data)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(str(step) for step in fault["loc"])
-        raise refused(f"is not an inventory: {where}: {fault['msg']}", path, again=again) from error
+    return open_sealed(path, Inventory, again=f"{STAGE}@{corpus}")
 
 
 def _same_corpus(record: Inventory, params: Params, path: Path) -> None:

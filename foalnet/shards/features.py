@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
-from foalnet.artifact.seal import command, refused, sealed_bytes, unseal
+from foalnet.artifact.seal import command, open_sealed, sealed_bytes, verified_bytes
 from foalnet.config.blocks import Features
 from foalnet.core.errors import DataError, UsageError
-from foalnet.core.files import json_bytes, not_read, sha256_bytes, sha256_file
+from foalnet.core.files import sha256_file
 from foalnet.core.records import Sample
 from foalnet.shards import ShardSet
 
 INDEX = "index.json"
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 MASK = "/mask"
 
 
@@ -42,7 +42,7 @@ class FeatureIndex:
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
-    schema: int
+    schema: Literal[1]
     corpus: str
     encoder: str | None
     weights: str | None = None
@@ -116,15 +116,9 @@ class FeatureSet:
     def _read(self, name: str) -> dict[str, np.ndarray]:
         from safetensors.numpy import load
 
-        try:
-            data = (self.folder / name).read_bytes()
-        except FileNotFoundError as error:
-            raise self._error("a file of features is missing", name) from error
-        except OSError as error:
-            raise not_read(error, self.folder / name) from error
-        if sha256_bytes(data) != self._entry[name].sha256:
-            raise self._error("a file of features is truncated or altered", name)
-        return load(data)
+        again = f"features@{self.index.corpus}"
+        path, digest = self.folder / name, self._entry[name].sha256
+        return load(verified_bytes(path, digest, by=self.folder / INDEX, again=again))
 
     def _error(self, what: str, name: str) -> DataError:
         return DataError(
@@ -143,22 +137,12 @@ def open_features(folder: Path, params: Features, shards: ShardSet) -> FeatureSe
         return None
     path = folder / INDEX
     target = f"features@{shards.corpus}"
-    again = f"run `dvc repro {target}`"
-    try:
-        raw = unseal(path.read_bytes(), path, again=target)
-        index = TypeAdapter(FeatureIndex).validate_json(json_bytes(raw))
-    except FileNotFoundError as error:
-        raise DataError("these features have no index", file=path, action=again) from error
-    except OSError as error:
-        raise not_read(error, path) from error
-    except ValidationError as error:
-        raise DataError("the index of the features is damaged", file=path, action=again) from error
-    if index.corpus != shards.corpus:
-        raise refused(f"is of corpus '{index.corpus}', not of '{shards.corpus}'", path, again=target)
+    index = open_sealed(path, FeatureIndex, again=target, corpus=shards.corpus)
     wanted: dict[str, Any] = {"encoder": params.encoder, "picture": params.picture, "frame_step": params.frame_step}
     differing = {name: getattr(index, name) for name, value in wanted.items() if getattr(index, name) != value}
-    if differing or index.schema != SCHEMA:
-        raise DataError(f"the features here have {differing}, params require {wanted}", file=path, action=again)
+    if differing:
+        what = f"the features here have {differing}, params require {wanted}"
+        raise DataError(what, file=path, action=f"run `dvc repro {target}`")
     return FeatureSet(folder, index, shards)
 
 

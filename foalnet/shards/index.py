@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
-from foalnet.artifact.seal import command, refused, sealed_bytes, unseal
+from foalnet.artifact.seal import command, open_sealed, sealed_bytes
 from foalnet.core.errors import DataError
-from foalnet.core.files import json_bytes, not_read
+from foalnet.core.files import json_bytes
 from foalnet.shards.members import valid_key
 
 INDEX = "index.json"
 # Schema 2: a sample's metadata has one type per key, no null, and the class.
-SCHEMA = 2
+SCHEMA: Literal[2] = 2
 SHARD_PATH = re.compile(r"([A-Za-z0-9_-]+)/[0-9]{6}\.tar")
 
 
@@ -48,7 +48,7 @@ class Index:
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
-    schema: int
+    schema: Literal[2]
     corpus: str
     shards: list[ShardEntry]
 
@@ -67,37 +67,15 @@ def read_index(folder: Path, *, corpus: str | None = None) -> Index:
     MachineError (exit 4) if it cannot be read.
     """
     path = folder / INDEX
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
+    if not path.exists():
         raise DataError(
             "these shards have no index: staging did not finish, or nothing was staged here",
             file=path,
             action="run `dvc repro`: it does not stage finished dialogues again",
-        ) from error
-    except OSError as error:
-        raise not_read(error, path) from error
-    again = f"shards@{corpus or 'CORPUS'}"
-    raw = unseal(data, path, again=again)
-    if raw.get("schema") != SCHEMA:
-        raise DataError(
-            f"the index has schema {raw.get('schema')!r}, this version reads {SCHEMA}",
-            file=path,
-            action="stage again with this version: `dvc repro`",
         )
-    try:
-        index = TypeAdapter(Index).validate_json(json_bytes(raw))
-    except ValidationError as error:
-        raise _index_error(f"the index is damaged: {_first_line(error)}", path) from error
+    index = open_sealed(path, Index, again=f"shards@{corpus or 'CORPUS'}", corpus=corpus)
     _check_sense(index, path)
-    if corpus not in (None, index.corpus):
-        raise refused(f"is of corpus '{index.corpus}', not of '{corpus}'", path, again=again)
     return index
-
-
-def _first_line(error: ValidationError) -> str:
-    fault = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, fault['loc'])) or 'top level'}: {fault['msg']}"
 
 
 def _index_error(what: str, path: Path) -> DataError:

@@ -150,7 +150,7 @@ def test_t63_an_altered_index_or_one_of_another_corpus_is_refused(paths: Paths) 
     reseal(index, lambda facts: facts | {"corpus": "mine"})
     assert "is of corpus 'mine', not of 'drawn'" in str(run().exception)
     index.write_bytes(sealed_bytes("index.json", {"schema": 2, "corpus": "drawn", "shards": [3]}))
-    assert "the index is damaged: shards.0" in str(run().exception)
+    assert "index.json cannot be used: shards.0" in str(run().exception)
 
 
 def test_verify_and_a_dry_run_do_not_go_together(paths: Paths) -> None:

@@ -224,7 +224,7 @@ def test_a_record_of_another_corpus_or_of_nothing_is_refused(tmp_path: Path, set
     for content in (b"[]", b'{"corpus": "iemocap"}', b"{"):
         with pytest.raises(DataError, match=r"inventory\.json"):
             read_inventory(write(out, content))
-    with pytest.raises(DataError, match="is not an inventory: reader"):
+    with pytest.raises(DataError, match="cannot be used: reader"):
         read_inventory(write(out, sealed_bytes("inventory.json", {"corpus": "iemocap"})))
 
 
