@@ -125,7 +125,7 @@ def _meaning(name: str) -> tuple[str, str]:
     return kind, f"{reason}: {REASONS.get(reason, 'not known')}" if reason else "as it is"
 
 
-def _results(table: tables.Results) -> str:
+def _results(table: tables.Table) -> str:
     """Return a table of results as Markdown, intervals in columns of their own."""
     head, *rows = tables.wide(table)
     return _table(head, rows)

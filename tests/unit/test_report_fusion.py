@@ -12,21 +12,32 @@ from foalnet.artifact.seal import publish_sealed, read_sealed
 from foalnet.config.blocks import Draw
 from foalnet.core.files import read_json, read_jsonl
 from foalnet.core.paths import Paths
+from foalnet.core.records import Prediction
 from foalnet.drawn.plan import kinds_of, plan
 from foalnet.drawn.rule import KINDS, best_by_kind, best_scores, shares
 from foalnet.evidence.report import build, headline
-from foalnet.evidence.report.gather import Run
 from foalnet.evidence.report.late import averaged
+from foalnet.evidence.report.results import Calibration, Run, RunFacts, Scores, Training
 from tests.support.corpus.results import BEST, make_params
 from tests.support.corpus.results import write_report as make
 from tests.support.pages import Page
 
-METRICS = {"classes": ["a", "b", "c"], "cluster": "dialogue"}
+NONE = Scores(
+    n=0, metrics={}, recall={}, support={}, absent=(), confusion=(), calibration=Calibration(ece=0.0, bins=())
+)
+FACTS = RunFacts(
+    classes=("a", "b", "c"), cluster="dialogue", protocol="p", select="s", pooled=NONE, folds={}, train=Training()
+)
 
 
 def run_of(seed: int, rows: dict[str, list[float]]) -> Run:
-    predictions = {key: {"key": key, "label": "a", "predicted": "c", "probabilities": p} for key, p in rows.items()}
-    return Run(variant="any", seed=seed, metrics=METRICS, rows=predictions)
+    predictions = {
+        key: Prediction(
+            key=key, fold="f", session="s", dialogue="d", speaker="p", label="a", predicted="c", probabilities=tuple(p)
+        )
+        for key, p in rows.items()
+    }
+    return Run(variant="any", seed=seed, facts=FACTS, rows=predictions)
 
 
 @pytest.mark.parametrize(
@@ -42,18 +53,18 @@ def run_of(seed: int, rows: dict[str, list[float]]) -> Run:
 )
 def test_the_largest_product_wins(sound: list[float], picture: list[float], wins: str) -> None:
     (run,) = averaged((run_of(1, {"k": sound}),), (run_of(1, {"k": picture}),))
-    assert run.rows["k"]["predicted"] == wins
+    assert run.rows["k"].predicted == wins
 
 
 def test_seeds_are_paired_and_what_one_lacks_is_left_out() -> None:
     sound = (run_of(1, {"k": [1, 0, 0], "l": [1, 0, 0]}), run_of(2, {"k": [0, 1, 0]}), run_of(3, {"k": [0, 0, 1]}))
     picture = (run_of(2, {"k": [0, 1, 0]}), run_of(1, {"k": [1, 0, 0]}))
     pairs = averaged(sound, picture)
-    assert [(run.seed, {key: row["predicted"] for key, row in run.rows.items()}) for run in pairs] == [
+    assert [(run.seed, {key: row.predicted for key, row in run.rows.items()}) for run in pairs] == [
         (1, {"k": "a"}),
         (2, {"k": "b"}),
     ]
-    assert sound[0].rows["k"]["predicted"] == "c"  # what was given is as it was
+    assert sound[0].rows["k"].predicted == "c"  # what was given is as it was
 
 
 def test_the_kinds_of_the_plan() -> None:

@@ -20,22 +20,16 @@ def build(params: Params, paths: Paths) -> dict[str, Any]:
     DataError (exit 3) where no run is evaluated or the runs do not belong together. An absent optional file becomes a
     sentence on the page.
     """
-    from foalnet.evidence.report.aggregate import aggregate, comparisons, few, results
-    from foalnet.evidence.report.gather import gather
-    from foalnet.evidence.report.late import late, late_metrics
-    from foalnet.evidence.report.markdown import markdown
-    from foalnet.evidence.report.outline import outline
-    from foalnet.evidence.report.page import html
+    from foalnet.evidence.report.aggregate import few
+    from foalnet.evidence.report.page import html, markdown
     from foalnet.evidence.report.plots import curves_svg, scores_svg
-    from foalnet.evidence.report.standing import protocol_metrics, standings
+    from foalnet.evidence.report.results import read
+    from foalnet.evidence.report.shown import shown
 
-    facts = gather(params, paths)
-    table, pairs, by_protocol = results(facts), comparisons(facts), standings(facts)
-    averages = late(facts)
-    metrics = aggregate(facts, table, pairs) | protocol_metrics(facts, by_protocol) | late_metrics(averages)
-    page = outline(facts, metrics, table, pairs, by_protocol, averages)
-    files: dict[Path, Content] = {paths.report_html: html(page).encode(), paths.report_md: markdown(page).encode()}
-    files |= {paths.scores_svg: scores_svg(facts, table), paths.curves_svg: curves_svg(facts)}
+    results = read(params, paths)
+    metrics, table, facts = shown(results)
+    files: dict[Path, Content] = {paths.report_html: html(facts).encode(), paths.report_md: markdown(facts).encode()}
+    files |= {paths.scores_svg: scores_svg(results, table), paths.curves_svg: curves_svg(results)}
     files[paths.headline] = json_bytes(few(metrics))
     files[paths.metrics] = sealed_bytes(paths.metrics.name, metrics)
     publish_together(files, marker=paths.metrics)

@@ -8,13 +8,22 @@ from typing import Any
 
 from foalnet.config.blocks import HALF, Report
 from foalnet.evidence.metrics import METRICS, SHOWN, mean_sd, rounded
-from foalnet.evidence.report.gather import Facts, Run
+from foalnet.evidence.report.results import Bin, Fold, Results, Run
 from foalnet.evidence.stats import Difference, Interval, Metric, difference, interval
 
 # Input of a single-modality variant: it selects the best possible score to compare with. All others see both.
 SEES = {"audio_only": "sound", "video_only": "picture"}
 # Metrics with an interval: foalnet.evidence.stats draws clusters for these.
 RESAMPLED: tuple[Metric, ...] = ("ua", "wa")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldResult:
+    """UA and WA of one fold, means over seeds; `epochs` has one text per seed: "7 of 12"."""
+
+    ua: float
+    wa: float
+    epochs: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +43,8 @@ class Result:
     support: Mapping[str, int]
     confusion: tuple[tuple[int, ...], ...]
     ece: float
-    bins: tuple[Mapping[str, Any], ...]
-    folds: Mapping[str, Mapping[str, Any]]
+    bins: tuple[Bin, ...]
+    folds: Mapping[str, FoldResult]
     over_folds: Mapping[str, Mapping[str, float]]
     best: float | None
     frozen: tuple[str, ...] = ()
@@ -52,40 +61,37 @@ class Comparison:
     wa: Difference
 
 
-def results(facts: Facts) -> list[Result]:
+def by_variant(results: Results) -> list[Result]:
     """Return one Result per variant, in the order of params."""
-    return [_result(runs, facts) for runs in facts.runs.values()]
+    return [_result(runs, results) for runs in results.runs.values()]
 
 
-def _result(runs: Sequence[Run], facts: Facts) -> Result:
-    pooled = [run.metrics["pooled"] for run in runs]
+def _result(runs: Sequence[Run], results: Results) -> Result:
+    pooled = [run.facts.pooled for run in runs]
     keys = sorted(set.intersection(*(set(run.rows) for run in runs)))
     variant = runs[0].variant
-    best = facts.best_possible.get(SEES.get(variant.removesuffix(HALF), "both")) if facts.best_possible else None
-    scored = {metric: score(runs, keys, metric, facts.params.report) for metric in RESAMPLED}
+    scored = {metric: score(runs, keys, metric, results.params.report) for metric in RESAMPLED}
+    folds = [fold.metrics for run in runs for fold in run.facts.folds.values()]
     return Result(
         variant=variant,
         seeds=tuple(run.seed for run in runs),
         n=len(keys),
-        means={metric.key: _mean([p[metric.key] for p in pooled]) for metric in METRICS},
+        means={metric.key: _mean([scores.metrics[metric.key] for scores in pooled]) for metric in METRICS},
         recall={
-            name: None if pooled[0]["recall"][name] is None else _mean([p["recall"][name] for p in pooled])
-            for name in pooled[0]["recall"]
+            name: _mean([scores.recall[name] or 0.0 for scores in pooled]) if pooled[0].support[name] else None
+            for name in pooled[0].recall
         },
-        support=pooled[0]["support"],
+        support=pooled[0].support,
         confusion=tuple(
-            tuple(sum(p["confusion"][i][j] for p in pooled) for j in range(len(facts.classes)))
-            for i in range(len(facts.classes))
+            tuple(map(sum, zip(*lines, strict=True)))
+            for lines in zip(*(scores.confusion for scores in pooled), strict=True)
         ),
-        ece=_mean([p["calibration"]["ece"] for p in pooled]),
-        bins=_bins([p["calibration"]["bins"] for p in pooled]),
-        folds=_folds(runs),
-        over_folds={
-            name: mean_sd([fold[name] for run in runs for fold in run.metrics["folds"].values()])
-            for name in ("ua", "wa")
-        },
-        best=best,
-        frozen=tuple(sorted({name.rpartition("-s")[0] for name in runs[0].metrics["train"].get("encoders", {})})),
+        ece=_mean([scores.calibration.ece for scores in pooled]),
+        bins=_bins([scores.calibration.bins for scores in pooled]),
+        folds={name: _fold([run.facts.folds[name] for run in runs]) for name in runs[0].facts.folds},
+        over_folds={metric: mean_sd([fold[metric] for fold in folds]) for metric in RESAMPLED},
+        best=results.best_possible.get(SEES.get(variant.removesuffix(HALF), "both")),
+        frozen=tuple(sorted({name.rpartition("-s")[0] for name in runs[0].facts.train.encoders})),
         **scored,
     )
 
@@ -94,43 +100,36 @@ def _mean(values: Sequence[float]) -> float:
     return rounded(sum(values) / len(values))
 
 
-def _bins(tables: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[Mapping[str, Any], ...]:
+def _bins(tables: Sequence[Sequence[Bin]]) -> tuple[Bin, ...]:
     """Pool the calibration bins of several seeds, weighted by their counts."""
-    pooled: list[Mapping[str, Any]] = []
-    for rows in zip(*tables, strict=True):
-        count = sum(row["n"] for row in rows)
-        row: dict[str, Any] = {"low": rows[0]["low"], "high": rows[0]["high"], "n": count}
-        for name in ("accuracy", "confidence"):
-            row[name] = rounded(sum(r["n"] * r[name] for r in rows if r["n"]) / count) if count else None
-        pooled.append(row)
+    pooled = []
+    for bins in zip(*tables, strict=True):
+        count = sum(each.n for each in bins)
+        accuracy, confidence = (
+            rounded(sum(each.n * (getattr(each, name) or 0.0) for each in bins) / count) if count else None
+            for name in ("accuracy", "confidence")
+        )
+        pooled.append(Bin(low=bins[0].low, high=bins[0].high, n=count, accuracy=accuracy, confidence=confidence))
     return tuple(pooled)
 
 
-def _folds(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """Return fold -> mean UA and WA over seeds, n, and the chosen epochs by seed."""
-    table = {}
-    for name in sorted(runs[0].metrics["folds"]):
-        rows = [run.metrics["folds"][name] for run in runs]
-        table[name] = {
-            "ua": _mean([row["ua"] for row in rows]),
-            "wa": _mean([row["wa"] for row in rows]),
-            "n": rows[0]["n"],
-            "absent": rows[0]["absent"],
-            "epochs": [row["epoch"] for row in rows],
-            "epochs_run": [row["epochs_run"] for row in rows],
-        }
-    return table
+def _fold(folds: Sequence[Fold]) -> FoldResult:
+    return FoldResult(
+        ua=_mean([fold.metrics["ua"] for fold in folds]),
+        wa=_mean([fold.metrics["wa"] for fold in folds]),
+        epochs=tuple(f"{fold.epoch} of {fold.epochs_run}" for fold in folds),
+    )
 
 
 def _correctness(runs: Sequence[Run], keys: Sequence[str]) -> list[float]:
     """Return each utterance's correctness, averaged over seeds."""
-    return [sum(run.rows[key]["label"] == run.rows[key]["predicted"] for run in runs) / len(runs) for key in keys]
+    return [sum(run.rows[key].label == run.rows[key].predicted for run in runs) / len(runs) for key in keys]
 
 
 def _clusters(run: Run, keys: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the cluster and the label of each utterance."""
-    cluster = run.metrics["cluster"]
-    return [run.rows[key][cluster] for key in keys], [run.rows[key]["label"] for key in keys]
+    rows = [run.rows[key] for key in keys]
+    return [getattr(row, run.facts.cluster) for row in rows], [row.label for row in rows]
 
 
 def score(runs: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
@@ -158,12 +157,12 @@ def gap(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric,
     )
 
 
-def comparisons(facts: Facts) -> list[Comparison]:
+def comparisons(results: Results) -> list[Comparison]:
     """Return the comparisons of `report.compare` whose variants were both trained."""
     return [
-        compare(a, facts.runs[a], b, facts.runs[b], facts.params.report)
-        for a, b in facts.params.report.compare
-        if a in facts.runs and b in facts.runs
+        compare(a, results.runs[a], b, results.runs[b], results.params.report)
+        for a, b in results.params.report.compare
+        if a in results.runs and b in results.runs
     ]
 
 
@@ -188,7 +187,7 @@ def gain(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric
     )
 
 
-def aggregate(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]) -> dict[str, Any]:
+def aggregate(results: Results, table: Sequence[Result], pairs: Sequence[Comparison]) -> dict[str, Any]:
     """Return the contents of metrics.json: scores and counts, nothing about single utterances."""
     variants: dict[str, Any] = {}
     for result in table:
@@ -199,15 +198,15 @@ def aggregate(facts: Facts, table: Sequence[Result], pairs: Sequence[Comparison]
         variants[result.variant] = row | ({"frozen_encoders_of": list(result.frozen)} if result.frozen else {})
     return {
         "schema": 1,
-        "corpus": facts.params.corpus,
-        "protocol": facts.first.metrics["protocol"],
-        "classes": len(facts.classes),
-        "level": facts.params.report.level,
+        "corpus": results.params.corpus,
+        "protocol": results.facts.protocol,
+        "classes": len(results.facts.classes),
+        "level": results.params.report.level,
         "data": {
             "utterances": table[0].n,
             "clusters": table[0].ua.clusters,
-            "cluster": facts.first.metrics["cluster"],
-            "speakers": len({row["speaker"] for row in facts.first.rows.values()}),
+            "cluster": results.facts.cluster,
+            "speakers": results.count("speaker"),
         },
         "variants": variants,
         "differences": {f"{pair.a}_minus_{pair.b}": gap_row("ua", pair.ua) for pair in pairs},

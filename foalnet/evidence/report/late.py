@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from foalnet.config.blocks import HALF
+from foalnet.core.records import Prediction
+from foalnet.evidence.report.accounts import Known
 from foalnet.evidence.report.aggregate import RESAMPLED, SEES, Comparison, compare, gain, gap_row, score, score_row
-from foalnet.evidence.report.gather import Facts, Run
 from foalnet.evidence.report.phrases import KINDS
+from foalnet.evidence.report.results import Results, Run
 from foalnet.evidence.stats import Difference, Interval
 
 LATE = "late_average"
@@ -42,8 +44,13 @@ class Late:
     gains: tuple[Comparison, ...]
     kinds: tuple[OnKind, ...]
 
+    @property
+    def half(self) -> bool:
+        """Whether its picture is the speaker's half."""
+        return self.name.endswith(HALF)
 
-def late(facts: Facts) -> list[Late]:
+
+def late(results: Results) -> list[Late]:
     """Return a late average for each picture (face, half) whose two single variants were trained with the same seeds.
 
     The score of a class is the product of the two probabilities. That is the Bayes decision if sound and picture are
@@ -53,21 +60,21 @@ def late(facts: Facts) -> list[Late]:
     averages = []
     for half in ("", HALF):
         pair = ("audio_only", "video_only" + half)
-        if all(name in facts.runs for name in pair) and (runs := averaged(*(facts.runs[name] for name in pair))):
-            averages.append(_late(facts, pair, half, runs))
+        if all(name in results.runs for name in pair) and (runs := averaged(*(results.runs[name] for name in pair))):
+            averages.append(_late(results, pair, half, runs))
     return averages
 
 
 def averaged(sound: Sequence[Run], picture: Sequence[Run]) -> tuple[Run, ...]:
-    """Return the averaged runs, one per common seed; in their `metrics` only classes and cluster are valid."""
+    """Return the averaged runs, one per common seed; of their `facts` only classes and cluster are valid."""
     by_seed = {run.seed: run for run in picture}
     return tuple(
         Run(
             variant=LATE,
             seed=run.seed,
-            metrics=run.metrics,
+            facts=run.facts,
             rows={
-                key: dict(row) | {"predicted": _decide(run.metrics["classes"], row, by_seed[run.seed].rows[key])}
+                key: replace(row, predicted=_decide(run.facts.classes, row, by_seed[run.seed].rows[key]))
                 for key, row in run.rows.items()
                 if key in by_seed[run.seed].rows
             },
@@ -77,15 +84,17 @@ def averaged(sound: Sequence[Run], picture: Sequence[Run]) -> tuple[Run, ...]:
     )
 
 
-def _decide(classes: Sequence[str], sound: Mapping[str, Any], picture: Mapping[str, Any]) -> str:
-    votes = [(p * q, p + q) for p, q in zip(sound["probabilities"], picture["probabilities"], strict=True)]
+def _decide(classes: Sequence[str], sound: Prediction, picture: Prediction) -> str:
+    votes = [(p * q, p + q) for p, q in zip(sound.probabilities, picture.probabilities, strict=True)]
     return classes[max(range(len(votes)), key=lambda i: (votes[i], -i))]
 
 
-def _late(facts: Facts, pair: tuple[str, str], half: str, runs: tuple[Run, ...]) -> Late:
-    params, name = facts.params.report, LATE + half
+def _late(results: Results, pair: tuple[str, str], half: str, runs: tuple[Run, ...]) -> Late:
+    params, name = results.params.report, LATE + half
     keys = sorted(set.intersection(*(set(run.rows) for run in runs)))
-    fused = {v: r for v, r in facts.runs.items() if v.removesuffix(HALF) not in SEES and v.endswith(HALF) == bool(half)}
+    fused = {
+        v: r for v, r in results.runs.items() if v.removesuffix(HALF) not in SEES and v.endswith(HALF) == bool(half)
+    }
     ua, wa = (score(runs, keys, metric, params) for metric in RESAMPLED)
     return Late(
         name=name,
@@ -93,18 +102,19 @@ def _late(facts: Facts, pair: tuple[str, str], half: str, runs: tuple[Run, ...])
         n=len(keys),
         ua=ua,
         wa=wa,
-        best=(facts.best_possible or {}).get(LATE),
+        best=results.best_possible.get(LATE),
         gains=tuple(compare(variant, its, name, runs, params) for variant, its in fused.items()),
-        kinds=_by_kind(facts, {pair[0]: facts.runs[pair[0]], pair[1]: facts.runs[pair[1]], name: runs} | fused),
+        kinds=_by_kind(results, {pair[0]: results.runs[pair[0]], pair[1]: results.runs[pair[1]], name: runs} | fused),
     )
 
 
-def _by_kind(facts: Facts, shown: Mapping[str, Sequence[Run]]) -> tuple[OnKind, ...]:
+def _by_kind(results: Results, shown: Mapping[str, Sequence[Run]]) -> tuple[OnKind, ...]:
     """Return one entry per kind that occurs among the utterances that all runs of `shown` predicted.
 
     () for a corpus that states no kinds of utterances.
     """
-    kind_of, best = facts.known.get("kinds", {}), facts.known.get("best_by_kind", {})
+    known = results.inventory.facts if results.inventory is not None else Known()
+    kind_of, best = known.kinds, known.best_by_kind
     common = sorted(set.intersection(*(set(run.rows) for runs in shown.values() for run in runs)))
     name = next(variant for variant in shown if variant.startswith(LATE))
     table = []
@@ -116,9 +126,9 @@ def _by_kind(facts: Facts, shown: Mapping[str, Sequence[Run]]) -> tuple[OnKind, 
             OnKind(
                 kind=kind,
                 n=len(keys),
-                right={v: score(runs, keys, "wa", facts.params.report) for v, runs in shown.items()},
+                right={v: score(runs, keys, "wa", results.params.report) for v, runs in shown.items()},
                 gains={
-                    v: gain(runs, shown[name], keys, "wa", facts.params.report)
+                    v: gain(runs, shown[name], keys, "wa", results.params.report)
                     for v, runs in shown.items()
                     if v.removesuffix(HALF) not in (*SEES, LATE)
                 },

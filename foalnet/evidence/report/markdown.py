@@ -1,51 +1,74 @@
-"""Renders the page as Markdown: the same sections, sentences and tables; a figure is replaced by its caption."""
+"""Renders the report's Markdown to HTML: tables that scroll, with a caption, small text in cells and shades."""
 
 from __future__ import annotations
 
-from foalnet.core.markdown import escape, row
-from foalnet.evidence.report.view import Block, Bullets, Cell, Figure, Note, Page, Pairs, Paragraph, Table, Tables
+from collections.abc import Sequence
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 
-def markdown(page: Page) -> str:
-    """Return the page as Markdown."""
-    parts = [f"# {escape(page.title)}", f"**{escape(page.answer[0])}**", *map(escape, page.answer[1:])]
-    for section in page.sections:
-        parts.append(f"## {escape(section.title)}")
-        for block in section.blocks:
-            parts += _block(block)
-    return "\n\n".join(parts) + "\n"
+def to_html(text: str) -> str:
+    """Return Markdown as HTML; HTML in it stays as it is, so every name in it must be escaped."""
+    reader = MarkdownIt("commonmark", {"html": True}).enable("table")
+    reader.add_render_rule("table_open", _scrolling)
+    reader.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    return str(reader.renderer.render(_grouped(reader.parse(text)), reader.options, {}))
 
 
-def _block(block: Block) -> list[str]:
-    if isinstance(block, Paragraph):
-        return [escape(block.text)]
-    if isinstance(block, Note):
-        return [f"> **Note.** {escape(block.text)}"]
-    if isinstance(block, Bullets):
-        return ["\n".join(f"- {escape(item)}" for item in block.items)]
-    if isinstance(block, Pairs):
-        # A tile reads "420 utterances tested", a pair "Protocol: name".
-        lines = [f"{a} {b}" if block.tiles else f"{a}: {b}" for a, b in block.items]
-        return ["\n".join(f"- {escape(line)}" for line in lines)]
-    if isinstance(block, Figure):
-        return [f"*Figure, in report.html: {escape(block.caption)}*"]
-    if isinstance(block, Tables):
-        return [part for table in block.tables for part in _table(table)]
-    return _table(block)
+def _scrolling(renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:
+    label = renderer.renderAttrs(tokens[index])
+    return f'<div class="scroll" tabindex="0" role="group"{label}><table{label}>\n'
 
 
-def _table(table: Table) -> list[str]:
-    lines = [
-        row(escape(name) for name in table.head),
-        row("---" if i < table.labels else "---:" for i in range(len(table.head))),
-        *(row(map(_cell, cells)) for cells in table.rows),
-    ]
-    title = [f"### {escape(table.title)}"] if table.title else []
-    caption = [escape(table.caption)] if table.caption else []
-    return [*title, *caption, "\n".join(lines)]
+def _grouped(tokens: Sequence[Token]) -> list[Token]:
+    """Return tokens with each table in a group with its title and caption: the heading and paragraph before it."""
+    grouped: list[Token] = []
+    for index, token in enumerate(tokens):
+        if token.type == "table_open":
+            start = len(grouped)
+            label = ""
+            for kind in ("paragraph_open", "heading_open"):
+                first = grouped[start - 3] if start >= 3 else token
+                if first.type == kind and first.tag != "h2":
+                    label, start = _plain(grouped[start - 2]), start - 3
+                    if kind == "paragraph_open":
+                        first.attrSet("class", "caption")
+            token.attrSet("aria-label", label)
+            grouped.insert(start, Token("html_block", "", 0, content='<div class="table">\n'))
+        elif token.type in ("th_open", "td_open"):
+            _cell(token, tokens[index + 1], tokens[index + 2], first=tokens[index - 1].type == "tr_open")
+        grouped.append(token)
+        if token.type == "table_close":
+            grouped.append(Token("html_block", "", 0, content="</div>\n"))
+    return grouped
 
 
-def _cell(cell: Cell) -> str:
-    text = escape(cell.text)
-    text = f"**{text}**" if cell.strong else text
-    return f"{text} ({escape(cell.small)})" if cell.small else text
+def _plain(inline: Token) -> str:
+    return "".join(child.content for child in inline.children or ())
+
+
+def _cell(start: Token, inline: Token, end: Token, *, first: bool) -> None:
+    """Turn a cell of Markdown into one of the page: its class, a row's head, its shade, small text."""
+    kind = "number" if "style" in start.attrs else "label"
+    start.attrs.pop("style", None)
+    children = inline.children or []
+    if start.type == "th_open":
+        start.attrSet("scope", "col")
+    elif first:
+        start.tag = end.tag = "th"
+        start.attrSet("scope", "row")
+    if children and children[0].type == "html_inline":
+        kind += " shaded"
+        start.attrSet("style", f"--share: {children.pop(0).content.strip('<!->')}")
+    start.attrSet("class", kind)
+    for at, child in enumerate(children):
+        if child.type == "em_open":
+            child.tag = "small"
+            children[at + 1].content = children[at + 1].content.removeprefix("(")
+            if at:
+                children[at - 1].content = children[at - 1].content.rstrip(" ")
+        elif child.type == "em_close":
+            child.tag = "small"
+            children[at - 1].content = children[at - 1].content.removesuffix(")")

@@ -39,12 +39,42 @@ NOT_AUDITED = {
     "no_sound_with_motion": "no sound with motion to judge by",
     "one_person": "one person fills the picture",
 }
+# How the sides were decided, by `shards.sides`.
+MODES = {
+    "rule": "The corpus' rule was followed; the audit is for information only.",
+    "audit": "Where the audit is sure of the opposite, it was followed instead of the corpus' rule.",
+    "table": "The corpus' rule was followed except where the entry's table of sides says otherwise.",
+}
+# Description of each count that `train` records.
+COUNTED = {
+    "audio_truncated": "sounds cut to train.max_s",
+    "bad_steps": "steps skipped: loss or gradient not finite",
+    "not_in_shards": "utterances without a clip",
+    "pairs_without_negative": "pairs left out of MEM: no negative in the batch",
+    "pairs_without_video": "pairs left out of AVEL and MEM: no picture",
+    "video_missing": "utterances without any picture",
+    "weights": "weights of the network",
+}
 # Remark next to a protocol's name wherever its scores are shown.
 STAMPS = {
     "loso_dev_session": "chosen on a dev session; the headline",
     "loso_fixed_epochs": "nothing chosen",
     "paper_best_on_test": "optimistic: chosen on the test session",
 }
+
+# Names that templates use as they are.
+FOR_TEMPLATES = (
+    "COUNTED",
+    "DASH",
+    "MISSING",
+    "MODES",
+    "STAMPS",
+    "VARIANTS",
+    "few_clusters",
+    "frozen_text",
+    "undecided",
+    "verdict",
+)
 
 
 def effect_titles(cluster: str) -> dict[str, str]:
@@ -179,14 +209,6 @@ def few_clusters(count: int, cluster: str) -> str:
     return (
         f"There are only {count} {cluster}s. The intervals assume that their means are normally distributed, which so "
         "few cannot show: read them with care."
-    )
-
-
-def exact_bounds(cluster: str) -> str:
-    """Return how an interval is computed where all clusters are alike."""
-    return (
-        f"Where every {cluster} has the same result, for instance all correct, resampling shows no spread: the "
-        f"interval there is the exact binomial one (Clopper-Pearson) with each {cluster} as one case."
     )
 
 

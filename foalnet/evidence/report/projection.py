@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from foalnet.evidence.report.gather import Facts
-from foalnet.evidence.report.phrases import percent
-from foalnet.evidence.report.view import Figure
+from foalnet.evidence.report.figures import Figure
+from foalnet.evidence.report.results import Results
 
 SIDE, EDGE = 170, 8
 # Enough dots to show clusters, few enough for a page that opens at once.
@@ -34,17 +33,17 @@ def plane(probability_NC: np.ndarray) -> tuple[np.ndarray, tuple[float, float]] 
     return (places_N2 - low_2) / np.where(span_2 > 0, span_2, 1.0), (first, second)
 
 
-def answers(facts: Facts, variant: str) -> Figure | None:
+def answers(results: Results, variant: str) -> Figure | None:
     """Return the figure of one variant's first seed; None where no plane exists."""
-    rows = facts.runs[variant][0].rows
+    rows = results.runs[variant][0].rows
     keys = sorted(rows)
-    placed = plane(np.array([rows[key]["probabilities"] for key in keys]))
+    placed = plane(np.array([rows[key].probabilities for key in keys]))
     if placed is None:
         return None
     places_N2, shares = placed
     shown = range(0, len(keys), -(-len(keys) // SHOWN))
     dots = [
-        (rows[keys[i]]["label"], round(EDGE + SIDE * float(places_N2[i, 0]), 1), _down(places_N2[i, 1])) for i in shown
+        (rows[keys[i]].label, round(EDGE + SIDE * float(places_N2[i, 0]), 1), _down(places_N2[i, 1])) for i in shown
     ]
     panels = [
         {
@@ -53,18 +52,18 @@ def answers(facts: Facts, variant: str) -> Figure | None:
             "others": [(x, y) for label, x, y in dots if label != name],
             "own": [(x, y) for label, x, y in dots if label == name],
         }
-        for name in facts.classes
+        for name in results.facts.classes
     ]
-    thinned = "" if len(dots) == len(keys) else f" {len(dots)} of {len(keys)} utterances are shown, evenly sampled."
     return Figure(
         macro="clouds",
-        caption=(
-            f"Predictions of {variant}: each dot is an utterance, placed by the first two principal components of its "
-            f"log-probabilities ({percent(shares[0])} % and {percent(shares[1])} % of their variance). Each panel "
-            f"shows one true class in full colour, the others pale.{thinned} A class that forms its own cluster is "
-            "recognised well; one that overlaps the others is confused with them."
-        ),
-        data={"panels": panels, "side": SIDE + 2 * EDGE},
+        data={
+            "panels": panels,
+            "side": SIDE + 2 * EDGE,
+            "variant": variant,
+            "shares": shares,
+            "shown": len(dots),
+            "total": len(keys),
+        },
     )
 
 

@@ -1,16 +1,16 @@
-"""Section on the origin of the figures: digests and versions, without times, hosts or commits that alter the bytes."""
+"""Computes the origin of the figures: digests and versions, without times, hosts or commits that alter the bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from foalnet.artifact.provenance import code_digest
 from foalnet.core.files import content_key, sha256_bytes, sha256_file
-from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.accounts import Detector, Tools
 from foalnet.evidence.report.phrases import listed, number
-from foalnet.evidence.report.view import Block, Cell, Paragraph, Section, Table, cells
+from foalnet.evidence.report.results import Results
 
 # Modules whose code can change a byte of the report: the stage's dependencies in dvc.yaml.
 CODE = (
@@ -27,6 +27,16 @@ CODE = (
 )
 TEMPLATES = Path(__file__).parent / "templates"
 SHORT = 16
+# Fields of `Training`, by title; where runs differ, every value is listed.
+TRAINING = {
+    "code": "Digest of the training code",
+    "params": "Digest of the training params",
+    "determinism": "Determinism of training",
+    "device": "Device of training",
+    "threads": "Threads of training",
+    "processor": "Processor of training",
+    "instructions": "Instructions of training",
+}
 
 
 def report_digest() -> str:
@@ -35,86 +45,47 @@ def report_digest() -> str:
     return sha256_bytes("\n".join([code_digest(CODE), *templates]).encode())
 
 
-def provenance(facts: Facts) -> Section:
-    """Return digests of inputs, params and code, and the software and hardware of training."""
-    rows: list[tuple[Cell, ...]] = []
-    if facts.inventory is not None:
-        files = facts.inventory.get("files", [])
-        size = sum(file["size"] for file in files)
-        rows.append(cells(["Corpus files", f"{number(len(files))} files, {number(size)} bytes"]))
-        rows.append(cells(["Digest of the inventory", content_key(facts.inventory)[:SHORT]]))
-    if facts.manifest:
-        rows.append(cells(["Digest of the manifest", content_key(list(facts.manifest))[:SHORT]]))
-    rows.append(
-        cells(["Digest of the report's params", content_key(facts.params.report.model_dump(mode="json"))[:SHORT]])
-    )
-    rows.append(cells(["Digest of the report's code", report_digest()[:SHORT]]))
-    rows += [cells(row) for row in (*_staging(facts), *_training(facts))]
-    blocks: list[Block] = [
-        Paragraph(
-            text=(
-                "The same inputs give the same bytes of this page. It therefore names no time, no host and no git "
-                "commit, but digests of content: the same digest means the same bytes. Digests are SHA-256, the first "
-                f"{SHORT} digits. Weights and predictions are equal where packages, device, threads and instructions "
-                "are equal (AVX2: on every x86-64 processor that has it); then only the line that names the processor "
-                "differs."
-            )
-        ),
-        Table(caption="Inputs, params and code.", head=("What", "Value"), rows=tuple(rows), labels=2),
-    ]
-    packages = _versions(facts)
-    if packages:
-        caption = "Versions of the packages that trained and scored."
-        blocks.append(Table(caption=caption, head=("Package", "Version"), rows=tuple(map(cells, packages)), labels=2))
-    return Section(name="provenance", title="Origin of the figures", blocks=tuple(blocks))
-
-
-def _staging(facts: Facts) -> list[tuple[str, str]]:
-    """Return the digests of the tools that made the shards."""
-    tools = (facts.staging or {}).get("tools", {})
-    detector = tools.get("detector") or {}
-    rows = [
-        ("Digest of the staging code", tools.get("code")),
-        ("Digest of ffmpeg", tools.get("ffmpeg")),
-        (f"Digest of the detector “{detector.get('name')}”", detector.get("digest")),
-        *((f"Weight file {name}", digest) for name, digest in sorted((detector.get("weights") or {}).items())),
-    ]
-    return [(title, _text(value)) for title, value in rows if value]
-
-
-def _runs(facts: Facts) -> list[Mapping[str, Any]]:
-    every = (facts.runs, *facts.other_protocols.values())
-    return [run.metrics["train"] for runs in every for group in runs.values() for run in group]
-
-
-def _training(facts: Facts) -> list[tuple[str, str]]:
-    """Return the runs' training settings; where runs differ, every value is listed."""
-    named = {
-        "code": "Digest of the training code",
-        "params": "Digest of the training params",
-        "determinism": "Determinism of training",
-        "device": "Device of training",
-        "threads": "Threads of training",
-        "processor": "Processor of training",
-        "instructions": "Instructions of training",
-    }
-    rows = []
-    for key, title in named.items():
-        values = sorted({_text(train[key]) for train in _runs(facts) if key in train})
+def origins(results: Results) -> Iterator[tuple[str, str]]:
+    """Yield digests of inputs, params and code, and the software and hardware of training."""
+    if results.inventory is not None:
+        files = results.inventory.files
+        size = sum(file.size for file in files)
+        yield "Corpus files", f"{number(len(files))} files, {number(size)} bytes"
+        yield "Digest of the inventory", results.inventory.digest[:SHORT]
+    if results.manifest:
+        yield "Digest of the manifest", content_key([asdict(u) for u in results.manifest])[:SHORT]
+    yield "Digest of the report's params", content_key(results.params.report.model_dump(mode="json"))[:SHORT]
+    yield "Digest of the report's code", report_digest()[:SHORT]
+    if results.staging is not None:
+        yield from _staging(results.staging.tools)
+    for key, title in TRAINING.items():
+        values = {getattr(run.facts.train, key) for run in results.every_run} - {None}
         if values:
-            rows.append((title, listed(values)))
-    return rows
+            yield title, listed(sorted(map(_text, values)))
 
 
-def _text(value: Any) -> str:
+def _staging(tools: Tools) -> Iterator[tuple[str, str]]:
+    """Yield the digests of the tools that made the shards."""
+    detector = tools.detector or Detector()
+    rows = {
+        "Digest of the staging code": tools.code,
+        "Digest of ffmpeg": tools.ffmpeg,
+        f"Digest of the detector “{detector.name}”": detector.digest,
+        **{f"Weight file {name}": digest for name, digest in sorted((detector.weights or {}).items())},
+    }
+    yield from ((title, _text(value)) for title, value in rows.items() if value)
+
+
+def _text(value: object) -> str:
     """Return a digest shortened, anything else as it is."""
     text = str(value)
     return text[:SHORT] if len(text) == 64 else text
 
 
-def _versions(facts: Facts) -> list[tuple[str, str]]:
+def versions(results: Results) -> list[tuple[str, str]]:
+    """Return the versions of each package that trained or scored."""
     by_package: dict[str, set[str]] = {}
-    for train in _runs(facts):
-        for name, version in train.get("versions", {}).items():
-            by_package.setdefault(name, set()).add(str(version))
+    for run in results.every_run:
+        for name, version in run.facts.train.versions.items():
+            by_package.setdefault(name, set()).add(version)
     return [(name, listed(sorted(values))) for name, values in sorted(by_package.items())]

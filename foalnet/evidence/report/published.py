@@ -1,4 +1,4 @@
-"""Section with the paper's tables (Li et al., Interspeech 2024, tables 1 and 2) next to results on IEMOCAP."""
+"""Holds the paper's tables (Li et al., Interspeech 2024, tables 1 and 2) next to results on IEMOCAP."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from foalnet.config.blocks import HALF
-from foalnet.core.paths import HEADLINE
 from foalnet.evidence.report.aggregate import Result
-from foalnet.evidence.report.gather import Facts
-from foalnet.evidence.report.phrases import DASH, percent, span_short
+from foalnet.evidence.report.phrases import DASH
+from foalnet.evidence.report.results import Results
 from foalnet.evidence.report.standing import OPTIMISTIC, Standing
-from foalnet.evidence.report.view import Cell, Note, Paragraph, Section, Table, cells
 from foalnet.evidence.stats import Interval
 
 # In percent as printed: method, inputs, year, UA, WA.
@@ -51,6 +49,8 @@ OURS = (
     ("A+V, face only", "baseline + AVEL + MEM", ("foal", "face"), DASH, DASH),
 )
 Row = tuple[str, str, tuple[str, str | None] | None, str, str]
+# The printed cells of a row, and this project's scores.
+Printed = tuple[tuple[str, ...], tuple[Interval | None, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,96 +67,38 @@ class Ours:
         names += [network + HALF] if picture == "half" else []
         return next((name for name in names if name in self.headline), None)
 
-    def cells(self, variant: str | None) -> tuple[Cell, ...]:
-        """Return UA and WA with their intervals under each protocol shown."""
+    def scores(self, variant: str | None) -> tuple[Interval | None, ...]:
+        """Return UA and WA under each protocol shown, in the order of `columns`."""
         tables = [self.headline, *([self.published] if self.published else [])]
-        pairs = [table.get(variant or "") for table in tables]
-        return tuple(
-            Cell(text=percent(one.estimate, 2), small=span_short(one)) if one else Cell(text=DASH)
-            for pair in pairs
-            for one in (pair or (None, None))
-        )
+        return tuple(each for table in tables for each in table.get(variant or "", (None, None)))
 
-    def head(self) -> tuple[str, ...]:
-        """Return the names of the columns that `cells` fills."""
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns of `scores`."""
         first = ("Ours UA", "Ours WA")
         stamped = f"{OPTIMISTIC} (optimistic)"
         return (*first, f"Ours UA, {stamped}", f"Ours WA, {stamped}") if self.published else first
 
+    def table_1(self) -> Iterator[Printed]:
+        """Yield the published rows (inputs are the second column); Foal-Net's row also has this project's foal."""
+        mine = self.variant("foal", "half") or self.variant("foal", self.picture)
+        for method, inputs, *figures in TABLE_1:
+            variant = mine if method == "Foal-Net" else None
+            yield (method, inputs, variant or DASH, *figures), self.scores(variant)
 
-def ours(facts: Facts, table: Sequence[Result], standings: Sequence[Standing]) -> Ours:
+    def table_2(self) -> Iterator[Printed]:
+        """Yield the published rows with ours, then our rows without a published counterpart."""
+        rows: tuple[Row, ...] = (*TABLE_2, *OURS)
+        for row in rows:
+            inputs, method, counterpart, *figures = row
+            variant = self.variant(*counterpart) if counterpart else None
+            if row not in OURS or variant is not None:
+                yield (inputs, method, variant or DASH, *figures), self.scores(variant)
+
+
+def ours(results: Results, table: Sequence[Result], standings: Sequence[Standing]) -> Ours:
     """Return this project's scores for the published tables."""
     return Ours(
-        picture=facts.params.train.picture,
+        picture=results.params.train.picture,
         headline={row.variant: (row.ua, row.wa) for row in table},
         published={row.variant: (row.ua[OPTIMISTIC], row.wa[OPTIMISTIC]) for row in standings if OPTIMISTIC in row.ua},
     )
-
-
-def published(facts: Facts, table: Sequence[Result], standings: Sequence[Standing]) -> Section | None:
-    """Return the published tables next to ours for a real corpus of the reader iemocap, else None."""
-    if facts.params.reader != "iemocap" or facts.drawn:
-        return None
-    reached = ours(facts, table, standings)
-    under = f"Ours under {HEADLINE}" + (f" and, like theirs, under {OPTIMISTIC}" if reached.published else "")
-    return Section(
-        name="published",
-        title="What was published",
-        blocks=(
-            Note(text=_caution(reached)),
-            Table(
-                title="Table 1 of the paper",
-                caption=f"Published results on IEMOCAP, 4 classes, in percent. A sound, V picture, T text. {under}.",
-                head=("Method", "Input", "Variant here", "Year", "Published UA", "Published WA", *reached.head()),
-                rows=tuple(_table_1(reached)),
-                labels=3,
-            ),
-            Table(
-                title="Table 2 of the paper",
-                caption=(
-                    "Published ablation, in percent, with the variant of this project that corresponds (the paper's "
-                    f"picture is the speaker's half); then ours on the face crop. {DASH}: not published, not rebuilt "
-                    f"or not trained. {under}."
-                ),
-                head=("Input", "Method", "Variant here", "Published UA", "Published WA", *reached.head()),
-                rows=tuple(_table_2(reached)),
-                labels=3,
-            ),
-            Paragraph(
-                text="Source: Li and others, Interspeech 2024, pages 4663-4667, doi 10.21437/Interspeech.2024-1462."
-            ),
-        ),
-    )
-
-
-def _caution(reached: Ours) -> str:
-    """Return sentences on which figures may be compared."""
-    text = (
-        "The published figures are quoted, not reproduced, and must not be ranked against the result above: the "
-        "released code chose its best epoch on the session that it was tested on, which is optimistic, and it used "
-        "large pretrained encoders. Until 2024-10-01 that code swapped UA and WA in printing and selection, so the "
-        "published 80.10 and 79.45 may be exchanged. The three face-only rows are quoted as published: their encoders "
-        "are not rebuilt here."
-    )
-    if reached.published:
-        text += f" Only the columns under {OPTIMISTIC} were chosen in the same way as the published figures."
-    return text
-
-
-def _table_1(reached: Ours) -> Iterator[tuple[Cell, ...]]:
-    """Yield the published rows; Foal-Net's row also has this project's foal."""
-    mine = reached.variant("foal", "half") or reached.variant("foal", reached.picture)
-    for method, *rest in TABLE_1:
-        variant = mine if method == "Foal-Net" else None
-        inputs, *figures = rest
-        yield (*cells((method, inputs, variant or DASH, *figures)), *reached.cells(variant))
-
-
-def _table_2(reached: Ours) -> Iterator[tuple[Cell, ...]]:
-    """Yield the published rows with ours, then our rows without a published counterpart."""
-    rows: tuple[Row, ...] = (*TABLE_2, *OURS)
-    for inputs, method, counterpart, ua, wa in rows:
-        variant = reached.variant(*counterpart) if counterpart else None
-        if (inputs, method, counterpart, ua, wa) in OURS and variant is None:
-            continue
-        yield (*cells((inputs, method, variant or DASH, ua, wa)), *reached.cells(variant))

@@ -8,7 +8,7 @@ from typing import Any
 
 from foalnet.core.paths import HEADLINE
 from foalnet.evidence.report.aggregate import gap, score, score_row
-from foalnet.evidence.report.gather import Facts
+from foalnet.evidence.report.results import Results
 from foalnet.evidence.stats import Interval
 
 OPTIMISTIC = "paper_best_on_test"
@@ -32,16 +32,16 @@ class Standing:
     effects: Mapping[str, Interval]
 
 
-def standings(facts: Facts) -> list[Standing]:
+def standings(results: Results) -> list[Standing]:
     """Return each variant that was scored under at least two protocols, in the order of params."""
-    by_protocol = {HEADLINE: facts.runs, **facts.other_protocols}
+    by_protocol = {HEADLINE: results.runs, **results.other_protocols}
     rows = []
-    for variant in facts.runs:
+    for variant in results.runs:
         runs = {protocol: group[variant] for protocol, group in by_protocol.items() if variant in group}
         keys = sorted(set.intersection(*(set(run.rows) for group in runs.values() for run in group)))
         if len(runs) < 2 or not keys:
             continue
-        report = facts.params.report
+        report = results.params.report
         rows.append(
             Standing(
                 variant=variant,
@@ -58,7 +58,7 @@ def standings(facts: Facts) -> list[Standing]:
     return rows
 
 
-def protocol_metrics(facts: Facts, table: Sequence[Standing]) -> dict[str, Any]:
+def protocol_metrics(results: Results, table: Sequence[Standing]) -> dict[str, Any]:
     """Return metrics.json's entries on protocols; {} where only the headline's protocol was run."""
     if not table:
         return {}
@@ -72,7 +72,7 @@ def protocol_metrics(facts: Facts, table: Sequence[Standing]) -> dict[str, Any]:
                     if protocol in row.ua
                 },
             }
-            for protocol in (HEADLINE, *facts.other_protocols)
+            for protocol in (HEADLINE, *results.other_protocols)
         },
         "gaps": {row.variant: {name: score_row("ua", effect) for name, effect in row.effects.items()} for row in table},
     }

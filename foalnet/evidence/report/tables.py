@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from foalnet.core.markdown import escape, row
 from foalnet.evidence.metrics import METRICS, SHOWN
 from foalnet.evidence.report.phrases import (
     DASH,
@@ -23,8 +24,6 @@ from foalnet.evidence.report.phrases import (
     percent,
     points,
 )
-from foalnet.evidence.report.view import Cell
-from foalnet.evidence.report.view import Table as PageTable
 
 # JSON sorts variants by name; tables list the single modalities first.
 ORDER = list(VARIANTS)
@@ -69,7 +68,7 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Results:
+class Table:
     """A table of results; None is an unknown value. `level` is that of all its intervals."""
 
     columns: tuple[Column, ...]
@@ -91,7 +90,7 @@ def in_order(variants: Iterable[str]) -> list[str]:
     return sorted(variants, key=ORDER.index)
 
 
-def scores(metrics: Row) -> Results:
+def scores(metrics: Row) -> Table:
     """Return every variant with the metrics that METRICS shows."""
     variants = metrics["variants"]
     with_best = any("ua_best_possible" in row for row in variants.values())
@@ -102,7 +101,7 @@ def scores(metrics: Row) -> Results:
         for metric in shown
     ]
     best = [Column(title="best possible UA %")] if with_best else []
-    return Results(
+    return Table(
         columns=(Column(title="variant", kind="name"), *columns, *best),
         rows=tuple(
             (
@@ -117,7 +116,7 @@ def scores(metrics: Row) -> Results:
     )
 
 
-def differences(rows: Mapping[str, Row], share: float) -> Results:
+def differences(rows: Mapping[str, Row], share: float) -> Table:
     """Return paired differences of the metrics that `rows` have, with their p values."""
     first = next(iter(rows.values()), {})
     metrics = [metric for metric in METRICS if f"{metric.key}_p" in first]
@@ -129,7 +128,7 @@ def differences(rows: Mapping[str, Row], share: float) -> Results:
             Column(title="p" if len(metrics) == 1 else f"p ({metric.name})", kind="p"),
         )
     ]
-    return Results(
+    return Table(
         columns=(Column(title="comparison", kind="name"), *columns),
         rows=tuple(
             (
@@ -146,7 +145,7 @@ def differences(rows: Mapping[str, Row], share: float) -> Results:
     )
 
 
-def protocols(metrics: Row, key: str) -> Results:
+def protocols(metrics: Row, key: str) -> Table:
     """Return one metric of every variant under each protocol, the optimistic one marked."""
     shown = [(name, metrics["protocols"][name]) for name in STAMPS if name in metrics["protocols"]]
     columns = [
@@ -158,7 +157,7 @@ def protocols(metrics: Row, key: str) -> Results:
         )
         for name, protocol in shown
     ]
-    return Results(
+    return Table(
         columns=(Column(title="variant", kind="name"), *columns),
         rows=tuple(
             (
@@ -172,12 +171,12 @@ def protocols(metrics: Row, key: str) -> Results:
     )  # fmt: skip
 
 
-def effects(metrics: Row) -> Results:
+def effects(metrics: Row) -> Table:
     """Return what the gap between protocols consists of, by variant, in points of UA."""
     gaps = metrics["gaps"]
     titles = effect_titles(metrics["data"]["cluster"])
     shown = [name for name in titles if any(name in row for row in gaps.values())]
-    return Results(
+    return Table(
         columns=(
             Column(title="variant", kind="name"),
             *(Column(title=titles[name], kind="points", bounds=True) for name in shown),
@@ -193,12 +192,12 @@ def effects(metrics: Row) -> Results:
     )
 
 
-def kinds(average: Row, name: str, share: float) -> Results:
+def kinds(average: Row, name: str, share: float) -> Table:
     """Return the share of correct utterances by kind, for the late average `name` and each variant."""
     order = [*average["of"], name, *ORDER]
     by_kind = {kind: average["kinds"][kind] for kind in KINDS if kind in average["kinds"]}
     names = sorted(next(iter(by_kind.values()))["right"], key=order.index)
-    return Results(
+    return Table(
         columns=(
             Column(title="correct %, by kind", kind="name"),
             Column(title="utterances", kind="count"),
@@ -218,10 +217,10 @@ def kinds(average: Row, name: str, share: float) -> Results:
     )
 
 
-def tall(table: Results, title: str) -> Results:
+def tall(table: Table, title: str) -> Table:
     """Return a table with a row per row and column: names and columns are joined, the figures are below `title`."""
     first, *rest = table.columns
-    return Results(
+    return Table(
         columns=(first, replace(rest[0], title=title)),
         rows=tuple(
             (Name(text=f"{name.text}: {column.title}"), value)
@@ -233,7 +232,7 @@ def tall(table: Results, title: str) -> Results:
     )
 
 
-def wide(table: Results) -> list[list[str]]:
+def wide(table: Table) -> list[list[str]]:
     """Return head and rows as text, each interval in a column of its own."""
     bounds = f"{level(table.level)} interval"
     head = [
@@ -270,30 +269,30 @@ def edges(value: Value, column: Column) -> str:
     return f"{show(value.low)} to {show(value.high)}"
 
 
-def compact(table: Results, *, caption: str, title: str = "") -> PageTable:
-    """Return a table for the page and its Markdown: an interval, or a meaning, is small text in its cell."""
+def compact(table: Table, shade: Callable[[float], str]) -> list[str]:
+    """Return a table's lines as Markdown for page and report.md: an interval, or a meaning, follows in brackets.
+
+    `shade` returns what marks a cell to be filled by a share.
+    """
     head = [column.title for column in table.columns]
-    return PageTable(
-        caption=caption,
-        title=title,
-        head=(head[0][0].upper() + head[0][1:], *head[1:]),
-        rows=tuple(
-            tuple(_cell(value, column) for value, column in zip(row, table.columns, strict=True)) for row in table.rows
-        ),
-    )
+    lines = [
+        row([escape(head[0][0].upper() + head[0][1:]), *map(escape, head[1:])]),
+        row("---" if column.kind == "name" else "---:" for column in table.columns),
+    ]
+    return lines + [
+        row(_cell(value, column, shade) for value, column in zip(values, table.columns, strict=True))
+        for values in table.rows
+    ]
 
 
-def _cell(value: Value, column: Column) -> Cell:
-    text = figure(value, column)
+def _cell(value: Value, column: Column, shade: Callable[[float], str]) -> str:
+    text, small = figure(value, column).removeprefix("p ").removeprefix("= "), ""
     if isinstance(value, Name):
-        return Cell(text=text, small=value.says)
-    if not isinstance(value, Score):
-        return Cell(text=text)
-    small = edges(value, column) if column.kind == "points" else edges(value, column).replace(" to ", DASH)
-    small = small if value.best is None else f"best {percent(value.best)}"
-    return Cell(
-        text=text.removeprefix("p ").removeprefix("= "),
-        small=small,
-        strong=column.strong,
-        shade=value.estimate if column.shaded else None,
-    )
+        small = value.says
+    elif isinstance(value, Score):
+        bounds = edges(value, column)
+        small = bounds if column.kind == "points" else bounds.replace(" to ", DASH)
+        small = small if value.best is None else f"best {percent(value.best)}"
+    text = f"**{escape(text)}**" if column.strong and value is not None else escape(text)
+    filled = shade(value.estimate) if column.shaded and isinstance(value, Score) else ""
+    return filled + text + (f" *({escape(small)})*" if small else "")

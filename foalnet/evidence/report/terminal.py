@@ -7,7 +7,7 @@ from typing import Any
 
 from foalnet.evidence.report.phrases import few_clusters, frozen_text, level, percent, undecided
 from foalnet.evidence.report.tables import (
-    Results,
+    Table,
     differences,
     effects,
     in_order,
@@ -64,7 +64,7 @@ def _late(name: str, row: Mapping[str, Any], share: float) -> list[str]:
     ]
 
 
-def _headless(table: Results) -> list[str]:
+def _headless(table: Table) -> list[str]:
     """Return indented rows without their head; the interval says what it is."""
     bounds, rows = f"{level(table.level)} interval", _indented(wide(table))
     return aligned(

@@ -1,0 +1,50 @@
+"""Computes what the report shows of results, and names it for the templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foalnet.core.paths import HEADLINE
+from foalnet.evidence.metrics import SHOWN
+from foalnet.evidence.report import figures, projection, provenance, rows
+from foalnet.evidence.report.aggregate import RESAMPLED, Result, aggregate, by_variant, comparisons, gap_row
+from foalnet.evidence.report.late import late, late_metrics
+from foalnet.evidence.report.phrases import fold_unit
+from foalnet.evidence.report.published import ours
+from foalnet.evidence.report.results import Results
+from foalnet.evidence.report.standing import OPTIMISTIC, protocol_metrics, standings
+
+
+def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any]]:
+    """Return the contents of metrics.json, each variant's scores, and the names that templates use."""
+    table, pairs, by_protocol, averages = by_variant(results), comparisons(results), standings(results), late(results)
+    metrics = aggregate(results, table, pairs) | protocol_metrics(results, by_protocol) | late_metrics(averages)
+    main = next((row for row in table if row.variant == "foal"), table[-1])
+    chosen = [row for row in by_protocol if row.variant == "foal"]
+    unit = fold_unit(results.facts.cluster)
+    names = {
+        "results": results,
+        "params": results.params,
+        "metrics": metrics,
+        "variants": table,
+        "main": main,
+        "pairs": pairs,
+        "differences": {f"{p.a}_minus_{p.b}": gap_row("ua", p.ua) | gap_row("wa", p.wa) for p in pairs},
+        "standings": by_protocol,
+        "main_standing": (chosen or by_protocol[-1:])[0] if by_protocol else None,
+        "averages": averages,
+        "ours": ours(results, table, by_protocol),
+        "clouds": projection.answers(results, main.variant),
+        "cluster": results.facts.cluster,
+        "unit": unit,
+        "units": "groups of speakers" if unit == "group of speakers" else "sessions",
+        "halves": rows.halves(results),
+        "figures": figures,
+        "provenance": provenance,
+        "rows": rows,
+        "SHOWN": SHOWN,
+        "RESAMPLED": RESAMPLED,
+        "HEADLINE": HEADLINE,
+        "OPTIMISTIC": OPTIMISTIC,
+    }
+    return metrics, table, names
