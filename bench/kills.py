@@ -38,6 +38,7 @@ from typing import Any
 import yaml
 
 from bench.storm import BEFORE_LOCK, Scenario, Storm, Tally, environment, made
+from foalnet.config.blocks import Train
 from foalnet.config.load import runs_of
 from foalnet.config.yamls import read_yaml
 from foalnet.core.paths import HEADLINE, Paths
@@ -127,7 +128,7 @@ def training() -> Scenario:
             video={"dropout": 0.2, "augment": True},
         )
         params = read_yaml(home / "params.yaml")
-        params["runs"] = runs_of("drawn", ["foal"], [1], [HEADLINE])
+        params["runs"] = runs_of("drawn", ["foal"], [1], [HEADLINE], train=Train())
         (home / "params.yaml").write_text(yaml.safe_dump(params))
 
     return Scenario(

@@ -71,12 +71,14 @@ class Corpus:
         """Return the functionals of each utterance's sound, the same numbers that the networks' encoder computes."""
         rate_hz = self.store.shape.rate_hz
         with one_torch_thread():
-            rows = [functionals(torch.from_numpy(self.store.clips[key].wave_N), rate_hz) for key in self.keys]
+            rows = [
+                functionals(torch.from_numpy(self.store.clips[key].parts["audio"].values), rate_hz) for key in self.keys
+            ]
         return torch.stack(rows).double().numpy()
 
     def units_NX(self) -> np.ndarray:
         """Return the action units of each utterance."""
-        return np.stack([self.store.clips[key].frames[0] for key in self.keys]).astype(np.float64)
+        return np.stack([self.store.clips[key].parts["video"].values[0] for key in self.keys]).astype(np.float64)
 
 
 def ravdess_root(given: Path | None) -> Path:
@@ -120,7 +122,7 @@ def stage_corpus(root: Path, count: int, work: Path, train: Mapping[str, Any]) -
     settings = load_settings(work).model_copy(
         update={"roots": {params.corpus: str(root)}, "work": work / "cache", "device": "cpu", "threads": 1}
     )
-    facts = run_facts(params, settings, Given())
+    facts = run_facts(params.train.of("foal"), settings, Given(), variant="foal")
     inventory(params, settings, paths.inventory)
     build(params, settings, paths.inventory, paths.manifest, paths.counts)
     stage(
@@ -134,6 +136,6 @@ def stage_corpus(root: Path, count: int, work: Path, train: Mapping[str, Any]) -
     )
     used = sorted((u for u in read_manifest(paths.manifest) if u.used), key=lambda u: u.key)
     store = load_store(open_shards(paths.shards), {u.key for u in used}, params.train)
-    kept = [u for u in used if u.key in store and store.clips[u.key].frame_mask_F.any()]
+    kept = [u for u in used if u.key in store and store.clips[u.key].parts["video"].mask_T.any()]
     digests = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
     return Corpus(params=params, settings=settings, utterances=kept, store=store, inputs=digests, facts=facts)

@@ -22,10 +22,10 @@ import torch
 from bench.workload import CLASSES, batches, made_up
 from foalnet.config.blocks import Train
 from foalnet.config.load import merge
-from foalnet.config.quirks import reading
+from foalnet.config.quirks import in_memory, reading
 from foalnet.encoders import Pretrained
-from foalnet.nets import Batch, FoalNet, build_net, tasks_of
-from foalnet.nets.losses import Objective
+from foalnet.methods import FoalNet, Objective, build_net
+from foalnet.nets import Batch
 from foalnet.train.batches import Store
 from foalnet.train.environment import determined
 from foalnet.train.optim import optimizer, take_step
@@ -60,7 +60,7 @@ NET: dict[str, Any] = {
     "frame_step": 1,
     "audio": {"encoder": "wavlm_large"},
     "video": {"encoder": "identity", "width": DIMS},
-    "fusion": {"layers": 2, "heads": 4, "dropout": 0.1, "project": 512, "project_dropout": 0.5},
+    "methods": {"foal": {"layers": 2, "heads": 4, "dropout": 0.1, "project": 512, "project_dropout": 0.5}},
 }
 
 
@@ -76,12 +76,12 @@ class Arm:
 def arms(device: str) -> list[Arm]:
     """Return the arms, each on top of the previous one; reduced precision and compilation only on a GPU."""
     plain = {"precision": "fp32"} if device == "cpu" else {}
-    corrected = reading(released=False) | {"max_s": CROP_S}
+    corrected = in_memory(reading(released=False)) | {"max_s": CROP_S}
     steps = [
         Arm(name="released", change=plain),
         Arm(name="padding: to the longest", change={"pad_to": "longest", "audio": {"front": "alone"}}),
         Arm(name="padding: buckets", change={"buckets": corrected["buckets"]}),
-        Arm(name="matched pass: shared", change={"objective": {"matched_pass": "shared"}}),
+        Arm(name="matched pass: shared", change={"methods": {"foal": {"matched_pass": "shared"}}}),
         Arm(name="attention: fused", change={"audio": {"attention": "fused"}}),
     ]
     if device != "cpu":
@@ -103,16 +103,16 @@ class Bench:
         assert isinstance(net, FoalNet)
         self.net = net.to(device).train()
         if arm.compiled:
-            tuned: Any = self.net.audio.tuned  # type: ignore[union-attr]
+            tuned: Any = self.net.encoders["audio"].tuned
             tuned.encoder.forward = torch.compile(tuned.encoder.forward, dynamic=True)
         self.optim = optimizer(self.net, params)
-        self.objective = Objective(tasks=tasks_of("foal"), params=params.objective)
+        self.objective = Objective()
         self.precision = Precision.of(params.precision, device)
         self.params, self.rates = params, list[float]()
         self.batches = [batch.to(device) for batch in batches(store, params, size=size)]
-        samples = sum(batch.wave_BN.numel() for batch in self.batches)
-        self.padding = 1.0 - sum(int(batch.wave_mask_BN.sum()) for batch in self.batches) / samples
-        self.utterances = sum(len(batch.wave_BN) for batch in self.batches)
+        samples = sum(batch.raw["audio"].values_BTD.numel() for batch in self.batches)
+        self.padding = 1.0 - sum(int(batch.raw["audio"].mask_BT.sum()) for batch in self.batches) / samples
+        self.utterances = sum(len(batch.raw["audio"].values_BTD) for batch in self.batches)
 
     def step(self, batch: Batch) -> None:
         """Take one step of training."""
@@ -148,7 +148,7 @@ def _wait(device: torch.device) -> None:
 
 def prepared(encoder: str, size: int, device: torch.device, store: Store) -> list[Callable[[], Bench]]:
     """Return a function that prepares each arm; on a GPU only one arm is in memory at a time."""
-    block = merge(NET | {"batch_size": size}, reading(released=True))
+    block = merge(NET | {"batch_size": size}, in_memory(reading(released=True)))
     made: list[Callable[[], Bench]] = []
     for arm in arms(device.type):
         block = merge(block, arm.change)

@@ -37,8 +37,8 @@ def made_up(table: Path, *, utterances: int, crop_s: float, dims: int, seed: int
         heard_s = min(float(length_s), crop_s)
         frames = max(1, round(heard_s * RATE_FPS))
         key = f"u{place:05d}"
-        clips[key] = Clip(
-            key=key,
+        clips[key] = Clip.of(
+            key,
             wave_N=(0.05 * generator.standard_normal(round(heard_s * RATE_HZ))).astype(np.float32),
             frames=generator.standard_normal((frames, dims)).astype(np.float32),
             frame_mask_F=np.ones(frames, bool),

@@ -23,18 +23,23 @@ import click
 from ruamel.yaml.comments import CommentedMap
 
 from foalnet.artifact.gitrepo import commit_of, git, has_git
+from foalnet.cli.explain import meanings
 from foalnet.cli.main import cli
 from foalnet.config import Params, blocks, load_params
-from foalnet.config.explain import leaves, meaning_of
 from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import Entry
 from foalnet.config.quirks import READINGS
 from foalnet.evidence.report.terminal import table_text
+from foalnet.methods import METHODS
 from tests.structure import REPOSITORY, code_deps
 
 FIGURES = "reports/drawn/metrics.json"
 RESULT = r"seeds? [0-9, ]+, commit `([0-9a-f]+)`"
 WIDTH = 110
+OTHER_BLOCKS = {
+    "methods": "Params of each method; an entry overrides them in its own block `methods`",
+    "variants": "What can be trained: a method, its inputs; a loss of weight 0 is left out (docs/add-a-method.md)",
+}
 BLOCKS = ("draw", "shards", "features", "train", "evaluate", "report", "gate", "tune")
 # A line of params.yaml with its comment is no longer than this.
 LINE = 130
@@ -76,6 +81,7 @@ def cli_page() -> str:
 def params_schema() -> str:
     """Return the JSON schema of resolved params and of an entry of params.yaml."""
     schema = {"entry": Entry.model_json_schema(), "params": Params.model_json_schema()}
+    schema["methods"] = {name: method.config_type.model_json_schema() for name, method in METHODS.items()}
     return json.dumps(schema, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -93,8 +99,7 @@ def params_page() -> str:
         "| param | default of the code | unit | meaning | source |",
         "|---|---|---|---|---|",
     ]
-    for path, description in leaves(Params):
-        meaning = meaning_of(path, description)
+    for path, meaning in meanings():
         cells = (f"`{path}`", default_of(path), meaning.unit, meaning.says, meaning.source)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
@@ -104,6 +109,8 @@ def default_of(path: str) -> str:
     """Return a param's default as it is written, "" where an entry must give it."""
     model: Any = Params
     *outer, name = path.split(".")
+    if outer[:1] == ["methods"]:
+        model, outer = METHODS[outer[1]].config_type, []
     for step in outer:
         model = model.model_fields[step].annotation
     field = model.model_fields[name]
@@ -115,16 +122,24 @@ def default_of(path: str) -> str:
 def commented_params() -> str:
     """Return params.yaml with the meanings as its comments; values, their order and their style stay."""
     data = params_document(REPOSITORY / "params.yaml")
+    says = {path: meaning.says for path, meaning in meanings()}
     for block in BLOCKS:
-        model = getattr(blocks, block.capitalize())
-        meanings = {f"{block}.{path}": text for path, text in leaves(model)}
-        for holder, name, path in _places(data[block], block, meanings):
-            holder.ca.items.pop(name, None)
-            says = meaning_of(path, meanings[path]).says
-            holder.yaml_add_eol_comment(says, name, column=0)
+        _comment(data, block, getattr(blocks, block.capitalize()).__doc__, says, block)
+    for name in data["methods"]:
+        _comment(data["methods"], name, METHODS[name].config_type.__doc__, says, f"methods.{name}")
+    for block, text in OTHER_BLOCKS.items():
         data.ca.items.pop(block, None)
-        data.yaml_add_eol_comment(" ".join((model.__doc__ or "").split()).rstrip("."), block, column=0)
+        data.yaml_add_eol_comment(text, block, column=0)
     return "".join(_one_comment(line) for line in params_bytes(data).decode().splitlines(keepends=True))
+
+
+def _comment(data: Any, block: str, text: str | None, says: Mapping[str, str], path: str) -> None:
+    """Write the meaning of a block of params.yaml and of each of its params as comments."""
+    for holder, name, param in _places(data[block], path, says):
+        holder.ca.items.pop(name, None)
+        holder.yaml_add_eol_comment(says[param], name, column=0)
+    data.ca.items.pop(block, None)
+    data.yaml_add_eol_comment(" ".join((text or "").split()).rstrip("."), block, column=0)
 
 
 class NotCommittedError(Exception):
@@ -151,13 +166,13 @@ def result_block(figures: Mapping[str, Any], seeds: Sequence[int], commit: str) 
 def method_page() -> str:
     """Return docs/method.md with the table of the two readings as foalnet/config/quirks.py holds it."""
     text = (REPOSITORY / "docs" / "method.md").read_text("utf-8")
-    head = "| `train.` | released code | corrected | what the released code does |\n|---|---|---|---|\n"
+    head = "| param | released code | corrected | what the released code does |\n|---|---|---|---|\n"
     rows = "".join(
         f"| `{row.param}` | `{json.dumps(row.released)}` | `{json.dumps(row.corrected)}` | {row.says} |\n"
         for row in READINGS
     )
-    written, tables = re.subn(r"(?m)^\| `train\.` \|.*\n(?:\|.*\n)*", lambda _: head + rows, text)
-    assert tables == 1, "docs/method.md has one table that starts with `train.`"
+    written, tables = re.subn(r"(?m)^\| param \| released.*\n(?:\|.*\n)*", lambda _: head + rows, text)
+    assert tables == 1, "docs/method.md has one table that starts with `| param | released`"
     return written
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from foalnet.corpora import READERS
+from foalnet.methods import METHODS
 from foalnet.stages.table import BY_NAME
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -19,10 +20,10 @@ FLOORS = {
     "config": 1,
     "artifact": 2, "drawn": 2, "media": 2, "encoders": 2,
     "corpora": 3, "faces": 3, "shards": 3, "nets": 3, "evidence": 3,
-    "clips": 4, "train": 4, "sheet": 4,
-    "stages": 5,
-    "authors": 6, "predict": 6, "tune": 6, "gc": 6,
-    "checks": 7,
+    "clips": 4, "methods": 4, "sheet": 4,
+    "train": 5,
+    "stages": 6,
+    "authors": 7, "checks": 7, "predict": 7, "tune": 7,
     "cli": 8,
 }  # fmt: skip
 
@@ -58,8 +59,11 @@ WITHOUT_RESULT = {
 
 # The folder of a corpus' own reader, in dvc.yaml.
 OWN_READER = "foalnet/corpora/${item.reader}"
-# It names readers, and a corpus' reader is a param: one more line in it changes no result.
+# The file of a run's own method, in dvc.yaml.
+OWN_METHOD = "foalnet/methods/${item.method}.py"
+# They name readers and methods, and those of a corpus and a run are params: one more line in them changes no result.
 REGISTRY = PACKAGE / "corpora" / "__init__.py"
+METHOD_REGISTRY = PACKAGE / "methods" / "registry.py"
 
 
 @cache
@@ -156,12 +160,16 @@ def without_result(path: Path) -> bool:
 def code_deps(stage: str) -> list[str]:
     """Return what dvc.yaml lists for a stage: whole folders where every file is reached, else files.
 
-    Of readers the corpus' own alone; neither the registry of readers, which only names them, nor any facade.
+    Of readers and methods the own one alone; neither the registries, which only name them, nor any facade. `final`
+    depends on its method through train.json of the run that it repeats, which has the digest of the method's code.
     """
     files = {
         p for entry in BY_NAME[stage].code for p in import_closure(entry) if not without_result(p) and facade(p) is None
     }
-    files.discard(REGISTRY)
+    files -= {REGISTRY, METHOD_REGISTRY}
+    methods = {PACKAGE / "methods" / f"{name}.py" for name in METHODS}
+    trains = bool(methods & files) and stage != "final"
+    files -= methods
     own = {PACKAGE / "corpora" / name for name in READERS}
     reads = any(own & set(p.parents) for p in files)
     files = {p for p in files if not own & set(p.parents)}
@@ -177,4 +185,4 @@ def code_deps(stage: str) -> list[str]:
         )
     }
     covered = [p for p in files | whole if not any(q in whole for q in p.parents)]
-    return sorted(p.relative_to(REPOSITORY).as_posix() for p in covered) + [OWN_READER] * reads
+    return sorted(p.relative_to(REPOSITORY).as_posix() for p in covered) + [OWN_METHOD] * trains + [OWN_READER] * reads

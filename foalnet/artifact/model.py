@@ -17,6 +17,7 @@ from torch import Tensor
 from foalnet.artifact.checkpoint import load_checkpoint, to_bytes
 from foalnet.artifact.seal import typed
 from foalnet.config.blocks import Shards, Train
+from foalnet.config.variants import VARIANTS
 from foalnet.core.errors import DataError
 from foalnet.core.files import publish_bytes
 from foalnet.core.paths import MODEL as FILE
@@ -81,7 +82,23 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], Sealed]:
     def refuse(fault: str) -> DataError:
         return _refused(file, f"the model was sealed by another version of foalnet: {fault}")
 
-    return weights, typed(Sealed, facts, refuse)
+    return weights, typed(Sealed, _with_methods(facts), refuse)
+
+
+def _with_methods(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's facts as this version has them: earlier models had blocks `fusion` and `objective` in `train`.
+
+    They are read for one release.
+    """
+    train, variant = facts.get("train"), VARIANTS.get(str(facts.get("variant")))
+    if not isinstance(train, dict) or "fusion" not in train or "objective" not in train or variant is None:
+        return facts
+    rest = {name: value for name, value in train.items() if name not in ("fusion", "objective")}
+    values = {name: value for name, value in train["fusion"].items() if name != "kind"} | train["objective"]
+    if variant.method == "single":
+        values = {name: values[name] for name in ("project", "project_dropout", "head_dropout")}
+    definition = {facts["variant"]: variant.model_dump(mode="json")}
+    return {**facts, "train": rest | {"methods": {variant.method: values}, "variants": definition}}
 
 
 def _refused(file: Path, what: str) -> DataError:

@@ -15,17 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foalnet.config.blocks import Objective as Params
 from foalnet.config.blocks import Train
 from foalnet.config.load import merge
-from foalnet.config.quirks import reading
+from foalnet.config.quirks import in_memory, reading
 from foalnet.core.errors import DataError
 from foalnet.encoders import Pretrained
+from foalnet.methods import FoalNet, build_net
 from foalnet.nets.encoder import InputShape
-from foalnet.nets.foal import FoalNet
-from foalnet.nets.losses import Objective
-from foalnet.nets.registry import build_net, tasks_of
-from foalnet.nets.tensors import Inputs
+from foalnet.nets.tensors import Inputs, Steps
 from foalnet.nets.wavlm import RATE_HZ
 
 # The released network's number of heads; it cannot be read from a tensor.
@@ -116,11 +113,13 @@ def imported(state_dict: Mapping[str, Tensor], wavlm_config: Any, *, file: Path 
         "frame_step": 1,
         "audio": {"encoder": "wavlm_large"},
         "video": {"encoder": "identity", "width": dims},
-        "fusion": {"layers": layers, "heads": HEADS, "dropout": 0.1, "project": project, "project_dropout": 0.5},
         "batch_size": 16,
+        "methods": {
+            "foal": {"layers": layers, "heads": HEADS, "dropout": 0.1, "project": project, "project_dropout": 0.5}
+        },
     }
     return Imported(
-        params=Train.model_validate(merge(net, reading(released=True))),
+        params=Train.model_validate(merge(net, in_memory(reading(released=True)))).of("foal"),
         shape=InputShape(rate_hz=RATE_HZ, frame=(dims,)),
         pretrained=Pretrained(name="wavlm_large", sha256="", config=config, preprocessor={}),
         classes=classes,
@@ -151,25 +150,23 @@ def authors_outputs(
     """
     like = next(model.head.parameters())
     inputs = Inputs(
-        wave_BN=wave_BN.to(like),
-        wave_mask_BN=wave_mask_BN.to(like.device).bool(),
-        frames=frames_BFD.to(like),
-        frame_mask_BF=frame_mask_BF.to(like.device).bool(),
+        raw={
+            "audio": Steps(values_BTD=wave_BN.to(like), mask_BT=wave_mask_BN.to(like.device).bool()),
+            "video": Steps(values_BTD=frames_BFD.to(like), mask_BT=frame_mask_BF.to(like.device).bool()),
+        }
     )
-    least = getattr(model.audio, "least", 1)
+    least = getattr(model.encoders["audio"], "least", 1)
     if wave_BN.shape[1] < least:
         raise ValueError(f"{wave_BN.shape[1]} samples are less than one step of the encoder, which needs {least}")
-    for what, mask in (("sound", inputs.wave_mask_BN), ("picture", inputs.frame_mask_BF)):
+    for what, mask in (("sound", inputs.raw["audio"].mask_BT), ("picture", inputs.raw["video"].mask_BT)):
         if not bool(mask.any(dim=1).all()):
             empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
             raise ValueError(f"rows {empty} have no {what} at all: the released code does not support length 0")
-    params = Params.model_validate(reading(released=True)["objective"])
     model.eval()
     with torch.no_grad():
         outputs = model(inputs)
-        loss = Objective(tasks=tasks_of("foal"), params=params)(model, outputs, label_B.to(like.device).long())
-    assert loss.avel is not None and loss.mem is not None
-    return outputs.logits_BC, loss.avel, loss.mem
+        losses = model.own_losses(outputs, label_B.to(like.device).long()).losses
+    return outputs.logits_BC, losses["avel"], losses["mem"]
 
 
 def _our_name(name: str, file: Path | None) -> str:

@@ -12,11 +12,11 @@ from foalnet.artifact.digests import parse_listing
 from foalnet.artifact.dvcrepo import dvc_cache, dvc_config, opened
 from foalnet.artifact.gitrepo import git, has_git, text_at
 from foalnet.checks.verify.places import DEFAULT, Remote
+from foalnet.checks.work import holding
 from foalnet.config import load_settings
 from foalnet.config.load import DEFAULT_PARAMS, read_file
 from foalnet.core.errors import DataError, MachineError, UsageError, reason
 from foalnet.evidence.champion import LOCK, branch_of, corpora_of, history, is_of, unpushed
-from foalnet.gc import holding
 from foalnet.stages.forecast import size
 
 SHOWN = 3

@@ -94,7 +94,7 @@ def gc(
         for line in clean_lines(Path(), projects, write=not dry_run):
             click.echo(line)
         return
-    from foalnet.gc import sweep_lines
+    from foalnet.checks.work import sweep_lines
 
     for line in sweep_lines(older_than_days=older_than, max_gb=max_gb, everything=everything, write=not dry_run):
         click.echo(line)

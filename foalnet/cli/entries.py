@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import io
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from foalnet.artifact.gitrepo import untracked
-from foalnet.config.blocks import MAIN_VARIANTS, VARIANTS
 from foalnet.config.deployments import PREFECT_FILE, read_deployments
 from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import (
@@ -22,7 +22,7 @@ from foalnet.config.load import (
     DRAWN,
     File,
     check_name,
-    encoders_of,
+    definitions,
     expected_runs,
     merge,
     parse_file,
@@ -31,6 +31,7 @@ from foalnet.config.load import (
 )
 from foalnet.config.presets import preset_entry
 from foalnet.config.settings import SETTINGS_FILE, load_settings
+from foalnet.config.variants import MAIN_VARIANTS, Variant
 from foalnet.core.errors import MachineError, UsageError, reason
 from foalnet.core.faults import fault_of
 from foalnet.core.files import json_bytes, publish_bytes
@@ -103,7 +104,7 @@ class NewEntry:
             root=folder,
             name=name,
             classes=chosen,
-            variants=variants_of(variants, pictured=pictured),
+            variants=variants_of(variants, read_file().variants, pictured=pictured),
             seeds=numbers,
             epochs=epochs,
             preset=base,
@@ -133,17 +134,17 @@ def folder_of(root: str) -> Path:
     return folder
 
 
-def variants_of(text: str | None, *, pictured: bool) -> list[str]:
+def variants_of(text: str | None, known: Mapping[str, Variant], *, pictured: bool) -> list[str]:
     """Return the checked variants of --variants (UsageError, exit 2); by default those that the corpus can train."""
     if text is None:
         return list(MAIN_VARIANTS) if pictured else ["audio_only"]
     names = list(dict.fromkeys(v.strip() for v in text.split(",") if v.strip()))
     if not names:
-        raise UsageError("an entry needs at least one variant", action=f"--variants {','.join(VARIANTS)}")
+        raise UsageError("an entry needs at least one variant", action=f"--variants {','.join(known)}")
     for variant in names:
-        if variant not in VARIANTS:
-            raise UsageError(f"no variant '{variant}'; valid: {', '.join(VARIANTS)}", action="correct --variants")
-    seeing = [variant for variant in names if variant != "audio_only"]
+        if variant not in known:
+            raise UsageError(f"no variant '{variant}'; valid: {', '.join(known)}", action="correct --variants")
+    seeing = [variant for variant in names if "video" in known[variant].inputs]
     if seeing and not pictured:
         raise UsageError(
             f"{', '.join(seeing)}: no pictures here; the root holds neither readable video nor a table of features",
@@ -183,8 +184,7 @@ def add(entry: NewEntry, *, write: bool) -> Iterator[str]:
             file=DEFAULT_PARAMS,
             action="give another name: --name NAME, or remove that entry and run `foalnet config --sync`",
         )
-    preset = entry.preset
-    train = dict(preset.get("train", {})) | ({"epochs": entry.epochs} if entry.epochs else {})
+    preset = merge(entry.preset, {"train": {"epochs": entry.epochs} if entry.epochs else {}})
     params["corpora"][entry.name] = {
         "reader": entry.reader,
         "source": source.as_posix(),
@@ -195,7 +195,8 @@ def add(entry: NewEntry, *, write: bool) -> Iterator[str]:
         "manifest": {"classes": _flow(entry.classes), "contract": preset.get("contract")},
         "shards": preset.get("shards", {}),
         "features": preset.get("features", {}),
-        "train": train,
+        "train": preset["train"],
+        "methods": preset.get("methods", {}),
         "evaluate": {},
         "report": {},
         "final": _flow(final_of(entry.variants, entry.seeds)),
@@ -309,7 +310,12 @@ def check_runs(path: Path = DEFAULT_PARAMS) -> None:
         if key not in each.model_fields_set
     ]
     wrong = sorted(set(actual) ^ set(expected)) or sorted(n for n in actual if actual[n] != expected[n])
-    wrong += [*stale, *unspelled]
+    unspelled += [
+        f"corpora.{run['corpus']}.methods.{run['method']}"
+        for run in expected.values()
+        if run["method"] not in file.corpora[run["corpus"]].methods
+    ]
+    wrong += [*stale, *dict.fromkeys(unspelled)]
     if not wrong:
         _check_finals(file, path)
         return
@@ -345,6 +351,7 @@ def final_of(variants: list[str], seeds: list[int]) -> dict[str, Any]:
 
 def _sync_runs(params: Any) -> None:
     runs = CommentedMap()
+    variants = json.loads(json.dumps(params.get("variants") or {}))
     for corpus, entry in params["corpora"].items():
         # dvc.yaml refers to every entry's protocols as a param, so the entry must have them.
         entry.setdefault("protocols", [HEADLINE])
@@ -354,8 +361,12 @@ def _sync_runs(params: Any) -> None:
         if final.get("variant") not in entry["variants"] or final.get("seed") not in entry["seeds"]:
             entry["final"] = _flow(final_of(list(entry["variants"]), list(entry["seeds"])))
         wanted = (entry["variants"], entry["seeds"], entry["protocols"])
-        encoders = encoders_of(params.get("train") or {}, entry.get("train") or {})
-        for name, item in runs_of(corpus, *wanted, encoders=encoders).items():
+        train = definitions(variants, {**(params.get("train") or {}), **(entry.get("train") or {})})
+        if "methods" not in entry:
+            entry.insert(list(entry).index("train") + 1, "methods", CommentedMap())
+        for name, item in runs_of(corpus, *wanted, train=train).items():
+            # dvc.yaml refers to the entry's params of each method that it trains.
+            entry["methods"].setdefault(item["method"], _flow({}))
             run = CommentedMap(item)
             run.fa.set_flow_style()
             runs[name] = run

@@ -6,13 +6,16 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from foalnet.config import Params, load_settings, nearest
+from foalnet.config.blocks import Train
 from foalnet.config.load import DEFAULT_PARAMS, read_file
 from foalnet.core.errors import MachineError, UsageError
 from foalnet.corpora import READERS, get_reader
 from foalnet.corpora.inventory import need_root
 from foalnet.encoders import CATALOGUE
 from foalnet.faces import DETECTORS
-from foalnet.nets.registry import AUDIO_ENCODERS, FUSIONS, PRETRAINED_AUDIO, VIDEO_ENCODERS
+from foalnet.methods import METHODS, config_of
+from foalnet.methods.params import check_method_space
+from foalnet.nets.registry import AUDIO_ENCODERS, PRETRAINED_AUDIO, VIDEO_ENCODERS
 from foalnet.stages.manifest.build import check_classes, contract_of
 
 
@@ -29,8 +32,8 @@ def check_names(params: Params) -> None:
         "features.encoder": (params.features.encoder, pictures),
         "train.audio.encoder": (params.train.audio.encoder, [*AUDIO_ENCODERS, *PRETRAINED_AUDIO]),
         "train.video.encoder": (params.train.video.encoder, VIDEO_ENCODERS),
-        "train.fusion.kind": (params.train.fusion.kind, FUSIONS),
     }
+    choices |= {f"methods.{name}": (name, METHODS) for name in params.train.methods}
     wrong = [
         f"{key}: no '{name}'; {nearest(name, known)}"
         for key, (name, known) in choices.items()
@@ -42,13 +45,14 @@ def check_names(params: Params) -> None:
     reader = get_reader(params.reader)
     check_classes(params.manifest.classes, reader, params.manifest.contract, file=file)
     contract_of(params.manifest.contract, reader, params.manifest.classes)
-    seeing = [variant for variant in params.variants if variant != "audio_only"]
+    seeing = [variant for variant in params.variants if "video" in params.train.variant(variant).inputs]
     if seeing and params.train.picture == "features" and not params.features.encoder and "features" not in reader.reads:
         raise UsageError(
             f"train.picture is features: reader {reader.name} has no table of features, and features.encoder is null",
             file=file,
             action=f"name an encoder as features.encoder ({', '.join(pictures)}), or set train.picture: face",
         )
+    check_method_space(params.tune, params.train, file=file)
     _check_networks(params, file)
 
 
@@ -59,37 +63,42 @@ def _check_networks(params: Params, file: str) -> None:
     """
     import torch
 
+    from foalnet.methods import build_net
     from foalnet.nets.encoder import InputShape
-    from foalnet.nets.registry import build_net
-    from foalnet.nets.variants import picture_of
 
-    train, heads = params.train, params.train.fusion.heads
+    for variant in params.variants:
+        try:
+            train, frame = _without_files(variant, params)
+            shape = InputShape(rate_hz=params.shards.rate_hz, frame=frame)
+            with torch.device("meta"):
+                build_net(variant, train, classes=len(params.manifest.classes), shape=shape)
+        except UsageError as error:
+            raise UsageError(f"variant {variant}: {error.what}", file=file, action=error.action) from error
+
+
+def _without_files(variant: str, params: Params) -> tuple[Train, tuple[int, ...]]:
+    """Return a variant's params with a sound encoder that needs no file, and the shape of a frame."""
+    train, shards = params.train.of(variant), params.shards
     audio: dict[str, Any] = {"encoder": "functionals"}
     widths = {name: each.width for name, each in CATALOGUE.items()}
     audio["width"] = widths.get(train.audio.encoder, train.audio.width)
+    # Attention cuts a width into heads; a width that only a file knows is one that can be cut.
+    fits = getattr(config_of(variant, train), "heads", 1)
     if train.audio.encoder in PRETRAINED_AUDIO:
         # Its config file sets what params leave null; the width of own weights is known only when they are read.
-        blocks = {"video": "dropout", "fusion": "head_dropout"}
-        audio |= {"dropout": 0.0} | ({"width": heads} if train.audio.weights else {})
-        train = train.model_copy(
-            update={each: getattr(train, each).model_copy(update={name: 0.0}) for each, name in blocks.items()}
-        )
+        audio |= {"dropout": 0.0} | ({"width": fits} if train.audio.weights else {})
+        methods = {name: {**values, "head_dropout": 0.0} for name, values in train.methods.items()}
+        video = train.video.model_copy(update={"dropout": 0.0})
+        train = train.model_copy(update={"video": video, "methods": methods})
     train = train.model_copy(update={"audio": train.audio.model_copy(update=audio)})
-    shards = params.shards
     # The number of columns of a feature table is known only when it is read.
-    vector = widths.get(params.features.encoder or "", heads) if not params.features.weights else heads
+    vector = widths.get(params.features.encoder or "", fits) if not params.features.weights else fits
     frames = {
         "face": (3, shards.face_px, shards.face_px),
         "half": (3, shards.half_height_px, shards.half_width_px),
         "features": (vector,),
     }
-    for variant in params.variants:
-        shape = InputShape(rate_hz=shards.rate_hz, frame=frames[picture_of(variant, train.picture)])
-        try:
-            with torch.device("meta"):
-                build_net(variant, train, classes=len(params.manifest.classes), shape=shape)
-        except UsageError as error:
-            raise UsageError(f"variant {variant}: {error.what}", file=file, action=error.action) from error
+    return train, frames[train.picture]
 
 
 def notes_on_roots(corpora: Iterable[Params]) -> Iterator[str]:

@@ -6,9 +6,9 @@ import click
 import yaml
 
 from foalnet.config import load_params
-from foalnet.config.blocks import MAIN_VARIANTS
 from foalnet.config.load import DEFAULT_PARAMS, read_file
 from foalnet.config.presets import PRESETS
+from foalnet.config.variants import MAIN_VARIANTS
 from foalnet.core.redact import redact
 
 
@@ -72,8 +72,8 @@ def config(corpus: str | None, sync_: bool, explain_: bool, as_json: bool) -> No
     import json
 
     from foalnet.cli.entries import check_runs, sync
+    from foalnet.cli.explain import explain
     from foalnet.cli.names import check_names, notes_on_roots
-    from foalnet.config.explain import explain
 
     if sync_:
         for line in sync(DEFAULT_PARAMS):

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from foalnet.config import Params, load_params, load_settings
-from foalnet.config.blocks import SPLIT_OF, SPLITS, Split, Variant
+from foalnet.config.blocks import SPLIT_OF, SPLITS, Split
 from foalnet.config.load import DRAWN, Run
 from foalnet.core.errors import UsageError
 from foalnet.core.paths import Paths, run_name
@@ -29,7 +29,7 @@ RUN = (
     click.option(
         "--variant",
         required=True,
-        help="audio_only, video_only, baseline, avel, mem or foal; all but the first also with _half behind it.",
+        help="One of the corpus' variants; the block `variants` of params.yaml defines them.",
     ),
     click.option("--seed", required=True, type=int, help="One of the corpus' seeds."),
     click.option(
@@ -42,7 +42,7 @@ RUN = (
 )
 
 
-def _context(corpus: str, *, variant: Variant | None = None, seed: int = 0, split: Split = "dev") -> Context:
+def _context(corpus: str, *, variant: str | None = None, seed: int = 0, split: Split = "dev") -> Context:
     """Return what a stage is run for."""
     params = load_params(corpus)
     run = None

@@ -96,7 +96,7 @@ def faults(
     for fault in error.errors(include_url=False):
         path = ".".join(str(step) for step in fault["loc"])
         if text is not None:
-            path += f" (line {_line(text, fault['loc'], below)})"
+            path += f" (line {line_in(text, fault['loc'], below)})"
         if fault["type"] == "extra_forbidden":
             valid = _fields_at(model, fault["loc"][:-1])
             yield f"{path}: unknown key; {nearest(str(fault['loc'][-1]), valid)}"
@@ -109,7 +109,7 @@ def faults(
             )
 
 
-def _line(text: str, path: Sequence[int | str], below: Sequence[Sequence[str]]) -> int:
+def line_in(text: str, path: Sequence[int | str], below: Sequence[Sequence[str]]) -> int:
     """Return the line of a key, from the place that has the longest part of its path; the first of equal places."""
     matches = [(deep - len(outer), line) for outer in below for deep, line in [line_of(text, (*outer, *path))]]
     return max(matches, key=lambda each: each[0])[1]

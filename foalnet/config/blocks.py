@@ -7,7 +7,9 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, Strict, field_validator, model_validator
 
-from foalnet.config.base import Frozen
+from foalnet.config.base import Frozen, nearest
+from foalnet.config.variants import VARIANTS, Modality, Picture, Variant
+from foalnet.core.errors import UsageError
 
 # Every number has bounds that catch typing errors before anything runs. The upper bounds are far above useful values
 # and below values that no machine can compute.
@@ -15,7 +17,6 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 # A dropout of 1 would remove every input.
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 Rate = Annotated[float, Field(gt=0.0, le=10.0)]
-Weight = Annotated[float, Field(ge=0.0, le=1000.0)]
 Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
 # The range that the random generators of both numpy and torch accept.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -29,34 +30,14 @@ UpTo10 = Annotated[float, Field(ge=0.0, le=10.0)]
 Side = Annotated[int, Field(ge=16, le=1024)]
 Even = Annotated[int, Field(ge=16, le=1024, multiple_of=2)]
 
+# The value of one param.
+Choice = bool | int | float | str | None
+
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-# A variant with this suffix is the same network on the speaker's half of the picture, regardless of train.picture.
-HALF = "_half"
-Variant = Literal[
-    "audio_only", "video_only", "baseline", "avel", "mem", "foal",
-    "video_only_half", "baseline_half", "avel_half", "mem_half", "foal_half",
-]  # fmt: skip
-VARIANTS: tuple[str, ...] = get_args(Variant)
-MAIN_VARIANTS: tuple[Variant, ...] = ("audio_only", "video_only", "baseline", "foal")
-Picture = Literal["face", "half", "features"]
-
-# Modality -> the variant that uses this modality alone.
-SINGLE = {"audio": "audio_only", "video": "video_only"}
-
-
-def encoders_from(variant: str, encoders: str) -> dict[str, str]:
-    """Return modality -> the variant that provides the encoder, for `train.encoders: single`; {} for own encoders."""
-    bare, half = variant.removesuffix(HALF), HALF if variant.endswith(HALF) else ""
-    own = encoders == "own" or bare in SINGLE.values()
-    return {} if own else {"audio": SINGLE["audio"], "video": SINGLE["video"] + half}
-
 
 # docs/protocols.md describes each one. Two of them share one training run, the one without a dev part.
 Protocol = Literal["loso_dev_session", "loso_fixed_epochs", "paper_best_on_test"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
-Positives = Literal["mean", "sum"]
-Masking = Literal["exact", "minus_10000"]
 Split = Literal["dev", "four"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 SPLIT_OF: dict[str, Split] = {"loso_dev_session": "dev", "loso_fixed_epochs": "four", "paper_best_on_test": "four"}
@@ -222,44 +203,6 @@ class VideoEncoder(Frozen):
     augment: bool = Field(True, description="training moves, scales and turns the crops and varies their light")
 
 
-class Fusion(Frozen):
-    """Two stacks of cross-attention (METHOD: N = 2 layers, 4 heads, dropout 0.1)."""
-
-    kind: str = Field("cross_attention", description="name in the fusion registry")
-    layers: Annotated[int, Field(ge=1, le=64)] = 2
-    heads: Annotated[int, Field(ge=1, le=64)] = 4
-    dropout: Dropout = 0.1
-    project: Width = Field(128, description="width of the AVEL projection (512 in the paper)")
-    project_dropout: Dropout = Field(0.5, description="dropout inside the projection")
-    head_dropout: Dropout | None = Field(
-        0.1, description="before the classifier; null: `final_dropout` of the pretrained sound encoder's config"
-    )
-    masking: Masking = Field(
-        "exact", description="scores of padded keys: excluded, or replaced by -10000 as in the released code"
-    )
-
-
-class Objective(Frozen):
-    """L = L_ce + alpha L_avel + beta L_mem (paper, objective)."""
-
-    alpha: Weight = 1.0
-    beta: Weight = 0.1
-    max_scale: Annotated[float, Field(ge=1.0, le=1e6)] = Field(
-        100.0, description="the AVEL logit scale is clamped to it"
-    )
-    temperature: Literal["scale", "divisor"] = Field(
-        "scale", description="similarities times exp(s), or divided by a learnable scalar; both start at ln(1/0.07)"
-    )
-    positives: Positives = Field("mean", description="how a row's positives are combined in the AVEL loss")
-    gather_grad: bool = Field(True, description="several processes: gathered embeddings carry their gradient")
-    no_negative: Literal["leave_out", "positives"] = Field(
-        "leave_out", description="a batch of one class: its pairs are excluded and counted, or positives are drawn"
-    )
-    matched_pass: Literal["shared", "twice"] = Field(
-        "shared", description="MEM reuses the classifier's pass over a matched pair, or runs its own with other dropout"
-    )
-
-
 class Train(Frozen):
     """Training of one variant and seed over all folds."""
 
@@ -279,8 +222,12 @@ class Train(Frozen):
     )
     audio: AudioEncoder = AudioEncoder()
     video: VideoEncoder = VideoEncoder()
-    fusion: Fusion = Fusion()
-    objective: Objective = Objective()
+    methods: dict[str, dict[str, Choice]] = Field(
+        default_factory=dict, description="params of each method, from the blocks `methods`"
+    )
+    variants: dict[str, Variant] = Field(
+        default_factory=lambda: dict(VARIANTS), description="definition of each variant, from the block `variants`"
+    )
     epochs: Count = 16
     patience: Count = Field(8, description="epochs without a better dev UA before a fold stops")
     batch_size: Count = 16
@@ -314,6 +261,55 @@ class Train(Frozen):
     determinism: Literal["off", "seeded", "strict"] = "strict"
     max_bad_steps: Count = Field(3, description="non-finite steps in a fold before it fails")
 
+    def of(self, variant: str) -> Train:
+        """Return what one variant's training depends on: its definition alone, its method's params, its picture.
+
+        UsageError (exit 2) if there is no such variant.
+        """
+        one = self.variant(variant)
+        singles = encoders_from(variant, self)
+        return self.model_copy(
+            update={
+                "variants": {name: self.variants[name] for name in (variant, *singles.values())},
+                "methods": {
+                    name: self.methods.get(name, {})
+                    for name in sorted({one.method, *(self.variants[each].method for each in singles.values())})
+                },
+                "picture": one.picture or self.picture,
+            }
+        )
+
+    def variant(self, name: str) -> Variant:
+        """Return the definition of a variant; UsageError (exit 2) if there is none."""
+        if name not in self.variants:
+            raise UsageError(
+                f"variant: '{name}' is not known; {nearest(name, self.variants)}",
+                action="correct it, or define it in the block `variants` of params.yaml (docs/add-a-method.md)",
+            )
+        return self.variants[name]
+
+
+def encoders_from(variant: str, train: Train) -> dict[Modality, str]:
+    """Return modality -> the variant that provides its encoder, for `train.encoders: single`; {} for own encoders.
+
+    UsageError (exit 2) if no variant uses that modality alone.
+    """
+    one = train.variant(variant)
+    if train.encoders == "own" or len(one.inputs) == 1:
+        return {}
+    return {modality: _alone(modality, one.picture, train) for modality in one.inputs}
+
+
+def _alone(modality: Modality, picture: Picture | None, train: Train) -> str:
+    """Return the first variant with this modality alone, on the same picture."""
+    for name, one in train.variants.items():
+        if one.inputs == [modality] and (modality != "video" or one.picture == picture):
+            return name
+    raise UsageError(
+        f"train.encoders is single, and no variant uses {modality} alone",
+        action="define one in the block `variants` of params.yaml, or set train.encoders: own",
+    )
+
 
 class Evaluate(Frozen):
     """Selection rule and calibration bins."""
@@ -325,12 +321,12 @@ class Evaluate(Frozen):
 class Final(Frozen):
     """The deployed model: one of the entry's runs, retrained on all sessions. Each entry must state it."""
 
-    variant: Variant = "foal"
+    variant: str = "foal"
     seed: Seed = 1
 
 
 # YAML has lists but no tuples.
-Pair = Annotated[tuple[Variant, Variant], Strict(False)]
+Pair = Annotated[tuple[str, str], Strict(False)]
 
 
 class Report(Frozen):
@@ -358,13 +354,10 @@ class Report(Frozen):
 class Gate(Frozen):
     """The conditions under which a scheduled run may replace the champion (flows, docs/operating.md)."""
 
-    variant: Variant = Field("foal", description="variant that is compared; if untrained, the last trained one")
+    variant: str = Field("foal", description="variant that is compared; if untrained, the last trained one")
     max_loss_ua: Fraction = Field(0.05, description="refused if the interval allows a larger loss of UA")
     max_shrink: Fraction = Field(0.01, description="share of the champion's utterances that may be missing")
     max_more_drops: Fraction = Field(0.01, description="largest accepted growth of the share of dropped utterances")
-
-
-Choice = bool | int | float | str | None
 
 
 class Dimension(Frozen):
@@ -394,7 +387,7 @@ class Tune(Frozen):
     trials: Count = Field(10, description="budget: number of settings that are trained and scored for each variant")
     random: Count = Field(5, description="trials drawn at random, the same for all variants; TPE draws the rest")
     seed: Seed = Field(1, description="seed of the draws")
-    variants: list[Variant] | None = Field(None, description="which variants are searched; null: all of the corpus")
+    variants: list[str] | None = Field(None, description="which variants are searched; null: all of the corpus")
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
         default_factory=lambda: [1], description="seeds of the runs of each trial; their scores are averaged"
     )

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, create_model
 
 from foalnet.config import blocks
-from foalnet.config.base import Frozen, nearest, validated
+from foalnet.config.base import Frozen, line_in, nearest, validated
 from foalnet.config.space import check_space
+from foalnet.config.variants import HALF, VARIANTS, Variant
 from foalnet.config.yamls import parse_yaml, read_text
 from foalnet.core.errors import UsageError
 from foalnet.core.paths import HEADLINE, Paths, run_name
@@ -30,7 +31,7 @@ class Entry(Frozen):
     reader: str = Field(description="name in the corpus registry")
     source: str = Field(description="what `inventory` depends on: the drawn corpus, or a small committed file")
     sides_table: str = Field("", description="the file for `sides: table`: small and committed; must be stated")
-    variants: Annotated[list[blocks.Variant], Field(min_length=1)]
+    variants: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[blocks.Seed], Field(min_length=1)]
     protocols: list[blocks.Protocol] = Field(
         default=[HEADLINE], description="loso_dev_session and any other protocols to report"
@@ -39,6 +40,9 @@ class Entry(Frozen):
     shards: dict[str, Any]
     features: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any]
+    methods: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="method -> params that replace those of the block `methods`"
+    )
     evaluate: dict[str, Any]
     report: dict[str, Any]
     gate: dict[str, Any] = Field(default_factory=dict)
@@ -54,7 +58,8 @@ class Run(Frozen):
     """One training run: an item of the stages `train` and `evaluate` in dvc.yaml."""
 
     corpus: str
-    variant: blocks.Variant
+    variant: str
+    method: str = Field("", description="the variant's method")
     seed: blocks.Seed
     split: blocks.Split = "dev"
     name: str = Field("", description="name of the run's folders")
@@ -74,6 +79,10 @@ class File(Frozen):
     shards: dict[str, Any] = Field(default_factory=dict)
     features: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict, description="method -> its params")
+    variants: dict[str, Variant] = Field(
+        default_factory=lambda: dict(VARIANTS), description="what can be trained: name -> definition"
+    )
     evaluate: dict[str, Any] = Field(default_factory=dict)
     report: dict[str, Any] = Field(default_factory=dict)
     gate: dict[str, Any] = Field(default_factory=dict)
@@ -87,7 +96,7 @@ class Params(Frozen):
     reader: str
     source: str
     sides_table: str = ""
-    variants: Annotated[list[blocks.Variant], Field(min_length=1)]
+    variants: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[blocks.Seed], Field(min_length=1)]
     protocols: list[blocks.Protocol] = Field(default=[HEADLINE])
     draw: blocks.Draw
@@ -135,11 +144,33 @@ def parse_file(text: str, path: Path) -> File:
         )
     file = validated(File, data, file=path, text=text)
     file._text = text
+    _check_places(file, path)
     validated(_Blocks, {name: getattr(file, name) for name in ENTRY_BLOCKS}, file=path, text=text)
     for corpus in file.corpora:
         check_name(corpus, path)
         resolve(file, corpus, path=path)
     return file
+
+
+# Keys that stand elsewhere than below `train` -> the place.
+ELSEWHERE = {
+    "methods": "the block `methods`",
+    "variants": "the block `variants`",
+    "fusion": "methods.foal and methods.single",
+    "objective": "methods.foal",
+}
+
+
+def _check_places(file: File, path: Path) -> None:
+    """Raise UsageError (exit 2) for params of methods or definitions of variants below `train`."""
+    trains = {"train": file.train} | {f"corpora.{name}.train": entry.train for name, entry in file.corpora.items()}
+    for where, block in trains.items():
+        for key in ELSEWHERE.keys() & block.keys():
+            raise UsageError(
+                f"{where}.{key}: unknown key; its params belong to {ELSEWHERE[key]}",
+                file=path,
+                action="move them (an entry overrides them in its own block `methods`)",
+            )
 
 
 def check_name(corpus: str, path: Path = DEFAULT_PARAMS) -> None:
@@ -185,10 +216,13 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
     }
     for block in ENTRY_BLOCKS:
         merged[block] = merge(getattr(file, block), getattr(entry, block))
+    # In memory the params of methods and the definitions of variants are part of `train`.
+    merged["train"] |= {"methods": merge(file.methods, entry.methods), "variants": file.variants}
     # An entry's search space replaces the one of the block; a mixture of the two was never intended.
     merged["tune"] |= {name: value for name, value in entry.tune.items() if name == "space"}
     below = (("corpora", corpus), ())
     params = validated(Params, merged, file=f"{path} (corpora.{corpus})", text=file._text, below=below)
+    _check_variants(params, file=f"{path} (corpora.{corpus})", text=file._text)
     _check(params, file=f"{path} (corpora.{corpus})")
     return params
 
@@ -227,7 +261,7 @@ def _check(params: Params, *, file: str) -> None:
             action=f"write sides_table: data/{params.corpus}.sides.txt, and list the dialogues in it (docs/staging.md)",
         )
     for variant in params.variants:
-        lacking = set(blocks.encoders_from(variant, params.train.encoders).values()) - set(params.variants)
+        lacking = set(blocks.encoders_from(variant, params.train).values()) - set(params.variants)
         if lacking:
             raise UsageError(
                 f"train.encoders is single: variant {variant} takes its encoders from {', '.join(sorted(lacking))}, "
@@ -236,14 +270,35 @@ def _check(params: Params, *, file: str) -> None:
                 action=f"add {', '.join(sorted(lacking))} to variants and run `foalnet config --sync`, or set "
                 "train.encoders: own",
             )
-    half = [variant for variant in params.variants if variant.endswith(blocks.HALF)]
+    half = [variant for variant in params.variants if params.train.variants[variant].picture == "half"]
     if half and params.train.picture == "features":
         raise UsageError(
             f"variants: {', '.join(half)}: they need half pictures, but this corpus has a feature table instead of "
             "pictures (train.picture: features)",
             file=file,
-            action=f"remove them from variants, or write them without {blocks.HALF}",
+            action=f"remove them from variants, or write them without {HALF}",
         )
+
+
+def _check_variants(params: Params, *, file: str, text: str | None) -> None:
+    """Raise UsageError (exit 2) for a name of a variant that no definition has."""
+    named: dict[tuple[str | int, ...], str] = {("final", "variant"): params.final.variant}
+    named |= {("gate", "variant"): params.gate.variant}
+    named |= {("variants", place): name for place, name in enumerate(params.variants)}
+    named |= {
+        ("report", "compare", i, j): name for i, each in enumerate(params.report.compare) for j, name in enumerate(each)
+    }
+    named |= {("tune", "variants", place): name for place, name in enumerate(params.tune.variants or [])}
+    for path, name in named.items():
+        if name not in params.train.variants:
+            key = ".".join(map(str, path))
+            if text is not None:
+                key += f" (line {line_in(text, path, (('corpora', params.corpus), ()))})"
+            raise UsageError(
+                f"{key}: no variant '{name}'; {nearest(name, params.train.variants)}",
+                file=file,
+                action="correct the name, or define it in the block `variants`",
+            )
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -265,26 +320,34 @@ def expected_runs(file: File) -> dict[str, dict[str, Any]]:
     """Return the block `runs` that follows from corpora, variants, seeds and protocols, in their order."""
     runs: dict[str, dict[str, Any]] = {}
     for corpus, entry in file.corpora.items():
-        runs |= runs_of(
-            corpus, entry.variants, entry.seeds, entry.protocols, encoders=encoders_of(file.train, entry.train)
-        )
+        runs |= runs_of(corpus, entry.variants, entry.seeds, entry.protocols, train=_train_of(file, entry))
     return runs
 
 
-def encoders_of(block: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
-    """Return `train.encoders` of an entry: its override, else the value of the block `train`."""
-    return str({**block, **entry}.get("encoders", blocks.Train().encoders))
+def _train_of(file: File, entry: Entry) -> blocks.Train:
+    """Return the block `train` of an entry, as far as it names its runs."""
+    return definitions(file.variants, file.train | entry.train)
+
+
+def definitions(variants: Mapping[str, Any], train: Mapping[str, Any]) -> blocks.Train:
+    """Return a block `train` with these variants and the `encoders` of a block of params.yaml; the rest are defaults.
+
+    UsageError (exit 2) if a definition is wrong.
+    """
+    known = {"variants": variants} if variants else {}
+    encoders = {"encoders": train["encoders"]} if "encoders" in train else {}
+    return validated(blocks.Train, {**known, **encoders}, file=DEFAULT_PARAMS)
 
 
 def runs_of(
-    corpus: str, variants: Sequence[str], seeds: Sequence[int], protocols: Sequence[str], *, encoders: str = "own"
+    corpus: str, variants: Sequence[str], seeds: Sequence[int], protocols: Sequence[str], *, train: blocks.Train
 ) -> dict[str, dict[str, Any]]:
     """Return the runs of one corpus by name; protocols with the same split share one run.
 
     `audio` and `video` are paths that the stage `train` depends on: the model of the run that provides the encoder
     (`encoders`: single), else an index that the stage reads anyway.
 
-    >>> list(runs_of("drawn", ["foal"], [1, 2], ["loso_dev_session"]))
+    >>> list(runs_of("drawn", ["foal"], [1, 2], ["loso_dev_session"], train=blocks.Train()))
     ['drawn-foal-s1', 'drawn-foal-s2']
     """
     paths = Paths(corpus)
@@ -292,11 +355,12 @@ def runs_of(
     runs: dict[str, dict[str, Any]] = {}
     for variant, seed, split in product(variants, seeds, [split for split in blocks.SPLITS if split in splits]):
         name = run_name(variant, seed, split)
-        singles = blocks.encoders_from(variant, encoders)
+        singles = blocks.encoders_from(variant, train)
         takes = {"audio": paths.shards / "index.json", "video": paths.features / "index.json"}
-        takes |= {modality: paths.model(single, seed, split) for modality, single in singles.items()}
+        takes |= {str(modality): paths.model(single, seed, split) for modality, single in singles.items()}
         runs[f"{corpus}-{name}"] = {
-            "corpus": corpus, "variant": variant, "seed": seed, "split": split, "name": name,
+            "corpus": corpus, "variant": variant, "method": train.variant(variant).method,
+            "seed": seed, "split": split, "name": name,
             **{modality: path.as_posix() for modality, path in takes.items()},
         }  # fmt: skip
     return runs

@@ -14,10 +14,6 @@ SUFFIX_UNITS = {"_s": "s", "_px": "px", "_hz": "Hz", "_fps": "frames/s"}
 # comes from; its value may differ from the paper's. "ours" is a choice of this project.
 INPUT = "paper, inputs"
 ENCODERS = "paper, encoders"
-AVEL = "paper, task 1: audio-video emotion alignment (AVEL)"
-MEM = "paper, task 2: cross-modal emotion label matching (MEM)"
-FUSION = "paper, fusion by cross-attention"
-OBJECTIVE = "paper, objective"
 TRAINING = "paper's released code, training"
 PROTOCOL = "paper, protocol (IEMOCAP, 4 classes, leave one session out)"
 METRICS = "paper, metrics (UA, WA)"
@@ -41,8 +37,6 @@ SOURCES = {
     "train": TRAINING,
     "train.audio": ENCODERS,
     "train.video": ENCODERS,
-    "train.fusion": FUSION,
-    "train.objective": OBJECTIVE,
     "evaluate": METRICS,
 }
 
@@ -91,15 +85,6 @@ MEANINGS: dict[str, Meaning] = {
     "train.video.augment": Meaning(source=OURS),
     "train.audio.dropout": Meaning(unit="probability"),
     "train.video.dropout": Meaning(unit="probability"),
-    "train.fusion.layers": Meaning(says="cross-attention layers in each direction (paper: 2)"),
-    "train.fusion.heads": Meaning(says="attention heads (paper: 4)"),
-    "train.fusion.dropout": Meaning(says="on the output of each attention layer (paper: 0.1)", unit="probability"),
-    "train.fusion.project": Meaning(source=AVEL),
-    "train.fusion.project_dropout": Meaning(unit="probability", source=AVEL),
-    "train.fusion.head_dropout": Meaning(unit="probability"),
-    "train.objective.alpha": Meaning(says="weight of the AVEL loss", unit="factor"),
-    "train.objective.beta": Meaning(says="weight of the MEM loss", unit="factor"),
-    "train.objective.max_scale": Meaning(unit="factor", source=AVEL),
     "train.epochs": Meaning(says="largest number of epochs of a fold", unit="epochs"),
     "train.patience": Meaning(unit="epochs", source=OURS),
     "train.batch_size": Meaning(says="utterances per step", unit="utterances"),
@@ -109,11 +94,6 @@ MEANINGS: dict[str, Meaning] = {
     "train.lr_end": Meaning(unit="share of lr", source=OURS),
     "train.weight_decay": Meaning(says="AdamW's weight decay of the parameters that decay_on selects"),
     "train.init": Meaning(source=ENCODERS),
-    "train.objective.temperature": Meaning(source=AVEL),
-    "train.objective.positives": Meaning(source=AVEL),
-    "train.objective.gather_grad": Meaning(source=AVEL),
-    "train.objective.no_negative": Meaning(source=MEM),
-    "train.objective.matched_pass": Meaning(source=MEM),
     "train.pad_to": Meaning(source=INPUT),
     "train.clip_norm": Meaning(source=OURS),
     "train.determinism": Meaning(

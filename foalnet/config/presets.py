@@ -12,16 +12,19 @@ from foalnet.config.quirks import reading
 from foalnet.core.errors import UsageError
 
 # The params that both readings of the paper's network share (METHOD, encoders and fusion).
+_PROJECT: dict[str, Any] = {"project": 512, "project_dropout": 0.5}
 _PAPER_NET: dict[str, Any] = {
-    "picture": "features",
-    "audio": {"encoder": "wavlm_large"},
-    "video": {"encoder": "identity", "width": 768},
-    "fusion": {"layers": 2, "heads": 4, "dropout": 0.1, "project": 512, "project_dropout": 0.5},
-    "batch_size": 16,
+    "train": {
+        "picture": "features",
+        "audio": {"encoder": "wavlm_large"},
+        "video": {"encoder": "identity", "width": 768},
+        "batch_size": 16,
+    },
+    "methods": {"foal": {"layers": 2, "heads": 4, "dropout": 0.1, **_PROJECT}, "single": _PROJECT},
 }
-_CORRECTED = merge(_PAPER_NET, reading(released=False)) | {"warmup": 0.1, "lr_end": 0.1}
+_CORRECTED = merge(merge(_PAPER_NET, reading(released=False)), {"train": {"warmup": 0.1, "lr_end": 0.1}})
 _RELEASED = merge(_PAPER_NET, reading(released=True))
-_RELEASED_2024 = merge(_RELEASED, {"epochs": 30, "patience": 30, "objective": {"beta": 1.0}})
+_RELEASED_2024 = merge(_RELEASED, {"train": {"epochs": 30, "patience": 30}, "methods": {"foal": {"beta": 1.0}}})
 # IEMOCAP's pictures show two heads, 35 to 45 pixels high and often in profile: yunet detects them without upscaling,
 # with scores well away from 0.5 on both sides. A face below 24 pixels is neither actor's. With yunet it is faster to
 # search around the last face first (faces/search.py), and every 12th frame is enough (docs/staging.md). Half pictures
@@ -37,14 +40,14 @@ _STAGING: dict[str, Any] = {
 }
 
 
-def _paper(train: dict[str, Any]) -> dict[str, Any]:
+def _paper(blocks: dict[str, Any]) -> dict[str, Any]:
     """Return the entry of a released reading: every frame, the released seed, and all protocols."""
     return {
         "seeds": [1234],
         "protocols": list(PROTOCOLS),
         "shards": _STAGING,
         "features": {"encoder": "clip_vit_l14", "picture": "half", "frame_step": 1},
-        "train": train,
+        **blocks,
     }
 
 
@@ -65,7 +68,7 @@ PRESETS: dict[str, Preset] = {
         entry={
             "shards": _STAGING,
             "features": {"encoder": "clip_vit_l14", "picture": "half", "frame_step": 6},
-            "train": _CORRECTED,
+            **_CORRECTED,
         },
     ),
     "iemocap-paper": Preset(
@@ -81,7 +84,7 @@ PRESETS: dict[str, Preset] = {
     "paper_quirks": Preset(
         reader=None,
         what="every quirk of the released code on the encoders and rates that the entry has (any corpus)",
-        entry={"train": reading(released=True, recipe=False)},
+        entry=reading(released=True, recipe=False),
     ),
     "ravdess": Preset(
         reader="ravdess",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -20,36 +20,62 @@ NOT_SEARCHED = {
 }
 
 
+METHODS = "methods."
+
+
 def check_space(tune: Tune, train: Train, *, file: object) -> None:
-    """Raise UsageError (exit 2) if the space has params unknown to `train`, or values that it does not accept."""
-    known = dict(leaves(Train))
+    """Raise UsageError (exit 2) if the space has params unknown to `train`, or values that it does not accept.
+
+    Params of methods are checked where the methods are known (foalnet.methods.params).
+    """
+
+    def accepted(path: str, value: Choice) -> None:
+        with_values(train, {path: value})
+
+    space = {path: dimension for path, dimension in tune.space.items() if not path.startswith(METHODS)}
+    refuse_space(space, dict.fromkeys(path for path, _ in leaves(Train)), Train, accepted, file=file)
+
+
+def refuse_space(
+    space: Mapping[str, Dimension],
+    known: Collection[str],
+    model: type[BaseModel],
+    accepted: Callable[[str, Choice], None],
+    *,
+    file: object,
+    below: str = "",
+) -> None:
+    """Raise UsageError (exit 2) if a path of the space is not known, cannot be searched, or its values are refused.
+
+    `below`: the prefix of all paths that `model` does not have. `accepted` raises ValidationError for a value that the
+    param refuses.
+    """
     faults = []
-    for path, dimension in tune.space.items():
+    for path, dimension in space.items():
         here = f"tune.space.{path}"
         if path not in known:
             faults.append(f"{here}: no such param below train; {nearest(path.removeprefix('train.'), known)}")
         elif path in NOT_SEARCHED:
             faults.append(f"{here}: it cannot be searched: {NOT_SEARCHED[path]}")
-        elif dimension.choices is None and not number_kinds(path):
+        elif dimension.choices is None and not number_kinds(path.removeprefix(below), model):
             faults.append(f"{here}: it is not a number; write choices")
         else:
-            faults += [f"{here}: {says}" for says in _refused(path, dimension, train)]
+            faults += [f"{here}: {says}" for says in _refused(path, dimension, accepted)]
     if faults:
         raise UsageError("\n".join(faults), file=file, action="correct the space and run the same command again")
 
 
-def _refused(path: str, dimension: Dimension, train: Train) -> Iterator[str]:
+def _refused(path: str, dimension: Dimension, accepted: Callable[[str, Choice], None]) -> Iterator[str]:
     ends = (dimension.low, dimension.high) if dimension.choices is None else tuple(dimension.choices)
     for value in ends:
         try:
-            with_values(train, {path: value})
+            accepted(path, value)
         except ValidationError as error:
             yield f"{error.errors(include_url=False)[0]['msg']} (got {value!r})"
 
 
-def number_kinds(path: str) -> set[type]:
-    """Return the number types (int, float) that a param below `train` accepts; empty if it is not a number."""
-    model: type[BaseModel] = Train
+def number_kinds(path: str, model: type[BaseModel]) -> set[type]:
+    """Return the number types (int, float) that a param of a block accepts; empty if it is not a number."""
     *outer, name = path.split(".")
     for step in outer:
         inner = model.model_fields[step].annotation
@@ -67,14 +93,6 @@ def _plain(annotation: Any) -> Iterator[Any]:
             yield from _plain(part)
     else:
         yield annotation
-
-
-def value_of(train: Train, path: str) -> Choice:
-    """Return the value of a dotted param below `train`."""
-    value: Any = train
-    for step in path.split("."):
-        value = getattr(value, step)
-    return value  # type: ignore[no-any-return]
 
 
 def nested(values: Mapping[str, Choice]) -> dict[str, Any]:
@@ -104,6 +122,6 @@ def with_values(train: Train, values: Mapping[str, Choice]) -> Train:
         *outer, name = path.split(".")
         place = tree
         for step in outer:
-            place = place[step]
+            place = place.setdefault(step, {})
         place[name] = value
     return Train.model_validate(tree)

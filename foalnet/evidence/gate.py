@@ -18,7 +18,7 @@ from typing import Any
 from foalnet.artifact.results import METRICS, read_results
 from foalnet.artifact.seal import ALTERED, read_sealed, refused
 from foalnet.config import blocks
-from foalnet.config.blocks import VARIANTS
+from foalnet.config.variants import VARIANTS
 from foalnet.core.errors import DataError, named
 from foalnet.core.markdown import escape, table
 from foalnet.core.paths import Paths
@@ -175,7 +175,7 @@ def _loss(challenger: Side, champion: Side, corpus: str, params: blocks.Gate, re
     The check fails where predictions of the champion are lost: a loss cannot be ruled out then.
     """
     now, before = challenger.metrics["variants"], champion.metrics["variants"]
-    shared = [name for name in VARIANTS if name in now and name in before]
+    shared = [name for name in dict.fromkeys((*VARIANTS, *now)) if name in now and name in before]
     if not shared:
         says = "UA: no variant was trained on both sides, so a loss cannot be ruled out"
         return {"check": "loss_ua", "passed": False, "says": says}

@@ -7,15 +7,16 @@ width, E key width, H heads.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from foalnet.config.blocks import Masking
 from foalnet.core.errors import UsageError
 from foalnet.nets.masks import masked_mean, zero_masked
 from foalnet.nets.tensors import Steps
 
+Masking = Literal["exact", "minus_10000"]
 # The score that the released code gives a padded key.
 RELEASED_FILL = -10000.0
 
@@ -34,7 +35,7 @@ class CrossAttention(nn.Module):
         if query_width % heads:
             raise UsageError(
                 f"a width of {query_width} cannot be cut into {heads} attention heads",
-                action="make train.audio.width and train.video.width multiples of train.fusion.heads",
+                action="make train.audio.width and train.video.width multiples of methods.foal.heads",
             )
         self.heads, self.exact = heads, masking == "exact"
         self.query = nn.Linear(query_width, query_width)

@@ -65,19 +65,20 @@ class CropCnn(Encoder):
         """Return the prepared frames [B, F, 48, 48]; None with `augment`, as every epoch then differs."""
         if self.augment:
             return None
-        if inputs.prepared is not None and inputs.prepared.video is not None:
-            return inputs.prepared.video
-        x_V1HW = self.prepare(inputs)
-        values_BFHW = x_V1HW.new_zeros(*inputs.frame_mask_BF.shape, *x_V1HW.shape[2:])
-        values_BFHW[inputs.frame_mask_BF] = x_V1HW.squeeze(1)
-        return Steps(values_BTD=values_BFHW, mask_BT=inputs.frame_mask_BF)
+        if "video" in inputs.prepared:
+            return inputs.prepared["video"]
+        x_V1HW, pictures = self.prepare(inputs), inputs.raw["video"]
+        values_BFHW = x_V1HW.new_zeros(*pictures.mask_BT.shape, *x_V1HW.shape[2:])
+        values_BFHW[pictures.mask_BT] = x_V1HW.squeeze(1)
+        return Steps(values_BTD=values_BFHW, mask_BT=pictures.mask_BT)
 
     def prepare(self, inputs: Inputs) -> Tensor:
         """Return the valid frames as [V, 1, 48, 48] float32, each with mean 0 and deviation 1.
 
         It uses green as grey: green carries most of the brightness, and this saves two thirds of the work.
         """
-        x_V1HW = inputs.frames[:, :, 1:2][inputs.frame_mask_BF].float()
+        pictures = inputs.raw["video"]
+        x_V1HW = pictures.values_BTD[:, :, 1:2][pictures.mask_BT].float()
         size = (SIDE_PX, SIDE_PX)
         if self.training and self.augment:
             x_V1HW = jitter_pictures(x_V1HW, size=size, **JITTER)
@@ -90,8 +91,8 @@ class CropCnn(Encoder):
 
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BFD and the frame mask."""
-        prepared = inputs.prepared.video if inputs.prepared is not None else None
-        mask_BF = inputs.frame_mask_BF if prepared is None else prepared.mask_BT
+        prepared = inputs.prepared.get("video")
+        mask_BF = inputs.raw["video"].mask_BT if prepared is None else prepared.mask_BT
         x_V1HW = self.prepare(inputs) if prepared is None else prepared.values_BTD[mask_BF].unsqueeze(1)
         if self.training and self.augment:
             x_V1HW = x_V1HW * (1 + CONTRAST_SD * torch.randn(len(x_V1HW), 1, 1, 1, device=x_V1HW.device))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from foalnet.config.variants import Modality
 from foalnet.nets.encoder import Encoder, chance
 from foalnet.nets.masks import zero_masked
 from foalnet.nets.tensors import Inputs, Steps
@@ -31,7 +31,7 @@ class Frozen(Encoder):
     cues for which it was trained: without whitening a fusion learns cues of both modalities slowly.
     """
 
-    def __init__(self, encoder: Encoder, modality: Literal["audio", "video"], dropout: float | None) -> None:
+    def __init__(self, encoder: Encoder, modality: Modality, dropout: float | None) -> None:
         super().__init__()
         self.encoder, self.modality, self.width = encoder.requires_grad_(False), modality, encoder.width
         self.mean_D: Tensor
@@ -77,7 +77,7 @@ class Frozen(Encoder):
 
     def encoded(self, inputs: Inputs) -> Steps:
         """Return the encoder's steps: the batch's stored ones if it has them, else computed ones."""
-        return getattr(inputs.encoded, self.modality) if inputs.encoded is not None else self.encode(inputs)
+        return inputs.encoded[self.modality] if self.modality in inputs.encoded else self.encode(inputs)
 
     def forward(self, inputs: Inputs) -> Steps:
         """Return the stem's values_BTD and mask_BT."""

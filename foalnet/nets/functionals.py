@@ -144,11 +144,12 @@ class Functionals(Encoder):
 
     def statistics(self, inputs: Inputs) -> Tensor:
         """Return [B, X] on the inputs' device."""
-        length_B = np.count_nonzero(inputs.wave_mask_BN.cpu().numpy(), axis=1).tolist()
-        pairs = zip(inputs.wave_BN, length_B, strict=True)
+        sound = inputs.raw["audio"]
+        length_B = np.count_nonzero(sound.mask_BT.cpu().numpy(), axis=1).tolist()
+        pairs = zip(sound.values_BTD, length_B, strict=True)
         silent_X = torch.zeros(STATISTICS)
         rows = [functionals(wave_N[:length], self.rate_hz) if length else silent_X for wave_N, length in pairs]
-        return torch.stack(rows).to(inputs.wave_BN.device)
+        return torch.stack(rows).to(sound.values_BTD.device)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Inputs]) -> None:
@@ -164,6 +165,6 @@ class Functionals(Encoder):
         if self.training and self.augment:
             x_BX = disturb(x_BX)
         values_BD = self.out(self.dropout(F.gelu(self.hidden(x_BX))))
-        mask_BT = inputs.wave_mask_BN[:, :1].expand(-1, VIEWS)
+        mask_BT = inputs.raw["audio"].mask_BT[:, :1].expand(-1, VIEWS)
         values_BTD = zero_masked(values_BD.unflatten(1, (VIEWS, self.width)), mask_BT)
         return Steps(values_BTD=values_BTD, mask_BT=mask_BT)

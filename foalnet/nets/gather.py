@@ -60,6 +60,19 @@ def gather_steps(steps: Steps, *, grad: bool = True) -> Steps:
     )
 
 
+def share(mean: Tensor, weight: float | Tensor) -> Tensor:
+    """Return this process' share of a mean over all processes; the mean of all shares is that mean.
+
+    `mean` is over this process' rows; `weight` is their number, or the sum of their weights.
+    """
+    if ranks() == 1:
+        return mean
+    own = torch.as_tensor(weight, dtype=torch.float64, device=mean.device)
+    whole = own.clone()
+    dist.all_reduce(whole)
+    return mean * (own * ranks() / whole.clamp(min=torch.finfo(torch.float64).tiny)).to(mean.dtype)
+
+
 class _Gather(torch.autograd.Function):
     """Forward: the rows of all processes. Backward: the sum of all processes' gradients for this process' rows."""
 

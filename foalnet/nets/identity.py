@@ -29,5 +29,6 @@ class Identity(Encoder):
 
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BFD and the frame mask."""
-        values_BFD = zero_masked(inputs.frames, inputs.frame_mask_BF)
-        return Steps(values_BTD=self.dropout(values_BFD), mask_BT=inputs.frame_mask_BF)
+        pictures = inputs.raw["video"]
+        values_BFD = zero_masked(pictures.values_BTD, pictures.mask_BT)
+        return Steps(values_BTD=self.dropout(values_BFD), mask_BT=pictures.mask_BT)

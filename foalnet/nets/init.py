@@ -5,12 +5,9 @@ Source: METHOD, encoders and task 1 (released code).
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
-from foalnet.config.blocks import Train
 from foalnet.core.errors import UsageError
 from foalnet.encoders import Pretrained
 from foalnet.nets.encoder import PretrainedEncoder
@@ -20,26 +17,17 @@ DEVIATION = 0.02
 FINAL_DROPOUT = 0.1
 
 
-def with_dropouts(params: Train, pretrained: Pretrained | None) -> Train:
-    """Return params with null dropouts replaced by `final_dropout` of the pretrained sound encoder's config.
+def final_dropout(pretrained: Pretrained | None, param: str) -> float:
+    """Return `final_dropout` of the pretrained sound encoder's config, for a dropout that `param` leaves null.
 
-    UsageError (exit 2) names a null if there is no such encoder.
+    UsageError (exit 2) names the param if there is no such encoder.
     """
-    blocks = {"audio": "dropout", "video": "dropout", "fusion": "head_dropout"}
-    open_ = {block: name for block, name in blocks.items() if getattr(getattr(params, block), name) is None}
-    if not open_:
-        return params
     if pretrained is None:
-        block, name = next(iter(open_.items()))
         raise UsageError(
-            f"train.{block}.{name} is null, and there is no pretrained sound encoder to take it from",
+            f"{param} is null, and there is no pretrained sound encoder to take it from",
             action="give it a number in params.yaml",
         )
-    rate = float(pretrained.config.get("final_dropout", FINAL_DROPOUT))
-    changed: dict[str, Any] = {
-        block: getattr(params, block).model_copy(update={name: rate}) for block, name in open_.items()
-    }
-    return params.model_copy(update=changed)
+    return float(pretrained.config.get("final_dropout", FINAL_DROPOUT))
 
 
 @torch.no_grad()

@@ -43,15 +43,16 @@ class Linear(Encoder):
         """Compute mean and deviation of each feature over the training fold."""
         moments = Moments()
         for batch in batches:
-            moments.add(batch.frames[batch.frame_mask_BF])
+            moments.add(batch.raw["video"].values_BTD[batch.raw["video"].mask_BT])
         moments.into(self.mean_X, self.deviation_X)
 
     def standardised(self, inputs: Inputs) -> Tensor:
         """Return the features standardised by the training fold, [B, F, X]."""
-        x_BFX: Tensor = ((inputs.frames - self.mean_X) / self.deviation_X).clamp(-CLIP, CLIP)
+        x_BFX: Tensor = ((inputs.raw["video"].values_BTD - self.mean_X) / self.deviation_X).clamp(-CLIP, CLIP)
         return x_BFX
 
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BFD and the frame mask."""
+        pictures = inputs.raw["video"]
         values_BFD = self.dropout(self.linear(self.standardised(inputs)))
-        return Steps(values_BTD=zero_masked(values_BFD, inputs.frame_mask_BF), mask_BT=inputs.frame_mask_BF)
+        return Steps(values_BTD=zero_masked(values_BFD, pictures.mask_BT), mask_BT=pictures.mask_BT)

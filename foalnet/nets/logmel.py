@@ -95,16 +95,17 @@ class LogmelCnn(Encoder):
 
     def logmel(self, inputs: Inputs) -> Steps:
         """Return log-mel energies [B, T, M], 80 steps per second; step t is centred on sample t * hop."""
-        if inputs.prepared is not None and inputs.prepared.audio is not None:
-            return inputs.prepared.audio
-        wave_BN = inputs.wave_BN.masked_fill(~inputs.wave_mask_BN, 0.0)
+        if "audio" in inputs.prepared:
+            return inputs.prepared["audio"]
+        sound = inputs.raw["audio"]
+        wave_BN = sound.values_BTD.masked_fill(~sound.mask_BT, 0.0)
         steps = -(-wave_BN.shape[1] // self.hop)
         # Energies span more decades than a reduced precision can represent.
         with torch.autocast(wave_BN.device.type, enabled=False):
             waves_BKT = self.spectrogram(wave_BN)[..., :steps]
             power_BKT = waves_BKT.real.square() + waves_BKT.imag.square()
             energy_BTM = self.mel(power_BKT).transpose(1, 2)
-        mask_BT = inputs.wave_mask_BN[:, :: self.hop]
+        mask_BT = sound.mask_BT[:, :: self.hop]
         return Steps(values_BTD=torch.log(energy_BTM + FLOOR), mask_BT=mask_BT)
 
     @torch.no_grad()

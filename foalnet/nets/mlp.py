@@ -31,8 +31,9 @@ class Mlp(Linear):
 
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BFD and the frame mask."""
+        pictures = inputs.raw["video"]
         x_BFX = self.standardised(inputs)
         if self.training and self.augment:
             x_BFX = disturb(x_BFX)
         values_BFD = self.out(self.dropout(F.gelu(self.linear(x_BFX))))
-        return Steps(values_BTD=zero_masked(values_BFD, inputs.frame_mask_BF), mask_BT=inputs.frame_mask_BF)
+        return Steps(values_BTD=zero_masked(values_BFD, pictures.mask_BT), mask_BT=pictures.mask_BT)

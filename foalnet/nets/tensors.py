@@ -1,22 +1,29 @@
 """The inputs and outputs of a network: frozen records of named tensors.
 
-Shape letters: B utterances of a batch, N samples, F frames, T steps of a sequence, D width, C classes, E projection.
+Shape letters: B utterances of a batch, N samples, F frames, T steps of a sequence, D width, C classes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+from foalnet.config.variants import Modality
 
 I = TypeVar("I", bound="Inputs")  # noqa: E741
 
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """A sequence per utterance: values_BTD, zero where mask_BT (bool) is False."""
+    """A sequence per utterance: values_BTD, zero where mask_BT (bool) is False.
+
+    T counts samples, frames or an encoder's steps; of a sequence of numbers the values are [B, T], of pictures
+    [B, T, 3, H, W].
+    """
 
     values_BTD: Tensor
     mask_BT: Tensor
@@ -41,41 +48,35 @@ class Steps:
         return Steps(values_BTD=self.values_BTD.to(device), mask_BT=self.mask_BT.to(device))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Encoded:
-    """The encoders' outputs; None for a modality that the variant does not use."""
-
-    audio: Steps | None
-    video: Steps | None
-
-    def to(self, device: torch.device) -> Encoded:
-        """Return the same outputs on another device."""
-        return Encoded(audio=self.audio and self.audio.to(device), video=self.video and self.video.to(device))
+# The encoders' outputs of the modalities that a variant uses.
+Encoded = Mapping[Modality, Steps]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """A batch's inputs to a network, without labels.
+    """A batch's inputs to a network, without labels, by modality.
 
-    `prepared`: stored results of `prepare_steps`; an encoder uses them instead of the modality's sound or frames,
-    which the batch then omits. `encoded`: stored complete outputs of frozen encoders.
-    `wave_BN` float32 in [-1, 1], zero where `wave_mask_BN` (bool) is False; `frames` uint8 [B, F, 3, H, W] or
-    float32 [B, F, D], zero where `frame_mask_BF` (bool) is False. An utterance has at least one sample; it may have
-    no frame.
+    `raw`: what the encoders read: of `audio` values float32 [B, N] in [-1, 1], of `video` uint8 [B, F, 3, H, W] or
+    float32 [B, F, D]; zero where the mask is False. An utterance has at least one sample; it may have no frame.
+    `prepared`: stored results of `prepare_steps`, which an encoder uses in place of `raw`; the batch then omits that.
+    `encoded`: stored complete outputs of frozen encoders, in place of both.
     """
 
-    wave_BN: Tensor
-    wave_mask_BN: Tensor
-    frames: Tensor
-    frame_mask_BF: Tensor
-    prepared: Encoded | None = None
-    encoded: Encoded | None = None
+    raw: Encoded
+    prepared: Encoded = field(default_factory=dict)
+    encoded: Encoded = field(default_factory=dict)
 
     def to(self: I, device: torch.device) -> I:
         """Return the same batch on another device."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved: dict[str, Any] = {name: v.to(device) for name, v in values.items() if isinstance(v, Tensor | Encoded)}
+        moved: dict[str, Any] = {name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)}
+        moved |= {name: on_device(v, device) for name, v in values.items() if isinstance(v, Mapping)}
         return replace(self, **moved)
+
+
+def on_device(encoded: Encoded, device: torch.device) -> Encoded:
+    """Return the same outputs on another device."""
+    return {modality: steps.to(device) for modality, steps in encoded.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,37 +88,11 @@ class Batch(Inputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fused:
-    """A fusion's result: pooled_BP for the classifier, and both sides if the fusion is two-sided (for MEM)."""
-
-    pooled_BP: Tensor
-    audio_BD: Tensor | None = None
-    video_BD: Tensor | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """The result of a forward pass, which uses no labels.
-
-    `audio_BE`, `video_BE`: unit-norm projections for AVEL, and `scale` its logit scale (scalar); None if the variant
-    has none. `video_present_B` is True for each utterance with at least one picture.
-    """
+    """The result of a forward pass, which uses no labels; a method adds what its own losses need."""
 
     logits_BC: Tensor
     encoded: Encoded
-    fused: Fused
-    audio_BE: Tensor | None = None
-    video_BE: Tensor | None = None
-    scale: Tensor | None = None
-    video_present_B: Tensor | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Negatives:
-    """MEM's negatives: for each utterance's audio a video of another emotion, for each video an audio."""
-
-    video: Steps
-    audio: Steps
 
 
 @dataclass(frozen=True, kw_only=True)

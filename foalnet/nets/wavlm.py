@@ -63,12 +63,13 @@ class WavLM(PretrainedEncoder):
 
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BTD and mask_BT, 50 steps a second."""
+        sound = inputs.raw["audio"]
         if self.padded_front:
             return self._as_library(inputs)
-        length_B = inputs.wave_mask_BN.sum(dim=1)
-        wave_BN = inputs.wave_BN.masked_fill(~inputs.wave_mask_BN, 0.0)
+        length_B = sound.mask_BT.sum(dim=1)
+        wave_BN = sound.values_BTD.masked_fill(~sound.mask_BT, 0.0)
         if self.normalised:
-            wave_BN = unit_variance(wave_BN, inputs.wave_mask_BN)
+            wave_BN = unit_variance(wave_BN, sound.mask_BT)
         short = self.least - wave_BN.shape[1]
         if short > 0:
             wave_BN = nn.functional.pad(wave_BN, (0, short))
@@ -83,14 +84,15 @@ class WavLM(PretrainedEncoder):
 
         Source: METHOD, released code; the library's mask says "all valid" for sound shorter than a step.
         """
-        wave_BN = inputs.wave_BN
+        sound = inputs.raw["audio"]
+        wave_BN = sound.values_BTD
         if self.normalised:
-            wave_BN = unit_variance(wave_BN, inputs.wave_mask_BN)
+            wave_BN = unit_variance(wave_BN, sound.mask_BT)
         with torch.no_grad():
             front_BTC = self.tuned.feature_extractor(wave_BN).transpose(1, 2)
-        mask_BT = self.tuned._get_feature_vector_attention_mask(front_BTC.shape[1], inputs.wave_mask_BN.long())
+        mask_BT = self.tuned._get_feature_vector_attention_mask(front_BTC.shape[1], sound.mask_BT.long())
         # Only a clip without sound has no sample: then no step is valid, not every step.
-        return self._transformed(front_BTC, mask_BT & inputs.wave_mask_BN.any(dim=1, keepdim=True))
+        return self._transformed(front_BTC, mask_BT & sound.mask_BT.any(dim=1, keepdim=True))
 
     def _transformed(self, front_BTC: Tensor, mask_BT: Tensor) -> Steps:
         """Return the transformer's last hidden states."""

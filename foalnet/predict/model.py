@@ -17,13 +17,15 @@ from foalnet.artifact.checkpoint import put_net
 from foalnet.artifact.model import Sealed, read_model
 from foalnet.config import Settings, load_settings
 from foalnet.config.blocks import Train
+from foalnet.config.variants import Modality
 from foalnet.core.errors import DataError
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import Sample, Side
 from foalnet.encoders import Pretrained
 from foalnet.evidence.metrics import DECIMALS, softmax
 from foalnet.faces import Detector, get_detector
-from foalnet.nets import Batch, InputShape, Net, Tasks, build_net, tasks_of
+from foalnet.methods import build_net
+from foalnet.nets import Batch, InputShape
 from foalnet.predict.answer import ClipPrediction, Frames, Sense
 from foalnet.predict.live import LiveFeatures
 from foalnet.predict.request import Request, Who
@@ -62,7 +64,7 @@ class Model:
         pretrained = Pretrained.from_facts(sealed.pretrained)
         net = build_net(sealed.variant, sealed.train, classes=len(sealed.classes), shape=shape, pretrained=pretrained)
         put_net(net, weights, file=file)
-        self._net: Net = net.to(self._device).eval()
+        self._net = net.to(self._device).eval()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -123,9 +125,9 @@ class Model:
         return self._predict_clip(clip, ledger, meta, key=sample.key, side=meta.get("side", "whole"), heard=True)
 
     @property
-    def tasks(self) -> Tasks:
+    def inputs(self) -> list[Modality]:
         """The modalities that the model uses."""
-        return tasks_of(self.sealed.variant)
+        return self.sealed.train.variant(self.sealed.variant).inputs
 
     @property
     def _by_tables(self) -> bool:
@@ -135,8 +137,8 @@ class Model:
     def _stager(self) -> Stager:
         return Stager(
             params=self.sealed.shards,
-            tasks=self.tasks,
-            sees=self.tasks.video and not self._by_tables,
+            inputs=self.inputs,
+            sees="video" in self.inputs and not self._by_tables,
             detector=lambda: self._detector,
             longest_s=self.sealed.train.max_s,
             timeout_s=self.settings.ffmpeg_timeout_s,
@@ -195,9 +197,10 @@ class Model:
     def _read(self, sample: Sample, params: Train) -> tuple[Clip, Ledger]:
         ledger = Ledger()
         clip, rate_hz = read_clip(sample, params, ledger, self._live)
-        if rate_hz != self.sealed.rate_hz or (clip.frame_mask_F.any() and clip.frames.shape[1:] != self.sealed.frame):
+        frame = clip.parts["video"].values.shape[1:]
+        if rate_hz != self.sealed.rate_hz or (clip.has("video") and frame != self.sealed.frame):
             raise DataError(
-                f"the sample has sound of {rate_hz} Hz and frames of shape {list(clip.frames.shape[1:])}; the model "
+                f"the sample has sound of {rate_hz} Hz and frames of shape {list(frame)}; the model "
                 f"takes {self.sealed.rate_hz} Hz and {list(self.sealed.frame)}",
                 file=sample.shard or None,
                 utterance=sample.key,
@@ -208,7 +211,7 @@ class Model:
     def _unlike(self, clip: Clip, meta: Mapping[str, Any], *, heard: bool) -> list[str]:
         """Return notes on a model of drawn data, and on what of the clip is outside the training data's ranges."""
         data = self.sealed.card.get("data", {})
-        wave_N = clip.wave_N if heard and self.tasks.audio else None
+        wave_N = clip.parts["audio"].values if heard and "audio" in self.inputs else None
         measured = quantities(meta, wave_N)
         if wave_N is not None and "duration_s" in measured:
             # The network uses the whole sound, however long the picture is.
@@ -219,13 +222,13 @@ class Model:
         self, clip: Clip, ledger: Ledger, meta: Mapping[str, Any], *, key: str, side: Side, heard: bool
     ) -> ClipPrediction:
         """Run the network on one clip alone, so that no other clip can change the last digit."""
-        clip = clip if heard else replace(clip, heard=False)
+        clip = clip if heard else clip.silenced()
         batch = collate([clip], samples=round((pad_s(self.sealed.train) or 0.0) * self.sealed.rate_hz))
         probability_C = softmax(self._logits(batch))[0].round(DECIMALS)
         best = int(probability_C.argmax())
-        sound: Sense = "found" if clip.heard else "silent" if heard else "none"
-        sound = sound if self.tasks.audio else "unused"
-        picture: Sense = "unused" if not self.tasks.video else "found" if clip.frame_mask_F.any() else "none"
+        sound: Sense = "found" if clip.has("audio") else "silent" if heard else "none"
+        sound = sound if "audio" in self.inputs else "unused"
+        picture: Sense = "unused" if "video" not in self.inputs else "found" if clip.has("video") else "none"
         if sound != "found" and picture != "found":
             lacks = [LACKS[lack] for lack in (("sound", sound), ("picture", picture)) if lack in LACKS]
             raise DataError(
@@ -233,7 +236,7 @@ class Model:
                 utterance=key,
                 action="give a clip with what the model takes: a voice, or a face seen from the front",
             )
-        notes = self._unlike(clip, meta, heard=clip.heard)
+        notes = self._unlike(clip, meta, heard=clip.has("audio"))
         notes += [f"cut: {line.detail}" for line in ledger.entries if line.reason == "audio_truncated"]
         lost = [name for name, sense in (("sound", sound), ("picture", picture)) if sense in ("none", "silent")]
         if lost:
@@ -242,6 +245,7 @@ class Model:
                 f"variant {self.sealed.variant} was trained on sound and picture together; without {lacking} the "
                 "figures of its card do not hold"
             )
+        mask_F = clip.parts["video"].mask_T
         return ClipPrediction(
             key=key,
             side=side,
@@ -249,7 +253,7 @@ class Model:
             probabilities={name: float(p) for name, p in zip(self.classes, probability_C, strict=True)},
             sound=sound,
             picture=picture,
-            frames=Frames(seen=int(clip.frame_mask_F.sum()), total=len(clip.frame_mask_F)),
+            frames=Frames(seen=int(mask_F.sum()), total=len(mask_F)),
             notes=tuple(notes),
         )
 

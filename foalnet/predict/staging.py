@@ -6,7 +6,7 @@ and JPEGs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from foalnet.clips.dialogue import stage_samples
 from foalnet.clips.pictures import UtteranceTooLongError
 from foalnet.clips.plan import Job
 from foalnet.config.blocks import Shards
+from foalnet.config.variants import Modality
 from foalnet.core.errors import DataError, UsageError, printable
 from foalnet.core.ledger import REASONS, SILENT, Ledger
 from foalnet.core.records import Sample, Side, Utterance
 from foalnet.corpora.inventory import FileEntry
 from foalnet.faces import Detector
-from foalnet.nets import Tasks
 from foalnet.predict.request import Request, clip_too_large, clip_unreadable, sound_unreadable
 
 # Decoders return whole packets, so a little more is decoded than is used.
@@ -50,13 +50,13 @@ class StagedClip:
 class Stager:
     """Stages clips for one model.
 
-    `tasks`: the model's modalities; `sees`: False also if a clip cannot provide the pictures of its training.
+    `inputs`: the model's modalities; `sees`: False also if a clip cannot provide the pictures of its training.
     `detector` is called for the first picture. `longest_s`: the limit for a clip without start and end. `held_bytes`:
     the raw pictures held at a time.
     """
 
     params: Shards
-    tasks: Tasks
+    inputs: Sequence[Modality]
     sees: bool
     detector: Callable[[], Detector]
     longest_s: float
@@ -83,7 +83,7 @@ class Stager:
             raise UsageError("the clip is a sound file itself", file=request.clip, action="leave --sound out")
         self._check_choice(request, streams)
         picture = streams.picture and self.sees
-        hears = self.tasks.audio and (streams.tracks > 0 or bool(request.sound or request.recording))
+        hears = "audio" in self.inputs and (streams.tracks > 0 or bool(request.sound or request.recording))
         if not picture and not hears:
             raise self._nothing(request.clip, streams)
         info = media.probe_times(request.clip, timeout_s=self.timeout_s) if picture else None
@@ -103,7 +103,7 @@ class Stager:
     def _check_choice(self, request: Request, streams: media.Streams) -> None:
         """Raise UsageError (exit 2) or DataError (3) for a choice of sound without effect on this model or clip."""
         given = [name for name in ("channel", "track", "sound", "recording") if getattr(request, name) is not None]
-        if given and not self.tasks.audio:
+        if given and "audio" not in self.inputs:
             raise UsageError(f"the model uses no sound: leave {', '.join(given)} out", file=request.clip)
         own = request.heard == request.clip
         if given and own and not streams.tracks:
@@ -121,7 +121,7 @@ class Stager:
 
     def _nothing(self, clip: Path, streams: media.Streams) -> DataError:
         has = [name for name, there in (("sound", streams.tracks), ("picture", streams.picture)) if there]
-        takes = [name for name, there in (("sound", self.tasks.audio), ("picture", self.sees)) if there]
+        takes = [name for name, there in (("sound", "audio" in self.inputs), ("picture", self.sees)) if there]
         return DataError(
             f"the clip has {' and '.join(has) or 'neither sound nor picture'}; the model takes "
             f"{' and '.join(takes) or 'tables of features only, which no clip has'}",

@@ -18,13 +18,14 @@ from foalnet.artifact.checkpoint import load_checkpoint
 from foalnet.artifact.results import TRAIN, read_train, train_stage
 from foalnet.config import Params
 from foalnet.config.blocks import Split, Train, encoders_from
+from foalnet.config.variants import Modality
 from foalnet.core.errors import DataError, MachineError
 from foalnet.core.files import content_key, sha256_file
 from foalnet.core.paths import Paths, run_name
-from foalnet.nets import Encoded, Encoder, FoalNet, Frozen, Inputs, Net
+from foalnet.methods import Method
+from foalnet.nets import Encoded, Frozen, Inputs, on_device
 from foalnet.shards import INDEX
 from foalnet.train.batches import Store, eval_batches
-from foalnet.train.batches.collate import NOTHING
 from foalnet.train.hooks import named_memory
 from foalnet.train.precision import Precision
 
@@ -39,7 +40,7 @@ class Encoders:
     of each single-modality run -> its identity (`known_by`), on which the fused run's bytes depend.
     """
 
-    load: Mapping[str, Callable[[str], Mapping[str, Tensor]]]
+    load: Mapping[Modality, Callable[[str], Mapping[str, Tensor]]]
     facts: Mapping[str, Any]
 
     def of(self, fold: str) -> dict[str, Tensor]:
@@ -58,10 +59,10 @@ def published_encoders(params: Params, paths: Paths, *, variant: str, seed: int,
     `facts` holds the digest of each run's checkpoints and the chosen epochs of its folds. MachineError (exit 4) if a
     run is absent, DataError (exit 3) if it is of other params, classes, manifest or shards, or is damaged.
     """
-    singles = encoders_from(variant, params.train.encoders)
+    singles = encoders_from(variant, params.train)
     if not singles:
         return None
-    load: dict[str, Callable[[str], Mapping[str, Tensor]]] = {}
+    load: dict[Modality, Callable[[str], Mapping[str, Tensor]]] = {}
     facts: dict[str, Any] = {}
     for modality, single in singles.items():
         folder = paths.model(single, seed, split)
@@ -75,7 +76,7 @@ def published_encoders(params: Params, paths: Paths, *, variant: str, seed: int,
             )
         train = read_train(paths, variant=single, seed=seed, split=split)
         here = {
-            "params": content_key(params.train.model_dump()),
+            "params": content_key(params.train.of(single).model_dump()),
             "classes": list(params.manifest.classes),
             "inputs": inputs_of(paths),
         }
@@ -142,22 +143,23 @@ def put_encoders(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def prepared_store(
-    net: Net, store: Store, keys: Sequence[str], *, pad_s: float | None, before_batch: Callable[[], None] = lambda: None
+    net: Method,
+    store: Store,
+    keys: Sequence[str],
+    *,
+    pad_s: float | None,
+    before_batch: Callable[[], None] = lambda: None,
 ) -> Store:
     """Return the store with the encoders' `prepare_steps` of each clip, which no weight and no epoch changes.
 
     The function calls `before_batch` before each batch.
     """
-    audio, video = by_modality(net)
 
     def prepared(batch: Inputs) -> Encoded:
-        return Encoded(
-            audio=None if audio is None else audio.prepare_steps(batch),
-            video=None if video is None else video.prepare_steps(batch),
-        )
+        each = {modality: encoder.prepare_steps(batch) for modality, encoder in net.encoders.items()}
+        return {modality: steps for modality, steps in each.items() if steps is not None}
 
-    first = prepared(next(eval_batches(store, keys[:1], pad_s=pad_s)))
-    if first == NOTHING:
+    if not prepared(next(eval_batches(store, keys[:1], pad_s=pad_s))):
         return store
     return replace(
         store, prepared=_encode_all(prepared, store, keys, torch.device("cpu"), pad_s=pad_s, before_batch=before_batch)
@@ -165,7 +167,7 @@ def prepared_store(
 
 
 def encoded_store(
-    net: Net,
+    net: Method,
     store: Store,
     keys: Sequence[str],
     device: torch.device,
@@ -179,14 +181,14 @@ def encoded_store(
     Training and evaluation then never compute an encoder again. The function calls `before_batch` before each batch.
     MachineError (exit 4) if memory runs out.
     """
-    audio, video = by_modality(net)
-    if not isinstance(audio, Frozen) or not isinstance(video, Frozen):
+    frozen = {modality: one for modality, one in net.encoders.items() if isinstance(one, Frozen)}
+    if not frozen:
         return store
     net.eval()
 
     def encoded(batch: Inputs) -> Encoded:
         with Precision.of(params.precision, device).autocast():
-            return Encoded(audio=audio.encode(batch), video=video.encode(batch))
+            return {modality: encoder.encode(batch) for modality, encoder in frozen.items()}
 
     return replace(store, encoded=_encode_all(encoded, store, keys, device, pad_s=pad_s, before_batch=before_batch))
 
@@ -208,16 +210,7 @@ def _encode_all(
         for batch in eval_batches(store, keys, pad_s=pad_s):
             before_batch()
             at_work = list(batch.keys)
-            steps = make(batch.to(device)).to(torch.device("cpu"))
+            made = on_device(make(batch.to(device)), torch.device("cpu"))
             for row, key in enumerate(batch.keys):
-                by_key[key] = Encoded(
-                    audio=steps.audio and steps.audio.row(row), video=steps.video and steps.video.row(row)
-                )
+                by_key[key] = {modality: steps.row(row) for modality, steps in made.items()}
     return by_key
-
-
-def by_modality(net: Net) -> tuple[Encoder | None, Encoder | None]:
-    """Return the encoders of sound and picture; None for a modality that the network does not use."""
-    if isinstance(net, FoalNet):
-        return net.audio, net.video
-    return (net.encoder, None) if net.tasks.audio else (None, net.encoder)

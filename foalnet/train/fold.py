@@ -22,8 +22,7 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import content_key
 from foalnet.corpora.splits import Fold, FoldLabels
 from foalnet.encoders import Pretrained
-from foalnet.nets import Net, build_net, encoders, tasks_of
-from foalnet.nets.losses import Objective
+from foalnet.methods import Loss, Method, Objective, build_net
 from foalnet.train import ranks
 from foalnet.train.batches import Store, bucketed, derived_seed, eval_batches, padding, train_batches, train_order
 from foalnet.train.encoders import encoded_store, put_encoders
@@ -36,8 +35,8 @@ from foalnet.train.state import Midway, Progress, load_progress, save_progress, 
 logger = logging.getLogger(__name__)
 
 DIGITS = 6
-# Columns of the history that are means over an epoch's steps.
-LOSSES = ("loss", "cross_entropy", "avel", "mem")
+# The column of the history with the weighted sum of the other losses.
+LOSS = "loss"
 
 
 class TrainingTask(Protocol):
@@ -147,7 +146,7 @@ def train_fold(
 
 
 def _choose(
-    task: FoldTask, progress: Progress, row: dict[str, float | int | str | None], net: Net, dev_labels: Sequence[int]
+    task: FoldTask, progress: Progress, row: dict[str, float | int | str | None], net: Method, dev_labels: Sequence[int]
 ) -> None:
     """Finish an epoch: keep its weights if its dev UA is the best so far, stop after `patience` epochs without one."""
     # Rounded as in `evaluate`, so that both get the same ties.
@@ -161,7 +160,7 @@ def _choose(
     progress.finished = progress.epochs >= task.params.epochs or waited >= task.params.patience
 
 
-def _keep_last(task: FoldTask, progress: Progress, row: dict[str, float | int | str | None], net: Net) -> None:
+def _keep_last(task: FoldTask, progress: Progress, row: dict[str, float | int | str | None], net: Method) -> None:
     """Finish an epoch of a fold without a dev part, which runs all epochs and keeps the last one's weights."""
     progress.rows.append(row | {"dev_ua": None})
     progress.best = progress.epochs - 1
@@ -172,7 +171,7 @@ def _keep_last(task: FoldTask, progress: Progress, row: dict[str, float | int | 
 
 def restored(
     task: TrainingTask, store: Store, keys: Sequence[str], state: Path, device: torch.device
-) -> tuple[Net, torch.optim.Optimizer, Progress]:
+) -> tuple[Method, torch.optim.Optimizer, Progress]:
     """Return network, optimiser and progress from the checkpoint `state`, or as they are before the first step."""
     torch.manual_seed(derived_seed("weights", task.seed, task.name))
     net = build_net(
@@ -185,27 +184,29 @@ def restored(
     return net, optim, load_progress(state, net, optim, owner=owner) or Progress(owner=owner)
 
 
-def start(net: Net, store: Store, keys: Sequence[str], progress: Progress, params: Train, device: torch.device) -> None:
+def start(
+    net: Method, store: Store, keys: Sequence[str], progress: Progress, params: Train, device: torch.device
+) -> None:
     """Fit the encoders to the training utterances `keys` before the first step; give all processes the same start."""
     if not progress.finished and not progress.epochs and progress.midway is None:
-        for encoder in encoders(net):
+        for encoder in net.encoders.values():
             encoder.fit(batch.to(device) for batch in eval_batches(store, keys, pad_s=pad_s(params)))
     ranks.same_start(net, progress.epochs, progress.midway.steps if progress.midway else 0)
 
 
 def objective_of(task: TrainingTask, labels: dict[str, int], device: torch.device) -> Objective:
-    """Return the objective of the variant, with class weights if the sampler does not balance the classes."""
+    """Return the objective, with class weights if the sampler does not balance the classes."""
     weight_C = None
     if task.params.sampler == "plain":
         count_C = torch.bincount(torch.tensor(list(labels.values())), minlength=len(task.classes)).clamp(min=1)
         weight_C = (len(labels) / (len(task.classes) * count_C)).float().to(device)
-    return Objective(tasks=tasks_of(task.variant), params=task.params.objective, class_weight_C=weight_C)
+    return Objective(class_weight_C=weight_C)
 
 
 def train_epoch(
     task: TrainingTask,
     store: Store,
-    net: Net,
+    net: Method,
     optim: torch.optim.Optimizer,
     objective: Objective,
     labels: dict[str, int],
@@ -249,9 +250,7 @@ def train_epoch(
             if loss is None:
                 _skipped(task, progress, epoch, part.steps, at_work())
             else:
-                part.add(loss=loss.total, cross_entropy=loss.cross_entropy, avel=loss.avel, mem=loss.mem)
-                progress.add("pairs_without_negative", loss.pairs_without_negative)
-                progress.add("pairs_without_video", loss.pairs_without_video)
+                _record(part, progress, loss)
             utterances = len(at_work())
             part.steps += 1
             hooks.show(progress, utterances)
@@ -259,7 +258,13 @@ def train_epoch(
     padded = round(padding(order, store.samples, params.batch_size, least=store.samples_in(pad_s(params))), DIGITS)
     row: dict[str, float | int | str | None] = {"fold": task.name, "epoch": epoch + 1}
     row |= {"lr": float(f"{part.lr:.6g}"), "padding": padded}
-    return row | {name: _mean(part.losses.get(name, [])) for name in LOSSES}
+    return row | {name: _mean(losses) for name, losses in part.losses.items()}
+
+
+def _record(part: Midway, progress: Progress, loss: Loss) -> None:
+    part.add({LOSS: loss.total, **loss.parts})
+    for name, number in loss.counts.items():
+        progress.add(name, number)
 
 
 def _begun(progress: Progress, seed: int, device: torch.device) -> Midway:
@@ -277,8 +282,8 @@ def pad_s(params: Train) -> float | None:
     return params.max_s if params.pad_to == "max_s" else None
 
 
-def _mean(values: Sequence[Tensor]) -> float | None:
-    return round(float(torch.stack(list(values)).double().mean()), DIGITS) if values else None
+def _mean(values: Sequence[Tensor]) -> float:
+    return round(float(torch.stack(list(values)).double().mean()), DIGITS)
 
 
 def _skipped(task: TrainingTask, progress: Progress, epoch: int, step: int, keys: Sequence[str]) -> None:
@@ -298,7 +303,7 @@ def _skipped(task: TrainingTask, progress: Progress, epoch: int, step: int, keys
 
 @torch.no_grad()
 def logits_of(
-    net: Net,
+    net: Method,
     store: Store,
     keys: Sequence[str],
     device: torch.device,

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from foalnet.config.blocks import Train
-from foalnet.nets import Batch, Net, PretrainedEncoder
-from foalnet.nets.losses import Loss, Objective
+from foalnet.methods import Loss, Method, Objective
+from foalnet.nets import Batch, PretrainedEncoder
 from foalnet.train.precision import Precision
 
 
@@ -70,7 +70,7 @@ class StepResult:
 
 
 def take_step(
-    net: Net,
+    net: Method,
     batch: Batch,
     objective: Objective,
     optim: torch.optim.Optimizer,
@@ -92,7 +92,7 @@ def take_step(
         group["lr"] = lr * group["share"]
     optim.zero_grad(set_to_none=True)
     with precision.autocast():
-        loss = objective(net, net(batch), batch.label_B)  # type: ignore[arg-type]
+        loss = objective(net, net(batch), batch.label_B)
     if reduce is None and not bool(torch.isfinite(loss.total)):
         return StepResult(loss=None)
     precision.scaled(loss.total).backward()

@@ -6,25 +6,25 @@ would after a kill. A child that dies or fails only costs time: the parent train
 
 from __future__ import annotations
 
-import math
+import json
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from foalnet.core.processes import die_with_parent
 from foalnet.train.environment import Stop
-from foalnet.train.progress_line import SHORT, FoldStatus
+from foalnet.train.progress_line import FoldStatus
 
 POLL_S = 0.2
 
 Job = Callable[[Stop, Callable[[FoldStatus], None]], object]
 
-# The fields of a status besides its losses, as numbers in shared memory; NaN stands for None.
-WHOLE = ("epochs", "step", "steps", "utterances", "finished")
-NUMBERS = (*WHOLE, "start", "dev_ua", "best_ua")
+# The longest status, as JSON.
+STATUS_BYTES = 2048
 
 
 def side_by_side(jobs: Mapping[str, Job], *, workers: int, stop: Stop, show: Callable[[str, FoldStatus], None]) -> None:
@@ -62,23 +62,18 @@ class Shared:
     """
 
     def __init__(self, context: Any) -> None:
-        self._numbers = context.Array("d", [math.nan] * (len(NUMBERS) + len(SHORT)), lock=False)
+        self._bytes = context.Array("c", STATUS_BYTES, lock=False)
 
     def put(self, status: FoldStatus) -> None:
         """Write the job's status."""
-        values = [getattr(status, name) for name in NUMBERS] + [status.losses.get(name) for name in SHORT]
-        self._numbers[:] = [math.nan if each is None else float(each) for each in values]
+        self._bytes[:] = json.dumps(asdict(status)).encode().ljust(STATUS_BYTES, b"\0")
 
     def get(self) -> FoldStatus | None:
-        """Return the job's status; None before it began."""
-        values = {
-            name: each for name, each in zip((*NUMBERS, *SHORT), self._numbers, strict=True) if not math.isnan(each)
-        }
-        if not values.keys() >= {*WHOLE, "start"}:
+        """Return the job's status; None before it began, and while it is being written."""
+        try:
+            return FoldStatus(**json.loads(self._bytes.value))
+        except ValueError:
             return None
-        facts: dict[str, Any] = {name: values.get(name) for name in NUMBERS}
-        facts |= {name: int(values[name]) for name in WHOLE} | {"finished": bool(values["finished"])}
-        return FoldStatus(**facts, losses={name: values[name] for name in SHORT if name in values})
 
 
 def _work(jobs: Mapping[str, Job], shared: Mapping[str, Shared], turn: Any, parent: int) -> None:

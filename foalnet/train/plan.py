@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from foalnet.config import Params, Settings
-from foalnet.config.blocks import HALF, Split, Train
+from foalnet.config.blocks import Split, Train
+from foalnet.config.variants import HALF
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.records import Utterance
 from foalnet.corpora.splits import SPLITS, Fold, FoldLabels, groups_of
 from foalnet.encoders import Pretrained, open_weights
-from foalnet.nets import needs_weights, picture_of
+from foalnet.methods import needs_weights
 from foalnet.train.batches import Store
 from foalnet.train.encoders import Encoders
 from foalnet.train.fold import FoldTask
@@ -72,12 +73,12 @@ def plan(
 ) -> Run:
     """Return the folds of a corpus' used utterances, by session or by speaker as `fold_by` says.
 
-    The run's params name the picture that the variant uses. `pretrained`: the result of `pretrained_for`; `encoders`:
+    The run's params are those on which the variant depends. `pretrained`: the result of `pretrained_for`; `encoders`:
     the result of `published_encoders`. UsageError (exit 2) if the variant uses half pictures and the corpus has a
     feature table instead.
     """
-    picture = picture_of(variant, params.train.picture)
-    if picture == "half" and params.train.picture == "features":
+    train = params.train.of(variant)
+    if train.picture == "half" and params.train.picture == "features":
         raise UsageError(
             f"variant {variant} looks at half pictures; the pictures of corpus {params.corpus} are a feature table",
             action=f"train {variant.removesuffix(HALF)} instead",
@@ -86,7 +87,7 @@ def plan(
     return Run(
         variant=variant,
         seed=seed,
-        params=params.train.model_copy(update={"picture": picture}),
+        params=train,
         classes=tuple(params.manifest.classes),
         folds=tuple(SPLITS[split](groups.values())),
         labels={u.key: str(u.label) for u in utterances},

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import TextIO
 
 from foalnet.core.progress import Screen, duration, percent
+from foalnet.methods import CROSS_ENTROPY
 from foalnet.train.state import Progress
 
 # The short name of each loss.
-SHORT = {"loss": "loss", "cross_entropy": "ce", "avel": "avel", "mem": "mem"}
+SHORT = {CROSS_ENTROPY: "ce"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +130,7 @@ def _speed(statuses: Mapping[str, FoldStatus], seconds: float) -> str:
 
 
 def _fold(name: str, each: FoldStatus, most: int) -> str:
-    losses = " ".join(f"{short} {each.losses[loss]:.3f}" for loss, short in SHORT.items() if loss in each.losses)
+    losses = " ".join(f"{SHORT.get(loss, loss)} {value:.3f}" for loss, value in each.losses.items())
     dev = "" if each.dev_ua is None else f"dev UA {100 * each.dev_ua:.1f} %"
     return ", ".join(filter(None, (f"{name} epoch {min(each.epochs + 1, most)} of {most}", dev, losses)))
 

@@ -24,16 +24,13 @@ from torch import Tensor, nn
 from foalnet.config import Settings
 from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.core.processes import die_with_parent
+from foalnet.methods import Loss
 from foalnet.nets.gather import rank
 from foalnet.nets.gather import ranks as count
-from foalnet.nets.losses import Loss
 
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 # If MASTER_ADDR begins so, processes meet in that file (foalnet.cli.launch); else at MASTER_PORT of that address.
 MEET = "file://"
-# The parts of a loss; a part that the variant does not have is None on every process.
-MEANS = ("total", "cross_entropy", "avel", "mem")
-COUNTS = ("pairs_without_negative", "pairs_without_video")
 
 
 def started() -> bool:
@@ -200,9 +197,10 @@ def reduced(net: nn.Module, loss: Loss, *, copies: int) -> Loss:
     each row. A parameter without a gradient on all processes keeps none, and the optimiser skips it, as in one process.
     """
     learning = [p for p in net.parameters() if p.requires_grad]
-    numbers: list[Any] = [getattr(loss, name) for name in MEANS + COUNTS]
     device = learning[0].device
-    parts = [torch.as_tensor(0.0 if n is None else n, device=device).detach().float().reshape(1) for n in numbers]
+    # Every process has the same parts and counts in the same order: they follow from the variant.
+    numbers: list[Any] = [loss.total, *loss.parts.values(), *loss.counts.values()]
+    parts = [torch.as_tensor(n, device=device).detach().float().reshape(1) for n in numbers]
     used = torch.tensor([float(p.grad is not None) for p in learning], device=device)
     grads = [(torch.zeros_like(p) if p.grad is None else p.grad).float().reshape(-1) for p in learning]
     flat_P = summed(torch.cat([*grads, *parts, used]))
@@ -212,12 +210,9 @@ def reduced(net: nn.Module, loss: Loss, *, copies: int) -> Loss:
             p.grad = (flat_P[place : place + p.numel()] / count()).view_as(p).to(p.dtype)
         place += p.numel()
     whole = flat_P[place : place + len(parts)]
-    mean = dict(zip(MEANS, whole / count(), strict=False))
-    counts = {name: round(float(n) / copies) for name, n in zip(COUNTS, whole[len(MEANS) :], strict=True)}
+    means, counts = (whole / count())[: 1 + len(loss.parts)], whole[1 + len(loss.parts) :]
     return Loss(
-        total=mean["total"],
-        cross_entropy=mean["cross_entropy"],
-        avel=None if loss.avel is None else mean["avel"],
-        mem=None if loss.mem is None else mean["mem"],
-        **counts,
+        total=means[0],
+        parts=dict(zip(loss.parts, means[1:], strict=True)),
+        counts={name: round(float(n) / copies) for name, n in zip(loss.counts, counts, strict=True)},
     )

@@ -9,6 +9,7 @@ Shape letters: E epochs, N utterances, C classes.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from foalnet.artifact.checkpoint import (
     save_checkpoint,
 )
 from foalnet.core.errors import DataError, MachineError, reason
-from foalnet.nets import Net
+from foalnet.methods import Method
 from foalnet.train import ranks
 
 logger = logging.getLogger(__name__)
@@ -48,11 +49,10 @@ class Midway:
     losses: dict[str, list[Tensor]] = field(default_factory=dict)
     random: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, **losses: Tensor | None) -> None:
-        """Record a step's losses; None for a loss that the variant does not have."""
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        """Record a step's losses by name."""
         for name, loss in losses.items():
-            if loss is not None:
-                self.losses.setdefault(name, []).append(loss.detach())
+            self.losses.setdefault(name, []).append(loss.detach())
 
 
 @dataclass(kw_only=True)
@@ -102,7 +102,7 @@ def previous_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def save_progress(path: Path, progress: Progress, net: Net, optim: torch.optim.Optimizer) -> None:
+def save_progress(path: Path, progress: Progress, net: Method, optim: torch.optim.Optimizer) -> None:
     """Write a checkpoint atomically; the one in `path` becomes the previous checkpoint.
 
     A finished fold keeps a single checkpoint. Of several processes only the first writes.
@@ -143,7 +143,7 @@ def _stacked(logits_NC: list[Tensor]) -> Tensor:
     return torch.stack(logits_NC) if logits_NC else torch.zeros(0)
 
 
-def load_progress(path: Path, net: Net, optim: torch.optim.Optimizer, *, owner: str = "") -> Progress | None:
+def load_progress(path: Path, net: Method, optim: torch.optim.Optimizer, *, owner: str = "") -> Progress | None:
     """Return a fold's progress and restore network and optimiser; None if there is no checkpoint.
 
     A damaged checkpoint, or one of another training than `owner`, is logged and deleted. The fold then resumes from

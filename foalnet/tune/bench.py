@@ -20,11 +20,12 @@ from foalnet.artifact.seal import publish_sealed, read_sealed
 from foalnet.artifact.table import read_manifest
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Train, encoders_from
+from foalnet.config.variants import Modality
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.paths import Paths
 from foalnet.core.records import Utterance
 from foalnet.evidence.metrics import rounded
-from foalnet.nets import needs_weights
+from foalnet.methods import needs_weights
 from foalnet.shards import ShardSet, open_shards
 from foalnet.stages.train.training import Given, given_for, need_pictures, run_facts, state_folder, train_folds
 from foalnet.train.batches import Store, load_store
@@ -79,7 +80,7 @@ class Bench:
     def job(self, variant: str, seed: int, train: Train) -> Job:
         """Return the run of a setting, on the folds that have a dev part."""
         params = self.params.model_copy(update={"train": train})
-        singles = {m: self.job(one, seed, train) for m, one in encoders_from(variant, train.encoders).items()}
+        singles = {m: self.job(one, seed, train) for m, one in encoders_from(variant, train).items()}
         given = self.given(variant, train)
         if singles:
             given = replace(given, encoders=_encoders(singles))
@@ -91,7 +92,7 @@ class Bench:
             pretrained=given.pretrained,
             encoders=given.encoders,
         )
-        facts = run_facts(params, self.settings, given)
+        facts = run_facts(run.params, self.settings, given, variant=variant)
         folder = state_folder(params, self.settings, self.paths, run, facts)
         return Job(run=run, train=train, folder=folder, device=facts["device"], singles=tuple(singles.values()))
 
@@ -116,7 +117,7 @@ class Bench:
     def check(self, job: Job) -> None:
         """Raise DataError (exit 3) before any training for what would fail every trial: no pictures, an empty part."""
         store = self.store(job)
-        need_pictures(store, job.run.variant, self.paths)
+        need_pictures(store, job.run.variant, job.train, self.paths)
         for fold in job.run.folds:
             job.run.task(fold, store)
 
@@ -144,7 +145,7 @@ class Bench:
         return result
 
 
-def _encoders(singles: Mapping[str, Job]) -> Encoders:
+def _encoders(singles: Mapping[Modality, Job]) -> Encoders:
     """Return the encoders from the checkpoints of other runs, identified by what those runs depend on."""
 
     def of(job: Job, fold: str) -> dict[str, Tensor]:

@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from foalnet.config.blocks import HALF, Train
-from foalnet.nets import PRETRAINED_AUDIO, Tasks, tasks_of
+from foalnet.config.blocks import Train
+from foalnet.config.space import METHODS
+from foalnet.config.variants import Modality
+from foalnet.methods import method_of, weights_of
+from foalnet.methods.params import fields, mark
+from foalnet.nets import PRETRAINED_AUDIO
 
-
-def _fused(tasks: Tasks) -> bool:
-    return tasks.audio and tasks.video
-
-
-# Param below `train`, or its prefix -> the variants that it affects. A param that is not listed affects all.
-AFFECTS: dict[str, Callable[[Tasks], bool]] = {
-    "audio.": lambda tasks: tasks.audio,
-    "video.": lambda tasks: tasks.video,
-    "picture": lambda tasks: tasks.video,
-    "frame_step": lambda tasks: tasks.video,
-    "fusion.kind": _fused,
-    "fusion.layers": _fused,
-    "fusion.heads": _fused,
-    "fusion.dropout": _fused,
-    "fusion.masking": _fused,
-    # A single modality's network has a projection of its own.
-    "fusion.project": lambda tasks: tasks.projects or not _fused(tasks),
-    "objective.alpha": lambda tasks: tasks.avel,
-    "objective.positives": lambda tasks: tasks.avel,
-    "objective.max_scale": lambda tasks: tasks.projects,
-    "objective.temperature": lambda tasks: tasks.projects,
-    "objective.gather_grad": lambda tasks: tasks.projects,
-    "objective.beta": lambda tasks: tasks.mem,
-    "objective.no_negative": lambda tasks: tasks.mem,
-    "objective.matched_pass": lambda tasks: tasks.mem,
-}
+# Param below `train`, or its prefix -> the modality without which it has no effect.
+NEEDS: dict[str, Modality] = {"audio.": "audio", "video.": "video", "picture": "video", "frame_step": "video"}
 
 
 def without_effect(variant: str, paths: Iterable[str], train: Train) -> list[str]:
     """Return the params without effect on what a variant learns, sorted.
 
-    >>> without_effect("audio_only", ["lr", "objective.beta", "video.width"], Train())
-    ['objective.beta', 'video.width']
+    >>> without_effect("audio_only", ["lr", "methods.foal.beta", "video.width"], Train())
+    ['methods.foal.beta', 'video.width']
     """
-    tasks = tasks_of(variant)
+    one, marks = train.variant(variant), dict(fields())
+    on, weighs = weights_of(variant, train), method_of(variant, train).losses
+    # The weights that the variant's definition gives in place of the method's params.
+    fixed = {weighs[loss] for loss in one.losses}
 
     def affected(path: str) -> bool:
-        if path == "picture" and variant.endswith(HALF):
+        if path.startswith(METHODS):
+            _, method, param = path.split(".")
+            losses = mark(marks[path], "losses")
+            return method == one.method and param not in fixed and (not losses or not on.keys().isdisjoint(losses))
+        if path == "picture" and one.picture:
             return False
         if path == "lr_encoder":
-            return tasks.audio and train.audio.encoder in PRETRAINED_AUDIO
-        return all(rule(tasks) for start, rule in AFFECTS.items() if path.startswith(start))
+            return "audio" in one.inputs and train.audio.encoder in PRETRAINED_AUDIO
+        return all(modality in one.inputs for start, modality in NEEDS.items() if path.startswith(start))
 
     return sorted(path for path in paths if not affected(path))

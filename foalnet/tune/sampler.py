@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from foalnet.config.blocks import Choice, Dimension, Tune
-from foalnet.config.space import number_kinds
 from foalnet.core.errors import MachineError
+from foalnet.methods.params import kinds_of
 
 STAGE = "tune"
 # A drawn number is rounded to this many digits: enough for any setting, and readable in params.yaml.
@@ -64,7 +64,7 @@ def _distribution(optuna: ModuleType, path: str, dimension: Dimension) -> Any:
         return optuna.distributions.CategoricalDistribution(tuple(dimension.choices))
     low, high = dimension.low, dimension.high
     assert low is not None and high is not None
-    if number_kinds(path) == {int}:
+    if kinds_of(path) == {int}:
         return optuna.distributions.IntDistribution(int(low), int(high), log=dimension.log)
     return optuna.distributions.FloatDistribution(float(low), float(high), log=dimension.log)
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Choice, Train
-from foalnet.config.space import value_of, with_values
+from foalnet.config.space import METHODS, with_values
 from foalnet.core.errors import UsageError
 from foalnet.core.files import content_key
+from foalnet.methods.params import check_method_space, value_of
 from foalnet.train import ranks
 from foalnet.tune.bench import Bench, Job, forget, mean_ua, recorded
 from foalnet.tune.effect import without_effect
@@ -63,7 +64,8 @@ def outside(params: Params) -> list[str]:
             assert dimension.low is not None and dimension.high is not None
             inside = isinstance(value, int | float) and dimension.low <= value <= dimension.high
         if not inside:
-            lines.append(f"note: train.{path} is {value} in params.yaml, which its space does not hold (tune.space)")
+            name = path if path.startswith(METHODS) else f"train.{path}"
+            lines.append(f"note: {name} is {value} in params.yaml, which its space does not hold (tune.space)")
     return lines
 
 
@@ -75,6 +77,7 @@ def variants_of(params: Params) -> list[str]:
             file="params.yaml",
             action="name params below train with their ranges (docs/method.md)",
         )
+    check_method_space(params.tune, params.train, file=f"params.yaml (corpora.{params.corpus})")
     return list(dict.fromkeys(params.tune.variants or params.variants))
 
 
@@ -137,7 +140,7 @@ def _trial(bench: Bench, variant: str, number: int, values: dict[str, Choice]) -
         "number": number,
         "drawn": "random" if number <= bench.params.tune.random else "tpe",
         "params": values,
-        "key": content_key(train.model_dump()),
+        "key": content_key(train.of(variant).model_dump()),
     }
     return row | _scored([(job, bench.reach(job)) for job in jobs]), jobs
 

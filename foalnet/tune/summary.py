@@ -45,7 +45,8 @@ def publish(bench: Bench, searched: Sequence[Searched]) -> str:
 def summarize(bench: Bench, searched: Sequence[Searched]) -> dict[str, Any]:
     """Return summary.json: the search, its data, its results, and what shapes its bytes."""
     params = bench.params
-    facts = run_facts(params, bench.settings, bench.given(searched[0].variant, params.train))
+    variant, train = searched[0].variant, params.train
+    facts = run_facts(train.of(variant), bench.settings, bench.given(variant, train), variant=variant)
     return {
         "schema": SCHEMA,
         "corpus": params.corpus,
@@ -122,7 +123,9 @@ def snippet(corpus: str, values: Mapping[str, Choice]) -> str:
         train:
           lr: 0.01
     """
-    tree = {"corpora": {corpus: {"train": nested(values)}}}
+    train = nested(values)
+    blocks = {"train": train} | ({"methods": train.pop("methods")} if "methods" in train else {})
+    tree = {"corpora": {corpus: {name: block for name, block in blocks.items() if block}}}
     return yaml.safe_dump(tree, sort_keys=True, default_flow_style=False).rstrip()
 
 

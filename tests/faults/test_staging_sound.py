@@ -274,8 +274,8 @@ def test_t39_a_minute_is_cut_to_max_s_in_sound_and_picture_and_counted(place: Pl
     assert got[KEY][1].size == 60 * RATE_HZ, "a shard holds all of it; max_s is training's"
     store = load_store(open_shards(place.out), list(got), make_params(max_s=10.0, frame_step=6))
     clip = store.clips[KEY]
-    assert np.array_equal(clip.wave_N, sound(7, 60.0)[: 10 * RATE_HZ])
-    assert len(clip.frames) == len(clip.frame_mask_F) == -(-10 * 30000 // 1001 // 6)
+    assert np.array_equal(clip.parts["audio"].values, sound(7, 60.0)[: 10 * RATE_HZ])
+    assert len(clip.parts["video"].values) == len(clip.parts["video"].mask_T) == -(-10 * 30000 // 1001 // 6)
     assert [(e.kind, e.item, e.reason, e.detail) for e in store.ledger.entries] == [
         ("repaired", KEY, "audio_truncated", "60.00 s to 10 s")
     ]

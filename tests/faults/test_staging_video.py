@@ -13,7 +13,7 @@ import torch
 from foalnet import media
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
-from foalnet.nets import build_net
+from foalnet.methods import build_net
 from foalnet.shards import open_shards
 from foalnet.train.batches import collate, load_store
 from tests.support.corpus.rows import utterance
@@ -169,7 +169,7 @@ def test_t23_utterances_without_a_picture_train_and_are_answered_by_their_sound(
     store = load_store(open_shards(place.out), list(samples(place)), params)
     unseen = sorted(of_dialogue(place))
     assert len(store.clips) == 6 and store.ledger.counts() == {"kept/video_missing": 3}
-    assert [key for key, clip in store.clips.items() if not clip.frame_mask_F.any()] == unseen
+    assert [key for key, clip in store.clips.items() if not clip.parts["video"].mask_T.any()] == unseen
     torch.manual_seed(0)
     net = build_net("foal", params, classes=len(CLASSES), shape=store.shape).eval()
     with torch.no_grad():

@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 RANDOM: dict[str, Any] = {
     "audio": {"dropout": 0.3, "augment": True},
     "video": {"dropout": 0.2, "augment": True},
-    "fusion": {"dropout": 0.2, "project_dropout": 0.3, "head_dropout": 0.2},
+    "methods": {"foal": {"dropout": 0.2, "project_dropout": 0.3, "head_dropout": 0.2}},
 }
 EPOCHS, STEPS = 4, 3
 # Looks of one epoch: before each of three steps, before one batch of the test part and before one of the dev part.

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import foalnet.train.state as states
+from foalnet.checks.work import items, judged, to_remove
 from foalnet.core.errors import Interrupted, MachineError
-from foalnet.gc import items, judged, to_remove
 from foalnet.stages.final.training import FinalTask, train_final
 from foalnet.train.environment import Stop, determined
 from foalnet.train.fold import train_fold

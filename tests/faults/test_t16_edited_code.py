@@ -31,7 +31,7 @@ real = module.inventory
 
 def editing(*args):
     package = Path("foalnet")
-    (package / "gc.py").write_text((package / "gc.py").read_text() + "# edited\\n")
+    (package / "checks/work.py").write_text((package / "checks/work.py").read_text() + "# edited\\n")
     (package / "nets" / "new.py").write_text("")
     (package / "nets" / "losses" / "mem.py").unlink()
     return real(*args)
@@ -57,7 +57,7 @@ def project(tmp_path: Path) -> Path:
 def test_t16_a_verb_fails_with_the_list_of_files_edited_meanwhile(project: Path) -> None:
     done = run(project, sys.executable, "-c", EDITING, "inventory", "ravdess", check=False)
     assert done.returncode == 4, done.stderr
-    assert "code changed while the stage ran: gc.py, nets/losses/mem.py, nets/new.py" in done.stderr
+    assert "code changed while the stage ran: checks/work.py, nets/losses/mem.py, nets/new.py" in done.stderr
     assert "stage: inventory" in done.stderr and "next: run the same command again" in done.stderr
     shutil.copy(REPOSITORY / MEM, project / MEM)
     assert program(project, "inventory", "ravdess").returncode == 0
@@ -69,7 +69,7 @@ def test_t16_dvc_records_no_stage_after_its_code_was_edited_meanwhile(project: P
     real = path.read_text()
     path.write_text(real.replace("foalnet inventory ${key}", "python edit.py inventory ${key}"))
     done = repro(project, "inventory@ravdess", check=False)
-    assert done.returncode != 0 and "gc.py" in done.stdout + done.stderr
+    assert done.returncode != 0 and "checks/work.py" in done.stdout + done.stderr
     lock = project / "dvc.lock"
     assert not lock.exists() or "inventory@ravdess" not in lock.read_text()
     path.write_text(real)

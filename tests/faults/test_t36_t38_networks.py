@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from foalnet.encoders import Pretrained
-from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, VARIANTS, Batch, InputShape, Net, build_net, encoders
-from foalnet.nets.losses import Objective
+from foalnet.methods import Method, Objective, build_net
+from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, Batch, InputShape
 from foalnet.nets.wavlm import unit_variance
 from foalnet.train.batches import Clip, collate
 from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, make_params
@@ -32,28 +32,28 @@ def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def batch_of(waves: dict[str, np.ndarray]) -> Batch:
     frames, mask_F = np.ones((2, DIMS), np.float32), np.ones(2, bool)
-    clips = [Clip(key=key, wave_N=wave_N, frames=frames, frame_mask_F=mask_F) for key, wave_N in waves.items()]
+    clips = [Clip.of(key, wave_N=wave_N, frames=frames, frame_mask_F=mask_F) for key, wave_N in waves.items()]
     return collate(clips, {clip.key: i % len(CLASSES) for i, clip in enumerate(clips)})
 
 
-def net_of(encoder: tuple[str, Pretrained | None]) -> Net:
+def net_of(encoder: tuple[str, Pretrained | None]) -> Method:
     name, pretrained = encoder
     torch.manual_seed(0)
     params = make_params(audio={"encoder": name}, video={"encoder": "linear"})
     return build_net("foal", params, classes=len(CLASSES), shape=SHAPE, pretrained=pretrained)
 
 
-def finite_in_answer_and_gradient(net: Net, batch: Batch) -> bool:
+def finite_in_answer_and_gradient(net: Method, batch: Batch) -> bool:
     """Fit the statistics on the batch alone, answer it, and take its loss back through the network."""
-    for part in encoders(net):
+    for part in net.encoders.values():
         part.fit([batch])
     assert all(bool(buffer.isfinite().all()) for buffer in net.buffers() if buffer.is_floating_point())
     with torch.no_grad():
         answered = bool(net.eval()(batch).logits_BC.isfinite().all())
     net.train()
     assert batch.label_B is not None
-    objective = Objective(tasks=VARIANTS["foal"], params=make_params().objective)
-    total = objective(net, net(batch), batch.label_B).total  # type: ignore[arg-type]
+    objective = Objective()
+    total = objective(net, net(batch), batch.label_B).total
     total.backward()
     gradients = [p.grad for p in net.parameters() if p.grad is not None]
     return answered and bool(total.isfinite()) and all(bool(grad.isfinite().all()) for grad in gradients)
@@ -87,5 +87,5 @@ def test_t38_clips_of_the_shortest_lengths_are_finite_and_have_a_step(encoder: t
     waves["399"] = np.pad(noise[:399], (0, 1))
     net, batch = net_of(encoder), batch_of(waves)
     assert finite_in_answer_and_gradient(net, batch)
-    steps = encoders(net.eval())[0](batch)
+    steps = net.eval().encoders["audio"](batch)
     assert bool(steps.mask_BT.any(dim=1).all()) and bool(steps.values_BTD.isfinite().all())

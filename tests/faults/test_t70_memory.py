@@ -15,7 +15,7 @@ import foalnet.train.fold as fold
 from foalnet.core.errors import MachineError
 from foalnet.train.environment import Stop, determined
 from foalnet.train.fold import train_fold
-from tests.support.corpus.stores import RATE_HZ, Synthetic, make_params, make_run, make_store
+from tests.support.corpus.stores import RATE_HZ, Synthetic, make_params, make_run, make_store, with_sound
 
 CPU = torch.device("cpu")
 LONG = {"train": "g3_005", "dev": "g2_003", "test": "g1_002"}
@@ -26,7 +26,7 @@ def synthetic_with_long_ones() -> Synthetic:
     synthetic = make_store(per_group=8)
     clips = dict(synthetic.store.clips)
     for key in LONG.values():
-        clips[key] = replace(clips[key], wave_N=np.full(2 * RATE_HZ, 0.1, np.float32))
+        clips[key] = with_sound(clips[key], np.full(2 * RATE_HZ, 0.1, np.float32))
     return replace(synthetic, store=replace(synthetic.store, clips=clips))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from torch import Tensor
 from foalnet.nets import Batch
 from foalnet.nets.losses import similarity
 from foalnet.nets.losses.avel import both_directions
-from foalnet.nets.tensors import Negatives, Steps
-from tests.support.ranks import CASES, cut, learn, network, together
+from foalnet.nets.tensors import Steps
+from tests.support.ranks import CASES, cut, doubled, learn, network, together
 
 SAME = {"rtol": 0.0, "atol": 1e-6}
 ONE = [(name, 3) for name in CASES if not name.startswith("released")] + [("foal", 4), ("pictures", 4)]
@@ -66,20 +65,20 @@ def test_as_released_a_gathered_negative_teaches_no_encoder(results: Results) ->
 
 def with_detached_negatives(whole: Batch) -> dict[str, Tensor]:
     """Cross-entropy and MEM of two rows written plainly: each is paired with the other's video and sound, detached."""
-    net, objective = network(CASES["released negatives"])
-    outputs = net(replace(whole, wave_BN=whole.wave_BN.double(), frames=whole.frames.double()))
-    audio, video, label_B = outputs.encoded.audio, outputs.encoded.video, whole.label_B
-    assert audio is not None and video is not None and label_B is not None
+    net, _ = network(CASES["released negatives"])
+    outputs = net(doubled(whole))
+    label_B = whole.label_B
+    assert label_B is not None
     other_B = torch.tensor([1, 0])
-    beside = Negatives(
-        video=Steps(values_BTD=video.values_BTD[other_B].detach(), mask_BT=video.mask_BT[other_B]),
-        audio=Steps(values_BTD=audio.values_BTD[other_B].detach(), mask_BT=audio.mask_BT[other_B]),
-    )
-    logits = net.match(outputs, beside)
+    others = {
+        modality: Steps(values_BTD=steps.values_BTD[other_B].detach(), mask_BT=steps.mask_BT[other_B])
+        for modality, steps in outputs.encoded.items()
+    }
+    logits = net.match(outputs, others)
     same = [each.log_softmax(1)[:, 1].mean() for each in (logits.audio_matched_B2, logits.video_matched_B2)]
     other = [each.log_softmax(1)[:, 0].mean() for each in (logits.audio_negative_B2, logits.video_negative_B2)]
     mem = -(sum(same) + sum(other)) / 4
-    (F.cross_entropy(outputs.logits_BC, label_B) + objective.params.beta * mem).backward()
+    (F.cross_entropy(outputs.logits_BC, label_B) + net.weights["mem"] * mem).backward()
     return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
 
 
@@ -88,15 +87,15 @@ def row_side(whole: Batch) -> dict[str, Tensor]:
 
     MEM teaches no projection, and the cross-entropy none either: AVEL's is theirs alone.
     """
-    net, objective = network(CASES["released"])
-    outputs = net(replace(whole, wave_BN=whole.wave_BN.double(), frames=whole.frames.double()))
+    net, _ = network(CASES["released"])
+    outputs = net(doubled(whole))
     label_B = whole.label_B
-    assert outputs.audio_BE is not None and outputs.video_BE is not None and outputs.scale is not None
+    assert outputs.audio_BP is not None and outputs.video_BP is not None and outputs.scale is not None
     assert label_B is not None
     total = torch.zeros((), dtype=torch.float64)
     for own in (slice(0, 3), slice(3, 6)):
-        audio_KG = similarity(outputs.audio_BE[own], outputs.video_BE.detach(), outputs.scale)
-        video_KG = similarity(outputs.video_BE[own], outputs.audio_BE.detach(), outputs.scale)
-        total = total + both_directions(audio_KG, video_KG, label_B[own], label_B, objective.params.positives) / 2
+        audio_KG = similarity(outputs.audio_BP[own], outputs.video_BP.detach(), outputs.scale)
+        video_KG = similarity(outputs.video_BP[own], outputs.audio_BP.detach(), outputs.scale)
+        total = total + both_directions(audio_KG, video_KG, label_B[own], label_B, net.config.positives) / 2
     total.backward()
     return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}

@@ -16,7 +16,8 @@ from foalnet.core.errors import DataError, MachineError, UsageError
 from foalnet.core.files import sha256_file
 from foalnet.encoders import CATALOGUE, open_weights
 from foalnet.encoders.fetch import fetch_weights, record_weights
-from foalnet.nets import InputShape, build_net
+from foalnet.methods import build_net
+from foalnet.nets import InputShape
 from tests.support.corpus.stores import make_params
 from tests.support.hub import hub, needs_transformers, pin, recorded, write_clip, write_wavlm
 from tests.support.processes import HostilePickle

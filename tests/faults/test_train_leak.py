@@ -52,5 +52,5 @@ def test_t73_the_session_as_only_feature_gives_chance(tmp_path: Path, variant: s
     first = {group: key for key, group in reversed(synthetic.groups.items())}
     clips = {key: replace(synthetic.store.clips[first[group]], key=key) for key, group in synthetic.groups.items()}
     one_each = replace(synthetic, store=replace(synthetic.store, clips=clips))
-    assert len({clip.wave_N.tobytes() for clip in clips.values()}) == 3
+    assert len({clip.parts["audio"].values.tobytes() for clip in clips.values()}) == 3
     assert abs(ua_of_test_parts(one_each, variant, tmp_path) - 0.25) <= 0.05

@@ -34,7 +34,7 @@ PARTS: list[tuple[list[tuple[str, str]], str]] = [
     ([("  heads: 4 ", "  heads: 5 ")], "variant baseline: a width of 32 cannot be cut into 5 attention heads"),
     ([("  heads: 4 ", "  heads: 32 "), (AUDIO, WAVLM), ("width: 32", "width: 48")], "a width of 48 cannot be cut"),
     ([("  heads: 4 ", "  heads: 3 "), (AUDIO, WAVLM), ("width: 32", "width: 48")], "a width of 1024 cannot be cut"),
-    ([("head_dropout: 0.0", "head_dropout:")], "train.fusion.head_dropout is null"),
+    ([("head_dropout: 0.0", "head_dropout: null")], "methods.single.head_dropout is null"),
     ([(SINGLE, SINGLE + "      picture: features\n")], "reader iemocap has no table of features"),
     (
         [(SINGLE, SINGLE + "      picture: features\n"), ("features: {}", "features: {encoder: clip_vit_b32}")],

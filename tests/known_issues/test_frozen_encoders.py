@@ -11,12 +11,13 @@ import torch
 
 from foalnet.artifact.checkpoint import load_checkpoint
 from foalnet.config import Params, Settings
+from foalnet.config.blocks import Train
 from foalnet.config.load import runs_of
 from foalnet.core.errors import DataError, MachineError, UsageError
 from foalnet.core.paths import Paths
-from foalnet.nets import Batch, FoalNet, Frozen, Steps, build_net, tasks_of
+from foalnet.methods import FoalNet, Objective, build_net
+from foalnet.nets import Batch, Frozen, Steps
 from foalnet.nets.frozen import inverse_root
-from foalnet.nets.losses import Objective
 from foalnet.stages.evaluate.scoring import evaluate_run
 from foalnet.stages.train.training import train_run
 from foalnet.train.batches import Store, eval_batches
@@ -102,24 +103,23 @@ def test_avel_reaches_what_the_classifier_reads() -> None:
     net.train()
     batch = next(eval_batches(store, sorted(store.clips)))
     label_B = torch.arange(len(batch.keys)) % 4
-    loss = Objective(tasks=tasks_of("foal"), params=make_params().objective)(net, net(batch), label_B)
-    assert loss.avel is not None
-    loss.avel.backward()
-    for branch in (net.audio, net.video):
+    loss = Objective()(net, net(batch), label_B)
+    loss.parts["avel"].backward()
+    for branch in net.encoders.values():
         assert isinstance(branch, Frozen)
         assert all(p.grad is None for p in branch.encoder.parameters())
         shaped = [p for p in branch.stem.parameters() if p.grad is not None and bool(p.grad.abs().sum() > 0)]
         assert shaped, "AVEL shapes the stem"
     net.zero_grad()
-    loss = Objective(tasks=tasks_of("baseline"), params=make_params().objective)(net, net(batch), label_B)
-    loss.cross_entropy.backward()
-    for branch in (net.audio, net.video):
+    loss = Objective()(net, net(batch), label_B)
+    loss.parts["cross_entropy"].backward()
+    for branch in net.encoders.values():
         assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in branch.stem.parameters())
 
 
 def test_the_stem_reads_whitened_steps() -> None:
     net, store = frozen_net()
-    branch = net.audio
+    branch = net.encoders["audio"]
     assert isinstance(branch, Frozen)
     batches = list(eval_batches(store, sorted(store.clips), 7))
     branch.fit(batches)
@@ -152,7 +152,7 @@ def test_steps_made_once_give_the_answers_of_the_whole_network() -> None:
     net.eval()
     with torch.no_grad():
         for whole, made in zip(eval_batches(store, keys, 7), eval_batches(ready, keys, 7), strict=True):
-            assert whole.keys == made.keys and made.wave_BN.shape[1] == 1 and made.encoded is not None
+            assert whole.keys == made.keys and not made.raw and made.encoded.keys() == {"audio", "video"}
             torch.testing.assert_close(net(whole).logits_BC, net(made).logits_BC, rtol=1e-4, atol=1e-5)
 
 
@@ -174,10 +174,10 @@ def test_a_fold_computes_its_encoders_once(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_graph_depends_on_the_runs_that_provide_the_encoders() -> None:
-    own = runs_of("c", ["audio_only", "foal"], [1], ["loso_dev_session"])
+    own = runs_of("c", ["audio_only", "foal"], [1], ["loso_dev_session"], train=Train())
     assert own["c-foal-s1"]["audio"] == "data/c/shards/index.json" != own["c-foal-s1"]["video"]
     single = runs_of(
-        "c", ["audio_only", "foal_half"], [2], ["loso_dev_session", "loso_fixed_epochs"], encoders="single"
+        "c", ["audio_only", "foal_half"], [2], ["loso_dev_session", "loso_fixed_epochs"], train=Train(encoders="single")
     )
     assert single["c-foal_half-s2-four"]["audio"] == "models/c/audio_only-s2-four"
     assert single["c-foal_half-s2"]["video"] == "models/c/video_only_half-s2"

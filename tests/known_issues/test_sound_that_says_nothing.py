@@ -20,7 +20,8 @@ from foalnet.core.ledger import Ledger
 from foalnet.core.records import Sample
 from foalnet.corpora.inventory import FileEntry
 from foalnet.media.mono import CLIPPED
-from foalnet.nets import InputShape, build_net
+from foalnet.methods import build_net
+from foalnet.nets import InputShape
 from foalnet.train.batches import Clip, collate, read_clip
 from tests.support.corpus.rows import utterance
 from tests.support.corpus.videos import ffmpeg, picture, write_avi
@@ -65,7 +66,7 @@ def test_silence_is_masked_or_dropped_as_the_param_says(tmp_path: Path, kind: st
     assert ("kept", "sound_silent", "masked: the network hears nothing of it") in rows
     assert json.loads(sample.members["json"])["audio"]["reason"] == "sound_silent"
     clip, _ = read_clip(sample, Train(), Ledger())
-    assert not clip.heard
+    assert not clip.has("audio")
     samples, rows = staged(tmp_path, SILENT[kind], silent_sound="drop")
     assert samples == [] and rows == [("dropped", "sound_silent", "")]
 
@@ -73,7 +74,7 @@ def test_silence_is_masked_or_dropped_as_the_param_says(tmp_path: Path, kind: st
 @pytest.mark.parametrize("wave_N", [voice(), voice(0.0005), np.pad(voice()[:1000], (0, N - 1000))])
 def test_quiet_and_short_speech_is_heard(tmp_path: Path, wave_N: np.ndarray) -> None:
     [sample], rows = staged(tmp_path, wave_N)
-    assert rows == [("kept", "", "")] and read_clip(sample, Train(), Ledger())[0].heard
+    assert rows == [("kept", "", "")] and read_clip(sample, Train(), Ledger())[0].has("audio")
 
 
 def test_channels_that_cancel_each_other_are_not_averaged(tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_a_video_with_a_track_of_zeros_is_answered_by_its_picture_alone(tmp_path
 def test_training_takes_clips_that_are_not_heard(encoder: str) -> None:
     """Loss and gradients stay finite with a masked sound in the batch, alone or with others."""
     clips = [
-        Clip(key=key, wave_N=voice(seed=i).astype(np.float32), frames=np.zeros((1, 0), np.float32),
+        Clip.of(key, wave_N=voice(seed=i).astype(np.float32), frames=np.zeros((1, 0), np.float32),
              frame_mask_F=np.zeros(1, bool), heard=key != "silent")
         for i, key in enumerate(("one", "silent", "two"))
     ]  # fmt: skip
@@ -179,7 +180,7 @@ def test_training_takes_clips_that_are_not_heard(encoder: str) -> None:
     net = build_net("audio_only", Train(audio=AudioEncoder(encoder=encoder)), classes=2, shape=shape)
     for members in (clips, clips[1:2]):
         batch = collate(members, dict.fromkeys(("one", "silent", "two"), 1))
-        assert batch.wave_mask_BN.any(dim=1).tolist() == [clip.heard for clip in members]
+        assert batch.raw["audio"].mask_BT.any(dim=1).tolist() == [clip.has("audio") for clip in members]
         net.zero_grad()
         logits_BC = net(batch).logits_BC
         logits_BC.square().sum().backward()

@@ -11,7 +11,8 @@ from foalnet.artifact.checkpoint import net_tensors
 from foalnet.artifact.model import FILE, Sealed, seal
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.nets import InputShape, build_net
+from foalnet.methods import build_net
+from foalnet.nets import InputShape
 from foalnet.predict import Model, load
 from tests.support.corpus.stores import CLASSES, RATE_HZ, make_params
 

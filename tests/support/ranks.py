@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from foalnet.nets import VARIANTS, Batch, FoalNet, InputShape, build_net
-from foalnet.nets.losses import Objective
+from foalnet.methods import FoalNet, Objective, build_net
+from foalnet.nets import Batch, InputShape
 from foalnet.train.batches import collate
-from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, make_params, make_store
+from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, blind, make_params, make_store, put
 
 RANKS = 2
-# Each: the variant, what params.objective says, the labels of its clips, and those without a picture.
+# Each: the variant, its params of Foal-Net, the labels of its clips, and those without a picture.
 CASES: dict[str, dict[str, Any]] = {
     "avel": {"variant": "avel", "labels": [0, 1, 0, 2, 1, 0]},
     "foal": {"variant": "foal", "labels": [0, 1, 0, 2, 1, 0]},
@@ -36,13 +35,13 @@ CASES: dict[str, dict[str, Any]] = {
     "released": {
         "variant": "foal",
         "labels": [0, 1, 0, 2, 1, 0],
-        "objective": {"gather_grad": False, "positives": "sum", "temperature": "divisor"},
+        "config": {"gather_grad": False, "positives": "sum", "temperature": "divisor"},
     },
     # One candidate a row, on the other process.
     "released negatives": {
         "variant": "mem",
         "labels": [0, 1],
-        "objective": {"gather_grad": False, "no_negative": "positives", "matched_pass": "twice"},
+        "config": {"gather_grad": False, "no_negative": "positives", "matched_pass": "twice"},
     },
 }
 
@@ -52,14 +51,14 @@ def cut(case: dict[str, Any], first: int, last: int) -> Batch:
     store = make_store(groups=2, per_group=4, frame=(DIMS,), seed=3).store
     clips = list(store.clips.values())[: len(case["labels"])]
     for row in case.get("bare", []):
-        clips[row] = replace(clips[row], frames=clips[row].frames[:0], frame_mask_F=clips[row].frame_mask_F[:0])
+        clips[row] = blind(clips[row])
     labels = {clip.key: label for clip, label in zip(clips, case["labels"], strict=True)}
     return collate(clips[first:last], labels)
 
 
 def network(case: dict[str, Any]) -> tuple[FoalNet, Objective]:
     """The case's network in float64 without dropout, the same on every process, and its objective."""
-    params = make_params(video={"encoder": "linear"}, objective=case.get("objective", {}))
+    params = make_params(video={"encoder": "linear"}, methods={"foal": case.get("config", {})})
     torch.manual_seed(1)
     net = build_net(
         case["variant"], params, classes=len(CLASSES), shape=InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
@@ -68,21 +67,28 @@ def network(case: dict[str, Any]) -> tuple[FoalNet, Objective]:
     # Statistics over a batch are no business of the objective: both sides take those of training.
     net.eval()
     weights = torch.tensor(case["weights"], dtype=torch.float64) if "weights" in case else None
-    return net, Objective(tasks=VARIANTS[case["variant"]], params=params.objective, class_weight_C=weights)
+    return net, Objective(class_weight_C=weights)
+
+
+def doubled(batch: Batch) -> Batch:
+    """The batch in float64."""
+    for modality, steps in batch.raw.items():
+        batch = put(batch, modality, values=steps.values_BTD.double())
+    return batch
 
 
 def learn(case: dict[str, Any], batch: Batch) -> tuple[dict[str, float | int], dict[str, Tensor]]:
     """The loss of a batch with its parts, and every parameter's gradient."""
     net, objective = network(case)
-    batch = replace(batch, wave_BN=batch.wave_BN.double(), frames=batch.frames.double())
+    batch = doubled(batch)
     assert batch.label_B is not None
     torch.manual_seed(2)
     loss = objective(net, net(batch), batch.label_B)
     loss.total.backward()
     values: dict[str, float | int] = {
         "total": float(loss.total.detach()),
-        "negatives": loss.pairs_without_negative,
-        "videos": loss.pairs_without_video,
+        "negatives": loss.counts["pairs_without_negative"],
+        "videos": loss.counts["pairs_without_video"],
     }
     return values, {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
 

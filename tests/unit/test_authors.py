@@ -13,7 +13,7 @@ from torch import Tensor
 from foalnet.authors.network import authors_outputs, from_authors
 from foalnet.core.errors import DataError
 from foalnet.encoders import transformers_offline
-from foalnet.nets.foal import FoalNet
+from foalnet.methods import FoalNet
 from tests.support.authors import DIMS, HEADS, KINDS, State, checkpoint, config
 
 

@@ -41,19 +41,22 @@ def reread(tmp_path: Path, synthetic: Synthetic, *, keys: list[str] | None = Non
 def test_pictures_and_sound_come_back_from_shards(tmp_path: Path) -> None:
     synthetic = make_store(groups=3, per_group=4, without_picture=1)
     hidden = synthetic.store.clips["g2_002"]
-    mask_F = np.arange(len(hidden.frames)) != 0
-    clips = dict(synthetic.store.clips) | {"g2_002": replace(hidden, frame_mask_F=mask_F)}
+    pictures = hidden.parts["video"]
+    mask_F = np.arange(len(pictures.values)) != 0
+    clips = dict(synthetic.store.clips) | {"g2_002": hidden.put("video", replace(pictures, mask_T=mask_F))}
     store = reread(tmp_path, replace(synthetic, store=replace(synthetic.store, clips=clips)))
     assert list(store.clips) == sorted(clips) and store.shape == synthetic.store.shape
     for key, clip in store.clips.items():
-        assert np.abs(clip.wave_N - clips[key].wave_N).max() <= 1 / 32768 and clip.wave_N.dtype == np.float32
-        assert clip.frame_mask_F.tolist() == clips[key].frame_mask_F.tolist()
-        assert clip.frames.dtype == np.uint8 and clip.frames.shape == clips[key].frames.shape
-        if clip.frame_mask_F.any():
-            difference = clip.frames[clip.frame_mask_F].astype(int) - clips[key].frames[clip.frame_mask_F].astype(int)
+        sound, pictures, expected = clip.parts["audio"], clip.parts["video"], clips[key].parts
+        assert np.abs(sound.values - expected["audio"].values).max() <= 1 / 32768 and sound.values.dtype == np.float32
+        valid_F = pictures.mask_T
+        assert valid_F.tolist() == expected["video"].mask_T.tolist()
+        assert pictures.values.dtype == np.uint8 and pictures.values.shape == expected["video"].values.shape
+        if valid_F.any():
+            difference = pictures.values[valid_F].astype(int) - expected["video"].values[valid_F].astype(int)
             # JPEG at quality 95 over noise of 20 levels.
             assert np.abs(difference).mean() < 6
-    assert not store.clips["g2_002"].frames[0].any()
+    assert not store.clips["g2_002"].parts["video"].values[0].any()
     assert store.ledger.counts() == {"kept/video_missing": 3}
 
 
@@ -67,21 +70,22 @@ def test_feature_tables_come_back_exactly(tmp_path: Path) -> None:
     store = reread(tmp_path, synthetic, picture="features")
     assert store.shape.frame == (DIMS,)
     for key, clip in store.clips.items():
-        assert np.array_equal(clip.frames, synthetic.store.clips[key].frames) and clip.frames.dtype == np.float32
+        rows_FD = clip.parts["video"].values
+        assert np.array_equal(rows_FD, synthetic.store.clips[key].parts["video"].values) and rows_FD.dtype == np.float32
 
 
 def test_frames_are_thinned_and_both_cut_at_max_s(tmp_path: Path) -> None:
     synthetic = make_store(groups=3, per_group=2)
     clip = synthetic.store.clips["g1_000"]
     frames = np.repeat(np.arange(60, 180, 10, dtype=np.uint8), 3 * 16 * 16).reshape(12, 3, 16, 16)
-    long = replace(clip, wave_N=np.zeros(6400, np.float32), frames=frames, frame_mask_F=np.ones(12, bool))
+    long = Clip.of(clip.key, wave_N=np.zeros(6400, np.float32), frames=frames, frame_mask_F=np.ones(12, bool))
     store = replace(synthetic.store, clips=dict(synthetic.store.clips) | {"g1_000": long})
     read = reread(tmp_path, replace(synthetic, store=store), frame_step=3, max_s=0.21)
     # Frames 0, 3, 6, 9 at 30 fps lie at 0, 0.1, 0.2 and 0.3 s.
-    assert [round(float(frame.mean()) / 10) for frame in read.clips["g1_000"].frames] == [6, 9, 12]
-    assert len(read.clips["g1_000"].wave_N) == 3360
+    assert [round(float(frame.mean()) / 10) for frame in read.clips["g1_000"].parts["video"].values] == [6, 9, 12]
+    assert len(read.clips["g1_000"].parts["audio"].values) == 3360
     cut = {e.item for e in read.ledger.entries if e.reason == "audio_truncated"}
-    assert cut == {key for key, c in store.clips.items() if len(c.wave_N) > 3360}
+    assert cut == {key for key, c in store.clips.items() if c.samples > 3360}
 
 
 def test_only_requested_parts_are_read_and_missing_ones_are_left_out(tmp_path: Path) -> None:
@@ -161,27 +165,30 @@ def test_t66_mask_sums_equal_lengths_in_10000_random_batches() -> None:
         samples, slots = generator.integers(1, 40, size).tolist(), generator.integers(0, 9, size).tolist()
         valid = generator.random((size, 9)) < 0.7
         clips = [
-            Clip(key=str(i), wave_N=wave_N[:n], frames=frames[:f], frame_mask_F=valid[i, :f])
+            Clip.of(str(i), wave_N=wave_N[:n], frames=frames[:f], frame_mask_F=valid[i, :f])
             for i, (n, f) in enumerate(zip(samples, slots, strict=True))
         ]
         batch = collate(clips)
-        wave_BN, frames_BFD = batch.wave_BN.numpy(), batch.frames.numpy()
-        assert batch.wave_mask_BN.numpy().sum(1).tolist() == samples and wave_BN.shape == (size, max(samples))
-        assert batch.frame_mask_BF.numpy().sum(1).tolist() == [int(valid[i, :f].sum()) for i, f in enumerate(slots)]
+        wave_BN, frames_BFD = batch.raw["audio"].values_BTD.numpy(), batch.raw["video"].values_BTD.numpy()
+        assert batch.raw["audio"].mask_BT.numpy().sum(1).tolist() == samples and wave_BN.shape == (size, max(samples))
+        assert batch.raw["video"].mask_BT.numpy().sum(1).tolist() == [
+            int(valid[i, :f].sum()) for i, f in enumerate(slots)
+        ]
         # The clips' values are all above zero: what is zero is padding, and what is padding is zero.
-        assert ((wave_BN > 0) == batch.wave_mask_BN.numpy()).all()
+        assert ((wave_BN > 0) == batch.raw["audio"].mask_BT.numpy()).all()
         assert ((frames_BFD[:, :, 0] > 0).sum(1) == slots).all()
         row = int(generator.integers(size))
-        assert wave_BN[row, : samples[row]].tobytes() == clips[row].wave_N.tobytes()
-        assert batch.frame_mask_BF[row, : slots[row]].tolist() == valid[row, : slots[row]].tolist()
+        assert wave_BN[row, : samples[row]].tobytes() == clips[row].parts["audio"].values.tobytes()
+        assert batch.raw["video"].mask_BT[row, : slots[row]].tolist() == valid[row, : slots[row]].tolist()
 
 
 def test_t66_length_zero_is_refused() -> None:
     clip = next(iter(make_store().store.clips.values()))
-    with pytest.raises(ValueError, match="0 samples"):
-        collate([clip, replace(clip, wave_N=clip.wave_N[:0])])
-    with pytest.raises(ValueError, match="mask of"):
-        collate([replace(clip, frame_mask_F=np.ones(len(clip.frames) + 1, bool))])
+    with pytest.raises(ValueError, match=r"'audio': \(0, "):
+        collate([clip, clip.put("audio", replace(clip.parts["audio"], values=clip.parts["audio"].values[:0]))])
+    with pytest.raises(ValueError, match="values and mask"):
+        pictures = clip.parts["video"]
+        collate([clip.put("video", replace(pictures, mask_T=np.ones(len(pictures.values) + 1, bool)))])
 
 
 def test_t67_batch_of_one_and_last_partial_batch() -> None:

@@ -79,7 +79,8 @@ def test_it_trains_on_every_utterance_for_the_folds_epochs_and_quotes_the_folds(
     assert f"| UA | {100 * metrics['pooled']['ua']:.1f} |" in text
     weights, sealed = read_model(paths.final)
     assert sealed.classes == CLASSES and sealed.card == card and card_md(sealed.card) == text
-    assert sealed.shards == params_of().shards and sealed.train == params_of().train and sealed.tools == TOOLS
+    assert sealed.shards == params_of().shards and sealed.tools == TOOLS
+    assert sealed.train == params_of().train.of("foal")
     assert {"manifest", "shards", "code", "params", "final"} <= set(sealed.digests) and weights
     assert str(home) not in text + (paths.final / "card.json").read_text()
 

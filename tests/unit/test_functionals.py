@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +13,7 @@ from foalnet.nets.functionals import STATISTICS, VIEWS, Functionals, functionals
 from foalnet.nets.linear import Linear
 from foalnet.nets.mlp import Mlp
 from foalnet.train.batches import collate
-from tests.support.corpus.stores import DIMS, RATE_HZ, make_params, make_store
+from tests.support.corpus.stores import DIMS, RATE_HZ, make_params, make_store, put
 
 TABLE = InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
 # Where the groups begin: 7 numbers of each cepstral coefficient and the deviation of its change come first.
@@ -88,7 +86,7 @@ def test_mlp_is_linears_features_through_a_hidden_layer() -> None:
     plain.fit([batch])
     assert torch.equal(encoder.standardised(batch), plain.standardised(batch))
     hidden = torch.nn.functional.gelu(encoder.linear(plain.standardised(batch)))
-    expected = encoder.out(hidden) * batch.frame_mask_BF.unsqueeze(-1)
+    expected = encoder.out(hidden) * batch.raw["video"].mask_BT.unsqueeze(-1)
     torch.testing.assert_close(encoder(batch).values_BTD, expected, rtol=0, atol=1e-6)
     assert encoder(batch).values_BTD.shape[2] == encoder.width == params.width
 
@@ -120,8 +118,8 @@ def test_a_clip_that_was_not_heard_has_no_step_and_changes_no_neighbour() -> Non
     encoder = Functionals(make_params(audio={"encoder": "functionals"}).audio, TABLE).eval()
     batch = collate(clips)
     heard = encoder(batch)
-    mask_BN = batch.wave_mask_BN.clone()
+    mask_BN = batch.raw["audio"].mask_BT.clone()
     mask_BN[1] = False
-    encoded = encoder(replace(batch, wave_mask_BN=mask_BN))
+    encoded = encoder(put(batch, "audio", mask_BT=mask_BN))
     assert not encoded.mask_BT[1].any() and not encoded.values_BTD[1].any()
     assert torch.equal(encoded.values_BTD[::2], heard.values_BTD[::2]) and bool(heard.mask_BT.all())

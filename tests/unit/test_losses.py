@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
-from foalnet.config.blocks import Objective as Params
-from foalnet.nets import VARIANTS, MatchLogits, Outputs
-from foalnet.nets.losses import Objective, avel, hard_negatives, mem, similarity
-from foalnet.nets.tensors import Encoded, Fused, Negatives, Steps
+from foalnet.methods import FoalNet, Loss, Objective, config_of, weights_of
+from foalnet.methods.foal import FoalOutputs
+from foalnet.nets import Encoded, MatchLogits, Steps
+from foalnet.nets.losses import avel, hard_negatives, mem, similarity
+from tests.support.corpus.stores import make_params
 
 
-class Echo:
+class Echo(FoalNet):
     """A network that answers a pair with the pair's two row numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, variant: str, **over: float) -> None:
+        params = make_params(methods={"foal": over})
+        weights = weights_of(variant, params)
+        torch.nn.Module.__init__(self)
+        self.config, self.weights = config_of(variant, params), weights
         self.pairs: list[tuple[list[int], list[int]]] = []
 
-    def match(self, outputs: Outputs, negatives: Negatives) -> MatchLogits:
-        rows = [steps.values_BTD[:, 0, 0] for steps in (negatives.video, negatives.audio)]
+    def match(self, outputs: FoalOutputs, negatives: Encoded) -> MatchLogits:
+        rows = [negatives[modality].values_BTD[:, 0, 0] for modality in ("video", "audio")]
         self.pairs.append((rows[0].tolist(), rows[1].tolist()))
         zeros = torch.zeros(len(outputs.logits_BC), 2)
         return MatchLogits(
@@ -32,22 +39,25 @@ def row_numbers(size: int) -> Steps:
     return Steps(values_BTD=torch.arange(size).float().view(-1, 1, 1), mask_BT=torch.ones(size, 1, dtype=torch.bool))
 
 
-def outputs(size: int, *, present: list[bool] | None = None, scale: float = 5.0) -> Outputs:
+def outputs(size: int, *, present: list[bool] | None = None, scale: float = 5.0) -> FoalOutputs:
     generator = torch.Generator().manual_seed(1)
     units = [torch.nn.functional.normalize(torch.randn(size, 6, generator=generator), dim=1) for _ in range(2)]
-    return Outputs(
+    mask_BT = torch.tensor(present or [True] * size).view(-1, 1)
+    return FoalOutputs(
         logits_BC=torch.randn(size, 4, generator=generator),
-        encoded=Encoded(audio=row_numbers(size), video=row_numbers(size)),
-        fused=Fused(pooled_BP=torch.zeros(size, 3)),
-        audio_BE=units[0],
-        video_BE=units[1],
+        encoded={"audio": row_numbers(size), "video": replace(row_numbers(size), mask_BT=mask_BT)},
+        audio_BD=torch.zeros(size, 1),
+        video_BE=torch.zeros(size, 1),
+        audio_BP=units[0],
+        video_BP=units[1],
         scale=torch.tensor(scale),
-        video_present_B=torch.tensor(present or [True] * size),
     )
 
 
-def objective(variant: str, **over: float) -> Objective:
-    return Objective(tasks=VARIANTS[variant], params=Params(**over))
+def loss_of(net: FoalNet, outputs: FoalOutputs, label_B: Tensor, class_weight_C: Tensor | None = None) -> Loss:
+    if not net.weights:
+        outputs = replace(outputs, audio_BP=None, video_BP=None, scale=None)
+    return Objective(class_weight_C=class_weight_C)(net, outputs, label_B)
 
 
 def test_t69_gradients_of_avel_and_its_scale() -> None:
@@ -98,45 +108,44 @@ def test_a_negative_never_has_the_label_of_its_row(seed: int) -> None:
 
 def test_the_total_is_the_weighted_sum_of_its_parts() -> None:
     label_B = torch.tensor([0, 1, 2, 3, 0])
-    loss = objective("foal", alpha=0.5, beta=2.0)(Echo(), outputs(5), label_B)
-    assert loss.avel is not None and loss.mem is not None
-    torch.testing.assert_close(loss.total, loss.cross_entropy + 0.5 * loss.avel + 2.0 * loss.mem)
-    alone = objective("baseline")(Echo(), outputs(5), label_B)
-    assert alone.avel is None and alone.mem is None
-    torch.testing.assert_close(alone.total, loss.cross_entropy)
+    loss = loss_of(Echo("foal", alpha=0.5, beta=2.0), outputs(5), label_B)
+    parts = loss.parts
+    assert list(parts) == ["cross_entropy", "avel", "mem"]
+    torch.testing.assert_close(loss.total, parts["cross_entropy"] + 0.5 * parts["avel"] + 2.0 * parts["mem"])
+    alone = loss_of(Echo("baseline"), outputs(5), label_B)
+    assert list(alone.parts) == ["cross_entropy"]
+    torch.testing.assert_close(alone.total, parts["cross_entropy"])
 
 
 def test_rows_without_a_picture_take_part_in_no_pair() -> None:
     label_B = torch.tensor([0, 1, 0, 1])
-    net = Echo()
+    net = Echo("foal")
     whole = outputs(4)
     present = [True, True, False, True]
-    loss = objective("foal")(net, outputs(4, present=present), label_B)
-    assert loss.pairs_without_video == 1 and loss.pairs_without_negative == 0
+    loss = loss_of(net, outputs(4, present=present), label_B)
+    assert loss.counts == {"pairs_without_video": 1, "pairs_without_negative": 0}
     # Labels 0 1 1 are left: row 0 draws 1 or 3, rows 1 and 3 can only draw 0; row 2 stands for itself and is left out.
     for drawn in net.pairs[0]:
         assert drawn[0] in (1, 3) and drawn[1:] == [0, 2, 0]
     row_K = torch.tensor([0, 1, 3])
-    assert whole.audio_BE is not None and whole.video_BE is not None and loss.avel is not None
-    expected = avel(similarity(whole.audio_BE[row_K], whole.video_BE[row_K], torch.tensor(5.0)), label_B[row_K])
-    torch.testing.assert_close(loss.avel, expected)
+    assert whole.audio_BP is not None and whole.video_BP is not None
+    expected = avel(similarity(whole.audio_BP[row_K], whole.video_BP[row_K], torch.tensor(5.0)), label_B[row_K])
+    torch.testing.assert_close(loss.parts["avel"], expected)
 
 
 @pytest.mark.parametrize("variant", ["avel", "mem", "foal"])
 def test_t67_a_batch_of_one_and_a_batch_without_pictures_are_finite(variant: str) -> None:
     for out in (outputs(1), outputs(3, present=[False] * 3)):
         label_B = torch.zeros(len(out.logits_BC), dtype=torch.int64)
-        loss = objective(variant)(Echo(), out, label_B)
-        assert bool(torch.isfinite(loss.total))
-    assert objective("mem")(Echo(), outputs(3), torch.zeros(3, dtype=torch.int64)).pairs_without_negative == 6
+        assert bool(torch.isfinite(loss_of(Echo(variant), out, label_B).total))
+    same_B = torch.zeros(3, dtype=torch.int64)
+    assert loss_of(Echo("mem"), outputs(3), same_B).counts["pairs_without_negative"] == 6
 
 
 def test_class_weights_weigh_the_cross_entropy_alone() -> None:
     label_B = torch.tensor([0, 1, 1, 1])
     out = outputs(4)
-    weighted = Objective(
-        tasks=VARIANTS["baseline"], params=Params(), class_weight_C=torch.tensor([3.0, 1.0, 1.0, 1.0])
-    )(Echo(), out, label_B)
+    weighted = loss_of(Echo("baseline"), out, label_B, torch.tensor([3.0, 1.0, 1.0, 1.0]))
     each_B = torch.nn.functional.cross_entropy(out.logits_BC, label_B, reduction="none")
     # Weighted mean: weights 3 1 1 1, divided by their sum.
     torch.testing.assert_close(weighted.total, (3 * each_B[0] + each_B[1:].sum()) / 6)

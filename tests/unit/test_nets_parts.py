@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from foalnet.core.errors import UsageError
-from foalnet.nets import FoalNet, InputShape, build_net
+from foalnet.methods import FoalNet, build_net
+from foalnet.nets import InputShape
 from foalnet.nets.attention import AttentionStack, CrossAttention
 from foalnet.nets.crops import CropCnn
-from foalnet.nets.fusion import Fusion
 from foalnet.nets.linear import Linear
 from foalnet.nets.logmel import HOP_S, LogmelCnn
 from foalnet.nets.masks import masked_mean, strided, zero_masked
 from foalnet.nets.norm import MaskedBatchNorm
 from foalnet.nets.project import Projection, unit
-from foalnet.nets.tensors import Fused, Steps
+from foalnet.nets.tensors import Steps
 from foalnet.train.batches import collate, eval_batches
 from foalnet.train.encoders import prepared_store
-from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store
+from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, make_params, make_store, with_sound
 
 PICTURE = InputShape(rate_hz=RATE_HZ, frame=(3, SIDE_PX, SIDE_PX))
 TABLE = InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
@@ -143,8 +144,8 @@ def test_mem_alone_does_not_teach_the_projections() -> None:
 def test_classifier_input_is_audio_side_then_video_side() -> None:
     net = build_net("baseline", make_params(), classes=4, shape=PICTURE)
     batch = collate(list(make_store(groups=3, per_group=2).store.clips.values()))
-    fused = net.eval()(batch).fused
-    assert torch.equal(fused.pooled_BP, torch.cat([fused.audio_BD, fused.video_BD], dim=1))
+    out = net.eval()(batch)
+    assert torch.equal(out.logits_BC, net.head(torch.cat([out.audio_BD, out.video_BE], dim=1)))
 
 
 @pytest.mark.parametrize("samples", [1, 199, 200, 201, 640, 3201])
@@ -153,11 +154,12 @@ def test_logmel_gives_one_step_per_hop_and_a_twentieth_second(samples: int) -> N
     encoder = LogmelCnn(params.audio, PICTURE)
     clip = next(iter(make_store().store.clips.values()))
     batch = collate([clip])
-    short = collate([type(clip)(key="k", wave_N=clip.wave_N[:samples].copy(), frames=clip.frames,
-                                frame_mask_F=clip.frame_mask_F)])  # fmt: skip
+    short = collate([with_sound(clip, clip.parts["audio"].values[:samples].copy())])
     hop = round(HOP_S * RATE_HZ)
     steps = encoder.logmel(short)
-    assert steps.mask_BT.shape == (1, -(-min(samples, len(clip.wave_N)) // hop)) and bool(steps.mask_BT.all())
+    assert steps.mask_BT.shape == (1, -(-min(samples, len(clip.parts["audio"].values)) // hop)) and bool(
+        steps.mask_BT.all()
+    )
     assert encoder(short).mask_BT.shape[1] == -(-steps.mask_BT.shape[1] // 4)
     assert encoder(batch).values_BTD.shape[2] == params.audio.width
 
@@ -169,7 +171,7 @@ def test_logmel_energy_is_in_the_band_of_the_tone() -> None:
     loudest = []
     for hz in (300.0, 1000.0, 4000.0):
         wave_N = np.sin(2 * np.pi * hz * np.arange(3200) / RATE_HZ).astype(np.float32)
-        batch = collate([type(clip)(key="k", wave_N=wave_N, frames=clip.frames, frame_mask_F=clip.frame_mask_F)])
+        batch = collate([with_sound(clip, wave_N)])
         loudest.append(int(encoder.logmel(batch).values_BTD.mean(dim=1).argmax()))
     # Mel scale 2595 log10(1 + f / 700) from 60 to 7600 Hz in 41 steps of 67.7 mel: bands 4 or 5, 13, 29 or 30.
     assert loudest[0] in (3, 4, 5) and loudest[1] in (12, 13, 14) and loudest[2] in (28, 29, 30)
@@ -180,7 +182,7 @@ def test_statistics_are_of_the_batches_given_and_of_valid_steps_alone() -> None:
     clips = list(synthetic.store.clips.values())[:5]
     encoder = Linear(make_params(video={"encoder": "linear"}).video, TABLE)
     encoder.fit([collate(clips[:2]), collate(clips[2:])])
-    rows = np.concatenate([clip.frames for clip in clips]).astype(np.float64)
+    rows = np.concatenate([clip.parts["video"].values for clip in clips]).astype(np.float64)
     np.testing.assert_allclose(encoder.mean_X.numpy(), rows.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(encoder.deviation_X.numpy(), rows.std(axis=0), atol=1e-5)
     assert {"mean_X", "deviation_X"} <= set(encoder.state_dict())
@@ -203,9 +205,8 @@ def test_logmel_statistics_do_not_depend_on_how_the_fold_is_cut_into_batches() -
 def test_a_crop_is_seen_without_its_exposure() -> None:
     clip = next(iter(make_store().store.clips.values()))
     encoder = CropCnn(make_params().video, PICTURE).eval()
-    dim = type(clip)(
-        key="dim", wave_N=clip.wave_N, frames=(clip.frames // 4 + 30).astype(np.uint8), frame_mask_F=clip.frame_mask_F
-    )
+    pictures = clip.parts["video"]
+    dim = clip.put("video", replace(pictures, values=(pictures.values // 4 + 30).astype(np.uint8)))
     bright, dark = encoder.prepare(collate([clip])), encoder.prepare(collate([dim]))
     torch.testing.assert_close(bright, dark, rtol=0, atol=0.12)
     assert bright.shape[1:] == (1, 48, 48)
@@ -220,7 +221,7 @@ def test_frames_prepared_once_give_the_same_bytes() -> None:
         ready = prepared_store(net, store, keys, pad_s=None)
         assert bool(ready.prepared) is not augment, "jittered frames are never the same"
         for live, made in zip(eval_batches(store, keys, 7), eval_batches(ready, keys, 7), strict=True):
-            assert augment or not made.frames.numel()
+            assert augment or "video" not in made.raw
             assert torch.equal(net(live).logits_BC, net(made).logits_BC)
 
 
@@ -229,8 +230,11 @@ def test_frames_prepared_once_give_the_same_bytes() -> None:
     [
         ({"audio": {"encoder": "logmel_cn"}}, "logmel_cnn"),
         ({"video": {"encoder": "cropcnn"}}, "crop_cnn"),
-        ({"fusion": {"kind": "crossattention"}}, "cross_attention"),
-        ({"fusion": {"heads": 3}}, "train.fusion.heads"),
+        ({"methods": {"foal": {"heads": 3}}}, "methods.foal.heads"),
+        ({"methods": {"foal": {"hedas": 3}}}, "did you mean 'heads'"),
+        ({"variants": {"foal": {"method": "foil", "inputs": ["audio", "video"]}}}, "did you mean 'foal'"),
+        ({"variants": {"foal": {"method": "foal", "inputs": ["audio"]}}}, "fuses audio and video"),
+        ({"variants": {"foal": {"method": "foal", "inputs": ["audio", "video"], "losses": {"avl": 0.0}}}}, "avel"),
         ({"video": {"encoder": "linear"}}, "crop_cnn"),
     ],
 )
@@ -245,31 +249,6 @@ def test_crops_refuse_feature_tables_and_an_unknown_variant_is_named() -> None:
         build_net("video_only", make_params(), classes=4, shape=TABLE)
     with pytest.raises(UsageError, match="audio_only"):
         build_net("audio", make_params(), classes=len(CLASSES), shape=PICTURE)
-
-
-class MeanFusion(Fusion):
-    """The smallest fusion: both means side by side; it has no two sides."""
-
-    def __init__(self, audio_width: int, video_width: int, params: object) -> None:
-        super().__init__()
-        self.audio_width, self.video_width, self.width = audio_width, video_width, audio_width + video_width
-
-    def forward(self, audio: Steps, video: Steps) -> Fused:
-        means = [masked_mean(steps.values_BTD, steps.mask_BT) for steps in (audio, video)]
-        return Fused(pooled_BP=torch.cat(means, dim=1))
-
-
-def test_a_fusion_is_one_registry_line_and_without_two_sides_mem_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from foalnet.nets import FUSIONS
-
-    monkeypatch.setitem(FUSIONS, "mean", MeanFusion)
-    params = make_params(fusion={"kind": "mean"})
-    batch = collate(list(make_store(groups=3, per_group=2).store.clips.values()))
-    for variant in ("baseline", "avel"):
-        assert build_net(variant, params, classes=4, shape=PICTURE)(batch).logits_BC.shape == (6, 4)
-    for variant in ("mem", "foal"):
-        with pytest.raises(UsageError, match="MEM"):
-            build_net(variant, params, classes=4, shape=PICTURE)
 
 
 def test_masked_batch_norm_sees_valid_steps_alone_and_is_torchs_own() -> None:

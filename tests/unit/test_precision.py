@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from foalnet.core.errors import Interrupted
-from foalnet.nets import VARIANTS, build_net, encoders
-from foalnet.nets.losses import Objective, similarity
+from foalnet.methods import Objective, build_net
+from foalnet.nets.losses import similarity
 from foalnet.train.batches import collate
 from foalnet.train.environment import Stop
 from foalnet.train.fold import train_fold
@@ -35,7 +35,7 @@ def test_t78_reduced_precision_stays_within_a_band_of_float32(variant: str, requ
     batch = collate(list(synthetic.store.clips.values()))
     torch.manual_seed(0)
     net = build_net(variant, make_params(), classes=4, shape=synthetic.store.shape).eval()
-    for encoder in encoders(net):
+    for encoder in net.encoders.values():
         encoder.fit([batch])
     with torch.no_grad():
         exact_BC = net(batch).logits_BC
@@ -61,7 +61,7 @@ def test_fp16_lowers_its_scale_where_a_gradient_overflows_and_learns_where_none_
     torch.manual_seed(0)
     net = build_net("foal", params, classes=4, shape=synthetic.store.shape)
     optim = optimizer(net, params)
-    objective = Objective(tasks=VARIANTS["foal"], params=params.objective)
+    objective = Objective()
     precision = Precision.of("fp16", CPU, {**Precision.of("fp16", CPU).state(), "scale": 2.0**40})
     assert precision.scaler is not None
     scales, losses = [], []

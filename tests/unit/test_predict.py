@@ -162,7 +162,11 @@ def test_a_model_of_feature_tables_hears_a_clip_and_says_why_it_does_not_see(cli
 def test_a_staged_sample_is_answered_and_one_of_other_pictures_refused(tmp_path: Path) -> None:
     clip = next(iter(make_store(groups=3).store.clips.values()))
     answer = model_of(tmp_path / "a", frame_step=1).predict_sample(sample_of(clip, "Session1"))
-    assert answer.key == clip.key and answer.frames.seen == len(clip.frames) and answer.preprocessing == "same"
+    assert (
+        answer.key == clip.key
+        and answer.frames.seen == len(clip.parts["video"].values)
+        and answer.preprocessing == "same"
+    )
     with pytest.raises(DataError, match=rf"\[3, {FACE_PX}, {FACE_PX}\].*\[3, 8, 8\]"):
         model_of(tmp_path / "b", frame=(3, 8, 8)).predict_sample(sample_of(clip, "Session1"))
 

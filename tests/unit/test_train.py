@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 from foalnet.artifact.checkpoint import load_checkpoint, put_net
 from foalnet.config import Settings
 from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
-from foalnet.nets import InputShape, build_net
+from foalnet.methods import build_net
+from foalnet.nets import InputShape
 from foalnet.stages.train.training import train_folds, train_run
 from foalnet.train.environment import Stop, determined, device, listening, threads
 from foalnet.train.fold import train_fold, unweighted_accuracy
@@ -217,8 +218,8 @@ def test_labels_of_the_test_part_change_nothing_of_a_fold(tmp_path: Path) -> Non
 
 def test_t71_eight_clips_are_learned_by_heart() -> None:
     """Every variant fits 8 clips in under 200 steps: loss and gradient reach all that is needed."""
-    from foalnet.nets import VARIANTS, encoders
-    from foalnet.nets.losses import Objective
+    from foalnet.config.variants import VARIANTS
+    from foalnet.methods import Objective
     from foalnet.train.batches import collate
     from foalnet.train.optim import take_step
 
@@ -226,13 +227,13 @@ def test_t71_eight_clips_are_learned_by_heart() -> None:
     labels = {key: CLASSES.index(label) for key, label in synthetic.labels.items()}
     batch = collate([synthetic.store.clips[key] for key in sorted(labels)], labels)
     params = make_params(lr=5e-3)
-    for variant, tasks in VARIANTS.items():
+    for variant in [name for name, each in VARIANTS.items() if each.picture is None]:
         torch.manual_seed(0)
         net = build_net(variant, params, classes=4, shape=synthetic.store.shape)
-        for encoder in encoders(net):
+        for encoder in net.encoders.values():
             encoder.fit([batch])
         optim = optimizer(net, params)
-        objective = Objective(tasks=tasks, params=params.objective)
+        objective = Objective()
         for step in range(150):
             take_step(net, batch, objective, optim, lr=params.lr, clip_norm=1.0)
             if step % 10 == 9:
@@ -249,9 +250,10 @@ def poisoned(synthetic: Any, keys: tuple[str, ...]) -> Any:
 
     clips = dict(synthetic.store.clips)
     for key in keys:
-        wave_N = clips[key].wave_N.copy()
+        sound = clips[key].parts["audio"]
+        wave_N = sound.values.copy()
         wave_N[5] = math.nan
-        clips[key] = replace(clips[key], wave_N=wave_N)
+        clips[key] = clips[key].put("audio", replace(sound, values=wave_N))
     return replace(synthetic, store=replace(synthetic.store, clips=clips))
 
 
@@ -261,7 +263,9 @@ def test_t70_a_nan_skips_its_step_names_its_clip_and_stops_after_n(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, variant: str, no_negative: str
 ) -> None:
     synthetic = poisoned(make_store(per_group=8), ("g3_005",))
-    params = make_params(sampler="plain", epochs=3, patience=9, max_bad_steps=2, objective={"no_negative": no_negative})
+    params = make_params(
+        sampler="plain", epochs=3, patience=9, max_bad_steps=2, methods={"foal": {"no_negative": no_negative}}
+    )
     run = make_run(synthetic, variant, params=params)
     task, state = run.task(run.folds[0], synthetic.store), tmp_path / "s"
     with determined("strict", 1), pytest.raises(DataError, match="3 steps had a loss") as caught:

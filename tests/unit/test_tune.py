@@ -31,8 +31,8 @@ from tests.support.sealing import vouch
 NEEDED = "the search needs the extra `tune`: pip install -e '.[tune]'"
 SPACE: dict[str, Any] = {
     "lr": {"low": 1e-3, "high": 1e-2, "log": True},
-    "objective.beta": {"low": 0.0, "high": 1.0},
-    "fusion.heads": {"choices": [1, 2]},
+    "methods.foal.beta": {"low": 0.0, "high": 1.0},
+    "methods.foal.heads": {"choices": [1, 2]},
 }
 
 
@@ -80,9 +80,9 @@ def test_a_search_leaves_its_trials_and_a_summary_and_repeats_itself(
     summary = read_json(paths.tune / "summary.json")
     best = max(read_jsonl(paths.tune / "foal.jsonl"), key=lambda row: row["dev_ua"])
     assert summary["variants"]["foal"]["best"]["dev_ua"] == best["dev_ua"]
-    assert summary["variants"]["audio_only"]["without_effect"] == ["fusion.heads", "objective.beta"]
+    assert summary["variants"]["audio_only"]["without_effect"] == ["methods.foal.heads", "methods.foal.beta"]
     assert summary["search"]["space"].keys() == SPACE.keys() and summary["versions"]["optuna"]
-    assert "without effect on this variant: `fusion.heads`" in first["summary.md"].decode()
+    assert "without effect on this variant: `methods.foal.heads`" in first["summary.md"].decode()
     assert sum(" trial " in line for line in heard) == 6 and "device cpu" in heard[0]
     assert "no test session was scored" in says
     # Anew, in another work folder, and again where everything is kept: the same bytes.
@@ -212,12 +212,12 @@ def test_nothing_of_a_test_part_is_kept(place: tuple[Paths, Settings]) -> None:
 def test_a_failing_trial_is_kept_with_its_reason_and_the_search_goes_on(place: tuple[Paths, Settings]) -> None:
     paths, settings = place
     # With 3 heads a width of 16 cannot be divided.
-    space = {"lr": {"choices": [0.005, 0.01]}, "fusion.heads": {"choices": [2, 3]}}
+    space = {"lr": {"choices": [0.005, 0.01]}, "methods.foal.heads": {"choices": [2, 3]}}
     params = searched_params(space=space, trials=4, random=4, seed=5, variants=["avel"])
     says = tune(params, settings, paths)
     rows = read_jsonl(paths.tune / "avel.jsonl")
     for row in rows:
-        wrong = row["params"]["fusion.heads"] == 3
+        wrong = row["params"]["methods.foal.heads"] == 3
         assert (row["state"], row["dev_ua"] is None) == (("failed", True) if wrong else ("complete", False)), row
     assert {row["state"] for row in rows} == {"failed", "complete"}
     assert all("head" in row["reason"] for row in rows if row["state"] == "failed")
@@ -278,10 +278,12 @@ def test_states_that_train_would_go_on_from_stay_where_a_trial_draws_the_params_
     place: tuple[Paths, Settings],
 ) -> None:
     paths, settings = place
-    params = searched_params(space={"fusion.heads": {"choices": [1, 2]}}, trials=4, random=4, variants=["audio_only"])
+    params = searched_params(
+        space={"methods.foal.heads": {"choices": [1, 2]}}, trials=4, random=4, variants=["audio_only"]
+    )
     tune(params, settings, paths)
     rows = read_jsonl(paths.tune / "audio_only.jsonl")
-    assert {row["params"]["fusion.heads"] for row in rows} == {1, params.train.fusion.heads}
+    assert {row["params"]["methods.foal.heads"] for row in rows} == {1, params.train.methods["foal"]["heads"]}
     assert len({row["dev_ua"] for row in rows}) == 1, "the variant does not feel it: the first trial is the best"
     bench = benches.Bench.of(params, settings, paths)
     for train in (params.train, with_values(params.train, rows[0]["params"])):
@@ -291,7 +293,7 @@ def test_states_that_train_would_go_on_from_stay_where_a_trial_draws_the_params_
 
 @pytest.mark.parametrize(("standing", "better"), [(0.4, True), (0.5, False), (None, True)])
 def test_lines_for_params_are_given_only_where_they_are_better(standing: float | None, better: bool) -> None:
-    values = {"lr": 0.003, "objective.beta": 0.5}
+    values = {"lr": 0.003, "methods.foal.beta": 0.5}
     runs = [{"seed": 1, "folds": {"Session1": {"dev_ua": 0.5, "epoch": 1, "epochs_run": 2}}}]
     row: dict[str, Any] = {"params": values, "dev_ua": 0.5, "runs": runs, "reason": None, "state": "complete"}
     trial = row | {"variant": "audio_only", "number": 1, "drawn": "random", "key": "k"}
@@ -299,7 +301,7 @@ def test_lines_for_params_are_given_only_where_they_are_better(standing: float |
         variant="audio_only",
         trials=(trial,),
         committed=row | {"dev_ua": standing, "state": "complete" if standing else "failed"},
-        without_effect=("objective.beta",),
+        without_effect=("methods.foal.beta",),
     )
     other = replace(searched, variant="foal", trials=(trial | {"variant": "foal"},), without_effect=())
     corpus = {"corpus": "drawn", "search": searched_params().tune.model_dump(mode="json"), "sampler": "TPE"}
@@ -312,7 +314,8 @@ def test_lines_for_params_are_given_only_where_they_are_better(standing: float |
     if better:
         first, second, both = [yaml.safe_load(part.split("```")[0]) for part in text.split("```yaml\n")[1:]]
         assert first == {"corpora": {"drawn": {"train": {"lr": 0.003}}}}, "what audio_only does not feel is left out"
-        assert second == both == {"corpora": {"drawn": {"train": nested(values)}}}
+        blocks = {"train": {"lr": 0.003}, "methods": {"foal": {"beta": 0.5}}}
+        assert second == both == {"corpora": {"drawn": blocks}}
 
 
 @pytest.mark.long

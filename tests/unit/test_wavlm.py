@@ -14,19 +14,18 @@ from hypothesis import strategies as st
 
 from foalnet.artifact.checkpoint import load_checkpoint, net_tensors, put_net
 from foalnet.config import Settings
-from foalnet.config.blocks import Objective as ObjectiveParams
 from foalnet.config.blocks import Train
 from foalnet.core.errors import MachineError, UsageError
 from foalnet.encoders import Pretrained, load_model, transformers_offline
-from foalnet.nets import VARIANTS, InputShape, build_net
+from foalnet.methods import Objective, build_net
+from foalnet.nets import InputShape
 from foalnet.nets.augment import hidden_spans
-from foalnet.nets.losses import Objective
 from foalnet.nets.wavlm import WavLM, unit_variance
 from foalnet.stages.train.training import train_run
 from foalnet.train.batches import Clip, collate
 from foalnet.train.fold import logits_of
 from foalnet.train.optim import optimizer, take_step
-from tests.support.corpus.stores import RATE_HZ, corpus_params, make_params, make_store, write_corpus
+from tests.support.corpus.stores import RATE_HZ, corpus_params, make_params, make_store, put, write_corpus
 from tests.support.hub import needs_transformers, recorded, write_wavlm
 
 NAMES = ("wavlm_base", "wavlm_large")
@@ -45,7 +44,7 @@ def sound(samples: int, seed: int = 0) -> np.ndarray:
 
 
 def clip(key: str, wave_N: np.ndarray) -> Clip:
-    return Clip(key=key, wave_N=wave_N, frames=np.zeros((0, 6), np.float32), frame_mask_F=np.zeros(0, bool))
+    return Clip.of(key, wave_N=wave_N, frames=np.zeros((0, 6), np.float32), frame_mask_F=np.zeros(0, bool))
 
 
 def encoder(pretrained: Pretrained, **over: Any) -> WavLM:
@@ -90,10 +89,12 @@ def test_t66_lengths_neighbours_and_padding(lengths: list[int], more: int, weigh
         net = encoder(pretrained)
         clips = [clip(f"k{i}", sound(n, n)) for i, n in enumerate(lengths)]
         batch = collate(clips)
-        wider = replace(
+        whole = batch.raw["audio"]
+        wider = put(
             batch,
-            wave_BN=torch.cat([batch.wave_BN, torch.full((len(clips), more), 9.0)], 1),
-            wave_mask_BN=torch.cat([batch.wave_mask_BN, torch.zeros(len(clips), more, dtype=torch.bool)], 1),
+            "audio",
+            values=torch.cat([whole.values_BTD, torch.full((len(clips), more), 9.0)], 1),
+            mask_BT=torch.cat([whole.mask_BT, torch.zeros(len(clips), more, dtype=torch.bool)], 1),
         )
         with torch.no_grad():
             together, padded = net(batch), net(wider)
@@ -113,7 +114,7 @@ def test_unit_variance_is_over_valid_samples_alone() -> None:
     needs_transformers()
     wave = sound(1000)
     batch = collate([clip("a", wave), clip("b", sound(3000, 1))])
-    actual = unit_variance(batch.wave_BN, batch.wave_mask_BN)[0]
+    actual = unit_variance(batch.raw["audio"].values_BTD, batch.raw["audio"].mask_BT)[0]
     prepare = transformers_offline().Wav2Vec2FeatureExtractor(do_normalize=True)
     expected = prepare(wave, sampling_rate=RATE_HZ, return_tensors="pt")["input_values"][0]
     torch.testing.assert_close(actual[:1000], expected, rtol=0, atol=1e-5)
@@ -145,7 +146,7 @@ def test_the_front_is_frozen_the_rest_learns_at_its_own_rate(name: str, weights:
     clips = list(synthetic.store.clips.values())[:8]
     batch = collate(clips, {each.key: i % 4 for i, each in enumerate(clips)})
     net.train()
-    objective = Objective(tasks=VARIANTS["foal"], params=ObjectiveParams())
+    objective = Objective()
     assert take_step(net, batch, objective, optim, lr=1e-3, clip_norm=1e9).loss is not None
     # AdamW's first step moves each weight by its rate.
     moved = {key: float((value - before[key]).abs().max()) for key, value in net_tensors(net).items()}

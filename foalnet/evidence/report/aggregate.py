@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from foalnet.config.blocks import HALF, Report
+from foalnet.config.blocks import Report
+from foalnet.config.variants import HALF
 from foalnet.evidence.metrics import METRICS, SHOWN, mean_sd, rounded
 from foalnet.evidence.report.results import Bin, Fold, Results, Run
 from foalnet.evidence.stats import Difference, Interval, Metric, difference, interval

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from foalnet.config.blocks import HALF
+from foalnet.config.variants import HALF
 from foalnet.core.records import Prediction
 from foalnet.evidence.report.accounts import Known
 from foalnet.evidence.report.aggregate import RESAMPLED, SEES, Comparison, compare, gain, gap_row, score, score_row

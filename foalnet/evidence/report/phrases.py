@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foalnet.config.blocks import HALF
+from foalnet.config.variants import HALF
 from foalnet.evidence.stats import Difference, Interval
 
 MINUS = "\N{MINUS SIGN}"
@@ -19,6 +19,13 @@ VARIANTS = {
     "foal": "Foal-Net: fusion with both auxiliary tasks",
 }
 VARIANTS |= {name + HALF: f"{text}, half picture" for name, text in VARIANTS.items() if name != "audio_only"}
+
+
+def described(variant: str) -> str:
+    """Return what a variant is, in a few words."""
+    return VARIANTS.get(variant, "a variant of params.yaml")
+
+
 # Kinds of utterances of the drawn corpus, by what determines the class (docs/drawn.md).
 KINDS = {
     "both": "sound alone or face alone suffices",
@@ -69,7 +76,7 @@ FOR_TEMPLATES = (
     "MISSING",
     "MODES",
     "STAMPS",
-    "VARIANTS",
+    "described",
     "few_clusters",
     "frozen_text",
     "undecided",

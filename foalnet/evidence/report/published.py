@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from foalnet.config.blocks import HALF
+from foalnet.config.variants import HALF
 from foalnet.evidence.report.aggregate import Result
 from foalnet.evidence.report.phrases import DASH
 from foalnet.evidence.report.results import Results

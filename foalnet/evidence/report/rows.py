@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from foalnet.config.blocks import HALF
+from foalnet.config.variants import HALF
 from foalnet.core.ledger import REASONS
 from foalnet.evidence.report.accounts import Coverage, Entry, Seats, Sides
 from foalnet.evidence.report.aggregate import Result

@@ -17,6 +17,7 @@ from foalnet.evidence.report.phrases import (
     KINDS,
     STAMPS,
     VARIANTS,
+    described,
     effect_titles,
     level,
     number,
@@ -86,8 +87,8 @@ def score(row: Row, key: str, *, best: float | None = None) -> Score:
 
 
 def in_order(variants: Iterable[str]) -> list[str]:
-    """Return variants in the order of tables."""
-    return sorted(variants, key=ORDER.index)
+    """Return variants in the order of tables: those of the paper, then those of other methods."""
+    return sorted(variants, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
 
 def scores(metrics: Row) -> Table:
@@ -105,7 +106,7 @@ def scores(metrics: Row) -> Table:
         columns=(Column(title="variant", kind="name"), *columns, *best),
         rows=tuple(
             (
-                Name(text=name, says=VARIANTS[name]),
+                Name(text=name, says=described(name)),
                 *(score(variants[name], metric.key) for metric in shown),
                 *([score(row, "ua_best_possible") if "ua_best_possible" in row else None] if with_best else []),
             )

@@ -5,10 +5,12 @@ Source: METHOD, task 1. Shape letters: K rows of this process, G rows of all pro
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from foalnet.config.blocks import Positives
+Positives = Literal["mean", "sum"]
 
 
 def similarity(audio_BE: Tensor, video_BE: Tensor, scale: Tensor) -> Tensor:

@@ -7,16 +7,16 @@ E width.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from foalnet.config.blocks import Objective as Params
 from foalnet.nets.gather import gather_rows, gather_steps, rank, ranks
 from foalnet.nets.losses.avel import similarity
 from foalnet.nets.losses.mem import hard_negatives, released_negatives
-from foalnet.nets.tensors import Negatives, Outputs
+from foalnet.nets.tensors import Encoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +41,17 @@ class Pairs:
         return torch.searchsorted(self.row_G, self.row_K + self.first)
 
 
-def pairs_of(outputs: Outputs, label_B: Tensor, params: Params) -> Pairs:
-    """Return the similarities of a batch; gathered parts carry a gradient if `gather_grad` is set."""
-    assert outputs.audio_BE is not None and outputs.video_BE is not None and outputs.scale is not None
-    assert outputs.video_present_B is not None
-    row_K = outputs.video_present_B.nonzero().squeeze(1)
-    audio_KE, video_KE = outputs.audio_BE[row_K], outputs.video_BE[row_K]
+def pairs_of(
+    audio_BE: Tensor, video_BE: Tensor, scale: Tensor, present_B: Tensor, label_B: Tensor, *, gather_grad: bool
+) -> Pairs:
+    """Return the similarities of a batch of unit vectors; `present_B` is True for each row with a picture.
+
+    Parts gathered from other processes carry a gradient if `gather_grad` is set.
+    """
+    row_K = present_B.nonzero().squeeze(1)
+    audio_KE, video_KE = audio_BE[row_K], video_BE[row_K]
     if ranks() == 1:
-        sim_KK = similarity(audio_KE, video_KE, outputs.scale)
+        sim_KK = similarity(audio_KE, video_KE, scale)
         return Pairs(
             audio_KG=sim_KK,
             video_KG=sim_KK.T,
@@ -59,19 +62,19 @@ def pairs_of(outputs: Outputs, label_B: Tensor, params: Params) -> Pairs:
             first=0,
         )
     size_R = gather_rows(torch.tensor([len(label_B)], device=label_B.device)).tolist()
-    audio_GE, video_GE = (gather_rows(x, grad=params.gather_grad) for x in (audio_KE, video_KE))
+    audio_GE, video_GE = (gather_rows(x, grad=gather_grad) for x in (audio_KE, video_KE))
     return Pairs(
-        audio_KG=similarity(audio_KE, video_GE, outputs.scale),
-        video_KG=similarity(video_KE, audio_GE, outputs.scale),
-        all_GG=similarity(audio_GE, video_GE, outputs.scale).detach(),
+        audio_KG=similarity(audio_KE, video_GE, scale),
+        video_KG=similarity(video_KE, audio_GE, scale),
+        all_GG=similarity(audio_GE, video_GE, scale).detach(),
         label_G=gather_rows(label_B[row_K]),
         row_K=row_K,
-        row_G=gather_rows(outputs.video_present_B).nonzero().squeeze(1),
+        row_G=gather_rows(present_B).nonzero().squeeze(1),
         first=sum(size_R[: rank()]),
     )
 
 
-def draw(pairs: Pairs, params: Params) -> list[tuple[Tensor, Tensor]]:
+def draw(pairs: Pairs, no_negative: Literal["leave_out", "positives"]) -> list[tuple[Tensor, Tensor]]:
     """Draw a video for each audio, then an audio for each video: [(index_K into the G, drawn_K), …] of this process.
 
     With `no_negative: leave_out` one process draws for all, so that N processes draw the same as one. As released,
@@ -79,7 +82,7 @@ def draw(pairs: Pairs, params: Params) -> list[tuple[Tensor, Tensor]]:
     """
     drawn, own_K = [], pairs.own_K
     for sim_KG, sim_GG in ((pairs.audio_KG, pairs.all_GG), (pairs.video_KG, pairs.all_GG.T)):
-        if params.no_negative == "positives":
+        if no_negative == "positives":
             index_K = released_negatives(sim_KG, pairs.label_G[own_K], pairs.label_G)
             drawn.append((index_K, torch.ones_like(index_K, dtype=torch.bool)))
             continue
@@ -91,13 +94,15 @@ def draw(pairs: Pairs, params: Params) -> list[tuple[Tensor, Tensor]]:
 
 
 def negatives_of(
-    outputs: Outputs, pairs: Pairs, drawn: list[tuple[Tensor, Tensor]], params: Params
-) -> tuple[Negatives, Tensor, Tensor]:
-    """Return the negatives of the B rows, and for each direction which rows take part.
+    encoded: Encoded, pairs: Pairs, drawn: list[tuple[Tensor, Tensor]], *, gather_grad: bool
+) -> tuple[Encoded, Tensor, Tensor]:
+    """Return the negatives of the B rows by modality, and for each direction which rows take part.
 
-    A row that takes no part gets its own other modality in place of a negative.
+    `video`: for each utterance's audio a video of another emotion; `audio`: for each video an audio. A row that takes
+    no part gets its own other modality in place of a negative.
     """
-    size, device = len(outputs.logits_BC), outputs.logits_BC.device
+    mask_BT = encoded["audio"].mask_BT
+    size, device = len(mask_BT), mask_BT.device
     rows, used = [], []
     for index_K, drawn_K in drawn:
         other_B = torch.arange(size, device=device) + pairs.first
@@ -105,7 +110,5 @@ def negatives_of(
         other_B[pairs.row_K], drawn_B[pairs.row_K] = pairs.row_G[index_K], drawn_K
         rows.append(other_B)
         used.append(drawn_B)
-    audio, video = outputs.encoded.audio, outputs.encoded.video
-    assert audio is not None and video is not None
-    audio, video = (gather_steps(steps, grad=params.gather_grad) for steps in (audio, video))
-    return Negatives(video=video.take(rows[0]), audio=audio.take(rows[1])), used[0], used[1]
+    audio, video = (gather_steps(encoded[modality], grad=gather_grad) for modality in ("audio", "video"))
+    return {"video": video.take(rows[0]), "audio": audio.take(rows[1])}, used[0], used[1]

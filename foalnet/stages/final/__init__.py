@@ -151,27 +151,26 @@ def _model(chain: Chain, name: str) -> Link:
 
 def _expected(chain: Chain) -> dict[str, Any]:
     """Return what the sealed model must say of its inputs, by what is in this folder."""
-    from foalnet.nets.variants import picture_of
     from foalnet.stages.final.model import CODE as FINAL
-    from foalnet.stages.train.training import CODE
+    from foalnet.stages.train.training import code_of
 
     params, outputs = chain.params, chain.outputs
     manifest, shards = chain.at(chain.paths.manifest), chain.at(chain.paths.shards / INDEX)
     read = outputs.digests([manifest, shards])
-    picture = picture_of(params.final.variant, params.train.picture)
+    train = params.train.of(params.final.variant)
     return {
         "corpus": params.corpus,
         "variant": params.final.variant,
         "seed": params.final.seed,
         "classes": list(params.manifest.classes),
         "shards": params.shards.model_dump(mode="json"),
-        "train": params.train.model_copy(update={"picture": picture}).model_dump(mode="json"),
+        "train": train.model_dump(mode="json"),
         "tools": outputs.json(chain.at(chain.paths.staging))["tools"],
         "digests": {
             "manifest": read[manifest].sha256,
             "shards": read[shards].sha256,
-            "code": code_digest(CODE),
-            "params": content_key(params.train.model_dump()),
+            "code": code_digest(code_of(train, params.final.variant)),
+            "params": content_key(train.model_dump()),
             "final": code_digest(FINAL),
         },
     }
@@ -183,7 +182,6 @@ def _without(value: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def _card(chain: Chain, name: str) -> Link:
     """The card quotes this folder's epochs, scores and utterances; sound's length, ranges and machine are its own."""
-    from foalnet.nets.variants import picture_of
     from foalnet.stages.final.card import card_facts
     from foalnet.stages.final.model import UNKNOWN
 
@@ -195,9 +193,8 @@ def _card(chain: Chain, name: str) -> Link:
     chosen = {fold: int(row["chosen_epoch"]) for fold, row in folds.items()}
     staged = {key for shard in chain.shards() for key in shard["keys"]}
     used = [row for row in chain.manifest() if row.used and row.key in staged]
-    train = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
     expected = card_facts(
-        params.model_copy(update={"train": train}),
+        params.model_copy(update={"train": params.train.of(variant)}),
         used,
         chosen=chosen,
         epochs=math.ceil(statistics.median(chosen.values())),

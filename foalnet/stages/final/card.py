@@ -11,7 +11,6 @@ from foalnet.config.blocks import encoders_from
 from foalnet.core.markdown import escape, table
 from foalnet.core.records import Utterance
 from foalnet.evidence.metrics import METRICS
-from foalnet.nets import tasks_of
 from foalnet.stages.final.ranges import DRAWN as DRAWN_NOTE
 from foalnet.stages.final.ranges import OUTER
 
@@ -61,7 +60,7 @@ def card_facts(
     `machine`: where it was trained; `licence`: what the corpus may be used for; `drawn`: a
     program drew the corpus.
     """
-    tasks, pooled = tasks_of(params.final.variant), metrics["pooled"]
+    inputs, pooled = params.train.variant(params.final.variant).inputs, metrics["pooled"]
     classes = list(params.manifest.classes)
     per_class = Counter(u.label for u in utterances)
     return {
@@ -73,8 +72,8 @@ def card_facts(
         "seed": params.final.seed,
         "classes": classes,
         "raw_labels": {name: list(raws) for name, raws in params.manifest.classes.items()},
-        "hears": tasks.audio,
-        "sees": params.train.picture if tasks.video else None,
+        "hears": "audio" in inputs,
+        "sees": params.train.picture if "video" in inputs else None,
         "longest_s": params.train.max_s,
         "data": {
             "utterances": len(utterances),
@@ -87,7 +86,7 @@ def card_facts(
             "ranges": {name: list(edges) for name, edges in ranges.items()},
         },
         "machine": dict(machine),
-        "frozen": list(encoders_from(params.final.variant, params.train.encoders).values()),
+        "frozen": list(encoders_from(params.final.variant, params.train).values()),
         "epochs": {"folds": dict(sorted(chosen.items())), "rule": RULE, "trained": epochs},
         "out_of_fold": {
             "note": NOT_ITS_OWN,

@@ -20,12 +20,13 @@ from foalnet.artifact.speeds import write_speed
 from foalnet.artifact.table import read_manifest
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Train, encoders_from
+from foalnet.config.variants import Modality
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.files import Content, content_key, json_bytes, publish_together, sha256_file
 from foalnet.core.paths import Paths, run_name
 from foalnet.core.processor import processor
 from foalnet.core.progress import Every
-from foalnet.nets import needs_weights, picture_of
+from foalnet.methods import needs_weights
 from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.stages.final.card import card_facts, card_md
 from foalnet.stages.final.ranges import quantities, ranges_of
@@ -60,7 +61,7 @@ class Prepared:
     chosen: Mapping[str, int]
     metrics: Mapping[str, Any]
     epochs: int
-    singles: Mapping[str, tuple[str, int]]
+    singles: Mapping[Modality, tuple[str, int]]
     folder: Path
 
     def trainings(self) -> list[tuple[str, int, Path]]:
@@ -82,14 +83,14 @@ def prepare(params: Params, settings: Settings, paths: Paths, shards: ShardSet) 
     given = given_for(params, settings, paths, shards, variant=variant)
     run = read_train(paths, variant=variant, seed=seed)
     # The folds' encoders are not used here, but their digests are part of this model's provenance.
-    if singles := encoders_from(variant, params.train.encoders):
+    if singles := encoders_from(variant, params.train):
         given = replace(given, encoders=Encoders(load={}, facts=run.get("encoders", {})))
-    facts = run_facts(params, settings, given)
+    train = params.train.of(variant)
+    facts = run_facts(train, settings, given, variant=variant)
     chosen, metrics = folds_of(paths, params, facts)
     epochs = _median(chosen)
     inputs = {"manifest": sha256_file(paths.manifest), "shards": sha256_file(paths.shards / INDEX)}
     key = content_key([STAGE, facts, inputs, params.corpus, list(params.manifest.classes), variant, seed, epochs])
-    train = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
     return Prepared(
         params=params.model_copy(update={"train": train}),
         given=given,
@@ -131,7 +132,7 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     params, variant = ready.params, params.final.variant
     used = [u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used]
     store = load_store(shards, {u.key for u in used}, params.train, ready.given.features)
-    need_pictures(store, variant, paths)
+    need_pictures(store, variant, params.train, paths)
     used = [u for u in used if u.key in store]
     classes = tuple(params.manifest.classes)
     labels = {u.key: classes.index(str(u.label)) for u in used}
@@ -181,7 +182,9 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
 def _ranges(shards: ShardSet, store: Store) -> dict[str, list[float]]:
     """Return the ranges of the training data (foalnet.stages.final.ranges)."""
     trained_on = (sample for sample in shards.samples() if sample.key in store)
-    return ranges_of(quantities(json.loads(s.members["json"]), store.clips[s.key].wave_N) for s in trained_on)
+    return ranges_of(
+        quantities(json.loads(s.members["json"]), store.clips[s.key].parts["audio"].values) for s in trained_on
+    )
 
 
 def check_final(params: Params) -> None:

@@ -49,20 +49,20 @@ def _planned(context: Context) -> tuple[Planned, dict[str, Any], Path]:
 
     DataError (exit 3) without manifest and shards, MachineError (exit 4) where an encoder's weights are not ready.
     """
-    from foalnet.nets import tasks_of
+    from foalnet.methods import config_of
     from foalnet.shards import open_shards
     from foalnet.stages.train.training import given_for, run_facts, state_folder
     from foalnet.train.encoders import published_encoders
     from foalnet.train.plan import plan
 
     params, settings, paths, one = context.params, context.settings, context.paths, context.one_run
-    tasks_of(one.variant)
+    config_of(one.variant, params.train)
     utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used]
     shards = open_shards(paths.shards, corpus=params.corpus)
     encoders = published_encoders(params, paths, variant=one.variant, seed=one.seed, split=one.split)
     given = given_for(params, settings, paths, shards, variant=one.variant, encoders=encoders)
     planned = plan(params, utterances, variant=one.variant, seed=one.seed, split=one.split, pretrained=given.pretrained)
-    facts = run_facts(params, settings, given)
+    facts = run_facts(planned.params, settings, given, variant=one.variant)
     return planned, facts, state_folder(params, settings, paths, planned, facts)
 
 
@@ -113,16 +113,14 @@ def training_rate(
     `noted_as`: the name that the speed was noted under, where it is not the corpus'. `free`: dotted params below
     `train` that may be others.
     """
-    from foalnet.nets import picture_of
     from foalnet.train.ranks import processes
     from foalnet.train.speed import speed_file
 
-    looked_at = params.train.model_copy(update={"picture": picture_of(variant, params.train.picture)})
     unlike = {"epochs", "patience", *free}
     try:
         note = read_json(speed_file(settings, noted_as or params.corpus, variant))
         noted = {k: v for k, v in _flat(note["params"]).items() if k not in unlike}
-        wanted = {k: v for k, v in _flat(looked_at.model_dump(mode="json")).items() if k not in unlike}
+        wanted = {k: v for k, v in _flat(params.train.of(variant).model_dump(mode="json")).items() if k not in unlike}
         where = (device, settings.workers, processes(settings))
         if noted != wanted or (note["device"], note["workers"], note["processes"]) != where:
             return None, ""
@@ -174,13 +172,13 @@ def _equal(name: str, pairs: Mapping[str, tuple[Any, Any]], *, by: str, at: str,
 
 def _facts(chain: Chain, name: str) -> Link:
     """train.json names the training code and params of this folder, and this run."""
-    from foalnet.stages.train.training import CODE
+    from foalnet.stages.train.training import code_of
     from foalnet.train.encoders import known_by
 
     stated, params, one = chain.outputs.json(f"{model_folder(chain)}/{TRAIN}"), chain.params, chain.one_run
     here = {
-        "code": code_digest(CODE),
-        "params": content_key(params.train.model_dump()),
+        "code": code_digest(code_of(params.train, one.variant)),
+        "params": content_key(params.train.of(one.variant).model_dump()),
         "classes": list(params.manifest.classes),
         "corpus": params.corpus,
         "variant": one.variant,
@@ -194,7 +192,7 @@ def _facts(chain: Chain, name: str) -> Link:
     if stated.get("features") is not None:
         index = chain.at(chain.paths.features / INDEX)
         here["features"] = chain.outputs.digests([index])[index].sha256
-    if singles := encoders_from(one.variant, params.train.encoders):
+    if singles := encoders_from(one.variant, params.train):
         models = {run_name(single, one.seed, one.split): model_folder(chain, single) for single in singles.values()}
         here["encoders"] = {name: known_by(chain.outputs.json(f"{path}/{TRAIN}")) for name, path in models.items()}
     pairs = {what: (stated.get(what), value) for what, value in here.items()}

@@ -35,7 +35,8 @@ def answers(
     from foalnet.artifact.checkpoint import put_net
     from foalnet.config.blocks import Train
     from foalnet.encoders import Pretrained
-    from foalnet.nets import InputShape, build_net
+    from foalnet.methods import build_net
+    from foalnet.nets import InputShape
     from foalnet.train.batches import load_store
     from foalnet.train.environment import determined
     from foalnet.train.fold import logits_of

@@ -21,12 +21,12 @@ from foalnet.artifact.checkpoint import to_bytes
 from foalnet.artifact.results import TRAIN
 from foalnet.artifact.seal import sealed_bytes
 from foalnet.core.files import Content, json_bytes, publish_together, sha256_bytes
-from foalnet.nets import build_net
+from foalnet.methods import CROSS_ENTROPY, Method, build_net, method_of
 from foalnet.train.batches import Store
+from foalnet.train.fold import LOSS
 from foalnet.train.plan import Run
 from foalnet.train.state import Progress
 
-COLUMNS = ("fold", "epoch", "lr", "padding", "loss", "cross_entropy", "avel", "mem", "dev_ua")
 SCHEMA = 1
 
 
@@ -44,7 +44,7 @@ def publish(
         # Created only when it is written: the checkpoints of all folds together may exceed the memory.
         files[out / name] = partial(_write, make, name, digests)
 
-    put("history.csv", partial(_history, done))
+    put("history.csv", partial(_history, method_of(run.variant, run.params), done))
     logits: dict[str, torch.Tensor] = {}
     index: dict[str, Any] = {}
     for fold in run.folds:
@@ -84,9 +84,10 @@ def model_facts(run: Run, store: Store, fold: str) -> dict[str, Any]:
     }
 
 
-def _history(done: Mapping[str, Progress]) -> bytes:
+def _history(method: type[Method], done: Mapping[str, Progress]) -> bytes:
+    columns = ("fold", "epoch", "lr", "padding", LOSS, CROSS_ENTROPY, *method.losses, "dev_ua")
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for progress in done.values():
         writer.writerows(progress.rows)
@@ -96,7 +97,7 @@ def _history(done: Mapping[str, Progress]) -> bytes:
 def _facts(run: Run, store: Store, done: Mapping[str, Progress], corpus: str) -> dict[str, Any]:
     """Return the facts of the run for train.json, besides its provenance; they hold no label of a test part."""
     ledger = Counter(entry.reason for entry in store.ledger.entries if entry.reason)
-    counts = Counter({"pairs_without_negative": 0, "pairs_without_video": 0, "bad_steps": 0})
+    counts = Counter(dict.fromkeys((*method_of(run.variant, run.params).counts, "bad_steps"), 0))
     for progress in done.values():
         counts.update(progress.counts)
     counts.update({"audio_truncated": ledger["audio_truncated"], "video_missing": ledger["video_missing"]})

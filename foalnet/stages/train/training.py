@@ -12,7 +12,7 @@ from typing import Any
 from foalnet.artifact.provenance import code_digest, versions
 from foalnet.artifact.table import read_manifest
 from foalnet.config import Params, Settings
-from foalnet.config.blocks import Split
+from foalnet.config.blocks import Split, Train
 from foalnet.core.errors import DataError
 from foalnet.core.files import content_key
 from foalnet.core.paths import Paths, run_name
@@ -20,7 +20,7 @@ from foalnet.core.processor import instructions, processor
 from foalnet.core.progress import Every
 from foalnet.corpora.splits import Fold
 from foalnet.encoders import Pretrained, library_version
-from foalnet.nets import build_net, tasks_of
+from foalnet.methods import build_net, config_of
 from foalnet.shards import ShardSet, open_shards
 from foalnet.shards.features import FeatureSet, open_features
 from foalnet.stages.train.publish import publish
@@ -41,12 +41,20 @@ CODE = (
     "encoders",
     "media/audio",
     "media/images",
+    "methods/base",
+    "methods/build",
+    "methods/objective",
     "nets",
     "shards",
     "stages/train/publish",
     "stages/train/training",
     "train",
 )
+
+
+def code_of(train: Train, variant: str) -> tuple[str, ...]:
+    """Return the code that a variant's training depends on: what all share, and its own method."""
+    return (*CODE, f"methods/{train.variant(variant).method}")
 
 
 def train_run(
@@ -65,7 +73,7 @@ def train_run(
     processes (foalnet.train.ranks) it takes its share, and the first publishes. Interrupted (exit 5) after Ctrl-C or
     SIGTERM; UsageError (2), DataError (3), MachineError (4) as their messages say.
     """
-    tasks_of(variant)
+    config_of(variant, params.train)
     with ranks.together(device(settings)):
         utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used]
         shards = open_shards(paths.shards, corpus=params.corpus)
@@ -80,10 +88,10 @@ def train_run(
             pretrained=given.pretrained,
             encoders=given.encoders,
         )
-        facts = run_facts(params, settings, given)
+        facts = run_facts(run.params, settings, given, variant=variant)
         work = state_folder(params, settings, paths, run, facts)
         store = load_store(shards, run.labels.keys(), run.params, given.features)
-        need_pictures(store, variant, paths)
+        need_pictures(store, variant, params.train, paths)
         if ranks.is_first():
             say(f"train {params.corpus} {run_name(variant, seed, split)}: {at_start(settings, run.params)}")
         with measured(run, settings, params.corpus, work, device=facts["device"]):
@@ -126,12 +134,15 @@ def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, fac
     return settings.work / "train" / key
 
 
-def run_facts(params: Params, settings: Settings, given: Given) -> dict[str, Any]:
-    """Return what determines a run's bytes besides inputs, variant and seed: code, params, machine, versions."""
+def run_facts(train: Train, settings: Settings, given: Given, *, variant: str) -> dict[str, Any]:
+    """Return what determines a run's bytes besides inputs, variant and seed: code, params, machine, versions.
+
+    `train`: the params on which the variant depends.
+    """
     facts: dict[str, Any] = {
-        "code": code_digest(CODE),
-        "params": content_key(params.train.model_dump()),
-        "determinism": params.train.determinism,
+        "code": code_digest(code_of(train, variant)),
+        "params": content_key(train.model_dump()),
+        "determinism": train.determinism,
         "device": device(settings).type,
         "instructions": instructions(),
         "threads": threads(settings),
@@ -151,9 +162,9 @@ def run_facts(params: Params, settings: Settings, given: Given) -> dict[str, Any
     return facts
 
 
-def need_pictures(store: Store, variant: str, paths: Paths) -> None:
+def need_pictures(store: Store, variant: str, params: Train, paths: Paths) -> None:
     """Raise DataError (exit 3) for a variant with pictures if no utterance has one."""
-    if tasks_of(variant).video and store.shape.frame == (0,):
+    if "video" in params.variant(variant).inputs and store.shape.frame == (0,):
         raise DataError(
             f"variant {variant} needs pictures, and no utterance has one",
             file=paths.staging,

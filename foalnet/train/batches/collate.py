@@ -5,22 +5,19 @@ Shape letters: B utterances, N samples, F frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from foalnet.config.variants import Modality
 from foalnet.core.files import content_key
 from foalnet.nets import Batch, Encoded, Steps
 from foalnet.train.batches.store import Clip, Store
 
-# Placeholders for a modality with stored encoder outputs: `collate` rejects a clip without sound.
-NO_SOUND, NO_FRAMES = np.zeros(1, np.float32), np.zeros((1, 0), np.float32)
-NOTHING = Encoded(audio=None, video=None)
 # The size of evaluation batches; larger than training's, because they need no gradients.
 EVAL_SIZE = 32
 
@@ -28,67 +25,66 @@ EVAL_SIZE = 32
 def collate(clips: Sequence[Clip], labels: Mapping[str, int] | None = None, *, samples: int = 0) -> Batch:
     """Return the clips as one batch, padded with zeros to the longest and sound to at least `samples`, with masks.
 
-    ValueError for a clip without sound, or with mask and frames of different length: length 0 must not become a mask
-    that means "all valid".
+    ValueError for a clip without sound, or with a mask of another length than its values: length 0 must not become a
+    mask that means "all valid".
     """
     for clip in clips:
-        if not len(clip.wave_N) or len(clip.frames) != len(clip.frame_mask_F):
-            raise ValueError(
-                f"{clip.key}: {len(clip.wave_N)} samples, {len(clip.frames)} frames, mask of {len(clip.frame_mask_F)}"
-            )
-    wave_BN, wave_mask_BN = _padded([clip.wave_N for clip in clips], least=samples)
-    wave_mask_BN &= torch.tensor([[clip.heard] for clip in clips])
-    frames, slots_BF = _padded([clip.frames for clip in clips])
-    frame_mask_BF, _ = _padded([clip.frame_mask_F for clip in clips])
+        lengths = {modality: (len(part.values), len(part.mask_T)) for modality, part in clip.parts.items()}
+        if not clip.samples or any(values != mask for values, mask in lengths.values()):
+            raise ValueError(f"{clip.key}: values and mask of {lengths}")
+    return _batch(clips, clips[0].parts, labels, samples)
+
+
+def _batch(
+    clips: Sequence[Clip], modalities: Iterable[Modality], labels: Mapping[str, int] | None, samples: int
+) -> Batch:
+    raw: dict[Modality, Steps] = {}
+    for modality in modalities:
+        parts = [clip.parts[modality] for clip in clips]
+        least = samples if modality == "audio" else 0
+        raw[modality] = Steps(
+            values_BTD=_padded([part.values for part in parts], least),
+            mask_BT=_padded([p.mask_T for p in parts], least),
+        )
     return Batch(
         keys=tuple(clip.key for clip in clips),
-        wave_BN=wave_BN,
-        wave_mask_BN=wave_mask_BN,
-        frames=frames,
-        frame_mask_BF=frame_mask_BF & slots_BF,
+        raw=raw,
         label_B=None if labels is None else torch.tensor([labels[clip.key] for clip in clips]),
     )
 
 
-def _padded(arrays: Sequence[np.ndarray], *, least: int = 0) -> tuple[Tensor, Tensor]:
-    """Return arrays of different lengths as one padded tensor and its mask; at least one step long."""
+def _padded(arrays: Sequence[np.ndarray], least: int) -> Tensor:
+    """Return arrays of different lengths as one tensor, padded with zeros (False); at least one step long."""
     longest = max(1, least, *(len(array) for array in arrays))
     out = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), arrays[0].dtype)
-    mask = np.zeros((len(arrays), longest), bool)
     for row, array in enumerate(arrays):
         out[row, : len(array)] = array
-        mask[row, : len(array)] = True
-    return torch.from_numpy(out), torch.from_numpy(mask)
+    return torch.from_numpy(out)
 
 
 def batch_of(store: Store, keys: Sequence[str], labels: Mapping[str, int] | None = None, *, samples: int = 0) -> Batch:
     """Return the batch of some keys: stored encoder outputs if the store has them, else sound and frames."""
     encoded = _stored_batch(store.encoded, keys)
-    prepared = None if encoded else _stored_batch(store.prepared, keys)
-    at_hand = encoded or prepared or NOTHING
+    prepared = {} if encoded else _stored_batch(store.prepared, keys)
     clips = [store.clips[key] for key in keys]
-    bare: dict[str, Any] = {"wave_N": NO_SOUND} if at_hand.audio else {}
-    if at_hand.video:
-        bare |= {"frames": NO_FRAMES, "frame_mask_F": NO_SOUND.astype(bool)}
-    clips = [replace(clip, **bare) for clip in clips] if bare else clips
-    batch = collate(clips, labels, samples=0 if at_hand.audio else samples)
-    return replace(batch, prepared=prepared, encoded=encoded)
+    rest = [modality for modality in clips[0].parts if modality not in encoded and modality not in prepared]
+    if rest == list(clips[0].parts):
+        return collate(clips, labels, samples=samples)
+    return replace(_batch(clips, rest, labels, samples), prepared=prepared, encoded=encoded)
 
 
-def _stored_batch(made: Mapping[str, Encoded], keys: Sequence[str]) -> Encoded | None:
-    """Return the keys' stored outputs as one batch, padded with zeros; None if none are stored."""
+def _stored_batch(made: Mapping[str, Encoded], keys: Sequence[str]) -> Encoded:
+    """Return the keys' stored outputs as one batch, padded with zeros."""
     if not made:
-        return None
-    rows = [made[key] for key in keys]
-    return Encoded(audio=_padded_steps([row.audio for row in rows]), video=_padded_steps([row.video for row in rows]))
-
-
-def _padded_steps(rows: Sequence[Steps | None]) -> Steps | None:
-    known = [row for row in rows if row is not None]
-    if not known:
-        return None
+        return {}
     padded = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
-    return Steps(values_BTD=padded([s.values_BTD[0] for s in known]), mask_BT=padded([s.mask_BT[0] for s in known]))
+    batch: dict[Modality, Steps] = {}
+    for modality in made[keys[0]]:
+        rows = [made[key][modality] for key in keys]
+        batch[modality] = Steps(
+            values_BTD=padded([steps.values_BTD[0] for steps in rows]), mask_BT=padded([s.mask_BT[0] for s in rows])
+        )
+    return batch
 
 
 def derived_seed(*parts: object) -> int:

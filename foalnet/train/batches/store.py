@@ -15,6 +15,7 @@ import numpy as np
 
 from foalnet.artifact.seal import command
 from foalnet.config.blocks import Train
+from foalnet.config.variants import Modality
 from foalnet.core.errors import DataError, UsageError, reason
 from foalnet.core.ledger import SILENT, Ledger
 from foalnet.core.progress import counted
@@ -25,17 +26,49 @@ from foalnet.shards.features import FeatureSet, Vectors, steps_between
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clip:
-    """One utterance: wave_N float32; frames uint8 [F, 3, H, W] or float32 [F, D], zero where frame_mask_F is False.
+class Part:
+    """One modality of an utterance: values [T, ...], zero where mask_T (bool) is False.
 
-    `heard`: False if the sound is silent and therefore masked.
+    `audio`: float32 [N]; `video`: uint8 [F, 3, H, W] or float32 [F, D].
     """
 
+    values: np.ndarray
+    mask_T: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One utterance by modality. Silent sound is there and masked, so that the batch is as long."""
+
     key: str
-    wave_N: np.ndarray
-    frames: np.ndarray
-    frame_mask_F: np.ndarray
-    heard: bool = True
+    parts: Mapping[Modality, Part]
+
+    @classmethod
+    def of(
+        cls, key: str, *, wave_N: np.ndarray, frames: np.ndarray, frame_mask_F: np.ndarray, heard: bool = True
+    ) -> Clip:
+        """Return a clip of sound and pictures; `heard` False masks the sound."""
+        # The mask is one value seen N times: it takes no memory.
+        sound = Part(values=wave_N, mask_T=np.broadcast_to(np.bool_(heard), len(wave_N)))
+        return cls(key=key, parts={"audio": sound, "video": Part(values=frames, mask_T=frame_mask_F)})
+
+    @property
+    def samples(self) -> int:
+        """The length of the sound in samples."""
+        return len(self.parts["audio"].values)
+
+    def has(self, modality: Modality) -> bool:
+        """Return whether a modality has a valid step."""
+        return bool(self.parts[modality].mask_T.any())
+
+    def put(self, modality: Modality, part: Part) -> Clip:
+        """Return the clip with another part."""
+        return replace(self, parts={**self.parts, modality: part})
+
+    def silenced(self) -> Clip:
+        """Return the clip with its sound masked."""
+        sound = self.parts["audio"]
+        return self.put("audio", replace(sound, mask_T=np.zeros_like(sound.mask_T)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +92,7 @@ class Store:
 
     def samples(self, key: str) -> int:
         """Return the length of a clip's sound in samples."""
-        return len(self.clips[key].wave_N)
+        return self.clips[key].samples
 
     def samples_in(self, pad_s: float | None) -> int:
         """Return the number of samples in `pad_s` seconds; 0 for None."""
@@ -89,10 +122,11 @@ def load_store(shards: ShardSet, keys: Collection[str], params: Train, features:
             file=shards.folder,
             action="run `dvc repro`: manifest and shards do not belong together",
         )
-    frame = _common_shape({key: clip.frames.shape[1:] for key, clip in clips.items() if clip.frames.size}, shards)
+    pictures = {key: clip.parts["video"].values for key, clip in clips.items()}
+    frame = _common_shape({key: frames.shape[1:] for key, frames in pictures.items() if frames.size}, shards)
     ordered = {key: filled(clips[key], frame) for key in sorted(clips)}
     for key, clip in ordered.items():
-        if not clip.frame_mask_F.any():
+        if not clip.has("video"):
             ledger.keep(key, "video_missing", "no frame that training could use")
     return Store(
         clips=ordered,
@@ -117,11 +151,11 @@ def _common_shape(shapes: Mapping[str, tuple[int, ...]], shards: ShardSet) -> tu
 
 def filled(clip: Clip, frame: tuple[int, ...]) -> Clip:
     """Return the clip; one without any picture gets masked frames of the corpus' shape."""
-    if clip.frames.shape[1:] == frame:
+    pictures = clip.parts["video"]
+    if pictures.values.shape[1:] == frame:
         return clip
-    kind = np.uint8 if len(frame) == 3 else np.float32
-    frames = np.zeros((len(clip.frame_mask_F), *frame), kind)
-    return replace(clip, frames=frames, frame_mask_F=np.zeros(len(frames), bool))
+    slots, kind = len(pictures.mask_T), np.uint8 if len(frame) == 3 else np.float32
+    return clip.put("video", Part(values=np.zeros((slots, *frame), kind), mask_T=np.zeros(slots, bool)))
 
 
 def read_clip(sample: Sample, params: Train, ledger: Ledger, features: Vectors | None = None) -> tuple[Clip, int]:
@@ -148,7 +182,7 @@ def read_clip(sample: Sample, params: Train, ledger: Ledger, features: Vectors |
         ledger.repair(sample.key, "audio_truncated", f"{len(wave_N) / rate_hz:.2f} s to {params.max_s:g} s")
         wave_N = wave_N[:longest].copy()
     heard = meta["audio"]["reason"] != SILENT
-    return Clip(key=sample.key, wave_N=wave_N, frames=frames, frame_mask_F=mask_F, heard=heard), rate_hz
+    return Clip.of(sample.key, wave_N=wave_N, frames=frames, frame_mask_F=mask_F, heard=heard), rate_hz
 
 
 def _pictures(sample: Sample, meta: Mapping[str, Any], params: Train) -> tuple[np.ndarray, np.ndarray]:

@@ -10,27 +10,30 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from foalnet.config import Params
-from foalnet.config.blocks import HALF, VARIANTS, Split, Train
+from foalnet.config.blocks import Split, Train
 from foalnet.config.load import merge
+from foalnet.config.variants import HALF, VARIANTS, Modality
 from foalnet.core.files import json_bytes, publish_bytes
 from foalnet.core.ledger import Ledger
 from foalnet.core.paths import Paths
 from foalnet.core.records import Sample
 from foalnet.corpora.splits import SPLITS
 from foalnet.media import flac_bytes, jpeg_bytes
-from foalnet.nets import InputShape
+from foalnet.nets import Inputs, InputShape, Steps
 from foalnet.shards import write_shard
-from foalnet.train.batches import Clip, Store
+from foalnet.train.batches import Clip, Part, Store
 from foalnet.train.plan import Run
 from tests.support.corpus.entries import entry_params
 from tests.support.corpus.rows import utterance
 from tests.support.sealing import write_index, write_manifest
 
+B = TypeVar("B", bound=Inputs)
 RATE_HZ = 16000
 CLASSES = ("happy", "neutral", "sad", "angry")
 SIDE_PX = 16
@@ -41,7 +44,10 @@ TONES_HZ = (220.0, 500.0, 1200.0, 3000.0)
 SMALL: dict[str, Any] = {
     "audio": {"width": 16, "dropout": 0.0, "mels": 16, "augment": False},
     "video": {"width": 8, "dropout": 0.0, "augment": False},
-    "fusion": {"layers": 2, "heads": 2, "dropout": 0.0, "project": 12, "project_dropout": 0.0, "head_dropout": 0.0},
+    "methods": {
+        "foal": {"layers": 2, "heads": 2, "dropout": 0.0, "project": 12, "project_dropout": 0.0, "head_dropout": 0.0},
+        "single": {"project": 12, "project_dropout": 0.0, "head_dropout": 0.0},
+    },
     "epochs": 2,
     "batch_size": 8,
 }
@@ -68,7 +74,27 @@ def make_clip(key: str, label: int, generator: np.random.Generator, *, frame: tu
     else:
         pictures = generator.standard_normal((frames, *frame)).astype(np.float32)
         pictures[:, label % frame[0]] = pictures[:, label % frame[0]] + 3
-    return Clip(key=key, wave_N=wave_N, frames=pictures, frame_mask_F=np.ones(frames, bool))
+    return Clip.of(key, wave_N=wave_N, frames=pictures, frame_mask_F=np.ones(frames, bool))
+
+
+def put(batch: B, modality: Modality, *, values: Tensor | None = None, mask_BT: Tensor | None = None) -> B:
+    """The batch with other values or another mask of one modality."""
+    old = batch.raw[modality]
+    steps = Steps(
+        values_BTD=old.values_BTD if values is None else values, mask_BT=old.mask_BT if mask_BT is None else mask_BT
+    )
+    return replace(batch, raw={**batch.raw, modality: steps})
+
+
+def with_sound(clip: Clip, wave_N: np.ndarray) -> Clip:
+    """The clip with another sound."""
+    return clip.put("audio", Part(values=wave_N, mask_T=np.ones(len(wave_N), bool)))
+
+
+def blind(clip: Clip) -> Clip:
+    """The clip without any frame."""
+    pictures = clip.parts["video"]
+    return clip.put("video", Part(values=pictures.values[:0], mask_T=pictures.mask_T[:0]))
 
 
 def make_store(
@@ -124,7 +150,10 @@ def corpus_params(corpus: str = "drawn", **train: Any) -> Params:
     """Return params of one corpus over the classes of the synthetic store, with small networks."""
     classes = {name: [name[:3]] for name in CLASSES}
     train = merge(SMALL, {"frame_step": 1} | train)
-    return entry_params(corpus, variants=["audio_only", "foal"], manifest={"classes": classes}, train=train)
+    methods = train.pop("methods")
+    return entry_params(
+        corpus, variants=["audio_only", "foal"], manifest={"classes": classes}, train=train, methods=methods
+    )
 
 
 def write_params(home: Path, **train: Any) -> None:
@@ -132,6 +161,8 @@ def write_params(home: Path, **train: Any) -> None:
     params = corpus_params(**train)
     entry = params.model_dump(mode="json", include={"reader", "source", "variants", "seeds", "manifest", "train"})
     entry |= {
+        "train": {name: value for name, value in entry["train"].items() if name not in ("methods", "variants")},
+        "methods": entry["train"]["methods"],
         "shards": {},
         "evaluate": {},
         "report": {},
@@ -143,16 +174,16 @@ def write_params(home: Path, **train: Any) -> None:
 def sample_of(clip: Clip, session: str) -> Sample:
     """The shard sample of a clip: face and half pictures, or a feature table, as the clip's frames are."""
     meta: dict[str, Any] = {"key": clip.key, "session": session, "start_s": 2.0, "video": None, "features": None}
-    meta["audio"] = {"rate_hz": RATE_HZ, "samples": len(clip.wave_N), "reason": ""}
-    members = {"flac": flac_bytes(clip.wave_N, RATE_HZ)}
-    if clip.frames.ndim == 2:
+    meta["audio"] = {"rate_hz": RATE_HZ, "samples": len(clip.parts["audio"].values), "reason": ""}
+    members = {"flac": flac_bytes(clip.parts["audio"].values, RATE_HZ)}
+    if clip.parts["video"].values.ndim == 2:
         buffer = io.BytesIO()
-        np.save(buffer, clip.frames, allow_pickle=False)
+        np.save(buffer, clip.parts["video"].values, allow_pickle=False)
         members["video.npy"] = buffer.getvalue()
-        meta["features"] = {"frames": len(clip.frames), "dims": clip.frames.shape[1]}
+        meta["features"] = {"frames": len(clip.parts["video"].values), "dims": clip.parts["video"].values.shape[1]}
     else:
         streams = {"face": _jpegs(clip, 1), "half": _jpegs(clip, 2)}
-        meta["video"] = {"times_s": [2.0 + i / 30 for i in range(len(clip.frames))]}
+        meta["video"] = {"times_s": [2.0 + i / 30 for i in range(len(clip.parts["video"].values))]}
         for name, jpegs in streams.items():
             meta["video"][f"{name}_offsets"] = [0, *itertools.accumulate(len(jpeg) for jpeg in jpegs)]
             members[f"{name}.mjpg"] = b"".join(jpegs)
@@ -160,9 +191,10 @@ def sample_of(clip: Clip, session: str) -> Sample:
 
 
 def _jpegs(clip: Clip, wider: int) -> list[bytes]:
-    pictures = np.repeat(clip.frames.transpose(0, 2, 3, 1), wider, axis=2)
+    pictures = np.repeat(clip.parts["video"].values.transpose(0, 2, 3, 1), wider, axis=2)
     return [
-        jpeg_bytes(picture, 95) if valid else b"" for picture, valid in zip(pictures, clip.frame_mask_F, strict=True)
+        jpeg_bytes(picture, 95) if valid else b""
+        for picture, valid in zip(pictures, clip.parts["video"].mask_T, strict=True)
     ]
 
 
@@ -187,7 +219,7 @@ def write_corpus(home: Path, synthetic: Synthetic) -> Paths:
     rows = [
         utterance(
             key, corpus="drawn", session=synthetic.groups[key], dialogue=f"{synthetic.groups[key]}_d1",
-            speaker=f"{synthetic.groups[key]}F", side="left", start_s=2.0, end_s=2.0 + len(clip.wave_N) / RATE_HZ,
+            speaker=f"{synthetic.groups[key]}F", side="left", start_s=2.0, end_s=2.0 + clip.samples / RATE_HZ,
             raw_label=synthetic.labels[key][:3], label=synthetic.labels[key],
         )
         for key, clip in clips.items()

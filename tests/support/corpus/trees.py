@@ -145,7 +145,10 @@ def clips_tree(root: Path, dialogues: Sequence[str] = CLIPS) -> Path:
     """Write the layout with pictures (`videos.picture`) and sound: utterance t of dialogue d has `sound(10 d + t)`."""
     pictures = [picture(i) for i in range(round(CLIP_S * FPS))]
     for number, dialogue in enumerate(dialogues):
-        rows = [(f"{dialogue}_{suffix}", label, *at) for (suffix, *at), label in zip(TURNS, LABELS, strict=True)]
+        rows = [
+            (f"{dialogue}_{suffix}", label, start_s, end_s)
+            for (suffix, start_s, end_s), label in zip(TURNS, LABELS, strict=True)
+        ]
         dialog = write_words(root, dialogue, rows)
         write_avi(dialog / f"avi/DivX/{dialogue}.avi", pictures)
         stereo = np.stack([sound(900 + number, CLIP_S), sound(950 + number, CLIP_S)], axis=1)

@@ -13,11 +13,12 @@ from foalnet.config.blocks import Train
 from foalnet.config.load import Entry, File, merge, read_file
 from foalnet.config.presets import PRESETS, preset_entry
 from foalnet.config.quirks import READINGS, Row
-from foalnet.config.space import value_of
 from foalnet.core.errors import UsageError
 from foalnet.corpora import get_reader
 from foalnet.encoders import CATALOGUE
 from foalnet.faces import WEIGHT_FILES
+from foalnet.methods import config_of
+from foalnet.methods.params import value_of
 from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, VIDEO_ENCODERS
 from tests.support.corpus.trees import iemocap_tree, ravdess_tree
 from tests.support.projects import verb
@@ -38,7 +39,7 @@ def resolved(repository: Path, name: str, reader: str) -> Params:
         "manifest": {"classes": kind.class_presets, "contract": merged.get("contract")},
         "evaluate": {},
         "report": {},
-        **{block: merged.get(block, {}) for block in ("shards", "features", "train")},
+        **{block: merged.get(block, {}) for block in ("shards", "features", "train", "methods")},
     }
     file = read_file(repository / "params.yaml")
     return resolve(File(**{**dict(file), "corpora": {"c": Entry.model_validate(entry)}, "runs": {}}), "c")
@@ -60,15 +61,15 @@ def test_every_preset_is_a_valid_entry_of_known_parts(repository: Path, name: st
 @pytest.mark.parametrize("row", READINGS, ids=[row.param for row in READINGS])
 def test_every_row_of_the_two_readings_is_a_param_that_the_presets_set(repository: Path, row: Row) -> None:
     released, corrected = (resolved(repository, name, "iemocap").train for name in ("iemocap-paper", "iemocap"))
-    assert value_of(released, row.param) == row.released
-    assert value_of(corrected, row.param) == row.corrected
+    assert value_of(released, row.param.removeprefix("train.")) == row.released
+    assert value_of(corrected, row.param.removeprefix("train.")) == row.corrected
 
 
 def test_the_corrected_reading_is_the_default_of_every_switch() -> None:
     """A switch is a row of words or truths; numbers of the drawn corpus are its own."""
     for row in READINGS:
         if isinstance(row.corrected, str | bool):
-            assert value_of(Train(), row.param) == row.corrected, row.param
+            assert value_of(Train(), row.param.removeprefix("train.")) == row.corrected, row.param
 
 
 def test_the_presets_share_the_papers_network_and_differ_in_nothing_else(repository: Path) -> None:
@@ -76,11 +77,14 @@ def test_the_presets_share_the_papers_network_and_differ_in_nothing_else(reposit
         resolved(repository, name, "iemocap").train for name in ("iemocap-paper", "iemocap", "iemocap-paper-2024")
     )
     for train in (released, corrected):
-        assert (train.fusion.project, train.fusion.layers, train.fusion.heads, train.fusion.dropout) == (512, 2, 4, 0.1)
-        assert (train.batch_size, train.fusion.project_dropout) == (16, 0.5)
+        net = config_of("foal", train)
+        assert (net.project, net.layers, net.heads, net.dropout, net.project_dropout) == (512, 2, 4, 0.1, 0.5)
+        assert train.batch_size == 16
         assert train.audio.encoder == "wavlm_large" and train.video.encoder == "identity"
-    assert differing(released.model_dump(), corrected.model_dump()) <= {row.param for row in READINGS}
-    assert differing(released.model_dump(), old.model_dump()) == {"epochs", "patience", "objective.beta"}
+    assert differing(released.model_dump(), corrected.model_dump()) <= {
+        row.param.removeprefix("train.") for row in READINGS
+    }
+    assert differing(released.model_dump(), old.model_dump()) == {"epochs", "patience", "methods.foal.beta"}
 
 
 def test_every_difference_between_the_two_presets_stands_in_the_method(repository: Path) -> None:
@@ -88,12 +92,12 @@ def test_every_difference_between_the_two_presets_stands_in_the_method(repositor
     text = (repository / "docs" / "method.md").read_text()
     released, corrected = (resolved(repository, name, "iemocap").model_dump() for name in ("iemocap-paper", "iemocap"))
     entries = [preset_entry(name, "iemocap") for name in ("iemocap-paper", "iemocap")]
-    differences = {
-        path.removeprefix("train.") for path in differing(released, corrected) if path not in ("seeds", "protocols")
-    }
+    differences = {path for path in differing(released, corrected) if path not in ("seeds", "protocols")}
     differences |= {key for key in ("seeds", "protocols") if entries[0].get(key) != entries[1].get(key)}
-    assert "frame_step" in differences and "features.frame_step" in differences and "seeds" in differences
-    assert [path for path in sorted(differences) if f"| `{path}` |" not in text] == []
+    assert "train.frame_step" in differences and "features.frame_step" in differences and "seeds" in differences
+    assert [
+        path for path in sorted(differences) if f"| `{path.replace('train.methods', 'methods')}` |" not in text
+    ] == []
 
 
 def differing(one: dict[str, Any], other: dict[str, Any], path: str = "") -> set[str]:
@@ -156,7 +160,7 @@ def test_what_a_preset_needs_and_this_machine_lacks_is_said_before_staging(repos
 
 def test_drawn_changes_nothing(repository: Path) -> None:
     file = read_file(repository / "params.yaml")
-    bare = file.corpora["drawn"].model_copy(update={"train": {}})
+    bare = file.corpora["drawn"].model_copy(update={"train": {}, "methods": {}})
     plain = resolve(file.model_copy(update={"corpora": {"drawn": bare}}), "drawn")
     assert resolved(repository, "drawn", "iemocap").train.model_dump() == plain.train.model_dump()
 

@@ -44,9 +44,10 @@ def corpus(tmp_path: Path) -> tuple[Paths, Synthetic]:
     """Five dialogues; the first utterance of each has no picture, and one slot of another is empty."""
     synthetic = make_store(per_group=4, without_picture=1)
     clips = dict(synthetic.store.clips)
-    mask_F = clips["g2_002"].frame_mask_F.copy()
+    mask_F = clips["g2_002"].parts["video"].mask_T.copy()
     mask_F[0] = False
-    clips["g2_002"] = replace(clips["g2_002"], frame_mask_F=mask_F)
+    hidden = clips["g2_002"]
+    clips["g2_002"] = hidden.put("video", replace(hidden.parts["video"], mask_T=mask_F))
     synthetic = replace(synthetic, store=replace(synthetic.store, clips=clips))
     return write_corpus(tmp_path, synthetic), synthetic
 
@@ -156,11 +157,11 @@ def test_rows_stand_for_the_slots_that_pictures_would_take(
         pictures = load_store(shards, list(synthetic.labels), train.model_copy(update={"picture": "half"}))
         assert store.shape.frame == (DIMS,)
         for key, clip in store.clips.items():
-            other = pictures.clips[key]
-            assert clip.frame_mask_F.tolist() == other.frame_mask_F.tolist(), key
-            expected = encoder.encode(list(other.frames[other.frame_mask_F].transpose(0, 2, 3, 1)))
-            np.testing.assert_allclose(clip.frames[clip.frame_mask_F], expected, rtol=0, atol=1e-5)
-            assert not clip.frames[~clip.frame_mask_F].any()
+            other, own = pictures.clips[key].parts["video"], clip.parts["video"]
+            assert own.mask_T.tolist() == other.mask_T.tolist(), key
+            expected = encoder.encode(list(other.values[other.mask_T].transpose(0, 2, 3, 1)))
+            np.testing.assert_allclose(own.values[own.mask_T], expected, rtol=0, atol=1e-5)
+            assert not own.values[~own.mask_T].any()
 
 
 def test_live_vectors_are_those_of_the_files_and_read_as_they_are(
@@ -178,8 +179,8 @@ def test_live_vectors_are_those_of_the_files_and_read_as_they_are(
     for sample in shards.samples(["Session2"]):
         stored, _ = read_clip(sample, params.train, Ledger(), features)
         fresh, _ = read_clip(sample, params.train, Ledger(), live)
-        assert np.array_equal(stored.frames, fresh.frames)
-        assert np.array_equal(stored.frame_mask_F, fresh.frame_mask_F)
+        assert np.array_equal(stored.parts["video"].values, fresh.parts["video"].values)
+        assert np.array_equal(stored.parts["video"].mask_T, fresh.parts["video"].mask_T)
     with pytest.raises(MachineError, match="differently here"):
         LiveFeatures(features.facts | {"preprocessing": "0" * 64}, settings)
 

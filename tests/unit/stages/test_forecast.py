@@ -311,7 +311,7 @@ def test_draw_features_and_final_say_it_and_write_nothing(tmp_path: Path) -> Non
 
 def test_a_rate_holds_for_the_picture_that_was_looked_at_and_whatever_params_are_free(tmp_path: Path) -> None:
     settings, params = Settings(work=tmp_path, workers=1), corpus_params()
-    seen = params.train.model_copy(update={"picture": "half"}).model_dump(mode="json")
+    seen = params.train.of("foal_half").model_dump(mode="json")
     seen["audio"]["dropout"] = 0.25
     note = {"device": "cpu", "epochs": 4, "processes": 1, "params": seen, "wall_s": 8.0, "workers": 1}
     publish_bytes(speed_file(settings, "other", "foal_half"), json_bytes(note))

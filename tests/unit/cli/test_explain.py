@@ -8,21 +8,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from foalnet.config import Params
-from foalnet.config.explain import Explained, explain, leaves, meaning_of
+from foalnet.cli.explain import Explained, explain, meaning_of, meanings
 from foalnet.config.load import merge
 from foalnet.config.meanings import MEANINGS, SOURCES
 from tests.support.projects import verb
 
-PARAMS = dict(leaves(Params))
+PARAMS = dict(meanings())
 
 
 @pytest.mark.parametrize("param", PARAMS)
 def test_every_param_has_a_meaning_and_a_source(param: str) -> None:
-    meaning = meaning_of(param, PARAMS[param])
-    assert len(meaning.says) > 8, (
-        f"describe {param}: a description in config/blocks.py, or a line in config/meanings.py"
-    )
+    meaning = PARAMS[param]
+    assert len(meaning.says) > 8, f"describe {param}: a description of its field, or a line in config/meanings.py"
     assert not meaning.says.endswith("."), param
     assert meaning.source
 
@@ -37,7 +34,7 @@ def test_a_unit_comes_from_the_end_of_the_name() -> None:
     assert meaning_of("shards.bridge_s", "x").unit == "s"
     assert meaning_of("shards.face_px", "x").unit == "px"
     assert meaning_of("train.lr", "x").unit == ""
-    assert meaning_of("train.fusion.new", "x").source == SOURCES["train.fusion"]
+    assert meaning_of("train.audio.new", "x").source == SOURCES["train.audio"]
     assert meaning_of("trainer.new", "x").source == SOURCES[""]
 
 

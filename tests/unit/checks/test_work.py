@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foalnet.checks.work import DAY_S, Item, holding, items, judged, needed, remove, to_remove
 from foalnet.config import Settings
 from foalnet.config.load import Entry, File
 from foalnet.core.errors import MachineError
@@ -20,7 +21,6 @@ from foalnet.core.files import publish_bytes
 from foalnet.core.locks import lock
 from foalnet.core.paths import Paths
 from foalnet.core.temporaries import is_held
-from foalnet.gc import DAY_S, Item, holding, items, judged, needed, remove, to_remove
 from foalnet.stages.train.training import train_run
 from tests.support.corpus.stores import corpus_params, make_store, write_corpus
 from tests.support.processes import dead_pid
@@ -214,7 +214,8 @@ def test_states_of_the_runs_in_params_are_needed(tmp_path: Path) -> None:
     train_run(params, settings, paths, variant="audio_only", seed=2)
     entry = {name: getattr(params, name) for name in ("reader", "source", "variants", "seeds")}
     entry |= {"manifest": {"classes": params.manifest.classes}, "shards": {}, "evaluate": {}, "report": {}}
-    entry |= {"train": params.train.model_dump()}
+    train = params.train.model_dump(exclude={"variants"})
+    entry |= {"methods": train.pop("methods"), "train": train}
     runs = {"a": {"corpus": "drawn", "variant": "audio_only", "seed": 1}}
     file = File.model_validate({"corpora": {"drawn": Entry.model_validate(entry)}, "runs": runs})
     keep, unknown = needed(file, settings, home=tmp_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,11 @@ from typing import Any
 from foalnet.config.base import leaves
 from foalnet.config.load import DEFAULT_PARAMS, DRAWN, ENTRY_BLOCKS, Params, read_file, resolve
 from foalnet.config.meanings import MEANINGS, SOURCES, SUFFIX_UNITS, Meaning
+from foalnet.config.space import METHODS
+from foalnet.methods.params import fields, mark, value_of
+
+# In memory these are part of `train`; in params.yaml they are blocks of their own.
+IN_MEMORY = ("train.methods", "train.variants")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,17 +64,19 @@ def explain(corpus: str, path: Path = DEFAULT_PARAMS) -> list[Explained]:
     file = read_file(path)
     params = resolve(file, corpus, path=path)
     entry = file.corpora[corpus].model_dump(exclude_unset=True)
-    top = file.model_dump(exclude_unset=True, include={"draw", *ENTRY_BLOCKS})
+    top = file.model_dump(exclude_unset=True, include={"draw", "methods", *ENTRY_BLOCKS})
     rows = []
-    for param, description in leaves(Params):
+    for param, meaning in meanings():
         if param.startswith("draw.") and corpus != DRAWN:
             continue
         steps = param.split(".")
-        meaning = meaning_of(param, description)
+        value = (
+            value_of(params.train, param) if param.startswith(METHODS) else _at(params.model_dump(mode="json"), steps)
+        )
         rows.append(
             Explained(
                 param=param,
-                value=_at(params.model_dump(mode="json"), steps),
+                value=value,
                 origin=_origin(steps, entry, top, path, corpus),
                 unit=meaning.unit,
                 meaning=meaning.says,
@@ -77,6 +84,16 @@ def explain(corpus: str, path: Path = DEFAULT_PARAMS) -> list[Explained]:
             )
         )
     return rows
+
+
+def meanings() -> Iterator[tuple[str, Meaning]]:
+    """Yield (path, meaning) of every param, those of the methods behind the block `train`."""
+    own = [(path, meaning_of(path, says)) for path, says in leaves(Params) if path not in IN_MEMORY]
+    last = max(place for place, (path, _) in enumerate(own) if path.startswith("train."))
+    yield from own[: last + 1]
+    for path, field in fields():
+        yield path, Meaning(says=field.description or "", unit=mark(field, "unit"), source=mark(field, "source"))
+    yield from own[last + 1 :]
 
 
 def _origin(steps: list[str], entry: Mapping[str, Any], top: Mapping[str, Any], path: Path, corpus: str) -> str:

@@ -1,0 +1,97 @@
+"""The interface of a method; docs/add-a-method.md shows how to add one.
+
+A method is one system of the literature: its params (`Config`), the modalities that it takes, its network, its losses
+besides the cross-entropy. Encoders, optimiser, folds and seeds are shared, so that two methods differ in nothing else.
+Shape letters: B utterances, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from foalnet.config.base import Frozen
+from foalnet.config.blocks import Dropout
+from foalnet.config.variants import Modality
+from foalnet.nets.encoder import Encoder, chance
+from foalnet.nets.tensors import Encoded, Inputs, Outputs
+
+
+def param(default: Any, says: str, *, unit: str = "", source: str = "ours", losses: Collection[str] = ()) -> Any:
+    """Return the field of a param: its default, meaning, unit ("" for a plain number or text) and source.
+
+    `losses`: the param has an effect only if one of these losses is on.
+    """
+    return Field(default, description=says, json_schema_extra={"unit": unit, "source": source, "losses": list(losses)})
+
+
+class Config(Frozen):
+    """Params of a method, a block below `methods` in params.yaml; a method adds its own to this one."""
+
+    head_dropout: Dropout | None = param(
+        0.1,
+        "before the classifier; null: `final_dropout` of the pretrained sound encoder's config",
+        unit="probability",
+        source="paper's released code, training",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """A method's losses besides the cross-entropy, by name and unweighted, and counts of what they left out."""
+
+    losses: Mapping[str, Tensor]
+    counts: Mapping[str, int]
+
+
+class Method(nn.Module):
+    """A network that turns encoded modalities into logits; it gets labels in `own_losses` alone, never in `forward`.
+
+    `takes`: the modalities that it can use. `losses`: name of each loss besides the cross-entropy -> the param that is
+    its weight. `counts`: names of the counts in `Losses`. `weights`: the losses that are on, with their weights.
+    """
+
+    config_type: ClassVar[type[Config]] = Config
+    takes: ClassVar[tuple[Modality, ...]] = ("audio", "video")
+    losses: ClassVar[Mapping[str, str]] = {}
+    counts: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, encoders: Mapping[Modality, Encoder], *, weights: Mapping[str, float]) -> None:
+        super().__init__()
+        self.inputs, self.weights = tuple(encoders), dict(weights)
+        for modality, encoder in encoders.items():
+            self.add_module(self.name_of(modality), encoder)
+
+    @classmethod
+    def name_of(cls, modality: Modality) -> str:
+        """Return the name of a modality's encoder in the network and its checkpoints."""
+        return modality
+
+    @property
+    def encoders(self) -> dict[Modality, Encoder]:
+        """The encoders by modality."""
+        return {modality: self.get_submodule(self.name_of(modality)) for modality in self.inputs}  # type: ignore[misc]
+
+    def encode(self, inputs: Inputs) -> Encoded:
+        """Return the encoders' steps by modality."""
+        return {modality: encoder(inputs) for modality, encoder in self.encoders.items()}
+
+    def forward(self, inputs: Inputs) -> Outputs:
+        """Return logits_BC and what `own_losses` needs; a row depends on its own utterance alone."""
+        raise NotImplementedError
+
+    def own_losses(self, outputs: Outputs, label_B: Tensor) -> Losses:  # noqa: ARG002
+        """Return the method's own losses of a batch; the default has none."""
+        return Losses(losses={}, counts={})
+
+    def clamp_(self) -> None:
+        """Limit parameters after a step; the default has no limit."""
+
+
+def classifier(width: int, classes: int, config: Config) -> nn.Sequential:
+    """Return the classifier that all methods share: dropout and one linear layer, [B, width] to [B, C]."""
+    return nn.Sequential(nn.Dropout(chance(config.head_dropout)), nn.Linear(width, classes))

@@ -1,0 +1,12 @@
+"""The methods by name, one line each; a method has the name of its file, the only one that its trainings depend on."""
+
+from __future__ import annotations
+
+from foalnet.methods.base import Method
+from foalnet.methods.foal import FoalNet
+from foalnet.methods.single import Single
+
+METHODS: dict[str, type[Method]] = {
+    "foal": FoalNet,
+    "single": Single,
+}
