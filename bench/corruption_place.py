@@ -34,7 +34,7 @@ from foalnet.core.records import Sample, Utterance
 from foalnet.corpora.inventory import FileEntry, Inventory, checked_inventory
 from foalnet.corpora.splits import loso_dev_session
 from foalnet.evidence.gate import Side, decide, read_side
-from foalnet.evidence.report.gather import Facts, gather
+from foalnet.evidence.report.results import Results, read
 from foalnet.shards import INDEX, ShardEntry, open_shards, write_shard
 from foalnet.shards.features import INDEX as FEATURES
 from foalnet.shards.features import FeatureFile, FeatureIndex, file_of, index_bytes, open_features
@@ -281,7 +281,7 @@ def readers_of(place: Place) -> dict[str, Reader]:
         "evaluate": evaluate,
         "final": final,
         "predict": predict,
-        "report": lambda: gather(params, paths),
+        "report": lambda: read(params, paths),
         "gate": lambda: read_side(paths, metrics=METRICS),
         "champion": lambda: read_side(paths, metrics=METRICS, champion=True),
     }
@@ -365,7 +365,7 @@ def stated_gap(place: Place, result: Any, expected: Any, touched: Sequence[str])
     The report's sentence names the file. The gate's states that a champion's drops are not compared; it counts where an
     account is gone, as may happen in DVC's cache, and nothing else differs.
     """
-    if isinstance(result, Facts) and any(name in gap for name in touched for gap in result.gaps):
+    if isinstance(result, Results) and any(name in gap for name in touched for gap in result.gaps):
         return "; ".join(result.gaps)
     if isinstance(result, Side) and replace(result, staged=expected.staged, dropped=expected.dropped) == expected:
         accounts = [path.relative_to(place.paths.home).as_posix() for path in (place.paths.counts, place.paths.staging)]
