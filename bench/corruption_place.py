@@ -113,7 +113,7 @@ def write_project(home: Path, seed: int = 0) -> Place:
     files = tuple(FileEntry(path=f"{u.key}.wav", size=9, sha256="0" * 64, role="audio") for u in rows)
     record = Inventory(corpus="drawn", reader="iemocap", files=files, ignored={"other": 0, "shadow": 1})
     publish_sealed(paths.inventory, asdict(record))
-    publish_sealed(paths.counts, {"corpus": "drawn", "ledger": {"kept": len(rows)}, "entries": []})
+    publish_sealed(paths.counts, {"corpus": "drawn", "expected": None, "ledger": {"kept": len(rows)}, "entries": []})
     staged = {"staged": len(rows), "dropped": 0, "not_staged": 0}
     publish_sealed(paths.staging, {"corpus": "drawn", "tools": {"code": "a"}, "utterances": staged})
     for variant in VARIANTS:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from foalnet.config import load_params
+from foalnet.config.blocks import Train
 from foalnet.config.load import merge, runs_of
 from foalnet.core.paths import HEADLINE, Paths
 from tests.support.corpus.results import write_model, write_stages
@@ -77,7 +78,7 @@ def log(tmp_path: Path) -> Log:
     trained = {"drawn": ["audio_only", "foal"], "ravdess": ["audio_only"]}
     data["runs"] = {}
     for name, variants in trained.items():
-        data["runs"] |= runs_of(name, variants, [1], [HEADLINE])
+        data["runs"] |= runs_of(name, variants, [1], [HEADLINE], train=Train())
     data["corpora"]["ravdess"]["final"] = {"variant": "audio_only", "seed": 1}
     (project / "params.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
     tree = ravdess_tree(project / "tree")

@@ -16,6 +16,7 @@ import yaml
 from flows import process
 from flows.process import Stopped
 from flows.stages import LOCKED, RETRIES, StageFailed, command, environment, may_retry, plan, reproduce
+from foalnet.config.blocks import Train
 from foalnet.config.load import runs_of
 from foalnet.core.errors import UsageError
 from tests.flows.helpers import PATIENCE_S, alive, calls, stop_once, until
@@ -43,7 +44,7 @@ def add_second_corpus(project: Path) -> None:
     (project / "data").mkdir(exist_ok=True)
     (project / "data/other.source.json").write_text("{}\n")
     other = {**entry, "source": "data/other.source.json", "variants": ["foal"], "seeds": [1, 2]}
-    runs = runs_of("other", ["foal"], [1, 2], ["loso_dev_session"])
+    runs = runs_of("other", ["foal"], [1, 2], ["loso_dev_session"], train=Train())
     change_params(project, corpora={"other": other}, runs=runs)
 
 

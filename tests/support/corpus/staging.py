@@ -52,7 +52,7 @@ class Place:
         classes = self.classes or {"neutral": ["neu"], "angry": ["ang"]}
         return make_params(
             corpus=self.corpus, reader=self.reader, source=str(self.root), classes=classes, max_drop_fraction=1.0,
-            shards=self.shards.model_dump(),
+            shards=self.shards.model_dump(), sides_table=f"data/{self.corpus}.sides.txt",
         )  # fmt: skip
 
     @property
