@@ -115,7 +115,9 @@ def write_project(home: Path, seed: int = 0) -> Place:
     publish_sealed(paths.inventory, asdict(record))
     publish_sealed(paths.counts, {"corpus": "drawn", "expected": None, "ledger": {"kept": len(rows)}, "entries": []})
     staged = {"staged": len(rows), "dropped": 0, "not_staged": 0}
-    publish_sealed(paths.staging, {"corpus": "drawn", "tools": {"code": "a"}, "utterances": staged})
+    account: dict[str, Any] = {"corpus": "drawn", "tools": {"code": "a"}, "utterances": staged}
+    account |= {"side_rule": "left", "dialogues": len(entries), "sound": {"rate_hz": 16000, "seconds": 1.0}}
+    publish_sealed(paths.staging, account | {"shards": {"count": len(entries)}})
     for variant in VARIANTS:
         for run_seed in SEEDS:
             _model(paths, rows, variant, run_seed, random)

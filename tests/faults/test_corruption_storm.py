@@ -54,7 +54,8 @@ def test_t63_files_lost_added_or_exchanged_at_random_are_refused_by_name(tmp_pat
 
 def test_a_reader_that_accepts_everything_fails_the_storm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The storm itself can see silence: with seals that are not looked at it does."""
-    monkeypatch.setattr("foalnet.artifact.results.read_sealed", blind)
+    for module in ("artifact.results", "evidence.report.results"):
+        monkeypatch.setattr(f"foalnet.{module}.read_sealed", blind)
     monkeypatch.setattr("foalnet.artifact.results.verified_bytes", lambda path, *_, **__: path.read_bytes())
     hits = storm(tmp_path, count=60, seed=2, operations=("flip",))
     assert any(hit.outcome in ("SILENT", "crashed") for hit in hits)
