@@ -88,7 +88,7 @@ def score(row: Row, key: str, *, best: float | None = None) -> Score:
 
 def in_order(variants: Iterable[str]) -> list[str]:
     """Return variants in the order of tables: those of the paper, then those of other methods."""
-    return sorted(variants, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    return sorted(variants, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
 def scores(metrics: Row) -> Table:
@@ -195,9 +195,10 @@ def effects(metrics: Row) -> Table:
 
 def kinds(average: Row, name: str, share: float) -> Table:
     """Return the share of correct utterances by kind, for the late average `name` and each variant."""
-    order = [*average["of"], name, *ORDER]
+    first = (*average["of"], name)
     by_kind = {kind: average["kinds"][kind] for kind in KINDS if kind in average["kinds"]}
-    names = sorted(next(iter(by_kind.values()))["right"], key=order.index)
+    right = next(iter(by_kind.values()))["right"]
+    names = [*(each for each in first if each in right), *in_order(right.keys() - set(first))]
     return Table(
         columns=(
             Column(title="correct %, by kind", kind="name"),
