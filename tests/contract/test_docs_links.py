@@ -39,7 +39,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def broken(page: Path) -> list[str]:
-    """Return the links of a page whose file or anchor does not exist."""
+    """Return the links of a page to a file or anchor that does not exist."""
     bad = []
     for link in LINK.findall(prose(page)):
         file, _, anchor = link.partition("#")

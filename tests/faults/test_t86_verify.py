@@ -116,7 +116,7 @@ def test_t86_a_fresh_clone_is_verified_from_the_remote_alone(
     assert [link.name for link in full] == [link.name for link in place.links(monkeypatch, "")]
 
 
-@red_when("checks/verify/places.py", "whether the remote's folder is there is not asked")
+@red_when("checks/verify/places.py", "it is not checked that the remote's folder exists")
 def test_t86_a_remote_that_is_not_there_ends_with_4_and_an_unknown_one_with_2(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ _EXAMPLES = {
     path.relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", "."): _lines(path.read_text("utf-8"))
     for path in sorted((REPOSITORY / "foalnet").rglob("*.py"))
 }
-# An example that reads `data/drawn` or `models/drawn` needs a project whose stages have run.
+# An example that reads `data/drawn` or `models/drawn` needs a project in which all stages have run.
 OF_A_PROJECT = [name for name, lines in _EXAMPLES.items() if re.search(r"\b(data|models)/drawn/", " ".join(lines))]
 PURE = [name for name, lines in _EXAMPLES.items() if lines and name not in OF_A_PROJECT]
 

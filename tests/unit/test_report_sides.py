@@ -55,7 +55,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Paths]:
 
 @pytest.fixture
 def section(built: tuple[Params, Paths]) -> Section:
-    """Return a function that returns the section on staging of a page whose staging audited these sides."""
+    """Return a function that returns the section on staging, for a staging that audited these sides."""
 
     def make(sides: dict[str, Any]) -> Page:
         params, paths = built

@@ -393,8 +393,8 @@ def test_a_dry_run_counts_what_is_left_and_writes_nothing(place: tuple[Paths, Se
     assert tune_forecast(params, settings, paths).left == 0
     more = tune_forecast(searched_params(variants=["audio_only"], trials=5), settings, paths)
     assert more.left == 2 and more.time_s is not None and "last measured" in str(more)
-    longer = SPACE | {"epochs": {"low": 2, "high": 9}}
-    assert "at most 9 epochs" in str(tune_forecast(searched_params(space=longer), settings, paths))
+    longer = searched_params(space=SPACE | {"epochs": {"low": 2, "high": 9}})
+    assert "at most 9 epochs" in str(tune_forecast(longer, settings, paths))
 
 
 def test_the_verb_says_what_would_run_without_the_corpus() -> None:

@@ -147,7 +147,7 @@ class Remote:
     def _down(self, what: str) -> MachineError:
         return MachineError(
             f"DVC remote {self.name} ({self.url}) cannot be read: {what}",
-            action=f"`dvc status --cloud --remote {self.name}` says more; without --remote nothing is asked of it",
+            action=f"`dvc status --cloud --remote {self.name}` says more; without --remote verify does not contact it",
         )
 
 

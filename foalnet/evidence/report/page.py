@@ -22,7 +22,7 @@ from foalnet.evidence.report.figures import Figure
 from foalnet.evidence.report.markdown import to_html
 
 TEMPLATES = Path(__file__).parent / "templates"
-# The sections by template: the answers, then the detail behind them. One whose template prints nothing is left out.
+# The sections by template: the answers, then the detail behind them. A section is left out if its template prints nothing.
 ANSWERS = ("result", "certainty", "data", "protocol", "losses")
 DETAIL = (
     "protocols",
