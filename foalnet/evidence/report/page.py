@@ -22,7 +22,7 @@ from foalnet.evidence.report.figures import Figure
 from foalnet.evidence.report.markdown import to_html
 
 TEMPLATES = Path(__file__).parent / "templates"
-# The sections by template: the answers, then the detail behind them. A section is left out if its template prints nothing.
+# The sections by template: the answers, then the detail. A template that prints nothing gives no section.
 ANSWERS = ("result", "certainty", "data", "protocol", "losses")
 DETAIL = (
     "protocols",

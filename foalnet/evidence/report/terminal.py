@@ -46,7 +46,7 @@ def table_text(metrics: Mapping[str, Any]) -> str:
 
 
 def _differences(differences_of: Mapping[str, Mapping[str, float]], share: float) -> list[str]:
-    """Return one line per paired difference of UA, and one per difference with an interval and a p value that disagree."""
+    """Return a line per paired difference of UA, and one where its interval and p value disagree."""
     return _headless(differences(differences_of, share)) + [
         f"  {undecided(*name.split('_minus_'))}."
         for name, row in differences_of.items()
