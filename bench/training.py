@@ -22,7 +22,7 @@ import torch
 from bench.workload import CLASSES, batches, made_up
 from foalnet.config.blocks import Train
 from foalnet.config.load import merge
-from foalnet.config.quirks import in_memory, reading
+from foalnet.config.versions import in_memory, version
 from foalnet.encoders import Pretrained
 from foalnet.methods import FoalNet, Objective, build_net
 from foalnet.nets import Batch
@@ -76,7 +76,7 @@ class Arm:
 def arms(device: str) -> list[Arm]:
     """Return the arms, each on top of the previous one; reduced precision and compilation only on a GPU."""
     plain = {"precision": "fp32"} if device == "cpu" else {}
-    corrected = in_memory(reading(released=False)) | {"max_s": CROP_S}
+    corrected = in_memory(version(released=False)) | {"max_s": CROP_S}
     steps = [
         Arm(name="released", change=plain),
         Arm(name="padding: to the longest", change={"pad_to": "longest", "audio": {"front": "alone"}}),
@@ -148,7 +148,7 @@ def _wait(device: torch.device) -> None:
 
 def prepared(encoder: str, size: int, device: torch.device, store: Store) -> list[Callable[[], Bench]]:
     """Return a function that prepares each arm; on a GPU only one arm is in memory at a time."""
-    block = merge(NET | {"batch_size": size}, in_memory(reading(released=True)))
+    block = merge(NET | {"batch_size": size}, in_memory(version(released=True)))
     made: list[Callable[[], Bench]] = []
     for arm in arms(device.type):
         block = merge(block, arm.change)

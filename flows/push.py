@@ -27,7 +27,7 @@ from foalnet.config import load_settings
 from foalnet.core.errors import DataError, FoalnetError, MachineError, named
 from foalnet.core.redact import redact
 from foalnet.evidence.champion import UNPUSHED, mark_unpushed, unmark_unpushed, unpushed
-from foalnet.stages.link import some
+from foalnet.stages.link import first_few
 
 FAULTS_SHOWN = 3
 Push = Callable[[Path, Sequence[str], Mapping[str, str]], None]
@@ -57,7 +57,7 @@ class Pushed:
         """The other unpushed runs, grouped by reason; "" where there is none."""
         whys = dict.fromkeys(self.waiting.values())
         of = {why: [name for name, each in self.waiting.items() if each == why] for why in whys}
-        return "; ".join(f"{some(names)} ({why})" for why, names in of.items())
+        return "; ".join(f"{first_few(names)} ({why})" for why, names in of.items())
 
 
 NO_REMOTE = Pushed(remote=None)

@@ -28,7 +28,7 @@ from foalnet.cli.main import cli
 from foalnet.config import Params, blocks, load_params
 from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import Entry
-from foalnet.config.quirks import READINGS
+from foalnet.config.versions import DIFFERENCES
 from foalnet.evidence.report.terminal import table_text
 from foalnet.methods import METHODS
 from tests.structure import REPOSITORY, code_deps
@@ -164,12 +164,12 @@ def result_block(figures: Mapping[str, Any], seeds: Sequence[int], commit: str) 
 
 
 def method_page() -> str:
-    """Return docs/method.md with the table of the two readings as foalnet/config/quirks.py holds it."""
+    """Return docs/method.md with the table of the two versions as foalnet/config/versions.py holds it."""
     text = (REPOSITORY / "docs" / "method.md").read_text("utf-8")
     head = "| param | released code | corrected | what the released code does |\n|---|---|---|---|\n"
     rows = "".join(
         f"| `{row.param}` | `{json.dumps(row.released)}` | `{json.dumps(row.corrected)}` | {row.says} |\n"
-        for row in READINGS
+        for row in DIFFERENCES
     )
     written, tables = re.subn(r"(?m)^\| param \| released.*\n(?:\|.*\n)*", lambda _: head + rows, text)
     assert tables == 1, "docs/method.md has one table that starts with `| param | released`"

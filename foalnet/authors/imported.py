@@ -1,4 +1,4 @@
-"""Seals a checkpoint of the authors' own code like a final model: their weights, the released reading, no scores."""
+"""Seals a checkpoint of the authors' own code like a final model: their weights, the released version, no scores."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reads the authors' checkpoints: their weights under our names, and their arithmetic for a batch.
 
-Source: METHOD, names of the weights and released code. Shape letters: B utterances, N samples, F frames, D width of the
-picture's features, C classes.
+Source: the released code (docs/method.md, the two versions). Shape letters: B utterances, N samples, F frames, D width
+of the picture's features, C classes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from foalnet.config.blocks import Train
 from foalnet.config.load import merge
-from foalnet.config.quirks import in_memory, reading
+from foalnet.config.versions import in_memory, version
 from foalnet.core.errors import DataError
 from foalnet.encoders import Pretrained
 from foalnet.methods import FoalNet, build_net
@@ -119,7 +119,7 @@ def imported(state_dict: Mapping[str, Tensor], wavlm_config: Any, *, file: Path 
         },
     }
     return Imported(
-        params=Train.model_validate(merge(net, in_memory(reading(released=True)))).of("foal"),
+        params=Train.model_validate(merge(net, in_memory(version(released=True)))).of("foal"),
         shape=InputShape(rate_hz=RATE_HZ, frame=(dims,)),
         pretrained=Pretrained(name="wavlm_large", sha256="", config=config, preprocessor={}),
         classes=classes,
@@ -131,8 +131,8 @@ def imported(state_dict: Mapping[str, Tensor], wavlm_config: Any, *, file: Path 
 def from_authors(state_dict: Mapping[str, Tensor], wavlm_config: Any) -> FoalNet:
     """Return the network of an authors' checkpoint, in evaluation mode and in the released code's arithmetic.
 
-    `state_dict`: tensors by the names of METHOD's last section; `wavlm_config`: a dict or a transformers.WavLMConfig of
-    the encoder from which it was trained. DataError (exit 3) names a tensor that is unknown or lacking.
+    `state_dict`: tensors by the authors' names (NAMES); `wavlm_config`: a dict or a transformers.WavLMConfig of the
+    encoder from which it was trained. DataError (exit 3) names a tensor that is unknown or lacking.
     """
     return imported(state_dict, wavlm_config).build()
 

@@ -1,4 +1,7 @@
-"""Computes the frame slots of an utterance: one slot per frame of its time span, whether or not the frame exists."""
+"""Computes the frame slots of an utterance: one slot for each frame that its time span should have.
+
+The video may end inside the span, or be absent: a slot without a frame is masked.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Without a video the slots of a fully masked utterance follow NTSC, the rate of IEMOCAP's cameras.
+# The rate of the slots of an utterance without a video, all of them masked: NTSC, as IEMOCAP's cameras.
 FALLBACK_RATE_FPS = 30000 / 1001
 # Time stamps are rounded to microseconds, the resolution at which the two video readers agree.
 TIME_DIGITS = 6
@@ -57,6 +60,7 @@ def slots_of(start_s: float, end_s: float, times_s: Sequence[float], rate_fps: f
 def _after(start_s: float, end_s: float, times_s: Sequence[float], rate_fps: float) -> list[float]:
     """Return the time stamps in [start_s, end_s) that frames after the video's last one would have."""
     last_s = times_s[-1] if times_s else -1 / rate_fps
+    # The n-th frame after the last one would be at last_s + n / rate_fps. The search begins shortly before `start_s`.
     number = max(1, math.floor((start_s - last_s) * rate_fps) - 1)
     stamps = []
     # A time stamp that equals the end except for rounding belongs to the next utterance.

@@ -130,7 +130,9 @@ class Shards(Frozen):
         24, description="smallest face height searched for, pixels of the picture searched"
     )
     search_rows: Annotated[int, Field(ge=64, le=8192)] = Field(480, description="rows of the searched picture, at most")
-    margin: UpTo10 = Field(0.3, description="margin of the face crop around the box, on each side")
+    margin: UpTo10 = Field(
+        0.3, description="margin added on each side of the face crop, as a share of the box's larger side"
+    )
     face_px: Side = Field(64, description="side of the square face crop")
     half_width_px: Even = 128
     half_height_px: Even = 96
@@ -174,7 +176,8 @@ class AudioEncoder(Frozen):
         None, description="pretrained encoders: SHA-256 of your own model file; null: the published one"
     )
     input_norm: Literal["config", "none"] = Field(
-        "config", description="pretrained encoders: as in their preprocessor config (METHOD), or raw amplitude"
+        "config",
+        description="pretrained encoders: as in their preprocessor config, or raw amplitude (docs/method.md, encoders)",
     )
     spec_augment: Fraction | None = Field(
         None, description="pretrained encoders: share of steps hidden in training; null: the encoder's own config"
@@ -235,7 +238,9 @@ class Train(Frozen):
         1, description="batches of similar lengths are formed within windows of this many batches; 1: off"
     )
     lr: Rate = 2e-3
-    lr_encoder: Rate | None = Field(None, description="of pretrained encoders; null: lr (METHOD: 2e-5)")
+    lr_encoder: Rate | None = Field(
+        None, description="of pretrained encoders; null: lr (2e-5 in the corrected version, docs/method.md)"
+    )
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="cosine: warm-up, then decay to lr_end; constant: one rate, warmup and lr_end unused"
     )

@@ -8,10 +8,10 @@ from typing import Any
 from foalnet.config.base import nearest
 from foalnet.config.blocks import PROTOCOLS
 from foalnet.config.load import merge
-from foalnet.config.quirks import reading
+from foalnet.config.versions import version
 from foalnet.core.errors import UsageError
 
-# The params that both readings of the paper's network share (METHOD, encoders and fusion).
+# The params that both versions of the paper's network share (docs/method.md, encoders and fusion).
 _PROJECT: dict[str, Any] = {"project": 512, "project_dropout": 0.5}
 _PAPER_NET: dict[str, Any] = {
     "train": {
@@ -22,8 +22,8 @@ _PAPER_NET: dict[str, Any] = {
     },
     "methods": {"foal": {"layers": 2, "heads": 4, "dropout": 0.1, **_PROJECT}, "single": _PROJECT},
 }
-_CORRECTED = merge(merge(_PAPER_NET, reading(released=False)), {"train": {"warmup": 0.1, "lr_end": 0.1}})
-_RELEASED = merge(_PAPER_NET, reading(released=True))
+_CORRECTED = merge(merge(_PAPER_NET, version(released=False)), {"train": {"warmup": 0.1, "lr_end": 0.1}})
+_RELEASED = merge(_PAPER_NET, version(released=True))
 _RELEASED_2024 = merge(_RELEASED, {"train": {"epochs": 30, "patience": 30}, "methods": {"foal": {"beta": 1.0}}})
 # IEMOCAP's pictures show two heads, 35 to 45 pixels high and often in profile: yunet detects them without upscaling,
 # with scores well away from 0.5 on both sides. A face below 24 pixels is neither actor's. With yunet it is faster to
@@ -41,7 +41,7 @@ _STAGING: dict[str, Any] = {
 
 
 def _paper(blocks: dict[str, Any]) -> dict[str, Any]:
-    """Return the entry of a released reading: every frame, the released seed, and all protocols."""
+    """Return the entry of a released version: every frame, the released seed, and all protocols."""
     return {
         "seeds": [1234],
         "protocols": list(PROTOCOLS),
@@ -64,7 +64,7 @@ PRESETS: dict[str, Preset] = {
     "drawn": Preset(reader=None, what="the small encoders of params.yaml: no weights, no GPU needed"),
     "iemocap": Preset(
         reader="iemocap",
-        what="the paper's encoders, corrected reading: WavLM-large fine-tuned, CLIP ViT-L/14 on half pictures",
+        what="the paper's encoders, corrected version: WavLM-large fine-tuned, CLIP ViT-L/14 on half pictures",
         entry={
             "shards": _STAGING,
             "features": {"encoder": "clip_vit_l14", "picture": "half", "frame_step": 6},
@@ -73,7 +73,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "iemocap-paper": Preset(
         reader="iemocap",
-        what="the released code's reading with all its quirks (docs/method.md), seed 1234, its protocol besides ours",
+        what="the released code's version, row by row (docs/method.md); seed 1234; its protocol next to ours",
         entry=_paper(_RELEASED),
     ),
     "iemocap-paper-2024": Preset(
@@ -83,8 +83,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "paper_quirks": Preset(
         reader=None,
-        what="every quirk of the released code on the encoders and rates that the entry has (any corpus)",
-        entry=reading(released=True, recipe=False),
+        what="every difference of the released code on the encoders and rates that the entry has (any corpus)",
+        entry=version(released=True, recipe=False),
     ),
     "ravdess": Preset(
         reader="ravdess",

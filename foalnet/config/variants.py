@@ -1,4 +1,4 @@
-"""The variants: which method a run trains, on which modalities, with which of its losses (METHOD, Table 2)."""
+"""The variants: which method a run trains, on which modalities, with which of its losses (docs/method.md)."""
 
 from __future__ import annotations
 

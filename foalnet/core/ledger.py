@@ -27,48 +27,55 @@ IGNORED: dict[str, str] = {
 UNNAMED = (SHADOW, OTHER)
 # The reason of a silent sound that is kept and masked; the sample in the shard records it too.
 SILENT = "sound_silent"
-# Reason -> meaning, as the report prints it. Sorted.
-REASONS: dict[str, str] = {
+# Reason -> meaning, as the report prints it. `Ledger.drop` has these: the item is not used.
+DROPPED: dict[str, str] = {
     "audio_nonfinite": "the sound holds NaN or infinite samples",
+    "channel_missing": "the sound lacks the channel that the params name",
+    "dialogue_failed": "staging the dialogue failed; the shards have none of its utterances",
+    "dialogue_unlabelled": "a dialogue with sound, picture or transcript, but no label file",
+    "duplicate_label_conflict": "the utterance has two label lines that disagree",
+    "features_unpaired": "a row of the feature table without a sound file",
+    "label_missing": "an utterance with sound, transcript or a gap in the numbering, but without a label line",
+    "label_unparsed": "a label line that does not follow the grammar",
+    "segment_invalid": "the label's times are empty, negative, reversed or far outside the recording",
+    "transcript_unparsed": "a transcription line that does not follow the grammar",
+    "vote_unparsed": "a rater's line that does not follow the grammar; the utterance keeps its other votes",
+    "wav_missing": "no sound in sentences/wav or dialog/wav",
+    "wav_unreadable": "the sound file cannot be read",
+    "worker_died": "the process that staged it was killed or ran out of memory, twice",
+}
+# `Ledger.repair` has these: the item is used after a repair.
+REPAIRED: dict[str, str] = {
     "audio_padded": "shorter than the shortest clip; padded with zeros",
     "audio_resampled": "the sound had another rate or several channels",
     "audio_truncated": "longer than max_s; only its start is used",
-    "channel_missing": "the sound lacks the channel that the params name",
     "channels_cancelled": "channels of opposite phase cancel each other in the mean; the loudest one is used",
-    "detector_failed": "the face detector failed on a frame; the frame counts as having no face",
-    "dialogue_failed": "staging the dialogue failed; the shards have none of its utterances",
-    "dialogue_unlabelled": "a dialogue with sound, picture or transcript, but no label file",
     "duplicate_label": "the utterance has two label lines that agree; one is used",
-    "duplicate_label_conflict": "the utterance has two label lines that disagree",
     "duplicate_sound": "the utterance has two sound files; one is used",
     "encoding_repaired": "a file that is not UTF-8 was read as Latin-1, or as UTF-16 if it has the mark of UTF-16",
-    "features_unpaired": "a row of the feature table without a sound file",
-    "label_missing": "an utterance with sound, transcript or a gap in the numbering, but without a label line",
-    "label_not_used": "the raw label belongs to no class of this experiment",
-    "label_unparsed": "a label line that does not follow the grammar",
-    "length_differs": "the sound's length differs from its label's by more than the tolerance",
-    "no_face": "no face was detected in any frame",
     "segment_clamped": "the label ends shortly after the end of the recording; the existing part is used",
-    "segment_invalid": "the label's times are empty, negative, reversed or far outside the recording",
     "side_by_audit": "staged with the sides exchanged, because sound and motion indicate it",
     "side_by_table": "staged with the sides exchanged, because the table of sides says so",
+    "wav_from_dialogue": "sentences/wav has no file; cut from dialog/wav",
+}
+# `Ledger.keep` has these: the item stays as it is. `shards.silent_sound: drop` drops a silent sound instead.
+KEPT: dict[str, str] = {
+    "detector_failed": "the face detector failed on a frame; the frame counts as having no face",
+    "label_not_used": "the raw label belongs to no class of this experiment",
+    "length_differs": "the sound's length differs from its label's by more than the tolerance",
+    "no_face": "no face was detected in any frame",
     "side_doubted": "sound and motion contradict the sides that the dialogue was staged with",
     "sound_clipped": "more than one sample in a thousand is at full scale, in runs of three or more",
     SILENT: "the sound is silent: zeros, a constant, or one 16-bit step around it",
     "transcript_missing": "no transcript line",
-    "transcript_unparsed": "a transcription line that does not follow the grammar",
     "video_damaged": "frames inside the video do not decode; they are masked",
     "video_missing": "no video; the utterance is kept with every frame masked",
     "video_rate_differs": "the AVI states two frame rates; the rate of its presentation stamps is used",
     "video_truncated": "the video ends inside the utterance; the missing frames are masked",
     "video_unreadable": "the video file cannot be decoded",
-    "vote_unparsed": "a rater's line that does not follow the grammar; the utterance keeps its other votes",
-    "wav_from_dialogue": "sentences/wav has no file; cut from dialog/wav",
-    "wav_missing": "no sound in sentences/wav or dialog/wav",
     "wav_truncated": "the sound file is shorter than its header states; the existing part is used",
-    "wav_unreadable": "the sound file cannot be read",
-    "worker_died": "the process that staged it was killed or ran out of memory, twice",
 }
+REASONS: dict[str, str] = DROPPED | REPAIRED | KEPT
 
 
 class Ledger:
@@ -85,7 +92,7 @@ class Ledger:
         self._entries: list[LedgerEntry] = list(entries)
 
     def keep(self, item: str, reason: str = "", detail: str = "") -> None:
-        """Record an item that is used unchanged; a reason names a peculiarity of it."""
+        """Record an item that stays as it is; a reason names a peculiarity, such as masked frames."""
         self._add("kept", item, reason, detail)
 
     def repair(self, item: str, reason: str, detail: str = "") -> None:
@@ -98,7 +105,7 @@ class Ledger:
 
     def _add(self, kind: str, item: str, reason: str, detail: str) -> None:
         if reason not in REASONS and not (kind == "kept" and reason == ""):
-            raise ValueError(f"unknown ledger reason {reason!r}: add it to REASONS with its meaning")
+            raise ValueError(f"unknown ledger reason {reason!r}: add it with its meaning to DROPPED, REPAIRED or KEPT")
         self._entries.append(LedgerEntry(kind=kind, item=item, reason=reason, detail=detail))  # type: ignore[arg-type]
 
     @property

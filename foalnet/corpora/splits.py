@@ -39,7 +39,7 @@ class Fold:
 
 
 def loso_dev_session(groups: Iterable[str]) -> list[Fold]:
-    """Return one fold per group: it is test, the next one (cyclic, sorted) dev (METHOD: dev = (test mod 5) + 1).
+    """Return one fold per group: it is test, the next one (cyclic, sorted) dev (docs/protocols.md).
 
     >>> for fold in loso_dev_session(["Session1", "Session2", "Session3"]):
     ...     print(fold.test, fold.dev, fold.train)
@@ -65,7 +65,7 @@ def loso_dev_session(groups: Iterable[str]) -> list[Fold]:
 
 
 def loso_all_others(groups: Iterable[str]) -> list[Fold]:
-    """Return one fold per group: it is test, all others train, without dev (METHOD: the 4-session run).
+    """Return one fold per group: it is test, all others train, without dev (docs/protocols.md).
 
     >>> [fold.train for fold in loso_all_others(["Session1", "Session2", "Session3"])]
     [('Session2', 'Session3'), ('Session1', 'Session3'), ('Session1', 'Session2')]

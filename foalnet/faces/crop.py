@@ -1,4 +1,4 @@
-"""Cuts one face out of its picture, as a square of fixed size whatever the box."""
+"""Cuts one face out of its picture, as a square of fixed size whatever the box; `shards.margin` sets its margin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from foalnet.core.records import Box
 from foalnet.media import Picture, rescale
 
-# A window larger than this many pictures shows nothing more; the limit keeps an absurd box from exhausting the memory.
+# A window's side is at most this many times the picture's larger side: an absurd box would exhaust the memory.
 MAX_WINDOW = 2
 
 
@@ -19,7 +19,7 @@ def crop(frame: np.ndarray | Picture, box: Box, *, size_px: int, margin: float) 
     `media.rescale` scales it.
 
     >>> frame = np.full((100, 100, 3), 127, np.uint8)
-    >>> cut = crop(frame, Box(left=10, top=10, right=30, bottom=20), size_px=64, margin=0.3)
+    >>> cut = crop(frame, Box(left=10, top=10, right=30, bottom=20), size_px=64, margin=0.5)
     >>> cut.shape, int(cut.min())  # above the picture its edge is repeated
     ((64, 64, 3), 127)
     """
@@ -38,8 +38,8 @@ def crop(frame: np.ndarray | Picture, box: Box, *, size_px: int, margin: float) 
 def window(box: Box, *, width_px: int, height_px: int, margin: float) -> tuple[int, int, int]:
     """Return left, top and side of the square around a box in whole pixels; it contains at least one picture pixel.
 
-    >>> window(Box(left=10, top=10, right=30, bottom=20), width_px=100, height_px=100, margin=0.3)  # side 20 * 1.6
-    (4, -1, 32)
+    >>> window(Box(left=10, top=10, right=30, bottom=20), width_px=100, height_px=100, margin=0.5)  # side 20 * 2
+    (0, -5, 40)
     """
     largest = MAX_WINDOW * max(height_px, width_px)
     side = max(box.right - box.left, box.bottom - box.top) * (1.0 + 2.0 * margin)

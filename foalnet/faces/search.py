@@ -1,14 +1,16 @@
 """Decides where a detector searches the pictures of one utterance: everywhere, or first around the last face.
 
-The region around the last face has a side of `roi` times the last box; if the detector finds no face in it, it gets
-the whole picture. The rule stays close to the result of searching whole pictures: it narrows the search only after a
-picture with exactly one face (between two people the track decides), it rejects a box that the region's edge cuts,
-and every WHOLE_EVERY-th search covers the whole picture, so that a chance box cannot hide a face for long.
+With `shards.roi` above 0 the detector first gets a region: a square around the last face, with a side of `roi` times
+the larger side of its box. If it detects no face there, it gets the whole picture. Three rules keep the result close to
+that of searching whole pictures:
 
-This saves detection time only: most with blazeface, then yunet, then haar, and none if a face fills the picture.
-Decoding and cutting cost the same either way, so staging with the default detector gains little, and the default is to
-search everywhere; with yunet on a long corpus `roi` pays. blazeface counts votes of tiles, so in a region it
-has fewer and detects more chance patterns.
+- The picture before must have exactly one sure face. Of two faces only the track knows which is the speaker's.
+- A box that the region's edge cuts is rejected, and the whole picture is searched.
+- Every WHOLE_EVERY-th search covers the whole picture, so that a false box cannot hide a face for long.
+
+Regions shorten detection alone, not decoding and cutting: most with blazeface, then yunet, then haar. They shorten
+nothing if a face fills the picture. The default is 0, a search everywhere, because staging with the default detector
+gains little. blazeface averages its scores over tiles: a region has fewer tiles, so it detects more false faces there.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from foalnet.media import Picture
 # left, top, right, bottom in pixels
 Region = tuple[int, int, int, int]
 
-# A region's sides are multiples of this: networks pad to it, and few sizes mean few networks to build.
+# A region's sides are multiples of this. A network pads its input to such a multiple, and OpenCV prepares a network
+# once for each input size: few sizes, little work.
 STEP_PX = 32
-# A region that covers more of the picture saves too little to risk a second search.
+# If a region would cover more than this share of the picture, the whole picture is searched at once.
 MOST_SHARE = 0.5
 WHOLE_EVERY = 8
 # A box closer to the region's edge than this share of its side may be only a part of a face.
@@ -39,8 +42,8 @@ EDGE_SHARE = 0.02
 def search(detector: Detector, frames: Sequence[np.ndarray], *, roi: float, min_score: float) -> Detections:
     """Detect faces in the frames [H, W, 3] of one utterance in time order; boxes in each frame's pixels, best first.
 
-    With `roi` 0 the detector gets all whole frames in one call. Otherwise it gets each frame alone, first around the
-    face of the frame before; boxes there with at least `min_score` are the result. `failed` is as in `detect_all`.
+    With `roi` 0 the detector gets all whole frames in one call. Otherwise it gets each frame alone, first the region
+    around the face of the frame before; boxes of a region have at least `min_score`. `failed` is as in `detect_all`.
     """
     if roi == 0.0:
         return detect_all(detector, frames)
@@ -100,7 +103,10 @@ def around(box: Box, width_px: int, height_px: int, roi: float) -> Region | None
 
 
 def _near(detector: Detector, frame_HWC: np.ndarray, region: Region, min_score: float) -> tuple[Box, ...]:
-    """Return the sure boxes of a region in the frame's pixels; () if there is none, one is cut, or detection failed."""
+    """Return the boxes of a region with at least `min_score`, in the frame's pixels.
+
+    () if there is none, if the region's edge cuts one, or if the detector failed.
+    """
     left, top, right, bottom = region
     answer = detect_all(detector, [np.ascontiguousarray(frame_HWC[top:bottom, left:right])])
     boxes = [box for box in answer.boxes[0] if box.score >= min_score]

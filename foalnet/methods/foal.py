@@ -1,8 +1,8 @@
 """Foal-Net and its ablations (Li et al., Interspeech 2024, doi 10.21437/Interspeech.2024-1462).
 
 Two encoders, fusion by cross-attention, a classifier; AVEL aligns the modalities before the fusion, MEM matches
-emotions across them. Source: METHOD; params say which of its two readings. `baseline` is this network without AVEL and
-MEM.
+emotions across them. Source: docs/method.md; the params choose its released or its corrected version. `baseline` is
+this network without AVEL and MEM.
 Shape letters: B utterances, T audio steps, F frames, D and E widths, C classes, P fused width.
 """
 
@@ -26,19 +26,20 @@ from foalnet.methods.base import Losses, Method, classifier, param
 from foalnet.nets.attention import AttentionStack, Masking
 from foalnet.nets.encoder import Encoder
 from foalnet.nets.gather import share
-from foalnet.nets.losses.avel import Positives, both_directions
-from foalnet.nets.losses.mem import directions
+from foalnet.nets.losses.avel import Positives, avel
+from foalnet.nets.losses.mem import mem
 from foalnet.nets.losses.pairs import Pairs, draw, negatives_of, pairs_of
 from foalnet.nets.masks import masked_mean
 from foalnet.nets.project import Projection, unit
 from foalnet.nets.tensors import Encoded, Inputs, MatchLogits, Outputs, Steps
 
-FUSION = "paper, fusion by cross-attention"
-AVEL = "paper, task 1: audio-video emotion alignment (AVEL)"
-MEM = "paper, task 2: cross-modal emotion label matching (MEM)"
-OBJECTIVE = "paper, objective"
+# The sources of the params, as docs/params.md prints them.
+FUSION_SOURCE = "paper, fusion by cross-attention"
+AVEL_SOURCE = "paper, task 1: audio-video emotion alignment (AVEL)"
+MEM_SOURCE = "paper, task 2: cross-modal emotion label matching (MEM)"
+OBJECTIVE_SOURCE = "paper, objective"
 PAIRS = ("avel", "mem")
-# exp(s) starts at 1 / 0.07, METHOD's corrected temperature; the released code divides by the logarithm itself.
+# exp(s) starts at 1 / 0.07, the corrected version's temperature; the released code divides by the logarithm itself.
 LOG_SCALE_START = math.log(1 / 0.07)
 
 
@@ -46,46 +47,46 @@ class Config(base.Config):
     """The params of Foal-Net: L = L_ce + alpha L_avel + beta L_mem."""
 
     layers: Annotated[int, Field(ge=1, le=64)] = param(
-        2, "cross-attention layers in each direction (paper: 2)", source=FUSION
+        2, "cross-attention layers in each direction (paper: 2)", source=FUSION_SOURCE
     )
-    heads: Annotated[int, Field(ge=1, le=64)] = param(4, "attention heads (paper: 4)", source=FUSION)
+    heads: Annotated[int, Field(ge=1, le=64)] = param(4, "attention heads (paper: 4)", source=FUSION_SOURCE)
     dropout: Dropout = param(
-        0.1, "on the output of each attention layer (paper: 0.1)", unit="probability", source=FUSION
+        0.1, "on the output of each attention layer (paper: 0.1)", unit="probability", source=FUSION_SOURCE
     )
     masking: Masking = param(
-        "exact", "scores of padded keys: excluded, or replaced by -10000 as in the released code", source=FUSION
+        "exact", "scores of padded keys: excluded, or replaced by -10000 as in the released code", source=FUSION_SOURCE
     )
-    project: Width = param(128, "width of the AVEL projection (512 in the paper)", source=AVEL, losses=PAIRS)
+    project: Width = param(128, "width of the AVEL projection (512 in the paper)", source=AVEL_SOURCE, losses=PAIRS)
     project_dropout: Dropout = param(
-        0.5, "dropout inside the projection", unit="probability", source=AVEL, losses=PAIRS
+        0.5, "dropout inside the projection", unit="probability", source=AVEL_SOURCE, losses=PAIRS
     )
-    alpha: Weight = param(1.0, "weight of the AVEL loss", unit="factor", source=OBJECTIVE, losses=["avel"])
-    beta: Weight = param(0.1, "weight of the MEM loss", unit="factor", source=OBJECTIVE, losses=["mem"])
+    alpha: Weight = param(1.0, "weight of the AVEL loss", unit="factor", source=OBJECTIVE_SOURCE, losses=["avel"])
+    beta: Weight = param(0.1, "weight of the MEM loss", unit="factor", source=OBJECTIVE_SOURCE, losses=["mem"])
     max_scale: Annotated[float, Field(ge=1.0, le=1e6)] = param(
-        100.0, "the AVEL logit scale is clamped to it", unit="factor", source=AVEL, losses=PAIRS
+        100.0, "the AVEL logit scale is clamped to it", unit="factor", source=AVEL_SOURCE, losses=PAIRS
     )
     temperature: Literal["scale", "divisor"] = param(
         "scale",
         "similarities times exp(s), or divided by a learnable scalar; both start at ln(1/0.07)",
-        source=AVEL,
+        source=AVEL_SOURCE,
         losses=PAIRS,
     )
     positives: Positives = param(
-        "mean", "how a row's positives are combined in the AVEL loss", source=AVEL, losses=["avel"]
+        "mean", "how a row's positives are combined in the AVEL loss", source=AVEL_SOURCE, losses=["avel"]
     )
     gather_grad: bool = param(
-        True, "several processes: gathered embeddings carry their gradient", source=AVEL, losses=PAIRS
+        True, "several processes: gathered embeddings carry their gradient", source=AVEL_SOURCE, losses=PAIRS
     )
     no_negative: Literal["leave_out", "positives"] = param(
         "leave_out",
         "a batch of one class: its pairs are excluded and counted, or positives are drawn",
-        source=MEM,
+        source=MEM_SOURCE,
         losses=["mem"],
     )
     matched_pass: Literal["shared", "twice"] = param(
         "shared",
         "MEM reuses the classifier's pass over a matched pair, or runs its own with other dropout",
-        source=MEM,
+        source=MEM_SOURCE,
         losses=["mem"],
     )
 
@@ -106,7 +107,7 @@ class FoalOutputs(Outputs):
 
 
 class CrossAttention(nn.Module):
-    """Audio attends to video, video to audio, both pooled (METHOD "Fusion": no feed-forward sublayer)."""
+    """Audio attends to video, video to audio, both pooled (docs/method.md, fusion: no feed-forward sublayer)."""
 
     def __init__(self, audio_width: int, video_width: int, config: Config) -> None:
         super().__init__()
@@ -211,7 +212,7 @@ class FoalNet(Method):
         losses, counts = {}, {"pairs_without_video": len(label_B) - len(pairs.row_K), "pairs_without_negative": 0}
         if "avel" in self.weights:
             label_K = label_B[pairs.row_K]
-            mean = both_directions(pairs.audio_KG, pairs.video_KG, label_K, pairs.label_G, self.config.positives)
+            mean = avel(pairs.audio_KG, pairs.video_KG, label_K, pairs.label_G, self.config.positives)
             losses["avel"] = share(mean, len(label_K))
         if "mem" in self.weights:
             losses["mem"], counts["pairs_without_negative"] = self._mem(outputs, pairs)
@@ -224,7 +225,7 @@ class FoalNet(Method):
         negatives, audio_drawn_B, video_drawn_B = negatives_of(
             outputs.encoded, pairs, drawn, gather_grad=config.gather_grad
         )
-        audio, video = directions(self.match(outputs, negatives), audio_drawn_B, video_drawn_B)
+        audio, video = mem(self.match(outputs, negatives), audio_drawn_B, video_drawn_B)
         counts = [int(drawn_B.sum()) for drawn_B in (audio_drawn_B, video_drawn_B)]
         return (share(audio, counts[0]) + share(video, counts[1])) / 2, 2 * len(pairs.row_K) - sum(counts)
 

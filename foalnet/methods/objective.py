@@ -1,7 +1,7 @@
 """The objective: cross-entropy plus a method's own losses, weighted; it counts the rows that they leave out.
 
-Source: METHOD, objective. With several processes each returns a share such that the mean of their gradients is the
-gradient of the whole batch. Shape letters: B utterances of this process, C classes.
+Source: docs/method.md, objective. With several processes each returns a share such that the mean of their gradients is
+the gradient of the whole batch. Shape letters: B utterances of this process, C classes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One modality alone, the reference of every fusion (METHOD, `audio_only`, `video_only`).
+"""One modality alone, the reference of every fusion (docs/method.md, variants).
 
 Shape letters: B utterances, P projected width, C classes.
 """

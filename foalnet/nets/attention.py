@@ -1,7 +1,7 @@
 """Cross-attention as the paper stacks it: no feed-forward sublayer, the same keys and values in every layer.
 
-Source: METHOD "Fusion" (Li et al., Interspeech 2024). Shape letters: B utterances, T query steps, S key steps, D query
-width, E key width, H heads.
+Source: docs/method.md, fusion (Li et al., Interspeech 2024). Shape letters: B utterances, T query steps, S key steps, D
+query width, E key width, H heads.
 """
 
 from __future__ import annotations

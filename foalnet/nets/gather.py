@@ -37,7 +37,7 @@ def counts(own: int, device: torch.device) -> list[int]:
 def gather_rows(rows: Tensor, *, grad: bool = True) -> Tensor:
     """Return the rows of all processes, [B, …] to [G, …]; shapes may differ only in the first dimension.
 
-    `grad` True: the gradient of every process' loss reaches the process that has the row (METHOD, `gather_grad`);
+    `grad` True: the gradient of every process' loss reaches the process that has the row (docs/method.md);
     False: no gradient passes, not even to this process' own rows.
     """
     if ranks() == 1:

@@ -15,7 +15,7 @@ from foalnet.nets.tensors import Inputs, Steps
 
 
 class Identity(Encoder):
-    """Dropout on the features, padded frames exactly 0 (METHOD, encoders); it has no weights."""
+    """Dropout on the features, padded frames exactly 0 (docs/method.md, encoders); it has no weights."""
 
     def __init__(self, params: VideoEncoder, shape: InputShape) -> None:
         super().__init__()

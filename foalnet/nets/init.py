@@ -1,6 +1,6 @@
 """Sets a network's dropouts and initial weights if params leave them to the pretrained encoder.
 
-Source: METHOD, encoders and task 1 (released code).
+Source: docs/method.md, encoders and task 1 (released code).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The projection of METHOD's AVEL task, also the only layer between pooling and classifier of a single modality."""
+"""The projection of the AVEL task, also the only layer between pooling and classifier of a single modality."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MIN_NORM = 1e-6
 
 
 class Projection(nn.Module):
-    """LayerNorm(e1 + e2) with e1 = W1 x and e2 = dropout(W2 gelu(e1)), both without bias (METHOD, task 1)."""
+    """LayerNorm(e1 + e2) with e1 = W1 x and e2 = dropout(W2 gelu(e1)), both without bias (docs/method.md, task 1)."""
 
     def __init__(self, width: int, out: int, *, dropout: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""WavLM through its Hugging Face class: the pretrained audio encoder of METHOD, fine-tuned behind a frozen front.
+"""WavLM through its Hugging Face class: the paper's audio encoder, fine-tuned behind a frozen front.
 
 Shape letters: B utterances, N samples, T steps (50 a second), C channels of the front, D width.
 """
@@ -26,7 +26,7 @@ EPSILON = 1e-7
 
 
 class WavLM(PretrainedEncoder):
-    """Hidden states of the last layer, 50 a second; the convolutional front never learns (METHOD, encoders).
+    """Hidden states of the last layer, 50 a second; the convolutional front never learns (docs/method.md, encoders).
 
     In training SpecAugment and layerdrop follow the encoder's config unless params override it. They draw from torch's
     global generator, so that a resumed run draws the same numbers as an uninterrupted one.
@@ -82,7 +82,7 @@ class WavLM(PretrainedEncoder):
     def _as_library(self, inputs: Inputs) -> Steps:
         """Return the library's result for the batch as it is; with group norm in the front, padding influences it.
 
-        Source: METHOD, released code; the library's mask says "all valid" for sound shorter than a step.
+        Source: the released code (docs/method.md); the library's mask says "all valid" for sound shorter than a step.
         """
         sound = inputs.raw["audio"]
         wave_BN = sound.values_BTD

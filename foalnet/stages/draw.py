@@ -19,7 +19,7 @@ from foalnet.core.progress import duration
 from foalnet.stages.base import Context, Stage
 from foalnet.stages.chain import Chain, link
 from foalnet.stages.forecast import Forecast, free_bytes
-from foalnet.stages.link import Link, differs, ok, some
+from foalnet.stages.link import Link, differs, first_few, ok
 
 NOTE = "draw-drawn"
 # What a drawn dialogue's truth says of an utterance, in the order in which `check` compares it.
@@ -134,7 +134,9 @@ def _plan(chain: Chain, name: str) -> Link:
     }
     strange = {key for key in expected.keys() | drawn.keys() if expected.get(key) != drawn.get(key)}
     if strange:
-        what = f"{len(strange)} utterances are not those that the block `draw` of params.yaml plans: {some(strange)}"
+        what = (
+            f"{len(strange)} utterances are not those that the block `draw` of params.yaml plans: {first_few(strange)}"
+        )
         return differs(name, what, action="dvc repro draw")
     return ok(name, f"{len(expected)} utterances, labels, cues and times: those that the block `draw` plans")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from foalnet.corpora import READERS, Reader, get_reader
@@ -11,7 +11,7 @@ from foalnet.corpora.inventory import inventory as take
 from foalnet.corpora.inventory import list_files, read_inventory, resolve_root, unused_lines
 from foalnet.stages.base import Context, Stage
 from foalnet.stages.chain import Chain, link
-from foalnet.stages.link import Link, compare_files, differs, skipped, some
+from foalnet.stages.link import Link, compare_files, differs, first_few, skipped
 
 # So many sessions or parts are named one by one.
 NAMED = 8
@@ -43,16 +43,10 @@ def absent_parts(roles: Mapping[str, str], reader: Reader) -> Iterator[str]:
         there.setdefault(path.partition("/")[0].casefold(), set()).add(role)
     present = [name for name in sessions if name.casefold() in there]
     if present and (gone := [name for name in sessions if name not in present]):
-        yield f"absent: {first_few(gone)} ({len(present)} of {len(sessions)} are here)"
+        yield f"absent: {first_few(gone, NAMED)} ({len(present)} of {len(sessions)} are here)"
     for role in sorted({role for name in present for role in there[name.casefold()]}):
         if lacking := [name for name in present if role not in there[name.casefold()]]:
-            yield f"absent: files of the role {role} in {first_few(lacking)}, which others have"
-
-
-def first_few(names: Sequence[str]) -> str:
-    """Return the first few names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+            yield f"absent: files of the role {role} in {first_few(lacking, NAMED)}, which others have"
 
 
 def check(chain: Chain) -> Iterator[Link]:
@@ -79,7 +73,7 @@ def _files(chain: Chain, name: str) -> Link:
         now = {file for file in list_files(root) if is_role(role_of(reader, file))}
         for what, names in (("gone", listed.keys() - now), ("in no inventory", now - listed.keys())):
             if names:
-                return differs(name, f"{len(names)} files are {what}: {some(names)}", action=action)
+                return differs(name, f"{len(names)} files are {what}: {first_few(names)}", action=action)
         of_root = outputs.reader.digests(root / file for file in listed)
         actual = {file: of_root[root / file] for file in listed}
     total = sum(size for size, _ in listed.values())

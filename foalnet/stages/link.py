@@ -60,26 +60,26 @@ def skipped(name: str, result: str, *, action: str = "") -> Link:
     return Link(verdict="skipped", name=name, result=result, action=action)
 
 
-def two(expected: object, actual: object, *, by: str, at: str) -> str:
+def mismatch(expected: object, actual: object, *, by: str, at: str) -> str:
     """Say which value is expected, by what, and which is there, where."""
-    return f"expected {short(expected)} ({by}), found {short(actual)} ({at})"
+    return f"expected {short_digest(expected)} ({by}), found {short_digest(actual)} ({at})"
 
 
-def short(value: object) -> str:
+def short_digest(value: object) -> str:
     """Return a digest's first digits with their `.dir`, anything else whole.
 
-    >>> short("0123456789abcdef" * 4), short("drawn")
+    >>> short_digest("0123456789abcdef" * 4), short_digest("drawn")
     ('0123456789abcdef…', 'drawn')
     """
     text, tail = str(value).removesuffix(".dir"), ".dir" if str(value).endswith(".dir") else ""
     return f"{text[:SHOWN]}…{tail}" if len(text) in (32, 64) and set(text) <= set("0123456789abcdef") else str(value)
 
 
-def some(names: Iterable[str]) -> str:
-    """Return the first few of many names, and how many more there are."""
+def first_few(names: Iterable[str], most: int = NAMES_SHOWN) -> str:
+    """Return the first `most` names in their order, and how many more there are."""
     every = sorted(names)
-    more = f" and {len(every) - NAMES_SHOWN} more" if len(every) > NAMES_SHOWN else ""
-    return ", ".join(every[:NAMES_SHOWN]) + more
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
 
 
 def code_of(links: Iterable[Link]) -> int:
@@ -114,7 +114,7 @@ def _is_list(value: Any) -> bool:
 
 def shown(differing: Sequence[tuple[str, Any, Any]], *, by: str, at: str) -> str:
     """Say in which values two objects differ, the first few in full."""
-    few = [f"{name}: {two(one, other, by=by, at=at)}" for name, one, other in differing[:VALUES_SHOWN]]
+    few = [f"{name}: {mismatch(one, other, by=by, at=at)}" for name, one, other in differing[:VALUES_SHOWN]]
     more = f"; and {len(differing) - VALUES_SHOWN} more" if len(differing) > VALUES_SHOWN else ""
     return "; ".join(few) + more
 
@@ -135,7 +135,7 @@ def compare_files(
     wrong = [
         f"{path}: "
         + (
-            two(digest, actual[path].sha256, by=by, at="file")
+            mismatch(digest, actual[path].sha256, by=by, at="file")
             if actual[path].size == size
             else f"it is {'shorter' if actual[path].size < size else 'longer'} than the {by} says: "
             f"{actual[path].size:,} of {size:,} bytes"

@@ -328,7 +328,7 @@ def logits_of(
 
 
 def unweighted_accuracy(logits_NC: Tensor, labels: Sequence[int]) -> float:
-    """Return the mean of the recalls of the classes that occur (METHOD, UA).
+    """Return the mean of the recalls of the classes that occur (docs/report.md, UA).
 
     >>> unweighted_accuracy(torch.tensor([[2.0, 1.0], [2.0, 1.0], [1.0, 2.0]]), [0, 0, 0])
     0.6666666666666666

@@ -17,7 +17,7 @@ from foalnet.train.precision import Precision
 
 
 def optimizer(net: nn.Module, params: Train) -> torch.optim.AdamW:
-    """Return AdamW over all trainable parameters; `decay_on` says which of them decay (METHOD).
+    """Return AdamW over all trainable parameters; `decay_on` says which of them decay (docs/method.md).
 
     Pretrained encoders learn at `lr_encoder`, with the same schedule as the rest.
     """

@@ -17,7 +17,7 @@ NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 def dtype_of(requested: str, device: torch.device) -> torch.dtype:
-    """Return the type of products: `auto` is bf16 on a GPU that has it, else fp32 (METHOD, `precision`)."""
+    """Return the type of products: `auto` is bf16 on a GPU that has it, else fp32 (docs/method.md)."""
     if requested == "auto":
         has = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if has else torch.float32

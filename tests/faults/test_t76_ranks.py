@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foalnet.nets import Batch
-from foalnet.nets.losses import similarity
-from foalnet.nets.losses.avel import both_directions
+from foalnet.nets.losses import avel, similarity
 from foalnet.nets.tensors import Steps
 from tests.support.ranks import CASES, cut, doubled, learn, network, together
 
@@ -96,6 +95,6 @@ def row_side(whole: Batch) -> dict[str, Tensor]:
     for own in (slice(0, 3), slice(3, 6)):
         audio_KG = similarity(outputs.audio_BP[own], outputs.video_BP.detach(), outputs.scale)
         video_KG = similarity(outputs.video_BP[own], outputs.audio_BP.detach(), outputs.scale)
-        total = total + both_directions(audio_KG, video_KG, label_B[own], label_B, net.config.positives) / 2
+        total = total + avel(audio_KG, video_KG, label_B[own], label_B, net.config.positives) / 2
     total.backward()
     return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}

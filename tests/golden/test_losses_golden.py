@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from foalnet.nets import MatchLogits
-from foalnet.nets.losses import avel, hard_negatives, mem, similarity
+from foalnet.nets.losses import hard_negatives, similarity
+from tests.support.losses import avel_of, mem_of
 
 EXACT = {"rtol": 0.0, "atol": 1e-12}
 
@@ -25,7 +26,7 @@ def assert_is(actual: torch.Tensor, expected: float) -> None:
 def test_t68_avel_2x2_two_labels() -> None:
     # Rows: softmax (3/4, 1/4), own entry 3/4 -> ln(4/3); (2/3, 1/3), own entry 1/3 -> ln 3. Mean: ln(4)/2 = ln 2.
     # Columns: (3/5, 2/5), own 3/5 -> ln(5/3); (1/2, 1/2), own 1/2 -> ln 2. Mean: ln(10/3)/2.
-    assert_is(avel(logs([[3, 1], [2, 1]]), torch.tensor([0, 1])), (math.log(2) + math.log(10 / 3) / 2) / 2)
+    assert_is(avel_of(logs([[3, 1], [2, 1]]), torch.tensor([0, 1])), (math.log(2) + math.log(10 / 3) / 2) / 2)
 
 
 def test_t68_avel_2x2_one_label() -> None:
@@ -33,7 +34,7 @@ def test_t68_avel_2x2_one_label() -> None:
     # Rows (3/4, 1/4) -> (ln(4/3) + ln 4)/2; (2/3, 1/3) -> (ln(3/2) + ln 3)/2. Mean: ln(4/3 * 4 * 3/2 * 3)/4 = ln(24)/4.
     # Columns: (3/5, 2/5) -> (ln(5/3) + ln(5/2))/2; (1/2, 1/2) -> ln 2. Mean: ln(25/6)/4 + ln(2)/2.
     rows, columns = math.log(24) / 4, math.log(25 / 6) / 4 + math.log(2) / 2
-    assert_is(avel(logs([[3, 1], [2, 1]]), torch.tensor([5, 5])), (rows + columns) / 2)
+    assert_is(avel_of(logs([[3, 1], [2, 1]]), torch.tensor([5, 5])), (rows + columns) / 2)
 
 
 def test_t68_avel_4x4_with_a_repeated_label() -> None:
@@ -45,7 +46,7 @@ def test_t68_avel_4x4_with_a_repeated_label() -> None:
     # Column 0 (1 2 1 3)/7: (ln 7 + ln(7/2))/2. Column 1 (1 4 1 1)/7: (ln 7 + ln(7/4))/2. Column 2 (1 1 6 1)/9: ln(9/6).
     # Column 3 (1 1 2 5)/9: ln(9/5).
     columns = ((math.log(7) + math.log(7 / 2)) / 2 + (math.log(7) + math.log(7 / 4)) / 2 + math.log(1.5 * 1.8)) / 4
-    assert_is(avel(sim_BB, torch.tensor([0, 0, 1, 2])), (rows + columns) / 2)
+    assert_is(avel_of(sim_BB, torch.tensor([0, 0, 1, 2])), (rows + columns) / 2)
 
 
 def test_t68_similarity_is_the_scaled_cosine() -> None:
@@ -70,9 +71,9 @@ def test_t68_mem_of_two_pairs() -> None:
         audio_matched_B2=audio[0], audio_negative_B2=audio[1], video_matched_B2=video[0], video_negative_B2=video[1]
     )
     both = torch.tensor([True, True])
-    assert_is(mem(logits, both, both), (math.log(20 / 3) + math.log(18)) / 8)
+    assert_is(mem_of(logits, both, both), (math.log(20 / 3) + math.log(18)) / 8)
     # The second audio row has no negative: both its pairs are left out. Audio: (ln(4/3) + ln(5/4))/2 = ln(5/3)/2.
-    assert_is(mem(logits, torch.tensor([True, False]), both), (math.log(5 / 3) / 2 + math.log(18) / 4) / 2)
+    assert_is(mem_of(logits, torch.tensor([True, False]), both), (math.log(5 / 3) / 2 + math.log(18) / 4) / 2)
 
 
 def test_t68_mem_of_four_pairs() -> None:
@@ -85,7 +86,7 @@ def test_t68_mem_of_four_pairs() -> None:
         audio_matched_B2=audio[0], audio_negative_B2=audio[1], video_matched_B2=video[0], video_negative_B2=video[1]
     )
     all_rows = torch.ones(4, dtype=torch.bool)
-    assert_is(mem(logits, all_rows, all_rows), (math.log(384) / 8 + math.log(2)) / 2)
+    assert_is(mem_of(logits, all_rows, all_rows), (math.log(384) / 8 + math.log(2)) / 2)
 
 
 def test_t68_the_one_candidate_is_drawn() -> None:

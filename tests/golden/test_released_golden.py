@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from foalnet.config.blocks import Train
 from foalnet.nets.attention import CrossAttention
 from foalnet.nets.init import normal_
-from foalnet.nets.losses import avel, released_negatives, similarity
+from foalnet.nets.losses import released_negatives, similarity
 from foalnet.train.optim import optimizer
+from tests.support.losses import avel_of
 
 EXACT = {"rtol": 0.0, "atol": 1e-12}
 
@@ -28,11 +29,11 @@ def assert_is(actual: Tensor, expected: float) -> None:
 
 def test_t68_sum_of_positives_2x2() -> None:
     # Labels differ: one positive a row, so sum and mean agree: (ln 2 + ln(10/3)/2) / 2 as for the mean.
-    assert_is(avel(logs([[3, 1], [2, 1]]), torch.tensor([0, 1]), "sum"), (math.log(2) + math.log(10 / 3) / 2) / 2)
+    assert_is(avel_of(logs([[3, 1], [2, 1]]), torch.tensor([0, 1]), "sum"), (math.log(2) + math.log(10 / 3) / 2) / 2)
     # One label: rows (3/4, 1/4) -> ln(4/3) + ln 4; (2/3, 1/3) -> ln(3/2) + ln 3. Mean: ln(4/3 * 4 * 3/2 * 3)/2.
     # Columns (3/5, 2/5) -> ln(5/3) + ln(5/2); (1/2, 1/2) -> 2 ln 2. Mean: ln(25/6)/2 + ln 2.
     rows, columns = math.log(24) / 2, math.log(25 / 6) / 2 + math.log(2)
-    assert_is(avel(logs([[3, 1], [2, 1]]), torch.tensor([5, 5]), "sum"), (rows + columns) / 2)
+    assert_is(avel_of(logs([[3, 1], [2, 1]]), torch.tensor([5, 5]), "sum"), (rows + columns) / 2)
 
 
 def test_t68_sum_of_positives_4x4() -> None:
@@ -42,7 +43,7 @@ def test_t68_sum_of_positives_4x4() -> None:
     rows = (4 * math.log(2) + 3 * math.log(2) + math.log(5 / 3) + math.log(2)) / 4
     # Column 0 (1 2 1 3)/7: ln 7 + ln(7/2). Column 1 (1 4 1 1)/7: ln 7 + ln(7/4). Columns 2, 3: ln(3/2), ln(9/5).
     columns = (math.log(7) + math.log(7 / 2) + math.log(7) + math.log(7 / 4) + math.log(1.5 * 1.8)) / 4
-    assert_is(avel(sim_BB, torch.tensor([0, 0, 1, 2]), "sum"), (rows + columns) / 2)
+    assert_is(avel_of(sim_BB, torch.tensor([0, 0, 1, 2]), "sum"), (rows + columns) / 2)
 
 
 def test_t68_the_divisor() -> None:

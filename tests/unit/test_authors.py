@@ -1,4 +1,4 @@
-"""The authors' checkpoints against a plain reimplementation of their arithmetic from METHOD, without shared code."""
+"""The authors' checkpoints against a plain reimplementation of their arithmetic, without shared code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def batch(size: int, samples: int, frames: int) -> dict[str, Tensor]:
 
 
 class Plain:
-    """METHOD, written out: float64, one utterance, head and row at a time where that is clearer."""
+    """docs/method.md, written out: float64, one utterance, head and row at a time where that is clearer."""
 
     def __init__(self, state: State, architecture: Any) -> None:
         self.state = {name: value.double() for name, value in state.items()}
@@ -146,7 +146,7 @@ def test_t68_the_released_arithmetic(kind: str, samples: int, frames: int, label
 
 
 def test_one_class_draws_positives_as_negatives() -> None:
-    """METHOD, quirks: with one class MEM is not empty; each drawn pair is one of the batch, the own one included."""
+    """Released version: with one class MEM is not empty; each drawn pair is one of the batch, the own one included."""
     state, architecture = checkpoint("layer norm")
     given = batch(3, 4000, 4)
     model, drawn = from_authors(state, architecture), set()

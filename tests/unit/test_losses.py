@@ -11,8 +11,9 @@ from torch import Tensor
 from foalnet.methods import FoalNet, Loss, Objective, config_of, weights_of
 from foalnet.methods.foal import FoalOutputs
 from foalnet.nets import Encoded, MatchLogits, Steps
-from foalnet.nets.losses import avel, hard_negatives, mem, similarity
+from foalnet.nets.losses import hard_negatives, similarity
 from tests.support.corpus.stores import make_params
+from tests.support.losses import avel_of, mem_of
 
 
 class Echo(FoalNet):
@@ -67,7 +68,7 @@ def test_t69_gradients_of_avel_and_its_scale() -> None:
     label_B = torch.tensor([0, 1, 0, 2, 1])
 
     def loss(a_BE: Tensor, v_BE: Tensor, s: Tensor) -> Tensor:
-        return avel(similarity(a_BE, v_BE, s.exp()), label_B)
+        return avel_of(similarity(a_BE, v_BE, s.exp()), label_B)
 
     inputs = [x.requires_grad_() for x in (audio_BE, video_BE, log_scale)]
     assert torch.autograd.gradcheck(loss, inputs)
@@ -80,7 +81,7 @@ def test_t69_gradients_of_mem() -> None:
 
     def loss(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
         logits = MatchLogits(audio_matched_B2=a, audio_negative_B2=b, video_matched_B2=c, video_negative_B2=d)
-        return mem(logits, has_B, torch.ones(4, dtype=torch.bool))
+        return mem_of(logits, has_B, torch.ones(4, dtype=torch.bool))
 
     assert torch.autograd.gradcheck(loss, four)
 
@@ -129,7 +130,7 @@ def test_rows_without_a_picture_take_part_in_no_pair() -> None:
         assert drawn[0] in (1, 3) and drawn[1:] == [0, 2, 0]
     row_K = torch.tensor([0, 1, 3])
     assert whole.audio_BP is not None and whole.video_BP is not None
-    expected = avel(similarity(whole.audio_BP[row_K], whole.video_BP[row_K], torch.tensor(5.0)), label_B[row_K])
+    expected = avel_of(similarity(whole.audio_BP[row_K], whole.video_BP[row_K], torch.tensor(5.0)), label_B[row_K])
     torch.testing.assert_close(loss.parts["avel"], expected)
 
 

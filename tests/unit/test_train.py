@@ -195,7 +195,7 @@ def test_t10_interrupted_and_run_again_gives_the_same_outputs(
 
 
 def test_labels_of_the_test_part_change_nothing_of_a_fold(tmp_path: Path) -> None:
-    """METHOD: with the test session's labels replaced, that fold's checkpoint and logits are the same bytes."""
+    """With the test session's labels replaced, that fold's checkpoint and logits are the same bytes."""
     synthetic = make_store(per_group=8)
     labels = dict(synthetic.labels)
     for key in labels:

@@ -103,7 +103,7 @@ def other_labels(session: str) -> dict[str, str]:
 
 @pytest.mark.long
 def test_without_a_dev_part_too_labels_of_the_test_session_change_no_byte(tmp_path: Path) -> None:
-    """METHOD: with the test session's labels replaced, that fold's checkpoint and logits are the same bytes."""
+    """With the test session's labels replaced, that fold's checkpoint and logits are the same bytes."""
     first = trained(tmp_path / "first", variant="foal", epochs=2)
     second = trained(tmp_path / "second", variant="foal", epochs=2, labels=other_labels("Session1"))
     files = [outputs(paths.model("foal", 1, "four")) for paths in (first, second)]

@@ -20,7 +20,7 @@ from foalnet.checks.verify.lock import stages_of
 from foalnet.checks.verify.store import Store
 from foalnet.core.errors import DataError, MachineError, UsageError
 from foalnet.stages.chain import link as link_of
-from foalnet.stages.link import Link, absent, code_of, differs, ok, short, skipped, some, two
+from foalnet.stages.link import Link, absent, code_of, differs, first_few, mismatch, ok, short_digest, skipped
 
 
 @pytest.mark.parametrize("data", [b"{}x", b"[1]", b'[{"md5": "a"}]', b"3", b"\xff"])
@@ -78,12 +78,12 @@ def test_a_folder_without_a_project_or_with_a_broken_lock_is_refused_with_a_mess
 
 def test_a_line_says_both_digests_and_ends_with_the_next_action() -> None:
     md5 = "0123456789abcdef0123456789abcdef"
-    link = differs("x output y", two(f"{md5}.dir", "none", by="dvc.lock", at="file"), action="dvc checkout y")
+    link = differs("x output y", mismatch(f"{md5}.dir", "none", by="dvc.lock", at="file"), action="dvc checkout y")
     assert str(link) == (
         "differs  x output y: expected 0123456789abcdef….dir (dvc.lock), found none (file); next: dvc checkout y"
     )
-    assert short("dev") == "dev" and short(16000) == "16000"
-    assert some(["b", "a"]) == "a, b" and some(map(str, range(7))) == "0, 1, 2, 3, 4 and 2 more"
+    assert short_digest("dev") == "dev" and short_digest(16000) == "16000"
+    assert first_few(["b", "a"]) == "a, b" and first_few(map(str, range(7))) == "0, 1, 2, 3, 4 and 2 more"
 
 
 def test_a_file_that_cannot_be_read_is_the_machines_fault(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_unit_variance_is_over_valid_samples_alone() -> None:
 
 
 def test_raw_amplitude_is_a_param(weights: dict[str, Pretrained]) -> None:
-    """METHOD's quirk `input_norm: none`: without normalisation loudness matters, with it it does not."""
+    """Released version, `input_norm: none`: without normalisation loudness matters, with it it does not."""
     quiet, loud = (collate([clip("a", sound(4000) * scale)]) for scale in (0.1, 1.0))
     for name, norm, differs in (
         ("wavlm_large", "config", False),

@@ -19,7 +19,7 @@ from foalnet.config import Params, Settings
 from foalnet.config.load import Run
 from foalnet.core.paths import Paths
 from foalnet.stages.chain import Chain
-from foalnet.stages.link import Link, code_of, differs, ok, skipped, some, two
+from foalnet.stages.link import Link, code_of, differs, first_few, mismatch, ok, skipped
 from foalnet.stages.table import BY_NAME
 
 # Code and configuration besides the dependencies of the stages.
@@ -66,7 +66,7 @@ def commit(home: Path, stages: list[Recorded]) -> Iterator[Link]:
         "not here": files.keys() - here.keys(),
         "changed": {path for path in files.keys() & here.keys() if files[path] != here[path]},
     }
-    if faults := [f"{some(names)} {what}" for what, names in wrong.items() if names]:
+    if faults := [f"{first_few(names)} {what}" for what, names in wrong.items() if names]:
         what = f"the files here are not those of {head[:10]}: {'; '.join(faults)}"
         yield differs("commit", what, action="`git status`; `git add` and commit them, or `git checkout` them")
     else:
@@ -77,10 +77,10 @@ def commit(home: Path, stages: list[Recorded]) -> Iterator[Link]:
     if edited := list(_edited(home, stages, newer)):
         yield from edited
     elif newer:
-        what = f"no commit records this run yet: {some(newer)} differ from {head[:10]}"
+        what = f"no commit records this run yet: {first_few(newer)} differ from {head[:10]}"
         yield skipped("commit of the results", what, action=f"git add {' '.join(sorted(newer))} && git commit")
     else:
-        yield ok("commit of the results", f"{head[:10]} holds {some(here) or 'none'} as they are here")
+        yield ok("commit of the results", f"{head[:10]} holds {first_few(here) or 'none'} as they are here")
 
 
 def _edited(home: Path, stages: list[Recorded], newer: set[str]) -> Iterator[Link]:
@@ -93,7 +93,7 @@ def _edited(home: Path, stages: list[Recorded], newer: set[str]) -> Iterator[Lin
                 restore = "" if LOCK in newer else f"restore it by `git checkout -- {path}`, or run "
                 yield differs(
                     "commit of the results",
-                    f"{path} is not what the run wrote: {two(recorded, stored, by=LOCK, at='file')}",
+                    f"{path} is not what the run wrote: {mismatch(recorded, stored, by=LOCK, at='file')}",
                     action=f"{restore}`{command(stage.name)}`",
                 )
 

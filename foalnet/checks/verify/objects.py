@@ -15,7 +15,7 @@ from foalnet.artifact.digests import Reader
 from foalnet.checks.verify.lock import LOCK, Recorded
 from foalnet.checks.verify.places import Place, Remote
 from foalnet.checks.verify.store import Store
-from foalnet.stages.link import two
+from foalnet.stages.link import mismatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +82,6 @@ def _read(stage: str, needed: Mapping[str, str], store: Store, remote: Callable[
             wrong.append(Fault(path=path, stage=stage, result=seen))
         elif digest.md5 != whole:
             where = "DVC's cache" if place is store.cache else "the remote"
-            seen = f"{kept} in {where} is altered: {two(whole, digest.md5, by='its name', at='its bytes')}"
+            seen = f"{kept} in {where} is altered: {mismatch(whole, digest.md5, by='its name', at='its bytes')}"
             wrong.append(Fault(path=path, stage=stage, result=seen, remove=(place.shown(md5),)))
     return wrong

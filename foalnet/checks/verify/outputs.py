@@ -13,7 +13,7 @@ from foalnet.artifact.seal import command
 from foalnet.checks.verify.lock import LOCK, Recorded
 from foalnet.checks.verify.places import Place
 from foalnet.checks.verify.store import Store
-from foalnet.stages.link import Link, absent, differs, ok, short, some, two
+from foalnet.stages.link import Link, absent, differs, first_few, mismatch, ok, short_digest
 
 FAULTS_SHOWN = 3
 
@@ -59,16 +59,18 @@ def output(stage: Recorded, path: str, md5: str, store: Store) -> Link:
     lacking = [one for one in seen if one.place == "remote" and one.missing]
     whole = [one.place for one in seen if one.whole]
     if lacking:
-        text = f"{store.remote.name if store.remote else ''} lacks {some(lacking[0].missing)}"
+        text = f"{store.remote.name if store.remote else ''} lacks {first_few(lacking[0].missing)}"
         again = f"{_listed(lacking[0])}dvc push {stage.name}"
         action = again if "cache" in whole else _make(stage, path, store, in_git=in_git)
         return absent(name, f"the remote {text}", action=action)
     if not whole:
         missing = min((one.missing for one in seen), key=len)
-        return absent(name, f"not on this machine: {some(missing)}", action=_make(stage, path, store, in_git=in_git))
+        return absent(
+            name, f"not on this machine: {first_few(missing)}", action=_make(stage, path, store, in_git=in_git)
+        )
     files = store.listing(md5) if md5.endswith(".dir") else None
     count = f" ({len(files)} files)" if files is not None else ""
-    return ok(name, f"{short(md5)}{count} in {', '.join(whole)}")
+    return ok(name, f"{short_digest(md5)}{count} in {', '.join(whole)}")
 
 
 def _listed(remote: Seen) -> str:
@@ -109,7 +111,7 @@ def _workspace(path: str, md5: str, store: Store) -> Seen:
         return Seen(place="workspace", missing=(path,))
     if place.is_file():
         actual = store.reader.digest(place).md5
-        fault = () if actual == md5 else (f"{path}: {two(md5, actual, by=LOCK, at='file')}",)
+        fault = () if actual == md5 else (f"{path}: {mismatch(md5, actual, by=LOCK, at='file')}",)
         return Seen(place="workspace", wrong=fault)
     files = store.folder(path)
     digest = folder_md5(files)
@@ -118,7 +120,7 @@ def _workspace(path: str, md5: str, store: Store) -> Seen:
         return Seen(place="workspace")
     recorded = store.listing(md5)
     if recorded is None:
-        return Seen(place="workspace", wrong=(f"{path}: {two(md5, digest, by=LOCK, at='folder')}",))
+        return Seen(place="workspace", wrong=(f"{path}: {mismatch(md5, digest, by=LOCK, at='folder')}",))
     return Seen(place="workspace", wrong=tuple(_unlike(path, recorded, files)))
 
 
@@ -127,11 +129,11 @@ def _unlike(path: str, recorded: Mapping[str, str], files: Mapping[str, str]) ->
     return [
         f"{path}/{name}: "
         + (
-            f"recorded as {short(recorded[name])}, gone"
+            f"recorded as {short_digest(recorded[name])}, gone"
             if name not in files
-            else f"{short(files[name])}, in no record"
+            else f"{short_digest(files[name])}, in no record"
             if name not in recorded
-            else two(recorded[name], files[name], by=LOCK, at="file")
+            else mismatch(recorded[name], files[name], by=LOCK, at="file")
         )
         for name in sorted(recorded.keys() | files.keys())
         if recorded.get(name) != files.get(name)
@@ -146,7 +148,8 @@ def _objects(place: Place, needed: Mapping[str, str]) -> Seen:
     return Seen(
         place=place.kind,
         wrong=tuple(
-            f"{needed[md5]}, object {place.shown(md5)}: " + two(md5, digests[md5].md5, by="its name", at="its bytes")
+            f"{needed[md5]}, object {place.shown(md5)}: "
+            + mismatch(md5, digests[md5].md5, by="its name", at="its bytes")
             for md5 in altered
         ),
         missing=tuple(name for md5, name in needed.items() if md5 not in digests),

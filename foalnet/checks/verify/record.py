@@ -1,4 +1,4 @@
-"""Compares dvc.lock's record of a stage with its recipe, code, params, inputs and outputs."""
+"""Compares what dvc.lock recorded of a stage's last run with dvc.yaml, params.yaml and the files of this folder."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from foalnet.artifact.digests import folder_md5
 from foalnet.checks.verify.lock import LOCK, PARAMS, Recipe, Recorded
 from foalnet.checks.verify.outputs import output
 from foalnet.checks.verify.store import Store
-from foalnet.stages.link import Link, absent, differs, ok, short, some, two
+from foalnet.stages.link import Link, absent, differs, first_few, mismatch, ok, short_digest
 
+# A dependency below this folder is code; any other is an input.
 CODE = "foalnet/"
 
 
-def stage_links(stage: Recorded, store: Store, given: Mapping[str, Any]) -> Iterator[Link]:
-    """Yield the links of one stage; `given` is params.yaml as it stands."""
+def stage_links(stage: Recorded, store: Store, params: Mapping[str, Any]) -> Iterator[Link]:
+    """Yield the links of one stage: recipe, code, params, inputs, outputs; `params`: the content of params.yaml."""
     if stage.ran is None:
         yield absent(f"{stage.name} record", f"{LOCK} has none: it was not run", action=f"dvc repro {stage.name}")
         return
     yield _recipe(stage, stage.ran)
     yield _code(stage, store)
-    yield _params(stage, given)
+    yield _params(stage, params)
     for path in stage.deps:
         if not path.startswith(CODE):
             yield _input(stage, path, store)
@@ -34,15 +35,15 @@ def _again(stage: Recorded) -> str:
 
 
 def _recipe(stage: Recorded, ran: Recipe) -> Link:
-    """Compare the stage's recipe in dvc.yaml with the recipe that was run."""
+    """Compare the stage's recipe (command; names of deps, outs, params) in dvc.yaml with the one in dvc.lock."""
     name = f"{stage.name} recipe"
     if stage.recipe.cmd != ran.cmd:
         return differs(name, f"dvc.yaml says `{stage.recipe.cmd}`, {LOCK} `{ran.cmd}`", action=_again(stage))
     for what in ("deps", "outs", "params"):
-        recipe, had = set(getattr(stage.recipe, what)), set(getattr(ran, what))
-        if recipe != had:
-            only = {"dvc.yaml": recipe - had, LOCK: had - recipe}
-            text = [f"only {file} has {some(names)}" for file, names in only.items() if names]
+        now, recorded = set(getattr(stage.recipe, what)), set(getattr(ran, what))
+        if now != recorded:
+            only = {"dvc.yaml": now - recorded, LOCK: recorded - now}
+            text = [f"only {file} has {first_few(names)}" for file, names in only.items() if names]
             return differs(name, f"{what}: {', '.join(text)}", action=_again(stage))
     return ok(name, f"`{ran.cmd}`, {len(ran.deps)} deps, {len(ran.outs)} outs: those of dvc.yaml")
 
@@ -62,31 +63,33 @@ def _code(stage: Recorded, store: Store) -> Link:
     for path in paths:
         actual = _here(path, store)
         if actual != stage.deps[path]:
-            wrong.append(f"{path}: " + two(stage.deps[path], actual or "nothing", by=LOCK, at="workspace"))
+            wrong.append(f"{path}: " + mismatch(stage.deps[path], actual or "nothing", by=LOCK, at="workspace"))
     if wrong:
         return differs(name, "; ".join(wrong), action=f"git checkout the code that ran, or {_again(stage)}")
     return ok(name, f"{len(paths)} files and folders are those that ran")
 
 
-def _params(stage: Recorded, given: Mapping[str, Any]) -> Link:
+def _params(stage: Recorded, params: Mapping[str, Any]) -> Link:
     """Compare the values that the stage ran with those of params.yaml."""
     name, wrong = f"{stage.name} params", []
     for path, value in stage.params.items():
-        now = _value(given, path)
+        now = _value(params, path)
         wrong += [f"{where}: {LOCK} has {was}, {PARAMS} {now}" for where, was, now in _unlike(path, value, now)]
     if wrong:
         return differs(name, "; ".join(wrong), action=f"put the values back, or {_again(stage)}")
     return ok(name, f"{', '.join(stage.params) or 'none'}: those of {PARAMS}")
 
 
-def _value(given: Any, path: str) -> Any:
+def _value(params: Any, path: str) -> Any:
+    """Return the value at a dotted path, None where there is none."""
+    value = params
     for part in path.split("."):
-        given = given.get(part) if isinstance(given, Mapping) else None
-    return given
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _unlike(path: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield (name, recorded, today's) of single values that differ."""
+    """Yield (dotted name, recorded value, value in params.yaml) of each single value that differs."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         for name in [*was, *(name for name in now if name not in was)]:
             yield from _unlike(f"{path}.{name}", was.get(name), now.get(name))
@@ -95,7 +98,11 @@ def _unlike(path: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _input(stage: Recorded, path: str, store: Store) -> Link:
-    """Compare what the stage read with what the stage before wrote, or with the file in git."""
+    """Compare an input that the stage read with the output of the stage that writes it.
+
+    Both digests are those in dvc.lock. An input may be a folder with outputs of several stages; an input that no stage
+    writes is compared with the file in this folder.
+    """
     name, recorded = f"{stage.name} input {path}", stage.deps[path]
     files = store.recorded(path)
     if files is None:
@@ -111,5 +118,5 @@ def _input(stage: Recorded, path: str, store: Store) -> Link:
         makers = {store.maker_of(name) for name in files}
         at = f"output of {makers.pop()}" if len(makers) == 1 else f"outputs of {len(makers)} stages"
     if actual != recorded:
-        return differs(name, two(recorded, actual, by=LOCK, at=at), action=_again(stage))
-    return ok(name, f"{short(recorded)}, the {at}")
+        return differs(name, mismatch(recorded, actual, by=LOCK, at=at), action=_again(stage))
+    return ok(name, f"{short_digest(recorded)}, the {at}")

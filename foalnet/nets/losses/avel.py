@@ -1,6 +1,6 @@
 """AVEL, the alignment of the modalities: a supervised contrastive loss in both directions.
 
-Source: METHOD, task 1. Shape letters: K rows of this process, G rows of all processes (K = G in one), E width.
+Source: docs/method.md, task 1. Shape letters: K rows of this process, G rows of all processes (K = G in one), E width.
 """
 
 from __future__ import annotations
@@ -25,22 +25,17 @@ def similarity(audio_BE: Tensor, video_BE: Tensor, scale: Tensor) -> Tensor:
         return scale * (audio_BE @ video_BE.T)
 
 
-def avel(sim_BB: Tensor, label_B: Tensor, positives: Positives = "mean") -> Tensor:
-    """Return the alignment loss of a similarity matrix, mean of both directions.
+def avel(audio_KG: Tensor, video_KG: Tensor, label_K: Tensor, label_G: Tensor, positives: Positives) -> Tensor:
+    """Return the AVEL loss of this process' rows, the mean over the rows and over both directions.
 
-    Positives of a row are all rows of its label, itself included; a row's loss is minus the mean (`positives: sum`, as
-    released: the sum) of their log-softmax. 0 for an empty batch.
+    `audio_KG`: similarities of its audios with all videos; `video_KG`: of its videos with all audios. The positives of
+    a row are all columns of its label, its own included; the row's loss is minus the mean (`positives: sum`, as
+    released: the sum) of their log-softmax. 0 without rows.
 
-    >>> round(avel(torch.zeros(2, 2), torch.tensor([0, 1])).item(), 4)  # ln 2: nothing is aligned yet
+    >>> sim_BB, label_B = torch.zeros(2, 2), torch.tensor([0, 1])
+    >>> round(avel(sim_BB, sim_BB.T, label_B, label_B, "mean").item(), 4)  # ln 2: nothing is aligned yet
     0.6931
     """
-    return both_directions(sim_BB, sim_BB.T, label_B, label_B, positives)
-
-
-def both_directions(
-    audio_KG: Tensor, video_KG: Tensor, label_K: Tensor, label_G: Tensor, positives: Positives
-) -> Tensor:
-    """Return the loss of this process' rows: its audios against all videos, its videos against all audios."""
     if not len(label_K):
         return audio_KG.sum() + video_KG.sum()
     weight_KG = (label_G.unsqueeze(0) == label_K.unsqueeze(1)).to(audio_KG.dtype)

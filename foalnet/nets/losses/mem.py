@@ -1,6 +1,6 @@
 """MEM, the matching of emotions across modalities: draws hard negatives, computes the loss over own and drawn pairs.
 
-Source: METHOD, task 2. Shape letters: B rows, K rows of this process, G rows of all processes, M pairs.
+Source: docs/method.md, task 2. Shape letters: B rows, K rows of this process, G rows of all processes, M pairs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def hard_negatives(sim_BB: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
     """Draw for each row a column of another label, by softmax of the row over such columns.
 
     Returns (index_B int64, drawn_B bool); a row without another label in its batch has drawn False and its own index.
-    Draws from torch's global generator. Source: METHOD, task 2, `no_negative: leave_out`.
+    Draws from torch's global generator. Source: docs/method.md, task 2, `no_negative: leave_out`.
 
     >>> hard_negatives(torch.zeros(2, 2), torch.tensor([0, 1]))
     (tensor([1, 0]), tensor([True, True]))
@@ -40,7 +40,8 @@ def released_negatives(sim_KG: Tensor, label_K: Tensor, label_G: Tensor) -> Tens
     """Draw for each row a column as the released code does, row by row: index_K into the G columns.
 
     Scores of the row's own label are replaced by -10000. If there is no other label all weights are equal, and a
-    positive is drawn as a negative (METHOD, task 2, `no_negative: positives`). Draws from torch's global generator.
+    positive is drawn as a negative (docs/method.md, task 2, `no_negative: positives`). Draws from torch's global
+    generator.
     """
     same_KG = label_G.unsqueeze(0) == label_K.unsqueeze(1)
     weights_KG = drawable(sim_KG).masked_fill(same_KG, RELEASED_FILL).softmax(dim=1)
@@ -53,18 +54,12 @@ def drawable(sim: Tensor) -> Tensor:
     return sim.detach().float().nan_to_num(0.0, 0.0, 0.0)
 
 
-def mem(logits: MatchLogits, audio_drawn_B: Tensor, video_drawn_B: Tensor) -> Tensor:
-    """Return the matching loss: cross-entropy over each direction's 2K pairs, mean of the two directions.
+def mem(logits: MatchLogits, audio_drawn_B: Tensor, video_drawn_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the MEM loss of each direction: audios with drawn videos, videos with drawn audios.
 
-    Class 1 = the pair shares its emotion. Rows with `drawn` False are left out with both their pairs, so that
-    matched and unmatched pairs are equally many; 0 if no row is left.
+    Each is the cross-entropy over the direction's 2K pairs; class 1 = the pair shares its emotion. Rows with `drawn`
+    False are left out with both their pairs, so that matched and unmatched pairs are equally many; 0 if no row is left.
     """
-    audio, video = directions(logits, audio_drawn_B, video_drawn_B)
-    return (audio + video) / 2
-
-
-def directions(logits: MatchLogits, audio_drawn_B: Tensor, video_drawn_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss of each direction: audios with drawn videos, videos with drawn audios."""
     return (
         _pairs(logits.audio_matched_B2[audio_drawn_B], logits.audio_negative_B2[audio_drawn_B]),
         _pairs(logits.video_matched_B2[video_drawn_B], logits.video_negative_B2[video_drawn_B]),

@@ -13,7 +13,7 @@ from foalnet.config.blocks import PROTOCOLS, SPLIT_OF
 from foalnet.core.paths import Paths
 from foalnet.stages.base import Context, Stage
 from foalnet.stages.chain import Chain, link, real_names
-from foalnet.stages.link import Link, differences, differs, ok, shown, some
+from foalnet.stages.link import Link, differences, differs, first_few, ok, shown
 
 
 def run(context: Context) -> list[str]:
@@ -65,7 +65,7 @@ def _predictions(chain: Chain, protocol: str) -> Link:
     rows, expected = ({row["key"]: row for row in map(json.loads, data.splitlines())} for data in (stored, made))
     wrong = {key for key in rows.keys() | expected.keys() if rows.get(key) != expected.get(key)}
     if wrong:
-        what = f"{len(wrong)} of {len(expected)} predictions are not those of the logits and labels: {some(wrong)}"
+        what = f"{len(wrong)} of {len(expected)} predictions are not those of the logits and labels: {first_few(wrong)}"
         return differs(name, f"{path}: {what}", action=action)
     if stored != made:
         return differs(name, f"{path} has the same predictions in other bytes", action=action)

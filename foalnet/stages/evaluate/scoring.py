@@ -1,7 +1,8 @@
 """The only place that scores test sessions: it applies each protocol's rule to stored logits and writes the scores.
 
-Shape letters: E epochs, N utterances, C classes. `train` stores, for each fold and epoch, logits of the test part and,
-where the split has one, of the dev part; the test part is unlabelled until here.
+Shape letters: E epochs, N utterances, C classes. `train` stores, for each fold and epoch, the logits of the test part
+and, where the split has one, of the dev part. It gets no labels of the test part; this module reads them from the
+manifest.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from foalnet.core.records import Prediction, Utterance
 from foalnet.evidence.metrics import DECIMALS, METRICS, best_epoch, mean_sd, scores, softmax
 
 PARTS = {"dev": ("dev", "test"), "four": ("test",)}
-# How the protocols beside the headline's choose an epoch; params fix that of loso_dev_session.
+# How the other two protocols choose an epoch; `evaluate.select` names the rule of loso_dev_session.
 SELECT = {"loso_fixed_epochs": "last_epoch", "paper_best_on_test": "best_test_ua"}
 
 
@@ -96,7 +97,7 @@ def choose(protocol: str, fold: FoldLogits, class_of: Mapping[str, int]) -> tupl
 
     loso_dev_session: the first epoch of the best UA on the dev part. loso_fixed_epochs: the last one, whatever any
     label says. paper_best_on_test: the first epoch of the best UA on the test part itself, as the paper's code chooses
-    (METHOD, objective and training of the released code); it is optimistic.
+    (docs/protocols.md); it is optimistic.
     """
     if protocol == "loso_fixed_epochs":
         return len(fold.logits_ENC["test"]) - 1, {}

@@ -12,7 +12,7 @@ from foalnet.shards import INDEX, ShardEntry
 from foalnet.stages.base import Context, Stage, with_folders
 from foalnet.stages.chain import Chain, link
 from foalnet.stages.forecast import COPIES, Forecast, free_bytes, size, speech_seconds
-from foalnet.stages.link import Link, differs, ok, some, two
+from foalnet.stages.link import Link, differs, first_few, mismatch, ok
 
 if TYPE_CHECKING:
     from foalnet.stages.features.encode import Work
@@ -109,13 +109,15 @@ def _files(chain: Chain, name: str) -> Link:
     action = chain.again("features")
     strange = {one["path"] for one in index["files"] if one["shard"] not in shards}
     if strange or len(index["files"]) != len(shards):
-        what = f"{len(index['files'])} files of {len(shards)} shards, computed from others: {some(strange) or 'none'}"
+        what = (
+            f"{len(index['files'])} files of {len(shards)} shards, computed from others: {first_few(strange) or 'none'}"
+        )
         return differs(name, what, action=action)
     listed = {one["path"]: str(one["sha256"]) for one in index["files"]}
     read = chain.outputs.digests(f"{folder}/{file}" for file in listed)
     actual = {file: read[f"{folder}/{file}"].sha256 for file in listed}
     wrong = [
-        f"{file}: {two(digest, actual[file], by='index', at='file')}"
+        f"{file}: {mismatch(digest, actual[file], by='index', at='file')}"
         for file, digest in listed.items()
         if digest != actual[file]
     ]

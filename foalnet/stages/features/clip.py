@@ -25,7 +25,7 @@ BATCH = 32
 
 
 class ClipImages:
-    """Projected image features, as the paper uses them (METHOD, encoders): 512 of ViT-B/32, 768 of ViT-L/14."""
+    """Projected image features, as the paper uses them (docs/method.md, encoders): 512 of ViT-B/32, 768 of ViT-L/14."""
 
     def __init__(self, pretrained: Pretrained, *, device: str) -> None:
         transformers = transformers_offline()

@@ -24,7 +24,7 @@ from foalnet.shards import INDEX
 from foalnet.stages.base import Context, Stage
 from foalnet.stages.chain import Chain, link, real_names
 from foalnet.stages.forecast import Forecast, free_bytes
-from foalnet.stages.link import Link, differences, differs, ok, short, shown, some
+from foalnet.stages.link import Link, differences, differs, first_few, ok, short_digest, shown
 from foalnet.stages.train import training_bytes
 
 if TYPE_CHECKING:
@@ -144,8 +144,9 @@ def _model(chain: Chain, name: str) -> Link:
         return differs(name, f"{folder}/card.md is not the card that {FILE} holds", action=action)
     sample = [key for shard in chain.shards() for key in shard["keys"]][:SAMPLE]
     if not answers(chain, weights, asdict(sealed), sample, file=Path(folder) / FILE).isfinite().all():
-        return differs(name, f"its network gives no finite logits of {some(sample)}", action=action)
-    held = f"manifest {short(digests['manifest'])}, index of shards {short(digests['shards'])}, code and params"
+        return differs(name, f"its network gives no finite logits of {first_few(sample)}", action=action)
+    manifest, shards = short_digest(digests["manifest"]), short_digest(digests["shards"])
+    held = f"manifest {manifest}, index of shards {shards}, code and params"
     return ok(name, f"its seal holds; {held}: those here; its network answers; card.json, card.md are its own")
 
 

@@ -16,8 +16,19 @@ from foalnet.corpora import READERS, get_reader
 from foalnet.corpora.inventory import read_inventory, resolve_root
 from foalnet.stages.base import Context, Stage
 from foalnet.stages.chain import Chain, link, real_names
-from foalnet.stages.inventory import NAMED, first_few
-from foalnet.stages.link import Link, differences, differs, first_difference, ok, short, shown, skipped, some, two
+from foalnet.stages.inventory import NAMED
+from foalnet.stages.link import (
+    Link,
+    differences,
+    differs,
+    first_difference,
+    first_few,
+    mismatch,
+    ok,
+    short_digest,
+    shown,
+    skipped,
+)
 
 # Letters shown of what should be a digest and is none.
 DIGITS = 64
@@ -54,7 +65,7 @@ def manifest_lines(
         kind, _, reason = key.partition("/")
         yield f"{number} {kind}: {reason} ({REASONS[reason]})"
     if published is not None and (missing := list(_missing(counted, published))):
-        yield f"missing of the complete corpus: {first_few(missing)}"
+        yield f"missing of the complete corpus: {first_few(missing, NAMED)}"
     if reasons.keys() - {"kept/label_not_used"}:
         yield f"each item: {counts.as_posix()}"
 
@@ -94,9 +105,9 @@ def _digest(chain: Chain, name: str) -> Link:
     file = chain.paths.manifest.name
     if line != f"{actual}  {file}\n":
         stated = DIGEST.fullmatch(line)
-        what = two(stated[1] if stated else repr(line[:DIGITS]), actual, by=beside, at=file)
+        what = mismatch(stated[1] if stated else repr(line[:DIGITS]), actual, by=beside, at=file)
         return differs(name, what, action=chain.again("manifest"))
-    return ok(name, f"{file} has the SHA-256 {short(actual)} that {beside} says")
+    return ok(name, f"{file} has the SHA-256 {short_digest(actual)} that {beside} says")
 
 
 def _files(chain: Chain, name: str) -> Link:
@@ -107,10 +118,12 @@ def _files(chain: Chain, name: str) -> Link:
     named = {row[field] for row in rows for field in ("audio", "dialogue_audio", "video")} - {None}
     action, corpora = chain.again("manifest"), {inventory["corpus"], *(row["corpus"] for row in rows)}
     if corpora != {chain.params.corpus}:
-        what = two(chain.params.corpus, some(corpora), by="params", at="manifest, inventory")
+        what = mismatch(chain.params.corpus, first_few(corpora), by="params", at="manifest, inventory")
         return differs(name, what, action=action)
     if named - files:
-        what = f"{len(named - files)} files that the manifest names are not in the inventory: {some(named - files)}"
+        what = (
+            f"{len(named - files)} files that the manifest names are not in the inventory: {first_few(named - files)}"
+        )
         return differs(name, what, action=action)
     return ok(name, f"{len(rows)} utterances of {len(named)} files, all of the inventory")
 

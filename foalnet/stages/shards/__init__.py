@@ -18,7 +18,7 @@ from foalnet.shards import INDEX
 from foalnet.stages.base import Context, Stage, with_folders
 from foalnet.stages.chain import Chain, link
 from foalnet.stages.forecast import COPIES, Forecast, free_bytes
-from foalnet.stages.link import Link, compare_files, differs, ok, short, some, two
+from foalnet.stages.link import Link, compare_files, differs, first_few, mismatch, ok, short_digest
 
 if TYPE_CHECKING:
     from foalnet.clips.plan import Job
@@ -131,7 +131,9 @@ def _keys(chain: Chain, name: str) -> Link:
     keys = [(key, shard) for shard in shards for key in shard["keys"]]
     strange = {key for key, shard in keys if key not in rows or rows[key]["session"] != shard["session"]}
     if strange:
-        what = f"{len(strange)} keys of the index are none of the manifest's, or of another session: {some(strange)}"
+        what = (
+            f"{len(strange)} keys of the index are none of the manifest's, or of another session: {first_few(strange)}"
+        )
         return differs(name, what, action=chain.again("shards"))
     return ok(name, f"{len(keys)} keys in {len(shards)} shards, all of the manifest")
 
@@ -143,7 +145,7 @@ def _files(chain: Chain, name: str) -> Link:
     here = set(chain.outputs.names(folder)) - {INDEX}
     for what, names in (("missing", listed.keys() - here), ("in no index", here - listed.keys())):
         if names:
-            return differs(name, f"{len(names)} files are {what}: {some(names)}", action=action)
+            return differs(name, f"{len(names)} files are {what}: {first_few(names)}", action=action)
     read = chain.outputs.digests(f"{folder}/{file}" for file in listed)
     actual = {file: read[f"{folder}/{file}"] for file in listed}
     held = f"{len(listed)} files have the size and SHA-256 that {folder}/{INDEX} says"
@@ -164,7 +166,7 @@ def _account(chain: Chain, name: str) -> Link:
     wanted = {row.key for row in chosen(rows, chain.params.shards.utterances)}
     dropped = {one["item"] for one in account["ledger"]["entries"] if one["kind"] == "dropped"}
     if strange := staged ^ (wanted - dropped):
-        what = f"{len(strange)} utterances are neither in the shards nor dropped with a reason: {some(strange)}"
+        what = f"{len(strange)} utterances are neither in the shards nor dropped with a reason: {first_few(strange)}"
         return differs(name, what, action=action)
     counted = {"staged": len(staged), "dropped": len(dropped), "not_staged": len(rows) - len(wanted)}
     expected = {
@@ -174,13 +176,15 @@ def _account(chain: Chain, name: str) -> Link:
     }
     for what, value in expected.items():
         if account[what] != value:
-            return differs(name, f"{what}: {two(value, account[what], by='index', at='staging.json')}", action=action)
+            return differs(
+                name, f"{what}: {mismatch(value, account[what], by='index', at='staging.json')}", action=action
+            )
     code = code_digest(CODE)
     if account["tools"]["code"] != code:
-        what = two(account["tools"]["code"], code, by="staging.json", at="code here")
+        what = mismatch(account["tools"]["code"], code, by="staging.json", at="code here")
         return differs(name, f"staging code: {what}", action=action)
     count = " + ".join(f"{value} {what.replace('_', ' ')}" for what, value in counted.items())
-    return ok(name, f"{count} = {len(rows)} utterances of the manifest; staging code {short(code)}")
+    return ok(name, f"{count} = {len(rows)} utterances of the manifest; staging code {short_digest(code)}")
 
 
 STAGE = Stage(

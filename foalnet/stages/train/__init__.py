@@ -21,7 +21,7 @@ from foalnet.shards import INDEX
 from foalnet.stages.base import Context, Stage
 from foalnet.stages.chain import Chain, link, real_names
 from foalnet.stages.forecast import Forecast, free_bytes
-from foalnet.stages.link import Link, differences, differs, ok, short, shown, some, two
+from foalnet.stages.link import Link, differences, differs, first_few, mismatch, ok, short_digest, shown
 
 if TYPE_CHECKING:
     from foalnet.train.plan import Run as Planned
@@ -166,7 +166,7 @@ def model_folder(chain: Chain, variant: str | None = None) -> str:
 
 def _equal(name: str, pairs: Mapping[str, tuple[Any, Any]], *, by: str, at: str, action: str, held: str) -> Link:
     """Compare values by name: (what is expected, what is there)."""
-    wrong = [f"{what}: {two(one, other, by=by, at=at)}" for what, (one, other) in pairs.items() if one != other]
+    wrong = [f"{what}: {mismatch(one, other, by=by, at=at)}" for what, (one, other) in pairs.items() if one != other]
     return differs(name, "; ".join(wrong), action=action) if wrong else ok(name, held)
 
 
@@ -196,7 +196,8 @@ def _facts(chain: Chain, name: str) -> Link:
         models = {run_name(single, one.seed, one.split): model_folder(chain, single) for single in singles.values()}
         here["encoders"] = {name: known_by(chain.outputs.json(f"{path}/{TRAIN}")) for name, path in models.items()}
     pairs = {what: (stated.get(what), value) for what, value in here.items()}
-    held = f"training code {short(here['code'])}, training params {short(here['params'])}: those of this folder"
+    code, values = short_digest(here["code"]), short_digest(here["params"])
+    held = f"training code {code}, training params {values}: those of this folder"
     return _equal(name, pairs, by=TRAIN, at="this folder", action=chain.again("train"), held=held)
 
 
@@ -206,7 +207,7 @@ def _files(chain: Chain, name: str) -> Link:
     listed = {str(file): str(digest) for file, digest in chain.outputs.json(f"{folder}/{TRAIN}")["files"].items()}
     here = set(chain.outputs.names(folder)) - {TRAIN}
     if strange := here ^ listed.keys():
-        what = f"{len(strange)} files are gone, or {TRAIN} does not name them: {some(strange)}"
+        what = f"{len(strange)} files are gone, or {TRAIN} does not name them: {first_few(strange)}"
         return differs(name, what, action=action)
     read = chain.outputs.digests(f"{folder}/{file}" for file in listed)
     pairs = {f"{folder}/{file}": (digest, read[f"{folder}/{file}"].sha256) for file, digest in listed.items()}
@@ -243,7 +244,7 @@ def _checkpoints(chain: Chain, name: str) -> Link:
         made_NC = answers(chain, weights, sealed, sample, file=Path(path))
         stored_NC = stored[f"{fold}/test"][trained["chosen_epoch"] - 1, : len(sample)]
         if not depends_on_batch(sealed) and (what := unlike_logits(made_NC, stored_NC, device=train["device"])):
-            what = f"{path}: its network does not give the stored logits of {some(sample)}: {what}"
+            what = f"{path}: its network does not give the stored logits of {first_few(sample)}: {what}"
             return differs(name, what, action=action)
         answered += len(sample)
     held = f"{len(train['folds'])} folds' seals hold, they are of this run"
@@ -264,7 +265,7 @@ def _logit_keys(chain: Chain, name: str) -> Link:
     staged &= {key for shard in chain.shards() for key in shard["keys"]}
     wrong = (staged ^ tested.keys()) | {key for key, count in tested.items() if count > 1}
     if wrong:
-        what = f"{len(wrong)} utterances are tested twice, or are not those of manifest and shards: {some(wrong)}"
+        what = f"{len(wrong)} utterances are tested twice, or are not those of manifest and shards: {first_few(wrong)}"
         return differs(name, what, action=chain.again("train"))
     return ok(name, f"{len(folds)} folds test each of {len(staged)} utterances once")
 

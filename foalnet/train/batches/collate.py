@@ -95,7 +95,7 @@ def derived_seed(*parts: object) -> int:
 def train_order(labels: Mapping[str, int], sampler: str, *seeds: object) -> list[str]:
     """Return the keys of one epoch, as many as there are labels; the result depends only on labels and seeds.
 
-    `balanced`: drawn with replacement, weight 1 / class count (METHOD, `sampler`); `plain`: each once, shuffled.
+    `balanced`: drawn with replacement, weight 1 / class count (docs/method.md); `plain`: each once, shuffled.
 
     >>> sorted(train_order({"a": 0, "b": 1, "c": 1}, "plain", 7))
     ['a', 'b', 'c']

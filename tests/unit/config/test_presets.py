@@ -1,4 +1,4 @@
-"""Presets: each is a valid entry with the values of METHOD, and `add-corpus` writes the chosen one."""
+"""Presets: each is a valid entry with the values of docs/method.md, and `add-corpus` writes the chosen one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from foalnet.config import Params, resolve
 from foalnet.config.blocks import Train
 from foalnet.config.load import Entry, File, merge, read_file
 from foalnet.config.presets import PRESETS, preset_entry
-from foalnet.config.quirks import READINGS, Row
+from foalnet.config.versions import DIFFERENCES, Row
 from foalnet.core.errors import UsageError
 from foalnet.corpora import get_reader
 from foalnet.encoders import CATALOGUE
@@ -58,16 +58,16 @@ def test_every_preset_is_a_valid_entry_of_known_parts(repository: Path, name: st
         assert CATALOGUE[params.train.audio.encoder].kind == "wavlm"
 
 
-@pytest.mark.parametrize("row", READINGS, ids=[row.param for row in READINGS])
-def test_every_row_of_the_two_readings_is_a_param_that_the_presets_set(repository: Path, row: Row) -> None:
+@pytest.mark.parametrize("row", DIFFERENCES, ids=[row.param for row in DIFFERENCES])
+def test_every_row_of_the_two_versions_is_a_param_that_the_presets_set(repository: Path, row: Row) -> None:
     released, corrected = (resolved(repository, name, "iemocap").train for name in ("iemocap-paper", "iemocap"))
     assert value_of(released, row.param.removeprefix("train.")) == row.released
     assert value_of(corrected, row.param.removeprefix("train.")) == row.corrected
 
 
-def test_the_corrected_reading_is_the_default_of_every_switch() -> None:
+def test_the_corrected_version_is_the_default_of_every_switch() -> None:
     """A switch is a row of words or truths; numbers of the drawn corpus are its own."""
-    for row in READINGS:
+    for row in DIFFERENCES:
         if isinstance(row.corrected, str | bool):
             assert value_of(Train(), row.param.removeprefix("train.")) == row.corrected, row.param
 
@@ -82,7 +82,7 @@ def test_the_presets_share_the_papers_network_and_differ_in_nothing_else(reposit
         assert train.batch_size == 16
         assert train.audio.encoder == "wavlm_large" and train.video.encoder == "identity"
     assert differing(released.model_dump(), corrected.model_dump()) <= {
-        row.param.removeprefix("train.") for row in READINGS
+        row.param.removeprefix("train.") for row in DIFFERENCES
     }
     assert differing(released.model_dump(), old.model_dump()) == {"epochs", "patience", "methods.foal.beta"}
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
 from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
-from foalnet.core.ledger import REASONS, Ledger
+from foalnet.core.ledger import DROPPED, KEPT, REASONS, REPAIRED, Ledger
 
 
 def test_exit_codes() -> None:
@@ -33,6 +35,20 @@ def test_ledger_counts_sorts_and_refuses_unknown_reasons() -> None:
         ledger.drop("u3", "bad_luck")
 
 
+GROUPS = {"drop": DROPPED, "repair": REPAIRED, "keep": KEPT}
+
+
 def test_reasons_are_sorted_and_explained() -> None:
-    assert list(REASONS) == sorted(REASONS)
-    assert all(REASONS.values())
+    assert all(list(group) == sorted(group) for group in GROUPS.values())
+    assert all(REASONS.values()) and len(REASONS) == sum(map(len, GROUPS.values()))
+
+
+def test_a_reason_is_in_the_group_of_the_method_that_records_it(repository: Path) -> None:
+    call = re.compile(r"ledger\.(drop|repair|keep)\((?:(?!getattr)[^\n])*?, \"([a-z_]+)\"")
+    calls = [
+        (file, *match)
+        for file in sorted((repository / "foalnet").rglob("*.py"))
+        for match in call.findall(file.read_text("utf-8"))
+    ]
+    assert len(calls) > 20
+    assert [each for each in calls if each[2] not in GROUPS[each[1]]] == []

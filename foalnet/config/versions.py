@@ -1,7 +1,7 @@
-"""The two readings of the method, param by param: the released code's values and the corrected defaults.
+"""The two versions of the method, param by param: the released code's values and the corrected defaults.
 
-Source: METHOD, the table of the two readings. Some params with the same value in both are listed too. An ablation
-switches one row.
+`make snapshots` writes the rows to the table of docs/method.md. Some params with the same value in both are listed
+too. An ablation switches one row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from foalnet.config.space import nested
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One row: the path of a param, its value in each reading, and what the released code does."""
+    """One row: the path of a param, its value in each version, and what the released code does."""
 
     param: str
     released: Any
@@ -23,7 +23,7 @@ class Row:
     says: str
 
 
-READINGS: tuple[Row, ...] = (
+DIFFERENCES: tuple[Row, ...] = (
     Row(
         param="train.audio.input_norm",
         released="none",
@@ -143,15 +143,15 @@ RECIPE = frozenset(
 )
 
 
-def reading(*, released: bool, recipe: bool = True) -> dict[str, Any]:
-    """Return the blocks `train` and `methods` of one reading, nested, with only the params of the table.
+def version(*, released: bool, recipe: bool = True) -> dict[str, Any]:
+    """Return the blocks `train` and `methods` of one version, nested, with only the params of the table.
 
-    `recipe=False` omits the numbers of the paper's recipe, so that the quirks fit any encoder.
+    `recipe=False` omits the numbers of the paper's recipe, so that the rest fits any encoder (preset `paper_quirks`).
 
-    >>> reading(released=True)["train"]["max_s"], reading(released=False)["train"]["max_s"]
+    >>> version(released=True)["train"]["max_s"], version(released=False)["train"]["max_s"]
     (6.0, 10.0)
     """
-    rows = [row for row in READINGS if recipe or row.param not in RECIPE]
+    rows = [row for row in DIFFERENCES if recipe or row.param not in RECIPE]
     return nested({row.param: row.released if released else row.corrected for row in rows})
 
 
