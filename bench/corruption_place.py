@@ -30,12 +30,12 @@ from foalnet.config.load import Entry, File
 from foalnet.core.errors import DataError
 from foalnet.core.files import json_bytes, publish_bytes, sha256_bytes, sha256_file
 from foalnet.core.paths import Paths
-from foalnet.core.records import Sample, Utterance
+from foalnet.core.records import Utterance
 from foalnet.corpora.inventory import FileEntry, Inventory, checked_inventory
 from foalnet.corpora.splits import loso_dev_session
 from foalnet.evidence.gate import Side, decide, read_side
 from foalnet.evidence.report.results import Results, read
-from foalnet.shards import INDEX, ShardEntry, open_shards, write_shard
+from foalnet.shards import INDEX, Sample, ShardEntry, open_shards, write_shard
 from foalnet.shards.features import INDEX as FEATURES
 from foalnet.shards.features import FeatureFile, FeatureIndex, file_of, index_bytes, open_features
 from foalnet.shards.index import index_bytes as shards_bytes
@@ -160,12 +160,10 @@ def _shards(paths: Paths, rows: list[Utterance], random: Random) -> list[ShardEn
 
 
 def _sample(key: str, random: Random) -> Sample:
-    offsets = [0, 300, 300, 700]
-    video = {"times_s": [0.0, 0.04, 0.08], "face_offsets": offsets, "half_offsets": offsets}
-    members = {"json": json_bytes({"key": key, "video": video, "features": None}), "flac": random.randbytes(900)}
-    return Sample(
-        key=key, shard="", members=members | {name: random.randbytes(700) for name in ("face.mjpg", "half.mjpg")}
-    )
+    faces, halves = ([random.randbytes(size) for size in (300, 0, 400)] for _ in range(2))
+    from tests.support.corpus.samples import picture_sample
+
+    return picture_sample(key, flac=random.randbytes(900), face=faces, half=halves)
 
 
 def _features(paths: Paths, params: Params, entries: list[ShardEntry], random: Random) -> None:

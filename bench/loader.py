@@ -65,11 +65,9 @@ def write_items(folder: Path, shards: ShardSet, params: Train, width: int) -> tu
     """Write wav and vectors of every utterance; return (steps, rate_hz)."""
     import soundfile
 
-    from foalnet.media import read_flac
-
     generator, steps, rate_hz = np.random.default_rng(0), 0, 1
     for sample in shards.samples():
-        wave_N, rate_hz = read_flac(sample.members["flac"])
+        wave_N, rate_hz = sample.sound()
         count = -(-len(_times(sample)) // params.frame_step)
         steps = max(steps, count)
         soundfile.write(folder / f"{sample.key}.wav", wave_N, rate_hz, subtype="PCM_16")
@@ -78,9 +76,7 @@ def write_items(folder: Path, shards: ShardSet, params: Train, width: int) -> tu
 
 
 def _times(sample: Any) -> list[float]:
-    import json
-
-    return list(json.loads(sample.members["json"])["video"]["times_s"])
+    return list(sample.meta.video.times_s)
 
 
 def write_features(folder: Path, items: Path, shards: ShardSet, frame_step: int, width: int) -> FeatureSet:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from foalnet.artifact.table import read_manifest
     from foalnet.config import Params, Settings, load_params, load_settings
     from foalnet.core.errors import DataError, FoalnetError, Interrupted, MachineError, UsageError
-    from foalnet.core.records import Sample, Utterance
+    from foalnet.core.records import Utterance
     from foalnet.evidence.scoring import Score, compare, score
     from foalnet.evidence.stats import Difference, Interval
     from foalnet.predict import ClipPrediction, Model, load
-    from foalnet.shards import ShardSet, open_shards
+    from foalnet.shards import Sample, ShardSet, open_shards
 
     __version__: str
 
@@ -51,9 +51,9 @@ _HOMES = {
     "foalnet.config": ("Params", "Settings", "load_params", "load_settings"),
     "foalnet.core.errors": ("DataError", "FoalnetError", "Interrupted", "MachineError", "UsageError"),
     "foalnet.predict": ("ClipPrediction", "Model", "load"),
-    "foalnet.core.records": ("Sample", "Utterance"),
+    "foalnet.core.records": ("Utterance",),
     "foalnet.evidence.scoring": ("Score", "compare", "score"),
-    "foalnet.shards": ("ShardSet", "open_shards"),
+    "foalnet.shards": ("Sample", "ShardSet", "open_shards"),
     "foalnet.evidence.stats": ("Difference", "Interval"),
     "foalnet.artifact.table": ("read_manifest",),
 }

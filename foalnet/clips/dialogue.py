@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,7 +22,7 @@ from foalnet.clips.spool import Members, Pieces, Spool
 from foalnet.core.errors import DataError
 from foalnet.core.files import make_folder, not_read, sha256_file
 from foalnet.core.ledger import Ledger
-from foalnet.core.records import LedgerEntry, Sample, Utterance
+from foalnet.core.records import LedgerEntry, Utterance
 from foalnet.corpora.tables import parse_reference, read_table
 from foalnet.faces import Detector
 from foalnet.faces.audit import OTHER, Audit
@@ -31,6 +30,7 @@ from foalnet.faces.motion import Motion
 from foalnet.shards import (
     NO_BOX,
     AudioMeta,
+    Sample,
     SampleMeta,
     ShardEntry,
     TableMeta,
@@ -38,6 +38,7 @@ from foalnet.shards import (
     as_entry,
     fault_of,
     meta_bytes,
+    table_bytes,
     write_shard,
 )
 
@@ -366,19 +367,10 @@ def _from_tables(
             ledger.keep(u.key, "video_missing", "no row in a feature table")
         frames, width = features_FD.shape
         meta = _meta(u, sounds[u.key], job.params.rate_hz, features=TableMeta(dims=width, frames=frames))
-        members = {"json": meta, "flac": sounds[u.key].flac.joined(), "video.npy": _npy(features_FD)}
+        members = {"json": meta, "flac": sounds[u.key].flac.joined(), "video.npy": table_bytes(features_FD)}
         samples.append(Sample(key=u.key, shard="", members=members))
         figures.append(
             {"key": u.key, "session": u.session, "speaker": u.speaker, "samples": sounds[u.key].samples}
             | {"features": frames}
         )
     return samples, figures
-
-
-def _npy(features_FD: np.ndarray) -> bytes:
-    """Encode [F, D] float32 as .npy without objects."""
-    out = io.BytesIO()
-    np.lib.format.write_array(
-        out, np.ascontiguousarray(features_FD, np.dtype("<f4")), version=(1, 0), allow_pickle=False
-    )
-    return out.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -76,15 +75,6 @@ class FaceTrack:
         lengths = {len(self.boxes), len(self.sources), len(self.reasons), len(self.times_s)}
         if len(lengths) != 1:
             raise ValueError(f"a track needs one item per frame in every tuple, got lengths {sorted(lengths)}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
-    """One utterance as stored in a shard: its key and the bytes of its members by extension (`json`, `flac`, …)."""
-
-    key: str
-    shard: str
-    members: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,8 +11,8 @@ from foalnet.config import Settings
 from foalnet.config.blocks import Features
 from foalnet.core.errors import MachineError
 from foalnet.core.files import content_key
-from foalnet.core.records import Sample
 from foalnet.encoders import open_weights
+from foalnet.shards import Sample
 from foalnet.stages.features.clip import ClipImages, encode_sample
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from foalnet.config.blocks import Train
 from foalnet.config.variants import Modality
 from foalnet.core.errors import DataError
 from foalnet.core.ledger import Ledger
-from foalnet.core.records import Sample, Side
+from foalnet.core.records import Side
 from foalnet.encoders import Pretrained
 from foalnet.evidence.metrics import DECIMALS, softmax
 from foalnet.faces import Detector, get_detector
@@ -30,6 +29,7 @@ from foalnet.predict.answer import ClipPrediction, Frames, Sense
 from foalnet.predict.live import LiveFeatures
 from foalnet.predict.request import Request, Who
 from foalnet.predict.staging import StagedClip, Stager
+from foalnet.shards import Sample, SampleMeta
 from foalnet.stages.final.ranges import DRAWN, outside, quantities
 from foalnet.stages.shards.staging import tools_of
 from foalnet.train.batches import Clip, collate, filled, read_clip
@@ -121,8 +121,8 @@ class Model:
     def predict_sample(self, sample: Sample) -> ClipPrediction:
         """Return the prediction for a staged utterance from `foalnet.open_shards(…).samples()`."""
         clip, ledger = self._read(sample, self.sealed.train)
-        meta = json.loads(sample.members["json"])
-        return self._predict_clip(clip, ledger, meta, key=sample.key, side=meta.get("side", "whole"), heard=True)
+        side = cast("Side", sample.meta.side)
+        return self._predict_clip(clip, ledger, sample.meta, key=sample.key, side=side, heard=True)
 
     @property
     def inputs(self) -> list[Modality]:
@@ -172,15 +172,16 @@ class Model:
         # For a model of feature tables a clip is staged without picture; its sample has pictures, all masked.
         params = self.sealed.train.model_copy(update={"picture": "face"}) if self._by_tables else self.sealed.train
         clip, ledger = self._read(staged.sample, params)
-        meta = json.loads(staged.sample.members["json"])
-        prediction = self._predict_clip(clip, ledger, meta, key=request.clip.stem, side=staged.side, heard=staged.heard)
-        video = meta["video"]
+        meta, key = staged.sample.meta, request.clip.stem
+        prediction = self._predict_clip(clip, ledger, meta, key=key, side=staged.side, heard=staged.heard)
+        video = meta.video
+        assert video is not None, "a clip is staged with pictures"
         notes, frames = list(dict.fromkeys([*staged.notes, *prediction.notes])), Frames()
         if staged.has_picture:
-            counts = {name: video["sources"].count(name) for name in ("detected", "bridged", "missing")}
-            frames = Frames(total=len(video["sources"]), seen=prediction.frames.seen, **counts)
+            counts = {name: video.sources.count(name) for name in ("detected", "bridged", "missing")}
+            frames = Frames(total=len(video.sources), seen=prediction.frames.seen, **counts)
         if prediction.picture == "none":
-            notes.insert(0, self._why_blind(video["reasons"], has_picture=staged.has_picture))
+            notes.insert(0, self._why_blind(video.reasons, has_picture=staged.has_picture))
         if request.people == 2 and prediction.sound == "found" and request.sound is None:
             notes.append("the sound is the clip's: where both people speak, both are heard")
         return replace(prediction, frames=frames, preprocessing=self.preprocessing, notes=tuple(notes))
@@ -208,7 +209,7 @@ class Model:
             )
         return filled(clip, self.sealed.frame), ledger
 
-    def _unlike(self, clip: Clip, meta: Mapping[str, Any], *, heard: bool) -> list[str]:
+    def _unlike(self, clip: Clip, meta: SampleMeta, *, heard: bool) -> list[str]:
         """Return notes on a model of drawn data, and on what of the clip is outside the training data's ranges."""
         data = self.sealed.card.get("data", {})
         wave_N = clip.parts["audio"].values if heard and "audio" in self.inputs else None
@@ -219,7 +220,7 @@ class Model:
         return [*([DRAWN] if data.get("drawn") else []), *outside(data.get("ranges", {}), measured)]
 
     def _predict_clip(
-        self, clip: Clip, ledger: Ledger, meta: Mapping[str, Any], *, key: str, side: Side, heard: bool
+        self, clip: Clip, ledger: Ledger, meta: SampleMeta, *, key: str, side: Side, heard: bool
     ) -> ClipPrediction:
         """Run the network on one clip alone, so that no other clip can change the last digit."""
         clip = clip if heard else clip.silenced()

@@ -20,10 +20,11 @@ from foalnet.config.blocks import Shards
 from foalnet.config.variants import Modality
 from foalnet.core.errors import DataError, UsageError, printable
 from foalnet.core.ledger import REASONS, SILENT, Ledger
-from foalnet.core.records import Sample, Side, Utterance
+from foalnet.core.records import Side, Utterance
 from foalnet.corpora.inventory import FileEntry
 from foalnet.faces import Detector
 from foalnet.predict.request import Request, clip_too_large, clip_unreadable, sound_unreadable
+from foalnet.shards import Sample
 
 # Decoders return whole packets, so a little more is decoded than is used.
 SPARE_S = 1.0

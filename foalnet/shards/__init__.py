@@ -1,10 +1,20 @@
 """Reads and writes shards: deterministic WebDataset tars with an index against which every byte is verified."""
 
 from foalnet.shards.check import fault_of
+from foalnet.shards.format import (
+    NO_BOX,
+    AudioMeta,
+    SampleMeta,
+    TableMeta,
+    VideoMeta,
+    meta_bytes,
+    split_frames,
+    table_bytes,
+    valid_key,
+)
 from foalnet.shards.index import INDEX, ShardEntry, as_entry, index_bytes, read_index
-from foalnet.shards.members import split_frames, valid_key
-from foalnet.shards.meta import NO_BOX, AudioMeta, SampleMeta, TableMeta, VideoMeta, meta_bytes
 from foalnet.shards.read import ShardSet, open_shards
+from foalnet.shards.sample import Sample
 from foalnet.shards.verify import verify
 from foalnet.shards.write import write_shard
 
@@ -12,6 +22,7 @@ __all__ = [
     "INDEX",
     "NO_BOX",
     "AudioMeta",
+    "Sample",
     "SampleMeta",
     "ShardEntry",
     "ShardSet",
@@ -24,6 +35,7 @@ __all__ = [
     "open_shards",
     "read_index",
     "split_frames",
+    "table_bytes",
     "valid_key",
     "verify",
     "write_shard",

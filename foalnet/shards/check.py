@@ -10,8 +10,8 @@ from pathlib import Path
 from foalnet.artifact.seal import command
 from foalnet.core.errors import DataError, reason
 from foalnet.core.files import sha256_file
+from foalnet.shards.format import KINDS, valid_key
 from foalnet.shards.index import INDEX, Index, ShardEntry
-from foalnet.shards.members import KINDS, valid_key
 from foalnet.shards.walk import Damage, ranges
 
 MAX_FAULTS_SHOWN = 10

@@ -16,8 +16,7 @@ from foalnet.artifact.seal import command, open_sealed, sealed_bytes, verified_b
 from foalnet.config.blocks import Features
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.files import sha256_file
-from foalnet.core.records import Sample
-from foalnet.shards import ShardSet
+from foalnet.shards import Sample, ShardSet
 
 INDEX = "index.json"
 SCHEMA: Literal[1] = 1

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter
 from foalnet.artifact.seal import command, open_sealed, sealed_bytes
 from foalnet.core.errors import DataError
 from foalnet.core.files import json_bytes
-from foalnet.shards.members import valid_key
+from foalnet.shards.format import valid_key
 
 INDEX = "index.json"
 # Schema 2: a sample's metadata has one type per key, no null, and the class.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Any, BinaryIO
 from foalnet.artifact.seal import command
 from foalnet.core.errors import DataError
 from foalnet.core.files import not_read
-from foalnet.core.records import Sample
 from foalnet.shards.check import check_folder
 from foalnet.shards.index import ShardEntry, read_index
-from foalnet.shards.members import declared, valid_offsets
+from foalnet.shards.sample import Sample
 
 BLOCK_BYTES = 1 << 20
 
@@ -109,23 +107,13 @@ class ShardSet:
 
     def _sample(self, entry: ShardEntry, raw: dict[str, Any]) -> Sample:
         """Return one sample; DataError if its members differ from those that its metadata declares."""
-        key = raw["__key__"]
         members: dict[str, bytes] = {name: data for name, data in raw.items() if not name.startswith("__")}
+        sample = Sample(key=raw["__key__"], shard=entry.path, members=members)
         try:
-            meta = json.loads(members["json"])
-        except (KeyError, ValueError, RecursionError) as error:
-            raise self._error("its metadata is not JSON", entry, key) from error
-        expected = declared(meta)
-        if expected is None or tuple(members) != expected or meta.get("key") != key:
-            names = "nothing" if expected is None else ", ".join(expected)
-            raise self._error(f"it declares {names} and has {', '.join(members)}", entry, key)
-        video = meta.get("video")
-        if video is not None:
-            frames = len(video["times_s"]) if isinstance(video.get("times_s"), list) else -1
-            for name in ("face", "half"):
-                if not valid_offsets(video.get(f"{name}_offsets"), frames, len(members[f"{name}.mjpg"])):
-                    raise self._error(f"its {name} pictures are not cut into {frames} frames", entry, key)
-        return Sample(key=key, shard=entry.path, members=members)
+            sample.check()
+        except DataError as error:
+            raise self._error(error.what, entry, sample.key) from error
+        return sample
 
     def _error(self, what: str, entry: ShardEntry, key: str) -> DataError:
         return DataError(

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from foalnet.core.errors import DataError
 from foalnet.core.files import publishing
-from foalnet.core.records import Sample
 from foalnet.shards.check import entry_of
+from foalnet.shards.format import KEY_MAX, KINDS, valid_key
 from foalnet.shards.index import ShardEntry
-from foalnet.shards.members import KEY_MAX, KINDS, valid_key
+from foalnet.shards.sample import Sample
 
 # The owner and mode that webdataset's TarWriter gives every member.
 OWNER, MODE = "bigdata", 0o444

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import itertools
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from foalnet.core.records import Sample
 from foalnet.evidence.report.phrases import MISSING, NOT_AUDITED
-from foalnet.shards import split_frames
+from foalnet.shards import Sample
 
 # A thumbnail every so many seconds: every one or two syllables.
 THUMB_EVERY_S = 0.25
@@ -58,33 +56,32 @@ class Strip:
 
 def strip(sample: Sample, doubted: frozenset[str]) -> Strip:
     """Return the strip of one sample with pictures; `doubted`: keys for which the audit disagrees with the side."""
-    meta = json.loads(sample.members["json"])
-    video = meta["video"]
-    faces = split_frames(sample.members["face.mjpg"], video["face_offsets"])
-    halves = split_frames(sample.members["half.mjpg"], video["half_offsets"])
-    says = [_says(source, reason) for source, reason in zip(video["sources"], video["reasons"], strict=True)]
-    shown = _shown(halves, video["boxes"])
+    meta, video = sample.meta, sample.meta.video
+    assert video is not None
+    faces, halves = sample.pictures("face"), sample.pictures("half")
+    says = [_says(source, reason) for source, reason in zip(video.sources, video.reasons, strict=True)]
+    shown = _shown(halves, video.boxes)
     return Strip(
-        key=meta["key"],
-        speaker=meta["speaker"],
-        side=meta["side"],
-        start_s=meta["start_s"],
-        end_s=meta["end_s"],
+        key=meta.key,
+        speaker=meta.speaker,
+        side=meta.side,
+        start_s=meta.start_s,
+        end_s=meta.end_s,
         half=None if shown is None else _address(halves[shown]),
-        box=None if shown is None else _inside(video["boxes"][shown], video["area"]),
+        box=None if shown is None else _inside(video.boxes[shown], video.area),
         counts=tuple(sorted(Counter(says).items(), key=lambda item: (-item[1], item[0]))),
         frames=len(says),
-        mask=_runs(video["sources"], says),
+        mask=_runs(video.sources, says),
         thumbs=tuple(
             Thumb(
-                time_s=video["times_s"][i],
+                time_s=video.times_s[i],
                 address=_address(faces[i]) if faces[i] else None,
-                source=video["sources"][i],
+                source=video.sources[i],
                 says=says[i],
             )
-            for i in _moments(video["times_s"])
+            for i in _moments(video.times_s)
         ),
-        doubted=meta["key"] in doubted,
+        doubted=meta.key in doubted,
     )
 
 

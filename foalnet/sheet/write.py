@@ -83,7 +83,7 @@ def _sheet(shards: ShardSet, entry: ShardEntry, row: Mapping[str, Any] | None, f
     doubted = frozenset(audit["against"] if audit is not None else ())
     strips: list[Strip] = []
     for sample in replace(shards, entries=(entry,)).samples():
-        if "face.mjpg" not in sample.members:
+        if not sample.has("face"):
             raise DataError(
                 "the pictures of this corpus are rows of a feature table: there is nothing to look at",
                 file=shards.folder,

@@ -17,8 +17,7 @@ import pytest
 
 from foalnet import media
 from foalnet.config.blocks import Shards
-from foalnet.core.records import Sample
-from foalnet.shards import open_shards, split_frames
+from foalnet.shards import Sample, open_shards
 from tests.support.corpus.staging import Place
 from tests.support.corpus.trees import RATE_HZ
 from tests.support.heads import TURNS, at_size, clip_frames, clip_sound, shown, write_heads
@@ -105,7 +104,7 @@ def test_two_real_heads_are_separated_and_cut_exactly(
         speaker_left = suffix[0] == dialogue[5]
         assert meta["side"] == ("left" if speaker_left else "right")
         own, other = (left, right) if speaker_left else (right, left)
-        crops = split_frames(sample.members["face.mjpg"], video["face_offsets"])
+        crops = sample.pictures("face")
         covered = [i for i, jpeg in enumerate(crops) if jpeg]
         assert len(covered) >= 0.9 * len(crops)
         for i in covered:

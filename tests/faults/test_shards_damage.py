@@ -16,10 +16,10 @@ import pytest
 from foalnet.artifact.seal import sealed_bytes
 from foalnet.core.errors import DataError, MachineError
 from foalnet.core.files import sha256_bytes, sha256_file
-from foalnet.core.records import Sample
-from foalnet.shards import ShardEntry, open_shards, write_shard
+from foalnet.shards import Sample, ShardEntry, open_shards, write_shard
 from foalnet.shards.read import CheckedStream
 from foalnet.shards.walk import Damage, ranges
+from tests.support.corpus.samples import picture_sample
 from tests.support.marks import red_when
 from tests.support.sealing import write_index
 
@@ -30,13 +30,7 @@ PATH = "Session1/000000.tar"
 def sample(key: str) -> Sample:
     """A sample of four members, seven to nine blocks long."""
     pieces = [b"p" * 700, b"", b"q" * 300]
-    offsets = [0, 700, 700, 1000]
-    video = {"times_s": [0.0, 0.04, 0.08], "face_offsets": offsets, "half_offsets": offsets}
-    meta = json.dumps({"key": key, "video": video, "features": None}).encode()
-    stream = b"".join(pieces)
-    return Sample(
-        key=key, shard="", members={"json": meta, "flac": b"f" * 900, "face.mjpg": stream, "half.mjpg": stream}
-    )
+    return picture_sample(key, flac=b"f" * 900, face=pieces, half=pieces)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from foalnet import media
 from foalnet.config.blocks import Shards
 from foalnet.core.records import Box
-from foalnet.shards.meta import NO_BOX
+from foalnet.shards import NO_BOX
 from tests.support.corpus.staging import Place, account, entries, pictures, same_sound_as, samples, stage_with
 from tests.support.corpus.trees import TURNS
 from tests.support.corpus.videos import FPS, TOP, WIDTH, level

@@ -102,8 +102,7 @@ def check_checkpoint(data: bytes, folder: Path) -> None:
 
 def tar_input() -> st.SearchStrategy[bytes]:
     """Draw a small shard with its bytes spoiled."""
-    from foalnet.core.records import Sample
-    from foalnet.shards import write_shard
+    from foalnet.shards import Sample, write_shard
 
     members = {"json": b"{}", "flac": b"f" * 40, "face.mjpg": b"", "half.mjpg": b"h" * 600}
     with tempfile.TemporaryDirectory() as made:

@@ -18,8 +18,7 @@ import soundfile
 from pydantic import TypeAdapter
 
 from foalnet.config.blocks import Shards
-from foalnet.shards import open_shards
-from foalnet.shards.meta import SampleMeta
+from foalnet.shards import SampleMeta, open_shards
 from tests.support.corpus.staging import Place
 from tests.support.corpus.trees import CLIPS, RATE_HZ, clips_tree, sound
 

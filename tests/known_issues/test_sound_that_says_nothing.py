@@ -17,11 +17,11 @@ from foalnet.clips.plan import Job
 from foalnet.config.blocks import AudioEncoder, Shards, Train
 from foalnet.core.errors import DataError
 from foalnet.core.ledger import Ledger
-from foalnet.core.records import Sample
 from foalnet.corpora.inventory import FileEntry
 from foalnet.media.mono import CLIPPED
 from foalnet.methods import build_net
 from foalnet.nets import InputShape
+from foalnet.shards import Sample
 from foalnet.train.batches import Clip, collate, read_clip
 from tests.support.corpus.rows import utterance
 from tests.support.corpus.videos import ffmpeg, picture, write_avi

@@ -14,8 +14,7 @@ import pytest
 import torch
 
 from foalnet.core.errors import DataError, UsageError
-from foalnet.core.records import Sample
-from foalnet.shards import open_shards
+from foalnet.shards import Sample, open_shards
 from foalnet.train.batches import (
     Clip,
     Store,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
 from pathlib import Path
@@ -20,9 +19,10 @@ from foalnet.authors.imported import import_checkpoint
 from foalnet.authors.network import authors_outputs, from_authors
 from foalnet.config import Settings
 from foalnet.core.errors import DataError, UsageError
-from foalnet.core.records import Sample
 from foalnet.media import flac_bytes
+from foalnet.shards import Sample
 from tests.support.authors import CLASSES, DIMS, checkpoint
+from tests.support.corpus.samples import table_sample
 from tests.support.corpus.trees import write_wav
 from tests.support.projects import verb
 
@@ -45,16 +45,8 @@ def settings(home: Path) -> Settings:
 
 def sample(wave_N: np.ndarray, rows_FD: np.ndarray) -> Sample:
     """A staged utterance of a corpus of feature tables."""
-    table = io.BytesIO()
-    np.save(table, rows_FD)
-    meta = {
-        "start_s": 0.0,
-        "end_s": len(wave_N) / 16000,
-        "audio": {"reason": ""},
-        "features": {"frames": len(rows_FD), "dims": rows_FD.shape[1]},
-    }
-    members = {"json": json.dumps(meta).encode(), "flac": flac_bytes(wave_N, 16000), "video.npy": table.getvalue()}
-    return Sample(key="u1", members=members, shard="")
+    flac, end_s = flac_bytes(wave_N, 16000), len(wave_N) / 16000
+    return table_sample("u1", flac=flac, rows_FD=rows_FD, side="whole", end_s=end_s)
 
 
 def test_the_sealed_model_answers_as_the_authors_network(given: dict[str, Any], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 from foalnet.artifact.seal import sealed_bytes
 from foalnet.core.errors import DataError
 from foalnet.core.files import json_bytes
-from foalnet.core.records import Sample
-from foalnet.shards import ShardEntry, open_shards, read_index, split_frames, valid_key, write_shard
+from foalnet.shards import Sample, ShardEntry, open_shards, read_index, split_frames, valid_key, write_shard
+from tests.support.corpus.samples import picture_sample, table_sample
 from tests.support.marks import red_when
 from tests.support.sealing import write_index
 
@@ -26,14 +27,9 @@ def sample(key: str, *, frames: int = 3, features: bool = False, filler: bytes =
     """A sample of the correct shape; its content depends on the key."""
     flac = f"sound of {key}".encode() * 40
     if features:
-        meta = {"key": key, "video": None, "features": {"dims": 2, "frames": 1}}
-        return Sample(key=key, shard="", members={"json": json_bytes(meta), "flac": flac, "video.npy": b"\x93NUMPY"})
+        return table_sample(key, flac=flac, rows_FD=np.zeros((1, 2), np.float32))
     pieces = [f"{key}-{i}".encode() + filler * (i * 200) for i in range(frames)]
-    offsets = [sum(map(len, pieces[:i])) for i in range(frames + 1)]
-    video = {"times_s": [i / 25 for i in range(frames)], "face_offsets": offsets, "half_offsets": offsets}
-    members = {"flac": flac, "face.mjpg": b"".join(pieces), "half.mjpg": b"".join(pieces)}
-    meta = {"key": key, "video": video, "features": None}
-    return Sample(key=key, shard="", members={**members, "json": json_bytes(meta)})
+    return picture_sample(key, flac=flac, face=pieces, half=pieces)
 
 
 def build(folder: Path, corpus: str = "drawn") -> list[ShardEntry]:

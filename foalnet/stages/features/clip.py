@@ -5,7 +5,6 @@ Shapes: H rows, W columns, V pictures, D numbers of a vector.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,12 +12,10 @@ from typing import Any
 import numpy as np
 
 from foalnet.config.blocks import Features
-from foalnet.core.errors import UsageError
-from foalnet.core.records import Sample
 from foalnet.core.shim import one_torch_thread, torch_device
 from foalnet.encoders import Pretrained, load_model, transformers_offline
 from foalnet.media import read_jpeg
-from foalnet.shards import split_frames
+from foalnet.shards import Sample
 
 # Pictures at a time: of one utterance only, so that no vector depends on another utterance.
 BATCH = 32
@@ -54,15 +51,12 @@ class ClipImages:
 
 def encode_sample(encoder: ClipImages, sample: Sample, params: Features) -> tuple[np.ndarray, np.ndarray]:
     """Return (vectors [F, D] float32, mask_F) of every `frame_step`-th frame; zeros where there is no picture."""
-    name = f"{params.picture}.mjpg"
-    if name not in sample.members:
-        raise UsageError(
-            f"features.encoder is '{params.encoder}', but the shards hold {', '.join(sorted(sample.members))}",
-            utterance=sample.key,
-            action="set features.encoder to null for this corpus: its pictures are a feature table already",
+    if not sample.has(params.picture):
+        raise sample.lacks(
+            f"features.encoder is '{params.encoder}'",
+            "set features.encoder to null for this corpus: its pictures are a feature table already",
         )
-    offsets = json.loads(sample.members["json"])["video"][f"{params.picture}_offsets"]
-    slots = split_frames(sample.members[name], offsets)[:: params.frame_step]
+    slots = sample.pictures(params.picture)[:: params.frame_step]
     mask_F = np.array([bool(jpeg) for jpeg in slots], bool)
     rows_FD = np.zeros((len(slots), encoder.dims), np.float32)
     rows_FD[mask_F] = encoder.encode([read_jpeg(jpeg) for jpeg in slots if jpeg])

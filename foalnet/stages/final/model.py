@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import time
@@ -182,9 +181,7 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
 def _ranges(shards: ShardSet, store: Store) -> dict[str, list[float]]:
     """Return the ranges of the training data (foalnet.stages.final.ranges)."""
     trained_on = (sample for sample in shards.samples() if sample.key in store)
-    return ranges_of(
-        quantities(json.loads(s.members["json"]), store.clips[s.key].parts["audio"].values) for s in trained_on
-    )
+    return ranges_of(quantities(s.meta, store.clips[s.key].parts["audio"].values) for s in trained_on)
 
 
 def check_final(params: Params) -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
+
+from foalnet.shards import SampleMeta
 
 # The range of a quantity leaves out a hundredth of the utterances at either end.
 OUTER = 0.01
@@ -24,7 +25,7 @@ DRAWN = (
 )
 
 
-def quantities(meta: Mapping[str, Any], wave_N: np.ndarray | None) -> dict[str, float]:
+def quantities(meta: SampleMeta, wave_N: np.ndarray | None) -> dict[str, float]:
     """Return loudness (RMS in dB of full scale), duration (s) and height of the face (source pixels, the median).
 
     What an utterance lacks is left out: sound (`wave_N` None, or digital silence), or a face.
@@ -32,9 +33,8 @@ def quantities(meta: Mapping[str, Any], wave_N: np.ndarray | None) -> dict[str, 
     values: dict[str, float] = {}
     if wave_N is not None and (rms := float(np.sqrt(np.mean(np.square(wave_N, dtype=np.float64))))) > 0:
         values["loudness_dbfs"] = 20 * math.log10(rms)
-    if "start_s" in meta and "end_s" in meta:
-        values["duration_s"] = float(meta["end_s"]) - float(meta["start_s"])
-    heights = [box[3] - box[1] for box in (meta.get("video") or {}).get("boxes", ()) if any(box)]
+    values["duration_s"] = meta.end_s - meta.start_s
+    heights = [box[3] - box[1] for box in (meta.video.boxes if meta.video else ()) if any(box)]
     if heights:
         values["face_px"] = float(np.median(heights))
     return values

@@ -45,8 +45,7 @@ CODE = (
     "core/files",
     "core/shim",
     "media",
-    "shards/members",
-    "shards/meta",
+    "shards/format",
     "shards/write",
 )
 PACKAGES = (

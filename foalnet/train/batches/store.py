@@ -5,8 +5,6 @@ Shape letters: N samples, F frames, H and W pixels, D feature width.
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,12 +14,11 @@ import numpy as np
 from foalnet.artifact.seal import command
 from foalnet.config.blocks import Train
 from foalnet.config.variants import Modality
-from foalnet.core.errors import DataError, UsageError, reason
+from foalnet.core.errors import DataError, UsageError
 from foalnet.core.ledger import SILENT, Ledger
 from foalnet.core.progress import counted
-from foalnet.core.records import Sample
 from foalnet.nets import Encoded, InputShape
-from foalnet.shards import ShardSet, split_frames
+from foalnet.shards import Sample, ShardSet
 from foalnet.shards.features import FeatureSet, Vectors, steps_between
 
 
@@ -163,44 +160,39 @@ def read_clip(sample: Sample, params: Train, ledger: Ledger, features: Vectors |
 
     `features`: if `params.picture` is features, the vectors of a frozen encoder instead of the sample's own table.
     """
-    from foalnet.media import read_flac
-
-    meta = json.loads(sample.members["json"])
+    wave_N, rate_hz = sample.sound()
     try:
-        wave_N, rate_hz = read_flac(sample.members["flac"])
         if params.picture == "features" and features is not None:
-            frames, mask_F = _encoded(sample, meta, params, features)
+            frames, mask_F = _encoded(sample, params, features)
         else:
-            read = _features if params.picture == "features" else _pictures
-            frames, mask_F = read(sample, meta, params)
+            frames, mask_F = (_features if params.picture == "features" else _pictures)(sample, params)
     except DataError as error:
-        raise error if error.utterance else _unusable(sample, error.what) from error
-    if not len(wave_N):
-        raise _unusable(sample, "its sound has no samples")
+        raise error if error.utterance else sample.unusable(error.what) from error
     longest = round(params.max_s * rate_hz)
     if len(wave_N) > longest:
         ledger.repair(sample.key, "audio_truncated", f"{len(wave_N) / rate_hz:.2f} s to {params.max_s:g} s")
         wave_N = wave_N[:longest].copy()
-    heard = meta["audio"]["reason"] != SILENT
+    heard = sample.meta.audio.reason != SILENT
     return Clip.of(sample.key, wave_N=wave_N, frames=frames, frame_mask_F=mask_F, heard=heard), rate_hz
 
 
-def _pictures(sample: Sample, meta: Mapping[str, Any], params: Train) -> tuple[np.ndarray, np.ndarray]:
+def _times_s(sample: Sample, params: Train) -> list[float]:
+    """Return the times of every frame_step-th frame, from the utterance's start, up to max_s."""
+    meta = sample.meta
+    assert meta.video is not None
+    from_start_s = [time_s - meta.start_s for time_s in meta.video.times_s[:: params.frame_step]]
+    return [time_s for time_s in from_start_s if time_s < params.max_s]
+
+
+def _pictures(sample: Sample, params: Train) -> tuple[np.ndarray, np.ndarray]:
     """Return (frames [F, 3, H, W] uint8, mask_F): every frame_step-th slot up to max_s; an empty slot is masked."""
     from foalnet.media import read_jpeg
 
-    name = f"{params.picture}.mjpg"
-    if name not in sample.members:
+    assert params.picture != "features"
+    if not sample.has(params.picture):
         raise _no_picture(sample, params.picture, "features")
-    video = meta["video"]
-    slots = split_frames(sample.members[name], video[f"{params.picture}_offsets"])
-    start_s = meta["start_s"]
-    kept = [
-        jpeg
-        for jpeg, time_s in list(zip(slots, video["times_s"], strict=True))[:: params.frame_step]
-        if time_s - start_s < params.max_s
-    ]
-    return stack_pictures([read_jpeg(jpeg) if jpeg else None for jpeg in kept])
+    slots = sample.pictures(params.picture)[:: params.frame_step]
+    return stack_pictures([read_jpeg(jpeg) if jpeg else None for jpeg in slots[: len(_times_s(sample, params))]])
 
 
 def stack_pictures(pictures: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
@@ -216,53 +208,21 @@ def stack_pictures(pictures: Sequence[np.ndarray | None]) -> tuple[np.ndarray, n
     return frames, mask_F
 
 
-def _encoded(
-    sample: Sample, meta: Mapping[str, Any], params: Train, features: Vectors
-) -> tuple[np.ndarray, np.ndarray]:
+def _encoded(sample: Sample, params: Train, features: Vectors) -> tuple[np.ndarray, np.ndarray]:
     """Return (frames [F, D] float32, mask_F) of a frozen encoder's vectors, for the slots that `_pictures` uses."""
     rows_FD, mask_F = features.rows(sample)
-    times_s = meta["video"]["times_s"][:: params.frame_step]
-    step = steps_between(params.frame_step, features.frame_step)
-    kept = sum(time_s - meta["start_s"] < params.max_s for time_s in times_s)
+    step, kept = steps_between(params.frame_step, features.frame_step), len(_times_s(sample, params))
     return np.ascontiguousarray(rows_FD[::step][:kept]), mask_F[::step][:kept]
 
 
-def _features(sample: Sample, meta: Mapping[str, Any], params: Train) -> tuple[np.ndarray, np.ndarray]:
+def _features(sample: Sample, params: Train) -> tuple[np.ndarray, np.ndarray]:
     """Return (frames [F, D] float32, mask_F) of a feature table's rows, every frame_step-th."""
-    if "video.npy" not in sample.members:
+    if not sample.has("features"):
         raise _no_picture(sample, "features", "face or half")
-    declared = meta["features"]
-    rows_FD = _table(sample, (declared["frames"], declared["dims"]))
-    kept = np.ascontiguousarray(rows_FD[:: params.frame_step])
+    kept = np.ascontiguousarray(sample.table()[:: params.frame_step])
     return kept, np.ones(len(kept), bool)
 
 
-def _table(sample: Sample, shape: tuple[int, int]) -> np.ndarray:
-    """Return the feature table [F, D] float32, checked against the shape that its metadata declares."""
-    try:
-        rows_FD = np.load(io.BytesIO(sample.members["video.npy"]), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise _unusable(sample, f"video.npy is not a plain table of numbers: {reason(error)}") from error
-    if not isinstance(rows_FD, np.ndarray) or rows_FD.dtype != np.float32 or rows_FD.shape != shape:
-        actual = f"{rows_FD.dtype} {list(rows_FD.shape)}" if isinstance(rows_FD, np.ndarray) else "an archive"
-        raise _unusable(sample, f"video.npy is {actual}, its metadata declares float32 {list(shape)}")
-    if not np.isfinite(rows_FD).all():
-        raise _unusable(sample, "video.npy holds NaN or infinite values")
-    return rows_FD
-
-
 def _no_picture(sample: Sample, wanted: str, instead: str) -> UsageError:
-    return UsageError(
-        f"train.picture is '{wanted}', but the shards hold {', '.join(sorted(sample.members))}",
-        utterance=sample.key,
-        action=f"set train.picture to {instead} for this corpus in params.yaml",
-    )
-
-
-def _unusable(sample: Sample, what: str) -> DataError:
-    return DataError(
-        what,
-        file=sample.shard,
-        utterance=sample.key,
-        action=f"build the shards again: `{command('shards@CORPUS')}`",
-    )
+    action = f"set train.picture to {instead} for this corpus in params.yaml"
+    return sample.lacks(f"train.picture is '{wanted}'", action)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -21,9 +21,9 @@ from foalnet.config import Params, Settings
 from foalnet.config.blocks import Shards
 from foalnet.core.files import json_bytes, publish_bytes
 from foalnet.core.paths import Paths
-from foalnet.core.records import Box, Sample
+from foalnet.core.records import Box
 from foalnet.corpora.inventory import inventory
-from foalnet.shards import open_shards, split_frames
+from foalnet.shards import Sample, open_shards
 from foalnet.stages.manifest.build import build
 from foalnet.stages.shards.staging import StageSummary, stage
 from tests.support.corpus.trees import CLIPS, make_params
@@ -136,10 +136,9 @@ def of_dialogue(place: Place) -> dict[str, tuple[dict[str, Any], Sample]]:
     return {key: got for key, got in samples(place).items() if key.startswith(DIALOGUE)}
 
 
-def pictures(got: tuple[dict[str, Any], Sample], stream: str) -> list[bytes]:
-    """Return the JPEG of each slot, empty where there is none: of "face" or "half"."""
-    video, sample = got
-    return split_frames(sample.members[f"{stream}.mjpg"], video[f"{stream}_offsets"])
+def pictures(got: tuple[dict[str, Any], Sample], stream: Literal["face", "half"]) -> list[bytes]:
+    """Return the JPEG of each slot, empty where there is none."""
+    return got[1].pictures(stream)
 
 
 def account(place: Place) -> dict[str, Any]:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import io
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,15 +20,15 @@ from foalnet.config.variants import HALF, VARIANTS, Modality
 from foalnet.core.files import json_bytes, publish_bytes
 from foalnet.core.ledger import Ledger
 from foalnet.core.paths import Paths
-from foalnet.core.records import Sample
 from foalnet.corpora.splits import SPLITS
 from foalnet.media import flac_bytes, jpeg_bytes
 from foalnet.nets import Inputs, InputShape, Steps
-from foalnet.shards import write_shard
+from foalnet.shards import AudioMeta, Sample, write_shard
 from foalnet.train.batches import Clip, Part, Store
 from foalnet.train.plan import Run
 from tests.support.corpus.entries import entry_params
 from tests.support.corpus.rows import utterance
+from tests.support.corpus.samples import picture_sample, table_sample
 from tests.support.sealing import write_index, write_manifest
 
 B = TypeVar("B", bound=Inputs)
@@ -173,21 +171,12 @@ def write_params(home: Path, **train: Any) -> None:
 
 def sample_of(clip: Clip, session: str) -> Sample:
     """The shard sample of a clip: face and half pictures, or a feature table, as the clip's frames are."""
-    meta: dict[str, Any] = {"key": clip.key, "session": session, "start_s": 2.0, "video": None, "features": None}
-    meta["audio"] = {"rate_hz": RATE_HZ, "samples": len(clip.parts["audio"].values), "reason": ""}
-    members = {"flac": flac_bytes(clip.parts["audio"].values, RATE_HZ)}
-    if clip.parts["video"].values.ndim == 2:
-        buffer = io.BytesIO()
-        np.save(buffer, clip.parts["video"].values, allow_pickle=False)
-        members["video.npy"] = buffer.getvalue()
-        meta["features"] = {"frames": len(clip.parts["video"].values), "dims": clip.parts["video"].values.shape[1]}
-    else:
-        streams = {"face": _jpegs(clip, 1), "half": _jpegs(clip, 2)}
-        meta["video"] = {"times_s": [2.0 + i / 30 for i in range(len(clip.parts["video"].values))]}
-        for name, jpegs in streams.items():
-            meta["video"][f"{name}_offsets"] = [0, *itertools.accumulate(len(jpeg) for jpeg in jpegs)]
-            members[f"{name}.mjpg"] = b"".join(jpegs)
-    return Sample(key=clip.key, shard="", members=members | {"json": json_bytes(meta)})
+    sound, video = clip.parts["audio"].values, clip.parts["video"].values
+    audio = AudioMeta(rate_hz=RATE_HZ, samples=len(sound), reason="")
+    given: dict[str, Any] = {"flac": flac_bytes(sound, RATE_HZ), "session": session, "start_s": 2.0, "audio": audio}
+    if video.ndim == 2:
+        return table_sample(clip.key, rows_FD=video, **given)
+    return picture_sample(clip.key, face=_jpegs(clip, 1), half=_jpegs(clip, 2), fps=30, **given)
 
 
 def _jpegs(clip: Clip, wider: int) -> list[bytes]:

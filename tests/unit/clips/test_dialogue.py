@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,8 +14,7 @@ import soundfile
 from foalnet import media
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, MachineError
-from foalnet.core.records import Sample
-from foalnet.shards import open_shards, split_frames
+from foalnet.shards import Sample, open_shards
 from tests.support.corpus.rows import utterance
 from tests.support.corpus.staging import Place
 from tests.support.corpus.trees import CLIPS, RATE_HZ, TURNS, clips_tree, sound
@@ -38,8 +37,8 @@ def samples(place: Place) -> dict[str, tuple[dict[str, Any], Sample]]:
     return {s.key: (json.loads(s.members["json"]), s) for s in open_shards(place.out).samples()}
 
 
-def greys(sample: Sample, offsets: list[int], stream: str) -> list[float]:
-    return [float(np.mean(media.read_jpeg(j))) for j in split_frames(sample.members[stream], offsets)]
+def greys(sample: Sample, stream: Literal["face", "half"]) -> list[float]:
+    return [float(np.mean(media.read_jpeg(j))) for j in sample.pictures(stream)]
 
 
 def test_every_utterance_has_its_own_frames_only(staged: Place) -> None:
@@ -54,8 +53,8 @@ def test_every_utterance_has_its_own_frames_only(staged: Place) -> None:
         # The woman is left where she wears the markers (her letter is in the dialogue's name).
         side = "left" if key[5] == key.split("_")[-1][0] else "right"
         assert meta["side"] == side
-        for stream in ("face.mjpg", "half.mjpg"):
-            shown = greys(sample, video[f"{stream[:4]}_offsets"], stream)
+        for stream in ("face", "half"):
+            shown = greys(sample, stream)
             # A picture one frame off would be 2 grey levels off; the codec's own error is at most 1.
             error = np.array(shown) - [level(i, side) for i in indices]
             assert np.abs(error).max() < 1.5 and abs(error.mean()) < 0.7, (key, stream)
@@ -63,8 +62,8 @@ def test_every_utterance_has_its_own_frames_only(staged: Place) -> None:
 
 def test_pictures_have_their_size_and_the_bars_are_cut(staged: Place) -> None:
     meta, sample = samples(staged)["Ses01F_impro01_F000"]
-    half = media.read_jpeg(split_frames(sample.members["half.mjpg"], meta["video"]["half_offsets"])[0])
-    face = media.read_jpeg(split_frames(sample.members["face.mjpg"], meta["video"]["face_offsets"])[0])
+    half = media.read_jpeg(sample.pictures("half")[0])
+    face = media.read_jpeg(sample.pictures("face")[0])
     assert half.shape == (96, 128, 3) and face.shape == (64, 64, 3)
     assert half.min() > 30
     assert meta["video"]["area"] == [0, 120, 360, 480 - 120]
