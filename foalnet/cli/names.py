@@ -15,7 +15,7 @@ from foalnet.encoders import CATALOGUE
 from foalnet.faces import DETECTORS
 from foalnet.methods import METHODS, config_of
 from foalnet.methods.params import check_method_space
-from foalnet.nets.registry import AUDIO_ENCODERS, PRETRAINED_AUDIO, VIDEO_ENCODERS
+from foalnet.nets.registry import ENCODERS, PRETRAINED
 from foalnet.stages.manifest.build import check_classes, contract_of
 
 
@@ -30,9 +30,10 @@ def check_names(params: Params) -> None:
         "reader": (params.reader, READERS),
         "shards.detector": (params.shards.detector, DETECTORS),
         "features.encoder": (params.features.encoder, pictures),
-        "train.audio.encoder": (params.train.audio.encoder, [*AUDIO_ENCODERS, *PRETRAINED_AUDIO]),
-        "train.video.encoder": (params.train.video.encoder, VIDEO_ENCODERS),
     }
+    for modality, known in ENCODERS.items():
+        encoder = getattr(params.train, modality).encoder
+        choices[f"train.{modality}.encoder"] = (encoder, [*known, *PRETRAINED[modality]])
     choices |= {f"methods.{name}": (name, METHODS) for name in params.train.methods}
     wrong = [
         f"{key}: no '{name}'; {nearest(name, known)}"
@@ -84,7 +85,7 @@ def _without_files(variant: str, params: Params) -> tuple[Train, tuple[int, ...]
     audio["width"] = widths.get(train.audio.encoder, train.audio.width)
     # Attention cuts a width into heads; a width that only a file knows is one that can be cut.
     fits = getattr(config_of(variant, train), "heads", 1)
-    if train.audio.encoder in PRETRAINED_AUDIO:
+    if train.audio.encoder in PRETRAINED["audio"]:
         # Its config file sets what params leave null; the width of own weights is known only when they are read.
         audio |= {"dropout": 0.0} | ({"width": fits} if train.audio.weights else {})
         methods = {name: {**values, "head_dropout": 0.0} for name, values in train.methods.items()}

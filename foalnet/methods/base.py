@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -56,7 +56,7 @@ class Method(nn.Module):
     """
 
     config_type: ClassVar[type[Config]] = Config
-    takes: ClassVar[tuple[Modality, ...]] = ("audio", "video")
+    takes: ClassVar[tuple[Modality, ...]] = get_args(Modality)
     losses: ClassVar[Mapping[str, str]] = {}
     counts: ClassVar[tuple[str, ...]] = ()
 

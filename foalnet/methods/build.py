@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -17,7 +17,7 @@ from foalnet.methods.registry import METHODS
 from foalnet.nets.encoder import Encoder, InputShape
 from foalnet.nets.frozen import Frozen
 from foalnet.nets.init import final_dropout, normal_
-from foalnet.nets.registry import AUDIO_ENCODERS, PRETRAINED_AUDIO, VIDEO_ENCODERS
+from foalnet.nets.registry import ENCODERS, PRETRAINED
 
 T = TypeVar("T")
 
@@ -78,8 +78,7 @@ def build_net(
     params, config = _with_dropouts(params, config, one.method, pretrained)
     encoders = {modality: _encoder(modality, params, shape, pretrained) for modality in one.inputs}
     if params.encoders == "single" and len(encoders) > 1:
-        dropouts = {"audio": params.audio.dropout, "video": params.video.dropout}
-        encoders = {m: Frozen(encoder, m, dropouts[m]) for m, encoder in encoders.items()}
+        encoders = {m: Frozen(encoder, m, getattr(params, m).dropout) for m, encoder in encoders.items()}
     build: Callable[..., Method] = method
     net = build(encoders, config, weights=weights_of(variant, params), classes=classes)
     if params.init == "normal":
@@ -88,20 +87,17 @@ def build_net(
 
 
 def _encoder(modality: Modality, params: Train, shape: InputShape, pretrained: Pretrained | None) -> Encoder:
-    if modality == "video":
-        return _lookup(VIDEO_ENCODERS, params.video.encoder, "train.video.encoder")(params.video, shape)
-    known: dict[str, Any] = {**AUDIO_ENCODERS, **PRETRAINED_AUDIO}
-    kind = _lookup(known, params.audio.encoder, "train.audio.encoder")
-    if params.audio.encoder not in PRETRAINED_AUDIO:
-        encoder: Encoder = kind(params.audio, shape)
-    elif pretrained is None:
+    block = getattr(params, modality)
+    known = {**ENCODERS[modality], **PRETRAINED[modality]}
+    kind = _lookup(known, block.encoder, f"train.{modality}.encoder")
+    if block.encoder not in PRETRAINED[modality]:
+        return kind(block, shape)
+    if pretrained is None:
         raise UsageError(
-            f"encoder {params.audio.encoder} needs published weights, and none were given",
+            f"encoder {block.encoder} needs published weights, and none were given",
             action="pass build_net the result of foalnet.encoders.open_weights or Pretrained.from_facts",
         )
-    else:
-        encoder = kind(params.audio, shape, pretrained)
-    return encoder
+    return kind(block, shape, pretrained)
 
 
 def _with_dropouts(params: Train, config: Config, method: str, pretrained: Pretrained | None) -> tuple[Train, Config]:
@@ -109,7 +105,7 @@ def _with_dropouts(params: Train, config: Config, method: str, pretrained: Pretr
 
     UsageError (exit 2) names a null if there is no such encoder.
     """
-    for block in ("audio", "video"):
+    for block in ENCODERS:
         if getattr(params, block).dropout is None:
             rate = final_dropout(pretrained, f"train.{block}.dropout")
             params = params.model_copy(update={block: getattr(params, block).model_copy(update={"dropout": rate})})
@@ -122,11 +118,12 @@ def _with_dropouts(params: Train, config: Config, method: str, pretrained: Pretr
 def needs_weights(variant: str, params: Train) -> bool:
     """Return whether a variant's network uses published weights, or a dropout from their config."""
     hears = "audio" in params.variant(variant).inputs
-    nulls = None in (params.video.dropout, config_of(variant, params).head_dropout)
-    return (hears or nulls) and params.audio.encoder in PRETRAINED_AUDIO
+    others = [getattr(params, modality).dropout for modality in ENCODERS if modality != "audio"]
+    nulls = None in (*others, config_of(variant, params).head_dropout)
+    return (hears or nulls) and params.audio.encoder in PRETRAINED["audio"]
 
 
-def _lookup(registry: dict[str, T], name: str, key: str) -> T:
+def _lookup(registry: Mapping[str, T], name: str, key: str) -> T:
     if name not in registry:
         raise UsageError(
             f"{key}: '{name}' is not known; {nearest(name, registry)}",

@@ -3,13 +3,12 @@
 from foalnet.nets.encoder import Encoder, InputShape, PretrainedEncoder
 from foalnet.nets.frozen import Frozen
 from foalnet.nets.gather import gather_rows, gather_steps, rank, ranks
-from foalnet.nets.registry import AUDIO_ENCODERS, PRETRAINED_AUDIO, VIDEO_ENCODERS
+from foalnet.nets.registry import ENCODERS, PRETRAINED
 from foalnet.nets.tensors import Batch, Encoded, Inputs, MatchLogits, Outputs, Steps, on_device
 
 __all__ = [
-    "AUDIO_ENCODERS",
-    "PRETRAINED_AUDIO",
-    "VIDEO_ENCODERS",
+    "ENCODERS",
+    "PRETRAINED",
     "Batch",
     "Encoded",
     "Encoder",

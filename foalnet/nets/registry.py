@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from foalnet.config.blocks import AudioEncoder, VideoEncoder
-from foalnet.encoders import Pretrained
+from foalnet.config.variants import Modality
 from foalnet.nets.crops import CropCnn
-from foalnet.nets.encoder import Encoder, InputShape, PretrainedEncoder
+from foalnet.nets.encoder import Encoder, PretrainedEncoder
 from foalnet.nets.functionals import Functionals
 from foalnet.nets.identity import Identity
 from foalnet.nets.linear import Linear
@@ -15,18 +14,24 @@ from foalnet.nets.logmel import LogmelCnn
 from foalnet.nets.mlp import Mlp
 from foalnet.nets.wavlm import WavLM
 
-AUDIO_ENCODERS: dict[str, Callable[[AudioEncoder, InputShape], Encoder]] = {
-    "functionals": Functionals,
-    "logmel_cnn": LogmelCnn,
+# Modality -> name of an encoder -> its class, built from the modality's block below `train` and the corpus' shape.
+ENCODERS: dict[Modality, dict[str, Callable[..., Encoder]]] = {
+    "audio": {
+        "functionals": Functionals,
+        "logmel_cnn": LogmelCnn,
+    },
+    "video": {
+        "crop_cnn": CropCnn,
+        "identity": Identity,
+        "linear": Linear,
+        "mlp": Mlp,
+    },
 }
-# Encoders with published weights, which `foalnet weights` stores under the same names.
-PRETRAINED_AUDIO: dict[str, Callable[[AudioEncoder, InputShape, Pretrained], PretrainedEncoder]] = {
-    "wavlm_base": WavLM,
-    "wavlm_large": WavLM,
-}
-VIDEO_ENCODERS: dict[str, Callable[[VideoEncoder, InputShape], Encoder]] = {
-    "crop_cnn": CropCnn,
-    "identity": Identity,
-    "linear": Linear,
-    "mlp": Mlp,
+# Encoders with published weights, which `foalnet weights` stores under the same names; they also get a `Pretrained`.
+PRETRAINED: dict[Modality, dict[str, Callable[..., PretrainedEncoder]]] = {
+    "audio": {
+        "wavlm_base": WavLM,
+        "wavlm_large": WavLM,
+    },
+    "video": {},
 }

@@ -9,10 +9,14 @@ from foalnet.config.space import METHODS
 from foalnet.config.variants import Modality
 from foalnet.methods import method_of, weights_of
 from foalnet.methods.params import fields, mark
-from foalnet.nets import PRETRAINED_AUDIO
+from foalnet.nets import ENCODERS, PRETRAINED
 
 # Param below `train`, or its prefix -> the modality without which it has no effect.
-NEEDS: dict[str, Modality] = {"audio.": "audio", "video.": "video", "picture": "video", "frame_step": "video"}
+NEEDS: dict[str, Modality] = {
+    **{f"{modality}.": modality for modality in ENCODERS},
+    "picture": "video",
+    "frame_step": "video",
+}
 
 
 def without_effect(variant: str, paths: Iterable[str], train: Train) -> list[str]:
@@ -34,7 +38,7 @@ def without_effect(variant: str, paths: Iterable[str], train: Train) -> list[str
         if path == "picture" and one.picture:
             return False
         if path == "lr_encoder":
-            return "audio" in one.inputs and train.audio.encoder in PRETRAINED_AUDIO
+            return "audio" in one.inputs and train.audio.encoder in PRETRAINED["audio"]
         return all(modality in one.inputs for start, modality in NEEDS.items() if path.startswith(start))
 
     return sorted(path for path in paths if not affected(path))

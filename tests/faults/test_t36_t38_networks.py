@@ -8,7 +8,7 @@ import torch
 
 from foalnet.encoders import Pretrained
 from foalnet.methods import Method, Objective, build_net
-from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, Batch, InputShape
+from foalnet.nets import ENCODERS, PRETRAINED, Batch, InputShape
 from foalnet.nets.wavlm import unit_variance
 from foalnet.train.batches import Clip, collate
 from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, make_params
@@ -20,11 +20,11 @@ FLAT = {"silent": np.zeros(8000, np.float32), "constant": np.full(8000, 0.25, np
 SHORT = {"400": 400, "401": 401, "640": 640}
 
 
-@pytest.fixture(scope="module", params=[*AUDIO_ENCODERS, *PRETRAINED_AUDIO])
+@pytest.fixture(scope="module", params=[*ENCODERS["audio"], *PRETRAINED["audio"]])
 def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Pretrained | None]:
     """The name of an encoder, with small random weights where it is built around published ones."""
     name = request.param
-    if name not in PRETRAINED_AUDIO:
+    if name not in PRETRAINED["audio"]:
         return name, None
     needs_transformers()
     return name, recorded(tmp_path_factory.mktemp("weights"), name)

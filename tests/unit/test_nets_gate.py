@@ -17,7 +17,7 @@ from foalnet.config.load import merge
 from foalnet.config.variants import VARIANTS, Variant
 from foalnet.encoders import Pretrained
 from foalnet.methods import METHODS, FoalNet, Method, Objective, build_net
-from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, VIDEO_ENCODERS, Batch, Inputs, InputShape
+from foalnet.nets import ENCODERS, PRETRAINED, Batch, Inputs, InputShape
 from foalnet.train.batches import collate
 from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, blind, make_params, make_store, put
 from tests.support.hub import needs_transformers, recorded
@@ -31,8 +31,8 @@ OTHERS = {
     if name not in {one.method for one in VARIANTS.values()}
 }
 CASES: list[tuple[str, ...]] = [
-    *itertools.product([*WHOLE, *OTHERS], AUDIO_ENCODERS, VIDEO_ENCODERS),
-    *((variant, audio, "linear") for variant, audio in itertools.product(("audio_only", "foal"), PRETRAINED_AUDIO)),
+    *itertools.product([*WHOLE, *OTHERS], ENCODERS["audio"], ENCODERS["video"]),
+    *((variant, audio, "linear") for variant, audio in itertools.product(("audio_only", "foal"), PRETRAINED["audio"])),
 ]
 # The released code's network and objective; its padding of the sound is no matter of these tests.
 RELEASED = {
@@ -73,7 +73,7 @@ class Case:
         clips[1] = blind(clips[1])
         self.clips = clips
         self.batch = collate(clips, {clip.key: i % len(CLASSES) for i, clip in enumerate(clips)})
-        self.pretrained = random_weights(audio) if audio in PRETRAINED_AUDIO else None
+        self.pretrained = random_weights(audio) if audio in PRETRAINED["audio"] else None
         self.net: Method = self.build()
         for encoder in self.net.encoders.values():
             encoder.fit([self.batch])
@@ -177,7 +177,7 @@ def test_the_same_seed_builds_the_same_network_and_answer(case: Case) -> None:
     assert all(torch.equal(p, fresh[name]) for name, p in case.net.named_parameters())
 
 
-@pytest.mark.parametrize("video", VIDEO_ENCODERS)
+@pytest.mark.parametrize("video", ENCODERS["video"])
 def test_training_changes_nothing_of_shape_or_mask(video: str) -> None:
     """Dropout and augmentation are on: answers differ from pass to pass, shapes and finiteness do not."""
     case = Case("foal", "logmel_cnn", video, augment=True, dropout=0.2)

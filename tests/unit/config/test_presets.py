@@ -19,7 +19,7 @@ from foalnet.encoders import CATALOGUE
 from foalnet.faces import WEIGHT_FILES
 from foalnet.methods import config_of
 from foalnet.methods.params import value_of
-from foalnet.nets import AUDIO_ENCODERS, PRETRAINED_AUDIO, VIDEO_ENCODERS
+from foalnet.nets import ENCODERS, PRETRAINED
 from tests.support.corpus.trees import iemocap_tree, ravdess_tree
 from tests.support.projects import verb
 
@@ -48,13 +48,13 @@ def resolved(repository: Path, name: str, reader: str) -> Params:
 @pytest.mark.parametrize(("name", "reader"), CASES)
 def test_every_preset_is_a_valid_entry_of_known_parts(repository: Path, name: str, reader: str) -> None:
     params = resolved(repository, name, reader)
-    assert params.train.audio.encoder in {**AUDIO_ENCODERS, **PRETRAINED_AUDIO}
-    assert params.train.video.encoder in VIDEO_ENCODERS
+    assert params.train.audio.encoder in {**ENCODERS["audio"], **PRETRAINED["audio"]}
+    assert params.train.video.encoder in ENCODERS["video"]
     encoder = params.features.encoder
     if encoder is not None:
         assert CATALOGUE[encoder].kind == "clip" and params.train.picture == "features"
         assert params.train.frame_step % params.features.frame_step == 0
-    if params.train.audio.encoder in PRETRAINED_AUDIO:
+    if params.train.audio.encoder in PRETRAINED["audio"]:
         assert CATALOGUE[params.train.audio.encoder].kind == "wavlm"
 
 
