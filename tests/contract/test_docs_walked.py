@@ -85,7 +85,7 @@ def project(tmp_path: Path) -> Path:
 
 def gate(project: Path, name: str, *files: Path) -> None:
     """Run the gate, the linter and the type checker on what a page wrote."""
-    gate = [sys.executable, "-m", "pytest", "tests/unit/test_nets_gate.py", "-k", name]
+    gate = [sys.executable, "-m", "pytest", "tests/unit/methods/test_registry.py", "-k", name]
     assert re.search(r"[1-9][0-9]* passed", run(project, *gate).stdout)
     run(project, sys.executable, "-m", "ruff", "check", *map(str, files))
     run(project, sys.executable, "-m", "mypy", *map(str, files))

@@ -135,15 +135,6 @@ def unclear_names(path: Path) -> list[str]:
     return sorted(name for name in names - THEIRS if DIALECT.search(name))
 
 
-# Files of tests/unit that do not have the name of their module yet.
-UNMIRRORED = {
-    "authors", "batches", "batches_buckets", "docstring_examples", "evaluate", "final", "functionals", "gate",
-    "import_checkpoint", "losses", "nets_gate", "nets_parts", "precision", "report", "report_fusion",
-    "report_projection", "report_protocols", "report_sides", "seal", "train_progress_line", "train_protocols",
-    "tune_space", "verify_objects", "verify_parts", "wavlm", "wavlm_attention",
-}  # fmt: skip
-
-
 def test_unit_tests_mirror_the_rooms() -> None:
     """tests/unit/ROOM/test_MODULE.py tests a module of the room, tests/unit/test_ROOM.py the room as a whole."""
     unit = PACKAGE.parent / "tests" / "unit"
@@ -151,6 +142,6 @@ def test_unit_tests_mirror_the_rooms() -> None:
     for path in sorted(unit.rglob("test_*.py")):
         room, module = path.parent.relative_to(unit).as_posix(), path.stem.removeprefix("test_")
         names = {"foalnet", *FLOORS} if room == "." else {each.stem for each in (PACKAGE / room).rglob("*")}
-        if module not in names | UNMIRRORED:
+        if module not in names:
             strange.append(path.relative_to(unit).as_posix())
     assert strange == []

@@ -29,7 +29,7 @@ from foalnet.train.environment import device
 from tests.faults.test_t10_interrupted import RANDOM, files
 from tests.support.corpus.stores import make_store, write_corpus, write_params
 from tests.support.projects import verb
-from tests.unit.test_final import TOOLS
+from tests.unit.stages.test_final import TOOLS
 
 VERB = ("-m", "foalnet", "train", "drawn", "--seed", "1", "--variant")
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2")

@@ -30,7 +30,7 @@ from foalnet.train.progress_line import FoldStatus, end_text, progress_text
 from tests.flows.conftest import server, toy, toy_source  # noqa: F401
 from tests.flows.helpers import Server
 from tests.support.corpus.stores import corpus_params, make_store, write_corpus, write_params
-from tests.unit.test_final import TOOLS
+from tests.unit.stages.test_final import TOOLS
 
 TRAIN = "train@drawn-baseline-s1"
 MOST = {"fold Session1": 12, "fold Session2": 12}

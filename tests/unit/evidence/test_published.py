@@ -21,7 +21,7 @@ from tests.support.corpus.results import make_params
 from tests.support.corpus.rows import make_speakers
 from tests.support.pages import Page, markdown_tables
 from tests.support.sealing import reseal, revouch_run
-from tests.unit.test_report import make
+from tests.unit.evidence.test_report import make
 
 DEV, FIXED, BEST_ON_TEST = "loso_dev_session", "loso_fixed_epochs", "paper_best_on_test"
 ALL = [DEV, FIXED, BEST_ON_TEST]
