@@ -1,4 +1,4 @@
-# Needs Python 3.11, pip, git and make. README has the same commands for systems without make.
+# Needs Python 3.11, pip, git and make. docs/start.md has the commands of `run` and `test` for systems without make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
@@ -26,6 +26,7 @@ help:  ## list the targets
 	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
 	touch $@
 
+# `foalnet mend` repairs dvc.lock and DVC's lock file if DVC was killed while it wrote one.
 run: .venv/.installed  ## draw the small corpus, stage, train, evaluate; print the headline table and the report's path
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true
 	$(BIN)/foalnet mend > /dev/null
