@@ -55,7 +55,8 @@ def search(detector: Detector, frames: Sequence[np.ndarray], *, roi: float, min_
         if not boxes:
             whole = detect_all(detector, [frame_HWC])
             boxes = whole.boxes[0]
-            failed += [index] * bool(whole.failed)
+            if whole.failed:
+                failed.append(index)
         answers.append(boxes)
         sure = [box for box in boxes if box.score >= min_score]
         region = around(sure[0], frame_HWC.shape[1], frame_HWC.shape[0], roi) if len(sure) == 1 else None
