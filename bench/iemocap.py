@@ -94,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
         folder = Path(name)
         project(folder, args.detector, args.epochs)
+        # Every variant trains its own encoders here, as IEMOCAP's entry does; `runs` says so too.
+        verb(folder, "config", "--sync")
         for step in ("draw", "inventory", "manifest", "shards"):
             verb(folder, step, *([] if step == "draw" else [CORPUS]))
         staged = note(folder, f"shards-{CORPUS}")

@@ -193,7 +193,7 @@ MISTAKES: list[tuple[str, str, Change, list[str]]] = [
     ("a limit of the card", f"{FINAL}/card.md", replaced("acted emotion", "emotion"), ["final model"]),
     ("a transcript", "data/drawn/manifest.jsonl", replaced('"transcript": "', '"transcript": "So, '),
      ["digest of the manifest"]),
-    ("a count", COUNTS, value("found.raw_labels.ang", name="counts.json", to=99), ["counts of the manifest"]),
+    ("a count", COUNTS, value("counted.raw_labels.ang", name="counts.json", to=99), ["counts of the manifest"]),
     ("the index of the shards, its seal taken", "data/drawn/shards/index.json", unsealed, ["shards by their index"]),
     ("a bound of the report", REPORT, value("variants.foal.ua_low", name="metrics.json"), ["figures"]),
     ("a figure on the page", "reports/drawn/report.html", lambda data: FIGURE.sub(b"99.9", data, count=1),

@@ -80,9 +80,9 @@ def test_a_search_leaves_its_trials_and_a_summary_and_repeats_itself(
     summary = read_json(paths.tune / "summary.json")
     best = max(read_jsonl(paths.tune / "foal.jsonl"), key=lambda row: row["dev_ua"])
     assert summary["variants"]["foal"]["best"]["dev_ua"] == best["dev_ua"]
-    assert summary["variants"]["audio_only"]["without_effect"] == ["methods.foal.heads", "methods.foal.beta"]
+    assert summary["variants"]["audio_only"]["without_effect"] == ["methods.foal.beta", "methods.foal.heads"]
     assert summary["search"]["space"].keys() == SPACE.keys() and summary["versions"]["optuna"]
-    assert "without effect on this variant: `methods.foal.heads`" in first["summary.md"].decode()
+    assert "without effect on this variant: `methods.foal.beta`, `methods.foal.heads`" in first["summary.md"].decode()
     assert sum(" trial " in line for line in heard) == 6 and "device cpu" in heard[0]
     assert "no test session was scored" in says
     # Anew, in another work folder, and again where everything is kept: the same bytes.
@@ -263,8 +263,10 @@ def test_the_setting_that_won_is_trained_already(place: tuple[Paths, Settings]) 
     states = sorted((settings.work / "train").iterdir())
     assert len(states) == 2, "the best trial's, and those of the params as they stand"
     says = yaml.safe_load(snippet("drawn", best["params"]))
-    assert says == {"corpora": {"drawn": {"train": nested(best["params"])}}}
-    train = Train.model_validate(merge(params.train.model_dump(), says["corpora"]["drawn"]["train"]))
+    searched = nested(best["params"])
+    methods = searched.pop("methods")
+    assert says == {"corpora": {"drawn": {"train": searched, "methods": methods}}}
+    train = Train.model_validate(merge(params.train.model_dump(), searched | {"methods": methods}))
     train_run(params.model_copy(update={"train": train}), settings, paths, variant="foal", seed=1)
     assert sorted((settings.work / "train").iterdir()) == states, "no other run was begun"
     facts = read_json(paths.model("foal", 1) / "train.json")
