@@ -168,7 +168,8 @@ def stage_samples(
     a sample's members are read; `held_bytes`: see `cut_pictures`.
     """
     spool = spool or Spool()
-    cutter = SoundCutter(root=root, present=frozenset(job.files), params=job.params, ledger=ledger, spool=spool)
+    present = frozenset(job.files)
+    cutter = SoundCutter(root=root, present=present, params=job.params, ledger=ledger, spool=spool, timeout_s=timeout_s)
     sounds = {u.key: sound for u in job.utterances if (sound := cutter.cut(u)) is not None}
     audible = [u for u in job.utterances if u.key in sounds]
     sides = SideDecision()

@@ -35,7 +35,8 @@ class Sound:
 class SoundCutter:
     """Cuts the sounds of one dialogue; reads the dialogue's recording at most once, and only if it is needed.
 
-    `root` is the corpus folder, `present` the relative paths in the inventory; `spool` stores the encoded sounds.
+    `root` is the corpus folder, `present` the relative paths in the inventory; `spool` stores the encoded
+    sounds. Extracting the sound of a container may take `timeout_s`.
     """
 
     root: Path
@@ -43,6 +44,7 @@ class SoundCutter:
     params: Shards
     ledger: Ledger
     spool: Spool
+    timeout_s: float = 3600.0
     _recordings: dict[str, media.MonoSound] = field(default_factory=dict)
 
     def cut(self, u: Utterance) -> Sound | None:
@@ -93,8 +95,8 @@ class SoundCutter:
     def _read(self, u: Utterance, repairs: list[tuple[str, str]]) -> tuple[np.ndarray, int] | None:
         """Return (wave_N float32 mono, its rate) from the utterance's or the dialogue's file, else None."""
         if u.audio is not None and u.audio in self.present:
-            path = self.root / u.audio
-            info, heard = media.probe_wave(path), media.read_mono(path, self.params.channel)
+            with media.sound_file(self.root / u.audio, self.spool.folder, timeout_s=self.timeout_s) as path:
+                info, heard = media.probe_wave(path), media.read_mono(path, self.params.channel)
             if heard.how:
                 repairs.append(("channels_cancelled" if heard.cancelled else "audio_resampled", heard.how))
             if info.truncated:
@@ -124,5 +126,6 @@ class SoundCutter:
     def _recording(self, path: str) -> media.MonoSound:
         """Return the dialogue's sound; no source states which actor is on which channel."""
         if path not in self._recordings:
-            self._recordings[path] = media.read_mono(self.root / path, self.params.channel)
+            with media.sound_file(self.root / path, self.spool.folder, timeout_s=self.timeout_s) as file:
+                self._recordings[path] = media.read_mono(file, self.params.channel)
         return self._recordings[path]

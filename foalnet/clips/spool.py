@@ -24,7 +24,7 @@ class Spool:
     """Stores bytes and returns them later; `folder` takes its file (None: the system's temporary folder)."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+        self.folder = folder
         where = None if folder is None else str(folder)
         # The file closes when the last Pieces that refer to it are gone.
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES, dir=where)  # noqa: SIM115
@@ -49,7 +49,7 @@ class Spool:
         try:
             yield
         except OSError as error:
-            raise not_written(error, self._folder or Path(tempfile.gettempdir())) from error
+            raise not_written(error, self.folder or Path(tempfile.gettempdir())) from error
 
 
 class Pieces(Sequence[bytes]):

@@ -12,7 +12,7 @@ from foalnet.media.audio import (
 )
 from foalnet.media.container import VideoTooLarge, VideoUnreadable, first_bytes, header_rates_fps
 from foalnet.media.decode import Rows, decode_frames, decode_indexed, decode_pictures
-from foalnet.media.extract import Streams, extract_sound, probe_streams
+from foalnet.media.extract import Streams, extract_sound, length_s, probe_streams, sound_file
 from foalnet.media.ffmpeg_exe import ffmpeg_digest, ffmpeg_exe
 from foalnet.media.images import brightness, jpeg_bytes, letterbox_rows, read_jpeg, rescale, resize
 from foalnet.media.mono import ChannelMissing, MonoSound, channel_number, clipped_share, is_silent, read_mono
@@ -46,6 +46,7 @@ __all__ = [
     "header_rates_fps",
     "is_silent",
     "jpeg_bytes",
+    "length_s",
     "letterbox_rows",
     "probe_streams",
     "probe_times",
@@ -57,4 +58,5 @@ __all__ = [
     "resample",
     "rescale",
     "resize",
+    "sound_file",
 ]

@@ -1,4 +1,4 @@
-"""Lists the streams of a user's clip and extracts its sound as a wav file.
+"""Lists the streams of a clip and reads its sound out of a container.
 
 Protected as the decoding of pictures: the first bytes choose the demuxer, files and pipes are the only protocols.
 """
@@ -9,12 +9,23 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from foalnet.core.errors import MachineError, reason
 from foalnet.core.faults import decoder_refusal
-from foalnet.media.container import MAX_DURATION_S, PROTOCOLS, choose_demuxer, first_bytes, unreadable
+from foalnet.media.audio import AudioUnreadable, probe_wave
+from foalnet.media.container import (
+    MAX_DURATION_S,
+    PROTOCOLS,
+    READ,
+    VideoUnreadable,
+    choose_demuxer,
+    first_bytes,
+    unreadable,
+)
 from foalnet.media.decode import ATTEMPTS
 from foalnet.media.ffmpeg_exe import SOURCE, TARGET, ffmpeg_arguments
 from foalnet.media.video import open_video, video_stream
@@ -41,8 +52,7 @@ def probe_streams(path: Path) -> Streams:
     """
     import av
 
-    head = first_bytes(path)
-    if head[:4] == b"fLaC" or (head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE"):
+    if _is_wave(path):
         return Streams(container=False, picture=False, tracks=1)
     try:
         with open_video(path) as container:
@@ -51,6 +61,69 @@ def probe_streams(path: Path) -> Streams:
     except av.FFmpegError as error:
         message = reason(error)
         raise decoder_refusal(message, path) or unreadable(path, message) from error
+
+
+def _is_wave(path: Path) -> bool:
+    head = first_bytes(path)
+    return head[:4] == b"fLaC" or (head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE")
+
+
+@contextlib.contextmanager
+def sound_file(path: Path, folder: Path | None = None, *, timeout_s: float = 3600.0) -> Iterator[Path]:
+    """Yield a wav or flac file with the sound of `path`: the file itself, or the first track of a container.
+
+    A track is extracted into a temporary folder in `folder` and removed afterwards. AudioUnreadable (exit 3) if the
+    file has no sound that decodes; MachineError (exit 4) as `extract_sound`.
+    """
+    with _as_sound():
+        if _is_wave(path):
+            whole = path
+        elif not probe_streams(path).tracks:
+            raise AudioUnreadable("the file has no sound track", file=path, action="give a file with sound")
+        else:
+            whole = None
+    if whole is not None:
+        yield whole
+        return
+    with tempfile.TemporaryDirectory(prefix="sound-", dir=folder) as place:
+        out = Path(place) / "track.wav"
+        with _as_sound():
+            extract_sound(path, out, timeout_s=timeout_s)
+        yield out
+
+
+@contextlib.contextmanager
+def _as_sound() -> Iterator[None]:
+    """Turn the refusal of a container into that of a sound."""
+    try:
+        yield
+    except VideoUnreadable as error:
+        raise AudioUnreadable(
+            error.what.replace("the video cannot", "the sound cannot").replace(f"not {READ}", f"not wav, flac, {READ}"),
+            file=error.file,
+            action="put the original file back; until then its utterances are dropped",
+        ) from error
+
+
+def length_s(path: Path) -> float:
+    """Return the length of a clip in seconds, from its headers: of its sound, else of its picture.
+
+    AudioUnreadable (exit 3) for a file that is neither wav nor flac nor a container that opens.
+    """
+    import av
+
+    with _as_sound():
+        if _is_wave(path):
+            info = probe_wave(path)
+            return info.samples / info.rate_hz
+        try:
+            with open_video(path) as container:
+                streams = [*container.streams.audio, *container.streams.video]
+                stated = [float(one.duration * one.time_base) for one in streams if one.duration and one.time_base]
+                return stated[0] if stated else (container.duration or 0) / av.time_base
+        except av.FFmpegError as error:
+            message = reason(error)
+            raise decoder_refusal(message, path) or unreadable(path, message) from error
 
 
 def extract_sound(
