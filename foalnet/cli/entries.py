@@ -40,6 +40,8 @@ from foalnet.core.paths import HEADLINE
 PICTURES = ("video", "features")
 # Params of a corpus without pictures: no features of pictures.
 SOUND_ALONE = {"train": {"picture": "face"}, "features": {"encoder": None}}
+# Params of a corpus with video where the reader's preset expects a table of features.
+FILMED = {"train": {"picture": "face", "frame_step": 6, "video": {"encoder": "crop_cnn"}}}
 # An empty table of sides: every dialogue follows the corpus' rule.
 NO_SIDES = b"# dialogue speaker side: read where shards.sides is table (docs/staging.md)\n"
 
@@ -89,7 +91,10 @@ class NewEntry:
         listed = survey(kind.check_root(folder), kind)
         pictured = any(role in PICTURES for role in listed.roles.values())
         base = merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset
-        base = base if pictured else merge(base, SOUND_ALONE)
+        if not pictured:
+            base = merge(base, SOUND_ALONE)
+        elif "features" not in listed.roles.values() and reads_a_table(base):
+            base = merge(base, FILMED)
         notes = [*absent_parts(listed.roles, kind), *unused_lines(listed.ignored(), listed.named())]
         if not pictured:
             notes.append("no pictures here (neither video nor a table of features): only audio_only is trained")
@@ -110,6 +115,12 @@ class NewEntry:
             preset=base,
             notes=notes,
         )
+
+
+def reads_a_table(entry: Mapping[str, Any]) -> bool:
+    """Return whether an entry takes its pictures from the corpus' own table of features."""
+    encoder = (entry.get("features") or {}).get("encoder")
+    return encoder is None and (entry.get("train") or {}).get("picture") == "features"
 
 
 def folder_of(root: str) -> Path:

@@ -94,6 +94,10 @@ class SoundCutter:
 
     def _read(self, u: Utterance, repairs: list[tuple[str, str]]) -> tuple[np.ndarray, int] | None:
         """Return (wave_N float32 mono, its rate) from the utterance's or the dialogue's file, else None."""
+        if self.params.sound == "clip" and u.video in self.present and self._has_sound(u.video):
+            self.ledger.keep(u.key, "sound_of_clip", u.video)
+            heard = self._recording(u.video)
+            return self._cut(heard.wave_N, heard.rate_hz, u, repairs), heard.rate_hz
         if u.audio is not None and u.audio in self.present:
             with media.sound_file(self.root / u.audio, self.spool.folder, timeout_s=self.timeout_s) as path:
                 info, heard = media.probe_wave(path), media.read_mono(path, self.params.channel)
@@ -122,6 +126,12 @@ class SoundCutter:
         if beyond_s > 0:
             repairs.append(("segment_clamped", f"the label ends {beyond_s:.3f} s behind the recording"))
         return wave_N[first:stop]
+
+    def _has_sound(self, video: str) -> bool:
+        try:
+            return media.probe_streams(self.root / video).tracks > 0
+        except media.VideoUnreadable:
+            return False
 
     def _recording(self, path: str) -> media.MonoSound:
         """Return the dialogue's sound; no source states which actor is on which channel."""

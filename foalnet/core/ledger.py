@@ -9,14 +9,12 @@ from foalnet.core.records import LedgerEntry
 
 SHADOW = "shadow"
 MISFILED = "misfiled"
-NO_VIDEO_YET = "video_not_read"
 SONG = "song_not_read"
 OTHER = "other"
 # Kind of an unused corpus file -> meaning, as stdout and the report print it.
 IGNORED: dict[str, str] = {
     SHADOW: "shadow files of macOS",
     MISFILED: "looks like a file of this corpus, but its place, number or ending is another",
-    NO_VIDEO_YET: "video of this corpus: its pictures are not read yet",
     SONG: "song of this corpus: speech alone is read",
     "fifo": "a pipe, never opened",
     "socket": "a socket, never opened",
@@ -66,6 +64,7 @@ KEPT: dict[str, str] = {
     "no_face": "no face was detected in any frame",
     "side_doubted": "sound and motion contradict the sides that the dialogue was staged with",
     "sound_clipped": "more than one sample in a thousand is at full scale, in runs of three or more",
+    "sound_of_clip": "the sound is that of the video, by shards.sound",
     SILENT: "the sound is silent: zeros, a constant, or one 16-bit step around it",
     "transcript_missing": "no transcript line",
     "video_damaged": "frames inside the video do not decode; they are masked",

@@ -114,9 +114,9 @@ def test_two_files_that_differ_in_case_alone_are_refused_by_name(tmp_path: Path)
 
 def test_sound_as_downloaded_is_an_entry_of_audio_only(project: Path) -> None:
     ravdess_tree(project / "tree", table=False, extension="wav")
-    write(project / "tree/Actor_01/01-01-01-01-01-01-01.mp4", b"")
+    write(project / "tree/Actor_01/01-02-01-01-01-01-01.mp4", b"")
     said = verb(project, "add-corpus", "ravdess", "--root", "tree", "--classes", "neutral,happy,sad,angry").stdout
-    assert "not used: Actor_01/01-01-01-01-01-01-01.mp4 (video of this corpus: its pictures are not read yet)" in said
+    assert "not used: Actor_01/01-02-01-01-01-01-01.mp4 (song of this corpus: speech alone is read)" in said
     assert "only audio_only is trained" in said
     entry = yaml.safe_load((project / "params.yaml").read_text())["corpora"]["ravdess"]
     assert entry["variants"] == ["audio_only"] and entry["final"]["variant"] == "audio_only"
@@ -127,14 +127,11 @@ def test_sound_as_downloaded_is_an_entry_of_audio_only(project: Path) -> None:
     assert refused.returncode == 2 and "foal: no pictures" in refused.stderr
 
 
-def test_the_video_archives_hints_lead_to_the_sound(project: Path) -> None:
+def test_the_video_archives_as_unpacked_are_an_entry_with_pictures(project: Path) -> None:
     for actor in ("01", "02"):
         write(project / f"v/Video_Speech_Actor_{actor}/Actor_{actor}/01-01-01-01-01-01-{actor}.mp4", b"")
-    several = verb(project, "add-corpus", "ravdess", "--root", "v", check=False)
-    assert several.returncode == 3
-    assert "move their content (Actor_01, Actor_02) into one folder" in several.stderr
-    assert "mp4 files are not read yet" in several.stderr and "Audio_Speech_Actors_01-24" in several.stderr
-    one = verb(project, "add-corpus", "ravdess", "--root", "v/Video_Speech_Actor_01", check=False)
-    assert one.returncode == 3 and "Actor_01/01-01-01-01-01-01-01.mp4 (video of this corpus" in one.stderr
-    assert "Audio_Speech_Actors_01-24" in one.stderr
-    assert not (project / "settings.yaml").exists(), "nothing was written"
+    verb(project, "add-corpus", "ravdess", "--root", "v")
+    entry = yaml.safe_load((project / "params.yaml").read_text())["corpora"]["ravdess"]
+    assert entry["train"]["picture"] == "face" and entry["train"]["video"]["encoder"] == "crop_cnn"
+    assert "foal" in entry["variants"]
+    assert "2 files (video 2)" in verb(project, "inventory", "ravdess").stdout

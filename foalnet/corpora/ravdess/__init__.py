@@ -1,21 +1,23 @@
 """Reads RAVDESS, the public corpus in which 24 actors speak two sentences in eight emotions.
 
 Source: Livingstone and Russo, "The Ryerson Audio-Visual Database of Emotional Speech and Song", 2018, CC BY-NC-SA 4.0.
-Sound: `Actor_01/03-01-05-01-02-01-01.wav` (or .flac): modality, vocal channel, emotion, intensity, statement,
-repetition, actor. Picture: a table of features at the root with the names of the recordings in the column `clip`. The
-first field differs between sound and picture (01 both, 02 picture, 03 sound), so the names are joined on the other six.
+A file's name has seven numbers, as in `03-01-05-01-02-01-01`: modality (01 picture and sound, 02 picture, 03 sound),
+vocal channel, emotion, intensity, statement, repetition, actor. Files that agree in the last six are one utterance.
+Archives may be unpacked side by side, into one folder or with all files flat. A table of features at the root, with the
+names of the recordings in its column `clip`, may replace the pictures.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from foalnet.config.blocks import Contract
 from foalnet.config.presets import PRESETS
-from foalnet.core.ledger import MISFILED, NO_VIDEO_YET, SHADOW, SONG, Ledger
+from foalnet.core.ledger import MISFILED, SHADOW, SONG, Ledger
 from foalnet.core.records import Utterance
 from foalnet.corpora.base import find_root, is_shadow, stem
 from foalnet.corpora.tables import read_table, reference
@@ -25,17 +27,21 @@ STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by t
 ACTORS = tuple(f"Actor_{number:02d}" for number in range(1, 25))
 
 _REST = r"01-(?P<emotion>0[1-8])-0[12]-(?P<statement>0[12])-0[12]-(?P<actor>0[1-9]|1[0-9]|2[0-4])"
-_SPOKEN = re.compile(rf"03-{_REST}")
-_CLIP = re.compile(rf"0[123]-(?P<rest>{_REST})")
+_CLIP = re.compile(rf"(?P<modality>0[123])-(?P<rest>{_REST})")
 # Paths are matched in any case: a copy that went through Windows may have `.WAV`.
 _ANY_CASE = re.IGNORECASE | re.ASCII
-_SOUND = re.compile(rf"Actor_(?P<folder>[0-9]{{2}})/03-{_REST}\.(?:flac|wav)", _ANY_CASE)
+# The folders of the archives and of the actors, in any nesting; a file's actor folder must be that of its name.
+_ARCHIVE = r"(?:Audio|Video)_Speech_Actors?_[0-9]{2}(?:-[0-9]{2})?"
+_PLACE = rf"(?:{_ARCHIVE}/)?(?:Actor_(?P<folder>[0-9]{{2}})/)?"
+_FILES = {
+    "audio": re.compile(rf"{_PLACE}03-{_REST}\.(?:flac|wav)", _ANY_CASE),
+    "video": re.compile(rf"{_PLACE}0[12]-{_REST}\.mp4", _ANY_CASE),
+}
 _TABLE = re.compile(r"[A-Za-z0-9_-]+\.tsv", _ANY_CASE)
-_ACTOR = re.compile(r"Actor_[0-9]{2}", _ANY_CASE)
+_PART = re.compile(rf"Actor_[0-9]{{2}}|{_ARCHIVE}", _ANY_CASE)
 _SONG = re.compile(r"(?:.*/)?0[123]-02(?:-[0-9]{2}){5}\.(?:flac|wav|mp4)", _ANY_CASE)
-_VIDEO = re.compile(r"(?:.*/)?0[12]-01(?:-[0-9]{2}){5}\.mp4", _ANY_CASE)
 # Misplaced or misnamed files: a browser's second download "03-01-05-01-01-01-02 (1).wav", a table in another folder.
-_LOOKALIKE = re.compile(r"(?:.*/)?(?:[0-9]{2}(?:-[0-9]{2}){6}[^/0-9][^/]*|[^/]*\.tsv[^/]*)", _ANY_CASE)
+_LOOKALIKE = re.compile(r"(?:.*/)?(?:[0-9]{2}(?:-[0-9]{2}){6}(?:[^/0-9][^/]*|\.mp4)|[^/]*\.tsv[^/]*)", _ANY_CASE)
 
 # Speech of the public release: 4 neutral clips per actor, 8 of each other emotion.
 PUBLISHED = Contract(
@@ -48,7 +54,7 @@ PUBLISHED = Contract(
 
 
 class Ravdess:
-    """Reads the speech in the actors' folders and the feature table at the root.
+    """Reads the actors' speech: clips with picture and sound, sound alone, and a feature table at the root.
 
     Each actor is one dialogue (the unit of staging) and one session, so that a shard has one speaker. Folds are groups
     of actors.
@@ -56,8 +62,8 @@ class Ravdess:
 
     name = "ravdess"
     layout = (
-        "Actor_01 … Actor_24 with 03-01-01-01-01-01-01.wav (or .flac), as the archive Audio_Speech_Actors_01-24 holds "
-        "them, and for pictures a table *.tsv with a column `clip`; mp4 files are not read yet"
+        "Actor_01 … Actor_24, or the folders of the unpacked archives Video_Speech_Actor_01 … and "
+        "Audio_Speech_Actors_01-24, with 01-01-01-01-01-01-01.mp4 or 03-01-01-01-01-01-01.wav (or .flac)"
     )
     side_rule = "one actor fills the picture"
     licence = (
@@ -67,36 +73,53 @@ class Ravdess:
     default_classes: list[str] = list(EMOTIONS)  # noqa: RUF012
     entry_preset: dict[str, Any] = PRESETS["ravdess"].entry
     published: Contract | None = PUBLISHED
-    needs: tuple[str, ...] = ("audio",)
-    reads: tuple[str, ...] = ("audio", "features")
+    needs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ("audio", "video", "features")
 
     def check_root(self, root: Path) -> Path:
-        """Return the folder that contains the actors' folders: `root` or a folder in it (see `Reader.check_root`)."""
-        return find_root(root, lambda name: _ACTOR.fullmatch(name) is not None, self.layout)
+        """Return the folder that contains the actors, their archives or the files (see `Reader.check_root`)."""
+        if any(self.wanted(path.name) in ("audio", "video") for path in _names(root)):
+            return root
+        return find_root(root, lambda name: _PART.fullmatch(name) is not None, self.layout)
 
     def wanted(self, path: str) -> str | None:
-        """Return "audio" for speech in its actor's folder, "features" for a table at the root; see `Reader.wanted`."""
+        """Return "audio" or "video" for speech, "features" for a table at the root; see `Reader.wanted`."""
         if is_shadow(path):
             return SHADOW
-        sound = _SOUND.fullmatch(path)
-        if sound is not None and sound["folder"] == sound["actor"]:
-            return "audio"
+        for role, name in _FILES.items():
+            match = name.fullmatch(path)
+            if match is not None and match["folder"] in (None, match["actor"]):
+                return role
         if _TABLE.fullmatch(path):
             return "features"
-        kinds = ((_SONG, SONG), (_VIDEO, NO_VIDEO_YET), (_LOOKALIKE, MISFILED))
+        kinds = ((_SONG, SONG), (_LOOKALIKE, MISFILED))
         return next((kind for name, kind in kinds if name.fullmatch(path)), None)
 
     def utterances(self, root: Path, files: Mapping[str, str], ledger: Ledger) -> list[Utterance]:
-        """Return one Utterance per sound file, sorted by key; `ledger` receives the rows without sound."""
-        sounds: dict[str, str] = {}
-        for path in sorted(path for path, role in files.items() if role == "audio"):
-            if stem(path) in sounds:
-                ledger.repair(stem(path), "duplicate_sound", f"{path} is not used, {sounds[stem(path)]} is")
-            sounds.setdefault(stem(path), path)
+        """Return one Utterance per recording, sorted by key; `ledger` receives table rows without a recording.
+
+        Its sound is that of the sound file, else of the clip; its picture that of the clip with sound, else of the
+        clip without.
+        """
+        found: dict[str, dict[str, str]] = defaultdict(dict)
+        for path in sorted(path for path, role in files.items() if role in ("audio", "video")):
+            match = _CLIP.fullmatch(stem(path))
+            assert match is not None, f"`wanted` let {path} pass"
+            first = found[match["rest"]].setdefault(match["modality"], path)
+            if first != path:
+                ledger.repair(stem(path), "duplicate_sound", f"{path} is not used, {first} is")
         rows = _rows(root, (path for path, role in files.items() if role == "features"))
-        for rest in sorted(set(rows) - {key[3:] for key in sounds}):
+        for rest in sorted(rows.keys() - found.keys()):
             ledger.drop(rows[rest].rpartition("#")[2], "features_unpaired")
-        return [_utterance(root, key, sounds[key], rows.get(key[3:]), ledger) for key in sorted(sounds)]
+        utterances = [_utterance(root, rest, found[rest], rows.get(rest), ledger) for rest in found]
+        return sorted(utterances, key=lambda u: u.key)
+
+
+def _names(root: Path) -> list[Path]:
+    try:
+        return list(root.iterdir())
+    except OSError:
+        return []  # find_root names the error
 
 
 def _rows(root: Path, tables: Iterable[str]) -> dict[str, str]:
@@ -110,39 +133,45 @@ def _rows(root: Path, tables: Iterable[str]) -> dict[str, str]:
     return rows
 
 
-def _utterance(root: Path, key: str, path: str, features: str | None, ledger: Ledger) -> Utterance:
-    match = _SPOKEN.fullmatch(key)
-    assert match is not None, f"`wanted` let {key} pass"
-    speaker = f"Actor_{match['actor']}"
-    length_s = _length_s(root / path)
-    if length_s is None:
-        ledger.drop(key, "wav_unreadable", path)
-    elif features is None:
-        ledger.keep(key, "video_missing", "no row in a feature table")
+def _utterance(root: Path, rest: str, files: Mapping[str, str], features: str | None, ledger: Ledger) -> Utterance:
+    """Return the utterance of the files, modality -> path; its key is the name of the file with its sound."""
+    sound, video = files.get("03", files.get("01")), files.get("01", files.get("02"))
+    source = sound or video
+    assert source is not None
+    key, fields = stem(source), rest.split("-")
+    reason, length_s = None, _length_s(root / source)
+    if sound is None:
+        reason = "wav_missing"
+        ledger.drop(key, reason, "the clip without sound alone is here")
+    elif length_s is None:
+        reason = "wav_unreadable"
+        ledger.drop(key, reason, source)
+    elif features is None and video is None:
+        ledger.keep(key, "video_missing", "neither a clip nor a row in a feature table")
     return Utterance(
         key=key,
         corpus=Ravdess.name,
-        session=speaker,
-        dialogue=speaker,
-        speaker=speaker,
+        session=f"Actor_{fields[5]}",
+        dialogue=f"Actor_{fields[5]}",
+        speaker=f"Actor_{fields[5]}",
         side="whole",
         start_s=0.0,
         end_s=length_s or 0.0,
-        raw_label=EMOTIONS[int(match["emotion"]) - 1],
+        raw_label=EMOTIONS[int(fields[1]) - 1],
         label=None,
-        reason="wav_unreadable" if length_s is None else None,
-        transcript=STATEMENTS[match["statement"]],
-        audio=path,
+        reason=reason,
+        transcript=STATEMENTS[fields[3]],
+        audio=sound,
+        video=None if features else video,
         features=features,
     )
 
 
 def _length_s(path: Path) -> float | None:
-    """Return the length of a sound file in seconds; None if it cannot be read."""
-    from foalnet.media import AudioUnreadable, probe_wave
+    """Return the length of a recording in seconds; None if it cannot be read."""
+    from foalnet.media import AudioUnreadable, length_s
 
     try:
-        info = probe_wave(path)
+        return length_s(path)
     except AudioUnreadable:
         return None
-    return info.samples / info.rate_hz

@@ -147,6 +147,8 @@ def tools_of(params: Shards, settings: Settings, utterances: Sequence[Utterance]
         "ffmpeg": None,
         "detector": None,
     }
+    if any(u.audio and not u.audio.lower().endswith((".wav", ".flac")) for u in utterances):
+        tools["ffmpeg"] = media.ffmpeg_digest()
     if not by_tables(utterances):
         detector = get_detector(params, settings)
         made_by = {"name": detector.name, "digest": detector.digest(), "weights": detector.weights()}

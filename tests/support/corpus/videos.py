@@ -53,6 +53,15 @@ def write_video(path: Path, frames: Sequence[np.ndarray], *options: str, rate: s
     return path
 
 
+def write_clip(path: Path, *, seconds: float = 1.0, sound: bool = True, size: str = "320x240") -> Path:
+    """Write a clip with a moving picture and, with `sound`, a tone, in the container of its name's ending."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = ("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=30000/1001:duration={seconds}")
+    tone = ("-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}") if sound else ()
+    ffmpeg(*picture, *tone, "-shortest", str(path))
+    return path
+
+
 def numbered_video(path: Path, count: int, *options: str, rate: str = "30000/1001") -> Path:
     """Write a video of `count` numbered frames."""
     return write_video(path, [numbered(i) for i in range(count)], *options, rate=rate)

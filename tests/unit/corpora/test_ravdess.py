@@ -19,6 +19,7 @@ from foalnet.corpora.ravdess import EMOTIONS, PUBLISHED, Ravdess
 from foalnet.corpora.splits import groups_of
 from foalnet.corpora.tables import parse_reference, read_table, reference
 from tests.support.corpus.trees import make_params, ravdess_tree, write, write_wav
+from tests.support.corpus.videos import write_clip
 
 FIELDS = st.tuples(*(st.integers(1, n) for n in (3, 2, 8, 2, 2, 2, 24)))
 
@@ -42,14 +43,11 @@ def test_speech_in_its_actors_folder_is_wanted_and_nothing_else(
     fields: tuple[int, ...], folder: int, extension: str
 ) -> None:
     path = f"Actor_{folder:02d}/" + "-".join(f"{n:02d}" for n in fields) + f".{extension}"
-    right = fields[0] == 3 and fields[1] == 1 and fields[6] == folder and extension != "mp4"
-    if right:
-        assert Ravdess().wanted(path) == "audio"
-    elif fields[1] == 2:
-        assert Ravdess().wanted(path) == "song_not_read"
+    fits = fields[1] == 1 and fields[6] == folder and (extension == "mp4") == (fields[0] < 3)
+    if fits:
+        assert Ravdess().wanted(path) == ("video" if extension == "mp4" else "audio")
     else:
-        video = extension == "mp4" and fields[0] < 3
-        assert Ravdess().wanted(path) == ("video_not_read" if video else "misfiled")
+        assert Ravdess().wanted(path) == ("song_not_read" if fields[1] == 2 else "misfiled")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +63,15 @@ def test_speech_in_its_actors_folder_is_wanted_and_nothing_else(
         ("Actor_01/03-01-09-01-01-01-01.wav", "misfiled"),
         ("actor_01/03-01-01-01-01-01-01.WAV", "audio"),
         ("Actor_01/03-01-01-01-01-01-01.wav\n", "misfiled"),
+        ("01-01-01-01-01-01-01.mp4", "video"),
+        ("Actor_01/02-01-01-01-01-01-01.mp4", "video"),
+        ("Video_Speech_Actor_01/Actor_01/01-01-01-01-01-01-01.mp4", "video"),
+        ("Video_Speech_Actor_01/01-01-01-01-01-01-01.mp4", "video"),
+        ("Audio_Speech_Actors_01-24/Actor_01/03-01-01-01-01-01-01.wav", "audio"),
+        ("Video_Speech_Actor_01/Actor_02/01-01-01-01-01-01-01.mp4", "misfiled"),
+        ("Video_Song_Actor_01/Actor_01/01-02-01-01-01-01-01.mp4", "song_not_read"),
+        ("Actor_01/03-01-01-01-01-01-01.mp4", "misfiled"),
+        ("Actor_01/01-01-01-01-01-01-01 (1).mp4", "misfiled"),
     ],
 )
 def test_roles_of_paths(path: str, role: str | None) -> None:
@@ -94,6 +101,38 @@ def test_a_clip_gives_every_fact(tmp_path: Path) -> None:
     assert features_FD.dtype == np.float32
     np.testing.assert_array_equal(features_FD, np.array([[5, 2, 0.5]], np.float32))
     assert reference(table, clip) == "action_units.tsv#01-01-05-01-01-01-02"
+
+
+def clips_of(root: Path, *names: str) -> Path:
+    """Write clips as the archives hold them: with sound, of modality 02 without."""
+    for name in names:
+        actor = name[-2:]
+        path = root / f"Video_Speech_Actor_{actor}" / f"Actor_{actor}" / f"{name}.mp4"
+        write_clip(path, seconds=1.2, sound=name.startswith("01"))
+    return root
+
+
+def test_a_clip_with_sound_gives_sound_and_picture_a_sound_file_is_preferred(tmp_path: Path) -> None:
+    clips_of(tmp_path, "01-01-05-01-01-01-02", "02-01-05-01-01-01-02", "01-01-03-01-02-01-02", "02-01-01-01-01-01-02")
+    wav = write_wav(tmp_path / "Audio_Speech_Actors_01-24/Actor_02/03-01-05-01-01-01-02.wav", 0.5)
+    ledger = Ledger()
+    by_key = {u.key: u for u in read(tmp_path, ledger)}
+    assert sorted(by_key) == ["01-01-03-01-02-01-02", "02-01-01-01-01-01-02", "03-01-05-01-01-01-02"]
+    both, alone, mute = by_key["03-01-05-01-01-01-02"], by_key["01-01-03-01-02-01-02"], by_key["02-01-01-01-01-01-02"]
+    assert (both.audio, both.end_s) == (wav.relative_to(tmp_path).as_posix(), 0.5)
+    assert both.video == "Video_Speech_Actor_02/Actor_02/01-01-05-01-01-01-02.mp4"
+    assert alone.audio == alone.video == "Video_Speech_Actor_02/Actor_02/01-01-03-01-02-01-02.mp4"
+    assert abs(alone.end_s - 1.2) < 0.1 and alone.speaker == "Actor_02"
+    assert alone.transcript == "Dogs are sitting by the door"
+    assert (mute.reason, mute.audio) == ("wav_missing", None)
+    assert ledger.counts() == {"dropped/wav_missing": 1}
+
+
+@pytest.mark.parametrize("place", ["{name}", "Actor_02/{name}", "Video_Speech_Actor_02/Actor_02/{name}"])
+def test_the_root_is_recognised_in_each_layout(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "download" / place.format(name="01-01-05-01-01-01-02.mp4")
+    write(path, b"")
+    assert Ravdess().check_root(tmp_path / "download") == tmp_path / "download"
 
 
 def test_no_speaker_is_in_two_folds(tmp_path: Path) -> None:
