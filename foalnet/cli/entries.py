@@ -52,6 +52,7 @@ class NewEntry:
 
     reader: str
     root: Path
+    table: str | None
     name: str
     classes: dict[str, list[str]]
     variants: list[str]
@@ -66,6 +67,7 @@ class NewEntry:
         *,
         reader: str,
         root: str,
+        table: str | None,
         name: str | None,
         classes: str | None,
         variants: str | None,
@@ -79,16 +81,18 @@ class NewEntry:
         from foalnet.stages.inventory import absent_parts
         from foalnet.stages.manifest.build import check_classes
 
-        kind = get_reader(reader)
+        folder = folder_of(root)
+        table = table_below(folder, table) if table is not None else None
+        kind = get_reader(reader, table=table)
         name = name or reader
         check_name(name)
         if name == DRAWN:
             what = f"'{DRAWN}' is the corpus that `foalnet draw` draws: no other entry may have this name"
             raise UsageError(what, file=DEFAULT_PARAMS, action="give another name: --name NAME")
+        top = kind.check_root(folder)
         chosen = parse_classes(classes, kind.class_presets, kind.default_classes)
         check_classes(chosen, kind, action="correct --classes")
-        folder = folder_of(root)
-        listed = survey(kind.check_root(folder), kind)
+        listed = survey(top, kind)
         pictured = any(role in PICTURES for role in listed.roles.values())
         base = merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset
         if not pictured:
@@ -96,6 +100,7 @@ class NewEntry:
         elif "features" not in listed.roles.values() and reads_a_table(base):
             base = merge(base, FILMED)
         notes = [*absent_parts(listed.roles, kind), *unused_lines(listed.ignored(), listed.named())]
+        notes += getattr(kind, "notes", [])
         if not pictured:
             notes.append("no pictures here (neither video nor a table of features): only audio_only is trained")
         try:
@@ -107,6 +112,7 @@ class NewEntry:
         return cls(
             reader=reader,
             root=folder,
+            table=table,
             name=name,
             classes=chosen,
             variants=variants_of(variants, read_file().variants, pictured=pictured),
@@ -121,6 +127,15 @@ def reads_a_table(entry: Mapping[str, Any]) -> bool:
     """Return whether an entry takes its pictures from the corpus' own table of features."""
     encoder = (entry.get("features") or {}).get("encoder")
     return encoder is None and (entry.get("train") or {}).get("picture") == "features"
+
+
+def table_below(root: Path, table: str) -> str:
+    """Return the path of a table relative to the root; UsageError (exit 2) if it is not a file below it."""
+    for place in (Path(table).expanduser(), root / table):
+        if place.is_file() and place.resolve().is_relative_to(root):
+            return place.resolve().relative_to(root).as_posix()
+    there = "is outside of the root" if Path(table).expanduser().is_file() else "is not a file"
+    raise UsageError(f"the table {there}", file=table, action=f"put the table into {root}, next to what it names")
 
 
 def folder_of(root: str) -> Path:
@@ -200,6 +215,7 @@ def add(entry: NewEntry, *, write: bool) -> Iterator[str]:
         "reader": entry.reader,
         "source": source.as_posix(),
         "sides_table": table.as_posix(),
+        **({"table": entry.table} if entry.table is not None else {}),
         "variants": entry.variants,
         "seeds": entry.seeds,
         "protocols": preset.get("protocols", [HEADLINE]),

@@ -9,7 +9,7 @@ from foalnet.config import Params, load_settings, nearest
 from foalnet.config.blocks import Train
 from foalnet.config.load import DEFAULT_PARAMS, read_file
 from foalnet.core.errors import MachineError, UsageError
-from foalnet.corpora import READERS, get_reader
+from foalnet.corpora import READERS, reader_of
 from foalnet.corpora.inventory import need_root
 from foalnet.encoders import CATALOGUE
 from foalnet.faces import DETECTORS
@@ -43,7 +43,7 @@ def check_names(params: Params) -> None:
     file = f"{DEFAULT_PARAMS} (corpora.{params.corpus})"
     if wrong:
         raise UsageError("\n".join(wrong), file=file, action="correct these names")
-    reader = get_reader(params.reader)
+    reader = reader_of(params)
     check_classes(params.manifest.classes, reader, params.manifest.contract, file=file)
     contract_of(params.manifest.contract, reader, params.manifest.classes)
     seeing = [variant for variant in params.variants if "video" in params.train.variant(variant).inputs]

@@ -24,6 +24,7 @@ class _NamesReaders(click.Command):
 @click.command("add-corpus", cls=_NamesReaders, short_help="add a corpus on this machine to the project")
 @click.argument("reader")
 @click.option("--root", required=True, help="Folder of the corpus as it was downloaded; it is only read.")
+@click.option("--table", help="Reader `table`: the CSV or JSON-lines file, in the root; without it a folder per class.")
 @click.option("--name", help="Name of the entry, its folders and its report [default: the reader's name].")
 @click.option("--classes", help="Classes, in order: 'neutral,happy,sad,angry', 'happy=hap+exc,sad', or 'all'.")
 @click.option("--variants", help=f"What to train [default: {','.join(MAIN_VARIANTS)}; of sound alone: audio_only].")
@@ -34,6 +35,7 @@ class _NamesReaders(click.Command):
 def add_corpus(
     reader: str,
     root: str,
+    table: str | None,
     name: str | None,
     classes: str | None,
     variants: str | None,
@@ -51,6 +53,7 @@ def add_corpus(
     entry = NewEntry.parse(
         reader=reader,
         root=root,
+        table=table,
         name=name,
         classes=classes,
         variants=variants,

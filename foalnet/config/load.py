@@ -31,6 +31,7 @@ class Entry(Frozen):
     reader: str = Field(description="name in the corpus registry")
     source: str = Field(description="what `inventory` depends on: the drawn corpus, or a small committed file")
     sides_table: str = Field("", description="the file for `sides: table`: small and committed; must be stated")
+    table: str | None = Field(None, description="reader table: the corpus' own table, relative to its root")
     variants: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[blocks.Seed], Field(min_length=1)]
     protocols: list[blocks.Protocol] = Field(
@@ -96,6 +97,7 @@ class Params(Frozen):
     reader: str
     source: str
     sides_table: str = ""
+    table: str | None = None
     variants: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[blocks.Seed], Field(min_length=1)]
     protocols: list[blocks.Protocol] = Field(default=[HEADLINE])
@@ -205,6 +207,7 @@ def resolve(file: File, corpus: str, *, path: Path = DEFAULT_PARAMS) -> Params:
     merged: dict[str, Any] = {
         "corpus": corpus,
         "reader": entry.reader,
+        "table": entry.table,
         "source": entry.source,
         "sides_table": entry.sides_table,
         "variants": entry.variants,

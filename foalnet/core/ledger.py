@@ -33,6 +33,7 @@ DROPPED: dict[str, str] = {
     "dialogue_unlabelled": "a dialogue with sound, picture or transcript, but no label file",
     "duplicate_label_conflict": "the utterance has two label lines that disagree",
     "features_unpaired": "a row of the feature table without a sound file",
+    "file_missing": "the table names a file that is not there",
     "label_missing": "an utterance with sound, transcript or a gap in the numbering, but without a label line",
     "label_unparsed": "a label line that does not follow the grammar",
     "segment_invalid": "the label's times are empty, negative, reversed or far outside the recording",

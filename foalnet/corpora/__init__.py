@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import importlib
 
-from foalnet.config import nearest
+from foalnet.config import Params, nearest
 from foalnet.core.errors import UsageError
 from foalnet.corpora.base import Reader
 
-__all__ = ["READERS", "Reader", "get_reader"]
+__all__ = ["READERS", "Reader", "get_reader", "reader_of"]
 
 # Name of a reader and of its folder -> its class. A reader is imported on use, so that the stages of a corpus depend on
 # the code of its own reader only.
 READERS = {
     "iemocap": "Iemocap",
     "ravdess": "Ravdess",
+    "table": "Table",
 }
 
 
-def get_reader(name: str) -> Reader:
-    """Return the reader of that name (UsageError, exit 2, names the nearest one)."""
+def reader_of(params: Params) -> Reader:
+    """Return the reader of a corpus; UsageError (exit 2) as `get_reader`."""
+    return get_reader(params.reader, table=params.table)
+
+
+def get_reader(name: str, *, table: str | None = None) -> Reader:
+    """Return the reader of that name; `table`: path of the corpus' table below its root, for the reader `table`.
+
+    UsageError (exit 2) names the nearest reader, or says that this one takes no table.
+    """
     if name not in READERS:
         raise UsageError(
             f"no corpus reader '{name}'; {nearest(name, READERS)}",
             action="name one of these as `reader` (docs/add-a-corpus.md describes how to write another)",
         )
-    reader: Reader = getattr(importlib.import_module(f"{__name__}.{name}"), READERS[name])()
+    kind = getattr(importlib.import_module(f"{__name__}.{name}"), READERS[name])
+    takes_table = getattr(kind, "takes_table", False)
+    if table is not None and not takes_table:
+        raise UsageError(f"reader {name} takes no table", action="leave `table` out, or use the reader `table`")
+    reader: Reader = kind(table) if takes_table else kind()
     return reader

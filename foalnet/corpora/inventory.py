@@ -21,7 +21,7 @@ from foalnet.core.files import not_read, publish_bytes, read_json, sha256_file, 
 from foalnet.core.ledger import IGNORED, OTHER, UNNAMED
 from foalnet.core.paths import FACTS
 from foalnet.core.progress import counted
-from foalnet.corpora import Reader, get_reader
+from foalnet.corpora import Reader, reader_of
 from foalnet.corpora.base import CorpusFacts, is_role, role_of
 
 STAGE = "inventory"
@@ -73,7 +73,7 @@ def resolve_root(params: Params, settings: Settings) -> Path | None:
     """
     given = settings.roots.get(params.corpus)
     root = Path(given).expanduser() if given else Path(params.source)
-    return get_reader(params.reader).check_root(root) if root.is_dir() else None
+    return reader_of(params).check_root(root) if root.is_dir() else None
 
 
 def need_root(params: Params, settings: Settings) -> Path:
@@ -110,7 +110,7 @@ def inventory(params: Params, settings: Settings, out: Path) -> dict[str, Any]:
         _same_corpus(kept, params, out)
         return _summary(kept, hashed=0, changed=False, note="its files are not on this machine; the record is kept")
     root = root or need_root(params, settings)
-    reader = get_reader(params.reader)
+    reader = reader_of(params)
     listed = survey(root, reader)
     cache = DigestCache(settings, params.corpus)
     digests = cache.digests(root, listed.roles)

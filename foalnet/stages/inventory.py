@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from foalnet.corpora import READERS, Reader, get_reader
+from foalnet.corpora import READERS, Reader, reader_of
 from foalnet.corpora.base import is_role, role_of
 from foalnet.corpora.inventory import inventory as take
 from foalnet.corpora.inventory import list_files, read_inventory, resolve_root, unused_lines
@@ -28,7 +28,7 @@ def run(context: Context) -> Iterator[str]:
         f"inventory: {summary['files']} files ({of_roles}), {summary['bytes']:,} bytes, "
         f"{summary['hashed']} hashed now{note}"
     )
-    yield from absent_parts(roles, get_reader(params.reader))
+    yield from absent_parts(roles, reader_of(params))
     yield from unused_lines(summary["ignored"], summary["named"])
 
 
@@ -69,7 +69,7 @@ def _files(chain: Chain, name: str) -> Link:
         mend = f"foalnet add-corpus {params.reader} --name {params.corpus} --root PATH, on the machine that has them"
         return skipped(name, what, action=mend)
     else:
-        reader = get_reader(params.reader)
+        reader = reader_of(params)
         now = {file for file in list_files(root) if is_role(role_of(reader, file))}
         for what, names in (("gone", listed.keys() - now), ("in no inventory", now - listed.keys())):
             if names:

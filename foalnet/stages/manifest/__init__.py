@@ -12,7 +12,7 @@ from foalnet.artifact.table import DIGEST
 from foalnet.config.blocks import Contract
 from foalnet.core.ledger import REASONS
 from foalnet.core.paths import Paths
-from foalnet.corpora import READERS, get_reader
+from foalnet.corpora import READERS, reader_of
 from foalnet.corpora.inventory import read_inventory, resolve_root
 from foalnet.stages.base import Context, Stage
 from foalnet.stages.chain import Chain, link, real_names
@@ -42,7 +42,7 @@ def run(context: Context) -> Iterator[str]:
     account = build(params, context.settings, paths.inventory, paths.manifest, paths.counts)
     # A drawn corpus is complete as it is drawn.
     drawn = read_inventory(paths.inventory, corpus=params.corpus).facts.drawn
-    published = None if drawn else get_reader(params.reader).published
+    published = None if drawn else reader_of(params).published
     yield from manifest_lines(account, params.manifest.classes, published, paths.counts)
 
 
@@ -136,7 +136,7 @@ def _counts(chain: Chain, name: str) -> Link:
     stated, listed = chain.outputs.json(path), chain.outputs.json(chain.at(chain.paths.inventory))
     rows = chain.manifest()
     counted = count(rows, params.manifest.classes)
-    contract = contract_of(params.manifest.contract, get_reader(params.reader), params.manifest.classes)
+    contract = contract_of(params.manifest.contract, reader_of(params), params.manifest.classes)
     expected = {
         "corpus": params.corpus,
         "reader": params.reader,
@@ -179,7 +179,7 @@ def _read_again(chain: Chain) -> Paths | None:
     if root is None:
         return None
     if chain.made_by_stage:
-        reads = get_reader(params.reader).reads
+        reads = reader_of(params).reads
         listed = chain.outputs.json(chain.at(chain.paths.inventory))["files"]
         raw = chain.paths.home / params.source
         chain.copy(folder, [raw / one["path"] for one in listed if one["role"] in reads])

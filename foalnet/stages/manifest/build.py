@@ -22,7 +22,7 @@ from foalnet.core.files import Content, publish_together
 from foalnet.core.labels import class_of
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import LedgerEntry, Utterance
-from foalnet.corpora import Reader, get_reader
+from foalnet.corpora import Reader, reader_of
 from foalnet.corpora.inventory import checked_inventory, need_root, refuse_changed
 
 __all__ = ["build", "read_manifest"]
@@ -57,7 +57,7 @@ def build(params: Params, settings: Settings, inventory_path: Path, out: Path, c
     that cannot be used, a class without an utterance, files that changed since the inventory; MachineError (exit 4):
     the corpus is not on this machine.
     """
-    reader = get_reader(params.reader)
+    reader = reader_of(params)
     here = f"{DEFAULT_PARAMS} (corpora.{params.corpus})"
     check_classes(params.manifest.classes, reader, params.manifest.contract, file=here)
     inventory = checked_inventory(inventory_path, params)

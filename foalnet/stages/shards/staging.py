@@ -26,7 +26,7 @@ from foalnet.core.files import json_bytes, need_free, publish_bytes
 from foalnet.core.progress import counted
 from foalnet.core.records import Utterance
 from foalnet.core.temporaries import remove_temporaries
-from foalnet.corpora import get_reader
+from foalnet.corpora import reader_of
 from foalnet.corpora.inventory import checked_inventory, need_root
 from foalnet.faces import Detector, get_detector
 from foalnet.stages.shards.account import staging_report
@@ -110,7 +110,7 @@ def stage(
         need_free(settings.work, round(2 * BYTES_PER_S * sum(job.seconds for job in todo)))
         _fan_out(todo, root or need_root(params, settings), settings, params)
     staged = [_kept(job, settings.work) for job in jobs]
-    reader = get_reader(params.reader)
+    reader = reader_of(params)
     account = staging_report(
         staged,
         corpus=params.corpus,

@@ -1,0 +1,188 @@
+"""Reads a corpus of your own: a table with a row per utterance, or a folder of clips per class.
+
+A row names a file below the root, its label and, where known, its speaker (docs/corpora.md lists the columns). Without
+times the file is the utterance; with `start_s` and `end_s` it is a recording from which the utterance is cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from foalnet.config.blocks import Contract
+from foalnet.core.errors import DataError
+from foalnet.core.ledger import SHADOW, Ledger
+from foalnet.core.records import Utterance
+from foalnet.corpora.base import is_shadow
+from foalnet.corpora.table.rows import Row, read_rows, refuse
+
+SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".ogg")
+VIDEOS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".flv", ".mpg")
+UNKNOWN = "unknown"
+# A session's or speaker's groups: fewer give no train, dev and test part.
+FEWEST = 3
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_OTHER = re.compile(r"[^A-Za-z0-9_-]+")
+# Characters of a key: the longest member name of a sample must fit into a tar header.
+LONGEST = 80
+
+
+class Table:
+    """Reads the rows of a table, or without one each clip as `CLASS/…/clip`.
+
+    After `check_root`, `class_presets` has the labels of this copy, and `entry_preset` says how it can be folded.
+    """
+
+    name = "table"
+    takes_table = True
+    layout = "a table with the columns path and label (--table FILE), or a folder of clips for each class"
+    side_rule = "the column side; without it one person fills the picture"
+    licence = "a corpus of your own: its owner decides what the model may be used for"
+    published: Contract | None = None
+    needs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ("labels", "audio", "video")
+
+    def __init__(self, table: str | None = None) -> None:
+        self.table = table
+        self.class_presets: dict[str, list[str]] = {}
+        self.default_classes: list[str] = []
+        self.entry_preset: dict[str, Any] = {"contract": None, "train": {"fold_by": "speaker"}}
+        self.notes: list[str] = []
+
+    def check_root(self, root: Path) -> Path:
+        """Return `root` after a check of every row; DataError (exit 3) names the first wrong rows."""
+        rows = self._rows(root, sorted(_clips(root)))
+        self.class_presets = {label: [label] for label in sorted({row.label for row in rows})}
+        self.default_classes = list(self.class_presets)
+        self._how_to_fold(rows)
+        return root
+
+    def _how_to_fold(self, rows: Sequence[Row]) -> None:
+        sessions: dict[str, set[str]] = defaultdict(set)
+        for row in rows:
+            sessions[row.speaker].add(row.session)
+        speakers = len(sessions) if all(row.speaker for row in rows) else 0
+        apart = speakers > 0 and all(len(each) == 1 and "" not in each for each in sessions.values())
+        if apart and len({row.session for row in rows}) >= FEWEST:
+            self.entry_preset = {"contract": None, "train": {"fold_by": "session"}}
+        if speakers < FEWEST:
+            known = f"{speakers} speaker{'s' * (speakers != 1)}" if speakers else "no speaker in every row"
+            self.notes.append(
+                f"{known}: scores for people that training did not see cannot be measured, and training refuses the "
+                f"corpus; with a column `speaker` of at least {FEWEST} speakers it is folded by them"
+            )
+
+    def wanted(self, path: str) -> str | None:
+        """Return "labels" for the table, "audio" or "video" for a clip by its ending; see `Reader.wanted`."""
+        if is_shadow(path):
+            return SHADOW
+        if path == self.table:
+            return "labels"
+        return _role(path) if self.table is not None or "/" in path else None
+
+    def utterances(self, root: Path, files: Mapping[str, str], ledger: Ledger) -> list[Utterance]:
+        """Return one Utterance per row, sorted by key; `ledger` receives the rows without a file that can be read."""
+        rows = self._rows(root, sorted(path for path, role in files.items() if role in ("audio", "video")))
+        names = {(row.path, row.start_s): row.key or _key(row) for row in rows}
+        twice = sorted(key for key, count in Counter(names.values()).items() if count > 1)
+        if twice:
+            raise refuse(root / (self.table or ""), [f"the key '{key}' stands twice" for key in twice])
+        utterances = [_utterance(root, row, names[row.path, row.start_s], files, ledger) for row in rows]
+        return sorted(utterances, key=lambda u: u.key)
+
+    def _rows(self, root: Path, clips: Iterable[str]) -> list[Row]:
+        if self.table is not None:
+            return read_rows(root / self.table)
+        rows = [Row(path=clip, label=clip.partition("/")[0]) for clip in clips if "/" in clip]
+        if not rows:
+            raise DataError(
+                f"neither a table nor a folder of clips: looked for {self.layout}",
+                file=root,
+                action="give the table with --table FILE, or one folder per class below --root",
+            )
+        return rows
+
+
+def _role(path: str) -> str | None:
+    ending = Path(path).suffix.casefold()
+    return "audio" if ending in SOUNDS else "video" if ending in VIDEOS else None
+
+
+def _clips(root: Path) -> Iterable[str]:
+    """Yield the paths of clips in the folders of `root`."""
+    for path in root.glob("*/**/*"):
+        relative = path.relative_to(root).as_posix()
+        if _role(relative) and not is_shadow(relative):
+            yield relative
+
+
+def _key(row: Row) -> str:
+    """Return the key of a row without one: its path, and where the file is a recording its start in milliseconds."""
+    stem = row.path.rsplit(".", 1)[0].replace("/", "_")
+    return named(stem if row.start_s is None else f"{stem}_{round(1000 * row.start_s):07d}")
+
+
+def named(text: str) -> str:
+    """Return a text as a key or folder may be named: other characters become `-`, and a digest tells it from others.
+
+    >>> named("clip_01"), named("Frau Müller")
+    ('clip_01', 'Frau-M-ller-b53b9b')
+    """
+    if _NAME.fullmatch(text) and len(text) <= LONGEST:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"{_OTHER.sub('-', text)[: LONGEST - 7]}-{digest[:6]}"
+
+
+def _utterance(root: Path, row: Row, key: str, files: Mapping[str, str], ledger: Ledger) -> Utterance:
+    role, audio = files.get(row.path), row.audio or row.path
+    reason, start_s, end_s = None, row.start_s or 0.0, row.end_s or 0.0
+    if role is None or audio not in files:
+        reason = "file_missing"
+        ledger.drop(key, reason, row.path if role is None else audio)
+    elif row.end_s is None and (length_s := _length_s(root / audio)) is not None:
+        end_s = length_s
+    elif row.end_s is None:
+        reason = "wav_unreadable"
+        ledger.drop(key, reason, audio)
+    if reason is None and role == "audio":
+        ledger.keep(key, "video_missing", "a sound file")
+    speaker = named(row.speaker or UNKNOWN)
+    recording = row.start_s is not None
+    # Without dialogues, clips of a speaker are staged together; those of no speaker in sixteen lots.
+    lot = speaker if row.speaker else f"clips-{hashlib.sha256(row.path.encode()).hexdigest()[0]}"
+    return Utterance(
+        key=key,
+        corpus=Table.name,
+        session=named(row.session) if row.session else speaker,
+        dialogue=named(row.dialogue) if row.dialogue else named(row.path.rsplit(".", 1)[0]) if recording else lot,
+        speaker=speaker,
+        side=row.side,
+        start_s=start_s,
+        end_s=end_s,
+        raw_label=row.label,
+        label=None,
+        reason=reason,
+        valence=row.valence,
+        activation=row.arousal,
+        dominance=row.dominance,
+        votes=tuple((rater, (vote,)) for rater, vote in row.votes),
+        transcript=row.text or None,
+        audio=None if recording else audio,
+        dialogue_audio=audio if recording else None,
+        video=row.path if role == "video" else None,
+    )
+
+
+def _length_s(path: Path) -> float | None:
+    """Return the length of a clip in seconds; None if it cannot be read."""
+    from foalnet.media import AudioUnreadable, length_s
+
+    try:
+        return length_s(path)
+    except AudioUnreadable:
+        return None

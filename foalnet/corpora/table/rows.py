@@ -1,0 +1,211 @@
+"""Reads the rows of a table: CSV with any of the usual separators, or JSON lines; every wrong row is named."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+from foalnet.config import nearest
+from foalnet.core.errors import DataError
+from foalnet.core.records import Side
+from foalnet.corpora.base import read_corpus_file
+
+SIDES = ("left", "right", "whole")
+NEEDED = ("path", "label")
+# So many wrong rows are named in an error.
+NAMED = 20
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One row: the columns by name; "" or None where a table lacks the column or the cell.
+
+    `path` and `audio` (a sound file that belongs to the clip) are relative to the root. `votes`: rater, label.
+    """
+
+    path: str
+    label: str
+    speaker: str = ""
+    start_s: float | None = None
+    end_s: float | None = None
+    session: str = ""
+    dialogue: str = ""
+    side: Side = "whole"
+    text: str = ""
+    valence: float | None = None
+    arousal: float | None = None
+    dominance: float | None = None
+    votes: tuple[tuple[str, str], ...] = ()
+    audio: str = ""
+    key: str = ""
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+NUMBERS = ("start_s", "end_s", "valence", "arousal", "dominance")
+
+
+def refuse(file: Path, faults: Sequence[str]) -> DataError:
+    """Return the error for a table with faults; it names the first ones."""
+    more = [f"… and {len(faults) - NAMED} more"] if len(faults) > NAMED else []
+    what = "\n".join(["the table cannot be used:", *(f"  {fault}" for fault in [*faults[:NAMED], *more])])
+    return DataError(what, file=file, action="correct the table, then run the same command again")
+
+
+def read_rows(file: Path) -> list[Row]:
+    """Return the rows of a table in its order; DataError (exit 3) names each wrong row and what is wrong with it."""
+    rows: list[Row] = []
+    faults: list[str] = []
+    place: dict[tuple[str, float | None], int] = {}
+    for number, cells in _cells(file):
+        try:
+            row = _row(cells)
+        except ValueError as error:
+            faults.append(f"row {number}: {error}")
+            continue
+        first = place.setdefault((row.path, row.start_s), number)
+        if first != number:
+            faults.append(f"row {number}: path '{row.path}' with this start stands in row {first} too")
+        rows.append(row)
+    if faults:
+        raise refuse(file, faults)
+    if not rows:
+        raise refuse(file, ["it has no row below its header"])
+    return rows
+
+
+def _cells(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield (number of the row, counted as a spreadsheet does, with the header as row 1; column -> cell)."""
+    text = _text(file)
+    if file.suffix.casefold() in (".jsonl", ".ndjson", ".json"):
+        yield from _json_lines(file, text)
+        return
+    header, _, _ = text.lstrip("\r\n").partition("\n")
+    separator = max(",;\t", key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        names = [name.strip().casefold() for name in next(reader, [])]
+        _check_columns(file, names)
+        for number, cells in enumerate(reader, 2):
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
+                raise refuse(file, [f"row {number}: {len(cells)} cells, the header has {len(names)}"])
+            yield number, dict(zip(names, (cell.strip() for cell in cells), strict=False))
+    except csv.Error as error:
+        raise refuse(file, [f"row {reader.line_num}: it is not CSV: {error}"]) from error
+
+
+def _text(file: Path) -> str:
+    data = read_corpus_file(file)
+    # A spreadsheet's "Unicode text" is UTF-16 with a mark at its start.
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        row = data[: error.start].count(b"\n") + 1
+        raise refuse(file, [f"row {row}: it is not UTF-8; save it as “CSV UTF-8” in the spreadsheet"]) from error
+
+
+def _json_lines(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise refuse(file, [f"line {number}: it is not JSON: {error}"]) from error
+        if not isinstance(row, dict):
+            raise refuse(file, [f"line {number}: it is no object {{…}}"])
+        names = [str(name).strip().casefold() for name in row]
+        _check_columns(file, names)
+        yield number, dict(zip(names, row.values(), strict=True))
+
+
+def _check_columns(file: Path, names: Sequence[str]) -> None:
+    """Refuse a header without the needed columns, with one twice, or with one that looks like a slip of a known one."""
+    faults = [f"no column `{name}`; the columns are {', '.join(filter(None, names)) or 'none'}" for name in NEEDED
+              if name not in names]  # fmt: skip
+    faults += [f"the column `{name}` stands twice" for name in sorted({n for n in names if n and names.count(n) > 1})]
+    for name in names:
+        meant = nearest(name, COLUMNS)
+        if name not in COLUMNS and "did you mean" in meant:
+            faults.append(f"the column `{name}` is not known; {meant}")
+    if faults:
+        raise refuse(file, faults)
+
+
+def _row(cells: Mapping[str, Any]) -> Row:
+    """Return a checked row; ValueError says what is wrong."""
+    values: dict[str, Any] = {}
+    for name in COLUMNS:
+        cell = cells.get(name)
+        if cell is None or cell == "":
+            continue
+        if name in NUMBERS:
+            values[name] = _number(name, cell)
+        elif name == "votes":
+            values[name] = _votes(cell)
+        elif isinstance(cell, (dict, list)):
+            raise ValueError(f"{name} is {cell!r}, not a text")
+        else:
+            values[name] = str(cell)
+    for name in NEEDED:
+        if name not in values:
+            raise ValueError(f"no {name}")
+    for name in ("path", "audio"):
+        if name in values:
+            values[name] = _path(name, values[name])
+    side = values.get("side", "whole").casefold()
+    if side not in SIDES:
+        raise ValueError(f"side is '{side}', not {', '.join(SIDES)}")
+    row = Row(**values | {"side": cast("Side", side)})
+    if row.key and not _KEY.fullmatch(row.key):
+        raise ValueError(f"key '{row.key}': use up to 80 of A-Z a-z 0-9 _ -")
+    if (row.start_s is None) != (row.end_s is None):
+        raise ValueError("start_s and end_s belong together: give both or neither")
+    if row.start_s is not None and row.end_s is not None and not 0 <= row.start_s < row.end_s:
+        raise ValueError(f"it starts at {row.start_s:g} s and ends at {row.end_s:g} s")
+    return row
+
+
+def _number(name: str, cell: Any) -> float:
+    # A spreadsheet may write a decimal comma.
+    text = str(cell).replace(",", ".") if isinstance(cell, str) else cell
+    try:
+        value = float("nan") if isinstance(text, bool) else float(text)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is '{cell}', not a number")
+    return value
+
+
+def _votes(cell: Any) -> tuple[tuple[str, str], ...]:
+    """Return (rater, vote) from `sad;happy;sad`, `anna=sad;ben=happy`, a JSON list or a JSON object."""
+    if isinstance(cell, Mapping):
+        return tuple((str(rater), str(vote)) for rater, vote in cell.items())
+    votes = [str(vote) for vote in cell] if isinstance(cell, list) else str(cell).split(";")
+    pairs = []
+    for number, vote in enumerate((vote.strip() for vote in votes if vote.strip()), 1):
+        rater, equals, label = vote.partition("=")
+        pairs.append((rater.strip(), label.strip()) if equals else (f"rater{number}", vote))
+    return tuple(pairs)
+
+
+def _path(name: str, text: str) -> str:
+    """Return a path below the root with `/` between its parts; ValueError where it leads out of the root."""
+    if _WINDOWS.match(text) or text.startswith(("/", "\\")):
+        raise ValueError(f"{name} '{text}' is absolute; write it relative to the corpus' root")
+    parts = PurePosixPath(text.replace("\\", "/")).parts
+    if ".." in parts:
+        raise ValueError(f"{name} '{text}' leads out of the corpus' root")
+    return "/".join(parts)

@@ -1,0 +1,202 @@
+"""The reader of a table of one's own: its columns, its keys, and what it says of a wrong row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foalnet.core.errors import DataError, UsageError
+from foalnet.core.ledger import Ledger
+from foalnet.core.records import Utterance
+from foalnet.corpora import get_reader
+from foalnet.corpora.base import is_role
+from foalnet.corpora.table import Table, named
+from foalnet.corpora.table.rows import read_rows
+from tests.support.corpus.trees import write, write_wav
+from tests.support.corpus.videos import write_clip
+
+HEADER = "path,label,speaker\n"
+
+
+def read(root: Path, table: str | None = "t.csv", ledger: Ledger | None = None) -> list[Utterance]:
+    """Read a tree as the stages do."""
+    reader = get_reader("table", table=table)
+    reader.check_root(root)
+    paths = [p.relative_to(root).as_posix() for p in sorted(root.rglob("*")) if p.is_file()]
+    files = {path: role for path in paths if is_role(role := reader.wanted(path))}
+    return reader.utterances(root, {p: str(r) for p, r in files.items()}, ledger if ledger is not None else Ledger())
+
+
+def refusal(root: Path, text: str | bytes, name: str = "t.csv") -> str:
+    write(root / name, text)
+    with pytest.raises(DataError) as caught:
+        read_rows(root / name)
+    assert name in str(caught.value) and "correct the table" in str(caught.value)
+    return caught.value.what
+
+
+def test_a_row_gives_every_fact(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a/one.mp4", seconds=1.0)
+    write_wav(tmp_path / "a/one.wav", 0.5)
+    write(
+        tmp_path / "t.csv",
+        "Path;Label;Speaker;session;dialogue;side;text;valence;arousal;dominance;votes;audio;remark\n"
+        "a/one.mp4;sad;Ada;s1;d1;left;Well, no.;1,5;2;3;ada=sad;ben=hap;a/one.wav;x\n",
+    )
+    with pytest.raises(DataError, match="row 2: 14 cells, the header has 13"):
+        read(tmp_path)
+    text = (tmp_path / "t.csv").read_text().replace("ada=sad;ben=hap", '"ada=sad;ben=hap"')
+    write(tmp_path / "t.csv", text)
+    assert read(tmp_path) == [
+        Utterance(
+            key="a_one",
+            corpus="table",
+            session="s1",
+            dialogue="d1",
+            speaker="Ada",
+            side="left",
+            start_s=0.0,
+            end_s=0.5,
+            raw_label="sad",
+            label=None,
+            valence=1.5,
+            activation=2.0,
+            dominance=3.0,
+            votes=(("ada", ("sad",)), ("ben", ("hap",))),
+            transcript="Well, no.",
+            audio="a/one.wav",
+            video="a/one.mp4",
+        )
+    ]
+
+
+def test_spans_of_a_recording_are_utterances_of_one_dialogue(tmp_path: Path) -> None:
+    write_clip(tmp_path / "talk.mp4", seconds=2.0)
+    write(tmp_path / "t.jsonl", "\n".join(
+        json.dumps({"path": "talk.mp4", "label": "sad", "speaker": who, "start_s": start, "end_s": start + 0.5})
+        for who, start in (("ada", 0.25), ("ben", 1.0))
+    ))  # fmt: skip
+    first, second = read(tmp_path, "t.jsonl")
+    assert (first.key, second.key) == ("talk_0000250", "talk_0001000")
+    assert first.dialogue == second.dialogue == "talk" and (first.start_s, first.end_s) == (0.25, 0.75)
+    assert first.audio is None and first.dialogue_audio == first.video == "talk.mp4"
+
+
+def test_a_folder_per_class_needs_no_table(tmp_path: Path) -> None:
+    for name in ("sad/1.wav", "sad/2.wav", "glad/deep/1.wav"):
+        write_wav(tmp_path / name, 0.5)
+    write(tmp_path / "notes.txt", "x")
+    assert [(u.key, u.raw_label, u.speaker) for u in read(tmp_path, None)] == [
+        ("glad_deep_1", "glad", "unknown"),
+        ("sad_1", "sad", "unknown"),
+        ("sad_2", "sad", "unknown"),
+    ]
+    reader = Table()
+    reader.check_root(tmp_path)
+    assert reader.default_classes == ["glad", "sad"]
+    assert "no speaker in every row: scores for people that training did not see cannot be measured" in reader.notes[0]
+
+
+def test_files_that_are_absent_or_no_media_are_dropped_by_name(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", 0.5)
+    write(tmp_path / "b.wav", b"no sound")
+    write(tmp_path / "t.csv", HEADER + "a.wav,sad,x\nb.wav,sad,x\nc.wav,sad,x\n")
+    ledger = Ledger()
+    assert {u.key: u.reason for u in read(tmp_path, ledger=ledger)} == {
+        "a": None,
+        "b": "wav_unreadable",
+        "c": "file_missing",
+    }
+    assert ledger.counts() == {"dropped/file_missing": 1, "dropped/wav_unreadable": 1, "kept/video_missing": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no column `path`; the columns are none"),
+        ("file,label\nx,sad\n", "no column `path`; the columns are file, label"),
+        ("path,label,speeker\nx,sad,a\n", "the column `speeker` is not known; did you mean 'speaker'?"),
+        ("path,label,label\nx,sad,a\n", "the column `label` stands twice"),
+        (HEADER, "it has no row below its header"),
+        (HEADER + "a.wav,,x\n", "row 2: no label"),
+        (HEADER + "\na.wav,sad,x\n,sad,x\n", "row 4: no path"),
+        (HEADER + "/a.wav,sad,x\n", "row 2: path '/a.wav' is absolute"),
+        (HEADER + "C:\\a.wav,sad,x\n", "row 2: path 'C:\\a.wav' is absolute"),
+        (HEADER + "../a.wav,sad,x\n", "row 2: path '../a.wav' leads out of the corpus' root"),
+        (HEADER + "a.wav,sad,x\nb.wav,sad,x\na.wav,hap,x\n", "row 4: path 'a.wav' with this start stands in row 2 too"),
+        ("path,label,start_s,end_s\na.wav,sad,2,1\n", "row 2: it starts at 2 s and ends at 1 s"),
+        ("path,label,start_s\na.wav,sad,2\n", "row 2: start_s and end_s belong together"),
+        ("path,label,start_s,end_s\na.wav,sad,soon,1\n", "row 2: start_s is 'soon', not a number"),
+        ("path,label,valence\na.wav,sad,inf\n", "row 2: valence is 'inf', not a number"),
+        ("path,label,side\na.wav,sad,up\n", "row 2: side is 'up', not left, right, whole"),
+        ("path,label,key\na.wav,sad,a.b\n", "row 2: key 'a.b': use up to 80 of"),
+        ('path,label\n"a.wav,sad\n', "it is not CSV"),
+        ("path,label\nä.wav,sad\n".encode("latin-1"), "row 2: it is not UTF-8; save it as “CSV UTF-8”"),
+    ],
+)
+def test_a_wrong_table_is_refused_by_row(tmp_path: Path, text: str | bytes, said: str) -> None:
+    assert said in refusal(tmp_path, text)
+
+
+def test_json_lines_are_refused_by_line(tmp_path: Path) -> None:
+    assert "line 2: it is not JSON" in refusal(tmp_path, '{"path": "a", "label": "b"}\n{', "t.jsonl")
+    assert "line 1: it is no object" in refusal(tmp_path, "[1]\n", "t.jsonl")
+    assert "row 1: label is ['b'], not a text" in refusal(tmp_path, '{"path": "a", "label": ["b"]}\n', "t.jsonl")
+
+
+def test_every_wrong_row_is_named_up_to_twenty(tmp_path: Path) -> None:
+    said = refusal(tmp_path, HEADER + "".join(f"{i}.wav,,x\n" for i in range(30)))
+    assert said.count("no label") == 20 and "… and 10 more" in said
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_what_a_spreadsheet_saves_is_read(tmp_path: Path, encoding: str, separator: str) -> None:
+    text = f"path{separator} Label {separator}speaker\r\nä b.wav{separator}sad{separator}Å\r\n"
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    (row,) = read_rows(tmp_path / "t.csv")
+    assert (row.path, row.label, row.speaker) == ("ä b.wav", "sad", "Å")
+
+
+@pytest.mark.parametrize(
+    ("rows", "fold_by"),
+    [
+        ([("a", "s1"), ("b", "s2"), ("c", "s3")], "session"),
+        ([("a", "s1"), ("b", "s2"), ("c", "s2")], "speaker"),
+        ([("a", "s1"), ("a", "s2"), ("c", "s3"), ("d", "s4")], "speaker"),
+        ([("a", ""), ("b", ""), ("c", "")], "speaker"),
+    ],
+)
+def test_sessions_fold_a_corpus_only_where_they_share_no_speaker(
+    tmp_path: Path, rows: list[tuple[str, str]], fold_by: str
+) -> None:
+    lines = [f"{i}.wav,sad,{speaker},{session}" for i, (speaker, session) in enumerate(rows)]
+    write(tmp_path / "t.csv", "path,label,speaker,session\n" + "\n".join(lines))
+    reader = Table("t.csv")
+    reader.check_root(tmp_path)
+    assert reader.entry_preset["train"]["fold_by"] == fold_by and reader.notes == []
+
+
+@given(st.text(min_size=1, max_size=200), st.text(min_size=1, max_size=200))
+def test_names_are_valid_and_differ_where_the_texts_do(one: str, other: str) -> None:
+    assert named(one) and all(c.isascii() and (c.isalnum() or c in "_-") for c in named(one)) and len(named(one)) <= 80
+    assert (named(one) == named(other)) == (one == other)
+
+
+def test_another_reader_takes_no_table() -> None:
+    with pytest.raises(UsageError, match="reader iemocap takes no table"):
+        get_reader("iemocap", table="t.csv")
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_reader_fail_otherwise(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    for name in ("fuzz.csv", "fuzz.jsonl"):
+        path = write(tmp_path_factory.getbasetemp() / name, b"path,label\n" + data if name == "fuzz.csv" else data)
+        try:
+            assert all(row.path and row.label for row in read_rows(path))
+        except DataError:
+            continue
