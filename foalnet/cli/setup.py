@@ -48,7 +48,8 @@ def add_corpus(
 
     It also adds deployments to prefect.yaml. All changes are shown as a diff; other corpora stay as they are.
     """
-    from foalnet.cli.entries import NewEntry, add
+    from foalnet.cli.entries import add
+    from foalnet.cli.new_entry import NewEntry
 
     entry = NewEntry.parse(
         reader=reader,

@@ -114,9 +114,7 @@ class Shards(Frozen):
     channel: Literal["mean", "left", "right"] | Count = Field(
         "mean", description="of several channels: their mean, left, right, or one of them counted from 1"
     )
-    sound: Literal["file", "clip"] = Field(
-        "file", description="of an utterance with a sound file and a video with sound: which of them is its sound"
-    )
+    sound: Literal["file", "clip"] = Field("file", description="if a sound file and a clip have it: which is used")
     silent_sound: Literal["mask", "drop"] = Field(
         "mask", description="an utterance with silent sound: kept with its sound masked, or dropped"
     )

@@ -43,6 +43,7 @@ SOURCES = {
 MEANINGS: dict[str, Meaning] = {
     "corpus": Meaning(says="name of the entry, of its folders and of its report"),
     "reader": Meaning(says="name in the corpus registry of the reader that knows the layout on disk"),
+    "table": Meaning(says="the corpus' own table, relative to its root; for the reader `table`"),
     "source": Meaning(says="what `inventory` depends on: the drawn corpus, or a small committed file"),
     "variants": Meaning(says="what is trained: the whole network, its ablations, each modality alone", source=ABLATION),
     "seeds": Meaning(says="one training run of each variant per seed"),

@@ -13,7 +13,8 @@ from dvc.utils.serialize import load_yaml
 
 from foalnet.checks.verify import lock
 from foalnet.cli import main
-from foalnet.cli.entries import NewEntry, add
+from foalnet.cli.entries import add
+from foalnet.cli.new_entry import NewEntry
 from foalnet.config import blocks, load_params, load_settings
 from foalnet.config.base import Frozen
 from foalnet.config.load import Entry, Run, read_file
@@ -169,6 +170,7 @@ def test_a_corpus_is_not_added_where_the_params_would_be_refused(
     monkeypatch.chdir(tmp_path)
     before = (tmp_path / "params.yaml").read_bytes()
     entry = NewEntry.parse(
+        table=None,
         reader="iemocap",
         root=str(iemocap_tree(tmp_path / "root")),
         name=None,

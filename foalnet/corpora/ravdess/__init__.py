@@ -101,17 +101,17 @@ class Ravdess:
         Its sound is that of the sound file, else of the clip; its picture that of the clip with sound, else of the
         clip without.
         """
-        found: dict[str, dict[str, str]] = defaultdict(dict)
+        recordings: dict[str, dict[str, str]] = defaultdict(dict)
         for path in sorted(path for path, role in files.items() if role in ("audio", "video")):
             match = _CLIP.fullmatch(stem(path))
             assert match is not None, f"`wanted` let {path} pass"
-            first = found[match["rest"]].setdefault(match["modality"], path)
+            first = recordings[match["rest"]].setdefault(match["modality"], path)
             if first != path:
                 ledger.repair(stem(path), "duplicate_sound", f"{path} is not used, {first} is")
         rows = _rows(root, (path for path, role in files.items() if role == "features"))
-        for rest in sorted(rows.keys() - found.keys()):
+        for rest in sorted(rows.keys() - recordings.keys()):
             ledger.drop(rows[rest].rpartition("#")[2], "features_unpaired")
-        utterances = [_utterance(root, rest, found[rest], rows.get(rest), ledger) for rest in found]
+        utterances = [_utterance(root, rest, recordings[rest], rows.get(rest), ledger) for rest in recordings]
         return sorted(utterances, key=lambda u: u.key)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from foalnet.cli.entries import check_runs, parse_classes, sync
+from foalnet.cli.entries import check_runs, sync
+from foalnet.cli.new_entry import parse_classes
 from foalnet.config import load_params, load_settings
 from foalnet.config.load import merge, read_file
 from foalnet.core.errors import UsageError
