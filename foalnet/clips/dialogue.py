@@ -306,6 +306,7 @@ def _meta(
             end_s=float(u.end_s),
             raw_label=u.raw_label,
             label=u.label or "",
+            text=u.transcript or "",
             audio=AudioMeta(rate_hz=rate_hz, samples=sound.samples, reason=sound.reason),
             video=video,
             features=features,

@@ -20,8 +20,7 @@ STAGE = "shards"
 BYTES_PER_S = 400_000
 # The manifest's reason for a usable utterance with a label of no class of this experiment.
 NOT_IN_A_CLASS = "label_not_used"
-# The fields of an utterance that its shard stores. Votes and transcript are left out: readers take them from the
-# manifest, so that a corrected transcript causes no staging.
+# The fields of an utterance that its shard stores. Votes are left out: readers take them from the manifest.
 SHARD_FIELDS = (
     "key",
     "corpus",
@@ -33,6 +32,7 @@ SHARD_FIELDS = (
     "end_s",
     "raw_label",
     "label",
+    "transcript",
     "audio",
     "dialogue_audio",
     "video",

@@ -207,6 +207,20 @@ class VideoEncoder(Frozen):
     augment: bool = Field(True, description="training moves, scales and turns the crops and varies their light")
 
 
+class TextEncoder(Frozen):
+    """The text branch."""
+
+    encoder: str = Field("hashed", description="name in the encoder registry")
+    width: Width = Field(64, description="D of its output")
+    dropout: Dropout | None = Field(
+        0.2, description="on the encoder's output; null: `final_dropout` of the pretrained sound encoder's config"
+    )
+    rows: Annotated[int, Field(ge=16, le=1_000_000)] = Field(
+        8192, description="hashed: rows of the table that words and letter triples share"
+    )
+    words: Count = Field(64, description="longer texts are cut to their first so many words, and counted")
+
+
 class Train(Frozen):
     """Training of one variant and seed over all folds."""
 
@@ -226,6 +240,7 @@ class Train(Frozen):
     )
     audio: AudioEncoder = AudioEncoder()
     video: VideoEncoder = VideoEncoder()
+    text: TextEncoder = TextEncoder()
     methods: dict[str, dict[str, Choice]] = Field(
         default_factory=dict, description="params of each method, from the blocks `methods`"
     )

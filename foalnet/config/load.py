@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, PrivateAttr, create_model
 
 from foalnet.config import blocks
 from foalnet.config.base import Frozen, line_in, nearest, validated
 from foalnet.config.space import check_space
-from foalnet.config.variants import HALF, VARIANTS, Variant
+from foalnet.config.variants import HALF, VARIANTS, Modality, Variant
 from foalnet.config.yamls import parse_yaml, read_text
 from foalnet.core.errors import UsageError
 from foalnet.core.paths import HEADLINE, Paths, run_name
@@ -66,6 +66,7 @@ class Run(Frozen):
     name: str = Field("", description="name of the run's folders")
     audio: str = Field("", description="dependency for the audio encoder: another run's model, or an index")
     video: str = Field("", description="dependency for the video encoder")
+    text: str = Field("", description="dependency for the text encoder")
 
 
 class File(Frozen):
@@ -359,8 +360,9 @@ def runs_of(
     for variant, seed, split in product(variants, seeds, [split for split in blocks.SPLITS if split in splits]):
         name = run_name(variant, seed, split)
         singles = blocks.encoders_from(variant, train)
-        takes = {"audio": paths.shards / "index.json", "video": paths.features / "index.json"}
-        takes |= {str(modality): paths.model(single, seed, split) for modality, single in singles.items()}
+        takes = dict.fromkeys(get_args(Modality), paths.shards / "index.json")
+        takes |= {"video": paths.features / "index.json"}
+        takes |= {modality: paths.model(single, seed, split) for modality, single in singles.items()}
         runs[f"{corpus}-{name}"] = {
             "corpus": corpus, "variant": variant, "method": train.variant(variant).method,
             "seed": seed, "split": split, "name": name,

@@ -10,7 +10,7 @@ from foalnet.config.base import Frozen
 
 Weight = Annotated[float, Field(ge=0.0, le=1000.0)]
 Picture = Literal["face", "half", "features"]
-Modality = Literal["audio", "video"]
+Modality = Literal["audio", "video", "text"]
 # The variants on the half picture are named so.
 HALF = "_half"
 
@@ -32,6 +32,7 @@ def _standard() -> dict[str, Variant]:
     variants = {
         "audio_only": Variant(method="single", inputs=["audio"]),
         "video_only": Variant(method="single", inputs=["video"]),
+        "text_only": Variant(method="single", inputs=["text"]),
         "baseline": Variant(method="foal", inputs=both, losses={"avel": 0.0, "mem": 0.0}),
         "avel": Variant(method="foal", inputs=both, losses={"mem": 0.0}),
         "mem": Variant(method="foal", inputs=both, losses={"avel": 0.0}),

@@ -8,6 +8,7 @@ from foalnet.config.variants import Modality
 from foalnet.nets.crops import CropCnn
 from foalnet.nets.encoder import Encoder, PretrainedEncoder
 from foalnet.nets.functionals import Functionals
+from foalnet.nets.hashed import Hashed
 from foalnet.nets.identity import Identity
 from foalnet.nets.linear import Linear
 from foalnet.nets.logmel import LogmelCnn
@@ -26,6 +27,9 @@ ENCODERS: dict[Modality, dict[str, Callable[..., Encoder]]] = {
         "linear": Linear,
         "mlp": Mlp,
     },
+    "text": {
+        "hashed": Hashed,
+    },
 }
 # Encoders with published weights, which `foalnet weights` stores under the same names; they also get a `Pretrained`.
 PRETRAINED: dict[Modality, dict[str, Callable[..., PretrainedEncoder]]] = {
@@ -34,4 +38,5 @@ PRETRAINED: dict[Modality, dict[str, Callable[..., PretrainedEncoder]]] = {
         "wavlm_large": WavLM,
     },
     "video": {},
+    "text": {},
 }

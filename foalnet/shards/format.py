@@ -79,7 +79,7 @@ class TableMeta:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleMeta:
-    """One utterance; `label` is its class, "" for none; times are seconds in the dialogue.
+    """One utterance; times are seconds in the dialogue. `label`: its class, `text`: the spoken words, each "" for none.
 
     Every sample of a corpus has either `video` or `features`; the other key is absent.
     """
@@ -96,6 +96,7 @@ class SampleMeta:
     end_s: float
     raw_label: str
     label: str
+    text: str
     audio: AudioMeta
     video: VideoMeta | None = None
     features: TableMeta | None = None

@@ -18,6 +18,7 @@ from foalnet.core.errors import DataError, UsageError
 from foalnet.core.ledger import SILENT, Ledger
 from foalnet.core.progress import counted
 from foalnet.nets import Encoded, InputShape
+from foalnet.nets.hashed import pieces_of
 from foalnet.shards import Sample, ShardSet
 from foalnet.shards.features import FeatureSet, Vectors, steps_between
 
@@ -173,7 +174,16 @@ def read_clip(sample: Sample, params: Train, ledger: Ledger, features: Vectors |
         ledger.repair(sample.key, "audio_truncated", f"{len(wave_N) / rate_hz:.2f} s to {params.max_s:g} s")
         wave_N = wave_N[:longest].copy()
     heard = sample.meta.audio.reason != SILENT
-    return Clip.of(sample.key, wave_N=wave_N, frames=frames, frame_mask_F=mask_F, heard=heard), rate_hz
+    clip = Clip.of(sample.key, wave_N=wave_N, frames=frames, frame_mask_F=mask_F, heard=heard)
+    return clip.put("text", _words(sample, params, ledger)), rate_hz
+
+
+def _words(sample: Sample, params: Train, ledger: Ledger) -> Part:
+    """Return the words of the utterance's text as hashes; T = 0 without a text."""
+    hashes_TP, words = pieces_of(sample.meta.text), params.text.words
+    if len(hashes_TP) > words:
+        ledger.repair(sample.key, "text_truncated", f"{len(hashes_TP)} to {words} words")
+    return Part(values=hashes_TP[:words], mask_T=np.ones(len(hashes_TP[:words]), bool))
 
 
 def _times_s(sample: Sample, params: Train) -> list[float]:

@@ -25,6 +25,7 @@ def meta_of(key: str, **given: Any) -> SampleMeta:
         "end_s": 1.0,
         "raw_label": "neu",
         "label": "neutral",
+        "text": "Well, I do not know.",
         "audio": AudioMeta(rate_hz=RATE_HZ, samples=RATE_HZ, reason=""),
     }
     return SampleMeta(key=key, **usual | given)

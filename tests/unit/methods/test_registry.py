@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -18,7 +19,8 @@ from foalnet.config.variants import VARIANTS, Variant
 from foalnet.encoders import Pretrained
 from foalnet.methods import METHODS, FoalNet, Method, Objective, build_net
 from foalnet.nets import ENCODERS, PRETRAINED, Batch, Inputs, InputShape
-from foalnet.train.batches import collate
+from foalnet.nets.hashed import PIECES, pieces_of
+from foalnet.train.batches import Part, collate
 from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, blind, make_params, make_store, put
 from tests.support.hub import needs_transformers, recorded
 
@@ -48,6 +50,15 @@ CASES += [("foal", audio, "identity", "released") for audio in ("logmel_cnn", "w
 TIGHT = {"rtol": 0.0, "atol": 1e-5}
 
 
+TEXTS = ("I do not know, maybe!", "", "Go home.", "well well well")
+
+
+def words_of(text: str) -> Part:
+    """The words of a text as hashes of their pieces."""
+    hashes_TP = pieces_of(text)
+    return Part(values=hashes_TP, mask_T=np.ones(len(hashes_TP), bool))
+
+
 @functools.cache
 def random_weights(name: str) -> Pretrained:
     """Small random weights of a pretrained encoder, written and loaded as the published ones are."""
@@ -71,6 +82,7 @@ class Case:
         self.frame = FRAMES.get(video, (DIMS,))
         clips = list(make_store(groups=3, per_group=2, frame=self.frame, seed=4).store.clips.values())[:4]
         clips[1] = blind(clips[1])
+        clips = [clip.put("text", words_of(text)) for clip, text in zip(clips, TEXTS, strict=True)]
         self.clips = clips
         self.batch = collate(clips, {clip.key: i % len(CLASSES) for i, clip in enumerate(clips)})
         self.pretrained = random_weights(audio) if audio in PRETRAINED["audio"] else None
@@ -108,6 +120,7 @@ def padded(batch: Batch, samples: int, frames: int) -> Batch:
     noise = {
         "audio": torch.randn(size, samples),
         "video": torch.full((size, frames, *pictures.shape[2:]), 77).to(pictures.dtype),
+        "text": torch.full((size, frames, PIECES), 77),
     }
     for modality, steps in batch.raw.items():
         more = noise[modality]
