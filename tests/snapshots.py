@@ -25,7 +25,7 @@ from ruamel.yaml.comments import CommentedMap
 from foalnet.artifact.gitrepo import commit_of, git, has_git
 from foalnet.cli.explain import meanings
 from foalnet.cli.main import cli
-from foalnet.config import Params, blocks, load_params
+from foalnet.config import Params, load_params
 from foalnet.config.form import params_bytes, params_document
 from foalnet.config.load import Entry
 from foalnet.config.versions import DIFFERENCES
@@ -124,7 +124,7 @@ def commented_params() -> str:
     data = params_document(REPOSITORY / "params.yaml")
     says = {path: meaning.says for path, meaning in meanings()}
     for block in BLOCKS:
-        _comment(data, block, getattr(blocks, block.capitalize()).__doc__, says, block)
+        _comment(data, block, Params.model_fields[block].annotation.__doc__, says, block)
     for name in data["methods"]:
         _comment(data["methods"], name, METHODS[name].config_type.__doc__, says, f"methods.{name}")
     for block, text in OTHER_BLOCKS.items():

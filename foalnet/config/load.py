@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field, PrivateAttr, create_model
 
-from foalnet.config import blocks
+from foalnet.config import blocks, tuning
 from foalnet.config.base import Frozen, line_in, nearest, validated
 from foalnet.config.space import check_space
 from foalnet.config.variants import HALF, VARIANTS, Modality, Variant
@@ -110,7 +110,7 @@ class Params(Frozen):
     evaluate: blocks.Evaluate
     report: blocks.Report
     gate: blocks.Gate = blocks.Gate()
-    tune: blocks.Tune = blocks.Tune()
+    tune: tuning.Tune = tuning.Tune()
     final: blocks.Final = blocks.Final()
 
     @property

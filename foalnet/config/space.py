@@ -9,7 +9,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from foalnet.config.base import leaves, nearest
-from foalnet.config.blocks import Choice, Dimension, Train, Tune
+from foalnet.config.blocks import Choice, Train
+from foalnet.config.tuning import Dimension, Tune
 from foalnet.core.errors import UsageError
 
 # Param -> why a search must not change it.

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from foalnet.config.blocks import Choice, Train, Tune
+from foalnet.config.blocks import Choice, Train
 from foalnet.config.space import METHODS as BELOW
 from foalnet.config.space import number_kinds, refuse_space
+from foalnet.config.tuning import Tune
 from foalnet.methods.build import method_config
 from foalnet.methods.registry import METHODS
 

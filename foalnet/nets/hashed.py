@@ -31,9 +31,9 @@ def pieces_of(text: str) -> np.ndarray:
     >>> pieces_of("Go home!").shape
     (3, 23)
     """
-    found = WORD.findall(text.casefold())
-    hashes = np.full((len(found), PIECES), NONE, np.int64)
-    for row, word in enumerate(found):
+    words = WORD.findall(text.casefold())
+    hashes = np.full((len(words), PIECES), NONE, np.int64)
+    for row, word in enumerate(words):
         framed = f"<{word}>"
         pieces = [framed, *(framed[i : i + 3] for i in range(len(framed) - 2))][:PIECES]
         hashes[row, : len(pieces)] = [zlib.crc32(piece.encode()) for piece in pieces]

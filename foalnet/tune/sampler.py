@@ -8,7 +8,8 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from foalnet.config.blocks import Choice, Dimension, Tune
+from foalnet.config.blocks import Choice
+from foalnet.config.tuning import Dimension, Tune
 from foalnet.core.errors import MachineError
 from foalnet.methods.params import kinds_of
 

@@ -15,7 +15,7 @@ from foalnet.checks.verify import lock
 from foalnet.cli import main
 from foalnet.cli.entries import add
 from foalnet.cli.new_entry import NewEntry
-from foalnet.config import blocks, load_params, load_settings
+from foalnet.config import blocks, load_params, load_settings, tuning
 from foalnet.config.base import Frozen
 from foalnet.config.load import Entry, Run, read_file
 from foalnet.config.settings import Settings
@@ -151,8 +151,12 @@ def _unbounded(schema: Any, path: str) -> Iterator[str]:
 
 
 def test_every_number_of_params_and_settings_has_both_bounds() -> None:
-    models = [each for each in vars(blocks).values() if isinstance(each, type) and issubclass(each, Frozen)]
-    models = [each for each in models if each not in (Frozen, blocks.Dimension)]  # a search has its param's bounds
+    models = [
+        each
+        for each in [*vars(blocks).values(), *vars(tuning).values()]
+        if isinstance(each, type) and issubclass(each, Frozen)
+    ]
+    models = [each for each in models if each not in (Frozen, tuning.Dimension)]  # a search has its param's bounds
     unbounded = [
         place
         for model in [*models, *(method.config_type for method in METHODS.values()), Entry, Run, Settings]

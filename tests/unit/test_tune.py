@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from foalnet.config import Params, Settings
-from foalnet.config.blocks import Train, Tune
+from foalnet.config.blocks import Train
 from foalnet.config.load import merge
 from foalnet.config.space import nested, with_values
+from foalnet.config.tuning import Tune
 from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.core.files import read_json, read_jsonl
 from foalnet.core.paths import Paths
