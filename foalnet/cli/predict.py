@@ -28,6 +28,7 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--track", type=click.IntRange(min=1), help="Of several sound tracks: its number [default: the first].")
 @click.option("--sound", type=FILE, help="A wav or flac file to use instead of the one CLIP's own sound.")
+@click.option("--text", help="The words spoken in the one CLIP, for a model that takes text.")
 def predict(
     clips: tuple[Path, ...],
     model: Path,
@@ -38,6 +39,7 @@ def predict(
     channel: str | None,
     track: int | None,
     sound: Path | None,
+    text: str | None,
 ) -> int:
     """Print a sealed model's prediction for each CLIP: a video, with or without sound, or a wav or flac file.
 
@@ -45,8 +47,9 @@ def predict(
     with a face, notes. A clip that cannot be read becomes a line with `error`, the others go on, and the exit code is 3
     (or 4 for a fault of this machine).
     """
-    if len(clips) > 1 and (start is not None or end is not None or sound is not None):
-        raise UsageError("--start, --end and --sound belong to one clip", action="give one CLIP at a time with them")
+    if len(clips) > 1 and any(each is not None for each in (start, end, sound, text)):
+        what = "--start, --end, --sound and --text belong to one clip"
+        raise UsageError(what, action="give one CLIP at a time with them")
     options = {
         "people": int(people),
         "side": side,
@@ -55,6 +58,7 @@ def predict(
         "sound": sound,
         "channel": channel,
         "track": track,
+        "text": text,
     }
     code = lost = 0
     for row, failed in _rows(clips, model, options):

@@ -28,7 +28,7 @@ from foalnet.media.container import (
 )
 from foalnet.media.decode import ATTEMPTS
 from foalnet.media.ffmpeg_exe import SOURCE, TARGET, ffmpeg_arguments
-from foalnet.media.video import open_video, video_stream
+from foalnet.media.video import open_video, probe_times, video_stream
 
 _TAIL_CHARS = 600
 
@@ -105,8 +105,8 @@ def _as_sound() -> Iterator[None]:
         ) from error
 
 
-def length_s(path: Path) -> float:
-    """Return the length of a clip in seconds, from its headers: of its sound, else of its picture.
+def length_s(path: Path, *, timeout_s: float = 3600.0) -> float:
+    """Return the length of a clip in seconds: up to the end of its last picture, without picture that of its sound.
 
     AudioUnreadable (exit 3) for a file that is neither wav nor flac nor a container that opens.
     """
@@ -116,11 +116,14 @@ def length_s(path: Path) -> float:
         if _is_wave(path):
             info = probe_wave(path)
             return info.samples / info.rate_hz
+        if probe_streams(path).picture:
+            return probe_times(path, timeout_s=timeout_s).end_s
         try:
             with open_video(path) as container:
-                streams = [*container.streams.audio, *container.streams.video]
-                stated = [float(one.duration * one.time_base) for one in streams if one.duration and one.time_base]
-                return stated[0] if stated else (container.duration or 0) / av.time_base
+                (stream, *_) = container.streams.audio or [None]
+                if stream is not None and stream.duration:
+                    return float(stream.duration * stream.time_base)
+                return (container.duration or 0) / av.time_base
         except av.FFmpegError as error:
             message = reason(error)
             raise decoder_refusal(message, path) or unreadable(path, message) from error

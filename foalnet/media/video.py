@@ -38,6 +38,11 @@ class VideoInfo:
     truncated: bool
     by_index: bool = False
 
+    @property
+    def end_s(self) -> float:
+        """The end of the last frame, which is shown for one frame of the header's rate."""
+        return self.times_s[-1] + (1 / self.rate_fps if self.rate_fps > 0 else 0.0)
+
 
 def probe_times(path: Path, *, timeout_s: float = 3600.0) -> VideoInfo:
     """Return a video's size, rate and the stamp of every existing frame.

@@ -26,9 +26,9 @@ class Frames:
 class ClipPrediction:
     """One person of one clip: `probabilities` by class in class order, summing to 1; `label` the likeliest.
 
-    `sound` and `picture` say whether the model used them: found, none (missing or unusable), silent (the sound has no
-    content and is masked like a missing one), unused (this variant does not take it). `preprocessing`: "same" as in
-    training, or the differences. `notes`: sentences for the user.
+    `sound`, `picture` and `text` say whether the model used them: found, none (missing or unusable), silent (the sound
+    has no content and is masked like a missing one), unused (this variant does not take it). `preprocessing`: "same" as
+    in training, or the differences. `notes`: sentences for the user.
 
     >>> sad = {"sad": 0.75, "happy": 0.25}
     >>> answer = ClipPrediction(
@@ -44,6 +44,7 @@ class ClipPrediction:
     probabilities: Mapping[str, float]
     sound: Sense
     picture: Sense
+    text: Sense = "unused"
     frames: Frames = field(default_factory=Frames)
     preprocessing: str = "same"
     notes: tuple[str, ...] = ()

@@ -36,7 +36,11 @@ from foalnet.train.batches import Clip, collate, filled, read_clip
 from foalnet.train.environment import determined, device
 from foalnet.train.fold import pad_s
 
-LACKS = {("sound", "silent"): "its sound is silent", ("picture", "none"): "no face was found in its picture"}
+LACKS = {
+    ("sound", "silent"): "its sound is silent",
+    ("picture", "none"): "no face was found in its picture",
+    ("text", "none"): "its words were not given",
+}
 
 
 def load(path: str | Path, *, settings: Settings | None = None) -> Model:
@@ -88,13 +92,15 @@ class Model:
         side: Who = "both",
         channel: str | int | None = None,
         track: int | None = None,
+        text: str | None = None,
     ) -> list[ClipPrediction]:
         """Return a prediction for each person in a clip: a video, a video without sound, or a wav or flac file.
 
         `start_s`, `end_s`: a span of the clip in seconds, by default all of it (up to the model's limit). `sound`: a
         wav or flac file used as a whole instead of the clip's track; `recording`: one of which [start_s, end_s) is
         used. `people` 2: two people sit side by side, `side` selects one. `channel`: mean, left, right or a number
-        from 1, instead of the training's; `track`: the number of the clip's sound track, from 1. If a clip lacks sound
+        from 1, instead of the training's; `track`: the number of the clip's sound track, from 1. `text`: the
+        spoken words. If a clip lacks sound
         or picture, the model masks it, and a note says so. UsageError (exit 2) for contradictory arguments, DataError
         (exit 3) for an unreadable clip, MachineError (exit 4) for something that this machine lacks.
         """
@@ -109,6 +115,7 @@ class Model:
                 side=side,
                 channel=channel,
                 track=track,
+                text=text,
             )
         )
 
@@ -230,20 +237,22 @@ class Model:
         sound: Sense = "found" if clip.has("audio") else "silent" if heard else "none"
         sound = sound if "audio" in self.inputs else "unused"
         picture: Sense = "unused" if "video" not in self.inputs else "found" if clip.has("video") else "none"
-        if sound != "found" and picture != "found":
-            lacks = [LACKS[lack] for lack in (("sound", sound), ("picture", picture)) if lack in LACKS]
+        text: Sense = "unused" if "text" not in self.inputs else "found" if clip.has("text") else "none"
+        senses = (("sound", sound), ("picture", picture), ("text", text))
+        if all(sense != "found" for _, sense in senses):
+            lacks = [LACKS[lack] for lack in senses if lack in LACKS]
             raise DataError(
                 f"the clip has nothing that the model takes: {' and '.join(lacks)}",
                 utterance=key,
-                action="give a clip with what the model takes: a voice, or a face seen from the front",
+                action="give what the model takes: a voice, a face seen from the front, or the spoken words (--text)",
             )
         notes = self._unlike(clip, meta, heard=clip.has("audio"))
         notes += [f"cut: {line.detail}" for line in ledger.entries if line.reason == "audio_truncated"]
-        lost = [name for name, sense in (("sound", sound), ("picture", picture)) if sense in ("none", "silent")]
+        lost = [name for name, sense in senses if sense in ("none", "silent")]
         if lost:
-            lacking = " and ".join(lost)
+            together = " and ".join(name for name, sense in senses if sense != "unused")
             notes.append(
-                f"variant {self.sealed.variant} was trained on sound and picture together; without {lacking} the "
+                f"variant {self.sealed.variant} was trained on {together} together; without {' and '.join(lost)} the "
                 "figures of its card do not hold"
             )
         mask_F = clip.parts["video"].mask_T
@@ -254,6 +263,7 @@ class Model:
             probabilities={name: float(p) for name, p in zip(self.classes, probability_C, strict=True)},
             sound=sound,
             picture=picture,
+            text=text,
             frames=Frames(seen=int(mask_F.sum()), total=len(mask_F)),
             notes=tuple(notes),
         )

@@ -24,7 +24,7 @@ class Request:
     wav or flac file used as a whole instead of the clip's own track. `recording`: one on the clip's timeline, of which
     [start_s, end_s) is used. `people`: 1 fills the picture, 2 sit side by side, each in one half; `side`: which of the
     two. `channel` ("mean", "left", "right", or a number from 1; None: as in the model's training) and `track` (the
-    number of the clip's own sound track, from 1; None: the first) select the sound.
+    number of the clip's own sound track, from 1; None: the first) select the sound. `text`: the spoken words.
     """
 
     clip: Path
@@ -36,6 +36,7 @@ class Request:
     side: Who = "both"
     channel: str | int | None = None
     track: int | None = None
+    text: str | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError (exit 2) for contradictory values."""

@@ -85,20 +85,25 @@ class Stager:
         self._check_choice(request, streams)
         picture = streams.picture and self.sees
         hears = "audio" in self.inputs and (streams.tracks > 0 or bool(request.sound or request.recording))
-        if not picture and not hears:
+        reads = "text" in self.inputs and bool(request.text)
+        if not picture and not hears and not reads:
             raise self._nothing(request.clip, streams)
         info = media.probe_times(request.clip, timeout_s=self.timeout_s) if picture else None
         own, timeline = self._sound(request, streams, work) if hears else (None, None)
         if hears:
             self._check_channel(request, own or timeline)
-        start_s, end_s, notes = self._span(request, info, own)
+        alone = info is None and own is None and request.start_s is None
+        start_s, end_s, notes = (0.0, 1.0, ()) if alone else self._span(request, info, own)
         notes += _heard_notes(request, streams) if hears else ()
         if not hears:
             own = _silence(work / "silence.wav", end_s - start_s, self.params.rate_hz)
         video = str(request.clip.absolute()) if picture else None
         # A sample's key must be text; a file's name need not be.
         stem = printable(request.clip.stem)
-        utterances = tuple(_utterance(stem, side, start_s, end_s, own, timeline, video) for side in request.sides)
+        utterances = tuple(
+            replace(_utterance(stem, side, start_s, end_s, own, timeline, video), transcript=request.text)
+            for side in request.sides
+        )
         return [replace(one, notes=(*notes, *one.notes)) for one in self._samples(request, utterances, heard=hears)]
 
     def _check_choice(self, request: Request, streams: media.Streams) -> None:
@@ -122,7 +127,8 @@ class Stager:
 
     def _nothing(self, clip: Path, streams: media.Streams) -> DataError:
         has = [name for name, there in (("sound", streams.tracks), ("picture", streams.picture)) if there]
-        takes = [name for name, there in (("sound", "audio" in self.inputs), ("picture", self.sees)) if there]
+        may = (("sound", "audio" in self.inputs), ("picture", self.sees), ("text (--text)", "text" in self.inputs))
+        takes = [name for name, there in may if there]
         return DataError(
             f"the clip has {' and '.join(has) or 'neither sound nor picture'}; the model takes "
             f"{' and '.join(takes) or 'tables of features only, which no clip has'}",
@@ -170,7 +176,7 @@ class Stager:
                 what = f"the file holds none of the {wave.declared_samples:,} samples that its header declares"
                 raise DataError(what, file=request.heard, action="give a wav or flac file that plays")
         else:
-            length_s = info.times_s[-1] + (1 / info.rate_fps if info.rate_fps > 0 else 0.0)
+            length_s = info.end_s
         if length_s <= 0:
             raise DataError("the clip has no length", file=request.clip, action="give a longer one")
         end_s = min(length_s, self.longest_s)

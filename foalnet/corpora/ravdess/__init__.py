@@ -139,7 +139,7 @@ def _utterance(root: Path, rest: str, files: Mapping[str, str], features: str | 
     source = sound or video
     assert source is not None
     key, fields = stem(source), rest.split("-")
-    reason, length_s = None, _length_s(root / source)
+    reason, length_s = None, _length_s(root / (video or source))
     if sound is None:
         reason = "wav_missing"
         ledger.drop(key, reason, "the clip without sound alone is here")

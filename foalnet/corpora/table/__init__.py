@@ -144,11 +144,11 @@ def _utterance(root: Path, row: Row, key: str, files: Mapping[str, str], ledger:
     if role is None or audio not in files:
         reason = "file_missing"
         ledger.drop(key, reason, row.path if role is None else audio)
-    elif row.end_s is None and (length_s := _length_s(root / audio)) is not None:
+    elif row.end_s is None and (length_s := _length_s(root / row.path)) is not None:
         end_s = length_s
     elif row.end_s is None:
         reason = "wav_unreadable"
-        ledger.drop(key, reason, audio)
+        ledger.drop(key, reason, row.path)
     if reason is None and role == "audio":
         ledger.keep(key, "video_missing", "a sound file")
     speaker = named(row.speaker or UNKNOWN)

@@ -13,7 +13,8 @@ from foalnet.evidence.report.results import Bin, Fold, Results, Run
 from foalnet.evidence.stats import Difference, Interval, Metric, difference, interval
 
 # Input of a single-modality variant: it selects the best possible score to compare with. All others see both.
-SEES = {"audio_only": "sound", "video_only": "picture"}
+# The words of the drawn corpus say nothing on the class.
+SEES = {"audio_only": "sound", "video_only": "picture", "text_only": "chance"}
 # Metrics with an interval: foalnet.evidence.stats draws clusters for these.
 RESAMPLED: tuple[Metric, ...] = ("ua", "wa")
 

@@ -13,12 +13,15 @@ DASH = "\N{EN DASH}"
 VARIANTS = {
     "audio_only": "sound alone",
     "video_only": "picture alone",
+    "text_only": "text alone",
     "baseline": "fusion of both and classifier, no auxiliary task",
     "avel": "fusion with emotion alignment (AVEL)",
     "mem": "fusion with label matching (MEM)",
     "foal": "Foal-Net: fusion with both auxiliary tasks",
 }
-VARIANTS |= {name + HALF: f"{text}, half picture" for name, text in VARIANTS.items() if name != "audio_only"}
+VARIANTS |= {
+    name + HALF: f"{text}, half picture" for name, text in VARIANTS.items() if name not in ("audio_only", "text_only")
+}
 
 
 def described(variant: str) -> str:

@@ -74,6 +74,7 @@ def card_facts(
         "raw_labels": {name: list(raws) for name, raws in params.manifest.classes.items()},
         "hears": "audio" in inputs,
         "sees": params.train.picture if "video" in inputs else None,
+        "reads": "text" in inputs,
         "longest_s": params.train.max_s,
         "data": {
             "utterances": len(utterances),
@@ -105,6 +106,7 @@ def card_md(card: Mapping[str, Any]) -> str:
     """Return the card as Markdown; a function of the facts alone."""
     data, epochs, scores, machine = card["data"], card["epochs"], card["out_of_fold"], card["machine"]
     senses = ["sound"] * card["hears"] + [f"picture ({card['sees']})"] * bool(card["sees"])
+    senses += ["text"] * card.get("reads", False)
     classes = [
         (name, ", ".join(card["raw_labels"][name]), data["per_class"][name], _percent(scores["recall"].get(name)))
         for name in card["classes"]

@@ -43,6 +43,7 @@ class Place:
     workers: int = 1
     corpus: str = "tiny"
     reader: str = "iemocap"
+    table: str | None = None
     # Starting the worker processes costs seconds.
     with_pool: bool = False
 
@@ -52,7 +53,7 @@ class Place:
         classes = self.classes or {"neutral": ["neu"], "angry": ["ang"]}
         return make_params(
             corpus=self.corpus, reader=self.reader, source=str(self.root), classes=classes, max_drop_fraction=1.0,
-            shards=self.shards.model_dump(), sides_table=f"data/{self.corpus}.sides.txt",
+            shards=self.shards.model_dump(), sides_table=f"data/{self.corpus}.sides.txt", table=self.table,
         )  # fmt: skip
 
     @property
