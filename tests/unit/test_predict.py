@@ -73,6 +73,18 @@ def test_sound_alone_is_answered_with_the_picture_masked_and_said(clips: Path, t
     assert any("without picture" in note and "do not hold" in note for note in answer.notes)
 
 
+def test_a_model_of_text_takes_the_words_that_are_given(clips: Path, tmp_path: Path) -> None:
+    model = model_of(tmp_path, "text_only")
+    [answer] = model.predict(clips / "voice.wav", text="Well, no!")
+    [other] = model.predict(clips / "silent.avi", text="What a lovely day.")
+    assert (answer.sound, answer.picture, answer.text) == ("unused", "unused", "found")
+    assert answer.probabilities != other.probabilities
+    assert model.predict(clips / "silent.avi", text="Well, no!")[0].probabilities == answer.probabilities
+    with pytest.raises(DataError, match="takes text") as caught:
+        model.predict(clips / "voice.wav")
+    assert caught.value.action
+
+
 def test_picture_alone_is_answered_with_the_sound_masked_and_said(clips: Path, tmp_path: Path) -> None:
     model = model_of(tmp_path)
     [answer] = model.predict(clips / "silent.avi")
