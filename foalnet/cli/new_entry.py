@@ -69,10 +69,11 @@ class NewEntry:
         if name == DRAWN:
             what = f"'{DRAWN}' is the corpus that `foalnet draw` draws: no other entry may have this name"
             raise UsageError(what, file=DEFAULT_PARAMS, action="give another name: --name NAME")
-        top = kind.check_root(folder)
+        # Only the reader `table` learns the labels from the root.
+        top = kind.check_root(folder) if not kind.class_presets else None
         chosen = parse_classes(classes, kind.class_presets, kind.default_classes)
         check_classes(chosen, kind, action="correct --classes")
-        listed = survey(top, kind)
+        listed = survey(top or kind.check_root(folder), kind)
         pictured = any(role in PICTURES for role in listed.roles.values())
         base = merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset
         if not pictured:
@@ -161,7 +162,9 @@ def variants_of(text: str | None, known: Mapping[str, Variant], *, pictured: boo
 
 def parse_classes(text: str | None, presets: dict[str, list[str]], default: list[str]) -> dict[str, list[str]]:
     """Parse "neutral,happy=hap+exc" into class -> raw labels; a name without `=` takes its labels from the presets."""
-    items = list(default) if text is None else list(presets) if text == "all" else text.split(",")
+    if text is None or text == "all":
+        return {label: list(presets[label]) for label in (default if text is None else presets)}
+    items = text.split(",")
     classes: dict[str, list[str]] = {}
     for item in (w.strip() for w in items):
         label, _, raws = item.partition("=")

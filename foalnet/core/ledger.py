@@ -55,6 +55,7 @@ REPAIRED: dict[str, str] = {
     "segment_clamped": "the label ends shortly after the end of the recording; the existing part is used",
     "side_by_audit": "staged with the sides exchanged, because sound and motion indicate it",
     "side_by_table": "staged with the sides exchanged, because the table of sides says so",
+    "text_truncated": "more words than train.text.words; the first are used",
     "wav_from_dialogue": "sentences/wav has no file; cut from dialog/wav",
 }
 # `Ledger.keep` has these: the item stays as it is. `shards.silent_sound: drop` drops a silent sound instead.

@@ -198,3 +198,15 @@ def read_corpus_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise not_read(error, path) from error
+
+
+def clip_length_s(*paths: Path) -> float | None:
+    """Return the length in seconds of the first of some files that can be read; None if none can."""
+    from foalnet.media import AudioUnreadable, length_s
+
+    for path in paths:
+        try:
+            return length_s(path)
+        except AudioUnreadable:
+            continue
+    return None

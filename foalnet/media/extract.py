@@ -21,6 +21,7 @@ from foalnet.media.container import (
     MAX_DURATION_S,
     PROTOCOLS,
     READ,
+    VideoTooLarge,
     VideoUnreadable,
     choose_demuxer,
     first_bytes,
@@ -97,7 +98,7 @@ def _as_sound() -> Iterator[None]:
     """Turn the refusal of a container into that of a sound."""
     try:
         yield
-    except VideoUnreadable as error:
+    except (VideoUnreadable, VideoTooLarge) as error:
         raise AudioUnreadable(
             error.what.replace("the video cannot", "the sound cannot").replace(f"not {READ}", f"not wav, flac, {READ}"),
             file=error.file,
@@ -120,13 +121,16 @@ def length_s(path: Path, *, timeout_s: float = 3600.0) -> float:
             return probe_times(path, timeout_s=timeout_s).end_s
         try:
             with open_video(path) as container:
-                (stream, *_) = container.streams.audio or [None]
-                if stream is not None and stream.duration:
-                    return float(stream.duration * stream.time_base)
-                return (container.duration or 0) / av.time_base
+                stated_s = (container.duration or 0) / av.time_base
         except av.FFmpegError as error:
             message = reason(error)
             raise decoder_refusal(message, path) or unreadable(path, message) from error
+    if stated_s > 0:
+        return stated_s
+    # A recorder that writes to a pipe cannot state the length.
+    with sound_file(path, timeout_s=timeout_s) as wave:
+        info = probe_wave(wave)
+        return info.samples / info.rate_hz
 
 
 def extract_sound(

@@ -7,6 +7,7 @@ Shape letters: B utterances, T words, P pieces of a word, D width.
 from __future__ import annotations
 
 import re
+import unicodedata
 import zlib
 
 import numpy as np
@@ -31,7 +32,8 @@ def pieces_of(text: str) -> np.ndarray:
     >>> pieces_of("Go home!").shape
     (3, 23)
     """
-    words = WORD.findall(text.casefold())
+    # One form of each letter and of the apostrophe, whatever program wrote the text.
+    words = WORD.findall(unicodedata.normalize("NFC", text.casefold()).replace("’", "'"))
     hashes = np.full((len(words), PIECES), NONE, np.int64)
     for row, word in enumerate(words):
         framed = f"<{word}>"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from foalnet.config import blocks
+from foalnet.config import Params
 from foalnet.config.base import Frozen
 from foalnet.config.variants import VARIANTS, Variant
 from foalnet.methods import METHODS
@@ -31,7 +31,7 @@ def unspelled(model: type[Frozen], given: dict[str, Any], path: str) -> list[str
 @pytest.mark.parametrize("block", ["draw", "shards", "features", "train", "evaluate", "report", "gate", "tune"])
 def test_params_yaml_spells_every_value(block: str) -> None:
     given = yaml.safe_load((REPOSITORY / "params.yaml").read_text())[block]
-    missing = unspelled(getattr(blocks, block.capitalize()), given, block)
+    missing = unspelled(Params.model_fields[block].annotation, given, block)
     # In params.yaml these two are blocks of their own.
     assert [path for path in missing if path not in ("train.methods", "train.variants")] == []
 

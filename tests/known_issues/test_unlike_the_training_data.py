@@ -12,7 +12,9 @@ import soundfile
 
 from foalnet.artifact.model import FILE, read_model, seal
 from foalnet.predict import Model, load
+from foalnet.shards import VideoMeta
 from foalnet.stages.final.ranges import DRAWN, outside, quantities, ranges_of
+from tests.support.corpus.samples import meta_of
 from tests.support.corpus.stores import RATE_HZ, make_store, sample_of
 from tests.support.models import sealed_model
 
@@ -64,7 +66,11 @@ def test_sound_outside_of_the_training_data_is_said(
 
 def test_a_face_outside_of_the_training_data_is_said() -> None:
     boxes = [[0.0, 0.0, 0.0, 0.0], [10.0, 10.0, 30.0, 40.0], [10.0, 10.0, 30.0, 42.0]]
-    measured = quantities({"start_s": 1.0, "end_s": 2.0, "video": {"boxes": boxes}}, None)
+    video = VideoMeta(
+        times_s=[0.0, 0.1, 0.2], boxes=boxes, scores=[1.0] * 3, sources=["detected"] * 3, reasons=[""] * 3,
+        area=[0, 0, 64, 48], face_offsets=[0] * 4, half_offsets=[0] * 4,
+    )  # fmt: skip
+    measured = quantities(meta_of("a", start_s=1.0, end_s=2.0, video=video), None)
     assert measured == {"duration_s": 1.0, "face_px": 31.0}
     assert outside(RANGES, measured) == [
         "its face is smaller than 99 % of the training data: 31.0 pixels high, there 60.0 to 80.0"
@@ -73,6 +79,6 @@ def test_a_face_outside_of_the_training_data_is_said() -> None:
 
 
 def test_digital_silence_has_no_loudness_and_a_range_leaves_a_hundredth_out() -> None:
-    assert quantities({}, np.zeros(100, np.float32)) == {}
+    assert quantities(meta_of("a"), np.zeros(100, np.float32)) == {"duration_s": 1.0}
     rows = [{"duration_s": float(i)} for i in range(1001)]
     assert ranges_of([*rows, {"face_px": 7.0}]) == {"duration_s": [10.0, 990.0], "face_px": [7.0, 7.0]}

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -220,12 +221,16 @@ def test_t71_eight_clips_are_learned_by_heart() -> None:
     """Every variant fits 8 clips in under 200 steps: loss and gradient reach all that is needed."""
     from foalnet.config.variants import VARIANTS
     from foalnet.methods import Objective
-    from foalnet.train.batches import collate
+    from foalnet.nets.hashed import pieces_of
+    from foalnet.train.batches import Part, collate
     from foalnet.train.optim import take_step
 
     synthetic = make_store(groups=1, per_group=8)
     labels = {key: CLASSES.index(label) for key, label in synthetic.labels.items()}
-    batch = collate([synthetic.store.clips[key] for key in sorted(labels)], labels)
+    clips = [synthetic.store.clips[key] for key in sorted(labels)]
+    texts = [pieces_of(f"a {synthetic.labels[clip.key]} text") for clip in clips]
+    parts = [Part(values=pieces_TP, mask_T=np.ones(len(pieces_TP), bool)) for pieces_TP in texts]
+    batch = collate([clip.put("text", part) for clip, part in zip(clips, parts, strict=True)], labels)
     params = make_params(lr=5e-3)
     for variant in [name for name, each in VARIANTS.items() if each.picture is None]:
         torch.manual_seed(0)

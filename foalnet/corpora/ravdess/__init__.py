@@ -19,7 +19,7 @@ from foalnet.config.blocks import Contract
 from foalnet.config.presets import PRESETS
 from foalnet.core.ledger import MISFILED, SHADOW, SONG, Ledger
 from foalnet.core.records import Utterance
-from foalnet.corpora.base import find_root, is_shadow, stem
+from foalnet.corpora.base import clip_length_s, find_root, is_shadow, stem
 from foalnet.corpora.tables import read_table, reference
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -139,7 +139,9 @@ def _utterance(root: Path, rest: str, files: Mapping[str, str], features: str | 
     source = sound or video
     assert source is not None
     key, fields = stem(source), rest.split("-")
-    reason, length_s = None, _length_s(root / (video or source))
+    # A clip that cannot be read leaves the next one, and then the sound, to state the length.
+    measured = (files.get("01"), files.get("02"), source)
+    reason, length_s = None, clip_length_s(*(root / path for path in measured if path is not None))
     if sound is None:
         reason = "wav_missing"
         ledger.drop(key, reason, "the clip without sound alone is here")
@@ -165,13 +167,3 @@ def _utterance(root: Path, rest: str, files: Mapping[str, str], features: str | 
         video=None if features else video,
         features=features,
     )
-
-
-def _length_s(path: Path) -> float | None:
-    """Return the length of a recording in seconds; None if it cannot be read."""
-    from foalnet.media import AudioUnreadable, length_s
-
-    try:
-        return length_s(path)
-    except AudioUnreadable:
-        return None

@@ -15,13 +15,14 @@ from typing import Any
 
 from foalnet.config.blocks import Contract
 from foalnet.core.errors import DataError
+from foalnet.core.files import sorted_files
 from foalnet.core.ledger import SHADOW, Ledger
 from foalnet.core.records import Utterance
-from foalnet.corpora.base import is_shadow
-from foalnet.corpora.table.rows import Row, read_rows, refuse
+from foalnet.corpora.base import clip_length_s, is_shadow
+from foalnet.corpora.table.rows import Row, plain, read_rows
 
-SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".ogg")
-VIDEOS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".flv", ".mpg")
+SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".oga", ".opus", ".aac", ".wma")
+VIDEOS = (".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mov", ".flv", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv")
 UNKNOWN = "unknown"
 # A session's or speaker's groups: fewer give no train, dev and test part.
 FEWEST = 3
@@ -55,7 +56,7 @@ class Table:
 
     def check_root(self, root: Path) -> Path:
         """Return `root` after a check of every row; DataError (exit 3) names the first wrong rows."""
-        rows = self._rows(root, sorted(_clips(root)))
+        rows = self._rows(root, sorted(path for path in sorted_files(root) if self.wanted(path) in ("audio", "video")))
         self.class_presets = {label: [label] for label in sorted({row.label for row in rows})}
         self.default_classes = list(self.class_presets)
         self._how_to_fold(rows)
@@ -82,17 +83,17 @@ class Table:
             return SHADOW
         if path == self.table:
             return "labels"
-        return _role(path) if self.table is not None or "/" in path else None
+        hidden = self.table is None and any(part.startswith((".", "@")) for part in path.split("/"))
+        return None if hidden or (self.table is None and "/" not in path) else _role(path)
 
     def utterances(self, root: Path, files: Mapping[str, str], ledger: Ledger) -> list[Utterance]:
         """Return one Utterance per row, sorted by key; `ledger` receives the rows without a file that can be read."""
         rows = self._rows(root, sorted(path for path, role in files.items() if role in ("audio", "video")))
-        names = {(row.path, row.start_s): row.key or _key(row) for row in rows}
-        twice = sorted(key for key, count in Counter(names.values()).items() if count > 1)
-        if twice:
-            raise refuse(root / (self.table or ""), [f"the key '{key}' stands twice" for key in twice])
-        utterances = [_utterance(root, row, names[row.path, row.start_s], files, ledger) for row in rows]
-        return sorted(utterances, key=lambda u: u.key)
+        here = _Files(files)
+        return sorted(
+            (_utterance(root, row, key, here, ledger) for row, key in zip(rows, keys_of(rows), strict=True)),
+            key=lambda u: u.key,
+        )
 
     def _rows(self, root: Path, clips: Iterable[str]) -> list[Row]:
         if self.table is not None:
@@ -112,18 +113,35 @@ def _role(path: str) -> str | None:
     return "audio" if ending in SOUNDS else "video" if ending in VIDEOS else None
 
 
-def _clips(root: Path) -> Iterable[str]:
-    """Yield the paths of clips in the folders of `root`."""
-    for path in root.glob("*/**/*"):
-        relative = path.relative_to(root).as_posix()
-        if _role(relative) and not is_shadow(relative):
-            yield relative
+def keys_of(rows: Sequence[Row]) -> list[str]:
+    """Return each row's key: its own, else its path and, of a recording, its start in milliseconds.
+
+    Where two rows would have one key, a digest of path and start tells them apart.
+    """
+    stems = [row.path.rsplit(".", 1)[0].replace("/", "_") for row in rows]
+    spans = ["" if row.start_s is None else f"_{round(1000 * row.start_s):07d}" for row in rows]
+    keys = [row.key or named(stem + span) for row, stem, span in zip(rows, stems, spans, strict=True)]
+    count = Counter(keys)
+    return [
+        key if row.key or count[key] == 1 else f"{key[: LONGEST - 7]}-{_digest(f'{row.path} {row.start_s}')}"
+        for row, key in zip(rows, keys, strict=True)
+    ]
 
 
-def _key(row: Row) -> str:
-    """Return the key of a row without one: its path, and where the file is a recording its start in milliseconds."""
-    stem = row.path.rsplit(".", 1)[0].replace("/", "_")
-    return named(stem if row.start_s is None else f"{stem}_{round(1000 * row.start_s):07d}")
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
+class _Files:
+    """The files of a root, which a table may name in another case or Unicode form."""
+
+    def __init__(self, roles: Mapping[str, str]) -> None:
+        self.roles = roles
+        self._alike = {plain(path): path for path in roles}
+
+    def path(self, named: str) -> str:
+        """Return the file that a row names; the name itself if there is none."""
+        return named if named in self.roles else self._alike.get(plain(named), named)
 
 
 def named(text: str) -> str:
@@ -134,21 +152,21 @@ def named(text: str) -> str:
     """
     if _NAME.fullmatch(text) and len(text) <= LONGEST:
         return text
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return f"{_OTHER.sub('-', text)[: LONGEST - 7]}-{digest[:6]}"
+    return f"{_OTHER.sub('-', text)[: LONGEST - 7]}-{_digest(text)}"
 
 
-def _utterance(root: Path, row: Row, key: str, files: Mapping[str, str], ledger: Ledger) -> Utterance:
-    role, audio = files.get(row.path), row.audio or row.path
+def _utterance(root: Path, row: Row, key: str, files: _Files, ledger: Ledger) -> Utterance:
+    path, audio = files.path(row.path), files.path(row.audio or row.path)
+    role = files.roles.get(path)
     reason, start_s, end_s = None, row.start_s or 0.0, row.end_s or 0.0
-    if role is None or audio not in files:
+    if role is None or audio not in files.roles:
         reason = "file_missing"
-        ledger.drop(key, reason, row.path if role is None else audio)
-    elif row.end_s is None and (length_s := _length_s(root / row.path)) is not None:
+        ledger.drop(key, reason, path if role is None else audio)
+    elif row.end_s is None and (length_s := clip_length_s(root / path, root / audio)) is not None:
         end_s = length_s
     elif row.end_s is None:
         reason = "wav_unreadable"
-        ledger.drop(key, reason, row.path)
+        ledger.drop(key, reason, path)
     if reason is None and role == "audio":
         ledger.keep(key, "video_missing", "a sound file")
     speaker = named(row.speaker or UNKNOWN)
@@ -174,15 +192,5 @@ def _utterance(root: Path, row: Row, key: str, files: Mapping[str, str], ledger:
         transcript=row.text or None,
         audio=None if recording else audio,
         dialogue_audio=audio if recording else None,
-        video=row.path if role == "video" else None,
+        video=path if role == "video" else None,
     )
-
-
-def _length_s(path: Path) -> float | None:
-    """Return the length of a clip in seconds; None if it cannot be read."""
-    from foalnet.media import AudioUnreadable, length_s
-
-    try:
-        return length_s(path)
-    except AudioUnreadable:
-        return None

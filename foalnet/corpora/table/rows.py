@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,8 @@ NEEDED = ("path", "label")
 # So many wrong rows are named in an error.
 NAMED = 20
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]")
 
 
@@ -65,6 +68,7 @@ def read_rows(file: Path) -> list[Row]:
     rows: list[Row] = []
     faults: list[str] = []
     place: dict[tuple[str, float | None], int] = {}
+    keys: dict[str, int] = {}
     for number, cells in _cells(file):
         try:
             row = _row(cells)
@@ -74,6 +78,8 @@ def read_rows(file: Path) -> list[Row]:
         first = place.setdefault((row.path, row.start_s), number)
         if first != number:
             faults.append(f"row {number}: path '{row.path}' with this start stands in row {first} too")
+        if row.key and keys.setdefault(row.key, number) != number:
+            faults.append(f"row {number}: key '{row.key}' stands in row {keys[row.key]} too")
         rows.append(row)
     if faults:
         raise refuse(file, faults)
@@ -88,13 +94,13 @@ def _cells(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     if file.suffix.casefold() in (".jsonl", ".ndjson", ".json"):
         yield from _json_lines(file, text)
         return
-    header, _, _ = text.lstrip("\r\n").partition("\n")
-    separator = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    blank = len(_LINE_END.findall(text[: len(text) - len(text.lstrip("\r\n"))]))
+    text = text.lstrip("\r\n")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
     try:
         names = [name.strip().casefold() for name in next(reader, [])]
         _check_columns(file, names)
-        for number, cells in enumerate(reader, 2):
+        for number, cells in enumerate(reader, blank + 2):
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
@@ -102,6 +108,17 @@ def _cells(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             yield number, dict(zip(names, (cell.strip() for cell in cells), strict=False))
     except csv.Error as error:
         raise refuse(file, [f"row {reader.line_num}: it is not CSV: {error}"]) from error
+
+
+def _separator(text: str) -> str:
+    """Return the separator with which the header has the needed columns; without one, the most frequent."""
+    header = _LINE_END.split(text, maxsplit=1)[0]
+
+    def names(separator: str) -> set[str]:
+        return {name.strip().casefold() for row in csv.reader([header], delimiter=separator) for name in row}
+
+    fitting = [separator for separator in ",;\t" if names(separator) >= set(NEEDED)]
+    return fitting[0] if fitting else max(",;\t", key=header.count)
 
 
 def _text(file: Path) -> str:
@@ -116,7 +133,7 @@ def _text(file: Path) -> str:
 
 
 def _json_lines(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(_LINE_END.split(text), 1):
         if not line.strip():
             continue
         try:
@@ -148,6 +165,7 @@ def _row(cells: Mapping[str, Any]) -> Row:
     values: dict[str, Any] = {}
     for name in COLUMNS:
         cell = cells.get(name)
+        cell = _clean(name, cell)
         if cell is None or cell == "":
             continue
         if name in NUMBERS:
@@ -177,12 +195,37 @@ def _row(cells: Mapping[str, Any]) -> Row:
     return row
 
 
+def _clean(name: str, cell: Any) -> Any:
+    """Return a cell without blanks at its ends, letters composed (NFC); None for NaN, which Python writes for no value.
+
+    ValueError for text that is not Unicode.
+    """
+    if isinstance(cell, float) and math.isnan(cell):
+        return None
+    if not isinstance(cell, str):
+        return cell
+    try:
+        cell.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} holds a character that is not Unicode") from error
+    return unicodedata.normalize("NFC", cell.strip())
+
+
+def plain(path: str) -> str:
+    """Return a path by which names that differ in case or Unicode form are equal.
+
+    >>> plain("Ä.WAV") == plain("a\u0308.wav")
+    True
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
 def _number(name: str, cell: Any) -> float:
-    # A spreadsheet may write a decimal comma.
-    text = str(cell).replace(",", ".") if isinstance(cell, str) else cell
+    # A spreadsheet may write a decimal comma; with one group of three digits it may separate thousands.
+    text = cell.replace(",", ".") if isinstance(cell, str) and not _THOUSANDS.fullmatch(cell) else cell
     try:
         value = float("nan") if isinstance(text, bool) else float(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
         raise ValueError(f"{name} is '{cell}', not a number")
@@ -191,14 +234,21 @@ def _number(name: str, cell: Any) -> float:
 
 def _votes(cell: Any) -> tuple[tuple[str, str], ...]:
     """Return (rater, vote) from `sad;happy;sad`, `anna=sad;ben=happy`, a JSON list or a JSON object."""
+    pairs: list[tuple[str, str]] = []
     if isinstance(cell, Mapping):
-        return tuple((str(rater), str(vote)) for rater, vote in cell.items())
-    votes = [str(vote) for vote in cell] if isinstance(cell, list) else str(cell).split(";")
-    pairs = []
-    for number, vote in enumerate((vote.strip() for vote in votes if vote.strip()), 1):
-        rater, equals, label = vote.partition("=")
-        pairs.append((rater.strip(), label.strip()) if equals else (f"rater{number}", vote))
-    return tuple(pairs)
+        pairs = [(str(rater), vote) for rater, vote in cell.items()]
+    else:
+        votes = cell if isinstance(cell, list) else [vote for vote in str(cell).split(";") if vote.strip()]
+        for number, vote in enumerate(votes, 1):
+            rater, equals, label = str(vote).partition("=")
+            named = equals and isinstance(vote, str)
+            pairs.append((rater.strip(), label) if named else (f"rater{number}", vote))
+    clean = [(_clean("votes", rater), _clean("votes", vote)) for rater, vote in pairs]
+    if not all(isinstance(vote, str) and vote and rater for rater, vote in clean):
+        raise ValueError(f"votes are {cell!r}: write a label for each rater, as sad;happy or anna=sad;ben=happy")
+    if len({rater for rater, _ in clean}) < len(clean):
+        raise ValueError(f"votes are {cell!r}: a rater stands twice")
+    return tuple(clean)
 
 
 def _path(name: str, text: str) -> str:
@@ -206,6 +256,8 @@ def _path(name: str, text: str) -> str:
     if _WINDOWS.match(text) or text.startswith(("/", "\\")):
         raise ValueError(f"{name} '{text}' is absolute; write it relative to the corpus' root")
     parts = PurePosixPath(text.replace("\\", "/")).parts
+    if not parts:
+        raise ValueError(f"{name} '{text}' names no file")
     if ".." in parts:
         raise ValueError(f"{name} '{text}' leads out of the corpus' root")
     return "/".join(parts)

@@ -58,6 +58,7 @@ MODES = {
 # Description of each count that `train` records.
 COUNTED = {
     "audio_truncated": "sounds cut to train.max_s",
+    "text_truncated": "texts cut to train.text.words",
     "bad_steps": "steps skipped: loss or gradient not finite",
     "not_in_shards": "utterances without a clip",
     "pairs_without_negative": "pairs left out of MEM: no negative in the batch",

@@ -101,6 +101,8 @@ def _facts(run: Run, store: Store, done: Mapping[str, Progress], corpus: str) ->
     for progress in done.values():
         counts.update(progress.counts)
     counts.update({"audio_truncated": ledger["audio_truncated"], "video_missing": ledger["video_missing"]})
+    if "text" in run.params.variant(run.variant).inputs:
+        counts["text_truncated"] = ledger["text_truncated"]
     counts["not_in_shards"] = sum(key not in store for key in run.labels)
     bare = replace(run.pretrained, folder=None) if run.pretrained else None
     net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=bare)

@@ -37,11 +37,10 @@ def number_of(frame: np.ndarray) -> int:
     return sum(1 << bit for bit in range(BITS) if upper[bit * step : (bit + 1) * step].mean() > 128)
 
 
-def ffmpeg(*arguments: str, data: bytes | None = None) -> None:
-    """Run the wheel's ffmpeg for a test's own files."""
-    subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments], input=data, check=True, timeout=120
-    )
+def ffmpeg(*arguments: str, data: bytes | None = None) -> bytes:
+    """Run the wheel's ffmpeg for a test's own files; return what it printed."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments]
+    return subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True, timeout=120).stdout
 
 
 def write_video(path: Path, frames: Sequence[np.ndarray], *options: str, rate: str = "30000/1001") -> Path:

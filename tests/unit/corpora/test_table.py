@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foalnet.cli.new_entry import parse_classes
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import Utterance
@@ -16,8 +18,9 @@ from foalnet.corpora import get_reader
 from foalnet.corpora.base import is_role
 from foalnet.corpora.table import Table, named
 from foalnet.corpora.table.rows import read_rows
+from foalnet.media import length_s
 from tests.support.corpus.trees import write, write_wav
-from tests.support.corpus.videos import write_clip
+from tests.support.corpus.videos import ffmpeg, write_clip
 
 HEADER = "path,label,speaker\n"
 
@@ -135,6 +138,12 @@ def test_files_that_are_absent_or_no_media_are_dropped_by_name(tmp_path: Path) -
         ("path,label,side\na.wav,sad,up\n", "row 2: side is 'up', not left, right, whole"),
         ("path,label,key\na.wav,sad,a.b\n", "row 2: key 'a.b': use up to 80 of"),
         ('path,label\n"a.wav,sad\n', "it is not CSV"),
+        (HEADER + ".,sad,x\n", "row 2: path '.' names no file"),
+        ("path,label,key\na.wav,sad,k\nb.wav,sad,k\n", "row 3: key 'k' stands in row 2 too"),
+        ('path,label,valence\na.wav,sad,"1,234"\n', "row 2: valence is '1,234', not a number"),
+        ("\n\npath,label\na.wav,\n", "row 4: no label"),
+        ('path,label,votes\na.wav,sad,"a=sad;a=hap"\n', "a rater stands twice"),
+        ("path,label,votes\na.wav,sad,=\n", "write a label for each rater"),
         ("path,label\nä.wav,sad\n".encode("latin-1"), "row 2: it is not UTF-8; save it as “CSV UTF-8”"),
     ],
 )
@@ -145,6 +154,13 @@ def test_a_wrong_table_is_refused_by_row(tmp_path: Path, text: str | bytes, said
 def test_json_lines_are_refused_by_line(tmp_path: Path) -> None:
     assert "line 2: it is not JSON" in refusal(tmp_path, '{"path": "a", "label": "b"}\n{', "t.jsonl")
     assert "line 1: it is no object" in refusal(tmp_path, "[1]\n", "t.jsonl")
+    for line, said in (
+        ('{"path": "a", "label": "b", "valence": 1' + "0" * 400 + "}", "row 1: valence is '1000"),
+        ('{"path": "a\\ud800", "label": "b"}', "row 1: path holds a character that is not Unicode"),
+        ('{"path": "a", "label": NaN}', "row 1: no label"),
+        ('{"path": "a", "label": "b", "votes": [["a", "sad"]]}', "row 1: votes are"),
+    ):
+        assert said in refusal(tmp_path, line, "t.jsonl")
     assert "row 1: label is ['b'], not a text" in refusal(tmp_path, '{"path": "a", "label": ["b"]}\n', "t.jsonl")
 
 
@@ -200,3 +216,57 @@ def test_no_bytes_make_the_reader_fail_otherwise(tmp_path_factory: pytest.TempPa
             assert all(row.path and row.label for row in read_rows(path))
         except DataError:
             continue
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path;label;text\ra.wav;sad;Well, no, no, no\r",
+        '"path";"label";"rating (1,2,3)"\r\n"a.wav";"sad";"3"\r\n',
+        "\r\npath\tlabel\r\n a.wav \t sad \r\n",
+    ],
+)
+def test_the_separator_is_the_one_that_gives_the_columns(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_bytes(text.encode())
+    (row,) = read_rows(tmp_path / "t.csv")
+    assert (row.path, row.label) == ("a.wav", "sad")
+
+
+def test_rows_that_would_share_a_key_have_keys_of_their_own(tmp_path: Path) -> None:
+    for name in ("sad/a.wav", "sad/a.flac", "sad_a.wav"):
+        write_wav(tmp_path / name, 0.5)
+    write(tmp_path / "t.csv", HEADER + "sad/a.wav,sad,x\nsad/a.flac,sad,x\nsad_a.wav,glad,y\n")
+    keys = [u.key for u in read(tmp_path)]
+    assert len(set(keys)) == 3 and all(key.startswith("sad_a-") for key in keys)
+
+
+def test_a_file_is_read_in_another_case_and_unicode_form(tmp_path: Path) -> None:
+    write_wav(tmp_path / unicodedata.normalize("NFD", "Müller.WAV"), 0.5)
+    write(tmp_path / "t.csv", HEADER + "müller.wav,sad,x\n")
+    (u,) = read(tmp_path)
+    assert u.reason is None and u.audio == unicodedata.normalize("NFD", "Müller.WAV")
+
+
+def test_a_broken_picture_leaves_the_sound(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp4", b"xx")
+    write_wav(tmp_path / "a.wav", 0.5)
+    write(tmp_path / "t.csv", "path,label,speaker,audio\na.mp4,sad,x,a.wav\n")
+    (u,) = read(tmp_path)
+    assert (u.reason, u.end_s, u.audio, u.video) == (None, 0.5, "a.wav", "a.mp4")
+
+
+def test_hidden_folders_are_no_classes(tmp_path: Path) -> None:
+    for name in ("sad/1.wav", ".trash/1.wav", "@eaDir/1.wav", "sad/.d.wav"):
+        write_wav(tmp_path / name, 0.5)
+    assert [u.key for u in read(tmp_path, None)] == ["sad_1"]
+
+
+def test_a_container_without_a_stated_length_is_measured(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", 0.5)
+    piped = ffmpeg("-i", str(tmp_path / "a.wav"), "-f", "webm", "pipe:1")
+    write(tmp_path / "b.webm", piped)
+    assert length_s(tmp_path / "b.webm") == pytest.approx(0.5, abs=0.05)
+
+
+def test_labels_with_signs_of_the_option_stay_labels() -> None:
+    assert parse_classes(None, {"a=b+c": ["a=b+c"], "d": ["d"]}, ["a=b+c", "d"]) == {"a=b+c": ["a=b+c"], "d": ["d"]}

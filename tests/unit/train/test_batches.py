@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from foalnet.core.errors import DataError, UsageError
-from foalnet.shards import Sample, open_shards
+from foalnet.shards import Sample, meta_bytes, open_shards
 from foalnet.train.batches import (
     Clip,
     Store,
@@ -233,3 +233,20 @@ def test_derived_seeds_differ_and_fit_torch() -> None:
     assert len(seeds) == 60 and all(0 <= s < 2**63 for s in seeds)
     torch.manual_seed(max(seeds))
     assert derived_seed(1, "Session1") == derived_seed(1, "Session1") != derived_seed("1Session1")
+
+
+def test_words_are_read_and_a_longer_text_is_cut_and_counted(tmp_path: Path) -> None:
+    synthetic = make_store(groups=3, per_group=1)
+    rows = []
+    for key, clip in synthetic.store.clips.items():
+        sample = sample_of(clip, synthetic.groups[key])
+        meta = replace(sample.meta, text="well " * 5 if key == "g1_000" else "")
+        rows.append((replace(sample, members={**sample.members, "json": meta_bytes(meta)}), synthetic.groups[key]))
+    write_shards(tmp_path, rows)
+    store = load_store(open_shards(tmp_path), list(synthetic.store.clips), make_params(text={"words": 3}))
+    assert {key: clip.parts["text"].values.shape[0] for key, clip in store.clips.items()} == {
+        "g1_000": 3,
+        "g2_000": 0,
+        "g3_000": 0,
+    }
+    assert store.ledger.counts()["repaired/text_truncated"] == 1
