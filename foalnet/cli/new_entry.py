@@ -162,11 +162,9 @@ def variants_of(text: str | None, known: Mapping[str, Variant], *, pictured: boo
 
 def parse_classes(text: str | None, presets: dict[str, list[str]], default: list[str]) -> dict[str, list[str]]:
     """Parse "neutral,happy=hap+exc" into class -> raw labels; a name without `=` takes its labels from the presets."""
-    if text is None or text == "all":
-        return {label: list(presets[label]) for label in (default if text is None else presets)}
-    items = text.split(",")
-    classes: dict[str, list[str]] = {}
-    for item in (w.strip() for w in items):
+    named = default if text is None else presets if text == "all" else ()
+    classes = {label: list(presets[label]) for label in named}
+    for item in () if named else (w.strip() for w in (text or "").split(",")):
         label, _, raws = item.partition("=")
         if not raws and label not in presets:
             raise UsageError(

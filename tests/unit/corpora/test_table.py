@@ -269,4 +269,6 @@ def test_a_container_without_a_stated_length_is_measured(tmp_path: Path) -> None
 
 
 def test_labels_with_signs_of_the_option_stay_labels() -> None:
+    with pytest.raises(UsageError, match="at least two classes"):
+        parse_classes(None, {"sad": ["sad"]}, ["sad"])
     assert parse_classes(None, {"a=b+c": ["a=b+c"], "d": ["d"]}, ["a=b+c", "d"]) == {"a=b+c": ["a=b+c"], "d": ["d"]}
