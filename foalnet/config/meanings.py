@@ -37,6 +37,7 @@ SOURCES = {
     "train": TRAINING,
     "train.audio": ENCODERS,
     "train.video": ENCODERS,
+    "train.text": OURS,
     "evaluate": METRICS,
 }
 

@@ -7,6 +7,7 @@ times the file is the utterance; with `start_s` and `end_s` it is a recording fr
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,6 @@ from typing import Any
 
 from foalnet.config.blocks import Contract
 from foalnet.core.errors import DataError
-from foalnet.core.files import sorted_files
 from foalnet.core.ledger import SHADOW, Ledger
 from foalnet.core.records import Utterance
 from foalnet.corpora.base import clip_length_s, is_shadow
@@ -56,11 +56,18 @@ class Table:
 
     def check_root(self, root: Path) -> Path:
         """Return `root` after a check of every row; DataError (exit 3) names the first wrong rows."""
-        rows = self._rows(root, sorted(path for path in sorted_files(root) if self.wanted(path) in ("audio", "video")))
+        rows = self._rows(root, self._clips(root) if self.table is None else ())
         self.class_presets = {label: [label] for label in sorted({row.label for row in rows})}
         self.default_classes = list(self.class_presets)
         self._how_to_fold(rows)
         return root
+
+    def _clips(self, root: Path) -> list[str]:
+        """Return the paths of the clips in the folders of `root`; links to folders are not followed."""
+        files = (
+            Path(folder, name).relative_to(root).as_posix() for folder, _, names in os.walk(root) for name in names
+        )
+        return sorted(path for path in files if self.wanted(path) in ("audio", "video"))
 
     def _how_to_fold(self, rows: Sequence[Row]) -> None:
         sessions: dict[str, set[str]] = defaultdict(set)
@@ -172,7 +179,7 @@ def _utterance(root: Path, row: Row, key: str, files: _Files, ledger: Ledger) ->
     speaker = named(row.speaker or UNKNOWN)
     recording = row.start_s is not None
     # Without dialogues, clips of a speaker are staged together; those of no speaker in sixteen lots.
-    lot = speaker if row.speaker else f"clips-{hashlib.sha256(row.path.encode()).hexdigest()[0]}"
+    lot = speaker if row.speaker else f"clips-{_digest(row.path)[0]}"
     return Utterance(
         key=key,
         corpus=Table.name,

@@ -164,8 +164,7 @@ def _row(cells: Mapping[str, Any]) -> Row:
     """Return a checked row; ValueError says what is wrong."""
     values: dict[str, Any] = {}
     for name in COLUMNS:
-        cell = cells.get(name)
-        cell = _clean(name, cell)
+        cell = _clean(name, cells.get(name))
         if cell is None or cell == "":
             continue
         if name in NUMBERS:

@@ -261,6 +261,15 @@ def test_hidden_folders_are_no_classes(tmp_path: Path) -> None:
     assert [u.key for u in read(tmp_path, None)] == ["sad_1"]
 
 
+def test_links_between_folders_give_no_class_and_no_endless_walk(tmp_path: Path) -> None:
+    write_wav(tmp_path / "sad" / "1.wav", 0.5)
+    (tmp_path / "glad").symlink_to(tmp_path / "sad")
+    (tmp_path / "sad" / "again").symlink_to(tmp_path)
+    reader = Table()
+    reader.check_root(tmp_path)
+    assert reader.default_classes == ["sad"]
+
+
 def test_a_container_without_a_stated_length_is_measured(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", 0.5)
     piped = ffmpeg("-i", str(tmp_path / "a.wav"), "-f", "webm", "pipe:1")
