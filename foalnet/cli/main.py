@@ -47,6 +47,7 @@ VERBS = {
     "report": "stages.report",
     "show": "stages.show",
     "verify": "verify.verify",
+    "lock": "lock.lock",
     "predict": "predict.predict",
     "import-checkpoint": "checkpoint.import_checkpoint",
     "tune": "tune.tune",

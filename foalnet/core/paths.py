@@ -76,6 +76,11 @@ class Paths:
         return self.reports / "staging.json"
 
     @property
+    def lock(self) -> Path:
+        """Digests of each staged utterance, by which others who hold the corpus compare theirs; not in git."""
+        return self.reports / "lock.json"
+
+    @property
     def report_html(self) -> Path:
         """The report as an HTML page."""
         return self.reports / "report.html"

@@ -73,14 +73,14 @@ def _params(stage: Recorded, params: Mapping[str, Any]) -> Link:
     """Compare the values that the stage ran with those of params.yaml."""
     name, wrong = f"{stage.name} params", []
     for path, value in stage.params.items():
-        now = _value(params, path)
-        wrong += [f"{where}: {LOCK} has {was}, {PARAMS} {now}" for where, was, now in _unlike(path, value, now)]
+        now = value_at(params, path)
+        wrong += [f"{where}: {LOCK} has {was}, {PARAMS} {now}" for where, was, now in unlike(path, value, now)]
     if wrong:
         return differs(name, "; ".join(wrong), action=f"put the values back, or {_again(stage)}")
     return ok(name, f"{', '.join(stage.params) or 'none'}: those of {PARAMS}")
 
 
-def _value(params: Any, path: str) -> Any:
+def value_at(params: Any, path: str) -> Any:
     """Return the value at a dotted path, None where there is none."""
     value = params
     for part in path.split("."):
@@ -88,11 +88,11 @@ def _value(params: Any, path: str) -> Any:
     return value
 
 
-def _unlike(path: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+def unlike(path: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield (dotted name, recorded value, value in params.yaml) of each single value that differs."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         for name in [*was, *(name for name in now if name not in was)]:
-            yield from _unlike(f"{path}.{name}", was.get(name), now.get(name))
+            yield from unlike(f"{path}.{name}", was.get(name), now.get(name))
     elif was != now:
         yield path, was, now
 

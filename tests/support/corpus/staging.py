@@ -86,12 +86,21 @@ class Place:
         """Run inventory and manifest (unless `listed`), then staging, in this process unless `with_pool`."""
         if not listed:
             self.list_files()
-        options = {"root": self.root, "out": self.out, "report": self.report} | options
         files = {"inventory": self.home / "inventory.json", "manifest": self.home / "manifest.jsonl"}
+        options = files | {"root": self.root, "out": self.out, "report": self.report} | options
         with pytest.MonkeyPatch.context() as patch:
             if not self.with_pool:
                 patch.setattr("foalnet.stages.shards.staging.Pool", LocalPool)
-            return stage(self.params, self.settings, **files, **options)
+            return stage(self.params, self.settings, **options)
+
+    def stage_paths(self) -> Paths:
+        """Run inventory, manifest and staging into the paths that verbs read; return them."""
+        paths = Paths(self.corpus, self.home)
+        inventory(self.params, self.settings, paths.inventory)
+        build(self.params, self.settings, paths.inventory, paths.manifest, paths.counts)
+        files = {"inventory": paths.inventory, "manifest": paths.manifest}
+        self.stage(listed=True, **files, out=paths.shards, report=paths.staging)
+        return paths
 
     def bytes(self) -> dict[str, bytes]:
         """Every published byte, by relative path."""
