@@ -93,6 +93,9 @@ class Manifest(Frozen):
         None, description="'published': the reader's own counts; null: nothing is checked"
     )
     max_drop_fraction: Fraction = Field(0.02, description="largest accepted share of unusable label lines")
+    turns: Literal["start", "transcript"] = Field(
+        "start", description="order of a dialogue's utterances: by start time (ties by key), or as in the transcript"
+    )
 
     @field_validator("classes")
     @classmethod

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ class Iemocap:
         for path in paths["transcript"].values():
             spoken |= parse_transcript(decode(read_corpus_file(root / path), path, ledger), path, ledger)
         _name_missing(lines, paths, spoken, ledger)
-        return [_utterance(lines[key], paths, spoken, ledger) for key in sorted(lines)]
+        place = {key: turn for turn, key in enumerate(spoken)}
+        return [replace(_utterance(lines[key], paths, spoken, ledger), turn=place.get(key)) for key in sorted(lines)]
 
 
 def _utterance(

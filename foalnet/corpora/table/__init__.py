@@ -11,6 +11,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,9 @@ class Table:
         """Return one Utterance per row, sorted by key; `ledger` receives the rows without a file that can be read."""
         rows = self._rows(root, sorted(path for path, role in files.items() if role in ("audio", "video")))
         here = _Files(files)
-        return sorted(
-            (_utterance(root, row, key, here, ledger) for row, key in zip(rows, keys_of(rows), strict=True)),
-            key=lambda u: u.key,
-        )
+        keyed = enumerate(zip(rows, keys_of(rows), strict=True))
+        utterances = (replace(_utterance(root, row, key, here, ledger), turn=place) for place, (row, key) in keyed)
+        return sorted(utterances, key=lambda u: u.key)
 
     def _rows(self, root: Path, clips: Iterable[str]) -> list[Row]:
         if self.table is not None:

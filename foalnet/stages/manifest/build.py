@@ -65,6 +65,7 @@ def build(params: Params, settings: Settings, inventory_path: Path, out: Path, c
     refuse_changed(inventory, root, reader.reads, settings)
     ledger = Ledger()
     rows = reader.utterances(root, inventory.roles(), ledger)
+    rows = with_turns(rows, params.manifest.turns, where=f"corpora.{params.corpus}.manifest.turns", reader=reader.name)
     utterances = classify(rows, params.corpus, params.manifest.classes, ledger)
     expected = contract_of(params.manifest.contract, reader, params.manifest.classes)
     counted = count(utterances, params.manifest.classes)
@@ -170,6 +171,27 @@ def classify(rows: Iterable[Utterance], corpus: str, classes: dict[str, list[str
             ledger.keep(row.key)
         utterances.append(replace(row, corpus=corpus, label=None if reason else label, reason=reason))
     return utterances
+
+
+def with_turns(rows: Iterable[Utterance], order: str, *, where: str, reader: str) -> list[Utterance]:
+    """Return the utterances with their places in their dialogues, from 0; those without a class have one too.
+
+    `order`: `start` sorts by start time, ties by key; `transcript` by the reader's own place, and after them those
+    that the transcript lacks, by start time. UsageError (exit 2) for `transcript` where the reader gives no place.
+    """
+    rows = list(rows)
+    if order == "transcript" and all(row.turn is None for row in rows):
+        raise UsageError(
+            f"{where}: reader {reader} does not know the transcript's order", action="write `turns: start`"
+        )
+    first = (lambda u: (u.turn is None, u.turn or 0)) if order == "transcript" else (lambda _: (False, 0))
+    ordered = sorted(rows, key=lambda u: (u.session, u.dialogue, *first(u), u.start_s, u.key))
+    turns: Counter[tuple[str, str]] = Counter()
+    numbered = []
+    for row in ordered:
+        numbered.append(replace(row, turn=turns[row.session, row.dialogue]))
+        turns[row.session, row.dialogue] += 1
+    return numbered
 
 
 def count(utterances: Iterable[Utterance], classes: Iterable[str]) -> Contract:

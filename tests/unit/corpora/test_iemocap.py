@@ -239,6 +239,7 @@ def test_a_tree_gives_every_fact_of_an_utterance(tmp_path: Path) -> None:
         end_s=3.3,
         raw_label="sad",
         label=None,
+        turn=2,
         reason=None,
         valence=2.5,
         activation=2.5,

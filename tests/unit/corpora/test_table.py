@@ -66,6 +66,7 @@ def test_a_row_gives_every_fact(tmp_path: Path) -> None:
             end_s=pytest.approx(1.0, abs=0.1),  # that of the picture
             raw_label="sad",
             label=None,
+            turn=0,
             valence=1.5,
             activation=2.0,
             dominance=3.0,

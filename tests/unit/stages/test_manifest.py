@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from foalnet.core.records import Utterance
 from foalnet.corpora.iemocap import PUBLISHED, Iemocap
 from foalnet.corpora.inventory import inventory
 from foalnet.corpora.ravdess import Ravdess
-from foalnet.stages.manifest.build import build, classify, compare, contract_of, count, read_manifest
+from foalnet.stages.manifest.build import build, classify, compare, contract_of, count, read_manifest, with_turns
 from tests.support.corpus.entries import FOUR_CLASSES, make_settings
 from tests.support.corpus.rows import utterance
 from tests.support.corpus.trees import FOUR, iemocap_tree, label_file, label_text, make_params, ravdess_tree, write
@@ -212,6 +212,53 @@ def test_a_key_that_a_shard_could_not_carry_is_refused(key: str) -> None:
 def test_a_key_twice_is_refused() -> None:
     with pytest.raises(DataError, match="stands twice"):
         classify([utterance(), utterance()], "c", {"x": ["neu"]}, Ledger())
+
+
+def turns(rows: list[Utterance], order: str) -> dict[str, int | None]:
+    rows = [replace(u, session="S") for u in rows]
+    return {u.key: u.turn for u in with_turns(rows, order, where="manifest.turns", reader="r")}
+
+
+def test_turns_follow_the_start_times_of_each_dialogue_and_ties_the_keys() -> None:
+    rows = [utterance(f"d1_{name}", start_s=start_s) for name, start_s in (("a", 5.0), ("c", 1.0), ("b", 1.0))]
+    rows += [utterance("d2_z", start_s=9.0)]
+    assert turns(rows, "start") == {"d1_b": 0, "d1_c": 1, "d1_a": 2, "d2_z": 0}
+
+
+def test_turns_of_the_transcript_and_after_them_those_that_it_lacks() -> None:
+    rows = [utterance("dia_late", start_s=9.0, turn=4), utterance("dia_early", start_s=1.0, turn=7)]
+    rows += [utterance("dia_unread", start_s=0.0)]
+    assert turns(rows, "transcript") == {"dia_late": 0, "dia_early": 1, "dia_unread": 2}
+    assert turns(rows, "start") == {"dia_unread": 0, "dia_early": 1, "dia_late": 2}
+
+
+def test_the_transcripts_order_is_refused_where_the_reader_does_not_know_it() -> None:
+    with pytest.raises(UsageError, match=r"manifest\.turns: reader r does not know the transcript's order"):
+        turns([utterance()], "transcript")
+
+
+@given(st.lists(st.tuples(st.sampled_from("pq"), st.integers(0, 3), st.booleans()), min_size=1, max_size=12))
+def test_turns_of_a_dialogue_are_0_to_n_whatever_the_order_of_the_rows(drawn: list[tuple[str, int, bool]]) -> None:
+    rows = [
+        utterance(f"{dialogue}_{place:02d}", start_s=float(start_s), raw_label="xxx" if odd else "neu")
+        for place, (dialogue, start_s, odd) in enumerate(drawn)
+    ]
+    numbered = turns(rows, "start")
+    assert numbered == turns(rows[::-1], "start")
+    for dialogue in {u.dialogue for u in rows}:
+        assert sorted(numbered[u.key] for u in rows if u.dialogue == dialogue) == list(
+            range(sum(u.dialogue == dialogue for u in rows))
+        )
+
+
+def test_iemocap_knows_both_orders(project: Project) -> None:
+    by_start = {u.key: u.turn for u in project.build()}
+    for path in project.tree.rglob("transcriptions/*.txt"):
+        path.write_text("\n".join(path.read_text().splitlines()[::-1]))
+    params = make_params()
+    block = params.manifest.model_copy(update={"turns": "transcript"})
+    reversed_turns = {u.key: u.turn for u in project.build(params.model_copy(update={"manifest": block}))}
+    assert reversed_turns == {key: 4 - turn for key, turn in by_start.items() if turn is not None}
 
 
 def test_rows_are_sorted_by_key() -> None:
