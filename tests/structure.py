@@ -20,7 +20,7 @@ FLOORS = {
     "config": 1,
     "artifact": 2, "drawn": 2, "media": 2, "encoders": 2,
     "corpora": 3, "faces": 3, "shards": 3, "nets": 3, "evidence": 3,
-    "clips": 4, "methods": 4, "sheet": 4,
+    "clips": 4, "export": 4, "methods": 4, "sheet": 4,
     "train": 5,
     "stages": 6,
     "authors": 7, "checks": 7, "predict": 7, "tune": 7,

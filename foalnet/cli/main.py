@@ -41,6 +41,7 @@ VERBS = {
     "shards": "stages.shards",
     "features": "stages.features",
     "sheet": "sheet.sheet",
+    "export": "export.export",
     "train": "stages.train",
     "evaluate": "stages.evaluate",
     "final": "stages.final",
