@@ -50,6 +50,7 @@ VERBS = {
     "verify": "verify.verify",
     "lock": "lock.lock",
     "predict": "predict.predict",
+    "extract": "extract.extract",
     "import-checkpoint": "checkpoint.import_checkpoint",
     "tune": "tune.tune",
     "champion": "champion.champion",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,6 +38,8 @@ from foalnet.train.batches import Clip, collate, filled, read_clip
 from foalnet.train.environment import determined, device
 from foalnet.train.fold import pad_s
 
+# Vectors [T, D] float32 and mask_T.
+Vectors = tuple[np.ndarray, np.ndarray]
 LACKS = {
     ("sound", "silent"): "its sound is silent",
     ("picture", "none"): "no face was found in its picture",
@@ -121,9 +125,28 @@ class Model:
 
     def answer(self, request: Request) -> list[ClipPrediction]:
         """Return the predictions for a request; see `predict`."""
+        return [self._answer(one, request) for one in self.stage(request)]
+
+    def stage(self, request: Request) -> list[StagedClip]:
+        """Return one sample for each person of a request, staged as the training data were; errors as of `predict`."""
         with tempfile.TemporaryDirectory(prefix="foalnet-") as work:
-            staged = self._stager.stage(request, Path(work))
-        return [self._answer(one, request) for one in staged]
+            return self._stager.stage(request, Path(work))
+
+    def encode(self, staged: StagedClip) -> dict[str, Vectors]:
+        """Return name -> (vectors [T, D] float32, mask_T) of the parts that a staged clip has.
+
+        The names are those of the model's modalities, and `picture` for the vectors of its frozen picture encoder.
+        """
+        clip, _ = self._read(staged.sample, self._clip_params)
+        batch = self._batch(clip if staged.heard else clip.silenced())
+        with torch.no_grad(), self._determined():
+            steps = {name: each.row(0) for name, each in self._net.encode(batch.to(self._device)).items()}
+        vectors = {
+            str(name): (each.values_BTD[0].cpu().numpy(), each.mask_BT[0].cpu().numpy()) for name, each in steps.items()
+        }
+        if self._live is not None and staged.has_picture:
+            vectors["picture"] = self._live.rows(staged.sample)
+        return {name: each for name, each in vectors.items() if each[1].any()}
 
     def predict_sample(self, sample: Sample) -> ClipPrediction:
         """Return the prediction for a staged utterance from `foalnet.open_shards(…).samples()`."""
@@ -175,10 +198,14 @@ class Model:
         ]
         return "same" if not names else f"differs: {', '.join(names)}"
 
+    @property
+    def _clip_params(self) -> Train:
+        """The params by which a clip is read: without picture for a model of feature tables, whose clips have none."""
+        # The sample of such a clip has pictures, all masked.
+        return self.sealed.train.model_copy(update={"picture": "face"}) if self._by_tables else self.sealed.train
+
     def _answer(self, staged: StagedClip, request: Request) -> ClipPrediction:
-        # For a model of feature tables a clip is staged without picture; its sample has pictures, all masked.
-        params = self.sealed.train.model_copy(update={"picture": "face"}) if self._by_tables else self.sealed.train
-        clip, ledger = self._read(staged.sample, params)
+        clip, ledger = self._read(staged.sample, self._clip_params)
         meta, key = staged.sample.meta, request.clip.stem
         prediction = self._predict_clip(clip, ledger, meta, key=key, side=staged.side, heard=staged.heard)
         video = meta.video
@@ -231,8 +258,7 @@ class Model:
     ) -> ClipPrediction:
         """Run the network on one clip alone, so that no other clip can change the last digit."""
         clip = clip if heard else clip.silenced()
-        batch = collate([clip], samples=round((pad_s(self.sealed.train) or 0.0) * self.sealed.rate_hz))
-        probability_C = softmax(self._logits(batch))[0].round(DECIMALS)
+        probability_C = softmax(self._logits(self._batch(clip)))[0].round(DECIMALS)
         best = int(probability_C.argmax())
         sound: Sense = "found" if clip.has("audio") else "silent" if heard else "none"
         sound = sound if "audio" in self.inputs else "unused"
@@ -271,5 +297,11 @@ class Model:
     @torch.no_grad()
     def _logits(self, batch: Batch) -> Any:
         """Return the logits [1, C] as a float32 array."""
-        with determined(self.sealed.train.determinism, self.settings.threads or 1):
+        with self._determined():
             return self._net(batch.to(self._device)).logits_BC.float().cpu().numpy()
+
+    def _batch(self, clip: Clip) -> Batch:
+        return collate([clip], samples=round((pad_s(self.sealed.train) or 0.0) * self.sealed.rate_hz))
+
+    def _determined(self) -> AbstractContextManager[None]:
+        return determined(self.sealed.train.determinism, self.settings.threads or 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -76,6 +77,29 @@ class Request:
         if self.people == 1:
             return ("whole",)
         return ("left", "right") if self.side == "both" else (self.side,)
+
+
+def folders_of(requests: Sequence[Request], out: Path) -> list[list[Path]]:
+    """Return the folder of each person of each request, by the name of the clip and, of two people, the side.
+
+    UsageError (exit 2) if two clips would share a folder, or one exists.
+    """
+    folders, clips = [], dict[Path, Path]()
+    for request in requests:
+        clip = request.clip
+        # `..wav` has the stem `.`, which is no name of a folder.
+        stem = clip.stem if clip.stem.strip(".") else clip.name
+        own = [out / (stem if side == "whole" else f"{stem}-{side}") for side in request.sides]
+        for folder in own:
+            if folder in clips:
+                what = f"{clips[folder]} and {clip} have the same name, and so the same folder"
+                raise UsageError(what, file=folder, action="extract one of them into another --out")
+            if folder.exists():
+                what = "the folder of this clip exists"
+                raise UsageError(what, file=folder, action="remove it, or name another --out")
+            clips[folder] = clip
+        folders.append(own)
+    return folders
 
 
 def check_files(request: Request) -> None:
