@@ -17,6 +17,7 @@ import numpy as np
 from foalnet import media
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Shards
+from foalnet.core.errors import printable
 from foalnet.core.files import json_bytes, make_folder, not_written, publish_bytes
 from foalnet.export.tables import write_parquet
 from foalnet.faces import Detector, get_detector
@@ -113,7 +114,7 @@ def extract(source: Source, request: Request, folders: Sequence[Path], *, parque
         for name, (values_TD, mask_T) in vectors.items():
             arrays |= {f"{name}_vectors": values_TD, f"{name}_vectors_mask": mask_T}
         facts = {
-            "clip": request.clip.name,
+            "clip": printable(request.clip.name),
             **_facts(staged),
             "arrays": {name: {"dtype": str(each.dtype), "shape": list(each.shape)} for name, each in arrays.items()},
             "made_by": dict(source.made_by),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Features, Shards
-from foalnet.core.errors import DataError, UsageError
+from foalnet.core.errors import DataError, UsageError, printable
 from foalnet.evidence.metrics import DECIMALS, softmax
 from foalnet.media import read_jpeg
 from foalnet.nets.masks import masked_mean
@@ -176,6 +177,15 @@ def test_a_clip_that_fails_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         list(extract(of_model(model_of(tmp_path / "model")), request, folders, parquet=False))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", [b"new\nline.wav", b"a;b|$(c).wav", b"-dash.wav", b"not UTF-8 \xff.wav"])
+def test_odd_names_of_clips_become_folders(tmp_path: Path, name: bytes) -> None:
+    voice = write_wav(tmp_path / "voice.wav", 0.5)
+    odd = voice.rename(tmp_path / os.fsdecode(name))
+    _, folder, _ = by_model(odd, tmp_path, "audio_only")
+    facts = json.loads((folder / "facts.json").read_text("utf-8"))
+    assert facts["clip"] == printable(odd.name) and facts["clip"].isprintable()
 
 
 def test_folders_that_clash_are_refused_before_any_work(tmp_path: Path) -> None:
