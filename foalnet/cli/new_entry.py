@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from foalnet.core.errors import MachineError, UsageError, reason
 from foalnet.core.faults import fault_of
 
 PICTURES = ("video", "features")
+SOUNDS = ("video", "audio", "dialogue_audio")
 # Params of a corpus without pictures: no features of pictures.
 SOUND_ALONE = {"train": {"picture": "face"}, "features": {"encoder": None}}
 # Params of a corpus with video where the reader's preset expects a table of features.
@@ -75,14 +76,14 @@ class NewEntry:
         check_classes(chosen, kind, action="correct --classes")
         listed = survey(top or kind.check_root(folder), kind)
         pictured = any(role in PICTURES for role in listed.roles.values())
+        heard = any(role in SOUNDS for role in listed.roles.values())
         base = merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset
-        if not pictured:
-            base = merge(base, SOUND_ALONE)
-        elif "features" not in listed.roles.values() and reads_a_table(base):
-            base = merge(base, WITH_VIDEO)
+        base = fitted(base, listed.roles.values())
         notes = [*absent_parts(listed.roles, kind), *unused_lines(listed.ignored(), listed.named())]
         notes += getattr(kind, "notes", [])
-        if not pictured:
+        if not heard and not pictured:
+            notes.append("neither sound nor pictures here: only text_only is trained")
+        elif not pictured:
             notes.append("no pictures here (neither video nor a table of features): only audio_only is trained")
         try:
             numbers = list(dict.fromkeys(int(s) for s in seeds.split(","))) if seeds else base.get("seeds", [1])
@@ -96,12 +97,19 @@ class NewEntry:
             table=table,
             name=name,
             classes=chosen,
-            variants=variants_of(variants, read_file().variants, pictured=pictured),
+            variants=variants_of(variants, read_file().variants, pictured=pictured, heard=heard),
             seeds=numbers,
             epochs=epochs,
             preset=base,
             notes=notes,
         )
+
+
+def fitted(entry: dict[str, Any], roles: Collection[str]) -> dict[str, Any]:
+    """Return the blocks of an entry for a corpus with files of these roles: without pictures, or with video alone."""
+    if not any(role in PICTURES for role in roles):
+        return merge(entry, SOUND_ALONE)
+    return merge(entry, WITH_VIDEO) if "features" not in roles and reads_a_table(entry) else entry
 
 
 def reads_a_table(entry: Mapping[str, Any]) -> bool:
@@ -141,10 +149,10 @@ def folder_of(root: str) -> Path:
     return folder
 
 
-def variants_of(text: str | None, known: Mapping[str, Variant], *, pictured: bool) -> list[str]:
+def variants_of(text: str | None, known: Mapping[str, Variant], *, pictured: bool, heard: bool) -> list[str]:
     """Return the checked variants of --variants (UsageError, exit 2); by default those that the corpus can train."""
     if text is None:
-        return list(MAIN_VARIANTS) if pictured else ["audio_only"]
+        return list(MAIN_VARIANTS) if pictured else ["audio_only"] if heard else ["text_only"]
     names = list(dict.fromkeys(v.strip() for v in text.split(",") if v.strip()))
     if not names:
         raise UsageError("an entry needs at least one variant", action=f"--variants {','.join(known)}")
@@ -156,6 +164,11 @@ def variants_of(text: str | None, known: Mapping[str, Variant], *, pictured: boo
         raise UsageError(
             f"{', '.join(seeing)}: no pictures here; the root holds neither readable video nor a table of features",
             action="--variants audio_only, or add the pictures first",
+        )
+    hearing = [variant for variant in names if "audio" in known[variant].inputs]
+    if hearing and not heard:
+        raise UsageError(
+            f"{', '.join(hearing)}: no sound here", action="--variants text_only, or add the sound or clips first"
         )
     return names
 

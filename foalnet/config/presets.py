@@ -86,6 +86,11 @@ PRESETS: dict[str, Preset] = {
         what="every difference of the released code on the encoders and rates that the entry has (any corpus)",
         entry=version(released=True, recipe=False),
     ),
+    "cremad-perceived": Preset(
+        reader="cremad",
+        what="an utterance's label is the emotion that most raters of the whole clip perceived, not the acted one",
+        entry={"manifest": {"labels": "both"}},
+    ),
     "ravdess": Preset(
         reader="ravdess",
         what="folds by speaker, statistics of the whole sound, pictures from the table of features",

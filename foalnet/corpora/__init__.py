@@ -13,7 +13,9 @@ __all__ = ["READERS", "Reader", "get_reader", "reader_of"]
 # Name of a reader and of its folder -> its class. A reader is imported on use, so that the stages of a corpus depend on
 # the code of its own reader only.
 READERS = {
+    "cremad": "CremaD",
     "iemocap": "Iemocap",
+    "meld": "Meld",
     "ravdess": "Ravdess",
     "table": "Table",
 }
@@ -21,13 +23,15 @@ READERS = {
 
 def reader_of(params: Params) -> Reader:
     """Return the reader of a corpus; UsageError (exit 2) as `get_reader`."""
-    return get_reader(params.reader, table=params.table)
+    return get_reader(params.reader, table=params.table, labels=params.manifest.labels)
 
 
-def get_reader(name: str, *, table: str | None = None) -> Reader:
-    """Return the reader of that name; `table`: path of the corpus' table below its root, for the reader `table`.
+def get_reader(name: str, *, table: str | None = None, labels: str | None = None) -> Reader:
+    """Return the reader of that name.
 
-    UsageError (exit 2) names the nearest reader, or says that this one takes no table.
+    `table`: path of the corpus' table below its root, for the reader `table`. `labels`: which of the corpus' labels is
+    the raw label, for a reader that has several. UsageError (exit 2) names the nearest reader, or says that this one
+    takes no table or no choice of labels.
     """
     if name not in READERS:
         raise UsageError(
@@ -35,8 +39,10 @@ def get_reader(name: str, *, table: str | None = None) -> Reader:
             action="name one of these as `reader` (docs/add-a-corpus.md describes how to write another)",
         )
     kind = getattr(importlib.import_module(f"{__name__}.{name}"), READERS[name])
-    takes_table = getattr(kind, "takes_table", False)
-    if table is not None and not takes_table:
-        raise UsageError(f"reader {name} takes no table", action="leave `table` out, or use the reader `table`")
-    reader: Reader = kind(table) if takes_table else kind()
+    options = {"table": table, "labels": labels}
+    takes = getattr(kind, "takes", ())
+    for option, value in options.items():
+        if value is not None and option not in takes:
+            raise UsageError(f"reader {name} takes no {option}", action=f"leave `{option}` out, or use another reader")
+    reader: Reader = kind(**{option: options[option] for option in takes})
     return reader

@@ -148,6 +148,11 @@ def find_root(root: Path, is_part: Callable[[str], bool], layout: str) -> Path:
     )
 
 
+def holds(root: Path, is_file: Callable[[str], bool]) -> bool:
+    """Return whether a name in `root` is accepted (MachineError, exit 4, if `root` cannot be listed)."""
+    return any(is_file(path.name) for path in _listing(root))
+
+
 def _ambiguous_root(root: Path, holders: list[Path], is_part: Callable[[str], bool], layout: str) -> DataError:
     parts = [path.name for folder in holders for path in _folders(folder) if is_part(path.name)]
     copies = len(set(parts)) < len(parts)
@@ -210,3 +215,8 @@ def clip_length_s(*paths: Path) -> float | None:
         except AudioUnreadable:
             continue
     return None
+
+
+def is_lfs_pointer(data: bytes) -> bool:
+    """Return whether the content of a file is a pointer of Git LFS: its repository was fetched without the files."""
+    return data.startswith(b"version https://git-lfs.github.com/spec/")

@@ -129,20 +129,20 @@ def test_a_corpus_travels_to_its_report_and_makes_nothing_of_another_stale(tiny_
     shutil.copytree(tiny_project, project, symlinks=True)
     files = walk(project, "add-a-corpus.md")
     run(project, sys.executable, "-m", "ruff", "check", str(files[0]))
-    tree = tmp_path / "cremad"
-    for actor in range(1001, 1006):
-        for emotion in ("ANG", "HAP", "NEU", "SAD"):
-            write_wav(tree / f"AudioWAV/{actor}_DFA_{emotion}_XX.wav", 0.5, seed=actor)
-    write(tree / "AudioWAV/._1001_DFA_ANG_XX.wav", "shadow")
-    write(tree / "AudioWAV/1001_IEO_SAD_LO.wav", "no sound")
+    tree = tmp_path / "emodb"
+    for speaker in ("03", "08", "09", "10", "11"):
+        for emotion in "WFNT":
+            write_wav(tree / f"wav/{speaker}a01{emotion}a.wav", 0.5, seed=int(speaker))
+    write(tree / "wav/._03a01Wa.wav", "shadow")
+    write(tree / "wav/03a02Ta.wav", "no sound")
     classes = ("--classes", "angry,happy,neutral,sad", "--variants", "audio_only")
-    program(project, "add-corpus", "cremad", "--root", str(tree), *classes)
-    program(project, "inventory", "cremad")
-    done = program(project, "manifest", "cremad", check=False)
-    assert done.returncode == 3 and "1001_IEO_SAD_LO: wav_unreadable" in done.stderr
-    (tree / "AudioWAV/1001_IEO_SAD_LO.wav").unlink()
+    program(project, "add-corpus", "emodb", "--root", str(tree), *classes)
+    program(project, "inventory", "emodb")
+    done = program(project, "manifest", "emodb", check=False)
+    assert done.returncode == 3 and "03a02Ta: wav_unreadable" in done.stderr
+    (tree / "wav/03a02Ta.wav").unlink()
     ran = re.findall(r"Running stage '([^']+)'", repro(project).stdout)
-    assert "report@cremad" in ran and (project / "reports/cremad/report.html").is_file()
-    assert [stage for stage in ran if "cremad" not in stage] == ["inventory@drawn"], "it looks at the files each time"
-    index = json.loads((project / "data/cremad/shards/index.json").read_text())
+    assert "report@emodb" in ran and (project / "reports/emodb/report.html").is_file()
+    assert [stage for stage in ran if "emodb" not in stage] == ["inventory@drawn"], "it looks at the files each time"
+    index = json.loads((project / "data/emodb/shards/index.json").read_text())
     assert [len(shard["keys"]) for shard in index["shards"]] == [4] * 5

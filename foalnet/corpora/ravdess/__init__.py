@@ -19,7 +19,7 @@ from foalnet.config.blocks import Contract
 from foalnet.config.presets import PRESETS
 from foalnet.core.ledger import MISFILED, SHADOW, SONG, Ledger
 from foalnet.core.records import Utterance
-from foalnet.corpora.base import clip_length_s, find_root, is_shadow, stem
+from foalnet.corpora.base import clip_length_s, find_root, holds, is_shadow, stem
 from foalnet.corpora.tables import read_table, reference
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -78,7 +78,7 @@ class Ravdess:
 
     def check_root(self, root: Path) -> Path:
         """Return the folder that contains the actors, their archives or the files (see `Reader.check_root`)."""
-        if any(self.wanted(path.name) in ("audio", "video") for path in _names(root)):
+        if holds(root, lambda name: self.wanted(name) in ("audio", "video")):
             return root
         return find_root(root, lambda name: _PART.fullmatch(name) is not None, self.layout)
 
@@ -113,13 +113,6 @@ class Ravdess:
             ledger.drop(rows[rest].rpartition("#")[2], "features_unpaired")
         utterances = [_utterance(root, rest, recordings[rest], rows.get(rest), ledger) for rest in recordings]
         return sorted(utterances, key=lambda u: u.key)
-
-
-def _names(root: Path) -> list[Path]:
-    try:
-        return list(root.iterdir())
-    except OSError:
-        return []  # find_root names the error
 
 
 def _rows(root: Path, tables: Iterable[str]) -> dict[str, str]:

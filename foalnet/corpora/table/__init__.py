@@ -40,7 +40,7 @@ class Table:
     """
 
     name = "table"
-    takes_table = True
+    takes = ("table",)
     layout = "a table with the columns path and label (--table FILE), or a folder of clips for each class"
     side_rule = "the column side; without it one person fills the picture"
     licence = "a corpus of your own: its owner decides what the model may be used for"

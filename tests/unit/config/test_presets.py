@@ -23,7 +23,7 @@ from foalnet.nets import ENCODERS, PRETRAINED
 from tests.support.corpus.trees import iemocap_tree, ravdess_tree
 from tests.support.projects import verb
 
-READERS = ("iemocap", "ravdess")
+READERS = ("cremad", "iemocap", "meld", "ravdess")
 CASES = [(name, reader) for name, each in PRESETS.items() for reader in READERS if each.reader in (None, reader)]
 
 
@@ -36,7 +36,7 @@ def resolved(repository: Path, name: str, reader: str) -> Params:
         "source": "x",
         "variants": ["foal"],
         "seeds": [1],
-        "manifest": {"classes": kind.class_presets, "contract": merged.get("contract")},
+        "manifest": {"classes": kind.class_presets, "contract": merged.get("contract"), **merged.get("manifest", {})},
         "evaluate": {},
         "report": {},
         **{block: merged.get(block, {}) for block in ("shards", "features", "train", "methods")},
