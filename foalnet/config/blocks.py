@@ -95,6 +95,7 @@ class Manifest(Frozen):
     max_drop_fraction: Fraction = Field(0.02, description="largest accepted share of unusable label lines")
     turns: Literal["start", "transcript"] = Field(
         "start", description="order of a dialogue's utterances: by start time (ties by key), or as in the transcript"
+    )
     labels: str | None = Field(
         None, description="cremad: acted, or as raters perceived the voice, the face or both; null: the reader's first"
     )

@@ -20,7 +20,7 @@ def refuse(file: Path, faults: Sequence[str]) -> DataError:
     """Return the error for a table with faults; it names the first ones."""
     more = [f"… and {len(faults) - NAMED} more"] if len(faults) > NAMED else []
     what = "\n".join(["the table cannot be used:", *(f"  {fault}" for fault in [*faults[:NAMED], *more])])
-    return DataError(what, file=file, action="correct the table or download it again, then run the same command again")
+    return DataError(what, file=file, action="correct the table, then run the same command again")
 
 
 def read_csv(file: Path, needed: Sequence[str]) -> tuple[list[tuple[int, dict[str, str]]], bool]:

@@ -14,14 +14,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from foalnet.config import nearest
-from foalnet.core.errors import DataError
 from foalnet.core.records import Side
 from foalnet.corpora.base import read_corpus_file
+from foalnet.corpora.csvs import refuse
 
 SIDES = ("left", "right", "whole")
 NEEDED = ("path", "label")
-# So many wrong rows are named in an error.
-NAMED = 20
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -54,13 +52,6 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 NUMBERS = ("start_s", "end_s", "valence", "arousal", "dominance")
-
-
-def refuse(file: Path, faults: Sequence[str]) -> DataError:
-    """Return the error for a table with faults; it names the first ones."""
-    more = [f"… and {len(faults) - NAMED} more"] if len(faults) > NAMED else []
-    what = "\n".join(["the table cannot be used:", *(f"  {fault}" for fault in [*faults[:NAMED], *more])])
-    return DataError(what, file=file, action="correct the table, then run the same command again")
 
 
 def read_rows(file: Path) -> list[Row]:

@@ -20,7 +20,7 @@ from foalnet.corpora import get_reader
 from foalnet.corpora.base import is_role
 from foalnet.corpora.meld import PUBLISHED, Meld
 from foalnet.corpora.meld.rows import EMOTIONS, read_part, speaker_of, time_s
-from foalnet.stages.manifest.build import count
+from foalnet.stages.manifest.build import count, read_manifest, with_turns
 from tests.support.corpus.public import COLUMNS, meld_rows, meld_tree, table
 from tests.support.corpus.trees import write, write_wav
 from tests.support.corpus.videos import write_clip
@@ -281,6 +281,10 @@ def test_tables_alone_are_added_as_a_corpus_of_text(project: Path) -> None:
     assert refused.returncode == 2 and "audio_only: no sound here" in refused.stderr
     verb(project, "inventory", "meld")
     assert "11 of 11 utterances are used" in verb(project, "manifest", "meld").stdout
+    rows = read_manifest(project / "data/meld/manifest.jsonl")
+    assert [(u.key, u.turn) for u in rows if u.dialogue == "train_dia0"] == [
+        (f"train_dia0_utt{number}", number) for number in range(3)
+    ]
 
 
 def test_the_official_tables_have_the_published_counts(shared_data: Path) -> None:
@@ -291,6 +295,9 @@ def test_the_official_tables_have_the_published_counts(shared_data: Path) -> Non
     assert len({u.speaker for u in rows}) == 303
     assert Counter(u.session for u in rows) == PUBLISHED.used_by_session
     assert all(0 <= u.start_s < u.end_s for u in rows)
+    ordered = with_turns(rows, "transcript", where="", reader="meld")
+    first = [u.key for u in ordered if u.dialogue == "train_dia111"]
+    assert first == [f"train_dia111_utt{number}" for number in range(18)], "six of its rows start before the first"
     by_part = {part: Counter(u.raw_label for u in rows if u.session == part) for part in ("train", "dev", "test")}
     assert by_part["test"] == Counter(neutral=1256, joy=402, anger=345, surprise=281, sadness=208, disgust=68, fear=50)
     assert by_part["dev"] == Counter(neutral=470, joy=163, anger=153, surprise=150, sadness=111, fear=40, disgust=22)
