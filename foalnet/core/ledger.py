@@ -66,8 +66,8 @@ REPAIRED: dict[str, str] = {
 KEPT: dict[str, str] = {
     "detector_failed": "the face detector failed on a frame; the frame counts as having no face",
     "label_not_used": "the raw label belongs to no class of this experiment",
-    "length_doubted": "the clip's length does not fit its words or the table's times; it is used as it is",
     "length_differs": "the sound's length differs from its label's by more than the tolerance",
+    "length_doubted": "the clip's length does not fit its words or the table's times; it is used as it is",
     "no_face": "no face was detected in any frame",
     "side_doubted": "sound and motion contradict the sides that the dialogue was staged with",
     "sound_clipped": "more than one sample in a thousand is at full scale, in runs of three or more",
