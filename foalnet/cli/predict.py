@@ -33,7 +33,8 @@ OPTIONS = (
     click.option("--start", type=float, help="Seconds; with --end, for one CLIP [default: the whole clip]."),
     click.option("--end", type=float, help="Seconds; with --start."),
     click.option(
-        "--channel", help="Which of several channels: mean, left, right, or a number from 1 [default: as in staging]."
+        "--channel",
+        help="Which of several channels: mean, left, right, speaker (by side), or a number from 1 [default: as in staging].",
     ),
     click.option(
         "--track", type=click.IntRange(min=1), help="Of several sound tracks: its number [default: the first]."

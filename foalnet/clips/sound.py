@@ -45,14 +45,15 @@ class SoundCutter:
     ledger: Ledger
     spool: Spool
     timeout_s: float = 3600.0
-    _recordings: dict[str, media.MonoSound] = field(default_factory=dict)
+    _recordings: dict[tuple[str, str | int], tuple[media.MonoSound, media.Track | None]] = field(default_factory=dict)
 
     def cut(self, u: Utterance) -> Sound | None:
         """Return the utterance's sound at the params' rate, or None if it has no usable sound.
 
-        Ledger reasons: wav_from_dialogue, segment_clamped, channels_cancelled, audio_resampled, audio_padded
-        (repaired), length_differs, wav_truncated, sound_clipped, sound_silent (kept), wav_missing, wav_unreadable,
-        audio_nonfinite, segment_invalid, channel_missing, sound_silent (dropped).
+        Ledger reasons: wav_from_dialogue, segment_clamped, channels_cancelled, audio_resampled, audio_padded,
+        sound_begins_late, sound_ends_early (repaired), length_differs, wav_truncated, sound_clipped, channel_shared,
+        streams_not_used, sound_silent (kept), wav_missing, wav_unreadable, audio_nonfinite, segment_invalid,
+        channel_missing, sound_silent (dropped).
         """
         repairs: list[tuple[str, str]] = []
         try:
@@ -70,7 +71,7 @@ class SoundCutter:
         if silent and self.params.silent_sound == "drop":
             self.ledger.drop(u.key, SILENT)
             return None
-        self._note(u, wave_N, silent=silent)
+        self._note_level(u, wave_N, silent=silent)
         excess_s = wave_N.size / rate_hz - (u.end_s - u.start_s)
         if abs(excess_s) > self.params.length_tolerance_s:
             self.ledger.keep(u.key, "length_differs", f"{excess_s:+.3f} s against the label")
@@ -86,7 +87,7 @@ class SoundCutter:
         reason = SILENT if silent else repairs[0][0] if repairs else ""
         return Sound(flac=self.spool.put([flac]), samples=int(wave_N.size), reason=reason)
 
-    def _note(self, u: Utterance, wave_N: np.ndarray, *, silent: bool) -> None:
+    def _note_level(self, u: Utterance, wave_N: np.ndarray, *, silent: bool) -> None:
         if silent:
             self.ledger.keep(u.key, SILENT, "masked: the network hears nothing of it")
         elif (share := media.clipped_share(wave_N)) > CLIPPED:
@@ -96,23 +97,48 @@ class SoundCutter:
         """Return (wave_N float32 mono, its rate) from the utterance's or the dialogue's file, else None."""
         if self.params.sound == "clip" and u.video in self.present and self._has_sound(u.video):
             self.ledger.keep(u.key, "sound_of_clip", u.video)
-            heard = self._recording(u.video)
-            return self._cut(heard.wave_N, heard.rate_hz, u, repairs), heard.rate_hz
+            return self._cut_recording(u, u.video, repairs)
         if u.audio is not None and u.audio in self.present:
-            with media.sound_file(self.root / u.audio, self.spool.folder, timeout_s=self.timeout_s) as path:
-                info, heard = media.probe_wave(path), media.read_mono(path, self.params.channel)
+            with media.sound_file(self.root / u.audio, self.spool.folder, timeout_s=self.timeout_s) as (path, track):
+                info, heard = media.probe_wave(path), self._mono(u, path)
             if heard.how:
                 repairs.append(("channels_cancelled" if heard.cancelled else "audio_resampled", heard.how))
             if info.truncated:
                 self.ledger.keep(u.key, "wav_truncated", f"{info.samples} of {info.declared_samples} samples")
+            self._note(u, heard, track, repairs)
             return heard.wave_N, heard.rate_hz
         if u.dialogue_audio is not None and u.dialogue_audio in self.present:
-            heard = self._recording(u.dialogue_audio)
             repairs.append(("wav_from_dialogue", u.dialogue_audio))
-            if heard.cancelled:
-                repairs.append(("channels_cancelled", heard.how))
-            return self._cut(heard.wave_N, heard.rate_hz, u, repairs), heard.rate_hz
+            return self._cut_recording(u, u.dialogue_audio, repairs)
         return None
+
+    def _cut_recording(self, u: Utterance, path: str, repairs: list[tuple[str, str]]) -> tuple[np.ndarray, int]:
+        """Return (wave_N, its rate) of the utterance's span of a recording, which is read once per channel."""
+        key = (path, self._channel(u))
+        if key not in self._recordings:
+            with media.sound_file(self.root / path, self.spool.folder, timeout_s=self.timeout_s) as (file, track):
+                self._recordings[key] = self._mono(u, file), track
+        heard, track = self._recordings[key]
+        if heard.cancelled:
+            repairs.append(("channels_cancelled", heard.how))
+        self._note(u, heard, track, repairs)
+        return self._cut(heard.wave_N, heard.rate_hz, u, repairs), heard.rate_hz
+
+    def _note(
+        self, u: Utterance, heard: media.MonoSound, track: media.Track | None, repairs: list[tuple[str, str]]
+    ) -> None:
+        """Record a channel that is not the speaker's, pictures without sound in their container, unused streams."""
+        if self.params.channel == "speaker" and heard.number is None:
+            self.ledger.keep(u.key, "channel_shared")
+        if track is None:
+            return
+        late_s = min(track.begin_s, u.end_s) - u.start_s
+        early_s = min(u.end_s, track.picture_end_s) - max(u.start_s, track.end_s) if track.ends_early else 0.0
+        for reason, silent_s in (("sound_begins_late", late_s), ("sound_ends_early", early_s)):
+            if silent_s > self.params.length_tolerance_s:
+                repairs.append((reason, f"{silent_s:.3f} s of silence"))
+        if track.others:
+            self.ledger.keep(u.key, "streams_not_used", str(track.others))
 
     def _cut(self, wave_N: np.ndarray, rate_hz: int, u: Utterance, repairs: list[tuple[str, str]]) -> np.ndarray:
         """Return the utterance's span of a recording, clamped if it ends up to `clamp_s` after the recording.
@@ -133,9 +159,13 @@ class SoundCutter:
         except media.VideoUnreadable:
             return False
 
-    def _recording(self, path: str) -> media.MonoSound:
-        """Return the dialogue's sound; no source states which actor is on which channel."""
-        if path not in self._recordings:
-            with media.sound_file(self.root / path, self.spool.folder, timeout_s=self.timeout_s) as file:
-                self._recordings[path] = media.read_mono(file, self.params.channel)
-        return self._recordings[path]
+    def _channel(self, u: Utterance) -> str | int:
+        """Return which channel is the utterance's: with `speaker` that of the side on which its speaker sits."""
+        if self.params.channel != "speaker":
+            return self.params.channel
+        return "mean" if u.side == "whole" else u.side
+
+    def _mono(self, u: Utterance, path: Path) -> media.MonoSound:
+        """Return a file's sound in the utterance's channel; a single one is that of everyone in the picture."""
+        shared = self.params.channel == "speaker" and media.probe_wave(path).channels == 1
+        return media.read_mono(path, "mean" if shared else self._channel(u))

@@ -117,8 +117,9 @@ class Shards(Frozen):
 
     utterances: Literal["all", "used"] = "all"
     rate_hz: Literal[16000] = 16000
-    channel: Literal["mean", "left", "right"] | Count = Field(
-        "mean", description="of several channels: their mean, left, right, or one of them counted from 1"
+    channel: Literal["mean", "left", "right", "speaker"] | Count = Field(
+        "mean",
+        description="of several channels: their mean, left, right, that on the speaker's side, or one counted from 1",
     )
     sound: Literal["file", "clip"] = Field("file", description="if a sound file and a clip have it: which is used")
     silent_sound: Literal["mask", "drop"] = Field(
@@ -159,6 +160,12 @@ class Shards(Frozen):
         400, description="shortest sound; shorter sound is padded with zeros, and counted"
     )
     max_drop_fraction: Fraction = Field(0.02, description="largest accepted share of drops; more is an error (exit 3)")
+
+    @model_validator(mode="after")
+    def _sides_known(self) -> Shards:
+        if self.channel == "speaker" and self.sides == "audit":
+            raise ValueError("channel: speaker needs the sides before the sound is read: write sides: rule or table")
+        return self
 
 
 class Features(Frozen):

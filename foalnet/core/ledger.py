@@ -57,6 +57,8 @@ REPAIRED: dict[str, str] = {
     "segment_clamped": "the label ends shortly after the end of the recording; the existing part is used",
     "side_by_audit": "staged with the sides exchanged, because sound and motion indicate it",
     "side_by_table": "staged with the sides exchanged, because the table of sides says so",
+    "sound_begins_late": "the sound of the clip begins after its picture; silence stands before it",
+    "sound_ends_early": "the sound of the clip ends before its picture; silence stands after it",
     "text_repaired": "control characters in a transcript, left by a wrong encoding, became the characters meant",
     "text_truncated": "more words than train.text.words; the first are used",
     "times_repaired": "the table's times are unreadable, empty or reversed; the utterance is given one second",
@@ -64,6 +66,7 @@ REPAIRED: dict[str, str] = {
 }
 # `Ledger.keep` has these: the item stays as it is. `shards.silent_sound: drop` drops a silent sound instead.
 KEPT: dict[str, str] = {
+    "channel_shared": "shards.channel is speaker, but the sound has one channel, or one person fills the picture",
     "detector_failed": "the face detector failed on a frame; the frame counts as having no face",
     "label_not_used": "the raw label belongs to no class of this experiment",
     "length_differs": "the sound's length differs from its label's by more than the tolerance",
@@ -73,6 +76,7 @@ KEPT: dict[str, str] = {
     "sound_clipped": "more than one sample in a thousand is at full scale, in runs of three or more",
     "sound_of_clip": "the sound is that of the video, by shards.sound",
     SILENT: "the sound is silent: zeros, a constant, or one 16-bit step around it",
+    "streams_not_used": "the clip has further pictures or sound tracks; the first of each is used",
     "transcript_missing": "no transcript line",
     "video_damaged": "frames inside the video do not decode; they are masked",
     "video_missing": "no video; the utterance is kept with every frame masked",

@@ -12,7 +12,7 @@ from foalnet.media.audio import (
 )
 from foalnet.media.container import VideoTooLarge, VideoUnreadable, first_bytes, header_rates_fps
 from foalnet.media.decode import Rows, decode_frames, decode_indexed, decode_pictures
-from foalnet.media.extract import Streams, extract_sound, length_s, probe_streams, sound_file
+from foalnet.media.extract import Streams, Track, extract_sound, length_s, probe_streams, sound_file
 from foalnet.media.ffmpeg_exe import ffmpeg_digest, ffmpeg_exe
 from foalnet.media.images import brightness, jpeg_bytes, letterbox_rows, read_jpeg, rescale, resize
 from foalnet.media.mono import ChannelMissing, MonoSound, channel_number, clipped_share, is_silent, read_mono
@@ -28,6 +28,7 @@ __all__ = [
     "Rect",
     "Rows",
     "Streams",
+    "Track",
     "VideoInfo",
     "VideoTooLarge",
     "VideoUnreadable",

@@ -25,7 +25,7 @@ import numpy as np
 from foalnet.core.errors import MachineError
 from foalnet.core.faults import decoder_refusal
 from foalnet.media.container import MAX_AREA_PX, PROTOCOLS, choose_demuxer, unreadable
-from foalnet.media.ffmpeg_exe import SOURCE, ffmpeg_arguments, ffmpeg_exe
+from foalnet.media.ffmpeg_exe import SOURCE, after_start, ffmpeg_arguments, ffmpeg_exe
 from foalnet.media.inside import Rows, Stalled, Unusual, decode_inside
 from foalnet.media.picture import Picture
 from foalnet.media.video import STAMP_UNITS, VideoInfo, demux_flags, probe_times, stamp_key, ticks_key
@@ -118,13 +118,14 @@ def command(path: Path, info: VideoInfo, stamps_file: Path, rows: Rows | None = 
         loglevel="error",
         max_error_rate=1,
         max_pixels=MAX_AREA_PX,
+        copyts=None,
     )
     # Rows are cropped as shares of the height and then scaled to their number. This matters only if a stream changes
     # its picture size midway, because frames in the pipe must keep their size. The pipe has the colours of `Picture`
     # for any colours of the source.
     width, height = even_size(info)
     # "V" excludes attached pictures.
-    picture, shown = source["V:0"], info.height_px
+    picture, shown = source["V:0"].filter("setpts", after_start(info.start_us)), info.height_px
     if rows is not None:
         height = shown = rows[1] - rows[0]
         share = f"ih/{info.height_px}"

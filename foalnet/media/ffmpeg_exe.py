@@ -42,6 +42,15 @@ def ffmpeg_arguments(output: Any, source: Path, target: Path | None = None) -> l
     ]
 
 
+def after_start(start_us: int) -> str:
+    """Return the expression for setpts that counts stamps from the container's start, for commands with -copyts.
+
+    ffmpeg itself counts from the first stamp of the streams in use (MPEG, MPEG-TS, Ogg), and so drops a delay between
+    sound and picture.
+    """
+    return f"round(PTS-{start_us}/1000000/TB)"
+
+
 @lru_cache(maxsize=4)
 def _digest(path: str) -> str:
     # Cached: hashing 170 MB takes about a second.

@@ -35,12 +35,14 @@ class ChannelMissing(DataError):
 class MonoSound:
     """The sound of a file as mono wave_N float32; `how` describes the choice of channels, "" for a mono file.
 
-    `cancelled`: the mean was requested, but the channels cancel each other, so this is the loudest channel.
+    `number`: the channel that was requested, None for the mean. `cancelled`: the mean was requested, but the channels
+    cancel each other, so this is the loudest channel.
     """
 
     wave_N: np.ndarray
     rate_hz: int
     how: str
+    number: int | None = None
     cancelled: bool = False
 
 
@@ -52,7 +54,8 @@ def read_mono(path: Path, channel: str | int = "mean") -> MonoSound:
     channels, number = probe_wave(path).channels, channel_number(path, channel)
     if number is not None:
         wave_N, rate_hz = read_wave(path, channel=number - 1)
-        return MonoSound(wave_N=wave_N, rate_hz=rate_hz, how=f"channel {number} of {channels}" if channels > 1 else "")
+        how = f"channel {number} of {channels}" if channels > 1 else ""
+        return MonoSound(wave_N=wave_N, rate_hz=rate_hz, how=how, number=number)
     wave_N, rate_hz = read_wave(path)
     if channels == 1:
         return MonoSound(wave_N=wave_N, rate_hz=rate_hz, how="")
@@ -66,8 +69,11 @@ def read_mono(path: Path, channel: str | int = "mean") -> MonoSound:
 
 
 def channel_number(path: Path, channel: str | int) -> int | None:
-    """Return the number of a channel, counted from 1; None for "mean" (ChannelMissing if the file lacks it)."""
-    if channel == "mean":
+    """Return the number of a channel, counted from 1; None for "mean" (ChannelMissing if the file lacks it).
+
+    None also for "speaker", which selects the channel by the utterance's side (foalnet.clips.sound).
+    """
+    if channel in ("mean", "speaker"):
         return None
     channels, number = probe_wave(path).channels, LEFT_RIGHT.get(str(channel)) or int(channel)
     if number > channels:

@@ -16,18 +16,20 @@ from foalnet.media.container import MAX_AREA_PX, MAX_FRAMES, check_limits, choos
 STAMP_UNITS = 1_000_000
 # A smaller picture than a codec's block cannot show people.
 MIN_SIDE_PX = 16
+# Pixels whose width differs from their height by up to this share are used as stored: those of NTSC and PAL in 4:3.
+SQUARE = 0.125
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoInfo:
     """Properties of one video.
 
-    `width_px`, `height_px`: the displayed picture (after the container's rotation). `rate_fps`: the rate in the header.
+    `width_px`, `height_px`: the displayed picture, upright and in square pixels. `rate_fps`: the rate in the header.
     `times_s`: presentation stamps of the existing frames, rising, in display order. Time 0 is the start of the
-    container, picture or sound, as in sound that ffmpeg extracts from it. (An AVI with B-frames begins one frame late,
-    as in every player.) `declared_frames`: number of frames in the header, None if it has none. `truncated`: the header
-    declares more frames than exist. `by_index`: an AVI with a whole index, which then gives the places and times of its
-    frames, so that damage shifts no later frame.
+    container, picture or sound, as in sound that ffmpeg extracts from it; its stamp is `start_us`. (An AVI with
+    B-frames begins one frame late, as in every player.) `declared_frames`: number of frames in the header, None if it
+    has none. `truncated`: the header declares more frames than exist. `by_index`: an AVI with a whole index, which then
+    gives the places and times of its frames, so that damage shifts no later frame.
     """
 
     width_px: int
@@ -36,6 +38,7 @@ class VideoInfo:
     times_s: tuple[float, ...]
     declared_frames: int | None
     truncated: bool
+    start_us: int = 0
     by_index: bool = False
 
     @property
@@ -83,7 +86,7 @@ def _probed(path: Path) -> VideoInfo:
             stream = video_stream(container)
             rate = stream.average_rate or stream.guessed_rate or Fraction(0)
             declared = int(stream.frames) or None
-            zero = Fraction(container.start_time or 0, 1_000_000)
+            start_us = container.start_time or 0
             unit_s = Fraction(stream.time_base)
             ticks, packets = _ticks(path, container, stream)
         by_index = False
@@ -103,7 +106,8 @@ def _probed(path: Path) -> VideoInfo:
         width_px=width_px,
         height_px=height_px,
         rate_fps=float(rate),
-        times_s=_seconds(ticks, unit_s, zero),
+        times_s=_seconds(ticks, unit_s, Fraction(start_us, 1_000_000)),
+        start_us=start_us,
         declared_frames=declared,
         truncated=declared is not None and present < declared,
         by_index=by_index,
@@ -146,10 +150,14 @@ def open_video(path: Path, *, by_index: bool = False) -> Any:
 
 def video_stream(container: Any) -> Any:
     """Return the first video stream that is not an attached picture (a cover); None if there is none."""
+    return next((stream for stream in container.streams.video if not is_cover(stream)), None)
+
+
+def is_cover(stream: Any) -> bool:
+    """Return whether a video stream is an attached picture, as music files have it."""
     import av
 
-    cover = av.stream.Disposition.attached_pic
-    return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def place_is_time(container: Any, stream: Any) -> bool:
@@ -186,10 +194,20 @@ def _first_frame_size(path: Path) -> tuple[int, int]:
         frame = next(container.decode(stream), None)
         if frame is None:
             raise unreadable(path, "none of its frames can be decoded")
-        if min(frame.width, frame.height) < MIN_SIDE_PX:
+        width_px, height_px = _square_pixels(frame, stream.sample_aspect_ratio)
+        if min(width_px, height_px) < MIN_SIDE_PX:
             raise unreadable(path, f"its picture is {frame.width} x {frame.height} pixels")
-        upright = round(frame.rotation) % 180 == 0
-        return (frame.width, frame.height) if upright else (frame.height, frame.width)
+        check_limits(path, width_px=width_px, height_px=height_px, duration_s=0.0, frames=0)
+        # ffmpeg exchanges the sides for a quarter turn only.
+        turned = abs(abs(frame.rotation) - 90) < 1
+        return (height_px, width_px) if turned else (width_px, height_px)
+
+
+def _square_pixels(frame: Any, aspect: Fraction | None) -> tuple[int, int]:
+    """Return the size of a stored picture whose pixels are shown `aspect` times as wide as high; the width changes."""
+    if not aspect or abs(aspect - 1) <= SQUARE:
+        return frame.width, frame.height
+    return 2 * round(frame.width * aspect / 2), frame.height
 
 
 def _header_duration_s(container: Any, stream: Any) -> float:

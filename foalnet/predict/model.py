@@ -102,11 +102,11 @@ class Model:
 
         `start_s`, `end_s`: a span of the clip in seconds, by default all of it (up to the model's limit). `sound`: a
         wav or flac file used as a whole instead of the clip's track; `recording`: one of which [start_s, end_s) is
-        used. `people` 2: two people sit side by side, `side` selects one. `channel`: mean, left, right or a number
-        from 1, instead of the training's; `track`: the number of the clip's sound track, from 1. `text`: the
-        spoken words. If a clip lacks sound
-        or picture, the model masks it, and a note says so. UsageError (exit 2) for contradictory arguments, DataError
-        (exit 3) for an unreadable clip, MachineError (exit 4) for something that this machine lacks.
+        used. `people` 2: two people sit side by side, `side` selects one. `channel`: mean, left, right, speaker
+        (that on the person's side) or a number from 1, instead of the training's; `track`: the number of the clip's
+        sound track, from 1. `text`: the spoken words. If a clip lacks sound or picture, the model masks it, and a note
+        says so. UsageError (exit 2) for contradictory arguments, DataError (exit 3) for an unreadable clip,
+        MachineError (exit 4) for something that this machine lacks.
         """
         return self.answer(
             Request(

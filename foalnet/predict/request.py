@@ -24,8 +24,9 @@ class Request:
     `start_s` and `end_s` (both or neither): seconds of the clip's own timeline; the whole clip without them. `sound`: a
     wav or flac file used as a whole instead of the clip's own track. `recording`: one on the clip's timeline, of which
     [start_s, end_s) is used. `people`: 1 fills the picture, 2 sit side by side, each in one half; `side`: which of the
-    two. `channel` ("mean", "left", "right", or a number from 1; None: as in the model's training) and `track` (the
-    number of the clip's own sound track, from 1; None: the first) select the sound. `text`: the spoken words.
+    two. `channel` ("mean", "left", "right", "speaker": that on the person's side, or a number from 1; None: as in the
+    model's training) and `track` (the number of the clip's own sound track, from 1; None: the first) select the sound.
+    `text`: the spoken words.
     """
 
     clip: Path
@@ -57,8 +58,8 @@ class Request:
                 )
         if self.sound is not None and self.recording is not None:
             raise _wrong("both a sound and a recording were given", "give one of them")
-        if self.channel not in (None, "mean", "left", "right") and not str(self.channel).isdecimal():
-            raise _wrong(f"channel is '{self.channel}'", "say mean, left, right, or a number from 1")
+        if self.channel not in (None, "mean", "left", "right", "speaker") and not str(self.channel).isdecimal():
+            raise _wrong(f"channel is '{self.channel}'", "say mean, left, right, speaker, or a number from 1")
         if (self.track is not None and self.track < 1) or str(self.channel) == "0":
             raise _wrong("channels and tracks are counted from 1", "give 1 for the first")
         if self.track is not None and (self.sound or self.recording):

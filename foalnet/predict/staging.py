@@ -89,11 +89,11 @@ class Stager:
         if not picture and not hears and not reads:
             raise self._nothing(request.clip, streams)
         info = media.probe_times(request.clip, timeout_s=self.timeout_s) if picture else None
-        own, timeline = self._sound(request, streams, work) if hears else (None, None)
+        own, timeline, track = self._sound(request, streams, work) if hears else (None, None, None)
         if hears:
             self._check_channel(request, own or timeline)
         alone = info is None and own is None and request.start_s is None
-        start_s, end_s, notes = (0.0, 1.0, ()) if alone else self._span(request, info, own)
+        start_s, end_s, notes = (0.0, 1.0, ()) if alone else self._span(request, info, own, track)
         notes += _heard_notes(request, streams) if hears else ()
         if not hears:
             own = _silence(work / "silence.wav", end_s - start_s, self.params.rate_hz)
@@ -136,18 +136,25 @@ class Stager:
             action="give another clip, or a model whose card says that it takes what this one has",
         )
 
-    def _sound(self, request: Request, streams: media.Streams, work: Path) -> tuple[Path | None, Path | None]:
-        """Return (a file with exactly the utterance's sound, a file on the clip's timeline); one of them is None."""
+    def _sound(
+        self, request: Request, streams: media.Streams, work: Path
+    ) -> tuple[Path | None, Path | None, media.Track | None]:
+        """Return a file with exactly the utterance's sound, or a file on the clip's timeline, the other None.
+
+        The third value is the track that was extracted from the clip, None without one.
+        """
         if request.sound is not None:
-            return request.sound, None
+            return request.sound, None, None
         if request.recording is not None:
-            return None, request.recording
-        file = request.clip
+            return None, request.recording, None
+        file, track = request.clip, None
         if streams.container:
             file = work / "track.wav"
             stop_s = (request.end_s or self.longest_s) + SPARE_S
-            media.extract_sound(request.clip, file, track=request.track or 1, stop_s=stop_s, timeout_s=self.timeout_s)
-        return (file, None) if request.start_s is None else (None, file)
+            track = media.extract_sound(
+                request.clip, file, track=request.track or 1, stop_s=stop_s, timeout_s=self.timeout_s
+            )
+        return (file, None, track) if request.start_s is None else (None, file, track)
 
     def _check_channel(self, request: Request, file: Path | None) -> None:
         """Raise DataError (exit 3) for a sound without the channel requested, or that of the training."""
@@ -163,7 +170,7 @@ class Stager:
             ) from error
 
     def _span(
-        self, request: Request, info: media.VideoInfo | None, own: Path | None
+        self, request: Request, info: media.VideoInfo | None, own: Path | None, track: media.Track | None
     ) -> tuple[float, float, tuple[str, ...]]:
         """Return start and end in seconds (as requested, else up to the limit), and notes on parts left out."""
         if request.start_s is not None and request.end_s is not None:
@@ -183,15 +190,17 @@ class Stager:
         cut: tuple[str, ...] = (
             (f"cut: {length_s:.2f} s to {end_s:g} s",) if info is not None and end_s < length_s else ()
         )
-        cut += self._apart(length_s, own) if info is not None else ()
+        cut += self._apart(length_s, own, track) if info is not None else ()
         return 0.0, end_s, cut
 
-    def _apart(self, picture_s: float, own: Path | None) -> tuple[str, ...]:
+    def _apart(self, picture_s: float, own: Path | None, track: media.Track | None) -> tuple[str, ...]:
         """Return a note if sound and picture, up to the model's limit, end more than APART_S apart."""
         if own is None:
             return ()
         wave = media.probe_wave(own)
-        sound_s, picture_s = (min(s, self.longest_s) for s in (wave.samples / wave.rate_hz, picture_s))
+        # Silence follows a track that ends before the picture.
+        end_s = wave.samples / wave.rate_hz if track is None else track.end_s
+        sound_s, picture_s = (min(s, self.longest_s) for s in (end_s, picture_s))
         if abs(sound_s - picture_s) <= APART_S:
             return ()
         return (f"sound and picture end apart: {sound_s:.2f} s of sound and {picture_s:.2f} s of picture are used",)

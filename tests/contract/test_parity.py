@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
@@ -12,6 +13,7 @@ from foalnet.faces import get_detector
 from foalnet.predict.request import Request
 from foalnet.predict.staging import Stager
 from foalnet.shards import Sample, open_shards
+from tests.support.corpus.flash import CONTAINERS, RATE_HZ, beep, encode, write_sources
 from tests.support.corpus.staging import Place
 from tests.support.corpus.trees import write, write_wav
 from tests.support.corpus.videos import write_clip
@@ -73,3 +75,12 @@ def test_one_of_two_people_in_a_picture(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "root/two.mp4", seconds=1.5, size="640x240")
     sample = staged(tmp_path, f'two.mp4,sad,ada,right,"{WORDS}"', "path,label,speaker,side,text")
     the_same(sample, predicted(tmp_path, Request(clip=clip, people=2, side="right", text=WORDS)))
+
+
+@pytest.mark.parametrize("times", [{"sound_late_s": 0.4}, {"picture_late_s": 0.4}, {"sound": "short.wav"}], ids=str)
+def test_a_clip_with_sound_for_a_part_of_its_picture(tmp_path: Path, times: dict[str, float]) -> None:
+    (tmp_path / "root").mkdir()
+    write_sources(tmp_path)
+    soundfile.write(tmp_path / "short.wav", beep()[: round(1.3 * RATE_HZ)], RATE_HZ)
+    clip = encode(tmp_path, "root/a.ts", *CONTAINERS["ts"], **times)
+    the_same(staged(tmp_path, f'a.ts,sad,ada,"{WORDS}"'), predicted(tmp_path, Request(clip=clip, text=WORDS)))

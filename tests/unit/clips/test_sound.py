@@ -71,7 +71,7 @@ def test_shards_sound_chooses_between_the_sound_file_and_the_clip(tmp_path: Path
 def test_every_container_gives_its_sound_and_length(tmp_path: Path, ending: str) -> None:
     clip = write_clip(tmp_path / f"a.{ending}", seconds=1.0, size="64x48")
     assert abs(media.length_s(clip) - 1.0) < 0.1
-    with media.sound_file(clip, tmp_path) as path:
+    with media.sound_file(clip, tmp_path) as (path, _):
         info = media.probe_wave(path)
         assert abs(info.samples / info.rate_hz - 1.0) < 0.1
     assert [path.name for path in tmp_path.iterdir()] == [clip.name]
