@@ -212,8 +212,8 @@ def extract_sound(
     killed and started once more. Returns where the track is. Raises VideoUnreadable (exit 3) if nothing decodes,
     MachineError (exit 4) if ffmpeg hangs again or is killed.
     """
-    found = probe_track(path, track)
-    arguments = sound_command(path, out, found, stop_s, track)
+    where = probe_track(path, track)
+    arguments = sound_command(path, out, where, stop_s, track)
     for _ in range(ATTEMPTS):
         with contextlib.suppress(subprocess.TimeoutExpired):
             code, message = _run(arguments, timeout_s)
@@ -231,7 +231,7 @@ def extract_sound(
         raise decoder_refusal(message, path, out.parent) or unreadable(
             path, f"ffmpeg ended with {code} on its sound: {message or 'it gave no reason'}"
         )
-    return found
+    return where
 
 
 def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:
@@ -247,7 +247,7 @@ def _run(arguments: list[str], timeout_s: float) -> tuple[int, str]:
     return process.returncode, stderr.decode("utf-8", errors="replace").strip()[-_TAIL_CHARS:]
 
 
-def sound_command(path: Path, out: Path, found: Track, stop_s: float | None, track: int = 1) -> list[str]:
+def sound_command(path: Path, out: Path, where: Track, stop_s: float | None, track: int = 1) -> list[str]:
     """Return ffmpeg's argument list: forced demuxer, local files only, one thread, one sound track."""
     import ffmpeg
 
@@ -262,11 +262,11 @@ def sound_command(path: Path, out: Path, found: Track, stop_s: float | None, tra
         loglevel="error",
         copyts=None,
     )
-    # async=1 pads the start only; later gaps stay as the decoder returns them.
-    heard = source[f"a:{track - 1}"].filter("asetpts", after_start(found.start_us))
+    # async=1 fills gaps between the stamps of the sound, and first_pts=0 that before the first, with silence.
+    heard = source[f"a:{track - 1}"].filter("asetpts", after_start(where.start_us))
     heard = heard.filter("aresample", **{"async": 1, "first_pts": 0})
-    if found.ends_early:
-        heard = heard.filter("apad", whole_dur=found.picture_end_s)
+    if where.ends_early:
+        heard = heard.filter("apad", whole_dur=where.picture_end_s)
     output = heard.output(
         TARGET,
         format="wav",

@@ -83,8 +83,8 @@ def test_other_headers_hold_the_same_sound(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", IN_CONTAINER)
 def test_the_sound_of_a_container_of_any_form_is_the_same_tone(tmp_path: Path, name: str) -> None:
     soundfile.write(tmp_path / "a.wav", tone(440, RATE_HZ), RATE_HZ)
-    film = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=1")
-    ffmpeg(*film, "-i", str(tmp_path / "a.wav"), *X264, *IN_CONTAINER[name], str(tmp_path / name))
+    source = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=1")
+    ffmpeg(*source, "-i", str(tmp_path / "a.wav"), *X264, *IN_CONTAINER[name], str(tmp_path / name))
     wave_N, _ = staged(tmp_path, name)
     assert wave_N is not None and abs(wave_N.size / 16000 - 1.0) < 0.05
     assert pitch_hz(wave_N) == pytest.approx(440, abs=2)
@@ -161,9 +161,9 @@ def test_predict_hears_each_person_in_the_channel_of_its_side(tmp_path: Path) ->
 def test_a_track_says_where_it_is(tmp_path: Path) -> None:
     flash.write_sources(tmp_path)
     clip = encode(tmp_path, "late.mkv", *X264, "-c:a", "flac", sound_late_s=0.25)
-    found = probe_track(clip)
-    assert found == Track(
+    place = probe_track(clip)
+    assert place == Track(
         start_us=0, begin_s=pytest.approx(0.25, abs=0.002), end_s=pytest.approx(2.25, abs=0.002),
         picture_end_s=pytest.approx(2.0, abs=0.002), others=0,
     )  # fmt: skip
-    assert not found.ends_early and cut(clip).wave_N.size == probe_wave(tmp_path / "beep.wav").samples // 3 + 4000
+    assert not place.ends_early and cut(clip).wave_N.size == probe_wave(tmp_path / "beep.wav").samples // 3 + 4000

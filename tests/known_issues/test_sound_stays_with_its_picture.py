@@ -145,9 +145,9 @@ def test_the_first_picture_and_the_first_sound_are_used_and_the_others_counted(f
         "-disposition:a:1",
         "default",
     )
-    film, sound = ("-i", str(folder / "film.mkv")), ("-i", str(folder / "beep.wav"))
+    source, sound = ("-i", str(folder / "picture.mkv")), ("-i", str(folder / "beep.wav"))
     for codec in (X264, HEVC[:-2]):
-        ffmpeg("-f", "lavfi", "-i", "sine=220:d=2", *film, *sound, *other[:4], *maps, *codec, *AAC, *flags, str(clip))
+        ffmpeg("-f", "lavfi", "-i", "sine=220:d=2", *source, *sound, *other[:4], *maps, *codec, *AAC, *flags, str(clip))
         seen = cut(clip)
         assert seen.size == (160, 120) and seen.entries["streams_not_used"] == "2"
         np.testing.assert_allclose(seen.beep_s, seen.flash_s, atol=FRAME_S)

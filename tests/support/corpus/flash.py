@@ -63,9 +63,9 @@ def beep() -> np.ndarray:
 
 
 def write_sources(folder: Path) -> Path:
-    """Write the picture as film.mkv, without loss, and the sound as beep.wav; return their folder."""
+    """Write the picture as picture.mkv, without loss, and the sound as beep.wav; return their folder."""
     frames = [picture(number) for number in range(FRAMES)]
-    write_video(folder / "film.mkv", frames, "-c:v", "ffv1", "-pix_fmt", "yuv420p", rate=str(FPS))
+    write_video(folder / "picture.mkv", frames, "-c:v", "ffv1", "-pix_fmt", "yuv420p", rate=str(FPS))
     soundfile.write(folder / "beep.wav", beep(), RATE_HZ, subtype="PCM_16")
     return folder
 
@@ -89,8 +89,8 @@ def encode(
     for option, codec in itertools.pairwise(options):
         if option.startswith("-c:") and f" {codec} " not in encoders():
             pytest.skip(f"this ffmpeg has no encoder {codec}")
-    film = ("-itsoffset", str(picture_late_s), "-i", str(folder / "film.mkv"))
-    ffmpeg(*film, "-itsoffset", str(sound_late_s), "-i", str(folder / sound), *options, str(folder / name))
+    source = ("-itsoffset", str(picture_late_s), "-i", str(folder / "picture.mkv"))
+    ffmpeg(*source, "-itsoffset", str(sound_late_s), "-i", str(folder / sound), *options, str(folder / name))
     return folder / name
 
 
