@@ -1,7 +1,7 @@
 """The lock of a corpus: digests of its staged utterances, by which others who hold the corpus compare their shards.
 
-The file may be published. Each of its digests, also an utterance's id, is an HMAC whose key is the SHA-256 of the
-utterance's raw file. Only those who hold the corpus have this key, so no one else can try out guesses: neither of a
+The file may be published. Each of its digests, also an utterance's id, is an HMAC, with the SHA-256 of the utterance's
+raw file as its key. Only those who hold the corpus have this key, so no one else can try out guesses: neither of a
 name, which often contains speaker and label, nor of silence, an empty picture or a table of few numbers. Metadata and
 words have no digest at all. docs/corpora.md says what the file reveals.
 """

@@ -25,6 +25,7 @@ EXAMPLES = {"video": 60}
 @red_when("core/files.py", "half a surrogate pair is taken for text", case="inventory")
 @red_when("artifact/table.py", "an infinite time is believed", case="manifest")
 @red_when("shards/index.py", "a key may stand in two shards", case="index")
+@red_when("checks/lock.py", "a lock's fields are taken as they come", case="lock")
 @red_when("media/video.py", "PyAV's error leaves `probe_times` as it is", case="video")
 @red_when("artifact/checkpoint.py", "the digest is made outside what catches its errors", case="checkpoint")
 @red_when("shards/walk.py", "a tar that ends without its end mark is whole", case="tar")

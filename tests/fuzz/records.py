@@ -72,6 +72,30 @@ def check_index(data: bytes, folder: Path) -> None:
     assert read_index(folder) == index
 
 
+def lock_facts() -> dict[str, Any]:
+    """Return a lock of two utterances."""
+    parts = {"sound": "0" * 32, "face": "1" * 32, "half": "2" * 32}
+    tools = {"code": "0" * 64, "packages": {"numpy": "2.0"}, "ffmpeg": "0" * 64, "detector": None}
+    utterances = {"a" * 32: parts, "b" * 32: {"sound": "3" * 32}}
+    return {
+        "schema": 1, "reader": "iemocap", "shards": {"margin": 0.25, "sides": "rule"}, "tools": tools, "features": None,
+        "utterances": utterances,
+    }  # fmt: skip
+
+
+def check_lock(data: bytes, folder: Path) -> None:
+    """A lock that is accepted can be compared with another, and written again as itself."""
+    from foalnet.checks.lock import Held, Lock, compare, lock_bytes, read_lock
+
+    path = folder / "theirs.json"
+    path.write_bytes(data)
+    lock = read_lock(path)
+    mine = Held(lock=Lock(**lock_facts()), keys={"a" * 32: "u1"}, words_only=0)
+    "\n".join(compare(lock, mine).lines(3)).encode("utf-8")
+    path.write_bytes(lock_bytes(lock))
+    assert read_lock(path) == lock
+
+
 def predictions_input() -> st.SearchStrategy[tuple[bytes, bytes]]:
     """Draw predictions and metrics with their digest."""
     row = {"fold": "Ses01", "session": "Ses01", "dialogue": "d1", "speaker": "s1", "label": "sad", "predicted": "sad"}

@@ -27,6 +27,11 @@ TARGETS = (
         check=records.check_index,
     ),
     Target(
+        name="lock",
+        strategy=records.json_input("foalnet-lock.json", records.lock_facts),
+        check=records.check_lock,
+    ),
+    Target(
         name="predictions",
         strategy=records.predictions_input,
         check=records.check_predictions,

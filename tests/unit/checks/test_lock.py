@@ -226,6 +226,23 @@ def write_features(paths: Paths, features: Features, *, fill: float) -> Paths:
     return paths
 
 
+def test_words_alone_are_in_no_lock(staged: tuple[Place, Paths], monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(key: str) -> None:
+        monkeypatch.setattr(
+            "foalnet.checks.lock._parts",
+            lambda sample, _: [] if sample.key.startswith(key) else [("sound", sample.members["flac"])],
+        )
+
+    without(CLIPS[0])
+    some, keys = held(staged), open_shards(staged[1].shards).keys
+    assert some.words_only == sum(key.startswith(CLIPS[0]) for key in keys) > 0
+    assert len(some.lock.utterances) == len(keys) - some.words_only
+    without("")
+    with pytest.raises(DataError, match="words can be guessed") as caught:
+        held(staged)
+    assert "sha256sum" in str(caught.value.action)
+
+
 @pytest.mark.parametrize("damage", ["absent", "cut", "edited", "other", "folder"])
 def test_a_file_that_is_no_lock_is_refused_by_its_name(
     staged: tuple[Place, Paths], tmp_path: Path, damage: str

@@ -1,4 +1,4 @@
-"""`foalnet export`: writes a folder, prints whose licence binds, and refuses a folder with files."""
+"""`foalnet export`: writes a folder, prints the licence that binds, and refuses a folder with files."""
 
 from __future__ import annotations
 

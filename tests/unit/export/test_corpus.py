@@ -1,4 +1,4 @@
-"""An export has the bytes of the shards, opens in other programs, and says whose licence binds."""
+"""An export has the bytes of the shards, opens in other programs, and names the licence that binds."""
 
 from __future__ import annotations
 

@@ -121,6 +121,18 @@ def test_a_fused_model_has_vectors_of_both(tmp_path: Path, clip: Path) -> None:
     assert str(tmp_path) not in json.dumps(facts) and str(clip.parent) not in json.dumps(facts)
 
 
+def test_a_model_of_feature_tables_encodes_the_sound_alone(tmp_path: Path, clip: Path) -> None:
+    model, request = model_of(tmp_path / "model", frame=(6,)), Request(clip=clip)
+    (folders,) = folders_of([request], tmp_path / "out")
+    list(extract(of_model(model), request, folders, parquet=False))
+    assert set(arrays(folders[0])) == {"sound", "audio_vectors", "audio_vectors_mask"}
+
+
+def test_a_model_of_text_encodes_the_words(tmp_path: Path, clip: Path) -> None:
+    _, folder, row = by_model(clip, tmp_path, "text_only", text="Well, no!")
+    assert set(arrays(folder)) == {"text_vectors", "text_vectors_mask"} and row["sound"] is None
+
+
 def test_a_recording_has_sound_and_no_frames(tmp_path: Path) -> None:
     voice = write_wav(tmp_path / "voice.wav", 1.0)
     _, folder, row = by_model(voice, tmp_path)
