@@ -38,7 +38,7 @@ SENTENCES = {
 ACTORS = tuple(str(number) for number in range(1001, 1092))
 ACTED = "acted"
 OFFERED = (ACTED, *SHOWN)
-# The raw label of a clip on whose perceived emotion its raters disagree.
+# The raw label of a clip in which no emotion was perceived by more raters than any other.
 TIE = "tie"
 # Every sentence takes 1.2 to 5 s; a clip outside of these holds nothing, or other sentences too.
 SHORTEST_S, LONGEST_S = 1.0, 10.0

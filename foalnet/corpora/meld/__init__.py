@@ -21,7 +21,7 @@ from foalnet.corpora.base import clip_length_s, find_root, holds, is_shadow
 from foalnet.corpora.meld.rows import EMOTIONS, Row, read_part
 
 PARTS = ("train", "dev", "test")
-# A clip whose length differs by more from the table's times is noted, and one with so few or many words a second.
+# A clip is noted if its length differs by more from the table's times, or if it has so few or many words a second.
 TOLERANCE_S = 1.0
 FEWEST_WORDS, MOST_WORDS = 0.3, 12.0
 # Shorter clips may hold a word or a silence.
@@ -31,7 +31,7 @@ _ANY_CASE = re.IGNORECASE | re.ASCII
 _TABLE = re.compile(r"(?:[^/]+/){0,3}(?P<part>train|dev|test)_sent_emo\.csv", _ANY_CASE)
 # Extension -> role.
 _ROLES = dict.fromkeys(("mp4", "mkv", "avi"), "video") | dict.fromkeys(("wav", "flac", "mp3"), "audio")
-# The clips of the test part whose names begin with `final_videos_test` replace those of the same number.
+# Clips of the test part with names in `final_videos_test…` replace those of the same number.
 _CLIP = re.compile(
     rf"(?P<folders>(?:[^/]+/)+)(?P<newer>final_videos_test)?dia(?P<dialogue>[0-9]{{1,6}})_utt(?P<utterance>[0-9]{{1,6}})"
     rf"\.(?P<extension>{'|'.join(_ROLES)})",
@@ -64,7 +64,7 @@ class Meld:
     side_rule = "the picture is whole; several faces may be in it"
     licence = (
         "MELD (Poria et al., 2019): its tables are under the GNU GPL 3.0. Text, sound and pictures are those of a "
-        "television series, whose owner has not freed them: for research alone, share no clip."
+        "television series and are not free: for research alone, share no clip."
     )
     class_presets: dict[str, list[str]] = {emotion: [emotion] for emotion in EMOTIONS}  # noqa: RUF012
     default_classes: list[str] = list(EMOTIONS)  # noqa: RUF012

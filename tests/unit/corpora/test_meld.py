@@ -101,7 +101,7 @@ def test_the_tables_alone_are_a_corpus_of_text(tmp_path: Path) -> None:
 
 
 def changed(root: Path, part: str, **cells: object) -> Path:
-    """Write a tree of tables whose part has other cells in its row 2 (dialogue 0, utterance 0)."""
+    """Write a tree of tables, with other cells in row 2 of one part (dialogue 0, utterance 0)."""
     meld_tree(root, clips=False)
     rows = meld_rows([[("Joey", "joy", "One."), ("Ross", "neutral", "Two."), ("Joey", "joy", "Three.")]])
     rows[0] |= cells
@@ -195,7 +195,7 @@ def test_clips_that_are_missing_broken_or_of_another_length_are_counted_by_name(
     assert [e.item for e in ledger.entries if e.reason == "label_missing"] == ["train_dia7_utt0"]
 
 
-def test_sound_files_alone_or_beside_clips_are_read(tmp_path: Path) -> None:
+def test_sound_files_alone_or_with_clips_are_read(tmp_path: Path) -> None:
     root = meld_tree(tmp_path, clips=False)
     write_wav(root / "audio/train/dia0_utt0.wav", 1.2)
     ledger = Ledger()
