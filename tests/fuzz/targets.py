@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foalnet.core.errors import DataError, UsageError
-from tests.fuzz import binaries, records, texts
+from tests.fuzz import binaries, corpora, records, texts
 from tests.fuzz.target import Target
 
 TARGETS = (
@@ -13,6 +13,8 @@ TARGETS = (
     Target(name="lines", strategy=texts.line_input, check=texts.check_line, errors=()),
     Target(name="sides", strategy=texts.sides_input, check=texts.check_sides),
     Target(name="table", strategy=texts.table_input, check=texts.check_table),
+    Target(name="meld", strategy=corpora.meld_input, check=corpora.check_meld),
+    Target(name="votes", strategy=corpora.votes_input, check=corpora.check_votes),
     Target(name="params", strategy=texts.params_input, check=texts.check_params, errors=(UsageError,)),
     Target(name="settings", strategy=texts.settings_input, check=texts.check_settings, errors=(UsageError,)),
     Target(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ LETTERS = {"A": "angry", "D": "disgust", "F": "fearful", "H": "happy", "N": "neu
 SHOWN = ("voice", "face", "both")
 EACH, COUNTED = "finishedResponses.csv", "processedResults/tabulatedVotes.csv"
 TABLES = (EACH, COUNTED)
+_COUNT = re.compile("[0-9]{1,3}")
 
 
 # Clip -> rater -> emotion; a rater's name begins with what was shown, as in `voice-SSI_1132064474`.
@@ -53,7 +55,7 @@ def _counted(file: Path) -> Votes:
     for number, row in rows:
         # The numbers of the rows are 100001 …, 200001 … and 300001 …: what was shown, and the clip.
         counts = [row[letter] for letter in LETTERS]
-        if row[""][:1] not in ("1", "2", "3") or not all(count.isdecimal() for count in counts):
+        if row[""][:1] not in ("1", "2", "3") or not all(_COUNT.fullmatch(count) for count in counts):
             faults.append(f"row {number}: '{row['']}' with the counts {', '.join(counts)}")
             continue
         shown = SHOWN[int(row[""][0]) - 1]

@@ -155,6 +155,7 @@ def test_votes_that_cannot_be_used_are_counted_by_row(tmp_path: Path) -> None:
         (EACH, 'localid,queryType,clipName,respEmo\n"a,1,x,A\n', "it is not CSV"),
         (EACH, "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull` fetches it"),
         (COUNTED, ",A,D,F,H,N,S,fileName\n1,x,0,0,0,0,0,c\n", "row 2: '1' with the counts x, 0, 0, 0, 0, 0"),
+        (COUNTED, ",A,D,F,H,N,S,fileName\n100001,99999999999,0,0,0,0,0,c\n", "row 2: '100001' with the counts 99999"),
         (COUNTED, ",A,D,F,H,N,S,fileName\n400001,1,0,0,0,0,0,c\n", "row 2: '400001' with the counts 1, 0"),
         (COUNTED, ",A,D,F,H,N,S,fileName\n" + "100001,1,0,0,0,0,0,c\n" * 2, "row 3: clip c with voice stands twice"),
     ],
