@@ -19,7 +19,7 @@ from foalnet.core.markdown import code, escape, table
 from foalnet.core.paths import Paths
 from foalnet.evidence.gate import markdown
 from foalnet.evidence.report import tables
-from foalnet.evidence.report.phrases import STAMPS
+from foalnet.evidence.report.phrases import STAMPS, folds_text
 
 MAX_ROWS = 60
 """The server stores every version of a table, so it is cut; the report has all rows."""
@@ -71,7 +71,7 @@ def metrics(paths: Paths) -> str:
     parts = [
         f"# {escape(paths.corpus)}: metrics",
         f"{data['utterances']} utterances of {data['speakers']} speakers, {aggregate['classes']} classes, protocol "
-        f"{escape(aggregate['protocol'])}.",
+        f"{escape(aggregate['protocol'])}{escape(folds_text(aggregate))}.",
         _results(tables.scores(aggregate)),
     ]
     if aggregate["differences"]:

@@ -25,12 +25,14 @@ from foalnet.config.load import (
     merge,
     parse_file,
     read_file,
+    resolve,
     runs_of,
 )
 from foalnet.config.settings import SETTINGS_FILE, load_settings
 from foalnet.core.errors import UsageError
 from foalnet.core.files import json_bytes, publish_bytes
 from foalnet.core.paths import HEADLINE
+from foalnet.corpora.named import named_split
 
 # An empty table of sides: every dialogue follows the corpus' rule.
 NO_SIDES = b"# dialogue speaker side: read where shards.sides is table (docs/staging.md)\n"
@@ -168,7 +170,7 @@ def stale_runs(path: Path = DEFAULT_PARAMS) -> list[Path]:
 
 
 def check_runs(path: Path = DEFAULT_PARAMS) -> None:
-    """Raise UsageError (exit 2) if `runs` or `final` do not fit corpora, variants and seeds."""
+    """Raise UsageError (exit 2) if `runs`, `final` or a named split do not fit corpora, variants, seeds, classes."""
     file = read_file(path)
     actual = {name: run.model_dump() for name, run in file.runs.items()}
     expected = expected_runs(file)
@@ -188,6 +190,8 @@ def check_runs(path: Path = DEFAULT_PARAMS) -> None:
     wrong += [*stale, *dict.fromkeys(unspelled)]
     if not wrong:
         _check_finals(file, path)
+        for corpus in file.corpora:
+            named_split(resolve(file, corpus))
         return
     raise UsageError(
         f"`runs` is not in step with variants, seeds, protocols and train.encoders: {', '.join(wrong)}",

@@ -38,6 +38,7 @@ VERBS = {
     "draw": "stages.draw",
     "inventory": "stages.inventory",
     "manifest": "stages.manifest",
+    "splits": "splits.splits",
     "shards": "stages.shards",
     "features": "stages.features",
     "sheet": "sheet.sheet",

@@ -40,6 +40,9 @@ Protocol = Literal["loso_dev_session", "loso_fixed_epochs", "paper_best_on_test"
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 Split = Literal["dev", "four"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+# Splits of published work (foalnet.corpora.named, docs/protocols.md).
+Named = Literal["iemocap4-loso", "iemocap6-erc-100-20-31", "gban-4490", "meld-official", "ravdess-luna5"]
+FoldBy = Literal["session", "speaker", Named]
 SPLIT_OF: dict[str, Split] = {"loso_dev_session": "dev", "loso_fixed_epochs": "four", "paper_best_on_test": "four"}
 
 
@@ -237,8 +240,9 @@ class TextEncoder(Frozen):
 class Train(Frozen):
     """Training of one variant and seed over all folds."""
 
-    fold_by: Literal["session", "speaker"] = Field(
-        "session", description="speaker: sorted speakers are dealt to five groups in turn (corpora without sessions)"
+    fold_by: FoldBy = Field(
+        "session",
+        description="speaker: sorted speakers are dealt to five groups in turn; or a named split (docs/protocols.md)",
     )
     picture: Picture = "face"
     frame_step: Step = Field(6, description="the network sees every n-th frame")

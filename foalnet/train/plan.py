@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Split, Train
 from foalnet.config.variants import HALF
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.records import Utterance
-from foalnet.corpora.splits import SPLITS, Fold, FoldLabels, groups_of
+from foalnet.corpora.named import folds_of, record_of
+from foalnet.corpora.splits import Fold, FoldLabels
 from foalnet.encoders import Pretrained, open_weights
 from foalnet.methods import needs_weights
 from foalnet.train.batches import Store
@@ -21,7 +23,10 @@ from foalnet.train.fold import FoldTask
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One variant and seed over all folds of a split: the inputs of `train_folds` besides the clips."""
+    """One variant and seed over all folds of a split: the inputs of `train_folds` besides the clips.
+
+    `named_split`: what the run's record says of its named split; None for folds by session or speaker.
+    """
 
     variant: str
     seed: int
@@ -31,6 +36,7 @@ class Run:
     labels: Mapping[str, str]
     groups: Mapping[str, str]
     split: Split = "dev"
+    named_split: Mapping[str, Any] | None = None
     pretrained: Pretrained | None = None
     encoders: Encoders | None = None
 
@@ -71,7 +77,7 @@ def plan(
     pretrained: Pretrained | None = None,
     encoders: Encoders | None = None,
 ) -> Run:
-    """Return the folds of a corpus' used utterances, by session or by speaker as `fold_by` says.
+    """Return the folds of a corpus' used utterances, by session, by speaker or of a named split, as `fold_by` says.
 
     The run's params are those on which the variant depends. `pretrained`: the result of `pretrained_for`; `encoders`:
     the result of `published_encoders`. UsageError (exit 2) if the variant uses half pictures and the corpus has a
@@ -83,16 +89,17 @@ def plan(
             f"variant {variant} looks at half pictures; the pictures of corpus {params.corpus} are a feature table",
             action=f"train {variant.removesuffix(HALF)} instead",
         )
-    groups = groups_of(utterances, params.train.fold_by)
+    groups, folds = folds_of(params, utterances, split)
     return Run(
         variant=variant,
         seed=seed,
         params=train,
         classes=tuple(params.manifest.classes),
-        folds=tuple(SPLITS[split](groups.values())),
+        folds=tuple(folds),
         labels={u.key: str(u.label) for u in utterances},
         groups=groups,
         split=split,
+        named_split=record_of(params, utterances, split),
         pretrained=pretrained,
         encoders=encoders,
     )

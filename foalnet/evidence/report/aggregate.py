@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from foalnet.config.blocks import Report
@@ -212,6 +212,7 @@ def aggregate(results: Results, table: Sequence[Result], pairs: Sequence[Compari
         },
         "variants": variants,
         "differences": {f"{pair.a}_minus_{pair.b}": gap_row("ua", pair.ua) for pair in pairs},
+        **({} if results.named is None else {"named_split": asdict(results.named)}),
     }
 
 

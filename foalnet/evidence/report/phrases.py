@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from foalnet.config.variants import HALF
 from foalnet.evidence.stats import Difference, Interval
@@ -68,9 +69,9 @@ COUNTED = {
 }
 # Remark next to a protocol's name wherever its scores are shown.
 STAMPS = {
-    "loso_dev_session": "chosen on a dev session; the headline",
+    "loso_dev_session": "chosen on a dev part; the headline",
     "loso_fixed_epochs": "nothing chosen",
-    "paper_best_on_test": "optimistic: chosen on the test session",
+    "paper_best_on_test": "optimistic: chosen on the test part",
 }
 
 # Names that templates use as they are.
@@ -88,18 +89,38 @@ FOR_TEMPLATES = (
 )
 
 
-def effect_titles(cluster: str) -> dict[str, str]:
-    """Return the names of standing.EFFECTS for readers; `cluster` is what the folds of the corpus keep together."""
+def effect_titles(cluster: str, rule: str | None = None) -> dict[str, str]:
+    """Return the names of standing.EFFECTS for readers; `rule` is that of a named split."""
     return {
         "selection": "choosing on the test part",
-        "fourth_session": f"one more {fold_unit(cluster)} trains",
+        "fourth_session": f"{trains_too(cluster, rule)} trains",
         "together": "both together",
     }
 
 
+def trains_too(cluster: str, rule: str | None = None) -> str:
+    """Return what trains where no dev part chooses the epoch."""
+    return f"one more {fold_unit(cluster)}" if rule in (None, "rotation") else "the dev part"
+
+
 def fold_unit(cluster: str) -> str:
-    """Return what a fold tests."""
+    """Return what a fold tests; `cluster` is what the folds of the corpus keep together."""
     return "group of speakers" if cluster == "speaker" else "session"
+
+
+def folds_text(metrics: Mapping[str, Any]) -> str:
+    """Return what a line of figures says after the protocol: the named split, and whether tested speakers train."""
+    named = metrics.get("named_split")
+    if not named:
+        return ""
+    return f", split {named['name']}" + (f" ({trained(named)})" if named["test_speakers_in_training"] else "")
+
+
+def trained(named: Mapping[str, Any]) -> str:
+    """Return how many of the speakers tested are in the training part, and with how many utterances."""
+    speakers = f"{number(named['test_speakers_in_training'])} of {plural(named['test_speakers'], 'tested speaker')}"
+    utterances = plural(named["test_utterances_in_training"], "tested utterance")
+    return f"{speakers}, with {utterances}, are in the training data too"
 
 
 def percent(share: float | None, digits: int = 1) -> str:

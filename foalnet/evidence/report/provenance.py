@@ -58,6 +58,8 @@ def origins(results: Results) -> Iterator[tuple[str, str]]:
     yield "Digest of the report's code", report_digest()[:SHORT]
     if results.staging is not None:
         yield from _staging(results.staging.tools)
+    if results.named is not None:
+        yield f"Digest of the split {results.named.name}", results.named.digest[:SHORT]
     for key, title in TRAINING.items():
         values = {getattr(run.facts.train, key) for run in results.every_run} - {None}
         if values:

@@ -71,6 +71,25 @@ class Fold(Scores):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NamedSplit:
+    """What a run's record says of the named split of its folds (foalnet.corpora.named.record_of)."""
+
+    name: str
+    digest: str
+    source: str
+    rule: str
+    test_speakers: int
+    test_speakers_in_training: int
+    test_utterances_in_training: int
+    counts_differ: tuple[str, ...]
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the only fold has a fixed test part: the other utterances are not tested."""
+        return self.rule == "fixed"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """What training recorded of itself: digests, machine, counts, versions, and the runs that trained its encoders."""
 
@@ -84,6 +103,7 @@ class Training:
     counts: dict[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     encoders: dict[str, Any] = field(default_factory=dict)
+    named_split: NamedSplit | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +117,13 @@ class RunFacts:
     pooled: Scores
     folds: dict[str, Fold]
     train: Training
+    unpredicted: tuple[str, ...] = ()
+
+    @property
+    def split(self) -> str:
+        """Name and digest of the named split; "" for folds by session or speaker."""
+        named = self.train.named_split
+        return f"{named.name} {named.digest}" if named else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +184,18 @@ class Results:
     def used(self) -> tuple[Utterance, ...]:
         """The utterances that have a class."""
         return tuple(u for u in self.manifest if u.used)
+
+    @property
+    def named(self) -> NamedSplit | None:
+        """The named split of the folds; None for folds by session or speaker."""
+        return self.facts.train.named_split
+
+    @property
+    def to_test(self) -> int:
+        """The number of utterances that should have been tested: all with a class, or those of a fixed test part."""
+        if self.named is None or not self.named.fixed:
+            return len(self.used)
+        return len(self.first.rows) + len(self.facts.unpredicted)
 
     @property
     def every_run(self) -> list[Run]:
@@ -252,7 +291,9 @@ def _check_losses(manifest: Sequence[Utterance], staging: Staging | None, runs: 
     dropped = {entry.item for entry in staging.ledger.entries if entry.kind == "dropped"}
     wanted = {u.key for u in manifest if u.used} - dropped
     for run in runs:
-        if lost := sorted(wanted - set(run.rows)):
+        named = run.facts.train.named_split
+        tested = {*run.rows, *run.facts.unpredicted} if named and named.fixed else wanted
+        if lost := sorted((wanted & tested) - set(run.rows)):
             more = f" and {len(lost) - LOST_SHOWN} more" if len(lost) > LOST_SHOWN else ""
             raise DataError(
                 f"{len(lost)} of {len(wanted)} utterances were not scored, and staging.json gives no reason: "
@@ -295,10 +336,10 @@ def _by_metric(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_agreement(runs: Sequence[Run], paths: Paths, protocol: str, first: Run) -> None:
-    """Raise DataError for runs that cannot be compared: other classes, clusters, or another label for an utterance."""
+    """Raise DataError for runs that cannot be compared: other classes, clusters, split, or label of an utterance."""
     for run in runs:
         file = paths.run(run.variant, run.seed, protocol)
-        for what in ("classes", "cluster"):
+        for what in ("classes", "cluster", "split"):
             value, expected = getattr(run.facts, what), getattr(first.facts, what)
             if value != expected:
                 raise DataError(

@@ -26,6 +26,8 @@ MOST_DOUBTS = 20
 def size(results: Results) -> list[tuple[str, str]]:
     """Return figures on the amount of data, each with what it counts."""
     units = ["speaker", "session", "dialogue"] if results.facts.cluster == "dialogue" else ["speaker"]
+    if results.named is not None and results.named.fixed:
+        units.remove("session")
     tiles = [(number(len(results.first.rows)), "utterances tested")]
     tiles += [(number(results.count(unit)), f"{unit}s") for unit in units]
     if results.used:

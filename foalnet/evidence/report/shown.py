@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from foalnet.core.paths import HEADLINE
@@ -9,7 +10,7 @@ from foalnet.evidence.metrics import SHOWN
 from foalnet.evidence.report import figures, projection, provenance, rows
 from foalnet.evidence.report.aggregate import RESAMPLED, Result, aggregate, by_variant, comparisons, gap_row
 from foalnet.evidence.report.late import late, late_metrics
-from foalnet.evidence.report.phrases import fold_unit
+from foalnet.evidence.report.phrases import fold_unit, trained, trains_too
 from foalnet.evidence.report.published import ours
 from foalnet.evidence.report.results import Results
 from foalnet.evidence.report.standing import OPTIMISTIC, protocol_metrics, standings
@@ -21,7 +22,9 @@ def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any
     metrics = aggregate(results, table, pairs) | protocol_metrics(results, by_protocol) | late_metrics(averages)
     main = next((row for row in table if row.variant == "foal"), table[-1])
     chosen = [row for row in by_protocol if row.variant == "foal"]
-    unit = fold_unit(results.facts.cluster)
+    named = results.named
+    cluster, rule = results.facts.cluster, named.rule if named else None
+    unit = fold_unit(cluster)
     names = {
         "results": results,
         "params": results.params,
@@ -35,8 +38,12 @@ def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any
         "averages": averages,
         "ours": ours(results, table, by_protocol),
         "clouds": projection.answers(results, main.variant),
-        "cluster": results.facts.cluster,
-        "unit": unit,
+        "cluster": cluster,
+        "named": named,
+        "folding": rule or "rotation",
+        "shared": trained(asdict(named)) if named and named.test_speakers_in_training else "",
+        "more": trains_too(cluster, rule),
+        "unit": "part" if named and named.fixed else unit,
         "units": "groups of speakers" if unit == "group of speakers" else "sessions",
         "halves": rows.halves(results),
         "figures": figures,

@@ -175,7 +175,7 @@ def protocols(metrics: Row, key: str) -> Table:
 def effects(metrics: Row) -> Table:
     """Return what the gap between protocols consists of, by variant, in points of UA."""
     gaps = metrics["gaps"]
-    titles = effect_titles(metrics["data"]["cluster"])
+    titles = effect_titles(metrics["data"]["cluster"], metrics.get("named_split", {}).get("rule"))
     shown = [name for name in titles if any(name in row for row in gaps.values())]
     return Table(
         columns=(

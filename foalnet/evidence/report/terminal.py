@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from foalnet.evidence.report.phrases import few_clusters, frozen_text, level, percent, undecided
+from foalnet.evidence.report.phrases import few_clusters, folds_text, frozen_text, level, percent, undecided
 from foalnet.evidence.report.tables import (
     Table,
     differences,
@@ -25,7 +25,8 @@ def table_text(metrics: Mapping[str, Any]) -> str:
     data, share = metrics["data"], metrics["level"]
     lines = [
         f"{metrics['corpus']}: {data['utterances']} utterances, {data['speakers']} speakers, {metrics['classes']} "
-        f"classes (guessing gives {percent(1 / metrics['classes'])} % UA), protocol {metrics['protocol']}",
+        f"classes (guessing gives {percent(1 / metrics['classes'])} % UA), protocol {metrics['protocol']}"
+        f"{folds_text(metrics)}",
         "",
         *aligned(wide(scores(metrics))),
     ]

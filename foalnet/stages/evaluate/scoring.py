@@ -27,6 +27,7 @@ from foalnet.core.errors import DataError, reason
 from foalnet.core.files import sha256_file
 from foalnet.core.paths import Paths
 from foalnet.core.records import Prediction, Utterance
+from foalnet.corpora.named import cluster_of, keys_tested
 from foalnet.evidence.metrics import DECIMALS, METRICS, best_epoch, mean_sd, scores, softmax
 
 PARTS = {"dev": ("dev", "test"), "four": ("test",)}
@@ -80,12 +81,12 @@ def evaluate_run(
             "seed": seed,
             "protocol": protocol,
             "select": SELECT.get(protocol, params.evaluate.select),
-            "cluster": "speaker" if params.train.fold_by == "speaker" else "dialogue",
+            "cluster": cluster_of(params),
             "classes": classes,
             "pooled": _pooled(rows, classes, params.evaluate.calibration_bins),
             "folds": scored,
             "over_folds": {metric.key: mean_sd([fold[metric.key] for fold in scored.values()]) for metric in METRICS},
-            "unpredicted": sorted(used.keys() - {row.key for row in rows}),
+            "unpredicted": sorted(keys_tested(params, list(used.values())) - {row.key for row in rows}),
             "train": _train_facts(train),
         }
         write_results(paths.run(variant, seed, protocol), rows, results[protocol])

@@ -20,6 +20,11 @@ NOT_ITS_OWN = (
     "These figures are the folds': each fold's model was scored on speakers it had never met. This model is another "
     "one, trained on all of them, and has been scored on nothing."
 )
+# Of a named split with a fixed test part.
+NOT_ITS_OWN_FIXED = (
+    "These figures are those of another model, which was trained on the train part of the split alone. This model is "
+    "trained on all parts, the test part included, and has been scored on nothing."
+)
 LIMITS = (
     "It recognises how raters labelled acted emotion in this corpus, not what a person feels: a face or a voice does "
     "not tell that.",
@@ -57,10 +62,10 @@ def card_facts(
     """Return the card: what the model is, its training data (`utterances`, `seconds` of sound), and the folds' figures.
 
     `chosen`: fold -> the epoch it chose, from 1; `metrics`: the run's metrics.json; `ranges`: those of `final.ranges`;
-    `machine`: where it was trained; `licence`: what the corpus may be used for; `drawn`: a
-    program drew the corpus.
+    `machine`: where it was trained; `licence`: what the corpus may be used for; `drawn`: a program drew the corpus.
     """
     inputs, pooled = params.train.variant(params.final.variant).inputs, metrics["pooled"]
+    named = metrics["train"].get("named_split")
     classes = list(params.manifest.classes)
     per_class = Counter(u.label for u in utterances)
     return {
@@ -90,11 +95,12 @@ def card_facts(
         "frozen": list(encoders_from(params.final.variant, params.train).values()),
         "epochs": {"folds": dict(sorted(chosen.items())), "rule": RULE, "trained": epochs},
         "out_of_fold": {
-            "note": NOT_ITS_OWN,
+            "note": NOT_ITS_OWN_FIXED if _fixed(named) else NOT_ITS_OWN,
             "protocol": metrics["protocol"],
             "select": metrics["select"],
             "utterances": pooled["n"],
             **{name: pooled[name] for name in (*(metric.key for metric in METRICS), "recall")},
+            **({"named_split": named} if named else {}),
             "over_folds": dict(metrics["over_folds"]),
         },
         "limits": list(LIMITS),
@@ -107,6 +113,7 @@ def card_md(card: Mapping[str, Any]) -> str:
     data, epochs, scores, machine = card["data"], card["epochs"], card["out_of_fold"], card["machine"]
     senses = ["sound"] * card["hears"] + [f"picture ({card['sees']})"] * bool(card["sees"])
     senses += ["text"] * card.get("reads", False)
+    named = scores.get("named_split")
     classes = [
         (name, ", ".join(card["raw_labels"][name]), data["per_class"][name], _percent(scores["recall"].get(name)))
         for name in card["classes"]
@@ -122,8 +129,9 @@ def card_md(card: Mapping[str, Any]) -> str:
         f"**{escape(scores['note'])}**",
         "",
         f"Protocol {escape(scores['protocol'])}, epoch by {escape(scores['select'])}, {scores['utterances']} "
-        "utterances, each tested once, by the one fold that had not seen its speaker.",
+        f"utterances, each tested once{'' if _fixed(named) else ', by the one fold that had not seen its speaker'}.",
         "",
+        *([_split(named), ""] if named else []),
         *table(("", "pooled %", "mean over folds %", "sd"), _figures(scores)),
         "",
         *table(("class", "raw labels", "utterances trained on", "recall of the folds %"), classes),
@@ -146,7 +154,8 @@ def card_md(card: Mapping[str, Any]) -> str:
         "",
         "## Training",
         "",
-        f"Epochs: {epochs['trained']}, on all sessions, no part held back and nothing chosen; {epochs['rule']} "
+        f"Epochs: {epochs['trained']}, on all {'parts' if _fixed(named) else 'sessions'}, no part held back and "
+        f"nothing chosen; {epochs['rule']} "
         f"({escape(', '.join(f'{name} {epoch}' for name, epoch in epochs['folds'].items()))}).",
         "",
         *(
@@ -159,6 +168,26 @@ def card_md(card: Mapping[str, Any]) -> str:
         *limits_md(card),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _fixed(named: Mapping[str, Any] | None) -> bool:
+    """Tell whether the folds are a named split's only one, with a fixed test part."""
+    return named is not None and named["rule"] == "fixed"
+
+
+def _split(named: Mapping[str, Any]) -> str:
+    """Return the named split, whether its test speakers train, and how many counts differ from its own."""
+    shared, wrong = named["test_speakers_in_training"], len(named["counts_differ"])
+    speakers = (
+        f"**{shared} of its {named['test_speakers']} test speakers, with {named['test_utterances_in_training']} "
+        "utterances, are in the train part too: the figures do not show how well unseen people are recognised**"
+        if shared
+        else "no test speaker is in its train part"
+    )
+    differ = f" The corpus has other counts than the split ({wrong} differ)." if wrong else ""
+    return (
+        f"Split {escape(named['name'])} ({escape(named['source'])}; digest {named['digest'][:16]}): {speakers}.{differ}"
+    )
 
 
 def _figures(scores: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -17,6 +17,7 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import content_key, read_json
 from foalnet.core.paths import Paths, run_name
 from foalnet.core.processor import made_elsewhere
+from foalnet.corpora.named import NAMED, keys_tested, record_of
 from foalnet.shards import INDEX
 from foalnet.stages.base import Context, Stage
 from foalnet.stages.chain import Chain, link, real_names
@@ -192,6 +193,8 @@ def _facts(chain: Chain, name: str) -> Link:
     if stated.get("features") is not None:
         index = chain.at(chain.paths.features / INDEX)
         here["features"] = chain.outputs.digests([index])[index].sha256
+    if params.train.fold_by in NAMED:
+        here["named_split"] = record_of(params, [u for u in chain.manifest() if u.used], one.split)
     if singles := encoders_from(one.variant, params.train):
         models = {run_name(single, one.seed, one.split): model_folder(chain, single) for single in singles.values()}
         here["encoders"] = {name: known_by(chain.outputs.json(f"{path}/{TRAIN}")) for name, path in models.items()}
@@ -257,11 +260,10 @@ def _checkpoints(chain: Chain, name: str) -> Link:
 
 
 def _logit_keys(chain: Chain, name: str) -> Link:
-    """The folds' test parts are, once each, the utterances with a class that the shards hold."""
+    """The folds' test parts are, once each, the utterances to be tested that the shards hold."""
     folds = chain.outputs.json(f"{model_folder(chain)}/logits.json")["folds"]
     tested = Counter(key for fold in folds.values() for key in fold["test"])
-    rows = chain.outputs.rows(chain.at(chain.paths.manifest))
-    staged = {row["key"] for row in rows if row["label"] is not None}
+    staged = keys_tested(chain.params, [u for u in chain.manifest() if u.used])
     staged &= {key for shard in chain.shards() for key in shard["keys"]}
     wrong = (staged ^ tested.keys()) | {key for key, count in tested.items() if count > 1}
     if wrong:

@@ -124,6 +124,7 @@ def _facts(run: Run, store: Store, done: Mapping[str, Progress], corpus: str) ->
         "seed": run.seed,
         "classes": list(run.classes),
         "split": run.split,
+        **({} if run.named_split is None else {"named_split": dict(run.named_split)}),
         "counts": dict(sorted(counts.items())),
         "folds": folds,
     }

@@ -37,6 +37,7 @@ from foalnet.train.state import Progress
 
 CODE = (
     "artifact/checkpoint",
+    "corpora/named",
     "corpora/splits",
     "encoders",
     "media/audio",

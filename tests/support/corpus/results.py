@@ -15,7 +15,7 @@ from foalnet.config.blocks import SPLIT_OF, Split
 from foalnet.core.files import json_bytes, publish_bytes
 from foalnet.core.paths import Paths
 from foalnet.core.records import Utterance
-from foalnet.corpora.splits import SPLITS, groups_of
+from foalnet.corpora.named import folds_of, record_of
 from foalnet.evidence.metrics import best_epoch
 from foalnet.evidence.report import build
 from foalnet.stages.evaluate.scoring import evaluate_run
@@ -65,12 +65,12 @@ def write_model(
     """Write one run as `train` leaves it: train.json, logits.json, logits.safetensors."""
     used = [u for u in utterances if u.used]
     names = list(params.manifest.classes)
-    groups = groups_of(used, params.train.fold_by)
+    groups, planned = folds_of(params, used, split)
     cluster = {name: i for i, name in enumerate(sorted({u.dialogue for u in used}))}
     tensors: dict[str, np.ndarray] = {}
     index: dict[str, Any] = {"classes": names, "folds": {}}
     folds: dict[str, Any] = {}
-    for place, fold in enumerate(SPLITS[split](groups.values())):
+    for place, fold in enumerate(planned):
         index["folds"][fold.name] = {}
         for part in ("dev", "test") if split == "dev" else ("test",):
             rows = [u for u in used if fold.part_of(groups[u.key]) == part]
@@ -109,6 +109,8 @@ def write_model(
         "versions": {"numpy": "2.4.6", "torch": "2.13.0"},
         "counts": {"audio_truncated": 0, "pairs_without_negative": 12, "weights": 123_456},
     }
+    if named := record_of(params, used, split):
+        train["named_split"] = named
     publish_sealed(model / "train.json", train)
     revouch_model(model)
     return model

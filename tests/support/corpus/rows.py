@@ -47,6 +47,21 @@ def make_utterances(
     return sorted(utterances, key=lambda u: u.key)
 
 
+def make_parts(params: Params, *, dialogues: int = 30, each: int = 14, shared: bool = True) -> list[Utterance]:
+    """Return utterances of a corpus with the sessions train, dev and test; `shared`: the parts share their speakers."""
+    names, raws = list(params.manifest.classes), params.manifest.classes
+    rows = []
+    for part in ("train", "dev", "test"):
+        for number in range(dialogues):
+            dialogue = f"{part}_{number:04d}"
+            for place in range(each):
+                label, who = names[place % len(names)], f"{'' if shared else part}Speaker{place % 3}"
+                facts = {"corpus": params.corpus, "session": part, "dialogue": dialogue, "speaker": who}
+                key = f"{dialogue}_{place:02d}"
+                rows.append(utterance(key, side="whole", raw_label=raws[label][0], label=label, **facts))
+    return sorted(rows, key=lambda u: u.key)
+
+
 def make_speakers(params: Params, *, speakers: int = 16, each: int = 20) -> list[Utterance]:
     """Return utterances of a corpus without sessions: every speaker says every class equally often."""
     names, raws = list(params.manifest.classes), params.manifest.classes

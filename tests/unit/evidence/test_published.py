@@ -62,9 +62,9 @@ def test_scores_stand_side_by_side_each_stamped(every: Built) -> None:
     assert titles[5] == "Under other protocols", "the answers come first"
     table = table_of(paths, "Variant", DEV)
     assert table[0][1:] == [
-        f"{DEV} (chosen on a dev session; the headline)",
+        f"{DEV} (chosen on a dev part; the headline)",
         f"{FIXED} (nothing chosen)",
-        f"{BEST_ON_TEST} (optimistic: chosen on the test session)",
+        f"{BEST_ON_TEST} (optimistic: chosen on the test part)",
     ]
     for row in table[1:]:
         for cell, protocol in zip(row[1:], ALL, strict=True):
@@ -120,7 +120,7 @@ def test_the_terminal_and_the_artifact_show_them_stamped(every: Built) -> None:
     assert re.search(rf"foal: choosing on the test part +{re.escape(selection)} ", shown)
     assert "foal: one more session trains" in shown
     artifact = artifacts.metrics(paths)
-    assert "optimistic: chosen on the test session" in artifact
+    assert "optimistic: chosen on the test part" in artifact
     fixed = percent(metrics["protocols"][FIXED]["variants"]["foal"]["ua"])
     assert f"| {fixed} | " in artifact
     assert "## Confusion of foal-s1\n" in artifact

@@ -15,10 +15,12 @@ from safetensors.torch import load_file
 
 from foalnet.artifact.checkpoint import load_checkpoint
 from foalnet.config import Params
+from foalnet.config.blocks import Split
 from foalnet.config.variants import VARIANTS
 from foalnet.core.errors import DataError, Interrupted, UsageError
 from foalnet.core.files import read_json, read_jsonl
 from foalnet.core.paths import Paths
+from foalnet.corpora.named import NAMED
 from foalnet.methods import build_net
 from foalnet.stages.evaluate.scoring import evaluate_run
 from foalnet.stages.train.training import train_folds, train_run
@@ -203,3 +205,38 @@ def test_the_plan_names_the_picture_of_the_variant() -> None:
     assert plan(params, rows, variant="foal", seed=1).params.picture == "face"
     assert plan(params, rows, variant="foal_half", seed=1).params.picture == "half"
     assert [f.dev for f in plan(params, rows, variant="foal", seed=1, split="four").folds] == [(), (), ()]
+
+
+@pytest.mark.parametrize("protocol", ["dev", "four"])
+def test_a_named_split_trains_its_fixed_parts_and_is_recorded(
+    protocol: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A split of three parts, over the four classes of the synthetic store, from training to its scores."""
+    made = replace(
+        NAMED["gban-4490"],
+        name="meld-official",
+        groups={"train": "Session[123]", "dev": "Session4", "test": "Session5"},
+        rule="fixed",
+        dev_share=0.0,
+        counts={"train": (6, 6, 6, 6), "dev": (2, 2, 2, 2), "test": (2, 2, 2, 1)},
+    )
+    monkeypatch.setitem(NAMED, "meld-official", made)
+    paths = write_corpus(tmp_path, make_store(per_group=8))
+    params = corpus_params(fold_by="meld-official")
+    train_run(params, settings(tmp_path), paths, variant="foal", seed=1, split=protocol)
+    record = read_json(paths.model("foal", 1, protocol) / "train.json")
+    trained, chosen = (24, 8) if protocol == "dev" else (32, 0)
+    assert {name: fold["utterances"] for name, fold in record["folds"].items()} == {
+        "test": {"train": trained, "dev": chosen, "test": 8}
+    }
+    named = record["named_split"]
+    assert (named["name"], named["digest"]) == ("meld-official", made.digest)
+    assert named["counts_differ"] == ["test angry: 1 expected, 2 here"]
+    assert (named["test_speakers"], named["test_speakers_in_training"]) == (1, 0)
+    for metrics in evaluate_run(params, paths, variant="foal", seed=1, split=protocol).values():
+        assert metrics["unpredicted"] == [] and metrics["pooled"]["n"] == 8 and metrics["cluster"] == "dialogue"
+        assert metrics["train"]["named_split"] == named
+
+
+def test_a_run_by_session_has_no_record_of_a_named_split(four: Paths) -> None:
+    assert "named_split" not in read_json(four.model("foal", 1, "four") / "train.json")
