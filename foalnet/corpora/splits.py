@@ -1,4 +1,4 @@
-"""Folds of train, dev and test groups that share no speaker, and labels without those of the test group."""
+"""Folds of train, dev and test groups, and labels without those of the test group."""
 
 from __future__ import annotations
 

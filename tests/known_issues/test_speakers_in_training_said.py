@@ -124,6 +124,7 @@ def test_a_held_out_dev_part_shares_speakers_with_training_alone(tmp_path: Path)
     assert "The speakers of the dev part train too. No speaker of the test part is in the train part" in text
     assert "of the others a small dev part chooses the epoch, the rest trains." in text
     assert "10 speakers that it never saw in training" in text
+    assert "What was published" not in text, "the paper's tables are of other classes"
 
 
 def test_folds_of_actors_are_groups_of_speakers(tmp_path: Path) -> None:

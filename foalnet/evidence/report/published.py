@@ -12,6 +12,8 @@ from foalnet.evidence.report.results import Results
 from foalnet.evidence.report.standing import OPTIMISTIC, Standing
 from foalnet.evidence.stats import Interval
 
+# The raw labels of the paper's classes.
+CLASSES = frozenset(map(frozenset, (("hap", "exc"), ("neu",), ("sad",), ("ang",))))
 # In percent as printed: method, inputs, year, UA, WA.
 TABLE_1 = (
     ("FTSLLM", "A+T", "2023", "78.50", "77.70"),
@@ -93,6 +95,12 @@ class Ours:
             variant = self.variant(*counterpart) if counterpart else None
             if row not in OURS or variant is not None:
                 yield (inputs, method, variant or DASH, *figures), self.scores(variant)
+
+
+def quoted(results: Results) -> bool:
+    """Tell whether the paper's tables belong on the page: a real IEMOCAP with the paper's classes."""
+    classes = frozenset(map(frozenset, results.params.manifest.classes.values()))
+    return results.params.reader == "iemocap" and not results.drawn and classes == CLASSES
 
 
 def ours(results: Results, table: Sequence[Result], standings: Sequence[Standing]) -> Ours:

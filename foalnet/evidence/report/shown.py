@@ -11,7 +11,7 @@ from foalnet.evidence.report import figures, projection, provenance, rows
 from foalnet.evidence.report.aggregate import RESAMPLED, Result, aggregate, by_variant, comparisons, gap_row
 from foalnet.evidence.report.late import late, late_metrics
 from foalnet.evidence.report.phrases import fold_unit, trained, trains_too
-from foalnet.evidence.report.published import ours
+from foalnet.evidence.report.published import ours, quoted
 from foalnet.evidence.report.results import Results
 from foalnet.evidence.report.standing import OPTIMISTIC, protocol_metrics, standings
 
@@ -36,6 +36,7 @@ def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any
         "standings": by_protocol,
         "main_standing": (chosen or by_protocol[-1:])[0] if by_protocol else None,
         "averages": averages,
+        "quoted": quoted(results),
         "ours": ours(results, table, by_protocol),
         "clouds": projection.answers(results, main.variant),
         "cluster": cluster,
