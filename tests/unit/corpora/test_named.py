@@ -17,8 +17,10 @@ from foalnet.config import Params
 from foalnet.config.blocks import Named
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.labels import class_of
+from foalnet.core.ledger import Ledger
 from foalnet.core.records import Utterance
 from foalnet.corpora.iemocap.names import name_of, session_of
+from foalnet.corpora.meld import Meld
 from foalnet.corpora.named import (
     NAMED,
     cluster_of,
@@ -61,22 +63,9 @@ def iemocap(folder: Path) -> list[Utterance]:
 
 
 def meld(folder: Path) -> list[Utterance]:
-    """Return the 13,708 utterances of MELD's three tables; a dialogue's number is its own within a table only."""
-    rows = [
-        (part, row)
-        for part in ("train", "dev", "test")
-        for row in csv.DictReader((folder / "meld" / f"{part}_sent_emo.csv").open(encoding="utf-8"))
-    ]
-    return [
-        utterance(
-            f"{part}_{int(row['Dialogue_ID']):04d}_{int(row['Utterance_ID']):02d}",
-            session=part,
-            dialogue=f"{part}_{int(row['Dialogue_ID']):04d}",
-            speaker=row["Speaker"],
-            raw_label=row["Emotion"],
-        )
-        for part, row in rows
-    ]
+    """Return the 13,708 utterances of MELD's three tables, as its reader reads them."""
+    files = {path.name: "labels" for path in (folder / "meld").glob("*_sent_emo.csv")}
+    return Meld().utterances(folder / "meld", files, Ledger())
 
 
 def ravdess(actors: Sequence[int] = range(1, 25)) -> list[Utterance]:
