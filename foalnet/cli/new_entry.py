@@ -78,7 +78,7 @@ class NewEntry:
         pictured = any(role in PICTURES for role in listed.roles.values())
         heard = any(role in SOUNDS for role in listed.roles.values())
         base = merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset
-        base = fitted(base, listed.roles.values())
+        base = fitted(base, listed.roles.values(), usual=classes in (None, "all"))
         notes = [*absent_parts(listed.roles, kind), *unused_lines(listed.ignored(), listed.named())]
         notes += getattr(kind, "notes", [])
         if not heard and not pictured:
@@ -105,8 +105,13 @@ class NewEntry:
         )
 
 
-def fitted(entry: dict[str, Any], roles: Collection[str]) -> dict[str, Any]:
-    """Return the blocks of an entry for a corpus with files of these roles: without pictures, or with video alone."""
+def fitted(entry: dict[str, Any], roles: Collection[str], *, usual: bool) -> dict[str, Any]:
+    """Return the blocks of an entry for a corpus with files of these roles: without pictures, or with video alone.
+
+    `usual`: the reader's own classes were chosen; with others a named split of its preset gives way to speakers.
+    """
+    if not usual and (entry.get("train") or {}).get("fold_by") not in (None, "session", "speaker"):
+        entry = merge(entry, {"train": {"fold_by": "speaker"}})
     if not any(role in PICTURES for role in roles):
         return merge(entry, SOUND_ALONE)
     return merge(entry, WITH_VIDEO) if "features" not in roles and reads_a_table(entry) else entry

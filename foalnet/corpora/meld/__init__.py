@@ -72,7 +72,7 @@ class Meld:
         "contract": None,
         # A clip's times start at 0, and some of the tables' times are not in the order of speech.
         "manifest": {"turns": "transcript"},
-        "train": {"fold_by": "speaker"},
+        "train": {"fold_by": "meld-official"},
     }
     published: Contract | None = PUBLISHED
     needs: tuple[str, ...] = ("labels",)

@@ -264,7 +264,10 @@ CLASSES = ("--classes", "neutral,joy,sadness,anger")
 
 def test_a_downloaded_tree_travels_to_its_shards(project: Path) -> None:
     meld_tree(project / "tree/MELD.Raw")
-    verb(project, "add-corpus", "meld", "--root", "tree", *CLASSES)
+    official = verb(project, "add-corpus", "meld", "--root", "tree", "--dry-run").stdout
+    assert "fold_by: meld-official" in official and "turns: transcript" in official
+    own = verb(project, "add-corpus", "meld", "--root", "tree", *CLASSES).stdout
+    assert "fold_by: speaker" in own, "a named split has its own classes"
     verb(project, "inventory", "meld")
     said = verb(project, "manifest", "meld").stdout
     assert "11 of 11 utterances are used: neutral 3, joy 3, sadness 3, anger 2" in said
