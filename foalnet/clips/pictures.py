@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from foalnet.faces import Detector, count_jumps, crop, detector_input, search, t
 from foalnet.faces.motion import Motion
 
 Area = tuple[int, int, int, int]
+Frames = Generator[tuple[int, media.Picture], None, None]
 
 # Black bars are searched in this many of the first frames used, this many apart: one dark frame proves nothing.
 LETTERBOX_FRAMES = 9
@@ -79,7 +81,8 @@ def cut_pictures(
     `spool` stores the JPEGs; by default this call makes its own. If the frames of an utterance exceed `held_bytes`, the
     video is decoded a second time for its face crops; the result has the same bytes.
 
-    Decodes the video once, up to the last frame used; to search for black bars it decodes the beginning once before.
+    Decodes the video once, up to the last frame used; one with black bars or large pictures has its beginning decoded
+    once before.
     VideoUnreadable or VideoTooLarge (exit 3) if it cannot be decoded, DataError for an utterance too long to be held.
     """
     spool = spool or Spool()
@@ -96,7 +99,7 @@ def cut_pictures(
         return pictures
     start, stop = waiting[0][1].first, max(slots.stop for _, slots in waiting)
     used = functools.partial(_decode_used, path, info, range(start, stop), timeout_s)
-    rows = _picture_rows(used(None), info, params)
+    rows, frames = _picture_rows(used, info, params)
     sides = {u.side for u, _ in waiting}
     open_now: list[_OpenUtterance] = []
     again: list[_OpenUtterance] = []
@@ -108,7 +111,7 @@ def cut_pictures(
         else:
             again.append(utterance)
 
-    for index, halves in _cut_halves(used(rows), sides, info.width_px, rows, params, motion):
+    for index, halves in _cut_halves(frames, sides, info.width_px, rows, params, motion):
         while waiting and waiting[0][1].first <= index:
             open_now.append(_open_utterance(*waiting.pop(0), info.width_px, rows, held_bytes))
         for utterance in open_now:
@@ -297,16 +300,47 @@ def _decode_used(
 
 
 def _picture_rows(
-    frames: Generator[tuple[int, media.Picture], None, None], info: media.VideoInfo, params: Shards
-) -> media.Rows:
-    """Return the picture's rows without black bars, rounded inwards to even numbers: 2 x 2 pixels share a colour."""
-    top, bottom = 0, info.height_px
-    if params.letterbox:
-        with contextlib.closing(frames):
-            seen = itertools.islice(frames, 0, LETTERBOX_FRAMES * LETTERBOX_STEP, LETTERBOX_STEP)
-            light = [media.brightness(picture.rgb((0, 0, info.width_px, info.height_px))) for _, picture in seen]
-        top, bottom = media.letterbox_rows(light) if light else (top, bottom)
-    return top + top % 2, bottom - bottom % 2
+    used: Callable[[media.Rows | None], Frames], info: media.VideoInfo, params: Shards
+) -> tuple[media.Rows, Frames]:
+    """Return the picture's rows without black bars, and the frames with these rows alone, from the first one used.
+
+    The rows are rounded inwards to even numbers: 2 x 2 pixels share a colour.
+    """
+    whole = (0, info.height_px - info.height_px % 2)
+    if not params.letterbox:
+        return whole, used(whole)
+    frames = used(None)
+    looked = LETTERBOX_STEP * (LETTERBOX_FRAMES - 1) + 1
+    # Larger pictures are decoded a second time, because so many of them would not fit.
+    fits = looked * info.width_px * info.height_px * 3 // 2 <= HELD_BYTES
+    seen = deque(itertools.islice(frames, 0, looked, 1 if fits else LETTERBOX_STEP))
+    sample = itertools.islice(seen, 0, None, LETTERBOX_STEP if fits else 1)
+    top, bottom = _lit_rows([picture for _, picture in sample], info)
+    rows = (top + top % 2, bottom - bottom % 2)
+    if fits and rows == (0, info.height_px):
+        return rows, _resumed(seen, frames)
+    frames.close()
+    return rows, used(rows)
+
+
+def _lit_rows(pictures: Sequence[media.Picture], info: media.VideoInfo) -> media.Rows:
+    """Return the rows between the black bars of a video."""
+    edge_px, (width_px, height_px) = media.MIN_STRIPE_ROWS, (info.width_px, info.height_px)
+    edges = [
+        [media.brightness(picture.rgb((0, top, width_px, top + edge_px))) for picture in pictures]
+        for top in (0, height_px - edge_px)
+    ]
+    if not pictures or all(media.lit_rows(light).all() for light in edges):
+        return 0, height_px
+    return media.letterbox_rows([media.brightness(picture.rgb((0, 0, width_px, height_px))) for picture in pictures])
+
+
+def _resumed(seen: deque[tuple[int, media.Picture]], rest: Frames) -> Frames:
+    """Yield the frames that were decoded already, then the rest."""
+    with contextlib.closing(rest):
+        while seen:
+            yield seen.popleft()
+        yield from rest
 
 
 def _cut_halves(

@@ -14,12 +14,22 @@ from foalnet.media.container import VideoTooLarge, VideoUnreadable, first_bytes,
 from foalnet.media.decode import Rows, decode_frames, decode_indexed, decode_pictures
 from foalnet.media.extract import Streams, Track, extract_sound, length_s, probe_streams, sound_file
 from foalnet.media.ffmpeg_exe import ffmpeg_digest, ffmpeg_exe
-from foalnet.media.images import brightness, jpeg_bytes, letterbox_rows, read_jpeg, rescale, resize
+from foalnet.media.images import (
+    MIN_STRIPE_ROWS,
+    brightness,
+    jpeg_bytes,
+    letterbox_rows,
+    lit_rows,
+    read_jpeg,
+    rescale,
+    resize,
+)
 from foalnet.media.mono import ChannelMissing, MonoSound, channel_number, clipped_share, is_silent, read_mono
 from foalnet.media.picture import Picture, Rect
 from foalnet.media.video import VideoInfo, probe_times
 
 __all__ = [
+    "MIN_STRIPE_ROWS",
     "AudioNonfinite",
     "AudioUnreadable",
     "ChannelMissing",
@@ -49,6 +59,7 @@ __all__ = [
     "jpeg_bytes",
     "length_s",
     "letterbox_rows",
+    "lit_rows",
     "probe_streams",
     "probe_times",
     "probe_wave",

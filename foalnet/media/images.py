@@ -121,18 +121,22 @@ def letterbox_rows(light: Sequence[np.ndarray]) -> tuple[int, int]:
     >>> letterbox_rows([light])
     (6, 42)
     """
-    if not light:
-        raise ValueError("letterbox_rows needs at least one frame")
-    rows = light[0].shape[0]
-    # In groups of rows: medians of whole large pictures would take ten times their memory.
-    lit = []
-    for row in range(0, rows, ROWS_AT_ONCE):
-        median_RW = np.median(np.stack([light_HW[row : row + ROWS_AT_ONCE] for light_HW in light]), axis=0)
-        lit.append((median_RW > DARK).mean(axis=1) >= LIT_SHARE)
-    lit_H = np.concatenate(lit)
+    lit_H = lit_rows(light)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], lit_H.astype(np.int8), [0]))))
     stripes = [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= MIN_STRIPE_ROWS]
     if not stripes:
-        return 0, rows
+        return 0, lit_H.size
     top, bottom = stripes[0][0], stripes[-1][1]
-    return (top, bottom) if bottom - top >= MIN_PICTURE_SHARE * rows else (0, rows)
+    return (top, bottom) if bottom - top >= MIN_PICTURE_SHARE * lit_H.size else (0, lit_H.size)
+
+
+def lit_rows(light: Sequence[np.ndarray]) -> np.ndarray:
+    """Return which rows are bright in the median of a few pictures' `brightness`, each [H, W]: [H] bool."""
+    if not light:
+        raise ValueError("lit_rows needs at least one frame")
+    lit = []
+    # In groups of rows: medians of whole large pictures would take ten times their memory.
+    for row in range(0, light[0].shape[0], ROWS_AT_ONCE):
+        median_RW = np.median(np.stack([light_HW[row : row + ROWS_AT_ONCE] for light_HW in light]), axis=0)
+        lit.append((median_RW > DARK).mean(axis=1) >= LIT_SHARE)
+    return np.concatenate(lit)

@@ -58,7 +58,9 @@ class Picture:
         return int(self.luma_HW.shape[1])
 
     def part(self, rect: Rect) -> Picture:
-        """Return a copy of left <= x < right, top <= y < bottom, all even (ValueError otherwise)."""
+        """Return left <= x < right, top <= y < bottom, all even (ValueError otherwise); a copy of a part."""
+        if rect == (0, 0, self.width_px, self.height_px):
+            return self
         if any(edge % 2 for edge in rect):
             raise ValueError(f"the part {rect} does not begin and end at even pixels")
         return Picture.of_planes(self._planes(rect), rect[2] - rect[0])

@@ -24,6 +24,7 @@ from foalnet.core.ledger import Ledger
 from foalnet.core.records import LedgerEntry, Utterance
 from foalnet.corpora import Reader, reader_of
 from foalnet.corpora.inventory import checked_inventory, need_root, refuse_changed
+from foalnet.corpora.lengths import remembered_lengths
 
 __all__ = ["build", "read_manifest"]
 
@@ -64,7 +65,8 @@ def build(params: Params, settings: Settings, inventory_path: Path, out: Path, c
     root = need_root(params, settings)
     refuse_changed(inventory, root, reader.reads, settings)
     ledger = Ledger()
-    rows = reader.utterances(root, inventory.roles(), ledger)
+    with remembered_lengths(settings, params.corpus, root, inventory.digests()):
+        rows = reader.utterances(root, inventory.roles(), ledger)
     rows = with_turns(rows, params.manifest.turns, where=f"corpora.{params.corpus}.manifest.turns", reader=reader.name)
     utterances = classify(rows, params.corpus, params.manifest.classes, ledger)
     expected = contract_of(params.manifest.contract, reader, params.manifest.classes)
