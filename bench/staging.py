@@ -14,6 +14,10 @@ Ours: `foalnet shards` as a user starts it: decode, detect, track, both crops, s
 accuracy of the same detector settings on drawn faces with known boxes (bench.faces has every condition).
 With `--sizes 720x480,1280x720,1920x1080` the same videos are measured at each size, scaled and encoded again as H.264.
 An utterance that overlaps another counts twice for ours and once for A: both counts are printed.
+
+    python -m bench.staging --clips 8
+
+Instead stages clips of RAVDESS' form and prints times real time per core (bench.staging_clips).
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ import yaml
 
 from bench.drawn_videos import CONDITIONS, DrawnVideo
 from bench.faces import bounds, draw_videos
+from bench.staging_clips import compare_clips
 from bench.staging_rivals import Clip, floor_wall_s, people_s
 from foalnet.config import load_params, load_settings
 from foalnet.config.yamls import read_yaml
@@ -152,7 +157,8 @@ def clips(folder: Path, root: Path) -> list[Clip]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw the corpus, measure A, ours per detector and B; print."""
     parser = argparse.ArgumentParser(prog="python -m bench.staging", description=__doc__.split("\n")[0])
-    parser.add_argument("--table", type=Path, required=True, help="IEMOCAP's utterances, tab-separated")
+    parser.add_argument("--table", type=Path, help="IEMOCAP's utterances, tab-separated")
+    parser.add_argument("--clips", type=int, help="stage so many clips of RAVDESS' form instead")
     parser.add_argument("--minutes", type=float, default=20.0, help="of video, at least")
     parser.add_argument("--people-s", type=float, default=60.0, help="seconds of utterances that B cuts, at least")
     parser.add_argument("--detectors", default="yunet,haar")
@@ -160,6 +166,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sizes", default=DRAWN_SIZE, help="of the films; the drawn ones are 720x480")
     args = parser.parse_args(argv)
+    if args.clips:
+        compare_clips(args.clips)
+        return
+    if args.table is None:
+        parser.error("give --table, or --clips")
     chosen = choose(args.table, args.minutes)
     with tempfile.TemporaryDirectory(prefix="foalnet-bench-") as name:
         folder = Path(name)

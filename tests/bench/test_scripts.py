@@ -22,6 +22,7 @@ from tests.support.projects import REPOSITORY, TINY, change_params, copy_project
 SMALL = {
     "faces": ("--detectors haar,yunet --conditions frontal --sessions 1 --utterances 1", "yunet: not measured"),
     "house": ("", "circles between rooms"),
+    "table": ("--rows 30 --kind wav", "manifest, one clip changed"),
 }
 SMALL_LONG = {
     "corruption": ("--count 5 --seed 7", "seed 7, 5 corruptions"),
@@ -42,7 +43,7 @@ OF_PROJECT = {
 }
 MODULES = {
     "corruption_place", "drawn_videos", "faces_real", "ravdess_arms", "ravdess_data", "ravdess_table",
-    "staging_rivals", "storm", "workload",
+    "staging_clips", "staging_rivals", "storm", "workload",
 }  # fmt: skip
 TABLE = """utterance\tlabel\tstart_s\tend_s
 Ses01F_impro01_F000\tneu\t0.5\t1.0
