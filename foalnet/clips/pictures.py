@@ -81,8 +81,7 @@ def cut_pictures(
     `spool` stores the JPEGs; by default this call makes its own. If the frames of an utterance exceed `held_bytes`, the
     video is decoded a second time for its face crops; the result has the same bytes.
 
-    Decodes the video once, up to the last frame used; one with black bars or large pictures has its beginning decoded
-    once before.
+    Decodes the video once, up to the last frame used; with black bars or large pictures the beginning once before.
     VideoUnreadable or VideoTooLarge (exit 3) if it cannot be decoded, DataError for an utterance too long to be held.
     """
     spool = spool or Spool()
