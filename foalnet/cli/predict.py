@@ -40,6 +40,9 @@ OPTIONS = (
         "--track", type=click.IntRange(min=1), help="Of several sound tracks: its number [default: the first]."
     ),
     click.option("--sound", type=FILE, help="A wav or flac file to use instead of the one CLIP's own sound."),
+    click.option(
+        "--face", type=click.Choice(["largest", "speaker"]), help="Which of several faces [default: as in staging]."
+    ),
     click.option("--text", help="The words spoken in the one CLIP, for a model that takes text."),
 )
 

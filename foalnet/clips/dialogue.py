@@ -13,6 +13,7 @@ import numpy as np
 
 from foalnet import media
 from foalnet.artifact.seal import publish_sealed, unseal
+from foalnet.clips.candidates import Guide
 from foalnet.clips.pictures import HELD_BYTES, Pictures, cut_pictures, missing_pictures
 from foalnet.clips.plan import STAGE, Job
 from foalnet.clips.sides import SideDecision, audit_dialogue, overrules, swapped
@@ -21,7 +22,7 @@ from foalnet.clips.sound import Sound, SoundCutter
 from foalnet.clips.spool import Members, Pieces, Spool
 from foalnet.core.errors import DataError
 from foalnet.core.files import make_folder, not_read, sha256_file
-from foalnet.core.ledger import Ledger
+from foalnet.core.ledger import SILENT, Ledger
 from foalnet.core.records import LedgerEntry, Utterance
 from foalnet.corpora.tables import parse_reference, read_table
 from foalnet.faces import Detector
@@ -176,16 +177,30 @@ def stage_samples(
     if job.tables:
         samples, rows = _from_tables(job, root, audible, sounds, ledger)
     else:
-        cut = partial(cut_pictures, params=job.params, timeout_s=timeout_s, spool=spool, held_bytes=held_bytes)
+        cut = partial(
+            cut_pictures,
+            params=job.params,
+            timeout_s=timeout_s,
+            spool=spool,
+            held_bytes=held_bytes,
+            guides={
+                key: Guide(listen=partial(_listen, sound), point=job.points.get(key)) for key, sound in sounds.items()
+            },
+        )
         pictures, sides = _audited_pictures(job, root, audible, detector, cut, ledger, sounds if check_sides else None)
         audible = swapped(audible) if sides.followed else audible
         samples = [_picture_sample(u, sounds[u.key], pictures[u.key], job.params.rate_hz) for u in audible]
-        rows = [_figures(u, sounds[u.key], pictures[u.key]) for u in audible]
+        compared = job.params.face != "largest"
+        rows = [_figures(u, sounds[u.key], pictures[u.key], compared=compared) for u in audible]
     repaired = {line.item for line in ledger.entries if line.kind == "repaired"}
     for u in audible:
         if u.key not in repaired:
             ledger.keep(u.key)
     return samples, rows, sides
+
+
+def _listen(sound: Sound) -> tuple[np.ndarray, int] | None:
+    return None if sound.reason == SILENT else media.read_flac(sound.flac.joined())
 
 
 def check_inputs(job: Job, root: Path) -> None:
@@ -288,6 +303,14 @@ def _account(u: Utterance, pictures: Pictures, ledger: Ledger) -> None:
         ledger.keep(u.key, "detector_failed", f"{pictures.failed} frames")
     if all(box is None for box in pictures.track.boxes) and reasons["no_face"]:
         ledger.keep(u.key, "no_face", f"{reasons['no_face']} of {frames} frames")
+    choice = pictures.choice
+    if choice.by == "largest":
+        sure = "nothing to compare" if choice.confidence is None else f"confidence {choice.confidence:.2f}"
+        ledger.keep(u.key, "face_unsure", f"{choice.faces} faces, {sure}")
+    if choice.by == "table":
+        ledger.repair(u.key, "face_by_table", f"{choice.faces} faces")
+    if choice.off_point:
+        ledger.keep(u.key, "face_off_point", f"{choice.faces} faces")
 
 
 def _meta(
@@ -338,8 +361,8 @@ def _picture_sample(u: Utterance, sound: Sound, pictures: Pictures, rate_hz: int
     return Sample(key=u.key, shard="", members=Members(members))
 
 
-def _figures(u: Utterance, sound: Sound, pictures: Pictures) -> dict[str, Any]:
-    """Return an utterance's counts for staging.json."""
+def _figures(u: Utterance, sound: Sound, pictures: Pictures, *, compared: bool) -> dict[str, Any]:
+    """Return an utterance's counts for staging.json; `compared`: also how its face was chosen."""
     sources = Counter(pictures.track.sources)
     return {
         "key": u.key,
@@ -351,6 +374,7 @@ def _figures(u: Utterance, sound: Sound, pictures: Pictures) -> dict[str, Any]:
         "bridged": sources["bridged"],
         "jumps": pictures.jumps,
         "missing": dict(sorted(Counter(r for r in pictures.track.reasons if r is not None).items())),
+        **({"choice": asdict(pictures.choice)} if compared else {}),
     }
 
 

@@ -17,13 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from foalnet import media
+from foalnet.clips.candidates import MISSING, ONE_FACE, Candidate, FaceChoice, Guide, candidates_of, choose
 from foalnet.clips.slots import Slots, slots_of
 from foalnet.clips.spool import Pieces, Spool
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
-from foalnet.core.records import Box, BoxSource, FaceTrack, Side, Utterance
-from foalnet.faces import Detector, count_jumps, crop, detector_input, search, to_picture, track
+from foalnet.core.records import Box, FaceTrack, Side, Utterance
+from foalnet.faces import Detector, count_jumps, detector_input, search, to_picture
 from foalnet.faces.motion import Motion
+from foalnet.faces.speaker import Shots
 
 Area = tuple[int, int, int, int]
 Frames = Generator[tuple[int, media.Picture], None, None]
@@ -35,7 +37,6 @@ LETTERBOX_STEP = 8
 MAX_OPEN_BYTES = 3 * 2**29
 # The raw frames that one utterance may hold.
 HELD_BYTES = 2**28
-MISSING: BoxSource = "missing"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +45,8 @@ class Pictures:
 
     `track` has one slot per frame, with boxes in pixels of the source picture. `faces` and `halves` hold one JPEG per
     slot, empty if the slot has no picture. `area` is the part of the source picture that `halves` show: left, top,
-    right, bottom. `failed`: frames on which the detector failed; `jumps`: frames on which it saw only another face.
+    right, bottom. `failed`: frames on which the detector failed; `jumps`: frames on which it saw only another face;
+    `choice`: of how many faces this one was chosen, and how.
     """
 
     track: FaceTrack
@@ -53,6 +55,7 @@ class Pictures:
     area: Area
     failed: int = 0
     jumps: int = 0
+    choice: FaceChoice = ONE_FACE
 
 
 def missing_pictures(slots: Slots, reason: str) -> Pictures:
@@ -75,11 +78,13 @@ def cut_pictures(
     motion: Motion | None = None,
     spool: Spool | None = None,
     held_bytes: int = HELD_BYTES,
+    guides: Mapping[str, Guide] | None = None,
 ) -> dict[str, Pictures]:
     """Return the pictures of every utterance of one video, by key; `motion` receives every frame decoded.
 
-    `spool` stores the JPEGs; by default this call makes its own. If the frames of an utterance exceed `held_bytes`, the
-    video is decoded a second time for its face crops; the result has the same bytes.
+    `guides` decide between several faces (`shards.face`), by key, with points in pixels of the source picture. `spool`
+    stores the JPEGs; by default this call makes its own. If the frames of an utterance exceed `held_bytes`, the video
+    is decoded a second time for its face crops; the result has the same bytes.
 
     Decodes the video once, up to the last frame used; with black bars or large pictures the beginning once before.
     VideoUnreadable or VideoTooLarge (exit 3) if it cannot be decoded, DataError for an utterance too long to be held.
@@ -100,30 +105,33 @@ def cut_pictures(
     used = functools.partial(_decode_used, path, info, range(start, stop), timeout_s)
     rows, frames = _picture_rows(used, info, params)
     sides = {u.side for u, _ in waiting}
+    opened = functools.partial(
+        _open_utterance, width_px=info.width_px, rows=rows, held_bytes=held_bytes, params=params, guides=guides or {}
+    )
     open_now: list[_OpenUtterance] = []
     again: list[_OpenUtterance] = []
 
     def done(utterance: _OpenUtterance) -> None:
-        utterance.follow(params, detector)
-        if utterance.held or not any(utterance.boxes):
+        utterance.follow(detector)
+        if utterance.held or not utterance.sees_a_face():
             pictures[utterance.u.key] = utterance.finish(spool)
         else:
             again.append(utterance)
 
     for index, halves in _cut_halves(frames, sides, info.width_px, rows, params, motion):
         while waiting and waiting[0][1].first <= index:
-            open_now.append(_open_utterance(*waiting.pop(0), info.width_px, rows, held_bytes))
+            open_now.append(opened(*waiting.pop(0)))
         for utterance in open_now:
             if index < utterance.slots.stop:
-                utterance.add(index, halves(utterance.u.side), params)
+                utterance.add(index, halves(utterance.u.side))
         for utterance in [o for o in open_now if index >= o.slots.stop - 1]:
             done(utterance)
             open_now.remove(utterance)
     # If the last frames are in the container but do not decode, utterances are still open or were never opened.
-    for utterance in [*open_now, *(_open_utterance(*plan, info.width_px, rows, held_bytes) for plan in waiting)]:
+    for utterance in [*open_now, *(opened(*plan) for plan in waiting)]:
         done(utterance)
     if again:
-        _cut_again(used(rows), again, info.width_px, params)
+        _cut_again(used(rows), again, info.width_px)
     return pictures | {utterance.u.key: utterance.finish(spool) for utterance in again}
 
 
@@ -131,7 +139,6 @@ def _cut_again(
     frames: Generator[tuple[int, media.Picture], None, None],
     utterances: list[_OpenUtterance],
     width_px: int,
-    params: Shards,
 ) -> None:
     """Cut the faces of utterances without held frames, from a second decode of the same frames."""
     stop = max(utterance.slots.stop for utterance in utterances)
@@ -142,9 +149,8 @@ def _cut_again(
             for utterance in utterances:
                 if index in utterance.halves:
                     left, right = _columns(utterance.u.side, width_px)
-                    utterance.cut(
-                        index - utterance.slots.first, picture.part((left, 0, right, picture.height_px)), params
-                    )
+                    part = picture.part((left, 0, right, picture.height_px))
+                    utterance.cut(index - utterance.slots.first, part)
 
 
 class UtteranceTooLongError(DataError):
@@ -162,10 +168,19 @@ def _check_size(u: Utterance, slots: Slots, params: Shards) -> None:
         )
 
 
-def _open_utterance(u: Utterance, slots: Slots, width_px: int, rows: media.Rows, held_bytes: int) -> _OpenUtterance:
+def _open_utterance(
+    u: Utterance,
+    slots: Slots,
+    *,
+    width_px: int,
+    rows: media.Rows,
+    held_bytes: int,
+    params: Shards,
+    guides: Mapping[str, Guide],
+) -> _OpenUtterance:
     """Return a new open utterance; it holds its raw frames if they fit into `held_bytes`."""
     needed = slots.existing * (rows[1] - rows[0]) * width_px * 3 // (2 if u.side == "whole" else 4)
-    return _OpenUtterance(u, slots, held=needed <= held_bytes)
+    return _OpenUtterance(u, slots, params, guides.get(u.key, Guide()), held=needed <= held_bytes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,33 +197,40 @@ class _OpenUtterance:
     """An utterance while its frames are decoded; `held`: raw frames stay in memory until the face is cut from them.
 
     `halves`: JPEG and area by frame index. By slot: `raw_frames` the frames held (if not `held`, only the last),
-    `looks` the detector's input pictures, `boxes` the face, `faces` its crops as JPEGs.
+    `looks` the detector's input pictures. `candidates`: the faces among which `finish` chooses; `faced`: frames in
+    which the detector saw a face, `failed`: on which it failed.
     """
 
     u: Utterance
     slots: Slots
+    params: Shards
+    guide: Guide
     held: bool
     halves: dict[int, tuple[bytes, Area]] = field(default_factory=dict)
     raw_frames: dict[int, media.Picture] = field(default_factory=dict)
     looks: dict[int, np.ndarray] = field(default_factory=dict)
-    boxes: tuple[Box | None, ...] = ()
-    faces: dict[int, bytes] = field(default_factory=dict)
-    tracked: Pictures | None = None
+    shots: Shots = field(default_factory=Shots)
+    candidates: list[Candidate] = field(default_factory=list)
+    failed: int = 0
+    faced: int = 0
 
-    def add(self, index: int, half: _Half, params: Shards) -> None:
+    def add(self, index: int, half: _Half) -> None:
         """Add one frame."""
-        slot = index - self.slots.first
+        slot, params = index - self.slots.first, self.params
         self.halves[index] = (half.jpeg, half.area)
         if not self.held:
             self.raw_frames.clear()
         self.raw_frames[slot] = half.picture
         if slot % params.stride == 0:
             self.looks[slot] = detector_input(half.picture, params)
+        if params.face != "largest":
+            self.shots.watch(slot, half.picture.luma_HW)
 
-    def follow(self, params: Shards, detector: Detector) -> None:
+    def follow(self, detector: Detector) -> None:
         """Detect the face in every `stride`-th frame and the last, track it through all, cut it from held frames."""
         if not self.halves:
             return
+        params = self.params
         last = max(self.raw_frames)
         self.looks.setdefault(last, detector_input(self.raw_frames[last], params))
         area = next(iter(self.halves.values()))[1]
@@ -220,41 +242,47 @@ class _OpenUtterance:
         ]
         detections = dict(zip(self.looks, boxes, strict=True))
         times_s = self.slots.times_s[: self.slots.existing]
-        face = track(detections, times_s, width_px=width_px, height_px=height_px, params=params)
-        decoded = {index - self.slots.first for index in self.halves}
-        self.boxes = tuple(box if slot in decoded else None for slot, box in enumerate(face.boxes))
-        nothing = Pieces.empty(0)
-        self.tracked = Pictures(
-            track=_source_track(face, decoded, self.slots, area),
-            faces=nothing,
-            halves=nothing,
-            area=area,
-            failed=len(answer.failed),
-            jumps=count_jumps(detections, times_s, width_px=width_px, height_px=height_px, params=params),
+        self.candidates = candidates_of(
+            detections, times_s, cuts=self.shots.cuts, width_px=width_px, height_px=height_px, params=params
         )
+        self.failed = len(answer.failed)
+        jumps = count_jumps(detections, times_s, width_px=width_px, height_px=height_px, params=params)
+        self.faced = self.candidates[0].track.sources.count("detected") + jumps
         self.looks.clear()
         if self.held:
             for slot, picture in self.raw_frames.items():
-                self.cut(slot, picture, params)
+                self.cut(slot, picture)
         self.raw_frames.clear()
 
-    def cut(self, slot: int, picture: media.Picture, params: Shards) -> None:
-        """Cut the face out of one frame; do nothing if the slot has no box."""
-        box = self.boxes[slot]
-        if box is not None:
-            face_HWC = crop(picture, box, size_px=params.face_px, margin=params.margin)
-            self.faces[slot] = media.jpeg_bytes(face_HWC, params.jpeg_quality)
+    def sees_a_face(self) -> bool:
+        """Return whether a frame that decoded has a face."""
+        decoded = [index - self.slots.first for index in self.halves]
+        return any(one.track.boxes[slot] is not None for one in self.candidates for slot in decoded)
+
+    def cut(self, slot: int, picture: media.Picture) -> None:
+        """Cut every candidate's face out of one frame."""
+        for candidate in self.candidates:
+            candidate.cut(slot, picture, self.params)
 
     def finish(self, spool: Spool) -> Pictures:
-        """Return the utterance's pictures, with every slot's JPEGs in the spool."""
-        if self.tracked is None:
+        """Choose the face; return the utterance's pictures, with every slot's JPEGs in the spool."""
+        if not self.candidates:
             return missing_pictures(self.slots, "video_missing")
+        area = next(iter(self.halves.values()))[1]
+        point = self.guide.point
+        at = None if point is None else (point[0] - area[0], point[1] - area[1])
+        guide = replace(self.guide, point=at)
+        face, choice = choose(self.candidates, guide, start_s=self.u.start_s, params=self.params)
         slots = range(len(self.slots.times_s))
         halves = {index - self.slots.first: jpeg for index, (jpeg, _) in self.halves.items()}
-        return replace(
-            self.tracked,
-            faces=spool.put(self.faces.get(slot, b"") for slot in slots),
+        return Pictures(
+            track=_source_track(face.track, halves.keys(), self.slots, area),
+            faces=spool.put(face.crops.get(slot, b"") for slot in slots),
             halves=spool.put(halves.get(slot, b"") for slot in slots),
+            area=area,
+            failed=self.failed,
+            jumps=self.faced - face.track.sources.count("detected"),
+            choice=choice,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ class Job:
     """One dialogue to stage.
 
     `files`: its input files by path. `tables`: the feature tables among them, () unless the corpus has tables instead
-    of video. `key`: digest of everything that shapes its shard's bytes.
+    of video. `points`: the table's point in an utterance's face, in pixels, by key. `key`: digest of everything that
+    shapes its shard's bytes.
     """
 
     corpus: str
@@ -61,6 +62,7 @@ class Job:
     tables: tuple[str, ...]
     params: Shards
     key: str
+    points: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def folder(self, work: Path) -> Path:
         """Return the job's folder in the work cache."""
@@ -85,8 +87,11 @@ def plan(
     reader: str,
     params: Shards,
     tools: Mapping[str, Any],
+    points: Mapping[str, tuple[float, float]] | None = None,
 ) -> list[Job]:
     """Return one job per dialogue, sorted by session and dialogue; `tools` holds digests of code, decoder and detector.
+
+    `points`: see `Job`.
 
     DataError (exit 3) for a key, session or dialogue that is not a valid sample or folder name, or an empty result.
     """
@@ -100,18 +105,20 @@ def plan(
             "the manifest has no utterance to stage",
             action="check manifest.classes in params.yaml against the raw labels in the counts report",
         )
-    shaping = params.model_dump(mode="json", exclude=NO_BYTES | (SIDES if params.sides != "audit" else set()))
+    shaping = _shaping(params)
     by_table = any(u.features is not None for members in groups.values() for u in members)
     tables = tuple(path for path in sorted(by_path) if by_table and by_path[path].role == "features")
     jobs = []
     for (session, dialogue), members in sorted(groups.items()):
         ordered = tuple(sorted(members, key=lambda u: u.key))
         used = _files_of(ordered, by_path, tables)
+        in_faces = {u.key: points[u.key] for u in ordered if points and u.key in points}
         content = {
             "utterances": [{name: getattr(u, name) for name in SHARD_FIELDS} for u in ordered],
             "files": {path: entry.sha256 for path, entry in used.items()},
             "params": shaping,
             "tools": dict(tools),
+            **({"points": in_faces} if in_faces else {}),
         }
         jobs.append(
             Job(
@@ -124,9 +131,18 @@ def plan(
                 tables=tables,
                 params=params,
                 key=content_key(content),
+                points=in_faces,
             )
         )
     return jobs
+
+
+def _shaping(params: Shards) -> dict[str, Any]:
+    """Return the params that shape a shard's bytes; a table shapes them by its lines alone."""
+    unused = NO_BYTES | (SIDES if params.sides != "audit" else set())
+    if params.face == "largest":
+        return params.model_dump(mode="json", exclude=unused | {"face_confidence"})
+    return params.model_dump(mode="json", exclude=unused) | {"face": "speaker"}
 
 
 def _files_of(

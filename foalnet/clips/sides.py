@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,36 +25,47 @@ from foalnet.faces.audit import OTHER, Audit, Spoken, audit_sides
 from foalnet.faces.motion import Motion
 
 COLUMNS = ("dialogue", "speaker", "side")
+# The second cell of a line that gives a point in a speaker's face.
+FACE = "face"
+Point = tuple[float, float]
 # Why a dialogue was not audited.
 ONE_PERSON, NO_ANSWER = "one_person", "no_sound_with_motion"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AssignedSides:
-    """The utterances with their assigned sides; `moved`: the dialogues with sides changed by a table."""
+    """The utterances with their assigned sides; `moved`: the dialogues with sides changed by a table.
+
+    `points`: the table's point in the speaker's face, in pixels of the picture, by the utterance's key.
+    """
 
     utterances: list[Utterance]
     moved: frozenset[str]
+    points: Mapping[str, Point] = field(default_factory=dict)
 
 
 def assign_sides(utterances: Sequence[Utterance], params: Shards, table: str) -> AssignedSides:
     """Return the utterances with their sides: the manifest's, or with `sides: table` those of the table.
 
-    `table`: path of the corpus' sides table; a dialogue that is not in it keeps the rule's sides. UsageError (exit 2)
-    if no table is named, DataError (exit 3) with file, line and dialogue of a wrong line.
+    With `face: table` it also returns the table's points. `table`: path of the corpus' sides table; a dialogue that is
+    not in it keeps the rule's sides. UsageError (exit 2) if no table is named, DataError (exit 3) with file, line and
+    dialogue of a wrong line.
     """
-    if params.sides != "table":
+    wanted = [name for name in ("sides", "face") if getattr(params, name) == "table"]
+    if not wanted:
         return AssignedSides(utterances=list(utterances), moved=frozenset())
     if not table:
         raise UsageError(
-            "shards.sides is table, and the corpus' entry names no sides_table",
+            f"shards.{wanted[0]} is table, and the corpus' entry names no sides_table",
             file="params.yaml",
             action="run `foalnet config --sync`, which names one, and write the dialogues into it",
         )
     lines = read_sides(Path(table), utterances)
-    assigned = [_with_side(u, lines.get(u.dialogue)) for u in utterances]
+    sides = lines.sides if params.sides == "table" else {}
+    assigned = [_with_side(u, sides.get(u.dialogue)) for u in utterances]
     moved = {new.dialogue for old, new in zip(utterances, assigned, strict=True) if new.side != old.side}
-    return AssignedSides(utterances=assigned, moved=frozenset(moved))
+    points = lines.points if params.face == "table" else {}
+    return AssignedSides(utterances=assigned, moved=frozenset(moved), points=points)
 
 
 def _with_side(u: Utterance, line: tuple[str, Side] | None) -> Utterance:
@@ -63,21 +75,32 @@ def _with_side(u: Utterance, line: tuple[str, Side] | None) -> Utterance:
     return replace(u, side=side if u.speaker == speaker else OTHER[side])
 
 
-def read_sides(path: Path, utterances: Iterable[Utterance]) -> dict[str, tuple[str, Side]]:
-    """Return dialogue -> (one of its speakers, that speaker's half); the other speaker sits in the other half.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table of sides: dialogue -> (one of its speakers, that speaker's half), and utterance -> point in its face."""
 
-    A line holds dialogue, speaker and side, separated by tabs or blanks; a line that begins with # is a comment.
+    sides: dict[str, tuple[str, Side]]
+    points: dict[str, Point]
+
+
+def read_sides(path: Path, utterances: Sequence[Utterance]) -> Table:
+    """Return the lines of a table of sides; of a dialogue, the other speaker sits in the other half.
+
+    A line holds dialogue, speaker and side, or an utterance, the word `face`, x and y; separated by tabs or blanks. A
+    line that begins with # is a comment.
     """
     speakers: dict[str, set[str]] = {}
-    whole: set[str] = set()
     for u in utterances:
         speakers.setdefault(u.dialogue, set()).add(u.speaker)
-        if u.side == "whole":
-            whole.add(u.dialogue)
-    rows: dict[str, tuple[str, Side]] = {}
+    whole = {u.dialogue for u in utterances if u.side == "whole"}
+    keys = {u.key for u in utterances}
+    table = Table(sides={}, points={})
     for number, line in enumerate(_lines(path), 1):
         cells = line.split()
         if not cells or cells[0].startswith("#"):
+            continue
+        if cells[1:2] == [FACE]:
+            table.points[cells[0]] = _point(path, number, cells, keys, table.points)
             continue
         if len(cells) != len(COLUMNS):
             raise _fault(path, number, cells[0], f"{len(cells)} columns; expected {', '.join(COLUMNS)}")
@@ -91,10 +114,27 @@ def read_sides(path: Path, utterances: Iterable[Utterance]) -> dict[str, tuple[s
             raise _fault(path, number, dialogue, f"no speaker '{speaker}' in it; {hint}")
         if side not in OTHER:
             raise _fault(path, number, dialogue, f"the side '{side}' is neither left nor right")
-        if dialogue in rows:
+        if dialogue in table.sides:
             raise _fault(path, number, dialogue, "an earlier line already names it")
-        rows[dialogue] = (speaker, "left" if side == "left" else "right")
-    return rows
+        table.sides[dialogue] = (speaker, "left" if side == "left" else "right")
+    return table
+
+
+def _point(path: Path, number: int, cells: Sequence[str], keys: Collection[str], before: Collection[str]) -> Point:
+    """Return the point of a line `utterance face x y`."""
+    key, *rest = cells[0], *cells[2:]
+    if key not in keys:
+        raise _fault(path, number, key, f"the corpus has no such utterance; {nearest(key, keys)}", of="utterance")
+    if key in before:
+        raise _fault(path, number, key, "an earlier line already names it", of="utterance")
+    try:
+        x, y = (float(cell) for cell in rest)
+    except ValueError:
+        x = y = math.nan
+    if not (math.isfinite(x) and math.isfinite(y) and x >= 0 and y >= 0):
+        what = f"'{' '.join(rest)}' is no point: write x and y in pixels of the picture"
+        raise _fault(path, number, key, what, of="utterance")
+    return x, y
 
 
 def _lines(path: Path) -> list[str]:
@@ -110,9 +150,9 @@ def _lines(path: Path) -> list[str]:
         raise _fault(path, 1, "?", f"the file is not UTF-8 at byte {error.start}") from error
 
 
-def _fault(path: Path, line: int, dialogue: str, what: str) -> DataError:
-    action = "correct the line (docs/staging.md)"
-    return DataError(f"line {line}, dialogue {dialogue}: {what}", file=path, action=action)
+def _fault(path: Path, line: int, name: str, what: str, *, of: str = "dialogue") -> DataError:
+    action = f"correct the line (docs/{'staging' if of == 'dialogue' else 'faces'}.md)"
+    return DataError(f"line {line}, {of} {name}: {what}", file=path, action=action)
 
 
 def swapped(utterances: Iterable[Utterance]) -> list[Utterance]:

@@ -258,11 +258,19 @@ def _check(params: Params, *, file: str) -> None:
             file=file,
             action=f"write sides_table: data/{params.corpus}.sides.txt, and put the file there",
         )
-    if params.shards.sides == "table" and not params.sides_table:
+    for name, of in (("sides", "dialogues in it (docs/staging.md)"), ("face", "faces in it (docs/faces.md)")):
+        if getattr(params.shards, name) == "table" and not params.sides_table:
+            raise UsageError(
+                f"shards.{name} is table, but the corpus' entry names no sides_table",
+                file=file,
+                action=f"write sides_table: data/{params.corpus}.sides.txt, and list the {of}",
+            )
+    if params.shards.face != "largest" and params.shards.roi:
         raise UsageError(
-            "shards.sides is table, but the corpus' entry names no sides_table",
+            f"shards.face is {params.shards.face}, which compares all faces, but shards.roi is {params.shards.roi:g}: "
+            "the detector searches around one",
             file=file,
-            action=f"write sides_table: data/{params.corpus}.sides.txt, and list the dialogues in it (docs/staging.md)",
+            action="set shards.roi: 0",
         )
     for variant in params.variants:
         lacking = set(blocks.encoders_from(variant, params.train).values()) - set(params.variants)

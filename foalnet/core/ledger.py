@@ -53,6 +53,7 @@ REPAIRED: dict[str, str] = {
     "duplicate_label": "the utterance has two label lines that agree; one is used",
     "duplicate_sound": "the utterance has two files of its sound or clip; one is used",
     "encoding_repaired": "a file that is not UTF-8 was read as Latin-1, Windows-1252, or UTF-16 if it has its mark",
+    "face_by_table": "of several faces the one at the point that the table of sides gives was staged",
     "name_corrected": "a file's name has a slip that the corpus is known for",
     "segment_clamped": "the label ends shortly after the end of the recording; the existing part is used",
     "side_by_audit": "staged with the sides exchanged, because sound and motion indicate it",
@@ -68,6 +69,8 @@ REPAIRED: dict[str, str] = {
 KEPT: dict[str, str] = {
     "channel_shared": "shards.channel is speaker, but the sound has one channel, or one person fills the picture",
     "detector_failed": "the face detector failed on a frame; the frame counts as having no face",
+    "face_off_point": "the point that the table of sides gives is in no face; the face was chosen by sound and motion",
+    "face_unsure": "several faces, and no mouth surely moves with the sound; the largest and steadiest face is used",
     "label_not_used": "the raw label belongs to no class of this experiment",
     "length_differs": "the sound's length differs from its label's by more than the tolerance",
     "length_doubted": "the clip's length does not fit its words or the table's times; it is used as it is",

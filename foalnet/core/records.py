@@ -64,7 +64,7 @@ class FaceTrack:
     """The face of each frame of an utterance: its box or None, the box's source, and the reason if it is missing.
 
     All four tuples have the length of the utterance in frames. `reasons[i]` is None unless `sources[i]` is
-    "missing" (then one of: no_face, detector_failed, video_truncated, video_damaged, video_missing).
+    "missing" (then one of: no_face, other_face, detector_failed, video_truncated, video_damaged, video_missing).
     """
 
     boxes: tuple[Box | None, ...]

@@ -109,9 +109,7 @@ def _changes(spoken: Sequence[Spoken], begin_K: np.ndarray, end_K: np.ndarray, r
         sums_N = np.concatenate([[0.0], np.cumsum(power_N)])
         pairs = _window(u, begin_K, end_K)
         reach_K = (end_K[pairs] - begin_K[pairs]) / 2
-        at_the_looks = [
-            _loudness(sums_N, at_K - u.start_s, reach_K, rate_hz) for at_K in (begin_K[pairs], end_K[pairs])
-        ]
+        at_the_looks = [loudness(sums_N, at_K - u.start_s, reach_K, rate_hz) for at_K in (begin_K[pairs], end_K[pairs])]
         heard.append((pairs, at_the_looks))
     if not energy:
         return change_K
@@ -123,7 +121,7 @@ def _changes(spoken: Sequence[Spoken], begin_K: np.ndarray, end_K: np.ndarray, r
     return change_K
 
 
-def _loudness(sums_N: np.ndarray, at_K: np.ndarray, reach_K: np.ndarray, rate_hz: int) -> np.ndarray:
+def loudness(sums_N: np.ndarray, at_K: np.ndarray, reach_K: np.ndarray, rate_hz: int) -> np.ndarray:
     """Return the root mean square of the sound within `reach_K` (s) of the times `at_K` (s), with silence around it."""
     last = len(sums_N) - 1
     first_K = np.clip(np.round((at_K - reach_K) * rate_hz), 0, last).astype(np.int64)
@@ -145,18 +143,18 @@ def _curve(
     """
     if len(change_K) < FEWEST_LOOKS:
         return None
-    heard_K = _normal(change_K)
+    heard_K = normal(change_K)
     middle_s = (u.start_s + u.end_s) / 2
     halves = []
     for side in (u.side, OTHER[u.side]):
-        halves.append(_normal(motion.of(side, _mouth(faces.get(side, ()), middle_s), pairs)))
+        halves.append(normal(motion.of(side, _mouth(faces.get(side, ()), middle_s), pairs)))
     if not heard_K.any() or not any(half_K.any() for half_K in halves):
         return None
     own_K, other_K = (_correlations(heard_K, half_K) for half_K in halves)
     return np.sqrt(len(change_K)) * (np.arctanh(own_K) - np.arctanh(other_K))
 
 
-def _normal(values_K: np.ndarray) -> np.ndarray:
+def normal(values_K: np.ndarray) -> np.ndarray:
     """Return the values minus their mean, scaled to unit length; zeros if they do not vary."""
     about_K = values_K - values_K.mean()
     length = float(np.sqrt(np.square(about_K).sum()))

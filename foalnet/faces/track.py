@@ -91,6 +91,13 @@ def count_jumps(
     return len(set(candidates.frame_D.tolist()) - chosen)
 
 
+def is_usable(box: Box, width_px: int, height_px: int, params: Shards) -> bool:
+    """Return whether a box is valid, sure enough, and centred inside the picture."""
+    if not is_box(box) or box.score < params.detector_score:
+        return False
+    return 0 <= (box.left + box.right) / 2 <= width_px and 0 <= (box.top + box.bottom) / 2 <= height_px
+
+
 def _usable(
     detections: Mapping[int, Sequence[Box]], times_s: Sequence[float], width_px: int, height_px: int, params: Shards
 ) -> _Candidates:
@@ -100,10 +107,8 @@ def _usable(
         if not 0 <= frame < len(times_s):
             raise ValueError(f"detections on frame {frame} of an utterance with {len(times_s)} frames")
         for box in detections[frame]:
-            if not is_box(box) or box.score < params.detector_score:
-                continue
-            x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-            if 0 <= x <= width_px and 0 <= y <= height_px:
+            if is_usable(box, width_px, height_px, params):
+                x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
                 rows.append((frame, times_s[frame], x, y, box.right - box.left, box.bottom - box.top, box.score))
     table = np.array(sorted(rows), dtype=np.float64).reshape(-1, 7)
     place_D4, score_D = table[:, 2:6], table[:, 6]

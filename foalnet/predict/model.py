@@ -29,7 +29,7 @@ from foalnet.methods import build_net
 from foalnet.nets import Batch, InputShape
 from foalnet.predict.answer import ClipPrediction, Frames, Sense
 from foalnet.predict.live import LiveFeatures
-from foalnet.predict.request import Request, Who
+from foalnet.predict.request import Face, Request, Who
 from foalnet.predict.staging import StagedClip, Stager
 from foalnet.shards import Sample, SampleMeta
 from foalnet.stages.final.ranges import DRAWN, outside, quantities
@@ -97,6 +97,7 @@ class Model:
         channel: str | int | None = None,
         track: int | None = None,
         text: str | None = None,
+        face: Face | None = None,
     ) -> list[ClipPrediction]:
         """Return a prediction for each person in a clip: a video, a video without sound, or a wav or flac file.
 
@@ -104,7 +105,8 @@ class Model:
         wav or flac file used as a whole instead of the clip's track; `recording`: one of which [start_s, end_s) is
         used. `people` 2: two people sit side by side, `side` selects one. `channel`: mean, left, right, speaker
         (that on the person's side) or a number from 1, instead of the training's; `track`: the number of the clip's
-        sound track, from 1. `text`: the spoken words. If a clip lacks sound or picture, the model masks it, and a note
+        sound track, from 1. `text`: the spoken words. `face`: of several faces the largest, or the speaker's by sound
+        and motion, instead of the training's rule. If a clip lacks sound or picture, the model masks it, and a note
         says so. UsageError (exit 2) for contradictory arguments, DataError (exit 3) for an unreadable clip,
         MachineError (exit 4) for something that this machine lacks.
         """
@@ -120,6 +122,7 @@ class Model:
                 channel=channel,
                 track=track,
                 text=text,
+                face=face,
             )
         )
 

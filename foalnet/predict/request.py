@@ -15,6 +15,7 @@ from foalnet.core.records import Side
 from foalnet.media.container import READ
 
 Who = Literal["left", "right", "both"]
+Face = Literal["largest", "speaker"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +27,7 @@ class Request:
     [start_s, end_s) is used. `people`: 1 fills the picture, 2 sit side by side, each in one half; `side`: which of the
     two. `channel` ("mean", "left", "right", "speaker": that on the person's side, or a number from 1; None: as in the
     model's training) and `track` (the number of the clip's own sound track, from 1; None: the first) select the sound.
-    `text`: the spoken words.
+    `text`: the spoken words. `face`: which of several faces ("largest", "speaker"; None: as in the model's training).
     """
 
     clip: Path
@@ -39,6 +40,7 @@ class Request:
     channel: str | int | None = None
     track: int | None = None
     text: str | None = None
+    face: Face | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError (exit 2) for contradictory values."""
@@ -56,6 +58,8 @@ class Request:
                 raise _wrong(
                     f"{self.start_s:g} s to {self.end_s:g} s is not a span of time", "0 <= start < end, in seconds"
                 )
+        if self.face not in (None, "largest", "speaker"):
+            raise _wrong(f"face is '{self.face}'", "say largest or speaker")
         if self.sound is not None and self.recording is not None:
             raise _wrong("both a sound and a recording were given", "give one of them")
         if self.channel not in (None, "mean", "left", "right", "speaker") and not str(self.channel).isdecimal():

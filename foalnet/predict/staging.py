@@ -6,9 +6,10 @@ and JPEGs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -208,6 +209,9 @@ class Stager:
     def _samples(self, request: Request, utterances: tuple[Utterance, ...], *, heard: bool) -> list[StagedClip]:
         paths = {p for u in utterances for p in (u.audio, u.dialogue_audio, u.video) if p is not None}
         channel = {"channel": "mean"} if not heard else {} if request.channel is None else {"channel": request.channel}
+        # Faces are compared in whole pictures: none is left out by a search around another.
+        face: dict[str, Any] = {} if request.face is None else {"face": request.face}
+        face |= {"roi": 0.0} if request.face == "speaker" else {}
         # This job is neither cached nor compared with an inventory, so it needs no key, sizes or digests.
         job = Job(
             corpus="clip",
@@ -218,13 +222,13 @@ class Stager:
             files={path: FileEntry(path=path, size=0, sha256="", role="clip") for path in sorted(paths)},
             tables=(),
             # A silent sound is masked whatever the corpus' rule, because the picture may still be informative.
-            params=self.params.model_copy(update={"silent_sound": "mask", **channel}),
+            params=self.params.model_copy(update={"silent_sound": "mask", **channel, **face}),
             key="",
         )
         ledger = Ledger()
         detector = self.detector() if any(u.video is not None for u in utterances) else None
         try:
-            samples, *_ = stage_samples(
+            samples, figures, _ = stage_samples(
                 job,
                 root=Path(),
                 detector=detector,
@@ -251,9 +255,9 @@ class Stager:
                 sample=by_key[u.key],
                 heard=heard,
                 has_picture=u.video is not None,
-                notes=_sound_notes(ledger, u.key) if heard else (),
+                notes=(*(_sound_notes(ledger, u.key) if heard else ()), *_face_notes(row)),
             )
-            for u in utterances
+            for u, row in zip(utterances, figures, strict=True)
         ]
 
 
@@ -268,6 +272,18 @@ def _sound_notes(ledger: Ledger, key: str) -> tuple[str, ...]:
     """Return notes on what is special about an utterance's sound."""
     lines = [line for line in ledger.entries if line.item == key and line.reason in SOUND_NOTES]
     return tuple(f"sound: {REASONS[line.reason]} ({line.detail})" for line in lines)
+
+
+def _face_notes(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a note on how one of several faces was chosen."""
+    choice = figures.get("choice", {"by": "alone"})
+    if choice["by"] == "alone":
+        return ()
+    if choice["by"] == "speaker":
+        how = f"the one whose mouth moves with the sound is used (confidence {choice['confidence']:.2f})"
+    else:
+        how = "no mouth surely moves with the sound, the largest is used"
+    return (f"of {choice['faces']} faces, {how}",)
 
 
 def _utterance(

@@ -123,15 +123,19 @@ def check_line(line: str, _: Path) -> None:
 
 
 def check_sides(data: bytes, folder: Path) -> None:
-    """A table of sides names dialogues, their speakers and halves of the picture, each dialogue once."""
+    """A table of sides names dialogues, their speakers and halves of the picture, and points in utterances' faces."""
     from foalnet.clips.sides import read_sides
 
     file = folder / "sides.txt"
     file.write_bytes(data)
     known = utterances()
-    for dialogue, (speaker, side) in read_sides(file, known).items():
+    table = read_sides(file, known)
+    for dialogue, (speaker, side) in table.sides.items():
         assert (dialogue, speaker) in {(u.dialogue, u.speaker) for u in known if u.side != "whole"}
         assert side in ("left", "right")
+    for key, point in table.points.items():
+        assert key in {u.key for u in known}
+        assert all(math.isfinite(edge) and edge >= 0 for edge in point)
 
 
 def check_table(data: bytes, folder: Path) -> None:

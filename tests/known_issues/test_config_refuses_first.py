@@ -52,6 +52,11 @@ PARTS: list[tuple[list[tuple[str, str]], str]] = [
         [("sides_table: data/drawn.sides.txt", 'sides_table: ""'), ("{stride: 3,", "{sides: table, stride: 3,")],
         "shards.sides is table, but the corpus' entry names no sides_table",
     ),
+    (
+        [("sides_table: data/drawn.sides.txt", 'sides_table: ""'), ("{stride: 3, roi: 1.0", "{face: table, roi: 0.0")],
+        "shards.face is table, but the corpus' entry names no sides_table",
+    ),
+    ([("{stride: 3,", "{face: speaker, stride: 3,")], "shards.face is speaker, which compares all faces"),
 ]
 
 

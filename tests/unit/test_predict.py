@@ -192,6 +192,7 @@ def test_a_staged_sample_is_answered_and_one_of_other_pictures_refused(tmp_path:
         ({"start_s": 1.0}, "one of them is missing"),
         ({"start_s": 2.0, "end_s": 1.0}, "not a span of time"),
         ({"start_s": 0.0, "end_s": math.nan}, "not a span of time"),
+        ({"face": "table"}, "face is 'table'"),
         ({"recording": Path("a.wav")}, "needs start and end"),
         ({"recording": Path("a.wav"), "sound": Path("b.wav"), "start_s": 0.0, "end_s": 1.0}, "both a sound"),
     ],

@@ -120,6 +120,17 @@ class Sides:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Faces:
+    """How the face of utterances with several was chosen; `unsure`: the largest was used."""
+
+    bound: float
+    several: int
+    by_sound: int
+    by_table: int
+    unsure: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Detector:
     """The face detector, with the digest of its code and of its weight files."""
 
@@ -191,6 +202,7 @@ class Staging:
     frames: Frames | None = None
     coverage: Coverage | None = None
     sides: Sides | None = None
+    faces: Faces | None = None
     features: FeatureRows | None = None
     tools: Tools = Tools()
     ledger: Ledger = Ledger()

@@ -41,6 +41,7 @@ KINDS = {
 MISSING = {
     "detector_failed": "the detector failed",
     "no_face": "no face detected",
+    "other_face": "only faces of others",
     "video_damaged": "the video is damaged here",
     "video_missing": "there is no video",
     "video_truncated": "the video had ended",

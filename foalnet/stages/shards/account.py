@@ -64,6 +64,8 @@ def staging_report(
     }
     if with_pictures:
         report |= _pictures(with_pictures)
+    if params.face != "largest":
+        report["faces"] = _faces(with_pictures, params)
     tables = [row for row in rows if "features" in row]
     if tables:
         empty = sum(row["features"] == 0 for row in tables)
@@ -89,6 +91,24 @@ def _pictures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         },
         "no_face": sorted(row["key"] for row in rows if row["detected"] + row["bridged"] == 0),
         "jumps": sum(row["jumps"] for row in rows),
+    }
+
+
+def _faces(rows: Sequence[Mapping[str, Any]], params: Shards) -> dict[str, Any]:
+    """Return how the face of each utterance with several was chosen."""
+    several = sorted((row for row in rows if row["choice"]["by"] != "alone"), key=lambda row: str(row["key"]))
+    by = Counter(row["choice"]["by"] for row in several)
+    return {
+        "mode": params.face,
+        "bound": params.face_confidence,
+        "several": len(several),
+        "by_sound": by["speaker"],
+        "by_table": by["table"],
+        "unsure": by["largest"],
+        "utterances": [
+            {"key": row["key"], **{name: row["choice"][name] for name in ("faces", "by", "confidence")}}
+            for row in several
+        ],
     }
 
 

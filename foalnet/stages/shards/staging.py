@@ -18,7 +18,7 @@ from foalnet.clips.dialogue import Staged, cached, stage_dialogue, verified
 from foalnet.clips.failures import note_failures
 from foalnet.clips.plan import BYTES_PER_S, STAGE, Job, chosen, plan
 from foalnet.clips.pool import Pool
-from foalnet.clips.sides import assign_sides
+from foalnet.clips.sides import AssignedSides, assign_sides
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, FoalnetError
@@ -27,13 +27,14 @@ from foalnet.core.progress import counted
 from foalnet.core.records import Utterance
 from foalnet.core.temporaries import remove_temporaries
 from foalnet.corpora import reader_of
-from foalnet.corpora.inventory import checked_inventory, need_root
+from foalnet.corpora.inventory import FileEntry, checked_inventory, need_root
 from foalnet.faces import Detector, get_detector
 from foalnet.stages.shards.account import staging_report
 from foalnet.stages.shards.publish import publish_shards
 
 # The modules that shape a shard's bytes, and the packages that they call.
 CODE = (
+    "clips/candidates",
     "clips/dialogue",
     "clips/pictures",
     "clips/sides",
@@ -100,9 +101,8 @@ def stage(
     given = assign_sides(read_manifest(manifest, corpus=params.corpus), params.shards, params.sides_table)
     utterances = given.utterances
     listed = checked_inventory(inventory, params)
-    files = listed.files
     tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
-    jobs = plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)
+    jobs = planned(given, listed.files, params, tools)
     for folder in (settings.work, report.parent):
         remove_temporaries(folder)
     todo = [job for job in jobs if verified(job, settings.work) is None]
@@ -132,6 +132,19 @@ def stage(
         dropped=account["utterances"]["dropped"],
         shards=len(entries),
         report=report,
+    )
+
+
+def planned(given: AssignedSides, files: Sequence[FileEntry], params: Params, tools: dict[str, Any]) -> list[Job]:
+    """Return the jobs of a corpus, sorted by session and dialogue (DataError, exit 3, if there is none)."""
+    return plan(
+        given.utterances,
+        files,
+        corpus=params.corpus,
+        reader=params.reader,
+        params=params.shards,
+        tools=tools,
+        points=given.points,
     )
 
 

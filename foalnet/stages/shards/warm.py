@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foalnet.artifact.table import read_manifest
 from foalnet.clips.dialogue import stage_dialogue, verified
-from foalnet.clips.plan import BYTES_PER_S, Job, chosen, plan
+from foalnet.clips.plan import BYTES_PER_S, Job, chosen
 from foalnet.clips.pool import Pool
 from foalnet.clips.sides import assign_sides
 from foalnet.config import Params, Settings
@@ -18,19 +18,17 @@ from foalnet.core.files import need_free
 from foalnet.core.locks import lock
 from foalnet.corpora.inventory import checked_inventory, need_root
 from foalnet.faces import Detector
-from foalnet.stages.shards.staging import prepare, tools_of
+from foalnet.stages.shards.staging import planned, prepare, tools_of
 
 Say = Callable[[str, str], None]
 
 
 def jobs_of(params: Params, settings: Settings, *, inventory: Path, manifest: Path) -> list[Job]:
     """Return the jobs of the stage `shards`, sorted by session and dialogue."""
-    utterances = assign_sides(
-        read_manifest(manifest, corpus=params.corpus), params.shards, params.sides_table
-    ).utterances
+    given = assign_sides(read_manifest(manifest, corpus=params.corpus), params.shards, params.sides_table)
     files = checked_inventory(inventory, params).files
-    tools = tools_of(params.shards, settings, chosen(utterances, params.shards.utterances))
-    return plan(utterances, files, corpus=params.corpus, reader=params.reader, params=params.shards, tools=tools)
+    tools = tools_of(params.shards, settings, chosen(given.utterances, params.shards.utterances))
+    return planned(given, files, params, tools)
 
 
 def unstaged(params: Params, settings: Settings, *, inventory: Path, manifest: Path) -> dict[str, float]:

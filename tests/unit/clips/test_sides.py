@@ -63,9 +63,38 @@ def test_a_faulty_line_is_refused_by_file_line_and_dialogue(tmp_path: Path, line
     assert says in caught.value.what and caught.value.file == str(table)
 
 
+def test_lines_of_faces_and_of_sides_share_a_table(tmp_path: Path) -> None:
+    table = written(tmp_path, "Ses01F_impro01 Ses01M left\nActor_01_F000  face 412 180.5\n")
+    both = assign_sides(MANIFEST, Shards(sides="table", face="table"), str(table))
+    assert both.points == {"Actor_01_F000": (412.0, 180.5)} and both.moved == {"Ses01F_impro01"}
+    sides = assign_sides(MANIFEST, Shards(sides="table"), str(table))
+    assert (sides.points, sides.moved) == ({}, both.moved)
+    faces = assign_sides(MANIFEST, Shards(face="table"), str(table))
+    assert (faces.points, faces.utterances) == (both.points, MANIFEST)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("Actor_01_F00 face 1 2", "utterance Actor_01_F00: the corpus has no such utterance; did you mean"),
+        ("Actor_01_F000 face 1", "utterance Actor_01_F000: '1' is no point: write x and y in pixels"),
+        ("Actor_01_F000 face 1 2 3", "is no point"),
+        ("Actor_01_F000 face x 2", "is no point"),
+        ("Actor_01_F000 face nan 2", "is no point"),
+        ("Actor_01_F000 face -1 2", "is no point"),
+        ("Actor_01_F000 face 1 2\nActor_01_F000 face 3 4", "line 2, utterance Actor_01_F000: an earlier line"),
+    ],
+)
+def test_a_faulty_line_of_a_face_is_refused_by_file_line_and_utterance(tmp_path: Path, line: str, says: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_sides(written(tmp_path, line), MANIFEST)
+    assert says in caught.value.what and "docs/faces.md" in (caught.value.action or "")
+
+
 def test_a_table_that_is_not_named_missing_or_not_text_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="names no sides_table"):
-        assign_sides(MANIFEST, Shards(sides="table"), "")
+    for params in (Shards(sides="table"), Shards(face="table")):
+        with pytest.raises(UsageError, match="names no sides_table"):
+            assign_sides(MANIFEST, params, "")
     with pytest.raises(DataError, match="cannot be read"):
         assign_sides(MANIFEST, Shards(sides="table"), str(tmp_path / "absent.txt"))
     (tmp_path / "sides.txt").write_bytes(b"\xff\xfe\x00")
