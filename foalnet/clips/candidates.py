@@ -14,6 +14,7 @@ import numpy as np
 
 from foalnet import media
 from foalnet.config.blocks import Shards
+from foalnet.core.ledger import Ledger
 from foalnet.core.records import Box, BoxSource, FaceTrack
 from foalnet.faces import crop, track
 from foalnet.faces.link import link
@@ -130,6 +131,17 @@ def choose(
     if judged is None or judged.confidence <= params.face_confidence:
         return candidates[0], choice
     return _joined(several, _order(several, judged, params.face_confidence)), replace(choice, by="speaker")
+
+
+def account_choice(key: str, choice: FaceChoice, ledger: Ledger) -> None:
+    """Record in the ledger a choice that the table made, and one that neither sound nor table could make."""
+    if choice.by == "largest":
+        sure = "no sound to compare" if choice.confidence is None else f"confidence {choice.confidence:.2f}"
+        ledger.keep(key, "face_unsure", f"{choice.faces} faces, {sure}")
+    if choice.by == "table":
+        ledger.repair(key, "face_by_table", f"{choice.faces} faces")
+    if choice.off_point:
+        ledger.keep(key, "face_off_point", f"{choice.faces} faces")
 
 
 def _holds(box: Box | None, point: Point) -> bool:

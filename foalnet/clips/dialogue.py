@@ -13,7 +13,7 @@ import numpy as np
 
 from foalnet import media
 from foalnet.artifact.seal import publish_sealed, unseal
-from foalnet.clips.candidates import Guide
+from foalnet.clips.candidates import Guide, account_choice
 from foalnet.clips.pictures import HELD_BYTES, Pictures, cut_pictures, missing_pictures
 from foalnet.clips.plan import STAGE, Job
 from foalnet.clips.sides import SideDecision, audit_dialogue, overrules, swapped
@@ -303,14 +303,7 @@ def _account(u: Utterance, pictures: Pictures, ledger: Ledger) -> None:
         ledger.keep(u.key, "detector_failed", f"{pictures.failed} frames")
     if all(box is None for box in pictures.track.boxes) and reasons["no_face"]:
         ledger.keep(u.key, "no_face", f"{reasons['no_face']} of {frames} frames")
-    choice = pictures.choice
-    if choice.by == "largest":
-        sure = "nothing to compare" if choice.confidence is None else f"confidence {choice.confidence:.2f}"
-        ledger.keep(u.key, "face_unsure", f"{choice.faces} faces, {sure}")
-    if choice.by == "table":
-        ledger.repair(u.key, "face_by_table", f"{choice.faces} faces")
-    if choice.off_point:
-        ledger.keep(u.key, "face_off_point", f"{choice.faces} faces")
+    account_choice(u.key, pictures.choice, ledger)
 
 
 def _meta(

@@ -93,21 +93,17 @@ def cut_pictures(
     info = media.probe_times(path, timeout_s=timeout_s)
     if motion is not None:
         motion.times_s = info.times_s
-    plans = {u.key: (u, slots_of(u.start_s, u.end_s, info.times_s, info.rate_fps)) for u in utterances}
-    for u, slots in plans.values():
+    plans = [(u, slots_of(u.start_s, u.end_s, info.times_s, info.rate_fps)) for u in utterances]
+    for u, slots in plans:
         _check_size(u, slots, params)
-    without = {key: slots for key, (_, slots) in plans.items() if not slots.existing}
-    pictures = {key: missing_pictures(slots, "video_missing") for key, slots in without.items()}
-    waiting = sorted((p for p in plans.values() if p[1].existing), key=lambda p: (p[1].first, p[0].key))
+    pictures = {u.key: missing_pictures(slots, "video_missing") for u, slots in plans if not slots.existing}
+    waiting = sorted((plan for plan in plans if plan[1].existing), key=lambda plan: (plan[1].first, plan[0].key))
     if not waiting:
         return pictures
-    start, stop = waiting[0][1].first, max(slots.stop for _, slots in waiting)
-    used = functools.partial(_decode_used, path, info, range(start, stop), timeout_s)
+    wanted = range(waiting[0][1].first, max(slots.stop for _, slots in waiting))
+    used = functools.partial(_decode_used, path, info, wanted, timeout_s)
     rows, frames = _picture_rows(used, info, params)
-    sides = {u.side for u, _ in waiting}
-    opened = functools.partial(
-        _open_utterance, width_px=info.width_px, rows=rows, held_bytes=held_bytes, params=params, guides=guides or {}
-    )
+    opened = functools.partial(_open_utterance, info.width_px, rows, held_bytes, params, guides or {})
     open_now: list[_OpenUtterance] = []
     again: list[_OpenUtterance] = []
 
@@ -118,7 +114,7 @@ def cut_pictures(
         else:
             again.append(utterance)
 
-    for index, halves in _cut_halves(frames, sides, info.width_px, rows, params, motion):
+    for index, halves in _cut_halves(frames, {u.side for u, _ in plans}, info.width_px, rows, params, motion):
         while waiting and waiting[0][1].first <= index:
             open_now.append(opened(*waiting.pop(0)))
         for utterance in open_now:
@@ -130,8 +126,7 @@ def cut_pictures(
     # If the last frames are in the container but do not decode, utterances are still open or were never opened.
     for utterance in [*open_now, *(opened(*plan) for plan in waiting)]:
         done(utterance)
-    if again:
-        _cut_again(used(rows), again, info.width_px)
+    _cut_again(used(rows), again, info.width_px)
     return pictures | {utterance.u.key: utterance.finish(spool) for utterance in again}
 
 
@@ -141,7 +136,9 @@ def _cut_again(
     width_px: int,
 ) -> None:
     """Cut the faces of utterances without held frames, from a second decode of the same frames."""
-    stop = max(utterance.slots.stop for utterance in utterances)
+    stop = max((utterance.slots.stop for utterance in utterances), default=0)
+    if not stop:
+        return
     with contextlib.closing(frames):
         for index, picture in frames:
             if index >= stop:
@@ -169,14 +166,13 @@ def _check_size(u: Utterance, slots: Slots, params: Shards) -> None:
 
 
 def _open_utterance(
-    u: Utterance,
-    slots: Slots,
-    *,
     width_px: int,
     rows: media.Rows,
     held_bytes: int,
     params: Shards,
     guides: Mapping[str, Guide],
+    u: Utterance,
+    slots: Slots,
 ) -> _OpenUtterance:
     """Return a new open utterance; it holds its raw frames if they fit into `held_bytes`."""
     needed = slots.existing * (rows[1] - rows[0]) * width_px * 3 // (2 if u.side == "whole" else 4)

@@ -137,9 +137,9 @@ def test_a_box_at_or_beyond_the_edge_of_the_picture_is_measured() -> None:
 
 def test_a_shot_begins_where_the_whole_picture_changes() -> None:
     shots, rng = Shots(), np.random.default_rng(1)
-    scenes = [rng.integers(30, 220, (18, 32)).repeat(10, 0).repeat(10, 1).astype(np.uint8) for _ in range(2)]
+    pictures = [rng.integers(30, 220, (18, 32)).repeat(10, 0).repeat(10, 1).astype(np.uint8) for _ in range(2)]
     for frame in range(30):
-        picture = scenes[frame >= 12].copy()
+        picture = pictures[frame >= 12].copy()
         # A person moves within the shot.
         picture[60:120, 3 * frame : 3 * frame + 60] = 128
         shots.watch(frame, picture)
