@@ -14,6 +14,7 @@ import numpy as np
 from foalnet import media
 from foalnet.artifact.seal import publish_sealed, unseal
 from foalnet.clips.candidates import Guide, account_choice
+from foalnet.clips.listener import Listener, listener_figures, listener_of, track_lists, with_listeners
 from foalnet.clips.pictures import HELD_BYTES, Pictures, cut_pictures, missing_pictures
 from foalnet.clips.plan import STAGE, Job
 from foalnet.clips.sides import SideDecision, audit_dialogue, overrules, swapped
@@ -29,7 +30,6 @@ from foalnet.faces import Detector
 from foalnet.faces.audit import OTHER, Audit
 from foalnet.faces.motion import Motion
 from foalnet.shards import (
-    NO_BOX,
     AudioMeta,
     Sample,
     SampleMeta,
@@ -47,10 +47,8 @@ CutPictures = Callable[..., dict[str, Pictures]]
 SCHEMA = 2
 SHARD = "shard.tar"
 ENTRY = "entry.json"
-BOX_DIGITS = 2
 # The two frame rates of an AVI count as equal within this share: 29.97 is often written as 30.
 RATE_TOLERANCE = 0.005
-SCORE_DIGITS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,9 +187,15 @@ def stage_samples(
         )
         pictures, sides = _audited_pictures(job, root, audible, detector, cut, ledger, sounds if check_sides else None)
         audible = swapped(audible) if sides.followed else audible
-        samples = [_picture_sample(u, sounds[u.key], pictures[u.key], job.params.rate_hz) for u in audible]
+        others = {u.key: listener_of(u.key, pictures, job.overlaps) for u in audible}
+        samples = [
+            _picture_sample(u, sounds[u.key], pictures[u.key], others[u.key], job.params.rate_hz) for u in audible
+        ]
         compared = job.params.face != "largest"
-        rows = [_figures(u, sounds[u.key], pictures[u.key], compared=compared) for u in audible]
+        rows = [
+            _figures(u, sounds[u.key], pictures[u.key], compared=compared) | listener_figures(others[u.key])
+            for u in audible
+        ]
     repaired = {line.item for line in ledger.entries if line.kind == "repaired"}
     for u in audible:
         if u.key not in repaired:
@@ -272,10 +276,11 @@ def _all_pictures(
     by_video: dict[str | None, list[Utterance]] = {}
     for u in utterances:
         by_video.setdefault(u.video if u.video in job.files else None, []).append(u)
-    for video, members in sorted(by_video.items(), key=lambda item: item[0] or ""):
+    for video, spoken in sorted(by_video.items(), key=lambda item: item[0] or ""):
+        members = with_listeners(spoken, job.params)
         if video is not None:
             assert detector is not None
-            motion = Motion() if all(u.side in OTHER for u in members) else None
+            motion = Motion() if all(u.side in OTHER for u in spoken) else None
             try:
                 pictures |= cut(root / video, members, detector=detector, motion=motion)
                 motions[video] = motion
@@ -307,7 +312,13 @@ def _account(u: Utterance, pictures: Pictures, ledger: Ledger) -> None:
 
 
 def _meta(
-    u: Utterance, sound: Sound, rate_hz: int, *, video: VideoMeta | None = None, features: TableMeta | None = None
+    u: Utterance,
+    sound: Sound,
+    rate_hz: int,
+    *,
+    video: VideoMeta | None = None,
+    features: TableMeta | None = None,
+    listener: Listener | None = None,
 ) -> bytes:
     """Return a sample's metadata."""
     return meta_bytes(
@@ -326,30 +337,26 @@ def _meta(
             audio=AudioMeta(rate_hz=rate_hz, samples=sound.samples, reason=sound.reason),
             video=video,
             features=features,
+            listener_video=None if listener is None else listener.meta,
         )
     )
 
 
-def _picture_sample(u: Utterance, sound: Sound, pictures: Pictures, rate_hz: int) -> Sample:
-    """Pack sound, face crops and half pictures."""
+def _picture_sample(u: Utterance, sound: Sound, pictures: Pictures, listener: Listener | None, rate_hz: int) -> Sample:
+    """Pack sound, face crops, half pictures and the listener's face crops."""
     video = VideoMeta(
         times_s=[float(time_s) for time_s in pictures.track.times_s],
-        boxes=[
-            [round(float(v), BOX_DIGITS) for v in (NO_BOX if b is None else (b.left, b.top, b.right, b.bottom))]
-            for b in pictures.track.boxes
-        ],
-        scores=[0.0 if b is None else round(float(b.score), SCORE_DIGITS) for b in pictures.track.boxes],
-        sources=list(pictures.track.sources),
-        reasons=[reason or "" for reason in pictures.track.reasons],
+        **track_lists(pictures.track),
         area=list(pictures.area),
         face_offsets=pictures.faces.offsets,
         half_offsets=pictures.halves.offsets,
     )
     members: dict[str, bytes | Pieces] = {
-        "json": _meta(u, sound, rate_hz, video=video),
+        "json": _meta(u, sound, rate_hz, video=video, listener=listener),
         "flac": sound.flac,
         "face.mjpg": pictures.faces,
         "half.mjpg": pictures.halves,
+        **({} if listener is None else {"listener.mjpg": listener.faces}),
     }
     return Sample(key=u.key, shard="", members=Members(members))
 

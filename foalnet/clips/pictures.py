@@ -37,6 +37,8 @@ LETTERBOX_STEP = 8
 MAX_OPEN_BYTES = 3 * 2**29
 # The raw frames that one utterance may hold.
 HELD_BYTES = 2**28
+# Ends the key of an utterance that stands for the listener of another (foalnet.clips.listener); no key has a dot.
+LISTENER = ".listener"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,21 +178,32 @@ def _open_utterance(
 ) -> _OpenUtterance:
     """Return a new open utterance; it holds its raw frames if they fit into `held_bytes`."""
     needed = slots.existing * (rows[1] - rows[0]) * width_px * 3 // (2 if u.side == "whole" else 4)
-    return _OpenUtterance(u, slots, params, guides.get(u.key, Guide()), held=needed <= held_bytes)
+    listens = u.key.endswith(LISTENER)
+    if listens:
+        params = params.model_copy(update={"face": "largest"})
+    return _OpenUtterance(u, slots, params, guides.get(u.key, Guide()), held=needed <= held_bytes, listens=listens)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class _Half:
-    """One side of one frame: its picture, its JPEG as the shard stores it, and the area of the source it shows."""
+    """One side of one frame: its picture, and the area of the source it shows."""
 
     picture: media.Picture
-    jpeg: bytes
     area: Area
+    params: Shards
+
+    @functools.cached_property
+    def jpeg(self) -> bytes:
+        """The picture as the shard stores it."""
+        size = {"width_px": self.params.half_width_px, "height_px": self.params.half_height_px}
+        return self.picture.scaled(**size).jpeg(self.params.jpeg_quality)
 
 
 @dataclass(slots=True)
 class _OpenUtterance:
     """An utterance while its frames are decoded; `held`: raw frames stay in memory until the face is cut from them.
+
+    `listens`: it stands for the listener of one, and has no half pictures.
 
     `halves`: JPEG and area by frame index. By slot: `raw_frames` the frames held (if not `held`, only the last),
     `looks` the detector's input pictures. `candidates`: the faces among which `finish` chooses; `faced`: frames in
@@ -202,6 +215,7 @@ class _OpenUtterance:
     params: Shards
     guide: Guide
     held: bool
+    listens: bool
     halves: dict[int, tuple[bytes, Area]] = field(default_factory=dict)
     raw_frames: dict[int, media.Picture] = field(default_factory=dict)
     looks: dict[int, np.ndarray] = field(default_factory=dict)
@@ -213,7 +227,7 @@ class _OpenUtterance:
     def add(self, index: int, half: _Half) -> None:
         """Add one frame."""
         slot, params = index - self.slots.first, self.params
-        self.halves[index] = (half.jpeg, half.area)
+        self.halves[index] = (b"" if self.listens else half.jpeg, half.area)
         if not self.held:
             self.raw_frames.clear()
         self.raw_frames[slot] = half.picture
@@ -400,9 +414,7 @@ def _half_cutter(
         if side not in done:
             left, right = columns[side]
             part = picture.part((left, 0, right, picture.height_px))
-            small = part.scaled(width_px=params.half_width_px, height_px=params.half_height_px)
-            area = (left, rows[0], right, rows[1])
-            done[side] = _Half(picture=part, jpeg=small.jpeg(params.jpeg_quality), area=area)
+            done[side] = _Half(picture=part, area=(left, rows[0], right, rows[1]), params=params)
         return done[side]
 
     return half

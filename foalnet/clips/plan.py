@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from foalnet.clips.listener import check_two_people, overlaps
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
 from foalnet.core.files import content_key
@@ -49,8 +50,9 @@ class Job:
     """One dialogue to stage.
 
     `files`: its input files by path. `tables`: the feature tables among them, () unless the corpus has tables instead
-    of video. `points`: the table's point in an utterance's face, in pixels, by key. `key`: digest of everything that
-    shapes its shard's bytes.
+    of video. `points`: the table's point in an utterance's face, in pixels, by key. `overlaps`: with
+    `shards.listener`, the seconds in which others speak, too, by key. `key`: digest of everything that shapes its
+    shard's bytes.
     """
 
     corpus: str
@@ -63,6 +65,7 @@ class Job:
     params: Shards
     key: str
     points: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    overlaps: Mapping[str, float] = field(default_factory=dict)
 
     def folder(self, work: Path) -> Path:
         """Return the job's folder in the work cache."""
@@ -97,7 +100,8 @@ def plan(
     """
     by_path = {entry.path: entry for entry in files}
     groups: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
-    for u in chosen(utterances, params.utterances):
+    every = list(utterances)
+    for u in chosen(every, params.utterances):
         _check_names(u)
         groups[u.session, u.dialogue].append(u)
     if not groups:
@@ -106,12 +110,15 @@ def plan(
             action="check manifest.classes in params.yaml against the raw labels in the counts report",
         )
     shaping = _shaping(params)
+    check_two_people(chosen(every, params.utterances), params)
+    shared = overlaps(chosen(every, "all")) if params.listener else {}
     by_table = any(u.features is not None for members in groups.values() for u in members)
     tables = tuple(path for path in sorted(by_path) if by_table and by_path[path].role == "features")
     jobs = []
     for (session, dialogue), members in sorted(groups.items()):
         ordered = tuple(sorted(members, key=lambda u: u.key))
         used = _files_of(ordered, by_path, tables)
+        in_overlap = {u.key: shared[u.key] for u in ordered if u.key in shared}
         in_faces = {u.key: points[u.key] for u in ordered if points and u.key in points}
         content = {
             "utterances": [{name: getattr(u, name) for name in SHARD_FIELDS} for u in ordered],
@@ -119,6 +126,7 @@ def plan(
             "params": shaping,
             "tools": dict(tools),
             **({"points": in_faces} if in_faces else {}),
+            **({"overlaps": in_overlap} if in_overlap else {}),
         }
         jobs.append(
             Job(
@@ -132,6 +140,7 @@ def plan(
                 params=params,
                 key=content_key(content),
                 points=in_faces,
+                overlaps=in_overlap,
             )
         )
     return jobs

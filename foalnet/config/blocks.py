@@ -162,6 +162,9 @@ class Shards(Frozen):
     face_confidence: Fraction = Field(
         0.8, description="face: speaker: a face is chosen by sound only above it; otherwise the largest is used"
     )
+    listener: bool = Field(
+        False, description="of two people in a picture: stage the listener's face, too (docs/faces.md)"
+    )
     letterbox: bool = Field(True, description="cut black bars off the half picture before it is scaled")
     length_tolerance_s: Seconds = Field(0.02, description="a larger difference of sound and label length is counted")
     clamp_s: Annotated[float, Field(ge=0.0, le=3600.0)] = Field(

@@ -12,8 +12,9 @@ from foalnet.shards.format import SOUND, STREAMS
 def row_of(sample: Sample) -> dict[str, Any]:
     """Return the metadata of a sample; the pictures are cut, so the offsets of the streams are left out."""
     row = {name: value for name, value in asdict(sample.meta).items() if value is not None}
-    if "video" in row:
-        row["video"] = {name: value for name, value in row["video"].items() if not name.endswith("_offsets")}
+    for part in ("video", "listener_video"):
+        if part in row:
+            row[part] = {name: value for name, value in row[part].items() if not name.endswith("_offsets")}
     return row
 
 

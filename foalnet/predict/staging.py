@@ -211,6 +211,7 @@ class Stager:
         channel = {"channel": "mean"} if not heard else {} if request.channel is None else {"channel": request.channel}
         # Faces are compared in whole pictures: none is left out by a search around another.
         face: dict[str, Any] = {} if request.face is None else {"face": request.face}
+        face["listener"] = False
         face |= {"roi": 0.0} if request.face == "speaker" else {}
         # This job is neither cached nor compared with an inventory, so it needs no key, sizes or digests.
         job = Job(

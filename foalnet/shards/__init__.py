@@ -4,6 +4,7 @@ from foalnet.shards.check import fault_of
 from foalnet.shards.format import (
     NO_BOX,
     AudioMeta,
+    ListenerMeta,
     SampleMeta,
     TableMeta,
     VideoMeta,
@@ -22,6 +23,7 @@ __all__ = [
     "INDEX",
     "NO_BOX",
     "AudioMeta",
+    "ListenerMeta",
     "Sample",
     "SampleMeta",
     "ShardEntry",

@@ -23,16 +23,17 @@ NO_BOX = (0.0, 0.0, 0.0, 0.0)
 STRICT = ConfigDict(extra="forbid", strict=True)
 KEY = re.compile(r"[A-Za-z0-9_-]+")
 # The longest member name must fit into the 100 bytes of a plain tar header, so that no extension header is needed.
-KEY_MAX = 100 - len(".half.mjpg")
+KEY_MAX = 100 - len(".listener.mjpg")
 
 META, SOUND, TABLE = "json", "flac", "video.npy"
-STREAMS = {"face": "face.mjpg", "half": "half.mjpg"}
+STREAMS = {"face": "face.mjpg", "half": "half.mjpg", "listener": "listener.mjpg"}
 # Sorted as the tar writer orders them; no other members are written or accepted.
 PICTURES = ("face.mjpg", "flac", "half.mjpg", "json")
+WITH_LISTENER = (*PICTURES, "listener.mjpg")
 FEATURES = ("flac", "json", "video.npy")
-KINDS = (PICTURES, FEATURES)
+KINDS = (PICTURES, WITH_LISTENER, FEATURES)
 
-Stream = Literal["face", "half"]
+Stream = Literal["face", "half", "listener"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +69,24 @@ class VideoMeta:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ListenerMeta:
+    """The member `listener.mjpg`: the face in the other half, with an entry per frame of `video`, as there.
+
+    `reasons`: also no_listener, for a picture that one person fills. `overlap_s`: seconds of the utterance in which
+    another speaker of the dialogue speaks, too.
+    """
+
+    __pydantic_config__ = STRICT
+
+    overlap_s: float
+    boxes: list[list[float]]
+    scores: list[float]
+    sources: list[str]
+    reasons: list[str]
+    listener_offsets: list[int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TableMeta:
     """The member `video.npy`: `frames` rows of `dims` float32 numbers from the corpus' own table of features."""
 
@@ -81,7 +100,8 @@ class TableMeta:
 class SampleMeta:
     """One utterance; times are seconds in the dialogue. `label`: its class, `text`: the spoken words, each "" for none.
 
-    Every sample of a corpus has either `video` or `features`; the other key is absent.
+    Every sample of a corpus has either `video` or `features`; the other key is absent. `listener_video` is there with
+    `shards.listener`.
     """
 
     __pydantic_config__ = STRICT
@@ -100,11 +120,19 @@ class SampleMeta:
     audio: AudioMeta
     video: VideoMeta | None = None
     features: TableMeta | None = None
+    listener_video: ListenerMeta | None = None
 
     @property
     def members(self) -> tuple[str, ...]:
         """The members that the sample must have, sorted."""
-        return FEATURES if self.video is None else PICTURES
+        if self.video is None:
+            return FEATURES
+        return PICTURES if self.listener_video is None else WITH_LISTENER
+
+    def offsets(self, stream: Stream) -> list[int]:
+        """Return where the pictures of a stream begin and end; see `split_frames`."""
+        offsets: list[int] = getattr(self.listener_video if stream == "listener" else self.video, f"{stream}_offsets")
+        return offsets
 
 
 def meta_bytes(meta: SampleMeta) -> bytes:

@@ -9,6 +9,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import get_args
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -52,9 +53,15 @@ class Sample:
             raise self.unusable(f"it declares {', '.join(meta.members)} and has {', '.join(self.members)}")
         if meta.video is not None:
             frames = len(meta.video.times_s)
-            for stream, member in STREAMS.items():
-                if not valid_offsets(getattr(meta.video, f"{stream}_offsets"), frames, len(self.members[member])):
+            for stream in (stream for stream in get_args(Stream) if self.has(stream)):
+                if not valid_offsets(meta.offsets(stream), frames, len(self.members[STREAMS[stream]])):
                     raise self.unusable(f"its {stream} pictures are not cut into {frames} frames")
+            if (other := meta.listener_video) is not None:
+                lengths = {len(values) for values in (other.boxes, other.scores, other.sources, other.reasons)}
+                if lengths != {frames}:
+                    raise self.unusable(
+                        f"its listener has not a box, score, source and reason for each of {frames} frames"
+                    )
 
     def sound(self) -> tuple[np.ndarray, int]:
         """Return (wave_N float32 in [-1, 1], its rate in Hz); at least one sample."""
@@ -69,13 +76,12 @@ class Sample:
         return wave_N, rate_hz
 
     def has(self, picture: str) -> bool:
-        """Return whether the sample has `face`, `half` or `features`."""
+        """Return whether the sample has `face`, `half`, `listener` or `features`."""
         return STREAMS.get(picture, TABLE) in self.members
 
     def pictures(self, stream: Stream) -> list[bytes]:
         """Return the JPEG of each frame, b"" for a frame without a picture; see `has`."""
-        assert self.meta.video is not None
-        return split_frames(self.members[STREAMS[stream]], getattr(self.meta.video, f"{stream}_offsets"))
+        return split_frames(self.members[STREAMS[stream]], self.meta.offsets(stream))
 
     def table(self) -> np.ndarray:
         """Return rows_FD (float32) of the corpus' own table of features; see `has`."""

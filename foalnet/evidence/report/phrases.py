@@ -41,6 +41,7 @@ KINDS = {
 MISSING = {
     "detector_failed": "the detector failed",
     "no_face": "no face detected",
+    "no_listener": "one person fills the picture",
     "other_face": "only faces of others",
     "video_damaged": "the video is damaged here",
     "video_missing": "there is no video",

@@ -64,6 +64,8 @@ def staging_report(
     }
     if with_pictures:
         report |= _pictures(with_pictures)
+    if params.listener:
+        report["listener"] = _listener(with_pictures)
     if params.face != "largest":
         report["faces"] = _faces(with_pictures, params)
     tables = [row for row in rows if "features" in row]
@@ -91,6 +93,20 @@ def _pictures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         },
         "no_face": sorted(row["key"] for row in rows if row["detected"] + row["bridged"] == 0),
         "jumps": sum(row["jumps"] for row in rows),
+    }
+
+
+def _listener(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the frames with the listener's face, and which utterances overlap with the other person's."""
+    missing: Counter[str] = Counter()
+    for row in rows:
+        missing.update(row["listener"]["missing"])
+    counts = {name: sum(row["listener"][name] for row in rows) for name in ("detected", "bridged")}
+    shared = {row["key"]: row["listener"]["overlap_s"] for row in rows if row["listener"]["overlap_s"]}
+    return {
+        "frames": {"total": sum(row["frames"] for row in rows), **counts, "missing": dict(sorted(missing.items()))},
+        "overlap": {"utterances": len(shared), "seconds": round(sum(shared.values()), SHARE_DIGITS)},
+        "overlap_s": dict(sorted(shared.items())),
     }
 
 

@@ -36,6 +36,7 @@ from foalnet.stages.shards.publish import publish_shards
 CODE = (
     "clips/candidates",
     "clips/dialogue",
+    "clips/listener",
     "clips/pictures",
     "clips/sides",
     "clips/slots",
