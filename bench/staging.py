@@ -12,6 +12,7 @@ B, the usual script, on part of the corpus: per utterance a seek, per frame of t
 one image file; as many processes. Its cost is itemised.
 Ours: `foalnet shards` as a user starts it: decode, detect, track, both crops, sound, pack, index. Next to it, the
 accuracy of the same detector settings on drawn faces with known boxes (bench.faces has every condition).
+With `--listener`, ours again with and without the listener's face, as a ratio of CPU seconds.
 With `--sizes 720x480,1280x720,1920x1080` the same videos are measured at each size, scaled and encoded again as H.264.
 An utterance that overlaps another counts twice for ours and once for A: both counts are printed.
 
@@ -26,6 +27,7 @@ import argparse
 import csv
 import itertools
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -164,6 +166,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--detectors", default="yunet,haar")
     parser.add_argument("--strides", default="6,12", help="the detector looks at every n-th frame")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--listener", action="store_true", help="also measure shards.listener")
     parser.add_argument("--sizes", default=DRAWN_SIZE, help="of the films; the drawn ones are 720x480")
     args = parser.parse_args(argv)
     if args.clips:
@@ -222,6 +225,8 @@ def compare(folder: Path, root: Path, args: argparse.Namespace, made: dict[str, 
                 f"ours, {detector}, stride {stride}: {ours_s[stride]:.1f} s, {ours_s[stride] / floor_s:.2f} x A; "
                 f"{cut} frames cut ({cut / frames:.2f} of A's); largest process {peak_mib:.0f} MiB"
             )
+            if args.listener:
+                print(f"  {_listener_cost(folder, args.workers):.2f} x the CPU seconds with shards.listener: true")
             worst = bounds(made, get_detector(params, settings), params)
             print(f"  drawn scenes, the worst condition: {worst}", flush=True)
         part = _first(every, args.people_s)
@@ -232,6 +237,21 @@ def compare(folder: Path, root: Path, args: argparse.Namespace, made: dict[str, 
             f"B, people's way, {detector}: {theirs_s:.1f} s for {count} frames "
             f"({', '.join(f'{what} {share:.0%}' for what, share in split.items())}); {ratios}"
         )
+
+
+def _listener_cost(folder: Path, workers: int) -> float:
+    """Return the ratio of the CPU seconds of staging with and without the listener, each from an empty work cache."""
+    used_s: list[float] = []
+    values = dict(read_yaml(folder / "params.yaml")["corpora"][CORPUS]["shards"])
+    for listener in (False, True, False):
+        # Another jpeg_quality than measured before: nothing is in the work cache.
+        shards(folder, values | {"listener": listener, "jpeg_quality": 91 - len(used_s)})
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        verb(folder, "shards", CORPUS, workers=workers)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    shards(folder, values)
+    return 2 * used_s[1] / (used_s[0] + used_s[2])
 
 
 def _cut_frames(folder: Path) -> int:
