@@ -20,6 +20,7 @@ from foalnet.clips.pictures import cut_pictures
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.records import Box
+from foalnet.export.rows import pictures_of, row_of
 from foalnet.shards import Sample, open_shards, verify
 from tests.support.corpus.rows import utterance
 from tests.support.corpus.staging import Place, account
@@ -100,6 +101,8 @@ def test_the_listener_is_the_other_person_at_the_same_frames(tmp_path: Path, mon
         assert len(listener.boxes) == len(video.times_s) == len(sample.pictures("listener"))
         assert all((box[0] + box[2] < WIDTH) == (other == RED) for box in listener.boxes)
         assert set(listener.sources) == {"detected", "bridged"} and set(listener.reasons) == {""}
+        assert pictures_of(sample)["listener"] == sample.pictures("listener")
+        assert row_of(sample)["listener_video"].keys() == {"overlap_s", "boxes", "scores", "sources", "reasons"}
     assert verify(place.out).faults == ()
 
 
