@@ -240,18 +240,22 @@ def compare(folder: Path, root: Path, args: argparse.Namespace, made: dict[str, 
 
 
 def _listener_cost(folder: Path, workers: int) -> float:
-    """Return the ratio of the CPU seconds of staging with and without the listener, each from an empty work cache."""
+    """Return the ratio of the CPU seconds of staging with and without the listener, each from an empty work cache.
+
+    Those of a run with nothing to stage (start, digests, index) are subtracted from both.
+    """
     used_s: list[float] = []
     values = dict(read_yaml(folder / "params.yaml")["corpora"][CORPUS]["shards"])
-    for listener in (False, True, False):
+    for listener in (False, False, True):
         # Another jpeg_quality than measured before: nothing is in the work cache.
-        shards(folder, values | {"listener": listener, "jpeg_quality": 91 - len(used_s)})
+        shards(folder, values | {"listener": listener, "jpeg_quality": 91})
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         verb(folder, "shards", CORPUS, workers=workers)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     shards(folder, values)
-    return 2 * used_s[1] / (used_s[0] + used_s[2])
+    without_s, again_s, with_s = used_s
+    return (with_s - again_s) / (without_s - again_s)
 
 
 def _cut_frames(folder: Path) -> int:
