@@ -23,7 +23,7 @@ from foalnet.clips.sound import Sound, SoundCutter
 from foalnet.clips.spool import Members, Pieces, Spool
 from foalnet.core.errors import DataError
 from foalnet.core.files import make_folder, not_read, sha256_file
-from foalnet.core.ledger import SILENT, Ledger
+from foalnet.core.ledger import Ledger
 from foalnet.core.records import LedgerEntry, Utterance
 from foalnet.corpora.tables import parse_reference, read_table
 from foalnet.faces import Detector
@@ -181,9 +181,7 @@ def stage_samples(
             timeout_s=timeout_s,
             spool=spool,
             held_bytes=held_bytes,
-            guides={
-                key: Guide(listen=partial(_listen, sound), point=job.points.get(key)) for key, sound in sounds.items()
-            },
+            guides={key: Guide(listen=one.listen, point=job.points.get(key)) for key, one in sounds.items()},
         )
         pictures, sides = _audited_pictures(job, root, audible, detector, cut, ledger, sounds if check_sides else None)
         audible = swapped(audible) if sides.followed else audible
@@ -201,10 +199,6 @@ def stage_samples(
         if u.key not in repaired:
             ledger.keep(u.key)
     return samples, rows, sides
-
-
-def _listen(sound: Sound) -> tuple[np.ndarray, int] | None:
-    return None if sound.reason == SILENT else media.read_flac(sound.flac.joined())
 
 
 def check_inputs(job: Job, root: Path) -> None:

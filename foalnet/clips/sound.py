@@ -30,6 +30,10 @@ class Sound:
     samples: int
     reason: str
 
+    def listen(self) -> tuple[np.ndarray, int] | None:
+        """Return (samples [N], their rate in Hz), None for silence."""
+        return None if self.reason == SILENT else media.read_flac(self.flac.joined())
+
 
 @dataclass(kw_only=True)
 class SoundCutter:

@@ -154,17 +154,9 @@ class Shards(Frozen):
     side_confidence: Fraction = Field(
         0.999, description="sides: audit: a result against the rule counts only above it (docs/staging.md)"
     )
-    face: Literal["largest", "speaker", "table"] = Field(
-        "largest",
-        description="of several faces: the largest and steadiest; the one whose mouth moves with the sound; or that of "
-        "the entry's sides_table, elsewhere as speaker (docs/faces.md)",
-    )
-    face_confidence: Fraction = Field(
-        0.8, description="face: speaker: a face is chosen by sound only above it; otherwise the largest is used"
-    )
-    listener: bool = Field(
-        False, description="of two people in a picture: stage the listener's face, too (docs/faces.md)"
-    )
+    face: Literal["largest", "speaker", "table"] = Field("largest", description="which of several: docs/faces.md")
+    face_confidence: Fraction = Field(0.8, description="face: speaker: if not above it, the largest face is used")
+    listener: bool = Field(False, description="of two people in a picture, stage the listener's face, too")
     letterbox: bool = Field(True, description="cut black bars off the half picture before it is scaled")
     length_tolerance_s: Seconds = Field(0.02, description="a larger difference of sound and label length is counted")
     clamp_s: Annotated[float, Field(ge=0.0, le=3600.0)] = Field(
