@@ -37,14 +37,20 @@ def listener_key(key: str) -> str:
     return key + LISTENER
 
 
-def check_two_people(utterances: Iterable[Utterance], params: Shards) -> None:
-    """Raise UsageError (exit 2) if params want the listener of a corpus without pictures of two people."""
-    if params.listener and not any(u.side in OTHER and u.video is not None for u in utterances):
+def overlaps_for(utterances: Sequence[Utterance], params: Shards) -> dict[str, float]:
+    """Return the `overlaps` of a corpus' utterances for `listener: true`, else {}.
+
+    UsageError (exit 2) for a corpus without pictures of two people.
+    """
+    if not params.listener:
+        return {}
+    if not any(u.side in OTHER and u.video is not None for u in utterances):
         raise UsageError(
             "shards.listener is true, but no utterance has a video with two people side by side",
             file="params.yaml",
             action="set shards.listener: false",
         )
+    return overlaps(utterances)
 
 
 def overlaps(utterances: Iterable[Utterance]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foalnet.clips.listener import check_two_people, overlaps
+from foalnet.clips.listener import overlaps_for
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
 from foalnet.core.files import content_key
@@ -83,7 +83,7 @@ def chosen(utterances: Iterable[Utterance], which: str) -> list[Utterance]:
 
 
 def plan(
-    utterances: Iterable[Utterance],
+    utterances: Sequence[Utterance],
     files: Sequence[FileEntry],
     *,
     corpus: str,
@@ -94,14 +94,12 @@ def plan(
 ) -> list[Job]:
     """Return one job per dialogue, sorted by session and dialogue; `tools` holds digests of code, decoder and detector.
 
-    `points`: see `Job`.
-
-    DataError (exit 3) for a key, session or dialogue that is not a valid sample or folder name, or an empty result.
+    `points`: see `Job`. DataError (exit 3) for a key, session or dialogue that is not a valid sample or folder name, or
+    an empty result.
     """
     by_path = {entry.path: entry for entry in files}
     groups: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
-    every = list(utterances)
-    for u in chosen(every, params.utterances):
+    for u in chosen(utterances, params.utterances):
         _check_names(u)
         groups[u.session, u.dialogue].append(u)
     if not groups:
@@ -110,23 +108,24 @@ def plan(
             action="check manifest.classes in params.yaml against the raw labels in the counts report",
         )
     shaping = _shaping(params)
-    check_two_people(chosen(every, params.utterances), params)
-    shared = overlaps(chosen(every, "all")) if params.listener else {}
+    shared = overlaps_for(chosen(utterances, "all"), params)
     by_table = any(u.features is not None for members in groups.values() for u in members)
     tables = tuple(path for path in sorted(by_path) if by_table and by_path[path].role == "features")
     jobs = []
     for (session, dialogue), members in sorted(groups.items()):
         ordered = tuple(sorted(members, key=lambda u: u.key))
         used = _files_of(ordered, by_path, tables)
-        in_overlap = {u.key: shared[u.key] for u in ordered if u.key in shared}
-        in_faces = {u.key: points[u.key] for u in ordered if points and u.key in points}
+        given = {
+            name: {u.key: values[u.key] for u in ordered if u.key in values}
+            for name, values in (("points", points), ("overlaps", shared))
+            if values
+        }
         content = {
             "utterances": [{name: getattr(u, name) for name in SHARD_FIELDS} for u in ordered],
             "files": {path: entry.sha256 for path, entry in used.items()},
             "params": shaping,
             "tools": dict(tools),
-            **({"points": in_faces} if in_faces else {}),
-            **({"overlaps": in_overlap} if in_overlap else {}),
+            **{name: values for name, values in given.items() if values},
         }
         jobs.append(
             Job(
@@ -139,8 +138,7 @@ def plan(
                 tables=tables,
                 params=params,
                 key=content_key(content),
-                points=in_faces,
-                overlaps=in_overlap,
+                **given,
             )
         )
     return jobs
