@@ -115,7 +115,7 @@ def plan(
     for (session, dialogue), members in sorted(groups.items()):
         ordered = tuple(sorted(members, key=lambda u: u.key))
         used = _files_of(ordered, by_path, tables)
-        given = {
+        given: dict[str, dict[str, Any]] = {
             name: {u.key: values[u.key] for u in ordered if u.key in values}
             for name, values in (("points", points), ("overlaps", shared))
             if values
