@@ -151,9 +151,7 @@ class Shards(Frozen):
     sides: Literal["rule", "audit", "table"] = Field(
         "rule", description="who sits where: by the corpus' rule, by sound and motion, or by the entry's sides_table"
     )
-    side_confidence: Fraction = Field(
-        0.999, description="sides: audit: a result against the rule counts only above it (docs/staging.md)"
-    )
+    side_confidence: Fraction = Field(0.999, description="sides: audit: a result against the rule counts only above it")
     face: Literal["largest", "speaker", "table"] = Field("largest", description="which of several: docs/faces.md")
     face_confidence: Fraction = Field(0.8, description="face: speaker: if not above it, the largest face is used")
     listener: bool = Field(False, description="of two people in a picture, stage the listener's face, too")
