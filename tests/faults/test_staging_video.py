@@ -227,7 +227,7 @@ def test_memory_follows_the_open_utterances_not_the_video(tmp_path: Path, monkey
     write_avi(tmp_path / "a.avi", [picture(i % 80) for i in range(400)], rate="25")
     turns = [utterance(f"u{i:02d}", side="left", start_s=float(i), end_s=i + 1.0) for i in range(16)]
     # The frames held to find the bars, 9 x 8 of 1 MB, would hide what is measured here.
-    monkeypatch.setattr("foalnet.clips.pictures.LETTERBOX_STEP", 1)
+    monkeypatch.setattr("foalnet.clips.bars.LETTERBOX_STEP", 1)
     tracemalloc.start()
     pictures = cut_pictures(
         tmp_path / "a.avi", turns, params=Shards(detector="fixed"), detector=FixedDetector(), timeout_s=60.0

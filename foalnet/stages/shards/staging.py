@@ -34,6 +34,7 @@ from foalnet.stages.shards.publish import publish_shards
 
 # The modules that shape a shard's bytes, and the packages that they call.
 CODE = (
+    "clips/bars",
     "clips/candidates",
     "clips/dialogue",
     "clips/listener",
