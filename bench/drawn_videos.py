@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.core.records import Box, Side, Utterance
 from foalnet.corpora.iemocap.names import name_of
 from foalnet.drawn import avi, face, picture

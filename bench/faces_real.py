@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.drawn_videos import DrawnVideo, frame_at, seen
 from foalnet import media
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.core.records import Box, Utterance
 from foalnet.corpora.iemocap.names import name_of
 from foalnet.drawn import avi

@@ -32,9 +32,10 @@ MOST_BYTES = 1 << 32
 class Sealed:
     """The content of a sealed model besides its weights.
 
-    `classes` are in the order of the logits. `rate_hz` and `frame` ((3, H, W) or (D,)) describe the network's inputs.
-    `shards` and `train` are the params that staged the data and trained the model. `features` and `pretrained` describe
-    its frozen and its fine-tuned pretrained encoder, None without one. `tools` has the digests of staging's code,
+    `classes` are in the order of the logits. `rate_hz`, `frame` ((3, H, W) or (D,)) and `text` (D of its vectors, None
+    for words) describe the network's inputs. `shards` and `train` are the params that staged the data and trained the
+    model. `features`, `texts` and `pretrained` describe its frozen encoders, of pictures and of text, and the encoder
+    that it fine-tuned, None without one. `tools` has the digests of staging's code,
     packages, decoder and detector; `digests` those of manifest, shards, code and params. `card` is the model card.
     """
 
@@ -44,9 +45,11 @@ class Sealed:
     classes: tuple[str, ...]
     rate_hz: int
     frame: tuple[int, ...]
+    text: int | None = None
     shards: Shards
     train: Train
     features: Mapping[str, Any] | None = None
+    texts: Mapping[str, Any] | None = None
     pretrained: Mapping[str, Any] | None = None
     tools: Mapping[str, Any]
     digests: Mapping[str, Any]

@@ -101,7 +101,7 @@ def _block_of(entry: NewEntry, *, source: Path, sides_table: Path) -> dict[str, 
         "train": preset["train"],
         "methods": preset.get("methods", {}),
         "evaluate": {},
-        "report": {},
+        "report": preset.get("report", {}),
         "final": _flow(final_of(entry.variants, entry.seeds)),
     }
 

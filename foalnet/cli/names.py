@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foalnet.config import Params, load_settings, nearest
 from foalnet.config.blocks import Train
@@ -18,6 +18,9 @@ from foalnet.methods.params import check_method_space
 from foalnet.nets.registry import ENCODERS, PRETRAINED
 from foalnet.stages.manifest.build import check_classes, contract_of
 
+if TYPE_CHECKING:
+    from foalnet.nets.encoder import InputShape
+
 
 def check_names(params: Params) -> None:
     """Raise UsageError (exit 2) for what a later verb would refuse.
@@ -26,10 +29,12 @@ def check_names(params: Params) -> None:
     """
     load_settings()
     pictures = [name for name, each in CATALOGUE.items() if each.kind == "clip"]
+    texts = [name for name, each in CATALOGUE.items() if each.kind in ("minilm", "roberta")]
     choices: dict[str, tuple[str | None, Collection[str]]] = {
         "reader": (params.reader, READERS),
         "shards.detector": (params.shards.detector, DETECTORS),
         "features.encoder": (params.features.encoder, pictures),
+        "features.text.encoder": (params.features.text.encoder, texts),
     }
     for modality, known in ENCODERS.items():
         encoder = getattr(params.train, modality).encoder
@@ -65,20 +70,20 @@ def _check_networks(params: Params, file: str) -> None:
     import torch
 
     from foalnet.methods import build_net
-    from foalnet.nets.encoder import InputShape
 
     for variant in params.variants:
         try:
-            train, frame = _without_files(variant, params)
-            shape = InputShape(rate_hz=params.shards.rate_hz, frame=frame)
+            train, shape = _without_files(variant, params)
             with torch.device("meta"):
                 build_net(variant, train, classes=len(params.manifest.classes), shape=shape)
         except UsageError as error:
             raise UsageError(f"variant {variant}: {error.what}", file=file, action=error.action) from error
 
 
-def _without_files(variant: str, params: Params) -> tuple[Train, tuple[int, ...]]:
-    """Return a variant's params with a sound encoder that needs no file, and the shape of a frame."""
+def _without_files(variant: str, params: Params) -> tuple[Train, InputShape]:
+    """Return a variant's params with a sound encoder that needs no file, and the shape of the inputs."""
+    from foalnet.nets.encoder import InputShape
+
     train, shards = params.train.of(variant), params.shards
     audio: dict[str, Any] = {"encoder": "functionals"}
     widths = {name: each.width for name, each in CATALOGUE.items()}
@@ -89,8 +94,8 @@ def _without_files(variant: str, params: Params) -> tuple[Train, tuple[int, ...]
         # Its config file sets what params leave null; the width of own weights is known only when they are read.
         audio |= {"dropout": 0.0} | ({"width": fits} if train.audio.weights else {})
         methods = {name: {**values, "head_dropout": 0.0} for name, values in train.methods.items()}
-        video = train.video.model_copy(update={"dropout": 0.0})
-        train = train.model_copy(update={"video": video, "methods": methods})
+        others = {name: getattr(train, name).model_copy(update={"dropout": 0.0}) for name in ("video", "text")}
+        train = train.model_copy(update={**others, "methods": methods})
     train = train.model_copy(update={"audio": train.audio.model_copy(update=audio)})
     # The number of columns of a feature table is known only when it is read.
     vector = widths.get(params.features.encoder or "", fits) if not params.features.weights else fits
@@ -99,7 +104,9 @@ def _without_files(variant: str, params: Params) -> tuple[Train, tuple[int, ...]
         "half": (3, shards.half_height_px, shards.half_width_px),
         "features": (vector,),
     }
-    return train, frames[train.picture]
+    words = params.features.text
+    text = None if words.encoder is None else fits if words.weights else widths.get(words.encoder, fits)
+    return train, InputShape(rate_hz=params.shards.rate_hz, frame=frames[train.picture], text=text)
 
 
 def notes_on_roots(corpora: Iterable[Params]) -> Iterator[str]:

@@ -9,39 +9,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from foalnet import media
 from foalnet.artifact.seal import publish_sealed, unseal
 from foalnet.clips.candidates import Guide, account_choice
-from foalnet.clips.listener import Listener, listener_figures, listener_of, track_lists, with_listeners
+from foalnet.clips.listener import listener_figures, listener_of, with_listeners
 from foalnet.clips.pictures import HELD_BYTES, Pictures, cut_pictures, missing_pictures
 from foalnet.clips.plan import STAGE, Job
+from foalnet.clips.samples import figures_of, picture_sample, samples_of_tables, samples_of_texts
 from foalnet.clips.sides import SideDecision, audit_dialogue, overrules, swapped
 from foalnet.clips.slots import slots_of
 from foalnet.clips.sound import Sound, SoundCutter
-from foalnet.clips.spool import Members, Pieces, Spool
+from foalnet.clips.spool import Members, Spool
 from foalnet.core.errors import DataError
 from foalnet.core.files import make_folder, not_read, sha256_file
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import LedgerEntry, Utterance
-from foalnet.corpora.tables import parse_reference, read_table
 from foalnet.faces import Detector
 from foalnet.faces.audit import OTHER, Audit
 from foalnet.faces.motion import Motion
-from foalnet.shards import (
-    AudioMeta,
-    Sample,
-    SampleMeta,
-    ShardEntry,
-    TableMeta,
-    VideoMeta,
-    as_entry,
-    fault_of,
-    meta_bytes,
-    table_bytes,
-    write_shard,
-)
+from foalnet.shards import Sample, ShardEntry, as_entry, fault_of, write_shard
 
 CutPictures = Callable[..., dict[str, Pictures]]
 SCHEMA = 2
@@ -166,6 +152,8 @@ def stage_samples(
     prediction passes `check_sides=False`, because its user states the sides. `spool` stores sounds and pictures until
     a sample's members are read; `held_bytes`: see `cut_pictures`.
     """
+    if job.text_alone:
+        return *samples_of_texts(job, ledger), SideDecision()
     spool = spool or Spool()
     present = frozenset(job.files)
     cutter = SoundCutter(root=root, present=present, params=job.params, ledger=ledger, spool=spool, timeout_s=timeout_s)
@@ -173,7 +161,7 @@ def stage_samples(
     audible = [u for u in job.utterances if u.key in sounds]
     sides = SideDecision()
     if job.tables:
-        samples, rows = _from_tables(job, root, audible, sounds, ledger)
+        samples, rows = samples_of_tables(job, root, audible, sounds, ledger)
     else:
         cut = partial(
             cut_pictures,
@@ -187,11 +175,11 @@ def stage_samples(
         audible = swapped(audible) if sides.followed else audible
         others = {u.key: listener_of(u.key, pictures, job.overlaps) for u in audible}
         samples = [
-            _picture_sample(u, sounds[u.key], pictures[u.key], others[u.key], job.params.rate_hz) for u in audible
+            picture_sample(u, sounds[u.key], pictures[u.key], others[u.key], job.params.rate_hz) for u in audible
         ]
         compared = job.params.face != "largest"
         rows = [
-            _figures(u, sounds[u.key], pictures[u.key], compared=compared) | listener_figures(others[u.key])
+            figures_of(u, sounds[u.key], pictures[u.key], compared=compared) | listener_figures(others[u.key])
             for u in audible
         ]
     repaired = {line.item for line in ledger.entries if line.kind == "repaired"}
@@ -303,94 +291,3 @@ def _account(u: Utterance, pictures: Pictures, ledger: Ledger) -> None:
     if all(box is None for box in pictures.track.boxes) and reasons["no_face"]:
         ledger.keep(u.key, "no_face", f"{reasons['no_face']} of {frames} frames")
     account_choice(u.key, pictures.choice, ledger)
-
-
-def _meta(
-    u: Utterance,
-    sound: Sound,
-    rate_hz: int,
-    *,
-    video: VideoMeta | None = None,
-    features: TableMeta | None = None,
-    listener: Listener | None = None,
-) -> bytes:
-    """Return a sample's metadata."""
-    return meta_bytes(
-        SampleMeta(
-            key=u.key,
-            corpus=u.corpus,
-            session=u.session,
-            dialogue=u.dialogue,
-            speaker=u.speaker,
-            side=u.side,
-            start_s=float(u.start_s),
-            end_s=float(u.end_s),
-            raw_label=u.raw_label,
-            label=u.label or "",
-            text=u.transcript or "",
-            audio=AudioMeta(rate_hz=rate_hz, samples=sound.samples, reason=sound.reason),
-            video=video,
-            features=features,
-            listener_video=None if listener is None else listener.meta,
-        )
-    )
-
-
-def _picture_sample(u: Utterance, sound: Sound, pictures: Pictures, listener: Listener | None, rate_hz: int) -> Sample:
-    """Pack sound, face crops, half pictures and the listener's face crops."""
-    video = VideoMeta(
-        times_s=[float(time_s) for time_s in pictures.track.times_s],
-        **track_lists(pictures.track),
-        area=list(pictures.area),
-        face_offsets=pictures.faces.offsets,
-        half_offsets=pictures.halves.offsets,
-    )
-    members: dict[str, bytes | Pieces] = {
-        "json": _meta(u, sound, rate_hz, video=video, listener=listener),
-        "flac": sound.flac,
-        "face.mjpg": pictures.faces,
-        "half.mjpg": pictures.halves,
-        **({} if listener is None else {"listener.mjpg": listener.faces}),
-    }
-    return Sample(key=u.key, shard="", members=Members(members))
-
-
-def _figures(u: Utterance, sound: Sound, pictures: Pictures, *, compared: bool) -> dict[str, Any]:
-    """Return an utterance's counts for staging.json; `compared`: also how its face was chosen."""
-    sources = Counter(pictures.track.sources)
-    return {
-        "key": u.key,
-        "session": u.session,
-        "speaker": u.speaker,
-        "samples": sound.samples,
-        "frames": len(pictures.track.times_s),
-        "detected": sources["detected"],
-        "bridged": sources["bridged"],
-        "jumps": pictures.jumps,
-        "missing": dict(sorted(Counter(r for r in pictures.track.reasons if r is not None).items())),
-        **({"choice": asdict(pictures.choice)} if compared else {}),
-    }
-
-
-def _from_tables(
-    job: Job, root: Path, utterances: list[Utterance], sounds: Mapping[str, Sound], ledger: Ledger
-) -> tuple[list[Sample], list[dict[str, Any]]]:
-    """Return samples with rows of feature tables as pictures, and their figures; a missing row has no frames."""
-    tables = {path: read_table(root / path) for path in job.tables}
-    dims = max(row.shape[1] for table in tables.values() for row in table.values())
-    samples, figures = [], []
-    for u in utterances:
-        table, clip = parse_reference(u.features) if u.features is not None else ("", "")
-        features_FD = tables.get(table, {}).get(clip)
-        if features_FD is None:
-            features_FD = np.zeros((0, dims), np.float32)
-            ledger.keep(u.key, "video_missing", "no row in a feature table")
-        frames, width = features_FD.shape
-        meta = _meta(u, sounds[u.key], job.params.rate_hz, features=TableMeta(dims=width, frames=frames))
-        members = {"json": meta, "flac": sounds[u.key].flac.joined(), "video.npy": table_bytes(features_FD)}
-        samples.append(Sample(key=u.key, shard="", members=members))
-        figures.append(
-            {"key": u.key, "session": u.session, "speaker": u.speaker, "samples": sounds[u.key].samples}
-            | {"features": frames}
-        )
-    return samples, figures

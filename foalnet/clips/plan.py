@@ -19,6 +19,8 @@ from foalnet.shards import valid_key
 STAGE = "shards"
 # Of a shard, amply: 64 px crops, half pictures and FLAC of one second take about 250 kB.
 BYTES_PER_S = 400_000
+# Of words alone, with the metadata and the tar's headers.
+TEXT_BYTES = 4096
 # The manifest's reason for a usable utterance with a label of no class of this experiment.
 NOT_IN_A_CLASS = "label_not_used"
 # The fields of an utterance that its shard stores. Votes are left out: readers take them from the manifest.
@@ -27,6 +29,7 @@ SHARD_FIELDS = (
     "corpus",
     "session",
     "dialogue",
+    "turn",
     "speaker",
     "side",
     "start_s",
@@ -72,9 +75,29 @@ class Job:
         return work / "clips" / self.key
 
     @property
+    def text_alone(self) -> bool:
+        """Whether its shard holds words alone."""
+        return text_alone(self.utterances)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether a face detector may be needed."""
+        return not (self.tables or self.text_alone)
+
+    @property
     def seconds(self) -> float:
         """The total length of its utterances."""
         return sum(u.end_s - u.start_s for u in self.utterances)
+
+    @property
+    def size(self) -> int:
+        """The bytes of its shard, amply."""
+        return TEXT_BYTES * len(self.utterances) if self.text_alone else round(BYTES_PER_S * self.seconds)
+
+
+def text_alone(utterances: Sequence[Utterance]) -> bool:
+    """Return whether the corpus names neither sound nor pictures of any of these utterances."""
+    return bool(utterances) and not any(u.audio or u.dialogue_audio or u.video or u.features for u in utterances)
 
 
 def chosen(utterances: Iterable[Utterance], which: str) -> list[Utterance]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, Strict, field_validator, model_validator
 
@@ -44,36 +44,6 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 Named = Literal["iemocap4-loso", "iemocap6-erc-100-20-31", "gban-4490", "meld-official", "ravdess-luna5"]
 FoldBy = Literal["session", "speaker", Named]
 SPLIT_OF: dict[str, Split] = {"loso_dev_session": "dev", "loso_fixed_epochs": "four", "paper_best_on_test": "four"}
-
-
-class Draw(Frozen):
-    """The drawn corpus: structure, rule shares and seed (docs/drawn.md)."""
-
-    seed: Seed = 1
-    dialogues_per_session: Annotated[int, Field(ge=1, le=99)] = 6  # names have two digits
-    used_per_dialogue: Annotated[int, Field(ge=1, le=1000)] = Field(
-        14, description="utterances with one of the four classes"
-    )
-    unused_per_dialogue: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="utterances labelled xxx or fru")
-    share_both: Fraction = Field(0.36, description="sound and face both show the emotion")
-    share_sound: Fraction = Field(0.24, description="only the sound shows the emotion")
-    share_face: Fraction = Field(0.12, description="only the face shows the emotion")
-    share_interaction: Fraction = Field(0.28, description="only sound and face together show the emotion")
-    length_min_s: Annotated[float, Field(ge=0.3, le=60.0)] = 1.2  # a shorter voice has no recognisable contour
-    length_max_s: Annotated[float, Field(ge=0.3, le=60.0)] = 2.0
-    rate_fps: Literal["30000/1001", "15000/1001"] = "30000/1001"
-
-    @model_validator(mode="after")
-    def _fits(self) -> Draw:
-        total = self.share_both + self.share_sound + self.share_face + self.share_interaction
-        if abs(total - 1.0) > 1e-6:
-            raise ValueError(
-                "share_both, share_sound, share_face and share_interaction of the drawn corpus add up to "
-                f"{total:.4f}, not to 1"
-            )
-        if self.length_min_s > self.length_max_s:
-            raise ValueError(f"length_min_s {self.length_min_s} is above length_max_s {self.length_max_s}")
-        return self
 
 
 class Contract(Frozen):
@@ -172,13 +142,29 @@ class Shards(Frozen):
         return self
 
 
+class TextFeatures(Frozen):
+    """Vectors of the spoken words from a frozen pretrained encoder, computed once, for `train.text`."""
+
+    made_by: ClassVar = ("encoder", "steps", "context")
+    encoder: str | None = Field(
+        None, description="minilm, roberta; null: train.text.encoder reads the words themselves"
+    )
+    weights: Digest | None = Field(None, description="SHA-256 of your own model file; null: the published one")
+    steps: Literal["utterance", "tokens"] = Field("utterance", description="one vector per utterance, or per token")
+    context: Annotated[int, Field(ge=0, le=8)] = Field(
+        0, description="turns before and after the utterance that the encoder reads too"
+    )
+
+
 class Features(Frozen):
     """Picture features of a frozen pretrained encoder, computed once, for `train.picture: features`."""
 
+    made_by: ClassVar = ("encoder", "picture", "frame_step")
     encoder: str | None = Field(None, description="clip_vit_b32, clip_vit_l14; null: no features are computed")
     weights: Digest | None = Field(None, description="SHA-256 of your own model file; null: the published one")
     picture: Literal["face", "half"] = "half"
     frame_step: Step = Field(6, description="every n-th frame is encoded; train.frame_step is a multiple of it")
+    text: TextFeatures = TextFeatures()
 
 
 class AudioEncoder(Frozen):
@@ -227,15 +213,18 @@ class VideoEncoder(Frozen):
 class TextEncoder(Frozen):
     """The text branch."""
 
-    encoder: str = Field("hashed", description="name in the encoder registry")
-    width: Width = Field(64, description="D of its output")
+    encoder: str = Field("hashed", description="name in the encoder registry; all but hashed take features.text")
+    width: Width = Field(64, description="D of its output (`identity` has the features' own)")
     dropout: Dropout | None = Field(
         0.2, description="on the encoder's output; null: `final_dropout` of the pretrained sound encoder's config"
     )
     rows: Annotated[int, Field(ge=16, le=1_000_000)] = Field(
         8192, description="hashed: rows of the table that words and letter triples share"
     )
-    words: Count = Field(64, description="longer texts are cut to their first so many words, and counted")
+    words: Count = Field(
+        64, description="longer texts are cut to their first so many words (or tokens of features.text), and counted"
+    )
+    augment: bool = Field(True, description="mlp: training adds noise to the features and hides some")
 
 
 class Train(Frozen):
@@ -267,7 +256,7 @@ class Train(Frozen):
     )
     epochs: Count = 16
     patience: Count = Field(8, description="epochs without a better dev UA before a fold stops")
-    batch_size: Count = 16
+    batch_size: Count = Field(16, description="utterances, or dialogues of a method over turns")
     buckets: Count = Field(
         1, description="batches of similar lengths are formed within windows of this many batches; 1: off"
     )
@@ -293,9 +282,10 @@ class Train(Frozen):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="of products in training; auto: bf16 on a GPU that has it, else fp32"
     )
-    sampler: Literal["balanced", "plain"] = Field(
+    sampler: Literal["balanced", "plain", "natural"] = Field(
         "balanced",
-        description="balanced: with replacement, weight 1 / class count; plain: shuffled, class weights in the loss",
+        description="balanced: with replacement, weight 1 / class count (of whole dialogues: as plain); plain: "
+        "shuffled, class weights in the loss; natural: shuffled, no weights",
     )
     determinism: Literal["off", "seeded", "strict"] = "strict"
     max_bad_steps: Count = Field(3, description="non-finite steps in a fold before it fails")
@@ -375,6 +365,9 @@ class Report(Frozen):
     bootstrap: Annotated[int, Field(ge=50, le=100_000)] = Field(2000, description="resamples over clusters")
     permutations: Annotated[int, Field(ge=50, le=1_000_000)] = Field(10000, description="sign flips of a paired test")
     seed: Seed = 7
+    weighted_f1: bool = Field(
+        False, description="report weighted F1 with an interval too, as published work on dialogues does"
+    )
     compare: list[Pair] = Field(
         default=[("foal", "baseline"), ("foal", "audio_only"), ("foal", "video_only")],
         description="pairs (a, b): a minus b, where both were trained",

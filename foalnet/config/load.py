@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr, create_model
 
 from foalnet.config import blocks, tuning
 from foalnet.config.base import Frozen, line_in, nearest, validated
+from foalnet.config.draw import Draw
 from foalnet.config.space import check_space
 from foalnet.config.variants import HALF, VARIANTS, Modality, Variant
 from foalnet.config.yamls import parse_yaml, read_text
@@ -77,7 +78,7 @@ class File(Frozen):
     runs: dict[str, Run] = Field(
         default_factory=dict, description="corpora x variants x seeds x splits, written by `foalnet config --sync`"
     )
-    draw: blocks.Draw = blocks.Draw()
+    draw: Draw = Draw()
     shards: dict[str, Any] = Field(default_factory=dict)
     features: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
@@ -102,7 +103,7 @@ class Params(Frozen):
     variants: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[blocks.Seed], Field(min_length=1)]
     protocols: list[blocks.Protocol] = Field(default=[HEADLINE])
-    draw: blocks.Draw
+    draw: Draw
     manifest: blocks.Manifest
     shards: blocks.Shards
     features: blocks.Features = blocks.Features()
@@ -369,7 +370,7 @@ def runs_of(
         name = run_name(variant, seed, split)
         singles = blocks.encoders_from(variant, train)
         takes = dict.fromkeys(get_args(Modality), paths.shards / "index.json")
-        takes |= {"video": paths.features / "index.json"}
+        takes |= {"video": paths.features / "index.json", "text": paths.features / "text" / "index.json"}
         takes |= {modality: paths.model(single, seed, split) for modality, single in singles.items()}
         runs[f"{corpus}-{name}"] = {
             "corpus": corpus, "variant": variant, "method": train.variant(variant).method,

@@ -33,6 +33,8 @@ def _standard() -> dict[str, Variant]:
         "audio_only": Variant(method="single", inputs=["audio"]),
         "video_only": Variant(method="single", inputs=["video"]),
         "text_only": Variant(method="single", inputs=["text"]),
+        "text_turns": Variant(method="bc_lstm", inputs=["text"]),
+        "all_turns": Variant(method="bc_lstm", inputs=["audio", "video", "text"]),
         "baseline": Variant(method="foal", inputs=both, losses={"avel": 0.0, "mem": 0.0}),
         "avel": Variant(method="foal", inputs=both, losses={"mem": 0.0}),
         "mem": Variant(method="foal", inputs=both, losses={"avel": 0.0}),

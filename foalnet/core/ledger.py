@@ -38,6 +38,7 @@ DROPPED: dict[str, str] = {
     "label_unparsed": "a label line that does not follow the grammar",
     "length_impossible": "the clip is far too short or too long to hold its sentence",
     "segment_invalid": "the label's times are empty, negative, reversed or far outside the recording",
+    "text_missing": "the corpus is of text alone, and the utterance has none",
     "transcript_unparsed": "a transcription line that does not follow the grammar",
     "vote_unparsed": "a rater's line that does not follow the grammar; the utterance keeps its other votes",
     "wav_missing": "no sound in sentences/wav or dialog/wav",

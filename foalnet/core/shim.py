@@ -72,6 +72,22 @@ def torch_device(name: str) -> torch.device:
     return device
 
 
+@contextmanager
+def exact_torch() -> Iterator[None]:
+    """Use one thread on the CPU and full precision on a GPU, so that the numbers depend little on the machine."""
+    import torch
+
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    try:
+        with one_torch_thread():
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before[:2]
+        torch.backends.cudnn.benchmark = before[2]
+
+
 def _forget(package: str) -> None:
     """Remove a partly imported package from sys.modules, so that the next import starts from the beginning."""
     for name in sorted(sys.modules):

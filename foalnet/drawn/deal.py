@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.drawn.rule import CLASSES, KINDS, RAW_LABELS, Cell, cells, shares
 
 

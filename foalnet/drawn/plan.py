@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.core.records import Side
 from foalnet.drawn.deal import assign, raw_labels, session_cells
 from foalnet.drawn.rule import FACE_CUES, SOUND_CUES, UNUSED_LABELS, Cell

@@ -21,7 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 
 CLASSES = ("happy", "neutral", "sad", "angry")
 KINDS = ("both", "sound", "face", "interaction")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.core.errors import DataError, reason
 from foalnet.drawn.plan import Dialogue, Turn, stream, timed_dialogue
 from foalnet.drawn.rule import FACE_CUES, RAW_LABELS, SOUND_CUES, Cell, joint

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import soundfile
 
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.core.errors import MachineError, UsageError, reason
 from foalnet.core.files import json_bytes, sha256_file, sync_folder
 from foalnet.core.paths import FACTS

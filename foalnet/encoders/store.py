@@ -11,12 +11,10 @@ from typing import Any
 from foalnet.config import Settings
 from foalnet.core.errors import MachineError, reason
 from foalnet.core.files import NotPlain, json_bytes, not_read, publish_bytes, read_plain, sha256_file
-from foalnet.encoders.catalogue import CONFIG, PREPROCESSOR, SAFE, WeightSet, published
+from foalnet.encoders.catalogue import CONFIG, WeightSet, published
 
 LOCK = "foalnet-weights.json"
 SCHEMA = 1
-# The files that a stage reads.
-READ = (CONFIG, PREPROCESSOR, SAFE)
 # The limit for a JSON file next to the weights; the largest known has 10 kB.
 MOST_CONFIG_BYTES = 1 << 24
 
@@ -76,7 +74,7 @@ def open_weights(name: str, settings: Settings, *, own: str | None = None) -> Pr
         name=name,
         sha256=lock.source,
         config=_json(folder / CONFIG),
-        preprocessor=_json(folder / PREPROCESSOR),
+        preprocessor=_json(folder / entry.prepares),
         folder=folder,
     )
 
@@ -104,9 +102,9 @@ def read_lock(entry: WeightSet, folder: Path) -> Lock:
     try:
         data = json.loads(read_plain(path, MOST_CONFIG_BYTES))
         lock = Lock(**data)
-        usable = lock.schema == SCHEMA and lock.name == entry.name and set(lock.files) == set(READ)
+        usable = lock.schema == SCHEMA and lock.name == entry.name and set(lock.files) == set(entry.read)
     except FileNotFoundError:
-        absent = [file for file in READ if not (folder / file).is_file()] or [LOCK]
+        absent = [file for file in entry.read if not (folder / file).is_file()] or [LOCK]
         raise missing(entry, folder, absent) from None
     except (ValueError, TypeError, NotPlain) as error:
         raise _damaged(entry, path, reason(error)) from error
@@ -124,7 +122,7 @@ def write_lock(entry: WeightSet, folder: Path, *, source: str, revision: str | N
         name=entry.name,
         revision=revision,
         source=source,
-        files={file: sha256_file(folder / file) for file in READ},
+        files={file: sha256_file(folder / file) for file in entry.read},
     )
     publish_bytes(folder / LOCK, json_bytes(asdict(lock)))
     return lock

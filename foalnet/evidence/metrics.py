@@ -9,7 +9,7 @@ every mean over classes, and named. Ties between classes go to the class that is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,6 +136,11 @@ METRICS = (
     ),
 )
 SHOWN = tuple(metric for metric in METRICS if metric.shown)
+
+
+def shown_in(row: Container[str]) -> list[Metric]:
+    """Return the metrics that tables show of a row of metrics.json: those for all, and others with an interval."""
+    return [metric for metric in METRICS if metric.key in row and (metric.shown or f"{metric.key}_low" in row)]
 
 
 def best_epoch(dev_logits_ENC: np.ndarray, label_N: np.ndarray) -> tuple[int, list[float]]:

@@ -8,7 +8,7 @@ Shape letters: N utterances, K clusters, C classes, R resamples, P permutations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -177,6 +177,31 @@ def interval(
     )
 
 
+def confusion_bounds(
+    counts_SKCC: np.ndarray,
+    value: Callable[[np.ndarray], float],
+    *,
+    level: float,
+    resamples: int,
+    seed: int,
+) -> tuple[float, float] | None:
+    """Return the bounds of a metric of confusion matrices, such as weighted F1, averaged over seeds.
+
+    `counts_SKCC`: seeds, clusters, true and predicted classes. The interval is that of `interval`: a cluster bootstrap
+    with expanded percentiles, the same clusters for all seeds. None with fewer than `FEW_CLUSTERS` clusters.
+    """
+    seeds, count = counts_SKCC.shape[:2]
+    if count < FEW_CLUSTERS:
+        return None
+    flat_SKN = counts_SKCC.reshape(seeds, count, -1)
+    metric_R = [
+        float(np.mean([value(matrix.reshape(counts_SKCC.shape[2:])) for matrix in times_K @ flat_SKN]))
+        for times_RK in _drawn(count, resamples, seed)
+        for times_K in times_RK
+    ]
+    return _expanded(np.array(metric_R), count, level)
+
+
 def _exact_bounds(estimate: float, count: int, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
     """Return the interval where all `count` clusters have the same value.
 
@@ -190,16 +215,25 @@ def _exact_bounds(estimate: float, count: int, level: float, bounds: tuple[float
 
 def _bootstrap_bounds(table: Sums, metric: Metric, level: float, resamples: int, seed: int) -> tuple[float, float]:
     """Return the expanded percentiles of the metric over clusters drawn with replacement."""
+    count = len(table.value_KC)
+    parts = [
+        metric_of(times_RK @ table.value_KC, times_RK @ table.count_KC, metric)
+        for times_RK in _drawn(count, resamples, seed)
+    ]
+    return _expanded(np.concatenate(parts), count, level)
+
+
+def _drawn(count: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each of `count` clusters is drawn in a resample, [R, K], in chunks of resamples."""
+    generator, step = np.random.default_rng(seed), max(1, CHUNK // count)
+    for start in range(0, resamples, step):
+        yield generator.multinomial(count, np.full(count, 1 / count), size=min(step, resamples - start))
+
+
+def _expanded(metric_R: np.ndarray, count: int, level: float) -> tuple[float, float]:
+    """Return the expanded percentiles of a metric over resamples of `count` clusters."""
     from scipy.stats import norm, t
 
-    count = len(table.value_KC)
-    generator, step = np.random.default_rng(seed), max(1, CHUNK // count)
-    parts = []
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
-        times_RK = generator.multinomial(count, np.full(count, 1 / count), size=size)
-        parts.append(metric_of(times_RK @ table.value_KC, times_RK @ table.count_KC, metric))
-    metric_R = np.concatenate(parts)
     tail = norm.cdf(np.sqrt(count / (count - 1)) * t.ppf((1 - level) / 2, count - 1))
     low, high = np.quantile(metric_R, [tail, 1 - tail])
     return float(low), float(high)

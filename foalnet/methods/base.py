@@ -53,12 +53,15 @@ class Method(nn.Module):
 
     `takes`: the modalities that it can use. `losses`: name of each loss besides the cross-entropy -> the param that is
     its weight. `counts`: names of the counts in `Losses`. `weights`: the losses that are on, with their weights.
+    `over_turns`: a batch has whole dialogues, with `Inputs.turns`; the turns without a class are there as context, and
+    their labels are UNSCORED.
     """
 
     config_type: ClassVar[type[Config]] = Config
     takes: ClassVar[tuple[Modality, ...]] = get_args(Modality)
     losses: ClassVar[Mapping[str, str]] = {}
     counts: ClassVar[tuple[str, ...]] = ()
+    over_turns: ClassVar[bool] = False
 
     def __init__(self, encoders: Mapping[Modality, Encoder], *, weights: Mapping[str, float]) -> None:
         super().__init__()
@@ -81,7 +84,7 @@ class Method(nn.Module):
         return {modality: encoder(inputs) for modality, encoder in self.encoders.items()}
 
     def forward(self, inputs: Inputs) -> Outputs:
-        """Return logits_BC and what `own_losses` needs; a row depends on its own utterance alone."""
+        """Return logits_BC and what `own_losses` needs; a row depends on its own utterance (or dialogue) alone."""
         raise NotImplementedError
 
     def own_losses(self, outputs: Outputs, label_B: Tensor) -> Losses:  # noqa: ARG002

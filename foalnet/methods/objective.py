@@ -14,7 +14,7 @@ from torch import Tensor
 
 from foalnet.methods.base import Method
 from foalnet.nets.gather import share
-from foalnet.nets.tensors import Outputs
+from foalnet.nets.tensors import UNSCORED, Outputs
 
 CROSS_ENTROPY = "cross_entropy"
 
@@ -47,6 +47,7 @@ class Objective:
         return Loss(total=total, parts={CROSS_ENTROPY: cross_entropy, **own.losses}, counts=own.counts)
 
     def _cross_entropy(self, logits_BC: Tensor, label_B: Tensor) -> Tensor:
-        loss = F.cross_entropy(logits_BC, label_B, weight=self.class_weight_C)
-        weight = len(label_B) if self.class_weight_C is None else self.class_weight_C[label_B].sum()
+        loss = F.cross_entropy(logits_BC, label_B, weight=self.class_weight_C, ignore_index=UNSCORED)
+        scored_B = label_B[label_B != UNSCORED]
+        weight = len(scored_B) if self.class_weight_C is None else self.class_weight_C[scored_B].sum()
         return share(loss, weight)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from foalnet.methods.base import Method
+from foalnet.methods.bc_lstm import BcLstm
 from foalnet.methods.foal import FoalNet
 from foalnet.methods.single import Single
 
 METHODS: dict[str, type[Method]] = {
+    "bc_lstm": BcLstm,
     "foal": FoalNet,
     "single": Single,
 }

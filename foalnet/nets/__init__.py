@@ -4,11 +4,12 @@ from foalnet.nets.encoder import Encoder, InputShape, PretrainedEncoder
 from foalnet.nets.frozen import Frozen
 from foalnet.nets.gather import gather_rows, gather_steps, rank, ranks
 from foalnet.nets.registry import ENCODERS, PRETRAINED
-from foalnet.nets.tensors import Batch, Encoded, Inputs, MatchLogits, Outputs, Steps, on_device
+from foalnet.nets.tensors import UNSCORED, Batch, Encoded, Inputs, MatchLogits, Outputs, Steps, Turns, on_device
 
 __all__ = [
     "ENCODERS",
     "PRETRAINED",
+    "UNSCORED",
     "Batch",
     "Encoded",
     "Encoder",
@@ -19,6 +20,7 @@ __all__ = [
     "Outputs",
     "PretrainedEncoder",
     "Steps",
+    "Turns",
     "gather_rows",
     "gather_steps",
     "on_device",

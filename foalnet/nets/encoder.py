@@ -12,15 +12,35 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from foalnet.config.variants import Modality
+from foalnet.core.errors import UsageError
 from foalnet.nets.tensors import Inputs, Steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputShape:
-    """The shape of a corpus' batches: the sound's rate, and one frame's shape, (3, H, W) or (D,)."""
+    """The shape of a corpus' batches: the sound's rate, one frame's shape, (3, H, W) or (D,), and D of text.
+
+    `text`: the width of the vectors of `features.text`; None where an encoder reads the words themselves.
+    """
 
     rate_hz: int
     frame: tuple[int, ...]
+    text: int | None = None
+
+    def width(self, modality: Modality, encoder: str) -> int:
+        """Return D of a modality that an encoder takes as vectors; UsageError (exit 2) for another input."""
+        if modality == "text" and self.text is not None:
+            return self.text
+        if modality == "video" and len(self.frame) == 1:
+            return self.frame[0]
+        if modality == "text":
+            what, action = "the words themselves", "name an encoder as features.text.encoder, or set it to hashed"
+        else:
+            what, action = f"frames of shape {list(self.frame)}", "set it to crop_cnn for train.picture: face or half"
+        raise UsageError(
+            f"train.{modality}.encoder: {encoder} needs feature vectors, and this corpus gives it {what}", action=action
+        )
 
 
 class Encoder(nn.Module):

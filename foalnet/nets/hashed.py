@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from foalnet.config.blocks import TextEncoder
+from foalnet.core.errors import UsageError
 from foalnet.nets.encoder import Encoder, InputShape, chance
 from foalnet.nets.masks import zero_masked
 from foalnet.nets.tensors import Inputs, Steps
@@ -45,8 +46,13 @@ def pieces_of(text: str) -> np.ndarray:
 class Hashed(Encoder):
     """Mean of the pieces' vectors, then one hidden layer per word."""
 
-    def __init__(self, params: TextEncoder, shape: InputShape) -> None:  # noqa: ARG002
+    def __init__(self, params: TextEncoder, shape: InputShape) -> None:
         super().__init__()
+        if shape.text is not None:
+            raise UsageError(
+                "train.text.encoder: hashed reads the words themselves, and features.text.encoder gives it vectors",
+                action="set features.text.encoder to null, or train.text.encoder to mlp",
+            )
         self.width, self.rows = params.width, params.rows
         self.table = nn.Embedding(params.rows, params.width)
         self.hidden = nn.Linear(params.width, params.width)

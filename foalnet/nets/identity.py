@@ -1,34 +1,29 @@
-"""An encoder that passes precomputed picture features on unchanged, as the paper does with those of CLIP.
+"""An encoder that passes precomputed features on unchanged, as the paper does with those of CLIP.
 
-Shape letters: B utterances, F frames, D feature width.
+Shape letters: B utterances, T frames or vectors of text, D feature width.
 """
 
 from __future__ import annotations
 
 from torch import nn
 
-from foalnet.config.blocks import VideoEncoder
-from foalnet.core.errors import UsageError
+from foalnet.config.blocks import TextEncoder, VideoEncoder
+from foalnet.config.variants import Modality
 from foalnet.nets.encoder import Encoder, InputShape, chance
 from foalnet.nets.masks import zero_masked
 from foalnet.nets.tensors import Inputs, Steps
 
 
 class Identity(Encoder):
-    """Dropout on the features, padded frames exactly 0 (docs/method.md, encoders); it has no weights."""
+    """Dropout on the features, padded steps exactly 0 (docs/method.md, encoders); it has no weights."""
 
-    def __init__(self, params: VideoEncoder, shape: InputShape) -> None:
+    def __init__(self, params: VideoEncoder | TextEncoder, shape: InputShape, *, modality: Modality = "video") -> None:
         super().__init__()
-        if len(shape.frame) != 1:
-            raise UsageError(
-                f"encoder identity needs feature vectors, this corpus has frames of shape {list(shape.frame)}",
-                action="set train.video.encoder: crop_cnn for train.picture: face or half",
-            )
-        self.width = shape.frame[0]
+        self.modality, self.width = modality, shape.width(modality, params.encoder)
         self.dropout = nn.Dropout(chance(params.dropout))
 
     def forward(self, inputs: Inputs) -> Steps:
-        """Return values_BFD and the frame mask."""
-        pictures = inputs.raw["video"]
-        values_BFD = zero_masked(pictures.values_BTD, pictures.mask_BT)
-        return Steps(values_BTD=self.dropout(values_BFD), mask_BT=pictures.mask_BT)
+        """Return values_BTD and the mask of the vectors."""
+        steps = inputs.raw[self.modality]
+        values_BTD = zero_masked(steps.values_BTD, steps.mask_BT)
+        return Steps(values_BTD=self.dropout(values_BTD), mask_BT=steps.mask_BT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from foalnet.config.variants import Modality
 from foalnet.nets.crops import CropCnn
@@ -29,6 +30,9 @@ ENCODERS: dict[Modality, dict[str, Callable[..., Encoder]]] = {
     },
     "text": {
         "hashed": Hashed,
+        "identity": partial(Identity, modality="text"),
+        "linear": partial(Linear, modality="text"),
+        "mlp": partial(Mlp, modality="text"),
     },
 }
 # Encoders with published weights, which `foalnet weights` stores under the same names; they also get a `Pretrained`.

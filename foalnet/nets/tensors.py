@@ -15,6 +15,8 @@ from torch import Tensor
 from foalnet.config.variants import Modality
 
 I = TypeVar("I", bound="Inputs")  # noqa: E741
+# torch's own number for a row that no loss counts.
+UNSCORED = -100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,33 @@ class Steps:
         return Steps(values_BTD=self.values_BTD.to(device), mask_BT=self.mask_BT.to(device))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Turns:
+    """The dialogues of a batch, for a method over turns: its rows are their turns, dialogue by dialogue, in order.
+
+    Shape letters: S dialogues, T turns of the longest. `there_ST`: the turn exists; `scored_ST`: it has a class of the
+    experiment; `speaker_ST`: the number of its speaker in the dialogue, from 0 in order of appearance (int64).
+    """
+
+    there_ST: Tensor
+    scored_ST: Tensor
+    speaker_ST: Tensor
+
+    def by_dialogue(self, values_BD: Tensor) -> Tensor:
+        """Return the rows as [S, T, D], zero where no turn is."""
+        values_STD = values_BD.new_zeros(*self.there_ST.shape, *values_BD.shape[1:])
+        values_STD[self.there_ST] = values_BD
+        return values_STD
+
+    def by_row(self, values_STD: Tensor) -> Tensor:
+        """Return the turns as the rows of the batch, [B, D]."""
+        return values_STD[self.there_ST]
+
+    def to(self, device: torch.device) -> Turns:
+        """Return the same dialogues on another device."""
+        return Turns(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
 # The encoders' outputs of the modalities that a variant uses.
 Encoded = Mapping[Modality, Steps]
 
@@ -60,17 +89,20 @@ class Inputs:
     float32 [B, F, D]; zero where the mask is False. An utterance has at least one sample; it may have no frame.
     `prepared`: stored results of `prepare_steps`, which an encoder uses in place of `raw`; the batch then omits that.
     `encoded`: stored complete outputs of frozen encoders, in place of both.
+    `turns`: the dialogues, for a method over turns.
     """
 
     raw: Encoded
     prepared: Encoded = field(default_factory=dict)
     encoded: Encoded = field(default_factory=dict)
+    turns: Turns | None = None
 
     def to(self: I, device: torch.device) -> I:
         """Return the same batch on another device."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         moved: dict[str, Any] = {name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)}
         moved |= {name: on_device(v, device) for name, v in values.items() if isinstance(v, Mapping)}
+        moved |= {name: v.to(device) for name, v in values.items() if isinstance(v, Turns)}
         return replace(self, **moved)
 
 
@@ -81,7 +113,10 @@ def on_device(encoded: Encoded, device: torch.device) -> Encoded:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(Inputs):
-    """Inputs with the utterances' keys, and their class numbers (int64) if the caller may know them."""
+    """Inputs with the utterances' keys, and their class numbers (int64) if the caller may know them.
+
+    A turn without a class, or with one that the caller may not know, has the number UNSCORED.
+    """
 
     keys: tuple[str, ...]
     label_B: Tensor | None = None

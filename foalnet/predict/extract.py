@@ -162,8 +162,7 @@ def _facts(staged: StagedClip) -> dict[str, Any]:
     """Return what is one value per clip."""
     meta = staged.sample.meta
     facts: dict[str, Any] = {"side": staged.side, "start_s": meta.start_s, "end_s": meta.end_s, "sound": None}
-    if staged.heard:
-        sound = meta.audio
+    if staged.heard and (sound := meta.audio) is not None:
         facts["sound"] = {"rate_hz": sound.rate_hz, "samples": sound.samples, "reason": sound.reason}
     facts["frames"] = None
     if staged.has_picture:

@@ -28,13 +28,13 @@ from foalnet.faces import Detector, get_detector
 from foalnet.methods import build_net
 from foalnet.nets import Batch, InputShape
 from foalnet.predict.answer import ClipPrediction, Frames, Sense
-from foalnet.predict.live import LiveFeatures
+from foalnet.predict.live import LiveFeatures, LiveTexts
 from foalnet.predict.request import Face, Request, Who
 from foalnet.predict.staging import StagedClip, Stager
 from foalnet.shards import Sample, SampleMeta
 from foalnet.stages.final.ranges import DRAWN, outside, quantities
 from foalnet.stages.shards.staging import tools_of
-from foalnet.train.batches import Clip, collate, filled, read_clip
+from foalnet.train.batches import Clip, Turn, collate, filled, read_clip, turns_of
 from foalnet.train.environment import determined, device
 from foalnet.train.fold import pad_s
 
@@ -68,7 +68,7 @@ class Model:
     def __init__(self, sealed: Sealed, weights: Mapping[str, Tensor], file: Path, settings: Settings) -> None:
         self.sealed, self.settings = sealed, settings
         self._device = device(settings)
-        shape = InputShape(rate_hz=sealed.rate_hz, frame=sealed.frame)
+        shape = InputShape(rate_hz=sealed.rate_hz, frame=sealed.frame, text=sealed.text)
         pretrained = Pretrained.from_facts(sealed.pretrained)
         net = build_net(sealed.variant, sealed.train, classes=len(sealed.classes), shape=shape, pretrained=pretrained)
         put_net(net, weights, file=file)
@@ -188,6 +188,11 @@ class Model:
         return None if self.sealed.features is None else LiveFeatures(self.sealed.features, self.settings)
 
     @cached_property
+    def _texts(self) -> LiveTexts | None:
+        """The frozen encoder of text; MachineError (exit 4) without its weights."""
+        return None if self.sealed.texts is None else LiveTexts(self.sealed.texts, self.settings)
+
+    @cached_property
     def preprocessing(self) -> str:
         """ "same" if this machine stages clips as the training's machine did, else the differences, or "unknown"."""
         if not self.sealed.tools:
@@ -234,7 +239,7 @@ class Model:
 
     def _read(self, sample: Sample, params: Train) -> tuple[Clip, Ledger]:
         ledger = Ledger()
-        clip, rate_hz = read_clip(sample, params, ledger, self._live)
+        clip, rate_hz = read_clip(sample, params, ledger, self._live, self._texts)
         frame = clip.parts["video"].values.shape[1:]
         if rate_hz != self.sealed.rate_hz or (clip.has("video") and frame != self.sealed.frame):
             raise DataError(
@@ -276,6 +281,8 @@ class Model:
                 action="give what the model takes: a voice, a face seen from the front, or the spoken words (--text)",
             )
         notes = self._unlike(clip, meta, heard=clip.has("audio"))
+        if self._net.over_turns:
+            notes.append("the model was trained on whole dialogues; this clip is one turn alone, without its context")
         notes += [f"cut: {line.detail}" for line in ledger.entries if line.reason == "audio_truncated"]
         lost = [name for name, sense in senses if sense in ("none", "silent")]
         if lost:
@@ -304,7 +311,10 @@ class Model:
             return self._net(batch.to(self._device)).logits_BC.float().cpu().numpy()
 
     def _batch(self, clip: Clip) -> Batch:
-        return collate([clip], samples=round((pad_s(self.sealed.train) or 0.0) * self.sealed.rate_hz))
+        batch = collate([clip], samples=round((pad_s(self.sealed.train) or 0.0) * self.sealed.rate_hz))
+        # For a method over turns a clip is a dialogue of one turn.
+        turns = turns_of([[Turn(key=clip.key, speaker="", scored=True)]]) if self._net.over_turns else None
+        return replace(batch, turns=turns)
 
     def _determined(self) -> AbstractContextManager[None]:
         return determined(self.sealed.train.determinism, self.settings.threads or 1)

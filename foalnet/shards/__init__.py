@@ -2,6 +2,7 @@
 
 from foalnet.shards.check import fault_of
 from foalnet.shards.format import (
+    META,
     NO_BOX,
     AudioMeta,
     ListenerMeta,
@@ -21,6 +22,7 @@ from foalnet.shards.write import write_shard
 
 __all__ = [
     "INDEX",
+    "META",
     "NO_BOX",
     "AudioMeta",
     "ListenerMeta",

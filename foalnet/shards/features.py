@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ConfigDict
 
 from foalnet.artifact.seal import command, open_sealed, sealed_bytes, verified_bytes
-from foalnet.config.blocks import Features
+from foalnet.config.blocks import Features, TextFeatures
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.files import sha256_file
 from foalnet.shards import Sample, ShardSet
@@ -48,6 +48,8 @@ class FeatureIndex:
     preprocessing: str | None = None
     picture: str | None = None
     frame_step: int | None = None
+    steps: str | None = None
+    context: int | None = None
     dims: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     files: list[FeatureFile] = field(default_factory=list)
@@ -68,12 +70,12 @@ def file_of(shard: str) -> str:
 
 
 class Vectors(Protocol):
-    """Returns a sample's pictures as vectors, from the stage's files or from the encoder itself."""
+    """Returns a sample's pictures or words as vectors, from the stage's files or from the encoder itself."""
 
     frame_step: int
 
     def rows(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """Return (vectors [F, D] float32, mask_F) of every `frame_step`-th frame."""
+        """Return (vectors [F, D] float32, mask_F) of every `frame_step`-th frame, or of the words."""
 
 
 class FeatureSet:
@@ -98,11 +100,12 @@ class FeatureSet:
     @property
     def facts(self) -> dict[str, Any]:
         """What a checkpoint must record so that a new picture gets its vectors in the same way."""
-        names = ("encoder", "weights", "preprocessing", "picture", "frame_step")
-        return {name: getattr(self.index, name) for name in names}
+        index = self.index
+        names = Features.made_by if index.steps is None else TextFeatures.made_by
+        return {name: getattr(index, name) for name in ("weights", "preprocessing", *names)}
 
     def rows(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """Return (vectors [F, D] float32, mask_F) of every `frame_step`-th frame; zeros without a picture."""
+        """Return (vectors [F, D] float32, mask_F): of every `frame_step`-th frame, zeros without a picture; of text."""
         key = sample.key
         name = self._file[key]
         if self._open[0] != name:
@@ -127,8 +130,15 @@ class FeatureSet:
         )
 
 
-def open_features(folder: Path, params: Features, shards: ShardSet) -> FeatureSet | None:
+def text_folder(features: Path) -> Path:
+    """Return the folder of the vectors of text in a corpus' folder of features."""
+    return features / "text"
+
+
+def open_features(folder: Path, params: Features | TextFeatures, shards: ShardSet) -> FeatureSet | None:
     """Return the corpus' features, checked against params and shards; None if params name no encoder.
+
+    `folder`: that of the features for pictures, its `text_folder` for text.
 
     DataError (exit 3) if they are absent, damaged, of other shards or of another encoder.
     """
@@ -137,7 +147,7 @@ def open_features(folder: Path, params: Features, shards: ShardSet) -> FeatureSe
     path = folder / INDEX
     target = f"features@{shards.corpus}"
     index = open_sealed(path, FeatureIndex, again=target, corpus=shards.corpus)
-    wanted: dict[str, Any] = {"encoder": params.encoder, "picture": params.picture, "frame_step": params.frame_step}
+    wanted: dict[str, Any] = {name: getattr(params, name) for name in params.made_by}
     differing = {name: getattr(index, name) for name, value in wanted.items() if getattr(index, name) != value}
     if differing:
         what = f"the features here have {differing}, params require {wanted}"

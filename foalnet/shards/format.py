@@ -31,7 +31,8 @@ STREAMS = {"face": "face.mjpg", "half": "half.mjpg", "listener": "listener.mjpg"
 PICTURES = ("face.mjpg", "flac", "half.mjpg", "json")
 WITH_LISTENER = (*PICTURES, "listener.mjpg")
 FEATURES = ("flac", "json", "video.npy")
-KINDS = (PICTURES, WITH_LISTENER, FEATURES)
+TEXTS = ("json",)
+KINDS = (PICTURES, WITH_LISTENER, FEATURES, TEXTS)
 
 Stream = Literal["face", "half", "listener"]
 
@@ -98,10 +99,12 @@ class TableMeta:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleMeta:
-    """One utterance; times are seconds in the dialogue. `label`: its class, `text`: the spoken words, each "" for none.
+    """One utterance; `turn`: its place in the dialogue, from 0; times are seconds in the dialogue.
 
-    Every sample of a corpus has either `video` or `features`; the other key is absent. `listener_video` is there with
-    `shards.listener`.
+    `label`: its class, `text`: the spoken words, each "" for none.
+
+    Every sample of a corpus has `audio` and either `video` or `features`; a corpus of text alone has none of the three.
+    `listener_video` is there with `shards.listener`. What a sample lacks has no key.
     """
 
     __pydantic_config__ = STRICT
@@ -110,6 +113,7 @@ class SampleMeta:
     corpus: str
     session: str
     dialogue: str
+    turn: int
     speaker: str
     side: str
     start_s: float
@@ -117,7 +121,7 @@ class SampleMeta:
     raw_label: str
     label: str
     text: str
-    audio: AudioMeta
+    audio: AudioMeta | None = None
     video: VideoMeta | None = None
     features: TableMeta | None = None
     listener_video: ListenerMeta | None = None
@@ -125,6 +129,8 @@ class SampleMeta:
     @property
     def members(self) -> tuple[str, ...]:
         """The members that the sample must have, sorted."""
+        if self.audio is None:
+            return TEXTS
         if self.video is None:
             return FEATURES
         return PICTURES if self.listener_video is None else WITH_LISTENER

@@ -42,8 +42,10 @@ class Sample:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the whole"
             raise self.unusable(f"its metadata cannot be read: {where}: {first['msg']}") from error
-        if (meta.video is None) == (meta.features is None):
-            raise self.unusable("its metadata declares neither pictures nor features, or both")
+        pictures, silent = (meta.video is not None) + (meta.features is not None), meta.audio is None
+        if pictures != (0 if silent else 1):
+            what = "pictures without sound" if silent else "neither pictures nor features, or both"
+            raise self.unusable(f"its metadata declares {what}")
         return meta
 
     def check(self) -> None:
@@ -64,7 +66,7 @@ class Sample:
                     )
 
     def sound(self) -> tuple[np.ndarray, int]:
-        """Return (wave_N float32 in [-1, 1], its rate in Hz); at least one sample."""
+        """Return (wave_N float32 in [-1, 1], its rate in Hz); at least one sample; see `has`."""
         from foalnet.media import read_flac
 
         try:
@@ -75,9 +77,9 @@ class Sample:
             raise self.unusable("its sound has no samples")
         return wave_N, rate_hz
 
-    def has(self, picture: str) -> bool:
-        """Return whether the sample has `face`, `half`, `listener` or `features`."""
-        return STREAMS.get(picture, TABLE) in self.members
+    def has(self, part: str) -> bool:
+        """Return whether the sample has `sound`, `face`, `half`, `listener` or `features`."""
+        return {**STREAMS, "sound": SOUND}.get(part, TABLE) in self.members
 
     def pictures(self, stream: Stream) -> list[bytes]:
         """Return the JPEG of each frame, b"" for a frame without a picture; see `has`."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from foalnet.artifact.speeds import read_speed, write_speed
 from foalnet.config import Settings
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.core.errors import DataError
 from foalnet.core.files import need_writable, read_json
 from foalnet.core.progress import duration

@@ -24,7 +24,17 @@ from foalnet.corpora.splits import Fold, FoldLabels
 from foalnet.encoders import Pretrained
 from foalnet.methods import Loss, Method, Objective, build_net
 from foalnet.train import ranks
-from foalnet.train.batches import Store, bucketed, derived_seed, eval_batches, padding, train_batches, train_order
+from foalnet.train.batches import (
+    Store,
+    bucketed,
+    derived_seed,
+    dialogue_order,
+    eval_batches,
+    padding,
+    score_batches,
+    train_batches,
+    train_order,
+)
 from foalnet.train.encoders import encoded_store, put_encoders
 from foalnet.train.environment import Stop
 from foalnet.train.hooks import Hooks, named_memory
@@ -124,12 +134,12 @@ def train_fold(
     hooks = Hooks(stop=stop, due=due, keep=keep, show=show, before=before)
     before_batch = partial(hooks.before_batch, task.name, progress)
     if not progress.finished:
-        keys = (*task.train, *task.dev, *task.test)
+        keys = sorted(store.clips) if store.dialogues else (*task.train, *task.dev, *task.test)
         store = encoded_store(
             net, store, keys, device, task.params, pad_s=pad_s(task.params), before_batch=before_batch
         )
     start(net, store, task.train, progress, task.params, device)
-    objective = objective_of(task, labels, device)
+    objective = objective_of(task, labels, device, dialogues=bool(store.dialogues))
     while not progress.finished:
         row = train_epoch(task, store, net, optim, objective, labels, progress, hooks)
         test_NC = logits_of(net, store, task.test, device, task.params, before_batch=before_batch)
@@ -194,10 +204,12 @@ def start(
     ranks.same_start(net, progress.epochs, progress.midway.steps if progress.midway else 0)
 
 
-def objective_of(task: TrainingTask, labels: dict[str, int], device: torch.device) -> Objective:
-    """Return the objective, with class weights if the sampler does not balance the classes."""
+def objective_of(
+    task: TrainingTask, labels: dict[str, int], device: torch.device, *, dialogues: bool = False
+) -> Objective:
+    """Return the objective, with class weights where no drawing of utterances balances the classes."""
     weight_C = None
-    if task.params.sampler == "plain":
+    if task.params.sampler == "plain" or (dialogues and task.params.sampler == "balanced"):
         count_C = torch.bincount(torch.tensor(list(labels.values())), minlength=len(task.classes)).clamp(min=1)
         weight_C = (len(labels) / (len(task.classes) * count_C)).float().to(device)
     return Objective(class_weight_C=weight_C)
@@ -217,8 +229,11 @@ def train_epoch(
     params, epoch = task.params, progress.epochs
     seeds = (task.seed, task.name, epoch)
     device = next(net.parameters()).device
-    drawn = train_order(labels, params.sampler, *seeds)
-    order = bucketed(drawn, store.samples, params.batch_size, params.buckets, *seeds)
+    if store.dialogues:
+        drawn = dialogue_order(store.units(list(labels)), *seeds)
+    else:
+        drawn = train_order(labels, params.sampler, *seeds)
+    order = bucketed(drawn, store.length, params.batch_size, params.buckets, *seeds)
     per_epoch = -(-len(order) // params.batch_size)
     # The first process draws the same numbers as a single process; the others draw different ones.
     others = ("rank", ranks.rank()) if ranks.rank() else ()
@@ -230,7 +245,7 @@ def train_epoch(
     def at_work() -> list[str]:
         return order[part.steps * params.batch_size :][: params.batch_size]
 
-    with named_memory(store, at_work, f"fold {task.name}, epoch {epoch + 1}"):
+    with named_memory(store, lambda: store.keys(at_work()), f"fold {task.name}, epoch {epoch + 1}"):
         rest = order[part.steps * params.batch_size :]
         batches = train_batches(store, rest, labels, params.batch_size, pad_s=pad_s(params), share=ranks.share)
         for batch in batches:
@@ -248,14 +263,15 @@ def train_epoch(
             ).loss
             progress.scaler = precision.state()
             if loss is None:
-                _skipped(task, progress, epoch, part.steps, at_work())
+                _skipped(task, progress, epoch, part.steps, store.keys(at_work()))
             else:
                 _record(part, progress, loss)
-            utterances = len(at_work())
+            utterances = len(store.keys(at_work()))
             part.steps += 1
             hooks.show(progress, utterances)
     progress.midway = None
-    padded = round(padding(order, store.samples, params.batch_size, least=store.samples_in(pad_s(params))), DIGITS)
+    least = 0 if store.dialogues else store.samples_in(pad_s(params))
+    padded = round(padding(order, store.length, params.batch_size, least=least), DIGITS)
     row: dict[str, float | int | str | None] = {"fold": task.name, "epoch": epoch + 1}
     row |= {"lr": float(f"{part.lr:.6g}"), "padding": padded}
     return row | {name: _mean(losses) for name, losses in part.losses.items()}
@@ -315,7 +331,7 @@ def logits_of(
     net.eval()
     precision, rows, at_work = Precision.of(params.precision, device), dict[str, Tensor](), list[str]()
     with named_memory(store, lambda: at_work, "the evaluation"):
-        for place, batch in enumerate(eval_batches(store, keys, pad_s=pad_s(params))):
+        for place, batch in enumerate(score_batches(store, keys, pad_s=pad_s(params))):
             if place % ranks.count() == 0:
                 before_batch()
             if place % ranks.count() != ranks.rank():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,8 @@ from foalnet.core.records import Utterance
 from foalnet.corpora.named import folds_of, record_of
 from foalnet.corpora.splits import Fold, FoldLabels
 from foalnet.encoders import Pretrained, open_weights
-from foalnet.methods import needs_weights
-from foalnet.train.batches import Store
+from foalnet.methods import method_of, needs_weights
+from foalnet.train.batches import Store, Turn, dialogues_of
 from foalnet.train.encoders import Encoders
 from foalnet.train.fold import FoldTask
 
@@ -39,6 +39,7 @@ class Run:
     named_split: Mapping[str, Any] | None = None
     pretrained: Pretrained | None = None
     encoders: Encoders | None = None
+    dialogues: Mapping[str, tuple[Turn, ...]] = field(default_factory=dict)
 
     def task(self, fold: Fold, store: Store) -> FoldTask:
         """Return one fold's task: labels without the test part, keys sorted, keys without a clip left out."""
@@ -79,6 +80,7 @@ def plan(
 ) -> Run:
     """Return the folds of a corpus' used utterances, by session, by speaker or of a named split, as `fold_by` says.
 
+    The others among `utterances` are context for a method over turns, which gets whole dialogues.
     The run's params are those on which the variant depends. `pretrained`: the result of `pretrained_for`; `encoders`:
     the result of `published_encoders`. UsageError (exit 2) if the variant uses half pictures and the corpus has a
     feature table instead.
@@ -89,19 +91,21 @@ def plan(
             f"variant {variant} looks at half pictures; the pictures of corpus {params.corpus} are a feature table",
             action=f"train {variant.removesuffix(HALF)} instead",
         )
-    groups, folds = folds_of(params, utterances, split)
+    used = [u for u in utterances if u.used]
+    groups, folds = folds_of(params, used, split)
     return Run(
         variant=variant,
         seed=seed,
         params=train,
         classes=tuple(params.manifest.classes),
         folds=tuple(folds),
-        labels={u.key: str(u.label) for u in utterances},
+        labels={u.key: str(u.label) for u in used},
         groups=groups,
         split=split,
-        named_split=record_of(params, utterances, split),
+        named_split=record_of(params, used, split),
         pretrained=pretrained,
         encoders=encoders,
+        dialogues=dialogues_of(utterances, groups) if method_of(variant, train).over_turns else {},
     )
 
 

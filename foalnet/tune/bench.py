@@ -27,7 +27,7 @@ from foalnet.core.records import Utterance
 from foalnet.evidence.metrics import rounded
 from foalnet.methods import needs_weights
 from foalnet.shards import ShardSet, open_shards
-from foalnet.stages.train.training import Given, given_for, need_pictures, run_facts, state_folder, train_folds
+from foalnet.stages.train.training import Given, given_for, need_inputs, run_facts, state_folder, train_folds
 from foalnet.train.batches import Store, load_store
 from foalnet.train.encoders import Encoders
 from foalnet.train.plan import Run, plan
@@ -73,7 +73,7 @@ class Bench:
             params=params,
             settings=settings,
             paths=paths,
-            utterances=[u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used],
+            utterances=read_manifest(paths.manifest, corpus=params.corpus),
             shards=open_shards(paths.shards, corpus=params.corpus),
         )
 
@@ -107,17 +107,21 @@ class Bench:
     def store(self, job: Job) -> Store:
         """Return the clips of a run; read them again only if its setting reads them in another way."""
         params = job.run.params
-        key = (params.picture, params.frame_step, params.max_s)
+        key = (params.picture, params.frame_step, params.max_s, *_read_by(job))
         if self._store is None or self._store[0] != key:
             self._store = None  # two of them at a time may be more than the memory holds
-            features = self.given(job.run.variant, job.train).features
-            self._store = (key, load_store(self.shards, job.run.labels.keys(), params, features))
+            given = self.given(job.run.variant, job.train)
+            keys = job.run.labels.keys()
+            self._store = (
+                key,
+                load_store(self.shards, keys, params, given.features, given.texts, job.run.dialogues),
+            )
         return self._store[1]
 
     def check(self, job: Job) -> None:
         """Raise DataError (exit 3) before any training for what would fail every trial: no pictures, an empty part."""
         store = self.store(job)
-        need_pictures(store, job.run.variant, job.train, self.paths)
+        need_inputs(store, job.run.variant, job.train, self.paths)
         for fold in job.run.folds:
             job.run.task(fold, store)
 
@@ -206,3 +210,9 @@ def mean_ua(reached: Iterable[Mapping[str, Any]]) -> float:
     """
     scores = [fold["dev_ua"] for each in reached for fold in each["folds"].values()]
     return rounded(sum(scores) / len(scores))
+
+
+def _read_by(job: Job) -> tuple[Any, ...]:
+    """Return what else of a run decides how its clips are read: its words, and its context."""
+    inputs = job.run.params.variant(job.run.variant).inputs
+    return "text" in inputs, job.run.params.text.words, tuple(job.run.dialogues)

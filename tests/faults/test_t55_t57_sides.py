@@ -14,7 +14,8 @@ import pytest
 from foalnet import media
 from foalnet.clips.sides import overrules
 from foalnet.config import Params
-from foalnet.config.blocks import Draw, Shards
+from foalnet.config.blocks import Shards
+from foalnet.config.draw import Draw
 from foalnet.drawn.plan import Dialogue, plan
 from foalnet.drawn.write import draw_dialogue
 from foalnet.faces.audit import Audit

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.core.errors import MachineError, UsageError
 from foalnet.core.files import sorted_files
 from foalnet.core.paths import FACTS

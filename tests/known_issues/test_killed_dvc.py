@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from foalnet.artifact.dvcfiles import CUT, KEPT, LOCK, TABLE, TMP, lock_file_faults, mend
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.core.errors import MachineError
 from foalnet.drawn import write
 from foalnet.drawn.plan import Dialogue

@@ -14,7 +14,7 @@ import foalnet.core.progress
 import foalnet.stages.shards.staging
 from flows.progress import LINE
 from foalnet.config import Settings
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.core.progress import EVERY_S, counted
 from foalnet.corpora.inventory import DigestCache
 from foalnet.drawn.write import draw

@@ -81,6 +81,36 @@ def write_clip(folder: Path, *, pickle: bool = False, dims: int = 6) -> None:
     _save(folder, model, processor, pickle=pickle)
 
 
+# Words of the texts in tests, and pieces of them.
+VOCABULARY = ("well", "go", "home", "no", "why", "not", "so", "alone", "great", "fun", "get", "out", "i", "do", "know")
+
+
+def write_text(folder: Path, name: str, *, dims: int = 8) -> None:
+    """Write a random BERT or RoBERTa of two layers with its tokenizer, for 40 tokens at most."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    transformers = transformers_offline()
+    roberta = name == "roberta"
+    special = ["<s>", "<pad>", "</s>", "<unk>"] if roberta else ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    words = {token: number for number, token in enumerate([*special, *VOCABULARY])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token=special[3] if roberta else special[1]))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    shape = {
+        "hidden_size": dims, "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "vocab_size": len(words), "max_position_embeddings": 42 if roberta else 40,
+    }  # fmt: skip
+    config = transformers.RobertaConfig(**shape) if roberta else transformers.BertConfig(**shape)
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        # As published: RoBERTa with the head of its masked words, and without a pooler.
+        model = transformers.RobertaForMaskedLM(config) if roberta else transformers.BertModel(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
 def _save(folder: Path, model: Any, processor: Any, *, pickle: bool) -> None:
     import torch
 
@@ -105,8 +135,10 @@ def recorded(root: Path, name: str, **over: Any) -> Pretrained:
     """Write a random checkpoint below `root`, record it as a user's own, and open it."""
     if name.startswith("wavlm"):
         write_wavlm(root / name, name, **over)
-    else:
+    elif name.startswith("clip"):
         write_clip(root / name, **over)
+    else:
+        write_text(root / name, name, **over)
     settings = Settings(weights=root)
     said = list(record_weights(name, settings))
     digest = said[-1].rsplit(" ", 1)[-1].strip("`")
@@ -115,7 +147,7 @@ def recorded(root: Path, name: str, **over: Any) -> Pretrained:
 
 def pin(patch: pytest.MonkeyPatch, name: str, hub: Path) -> None:
     """Make a folder's files the published ones of a name, all digests pinned."""
-    files = [PICKLE if (hub / PICKLE).exists() else SAFE, "config.json", "preprocessor_config.json"]
+    files = [PICKLE if (hub / PICKLE).exists() else SAFE, "config.json", CATALOGUE[name].prepares]
     entry = replace(CATALOGUE[name], files={file: sha256_file(hub / file) for file in files})
     patch.setitem(CATALOGUE, name, entry)
 

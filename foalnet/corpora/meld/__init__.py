@@ -72,7 +72,9 @@ class Meld:
         "contract": None,
         # A clip's times start at 0, and some of the tables' times are not in the order of speech.
         "manifest": {"turns": "transcript"},
-        "train": {"fold_by": "meld-official"},
+        # Published work trains on the utterances as they are and reports weighted F1.
+        "train": {"fold_by": "meld-official", "sampler": "natural"},
+        "report": {"weighted_f1": True, "compare": [["text_turns", "text_only"]]},
     }
     published: Contract | None = PUBLISHED
     needs: tuple[str, ...] = ("labels",)

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from foalnet.config.blocks import Report
 from foalnet.config.variants import HALF
-from foalnet.evidence.metrics import METRICS, SHOWN, mean_sd, rounded
+from foalnet.evidence.metrics import METRICS, SHOWN, mean_sd, rounded, weighted_f1
 from foalnet.evidence.report.results import Bin, Fold, Results, Run
-from foalnet.evidence.stats import Difference, Interval, Metric, difference, interval
+from foalnet.evidence.stats import Difference, Interval, Metric, confusion_bounds, difference, interval
 
 # Input of a single-modality variant: it selects the best possible score to compare with. All others see both.
 # The words of the drawn corpus say nothing on the class.
@@ -49,6 +51,7 @@ class Result:
     folds: Mapping[str, FoldResult]
     over_folds: Mapping[str, Mapping[str, float]]
     best: float | None
+    f1_bounds: Mapping[str, float]
     frozen: tuple[str, ...] = ()
 
 
@@ -92,6 +95,7 @@ def _result(runs: Sequence[Run], results: Results) -> Result:
         bins=_bins([scores.calibration.bins for scores in pooled]),
         folds={name: _fold([run.facts.folds[name] for run in runs]) for name in runs[0].facts.folds},
         over_folds={metric: mean_sd([fold[metric] for fold in folds]) for metric in RESAMPLED},
+        f1_bounds=_f1_bounds(runs, keys, results),
         best=results.best_possible.get(SEES.get(variant.removesuffix(HALF), "both")),
         frozen=tuple(sorted({name.rpartition("-s")[0] for name in runs[0].facts.train.encoders})),
         **scored,
@@ -146,6 +150,26 @@ def score(runs: Sequence[Run], keys: Sequence[str], metric: Metric, params: Repo
     )
 
 
+def _f1_bounds(runs: Sequence[Run], keys: Sequence[str], results: Results) -> dict[str, float]:
+    """Return the bounds of weighted F1 under metrics.json's keys; {} where params or few clusters leave them out."""
+    params, number = results.params.report, {name: place for place, name in enumerate(results.facts.classes)}
+    if not params.weighted_f1:
+        return {}
+    names, _ = _clusters(runs[0], keys)
+    cluster = {name: place for place, name in enumerate(sorted(set(names)))}
+    counts_SKCC = np.zeros((len(runs), len(cluster), len(number), len(number)), np.int64)
+    for seed, run in enumerate(runs):
+        for key, name in zip(keys, names, strict=True):
+            row = run.rows[key]
+            counts_SKCC[seed, cluster[name], number[row.label], number[row.predicted]] += 1
+    bounds = confusion_bounds(
+        counts_SKCC, weighted_f1, level=params.level, resamples=params.bootstrap, seed=params.seed
+    )
+    if bounds is None:
+        return {}
+    return {f"weighted_f1_{end}": rounded(bound) for end, bound in zip(("low", "high"), bounds, strict=True)}
+
+
 def gap(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
     """Return a minus b on the same utterances with its interval; both may come from one training run."""
     return interval(
@@ -195,6 +219,7 @@ def aggregate(results: Results, table: Sequence[Result], pairs: Sequence[Compari
     for result in table:
         row: dict[str, Any] = {"n": result.n, "seeds": len(result.seeds)}
         row |= {**result.means, **score_row("ua", result.ua), **score_row("wa", result.wa), "ece": result.ece}
+        row |= result.f1_bounds
         row |= {"ua_folds_mean": result.over_folds["ua"]["mean"], "ua_folds_sd": result.over_folds["ua"]["sd"]}
         row |= {} if result.best is None else {"ua_best_possible": rounded(result.best)}
         variants[result.variant] = row | ({"frozen_encoders_of": list(result.frozen)} if result.frozen else {})

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from foalnet.core.paths import HEADLINE
-from foalnet.evidence.metrics import SHOWN
+from foalnet.evidence.metrics import shown_in
 from foalnet.evidence.report import figures, projection, provenance, rows
 from foalnet.evidence.report.aggregate import RESAMPLED, Result, aggregate, by_variant, comparisons, gap_row
 from foalnet.evidence.report.late import late, late_metrics
@@ -50,7 +50,7 @@ def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any
         "figures": figures,
         "provenance": provenance,
         "rows": rows,
-        "SHOWN": SHOWN,
+        "SHOWN": shown_in(next(iter(metrics["variants"].values()))),
         "RESAMPLED": RESAMPLED,
         "HEADLINE": HEADLINE,
         "OPTIMISTIC": OPTIMISTIC,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from foalnet.core.markdown import escape, row
-from foalnet.evidence.metrics import METRICS, SHOWN
+from foalnet.evidence.metrics import METRICS, shown_in
 from foalnet.evidence.report.phrases import (
     DASH,
     KINDS,
@@ -96,7 +96,7 @@ def scores(metrics: Row) -> Table:
     variants = metrics["variants"]
     with_best = any("ua_best_possible" in row for row in variants.values())
     first = next(iter(variants.values()))
-    shown = [metric for metric in SHOWN if metric.key in first]
+    shown = shown_in(first)
     columns = [
         Column(title=f"{metric.name} %", bounds=f"{metric.key}_low" in first, strong=metric is METRICS[0])
         for metric in shown

@@ -1,14 +1,19 @@
-"""Stage `features`: each dialogue's pictures through a frozen encoder, once; an index alone where params name none."""
+"""Stage `features`: each dialogue's pictures and words through frozen encoders, once; indexes alone without any."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foalnet.artifact.speeds import read_speed
 from foalnet.config import Settings
+from foalnet.config.blocks import TextFeatures
+from foalnet.encoders.catalogue import CATALOGUE
 from foalnet.shards import INDEX, ShardEntry
+from foalnet.shards.features import text_folder
 from foalnet.stages.base import Context, Stage, with_folders
 from foalnet.stages.chain import Chain, link
 from foalnet.stages.forecast import COPIES, Forecast, free_bytes, size, speech_seconds
@@ -20,10 +25,12 @@ if TYPE_CHECKING:
 # No corpus with a reader has more pictures a second.
 PICTURES_PER_S = 30
 FLOAT_BYTES = 4
+# No corpus has more tokens in an utterance on average.
+TOKENS = 32
 
 
 def run(context: Context) -> Iterator[str]:
-    """Encode the shards' pictures with the frozen encoder `features.encoder`; the same command resumes.
+    """Encode the shards' pictures and words with `features.encoder` and `features.text.encoder`; it resumes.
 
     If params name no encoder, it prints that and ends at once.
     """
@@ -36,44 +43,68 @@ def run(context: Context) -> Iterator[str]:
 def forecast(context: Context) -> Forecast:
     """Return what `foalnet features` would do: the dialogues that the work cache holds no vectors of.
 
-    Without an encoder in params that is nothing. DataError (exit 3) without shards, MachineError (exit 4) where the
+    Without an encoder in params that is nothing. DataError (exit 3) without shards, MachineError (exit 4) where an
     encoder's weights are not ready here.
     """
-    from foalnet.stages.features.encode import work_of
+    from foalnet.stages.features.encode import parts_of, work_of
 
-    params, settings = context.params, context.settings
-    work = work_of(params, settings, context.paths.shards)
+    params, settings, shards = context.params, context.settings, context.paths.shards
+    works = [
+        work_of(block, params.corpus, settings, shards) for _, block, _ in parts_of(params, context.paths.features)
+    ]
     verb, free = f"features {params.corpus}", free_bytes(settings.work)
-    if work is None:
+    parts = [_part(work, settings, speech_seconds(params, context.paths)) for work in works if work is not None]
+    if not parts:
         steps: tuple[str, ...] = ("no encoder in params (features.encoder): nothing to compute",)
         return Forecast(verb=verb, steps=steps, left=0, time_s=None, measured="", disk_bytes=0, free_bytes=free)
-    entries = work.shards.entries
-    todo = [entry for entry in entries if not work.done(entry)]
-    todo_bytes = sum(entry.size for entry in todo)
-    workers = max(1, min(work.workers, len(todo)))
-    steps = (
-        f"{len(entries)} dialogues, {sum(entry.count for entry in entries)} utterances, "
-        f"encoder {work.pretrained.name}, device {work.kind}",
-        f"{len(entries) - len(todo)} of them from the work cache",
-        f"{len(todo)} to encode" + (f": {size(todo_bytes)} of shards, workers: {workers}" if todo else ""),
-    )
-    per_byte = _rate(work, settings, params.corpus)
+    times_s, sizes = [part.time_s for part in parts], [part.disk_bytes for part in parts]
     return Forecast(
         verb=verb,
-        steps=steps,
-        left=len(todo),
-        time_s=None if per_byte is None else todo_bytes * per_byte / workers,
-        measured="" if per_byte is None else f"the last run took {1e6 * per_byte:.2f} s of a worker per MB of shards",
-        disk_bytes=_bytes(work, todo, speech_seconds(params, context.paths)),
+        steps=tuple(step for part in parts for step in part.steps),
+        left=sum(part.left for part in parts),
+        time_s=None if None in times_s else sum(filter(None, times_s)),
+        measured="; ".join(part.measured for part in parts if part.measured),
+        disk_bytes=None if None in sizes else sum(filter(None, sizes)),
         free_bytes=free,
     )
 
 
-def _rate(work: Work, settings: Settings, corpus: str) -> float | None:
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """The forecast of one encoder."""
+
+    steps: tuple[str, ...]
+    left: int
+    time_s: float | None
+    measured: str
+    disk_bytes: int | None
+
+
+def _part(work: Work, settings: Settings, speech_s: float | None) -> _Part:
+    entries = work.shards.entries
+    todo = [entry for entry in entries if not work.done(entry)]
+    todo_bytes = sum(entry.size for entry in todo)
+    workers = max(1, min(work.workers, len(todo)))
+    per_byte = _rate(work, settings)
+    return _Part(
+        steps=(
+            f"{len(entries)} dialogues, {sum(entry.count for entry in entries)} utterances, "
+            f"encoder {work.pretrained.name}, device {work.kind}",
+            f"{len(entries) - len(todo)} of them from the work cache",
+            f"{len(todo)} to encode" + (f": {size(todo_bytes)} of shards, workers: {workers}" if todo else ""),
+        ),
+        left=len(todo),
+        time_s=None if per_byte is None else todo_bytes * per_byte / workers,
+        measured="" if per_byte is None else f"the last run took {1e6 * per_byte:.2f} s of a worker per MB of shards",
+        disk_bytes=_bytes(work, todo, speech_s),
+    )
+
+
+def _rate(work: Work, settings: Settings) -> float | None:
     """Return seconds of a worker per byte of shards, where a run of the same params was measured on this device."""
     from foalnet.stages.features.encode import speed_facts
 
-    note, facts = read_speed(settings, f"features-{corpus}"), speed_facts(work, [])
+    note, facts = read_speed(settings, work.noted_as), speed_facts(work, [])
     try:
         if any(note[name] != facts[name] for name in ("params", "device", "packages")):
             return None
@@ -88,6 +119,9 @@ def _bytes(work: Work, todo: Sequence[ShardEntry], speech_s: float | None) -> in
     if done or not todo:
         per_byte = sum(work.place(entry).stat().st_size for entry in done) / max(1, sum(entry.size for entry in done))
         return round(COPIES * per_byte * sum(entry.size for entry in todo))
+    if isinstance(work.params, TextFeatures):
+        vectors = sum(entry.count for entry in todo) * (TOKENS if work.params.steps == "tokens" else 1)
+        return COPIES * vectors * CATALOGUE[work.pretrained.name].width * FLOAT_BYTES
     dims = work.pretrained.config.get("projection_dim")
     if speech_s is None or not isinstance(dims, int):
         return None
@@ -95,16 +129,20 @@ def _bytes(work: Work, todo: Sequence[ShardEntry], speech_s: float | None) -> in
 
 
 def check(chain: Chain) -> Iterator[Link]:
-    """Compare the features with their index and the shards."""
-    yield link("features of the shards", chain.stage("features"), partial(_files, chain, "features of the shards"))
+    """Compare the features with their indexes and the shards."""
+    for name, folder in (
+        ("features of the shards", chain.paths.features),
+        ("features of the text", text_folder(chain.paths.features)),
+    ):
+        yield link(name, chain.stage("features"), partial(_files, chain, folder, name))
 
 
-def _files(chain: Chain, name: str) -> Link:
+def _files(chain: Chain, place: Path, name: str) -> Link:
     """Every file of features has the SHA-256 of its index and names the shard that it was computed from."""
-    folder = chain.at(chain.paths.features)
+    folder = chain.at(place)
     index = chain.outputs.json(f"{folder}/{INDEX}")
     if index["encoder"] is None:
-        return ok(name, "no encoder in params (features.encoder)")
+        return ok(name, "no encoder in params")
     shards = {shard["sha256"] for shard in chain.shards()}
     action = chain.again("features")
     strange = {one["path"] for one in index["files"] if one["shard"] not in shards}
@@ -128,7 +166,7 @@ def _files(chain: Chain, name: str) -> Link:
 
 STAGE = Stage(
     name="features",
-    short="encode pictures with a frozen encoder, once",
+    short="encode pictures and words with frozen encoders, once",
     code=("foalnet.stages.features.encode",),
     folders=lambda context: with_folders(context.paths.features),
     run=run,

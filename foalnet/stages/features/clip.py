@@ -5,14 +5,13 @@ Shapes: H rows, W columns, V pictures, D numbers of a vector.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from foalnet.config.blocks import Features
-from foalnet.core.shim import one_torch_thread, torch_device
+from foalnet.core.shim import exact_torch, torch_device
 from foalnet.encoders import Pretrained, load_model, transformers_offline
 from foalnet.media import read_jpeg
 from foalnet.shards import Sample
@@ -41,7 +40,7 @@ class ClipImages:
         import torch
 
         rows = []
-        with _exact(), torch.inference_mode():
+        with exact_torch(), torch.inference_mode():
             for first in range(0, len(pictures), BATCH):
                 pixels = self.prepare(images=list(pictures[first : first + BATCH]), return_tensors="np")["pixel_values"]
                 given = torch.from_numpy(np.asarray(pixels, np.float32)).to(self.device)
@@ -61,22 +60,6 @@ def encode_sample(encoder: ClipImages, sample: Sample, params: Features) -> tupl
     rows_FD = np.zeros((len(slots), encoder.dims), np.float32)
     rows_FD[mask_F] = encoder.encode([read_jpeg(jpeg) for jpeg in slots if jpeg])
     return rows_FD, mask_F
-
-
-@contextmanager
-def _exact() -> Iterator[None]:
-    """Use one thread on the CPU and full precision on a GPU, so that the numbers depend little on the machine."""
-    import torch
-
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
-    try:
-        with one_torch_thread():
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before[:2]
-        torch.backends.cudnn.benchmark = before[2]
 
 
 def _vision(config: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Encodes each dialogue's pictures once with a frozen encoder; caches results by content, publishes them at the end."""
+"""Encodes each dialogue's pictures and words once with frozen encoders; caches by content, publishes at the end."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from foalnet.artifact.provenance import code_digest
 from foalnet.artifact.speeds import write_speed
 from foalnet.config import Params, Settings
-from foalnet.config.blocks import Features
+from foalnet.config.blocks import Features, TextFeatures
 from foalnet.core.errors import MachineError
 from foalnet.core.files import (
     Content,
@@ -34,29 +34,33 @@ from foalnet.core.files import (
 )
 from foalnet.core.processes import die_with_parent
 from foalnet.core.progress import counted
-from foalnet.encoders import Pretrained, open_weights
+from foalnet.encoders import CATALOGUE, Pretrained, open_weights
 from foalnet.encoders.catalogue import published
-from foalnet.shards import ShardEntry, ShardSet, open_shards
-from foalnet.shards.features import INDEX, MASK, SCHEMA, FeatureFile, FeatureIndex, file_of, index_bytes
-
-if TYPE_CHECKING:
-    from foalnet.stages.features.clip import ClipImages
+from foalnet.shards import Sample, ShardEntry, ShardSet, open_shards
+from foalnet.shards.features import INDEX, MASK, SCHEMA, FeatureFile, FeatureIndex, file_of, index_bytes, text_folder
 
 STAGE = "features"
-CODE = ("core/shim", "encoders", "media/images", "shards", "stages/features/clip", "stages/features/encode")
+CODE = ("core/shim", "encoders", "media/images", "shards", "stages/features")
 PACKAGES = ("numpy", "opencv-python", "pillow", "torch", "transformers")
+# A dialogue's samples -> key -> (vectors, mask).
+Encoder = Callable[[Sequence[Sample]], dict[str, tuple[np.ndarray, np.ndarray]]]
+
+
+# Kinds of encoders by the block that names them.
+KINDS = {Features: ("clip",), TextFeatures: ("minilm", "roberta")}
+Block = Features | TextFeatures
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """What one dialogue's vectors depend on, and where they are kept: `key` names all of it but the dialogue.
 
-    `device`: the setting, `kind`: what it stands for here; `workers`: how many processes compute them, which does not
-    change them; one on a GPU.
+    `params`: the block that names the encoder, of pictures or of text. `device`: the setting, `kind`: what it stands
+    for here; `workers`: how many processes compute them, which does not change them; one on a GPU.
     """
 
     pretrained: Pretrained
-    params: Features
+    params: Block
     shards: ShardSet
     device: str
     kind: str
@@ -74,17 +78,40 @@ class Work:
         seal = place.with_suffix(".sha256")
         return place.is_file() and seal.is_file() and seal.read_text("ascii") == sha256_file(place)
 
+    @property
+    def noted_as(self) -> str:
+        """The name of the notes on its speed."""
+        return f"{STAGE}-{self.shards.corpus}{'-text' if isinstance(self.params, TextFeatures) else ''}"
+
 
 def encode(params: Params, settings: Settings, shards_folder: Path, out: Path) -> str:
-    """Compute the features that params ask for into `out`, index last; return a line on what was done.
+    """Compute the features that params name into `out`, indexes last; return a line on what was done.
 
-    Without an encoder the index says so, and nothing heavy is loaded. Finished dialogues are kept in `settings.work`
-    and not computed again. UsageError (2), DataError (3), MachineError (4) as their messages say.
+    Those of pictures are in `out`, those of text in its folder `text`. Without an encoder an index says so, and nothing
+    heavy is loaded. Finished dialogues are kept in `settings.work` and not computed again. UsageError (2), DataError
+    (3), MachineError (4) as their messages say.
     """
-    work = work_of(params, settings, shards_folder)
-    if work is None:
-        _publish(FeatureIndex(schema=SCHEMA, corpus=params.corpus, encoder=None), [], out)
-        return "no encoder in params (features.encoder), nothing to compute"
+    together: list[tuple[FeatureIndex, list[tuple[Path, ShardEntry]], Path]] = []
+    lines = []
+    for what, block, folder in parts_of(params, out):
+        work = work_of(block, params.corpus, settings, shards_folder)
+        if work is None:
+            together.append((FeatureIndex(schema=SCHEMA, corpus=params.corpus, encoder=None), [], folder))
+            continue
+        computed = _compute(work, settings)
+        together.append((_index(work), [(work.place(entry), entry) for entry in work.shards.entries], folder))
+        lines.append(f"{what}: {len(work.shards.entries)} dialogues, {computed} computed now")
+    _publish(together, out)
+    return "; ".join(lines) or "no encoder in params (features.encoder, features.text.encoder), nothing to compute"
+
+
+def parts_of(params: Params, out: Path) -> tuple[tuple[str, Block, Path], ...]:
+    """Return (what is encoded, the block that names the encoder, the folder of its vectors)."""
+    return ("text", params.features.text, text_folder(out)), ("pictures", params.features, out)
+
+
+def _compute(work: Work, settings: Settings) -> int:
+    """Compute the dialogues that the work cache lacks; return their number."""
     todo = [entry for entry in work.shards.entries if not work.done(entry)]
     began = time.monotonic()
     with counted(STAGE, len(todo), "dialogues") as one_more:
@@ -92,48 +119,44 @@ def encode(params: Params, settings: Settings, shards_folder: Path, out: Path) -
             one_more()
     if todo:
         note = speed_facts(work, todo) | {"wall_s": round(time.monotonic() - began, 3)}
-        write_speed(settings, f"{STAGE}-{params.corpus}", note)
-    index = FeatureIndex(
+        write_speed(settings, work.noted_as, note)
+    return len(todo)
+
+
+def _index(work: Work) -> FeatureIndex:
+    """Return the index of the vectors, without its files."""
+    return FeatureIndex(
         schema=SCHEMA,
-        corpus=params.corpus,
+        corpus=work.shards.corpus,
         encoder=work.pretrained.name,
         weights=work.pretrained.sha256,
         preprocessing=content_key(dict(work.pretrained.preprocessor)),
-        picture=work.params.picture,
-        frame_step=work.params.frame_step,
+        **{name: getattr(work.params, name) for name in work.params.made_by if name != "encoder"},
         dims=_dims(work),
         versions=_versions(),
     )
-    _publish(index, [(work.place(entry), entry) for entry in work.shards.entries], out)
-    return f"{len(work.shards.entries)} dialogues, {len(todo)} computed now"
 
 
-def work_of(params: Params, settings: Settings, shards_folder: Path) -> Work | None:
-    """Return what the stage computes from, weights and shards checked; None without an encoder in params.
+def work_of(block: Block, corpus: str, settings: Settings, shards_folder: Path) -> Work | None:
+    """Return what the stage computes from, weights and shards checked; None without an encoder in the block.
 
     Nothing is written. UsageError (2), DataError (3), MachineError (4) as their messages say.
     """
-    features = params.features
-    if features.encoder is None:
+    if block.encoder is None:
         return None
-    published(features.encoder, kind="clip", key="features.encoder")
-    pretrained = open_weights(features.encoder, settings, own=features.weights)
-    shards = open_shards(shards_folder, corpus=params.corpus)
+    key = "features.text.encoder" if isinstance(block, TextFeatures) else "features.encoder"
+    published(block.encoder, kinds=KINDS[type(block)], key=key)
+    pretrained = open_weights(block.encoder, settings, own=block.weights)
+    shards = open_shards(shards_folder, corpus=corpus)
     from foalnet.core.shim import torch_device
 
     device = torch_device(settings.device)
     preprocessing = content_key(dict(pretrained.preprocessor))
-    shaping = [
-        pretrained.name,
-        pretrained.sha256,
-        dict(pretrained.config),
-        preprocessing,
-        features.picture,
-        features.frame_step,
-    ]
+    shaping = [pretrained.name, pretrained.sha256, dict(pretrained.config), preprocessing]
+    shaping += [getattr(block, name) for name in block.made_by if name != "encoder"]
     return Work(
         pretrained=pretrained,
-        params=features,
+        params=block,
         shards=shards,
         device=settings.device,
         kind=device.type,
@@ -198,22 +221,30 @@ def _job(entry: ShardEntry) -> None:
     _dialogue(_state["encoder"], _state["work"], entry)
 
 
-def _encoder(work: Work) -> ClipImages:
-    from foalnet.stages.features.clip import ClipImages
+def _encoder(work: Work) -> Encoder:
+    """Return the function from a dialogue's samples to the vectors and mask of each."""
+    params = work.params
+    if isinstance(params, TextFeatures):
+        from foalnet.stages.features.text import TextVectors, encode_dialogue
 
-    return ClipImages(work.pretrained, device=work.device)
+        kind = CATALOGUE[work.pretrained.name].kind
+        return partial(encode_dialogue, TextVectors(work.pretrained, kind=kind, device=work.device), params=params)
+    from foalnet.stages.features.clip import ClipImages, encode_sample
+
+    images = ClipImages(work.pretrained, device=work.device)
+    return lambda samples: {sample.key: encode_sample(images, sample, params) for sample in samples}
 
 
-def _dialogue(encoder: ClipImages, work: Work, entry: ShardEntry) -> None:
+def _dialogue(encoder: Encoder, work: Work, entry: ShardEntry) -> None:
     """Compute one dialogue's vectors and keep them, their digest last."""
     from safetensors.numpy import save
 
-    from foalnet.stages.features.clip import encode_sample
-
     tensors: dict[str, np.ndarray] = {}
-    for sample in replace(work.shards, entries=(entry,)).samples():
-        rows_FD, mask_F = encode_sample(encoder, sample, work.params)
-        tensors |= {sample.key: rows_FD, sample.key + MASK: mask_F}
+    samples = replace(work.shards, entries=(entry,)).samples()
+    # Text needs the dialogue as a whole; of pictures one utterance at a time is in memory.
+    for group in [list(samples)] if isinstance(work.params, TextFeatures) else ([sample] for sample in samples):
+        for key, (rows_FD, mask_F) in encoder(group).items():
+            tensors |= {key: rows_FD, key + MASK: mask_F}
     data = save(tensors)
     place = work.place(entry)
     place.with_suffix(".sha256").unlink(missing_ok=True)
@@ -232,22 +263,19 @@ def _dims(work: Work) -> int:
     return 0
 
 
-def _publish(index: FeatureIndex, files: list[tuple[Path, ShardEntry]], out: Path) -> None:
-    """Publish the vectors and, last, the index; without it the folder is no data set."""
-    belongs = {INDEX, *(file_of(entry.path) for _, entry in files)}
-    needed = sum(source.stat().st_size for source, _ in files)
+def _publish(parts: list[tuple[FeatureIndex, list[tuple[Path, ShardEntry]], Path]], out: Path) -> None:
+    """Publish the vectors and, last, the index of `out`; without it the folder is no data set."""
+    needed = sum(source.stat().st_size for _, files, _ in parts for source, _ in files)
     need_free(out, needed)
-    rows = [
-        FeatureFile(path=file_of(entry.path), sha256=sha256_file(source), shard=entry.sha256, utterances=entry.count)
-        for source, entry in files
-    ]
-    index_data = index_bytes(replace(index, files=rows))
-    together: dict[Path, Content] = {
-        out / file_of(entry.path): partial(shutil.copyfile, source) for source, entry in files
-    }
-    publish_together(
-        together | {out / INDEX: index_data},
-        marker=out / INDEX,
-        stale=others_below(out, belongs),
-        needed_bytes=needed,
-    )
+    together: dict[Path, Content] = {}
+    for index, files, folder in parts:
+        rows = [
+            FeatureFile(
+                path=file_of(entry.path), sha256=sha256_file(source), shard=entry.sha256, utterances=entry.count
+            )
+            for source, entry in files
+        ]
+        together |= {folder / file_of(entry.path): partial(shutil.copyfile, source) for source, entry in files}
+        together[folder / INDEX] = index_bytes(replace(index, files=rows))
+    belongs = {path.relative_to(out).as_posix() for path in together}
+    publish_together(together, marker=out / INDEX, stale=others_below(out, belongs), needed_bytes=needed)

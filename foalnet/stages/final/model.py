@@ -25,14 +25,14 @@ from foalnet.core.files import Content, content_key, json_bytes, publish_togethe
 from foalnet.core.paths import Paths, run_name
 from foalnet.core.processor import processor
 from foalnet.core.progress import Every
-from foalnet.methods import needs_weights
+from foalnet.methods import method_of, needs_weights
 from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.stages.final.card import card_facts, card_md
 from foalnet.stages.final.ranges import quantities, ranges_of
 from foalnet.stages.final.training import FinalTask, train_final
-from foalnet.stages.train.training import Given, given_for, need_pictures, run_facts
+from foalnet.stages.train.training import Given, given_for, need_inputs, run_facts
 from foalnet.train import ranks
-from foalnet.train.batches import Store, load_store
+from foalnet.train.batches import Store, dialogues_of, load_store
 from foalnet.train.encoders import Encoders
 from foalnet.train.environment import at_start, determined, device, listening, threads
 from foalnet.train.progress_line import FoldStatus, StatusReporter, progress_line
@@ -129,9 +129,13 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     shards = open_shards(paths.shards, corpus=params.corpus)
     ready = prepare(params, settings, paths, shards)
     params, variant = ready.params, params.final.variant
-    used = [u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used]
-    store = load_store(shards, {u.key for u in used}, params.train, ready.given.features)
-    need_pictures(store, variant, params.train, paths)
+    utterances = read_manifest(paths.manifest, corpus=params.corpus)
+    used = [u for u in utterances if u.used]
+    over_turns = method_of(variant, params.train).over_turns
+    dialogues = dialogues_of(utterances, dict.fromkeys((u.key for u in used), STAGE)) if over_turns else {}
+    given = ready.given
+    store = load_store(shards, {u.key for u in used}, params.train, given.features, given.texts, dialogues)
+    need_inputs(store, variant, params.train, paths)
     used = [u for u in used if u.key in store]
     classes = tuple(params.manifest.classes)
     labels = {u.key: classes.index(str(u.label)) for u in used}
@@ -260,9 +264,11 @@ def _publish(
         classes=tuple(params.manifest.classes),
         rate_hz=store.shape.rate_hz,
         frame=store.shape.frame,
+        text=store.shape.text,
         shards=params.shards,
         train=params.train,
         features=dict(store.features) if store.features else None,
+        texts=dict(store.texts) if store.texts else None,
         pretrained=pretrained.facts() if pretrained else None,
         tools=tools,
         digests=digests,

@@ -55,7 +55,7 @@ def train_final(
     """
     labels = dict(task.labels)
     net, optim, progress = restored(task, store, tuple(sorted(labels)), state, device)
-    keys = sorted(labels)
+    keys = sorted(store.clips) if store.dialogues else sorted(labels)
     keep = partial(save_progress, state, progress, net, optim)
     hooks = Hooks(stop=stop, due=due, keep=keep, show=show, before=before)
     before_batch = partial(hooks.before_batch, task.name, progress)
@@ -64,8 +64,8 @@ def train_final(
         store = encoded_store(
             net, store, keys, device, task.params, pad_s=pad_s(task.params), before_batch=before_batch
         )
-    start(net, store, keys, progress, task.params, device)
-    objective = objective_of(task, labels, device)
+    start(net, store, sorted(labels), progress, task.params, device)
+    objective = objective_of(task, labels, device, dialogues=bool(store.dialogues))
     while not progress.finished:
         progress.rows.append(train_epoch(task, store, net, optim, objective, labels, progress, hooks))
         if progress.epochs >= task.epochs:

@@ -104,14 +104,13 @@ def _rate(settings: Settings, corpus: str) -> tuple[float | None, str]:
 def _bytes(jobs: Sequence[Job], todo: Sequence[Job], work: Path) -> int:
     """Return the bytes of the shards to come in all copies: by the finished shards, else by a generous constant."""
     from foalnet.clips.dialogue import cached
-    from foalnet.clips.plan import BYTES_PER_S
 
     done = [job for job in jobs if job not in todo]
     records = [(job, cached(job, work)) for job in done]
     shards = [(job, record.shard) for job, record in records if record is not None and record.shard is not None]
-    seconds = sum(job.seconds for job, _ in shards)
-    per_s = sum(shard.size for _, shard in shards) / seconds if seconds else BYTES_PER_S
-    return round(COPIES * per_s * sum(job.seconds for job in todo))
+    expected = sum(job.size for job, _ in shards)
+    share = sum(shard.size for _, shard in shards) / expected if expected else 1.0
+    return round(COPIES * share * sum(job.size for job in todo))
 
 
 def check(chain: Chain) -> Iterator[Link]:

@@ -16,7 +16,7 @@ from foalnet.artifact.seal import publish_sealed, sealed_bytes
 from foalnet.artifact.table import read_manifest
 from foalnet.clips.dialogue import Staged, cached, stage_dialogue, verified
 from foalnet.clips.failures import note_failures
-from foalnet.clips.plan import BYTES_PER_S, STAGE, Job, chosen, plan
+from foalnet.clips.plan import STAGE, Job, chosen, plan, text_alone
 from foalnet.clips.pool import Pool
 from foalnet.clips.sides import AssignedSides, assign_sides
 from foalnet.config import Params, Settings
@@ -39,6 +39,7 @@ CODE = (
     "clips/dialogue",
     "clips/listener",
     "clips/pictures",
+    "clips/samples",
     "clips/sides",
     "clips/slots",
     "clips/sound",
@@ -109,7 +110,7 @@ def stage(
         remove_temporaries(folder)
     todo = [job for job in jobs if verified(job, settings.work) is None]
     if todo:
-        need_free(settings.work, round(2 * BYTES_PER_S * sum(job.seconds for job in todo)))
+        need_free(settings.work, 2 * sum(job.size for job in todo))
         _fan_out(todo, root or need_root(params, settings), settings, params)
     staged = [_kept(job, settings.work) for job in jobs]
     reader = reader_of(params)
@@ -153,7 +154,7 @@ def planned(given: AssignedSides, files: Sequence[FileEntry], params: Params, to
 def tools_of(params: Shards, settings: Settings, utterances: Sequence[Utterance]) -> dict[str, Any]:
     """Return the digests of what shapes shards besides their inputs: code, packages, decoder, detector and weights.
 
-    A corpus whose pictures are feature tables needs neither decoder nor detector: None for both.
+    A corpus without pictures to decode (tables of features, text alone) needs neither decoder nor detector: None.
     """
     every_version = versions()
     tools: dict[str, Any] = {
@@ -164,7 +165,7 @@ def tools_of(params: Shards, settings: Settings, utterances: Sequence[Utterance]
     }
     if any(u.audio and not u.audio.lower().endswith((".wav", ".flac")) for u in utterances):
         tools["ffmpeg"] = media.ffmpeg_digest()
-    if not by_tables(utterances):
+    if not (by_tables(utterances) or text_alone(utterances)):
         detector = get_detector(params, settings)
         made_by = {"name": detector.name, "digest": detector.digest(), "weights": detector.weights()}
         tools |= {"ffmpeg": media.ffmpeg_digest(), "detector": made_by}
@@ -183,7 +184,7 @@ def _fan_out(jobs: Sequence[Job], root: Path, settings: Settings, params: Params
     began = time.monotonic()
     with counted(STAGE, len(jobs), "dialogues") as one_more:
         pool: Pool[Job] = Pool(
-            setup=functools.partial(prepare, params.shards, settings, needs_detector=not jobs[0].tables),
+            setup=functools.partial(prepare, params.shards, settings, needs_detector=jobs[0].has_pictures),
             work=functools.partial(_work, root=root, settings=settings),
             name=lambda job: f"dialogue {job.dialogue}",
             workers=workers,
@@ -226,7 +227,7 @@ def _work(detector: Detector | None, job: Job, *, root: Path, settings: Settings
     work = settings.work
     if cached(job, work) is None:
         # Other programs write to this disk too: check before the decoding, not after it.
-        need_free(work, round(2 * BYTES_PER_S * job.seconds))
+        need_free(work, 2 * job.size)
     stage_dialogue(
         job,
         root=root,

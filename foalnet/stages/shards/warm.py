@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foalnet.artifact.table import read_manifest
 from foalnet.clips.dialogue import stage_dialogue, verified
-from foalnet.clips.plan import BYTES_PER_S, Job, chosen
+from foalnet.clips.plan import Job, chosen
 from foalnet.clips.pool import Pool
 from foalnet.clips.sides import assign_sides
 from foalnet.config import Params, Settings
@@ -70,7 +70,7 @@ def warm(
         return
     root = need_root(params, settings)
     pool: Pool[Job] = Pool(
-        setup=functools.partial(prepare, params.shards, settings, needs_detector=not todo[0].tables),
+        setup=functools.partial(prepare, params.shards, settings, needs_detector=todo[0].has_pictures),
         work=functools.partial(_warm_one, root=root, settings=settings),
         name=lambda job: f"dialogue {job.dialogue}",
         workers=1,
@@ -90,7 +90,7 @@ def _warm_one(detector: Detector | None, job: Job, *, root: Path, settings: Sett
     with lock(settings.work / "locks" / f"clips-{job.key}"):
         if verified(job, settings.work) is not None:
             return
-        need_free(settings.work, round(2 * BYTES_PER_S * job.seconds))
+        need_free(settings.work, 2 * job.size)
         stage_dialogue(
             job,
             root=root,

@@ -19,6 +19,7 @@ from foalnet.core.paths import Paths, run_name
 from foalnet.core.processor import made_elsewhere
 from foalnet.corpora.named import NAMED, keys_tested, record_of
 from foalnet.shards import INDEX
+from foalnet.shards.features import text_folder
 from foalnet.stages.base import Context, Stage
 from foalnet.stages.chain import Chain, link, real_names
 from foalnet.stages.forecast import Forecast, free_bytes
@@ -58,7 +59,7 @@ def _planned(context: Context) -> tuple[Planned, dict[str, Any], Path]:
 
     params, settings, paths, one = context.params, context.settings, context.paths, context.one_run
     config_of(one.variant, params.train)
-    utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used]
+    utterances = read_manifest(paths.manifest, corpus=params.corpus)
     shards = open_shards(paths.shards, corpus=params.corpus)
     encoders = published_encoders(params, paths, variant=one.variant, seed=one.seed, split=one.split)
     given = given_for(params, settings, paths, shards, variant=one.variant, encoders=encoders)
@@ -195,6 +196,9 @@ def _facts(chain: Chain, name: str) -> Link:
         here["features"] = chain.outputs.digests([index])[index].sha256
     if params.train.fold_by in NAMED:
         here["named_split"] = record_of(params, [u for u in chain.manifest() if u.used], one.split)
+    if stated.get("texts") is not None:
+        index = chain.at(text_folder(chain.paths.features) / INDEX)
+        here["texts"] = chain.outputs.digests([index])[index].sha256
     if singles := encoders_from(one.variant, params.train):
         models = {run_name(single, one.seed, one.split): model_folder(chain, single) for single in singles.values()}
         here["encoders"] = {name: known_by(chain.outputs.json(f"{path}/{TRAIN}")) for name, path in models.items()}

@@ -35,20 +35,24 @@ def answers(
     from foalnet.artifact.checkpoint import put_net
     from foalnet.config.blocks import Train
     from foalnet.encoders import Pretrained
-    from foalnet.methods import build_net
+    from foalnet.methods import build_net, method_of
     from foalnet.nets import InputShape
-    from foalnet.train.batches import load_store
+    from foalnet.train.batches import dialogues_of, load_store
     from foalnet.train.environment import determined
     from foalnet.train.fold import logits_of
 
     params = Train.model_validate(facts["train"])
-    shape = InputShape(rate_hz=facts["rate_hz"], frame=tuple(facts["frame"]))
+    shape = InputShape(rate_hz=facts["rate_hz"], frame=tuple(facts["frame"]), text=facts.get("text"))
     pretrained = Pretrained.from_facts(facts["pretrained"])
     net = build_net(facts["variant"], params, classes=len(facts["classes"]), shape=shape, pretrained=pretrained)
     put_net(net, weights, file=file)
+    dialogues = {}
+    if method_of(facts["variant"], params).over_turns:
+        dialogues = dialogues_of(chain.manifest(), dict.fromkeys(keys, ""))
     with determined(params.determinism, 1):
-        shards, features = _inputs(chain, keys, params)
-        return logits_of(net, load_store(shards, keys, params, features), keys, torch.device("cpu"), params)
+        shards, features, texts = _inputs(chain, keys, params, facts)
+        store = load_store(shards, keys, params, features, texts, dialogues)
+        return logits_of(net, store, keys, torch.device("cpu"), params)
 
 
 def unlike_logits(made_NC: Tensor, stored_NC: Tensor, *, device: str) -> str:
@@ -63,11 +67,11 @@ def depends_on_batch(facts: Mapping[str, Any]) -> bool:
     return facts["pretrained"] is not None and facts["train"]["audio"]["front"] == "batch"
 
 
-def _inputs(chain: Chain, keys: Sequence[str], params: Any) -> tuple[Any, Any]:
-    """Return the shards that hold these utterances, and the features of their pictures where params read such."""
+def _inputs(chain: Chain, keys: Sequence[str], params: Any, facts: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Return the shards that hold these utterances, and the vectors of their pictures and words where it has such."""
     from foalnet.shards import ShardSet
     from foalnet.shards.check import fault_of
-    from foalnet.shards.features import file_of, open_features
+    from foalnet.shards.features import file_of, open_features, text_folder
     from foalnet.shards.index import read_index
 
     wanted, folder = set(keys), chain.scratch / "networks"
@@ -82,8 +86,12 @@ def _inputs(chain: Chain, keys: Sequence[str], params: Any) -> tuple[Any, Any]:
             file = chain.paths.shards / entry.path
             raise DataError(fault, file=file, action=command(f"shards@{index.corpus}"))
     shards = ShardSet(folder=folder / places["shards"], corpus=index.corpus, entries=held)
-    if params.picture != "features" or chain.params.features.encoder is None:
-        return shards, None
-    for name in (INDEX, *map(file_of, names)):
-        chain.outputs.copy(f"{places['features']}/{name}", folder)
-    return shards, open_features(folder / places["features"], chain.params.features, shards)
+    block = chain.params.features
+    places["texts"] = chain.at(text_folder(chain.paths.features))
+    vectors = {"features": params.picture == "features" and block.encoder, "texts": facts.get("texts")}
+    for what in (what for what, there in vectors.items() if there):
+        for name in (INDEX, *map(file_of, names)):
+            chain.outputs.copy(f"{places[what]}/{name}", folder)
+    features = open_features(folder / places["features"], block, shards) if vectors["features"] else None
+    texts = open_features(folder / places["texts"], block.text, shards) if vectors["texts"] else None
+    return shards, features, texts

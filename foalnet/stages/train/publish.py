@@ -78,8 +78,10 @@ def model_facts(run: Run, store: Store, fold: str) -> dict[str, Any]:
         "classes": list(run.classes),
         "rate_hz": store.shape.rate_hz,
         "frame": list(store.shape.frame),
+        "text": store.shape.text,
         "train": run.params.model_dump(),
         "features": dict(store.features) if store.features else None,
+        "texts": dict(store.texts) if store.texts else None,
         "pretrained": run.pretrained.facts() if run.pretrained else None,
     }
 

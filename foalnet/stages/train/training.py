@@ -22,7 +22,7 @@ from foalnet.corpora.splits import Fold
 from foalnet.encoders import Pretrained, library_version
 from foalnet.methods import build_net, config_of
 from foalnet.shards import ShardSet, open_shards
-from foalnet.shards.features import FeatureSet, open_features
+from foalnet.shards.features import FeatureSet, open_features, text_folder
 from foalnet.stages.train.publish import publish
 from foalnet.train import ranks
 from foalnet.train.batches import Store, load_store
@@ -76,7 +76,7 @@ def train_run(
     """
     config_of(variant, params.train)
     with ranks.together(device(settings)):
-        utterances = [u for u in read_manifest(paths.manifest, corpus=params.corpus) if u.used]
+        utterances = read_manifest(paths.manifest, corpus=params.corpus)
         shards = open_shards(paths.shards, corpus=params.corpus)
         encoders = published_encoders(params, paths, variant=variant, seed=seed, split=split)
         given = given_for(params, settings, paths, shards, variant=variant, encoders=encoders)
@@ -91,8 +91,8 @@ def train_run(
         )
         facts = run_facts(run.params, settings, given, variant=variant)
         work = state_folder(params, settings, paths, run, facts)
-        store = load_store(shards, run.labels.keys(), run.params, given.features)
-        need_pictures(store, variant, params.train, paths)
+        store = load_store(shards, run.labels.keys(), run.params, given.features, given.texts, run.dialogues)
+        need_inputs(store, variant, params.train, paths)
         if ranks.is_first():
             say(f"train {params.corpus} {run_name(variant, seed, split)}: {at_start(settings, run.params)}")
         with measured(run, settings, params.corpus, work, device=facts["device"]):
@@ -104,12 +104,13 @@ def train_run(
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """Inputs of a run besides the shards: published weights of its encoder, vectors of a frozen one, `encoders` of
-    other runs.
+    """Inputs of a run besides the shards: published weights of its encoder, vectors of frozen ones (`features` of
+    pictures, `texts` of words), `encoders` of other runs.
     """
 
     pretrained: Pretrained | None = None
     features: FeatureSet | None = None
+    texts: FeatureSet | None = None
     encoders: Encoders | None = None
 
 
@@ -126,7 +127,11 @@ def given_for(
     features = None
     if params.train.picture == "features":
         features = open_features(paths.features, params.features, shards)
-    return Given(pretrained=pretrained_for(variant, params.train, settings), features=features, encoders=encoders)
+    texts = None
+    if "text" in params.train.variant(variant).inputs:
+        texts = open_features(text_folder(paths.features), params.features.text, shards)
+    pretrained = pretrained_for(variant, params.train, settings)
+    return Given(pretrained=pretrained, features=features, texts=texts, encoders=encoders)
 
 
 def state_folder(params: Params, settings: Settings, paths: Paths, run: Run, facts: dict[str, Any]) -> Path:
@@ -152,6 +157,8 @@ def run_facts(train: Train, settings: Settings, given: Given, *, variant: str) -
     }
     if given.features is not None:
         facts["features"] = given.features.digest
+    if given.texts is not None:
+        facts["texts"] = given.texts.digest
     if given.encoders is not None:
         facts["encoders"] = dict(given.encoders.facts)
     if given.pretrained is not None:
@@ -163,14 +170,24 @@ def run_facts(train: Train, settings: Settings, given: Given, *, variant: str) -
     return facts
 
 
-def need_pictures(store: Store, variant: str, params: Train, paths: Paths) -> None:
-    """Raise DataError (exit 3) for a variant with pictures if no utterance has one."""
-    if "video" in params.variant(variant).inputs and store.shape.frame == (0,):
-        raise DataError(
-            f"variant {variant} needs pictures, and no utterance has one",
-            file=paths.staging,
-            action="the file says why; mend it, or train audio_only alone (variants in params.yaml)",
+# Modality -> how an error names it.
+NAMED = {"audio": "sound", "video": "pictures", "text": "words"}
+
+
+def need_inputs(store: Store, variant: str, params: Train, paths: Paths) -> None:
+    """Raise DataError (exit 3) for a variant with a modality that no utterance has."""
+    for modality in params.variant(variant).inputs:
+        absent = (
+            store.shape.frame == (0,)
+            if modality == "video"
+            else not any(clip.has(modality) for clip in store.clips.values())
         )
+        if absent:
+            raise DataError(
+                f"variant {variant} needs {NAMED[modality]}, and no utterance has any",
+                file=paths.staging,
+                action="the file says why; mend it, or train a variant without (variants in params.yaml)",
+            )
 
 
 def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[str, Progress]:
@@ -215,5 +232,5 @@ def ready(run: Run, store: Store, *, look: Callable[[], None]) -> Store:
     """Return the store with the inputs that all folds' encoders share; calls `look` before each batch."""
     bare = replace(run.pretrained, folder=None) if run.pretrained else None
     net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=bare)
-    keys = sorted(key for key in run.labels if key in store)
+    keys = sorted(store.clips) if store.dialogues else sorted(key for key in run.labels if key in store)
     return prepared_store(net, store, keys, pad_s=pad_s(run.params), before_batch=look)

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from foalnet.config.variants import Modality
 from foalnet.core.files import content_key
-from foalnet.nets import Batch, Encoded, Steps
+from foalnet.nets import UNSCORED, Batch, Encoded, Steps
 from foalnet.train.batches.store import Clip, Store
+from foalnet.train.batches.turns import turns_of
 
 # The size of evaluation batches; larger than training's, because they need no gradients.
 EVAL_SIZE = 32
@@ -51,6 +52,16 @@ def _batch(
         raw=raw,
         label_B=None if labels is None else torch.tensor([labels[clip.key] for clip in clips]),
     )
+
+
+def dialogue_batch(
+    store: Store, names: Sequence[str], labels: Mapping[str, int] | None = None, *, samples: int = 0
+) -> Batch:
+    """Return the batch of some dialogues, with their turns; a turn without a label is UNSCORED."""
+    keys = store.keys(names)
+    known = None if labels is None else {key: labels.get(key, UNSCORED) for key in keys}
+    batch = batch_of(store, keys, known, samples=samples)
+    return replace(batch, turns=turns_of([store.dialogues[name] for name in names]))
 
 
 def _padded(arrays: Sequence[np.ndarray], least: int) -> Tensor:
@@ -92,17 +103,36 @@ def derived_seed(*parts: object) -> int:
     return int(content_key([str(part) for part in parts])[:16], 16) >> 1
 
 
+def score_batches(
+    store: Store, keys: Sequence[str], size: int = EVAL_SIZE, *, pad_s: float | None = None
+) -> Iterator[Batch]:
+    """Yield unlabelled batches that hold all keys: those of `eval_batches`, or whole dialogues, sorted by length."""
+    if not store.dialogues:
+        yield from eval_batches(store, keys, size, pad_s=pad_s)
+        return
+    names = sorted(store.units(keys), key=lambda name: (store.length(name), name))
+    for first in range(0, len(names), size):
+        yield dialogue_batch(store, names[first : first + size], samples=store.samples_in(pad_s))
+
+
+def dialogue_order(names: Sequence[str], *seeds: object) -> list[str]:
+    """Return the dialogues of one epoch, each once, shuffled; no sampler balances the classes of whole dialogues."""
+    ordered = sorted(names)
+    generator = np.random.Generator(np.random.PCG64(derived_seed("order", *seeds)))
+    return [ordered[i] for i in generator.permutation(len(ordered))]
+
+
 def train_order(labels: Mapping[str, int], sampler: str, *seeds: object) -> list[str]:
     """Return the keys of one epoch, as many as there are labels; the result depends only on labels and seeds.
 
-    `balanced`: drawn with replacement, weight 1 / class count (docs/method.md); `plain`: each once, shuffled.
+    `balanced`: drawn with replacement, weight 1 / class count (docs/method.md); else each once, shuffled.
 
     >>> sorted(train_order({"a": 0, "b": 1, "c": 1}, "plain", 7))
     ['a', 'b', 'c']
     """
     keys = sorted(labels)
     generator = np.random.Generator(np.random.PCG64(derived_seed("order", *seeds)))
-    if sampler == "plain":
+    if sampler != "balanced":
         return [keys[i] for i in generator.permutation(len(keys))]
     counts = np.bincount([labels[key] for key in keys])
     weight_N = np.array([1.0 / counts[labels[key]] for key in keys])
@@ -120,12 +150,12 @@ def train_batches(
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch in the order given; the last one may be smaller, none is dropped.
 
-    `pad_s`: the seconds to which sound is padded, None for the batch's longest clip. `share` returns this process'
-    part of a batch's keys.
+    `order`: utterances, or dialogues where the store has such. `pad_s`: the seconds to which sound is padded, None for
+    the batch's longest clip. `share` returns this process' part of a batch's keys.
     """
-    samples = store.samples_in(pad_s)
+    samples, make = store.samples_in(pad_s), dialogue_batch if store.dialogues else batch_of
     for first in range(0, len(order), size):
-        yield batch_of(store, share(order[first : first + size]), labels, samples=samples)
+        yield make(store, share(order[first : first + size]), labels, samples=samples)
 
 
 def eval_batches(

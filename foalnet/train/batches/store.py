@@ -5,7 +5,7 @@ Shape letters: N samples, F frames, H and W pixels, D feature width.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,13 +21,20 @@ from foalnet.nets import Encoded, InputShape
 from foalnet.nets.hashed import pieces_of
 from foalnet.shards import Sample, ShardSet
 from foalnet.shards.features import FeatureSet, Vectors, steps_between
+from foalnet.train.batches.turns import Turn
+
+# Sound and frames of an utterance of text alone: they are masked.
+TEXT_ALONE = np.zeros(1, np.float32)
+NO_FRAME = np.zeros(0, bool)
+RATE_HZ = 16_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """One modality of an utterance: values [T, ...], zero where mask_T (bool) is False.
 
-    `audio`: float32 [N]; `video`: uint8 [F, 3, H, W] or float32 [F, D].
+    `audio`: float32 [N]; `video`: uint8 [F, 3, H, W] or float32 [F, D]; `text`: int64 [T, P] (`pieces_of`) or float32
+    [T, D].
     """
 
     values: np.ndarray
@@ -36,7 +43,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """One utterance by modality. Silent sound is there and masked, so that the batch is as long."""
+    """One utterance by modality. Silent sound, or that of a text alone, is there and masked."""
 
     key: str
     parts: Mapping[Modality, Part]
@@ -74,6 +81,7 @@ class Store:
     """Clips by key, in key order, all of one shape; `ledger` lists the clips that were cut or have no picture.
 
     `features`: the frozen encoder of the vectors in the frames, None for pictures or the corpus' own table.
+    `texts`: that of the vectors of text, None for words. `dialogues`: name -> its turns, for a method over turns.
     `prepared`, `encoded`: stored encoder outputs of each clip (see `Inputs`), as a batch of one; batches then contain
     these instead of sound and frames.
     """
@@ -82,6 +90,8 @@ class Store:
     shape: InputShape
     ledger: Ledger
     features: Mapping[str, Any] | None = None
+    texts: Mapping[str, Any] | None = None
+    dialogues: Mapping[str, tuple[Turn, ...]] = field(default_factory=dict)
     prepared: Mapping[str, Encoded] = field(default_factory=dict)
     encoded: Mapping[str, Encoded] = field(default_factory=dict)
 
@@ -96,21 +106,47 @@ class Store:
         """Return the number of samples in `pad_s` seconds; 0 for None."""
         return 0 if pad_s is None else round(pad_s * self.shape.rate_hz)
 
+    def units(self, keys: Sequence[str]) -> list[str]:
+        """Return what a batch is made of: the utterances themselves, or the dialogues with a turn among them."""
+        if not self.dialogues:
+            return list(keys)
+        wanted = set(keys)
+        return sorted(name for name, turns in self.dialogues.items() if any(turn.key in wanted for turn in turns))
 
-def load_store(shards: ShardSet, keys: Collection[str], params: Train, features: FeatureSet | None = None) -> Store:
+    def length(self, unit: str) -> int:
+        """Return the samples of an utterance, or the turns of a dialogue."""
+        return len(self.dialogues[unit]) if self.dialogues else self.samples(unit)
+
+    def keys(self, units: Iterable[str]) -> list[str]:
+        """Return the utterances of units, those of a dialogue in the order of its turns."""
+        if not self.dialogues:
+            return list(units)
+        return [turn.key for unit in units for turn in self.dialogues[unit]]
+
+
+def load_store(
+    shards: ShardSet,
+    keys: Collection[str],
+    params: Train,
+    features: FeatureSet | None = None,
+    texts: FeatureSet | None = None,
+    dialogues: Mapping[str, tuple[Turn, ...]] | None = None,
+) -> Store:
     """Read the named utterances from the shards; leave out those not in the shards (staging gives the reason).
 
+    `features`, `texts`: the vectors of frozen encoders. `dialogues`: read all their turns too (`Store.dialogues`).
     It keeps every `frame_step`-th frame; it cuts sound and frames after `max_s` and counts them. DataError (exit 3)
     names an utterance with unusable members; UsageError (exit 2) if the shards do not have the picture
     `params.picture`.
     """
-    wanted, ledger = set(keys), Ledger()
+    dialogues = dialogues or {}
+    wanted, ledger = {*keys, *(turn.key for turns in dialogues.values() for turn in turns)}, Ledger()
     clips: dict[str, Clip] = {}
     rates: set[int] = set()
     with counted("reading the clips", len(wanted), "utterances") as one_more:
         for sample in shards.samples():
             if sample.key in wanted:
-                clip, rate_hz = read_clip(sample, params, ledger, features)
+                clip, rate_hz = read_clip(sample, params, ledger, features, texts)
                 clips[clip.key] = clip
                 rates.add(rate_hz)
                 one_more()
@@ -124,13 +160,16 @@ def load_store(shards: ShardSet, keys: Collection[str], params: Train, features:
     frame = _common_shape({key: frames.shape[1:] for key, frames in pictures.items() if frames.size}, shards)
     ordered = {key: filled(clips[key], frame) for key in sorted(clips)}
     for key, clip in ordered.items():
-        if not clip.has("video"):
+        if not clip.has("video") and clip.samples > len(TEXT_ALONE):
             ledger.keep(key, "video_missing", "no frame that training could use")
+    there = {name: tuple(turn for turn in turns if turn.key in ordered) for name, turns in dialogues.items()}
     return Store(
         clips=ordered,
-        shape=InputShape(rate_hz=rates.pop(), frame=frame),
+        shape=InputShape(rate_hz=rates.pop(), frame=frame, text=texts.index.dims if texts else None),
         ledger=ledger,
         features=features.facts if features else None,
+        texts=texts.facts if texts else None,
+        dialogues={name: turns for name, turns in there.items() if turns},
     )
 
 
@@ -156,11 +195,20 @@ def filled(clip: Clip, frame: tuple[int, ...]) -> Clip:
     return clip.put("video", Part(values=np.zeros((slots, *frame), kind), mask_T=np.zeros(slots, bool)))
 
 
-def read_clip(sample: Sample, params: Train, ledger: Ledger, features: Vectors | None = None) -> tuple[Clip, int]:
+def read_clip(
+    sample: Sample, params: Train, ledger: Ledger, features: Vectors | None = None, texts: Vectors | None = None
+) -> tuple[Clip, int]:
     """Return one sample as (clip, rate of its sound in Hz); cuts go to the ledger.
 
     `features`: if `params.picture` is features, the vectors of a frozen encoder instead of the sample's own table.
+    `texts`: the vectors of the words.
     """
+    text = _text(sample, params, ledger, texts)
+    if not sample.has("sound"):
+        nothing = Clip.of(
+            sample.key, wave_N=TEXT_ALONE, frames=np.zeros((0, 0), np.uint8), frame_mask_F=NO_FRAME, heard=False
+        )
+        return nothing.put("text", text), RATE_HZ
     wave_N, rate_hz = sample.sound()
     try:
         if params.picture == "features" and features is not None:
@@ -173,17 +221,18 @@ def read_clip(sample: Sample, params: Train, ledger: Ledger, features: Vectors |
     if len(wave_N) > longest:
         ledger.repair(sample.key, "audio_truncated", f"{len(wave_N) / rate_hz:.2f} s to {params.max_s:g} s")
         wave_N = wave_N[:longest].copy()
-    heard = sample.meta.audio.reason != SILENT
+    heard = sample.meta.audio is not None and sample.meta.audio.reason != SILENT
     clip = Clip.of(sample.key, wave_N=wave_N, frames=frames, frame_mask_F=mask_F, heard=heard)
-    return clip.put("text", _words(sample, params, ledger)), rate_hz
+    return clip.put("text", text), rate_hz
 
 
-def _words(sample: Sample, params: Train, ledger: Ledger) -> Part:
-    """Return the words of the utterance's text as hashes; T = 0 without a text."""
-    hashes_TP, words = pieces_of(sample.meta.text), params.text.words
-    if len(hashes_TP) > words:
-        ledger.repair(sample.key, "text_truncated", f"{len(hashes_TP)} to {words} words")
-    return Part(values=hashes_TP[:words], mask_T=np.ones(len(hashes_TP[:words]), bool))
+def _text(sample: Sample, params: Train, ledger: Ledger, texts: Vectors | None) -> Part:
+    """Return the words of the utterance's text as hashes, or the vectors of a frozen encoder; T = 0 without a text."""
+    steps_TD = pieces_of(sample.meta.text) if texts is None else texts.rows(sample)[0]
+    words = params.text.words
+    if len(steps_TD) > words:
+        ledger.repair(sample.key, "text_truncated", f"{len(steps_TD)} to {words} words")
+    return Part(values=steps_TD[:words], mask_T=np.ones(len(steps_TD[:words]), bool))
 
 
 def _times_s(sample: Sample, params: Train) -> list[float]:

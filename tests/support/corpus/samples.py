@@ -19,6 +19,7 @@ def meta_of(key: str, **given: Any) -> SampleMeta:
         "corpus": "drawn",
         "session": "Session1",
         "dialogue": "Ses01F_impro01",
+        "turn": 0,
         "speaker": "Ses01F",
         "side": "left",
         "start_s": 0.0,

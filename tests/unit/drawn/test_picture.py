@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.drawn import face, picture
 from foalnet.drawn.motion import FADE_FRAMES, Motion, motion, openings
 from foalnet.drawn.plan import Dialogue, plan

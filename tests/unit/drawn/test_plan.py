@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, kruskal
 
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.drawn.deal import session_cells
 from foalnet.drawn.plan import ACTORS, OWN_PAUSE_S, RATE_HZ, Dialogue, Turn, plan
 from foalnet.drawn.rule import CLASSES, KINDS, frequencies, scores_of, shares

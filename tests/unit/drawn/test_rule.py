@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.core.errors import UsageError
 from foalnet.drawn import __main__ as printed
 from foalnet.drawn import rule

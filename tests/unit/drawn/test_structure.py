@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.core.errors import DataError
 from foalnet.corpora.iemocap import names as iemocap_names
 from foalnet.drawn import structure

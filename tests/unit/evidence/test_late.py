@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from foalnet.artifact.seal import publish_sealed, read_sealed
-from foalnet.config.blocks import Draw
+from foalnet.config.draw import Draw
 from foalnet.core.files import read_json, read_jsonl
 from foalnet.core.paths import Paths
 from foalnet.core.records import Prediction

@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foalnet.evidence.stats import FEW_CLUSTERS, difference, interval, metric_of, shares, sign_flip, sums
+from foalnet.evidence.metrics import accuracy, weighted_f1
+from foalnet.evidence.stats import (
+    FEW_CLUSTERS,
+    confusion_bounds,
+    difference,
+    interval,
+    metric_of,
+    shares,
+    sign_flip,
+    sums,
+)
 
 SETTING = {"level": 0.95, "resamples": 500, "seed": 7}
 
@@ -129,6 +139,31 @@ def test_what_cannot_be_counted_is_refused(values: list[float], clusters: list[s
 def test_a_pair_needs_the_same_utterances() -> None:
     with pytest.raises(ValueError, match="the same utterances"):
         difference([1.0], [1.0, 0.0], ["a"], ["x"], metric="ua", permutations=10, **SETTING)
+
+
+def test_bounds_of_accuracy_as_a_metric_of_confusions_are_those_of_the_interval() -> None:
+    values, clusters, labels = corpus(clusters=40)
+    names = sorted(set(clusters))
+    counts_SKCC = np.zeros((1, len(names), 2, 2), int)
+    for value, cluster in zip(values, clusters, strict=True):
+        counts_SKCC[0, names.index(cluster), 0, 0 if value else 1] += 1
+    expected = interval(values, clusters, labels, metric="wa", **SETTING)
+    low, high = confusion_bounds(counts_SKCC, accuracy, **SETTING) or (0.0, 0.0)
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert confusion_bounds(counts_SKCC[:, : FEW_CLUSTERS - 1], accuracy, **SETTING) is None
+
+
+def test_bounds_of_weighted_f1_hold_its_value_and_shrink_with_more_clusters() -> None:
+    generator = np.random.default_rng(1)
+    counts_SKCC = generator.multinomial(9, [0.4, 0.1, 0.2, 0.3], size=(2, 160)).reshape(2, 160, 2, 2)
+    bounds = [confusion_bounds(counts_SKCC[:, :many], weighted_f1, **SETTING) for many in (40, 160)]
+    widths = []
+    for many, both in zip((40, 160), bounds, strict=True):
+        assert both is not None
+        value = np.mean([weighted_f1(one_KCC.sum(axis=0)) for one_KCC in counts_SKCC[:, :many]])
+        assert both[0] < value < both[1]
+        widths.append(both[1] - both[0])
+    assert widths[1] < 0.7 * widths[0]
 
 
 def test_stats_loads_no_torch() -> None:

@@ -17,10 +17,10 @@ from torch import Tensor
 from foalnet.config.load import merge
 from foalnet.config.variants import VARIANTS, Variant
 from foalnet.encoders import Pretrained
-from foalnet.methods import METHODS, FoalNet, Method, Objective, build_net
+from foalnet.methods import METHODS, FoalNet, Method, Objective, build_net, method_of
 from foalnet.nets import ENCODERS, PRETRAINED, Batch, Inputs, InputShape
-from foalnet.nets.hashed import PIECES, pieces_of
-from foalnet.train.batches import Part, collate
+from foalnet.nets.hashed import pieces_of
+from foalnet.train.batches import Clip, Part, Turn, collate, turns_of
 from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, blind, make_params, make_store, put
 from tests.support.hub import needs_transformers, recorded
 
@@ -47,6 +47,7 @@ RELEASED = {
     "init": "normal",
 }  # fmt: skip
 CASES += [("foal", audio, "identity", "released") for audio in ("logmel_cnn", "wavlm_large")]
+CASES += [("text_only", "logmel_cnn", "linear", "", text) for text in ENCODERS["text"] if text != "hashed"]
 TIGHT = {"rtol": 0.0, "atol": 1e-5}
 
 
@@ -57,6 +58,13 @@ def words_of(text: str) -> Part:
     """The words of a text as hashes of their pieces."""
     hashes_TP = pieces_of(text)
     return Part(values=hashes_TP, mask_T=np.ones(len(hashes_TP), bool))
+
+
+def vectors_of(text: str) -> Part:
+    """A vector for each word of a text, as `features.text` gives them."""
+    steps = len(pieces_of(text))
+    values_TD = np.random.default_rng(len(text)).standard_normal((steps, DIMS)).astype(np.float32)
+    return Part(values=values_TD, mask_T=np.ones(steps, bool))
 
 
 @functools.cache
@@ -71,28 +79,44 @@ def random_weights(name: str) -> Pretrained:
 class Case:
     """One network with a batch of four clips: the second has no picture."""
 
-    def __init__(self, variant: str, audio: str, video: str, reading: str = "", **branch: Any) -> None:
-        self.variant = variant
+    def __init__(
+        self, variant: str, audio: str, video: str, reading: str = "", text: str = "hashed", **branch: Any
+    ) -> None:
+        self.variant, self.vectors = variant, DIMS if text != "hashed" else None
         self.params = make_params(
             **merge(
-                {"audio": {"encoder": audio, **branch}, "video": {"encoder": video, **branch}},
+                {
+                    "audio": {"encoder": audio, **branch},
+                    "video": {"encoder": video, **branch},
+                    "text": {"encoder": text, "dropout": 0.0, "augment": False},
+                },
                 {"variants": {**VARIANTS, **OTHERS}} | (RELEASED if reading else {}),
             )
         )
         self.frame = FRAMES.get(video, (DIMS,))
         clips = list(make_store(groups=3, per_group=2, frame=self.frame, seed=4).store.clips.values())[:4]
         clips[1] = blind(clips[1])
-        clips = [clip.put("text", words_of(text)) for clip, text in zip(clips, TEXTS, strict=True)]
+        part_of = words_of if self.vectors is None else vectors_of
+        clips = [clip.put("text", part_of(text)) for clip, text in zip(clips, TEXTS, strict=True)]
         self.clips = clips
-        self.batch = collate(clips, {clip.key: i % len(CLASSES) for i, clip in enumerate(clips)})
+        self.labels = {clip.key: i % len(CLASSES) for i, clip in enumerate(clips)}
+        self.batch = self.collated(clips)
         self.pretrained = random_weights(audio) if audio in PRETRAINED["audio"] else None
         self.net: Method = self.build()
         for encoder in self.net.encoders.values():
             encoder.fit([self.batch])
 
+    def collated(self, clips: list[Clip], *, together: bool = False) -> Batch:
+        """The clips as a batch; for a method over turns each is a dialogue of its own, or all are one."""
+        batch = collate(clips, self.labels)
+        if not method_of(self.variant, self.params).over_turns:
+            return batch
+        turns = [Turn(key=clip.key, speaker="", scored=True) for clip in clips]
+        return replace(batch, turns=turns_of([turns] if together else [[turn] for turn in turns]))
+
     def build(self) -> Method:
         torch.manual_seed(0)
-        shape = InputShape(rate_hz=RATE_HZ, frame=self.frame)
+        shape = InputShape(rate_hz=RATE_HZ, frame=self.frame, text=self.vectors)
         return build_net(self.variant, self.params, classes=len(CLASSES), shape=shape, pretrained=self.pretrained)
 
     def logits(self, inputs: Inputs) -> Tensor:
@@ -116,11 +140,11 @@ def case(request: pytest.FixtureRequest) -> Case:
 def padded(batch: Batch, samples: int, frames: int) -> Batch:
     """The same batch with more padding, filled with loud noise that only the masks exclude."""
     size = len(batch.keys)
-    pictures = batch.raw["video"].values_BTD
+    pictures, text = batch.raw["video"].values_BTD, batch.raw["text"].values_BTD
     noise = {
         "audio": torch.randn(size, samples),
         "video": torch.full((size, frames, *pictures.shape[2:]), 77).to(pictures.dtype),
-        "text": torch.full((size, frames, PIECES), 77),
+        "text": torch.full((size, frames, *text.shape[2:]), 77).to(text.dtype),
     }
     for modality, steps in batch.raw.items():
         more = noise[modality]
@@ -149,16 +173,17 @@ def test_t66_values_behind_the_masks_have_no_say(case: Case) -> None:
 def test_t66_output_does_not_depend_on_neighbours(case: Case) -> None:
     together = case.logits(case.batch)
     for row, clip in enumerate(case.clips):
-        torch.testing.assert_close(case.logits(collate([clip]))[0], together[row], **TIGHT)
+        torch.testing.assert_close(case.logits(case.collated([clip]))[0], together[row], **TIGHT)
 
 
 def test_order_of_the_batch_only_orders_the_answers(case: Case) -> None:
     order = [2, 0, 3, 1]
-    swapped = case.logits(collate([case.clips[i] for i in order]))
+    swapped = case.logits(case.collated([case.clips[i] for i in order]))
     torch.testing.assert_close(swapped, case.logits(case.batch)[order], **TIGHT)
 
 
 def test_every_learning_parameter_gets_a_gradient(case: Case) -> None:
+    case.batch = case.collated(case.clips, together=True)
     case.loss().backward()
     silent = [
         name
@@ -180,7 +205,7 @@ def test_a_batch_without_any_picture_is_finite_in_answer_and_gradient(case: Case
 
 
 def test_forward_needs_and_sees_no_label(case: Case) -> None:
-    bare = Inputs(raw=case.batch.raw)
+    bare = Inputs(raw=case.batch.raw, turns=case.batch.turns)
     assert torch.equal(case.logits(bare), case.logits(case.batch))
 
 

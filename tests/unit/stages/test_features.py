@@ -101,7 +101,7 @@ def test_without_an_encoder_the_index_says_so_and_nothing_heavy_is_loaded(tmp_pa
     out.mkdir()
     (out / "old.safetensors").write_bytes(b"x")
     assert "nothing to compute" in stage.encode(params, machine(tmp_path, None), tmp_path / "shards", out)
-    assert list(contents(out)) == ["index.json"]
+    assert sorted(contents(out)) == ["index.json", "text/index.json"]
     index = json.loads((out / "index.json").read_text())
     assert index["encoder"] is None and index["files"] == []
     code = "import foalnet.stages.features.encode, sys; assert not {'torch', 'transformers'} & set(sys.modules)"
@@ -116,7 +116,7 @@ def test_the_same_bytes_resumed_repeated_and_with_more_workers(
     paths, _ = corpus
     params = asking(pretrained)
     whole, real = tmp_path / "whole", stage._dialogue
-    assert stage.encode(params, machine(tmp_path, root), paths.shards, whole) == "5 dialogues, 5 computed now"
+    assert stage.encode(params, machine(tmp_path, root), paths.shards, whole) == "pictures: 5 dialogues, 5 computed now"
     assert str(tmp_path) not in (whole / "index.json").read_text()
     done: list[str] = []
 

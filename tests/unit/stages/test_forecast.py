@@ -14,7 +14,8 @@ from foalnet.artifact.speeds import read_speed, speed_path
 from foalnet.artifact.table import read_manifest
 from foalnet.clips.plan import BYTES_PER_S
 from foalnet.config import Params, Settings
-from foalnet.config.blocks import Draw, Final
+from foalnet.config.blocks import Final
+from foalnet.config.draw import Draw
 from foalnet.config.load import Run
 from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.core.files import json_bytes, publish_bytes, read_json
