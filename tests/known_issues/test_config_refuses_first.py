@@ -47,7 +47,7 @@ PARTS: list[tuple[list[tuple[str, str]], str]] = [
         ],
         "variant video_only: encoder crop_cnn needs pictures",
     ),
-    ([("augment: false}", "augment: false, encoder: identity}")], "encoder identity needs feature vectors"),
+    ([("augment: false}", "augment: false, encoder: identity}")], "encoder: identity needs feature vectors"),
     (
         [("sides_table: data/drawn.sides.txt", 'sides_table: ""'), ("{stride: 3,", "{sides: table, stride: 3,")],
         "shards.sides is table, but the corpus' entry names no sides_table",

@@ -10,6 +10,7 @@ import math
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,7 @@ def test_t71_eight_clips_are_learned_by_heart() -> None:
     from foalnet.config.variants import VARIANTS
     from foalnet.methods import Objective
     from foalnet.nets.hashed import pieces_of
-    from foalnet.train.batches import Part, collate
+    from foalnet.train.batches import Part, Turn, collate, turns_of
     from foalnet.train.optim import take_step
 
     synthetic = make_store(groups=1, per_group=8)
@@ -231,19 +232,21 @@ def test_t71_eight_clips_are_learned_by_heart() -> None:
     texts = [pieces_of(f"a {synthetic.labels[clip.key]} text") for clip in clips]
     parts = [Part(values=pieces_TP, mask_T=np.ones(len(pieces_TP), bool)) for pieces_TP in texts]
     batch = collate([clip.put("text", part) for clip, part in zip(clips, parts, strict=True)], labels)
+    one = turns_of([[Turn(key=key, speaker="", scored=True) for key in batch.keys]])
     params = make_params(lr=5e-3)
     for variant in [name for name, each in VARIANTS.items() if each.picture is None]:
         torch.manual_seed(0)
         net = build_net(variant, params, classes=4, shape=synthetic.store.shape)
+        given = replace(batch, turns=one) if net.over_turns else batch
         for encoder in net.encoders.values():
             encoder.fit([batch])
         optim = optimizer(net, params)
         objective = Objective()
         for step in range(150):
-            take_step(net, batch, objective, optim, lr=params.lr, clip_norm=1.0)
+            take_step(net, given, objective, optim, lr=params.lr, clip_norm=1.0)
             if step % 10 == 9:
                 net.eval()
-                sure = net(batch).logits_BC.softmax(1)[torch.arange(8), batch.label_B].min()
+                sure = net(given).logits_BC.softmax(1)[torch.arange(8), batch.label_B].min()
                 net.train()
                 if sure > 0.99:
                     break
@@ -295,7 +298,7 @@ def test_a_part_without_utterances_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_no_picture_at_all_is_an_error_for_variants_that_look_and_none_for_sound(tmp_path: Path) -> None:
     paths = write_corpus(tmp_path, make_store(per_group=4, without_picture=4))
-    with pytest.raises(DataError, match="no utterance has one") as caught:
+    with pytest.raises(DataError, match="no utterance has any") as caught:
         train_run(corpus_params(), settings(tmp_path), paths, variant="foal", seed=1)
     assert "audio_only" in str(caught.value.action)
     train_run(corpus_params(epochs=1), settings(tmp_path), paths, variant="audio_only", seed=1)

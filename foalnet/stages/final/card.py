@@ -65,7 +65,7 @@ def card_facts(
     `machine`: where it was trained; `licence`: what the corpus may be used for; `drawn`: a program drew the corpus.
     """
     inputs, pooled = params.train.variant(params.final.variant).inputs, metrics["pooled"]
-    named = metrics["train"].get("named_split")
+    named = metrics.get("train", {}).get("named_split")
     classes = list(params.manifest.classes)
     per_class = Counter(u.label for u in utterances)
     return {

@@ -135,8 +135,8 @@ def test_either_protocol_beside_the_headlines_calls_for_one_more_run(
     runs = yaml.safe_load(path.read_text())["runs"]
     assert list(runs) == ["drawn-foal-s1", "drawn-foal-s1-four", "drawn-foal-s2", "drawn-foal-s2-four"]
     four = {"corpus": "drawn", "variant": "foal", "method": "foal", "seed": 1, "split": "four", "name": "foal-s1-four"}
-    four |= dict.fromkeys(("audio", "text"), "data/drawn/shards/index.json")
-    four |= {"video": "data/drawn/features/index.json"}
+    four |= {"audio": "data/drawn/shards/index.json", "video": "data/drawn/features/index.json"}
+    four |= {"text": "data/drawn/features/text/index.json"}
     assert runs["drawn-foal-s1-four"] == four
     assert load_params("drawn", path).protocols == protocols
     stale = [tmp_path / "reports" / "drawn" / "runs" / name for name in ("foal-s1", "foal-s1-four")]

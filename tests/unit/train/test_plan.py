@@ -201,7 +201,7 @@ def test_folds_by_speaker_train_and_score_in_every_protocol(tmp_path: Path, spli
 
 def test_the_plan_names_the_picture_of_the_variant() -> None:
     params = corpus_params()
-    rows = [utterance(f"u{i}", session=f"Session{i}", speaker=f"Session{i}F") for i in range(3)]
+    rows = [utterance(f"u{i}", session=f"Session{i}", speaker=f"Session{i}F", label="sad") for i in range(3)]
     assert plan(params, rows, variant="foal", seed=1).params.picture == "face"
     assert plan(params, rows, variant="foal_half", seed=1).params.picture == "half"
     assert [f.dev for f in plan(params, rows, variant="foal", seed=1, split="four").folds] == [(), (), ()]
