@@ -3,8 +3,8 @@
     python -m bench.meld --root FOLDER               (or FOALNET_SHARED_DATA=PARENT python -m bench.meld)
     python -m bench.meld --root FOLDER --keep CLONE  # the clone of this checkout stays there, with its reports
 
-FOLDER holds the three tables. Two corpora are added to a clone of this checkout, as a user would: `meld_hashed`, whose
-words are learnt from scratch, and, where the extra `text` is installed, `meld_minilm` with the sentence vectors of
+FOLDER holds the three tables. Two corpora are added to a clone of this checkout, as a user would: `meld_hashed`, which
+learns the words from scratch, and, where the extra `text` is installed, `meld_minilm` with the sentence vectors of
 all-MiniLM-L6-v2. The split is the official one; the epoch is chosen by the UA of its dev part.
 """
 

@@ -1,4 +1,4 @@
-"""Measures which of several faces staging crops, by rule: the largest, or the one whose mouth moves with the sound.
+"""Measures which of several faces staging crops, by rule: the largest, or the one that moves its mouth with the sound.
 
     FOALNET_SHARED_DATA=FOLDER python -m bench.speaker [--detector yunet] [--kinds NAME] [--width 640]
 
@@ -180,7 +180,7 @@ def compose(group: Group, clips: Clips, path: Path, *, width_px: int, seed: int)
             if place == group.speaker and index == 0:
                 middle = column * place + (column - small.shape[1]) // 2
                 speaker = box_of(edges, scale, left=middle, top=(height_px - small.shape[0]) // 2)
-        # One picture of noise at random places: drawing it anew for each frame would take most of the time.
+        # One picture of noise at random places: drawing another for each frame would take most of the time.
         moved = np.roll(noise, tuple(rng.integers(0, 64, 2)), axis=(0, 1))
         frames.append(np.clip(frame + moved, 0, 255).astype(np.uint8).tobytes())
     subprocess.run(command, input=b"".join(frames), check=True)
@@ -235,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Compose every group, cut it by both rules, print a line per kind."""
     parser = argparse.ArgumentParser(prog="python -m bench.speaker", description=__doc__.split("\n")[0])
     parser.add_argument("--detector", default="yunet")
-    parser.add_argument("--kinds", default="", help="kinds whose names contain this [default: all]")
+    parser.add_argument("--kinds", default="", help="kinds with this in their names [default: all]")
     parser.add_argument("--width", type=int, default=640, help="of the picture, pixels")
     args = parser.parse_args(argv)
     data = Path(os.environ.get("FOALNET_SHARED_DATA", ""))
