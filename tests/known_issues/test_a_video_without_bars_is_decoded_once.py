@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from foalnet import media
-from foalnet.clips import pictures as module
+from foalnet.clips import bars
 from foalnet.clips.pictures import Pictures, cut_pictures
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
@@ -41,7 +41,7 @@ def cut(path: Path, monkeypatch: pytest.MonkeyPatch, *, fits: bool) -> tuple[Pic
             yield frame
 
     monkeypatch.setattr(media, "decode_pictures", counted)
-    monkeypatch.setattr(module, "HELD_BYTES", module.HELD_BYTES if fits else 0)
+    monkeypatch.setattr(bars, "HELD_BYTES", bars.HELD_BYTES if fits else 0)
     u = utterance("u", side="whole", start_s=0.0, end_s=FRAMES / 25)
     params = Shards(detector="fixed")
     staged = cut_pictures(path, [u], params=params, detector=get_detector(params, Settings()), timeout_s=60.0)["u"]
