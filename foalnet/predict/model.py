@@ -208,7 +208,7 @@ class Model:
 
     @property
     def _clip_params(self) -> Train:
-        """The params by which a clip is read: without picture for a model of feature tables, whose clips have none."""
+        """The params by which a clip is read: without picture for a model of feature tables."""
         # The sample of such a clip has pictures, all masked.
         return self.sealed.train.model_copy(update={"picture": "face"}) if self._by_tables else self.sealed.train
 

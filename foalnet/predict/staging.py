@@ -281,7 +281,7 @@ def _face_notes(figures: Mapping[str, Any]) -> tuple[str, ...]:
     if choice["by"] == "alone":
         return ()
     if choice["by"] == "speaker":
-        how = f"the one whose mouth moves with the sound is used (confidence {choice['confidence']:.2f})"
+        how = f"the one that moves its mouth with the sound is used (confidence {choice['confidence']:.2f})"
     else:
         how = "no mouth surely moves with the sound, the largest is used"
     return (f"of {choice['faces']} faces, {how}",)

@@ -1,4 +1,4 @@
-"""Several faces in a picture, from a table to the shards and in `predict`: whose face is cut, and what is counted."""
+"""Several faces in a picture, from a table to the shards and in `predict`: which face is cut, and what is counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the speakers of a test part train too, every reader of a figure is told so, and no page says the opposite."""
+"""Where the speakers of a test part train too, every place with a figure says so, and no page says the opposite."""
 
 from __future__ import annotations
 

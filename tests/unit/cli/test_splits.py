@@ -21,7 +21,7 @@ from tests.support.sealing import write_manifest
 
 @pytest.fixture
 def folder(repository: Path, tmp_path: Path) -> Path:
-    """A project folder whose corpus drawn has 420 used utterances in a manifest."""
+    """A project folder with a corpus drawn that has 420 used utterances in a manifest."""
     shutil.copy(repository / "params.yaml", tmp_path)
     rows = [replace(u, session=f"Session{u.session[-1]}") for u in make_utterances(entry_params())]
     write_manifest(Paths("drawn", tmp_path).manifest, rows)

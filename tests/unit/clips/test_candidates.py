@@ -1,4 +1,4 @@
-"""Of several faces in a picture the crop shows the right one: whose face it is, not only that there is one."""
+"""Of several faces in a picture the crop shows the right one: the right person, not only some face."""
 
 from __future__ import annotations
 

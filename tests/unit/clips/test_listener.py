@@ -1,4 +1,4 @@
-"""The other person of a two-actor picture: whose face the crops show, its mask, and how long both speak."""
+"""The other person of a two-actor picture: the face that the crops show, its mask, and how long both speak."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TURNS = (
 
 
 class InHalves:
-    """A detector of half pictures: it sees the one face of the half whose ground it recognises by colour."""
+    """A detector of half pictures: it sees the one face of the half with a ground of its colour."""
 
     name = "halves"
 
