@@ -56,7 +56,7 @@ def overlaps_for(utterances: Sequence[Utterance], params: Shards) -> dict[str, f
 def overlaps(utterances: Iterable[Utterance]) -> dict[str, float]:
     """Return key -> seconds of the utterance in which another speaker speaks in the same recording.
 
-    Recordings are told apart by their video, or else by the dialogue's sound.
+    Recordings are distinguished by their video, or else by the dialogue's sound.
     """
     by_recording: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
     for u in utterances:

@@ -1,4 +1,4 @@
-"""Chooses which of several faces of an utterance speaks: the one whose mouth moves while its sound is loud.
+"""Chooses which of several faces of an utterance speaks: the one with a mouth that moves while the sound is loud.
 
 It is the measure of the side audit (foalnet.faces.audit) for any number of faces in one utterance. Per face, motion is
 the mean difference of the mouth's area between two frames, on a logarithmic scale; the area follows the face's box, so

@@ -16,7 +16,7 @@ from foalnet.media.container import MAX_AREA_PX, MAX_FRAMES, check_limits, choos
 STAMP_UNITS = 1_000_000
 # A smaller picture than a codec's block cannot show people.
 MIN_SIDE_PX = 16
-# Pixels whose width differs from their height by up to this share are used as stored: those of NTSC and PAL in 4:3.
+# Pixels with a width and height that differ by up to this share are used as stored: those of NTSC and PAL in 4:3.
 SQUARE = 0.125
 
 
@@ -204,7 +204,7 @@ def _first_frame_size(path: Path) -> tuple[int, int]:
 
 
 def _square_pixels(frame: Any, aspect: Fraction | None) -> tuple[int, int]:
-    """Return the size of a stored picture whose pixels are shown `aspect` times as wide as high; the width changes."""
+    """Return the size of a stored picture with pixels shown `aspect` times as wide as high; the width changes."""
     if not aspect or abs(aspect - 1) <= SQUARE:
         return frame.width, frame.height
     return 2 * round(frame.width * aspect / 2), frame.height

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -339,9 +340,9 @@ def test_clips_are_read_once_unless_the_space_reads_them_otherwise(
     read: list[int] = []
     real = benches.load_store
 
-    def counted(shards: Any, keys: Any, params: Train, features: Any) -> Any:
+    def counted(shards: Any, keys: Any, params: Train, *others: Any) -> Any:
         read.append(params.frame_step)
-        return real(shards, keys, params, features)
+        return real(shards, keys, params, *others)
 
     monkeypatch.setattr(benches, "load_store", counted)
     tune(searched_params(trials=2, variants=["audio_only", "foal"]), settings, paths)
@@ -360,11 +361,7 @@ def test_a_value_that_its_space_does_not_hold_is_said(place: tuple[Paths, Settin
     assert notes[1] in str(tune_forecast(searched_params(space=space), settings, paths))
 
 
-def test_without_the_library_it_is_said_how_to_get_it(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import sys
-
+def test_without_optuna_it_is_said_how_to_get_it(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     monkeypatch.setattr(benches, "train_folds", lambda *_: pytest.fail("nothing is to be trained"))
     with pytest.raises(MachineError) as refused:
@@ -380,7 +377,7 @@ def test_several_processes_are_not_a_searchs_and_it_is_said(
     params = searched_params(trials=1, variants=["audio_only"])
     tune(params, settings.model_copy(update={"train_processes": 3}), paths, log=heard.append)
     assert "train_processes is 3" in heard[0] and read_json(paths.tune / "summary.json")["processes"] == 1
-    assert tune_forecast(params, settings, paths).left == 0, "the same runs, whatever that setting"
+    assert tune_forecast(params, settings, paths).left == 0
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="one process"):
         tune(params, settings, paths)

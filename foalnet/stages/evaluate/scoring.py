@@ -145,7 +145,8 @@ def read_logits(
         raise DataError(
             f"the model was trained on classes {', '.join(index['classes'])}; params name {', '.join(classes)}",
             file=model / "logits.json",
-            action="run `dvc repro`: it trains again for the classes of today",
+            action="put them back in params.yaml, or train again: "
+            f"`dvc repro -f -s {again}` (DVC does not see a changed order)",
         )
     file = model / "logits.safetensors"
     try:
