@@ -173,7 +173,7 @@ def stage_samples(
         )
         pictures, sides = _audited_pictures(job, root, audible, detector, cut, ledger, sounds if check_sides else None)
         audible = swapped(audible) if sides.followed else audible
-        others = {u.key: listener_of(u.key, pictures, job.overlaps) for u in audible}
+        others = {u.key: listener_of(u, pictures) if job.params.listener else None for u in audible}
         samples = [
             picture_sample(u, sounds[u.key], pictures[u.key], others[u.key], job.params.rate_hz) for u in audible
         ]

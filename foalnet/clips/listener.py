@@ -1,13 +1,12 @@
 """The other person of a two-actor picture while an utterance is spoken: `shards.listener` stages that face, too.
 
-The listener is cut like an utterance of its own, with the other side, from the same decode. Overlapped speech is what
-other speakers of the dialogue say meanwhile, by the manifest's times.
+The listener is cut like an utterance of its own, with the other side, from the same decode.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +21,6 @@ from foalnet.shards import NO_BOX, ListenerMeta
 
 # The reason of every frame of an utterance in a picture that one person fills.
 NO_LISTENER = "no_listener"
-DIGITS = 4
 BOX_DIGITS, SCORE_DIGITS = 2, 4
 
 
@@ -37,46 +35,14 @@ def listener_key(key: str) -> str:
     return key + LISTENER
 
 
-def overlaps_for(utterances: Sequence[Utterance], params: Shards) -> dict[str, float]:
-    """Return the `overlaps` of a corpus' utterances for `listener: true`, else {}.
-
-    UsageError (exit 2) for a corpus without pictures of two people.
-    """
-    if not params.listener:
-        return {}
-    if not any(u.side in OTHER and u.video is not None for u in utterances):
+def check_listeners(utterances: Sequence[Utterance], params: Shards) -> None:
+    """Raise UsageError (exit 2) for `listener: true` in a corpus without pictures of two people."""
+    if params.listener and not any(u.side in OTHER and u.video is not None for u in utterances):
         raise UsageError(
             "shards.listener is true, but no utterance has a video with two people side by side",
             file="params.yaml",
             action="set shards.listener: false",
         )
-    return overlaps(utterances)
-
-
-def overlaps(utterances: Iterable[Utterance]) -> dict[str, float]:
-    """Return key -> seconds of the utterance in which another speaker speaks in the same recording.
-
-    Recordings are distinguished by their video, or else by the dialogue's sound.
-    """
-    by_recording: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
-    for u in utterances:
-        by_recording[u.dialogue, u.video or u.dialogue_audio or u.key].append(u)
-    shared: dict[str, float] = {}
-    for members in by_recording.values():
-        ordered = sorted(members, key=lambda u: (u.start_s, u.key))
-        for u in ordered:
-            shared[u.key] = round(_covered_s(u, (other for other in ordered if other.speaker != u.speaker)), DIGITS)
-    return shared
-
-
-def _covered_s(u: Utterance, others: Iterable[Utterance]) -> float:
-    """Return the seconds of an utterance in which at least one of others, sorted by start, is spoken."""
-    covered_s, until_s = 0.0, u.start_s
-    for other in others:
-        first_s, stop_s = max(other.start_s, until_s), min(other.end_s, u.end_s)
-        if stop_s > first_s:
-            covered_s, until_s = covered_s + stop_s - first_s, stop_s
-    return covered_s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,18 +53,13 @@ class Listener:
     faces: Pieces
 
 
-def listener_of(key: str, pictures: Mapping[str, Pictures], overlaps_s: Mapping[str, float]) -> Listener | None:
-    """Return the listener of an utterance, None unless listeners are staged, for which `overlaps_s` has every key.
-
-    An utterance without two people in its picture has a listener without a face.
-    """
-    if key not in overlaps_s:
-        return None
-    seen = pictures.get(listener_key(key))
+def listener_of(u: Utterance, pictures: Mapping[str, Pictures]) -> Listener:
+    """Return the listener of an utterance; without two people in its picture, a listener without a face."""
+    seen = pictures.get(listener_key(u.key))
     if seen is None:
-        times_s = pictures[key].track.times_s
+        times_s = pictures[u.key].track.times_s
         seen = missing_pictures(Slots(first=0, stop=0, times_s=times_s), NO_LISTENER)
-    meta = ListenerMeta(overlap_s=overlaps_s[key], **track_lists(seen.track), listener_offsets=seen.faces.offsets)
+    meta = ListenerMeta(overlap_s=u.overlap_s or 0.0, **track_lists(seen.track), listener_offsets=seen.faces.offsets)
     return Listener(meta=meta, faces=seen.faces)
 
 

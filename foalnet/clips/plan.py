@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foalnet.clips.listener import overlaps_for
+from foalnet.clips.listener import check_listeners
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError
 from foalnet.core.files import content_key
+from foalnet.core.labels import NOT_USED
 from foalnet.core.records import Utterance
 from foalnet.corpora.inventory import FileEntry
 from foalnet.shards import valid_key
@@ -21,8 +22,6 @@ STAGE = "shards"
 BYTES_PER_S = 400_000
 # Of words alone, with the metadata and the tar's headers.
 TEXT_BYTES = 4096
-# The manifest's reason for a usable utterance with a label of no class of this experiment.
-NOT_IN_A_CLASS = "label_not_used"
 # The fields of an utterance that its shard stores. Votes are left out: readers take them from the manifest.
 SHARD_FIELDS = (
     "key",
@@ -53,9 +52,8 @@ class Job:
     """One dialogue to stage.
 
     `files`: its input files by path. `tables`: the feature tables among them, () unless the corpus has tables instead
-    of video. `points`: the table's point in an utterance's face, in pixels, by key. `overlaps`: with
-    `shards.listener`, the seconds in which others speak, too, by key. `key`: digest of everything that shapes its
-    shard's bytes.
+    of video. `points`: the table's point in an utterance's face, in pixels, by key. `key`: digest
+    of everything that shapes its shard's bytes.
     """
 
     corpus: str
@@ -68,7 +66,6 @@ class Job:
     params: Shards
     key: str
     points: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    overlaps: Mapping[str, float] = field(default_factory=dict)
 
     def folder(self, work: Path) -> Path:
         """Return the job's folder in the work cache."""
@@ -102,7 +99,7 @@ def text_alone(utterances: Sequence[Utterance]) -> bool:
 
 def chosen(utterances: Iterable[Utterance], which: str) -> list[Utterance]:
     """Return the utterances to stage: those "used", or "all", which adds those with a label of no class."""
-    return [u for u in utterances if u.used or (which == "all" and u.reason == NOT_IN_A_CLASS)]
+    return [u for u in utterances if u.used or (which == "all" and u.reason == NOT_USED)]
 
 
 def plan(
@@ -131,24 +128,21 @@ def plan(
             action="check manifest.classes in params.yaml against the raw labels in the counts report",
         )
     shaping = _shaping(params)
-    shared = overlaps_for(chosen(utterances, "all"), params)
+    check_listeners(chosen(utterances, "all"), params)
     by_table = any(u.features is not None for members in groups.values() for u in members)
     tables = tuple(path for path in sorted(by_path) if by_table and by_path[path].role == "features")
     jobs = []
     for (session, dialogue), members in sorted(groups.items()):
         ordered = tuple(sorted(members, key=lambda u: u.key))
         used = _files_of(ordered, by_path, tables)
-        given: dict[str, dict[str, Any]] = {
-            name: {u.key: values[u.key] for u in ordered if u.key in values}
-            for name, values in (("points", points), ("overlaps", shared))
-            if values
-        }
+        own_points = {u.key: points[u.key] for u in ordered if u.key in points} if points else {}
         content = {
             "utterances": [{name: getattr(u, name) for name in SHARD_FIELDS} for u in ordered],
             "files": {path: entry.sha256 for path, entry in used.items()},
             "params": shaping,
             "tools": dict(tools),
-            **{name: values for name, values in given.items() if values},
+            **({"points": own_points} if own_points else {}),
+            **({"overlaps": {u.key: u.overlap_s for u in ordered}} if params.listener else {}),
         }
         jobs.append(
             Job(
@@ -161,7 +155,7 @@ def plan(
                 tables=tables,
                 params=params,
                 key=content_key(content),
-                **given,
+                points=own_points,
             )
         )
     return jobs

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+# The reason of an utterance that can be used, with a raw label of no class of the experiment.
+NOT_USED = "label_not_used"
+
 
 def class_of(classes: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Return raw label -> class, the inverse of `classes`; each raw label belongs to one class.

@@ -16,8 +16,10 @@ class Utterance:
     `audio` and `video` are paths relative to the corpus root with `/` between parts; `audio` is None where only
     the dialogue's sound exists. Times are seconds from the start of the dialogue. `label` is the class; None if the
     utterance is not used, and `reason` then says why. `turn` is the place in the dialogue, from 0 (in a reader's rows
-    the place in the transcript, None where it has none). `votes` are the raters' categorical votes (rater id, vote
-    names). `features` names a row of a table of precomputed features that replaces the video.
+    the place in the transcript, None where it has none). `overlap_s`: seconds of it in which another speaker of the
+    same recording speaks, by the manifest's times; None where no other utterance is of its recording. `votes` are the
+    raters' categorical votes (rater id, vote names). `features` names a row of a table of precomputed features that
+    replaces the video.
     """
 
     key: str
@@ -31,6 +33,7 @@ class Utterance:
     raw_label: str
     label: str | None
     turn: int | None = None
+    overlap_s: float | None = None
     reason: str | None = None
     valence: float | None = None
     activation: float | None = None

@@ -25,7 +25,11 @@ MASK = "/mask"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureFile:
-    """The file of one dialogue's vectors; `shard` is the SHA-256 of the shard from which they were computed."""
+    """The file of one dialogue's vectors.
+
+    `shard`: the SHA-256 of the shard from which they were computed. `cut`: how many of its texts are longer than the
+    encoder reads, and were cut.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -33,6 +37,7 @@ class FeatureFile:
     sha256: str
     shard: str
     utterances: int
+    cut: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

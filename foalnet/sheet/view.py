@@ -14,6 +14,12 @@ from foalnet.shards import Sample
 
 # A thumbnail every so many seconds: every one or two syllables.
 THUMB_EVERY_S = 0.25
+# How the face was chosen of several (foalnet/clips/candidates.py).
+CHOSEN = {
+    "speaker": "the one whose mouth moves with the sound",
+    "table": "the one of the entry's table",
+    "largest": "the sound did not decide: the largest",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +44,10 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strip:
-    """One utterance: speaker, side and times; a half picture with the face's position in percent; mask; crops."""
+    """One utterance: speaker, side and times; a half picture with the face's position in percent; mask; crops.
+
+    `notes`: how the face was chosen of several, and what is known of the listener; `listener`: a crop of the listener.
+    """
 
     key: str
     speaker: str
@@ -52,10 +61,15 @@ class Strip:
     mask: tuple[Run, ...]
     thumbs: tuple[Thumb, ...]
     doubted: bool
+    notes: tuple[str, ...]
+    listener: str | None
 
 
-def strip(sample: Sample, doubted: frozenset[str]) -> Strip:
-    """Return the strip of one sample with pictures; `doubted`: keys for which the audit disagrees with the side."""
+def strip(sample: Sample, doubted: frozenset[str], choice: Mapping[str, Any] | None = None) -> Strip:
+    """Return the strip of one sample with pictures; `doubted`: keys for which the audit disagrees with the side.
+
+    `choice`: the utterance's row of staging's account of several faces.
+    """
     meta, video = sample.meta, sample.meta.video
     assert video is not None
     faces, halves = sample.pictures("face"), sample.pictures("half")
@@ -82,7 +96,36 @@ def strip(sample: Sample, doubted: frozenset[str]) -> Strip:
             for i in _moments(video.times_s)
         ),
         doubted=meta.key in doubted,
+        notes=(*_choice(choice), *_listener(sample)),
+        listener=_listener_crop(sample),
     )
+
+
+def _choice(row: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return how one face was chosen of several."""
+    if row is None:
+        return ()
+    sure = "" if row["confidence"] is None else f", confidence {row['confidence']:.2f}"
+    return (f"{row['faces']} faces; {CHOSEN[row['by']]}{sure}",)
+
+
+def _listener(sample: Sample) -> tuple[str, ...]:
+    """Return how many frames show the listener's face, and how long both people speak."""
+    if (listener := sample.meta.listener_video) is None:
+        return ()
+    seen = sum(source != "missing" for source in listener.sources)
+    both = f"; another speaker speaks for {listener.overlap_s:.2f} s of it" if listener.overlap_s else ""
+    return (f"listener's face: {seen} of {len(listener.sources)} frames{both}",)
+
+
+def _listener_crop(sample: Sample) -> str | None:
+    """Return the listener's crop nearest the middle as a data URL."""
+    if sample.meta.listener_video is None:
+        return None
+    crops = sample.pictures("listener")
+    there = [i for i, jpeg in enumerate(crops) if jpeg]
+    middle = min(there, key=lambda i: (abs(2 * i - len(crops)), i), default=None)
+    return None if middle is None else _address(crops[middle])
 
 
 def _says(source: str, reason: str) -> str:

@@ -51,7 +51,7 @@ def write_sheets(paths: Paths, settings: Settings, dialogue: str | None = None) 
     damaged shards or a corpus without pictures.
     """
     shards = open_shards(paths.shards, corpus=paths.corpus)
-    rows = _rows(paths.staging, paths.corpus)
+    rows, choices = _rows(paths.staging, paths.corpus)
     groups = {entry.group: entry for entry in shards.entries}
     if dialogue is not None and dialogue not in groups:
         raise UsageError(
@@ -61,7 +61,7 @@ def write_sheets(paths: Paths, settings: Settings, dialogue: str | None = None) 
         )
     folder = settings.work / "sheets" / paths.corpus
     wanted = [dialogue] if dialogue is not None else sorted(groups)
-    lines = [_sheet(shards, groups[name], rows.get(name), folder) for name in wanted]
+    lines = [_sheet(shards, groups[name], rows.get(name), choices, folder) for name in wanted]
     if dialogue is not None:
         return SheetSummary(dialogues=1, page=folder / lines[0].file)
     lines.sort(key=lambda line: (TONES.index(line.sides.tone), line.sides.confidence or 0.0, line.dialogue))
@@ -70,15 +70,25 @@ def write_sheets(paths: Paths, settings: Settings, dialogue: str | None = None) 
     return SheetSummary(dialogues=len(lines), page=folder / "index.html")
 
 
-def _rows(staging: Path, corpus: str) -> dict[str, Mapping[str, Any]]:
-    """Return the rows about sides of staging's account, by dialogue; {} if there is no account."""
+Rows = dict[str, Mapping[str, Any]]
+
+
+def _rows(staging: Path, corpus: str) -> tuple[Rows, Rows]:
+    """Return the account's rows about sides by dialogue, and those about several faces by utterance's key.
+
+    Both are {} if there is no account.
+    """
     if not staging.is_file():
-        return {}
-    sides = read_sealed(staging, again=f"shards@{corpus}", corpus=corpus).get("sides") or {}
-    return {row["dialogue"]: row for row in sides.get("dialogues", [])}
+        return {}, {}
+    account = read_sealed(staging, again=f"shards@{corpus}", corpus=corpus)
+    sides, faces = account.get("sides") or {}, account.get("faces") or {}
+    return (
+        {row["dialogue"]: row for row in sides.get("dialogues", [])},
+        {row["key"]: row for row in faces.get("utterances", [])},
+    )
 
 
-def _sheet(shards: ShardSet, entry: ShardEntry, row: Mapping[str, Any] | None, folder: Path) -> Line:
+def _sheet(shards: ShardSet, entry: ShardEntry, row: Mapping[str, Any] | None, choices: Rows, folder: Path) -> Line:
     audit = row["audit"] if row is not None else None
     doubted = frozenset(audit["against"] if audit is not None else ())
     strips: list[Strip] = []
@@ -90,7 +100,7 @@ def _sheet(shards: ShardSet, entry: ShardEntry, row: Mapping[str, Any] | None, f
                 utterance=sample.key,
                 action="none is needed",
             )
-        strips.append(strip(sample, doubted))
+        strips.append(strip(sample, doubted, choices.get(sample.key)))
     strips.sort(key=lambda one: (one.start_s, one.key))
     frames = sum(one.frames for one in strips)
     covered = sum(run for one in strips for says, run in one.counts if says in ("detected", "bridged"))

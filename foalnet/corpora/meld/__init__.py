@@ -72,6 +72,8 @@ class Meld:
         "contract": None,
         # A clip's times start at 0, and some of the tables' times are not in the order of speech.
         "manifest": {"turns": "transcript"},
+        # A picture of a television series shows several faces.
+        "shards": {"face": "speaker"},
         # Published work trains on the utterances as they are and reports weighted F1.
         "train": {"fold_by": "meld-official", "sampler": "natural"},
         "report": {"weighted_f1": True, "compare": [["text_turns", "text_only"]]},

@@ -99,8 +99,8 @@ class Table:
         rows = self._rows(root, sorted(path for path, role in files.items() if role in ("audio", "video")))
         here = _Files(files)
         keyed = enumerate(zip(rows, keys_of(rows), strict=True))
-        utterances = (replace(_utterance(root, row, key, here, ledger), turn=place) for place, (row, key) in keyed)
-        return sorted(utterances, key=lambda u: u.key)
+        utterances = [replace(_utterance(root, row, key, here, ledger), turn=place) for place, (row, key) in keyed]
+        return sorted(with_sessions(utterances), key=lambda u: u.key)
 
     def _rows(self, root: Path, clips: Iterable[str]) -> list[Row]:
         if self.table is not None:
@@ -162,6 +162,29 @@ def named(text: str) -> str:
     return f"{_OTHER.sub('-', text)[: LONGEST - 7]}-{_digest(text)}"
 
 
+def with_sessions(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Return the utterances with a session where the table has none, and dialogues of one name in several apart.
+
+    The session is then the speaker; of a dialogue of several speakers it is the dialogue, so that its turns stay
+    together.
+    """
+    utterances = list(utterances)
+    speakers: dict[str, set[str]] = defaultdict(set)
+    for u in utterances:
+        if not u.session:
+            speakers[u.dialogue].add(u.speaker)
+    placed = [
+        u if u.session else replace(u, session=u.dialogue if len(speakers[u.dialogue]) > 1 else u.speaker)
+        for u in utterances
+    ]
+    sessions: dict[str, set[str]] = defaultdict(set)
+    for u in placed:
+        sessions[u.dialogue].add(u.session)
+    return [
+        replace(u, dialogue=named(f"{u.session}_{u.dialogue}")) if len(sessions[u.dialogue]) > 1 else u for u in placed
+    ]
+
+
 def _utterance(root: Path, row: Row, key: str, files: _Files, ledger: Ledger) -> Utterance:
     path, audio = files.path(row.path), files.path(row.audio or row.path)
     role = files.roles.get(path)
@@ -183,7 +206,7 @@ def _utterance(root: Path, row: Row, key: str, files: _Files, ledger: Ledger) ->
     return Utterance(
         key=key,
         corpus=Table.name,
-        session=named(row.session) if row.session else speaker,
+        session=named(row.session) if row.session else "",
         dialogue=named(row.dialogue) if row.dialogue else named(row.path.rsplit(".", 1)[0]) if recording else lot,
         speaker=speaker,
         side=row.side,

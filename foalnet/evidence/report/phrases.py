@@ -19,10 +19,11 @@ VARIANTS = {
     "avel": "fusion with emotion alignment (AVEL)",
     "mem": "fusion with label matching (MEM)",
     "foal": "Foal-Net: fusion with both auxiliary tasks",
+    "text_turns": "text over the turns of a dialogue (bc-LSTM)",
+    "all_turns": "sound, picture and text over the turns of a dialogue (bc-LSTM)",
 }
-VARIANTS |= {
-    name + HALF: f"{text}, half picture" for name, text in VARIANTS.items() if name not in ("audio_only", "text_only")
-}
+BLIND = ("audio_only", "text_only", "text_turns")
+VARIANTS |= {name + HALF: f"{text}, half picture" for name, text in VARIANTS.items() if name not in BLIND}
 
 
 def described(variant: str) -> str:

@@ -42,8 +42,9 @@ from foalnet.shards.features import INDEX, MASK, SCHEMA, FeatureFile, FeatureInd
 STAGE = "features"
 CODE = ("core/shim", "encoders", "media/images", "shards", "stages/features")
 PACKAGES = ("numpy", "opencv-python", "pillow", "torch", "transformers")
-# A dialogue's samples -> key -> (vectors, mask).
-Encoder = Callable[[Sequence[Sample]], dict[str, tuple[np.ndarray, np.ndarray]]]
+# A dialogue's samples -> key -> (vectors, mask), and the number of texts that were cut.
+Encoder = Callable[[Sequence[Sample]], tuple[dict[str, tuple[np.ndarray, np.ndarray]], int]]
+CUT = "cut"
 
 
 # Kinds of encoders by the block that names them.
@@ -100,7 +101,9 @@ def encode(params: Params, settings: Settings, shards_folder: Path, out: Path) -
             continue
         computed = _compute(work, settings)
         together.append((_index(work), [(work.place(entry), entry) for entry in work.shards.entries], folder))
-        lines.append(f"{what}: {len(work.shards.entries)} dialogues, {computed} computed now")
+        cut = sum(_cut(work.place(entry)) for entry in work.shards.entries)
+        longer = f", {cut} longer than {block.encoder} reads were cut to what it reads" if cut else ""
+        lines.append(f"{what}: {len(work.shards.entries)} dialogues, {computed} computed now{longer}")
     _publish(together, out)
     return "; ".join(lines) or "no encoder in params (features.encoder, features.text.encoder), nothing to compute"
 
@@ -222,17 +225,21 @@ def _job(entry: ShardEntry) -> None:
 
 
 def _encoder(work: Work) -> Encoder:
-    """Return the function from a dialogue's samples to the vectors and mask of each."""
+    """Return the function from a dialogue's samples to the vectors and mask of each, and the number of cut texts."""
     params = work.params
     if isinstance(params, TextFeatures):
         from foalnet.stages.features.text import TextVectors, encode_dialogue
 
         kind = CATALOGUE[work.pretrained.name].kind
-        return partial(encode_dialogue, TextVectors(work.pretrained, kind=kind, device=work.device), params=params)
+        texts = TextVectors(work.pretrained, kind=kind, device=work.device)
+        return lambda samples: (
+            encode_dialogue(texts, samples, params),
+            sum(texts.cuts(sample.meta.text) for sample in samples),
+        )
     from foalnet.stages.features.clip import ClipImages, encode_sample
 
     images = ClipImages(work.pretrained, device=work.device)
-    return lambda samples: {sample.key: encode_sample(images, sample, params) for sample in samples}
+    return lambda samples: ({sample.key: encode_sample(images, sample, params) for sample in samples}, 0)
 
 
 def _dialogue(encoder: Encoder, work: Work, entry: ShardEntry) -> None:
@@ -240,16 +247,27 @@ def _dialogue(encoder: Encoder, work: Work, entry: ShardEntry) -> None:
     from safetensors.numpy import save
 
     tensors: dict[str, np.ndarray] = {}
+    cut = 0
     samples = replace(work.shards, entries=(entry,)).samples()
     # Text needs the dialogue as a whole; of pictures one utterance at a time is in memory.
     for group in [list(samples)] if isinstance(work.params, TextFeatures) else ([sample] for sample in samples):
-        for key, (rows_FD, mask_F) in encoder(group).items():
+        vectors, more = encoder(group)
+        cut += more
+        for key, (rows_FD, mask_F) in vectors.items():
             tensors |= {key: rows_FD, key + MASK: mask_F}
-    data = save(tensors)
+    data = save(tensors, metadata={CUT: str(cut)} if cut else None)
     place = work.place(entry)
     place.with_suffix(".sha256").unlink(missing_ok=True)
     publish_bytes(place, data)
     publish_bytes(place.with_suffix(".sha256"), sha256_bytes(data).encode())
+
+
+def _cut(place: Path) -> int:
+    """Return how many texts of a dialogue were longer than the encoder reads."""
+    from safetensors import safe_open
+
+    with safe_open(place, framework="numpy") as file:
+        return int((file.metadata() or {}).get(CUT, 0))
 
 
 def _dims(work: Work) -> int:
@@ -271,7 +289,11 @@ def _publish(parts: list[tuple[FeatureIndex, list[tuple[Path, ShardEntry]], Path
     for index, files, folder in parts:
         rows = [
             FeatureFile(
-                path=file_of(entry.path), sha256=sha256_file(source), shard=entry.sha256, utterances=entry.count
+                path=file_of(entry.path),
+                sha256=sha256_file(source),
+                shard=entry.sha256,
+                utterances=entry.count,
+                cut=_cut(source),
             )
             for source, entry in files
         ]

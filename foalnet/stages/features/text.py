@@ -67,6 +67,10 @@ class TextVectors:
                 vectors_TD = hidden_TD[:1]
             return np.ascontiguousarray(vectors_TD.cpu().numpy())
 
+    def cuts(self, text: str) -> bool:
+        """Return whether a text alone is longer than the encoder reads."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids) > self._most - 2
+
     def _ids(self, texts: Sequence[str], own: int) -> tuple[list[int], int, int]:
         """Return token ids, and where the own tokens start and end; the neighbours are cut at their far ends."""
         pieces = [self._tokenizer.encode(text, add_special_tokens=False).ids for text in texts]

@@ -19,16 +19,16 @@ from foalnet.config.blocks import Contract
 from foalnet.config.load import DEFAULT_PARAMS
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.files import Content, publish_together
-from foalnet.core.labels import class_of
+from foalnet.core.labels import NOT_USED, class_of
 from foalnet.core.ledger import Ledger
 from foalnet.core.records import LedgerEntry, Utterance
 from foalnet.corpora import Reader, reader_of
 from foalnet.corpora.inventory import checked_inventory, need_root, refuse_changed
 from foalnet.corpora.lengths import remembered_lengths
+from foalnet.stages.manifest.dialogues import with_overlaps, with_turns
 
 __all__ = ["build", "read_manifest"]
 
-NOT_USED = "label_not_used"
 NAMED_IN_ERROR = 20
 MANY = 5
 
@@ -68,7 +68,7 @@ def build(params: Params, settings: Settings, inventory_path: Path, out: Path, c
     with remembered_lengths(settings, params.corpus, root, inventory.digests()):
         rows = reader.utterances(root, inventory.roles(), ledger)
     rows = with_turns(rows, params.manifest.turns, where=f"corpora.{params.corpus}.manifest.turns", reader=reader.name)
-    utterances = classify(rows, params.corpus, params.manifest.classes, ledger)
+    utterances = with_overlaps(classify(rows, params.corpus, params.manifest.classes, ledger))
     expected = contract_of(params.manifest.contract, reader, params.manifest.classes)
     counted = count(utterances, params.manifest.classes)
     breaches = compare(expected, counted)
@@ -173,27 +173,6 @@ def classify(rows: Iterable[Utterance], corpus: str, classes: dict[str, list[str
             ledger.keep(row.key)
         utterances.append(replace(row, corpus=corpus, label=None if reason else label, reason=reason))
     return utterances
-
-
-def with_turns(rows: Iterable[Utterance], order: str, *, where: str, reader: str) -> list[Utterance]:
-    """Return the utterances with their places in their dialogues, from 0; those without a class have one too.
-
-    `order`: `start` sorts by start time, ties by key; `transcript` by the reader's own place, and after them those
-    that the transcript lacks, by start time. UsageError (exit 2) for `transcript` where the reader gives no place.
-    """
-    rows = list(rows)
-    if order == "transcript" and all(row.turn is None for row in rows):
-        raise UsageError(
-            f"{where}: reader {reader} does not know the transcript's order", action="write `turns: start`"
-        )
-    first = (lambda u: (u.turn is None, u.turn or 0)) if order == "transcript" else (lambda _: (False, 0))
-    ordered = sorted(rows, key=lambda u: (u.session, u.dialogue, *first(u), u.start_s, u.key))
-    turns: Counter[tuple[str, str]] = Counter()
-    numbered = []
-    for row in ordered:
-        numbered.append(replace(row, turn=turns[row.session, row.dialogue]))
-        turns[row.session, row.dialogue] += 1
-    return numbered
 
 
 def count(utterances: Iterable[Utterance], classes: Iterable[str]) -> Contract:

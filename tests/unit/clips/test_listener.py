@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 
 from foalnet import media
-from foalnet.clips.listener import listener_key, overlaps, with_listeners
+from foalnet.clips.listener import listener_key, with_listeners
 from foalnet.clips.pictures import cut_pictures
 from foalnet.config.blocks import Shards
 from foalnet.core.errors import DataError, UsageError
 from foalnet.core.records import Box
 from foalnet.export.rows import pictures_of, row_of
 from foalnet.shards import Sample, open_shards, verify
+from foalnet.sheet import write_sheets
 from tests.support.corpus.rows import utterance
 from tests.support.corpus.staging import Place, account
 from tests.support.talkers import BLUE, FRAMES, GREEN, RATE_HZ, RED, Face, nearest, sound, write_faces
@@ -209,24 +208,11 @@ def test_a_member_more_or_less_than_declared_is_refused(tmp_path: Path, monkeypa
             replace(sample, members=members).check()
 
 
-spans = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 90), st.integers(1, 30)), min_size=1, max_size=12)
-
-
-@given(spans)
-def test_overlap_is_what_counting_tenths_of_a_second_gives(turns: list[tuple[str, int, int]]) -> None:
-    us = [
-        utterance(f"u{i}", dialogue="d", video="v", speaker=who, start_s=start / 10, end_s=(start + length) / 10)
-        for i, (who, start, length) in enumerate(turns)
-    ]
-    shared = overlaps(us)
-    for i, (who, start, length) in enumerate(turns):
-        others = {t for w, s, n in turns if w != who for t in range(s, s + n)}
-        assert shared[f"u{i}"] == pytest.approx(len(others & set(range(start, start + length))) / 10, abs=1e-3)
-
-
-def test_speech_in_another_recording_is_no_overlap() -> None:
-    facts: Mapping[str, Any] = {"dialogue": "d", "start_s": 0.0, "end_s": 2.0}
-    us = [utterance(name, video=f"{name}.mp4", speaker=name, **facts) for name in "ab"]
-    us += [utterance(name, video=None, dialogue_audio=None, speaker=name, **facts) for name in "cd"]
-    us += [utterance(name, video=None, dialogue_audio="e.wav", speaker=name, **facts) for name in "ef"]
-    assert overlaps(us) == {"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.0, "e": 2.0, "f": 2.0}
+def test_the_sheet_shows_the_listener_and_how_long_both_speak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = place_of(tmp_path, monkeypatch, with_listener(), LEAVES)
+    write_sheets(place.stage_paths(), place.settings)
+    page = "".join(path.read_text() for path in sorted((place.settings.work / "sheets").rglob("*.html")))
+    ada1 = page[page.index("<h2>ada1</h2>") : page.index("</article>", page.index("<h2>ada1</h2>"))]
+    (note,) = re.findall(r"listener&#39;s face: (\d+) of (\d+) frames; another speaker speaks for 0\.50 s of it", ada1)
+    assert 0 < int(note[0]) < int(note[1])
+    assert ada1.count('alt="listener"') == 1

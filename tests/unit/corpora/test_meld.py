@@ -20,7 +20,8 @@ from foalnet.corpora import get_reader
 from foalnet.corpora.base import is_role
 from foalnet.corpora.meld import PUBLISHED, Meld
 from foalnet.corpora.meld.rows import EMOTIONS, read_part, speaker_of, time_s
-from foalnet.stages.manifest.build import count, read_manifest, with_turns
+from foalnet.stages.manifest.build import count, read_manifest
+from foalnet.stages.manifest.dialogues import with_turns
 from tests.support.corpus.public import COLUMNS, meld_rows, meld_tree, table
 from tests.support.corpus.trees import write, write_wav
 from tests.support.corpus.videos import write_clip

@@ -19,6 +19,7 @@ from foalnet.corpora.base import is_role
 from foalnet.corpora.table import Table, named
 from foalnet.corpora.table.rows import read_rows
 from foalnet.media import length_s
+from foalnet.stages.manifest.dialogues import with_turns
 from tests.support.corpus.trees import write, write_wav
 from tests.support.corpus.videos import ffmpeg, write_clip
 
@@ -196,6 +197,30 @@ def test_sessions_fold_a_corpus_only_where_they_share_no_speaker(
     reader = Table("t.csv")
     reader.check_root(tmp_path)
     assert reader.entry_preset["train"]["fold_by"] == fold_by and reader.notes == []
+
+
+def test_a_dialogue_of_several_speakers_stays_together_and_two_of_one_name_are_apart(tmp_path: Path) -> None:
+    lines = ["talk.wav,sad,ada,,talk", "talk.wav,sad,ben,,talk", "own.wav,sad,cem,,own"]
+    lines += [
+        f"talk.wav,sad,{speaker},{session},other" for speaker, session in (("dan", "A"), ("eve", "A"), ("fay", "B"))
+    ]
+    rows = [line.split(",") for line in lines]
+    write(
+        tmp_path / "t.csv",
+        "path,label,speaker,session,dialogue,start_s,end_s\n"
+        + "\n".join(",".join([*row, str(i), str(i + 1)]) for i, row in enumerate(rows)),
+    )
+    utterances = sorted(read(tmp_path), key=lambda u: u.start_s)
+    assert [(u.speaker, u.session, u.dialogue) for u in utterances] == [
+        ("ada", "talk", "talk"),
+        ("ben", "talk", "talk"),
+        ("cem", "cem", "own"),
+        ("dan", "A", "A_other"),
+        ("eve", "A", "A_other"),
+        ("fay", "B", "B_other"),
+    ]
+    turns = with_turns(utterances, "start", where="", reader="table")
+    assert {u.speaker: u.turn for u in turns} == {"ada": 0, "ben": 1, "cem": 0, "dan": 0, "eve": 1, "fay": 0}
 
 
 @given(st.text(min_size=1, max_size=200), st.text(min_size=1, max_size=200))

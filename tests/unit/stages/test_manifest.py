@@ -21,7 +21,8 @@ from foalnet.core.records import Utterance
 from foalnet.corpora.iemocap import PUBLISHED, Iemocap
 from foalnet.corpora.inventory import inventory
 from foalnet.corpora.ravdess import Ravdess
-from foalnet.stages.manifest.build import build, classify, compare, contract_of, count, read_manifest, with_turns
+from foalnet.stages.manifest.build import build, classify, compare, contract_of, count, read_manifest
+from foalnet.stages.manifest.dialogues import with_turns
 from tests.support.corpus.entries import FOUR_CLASSES, make_settings
 from tests.support.corpus.rows import utterance
 from tests.support.corpus.trees import FOUR, iemocap_tree, label_file, label_text, make_params, ravdess_tree, write

@@ -155,8 +155,11 @@ def test_a_dialogue_in_two_groups_is_refused() -> None:
         dialogues_of(rows(), {"d_0": "g", "d_1": "h"})
 
 
-def text_corpus(home: Path) -> Paths:
-    """A corpus of text alone: five sessions with two dialogues of eight turns, every fourth of which has no class."""
+def text_corpus(home: Path, text: str = "") -> Paths:
+    """A corpus of text alone: five sessions with two dialogues of eight turns, every fourth of which has no class.
+
+    `text`: the words of every turn, "" for those of its class.
+    """
     generator, paths = np.random.default_rng(0), Paths("drawn", home)
     samples: list[tuple[Sample, str]] = []
     manifest = []
@@ -167,12 +170,13 @@ def text_corpus(home: Path) -> Paths:
             facts = {
                 "session": session, "dialogue": f"{session}_d1", "turn": turn, "speaker": f"{session}{'AB'[turn % 2]}"
             }  # fmt: skip
-            meta = meta_of(key, **facts, audio=None, text=WORDS[label], label=label if used else "")
+            meta = meta_of(key, **facts, audio=None, text=text or WORDS[label], label=label if used else "")
             samples.append((Sample(key=key, shard="", members={META: meta_bytes(meta)}), session))
             manifest.append(
                 utterance(
                     key, corpus="drawn", **facts, side="whole", raw_label=label[:3] if used else "xxx",
-                    label=label if used else None, reason=None if used else "label_not_used", transcript=WORDS[label],
+                    label=label if used else None, reason=None if used else "label_not_used",
+                    transcript=text or WORDS[label],
                 )
             )  # fmt: skip
     write_shards(paths.shards, samples)

@@ -205,3 +205,21 @@ def test_the_published_minilm_of_the_package(tmp_path: Path) -> None:
     texts = ("I am so happy!", "This makes me really glad.", "The table is made of wood.")
     happy, glad, wood = (one.encode([text], 0, steps="utterance")[0] for text in texts)
     assert happy.shape == (384,) and float(happy @ glad) > float(happy @ wood) + 0.3
+
+
+def test_texts_that_are_cut_are_counted_by_dialogue_and_named_in_the_stages_line(
+    weights: tuple[Path, dict[str, Pretrained]], tmp_path: Path
+) -> None:
+    root, by_name = weights
+    one = encoder(weights, "minilm")
+    assert [one.cuts("no " * count) for count in (37, 38, 39)] == [False, False, True]
+    paths = text_corpus(tmp_path, text="no " * 50)
+    text = {"encoder": "minilm", "weights": by_name["minilm"].sha256}
+    params = corpus_params()
+    params = params.model_copy(update={"features": params.features.model_copy(update={"text": TextFeatures(**text)})})
+    settings = Settings(work=tmp_path / "work", weights=root, workers=1, device="cpu")
+    line = encode(params, settings, paths.shards, paths.features)
+    index = json.loads((text_folder(paths.features) / "index.json").read_text())
+    cut = sum(one["cut"] for one in index["files"])
+    assert cut == sum(one["utterances"] for one in index["files"]) > 0
+    assert line == f"text: 5 dialogues, 5 computed now, {cut} longer than minilm reads were cut to what it reads"
