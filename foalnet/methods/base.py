@@ -15,10 +15,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from foalnet.config.base import Frozen
-from foalnet.config.blocks import Dropout
+from foalnet.config.blocks import Dropout, Width
 from foalnet.config.variants import Modality
 from foalnet.nets.encoder import Encoder, chance
-from foalnet.nets.tensors import Encoded, Inputs, Outputs
+from foalnet.nets.stem import Stem
+from foalnet.nets.tensors import Encoded, Inputs, Outputs, Steps
 
 
 def param(default: Any, says: str, *, unit: str = "", source: str = "ours", losses: Collection[str] = ()) -> Any:
@@ -51,14 +52,16 @@ class Losses:
 class Method(nn.Module):
     """A network that turns encoded modalities into logits; it gets labels in `own_losses` alone, never in `forward`.
 
-    `takes`: the modalities that it can use. `losses`: name of each loss besides the cross-entropy -> the param that is
-    its weight. `counts`: names of the counts in `Losses`. `weights`: the losses that are on, with their weights.
-    `over_turns`: a batch has whole dialogues, with `Inputs.turns`; the turns without a class are there as context, and
-    their labels are UNSCORED.
+    `takes`: the modalities that it can use, `fewest` to `most` of them at once. `losses`: name of each loss besides the
+    cross-entropy -> the param that is its weight. `counts`: names of the counts in `Losses`. `weights`: the losses that
+    are on, with their weights. `over_turns`: a batch has whole dialogues, with `Inputs.turns`; the turns without a
+    class are there as context, and their labels are UNSCORED.
     """
 
     config_type: ClassVar[type[Config]] = Config
     takes: ClassVar[tuple[Modality, ...]] = get_args(Modality)
+    fewest: ClassVar[int] = 1
+    most: ClassVar[int] = 3
     losses: ClassVar[Mapping[str, str]] = {}
     counts: ClassVar[tuple[str, ...]] = ()
     over_turns: ClassVar[bool] = False
@@ -93,6 +96,31 @@ class Method(nn.Module):
 
     def clamp_(self) -> None:
         """Limit parameters after a step; the default has no limit."""
+
+
+class FusionConfig(Config):
+    """Params that the fusions of the comparison share: the stem before them."""
+
+    width: Width = param(256, "width of every modality after the stem, and of the fusion")
+    stem_dropout: Dropout = param(0.1, "on the output of the stem", unit="probability")
+
+
+class Fusion(Method):
+    """A method of two or more modalities that reads them through the shared stem."""
+
+    config_type: ClassVar[type[Config]] = FusionConfig
+    fewest: ClassVar[int] = 2
+
+    def __init__(
+        self, encoders: Mapping[Modality, Encoder], config: FusionConfig, *, weights: Mapping[str, float]
+    ) -> None:
+        super().__init__(encoders, weights=weights)
+        self.stem = Stem(encoders, config.width, dropout=chance(config.stem_dropout))
+
+    def stemmed(self, inputs: Inputs) -> tuple[Encoded, dict[Modality, Steps]]:
+        """Return the encoders' steps, and the stem's: of every modality and utterance at least one valid step."""
+        encoded = self.encode(inputs)
+        return encoded, self.stem(encoded)
 
 
 def classifier(width: int, classes: int, config: Config) -> nn.Sequential:

@@ -32,9 +32,12 @@ def method_of(variant: str, train: Train) -> type[Method]:
             f"{where}.losses: method {one.method} has no {', '.join(unknown)}; {nearest(unknown[0], method.losses)}",
             action="correct it in params.yaml",
         )
-    if len(set(one.inputs)) < len(one.inputs) or not set(one.inputs) <= set(method.takes):
+    fewest, most = method.fewest, min(method.most, len(method.takes))
+    known = set(one.inputs) <= set(method.takes) and len(set(one.inputs)) == len(one.inputs)
+    if not known or not fewest <= len(one.inputs) <= most:
+        number = str(most) if fewest == most else f"{fewest} to {most}"
         raise UsageError(
-            f"{where}.inputs: method {one.method} takes {', '.join(method.takes)}, each once, not {one.inputs}",
+            f"{where}.inputs: method {one.method} takes {number} of {', '.join(method.takes)}, not {one.inputs}",
             action="correct it in params.yaml",
         )
     return method

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from foalnet.config.blocks import Dropout, Width
 from foalnet.config.variants import Modality, Weight
-from foalnet.core.errors import UsageError
 from foalnet.methods import base
 from foalnet.methods.base import Losses, Method, classifier, param
 from foalnet.nets.attention import AttentionStack, Masking
@@ -133,6 +132,8 @@ class FoalNet(Method):
     """Encodes, fuses and classifies both modalities; AVEL and MEM are its own losses."""
 
     config_type: ClassVar[type[base.Config]] = Config
+    takes: ClassVar[tuple[Modality, ...]] = ("audio", "video")
+    fewest: ClassVar[int] = 2
     losses: ClassVar[Mapping[str, str]] = {"avel": "alpha", "mem": "beta"}
     counts: ClassVar[tuple[str, ...]] = ("pairs_without_negative", "pairs_without_video")
 
@@ -140,11 +141,6 @@ class FoalNet(Method):
         self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
     ) -> None:
         super().__init__(encoders, weights=weights)
-        if set(encoders) != {"audio", "video"}:
-            raise UsageError(
-                f"method foal fuses audio and video, and this variant gives it {', '.join(encoders)}",
-                action="write inputs: [audio, video] for the variant, or method: single",
-            )
         audio, video = encoders["audio"], encoders["video"]
         self.config = config
         self.fusion = CrossAttention(audio.width, video.width, config)

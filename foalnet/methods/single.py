@@ -29,6 +29,7 @@ class Single(Method):
     """Masked mean over time -> Projection -> classifier."""
 
     config_type: ClassVar[type[base.Config]] = Config
+    most: ClassVar[int] = 1
 
     def __init__(
         self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int

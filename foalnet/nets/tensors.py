@@ -124,10 +124,14 @@ class Batch(Inputs):
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """The result of a forward pass, which uses no labels; a method adds what its own losses need."""
+    """The result of a forward pass, which uses no labels; a method adds what its own losses need.
+
+    `explain`: what shows how the method decided, by name: weights or gates [B, K], the same K for all utterances.
+    """
 
     logits_BC: Tensor
     encoded: Encoded
+    explain: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

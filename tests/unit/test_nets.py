@@ -233,7 +233,7 @@ def test_frames_prepared_once_give_the_same_bytes() -> None:
         ({"methods": {"foal": {"heads": 3}}}, "methods.foal.heads"),
         ({"methods": {"foal": {"hedas": 3}}}, "did you mean 'heads'"),
         ({"variants": {"foal": {"method": "foil", "inputs": ["audio", "video"]}}}, "did you mean 'foal'"),
-        ({"variants": {"foal": {"method": "foal", "inputs": ["audio"]}}}, "fuses audio and video"),
+        ({"variants": {"foal": {"method": "foal", "inputs": ["audio"]}}}, "takes 2 of audio, video, not"),
         ({"variants": {"foal": {"method": "foal", "inputs": ["audio", "video"], "losses": {"avl": 0.0}}}}, "avel"),
         ({"video": {"encoder": "linear"}}, "crop_cnn"),
     ],

@@ -7,7 +7,7 @@ import itertools
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from foalnet.config.load import merge
-from foalnet.config.variants import VARIANTS, Variant
+from foalnet.config.variants import VARIANTS, Modality, Variant
 from foalnet.encoders import Pretrained
 from foalnet.methods import METHODS, FoalNet, Method, Objective, build_net, method_of
 from foalnet.nets import ENCODERS, PRETRAINED, Batch, Inputs, InputShape
@@ -25,15 +25,18 @@ from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, SIDE_PX, blind, 
 from tests.support.hub import needs_transformers, recorded
 
 FRAMES = {"crop_cnn": (3, SIDE_PX, SIDE_PX)}
-# The paper's variants, and every other method with all its losses on both modalities.
-WHOLE = [name for name, one in VARIANTS.items() if one.picture is None]
+# The paper's variants with every encoder; every other method with all its losses, as many modalities as it takes, and
+# every choice of them, with one encoder each.
+WHOLE = [name for name, one in VARIANTS.items() if one.picture is None and one.method in ("foal", "single", "bc_lstm")]
 OTHERS = {
-    name: Variant(method=name, inputs=list(method.takes))
+    f"{name}-{'-'.join(inputs)}": Variant(method=name, inputs=list(inputs))
     for name, method in METHODS.items()
-    if name not in {one.method for one in VARIANTS.values()}
+    for inputs in itertools.combinations(method.takes, min(method.most, len(method.takes)))
+    if name not in ("foal", "single", "bc_lstm")
 }
 CASES: list[tuple[str, ...]] = [
-    *itertools.product([*WHOLE, *OTHERS], ENCODERS["audio"], ENCODERS["video"]),
+    *itertools.product(WHOLE, ENCODERS["audio"], ENCODERS["video"]),
+    *itertools.product(OTHERS, ["functionals"], ["linear"]),
     *((variant, audio, "linear") for variant, audio in itertools.product(("audio_only", "foal"), PRETRAINED["audio"])),
 ]
 # The released code's network and objective; its padding of the sound is no matter of these tests.
@@ -76,8 +79,14 @@ def random_weights(name: str) -> Pretrained:
     return replace(pretrained, folder=None)
 
 
+def without(clip: Clip, modality: Modality) -> Clip:
+    """The clip with every step of a modality masked."""
+    part = clip.parts[modality]
+    return clip.put(modality, Part(values=part.values, mask_T=np.zeros_like(part.mask_T)))
+
+
 class Case:
-    """One network with a batch of four clips: the second has no picture."""
+    """One network with a batch of four clips: the second has neither picture nor words, the third has no sound."""
 
     def __init__(
         self, variant: str, audio: str, video: str, reading: str = "", text: str = "hashed", **branch: Any
@@ -98,6 +107,7 @@ class Case:
         clips[1] = blind(clips[1])
         part_of = words_of if self.vectors is None else vectors_of
         clips = [clip.put("text", part_of(text)) for clip, text in zip(clips, TEXTS, strict=True)]
+        clips[2] = without(clips[2], "audio")
         self.clips = clips
         self.labels = {clip.key: i % len(CLASSES) for i, clip in enumerate(clips)}
         self.batch = self.collated(clips)
@@ -194,9 +204,12 @@ def test_every_learning_parameter_gets_a_gradient(case: Case) -> None:
     assert [name for name in silent if not name.endswith(("key.bias", "k_proj.bias"))] == []
 
 
-def test_a_batch_without_any_picture_is_finite_in_answer_and_gradient(case: Case) -> None:
-    none = torch.zeros_like(case.batch.raw["video"].mask_BT)
-    case.batch = put(case.batch, "video", mask_BT=none)
+@pytest.mark.parametrize("modality", get_args(Modality))
+def test_a_batch_without_any_step_of_a_modality_is_finite_in_answer_and_gradient(
+    case: Case, modality: Modality
+) -> None:
+    none = torch.zeros_like(case.batch.raw[modality].mask_BT)
+    case.batch = put(case.batch, modality, mask_BT=none)
     assert bool(torch.isfinite(case.logits(case.batch)).all())
     loss = case.loss()
     loss.backward()
