@@ -48,6 +48,7 @@ VERBS = {
     "final": "stages.final",
     "report": "stages.report",
     "show": "stages.show",
+    "study": "study.study",
     "verify": "verify.verify",
     "lock": "lock.lock",
     "predict": "predict.predict",

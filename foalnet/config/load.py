@@ -14,6 +14,7 @@ from foalnet.config import blocks, tuning
 from foalnet.config.base import Frozen, line_in, nearest, validated
 from foalnet.config.draw import Draw
 from foalnet.config.space import check_space
+from foalnet.config.studies import Study
 from foalnet.config.variants import HALF, VARIANTS, Modality, Variant
 from foalnet.config.yamls import parse_yaml, read_text
 from foalnet.core.errors import UsageError
@@ -78,6 +79,7 @@ class File(Frozen):
     runs: dict[str, Run] = Field(
         default_factory=dict, description="corpora x variants x seeds x splits, written by `foalnet config --sync`"
     )
+    studies: dict[str, Study] = Field(default_factory=dict, description="comparisons of many runs (docs/study.md)")
     draw: Draw = Draw()
     shards: dict[str, Any] = Field(default_factory=dict)
     features: dict[str, Any] = Field(default_factory=dict)

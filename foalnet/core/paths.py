@@ -120,6 +120,10 @@ class Paths:
         """Folder of the hyperparameter search: the trials of each variant and their summary."""
         return self.reports / "tune"
 
+    def study(self, name: str) -> Path:
+        """Return the folder of a study: its board, and the predictions of its runs."""
+        return self.reports / "studies" / name
+
     @property
     def final(self) -> Path:
         """Folder of the sealed model and its card."""

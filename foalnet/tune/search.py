@@ -17,8 +17,9 @@ from foalnet.config.space import METHODS, with_values
 from foalnet.core.errors import UsageError
 from foalnet.core.files import content_key
 from foalnet.methods.params import check_method_space, value_of
+from foalnet.stages.train.group import Job
 from foalnet.train import ranks
-from foalnet.tune.bench import Bench, Job, forget, mean_ua, recorded
+from foalnet.tune.bench import Bench, forget, mean_ua, recorded
 from foalnet.tune.effect import without_effect
 from foalnet.tune.sampler import Sampler
 

@@ -71,26 +71,44 @@ def evaluate_run(
         folds.append(fold)
     results: dict[str, dict[str, Any]] = {}
     for protocol in (name for name in PROTOCOLS if SPLIT_OF[name] == split):
-        rows, scored = _score(protocol, folds, used, class_of, params)
-        for name, row in scored.items():
+        rows, metrics = score_folds(params, protocol, folds, used, variant=variant, seed=seed)
+        for name, row in metrics["folds"].items():
             row["checkpoint_epoch"] = train["folds"].get(name, {}).get("chosen_epoch")
-        results[protocol] = {
-            "schema": 1,
-            "corpus": params.corpus,
-            "variant": variant,
-            "seed": seed,
-            "protocol": protocol,
-            "select": SELECT.get(protocol, params.evaluate.select),
-            "cluster": cluster_of(params),
-            "classes": classes,
-            "pooled": _pooled(rows, classes, params.evaluate.calibration_bins),
-            "folds": scored,
-            "over_folds": {metric.key: mean_sd([fold[metric.key] for fold in scored.values()]) for metric in METRICS},
-            "unpredicted": sorted(keys_tested(params, list(used.values())) - {row.key for row in rows}),
-            "train": _train_facts(train),
-        }
+        results[protocol] = metrics | {"train": _train_facts(train)}
         write_results(paths.run(variant, seed, protocol), rows, results[protocol])
     return results
+
+
+def score_folds(
+    params: Params,
+    protocol: str,
+    folds: Sequence[FoldLogits],
+    used: Mapping[str, Utterance],
+    *,
+    variant: str,
+    seed: int,
+) -> tuple[list[Prediction], dict[str, Any]]:
+    """Return the predictions of a run under a protocol, sorted by key, and its metrics.
+
+    `used`: the manifest's utterances with a class, by key.
+    """
+    classes = list(params.manifest.classes)
+    class_of = {key: classes.index(str(utterance.label)) for key, utterance in used.items()}
+    rows, scored = _score(protocol, folds, used, class_of, params)
+    return rows, {
+        "schema": 1,
+        "corpus": params.corpus,
+        "variant": variant,
+        "seed": seed,
+        "protocol": protocol,
+        "select": SELECT.get(protocol, params.evaluate.select),
+        "cluster": cluster_of(params),
+        "classes": classes,
+        "pooled": _pooled(rows, classes, params.evaluate.calibration_bins),
+        "folds": scored,
+        "over_folds": {metric.key: mean_sd([fold[metric.key] for fold in scored.values()]) for metric in METRICS},
+        "unpredicted": sorted(keys_tested(params, list(used.values())) - {row.key for row in rows}),
+    }
 
 
 def choose(protocol: str, fold: FoldLogits, class_of: Mapping[str, int]) -> tuple[int, dict[str, list[float]]]:

@@ -1,0 +1,31 @@
+"""The verb `study`: trains and compares the runs of a study; dvc.yaml has it once for each entry of `studies`."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import click
+
+from foalnet.config import load_settings
+from foalnet.config.load import read_file
+from foalnet.core.paths import Paths
+
+
+@click.command(short_help="train many variants and seeds in one go and compare them")
+@click.argument("name")
+def study(name: str) -> None:
+    """Train, score and compare the variants and seeds of the study NAME of params.yaml (docs/study.md).
+
+    Writes reports/CORPUS/studies/NAME/. The same command resumes an interrupted study; finished runs are kept in the
+    work folder, so that after a change of params only the changed runs are trained.
+    """
+    from foalnet.stages.base import errors_of, one_writer
+    from foalnet.study import run_study
+    from foalnet.study.plan import plan_of
+
+    with errors_of("study"):
+        plan, settings = plan_of(read_file(), name), load_settings()
+        paths = Paths(plan.params.corpus)
+        with one_writer(f"study-{name}", plan.params.corpus, settings, lambda: [paths.study(name)]):
+            page = run_study(plan, settings, paths, say=partial(click.echo, err=True))
+    click.echo(page)

@@ -1,0 +1,137 @@
+"""Intervals and tests with two random factors: the people who are tested, and the seeds of training.
+
+A table has a value for each unit (session or speaker) and each seed. Both factors are random and crossed: another
+sample of people and another seed would give another mean. Source: the two-way random model of the analysis of
+variance, with Satterthwaite's degrees of freedom (Searle, Casella and McCulloch 1992, chapter 4).
+Shape letters: S seeds, K units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from foalnet.evidence.stats import Metric, Sums, metric_of, shares, sums
+
+# Where both factors have no spread, an interval of no width would claim certainty.
+LEAST_SE = 1e-9
+POWER = 0.8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Crossed:
+    """The mean over units and seeds, its standard error with `df` degrees of freedom, and its interval.
+
+    `p`: two-sided, of a mean of 0. `seed_sd`: the standard deviation over seeds of the mean over units; 0 with one
+    seed, whose spread is then in no figure.
+    """
+
+    estimate: float
+    se: float
+    df: float
+    low: float
+    high: float
+    p: float
+    level: float
+    units: int
+    seeds: int
+    seed_sd: float
+
+    def detectable(self) -> float:
+        """Return the smallest true mean that a test of this level detects with a probability of 80 %."""
+        from scipy.stats import t
+
+        return float((t.ppf((1 + self.level) / 2, self.df) + t.ppf(POWER, self.df)) * self.se)
+
+    def within(self, margin: float) -> float:
+        """Return the p value of two one-sided tests (TOST): that the true mean is not within +-margin."""
+        from scipy.stats import t
+
+        return float(max(t.sf((margin - abs(self.estimate)) / self.se, self.df), t.sf(margin / self.se, self.df)))
+
+
+def crossed(value_SK: np.ndarray, level: float) -> Crossed:
+    """Return the mean of a table of seeds and units, with its interval; ValueError for fewer than two units.
+
+    >>> one = crossed(np.array([[0.5, 0.7], [0.6, 0.8]]), 0.95)
+    >>> round(one.estimate, 3), round(one.se, 4), round(one.df, 2)
+    (0.65, 0.1118, 1.47)
+    """
+    from scipy.stats import t
+
+    seeds, units = value_SK.shape
+    if units < 2:
+        raise ValueError("one unit: the spread over people is unknown")
+    estimate, unit_K, seed_S = float(value_SK.mean()), value_SK.mean(axis=0), value_SK.mean(axis=1)
+    unit_ms = seeds * float(unit_K.var(ddof=1))
+    if seeds == 1:
+        variance, df = unit_ms / units, float(units - 1)
+    else:
+        seed_ms = units * float(seed_S.var(ddof=1))
+        rest_SK = value_SK - unit_K[None, :] - seed_S[:, None] + estimate
+        rest_ms = float((rest_SK**2).sum()) / ((seeds - 1) * (units - 1))
+        variance, df = _variance(unit_ms, seed_ms, rest_ms, seeds, units)
+    se = max(float(np.sqrt(variance)), LEAST_SE)
+    half = float(t.ppf((1 + level) / 2, df)) * se
+    return Crossed(
+        estimate=estimate,
+        se=se,
+        df=df,
+        low=estimate - half,
+        high=estimate + half,
+        p=float(2 * t.sf(abs(estimate) / se, df)),
+        level=level,
+        units=units,
+        seeds=seeds,
+        seed_sd=float(seed_S.std(ddof=1)) if seeds > 1 else 0.0,
+    )
+
+
+def _variance(unit_ms: float, seed_ms: float, rest_ms: float, seeds: int, units: int) -> tuple[float, float]:
+    """Return the variance of the mean and its degrees of freedom, from the three mean squares.
+
+    The estimate subtracts the rest, which both others contain; it is never below what one factor alone gives.
+    """
+    both = unit_ms + seed_ms - rest_ms
+    cells = seeds * units
+    if both <= max(unit_ms, seed_ms):
+        return (unit_ms / cells, units - 1.0) if unit_ms >= seed_ms else (seed_ms / cells, seeds - 1.0)
+    parts = unit_ms**2 / (units - 1) + seed_ms**2 / (seeds - 1) + rest_ms**2 / ((seeds - 1) * (units - 1))
+    return both / cells, max(both**2 / parts, min(units, seeds) - 1.0)
+
+
+def by_unit(
+    values: Sequence[Sequence[float]], units: Sequence[str], labels: Sequence[str], metric: Metric
+) -> np.ndarray:
+    """Return [S, K]: for each seed and unit a value such that its mean over the units is the seed's metric.
+
+    `values`: per seed a value for each utterance (its correctness, or the difference of two). A unit's value is the
+    metric plus K times the unit's part beyond its share of utterances (linearised ratio, as in `stats.interval`).
+
+    >>> by_unit([[1, 0, 1, 1]], ["a", "a", "b", "b"], ["x", "y", "x", "y"], "ua").tolist()
+    [[0.5, 1.0]]
+    """
+    rows = []
+    for of_seed in values:
+        table = sums(of_seed, units, labels)
+        totals_C = table.count_KC.sum(axis=0)
+        estimate = float(metric_of(table.value_KC.sum(axis=0), totals_C, metric))
+        level_C = table.value_KC.sum(axis=0) / totals_C if metric == "ua" else np.full(len(totals_C), estimate)
+        excess = Sums(value_KC=table.value_KC - level_C * table.count_KC, count_KC=table.count_KC)
+        rows.append(estimate + len(table.value_KC) * shares(excess, metric))
+    return np.array(rows)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Return the p values adjusted by Holm's method for their number.
+
+    >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
+    {'a': 0.03, 'b': 0.06, 'c': 0.06}
+    """
+    adjusted, highest = {}, 0.0
+    for place, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[name]))
+        adjusted[name] = highest
+    return {name: adjusted[name] for name in p_values}

@@ -1,0 +1,159 @@
+"""The board of a study: scores with intervals over people and seeds, paired differences, ranks; as JSON and a page.
+
+A difference is decided by its interval over (session or speaker) x seed and a p value adjusted by Holm's method for all
+comparisons of the study. Two variants count as equal if two one-sided tests say that they differ by less than the
+margin (docs/study.md). Shape letters: S seeds, K sessions or speakers, M variants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from foalnet.core.records import Prediction
+from foalnet.evidence.crossed import Crossed, by_unit, crossed, holm
+from foalnet.evidence.metrics import mean_sd, rounded
+from foalnet.study.plan import Plan
+
+SCHEMA = 1
+# With fewer sessions their spread is not known well enough, and dialogues are the units.
+FEWEST = 3
+SCORES = ("ua", "wa", "weighted_f1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """One run: its metrics, and its prediction for each utterance by key."""
+
+    seed: int
+    metrics: Mapping[str, Any]
+    rows: Mapping[str, Prediction]
+
+
+Runs = Mapping[str, Sequence[Trained]]
+
+
+def board(plan: Plan, runs: Runs) -> dict[str, Any]:
+    """Return the contents of board.json."""
+    first = next(iter(runs.values()))[0]
+    keys = sorted(set.intersection(*(set(run.rows) for each in runs.values() for run in each)))
+    unit = unit_of(first)
+    level, margin = plan.params.report.level, plan.study.margin
+    single = best_single(runs)
+    pairs = plan.pairs()
+    if single is not None:
+        pairs += [(name, single) for name in runs if name != single and (name, single) not in pairs]
+    gaps = {f"{a} - {b}": _gap(runs[a], runs[b], keys, unit, level) for a, b in pairs}
+    adjusted = holm({name: gap.p for name, gap in gaps.items()})
+    differences = {
+        name: _difference(gap, adjusted[name], margin) | {"a": a, "b": b}
+        for (name, gap), (a, b) in zip(gaps.items(), pairs, strict=True)
+    }
+    return {
+        "schema": SCHEMA,
+        "study": plan.name,
+        "corpus": plan.params.corpus,
+        "fold_by": plan.params.train.fold_by,
+        "seeds": list(plan.study.seeds),
+        "unit": unit,
+        "level": level,
+        "margin": margin,
+        "utterances": len(keys),
+        "units": len({getattr(first.rows[key], unit) for key in keys}),
+        "classes": len(first.metrics["classes"]),
+        "reference": plan.study.reference,
+        "best_single": single,
+        "settings": plan.study.settings,
+        "variants": {name: _variant(each, keys, unit, level) for name, each in runs.items()},
+        "differences": differences,
+        "ranks": ranks_of(runs),
+    }
+
+
+def unit_of(run: Trained) -> str:
+    """Return the unit over which people vary: sessions, where at least three are tested in turn; else the cluster."""
+    cluster = str(run.metrics["cluster"])
+    tested = {row.session for row in run.rows.values()}
+    in_turn = len(run.metrics["folds"]) >= FEWEST and len(tested) >= FEWEST
+    return "session" if cluster == "dialogue" and in_turn else cluster
+
+
+def best_single(runs: Runs) -> str | None:
+    """Return the variant of one modality with the best mean UA on the dev parts; None without any."""
+    alone = {
+        name: float(np.mean([run.metrics["facts"]["dev_ua"] for run in each]))
+        for name, each in runs.items()
+        if len(each[0].metrics["facts"]["inputs"]) == 1
+    }
+    return max(alone, key=lambda name: alone[name]) if alone else None
+
+
+def _correct(run: Trained, keys: Sequence[str]) -> list[float]:
+    return [float(run.rows[key].label == run.rows[key].predicted) for key in keys]
+
+
+def _table(values: Sequence[Sequence[float]], run: Trained, keys: Sequence[str], unit: str, level: float) -> Crossed:
+    units, labels = [getattr(run.rows[key], unit) for key in keys], [run.rows[key].label for key in keys]
+    return crossed(by_unit(values, units, labels, "ua"), level)
+
+
+def _gap(a: Sequence[Trained], b: Sequence[Trained], keys: Sequence[str], unit: str, level: float) -> Crossed:
+    """Return the difference of UA, run by run of equal seeds."""
+    values = [
+        [one - other for one, other in zip(_correct(x, keys), _correct(y, keys), strict=True)]
+        for x, y in zip(a, b, strict=True)
+    ]
+    return _table(values, a[0], keys, unit, level)
+
+
+def _difference(gap: Crossed, p_holm: float, margin: float) -> dict[str, Any]:
+    alpha = 1 - gap.level
+    equal_p = gap.within(margin)
+    if p_holm <= alpha:
+        verdict = "better" if gap.estimate > 0 else "worse"
+    else:
+        verdict = "equal" if equal_p <= alpha else "not decided"
+    return {
+        "ua": rounded(gap.estimate), "low": rounded(gap.low), "high": rounded(gap.high), "p": rounded(gap.p),
+        "p_holm": rounded(p_holm), "equal_p": rounded(equal_p), "df": rounded(gap.df),
+        "detectable": rounded(gap.detectable()), "verdict": verdict,
+    }  # fmt: skip
+
+
+def _variant(runs: Sequence[Trained], keys: Sequence[str], unit: str, level: float) -> dict[str, Any]:
+    score = _table([_correct(run, keys) for run in runs], runs[0], keys, unit, level)
+    pooled = [run.metrics["pooled"] for run in runs]
+    facts = runs[0].metrics["facts"]
+    return {
+        **{name: rounded(float(np.mean([each[name] for each in pooled]))) for name in SCORES},
+        "low": rounded(score.low), "high": rounded(score.high),
+        "seed_sd": mean_sd([each["ua"] for each in pooled])["sd"] if len(runs) > 1 else None,
+        "dev_ua": rounded(float(np.mean([run.metrics["facts"]["dev_ua"] for run in runs]))),
+        **{name: facts[name] for name in ("method", "inputs", "parameters", "trained_parameters")},
+    }  # fmt: skip
+
+
+def ranks_of(runs: Runs) -> dict[str, Any]:
+    """Return each variant's rank by UA over the seeds (1 is best), and Kendall's W of the orders.
+
+    W is 1 if every seed gives the same order, and about 1 / S if the orders have nothing in common; ties count half.
+    """
+    from scipy.stats import rankdata
+
+    names = list(runs)
+    ua_SM = np.array([[run.metrics["pooled"]["ua"] for run in runs[name]] for name in names]).T
+    rank_SM = np.array([rankdata(-row, method="average") for row in ua_SM])
+    seeds, count = rank_SM.shape
+    spread = float(((rank_SM.sum(axis=0) - seeds * (count + 1) / 2) ** 2).sum())
+    ties = sum(float(n**3 - n) for row in rank_SM for n in np.unique(row, return_counts=True)[1])
+    most = (seeds**2 * (count**3 - count) - seeds * ties) / 12
+    return {
+        "kendall_w": rounded(spread / most) if most else 1.0,
+        "variants": {
+            name: {"mean": rounded(float(of.mean())), "best": float(of.min()), "worst": float(of.max())}
+            for name, of in zip(names, rank_SM.T, strict=True)
+        },
+    }

@@ -1,0 +1,76 @@
+"""The page of a study, as Markdown: who was compared how, the variants by score, the differences, the ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from foalnet.core.markdown import escape
+
+UNITS = {"session": "sessions", "speaker": "speakers", "dialogue": "dialogues"}
+
+
+def page(facts: Mapping[str, Any]) -> str:
+    """Return board.md for the contents of board.json."""
+    seeds, unit = facts["seeds"], UNITS[facts["unit"]]
+    lines = [
+        f"# Study {facts['study']}: {len(facts['variants'])} variants on {facts['corpus']}",
+        "",
+        f"{facts['utterances']} utterances of {facts['units']} {unit}, {facts['classes']} classes, folds by "
+        f"{facts['fold_by']}, seeds {', '.join(map(str, seeds))}. The epoch is chosen on the dev part of each fold.",
+        "",
+        f"Intervals ({100 * facts['level']:g} %) and p values are over {unit} and seeds, both random: other people, "
+        "and training with another seed. p is adjusted for all comparisons of the study (Holm).",
+    ]
+    if len(seeds) == 1:
+        lines += ["", "**One seed was trained**: no interval here contains what another seed would change."]
+    lines += ["", "## Scores", "", *_scores(facts), "", "## Differences", "", *_differences(facts)]
+    return "\n".join([*lines, "", "## Ranks over the seeds", "", *_ranks(facts), ""])
+
+
+def _scores(facts: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "| variant | method | inputs | UA % | interval | sd over seeds | WA % | weighted F1 % | parameters |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, row in sorted(facts["variants"].items(), key=lambda item: (-item[1]["ua"], item[0])):
+        spread = "-" if row["seed_sd"] is None else f"{100 * row['seed_sd']:.1f}"
+        lines.append(
+            f"| {escape(name)} | {row['method']} | {', '.join(row['inputs'])} | {100 * row['ua']:.1f} | "
+            f"{100 * row['low']:.1f} to {100 * row['high']:.1f} | {spread} | {100 * row['wa']:.1f} | "
+            f"{100 * row['weighted_f1']:.1f} | {row['trained_parameters']:,} |"
+        )
+    return lines
+
+
+def _differences(facts: Mapping[str, Any]) -> list[str]:
+    margin = f"{100 * facts['margin']:g}"
+    lines = [
+        f"In points of UA. `equal`: surely less than {margin} points apart (TOST). The last column: the smallest "
+        "true difference that this comparison detects in four of five studies.",
+        "",
+        "| a - b | points | interval | p | p, Holm | verdict on a | detectable |",
+        "|---|--:|--:|--:|--:|---|--:|",
+    ]
+    for name, row in facts["differences"].items():
+        lines.append(
+            f"| {escape(name)} | {100 * row['ua']:+.1f} | {100 * row['low']:+.1f} to {100 * row['high']:+.1f} | "
+            f"{row['p']:.3f} | {row['p_holm']:.3f} | {row['verdict']} | {100 * row['detectable']:.1f} |"
+        )
+    return lines
+
+
+def _ranks(facts: Mapping[str, Any]) -> list[str]:
+    ranks = facts["ranks"]
+    if len(facts["seeds"]) == 1:
+        return ["One seed gives one order."]
+    lines = [
+        f"Kendall's W is {ranks['kendall_w']:.2f}: 1 if every seed gives the same order, about "
+        f"{1 / len(facts['seeds']):.2f} if the orders have nothing in common.",
+        "",
+        "| variant | mean rank | best | worst |",
+        "|---|--:|--:|--:|",
+    ]
+    for name, row in sorted(ranks["variants"].items(), key=lambda item: (item[1]["mean"], item[0])):
+        lines.append(f"| {escape(name)} | {row['mean']:.1f} | {row['best']:g} | {row['worst']:g} |")
+    return lines
