@@ -48,6 +48,23 @@ def _standard() -> dict[str, Variant]:
     return variants | half
 
 
+def _rivals() -> dict[str, Variant]:
+    """Return the other fusions of the comparison (docs/methods.md): of sound and picture, then with text."""
+    both: list[Modality] = ["audio", "video"]
+    spoken: list[Modality] = ["audio", "text"]
+    every: list[Modality] = [*both, "text"]
+    of_both = ("concat", "gmu", "fbp", "jmt", "m2fnet_clip", "ecmf_style", "aimdit_style", "mpt_style", "hfg_style")
+    of_every = ("concat", "gmu", "ecmf_style", "aimdit_style", "mpt_style", "hfg_style")
+    return {
+        **{name: Variant(method=name, inputs=both) for name in of_both},
+        "gban_av": Variant(method="gban", inputs=both),
+        "gban": Variant(method="gban", inputs=spoken),
+        **{f"{name}_text": Variant(method=name, inputs=every) for name in of_every},
+        "lmam": Variant(method="lmam", inputs=every),
+        "m2fnet": Variant(method="m2fnet", inputs=every),
+    }
+
+
 # The variants of a params file without a block `variants`.
-VARIANTS: dict[str, Variant] = _standard()
+VARIANTS: dict[str, Variant] = _standard() | _rivals()
 MAIN_VARIANTS: tuple[str, ...] = ("audio_only", "video_only", "baseline", "foal")

@@ -24,6 +24,27 @@ VARIANTS = {
 }
 BLIND = ("audio_only", "text_only", "text_turns")
 VARIANTS |= {name + HALF: f"{text}, half picture" for name, text in VARIANTS.items() if name not in BLIND}
+VARIANTS |= {
+    "concat": "sound and picture laid side by side",
+    "gmu": "gated multimodal unit",
+    "fbp": "factorised bilinear pooling (EmotiW 2019)",
+    "jmt": "joint multimodal transformer (JMT)",
+    "m2fnet_clip": "fusion attention over the steps of a clip (M2FNet)",
+    "ecmf_style": "joint vectors, in the style of ECMF",
+    "aimdit_style": "inception over steps and modalities, in the style of AIMDiT",
+    "mpt_style": "prompts of the weaker modality, in the style of MPT-HCL",
+    "hfg_style": "graphs of segments and turns, in the style of HFGCN",
+    "gban_av": "group gated fusion of sound and picture (GBAN)",
+    "gban": "group gated fusion of sound and text (GBAN)",
+    "concat_text": "sound, picture and text laid side by side",
+    "gmu_text": "gated multimodal unit, with text",
+    "ecmf_style_text": "joint vectors with text, in the style of ECMF",
+    "aimdit_style_text": "inception with text, in the style of AIMDiT",
+    "mpt_style_text": "prompts for the text, in the style of MPT-HCL",
+    "hfg_style_text": "graphs with text, in the style of HFGCN",
+    "lmam": "low-rank matching attention over turns (LMAM)",
+    "m2fnet": "fusion attention over turns (M2FNet)",
+}
 
 
 def described(variant: str) -> str:

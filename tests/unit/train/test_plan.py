@@ -161,9 +161,10 @@ def test_the_half_of_a_variant_is_the_same_network_on_the_half_picture(tmp_path:
 
 
 def test_every_variant_that_sees_a_picture_has_a_half() -> None:
-    whole = [name for name, one in VARIANTS.items() if one.picture is None]
+    rivals = list(VARIANTS).index("concat")
+    whole = [name for name, one in list(VARIANTS.items())[:rivals] if one.picture is None]
     seeing = [name for name in whole if "video" in VARIANTS[name].inputs]
-    assert list(VARIANTS) == [*whole, *(f"{name}_half" for name in seeing)]
+    assert list(VARIANTS)[:rivals] == [*whole, *(f"{name}_half" for name in seeing)]
     for name in seeing:
         assert VARIANTS[f"{name}_half"] == VARIANTS[name].model_copy(update={"picture": "half"})
     for wrong in ("audio_only_half", "foal_half_half", "half"):

@@ -1,0 +1,84 @@
+"""Runs a study of the fusions on RAVDESS or MELD in a clone of this checkout; prints its board, time and memory.
+
+    python -m bench.study ravdess --root FOLDER       # or: FOALNET_SHARED_DATA=PARENT python -m bench.study ravdess
+    python -m bench.study meld --root FOLDER
+    python -m bench.study ravdess --seeds 2 --variants audio_only,foal,gmu --keep CLONE
+
+`ravdess`: eight classes, sound as functionals and the table of action units; FOLDER as for `bench.ravdess`. `meld`: the
+three tables, text alone, words learned from scratch. The clone of `--keep` stays there, and the same command resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.first_run import HOME, folder_of
+from bench.meld import TEXT, TRAIN, run
+from foalnet.config.yamls import read_yaml
+from foalnet.core.files import json_bytes, publish_bytes
+
+NAME = "rivals"
+RAVDESS = (
+    "audio_only", "video_only", "baseline", "foal", "concat", "gmu", "fbp", "jmt", "gban_av", "m2fnet_clip",
+    "ecmf_style", "aimdit_style", "mpt_style", "hfg_style",
+)  # fmt: skip
+WIDTH = 64
+
+
+def main() -> None:
+    """Clone, add corpus and study, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", choices=["ravdess", "meld"])
+    parser.add_argument("--root", type=Path, metavar="FOLDER")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds [5]")
+    parser.add_argument("--variants", help="what is trained [those of this bench]")
+    parser.add_argument("--keep", type=Path, metavar="CLONE", help="clone to here and leave it")
+    arguments = parser.parse_args()
+    shared = os.environ.get("FOALNET_SHARED_DATA")
+    root = arguments.root or (Path(shared) / arguments.corpus if shared else None)
+    if root is None:
+        parser.error("--root: give the corpus' folder")
+    with folder_of(arguments.keep) as folder:
+        if not (folder / ".git").exists():
+            subprocess.run(["git", "clone", "-q", str(HOME), str(folder)], check=True)
+            add(folder, arguments.corpus, root.resolve(), arguments.variants, arguments.seeds)
+        began = time.monotonic()
+        run(folder, "dvc", "repro", f"study@{NAME}")
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print((folder / "reports" / arguments.corpus / "studies" / NAME / "board.md").read_text())
+        print(
+            f"{time.monotonic() - began:.0f} s of wall, {spent.ru_utime + spent.ru_stime:.0f} CPU s, "
+            f"largest process {spent.ru_maxrss / 2**20:.2f} GiB"
+        )
+
+
+def add(folder: Path, corpus: str, root: Path, variants: str | None, seeds: int) -> None:
+    """Add the corpus and the study to the clone's params."""
+    entry_variants = ("--variants", "text_only") if corpus == "meld" else ("--classes", "all")
+    run(folder, "foalnet", "add-corpus", corpus, "--root", str(root), "--name", corpus, *entry_variants)
+    path = folder / "params.yaml"
+    params = read_yaml(path)
+    study: dict[str, Any] = {"corpus": corpus, "seeds": list(range(1, seeds + 1))}
+    if corpus == "meld":
+        params["corpora"][corpus]["train"].update(TRAIN | TEXT["meld_hashed"]["train"])
+        study |= {"variants": ["text_only", "text_turns"], "reference": "text_only"}
+    else:
+        methods = params["corpora"][corpus].setdefault("methods", {})
+        for name in {params["variants"][variant]["method"] for variant in RAVDESS} - {"single", "foal"}:
+            methods[name] = {**methods.get(name, {}), "width": WIDTH}
+        study |= {"variants": list(RAVDESS), "reference": "foal"}
+    if variants:
+        study["variants"] = variants.split(",")
+    params["studies"] = {NAME: study}
+    # YAML reads JSON.
+    publish_bytes(path, json_bytes(params))
+
+
+if __name__ == "__main__":
+    main()
