@@ -50,7 +50,7 @@ class Config(FusionConfig):
         "plain", "the pooling alone, or with a weight of each modality (AG-FBP)", source=ADAPTIVE_SOURCE
     )
     chunks: Annotated[int, Field(ge=0, le=64)] = param(
-        0, "parts of an utterance that are fused beside the whole of it (AM-FBP); 0: none", source=ADAPTIVE_SOURCE
+        0, "parts of an utterance that are fused in addition to the whole (AM-FBP); 0: none", source=ADAPTIVE_SOURCE
     )
 
 
@@ -70,7 +70,7 @@ class AttentionPool(nn.Module):
             self.second = nn.Linear(2 * width, 1, bias=False)
 
     def forward(self, steps: Steps) -> tuple[Tensor, Tensor]:
-        """Return the pooled vector [B, P] and the weights of the steps, [B, T], whose sum is 1."""
+        """Return the pooled vector [B, P] and the weights of the steps, [B, T], with the sum 1."""
         values_BTD, mask_BT = steps.values_BTD, steps.mask_BT
         scores_BTR = self.first(values_BTD)
         if self.attention == "transformer":

@@ -42,7 +42,7 @@ def test_self_attention_weighs_a_step_by_a_sigmoid() -> None:
     assert vector == pytest.approx([0.75, 0.5])
 
 
-def test_relation_attention_weighs_it_again_beside_the_first_mean() -> None:
+def test_relation_attention_weighs_it_again_with_the_first_mean() -> None:
     # The second sigmoids are 2/3 and 1/2: the weights are 3/4 * 2/3 and 1/4 * 1/2, divided by their sum 5/8.
     vector, weights = pooled("relation", [[LN3, -LN3 / 2]], [LN2, 0, 0, 0])
     assert weights == pytest.approx([0.8, 0.2, 0.0])
