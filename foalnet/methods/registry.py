@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from foalnet.methods.base import Method
 from foalnet.methods.bc_lstm import BcLstm
+from foalnet.methods.concat import Concat
+from foalnet.methods.fbp import Fbp
 from foalnet.methods.foal import FoalNet
+from foalnet.methods.gmu import Gmu
+from foalnet.methods.jmt import Jmt
 from foalnet.methods.single import Single
 
 METHODS: dict[str, type[Method]] = {
     "bc_lstm": BcLstm,
+    "concat": Concat,
+    "fbp": Fbp,
     "foal": FoalNet,
+    "gmu": Gmu,
+    "jmt": Jmt,
     "single": Single,
 }

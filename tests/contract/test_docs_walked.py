@@ -103,18 +103,20 @@ def test_a_method_with_its_own_params_loss_and_second_head_is_one_file(tiny_proj
     project = tmp_path / "project"
     shutil.copytree(tiny_project, project, symlinks=True)
     network, own_test = walk(project, "add-a-method.md")
-    gate(project, "concat", network)
+    gate(project, "product", network)
     run(project, sys.executable, "-m", "pytest", str(own_test))
     params = project / "params.yaml"
-    params.write_text(params.read_text().replace("    variants:\n", "    variants:\n    - concat\n", 1))
+    params.write_text(params.read_text().replace("    variants:\n", "    variants:\n    - product\n", 1))
     program(project, "config", "--sync")
     ran = re.findall(r"Running stage '([^']+)'", repro(project).stdout)
-    assert {"train@drawn-concat-s1", "evaluate@drawn-concat-s1", "report@drawn"} <= set(ran)
-    assert [stage for stage in ran if "concat" not in stage] == ["inventory@drawn", "report@drawn"], "no other is stale"
-    history = (project / "models/drawn/concat-s1/history.csv").read_text().splitlines()
+    assert {"train@drawn-product-s1", "evaluate@drawn-product-s1", "report@drawn"} <= set(ran)
+    assert [stage for stage in ran if "product" not in stage] == ["inventory@drawn", "report@drawn"], (
+        "no other is stale"
+    )
+    history = (project / "models/drawn/product-s1/history.csv").read_text().splitlines()
     assert history[0].split(",")[4:-1] == ["loss", "cross_entropy", "audio"]
-    assert "concat" in json.loads((project / "reports/drawn/metrics.json").read_text())["variants"]
-    assert "methods.concat.gamma = 0.3 [factor]" in program(project, "config", "drawn", "--explain").stdout
+    assert "product" in json.loads((project / "reports/drawn/metrics.json").read_text())["variants"]
+    assert "methods.product.gamma = 0.3 [factor]" in program(project, "config", "drawn", "--explain").stdout
 
 
 def test_a_detector_is_one_file_and_a_line(project: Path) -> None:
