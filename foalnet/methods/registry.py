@@ -5,10 +5,18 @@ from __future__ import annotations
 from foalnet.methods.base import Method
 from foalnet.methods.bc_lstm import BcLstm
 from foalnet.methods.foal import FoalNet
+from foalnet.methods.gban import Gban
+from foalnet.methods.lmam import Lmam
+from foalnet.methods.m2fnet import M2FNet
+from foalnet.methods.m2fnet_clip import M2FNetClip
 from foalnet.methods.single import Single
 
 METHODS: dict[str, type[Method]] = {
     "bc_lstm": BcLstm,
     "foal": FoalNet,
+    "gban": Gban,
+    "lmam": Lmam,
+    "m2fnet": M2FNet,
+    "m2fnet_clip": M2FNetClip,
     "single": Single,
 }
