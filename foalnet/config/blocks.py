@@ -213,13 +213,15 @@ class VideoEncoder(Frozen):
 class TextEncoder(Frozen):
     """The text branch."""
 
-    encoder: str = Field("hashed", description="name in the encoder registry; all but hashed take features.text")
+    encoder: str = Field(
+        "hashed", description="name in the encoder registry; all but gban and hashed take features.text"
+    )
     width: Width = Field(64, description="D of its output (`identity` has the features' own)")
     dropout: Dropout | None = Field(
         0.2, description="on the encoder's output; null: `final_dropout` of the pretrained sound encoder's config"
     )
     rows: Annotated[int, Field(ge=16, le=1_000_000)] = Field(
-        8192, description="hashed: rows of the table that words and letter triples share"
+        8192, description="gban, hashed: rows of the table that words and letter triples share"
     )
     words: Count = Field(
         64, description="longer texts are cut to their first so many words (or tokens of features.text), and counted"

@@ -9,6 +9,10 @@ from foalnet.methods.fbp import Fbp
 from foalnet.methods.foal import FoalNet
 from foalnet.methods.gmu import Gmu
 from foalnet.methods.jmt import Jmt
+from foalnet.methods.gban import Gban
+from foalnet.methods.lmam import Lmam
+from foalnet.methods.m2fnet import M2FNet
+from foalnet.methods.m2fnet_clip import M2FNetClip
 from foalnet.methods.single import Single
 
 METHODS: dict[str, type[Method]] = {
@@ -18,5 +22,9 @@ METHODS: dict[str, type[Method]] = {
     "foal": FoalNet,
     "gmu": Gmu,
     "jmt": Jmt,
+    "gban": Gban,
+    "lmam": Lmam,
+    "m2fnet": M2FNet,
+    "m2fnet_clip": M2FNetClip,
     "single": Single,
 }

@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from foalnet.config.blocks import TextEncoder
 from foalnet.core.errors import UsageError
@@ -43,17 +43,31 @@ def pieces_of(text: str) -> np.ndarray:
     return hashes
 
 
+def words_alone(shape: InputShape, name: str) -> None:
+    """Raise UsageError (exit 2) if the text is not words, which the encoder `name` reads, but vectors."""
+    if shape.text is not None:
+        raise UsageError(
+            f"train.text.encoder: {name} reads the words themselves, and features.text.encoder gives it vectors",
+            action="set features.text.encoder to null, or train.text.encoder to mlp",
+        )
+
+
+def mean_of_pieces(table: nn.Embedding, words: Steps) -> Tensor:
+    """Return the mean of the vectors of each word's pieces, [B, T, D]; 0 where no word is."""
+    there_BTP = (words.values_BTD != NONE) & words.mask_BT[:, :, None]
+    vectors_BTPD = table(torch.where(there_BTP, words.values_BTD, 0) % table.num_embeddings)
+    count_BT1 = there_BTP.sum(dim=2, keepdim=True).clamp(min=1)
+    mean_BTD: Tensor = (vectors_BTPD * there_BTP[..., None]).sum(dim=2) / count_BT1
+    return mean_BTD
+
+
 class Hashed(Encoder):
     """Mean of the pieces' vectors, then one hidden layer per word."""
 
     def __init__(self, params: TextEncoder, shape: InputShape) -> None:
         super().__init__()
-        if shape.text is not None:
-            raise UsageError(
-                "train.text.encoder: hashed reads the words themselves, and features.text.encoder gives it vectors",
-                action="set features.text.encoder to null, or train.text.encoder to mlp",
-            )
-        self.width, self.rows = params.width, params.rows
+        words_alone(shape, "hashed")
+        self.width = params.width
         self.table = nn.Embedding(params.rows, params.width)
         self.hidden = nn.Linear(params.width, params.width)
         self.norm = nn.LayerNorm(params.width)
@@ -62,9 +76,6 @@ class Hashed(Encoder):
     def forward(self, inputs: Inputs) -> Steps:
         """Return values_BTD and the mask of the words."""
         words = inputs.raw["text"]
-        there_BTP = (words.values_BTD != NONE) & words.mask_BT[:, :, None]
-        vectors_BTPD = self.table(torch.where(there_BTP, words.values_BTD, 0) % self.rows)
-        count_BT1 = there_BTP.sum(dim=2, keepdim=True).clamp(min=1)
-        mean_BTD = (vectors_BTPD * there_BTP[..., None]).sum(dim=2) / count_BT1
+        mean_BTD = mean_of_pieces(self.table, words)
         values_BTD = self.norm(mean_BTD + F.gelu(self.hidden(self.dropout(mean_BTD))))
         return Steps(values_BTD=zero_masked(self.dropout(values_BTD), words.mask_BT), mask_BT=words.mask_BT)

@@ -55,6 +55,21 @@ class MaskedConv(nn.Module):
         return Steps(values_BTD=x_BTD, mask_BT=mask_BT)
 
 
+def log_energies(sound: Steps, spectrogram: nn.Module, mel: nn.Module, hop: int) -> Steps:
+    """Return log-mel energies [B, T, M] of sound by a complex spectrogram; step t is centred on sample t * hop.
+
+    `spectrogram` pads with zeros on both ends, so that the amount of padding has no effect.
+    """
+    wave_BN = sound.values_BTD.masked_fill(~sound.mask_BT, 0.0)
+    steps = -(-wave_BN.shape[1] // hop)
+    # Energies span more decades than a reduced precision can represent.
+    with torch.autocast(wave_BN.device.type, enabled=False):
+        waves_BKT = spectrogram(wave_BN)[..., :steps]
+        power_BKT = waves_BKT.real.square() + waves_BKT.imag.square()
+        energy_BTM = mel(power_BKT).transpose(1, 2)
+    return Steps(values_BTD=torch.log(energy_BTM + FLOOR), mask_BT=sound.mask_BT[:, ::hop])
+
+
 class LogmelCnn(Encoder):
     """20 steps per second from a log-mel spectrogram, relative to the training fold and to the utterance's own mean.
 
@@ -94,19 +109,10 @@ class LogmelCnn(Encoder):
         return self.logmel(inputs)
 
     def logmel(self, inputs: Inputs) -> Steps:
-        """Return log-mel energies [B, T, M], 80 steps per second; step t is centred on sample t * hop."""
+        """Return log-mel energies [B, T, M], 80 steps per second."""
         if "audio" in inputs.prepared:
             return inputs.prepared["audio"]
-        sound = inputs.raw["audio"]
-        wave_BN = sound.values_BTD.masked_fill(~sound.mask_BT, 0.0)
-        steps = -(-wave_BN.shape[1] // self.hop)
-        # Energies span more decades than a reduced precision can represent.
-        with torch.autocast(wave_BN.device.type, enabled=False):
-            waves_BKT = self.spectrogram(wave_BN)[..., :steps]
-            power_BKT = waves_BKT.real.square() + waves_BKT.imag.square()
-            energy_BTM = self.mel(power_BKT).transpose(1, 2)
-        mask_BT = sound.mask_BT[:, :: self.hop]
-        return Steps(values_BTD=torch.log(energy_BTM + FLOOR), mask_BT=mask_BT)
+        return log_energies(inputs.raw["audio"], self.spectrogram, self.mel, self.hop)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Inputs]) -> None:

@@ -9,6 +9,8 @@ from foalnet.config.variants import Modality
 from foalnet.nets.crops import CropCnn
 from foalnet.nets.encoder import Encoder, PretrainedEncoder
 from foalnet.nets.functionals import Functionals
+from foalnet.nets.gban_audio import GbanAudio
+from foalnet.nets.gban_text import GbanText
 from foalnet.nets.hashed import Hashed
 from foalnet.nets.identity import Identity
 from foalnet.nets.linear import Linear
@@ -20,6 +22,7 @@ from foalnet.nets.wavlm import WavLM
 ENCODERS: dict[Modality, dict[str, Callable[..., Encoder]]] = {
     "audio": {
         "functionals": Functionals,
+        "gban": GbanAudio,
         "logmel_cnn": LogmelCnn,
     },
     "video": {
@@ -29,6 +32,7 @@ ENCODERS: dict[Modality, dict[str, Callable[..., Encoder]]] = {
         "mlp": Mlp,
     },
     "text": {
+        "gban": GbanText,
         "hashed": Hashed,
         "identity": partial(Identity, modality="text"),
         "linear": partial(Linear, modality="text"),
