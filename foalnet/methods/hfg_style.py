@@ -102,7 +102,7 @@ class HfgStyle(Fusion):
     def utterance(self, segments_BMSD: Tensor) -> tuple[Tensor, Tensor]:
         """Return stage 1: the means of each modality and of the fused segments side by side, and the relations' shares.
 
-        The relations: itself, other modalities in the same segment, the same modality in the segments beside it.
+        The relations: itself, other modalities in the same segment, the same modality in the next segments.
         """
         modalities, count = segments_BMSD.shape[1:3]
         nodes_BND, share_BNK = self.modalities(
@@ -129,7 +129,7 @@ def modality_edges(modalities: int, count: int) -> Tensor:
 
 
 def chain_edges(count: int) -> Tensor:
-    """Return the edges of a chain, [1, 2, N, N]: itself, and those beside it.
+    """Return the edges of a chain, [1, 2, N, N]: itself, and the next on both sides.
 
     >>> chain_edges(3)[0, 1].long().tolist()
     [[0, 1, 0], [1, 0, 1], [0, 1, 0]]

@@ -63,10 +63,10 @@ def test_a_modality_gets_news_of_another_through_the_joint_vectors_alone() -> No
 @pytest.mark.parametrize("inputs", [*itertools.combinations(ALL, 2), ALL])
 def test_training_answers_with_the_first_classifier_and_prediction_with_both(inputs: tuple[str, ...]) -> None:
     net, batch = fusion("ecmf_style", inputs, dropout=0.0), four()
-    learning, asked = net.train()(batch), net.eval()(batch)
-    torch.testing.assert_close(asked.logits_BC, (learning.logits_BC + learning.second_BC) / 2)
+    learning, answered = net.train()(batch), net.eval()(batch)
+    torch.testing.assert_close(answered.logits_BC, (learning.logits_BC + learning.second_BC) / 2)
     for name in ("joint_head", "second_head"):
-        torch.testing.assert_close(asked.explain[name].sum(dim=1), torch.ones(4))
+        torch.testing.assert_close(answered.explain[name].sum(dim=1), torch.ones(4))
 
 
 def test_the_loss_is_the_sum_of_both_cross_entropies_and_the_contrastive_loss() -> None:

@@ -41,14 +41,14 @@ def test_a_layer_by_hand() -> None:
     # Two modalities of two segments: 1 2 of the first, 3 4 of the second.
     nodes_BND = torch.tensor([[[1.0], [2.0], [3.0], [4.0]]], dtype=torch.float64)
     after, share_BNK = layer(2.0, 3.0, 5.0)(nodes_BND, modality_edges(2, 2))
-    # The first: 2 * 1 + 1/2 of itself, 3 * 3 of the other modality, 5 * 2 of the segment beside it.
+    # The first: 2 * 1 + 1/2 of itself, 3 * 3 of the other modality, 5 * 2 of the next segment.
     assert after.flatten().tolist() == [21.5, 21.5, 29.5, 29.5]
     torch.testing.assert_close(share_BNK[0, 0], torch.tensor([2.5, 9.0, 10.0], dtype=torch.float64) / 21.5)
 
 
 def test_neighbours_of_a_relation_are_averaged_and_the_sum_is_never_negative() -> None:
     nodes_BND = torch.tensor([[[1.0], [3.0], [8.0]]], dtype=torch.float64)
-    # Three modalities of one segment: no segment is beside it.
+    # Three modalities of one segment: there is no next segment.
     after, share_BNK = layer(0.0, 2.0, 7.0)(nodes_BND, modality_edges(3, 1))
     assert after.flatten().tolist() == [11.5, 9.5, 4.5]
     assert share_BNK[..., 2].flatten().tolist() == [0.0] * 3
@@ -63,15 +63,15 @@ def test_edges_of_turns_by_speaker_time_and_window() -> None:
         speaker_ST=torch.tensor([[0, 1, 0, 1], [0, 0, 0, 0]]),
     )
     edges = turn_edges(turns, 2)
-    found = [[[(i, j) for i in range(4) for j in range(4) if kind[i, j]] for kind in of] for of in edges]
-    assert found[0] == [
+    pairs = [[[(i, j) for i in range(4) for j in range(4) if kind[i, j]] for kind in of] for of in edges]
+    assert pairs[0] == [
         [(0, 0), (1, 1), (2, 2), (3, 3)],
         [(2, 0), (3, 1)],
         [(1, 0), (2, 1), (3, 2)],
         [(0, 2), (1, 3)],
         [(0, 1), (1, 2), (2, 3)],
     ]
-    assert found[1] == [[(0, 0), (1, 1)], [(1, 0)], [], [(0, 1)], []]
+    assert pairs[1] == [[(0, 0), (1, 1)], [(1, 0)], [], [(0, 1)], []]
 
 
 def test_a_turn_depends_on_the_turns_of_its_window() -> None:
@@ -82,7 +82,7 @@ def test_a_turn_depends_on_the_turns_of_its_window() -> None:
     assert moved == [False, False, True, True]
 
 
-def test_who_speaks_matters_and_longer_dialogues_beside_it_do_not() -> None:
+def test_who_speaks_matters_and_another_dialogue_of_the_batch_does_not() -> None:
     net, batch = fusion("hfg_style").eval(), four()
     together = logits(net, talk(batch, "AAB", "A"))
     torch.testing.assert_close(logits(net, talk(alone(batch, 0, 1, 2), "AAB")), together[:3], rtol=0, atol=1e-6)

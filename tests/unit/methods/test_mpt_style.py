@@ -90,8 +90,8 @@ def test_the_second_pass_has_other_dropout_and_is_left_out_where_nothing_needs_i
     batch = four()
     learning = fusion("mpt_style", dropout=0.3).train()(batch)
     assert not torch.allclose(learning.fused_BE, learning.second_BE)
-    asked = fusion("mpt_style", dropout=0.3).eval()(batch)
-    assert asked.second_BE is asked.fused_BE
+    answered = fusion("mpt_style", dropout=0.3).eval()(batch)
+    assert answered.second_BE is answered.fused_BE
     without = fusion("mpt_style", losses={"unsupervised": 0.0}, dropout=0.3).train()(batch)
     assert without.second_BE is without.fused_BE
 
