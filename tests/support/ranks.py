@@ -15,13 +15,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from foalnet.methods import FoalNet, Objective, build_net
+from foalnet.config.variants import VARIANTS, Variant
+from foalnet.methods import Method, Objective, build_net
 from foalnet.nets import Batch, InputShape
 from foalnet.train.batches import collate
 from tests.support.corpus.stores import CLASSES, DIMS, RATE_HZ, blind, make_params, make_store, put
 
 RANKS = 2
-# Each: the variant, its params of Foal-Net, the labels of its clips, and those without a picture.
+FUSIONS = {name: Variant(method=name, inputs=["audio", "video"]) for name in ("ecmf_style", "mpt_style")}
+# Each: the variant, its method's params, the labels of its clips, and those without a picture.
 CASES: dict[str, dict[str, Any]] = {
     "avel": {"variant": "avel", "labels": [0, 1, 0, 2, 1, 0]},
     "foal": {"variant": "foal", "labels": [0, 1, 0, 2, 1, 0]},
@@ -32,6 +34,9 @@ CASES: dict[str, dict[str, Any]] = {
     "pictures": {"variant": "foal", "labels": [0, 1, 0, 2, 1, 3], "bare": [1, 3, 5]},
     "no picture on one": {"variant": "foal", "labels": [0, 1, 0, 2, 1, 3], "bare": [0, 1, 2]},
     "weights": {"variant": "foal", "labels": [0, 1, 0, 2, 1, 3], "weights": [1.0, 2.0, 0.5, 3.0]},
+    # The contrastive losses, with a row on each process that has its class alone.
+    "ecmf_style": {"variant": "ecmf_style", "labels": [0, 1, 3, 2, 1, 0], "config": {"width": 8}},
+    "mpt_style": {"variant": "mpt_style", "labels": [0, 1, 3, 2, 1, 0], "config": {"width": 8}},
     "released": {
         "variant": "foal",
         "labels": [0, 1, 0, 2, 1, 0],
@@ -56,14 +61,15 @@ def cut(case: dict[str, Any], first: int, last: int) -> Batch:
     return collate(clips[first:last], labels)
 
 
-def network(case: dict[str, Any]) -> tuple[FoalNet, Objective]:
+def network(case: dict[str, Any]) -> tuple[Method, Objective]:
     """The case's network in float64 without dropout, the same on every process, and its objective."""
-    params = make_params(video={"encoder": "linear"}, methods={"foal": case.get("config", {})})
+    variants = VARIANTS | FUSIONS
+    methods = {variants[case["variant"]].method: case.get("config", {})}
+    params = make_params(video={"encoder": "linear"}, methods=methods, variants=variants)
     torch.manual_seed(1)
     net = build_net(
         case["variant"], params, classes=len(CLASSES), shape=InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
     ).double()
-    assert isinstance(net, FoalNet)
     # Statistics over a batch are no business of the objective: both sides take those of training.
     net.eval()
     weights = torch.tensor(case["weights"], dtype=torch.float64) if "weights" in case else None
@@ -87,8 +93,8 @@ def learn(case: dict[str, Any], batch: Batch) -> tuple[dict[str, float | int], d
     loss.total.backward()
     values: dict[str, float | int] = {
         "total": float(loss.total.detach()),
-        "negatives": loss.counts["pairs_without_negative"],
-        "videos": loss.counts["pairs_without_video"],
+        "negatives": loss.counts.get("pairs_without_negative", 0),
+        "videos": loss.counts.get("pairs_without_video", 0),
     }
     return values, {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
 

@@ -110,7 +110,8 @@ class Case:
         clips = [clip.put("text", part_of(text)) for clip, text in zip(clips, TEXTS, strict=True)]
         clips[2] = without(clips[2], "audio")
         self.clips = clips
-        self.labels = {clip.key: i % len(CLASSES) for i, clip in enumerate(clips)}
+        # Each clip has one of its own class and some of another: a loss on pairs may need either.
+        self.labels = {clip.key: i % 2 for i, clip in enumerate(clips)}
         self.batch = self.collated(clips)
         self.pretrained = random_weights(audio) if audio in PRETRAINED["audio"] else None
         self.net: Method = self.build()
@@ -118,11 +119,11 @@ class Case:
             encoder.fit([self.batch])
 
     def collated(self, clips: list[Clip], *, together: bool = False) -> Batch:
-        """The clips as a batch; for a method over turns each is a dialogue of its own, or all are one."""
+        """The clips as a batch; for a method over turns each is a dialogue, or all are one of two speakers."""
         batch = collate(clips, self.labels)
         if not method_of(self.variant, self.params).over_turns:
             return batch
-        turns = [Turn(key=clip.key, speaker="", scored=True) for clip in clips]
+        turns = [Turn(key=clip.key, speaker="AB"[i // 2 % 2], scored=True) for i, clip in enumerate(clips)]
         return replace(batch, turns=turns_of([turns] if together else [[turn] for turn in turns]))
 
     def build(self) -> Method:
