@@ -20,7 +20,7 @@ from tests.unit.methods.test_registry import without, words_of
 
 TIGHT = {"rtol": 0.0, "atol": 1e-5}
 ALL: list[Modality] = ["audio", "video", "text"]
-# Params that change how a method reads the turns, beside its defaults.
+# Params that change how a method reads the turns, besides its defaults.
 MORE: list[tuple[str, dict[str, Any]]] = [
     ("lmam", {"placement": "early_residual", "score_scale": "learned"}),
     ("lmam", {"placement": "late", "rank": 4}),
