@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from foalnet.config.variants import Modality
-from foalnet.core.errors import UsageError
+from foalnet.nets.heads import check_heads
 from foalnet.nets.tensors import Outputs
 
 FEED_FORWARD = 2
@@ -79,11 +79,7 @@ class AnchorFusion(nn.Module):
         query_again: bool,
     ) -> None:
         super().__init__()
-        if width % heads:
-            raise UsageError(
-                f"a width of {width} cannot be cut into {heads} attention heads",
-                action=f"make methods.{method}.width a multiple of methods.{method}.heads",
-            )
+        check_heads(width, heads, method)
         self.anchor: Modality = "text" if "text" in modalities else "audio"
         self.others = [modality for modality in modalities if modality != self.anchor]
         self.encoders = nn.ModuleDict(
