@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from foalnet.config.blocks import Count, Dropout, Width
 from foalnet.config.variants import Modality
-from foalnet.core.errors import UsageError
 from foalnet.methods import base
 from foalnet.methods.base import Fusion, FusionConfig, classifier, param
 from foalnet.nets.encoder import Encoder, chance
+from foalnet.nets.heads import check_heads
 from foalnet.nets.segments import segments
 from foalnet.nets.tensors import Inputs, Outputs
 
@@ -73,11 +73,7 @@ class Jmt(Fusion):
     ) -> None:
         super().__init__(encoders, config, weights=weights)
         width, heads, dropout = config.width, config.heads, chance(config.dropout)
-        if width % heads:
-            raise UsageError(
-                f"a width of {width} cannot be cut into {heads} attention heads",
-                action="make methods.jmt.width a multiple of methods.jmt.heads",
-            )
+        check_heads(width, heads, "jmt")
         self.config = config
         attention = partial(nn.MultiheadAttention, width, heads, dropout, batch_first=True)
         layer = partial(nn.TransformerEncoderLayer, width, heads, config.feedforward, dropout, batch_first=True)
