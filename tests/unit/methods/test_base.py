@@ -52,7 +52,11 @@ def clips(texts: tuple[str, ...] = TEXTS) -> list[Clip]:
 
 def batch_of(*dialogues: list[Clip]) -> Batch:
     unclassed = [clips()[place].key for place in UNCLASSED]
-    turns = [[Turn(key=c.key, speaker="", scored=c.key not in unclassed) for c in each] for each in dialogues]
+    # The speakers of a dialogue: A, A, B, B.
+    turns = [
+        [Turn(key=c.key, speaker="AB"[place // 2], scored=c.key not in unclassed) for place, c in enumerate(each)]
+        for each in dialogues
+    ]
     rows = [clip for each in dialogues for clip in each]
     labels = {c.key: UNSCORED if c.key in unclassed else place % 4 for place, c in enumerate(rows)}
     return replace(collate(rows, labels), turns=turns_of(turns))
