@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, metavar="FOLDER")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds [5]")
     parser.add_argument("--variants", help="what is trained [those of this bench]")
+    parser.add_argument("--epochs", type=int, help="largest number of epochs of a fold [that of the corpus]")
     parser.add_argument("--keep", type=Path, metavar="CLONE", help="clone to here and leave it")
     arguments = parser.parse_args()
     shared = os.environ.get("FOALNET_SHARED_DATA")
@@ -47,7 +48,7 @@ def main() -> None:
     with folder_of(arguments.keep) as folder:
         if not (folder / ".git").exists():
             subprocess.run(["git", "clone", "-q", str(HOME), str(folder)], check=True)
-            add(folder, arguments.corpus, root.resolve(), arguments.variants, arguments.seeds)
+            add(folder, root.resolve(), arguments)
         began = time.monotonic()
         run(folder, "dvc", "repro", f"study@{NAME}")
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -58,13 +59,14 @@ def main() -> None:
         )
 
 
-def add(folder: Path, corpus: str, root: Path, variants: str | None, seeds: int) -> None:
+def add(folder: Path, root: Path, arguments: argparse.Namespace) -> None:
     """Add the corpus and the study to the clone's params."""
+    corpus = arguments.corpus
     entry_variants = ("--variants", "text_only") if corpus == "meld" else ("--classes", "all")
     run(folder, "foalnet", "add-corpus", corpus, "--root", str(root), "--name", corpus, *entry_variants)
     path = folder / "params.yaml"
     params = read_yaml(path)
-    study: dict[str, Any] = {"corpus": corpus, "seeds": list(range(1, seeds + 1))}
+    study: dict[str, Any] = {"corpus": corpus, "seeds": list(range(1, arguments.seeds + 1))}
     if corpus == "meld":
         params["corpora"][corpus]["train"].update(TRAIN | TEXT["meld_hashed"]["train"])
         study |= {"variants": ["text_only", "text_turns"], "reference": "text_only"}
@@ -73,8 +75,11 @@ def add(folder: Path, corpus: str, root: Path, variants: str | None, seeds: int)
         for name in {params["variants"][variant]["method"] for variant in RAVDESS} - {"single", "foal"}:
             methods[name] = {**methods.get(name, {}), "width": WIDTH}
         study |= {"variants": list(RAVDESS), "reference": "foal"}
-    if variants:
-        study["variants"] = variants.split(",")
+    if arguments.variants:
+        study["variants"] = arguments.variants.split(",")
+        study["reference"] = study["variants"][-1]
+    if arguments.epochs:
+        study["train"] = {"epochs": arguments.epochs}
     params["studies"] = {NAME: study}
     # YAML reads JSON.
     publish_bytes(path, json_bytes(params))
