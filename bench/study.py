@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, metavar="FOLDER")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds [5]")
     parser.add_argument("--variants", help="what is trained [those of this bench]")
+    parser.add_argument("--classes", default="all", help="of ravdess [all eight]")
     parser.add_argument("--epochs", type=int, help="largest number of epochs of a fold [that of the corpus]")
     parser.add_argument("--keep", type=Path, metavar="CLONE", help="clone to here and leave it")
     arguments = parser.parse_args()
@@ -62,7 +63,7 @@ def main() -> None:
 def add(folder: Path, root: Path, arguments: argparse.Namespace) -> None:
     """Add the corpus and the study to the clone's params."""
     corpus = arguments.corpus
-    entry_variants = ("--variants", "text_only") if corpus == "meld" else ("--classes", "all")
+    entry_variants = ("--variants", "text_only") if corpus == "meld" else ("--classes", arguments.classes)
     run(folder, "foalnet", "add-corpus", corpus, "--root", str(root), "--name", corpus, *entry_variants)
     path = folder / "params.yaml"
     params = read_yaml(path)

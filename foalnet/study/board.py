@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from foalnet.core.records import Prediction
-from foalnet.evidence.crossed import Crossed, by_unit, crossed, holm
+from foalnet.evidence.crossed import LEAST_SE, Crossed, by_unit, crossed, holm
 from foalnet.evidence.metrics import mean_sd, rounded
 from foalnet.study.plan import Plan
 
@@ -45,7 +45,8 @@ def board(plan: Plan, runs: Runs) -> dict[str, Any]:
     single = best_single(runs)
     pairs = plan.pairs()
     if single is not None:
-        pairs += [(name, single) for name in runs if name != single and (name, single) not in pairs]
+        known = {frozenset(pair) for pair in pairs}
+        pairs += [(name, single) for name in runs if name != single and {name, single} not in known]
     gaps = {f"{a} - {b}": _gap(runs[a], runs[b], keys, unit, level) for a, b in pairs}
     adjusted = holm({name: gap.p for name, gap in gaps.items()})
     differences = {
@@ -129,7 +130,9 @@ def _variant(runs: Sequence[Trained], keys: Sequence[str], unit: str, level: flo
     facts = runs[0].metrics["facts"]
     return {
         **{name: rounded(float(np.mean([each[name] for each in pooled]))) for name in SCORES},
-        "low": rounded(score.low), "high": rounded(score.high),
+        # A score that every unit and seed has equally would have an interval of no width: none is given.
+        "low": None if score.se <= LEAST_SE else rounded(score.low),
+        "high": None if score.se <= LEAST_SE else rounded(score.high),
         "seed_sd": mean_sd([each["ua"] for each in pooled])["sd"] if len(runs) > 1 else None,
         "dev_ua": rounded(float(np.mean([run.metrics["facts"]["dev_ua"] for run in runs]))),
         **{name: facts[name] for name in ("method", "inputs", "parameters", "trained_parameters")},

@@ -35,9 +35,10 @@ def _scores(facts: Mapping[str, Any]) -> list[str]:
     ]
     for name, row in sorted(facts["variants"].items(), key=lambda item: (-item[1]["ua"], item[0])):
         spread = "-" if row["seed_sd"] is None else f"{100 * row['seed_sd']:.1f}"
+        bounds = "-" if row["low"] is None else f"{100 * row['low']:.1f} to {100 * row['high']:.1f}"
         lines.append(
             f"| {escape(name)} | {row['method']} | {', '.join(row['inputs'])} | {100 * row['ua']:.1f} | "
-            f"{100 * row['low']:.1f} to {100 * row['high']:.1f} | {spread} | {100 * row['wa']:.1f} | "
+            f"{bounds} | {spread} | {100 * row['wa']:.1f} | "
             f"{100 * row['weighted_f1']:.1f} | {row['trained_parameters']:,} |"
         )
     return lines

@@ -33,7 +33,10 @@ SMALL_LONG = {
     "scale": ("--table TABLE --detector haar --counts 1 --workers 1", "the video of Ses01F_impro01b changed (2 s)"),
     "staging": ("--table TABLE --minutes 0.01 --people-s 1 --detectors haar --strides 12", "B, people's way, haar"),
     "staging_profile": ("--table TABLE --minutes 0.01 --detectors haar", "everything else"),
-    "study": ("ravdess --root RAVDESS --seeds 2 --variants audio_only,concat --epochs 1", "| audio_only - concat |"),
+    "study": (
+        "ravdess --root RAVDESS --classes neutral,happy,sad,angry --seeds 2 --variants audio_only,concat --epochs 1",
+        "| audio_only - concat |",
+    ),
     "training": ("--table TABLE --encoder tiny --batch 2 --batches 2 --rounds 1", "WavLM-tiny, batch 2, 4 utterances"),
 }
 # These read or change a project; PROJECT is a copy of a tiny one that has run.
