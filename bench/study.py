@@ -26,7 +26,7 @@ from foalnet.core.files import json_bytes, publish_bytes
 NAME = "rivals"
 RAVDESS = (
     "audio_only", "video_only", "baseline", "foal", "concat", "gmu", "fbp", "jmt", "gban_av", "m2fnet_clip",
-    "ecmf_style", "aimdit_style", "mpt_style", "hfg_style",
+    "ecmf_style", "aimdit_style", "mpt_style",
 )  # fmt: skip
 WIDTH = 64
 
@@ -78,7 +78,8 @@ def add(folder: Path, root: Path, arguments: argparse.Namespace) -> None:
         study |= {"variants": list(RAVDESS), "reference": "foal"}
     if arguments.variants:
         study["variants"] = arguments.variants.split(",")
-        study["reference"] = study["variants"][-1]
+        if study["reference"] not in study["variants"]:
+            study["reference"] = study["variants"][-1]
     if arguments.epochs:
         study["train"] = {"epochs": arguments.epochs}
     params["studies"] = {NAME: study}

@@ -26,6 +26,6 @@ def study(name: str) -> None:
     with errors_of("study"):
         plan, settings = plan_of(read_file(), name), load_settings()
         paths = Paths(plan.params.corpus)
-        with one_writer(f"study-{name}", plan.params.corpus, settings, lambda: [paths.study(name)]):
+        with one_writer("study", plan.params.corpus, settings, lambda: [paths.study(name)]):
             page = run_study(plan, settings, paths, say=partial(click.echo, err=True))
     click.echo(page)

@@ -39,17 +39,21 @@ class Crossed:
     seeds: int
     seed_sd: float
 
-    def detectable(self) -> float:
-        """Return the smallest true mean that a test of this level detects with a probability of 80 %."""
+    def detectable(self, comparisons: int = 1) -> float:
+        """Return the smallest true mean that is detected with a probability of 80 %.
+
+        `comparisons`: the number of tests that share the level, each of which then has an equal part of it.
+        """
         from scipy.stats import t
 
-        return float((t.ppf((1 + self.level) / 2, self.df) + t.ppf(POWER, self.df)) * self.se)
+        alpha = (1 - self.level) / comparisons
+        return float((t.ppf(1 - alpha / 2, self.df) + t.ppf(POWER, self.df)) * self.se)
 
     def within(self, margin: float) -> float:
         """Return the p value of two one-sided tests (TOST): that the true mean is not within +-margin."""
         from scipy.stats import t
 
-        return float(max(t.sf((margin - abs(self.estimate)) / self.se, self.df), t.sf(margin / self.se, self.df)))
+        return float(t.sf((margin - abs(self.estimate)) / self.se, self.df))
 
 
 def crossed(value_SK: np.ndarray, level: float) -> Crossed:

@@ -1,8 +1,8 @@
 """The board of a study: scores with intervals over people and seeds, paired differences, ranks; as JSON and a page.
 
-A difference is decided by its interval over (session or speaker) x seed and a p value adjusted by Holm's method for all
-comparisons of the study. Two variants count as equal if two one-sided tests say that they differ by less than the
-margin (docs/study.md). Shape letters: S seeds, K sessions or speakers, M variants.
+A difference over (session or speaker) x seed is decided by its p value, adjusted by Holm's method for all comparisons
+of the study. Two variants count as equal if two one-sided tests, adjusted in the same way, say that they differ by less
+than the margin (docs/study.md). Shape letters: S seeds, K sessions or speakers, M variants.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from foalnet.core.errors import DataError
 from foalnet.core.records import Prediction
 from foalnet.evidence.crossed import LEAST_SE, Crossed, by_unit, crossed, holm
 from foalnet.evidence.metrics import mean_sd, rounded
@@ -21,6 +22,7 @@ from foalnet.study.plan import Plan
 SCHEMA = 1
 # With fewer sessions their spread is not known well enough, and dialogues are the units.
 FEWEST = 3
+FEWEST_VARIANTS = 2
 SCORES = ("ua", "wa", "weighted_f1")
 
 
@@ -36,21 +38,34 @@ class Trained:
 Runs = Mapping[str, Sequence[Trained]]
 
 
-def board(plan: Plan, runs: Runs) -> dict[str, Any]:
-    """Return the contents of board.json."""
+def board(plan: Plan, runs: Runs, failed: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the contents of board.json; `failed`: run -> why it has no predictions.
+
+    DataError (exit 3) without two variants whose seeds all have predictions, or if runs tested other utterances or
+    folds.
+    """
+    count = len(plan.study.seeds)
+    runs = {name: each for name, each in runs.items() if len(each) == count}
+    if len(runs) < FEWEST_VARIANTS:
+        raise DataError(
+            "fewer than two variants were trained with all seeds",
+            action="; ".join(f"{name}: {why}" for name, why in (failed or {}).items()),
+        )
     first = next(iter(runs.values()))[0]
-    keys = sorted(set.intersection(*(set(run.rows) for each in runs.values() for run in each)))
-    unit = unit_of(first)
+    _check_alike(runs)
+    keys, unit = sorted(first.rows), unit_of(first)
     level, margin = plan.params.report.level, plan.study.margin
     single = best_single(runs)
-    pairs = plan.pairs()
+    pairs = [pair for pair in plan.pairs() if set(pair) <= runs.keys()]
     if single is not None:
         known = {frozenset(pair) for pair in pairs}
         pairs += [(name, single) for name in runs if name != single and {name, single} not in known]
     gaps = {f"{a} - {b}": _gap(runs[a], runs[b], keys, unit, level) for a, b in pairs}
-    adjusted = holm({name: gap.p for name, gap in gaps.items()})
+    # Without any spread a difference has no p value: it is 0, or nothing is known of it.
+    adjusted = holm({name: gap.p if gap.se > LEAST_SE else 1.0 for name, gap in gaps.items()})
+    equal = holm({name: gap.within(margin) for name, gap in gaps.items()})
     differences = {
-        name: _difference(gap, adjusted[name], margin) | {"a": a, "b": b}
+        name: _difference(gap, adjusted[name], equal[name], len(gaps)) | {"a": a, "b": b}
         for (name, gap), (a, b) in zip(gaps.items(), pairs, strict=True)
     }
     return {
@@ -71,7 +86,20 @@ def board(plan: Plan, runs: Runs) -> dict[str, Any]:
         "variants": {name: _variant(each, keys, unit, level) for name, each in runs.items()},
         "differences": differences,
         "ranks": ranks_of(runs),
+        "failed": dict(failed or {}),
     }
+
+
+def _check_alike(runs: Runs) -> None:
+    """Raise DataError (exit 3) if runs tested other utterances, or in other folds."""
+    tested = {name: {key: row.fold for key, row in run.rows.items()} for name, each in runs.items() for run in each[:1]}
+    first, *others = tested
+    for name in others:
+        if tested[name] != tested[first]:
+            raise DataError(
+                f"{name} and {first} were not tested on the same utterances in the same folds",
+                action="give all variants of a study the same folds and the same utterances",
+            )
 
 
 def unit_of(run: Trained) -> str:
@@ -110,17 +138,21 @@ def _gap(a: Sequence[Trained], b: Sequence[Trained], keys: Sequence[str], unit: 
     return _table(values, a[0], keys, unit, level)
 
 
-def _difference(gap: Crossed, p_holm: float, margin: float) -> dict[str, Any]:
-    alpha = 1 - gap.level
-    equal_p = gap.within(margin)
-    if p_holm <= alpha:
+def _difference(gap: Crossed, p_holm: float, equal_p: float, comparisons: int) -> dict[str, Any]:
+    """Return a row of differences; its interval is not adjusted, `detectable` is for the strictest step of Holm."""
+    alpha, spread = 1 - gap.level, gap.se > LEAST_SE
+    if spread and p_holm <= alpha:
         verdict = "better" if gap.estimate > 0 else "worse"
-    else:
+    elif spread or gap.estimate == 0:
         verdict = "equal" if equal_p <= alpha else "not decided"
+    else:
+        verdict = "not decided"
     return {
-        "ua": rounded(gap.estimate), "low": rounded(gap.low), "high": rounded(gap.high), "p": rounded(gap.p),
-        "p_holm": rounded(p_holm), "equal_p": rounded(equal_p), "df": rounded(gap.df),
-        "detectable": rounded(gap.detectable()), "verdict": verdict,
+        "ua": rounded(gap.estimate),
+        "low": rounded(gap.low) if spread else None, "high": rounded(gap.high) if spread else None,
+        "p": rounded(gap.p) if spread else None, "p_holm": rounded(p_holm), "equal_p": rounded(equal_p),
+        "df": rounded(gap.df), "detectable": rounded(gap.detectable(comparisons)) if spread else None,
+        "verdict": verdict,
     }  # fmt: skip
 
 

@@ -13,17 +13,22 @@ UNITS = {"session": "sessions", "speaker": "speakers", "dialogue": "dialogues"}
 def page(facts: Mapping[str, Any]) -> str:
     """Return board.md for the contents of board.json."""
     seeds, unit = facts["seeds"], UNITS[facts["unit"]]
+    others = "other dialogues like these" if facts["unit"] == "dialogue" else "other people"
     lines = [
         f"# Study {facts['study']}: {len(facts['variants'])} variants on {facts['corpus']}",
         "",
         f"{facts['utterances']} utterances of {facts['units']} {unit}, {facts['classes']} classes, folds by "
         f"{facts['fold_by']}, seeds {', '.join(map(str, seeds))}. The epoch is chosen on the dev part of each fold.",
         "",
-        f"Intervals ({100 * facts['level']:g} %) and p values are over {unit} and seeds, both random: other people, "
-        "and training with another seed. p is adjusted for all comparisons of the study (Holm).",
+        f"Intervals ({100 * facts['level']:g} %) and p values are over {unit} and seeds, both random: {others}, and "
+        "training with another seed. Verdicts use p values that are adjusted for all comparisons of the study (Holm); "
+        "the intervals are not adjusted.",
     ]
     if len(seeds) == 1:
         lines += ["", "**One seed was trained**: no interval here contains what another seed would change."]
+    if facts["failed"]:
+        lines += ["", "Failed, so that their variants are not compared:"]
+        lines += [f"- {escape(name)}: {escape(why)}" for name, why in facts["failed"].items()]
     lines += ["", "## Scores", "", *_scores(facts), "", "## Differences", "", *_differences(facts)]
     return "\n".join([*lines, "", "## Ranks over the seeds", "", *_ranks(facts), ""])
 
@@ -47,16 +52,20 @@ def _scores(facts: Mapping[str, Any]) -> list[str]:
 def _differences(facts: Mapping[str, Any]) -> list[str]:
     margin = f"{100 * facts['margin']:g}"
     lines = [
-        f"In points of UA. `equal`: surely less than {margin} points apart (TOST). The last column: the smallest "
-        "true difference that this comparison detects in four of five studies.",
+        f"In points of UA. `equal`: less than {margin} points apart (TOST, Holm). The last column: the smallest true "
+        "difference that this comparison detects in four of five studies.",
         "",
         "| a - b | points | interval | p | p, Holm | verdict on a | detectable |",
         "|---|--:|--:|--:|--:|---|--:|",
     ]
     for name, row in facts["differences"].items():
+        bounds, p, least = "-", "-", "-"
+        if row["p"] is not None:
+            bounds, p = f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}", f"{row['p']:.3f}"
+            least = f"{100 * row['detectable']:.1f}"
         lines.append(
-            f"| {escape(name)} | {100 * row['ua']:+.1f} | {100 * row['low']:+.1f} to {100 * row['high']:+.1f} | "
-            f"{row['p']:.3f} | {row['p_holm']:.3f} | {row['verdict']} | {100 * row['detectable']:.1f} |"
+            f"| {escape(name)} | {100 * row['ua']:+.1f} | {bounds} | {p} | {row['p_holm']:.3f} | {row['verdict']} | "
+            f"{least} |"
         )
     return lines
 

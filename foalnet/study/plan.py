@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from foalnet.config.base import nearest
+from foalnet.config.base import leaves, nearest
 from foalnet.config.blocks import Train, encoders_from
-from foalnet.config.load import DEFAULT_PARAMS, File, Params, merge, resolve
+from foalnet.config.load import DEFAULT_PARAMS, NAME, File, Params, merge, resolve
 from foalnet.config.space import with_values
 from foalnet.config.studies import Study
 from foalnet.core.errors import UsageError
 from foalnet.methods import config_of
+from foalnet.methods.params import fields
+
+# Params of `train` that decide who is trained and tested, and on what: a study sets them for all its variants.
+SHARED = {"fold_by", "picture", "encoders"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,17 +29,24 @@ class Plan:
     study: Study
     params: Params
 
-    def runs(self) -> Iterator[tuple[str, int, Train]]:
-        """Yield (variant, seed, its params), variant by variant."""
-        for variant in self.study.variants:
-            train = with_values(self.params.train, self.study.settings.get(variant, {}))
-            yield from ((variant, seed, train) for seed in self.study.seeds)
+    def trains(self) -> dict[str, Train]:
+        """Return each variant's params: those of the corpus, with the variant's `settings`."""
+        settings = self.study.settings
+        names = dict.fromkeys((*self.study.variants, *self.params.variants))
+        return {name: with_values(self.params.train, settings.get(name, {})) for name in names}
+
+    def runs(self) -> list[tuple[str, int]]:
+        """Return (variant, seed) of every run, variant by variant."""
+        return [(variant, seed) for variant in self.study.variants for seed in self.study.seeds]
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Return the comparisons (a, b), a minus b: each variant with the reference, then `compare`."""
+        """Return the comparisons (a, b), a minus b, each once: each variant with the reference, then `compare`."""
         study = self.study
-        with_reference = [(name, study.reference) for name in study.variants if name != study.reference]
-        return list(dict.fromkeys([*with_reference, *study.compare]))
+        every = [(name, study.reference) for name in study.variants if name != study.reference]
+        once: dict[frozenset[str], tuple[str, str]] = {}
+        for pair in (*every, *study.compare):
+            once.setdefault(frozenset(pair), pair)
+        return list(once.values())
 
 
 def plan_of(file: File, name: str, *, path: Path = DEFAULT_PARAMS) -> Plan:
@@ -44,6 +54,12 @@ def plan_of(file: File, name: str, *, path: Path = DEFAULT_PARAMS) -> Plan:
     if name not in file.studies:
         hint = nearest(name, file.studies) if file.studies else "params.yaml has none"
         raise UsageError(f"no study '{name}'; {hint}", file=path, action="see docs/study.md")
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name}' cannot name a study: use lower-case letters, digits and _, and start with a letter",
+            file=path,
+            action="give it another name",
+        )
     study, where = file.studies[name], f"studies.{name}"
     entry = file.corpora.get(study.corpus)
     if entry is not None:
@@ -65,10 +81,29 @@ def plan_of(file: File, name: str, *, path: Path = DEFAULT_PARAMS) -> Plan:
                 file=path,
                 action="correct it in params.yaml",
             )
+    _check(study, where, path)
     plan = Plan(name=name, study=study, params=params)
-    for variant, _, train in _checked(plan, where, path):
+    try:
+        trains = plan.trains()
+    except ValidationError as error:
+        raise UsageError(
+            f"{where}.settings: {error.errors()[0]['msg']}", file=path, action="correct it in params.yaml"
+        ) from error
+    for variant, train in trains.items():
         config_of(variant, train)
     return plan
+
+
+def _check(study: Study, where: str, path: Path) -> None:
+    """Raise UsageError (exit 2) for what would compare unlike with unlike, or have no effect."""
+    faults = [f"train.{key}: it belongs to a block of its own" for key in {"methods", "variants"} & study.train.keys()]
+    for variant, values in study.settings.items():
+        known = {path for path, _ in leaves(Train)} | {path for path, _ in fields()}
+        faults += [f"settings.{variant}.{key}: unknown" for key in values if key not in known]
+        faults += [f"settings.{variant}.{key}: all variants have the same" for key in values if key in SHARED]
+    faults += [f"compare: {a} with itself" for a, b in study.compare if a == b]
+    if faults:
+        raise UsageError(f"{where}.{faults[0]}", file=path, action="correct it in params.yaml")
 
 
 def _singles(file: File, study: Study) -> list[str]:
@@ -79,12 +114,3 @@ def _singles(file: File, study: Study) -> list[str]:
     known = Train(variants=file.variants, encoders="single")
     singles = [one for variant in study.variants for one in encoders_from(variant, known).values()]
     return [one for one in dict.fromkeys(singles) if one not in study.variants]
-
-
-def _checked(plan: Plan, where: str, path: Path) -> Iterator[tuple[str, int, Train]]:
-    try:
-        yield from plan.runs()
-    except ValidationError as error:
-        raise UsageError(
-            f"{where}.settings: {error.errors()[0]['msg']}", file=path, action="correct it in params.yaml"
-        ) from error

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from foalnet.artifact.provenance import code_digest
 from foalnet.artifact.results import METRICS, PREDICTIONS
 from foalnet.artifact.seal import keyed_rows, read_sealed, sealed_bytes, verified_bytes
 from foalnet.config import Settings
 from foalnet.core.errors import DataError
-from foalnet.core.files import Content, jsonl_bytes, others_below, publish_together, sha256_bytes
+from foalnet.core.files import Content, content_key, jsonl_bytes, others_below, publish_together, sha256_bytes
 from foalnet.core.paths import HEADLINE, Paths, run_name
 from foalnet.core.records import Prediction
 from foalnet.methods import build_net
@@ -34,48 +35,94 @@ from foalnet.train.state import Progress
 
 BOARD = "board.json"
 PAGE = "board.md"
+# What turns logits into a kept run.
+CODE = ("evidence/metrics", "stages/evaluate/scoring", "study/run")
 
 
 def run_study(plan: Plan, settings: Settings, paths: Paths, *, say: Callable[[str], None] = lambda _: None) -> str:
     """Train, score and compare the runs of a study; return the page.
 
-    Writes `reports/<corpus>/studies/<name>/`: board.json, board.md, and the predictions of every run. `say` gets a line
-    for every run. Interrupted (exit 5) after a stop request; UsageError (2), DataError (3), MachineError (4) as their
+    Writes `reports/<corpus>/studies/<name>/`: board.json, board.md, and the predictions of every run. A run that fails
+    because of its setting is recorded with the reason, and its variant is compared with no other. `say` gets a line for
+    every run. Interrupted (exit 5) after a stop request; UsageError (2), DataError (3), MachineError (4) as their
     messages say.
     """
-    group = Group.of(plan.params, settings, paths)
-    again = f"study@{plan.name}"
-    used = {u.key: u for u in group.utterances if u.used}
+    group, again = Group.of(plan.params, settings, paths), f"study@{plan.name}"
+    check_classes(group)
     say(f"study {plan.name}: {at_start(settings, plan.params.train)}")
-    runs, files, spent = dict[str, list[Trained]](), dict[Path, Content](), set[Path]()
-    out = paths.study(plan.name)
-    every = list(plan.runs())
-    for number, (variant, seed, train) in enumerate(every, 1):
-        job = group.job(variant, seed, train)
-        kept = settings.work / "study" / job.folder.name
+    trains = plan.trains()
+    jobs = [group.job(variant, seed, trains[variant], trains) for variant, seed in plan.runs()]
+    sources = {single.folder for job in jobs for single in job.singles}
+    runs, failed, files = dict[str, list[Trained]](), dict[str, str](), dict[Path, Content]()
+    out, made = paths.study(plan.name), set[Path]()
+    for number, job in enumerate(jobs, 1):
+        name = run_name(job.run.variant, job.run.seed)
+        kept = settings.work / "study" / _key(job, plan)
         if not _whole(kept, again):
-            group.check(job)
-            progress = group.trained(job)
-            store = group.store(job)
-            folds = [_logits(job, name, one, store) for name, one in progress.items()]
-            rows, metrics = score_folds(plan.params, HEADLINE, folds, used, variant=variant, seed=seed)
-            _keep(kept, rows, metrics | {"facts": _facts(job, progress, store)})
-        spent |= {job.folder, *(single.folder for single in job.singles)}
-        metrics = read_sealed(kept / METRICS, again=again)
-        data = verified_bytes(kept / PREDICTIONS, metrics["predictions"]["sha256"], by=kept / METRICS, again=again)
-        rows = keyed_rows(Prediction, data, kept / PREDICTIONS, again=again)
-        runs.setdefault(variant, []).append(Trained(seed=seed, metrics=metrics, rows={row.key: row for row in rows}))
-        folder = out / run_name(variant, seed)
-        files |= {folder / name: partial(shutil.copyfile, kept / name) for name in (PREDICTIONS, METRICS)}
-        say(f"{number} of {len(every)}: {run_name(variant, seed)}, UA {100 * metrics['pooled']['ua']:.1f} %")
-    for folder in spent:
+            made |= {each.folder for each in (job, *job.singles) if not each.folder.exists()}
+            _train(group, job, kept)
+            if job.folder in made - sources:
+                shutil.rmtree(job.folder, ignore_errors=True)
+        metrics, rows = _read(kept, again)
+        files |= {out / name / file: partial(shutil.copyfile, kept / file) for file in (PREDICTIONS, METRICS)}
+        if "failed" in metrics:
+            failed[name] = metrics["failed"]
+            said = f"failed: {metrics['failed']}"
+        else:
+            runs.setdefault(job.run.variant, []).append(Trained(seed=job.run.seed, metrics=metrics, rows=rows))
+            said = f"UA {100 * metrics['pooled']['ua']:.1f} %"
+        say(f"{number} of {len(jobs)}: {name}, {said}")
+    for folder in made & sources:
         shutil.rmtree(folder, ignore_errors=True)
-    facts = board(plan, runs)
+    facts = board(plan, runs, failed)
     text = page(facts)
     files |= {out / PAGE: text.encode(), out / BOARD: sealed_bytes(BOARD, facts)}
     belongs = {path.relative_to(out).as_posix() for path in files}
     publish_together(files, marker=out / BOARD, stale=others_below(out, belongs))
     return text
+
+
+def check_classes(group: Group) -> None:
+    """Raise DataError (exit 3) for a manifest that is older than the classes of params.yaml."""
+    classes = group.params.manifest.classes
+    for u in group.utterances:
+        if u.used and u.label not in classes:
+            raise DataError(
+                f"class '{u.label}' is not among {', '.join(classes)}",
+                file=group.paths.manifest,
+                utterance=u.key,
+                action="run `dvc repro`: the manifest is older than params.yaml",
+            )
+
+
+def _key(job: Job, plan: Plan) -> str:
+    """Return the name of a kept run: a digest of its training, and of what scores it."""
+    return content_key([job.folder.name, plan.params.evaluate.model_dump(mode="json"), code_digest(CODE)])
+
+
+def _train(group: Group, job: Job, kept: Path) -> None:
+    """Train a run and keep its predictions and metrics, or the reason of its failure."""
+    group.check(job)
+    try:
+        progress = group.trained(job)
+    except DataError as error:
+        _keep(kept, [], {"failed": error.what})
+        return
+    store, used = group.store(job), {u.key: u for u in group.utterances if u.used}
+    folds = [_logits(job, name, one, store) for name, one in progress.items()]
+    if not all(np.isfinite(part).all() for fold in folds for part in fold.logits_ENC.values()):
+        _keep(kept, [], {"failed": "a logit is not finite"})
+        return
+    params = group.params
+    rows, metrics = score_folds(params, HEADLINE, folds, used, variant=job.run.variant, seed=job.run.seed)
+    _keep(kept, rows, metrics | {"facts": _facts(job, progress, store)})
+
+
+def _read(kept: Path, again: str) -> tuple[dict[str, Any], dict[str, Prediction]]:
+    """Return a kept run's metrics, and its prediction for each utterance by key."""
+    metrics = read_sealed(kept / METRICS, again=again)
+    data = verified_bytes(kept / PREDICTIONS, metrics["predictions"]["sha256"], by=kept / METRICS, again=again)
+    return metrics, {row.key: row for row in keyed_rows(Prediction, data, kept / PREDICTIONS, again=again)}
 
 
 def _whole(folder: Path, again: str) -> bool:

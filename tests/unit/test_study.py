@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from foalnet.config import Settings
+from foalnet.config.load import Entry, File
 from foalnet.config.studies import Study
-from foalnet.core.errors import Interrupted
+from foalnet.core.errors import DataError, Interrupted, UsageError
 from foalnet.core.files import read_json
 from foalnet.core.paths import Paths
 from foalnet.core.records import Prediction
 from foalnet.stages.evaluate.scoring import evaluate_run
-from foalnet.stages.train.group import Group
+from foalnet.stages.train.group import Group, Job, check_order
 from foalnet.stages.train.training import train_run
 from foalnet.study import run_study
 from foalnet.study.board import Trained, best_single, board, ranks_of, unit_of
 from foalnet.study.page import page
-from foalnet.study.plan import Plan
+from foalnet.study.plan import Plan, plan_of
+from foalnet.train.state import Progress
+from tests.support.corpus.rows import utterance
 from tests.support.corpus.stores import corpus_params, make_store, write_corpus
 
 VARIANTS = ["audio_only", "foal"]
@@ -137,13 +141,14 @@ def test_the_board_says_better_equal_and_not_decided() -> None:
     assert low["ua"] == -0.28 and low["df"] == 4.0
     assert low["high"] == pytest.approx(-0.28 + 2.7764 * 0.02, abs=1e-4)
     # Five comparisons: the smallest p counts five times.
-    smallest = min(facts["differences"].values(), key=lambda row: row["p"])
+    smallest = min((row for row in facts["differences"].values() if row["p"] is not None), key=lambda row: row["p"])
     assert smallest["p_holm"] == pytest.approx(5 * smallest["p"], abs=1e-6)
     assert facts["ranks"]["variants"]["foal"] == {"mean": 1.5, "best": 1.5, "worst": 1.5}
     text = page(facts)
     assert "| low - foal | -28.0 |" in text and "| worse |" in text and "Kendall's W is 1.00" in text
-    # Every session and seed has the same score: no interval.
+    # Every session and seed has the same score: no interval, and a difference of 0 without one.
     assert "| foal | m | audio, video | 80.0 | - |" in text
+    assert "| same - foal | +0.0 | - | - | 1.000 | equal | - |" in text
 
 
 def test_one_seed_is_named_first_and_two_orders_have_no_agreement() -> None:
@@ -163,3 +168,106 @@ def test_the_unit_is_the_speaker_where_folds_are_of_speakers_and_the_dialogue_of
     run = trained(1, shares(0.5, 0.0, 0.0, 0.0, 0.0, 0.0), ["audio"], 0.5)
     assert unit_of(replace(run, metrics={**run.metrics, "cluster": "speaker"})) == "speaker"
     assert unit_of(replace(run, metrics={**run.metrics, "folds": {"test": None}})) == "dialogue"
+
+
+def file_of(**study: object) -> File:
+    """A params file with a corpus and a study of it."""
+    params = corpus_params()
+    train = {name: value for name, value in params.train.model_dump().items() if name not in ("methods", "variants")}
+    entry = Entry(
+        reader="iemocap", source="data/drawn/raw", variants=["audio_only"], seeds=[1], shards={}, evaluate={},
+        report={}, manifest={"classes": params.manifest.classes}, train=train,
+    )  # fmt: skip
+    base = {
+        "corpus": "drawn",
+        "variants": ["audio_only", "video_only", "baseline"],
+        "seeds": [1],
+        "reference": "baseline",
+    }
+    return File(corpora={"drawn": entry}, studies={"s": Study.model_validate(base | study)})
+
+
+def test_a_plan_has_each_variants_own_settings_also_for_the_encoders() -> None:
+    file = file_of(
+        train={"encoders": "single", "epochs": 3}, settings={"baseline": {"lr": 0.5}, "audio_only": {"lr": 0.25}},
+        compare=[["audio_only", "video_only"], ["baseline", "audio_only"]],
+    )  # fmt: skip
+    plan = plan_of(file, "s")
+    trains = plan.trains()
+    assert {name: train.lr for name, train in trains.items()} == {
+        "audio_only": 0.25, "video_only": plan.params.train.lr, "baseline": 0.5
+    }  # fmt: skip
+    assert plan.params.train.epochs == 3 and plan.runs() == [("audio_only", 1), ("video_only", 1), ("baseline", 1)]
+    assert plan.pairs() == [("audio_only", "baseline"), ("video_only", "baseline"), ("audio_only", "video_only")]
+
+
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        ({"variants": ["audio_only", "audio_only"], "reference": "audio_only"}, "one occurs twice"),
+        ({"seeds": [1, 1]}, "one occurs twice"),
+        ({"reference": "foal"}, "'foal' is not among its variants"),
+        ({"compare": [["baseline", "baseline"]]}, "baseline with itself"),
+        ({"train": {"methods": {"foal": {"layers": 2}}}}, "a block of its own"),
+        ({"settings": {"baseline": {"fold_by": "speaker"}}}, "all variants have the same"),
+        ({"settings": {"baseline": {"lrr": 0.1}}}, "settings.baseline.lrr: unknown"),
+        ({"settings": {"baseline": {"lr": -1.0}}}, "settings"),
+        ({"settings": {"mem": {"lr": 0.1}}}, "'mem' is not among its variants"),
+    ],
+)
+def test_a_study_that_would_compare_unlike_with_unlike_is_refused(study: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        plan_of(file_of(**study), "s")
+
+
+def test_the_name_of_a_study_is_no_path() -> None:
+    file = file_of()
+    file = file.model_copy(update={"studies": {"../runs": file.studies["s"]}})
+    with pytest.raises(UsageError, match="cannot name a study"):
+        plan_of(file, "../runs")
+    with pytest.raises(UsageError, match="no study 't'"):
+        plan_of(file_of(), "t")
+
+
+def test_a_run_that_fails_is_named_and_its_variant_is_compared_with_no_other(
+    place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, settings = place
+    real = Group.trained
+
+    def fails(group: Group, job: Job) -> dict[str, Progress]:
+        if (job.run.variant, job.run.seed) == ("video_only", 2):
+            raise DataError("4 steps had a loss that is not finite", action="lower train.lr")
+        return real(group, job)
+
+    monkeypatch.setattr(Group, "trained", fails)
+    text = run_study(plan(variants=["audio_only", "foal", "video_only"]), settings, paths)
+    facts = read_json(paths.study("small") / "board.json")
+    assert facts["failed"] == {"video_only-s2": "4 steps had a loss that is not finite"}
+    assert sorted(facts["variants"]) == ["audio_only", "foal"] and list(facts["differences"]) == ["audio_only - foal"]
+    assert "- video\\_only-s2: 4 steps had a loss that is not finite" in text
+    # No checkpoint is left of what the study trained.
+    assert not list((settings.work / "train").glob("*"))
+
+
+def test_runs_of_other_folds_are_not_compared() -> None:
+    steady = (0.0, 0.0, 0.0, 0.0, 0.0)
+    one = {name: [trained(1, shares(0.6, *steady), ["audio"], 0.6)] for name in "ab"}
+    moved = {key: replace(row, fold="other") for key, row in one["b"][0].rows.items()}
+    study = Study(corpus="drawn", variants=["a", "b"], seeds=[1], reference="a")
+    with pytest.raises(DataError, match="not tested on the same utterances"):
+        board(
+            Plan(name="s", study=study, params=corpus_params()),
+            one | {"b": [replace(one["b"][0], rows=moved)]},
+        )
+
+
+def test_turns_that_only_names_order_are_refused() -> None:
+    params = corpus_params()
+    tied = [utterance(f"d_{i}", dialogue="d", start_s=0.0, end_s=1.0) for i in range(3)]
+    with pytest.raises(UsageError, match="only their names would order them"):
+        check_order(params, tied, "text_turns")
+    check_order(params, tied, "foal")
+    check_order(params, [replace(u, start_s=float(i)) for i, u in enumerate(tied)], "text_turns")
+    transcript = params.manifest.model_copy(update={"turns": "transcript"})
+    check_order(params.model_copy(update={"manifest": transcript}), tied, "text_turns")

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 def run(context: Context) -> list[str]:
     """Train all folds of one variant and seed; interrupted, the same command resumes."""
+    from foalnet.stages.train.group import check_order
     from foalnet.stages.train.training import train_run
 
     one = context.one_run
+    check_order(context.params, read_manifest(context.paths.manifest, corpus=context.params.corpus), one.variant)
     train_run(
         context.params,
         context.settings,

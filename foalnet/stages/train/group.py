@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,10 @@ from foalnet.artifact.table import read_manifest
 from foalnet.config import Params, Settings
 from foalnet.config.blocks import Train, encoders_from
 from foalnet.config.variants import Modality
+from foalnet.core.errors import UsageError
 from foalnet.core.paths import Paths
 from foalnet.core.records import Utterance
-from foalnet.methods import needs_weights
+from foalnet.methods import method_of, needs_weights
 from foalnet.shards import ShardSet, open_shards
 from foalnet.stages.train.training import Given, given_for, need_inputs, run_facts, state_folder, train_folds
 from foalnet.train.batches import Store, load_store
@@ -63,10 +65,16 @@ class Group:
             shards=open_shards(paths.shards, corpus=params.corpus),
         )
 
-    def job(self, variant: str, seed: int, train: Train) -> Job:
-        """Return the run of a setting, on the folds that have a dev part."""
+    def job(self, variant: str, seed: int, train: Train, others: Mapping[str, Train] | None = None) -> Job:
+        """Return the run of a setting, on the folds that have a dev part.
+
+        `others`: the settings of the variants that give the encoders, where they differ from `train`.
+        """
+        check_order(self.params, self.utterances, variant)
         params = self.params.model_copy(update={"train": train})
-        singles = {m: self.job(one, seed, train) for m, one in encoders_from(variant, train).items()}
+        singles = {
+            m: self.job(one, seed, (others or {}).get(one, train)) for m, one in encoders_from(variant, train).items()
+        }
         given = self.given(variant, train)
         if singles:
             given = replace(given, encoders=_encoders(singles))
@@ -119,6 +127,26 @@ class Group:
         for single in job.singles:
             self.trained(single)
         return train_folds(job.run, self.store(job), self.settings, job.folder)
+
+
+def check_order(params: Params, utterances: Iterable[Utterance], variant: str) -> None:
+    """Raise UsageError (exit 2) for a method over turns where no times order the turns of a dialogue.
+
+    Their keys would, and a key may name the class: in RAVDESS' names the emotion stands first.
+    """
+    if params.manifest.turns == "transcript" or not method_of(variant, params.train).over_turns:
+        return
+    starts_s: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for u in utterances:
+        starts_s[u.session, u.dialogue].append(u.start_s)
+    for (_, dialogue), each in sorted(starts_s.items()):
+        if len(each) > 1 and len(set(each)) == 1:
+            raise UsageError(
+                f"variant {variant} reads the turns of a dialogue, and all {len(each)} utterances of {dialogue} start "
+                f"at {each[0]:g} s: only their names would order them, and a name may tell the class",
+                action="train a method of single utterances, or write manifest.turns: transcript if the rows of the "
+                "corpus are in the order of speech",
+            )
 
 
 def _encoders(singles: Mapping[Modality, Job]) -> Encoders:

@@ -62,6 +62,11 @@ def test_of_equal_systems_at_most_one_in_twelve_differs(seeds: int, units: int, 
     assert 0.01 <= share_of_rejections(seeds, units, sd) <= 0.08
 
 
+def test_with_two_seeds_it_is_at_most_one_in_eight() -> None:
+    for sd in ((0.02, 0.0, 0.03), (0.0, 0.02, 0.03), (0.02, 0.02, 0.03)):
+        assert share_of_rejections(2, 24, sd) <= 0.13
+
+
 def test_one_seed_alone_finds_differences_that_another_seed_would_not() -> None:
     assert share_of_rejections(1, 5, (0.0, 0.02, 0.03)) > 0.15
 
@@ -77,6 +82,7 @@ def test_equality_and_what_can_be_detected_by_hand() -> None:
     # The nearer margin is 3 standard errors away.
     assert one.within(0.02) == pytest.approx(t.sf(3.0, 10))
     assert one.detectable() == pytest.approx((t.ppf(0.975, 10) + t.ppf(0.8, 10)) * 0.005)
+    assert one.detectable(5) == pytest.approx((t.ppf(0.995, 10) + t.ppf(0.8, 10)) * 0.005)
 
 
 def test_no_spread_is_no_division_by_zero() -> None:
