@@ -6,11 +6,13 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from foalnet.artifact import provenance
+from foalnet.cli.study import study
 from foalnet.config import Settings
 from foalnet.core.errors import MachineError
 from foalnet.core.paths import Paths
@@ -98,7 +100,7 @@ def test_t16_the_guard_sees_content_not_times(tmp_path: Path, monkeypatch: pytes
         guard.check()
 
 
-@pytest.mark.parametrize("name", yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"])
+@pytest.mark.parametrize("name", BY_NAME)
 def test_t16_every_stage_of_the_graph_runs_inside_the_guard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -114,3 +116,23 @@ def test_t16_every_stage_of_the_graph_runs_inside_the_guard(
     with pytest.raises(MachineError, match=r"code changed while the stage ran: a\.py") as caught:
         run_stage(replace(BY_NAME[name], run=edited, folders=lambda _: []), context)
     assert caught.value.stage == name
+
+
+def test_t16_a_study_runs_inside_the_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].keys() == BY_NAME.keys() | {"study"}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "package").mkdir()
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path / "package")
+
+    def edited(*_: object, **__: object) -> str:
+        (tmp_path / "package" / "a.py").write_text("x = 1\n")
+        return ""
+
+    monkeypatch.setattr("foalnet.study.run_study", edited)
+    monkeypatch.setattr(
+        "foalnet.study.plan.plan_of", lambda _, name: SimpleNamespace(name=name, params=corpus_params())
+    )
+    monkeypatch.setattr("foalnet.cli.study.read_file", lambda: None)
+    assert study.callback is not None
+    with pytest.raises(MachineError, match=r"code changed while the stage ran: a\.py"):
+        study.callback("s")

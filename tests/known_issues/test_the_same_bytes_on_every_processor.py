@@ -107,5 +107,5 @@ def _calls(path: Path) -> Iterator[str]:
 
 def test_no_network_or_loss_takes_a_root_through_mkl() -> None:
     """Neither COMPATIBLE nor any other limit makes MKL's root equal; rsqrt is torch's own, and correctly rounded."""
-    rooms = ("nets", "losses", "train", "batches", "features", "final", "predict")
+    rooms = ("nets", "methods", "train", "stages", "predict")
     assert [call for room in rooms for path in sorted((PACKAGE / room).rglob("*.py")) for call in _calls(path)] == []

@@ -6,6 +6,7 @@ variance without a hinge; it then has no smallest value. Our interpretation: D b
 the exponential is bounded (L is then never below 0, and a hinge on it has no effect); every triplet of the batch in
 place of drawn ones. With several processes the batch is that of all.
 Shape letters: B rows of this process, K those that take part, G those of all processes, D width.
+Roots are taken by rsqrt, which is the same on every processor.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def adaptive_triplet(x_KD: Tensor, label_K: Tensor) -> Tensor:
     x_GD, label_G = gather_rows(unit(x_KD)), gather_rows(label_K)
     with torch.autocast(x_KD.device.type, enabled=False):
         x_GD = x_GD.float() if x_GD.dtype in (torch.float16, torch.bfloat16) else x_GD
-        distance_GG = (2 - 2 * (x_GD @ x_GD.T)).clamp(min=EPSILON).sqrt()
+        distance_GG = (2 - 2 * (x_GD @ x_GD.T)).clamp(min=EPSILON).rsqrt().reciprocal()
     same_GG = label_G[:, None] == label_G
     positive_GG = same_GG & ~torch.eye(len(label_G), dtype=torch.bool, device=label_G.device)
     negative_GG = ~same_GG
@@ -82,7 +83,7 @@ def variance(x_KD: Tensor, *, hinge: bool) -> Tensor:
     x_GD = gather_rows(x_KD)
     if len(x_GD) < 2:
         return x_GD.sum() * 0.0
-    short_D = 1 - (x_GD.var(dim=0) + VARIANCE_EPSILON).sqrt()
+    short_D = 1 - (x_GD.var(dim=0) + VARIANCE_EPSILON).rsqrt().reciprocal()
     return ROLES * (short_D.relu() if hinge else short_D).mean()
 
 
