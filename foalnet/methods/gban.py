@@ -13,6 +13,7 @@ Shape letters: B utterances, K steps of s, L steps of t, D width, G width of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
@@ -76,7 +77,7 @@ class Alignment(nn.Module):
             s_BKL, t_BKL = (sum_BKLD @ self.scales_2D.T).unbind(dim=3)
             return s_BKL, t_BKL
         dot_BKL = s_BKD @ t_BLD.transpose(1, 2)
-        dot_BKL = dot_BKL.tanh() if self.score == "tanh_dot" else dot_BKL / s_BKD.shape[2] ** 0.5
+        dot_BKL = dot_BKL.tanh() if self.score == "tanh_dot" else dot_BKL / math.sqrt(s_BKD.shape[2])
         return dot_BKL, dot_BKL
 
 

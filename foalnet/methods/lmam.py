@@ -13,6 +13,7 @@ Shape letters: B utterances, S dialogues, T turns, D width, C classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
@@ -71,7 +72,7 @@ class Matching(nn.Module):
             factors = nn.Linear(width, rank, bias=False), nn.Linear(rank, width)
             for factor in factors:
                 # So that the product has the deviation of the full W.
-                nn.init.normal_(factor.weight, std=DEVIATION**0.5 / rank**0.25)
+                nn.init.normal_(factor.weight, std=math.sqrt(DEVIATION / math.sqrt(rank)))
             self.transform = nn.Sequential(*factors)
         self.scale = nn.Parameter(torch.ones(())) if learned else 1.0
 
