@@ -34,7 +34,7 @@ def plan(seeds: tuple[int, ...] = (1, 2), **changes: object) -> Plan:
     study = Study.model_validate(
         {"corpus": "drawn", "variants": VARIANTS, "seeds": list(seeds), "reference": "foal", **changes}
     )
-    return Plan(name="small", study=study, params=corpus_params(epochs=2))
+    return Plan(name="small", study=study, params=corpus_params(epochs=1))
 
 
 @pytest.fixture
