@@ -35,7 +35,7 @@ SMALL_LONG = {
     "staging_profile": ("--table TABLE --minutes 0.01 --detectors haar", "everything else"),
     "study": (
         "ravdess --root RAVDESS --classes neutral,happy,sad,angry --seeds 2 --variants audio_only,concat --epochs 1",
-        "| audio_only - concat |",
+        "| verdict on a |",
     ),
     "training": ("--table TABLE --encoder tiny --batch 2 --batches 2 --rounds 1", "WavLM-tiny, batch 2, 4 utterances"),
 }
