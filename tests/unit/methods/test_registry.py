@@ -36,7 +36,8 @@ OTHERS = {
     if name not in ("foal", "single", "bc_lstm")
 }
 CASES: list[tuple[str, ...]] = [
-    *itertools.product(WHOLE, ENCODERS["audio"], ENCODERS["video"]),
+    *itertools.product(WHOLE, [name for name in ENCODERS["audio"] if name != "gban"], ENCODERS["video"]),
+    *itertools.product(("audio_only", "foal"), ["gban"], ["linear"]),
     *itertools.product(OTHERS, ["functionals"], ["linear"]),
     *((variant, audio, "linear") for variant, audio in itertools.product(("audio_only", "foal"), PRETRAINED["audio"])),
 ]
