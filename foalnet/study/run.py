@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from foalnet.artifact.provenance import code_digest
-from foalnet.artifact.results import METRICS, PREDICTIONS
+from foalnet.artifact.results import METRICS, PREDICTIONS, write_results
 from foalnet.artifact.seal import keyed_rows, read_sealed, sealed_bytes, verified_bytes
 from foalnet.config import Settings
 from foalnet.core.errors import DataError
-from foalnet.core.files import Content, content_key, jsonl_bytes, others_below, publish_together, sha256_bytes
+from foalnet.core.files import Content, content_key, others_below, publish_together
 from foalnet.core.paths import HEADLINE, Paths, run_name
 from foalnet.core.records import Prediction
 from foalnet.methods import build_net
@@ -106,16 +105,16 @@ def _train(group: Group, job: Job, kept: Path) -> None:
     try:
         progress = group.trained(job)
     except DataError as error:
-        _keep(kept, [], {"failed": error.what})
+        write_results(kept, [], {"failed": error.what})
         return
     store, used = group.store(job), {u.key: u for u in group.utterances if u.used}
     folds = [_logits(job, name, one, store) for name, one in progress.items()]
     if not all(np.isfinite(part).all() for fold in folds for part in fold.logits_ENC.values()):
-        _keep(kept, [], {"failed": "a logit is not finite"})
+        write_results(kept, [], {"failed": "a logit is not finite"})
         return
     params = group.params
     rows, metrics = score_folds(params, HEADLINE, folds, used, variant=job.run.variant, seed=job.run.seed)
-    _keep(kept, rows, metrics | {"facts": _facts(job, progress, store)})
+    write_results(kept, rows, metrics | {"facts": _facts(job, progress, store)})
 
 
 def _read(kept: Path, again: str) -> tuple[dict[str, Any], dict[str, Prediction]]:
@@ -133,14 +132,6 @@ def _whole(folder: Path, again: str) -> bool:
     except (DataError, KeyError):
         return False
     return True
-
-
-def _keep(folder: Path, rows: list[Prediction], metrics: Mapping[str, Any]) -> None:
-    data = jsonl_bytes(asdict(row) for row in rows)
-    recorded = {**metrics, "predictions": {"rows": len(rows), "sha256": sha256_bytes(data)}}
-    publish_together(
-        {folder / PREDICTIONS: data, folder / METRICS: sealed_bytes(METRICS, recorded)}, marker=folder / METRICS
-    )
 
 
 def _logits(job: Job, name: str, progress: Progress, store: Store) -> FoldLogits:
