@@ -24,8 +24,7 @@ POWER = 0.8
 class Crossed:
     """The mean over units and seeds, its standard error with `df` degrees of freedom, and its interval.
 
-    `p`: two-sided, of a mean of 0. `seed_sd`: the standard deviation over seeds of the mean over units; 0 with one
-    seed, whose spread is then in no figure.
+    `p`: two-sided, of a mean of 0. With one seed no figure contains what another seed would change.
     """
 
     estimate: float
@@ -37,7 +36,6 @@ class Crossed:
     level: float
     units: int
     seeds: int
-    seed_sd: float
 
     def detectable(self, comparisons: int = 1) -> float:
         """Return the smallest true mean that is detected with a probability of 80 %.
@@ -89,7 +87,6 @@ def crossed(value_SK: np.ndarray, level: float) -> Crossed:
         level=level,
         units=units,
         seeds=seeds,
-        seed_sd=float(seed_S.std(ddof=1)) if seeds > 1 else 0.0,
     )
 
 

@@ -16,7 +16,7 @@ from foalnet.shards import Sample
 THUMB_EVERY_S = 0.25
 # How the face was chosen of several (foalnet/clips/candidates.py).
 CHOSEN = {
-    "speaker": "the one whose mouth moves with the sound",
+    "speaker": "the mouth that moves with the sound",
     "table": "the one of the entry's table",
     "largest": "the sound did not decide: the largest",
 }

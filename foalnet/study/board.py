@@ -41,7 +41,7 @@ Runs = Mapping[str, Sequence[Trained]]
 def board(plan: Plan, runs: Runs, failed: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the contents of board.json; `failed`: run -> why it has no predictions.
 
-    DataError (exit 3) without two variants whose seeds all have predictions, or if runs tested other utterances or
+    DataError (exit 3) without two variants that have predictions of all seeds, or if runs tested other utterances or
     folds.
     """
     count = len(plan.study.seeds)

@@ -107,7 +107,7 @@ def _check(study: Study, where: str, path: Path) -> None:
 
 
 def _singles(file: File, study: Study) -> list[str]:
-    """Return the variants whose encoders the study's variants take."""
+    """Return the variants that give the study's variants their encoders."""
     train: dict[str, Any] = merge(file.train, merge(file.corpora[study.corpus].train, study.train))
     if train.get("encoders") != "single":
         return []

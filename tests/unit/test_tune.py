@@ -19,6 +19,7 @@ from foalnet.config.tuning import Tune
 from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
 from foalnet.core.files import read_json, read_jsonl
 from foalnet.core.paths import Paths
+from foalnet.stages.train import group
 from foalnet.stages.train.training import train_folds, train_run
 from foalnet.train.speed import reached
 from foalnet.tune import bench as benches
@@ -87,11 +88,10 @@ def test_a_search_leaves_its_trials_and_a_summary_and_repeats_itself(
     assert "without effect on this variant: `methods.foal.beta`, `methods.foal.heads`" in first["summary.md"].decode()
     assert sum(" trial " in line for line in heard) == 6 and "device cpu" in heard[0]
     assert "no test session was scored" in says
-    # Anew, in another work folder, and again where everything is kept: the same bytes.
-    tune(params, settings.model_copy(update={"work": tmp_path / "other"}), paths)
-    assert files(paths) == first
-    tune(params, settings, paths)
-    assert files(paths) == first
+    # In another work folder, and again where everything is kept: the same bytes.
+    for work in (tmp_path / "other", settings.work):
+        tune(params, settings.model_copy(update={"work": work}), paths)
+        assert files(paths) == first
 
 
 def test_the_same_settings_are_drawn_until_scores_part_them(place: tuple[Paths, Settings]) -> None:
@@ -338,17 +338,17 @@ def test_clips_are_read_once_unless_the_space_reads_them_otherwise(
 ) -> None:
     paths, settings = place
     read: list[int] = []
-    real = benches.load_store
+    real = group.load_store
 
     def counted(shards: Any, keys: Any, params: Train, *others: Any) -> Any:
         read.append(params.frame_step)
         return real(shards, keys, params, *others)
 
-    monkeypatch.setattr(benches, "load_store", counted)
+    monkeypatch.setattr(group, "load_store", counted)
     tune(searched_params(trials=2, variants=["audio_only", "foal"]), settings, paths)
     assert len(read) == 1
-    space = {"frame_step": {"choices": [1, 2]}}
-    tune(searched_params(space=space, trials=4, random=4, variants=["foal"]), settings, paths)
+    steps = searched_params(space={"frame_step": {"choices": [1, 2]}}, trials=4, random=4, variants=["foal"])
+    tune(steps, settings, paths)
     assert set(read) == {1, 2}
 
 

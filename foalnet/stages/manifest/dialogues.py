@@ -37,7 +37,7 @@ def with_turns(rows: Iterable[Utterance], order: str, *, where: str, reader: str
 def with_overlaps(utterances: Iterable[Utterance]) -> list[Utterance]:
     """Return the utterances with `overlap_s`, by the times of all that can be used or are of no class.
 
-    A recording is a video, or else a dialogue's sound: a table without sessions has one per speaker.
+    A recording is a video, or else a dialogue's sound.
     """
     utterances = list(utterances)
     by_recording: dict[str, list[Utterance]] = defaultdict(list)

@@ -35,7 +35,7 @@ def test_two_faces_that_move_keep_a_track_each_whatever_the_order_of_their_boxes
 
 
 def test_each_box_goes_to_the_face_that_it_overlaps_most() -> None:
-    # The second look of both lies between the two faces, and is closer to the right one.
+    # The second look of both is between the two faces, and closer to the right one.
     seen = {0: [at(200), at(250)], 6: [at(212), at(258)], 12: [at(218), at(262)]}
     assert [middles(track) for track in linked(seen)] == [[200.0, 212.0, 218.0], [250.0, 258.0, 262.0]]
 
