@@ -282,17 +282,16 @@ def test_states_that_train_would_go_on_from_stay_where_a_trial_draws_the_params_
     place: tuple[Paths, Settings],
 ) -> None:
     paths, settings = place
-    params = searched_params(
-        space={"methods.foal.heads": {"choices": [1, 2]}}, trials=4, random=4, variants=["audio_only"]
-    )
+    space = {"methods.foal.heads": {"choices": [1, 2]}}
+    params = searched_params(space=space, trials=4, random=4, variants=["audio_only"])
     tune(params, settings, paths)
     rows = read_jsonl(paths.tune / "audio_only.jsonl")
     assert {row["params"]["methods.foal.heads"] for row in rows} == {1, params.train.methods["foal"]["heads"]}
     assert len({row["dev_ua"] for row in rows}) == 1, "the variant does not feel it: the first trial is the best"
     bench = benches.Bench.of(params, settings, paths)
     for train in (params.train, with_values(params.train, rows[0]["params"])):
-        assert all(reached(path)[1] for path in bench.job("audio_only", 1, train).folder.glob("Session?.safetensors"))
-        assert bench.job("audio_only", 1, train).folder.is_dir()
+        folder = bench.job("audio_only", 1, train).folder
+        assert folder.is_dir() and all(reached(path)[1] for path in folder.glob("Session?.safetensors"))
 
 
 @pytest.mark.parametrize(("standing", "better"), [(0.4, True), (0.5, False), (None, True)])
