@@ -97,9 +97,9 @@ def plan_of(file: File, name: str, *, path: Path = DEFAULT_PARAMS) -> Plan:
 def _check(study: Study, where: str, path: Path) -> None:
     """Raise UsageError (exit 2) for what would compare unlike with unlike, or have no effect."""
     faults = [f"train.{key}: it belongs to a block of its own" for key in {"methods", "variants"} & study.train.keys()]
+    known = {path for path, _ in leaves(Train)} | {path for path, _ in fields()}
     for variant, values in study.settings.items():
-        known = {path for path, _ in leaves(Train)} | {path for path, _ in fields()}
-        faults += [f"settings.{variant}.{key}: unknown" for key in values if key not in known]
+        faults += [f"settings.{variant}.{key}: unknown; {nearest(key, known)}" for key in values if key not in known]
         faults += [f"settings.{variant}.{key}: all variants have the same" for key in values if key in SHARED]
     faults += [f"compare: {a} with itself" for a, b in study.compare if a == b]
     if faults:
