@@ -30,7 +30,7 @@ help:  ## list the targets
 run: .venv/.installed  ## draw the small corpus, stage, train, evaluate; print the headline table and the report's path
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true
 	$(BIN)/foalnet mend > /dev/null
-	$(BIN)/dvc repro
+	$(BIN)/foalnet run
 	$(BIN)/foalnet show drawn
 
 serve: .venv/.installed  ## run Prefect's server (loopback), worker and deployments until Ctrl-C; PORT=4200

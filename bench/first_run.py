@@ -1,10 +1,10 @@
-"""Measures the first report: CPU and wall seconds of every stage of `dvc repro` in a clone of this checkout's HEAD.
+"""Measures the first report: CPU seconds of every stage, and wall seconds, of a clone of this checkout's HEAD.
 
     python -m bench.first_run                # in a temporary folder, removed at the end
     python -m bench.first_run --keep FOLDER  # the clone stays there
 
-It runs what `make run` runs after the installation. A stage's seconds are those of the command that DVC started for it
-(Linux: /proc). `of DVC` are those of DVC itself: its start, digests, its cache.
+It runs what `make run` runs after the installation, `foalnet run`. Its stages share a process (Linux: /proc); the first
+training also pays for the import of torch. `of DVC`: the plan, digests, cache and record.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent.parent
-STAGE = re.compile(r"Running stage '(?P<name>[^']+)'")
+STAGE = re.compile(r"\d+ of \d+: foalnet (?P<verb>\S+)|recording")
+DVC = "of DVC"
 # As in make run: no analytics.
 QUIET = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -33,8 +34,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with folder_of(arguments.keep) as folder:
         subprocess.run(["git", "clone", "-q", str(HOME), str(folder)], check=True)
-        rows, total_s, wall_s = measured(folder)
-    print(table(rows, total_s, wall_s))
+        rows, wall_s = measured(folder)
+    print(table(rows, wall_s))
 
 
 @contextmanager
@@ -47,53 +48,52 @@ def folder_of(keep: Path | None) -> Iterator[Path]:
         yield Path(scratch) / "clone"
 
 
-def measured(folder: Path) -> tuple[list[tuple[str, float]], float, float]:
-    """Run `dvc repro` in a clone; return (stage, CPU s) in the order of the run, CPU s and wall s of the whole."""
+def measured(folder: Path) -> tuple[list[tuple[str, float]], float]:
+    """Run `foalnet run` in a clone; return (stage, CPU s) in the order of the run, and the wall s of the whole.
+
+    What comes before the first stage and after the last one is DVC's: the plan, and the record.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    began_s, rows = time.monotonic(), list[tuple[str, float]]()
+    began_s, rows, lines = time.monotonic(), list[tuple[str, float]](), list[str]()
     with subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro"],
+        [sys.executable, "-m", "foalnet", "run"],
         cwd=folder,
         env=os.environ | QUIET | {"PATH": path, "PYTHONPATH": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as dvc:
-        stage, before_s, lines = "", 0.0, list[str]()
-        assert dvc.stdout is not None
-        for line in dvc.stdout:
+    ) as run:
+        stage, before_s = DVC, 0.0
+        assert run.stdout is not None
+        for line in run.stdout:
             lines.append(line)
-            if match := STAGE.search(line):
-                # Processes of DVC that end before the next stage begins belong to the previous stage.
-                now_s = children_s(dvc.pid)
-                rows += [(stage, now_s - before_s)] if stage else []
-                stage, before_s = match["name"], now_s
-            last_s = children_s(dvc.pid) or before_s
-        _, status, usage = os.wait4(dvc.pid, 0)
-        dvc.returncode = os.waitstatus_to_exitcode(status)
-    if dvc.returncode:
-        raise SystemExit("".join(lines[-30:]) + f"dvc repro ended with {dvc.returncode}")
-    total_s = usage.ru_utime + usage.ru_stime
-    rows.append((stage, last_s - before_s))
-    return rows, total_s, time.monotonic() - began_s
+            if match := STAGE.match(line):
+                now_s = spent_s(run.pid)
+                rows.append((stage, now_s - before_s))
+                stage, before_s = match["verb"] or DVC, now_s
+        _, status, usage = os.wait4(run.pid, 0)
+        run.returncode = os.waitstatus_to_exitcode(status)
+    if run.returncode:
+        raise SystemExit("".join(lines[-30:]) + f"foalnet run ended with {run.returncode}")
+    rows.append((stage, usage.ru_utime + usage.ru_stime - before_s))
+    return rows, time.monotonic() - began_s
 
 
-def children_s(pid: int) -> float:
-    """Return the CPU seconds of the ended child processes of `pid`; 0 where `pid` itself has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+def spent_s(pid: int) -> float:
+    """Return the CPU seconds of a process and of its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def table(rows: list[tuple[str, float]], total_s: float, wall_s: float) -> str:
+def table(rows: list[tuple[str, float]], wall_s: float) -> str:
     """Return the table; all runs of one verb share a line."""
     groups: dict[str, list[float]] = {}
     for name, cpu_s in rows:
-        groups.setdefault(name.partition("@")[0], []).append(cpu_s)
+        groups.setdefault(name, []).append(cpu_s)
+    # DVC's own is no stage.
+    dvc_s, every_s = sum(groups.pop(DVC)), sum(cpu_s for _, cpu_s in rows)
     shown = [(name, len(each), sum(each)) for name, each in groups.items()]
-    shown += [("of DVC", 1, total_s - sum(cpu_s for _, cpu_s in rows)), ("all", len(rows), total_s)]
+    shown += [(DVC, 1, dvc_s), ("all", sum(count for _, count, _ in shown), every_s)]
     width = max(len(name) for name, _, _ in shown)
     lines = [f"{'stage':{width}}  runs  CPU s"]
     lines += [f"{name:{width}}  {count:4d}  {cpu_s:5.1f}" for name, count, cpu_s in shown]

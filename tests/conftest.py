@@ -68,11 +68,11 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, shrunk to 40 utterances and 2 epochs, taken down the whole road once."""
-    from tests.support.projects import TINY, change_params, copy_project, repro
+    from tests.support.projects import TINY, change_params, copy_project, verb
 
     project = copy_project(tmp_path_factory.mktemp("tiny") / "project")
     change_params(project, **TINY)
-    repro(project)
+    verb(project, "run")
     return project
 
 

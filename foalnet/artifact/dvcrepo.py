@@ -1,10 +1,11 @@
-"""Opens the project as DVC sees it, for reading; reads DVC's configuration and locates its cache."""
+"""Opens the project as DVC sees it, for reading: its stages, its configuration and its cache."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,17 @@ from foalnet.core.files import not_written
 
 # Subfolders of a cache or remote in which DVC 3 stores objects by the MD5 of their bytes.
 OBJECTS = ("files", "md5")
+# The stages at the end of a corpus' graph.
+ENDS = ("report", "final")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A stage of dvc.yaml and its command. `made`: an output of it that DVC caches is in the workspace."""
+
+    name: str
+    command: str
+    made: bool
 
 
 def dvc_config(home: Path) -> Any:
@@ -71,6 +83,37 @@ def opened(home: Path) -> Iterator[Any]:
             ) from error
         with repo:
             yield repo
+
+
+def planned(home: Path, corpora: Collection[str] = ()) -> list[Planned]:
+    """Return the stages in the order of `dvc repro`: those that the report and final model of `corpora` need, or all.
+
+    UsageError (exit 2) for an unknown corpus, and where DVC rejects the project.
+    """
+    import networkx
+    from dvc.exceptions import DvcException
+    from dvc.repo.reproduce import get_active_graph, plan_repro
+
+    with opened(home) as repo:
+        try:
+            graph = get_active_graph(repo.index.graph)
+            order = [stage for stage in plan_repro(graph) if stage.path_in_repo == "dvc.yaml"]
+        except DvcException as error:
+            raise UsageError(f"DVC cannot read the project: {error}", file=home, action="try `dvc status`") from error
+        by_name = {stage.name: stage for stage in order}
+        wanted = {f"{end}@{corpus}" for corpus in corpora for end in ENDS}
+        if unknown := sorted(wanted - by_name.keys()):
+            raise UsageError(f"no stage {unknown[0]}", file="params.yaml", action="name an entry of `corpora`")
+        needed = wanted | {s.name for name in wanted for s in networkx.descendants(graph, by_name[name])}
+        return [
+            Planned(
+                name=stage.name,
+                command=str(stage.cmd),
+                made=any(out.use_cache and os.path.lexists(out.fs_path) for out in stage.outs),
+            )
+            for stage in order
+            if not corpora or stage.name in needed
+        ]
 
 
 def cache_links(home: Path, root: Path) -> Callable[[Path], bool]:

@@ -68,7 +68,8 @@ class Imported:
         with torch.random.fork_rng(devices=[]):
             # A tensor that the file lacks, and evaluation does not use, is the same in every run.
             torch.manual_seed(0)
-            net = build_net("foal", self.params, classes=self.classes, shape=self.shape, pretrained=self.pretrained)
+            names = [str(place) for place in range(self.classes)]
+            net = build_net("foal", self.params, classes=names, shape=self.shape, pretrained=self.pretrained)
         assert isinstance(net, FoalNet)
         tensors, own = dict(self.tensors), net.state_dict()
         if MASK_VECTOR not in own:

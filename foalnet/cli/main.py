@@ -34,6 +34,7 @@ params.yaml holds everything that can change a result; settings.yaml and FOALNET
 VERBS = {
     "add-corpus": "setup.add_corpus",
     "config": "setup.config",
+    "run": "run.run",
     "weights": "weights.weights",
     "draw": "stages.draw",
     "inventory": "stages.inventory",
@@ -97,8 +98,8 @@ class Verbs(click.Group):
 def cli(context: click.Context) -> None:
     """Turn an emotion corpus, as it was downloaded, into a report on emotion recognition with verifiable figures.
 
-    `dvc repro` runs the verbs of the stages in order, and only where something changed; run one by hand to look at a
-    single step. Start with `make run`, then `foalnet add-corpus --help`.
+    `foalnet run` and `dvc repro` run the verbs of the stages in order, and only where something changed; run one by
+    hand to look at a single step. Start with `make run`, then `foalnet add-corpus --help`.
     """
     from foalnet.artifact.dvcfiles import mend
 

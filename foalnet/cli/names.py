@@ -75,7 +75,7 @@ def _check_networks(params: Params, file: str) -> None:
         try:
             train, shape = _without_files(variant, params)
             with torch.device("meta"):
-                build_net(variant, train, classes=len(params.manifest.classes), shape=shape)
+                build_net(variant, train, classes=list(params.manifest.classes), shape=shape)
         except UsageError as error:
             raise UsageError(f"variant {variant}: {error.what}", file=file, action=error.action) from error
 

@@ -53,7 +53,18 @@ def _rivals() -> dict[str, Variant]:
     both: list[Modality] = ["audio", "video"]
     spoken: list[Modality] = ["audio", "text"]
     every: list[Modality] = [*both, "text"]
-    of_both = ("concat", "gmu", "fbp", "jmt", "m2fnet_clip", "ecmf_style", "aimdit_style", "mpt_style", "hfg_style")
+    of_both = (
+        "concat",
+        "gmu",
+        "fbp",
+        "jmt",
+        "m2fnet_clip",
+        "ecmf_style",
+        "aimdit_style",
+        "mpt_style",
+        "hfg_style",
+        "text_prompts",
+    )
     of_every = ("concat", "gmu", "ecmf_style", "aimdit_style", "mpt_style", "hfg_style")
     return {
         **{name: Variant(method=name, inputs=both) for name in of_both},

@@ -18,13 +18,16 @@ from foalnet.evidence.stats import Metric, Sums, metric_of, shares, sums
 # Where both factors have no spread, an interval of no width would claim certainty.
 LEAST_SE = 1e-9
 POWER = 0.8
+# Mean squares of units, seeds and rest.
+Squares = tuple[float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crossed:
     """The mean over units and seeds, its standard error with `df` degrees of freedom, and its interval.
 
-    `p`: two-sided, of a mean of 0. With one seed no figure contains what another seed would change.
+    `p`: two-sided, of a mean of 0. With one seed no figure contains what another seed would change. `squares`: the mean
+    squares of units, seeds and rest; None with one seed.
     """
 
     estimate: float
@@ -36,6 +39,20 @@ class Crossed:
     level: float
     units: int
     seeds: int
+    squares: Squares | None = None
+
+    def with_seeds(self, seeds: int) -> Crossed | None:
+        """Return what the same units with another number of seeds are expected to give, by the estimated variances.
+
+        None with one seed, from which the spread over seeds cannot be estimated.
+        """
+        if self.squares is None:
+            return None
+        unit_ms, seed_ms, rest_ms = self.squares
+        of_unit = max(0.0, (unit_ms - rest_ms) / self.seeds)
+        variance, df = _variance(seeds * of_unit + rest_ms, max(seed_ms, rest_ms), rest_ms, seeds, self.units)
+        se = max(float(np.sqrt(variance)), LEAST_SE)
+        return _with(self.estimate, se, df, self.level, self.units, seeds, None)
 
     def detectable(self, comparisons: int = 1) -> float:
         """Return the smallest true mean that is detected with a probability of 80 %.
@@ -61,13 +78,11 @@ def crossed(value_SK: np.ndarray, level: float) -> Crossed:
     >>> round(one.estimate, 3), round(one.se, 4), round(one.df, 2)
     (0.65, 0.1118, 1.47)
     """
-    from scipy.stats import t
-
     seeds, units = value_SK.shape
     if units < 2:
         raise ValueError("one unit: the spread over people is unknown")
     estimate, unit_K, seed_S = float(value_SK.mean()), value_SK.mean(axis=0), value_SK.mean(axis=1)
-    unit_ms = seeds * float(unit_K.var(ddof=1))
+    unit_ms, squares = seeds * float(unit_K.var(ddof=1)), None
     if seeds == 1:
         variance, df = unit_ms / units, float(units - 1)
     else:
@@ -75,7 +90,22 @@ def crossed(value_SK: np.ndarray, level: float) -> Crossed:
         rest_SK = value_SK - unit_K[None, :] - seed_S[:, None] + estimate
         rest_ms = float((rest_SK**2).sum()) / ((seeds - 1) * (units - 1))
         variance, df = _variance(unit_ms, seed_ms, rest_ms, seeds, units)
-    se = max(float(np.sqrt(variance)), LEAST_SE)
+        squares = (unit_ms, seed_ms, rest_ms)
+    return _with(estimate, max(float(np.sqrt(variance)), LEAST_SE), df, level, units, seeds, squares)
+
+
+def _with(
+    estimate: float,
+    se: float,
+    df: float,
+    level: float,
+    units: int,
+    seeds: int,
+    squares: Squares | None,
+) -> Crossed:
+    """Return the mean with its interval and p value."""
+    from scipy.stats import t
+
     half = float(t.ppf((1 + level) / 2, df)) * se
     return Crossed(
         estimate=estimate,
@@ -87,6 +117,7 @@ def crossed(value_SK: np.ndarray, level: float) -> Crossed:
         level=level,
         units=units,
         seeds=seeds,
+        squares=squares,
     )
 
 

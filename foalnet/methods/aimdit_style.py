@@ -13,7 +13,7 @@ Shape letters: B utterances, T segments, D width, R rows of a map, S its columns
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -108,7 +108,12 @@ class AimditStyle(Fusion):
     config_type: ClassVar[type[base.Config]] = Config
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, config, weights=weights)
         check_heads(config.width, config.heads, "aimdit_style")

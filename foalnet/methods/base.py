@@ -7,7 +7,7 @@ Shape letters: B utterances, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
@@ -55,7 +55,7 @@ class Method(nn.Module):
     `takes`: the modalities that it can use, `fewest` to `most` of them at once. `losses`: name of each loss besides the
     cross-entropy -> the param that is its weight. `counts`: names of the counts in `Losses`. `weights`: the losses that
     are on, with their weights. `over_turns`: a batch has whole dialogues, with `Inputs.turns`; the turns without a
-    class are there as context, and their labels are UNSCORED.
+    class are there as context, and their labels are UNSCORED. `explained`: name in `Outputs.explain` -> its columns.
     """
 
     config_type: ClassVar[type[Config]] = Config
@@ -65,6 +65,7 @@ class Method(nn.Module):
     losses: ClassVar[Mapping[str, str]] = {}
     counts: ClassVar[tuple[str, ...]] = ()
     over_turns: ClassVar[bool] = False
+    explained: Mapping[str, Sequence[str]] = {}
 
     def __init__(self, encoders: Mapping[Modality, Encoder], *, weights: Mapping[str, float]) -> None:
         super().__init__()
@@ -93,6 +94,10 @@ class Method(nn.Module):
     def own_losses(self, outputs: Outputs, label_B: Tensor) -> Losses:  # noqa: ARG002
         """Return the method's own losses of a batch; the default has none."""
         return Losses(losses={}, counts={})
+
+    def columns(self, name: str, count: int) -> list[str]:
+        """Return the names of an explanation's columns: those of `explained`, or numbers from 1."""
+        return list(self.explained.get(name, map(str, range(1, count + 1))))
 
     def clamp_(self) -> None:
         """Limit parameters after a step; the default has no limit."""
@@ -123,6 +128,6 @@ class Fusion(Method):
         return encoded, self.stem(encoded)
 
 
-def classifier(width: int, classes: int, config: Config) -> nn.Sequential:
+def classifier(width: int, classes: Sequence[str], config: Config) -> nn.Sequential:
     """Return the classifier that all methods share: dropout and one linear layer, [B, width] to [B, C]."""
-    return nn.Sequential(nn.Dropout(chance(config.head_dropout)), nn.Linear(width, classes))
+    return nn.Sequential(nn.Dropout(chance(config.head_dropout)), nn.Linear(width, len(classes)))

@@ -7,7 +7,7 @@ Shape letters: B utterances, S dialogues, T turns, D width, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -44,7 +44,12 @@ class BcLstm(Method):
     over_turns: ClassVar[bool] = True
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, weights=weights)
         both = config.reads == "all"

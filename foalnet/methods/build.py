@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -70,7 +70,7 @@ def weights_of(variant: str, train: Train) -> dict[str, float]:
 
 
 def build_net(
-    variant: str, params: Train, *, classes: int, shape: InputShape, pretrained: Pretrained | None = None
+    variant: str, params: Train, *, classes: Sequence[str], shape: InputShape, pretrained: Pretrained | None = None
 ) -> Method:
     """Return the untrained network of a variant, initialised from torch's global generator.
 

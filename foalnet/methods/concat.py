@@ -6,7 +6,7 @@ Shape letters: B utterances, T steps, D width, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -29,7 +29,12 @@ class Concat(Fusion):
     config_type: ClassVar[type[base.Config]] = Config
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, config, weights=weights)
         self.head = classifier(len(encoders) * config.width, classes, config)

@@ -10,7 +10,7 @@ Shape letters: B utterances, T steps, N joint vectors, D width, E width of all m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -101,9 +101,15 @@ class EcmfStyle(Fusion):
     losses: ClassVar[Mapping[str, str]] = {"second_head": "second_head", "inter_class": "inter_class"}
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, config, weights=weights)
+        self.explained = dict.fromkeys(("joint_head", "second_head"), classes)
         check_heads(config.width, config.heads, "ecmf_style")
         self.temperature = config.temperature
         width = config.width

@@ -11,7 +11,7 @@ Shape letters: B utterances, T steps, D width, P pooled width, O fused width, C 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -123,10 +123,16 @@ class Fbp(Fusion):
     most: ClassVar[int] = 2
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, config, weights=weights)
         self.chunks = config.chunks
+        self.explained = {"weights": self.inputs}
         self.pools = nn.ModuleDict(
             {modality: AttentionPool(config.width, config.attention, config.reduced) for modality in encoders}
         )

@@ -9,7 +9,7 @@ Shape letters: B utterances, T audio steps, F frames, D and E widths, C classes,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar, Literal
@@ -138,7 +138,12 @@ class FoalNet(Method):
     counts: ClassVar[tuple[str, ...]] = ("pairs_without_negative", "pairs_without_video")
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, weights=weights)
         audio, video = encoders["audio"], encoders["video"]

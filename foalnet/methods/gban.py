@@ -14,7 +14,7 @@ Shape letters: B utterances, K steps of s, L steps of t, D width, G width of the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -119,7 +119,12 @@ class Gban(Fusion):
     most: ClassVar[int] = 2
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, config, weights=weights)
         width = config.width
@@ -134,6 +139,7 @@ class Gban(Fusion):
         self.alignment = Alignment(width, config.score)
         self.dropout = nn.Dropout(chance(config.dropout))
         self.fusion = GatedFusion(width, config.gate)
+        self.explained = {"gates": ("aligned steps", "last states")}
         self.head = classifier(config.gate, classes, config)
         if config.head == "own":
             self.head = nn.Sequential(nn.Linear(config.gate, config.gate), nn.ReLU(), *self.head)

@@ -53,10 +53,16 @@ class Gmu(Fusion):
     config_type: ClassVar[type[base.Config]] = Config
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, config, weights=weights)
         self.unit = GatedUnit(config.width, len(encoders))
+        self.explained = {"gates": self.inputs}
         self.head = classifier(config.width, classes, config)
 
     def forward(self, inputs: Inputs) -> Outputs:

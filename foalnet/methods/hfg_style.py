@@ -11,7 +11,7 @@ K relations, T turns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -70,9 +70,18 @@ class HfgStyle(Fusion):
 
     config_type: ClassVar[type[base.Config]] = Config
     over_turns: ClassVar[bool] = True
+    explained: Mapping[str, Sequence[str]] = {
+        "relations": ("itself", "other modalities", "next segments"),
+        "turn_relations": ("itself", "own past", "others' past", "own future", "others' future"),
+    }
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, config, weights=weights)
         self.config = config

@@ -11,7 +11,7 @@ Shape letters: B utterances, T segments, D width, K tokens (6), X utterances tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
@@ -67,9 +67,15 @@ class Jmt(Fusion):
 
     config_type: ClassVar[type[base.Config]] = Config
     takes: ClassVar[tuple[Modality, ...]] = ("audio", "video")
+    explained: Mapping[str, Sequence[str]] = {"tokens": [f"{query} from {source}" for query, source in TOKENS]}
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, config, weights=weights)
         width, heads, dropout = config.width, config.heads, chance(config.dropout)
@@ -82,19 +88,19 @@ class Jmt(Fusion):
         names = dict.fromkeys(self._weights_of(*token) for token in TOKENS)
         self.attentions = nn.ModuleDict({name: attention() for name in names})
         self.final, self.weigh = layer(), attention()
-        self.head = self._regressor(classes) if config.head == "own" else classifier(width, classes, config)
+        self.head = self._regressor(len(classes)) if config.head == "own" else classifier(width, classes, config)
 
     def _weights_of(self, query: str, source: str) -> str:
         """Return the name of the weights of a cross-attention."""
         return query if self.config.attentions == "three" else f"{query}_{source}"
 
-    def _regressor(self, classes: int) -> nn.Sequential:
+    def _regressor(self, outputs: int) -> nn.Sequential:
         config = self.config
         return nn.Sequential(
             nn.Dropout(chance(config.head_dropout)),
             nn.Linear(config.width, config.head_width),
             nn.ReLU(),
-            nn.Linear(config.head_width, classes),
+            nn.Linear(config.head_width, outputs),
         )
 
     def forward(self, inputs: Inputs) -> Outputs:

@@ -14,7 +14,7 @@ Shape letters: B utterances, S dialogues, T turns, D width, C classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -30,7 +30,7 @@ from foalnet.nets.bilstm import BiLstm
 from foalnet.nets.encoder import Encoder, chance
 from foalnet.nets.masks import masked_mean
 from foalnet.nets.tensors import Inputs, Outputs, Steps
-from foalnet.nets.turn_weights import turn_shares
+from foalnet.nets.turn_weights import SHARES, turn_shares
 
 SOURCE = "Shou et al. 2025, LMAM"
 # Deviation of W's entries at the start.
@@ -92,9 +92,15 @@ class Lmam(Fusion):
 
     config_type: ClassVar[type[base.Config]] = Config
     over_turns: ClassVar[bool] = True
+    explained: Mapping[str, Sequence[str]] = {"turns": SHARES}
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, config, weights=weights)
         width = config.width

@@ -8,8 +8,8 @@ Shape letters: B utterances, S dialogues, T turns, D width, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from foalnet.nets.losses.triplet import extractor_losses
 from foalnet.nets.m2fnet import AnchorFusion, ExtractorOutputs
 from foalnet.nets.masks import masked_mean
 from foalnet.nets.tensors import Inputs, Outputs
-from foalnet.nets.turn_weights import turn_shares
+from foalnet.nets.turn_weights import SHARES, turn_shares
 
 SOURCE = "Chudasama et al. 2022, M2FNet"
 Layers = Annotated[int, Field(ge=1, le=16)]
@@ -62,9 +62,15 @@ class M2FNet(Fusion):
     config_type: ClassVar[type[base.Config]] = Config
     losses: ClassVar[Mapping[str, str]] = {"triplet": "triplet", "variance": "variance", "covariance": "covariance"}
     over_turns: ClassVar[bool] = True
+    explained: Mapping[str, Sequence[str]] = {f"by_{modality}": SHARES for modality in get_args(Modality)}
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, config, weights=weights)
         width = config.width

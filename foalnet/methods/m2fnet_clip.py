@@ -10,7 +10,7 @@ Shape letters: B utterances, T segments, D width, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -66,7 +66,12 @@ class M2FNetClip(Fusion):
     losses: ClassVar[Mapping[str, str]] = {"triplet": "triplet", "variance": "variance", "covariance": "covariance"}
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, config, weights=weights)
         width = config.width

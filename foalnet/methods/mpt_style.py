@@ -12,7 +12,7 @@ Shape letters: B utterances, T steps of the strong modality, N prompts, D width,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -135,7 +135,12 @@ class MptStyle(Fusion):
     losses: ClassVar[Mapping[str, str]] = {name: name for name in LOSSES}
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, config, weights=weights)
         check_heads(config.width, config.heads, "mpt_style")

@@ -18,6 +18,7 @@ from foalnet.methods.m2fnet import M2FNet
 from foalnet.methods.m2fnet_clip import M2FNetClip
 from foalnet.methods.mpt_style import MptStyle
 from foalnet.methods.single import Single
+from foalnet.methods.text_prompts import TextPrompts
 
 METHODS: dict[str, type[Method]] = {
     "aimdit_style": AimditStyle,
@@ -35,4 +36,5 @@ METHODS: dict[str, type[Method]] = {
     "m2fnet_clip": M2FNetClip,
     "mpt_style": MptStyle,
     "single": Single,
+    "text_prompts": TextPrompts,
 }

@@ -5,7 +5,7 @@ Shape letters: B utterances, P projected width, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from foalnet.config.blocks import Dropout, Width
@@ -32,7 +32,12 @@ class Single(Method):
     most: ClassVar[int] = 1
 
     def __init__(
-        self, encoders: Mapping[Modality, Encoder], config: Config, *, weights: Mapping[str, float], classes: int
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: Config,
+        *,
+        weights: Mapping[str, float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__(encoders, weights=weights)
         (encoder,) = encoders.values()

@@ -8,9 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+SHARES = ("itself", "earlier turns", "later turns")
+
 
 def turn_shares(weights_STT: Tensor) -> Tensor:
-    """Return of each turn's attention the share of the turn itself, of earlier and of later turns, [S, T, 3].
+    """Return of each turn's attention the shares named in SHARES, [S, T, 3].
 
     >>> weights_STT = torch.tensor([[[0.5, 0.5], [0.25, 0.75]]])
     >>> turn_shares(weights_STT).tolist()

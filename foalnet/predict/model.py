@@ -70,7 +70,7 @@ class Model:
         self._device = device(settings)
         shape = InputShape(rate_hz=sealed.rate_hz, frame=sealed.frame, text=sealed.text)
         pretrained = Pretrained.from_facts(sealed.pretrained)
-        net = build_net(sealed.variant, sealed.train, classes=len(sealed.classes), shape=shape, pretrained=pretrained)
+        net = build_net(sealed.variant, sealed.train, classes=sealed.classes, shape=shape, pretrained=pretrained)
         put_net(net, weights, file=file)
         self._net = net.to(self._device).eval()
 

@@ -23,6 +23,8 @@ SCHEMA = 1
 # With fewer sessions their spread is not known well enough, and dialogues are the units.
 FEWEST = 3
 FEWEST_VARIANTS = 2
+# Numbers of seeds for which the board says what a study would detect.
+MORE_SEEDS = (3, 5, 10, 15, 20, 40)
 SCORES = ("ua", "wa", "weighted_f1")
 
 
@@ -85,7 +87,9 @@ def board(plan: Plan, runs: Runs, failed: Mapping[str, str] | None = None) -> di
         "settings": plan.study.settings,
         "variants": {name: _variant(each, keys, unit, level) for name, each in runs.items()},
         "differences": differences,
+        "power": power_of(gaps),
         "ranks": ranks_of(runs),
+        "explained": [name for name, each in runs.items() if each[0].metrics["explain"]],
         "failed": dict(failed or {}),
     }
 
@@ -156,6 +160,21 @@ def _difference(gap: Crossed, p_holm: float, equal_p: float, comparisons: int) -
     }  # fmt: skip
 
 
+def power_of(gaps: Mapping[str, Crossed]) -> dict[str, dict[str, float]]:
+    """Return what a study of these units would detect by its number of seeds; {} if one seed was trained.
+
+    `typical` and `largest`: the median and the maximum over the comparisons of the smallest true difference that is
+    detected in four of five studies, at the strictest step of Holm's adjustment.
+    """
+    table = {}
+    for seeds in MORE_SEEDS:
+        expected = [gap.with_seeds(seeds) for gap in gaps.values() if gap.se > LEAST_SE]
+        least = [one.detectable(len(gaps)) for one in expected if one is not None]
+        if least:
+            table[str(seeds)] = {"typical": rounded(float(np.median(least))), "largest": rounded(max(least))}
+    return table
+
+
 def _variant(runs: Sequence[Trained], keys: Sequence[str], unit: str, level: float) -> dict[str, Any]:
     score = _table([_correct(run, keys) for run in runs], runs[0], keys, unit, level)
     pooled = [run.metrics["pooled"] for run in runs]
@@ -167,7 +186,7 @@ def _variant(runs: Sequence[Trained], keys: Sequence[str], unit: str, level: flo
         "high": None if score.se <= LEAST_SE else rounded(score.high),
         "seed_sd": mean_sd([each["ua"] for each in pooled])["sd"] if len(runs) > 1 else None,
         "dev_ua": rounded(float(np.mean([run.metrics["facts"]["dev_ua"] for run in runs]))),
-        **{name: facts[name] for name in ("method", "inputs", "parameters", "trained_parameters")},
+        **{name: facts[name] for name in ("method", "inputs", "parameters", "trained_parameters", "flops")},
     }  # fmt: skip
 
 

@@ -30,13 +30,17 @@ def page(facts: Mapping[str, Any]) -> str:
         lines += ["", "Failed, so that their variants are not compared:"]
         lines += [f"- {escape(name)}: {escape(why)}" for name, why in facts["failed"].items()]
     lines += ["", "## Scores", "", *_scores(facts), "", "## Differences", "", *_differences(facts)]
+    if facts["power"]:
+        lines += ["", "## What more seeds would detect", "", *_power(facts)]
+    if facts["explained"]:
+        lines += ["", "## How the methods decided", "", *_explained(facts)]
     return "\n".join([*lines, "", "## Ranks over the seeds", "", *_ranks(facts), ""])
 
 
 def _scores(facts: Mapping[str, Any]) -> list[str]:
     lines = [
-        "| variant | method | inputs | UA % | interval | sd over seeds | WA % | weighted F1 % | parameters |",
-        "|---|---|---|--:|--:|--:|--:|--:|--:|",
+        "| variant | method | inputs | UA % | interval | sd over seeds | WA % | weighted F1 % | parameters | MFLOP |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, row in sorted(facts["variants"].items(), key=lambda item: (-item[1]["ua"], item[0])):
         spread = "-" if row["seed_sd"] is None else f"{100 * row['seed_sd']:.1f}"
@@ -44,9 +48,15 @@ def _scores(facts: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"| {escape(name)} | {row['method']} | {', '.join(row['inputs'])} | {100 * row['ua']:.1f} | "
             f"{bounds} | {spread} | {100 * row['wa']:.1f} | "
-            f"{100 * row['weighted_f1']:.1f} | {row['trained_parameters']:,} |"
+            f"{100 * row['weighted_f1']:.1f} | {row['trained_parameters']:,} | "
+            f"{row['flops'] / 1e6:.1f} |"
         )
-    return lines
+    return [
+        *lines,
+        "",
+        "Parameters: those that learn. MFLOP: million floating-point operations of the forward pass of one utterance "
+        "of median length, encoders included.",
+    ]
 
 
 def _differences(facts: Mapping[str, Any]) -> list[str]:
@@ -68,6 +78,29 @@ def _differences(facts: Mapping[str, Any]) -> list[str]:
             f"{least} |"
         )
     return lines
+
+
+def _power(facts: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "From the variances of this study: the true difference that would be detected in four of five studies with as "
+        f"many {UNITS[facts['unit']]} and so many seeds, for the median comparison and for the worst.",
+        "",
+        "| seeds | typical, points | worst, points |",
+        "|--:|--:|--:|",
+    ]
+    for seeds, row in facts["power"].items():
+        lines.append(f"| {seeds} | {100 * row['typical']:.1f} | {100 * row['largest']:.1f} |")
+    wanted, reached = facts["margin"], [n for n, row in facts["power"].items() if row["typical"] <= facts["margin"]]
+    enough = f"takes {reached[0]} seeds" if reached else "is out of reach with any of these numbers of seeds"
+    return [*lines, "", f"A difference of {100 * wanted:g} points in the median comparison {enough}."]
+
+
+def _explained(facts: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"Means over the tested utterances of each class, and the surest right and wrong answers (seed "
+        f"{facts['seeds'][0]}). Columns: docs/methods.md.",
+    ]
+    return lines + [part for name in facts["explained"] for part in ("", f"![{escape(name)}]({name}.svg)")]
 
 
 def _ranks(facts: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,8 @@ resumes and a changed one trains the changed runs alone.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import Content, content_key, others_below, publish_together
 from foalnet.core.paths import HEADLINE, Paths, run_name
 from foalnet.core.records import Prediction
-from foalnet.methods import build_net
 from foalnet.stages.evaluate.scoring import FoldLogits, score_folds
 from foalnet.stages.train.group import Group, Job
 from foalnet.study.board import Trained, board
+from foalnet.study.network import explanation, network_facts
 from foalnet.study.page import page
 from foalnet.study.plan import Plan
+from foalnet.study.plot import explained_svg
 from foalnet.train.batches import Store
 from foalnet.train.environment import at_start
 from foalnet.train.state import Progress
@@ -35,7 +37,7 @@ from foalnet.train.state import Progress
 BOARD = "board.json"
 PAGE = "board.md"
 # What turns logits into a kept run.
-CODE = ("evidence/metrics", "stages/evaluate/scoring", "study/run")
+CODE = ("evidence/metrics", "stages/evaluate/scoring", "study/network", "study/run")
 
 
 def run_study(plan: Plan, settings: Settings, paths: Paths, *, say: Callable[[str], None] = lambda _: None) -> str:
@@ -56,10 +58,12 @@ def run_study(plan: Plan, settings: Settings, paths: Paths, *, say: Callable[[st
     out, made = paths.study(plan.name), set[Path]()
     for number, job in enumerate(jobs, 1):
         name = run_name(job.run.variant, job.run.seed)
-        kept = settings.work / "study" / _key(job, plan)
+        kept, took = settings.work / "study" / _key(job, plan), ""
         if not _whole(kept, again):
+            began_s = time.monotonic()
             made |= {each.folder for each in (job, *job.singles) if not each.folder.exists()}
             _train(group, job, kept)
+            took = f", {time.monotonic() - began_s:.0f} s"
             if job.folder in made - sources:
                 shutil.rmtree(job.folder, ignore_errors=True)
         metrics, rows = _read(kept, again)
@@ -70,11 +74,12 @@ def run_study(plan: Plan, settings: Settings, paths: Paths, *, say: Callable[[st
         else:
             runs.setdefault(job.run.variant, []).append(Trained(seed=job.run.seed, metrics=metrics, rows=rows))
             said = f"UA {100 * metrics['pooled']['ua']:.1f} %"
-        say(f"{number} of {len(jobs)}: {name}, {said}")
+        say(f"{number} of {len(jobs)}: {name}, {said}{took}")
     for folder in made & sources:
         shutil.rmtree(folder, ignore_errors=True)
     facts = board(plan, runs, failed)
     text = page(facts)
+    files |= {out / f"{name}.svg": explained_svg(name, runs[name][0].metrics["explain"]) for name in facts["explained"]}
     files |= {out / PAGE: text.encode(), out / BOARD: sealed_bytes(BOARD, facts)}
     belongs = {path.relative_to(out).as_posix() for path in files}
     publish_together(files, marker=out / BOARD, stale=others_below(out, belongs))
@@ -114,7 +119,8 @@ def _train(group: Group, job: Job, kept: Path) -> None:
         return
     params = group.params
     rows, metrics = score_folds(params, HEADLINE, folds, used, variant=job.run.variant, seed=job.run.seed)
-    write_results(kept, rows, metrics | {"facts": _facts(job, progress, store)})
+    facts = {"facts": network_facts(job, progress, store), "explain": explanation(job, progress, store, rows)}
+    write_results(kept, rows, metrics | facts)
 
 
 def _read(kept: Path, again: str) -> tuple[dict[str, Any], dict[str, Prediction]]:
@@ -144,18 +150,3 @@ def _logits(job: Job, name: str, progress: Progress, store: Store) -> FoldLogits
         "dev": torch.stack(progress.dev_NC).numpy(), "test": torch.stack(progress.test_NC).numpy(),
     }  # fmt: skip
     return FoldLogits(name=name, keys={"dev": task.dev, "test": task.test}, logits_ENC=logits)
-
-
-def _facts(job: Job, progress: Mapping[str, Progress], store: Store) -> dict[str, Any]:
-    """Return what the board says of a run's network: its size, and how well it did on the dev parts."""
-    run = job.run
-    net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=run.pretrained)
-    one = run.params.variant(run.variant)
-    return {
-        "method": one.method,
-        "inputs": list(one.inputs),
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "trained_parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
-        "dev_ua": float(np.mean([fold.best_ua for fold in progress.values()])),
-        "epochs": float(np.mean([fold.epochs for fold in progress.values()])),
-    }

@@ -184,9 +184,9 @@ def restored(
 ) -> tuple[Method, torch.optim.Optimizer, Progress]:
     """Return network, optimiser and progress from the checkpoint `state`, or as they are before the first step."""
     torch.manual_seed(derived_seed("weights", task.seed, task.name))
-    net = build_net(
-        task.variant, task.params, classes=len(task.classes), shape=store.shape, pretrained=task.pretrained
-    ).to(device)
+    net = build_net(task.variant, task.params, classes=task.classes, shape=store.shape, pretrained=task.pretrained).to(
+        device
+    )
     if task.encoders is not None:
         put_encoders(net, task.encoders())
     optim = optimizer(net, task.params)

@@ -23,7 +23,6 @@ from tests.support.projects import REPOSITORY, TINY, change_params, copy_project
 SMALL = {
     "faces": ("--detectors haar,yunet --conditions frontal --sessions 1 --utterances 1", "yunet: not measured"),
     "house": ("", "circles between rooms"),
-    "table": ("--rows 30 --kind wav", "manifest, one clip changed"),
     "speaker": ("", "not measured: FOALNET_SHARED_DATA names no folder"),
 }
 SMALL_LONG = {
@@ -37,6 +36,7 @@ SMALL_LONG = {
         "ravdess --root RAVDESS --classes neutral,happy,sad,angry --seeds 2 --variants audio_only,concat --epochs 1",
         "| verdict on a |",
     ),
+    "table": ("--rows 30 --kind wav", "manifest, one clip changed"),
     "training": ("--table TABLE --encoder tiny --batch 2 --batches 2 --rounds 1", "WavLM-tiny, batch 2, 4 utterances"),
 }
 # These read or change a project; PROJECT is a copy of a tiny one that has run.

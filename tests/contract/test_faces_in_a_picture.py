@@ -153,6 +153,7 @@ def test_predict_takes_another_rule_than_the_training(drawn: Path) -> None:
 KINDS = ("2, others rest and sway", "3, others rest")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_of_real_heads_the_one_that_speaks_is_cut(
     kind: str, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from foalnet.evidence.metrics import METRICS
 from tests.contract.test_docs_walked import walk
 from tests.support.projects import copy_project, run
@@ -43,6 +45,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.long
 def test_a_metric_is_two_files_and_is_shown_everywhere(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     walk(project, "add-a-metric.md")

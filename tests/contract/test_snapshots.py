@@ -59,6 +59,7 @@ def test_the_comments_change_no_value(tmp_path: Path) -> None:
     assert load_params("drawn", tmp_path / "params.yaml") == load_params("drawn", REPOSITORY / "params.yaml")
 
 
+@pytest.mark.long
 def test_one_command_writes_them_and_twice_is_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # After `make run` on another machine this checkout's figures are no commit's.
     monkeypatch.setitem(snapshots.SNAPSHOTS, "README.md", lambda: "a table")
@@ -150,6 +151,7 @@ def test_without_a_whole_history_the_named_commit_stays(history: Path, tmp_path:
     assert snapshots.result_commit(history, "0123456789") == "0123456789"
 
 
+@pytest.mark.long
 def test_figures_without_a_commit_hold_up_readme_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> str:
         raise snapshots.NotCommittedError("commit it first")

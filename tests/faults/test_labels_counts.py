@@ -149,6 +149,7 @@ def build_real(folder: Path) -> None:
     build(params, settings, folder / "inventory.json", folder / "manifest.jsonl", folder / "counts.json")
 
 
+@pytest.mark.long
 @red_when("stages/manifest/build.py", "what is lost is not named")
 def test_t45_one_short_of_5531_on_the_real_list(tmp_path: Path, shared_data: Path) -> None:
     real_project(tmp_path, shared_data / "iemocap_utterances.tsv")

@@ -107,6 +107,7 @@ def test_t26_the_disguise_would_work_on_an_ffmpeg_left_to_itself(place: Place) -
         assert opens() > 0
 
 
+@pytest.mark.long
 @red_when("media/extract.py", "one attempt")
 def test_t29_a_hang_over_a_clip_s_sound_is_tried_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = tmp_path / "clip.avi"
@@ -123,6 +124,7 @@ def test_t29_a_hang_over_a_clip_s_sound_is_tried_once_more(tmp_path: Path, monke
     assert len(pids) == 2 and not any(map(alive, pids)) and caught.value.exit_code == 4
 
 
+@pytest.mark.long
 @red_when("media/video.py", "the end of the patience is not foreseen")
 @pytest.mark.parametrize("where", ["open_video", "_first_frame_size"])
 def test_t29_a_hang_over_what_the_video_holds_is_left_and_named(

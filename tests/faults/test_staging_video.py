@@ -171,7 +171,7 @@ def test_t23_utterances_without_a_picture_train_and_are_answered_by_their_sound(
     assert len(store.clips) == 6 and store.ledger.counts() == {"kept/video_missing": 3}
     assert [key for key, clip in store.clips.items() if not clip.parts["video"].mask_T.any()] == unseen
     torch.manual_seed(0)
-    net = build_net("foal", params, classes=len(CLASSES), shape=store.shape).eval()
+    net = build_net("foal", params, classes=CLASSES, shape=store.shape).eval()
     with torch.no_grad():
         logits_BC = net(collate([store.clips[key] for key in unseen])).logits_BC
     assert bool(logits_BC.isfinite().all())

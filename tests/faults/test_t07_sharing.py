@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from foalnet.config import Settings
 from tests.support.corpus.staging import Place
 from tests.support.marks import red_when
@@ -41,6 +43,7 @@ class Sharing(Place):
         return Settings(work=self.home.parent / "work", workers=1)
 
 
+@pytest.mark.long
 @red_when("clips/plan.py", "the key of a dialogue leaves its corpus out")
 def test_t7_two_corpora_staged_at_once_over_one_work_folder_give_the_bytes_of_each_alone(
     sound_tree: Path, tmp_path: Path

@@ -65,6 +65,7 @@ def test_t16_a_verb_fails_with_the_list_of_files_edited_meanwhile(project: Path)
     assert program(project, "inventory", "ravdess").returncode == 0
 
 
+@pytest.mark.long
 def test_t16_dvc_records_no_stage_after_its_code_was_edited_meanwhile(project: Path) -> None:
     (project / "edit.py").write_text(EDITING)
     path = project / "dvc.yaml"

@@ -40,7 +40,7 @@ def net_of(encoder: tuple[str, Pretrained | None]) -> Method:
     name, pretrained = encoder
     torch.manual_seed(0)
     params = make_params(audio={"encoder": name}, video={"encoder": "linear"})
-    return build_net("foal", params, classes=len(CLASSES), shape=SHAPE, pretrained=pretrained)
+    return build_net("foal", params, classes=CLASSES, shape=SHAPE, pretrained=pretrained)
 
 
 def finite_in_answer_and_gradient(net: Method, batch: Batch) -> bool:

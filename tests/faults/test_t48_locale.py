@@ -83,6 +83,7 @@ def usual(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
 BARE = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
+@pytest.mark.long
 @red_when("core/files.py", "files are written as text in the locale's encoding")
 def test_t48_without_a_locale_and_with_a_tight_umask_the_bytes_are_the_same(
     tree: Path, usual: dict[str, str], tmp_path: Path
@@ -110,6 +111,7 @@ def test_t48_in_turkish_and_with_no_umask_the_bytes_are_the_same(
     assert staged(tmp_path, tree, umask="000", **turkish) == usual
 
 
+@pytest.mark.long
 @red_when("core/files.py", "files are written as text in the locale's encoding")
 def test_t48_nothing_of_ours_leaves_an_encoding_to_the_locale(
     tree: Path, usual: dict[str, str], tmp_path: Path

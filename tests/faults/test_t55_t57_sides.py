@@ -99,6 +99,7 @@ def reasons(place: Place) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_t55_a_mirrored_picture_is_recognised_whoever_has_the_markers(by_rule: Place, two: list[Dialogue]) -> None:
     sides = account(by_rule)["sides"]
     assert (sides["mode"], sides["audited"], sides["agree"], sides["sure"]) == ("rule", 2, 0, 2)
@@ -141,6 +142,7 @@ def test_t55_below_the_bound_the_rule_is_kept() -> None:
     assert not overrules(None, audits)
 
 
+@pytest.mark.long
 def test_t55_a_table_does_what_the_audit_did_and_stages_no_other_dialogue_again(
     by_rule: Place, by_audit: Place, two: list[Dialogue], tmp_path: Path
 ) -> None:

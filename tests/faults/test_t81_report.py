@@ -92,6 +92,7 @@ def test_t81_the_page_fetches_nothing(home: Path) -> None:
     assert "default-src 'none'" in report(home)["report.html"].decode()
 
 
+@pytest.mark.long
 def test_t81_same_bytes_elsewhere_again_and_under_another_locale(home: Path, tmp_path: Path) -> None:
     first = report(home)
     other = tmp_path / "another place" / "deep"

@@ -38,12 +38,14 @@ def test_t72_shuffled_labels_give_chance(tmp_path: Path, variant: str) -> None:
     assert abs(ua_of_test_parts(synthetic, variant, tmp_path) - 0.25) <= 0.05
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("variant", ["audio_only", "video_only", "foal"])
 def test_t72_the_alarm_can_ring(tmp_path: Path, variant: str) -> None:
     """With the true labels the same training is far above chance: the test above would notice a leak."""
     assert ua_of_test_parts(make_store(groups=3, per_group=40), variant, tmp_path) > 0.6
 
 
+@pytest.mark.long
 @red_when("train/batches/collate.py", "the number in an utterance's name makes it louder")
 @pytest.mark.parametrize("variant", ["audio_only", "video_only", "foal"])
 def test_t73_the_session_as_only_feature_gives_chance(tmp_path: Path, variant: str) -> None:

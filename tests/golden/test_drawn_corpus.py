@@ -156,6 +156,7 @@ def test_sound_and_picture_are_equally_long(corpus: Path, truths: dict[str, dict
         assert info.frames == truth["samples"] == round(truth["frames"] * 1001 / 30000 * 16000)
 
 
+@pytest.mark.long
 def test_at_half_the_rate_the_video_shows_every_second_frame_of_the_same_plan(tmp_path: Path) -> None:
     for name, params in (("whole", SMALLEST.model_copy(update={"rate_fps": "30000/1001"})), ("half", SMALLEST)):
         draw(params, tmp_path / name)
@@ -213,6 +214,7 @@ def test_the_speakers_mouth_moves_and_the_listeners_does_not(corpus: Path, truth
     assert np.mean(right) >= 0.85
 
 
+@pytest.mark.long
 def test_a_detector_not_made_for_them_finds_the_heads(corpus: Path, truths: dict[str, dict[str, Any]]) -> None:
     detector = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")
     detected, false, looked = 0, 0, 0

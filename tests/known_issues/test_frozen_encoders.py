@@ -53,7 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 def frozen_net() -> tuple[FoalNet, Store]:
     torch.manual_seed(0)
     synthetic = make_store(per_group=4)
-    net = build_net("foal", make_params(encoders="single"), classes=4, shape=synthetic.store.shape)
+    net = build_net("foal", make_params(encoders="single"), classes="abcd", shape=synthetic.store.shape)
     assert isinstance(net, FoalNet)
     return net, synthetic.store
 

@@ -182,6 +182,7 @@ def drawing(project: Path, *command: str) -> Iterator[tuple[subprocess.Popen[str
         started.communicate()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prctl and /proc of Linux")
 def test_no_verb_outlives_the_dvc_that_started_it_and_a_second_dvc_is_refused_by_number(project: Path) -> None:
     with drawing(project, sys.executable, "-m", "dvc", "repro", "draw") as (dvc, below):

@@ -28,6 +28,7 @@ from tests.support.corpus.trees import iemocap_tree
 VALUES = "a: yes\nb: on\nc: 1:30\nd: 1e-3\ne: 017\nf: 0o17\ng: true\nh: ~\ni: '3'\nj: off\nk: 2e-05\n"
 
 
+@pytest.mark.long
 def test_the_readers_agree_with_dvc(tmp_path: Path, repository: Path) -> None:
     (tmp_path / "words.yaml").write_text(VALUES)
     for path in (tmp_path / "words.yaml", repository / "params.yaml", repository / "dvc.lock"):

@@ -177,7 +177,7 @@ def test_training_takes_clips_that_are_not_heard(encoder: str) -> None:
         for i, key in enumerate(("one", "silent", "two"))
     ]  # fmt: skip
     shape = InputShape(rate_hz=RATE_HZ, frame=(0,))
-    net = build_net("audio_only", Train(audio=AudioEncoder(encoder=encoder)), classes=2, shape=shape)
+    net = build_net("audio_only", Train(audio=AudioEncoder(encoder=encoder)), classes="ab", shape=shape)
     for members in (clips, clips[1:2]):
         batch = collate(members, dict.fromkeys(("one", "silent", "two"), 1))
         assert batch.raw["audio"].mask_BT.any(dim=1).tolist() == [clip.has("audio") for clip in members]

@@ -47,6 +47,7 @@ def of_training(err: str) -> list[str]:
     return [line for line in err.splitlines() if not line.startswith("reading the clips: ")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_line_of_a_training_has_fold_epoch_dev_ua_and_time_left(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, workers: int

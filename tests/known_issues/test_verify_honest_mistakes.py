@@ -169,6 +169,7 @@ def test_a_foreign_shard_that_dvcignore_hides(project: Path, monkeypatch: pytest
     assert not [name for name in results if " output " in name]
 
 
+@pytest.mark.long
 def test_figures_that_were_edited_are_restored_and_not_committed(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

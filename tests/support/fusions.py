@@ -36,7 +36,7 @@ def fusion(
         variants=variants,
     )
     torch.manual_seed(0)
-    net = build_net(method, params, classes=len(CLASSES), shape=InputShape(rate_hz=RATE_HZ, frame=(DIMS,)))
+    net = build_net(method, params, classes=CLASSES, shape=InputShape(rate_hz=RATE_HZ, frame=(DIMS,)))
     assert isinstance(net, Method)
     return net
 

@@ -33,7 +33,7 @@ def sealed_model(
     encoder = {"encoder": "linear"} if len(frame) == 1 else {}
     params = make_params(**({"picture": picture, "frame_step": 2, "video": encoder} | train))
     torch.manual_seed(5)
-    net = build_net(variant, params, classes=len(classes), shape=InputShape(rate_hz=RATE_HZ, frame=frame))
+    net = build_net(variant, params, classes=classes, shape=InputShape(rate_hz=RATE_HZ, frame=frame))
     content = Sealed(
         corpus="drawn",
         variant=variant,

@@ -67,9 +67,7 @@ def network(case: dict[str, Any]) -> tuple[Method, Objective]:
     methods = {variants[case["variant"]].method: case.get("config", {})}
     params = make_params(video={"encoder": "linear"}, methods=methods, variants=variants)
     torch.manual_seed(1)
-    net = build_net(
-        case["variant"], params, classes=len(CLASSES), shape=InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
-    ).double()
+    net = build_net(case["variant"], params, classes=CLASSES, shape=InputShape(rate_hz=RATE_HZ, frame=(DIMS,))).double()
     # Statistics over a batch are no business of the objective: both sides take those of training.
     net.eval()
     weights = torch.tensor(case["weights"], dtype=torch.float64) if "weights" in case else None

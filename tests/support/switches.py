@@ -32,7 +32,7 @@ def fusion(method: str, **params: Any) -> Method:
         variants={method: Variant(method=method, inputs=list(INPUTS))},
     )
     torch.manual_seed(0)
-    net = build_net(method, train, classes=len(CLASSES), shape=make_store(groups=1, frame=(DIMS,)).store.shape)
+    net = build_net(method, train, classes=CLASSES, shape=make_store(groups=1, frame=(DIMS,)).store.shape)
     _, batch = four_clips()
     for encoder in net.encoders.values():
         encoder.fit([batch])

@@ -121,7 +121,7 @@ def test_projection_is_the_formula_of_the_paper() -> None:
 
 
 def test_the_scale_starts_at_one_by_007_and_stays_under_its_maximum() -> None:
-    net = build_net("foal", make_params(), classes=4, shape=PICTURE)
+    net = build_net("foal", make_params(), classes="abcd", shape=PICTURE)
     assert isinstance(net, FoalNet)
     batch = collate(list(make_store(groups=3, per_group=2).store.clips.values()))
     scale = net(batch).scale
@@ -135,14 +135,14 @@ def test_the_scale_starts_at_one_by_007_and_stays_under_its_maximum() -> None:
 
 
 def test_mem_alone_does_not_teach_the_projections() -> None:
-    net = build_net("mem", make_params(), classes=4, shape=PICTURE)
+    net = build_net("mem", make_params(), classes="abcd", shape=PICTURE)
     frozen = {name.split(".")[0] for name, p in net.named_parameters() if not p.requires_grad}
     assert frozen == {"audio_projection", "video_projection", "log_scale"}
-    assert all(p.requires_grad for p in build_net("foal", make_params(), classes=4, shape=PICTURE).parameters())
+    assert all(p.requires_grad for p in build_net("foal", make_params(), classes="abcd", shape=PICTURE).parameters())
 
 
 def test_classifier_input_is_audio_side_then_video_side() -> None:
-    net = build_net("baseline", make_params(), classes=4, shape=PICTURE)
+    net = build_net("baseline", make_params(), classes="abcd", shape=PICTURE)
     batch = collate(list(make_store(groups=3, per_group=2).store.clips.values()))
     out = net.eval()(batch)
     assert torch.equal(out.logits_BC, net.head(torch.cat([out.audio_BD, out.video_BE], dim=1)))
@@ -217,7 +217,7 @@ def test_frames_prepared_once_give_the_same_bytes() -> None:
     keys = sorted(store.clips)
     for augment in (False, True):
         params = make_params(video={"encoder": "crop_cnn", "augment": augment})
-        net = build_net("video_only", params, classes=len(CLASSES), shape=store.shape).eval()
+        net = build_net("video_only", params, classes=CLASSES, shape=store.shape).eval()
         ready = prepared_store(net, store, keys, pad_s=None)
         assert bool(ready.prepared) is not augment, "jittered frames are never the same"
         for live, made in zip(eval_batches(store, keys, 7), eval_batches(ready, keys, 7), strict=True):
@@ -240,15 +240,15 @@ def test_frames_prepared_once_give_the_same_bytes() -> None:
 )
 def test_parts_that_do_not_exist_or_fit_are_named(over: dict[str, dict[str, object]], named: str) -> None:
     with pytest.raises(UsageError, match=named) as caught:
-        build_net("foal", make_params(**over), classes=4, shape=PICTURE)
+        build_net("foal", make_params(**over), classes="abcd", shape=PICTURE)
     assert caught.value.action
 
 
 def test_crops_refuse_feature_tables_and_an_unknown_variant_is_named() -> None:
     with pytest.raises(UsageError, match="linear"):
-        build_net("video_only", make_params(), classes=4, shape=TABLE)
+        build_net("video_only", make_params(), classes="abcd", shape=TABLE)
     with pytest.raises(UsageError, match="audio_only"):
-        build_net("audio", make_params(), classes=len(CLASSES), shape=PICTURE)
+        build_net("audio", make_params(), classes=CLASSES, shape=PICTURE)
 
 
 def test_masked_batch_norm_sees_valid_steps_alone_and_is_torchs_own() -> None:

@@ -45,10 +45,10 @@ def place(tmp_path: Path) -> tuple[Paths, Settings]:
 
 def test_a_run_of_a_study_has_the_predictions_of_the_stages(place: tuple[Paths, Settings]) -> None:
     paths, settings = place
-    text = run_study(plan(), settings, paths)
+    text = run_study(plan(variants=[*VARIANTS, "gmu"]), settings, paths)
     out = paths.study("small")
     assert sorted(path.name for path in out.iterdir()) == [
-        "audio_only-s1", "audio_only-s2", "board.json", "board.md", "foal-s1", "foal-s2"
+        "audio_only-s1", "audio_only-s2", "board.json", "board.md", "foal-s1", "foal-s2", "gmu-s1", "gmu-s2", "gmu.svg"
     ]  # fmt: skip
     assert (out / "board.md").read_text() == text
     params = plan().params
@@ -107,11 +107,12 @@ def trained(seed: int, right: dict[str, float], inputs: list[str], dev_ua: float
             )  # fmt: skip
     ua = sum(row.label == row.predicted for row in rows.values()) / len(rows)
     facts = {
-        "method": "m", "inputs": inputs, "parameters": 5, "trained_parameters": 3, "dev_ua": dev_ua, "epochs": 2.0
+        "method": "m", "inputs": inputs, "parameters": 5, "trained_parameters": 3, "flops": 2_500_000, "dev_ua": dev_ua,
     }  # fmt: skip
     pooled = {"ua": ua, "wa": ua, "weighted_f1": ua}
     metrics = {
-        "cluster": "dialogue", "classes": ["a", "b"], "folds": dict.fromkeys(SESSIONS), "pooled": pooled, "facts": facts
+        "cluster": "dialogue", "classes": ["a", "b"], "folds": dict.fromkeys(SESSIONS), "pooled": pooled,
+        "facts": facts, "explain": {},
     }  # fmt: skip
     return Trained(seed=seed, metrics=metrics, rows=rows)
 
@@ -144,7 +145,11 @@ def test_the_board_says_better_equal_and_not_decided() -> None:
     smallest = min((row for row in facts["differences"].values() if row["p"] is not None), key=lambda row: row["p"])
     assert smallest["p_holm"] == pytest.approx(5 * smallest["p"], abs=1e-6)
     assert facts["ranks"]["variants"]["foal"] == {"mean": 1.5, "best": 1.5, "worst": 1.5}
+    # More seeds cannot make the spread over sessions smaller.
+    assert list(facts["power"]) == ["3", "5", "10", "15", "20", "40"]
+    assert facts["power"]["40"]["largest"] <= facts["power"]["3"]["largest"]
     text = page(facts)
+    assert "is out of reach with any of these numbers of seeds" in text and "| 2.5 |" in text
     assert "| low - foal | -28.0 |" in text and "| worse |" in text and "Kendall's W is 1.00" in text
     # Every session and seed has the same score: no interval, and a difference of 0 without one.
     assert "| foal | m | audio, video | 80.0 | - |" in text
@@ -156,7 +161,11 @@ def test_one_seed_is_named_first_and_two_orders_have_no_agreement() -> None:
     one = {name: [trained(1, shares(level, *steady), ["audio"], level)] for name, level in (("a", 0.6), ("b", 0.7))}
     study = Study(corpus="drawn", variants=["a", "b"], seeds=[1], reference="a")
     text = page(board(Plan(name="s", study=study, params=corpus_params()), one))
-    assert "**One seed was trained**" in text and "One seed gives one order." in text
+    assert (
+        "What more seeds would detect" not in text
+        and "**One seed was trained**" in text
+        and "One seed gives one order." in text
+    )
     two = {
         name: [each[0], replace(one[other][0], seed=2)] for (name, each), other in zip(one.items(), "ba", strict=True)
     }

@@ -83,7 +83,7 @@ def test_a_fold_checkpoint_builds_the_network_that_gave_the_logits(trained: Path
     tensors, facts = load_checkpoint(model / "fold-Session2.safetensors")
     shape = InputShape(rate_hz=facts["rate_hz"], frame=tuple(facts["frame"]))
     params = Train.model_validate(facts["train"])
-    net = build_net(facts["variant"], params, classes=len(facts["classes"]), shape=shape)
+    net = build_net(facts["variant"], params, classes=facts["classes"], shape=shape)
     put_net(net, tensors, file=model)
     keys = json.loads((model / "logits.json").read_text())["folds"]["Session2"]["test"]
     chosen = json.loads((model / "train.json").read_text())["folds"]["Session2"]["chosen_epoch"]
@@ -240,7 +240,7 @@ def test_t71_eight_clips_are_learned_by_heart(paper: bool) -> None:
     for variant in [name for name, each in whole.items() if (each.method in ("single", "foal", "bc_lstm")) == paper]:
         params = make_params(lr=rates.get(variant, 5e-3))
         torch.manual_seed(0)
-        net = build_net(variant, params, classes=4, shape=synthetic.store.shape)
+        net = build_net(variant, params, classes="abcd", shape=synthetic.store.shape)
         given = replace(batch, turns=one) if net.over_turns else batch
         for encoder in net.encoders.values():
             encoder.fit([batch])
@@ -359,7 +359,7 @@ def test_rate_warms_up_and_falls_to_its_end() -> None:
 
 
 def test_only_weights_decay() -> None:
-    net = build_net("foal", make_params(), classes=4, shape=InputShape(rate_hz=16000, frame=(3, SIDE_PX, SIDE_PX)))
+    net = build_net("foal", make_params(), classes="abcd", shape=InputShape(rate_hz=16000, frame=(3, SIDE_PX, SIDE_PX)))
     groups = optimizer(net, make_params(weight_decay=0.3)).param_groups
     assert [g["weight_decay"] for g in groups] == [0.3, 0.0]
     named: Mapping[int, str] = {id(p): name for name, p in net.named_parameters()}

@@ -34,6 +34,7 @@ VARIANTS |= {
     "aimdit_style": "inception over steps and modalities, in the style of AIMDiT",
     "mpt_style": "prompts of the weaker modality, in the style of MPT-HCL",
     "hfg_style": "graphs of segments and turns, in the style of HFGCN",
+    "text_prompts": "sentences of the classes guide the fusion",
     "gban_av": "group gated fusion of sound and picture (GBAN)",
     "gban": "group gated fusion of sound and text (GBAN)",
     "concat_text": "sound, picture and text laid side by side",

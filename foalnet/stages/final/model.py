@@ -30,11 +30,12 @@ from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.stages.final.card import card_facts, card_md
 from foalnet.stages.final.ranges import quantities, ranges_of
 from foalnet.stages.final.training import FinalTask, train_final
-from foalnet.stages.train.training import Given, given_for, need_inputs, run_facts
+from foalnet.stages.train.training import Given, at_once, given_for, need_inputs, run_facts
 from foalnet.train import ranks
 from foalnet.train.batches import Store, dialogues_of, load_store
 from foalnet.train.encoders import Encoders
-from foalnet.train.environment import at_start, determined, device, listening, threads
+from foalnet.train.environment import Stop, at_start, determined, device, listening, threads
+from foalnet.train.parallel import side_by_side
 from foalnet.train.progress_line import FoldStatus, StatusReporter, progress_line
 from foalnet.train.speed import reached
 from foalnet.train.state import Progress
@@ -139,29 +140,7 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     used = [u for u in used if u.key in store]
     classes = tuple(params.manifest.classes)
     labels = {u.key: classes.index(str(u.label)) for u in used}
-    done: dict[str, Progress] = {}
-
-    def trained(name: str, _fold: str) -> Mapping[str, Any]:
-        return done[name].best_net
-
-    load = {modality: partial(trained, name) for modality, (name, _) in ready.singles.items()}
-    encoders = Encoders(load=load, facts={})
-    most = {name: epochs for name, epochs, _ in ready.trainings()}
-    with progress_line(f"final {run_name(variant, params.final.seed)}", most, shown=ranks.is_first()) as shown:
-        for name, epochs, state in ready.trainings():
-            task = FinalTask(
-                variant=name,
-                seed=params.final.seed,
-                params=params.train,
-                classes=classes,
-                labels=labels,
-                epochs=epochs,
-                pretrained=ready.given.pretrained if needs_weights(name, params.train) else None,
-                encoders=partial(encoders.of, STAGE) if name == variant and ready.singles else None,
-            )
-            send = partial(shown.update, name)
-            done[name] = _trained(task, store, settings, state, corpus=params.corpus, send=send)
-    progress = done[variant]
+    progress = _all_trained(ready, store, settings, labels)
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
     machine = {name: ready.digests[name] for name in ("device", "instructions", "threads")} | {"processor": processor()}
     account = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus)
@@ -180,6 +159,45 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     if ranks.is_first():
         _publish(paths, ready, progress, store, card, account["tools"])
     return card
+
+
+def _all_trained(ready: Prepared, store: Store, settings: Settings, labels: Mapping[str, int]) -> Progress:
+    """Train the runs that give the encoders, side by side where the machine allows it, then the final model."""
+    params, variant = ready.params, ready.params.final.variant
+    done: dict[str, Progress] = {}
+
+    def trained(name: str, _fold: str) -> Mapping[str, Any]:
+        return done[name].best_net
+
+    load = {modality: partial(trained, name) for modality, (name, _) in ready.singles.items()}
+    encoders = Encoders(load=load, facts={})
+
+    def one(name: str, epochs: int, state: Path, stop: Stop, send: Callable[[FoldStatus], None]) -> Progress:
+        task = FinalTask(
+            variant=name,
+            seed=params.final.seed,
+            params=params.train,
+            classes=tuple(params.manifest.classes),
+            labels=labels,
+            epochs=epochs,
+            pretrained=ready.given.pretrained if needs_weights(name, params.train) else None,
+            encoders=partial(encoders.of, STAGE) if name == variant and ready.singles else None,
+        )
+        return _trained(task, store, settings, state, corpus=params.corpus, stop=stop, send=send)
+
+    jobs = {name: partial(one, name, epochs, state) for name, epochs, state in ready.trainings()}
+    most = {name: epochs for name, epochs, _ in ready.trainings()}
+    with (
+        determined(params.train.determinism, threads(settings)),
+        listening() as stop,
+        progress_line(f"final {run_name(variant, params.final.seed)}", most, shown=ranks.is_first()) as shown,
+    ):
+        if (workers := at_once(settings)) > 1 and ready.singles:
+            singles = {name: job for name, job in jobs.items() if name != variant}
+            side_by_side(singles, workers=workers, stop=stop, show=shown.update)
+        for name, job in jobs.items():
+            done[name] = job(stop, partial(shown.update, name))
+    return done[variant]
 
 
 def _ranges(shards: ShardSet, store: Store) -> dict[str, list[float]]:
@@ -232,21 +250,27 @@ def speed_facts(params: Train, settings: Settings) -> dict[str, Any]:
 
 
 def _trained(
-    task: FinalTask, store: Store, settings: Settings, state: Path, *, corpus: str, send: Callable[[FoldStatus], None]
+    task: FinalTask,
+    store: Store,
+    settings: Settings,
+    state: Path,
+    *,
+    corpus: str,
+    stop: Stop,
+    send: Callable[[FoldStatus], None],
 ) -> Progress:
     before, began, report = reached(state)[0], time.monotonic(), StatusReporter(send)
-    with determined(task.params.determinism, threads(settings)), listening() as stop:
-        progress = train_final(
-            task,
-            store,
-            state,
-            device=device(settings),
-            stop=stop,
-            show=report.step,
-            before=report.before_batch,
-            due=Every(settings.checkpoint_every_s),
-        )
-        report.before_batch(progress)
+    progress = train_final(
+        task,
+        store,
+        state,
+        device=device(settings),
+        stop=stop,
+        show=report.step,
+        before=report.before_batch,
+        due=Every(settings.checkpoint_every_s),
+    )
+    report.before_batch(progress)
     if progress.epochs > before and ranks.is_first():
         speed = {"epochs": progress.epochs - before, "wall_s": round(time.monotonic() - began, 3)}
         write_speed(settings, f"{STAGE}-{corpus}-{task.variant}", speed_facts(task.params, settings) | speed)

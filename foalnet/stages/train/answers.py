@@ -44,7 +44,7 @@ def answers(
     params = Train.model_validate(facts["train"])
     shape = InputShape(rate_hz=facts["rate_hz"], frame=tuple(facts["frame"]), text=facts.get("text"))
     pretrained = Pretrained.from_facts(facts["pretrained"])
-    net = build_net(facts["variant"], params, classes=len(facts["classes"]), shape=shape, pretrained=pretrained)
+    net = build_net(facts["variant"], params, classes=facts["classes"], shape=shape, pretrained=pretrained)
     put_net(net, weights, file=file)
     dialogues = {}
     if method_of(facts["variant"], params).over_turns:

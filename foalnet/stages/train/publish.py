@@ -107,7 +107,7 @@ def _facts(run: Run, store: Store, done: Mapping[str, Progress], corpus: str) ->
         counts["text_truncated"] = ledger["text_truncated"]
     counts["not_in_shards"] = sum(key not in store for key in run.labels)
     bare = replace(run.pretrained, folder=None) if run.pretrained else None
-    net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=bare)
+    net = build_net(run.variant, run.params, classes=run.classes, shape=store.shape, pretrained=bare)
     counts["parameters"] = sum(p.numel() for p in net.parameters())
     folds = {}
     for fold in run.folds:

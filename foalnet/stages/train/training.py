@@ -195,10 +195,7 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
 
     On a CPU the folds are trained side by side, `settings.workers` at a time, each on its own threads.
     """
-    where = device(settings)
-    # A fork is safe only without a thread pool of torch, that is with one thread per fold.
-    forks = where.type == "cpu" and threads(settings) == 1 and ranks.count() == 1 and sys.platform == "linux"
-    beside = settings.workers if forks else 1
+    where, beside = device(settings), at_once(settings)
 
     def one(fold: Fold, stop: Stop, send: Callable[[FoldStatus], None]) -> Progress:
         report = StatusReporter(send)
@@ -228,9 +225,16 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
         return {fold.name: one(fold, stop, partial(shown.update, name)) for name, fold in folds.items()}
 
 
+def at_once(settings: Settings) -> int:
+    """Return how many trainings may run side by side, each in a process of its own."""
+    # A fork is safe only without a thread pool of torch, that is with one thread per training.
+    forks = device(settings).type == "cpu" and threads(settings) == 1 and ranks.count() == 1
+    return settings.workers if forks and sys.platform == "linux" else 1
+
+
 def ready(run: Run, store: Store, *, look: Callable[[], None]) -> Store:
     """Return the store with the inputs that all folds' encoders share; calls `look` before each batch."""
     bare = replace(run.pretrained, folder=None) if run.pretrained else None
-    net = build_net(run.variant, run.params, classes=len(run.classes), shape=store.shape, pretrained=bare)
+    net = build_net(run.variant, run.params, classes=run.classes, shape=store.shape, pretrained=bare)
     keys = sorted(store.clips) if store.dialogues else sorted(key for key in run.labels if key in store)
     return prepared_store(net, store, keys, pad_s=pad_s(run.params), before_batch=look)

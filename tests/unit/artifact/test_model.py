@@ -30,6 +30,6 @@ def test_a_model_sealed_with_blocks_fusion_and_objective_is_read_as_the_same(var
     assert config_of(variant, before.train) == config_of(variant, today.train)
     assert before.train.variant(variant) == today.train.variant(variant)
     shape = InputShape(rate_hz=before.rate_hz, frame=before.frame)
-    net = build_net(variant, before.train, classes=len(before.classes), shape=shape)
+    net = build_net(variant, before.train, classes=before.classes, shape=shape)
     put_net(net, weights, file=tmp_path / "before" / FILE)
     assert all(torch.equal(value, weights[name]) for name, value in net.state_dict().items())

@@ -231,6 +231,7 @@ def project(repository: Path, tmp_path: Path) -> Path:
 CLASSES = ("--classes", "angry,happy,neutral,sad")
 
 
+@pytest.mark.long
 def test_a_downloaded_tree_travels_to_its_shards(project: Path) -> None:
     tree = cremad_tree(project / "tree", folders=("VideoFlash",))
     write_clip(tree / "VideoFlash/1002_IEO_ANG_HI.flv", seconds=1.2, sound=False)

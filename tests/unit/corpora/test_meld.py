@@ -263,6 +263,7 @@ def project(repository: Path, tmp_path: Path) -> Path:
 CLASSES = ("--classes", "neutral,joy,sadness,anger")
 
 
+@pytest.mark.long
 def test_a_downloaded_tree_travels_to_its_shards(project: Path) -> None:
     meld_tree(project / "tree/MELD.Raw")
     official = verb(project, "add-corpus", "meld", "--root", "tree", "--dry-run").stdout

@@ -85,6 +85,17 @@ def test_equality_and_what_can_be_detected_by_hand() -> None:
     assert one.detectable(5) == pytest.approx((t.ppf(0.995, 10) + t.ppf(0.8, 10)) * 0.005)
 
 
+def test_more_seeds_are_expected_to_remove_the_seeds_part_of_the_variance() -> None:
+    # Mean squares of units, seeds and rest 0.16, 0.04 and 0: variances of a unit 0.08, of a seed 0.02.
+    both = crossed(np.array([[0.1, 0.5], [0.3, 0.7]]), 0.95)
+    same, more = both.with_seeds(2), both.with_seeds(8)
+    assert same is not None and more is not None
+    assert (same.se, same.df) == (pytest.approx(both.se), pytest.approx(both.df))
+    assert more.se == pytest.approx(np.sqrt(0.08 / 2 + 0.02 / 8))
+    assert more.units == both.units and more.seeds == 8
+    assert crossed(np.array([[0.1, 0.2, 0.6]]), 0.95).with_seeds(5) is None
+
+
 def test_no_spread_is_no_division_by_zero() -> None:
     one = crossed(np.zeros((3, 4)), 0.95)
     assert one.p == 1.0 and one.within(0.02) < 1e-6

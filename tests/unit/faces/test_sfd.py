@@ -109,6 +109,7 @@ def test_small_faces_and_unsure_ones_are_left_out(published: Settings) -> None:
     assert get_detector(Shards(detector="sfd", min_face_px=32), published).detect([picture((3, 4))]) != [[]]
 
 
+@pytest.mark.long
 @red_when("faces/sfd.py", "the last batch is not filled up")
 @pytest.mark.parametrize("batch", [1, 2, 4])
 def test_t56_one_pass_takes_a_whole_batch_and_neighbours_change_nothing(published: Settings, batch: int) -> None:

@@ -41,7 +41,7 @@ def net(request: pytest.FixtureRequest) -> Method:
     params = make_params(**merge(base, {"methods": {name: over}, "variants": {name: one}}))
     torch.manual_seed(0)
     shape = InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
-    return build_net(name, params, classes=len(CLASSES), shape=shape).eval()
+    return build_net(name, params, classes=CLASSES, shape=shape).eval()
 
 
 def clips(texts: tuple[str, ...] = TEXTS) -> list[Clip]:

@@ -34,7 +34,7 @@ def net_of(inputs: list[Modality], *, audio: str = "functionals", text: str = "h
         **merge(branch, {"methods": {"gban": over}, "variants": {"gban": Variant(method="gban", inputs=inputs)}})
     )
     torch.manual_seed(0)
-    net: Method = build_net("gban", params, classes=len(CLASSES), shape=SHAPE).eval()
+    net: Method = build_net("gban", params, classes=CLASSES, shape=SHAPE).eval()
     assert isinstance(net, Gban)
     return net
 

@@ -23,7 +23,7 @@ def net_of(inputs: list[Modality], **over: Any) -> Lmam:
         variants={"lmam": Variant(method="lmam", inputs=inputs)},
     )
     torch.manual_seed(0)
-    net: Method = build_net("lmam", params, classes=len(CLASSES), shape=InputShape(rate_hz=RATE_HZ, frame=(DIMS,)))
+    net: Method = build_net("lmam", params, classes=CLASSES, shape=InputShape(rate_hz=RATE_HZ, frame=(DIMS,)))
     assert isinstance(net, Lmam)
     return net.eval()
 

@@ -107,7 +107,7 @@ def net_of(losses: dict[str, float], **over: Any) -> tuple[M2FNet, Batch]:
     labels = dict(zip([clip.key for clip in clips], [0, 0, 1, 1, 0, UNSCORED], strict=True))
     turns = turns_of([[Turn(key=clip.key, speaker="", scored=True) for clip in clips]])
     torch.manual_seed(0)
-    net: Method = build_net("m2fnet", params, classes=len(CLASSES), shape=store.shape)
+    net: Method = build_net("m2fnet", params, classes=CLASSES, shape=store.shape)
     assert isinstance(net, M2FNet)
     return net.eval(), replace(collate(clips, labels), turns=turns)
 
@@ -149,6 +149,6 @@ def test_the_dialogue_encoders_are_five_by_default() -> None:
         variants={"m": Variant(method="m2fnet", inputs=["audio", "video"])}, video={"encoder": "linear"}
     )
     shape = InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
-    net = build_net("m", params, classes=4, shape=shape)
+    net = build_net("m", params, classes="abcd", shape=shape)
     assert isinstance(net, M2FNet)
     assert [len(net.fusion.encoders[m].layers) for m in ("audio", "video")] == [5, 5] and len(net.fusion.layers) == 5

@@ -27,7 +27,7 @@ def net_of(inputs: list[Modality], losses: dict[str, float] | None = None, **ove
     )
     torch.manual_seed(0)
     shape = InputShape(rate_hz=RATE_HZ, frame=(DIMS,))
-    net: Method = build_net("clip", params, classes=len(CLASSES), shape=shape)
+    net: Method = build_net("clip", params, classes=CLASSES, shape=shape)
     assert isinstance(net, M2FNetClip)
     return net.eval()
 

@@ -133,7 +133,7 @@ class Case:
     def build(self) -> Method:
         torch.manual_seed(0)
         shape = InputShape(rate_hz=RATE_HZ, frame=self.frame, text=self.vectors)
-        return build_net(self.variant, self.params, classes=len(CLASSES), shape=shape, pretrained=self.pretrained)
+        return build_net(self.variant, self.params, classes=CLASSES, shape=shape, pretrained=self.pretrained)
 
     def logits(self, inputs: Inputs) -> Tensor:
         self.net.eval()

@@ -140,7 +140,7 @@ def test_the_front_is_frozen_the_rest_learns_at_its_own_rate(name: str, weights:
     synthetic = make_store(per_group=4)
     params = make_params(audio={"encoder": name}, lr=1e-3, lr_encoder=2e-5, weight_decay=0.0)
     torch.manual_seed(0)
-    net = build_net("foal", params, classes=4, shape=synthetic.store.shape, pretrained=weights[name])
+    net = build_net("foal", params, classes="abcd", shape=synthetic.store.shape, pretrained=weights[name])
     before = net_tensors(net)
     optim = optimizer(net, params)
     clips = list(synthetic.store.clips.values())[:8]
@@ -160,7 +160,7 @@ def test_the_front_is_frozen_the_rest_learns_at_its_own_rate(name: str, weights:
 
 def test_without_a_rate_of_its_own_the_encoder_learns_as_the_rest(weights: dict[str, Pretrained]) -> None:
     params = make_params(audio={"encoder": "wavlm_base"})
-    net = build_net("audio_only", params, classes=4, shape=SHAPE, pretrained=weights["wavlm_base"])
+    net = build_net("audio_only", params, classes="abcd", shape=SHAPE, pretrained=weights["wavlm_base"])
     groups = optimizer(net, params).param_groups
     assert len(groups) == 4 and {group["share"] for group in groups} == {1.0}
 
@@ -245,7 +245,7 @@ def test_sound_of_another_rate_and_lacking_weights_are_answered(weights: dict[st
     with pytest.raises(UsageError, match="8000 Hz"):
         WavLM(params.audio, InputShape(rate_hz=8000, frame=(6,)), weights["wavlm_base"])
     with pytest.raises(UsageError, match="none were given") as error:
-        build_net("foal", params, classes=4, shape=SHAPE)
+        build_net("foal", params, classes="abcd", shape=SHAPE)
     assert "open_weights" in str(error.value)
     from safetensors.torch import load_file, save_file
 
@@ -280,7 +280,7 @@ def test_a_run_is_trained_sealed_and_built_again_without_the_files(tmp_path: Pat
     net = build_net(
         facts["variant"],
         Train.model_validate(facts["train"]),
-        classes=4,
+        classes="abcd",
         shape=InputShape(rate_hz=facts["rate_hz"], frame=tuple(facts["frame"])),
         pretrained=Pretrained.from_facts(facts["pretrained"]),
     )

@@ -173,6 +173,7 @@ def test_the_verbs_say_it_and_write_nothing(tmp_path: Path) -> None:
 TINY = Draw(dialogues_per_session=1, used_per_dialogue=8, unused_per_dialogue=0, length_max_s=1.2)
 
 
+@pytest.mark.long
 def test_drawing_is_forecast_whole_and_by_the_last_drawing(tmp_path: Path) -> None:
     settings, out = Settings(work=tmp_path / "work", workers=1), tmp_path / "data" / "drawn" / "raw"
 

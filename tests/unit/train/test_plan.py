@@ -76,7 +76,7 @@ def test_the_checkpoint_of_a_fold_without_a_dev_part_is_its_last_epoch(tmp_path:
     synthetic = make_store(per_group=8)
     run = make_run(synthetic, "audio_only", params=make_params(epochs=3), split="four")
     progress = train_folds(run, synthetic.store, settings(tmp_path), tmp_path)["Session2"]
-    net = build_net("audio_only", run.params, classes=4, shape=synthetic.store.shape)
+    net = build_net("audio_only", run.params, classes="abcd", shape=synthetic.store.shape)
     net.load_state_dict(progress.best_net)
     keys = run.task(run.folds[1], synthetic.store).test
     actual = logits_of(net, synthetic.store, keys, CPU, run.params)

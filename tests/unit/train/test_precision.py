@@ -34,7 +34,7 @@ def test_t78_reduced_precision_stays_within_a_band_of_float32(variant: str, requ
     synthetic = make_store(groups=1, per_group=8)
     batch = collate(list(synthetic.store.clips.values()))
     torch.manual_seed(0)
-    net = build_net(variant, make_params(), classes=4, shape=synthetic.store.shape).eval()
+    net = build_net(variant, make_params(), classes="abcd", shape=synthetic.store.shape).eval()
     for encoder in net.encoders.values():
         encoder.fit([batch])
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_fp16_lowers_its_scale_where_a_gradient_overflows_and_learns_where_none_
     batch = collate(list(synthetic.store.clips.values()), labels)
     params = make_params()
     torch.manual_seed(0)
-    net = build_net("foal", params, classes=4, shape=synthetic.store.shape)
+    net = build_net("foal", params, classes="abcd", shape=synthetic.store.shape)
     optim = optimizer(net, params)
     objective = Objective()
     precision = Precision.of("fp16", CPU, {**Precision.of("fp16", CPU).state(), "scale": 2.0**40})

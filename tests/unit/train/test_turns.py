@@ -61,7 +61,7 @@ def store(**dialogues: list[str]) -> Store:
 def net(**params: object) -> Method:
     torch.manual_seed(3)
     train = make_params(text={"width": 8, "dropout": 0.0}, methods={"bc_lstm": {"width": 6, **params}})
-    return build_net("text_turns", train, classes=4, shape=InputShape(rate_hz=16000, frame=(0,))).eval()
+    return build_net("text_turns", train, classes="abcd", shape=InputShape(rate_hz=16000, frame=(0,))).eval()
 
 
 def logits(method: Method, batch: Batch) -> dict[str, Tensor]:
