@@ -17,7 +17,7 @@ import torch
 from foalnet.artifact.table import read_manifest
 from foalnet.config import Params, Settings, load_settings, resolve
 from foalnet.config.load import Entry, File, merge, read_file
-from foalnet.config.presets import preset_entry
+from foalnet.config.presets import preset_for
 from foalnet.core.errors import UsageError
 from foalnet.core.files import sha256_file
 from foalnet.core.paths import Paths
@@ -97,7 +97,7 @@ def ravdess_root(given: Path | None) -> Path:
 def params_of(count: int, train: Mapping[str, Any]) -> Params:
     """Return the params of `add-corpus ravdess` with its preset for 4 or 8 classes; `train` overrides them."""
     reader = get_reader("ravdess")
-    base = merge(reader.entry_preset, preset_entry("ravdess", "ravdess"))
+    base = merge(reader.entry_preset, preset_for("ravdess", "ravdess").entry)
     name = f"ravdess{count}"
     entry = Entry(
         reader="ravdess",

@@ -11,7 +11,7 @@ from foalnet.artifact.model import FILE, Sealed, seal
 from foalnet.authors.network import imported
 from foalnet.config import Settings
 from foalnet.config.blocks import Shards
-from foalnet.config.presets import preset_entry
+from foalnet.config.presets import preset_for
 from foalnet.core.errors import DataError, MachineError, UsageError, reason
 from foalnet.core.files import content_key, json_bytes, publish_bytes, read_plain, sha256_file
 from foalnet.core.markdown import escape
@@ -62,7 +62,7 @@ def import_checkpoint(
         "limits": list(LIMITS),
         "not_for": list(NOT_FOR),
     }
-    shards = Shards.model_validate(preset_entry(PRESET, "iemocap")["shards"])
+    shards = Shards.model_validate(preset_for(PRESET, "iemocap").entry["shards"])
     content = Sealed(
         corpus="imported",
         variant="foal",

@@ -14,7 +14,7 @@ from foalnet.config.load import (
     merge,
     read_file,
 )
-from foalnet.config.presets import preset_entry
+from foalnet.config.presets import Preset, preset_for
 from foalnet.config.variants import MAIN_VARIANTS, Variant
 from foalnet.core.errors import MachineError, UsageError, reason
 from foalnet.core.faults import fault_of
@@ -67,6 +67,9 @@ class NewEntry:
         kind = get_reader(reader, table=table)
         name = name or reader
         check_name(name)
+        given = preset_for(preset, reader) if preset else Preset(reader=reader, what="")
+        usual = classes in (None, "all")
+        classes, variants = classes or given.classes, variants or given.variants
         if name == DRAWN:
             what = f"'{DRAWN}' is the corpus that `foalnet draw` draws: no other entry may have this name"
             raise UsageError(what, file=DEFAULT_PARAMS, action="give another name: --name NAME")
@@ -77,8 +80,8 @@ class NewEntry:
         listed = survey(top or kind.check_root(folder), kind)
         pictured = any(role in PICTURES for role in listed.roles.values())
         heard = any(role in SOUNDS for role in listed.roles.values())
-        base = merge(kind.entry_preset, preset_entry(preset, reader)) if preset else kind.entry_preset
-        base = fitted(base, listed.roles.values(), usual=classes in (None, "all"))
+        base = merge(kind.entry_preset, given.entry)
+        base = fitted(base, listed.roles.values(), usual=usual)
         notes = [*absent_parts(listed.roles, kind), *unused_lines(listed.ignored(), listed.named())]
         notes += getattr(kind, "notes", [])
         if not heard and not pictured:

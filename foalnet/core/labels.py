@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 # The reason of an utterance that can be used, with a raw label of no class of the experiment.
 NOT_USED = "label_not_used"
+# The ratings that a method may learn besides classes, as the manifest names them.
+AFFECT = ("valence", "activation")
 
 
 def class_of(classes: Mapping[str, Sequence[str]]) -> dict[str, str]:

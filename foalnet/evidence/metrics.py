@@ -52,6 +52,17 @@ def ua(label_N: np.ndarray, predicted_N: np.ndarray) -> float:
     return mean_recall(counted(label_N, predicted_N))
 
 
+def ccc(x_N: np.ndarray, y_N: np.ndarray) -> float:
+    """Return the concordance correlation coefficient (Lin 1989), -1 to 1; 0 without any spread.
+
+    >>> round(ccc(np.array([0.0, 2.0]), np.array([1.0, 3.0])), 6)  # 2 * 1 / (1 + 1 + 1)
+    0.666667
+    """
+    from_x_N, from_y_N = x_N - x_N.mean(), y_N - y_N.mean()
+    spread = float((from_x_N**2).mean() + (from_y_N**2).mean() + (x_N.mean() - y_N.mean()) ** 2)
+    return 2 * float((from_x_N * from_y_N).mean()) / spread if spread else 0.0
+
+
 def counted(label_N: np.ndarray, predicted_N: np.ndarray) -> np.ndarray:
     """Return the confusion matrix [C, C] of class numbers or names; C counts those that occur in either."""
     names, number_2N = np.unique(np.concatenate([label_N, predicted_N]), return_inverse=True)

@@ -10,11 +10,12 @@ from foalnet.methods.build import (
     weights_of,
 )
 from foalnet.methods.foal import FoalNet
-from foalnet.methods.objective import CROSS_ENTROPY, Loss, Objective
+from foalnet.methods.objective import CCC, CROSS_ENTROPY, Loss, Objective
 from foalnet.methods.registry import METHODS
 from foalnet.methods.single import Single
 
 __all__ = [
+    "CCC",
     "CROSS_ENTROPY",
     "METHODS",
     "Config",

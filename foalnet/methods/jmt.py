@@ -4,9 +4,12 @@ A third stream joins sound and picture at every time step; each stream has an en
 six cross-attentions, and a transformer over their six outputs weighs them at every step. Exact: streams, encoders
 (self-attention, feed-forward, residual, LayerNorm; no position), the six attentions with their order, unit-norm inputs,
 one head, no dropout, the last token read out, the hidden layer of the regressor. Our interpretation: utterances are cut
-into the same number of segments, as the joint stream needs equal steps; the steps are averaged before the head, which
-gives classes in place of valence and arousal; the regressor's ReLU.
-Shape letters: B utterances, T segments, D width, K tokens (6), X utterances times segments, C classes.
+into the same number of segments, as the joint stream needs equal steps; the steps are averaged before the head; the
+regressor's ReLU. With the loss `ccc` the regressor has the paper's task, valence and arousal, and nothing but 1 - CCC
+trains what is before it; a linear layer, which passes no gradient back, reads the classes from the two. Without it the
+regressor gives the classes.
+Shape letters: B utterances, T segments, D width, K tokens (6), X utterances times segments, C classes, E = 2 (valence,
+activation).
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from foalnet.config.blocks import Count, Dropout, Width
-from foalnet.config.variants import Modality
+from foalnet.config.variants import Modality, Weight
+from foalnet.core.labels import AFFECT
 from foalnet.methods import base
 from foalnet.methods.base import Fusion, FusionConfig, classifier, param
 from foalnet.nets.encoder import Encoder, chance
@@ -60,6 +64,7 @@ class Config(FusionConfig):
         "own", "the paper's regressor with one output per class, or the classifier of all methods", source=SOURCE
     )
     head_width: Width = param(128, "hidden units of the paper's regressor", source=SOURCE)
+    ccc: Weight = param(1.0, "weight of 1 - CCC of valence and activation", source=SOURCE, losses=["ccc"])
 
 
 class Jmt(Fusion):
@@ -67,6 +72,7 @@ class Jmt(Fusion):
 
     config_type: ClassVar[type[base.Config]] = Config
     takes: ClassVar[tuple[Modality, ...]] = ("audio", "video")
+    losses: ClassVar[Mapping[str, str]] = {"ccc": "ccc"}
     explained: Mapping[str, Sequence[str]] = {"tokens": [f"{query} from {source}" for query, source in TOKENS]}
 
     def __init__(
@@ -88,7 +94,11 @@ class Jmt(Fusion):
         names = dict.fromkeys(self._weights_of(*token) for token in TOKENS)
         self.attentions = nn.ModuleDict({name: attention() for name in names})
         self.final, self.weigh = layer(), attention()
-        self.head = self._regressor(len(classes)) if config.head == "own" else classifier(width, classes, config)
+        self.read_classes = nn.Linear(len(AFFECT), len(classes)) if "ccc" in weights else None
+        if self.read_classes is not None:
+            self.head = self._regressor(len(AFFECT))
+        else:
+            self.head = self._regressor(len(classes)) if config.head == "own" else classifier(width, classes, config)
 
     def _weights_of(self, query: str, source: str) -> str:
         """Return the name of the weights of a cross-attention."""
@@ -108,7 +118,11 @@ class Jmt(Fusion):
         encoded, stemmed = self.stemmed(inputs)
         streams = {modality: segments(steps, self.config.segments).values_BTD for modality, steps in stemmed.items()}
         fused_BD, weight_BK = self.fuse(streams["audio"], streams["video"])
-        return Outputs(logits_BC=self.head(fused_BD), encoded=encoded, explain={"tokens": weight_BK})
+        explain, given_BC = {"tokens": weight_BK}, self.head(fused_BD)
+        if self.read_classes is None:
+            return Outputs(logits_BC=given_BC, encoded=encoded, explain=explain)
+        logits_BC = self.read_classes(given_BC.detach())
+        return Outputs(logits_BC=logits_BC, encoded=encoded, explain=explain, affect_BE=given_BC)
 
     def fuse(self, audio_BTD: Tensor, video_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """Return the fused vector [B, D] and the weights of the six tokens, [B, K]."""

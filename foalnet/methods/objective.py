@@ -14,9 +14,12 @@ from torch import Tensor
 
 from foalnet.methods.base import Method
 from foalnet.nets.gather import share
+from foalnet.nets.losses.ccc import ccc_loss
 from foalnet.nets.tensors import UNSCORED, Outputs
 
 CROSS_ENTROPY = "cross_entropy"
+# 1 - CCC, the mean of valence and activation: a loss of any method that predicts them (`Outputs.affect_BE`).
+CCC = "ccc"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +40,17 @@ class Objective:
 
     class_weight_C: Tensor | None = None
 
-    def __call__(self, net: Method, outputs: Outputs, label_B: Tensor) -> Loss:
-        """Return the loss of one batch."""
+    def __call__(self, net: Method, outputs: Outputs, label_B: Tensor, affect_BE: Tensor | None = None) -> Loss:
+        """Return the loss of one batch; `affect_BE`: for a network that predicts valence and activation."""
         cross_entropy = self._cross_entropy(outputs.logits_BC, label_B)
         own = net.own_losses(outputs, label_B)
+        losses = dict(own.losses)
+        if outputs.affect_BE is not None and affect_BE is not None:
+            losses[CCC] = ccc_loss(outputs.affect_BE, affect_BE).mean()
         total = cross_entropy
-        for name, loss in own.losses.items():
+        for name, loss in losses.items():
             total = total + net.weights[name] * loss
-        return Loss(total=total, parts={CROSS_ENTROPY: cross_entropy, **own.losses}, counts=own.counts)
+        return Loss(total=total, parts={CROSS_ENTROPY: cross_entropy, **losses}, counts=own.counts)
 
     def _cross_entropy(self, logits_BC: Tensor, label_B: Tensor) -> Tensor:
         loss = F.cross_entropy(logits_BC, label_B, weight=self.class_weight_C, ignore_index=UNSCORED)

@@ -115,11 +115,13 @@ def on_device(encoded: Encoded, device: torch.device) -> Encoded:
 class Batch(Inputs):
     """Inputs with the utterances' keys, and their class numbers (int64) if the caller may know them.
 
-    A turn without a class, or with one that the caller may not know, has the number UNSCORED.
+    A turn without a class, or with one that the caller may not know, has the number UNSCORED. `affect_BE`: valence and
+    activation, NaN where the caller may not know them, for a method that learns them.
     """
 
     keys: tuple[str, ...]
     label_B: Tensor | None = None
+    affect_BE: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +129,12 @@ class Outputs:
     """The result of a forward pass, which uses no labels; a method adds what its own losses need.
 
     `explain`: what shows how the method decided, by name: weights or gates [B, K], the same K for all utterances.
+    `affect_BE`: predicted valence and activation, of a method that learns them.
     """
 
     logits_BC: Tensor
     encoded: Encoded
+    affect_BE: Tensor | None = None
     explain: Mapping[str, Tensor] = field(default_factory=dict)
 
 

@@ -186,8 +186,17 @@ def _variant(runs: Sequence[Trained], keys: Sequence[str], unit: str, level: flo
         "high": None if score.se <= LEAST_SE else rounded(score.high),
         "seed_sd": mean_sd([each["ua"] for each in pooled])["sd"] if len(runs) > 1 else None,
         "dev_ua": rounded(float(np.mean([run.metrics["facts"]["dev_ua"] for run in runs]))),
+        **_affect(runs),
         **{name: facts[name] for name in ("method", "inputs", "parameters", "trained_parameters", "flops")},
     }  # fmt: skip
+
+
+def _affect(runs: Sequence[Trained]) -> dict[str, Any]:
+    """Return the mean CCC of each rating over the seeds; {} for a variant that learns none."""
+    every = [run.metrics["affect"] for run in runs if "affect" in run.metrics]
+    names = every[0] if every else ()
+    mean = {name: rounded(float(np.mean([each[name]["ccc"] for each in every]))) for name in names}
+    return {"affect": mean} if mean else {}
 
 
 def ranks_of(runs: Runs) -> dict[str, Any]:

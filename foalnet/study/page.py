@@ -51,6 +51,9 @@ def _scores(facts: Mapping[str, Any]) -> list[str]:
             f"{100 * row['weighted_f1']:.1f} | {row['trained_parameters']:,} | "
             f"{row['flops'] / 1e6:.1f} |"
         )
+    for name, row in facts["variants"].items():
+        for rating, ccc in row.get("affect", {}).items():
+            lines += ["", f"{escape(name)}: CCC of {rating} {ccc:.3f}, over the tested utterances, mean of the seeds."]
     return [
         *lines,
         "",

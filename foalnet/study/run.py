@@ -149,4 +149,5 @@ def _logits(job: Job, name: str, progress: Progress, store: Store) -> FoldLogits
     logits: dict[str, np.ndarray] = {
         "dev": torch.stack(progress.dev_NC).numpy(), "test": torch.stack(progress.test_NC).numpy(),
     }  # fmt: skip
-    return FoldLogits(name=name, keys={"dev": task.dev, "test": task.test}, logits_ENC=logits)
+    affect_ND = progress.best_affect_NE.numpy() if len(progress.best_affect_NE) else None
+    return FoldLogits(name=name, keys={"dev": task.dev, "test": task.test}, logits_ENC=logits, affect_ND=affect_ND)

@@ -22,7 +22,8 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import content_key
 from foalnet.corpora.splits import Fold, FoldLabels
 from foalnet.encoders import Pretrained
-from foalnet.methods import Loss, Method, Objective, build_net
+from foalnet.methods import CCC, Loss, Method, Objective, build_net
+from foalnet.nets import Outputs
 from foalnet.train import ranks
 from foalnet.train.batches import (
     Store,
@@ -31,6 +32,7 @@ from foalnet.train.batches import (
     dialogue_order,
     eval_batches,
     padding,
+    rated,
     score_batches,
     train_batches,
     train_order,
@@ -73,6 +75,10 @@ class TrainingTask(Protocol):
         """Class names in their order."""
 
     @property
+    def affect(self) -> Mapping[str, tuple[float, ...]]:
+        """Valence and activation of training utterances; empty if the variant does not learn them."""
+
+    @property
     def pretrained(self) -> Pretrained | None:
         """The pretrained encoder; None for a random initialisation."""
 
@@ -85,7 +91,7 @@ class TrainingTask(Protocol):
 class FoldTask:
     """All inputs of one fold's training. `train`, `dev`, `test` are sorted keys in the store.
 
-    `dev` is empty in the split without a dev part.
+    `dev` is empty in the split without a dev part; `affect` has ratings of the train part alone.
     """
 
     fold: Fold
@@ -94,6 +100,7 @@ class FoldTask:
     params: Train
     classes: tuple[str, ...]
     labels: FoldLabels
+    affect: Mapping[str, tuple[float, ...]]
     train: tuple[str, ...]
     dev: tuple[str, ...]
     test: tuple[str, ...]
@@ -151,6 +158,8 @@ def train_fold(
             _choose(task, progress, row, net, [dev_labels[key] for key in task.dev])
         else:
             _keep_last(task, progress, row, net)
+        if CCC in net.weights and progress.best == progress.epochs - 1:
+            progress.best_affect_NE = logits_of(net, store, task.test, device, task.params, read=_affect)
         save_progress(state, progress, net, optim)
     return progress
 
@@ -253,7 +262,7 @@ def train_epoch(
             part.lr = rate(epoch * per_epoch + part.steps, params.epochs * per_epoch, params)
             loss = take_step(
                 net,
-                batch.to(device),
+                rated(batch, task.affect).to(device),
                 objective,
                 optim,
                 lr=part.lr,
@@ -326,8 +335,9 @@ def logits_of(
     params: Train,
     *,
     before_batch: Callable[[], None] = lambda: None,
+    read: Callable[[Outputs], Tensor] = lambda outputs: outputs.logits_BC,
 ) -> Tensor:
-    """Return the logits [N, C] float32 of unlabelled utterances in the order of `keys`."""
+    """Return the logits [N, C] float32 of unlabelled utterances in the order of `keys`, or what else `read` returns."""
     net.eval()
     precision, rows, at_work = Precision.of(params.precision, device), dict[str, Tensor](), list[str]()
     with named_memory(store, lambda: at_work, "the evaluation"):
@@ -338,9 +348,14 @@ def logits_of(
                 continue
             at_work = list(batch.keys)
             with precision.autocast():
-                logits_BC = net(batch.to(device)).logits_BC
-            rows |= zip(batch.keys, logits_BC.float().cpu(), strict=True)
+                answer_BC = read(net(batch.to(device)))
+            rows |= zip(batch.keys, answer_BC.float().cpu(), strict=True)
     return ranks.merged(rows, keys)
+
+
+def _affect(outputs: Outputs) -> Tensor:
+    assert outputs.affect_BE is not None, "the network predicts valence and activation"
+    return outputs.affect_BE
 
 
 def unweighted_accuracy(logits_NC: Tensor, labels: Sequence[int]) -> float:

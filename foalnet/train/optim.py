@@ -92,7 +92,7 @@ def take_step(
         group["lr"] = lr * group["share"]
     optim.zero_grad(set_to_none=True)
     with precision.autocast():
-        loss = objective(net, net(batch), batch.label_B)
+        loss = objective(net, net(batch), batch.label_B, batch.affect_BE)
     if reduce is None and not bool(torch.isfinite(loss.total)):
         return StepResult(loss=None)
     precision.scaled(loss.total).backward()

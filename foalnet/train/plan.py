@@ -11,11 +11,12 @@ from foalnet.config import Params, Settings
 from foalnet.config.blocks import Split, Train
 from foalnet.config.variants import HALF
 from foalnet.core.errors import DataError, UsageError
+from foalnet.core.labels import AFFECT
 from foalnet.core.records import Utterance
 from foalnet.corpora.named import folds_of, record_of
 from foalnet.corpora.splits import Fold, FoldLabels
 from foalnet.encoders import Pretrained, open_weights
-from foalnet.methods import method_of, needs_weights
+from foalnet.methods import CCC, method_of, needs_weights, weights_of
 from foalnet.train.batches import Store, Turn, dialogues_of
 from foalnet.train.encoders import Encoders
 from foalnet.train.fold import FoldTask
@@ -25,7 +26,8 @@ from foalnet.train.fold import FoldTask
 class Run:
     """One variant and seed over all folds of a split: the inputs of `train_folds` besides the clips.
 
-    `named_split`: what the run's record says of its named split; None for folds by session or speaker.
+    `affect`: the ratings of utterances, for a variant that learns them. `named_split`: what the run's record says of
+    its named split; None for folds by session or speaker.
     """
 
     variant: str
@@ -35,6 +37,7 @@ class Run:
     folds: tuple[Fold, ...]
     labels: Mapping[str, str]
     groups: Mapping[str, str]
+    affect: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     split: Split = "dev"
     named_split: Mapping[str, Any] | None = None
     pretrained: Pretrained | None = None
@@ -60,6 +63,7 @@ class Run:
             params=self.params,
             classes=self.classes,
             labels=FoldLabels(fold, self.labels, self.groups),
+            affect={key: self.affect[key] for key in parts["train"] if key in self.affect},
             train=tuple(parts["train"]),
             dev=tuple(parts["dev"]),
             test=tuple(parts["test"]),
@@ -101,12 +105,30 @@ def plan(
         folds=tuple(folds),
         labels={u.key: str(u.label) for u in used},
         groups=groups,
+        affect=affect_of(used, variant, train),
         split=split,
         named_split=record_of(params, used, split),
         pretrained=pretrained,
         encoders=encoders,
         dialogues=dialogues_of(utterances, groups) if method_of(variant, train).over_turns else {},
     )
+
+
+def affect_of(used: Sequence[Utterance], variant: str, train: Train) -> dict[str, tuple[float, ...]]:
+    """Return key -> ratings (`labels.AFFECT`) if the variant learns them, else {}.
+
+    UsageError (exit 2) if it does and the manifest has none.
+    """
+    if CCC not in weights_of(variant, train):
+        return {}
+    rated = {u.key: tuple(getattr(u, name) for name in AFFECT) for u in used}
+    affect = {key: values for key, values in rated.items() if None not in values}
+    if not affect:
+        raise UsageError(
+            f"variant {variant} learns {' and '.join(AFFECT)}, and no utterance has such ratings",
+            action=f"train it on a corpus that is rated, or give its variant the loss {CCC} with weight 0",
+        )
+    return affect
 
 
 def pretrained_for(variant: str, params: Train, settings: Settings) -> Pretrained | None:

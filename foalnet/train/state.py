@@ -3,7 +3,7 @@
 A checkpoint contains everything on which the next epoch depends: weights, the optimiser's moments, the best weights so
 far, the stored logits and the counts. Each epoch seeds its random streams from seed, fold and epoch; a checkpoint
 within an epoch also contains their state. The previous checkpoint is kept until the fold is finished.
-Shape letters: E epochs, N utterances, C classes.
+Shape letters: E epochs (of affect: valence, activation), N utterances, C classes.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ class Progress:
     Without a dev part `best` is the last epoch, `best_net` is empty until the end, and `dev_NC` stays empty.
 
     `counts`: rows left out and steps skipped; `bad_steps`: epoch, step and keys of each step with a non-finite number.
-    `best_net`: weights and buffers of the best epoch; `dev_NC`, `test_NC`: logits of each epoch; `scaler`: the state
-    of the search for fp16's gradient scale; `midway`: the current epoch. `owner`: a digest of the training, so that no
+    `best_net`: weights and buffers of the best epoch; `best_affect_NE`: its predicted valence and activation of the
+    test part, [0] for a method without; `dev_NC`, `test_NC`: logits of each epoch; `scaler`: the state of the search
+    for fp16's gradient scale; `midway`: the current epoch. `owner`: a digest of the training, so that no
     other training resumes from its checkpoint.
     """
 
@@ -74,6 +75,7 @@ class Progress:
     counts: dict[str, int] = field(default_factory=dict)
     bad_steps: list[dict[str, Any]] = field(default_factory=list)
     best_net: dict[str, Tensor] = field(default_factory=dict)
+    best_affect_NE: Tensor = field(default_factory=lambda: torch.zeros(0))
     dev_NC: list[Tensor] = field(default_factory=list)
     test_NC: list[Tensor] = field(default_factory=list)
     scaler: dict[str, float] = field(default_factory=dict)
@@ -109,6 +111,8 @@ def save_progress(path: Path, progress: Progress, net: Method, optim: torch.opti
     """
     tensors = prefixed(progress.best_net, "best")
     tensors |= {"dev": _stacked(progress.dev_NC), "test": _stacked(progress.test_NC)}
+    if len(progress.best_affect_NE):
+        tensors["affect"] = progress.best_affect_NE
     if not progress.finished:
         tensors |= prefixed(net_tensors(net), "net") | prefixed(optimizer_tensors(optim), "optimizer")
     facts = {name: getattr(progress, name) for name in FACTS} | {"midway": None}
@@ -161,6 +165,7 @@ def load_progress(path: Path, net: Method, optim: torch.optim.Optimizer, *, owne
         put_optimizer(optim, part(tensors, "optimizer"))
     return Progress(
         best_net=part(tensors, "best"),
+        best_affect_NE=tensors.get("affect", torch.zeros(0)),
         dev_NC=list(tensors["dev"].unbind()) if "dev" in tensors else [],
         test_NC=list(tensors["test"].unbind()),
         midway=_midway(tensors, facts["midway"], next(net.parameters()).device),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from foalnet.config.variants import Modality, Variant
-from foalnet.methods import Method, Objective, build_net
+from foalnet.methods import CCC, METHODS, Method, Objective, build_net
 from foalnet.nets import Batch
 from foalnet.train.batches import Clip, collate
 from tests.support.corpus.stores import CLASSES, DIMS, blind, make_params, make_store
@@ -23,13 +23,17 @@ def four_clips() -> tuple[list[Clip], Batch]:
     return clips, collate(clips, {clip.key: CLASSES.index(synthetic.labels[clip.key]) for clip in clips})
 
 
-def fusion(method: str, **params: Any) -> Method:
-    """The fusion of sound and feature vectors with these params, without the dropouts that all fusions share."""
+def fusion(method: str, *, affect: bool = False, **params: Any) -> Method:
+    """The fusion of sound and feature vectors with these params, without the dropouts that all fusions share.
+
+    `affect`: a method that can learn valence and activation does.
+    """
+    losses = {CCC: 0.0} if CCC in METHODS[method].losses and not affect else {}
     train = make_params(
         audio={"encoder": "functionals"},
         video={"encoder": "linear"},
         methods={method: {"width": 8, "stem_dropout": 0.0, "head_dropout": 0.0, **params}},
-        variants={method: Variant(method=method, inputs=list(INPUTS))},
+        variants={method: Variant(method=method, inputs=list(INPUTS), losses=losses)},
     )
     torch.manual_seed(0)
     net = build_net(method, train, classes=CLASSES, shape=make_store(groups=1, frame=(DIMS,)).store.shape)

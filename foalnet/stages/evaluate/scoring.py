@@ -25,10 +25,11 @@ from foalnet.config import Params
 from foalnet.config.blocks import PROTOCOLS, SPLIT_OF, Split
 from foalnet.core.errors import DataError, reason
 from foalnet.core.files import sha256_file
-from foalnet.core.paths import Paths
+from foalnet.core.labels import AFFECT
+from foalnet.core.paths import HEADLINE, Paths
 from foalnet.core.records import Prediction, Utterance
 from foalnet.corpora.named import cluster_of, keys_tested
-from foalnet.evidence.metrics import DECIMALS, METRICS, best_epoch, mean_sd, scores, softmax
+from foalnet.evidence.metrics import DECIMALS, METRICS, best_epoch, ccc, mean_sd, rounded, scores, softmax
 
 PARTS = {"dev": ("dev", "test"), "four": ("test",)}
 # How the other two protocols choose an epoch; `evaluate.select` names the rule of loso_dev_session.
@@ -37,11 +38,16 @@ SELECT = {"loso_fixed_epochs": "last_epoch", "paper_best_on_test": "best_test_ua
 
 @dataclass(frozen=True, kw_only=True)
 class FoldLogits:
-    """One fold as `train` left it: part -> its keys, and its logits float32 [E, N, C] with a row for each key."""
+    """One fold as `train` left it: part -> its keys, and its logits float32 [E, N, C] with a row for each key.
+
+    `affect_ND`: predicted valence and activation of the test part at the epoch that the dev part chose, of a method
+    that learns them.
+    """
 
     name: str
     keys: Mapping[str, tuple[str, ...]]
     logits_ENC: Mapping[str, np.ndarray]
+    affect_ND: np.ndarray | None = None
 
 
 def evaluate_run(
@@ -107,8 +113,25 @@ def score_folds(
         "pooled": _pooled(rows, classes, params.evaluate.calibration_bins),
         "folds": scored,
         "over_folds": {metric.key: mean_sd([fold[metric.key] for fold in scored.values()]) for metric in METRICS},
+        **_affect(protocol, folds, used),
         "unpredicted": sorted(keys_tested(params, list(used.values())) - {row.key for row in rows}),
     }
+
+
+def _affect(protocol: str, folds: Sequence[FoldLogits], used: Mapping[str, Utterance]) -> dict[str, Any]:
+    """Return the CCC of each rating over the tested utterances that have it; {} for a method that learns none."""
+    rows = [
+        (row_D, used[key])
+        for fold in folds
+        if fold.affect_ND is not None and protocol == HEADLINE
+        for key, row_D in zip(fold.keys["test"], fold.affect_ND, strict=True)
+    ]
+    ratings = {}
+    for place, name in enumerate(AFFECT):
+        pairs = np.array([(row_D[place], value) for row_D, u in rows if (value := getattr(u, name)) is not None], float)
+        if len(pairs):
+            ratings[name] = {"ccc": rounded(ccc(pairs[:, 0], pairs[:, 1])), "utterances": len(pairs)}
+    return {"affect": ratings} if ratings else {}
 
 
 def choose(protocol: str, fold: FoldLogits, class_of: Mapping[str, int]) -> tuple[int, dict[str, list[float]]]:
@@ -178,7 +201,7 @@ def read_logits(
     for name in sorted(index["folds"]):
         keys = {part: tuple(index["folds"][name].get(part, ())) for part in PARTS[split]}
         logits = {part: _logits(tensors, f"{name}/{part}", keys[part], len(classes), file) for part in keys}
-        yield FoldLogits(name=name, keys=keys, logits_ENC=logits)
+        yield FoldLogits(name=name, keys=keys, logits_ENC=logits, affect_ND=tensors.get(f"{name}/affect"))
 
 
 def _logits(

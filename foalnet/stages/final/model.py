@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from foalnet.core.files import Content, content_key, json_bytes, publish_togethe
 from foalnet.core.paths import Paths, run_name
 from foalnet.core.processor import processor
 from foalnet.core.progress import Every
+from foalnet.core.records import Utterance
 from foalnet.methods import method_of, needs_weights
 from foalnet.shards import INDEX, ShardSet, open_shards
 from foalnet.stages.final.card import card_facts, card_md
@@ -36,6 +37,7 @@ from foalnet.train.batches import Store, dialogues_of, load_store
 from foalnet.train.encoders import Encoders
 from foalnet.train.environment import Stop, at_start, determined, device, listening, threads
 from foalnet.train.parallel import side_by_side
+from foalnet.train.plan import affect_of
 from foalnet.train.progress_line import FoldStatus, StatusReporter, progress_line
 from foalnet.train.speed import reached
 from foalnet.train.state import Progress
@@ -138,9 +140,7 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     store = load_store(shards, {u.key for u in used}, params.train, given.features, given.texts, dialogues)
     need_inputs(store, variant, params.train, paths)
     used = [u for u in used if u.key in store]
-    classes = tuple(params.manifest.classes)
-    labels = {u.key: classes.index(str(u.label)) for u in used}
-    progress = _all_trained(ready, store, settings, labels)
+    progress = _all_trained(ready, store, settings, used)
     seconds = sum(store.samples(u.key) for u in used) / store.shape.rate_hz
     machine = {name: ready.digests[name] for name in ("device", "instructions", "threads")} | {"processor": processor()}
     account = read_sealed(paths.staging, again=f"shards@{paths.corpus}", corpus=paths.corpus)
@@ -161,9 +161,11 @@ def _final(params: Params, settings: Settings, paths: Paths) -> dict[str, Any]:
     return card
 
 
-def _all_trained(ready: Prepared, store: Store, settings: Settings, labels: Mapping[str, int]) -> Progress:
+def _all_trained(ready: Prepared, store: Store, settings: Settings, used: Sequence[Utterance]) -> Progress:
     """Train the runs that give the encoders, side by side where the machine allows it, then the final model."""
     params, variant = ready.params, ready.params.final.variant
+    classes = tuple(params.manifest.classes)
+    labels = {u.key: classes.index(str(u.label)) for u in used}
     done: dict[str, Progress] = {}
 
     def trained(name: str, _fold: str) -> Mapping[str, Any]:
@@ -177,9 +179,10 @@ def _all_trained(ready: Prepared, store: Store, settings: Settings, labels: Mapp
             variant=name,
             seed=params.final.seed,
             params=params.train,
-            classes=tuple(params.manifest.classes),
+            classes=classes,
             labels=labels,
             epochs=epochs,
+            affect=affect_of(used, name, params.train),
             pretrained=ready.given.pretrained if needs_weights(name, params.train) else None,
             encoders=partial(encoders.of, STAGE) if name == variant and ready.singles else None,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,10 @@ from foalnet.train.state import Progress, save_progress
 
 @dataclass(frozen=True, kw_only=True)
 class FinalTask:
-    """All that the final training depends on. `labels`: class number of every utterance; `epochs`: how many, fixed."""
+    """All that the final training depends on. `labels`: class number of every utterance; `epochs`: how many, fixed.
+
+    `affect`: the ratings of utterances, for a variant that learns them.
+    """
 
     variant: str
     seed: int
@@ -31,6 +34,7 @@ class FinalTask:
     classes: tuple[str, ...]
     labels: Mapping[str, int]
     epochs: int
+    affect: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     pretrained: Pretrained | None = None
     encoders: Callable[[], Mapping[str, Tensor]] | None = None
     name: str = "final"

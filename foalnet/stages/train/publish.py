@@ -51,6 +51,8 @@ def publish(
         progress, task = done[fold.name], run.task(fold, store)
         put(f"fold-{fold.name}.safetensors", partial(to_bytes, progress.best_net, model_facts(run, store, fold.name)))
         logits[f"{fold.name}/test"] = torch.stack(progress.test_NC)
+        if len(progress.best_affect_NE):
+            logits[f"{fold.name}/affect"] = progress.best_affect_NE
         index[fold.name] = {"test": list(task.test)}
         if task.dev:
             logits[f"{fold.name}/dev"] = torch.stack(progress.dev_NC)

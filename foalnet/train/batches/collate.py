@@ -15,6 +15,7 @@ from torch import Tensor
 
 from foalnet.config.variants import Modality
 from foalnet.core.files import content_key
+from foalnet.core.labels import AFFECT
 from foalnet.nets import UNSCORED, Batch, Encoded, Steps
 from foalnet.train.batches.store import Clip, Store
 from foalnet.train.batches.turns import turns_of
@@ -156,6 +157,14 @@ def train_batches(
     samples, make = store.samples_in(pad_s), dialogue_batch if store.dialogues else batch_of
     for first in range(0, len(order), size):
         yield make(store, share(order[first : first + size]), labels, samples=samples)
+
+
+def rated(batch: Batch, affect: Mapping[str, tuple[float, ...]]) -> Batch:
+    """Return a batch with the ratings of its utterances, NaN where `affect` has none; unchanged if it is empty."""
+    if not affect:
+        return batch
+    none = (float("nan"),) * len(AFFECT)
+    return replace(batch, affect_BE=torch.tensor([affect.get(key, none) for key in batch.keys]))
 
 
 def eval_batches(

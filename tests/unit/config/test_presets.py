@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from foalnet.config import Params, resolve
+from foalnet.config import Params, load_params, resolve
 from foalnet.config.blocks import Train
 from foalnet.config.load import Entry, File, merge, read_file
-from foalnet.config.presets import PRESETS, preset_entry
+from foalnet.config.presets import PRESETS, preset_for
 from foalnet.config.versions import DIFFERENCES, Row
 from foalnet.core.errors import UsageError
 from foalnet.corpora import get_reader
+from foalnet.corpora.named import NAMED
 from foalnet.encoders import CATALOGUE
 from foalnet.faces import WEIGHT_FILES
 from foalnet.methods import config_of
@@ -30,7 +31,7 @@ CASES = [(name, reader) for name, each in PRESETS.items() for reader in READERS 
 def resolved(repository: Path, name: str, reader: str) -> Params:
     """The params of an entry that a preset starts, over the blocks of the committed params.yaml."""
     kind = get_reader(reader)
-    merged: dict[str, Any] = merge(kind.entry_preset, preset_entry(name, reader))
+    merged: dict[str, Any] = merge(kind.entry_preset, preset_for(name, reader).entry)
     entry = {
         "reader": reader,
         "source": "x",
@@ -91,7 +92,7 @@ def test_every_difference_between_the_two_presets_stands_in_the_method(repositor
     """Outside `train` too: what a preset lays over an entry and the other does not."""
     text = (repository / "docs" / "method.md").read_text()
     released, corrected = (resolved(repository, name, "iemocap").model_dump() for name in ("iemocap-paper", "iemocap"))
-    entries = [preset_entry(name, "iemocap") for name in ("iemocap-paper", "iemocap")]
+    entries = [preset_for(name, "iemocap").entry for name in ("iemocap-paper", "iemocap")]
     differences = {path for path in differing(released, corrected) if path not in ("seeds", "protocols")}
     differences |= {key for key in ("seeds", "protocols") if entries[0].get(key) != entries[1].get(key)}
     assert "train.frame_step" in differences and "features.frame_step" in differences and "seeds" in differences
@@ -171,7 +172,7 @@ def test_drawn_changes_nothing(repository: Path) -> None:
 )
 def test_a_preset_that_does_not_fit_is_a_usage_error(name: str, reader: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        preset_entry(name, reader)
+        preset_for(name, reader)
 
 
 def test_add_corpus_writes_the_preset(repository: Path, tmp_path: Path) -> None:
@@ -190,3 +191,27 @@ def test_add_corpus_writes_the_preset(repository: Path, tmp_path: Path) -> None:
     assert corpora["own"]["features"] == {}
     wrong = verb(tmp_path, *arguments, "--name", "wrong", "--preset", "iemocap", check=False)
     assert wrong.returncode == 2 and "next:" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("preset", "variants", "fold_by"),
+    [
+        ("iemocap-gban", ["gban"], "gban-4490"),
+        ("iemocap-m2fnet", ["m2fnet"], "iemocap6-erc-100-20-31"),
+        ("iemocap-lmam", ["lmam"], "iemocap6-erc-100-20-31"),
+        ("iemocap-jmt", ["audio_only", "video_only", "jmt_va", "jmt"], "session"),
+    ],
+)
+def test_a_rival_as_published_is_an_entry_that_can_be_built(
+    preset: str, variants: list[str], fold_by: str, repository: Path, tmp_path: Path
+) -> None:
+    for name in ("params.yaml", "prefect.yaml", "dvc.yaml"):
+        (tmp_path / name).write_bytes((repository / name).read_bytes())
+    iemocap_tree(tmp_path / "tree")
+    verb(tmp_path, "add-corpus", "iemocap", "--root", str(tmp_path / "tree"), "--name", "own", "--preset", preset)
+    # It builds the network of every variant, and compares classes and split.
+    verb(tmp_path, "config", "own")
+    params = load_params("own", tmp_path / "params.yaml")
+    assert params.variants == variants and params.train.fold_by == fold_by
+    split = NAMED.get(fold_by)
+    assert split is None or {name: tuple(raws) for name, raws in params.manifest.classes.items()} == dict(split.classes)

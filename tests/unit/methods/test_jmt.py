@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foalnet.core.errors import UsageError
+from foalnet.methods import Objective
 from foalnet.methods.jmt import TOKENS, Jmt
 from tests.support.switches import check_switch, four_clips, fusion
 
@@ -79,3 +80,19 @@ def test_heads_that_do_not_divide_the_width_are_refused_by_name() -> None:
 )
 def test_every_switch_learns_and_reads_each_utterance_alone(params: dict[str, Any]) -> None:
     check_switch("jmt", **params)
+
+
+def test_ratings_train_all_but_the_layer_that_reads_classes_which_passes_no_gradient_back() -> None:
+    net, (_, batch) = fusion("jmt", affect=True).train(), four_clips()
+    outputs = net(batch)
+    assert outputs.affect_BE is not None and outputs.affect_BE.shape == (4, 2) and outputs.logits_BC.shape == (4, 4)
+    assert batch.label_B is not None
+    Objective()(net, outputs, batch.label_B).total.backward()
+    learned = {name.partition(".")[0] for name, p in net.named_parameters() if p.grad is not None}
+    assert learned == {"read_classes"}
+    affect_BE = torch.tensor([[1.0, 4.0], [2.0, 2.0], [5.0, 1.0], [3.0, 5.0]])
+    loss = Objective()(net, net(batch), batch.label_B, affect_BE)
+    assert list(loss.parts) == ["cross_entropy", "ccc"] and 0.0 < loss.parts["ccc"].item() < 2.0
+    assert loss.total.item() == pytest.approx((loss.parts["cross_entropy"] + loss.parts["ccc"]).item())
+    loss.total.backward()
+    assert all(p.grad is not None for p in net.parameters())

@@ -145,7 +145,8 @@ class Case:
         self.net.train()
         assert self.batch.label_B is not None
         objective = Objective()
-        return objective(self.net, self.net(self.batch), self.batch.label_B).total
+        affect_BE = torch.tensor([[1.0, 4.0], [2.0, 2.0], [5.0, 1.0], [3.0, 5.0]])
+        return objective(self.net, self.net(self.batch), self.batch.label_B, affect_BE).total
 
 
 @pytest.fixture(params=CASES, ids=["-".join(case) for case in CASES])

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from foalnet.artifact.checkpoint import load_checkpoint
+from foalnet.artifact.table import read_manifest
 from foalnet.config import Params
 from foalnet.config.blocks import Split
 from foalnet.config.variants import VARIANTS
@@ -22,6 +23,7 @@ from foalnet.core.files import read_json, read_jsonl
 from foalnet.core.paths import Paths
 from foalnet.corpora.named import NAMED
 from foalnet.methods import build_net
+from foalnet.nets.losses.ccc import ccc_loss
 from foalnet.stages.evaluate.scoring import evaluate_run
 from foalnet.stages.train.training import train_folds, train_run
 from foalnet.train.environment import Stop, determined
@@ -38,6 +40,7 @@ from tests.support.corpus.stores import (
     make_store,
     write_corpus,
 )
+from tests.support.sealing import write_manifest
 from tests.unit.test_train import StopAt, outputs, settings
 
 CPU = torch.device("cpu")
@@ -241,3 +244,26 @@ def test_a_named_split_trains_its_fixed_parts_and_is_recorded(
 
 def test_a_run_by_session_has_no_record_of_a_named_split(four: Paths) -> None:
     assert "named_split" not in read_json(four.model("foal", 1, "four") / "train.json")
+
+
+def test_ratings_are_those_of_training_utterances_alone_and_their_ccc_is_scored(tmp_path: Path) -> None:
+    paths = write_corpus(tmp_path, make_store(groups=5, per_group=8))
+    rows = read_manifest(paths.manifest, corpus="drawn")
+    places = {label: float(place) for place, label in enumerate(CLASSES)}
+    rated = [replace(u, valence=1.0 + places[str(u.label)], activation=5.0 - places[str(u.label)]) for u in rows]
+    write_manifest(paths.manifest, [*rated[:-1], rows[-1]])
+    params = corpus_params(epochs=2)
+    run = plan(params, read_manifest(paths.manifest, corpus="drawn"), variant="jmt_va", seed=1)
+    assert len(run.affect) == len(rows) - 1 and rows[-1].key not in run.affect
+    task = run.task(run.folds[0], make_store(groups=5, per_group=8).store)
+    assert task.affect and set(task.affect) <= set(task.train)
+    train_run(params, settings(tmp_path), paths, variant="jmt_va", seed=1)
+    logits = load_file(paths.model("jmt_va", 1) / "logits.safetensors")
+    assert logits["Session1/affect"].shape == (8, 2)
+    affect = evaluate_run(params, paths, variant="jmt_va", seed=1)["loso_dev_session"]["affect"]
+    values = torch.cat([logits[f"Session{n}/affect"] for n in range(1, 6)])[: len(rows) - 1].double()
+    truth = torch.tensor([u.valence for u in rated[:-1]], dtype=torch.float64)
+    ccc = 1 - float(ccc_loss(values[:, :1], truth[:, None]))
+    assert affect["valence"] == {"ccc": pytest.approx(ccc, abs=1e-5), "utterances": len(rows) - 1}
+    with pytest.raises(UsageError, match="learns valence and activation, and no utterance has such ratings"):
+        plan(params, rows, variant="jmt_va", seed=1)
