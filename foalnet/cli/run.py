@@ -74,12 +74,13 @@ def _dvc(*arguments: str) -> int:
 def _run(context: click.Context, command: str) -> None:
     """Run a stage's command, `foalnet VERB …`, in this process; the verb's own errors pass."""
     _, verb, *arguments = shlex.split(command)
-    group = context.find_root().command
-    assert isinstance(group, click.Group)
-    one = group.get_command(context, verb)
+    root = context.find_root()
+    assert isinstance(root.command, click.Group)
+    one = root.command.get_command(root, verb)
     assert one is not None, f"dvc.yaml names the verb {verb}"
     try:
-        one.main(arguments, prog_name=f"foalnet {verb}", standalone_mode=False)
+        with one.make_context(verb, arguments, parent=root) as own:
+            one.invoke(own)
     except SystemExit as end:
         # A training in several processes ends with their exit code.
         if end.code:
