@@ -1,11 +1,13 @@
-"""Runs a study of the fusions on RAVDESS or MELD in a clone of this checkout; prints its board, time and memory.
+"""Runs a study of the fusions in a clone of this checkout; prints its board, time and memory.
 
+    python -m bench.study drawn
     python -m bench.study ravdess --root FOLDER       # or: FOALNET_SHARED_DATA=PARENT python -m bench.study ravdess
     python -m bench.study meld --root FOLDER
     python -m bench.study ravdess --seeds 2 --variants audio_only,foal,gmu --keep CLONE
 
-`ravdess`: eight classes, sound as functionals and the table of action units; FOLDER as for `bench.ravdess`. `meld`: the
-three tables, text alone, words learned from scratch. The clone of `--keep` stays there, and the same command resumes.
+`drawn`: the drawn corpus, with the settings of its entry (encoders of the single modalities, frozen). `ravdess`: eight
+classes, sound as functionals and the table of action units; FOLDER as for `bench.ravdess`. `meld`: the three tables,
+text alone, words learned from scratch. One recipe for all methods, but for RATES. The clone of `--keep` stays there, and the same command resumes.
 """
 
 from __future__ import annotations
@@ -24,17 +26,22 @@ from foalnet.config.yamls import read_yaml
 from foalnet.core.files import json_bytes, publish_bytes
 
 NAME = "rivals"
-RAVDESS = (
+FUSIONS = (
     "audio_only", "video_only", "baseline", "foal", "concat", "gmu", "fbp", "jmt", "gban_av", "m2fnet_clip",
-    "ecmf_style", "aimdit_style", "mpt_style",
+    "ecmf_style", "aimdit_style", "mpt_style", "text_prompts",
 )  # fmt: skip
-WIDTH = 64
+MORE = {"drawn": ("hfg_style", "jmt_va")}
+# What each fusion is worth beyond the floor of all, and beyond the sound alone.
+COMPARE = [["concat", "audio_only"], ["baseline", "concat"], ["gmu", "concat"]]
+WIDTH, SEGMENTS = 64, 8
+# The L2 norm after its signed square root makes small steps of FBP's gradients; JMT has no norm that bounds them.
+RATES = {"ravdess": {"fbp": 0.01}, "drawn": {"jmt": 0.001, "jmt_va": 0.001}}
 
 
 def main() -> None:
     """Clone, add corpus and study, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", choices=["ravdess", "meld"])
+    parser.add_argument("corpus", choices=["drawn", "ravdess", "meld"])
     parser.add_argument("--root", type=Path, metavar="FOLDER")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds [5]")
     parser.add_argument("--variants", help="what is trained [those of this bench]")
@@ -44,12 +51,12 @@ def main() -> None:
     arguments = parser.parse_args()
     shared = os.environ.get("FOALNET_SHARED_DATA")
     root = arguments.root or (Path(shared) / arguments.corpus if shared else None)
-    if root is None:
+    if root is None and arguments.corpus != "drawn":
         parser.error("--root: give the corpus' folder")
     with folder_of(arguments.keep) as folder:
         if not (folder / ".git").exists():
             subprocess.run(["git", "clone", "-q", str(HOME), str(folder)], check=True)
-            add(folder, root.resolve(), arguments)
+            add(folder, root, arguments)
         began = time.monotonic()
         run(folder, "dvc", "repro", f"study@{NAME}")
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -60,11 +67,12 @@ def main() -> None:
         )
 
 
-def add(folder: Path, root: Path, arguments: argparse.Namespace) -> None:
-    """Add the corpus and the study to the clone's params."""
+def add(folder: Path, root: Path | None, arguments: argparse.Namespace) -> None:
+    """Add the corpus, unless it is the drawn one, and the study to the clone's params."""
     corpus = arguments.corpus
-    entry_variants = ("--variants", "text_only") if corpus == "meld" else ("--classes", arguments.classes)
-    run(folder, "foalnet", "add-corpus", corpus, "--root", str(root), "--name", corpus, *entry_variants)
+    if root is not None:
+        more = ("--variants", "text_only") if corpus == "meld" else ("--classes", arguments.classes)
+        run(folder, "foalnet", "add-corpus", corpus, "--root", str(root.resolve()), "--name", corpus, *more)
     path = folder / "params.yaml"
     params = read_yaml(path)
     study: dict[str, Any] = {"corpus": corpus, "seeds": list(range(1, arguments.seeds + 1))}
@@ -72,14 +80,22 @@ def add(folder: Path, root: Path, arguments: argparse.Namespace) -> None:
         params["corpora"][corpus]["train"].update(TRAIN | TEXT["meld_hashed"]["train"])
         study |= {"variants": ["text_only", "text_turns"], "reference": "text_only"}
     else:
-        methods = params["corpora"][corpus].setdefault("methods", {})
-        for name in {params["variants"][variant]["method"] for variant in RAVDESS} - {"single", "foal"}:
-            methods[name] = {**methods.get(name, {}), "width": WIDTH}
-        study |= {"variants": list(RAVDESS), "reference": "foal"}
+        study |= {"variants": [*FUSIONS, *MORE.get(corpus, ())], "reference": "foal"}
+        own = params["corpora"][corpus].setdefault("methods", {})
+        for name in {params["variants"][variant]["method"] for variant in study["variants"]} - {"single", "foal"}:
+            small = {"width": WIDTH, "segments": SEGMENTS}
+            own[name] = {
+                **own.get(name, {}),
+                **{key: value for key, value in small.items() if key in params["methods"][name]},
+            }
     if arguments.variants:
         study["variants"] = arguments.variants.split(",")
         if study["reference"] not in study["variants"]:
             study["reference"] = study["variants"][-1]
+    study["compare"] = [pair for pair in COMPARE if set(pair) <= set(study["variants"])]
+    study["settings"] = {
+        variant: {"lr": rate} for variant, rate in RATES.get(corpus, {}).items() if variant in study["variants"]
+    }
     if arguments.epochs:
         study["train"] = {"epochs": arguments.epochs}
     params["studies"] = {NAME: study}

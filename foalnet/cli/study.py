@@ -13,19 +13,27 @@ from foalnet.core.paths import Paths
 
 @click.command(short_help="train many variants and seeds in one go and compare them")
 @click.argument("name")
-def study(name: str) -> None:
+@click.option("--part", metavar="I/N", help="Train the runs of every N-th seed, from the I-th on, and write no page.")
+def study(name: str, part: str | None) -> None:
     """Train, score and compare the variants and seeds of the study NAME of params.yaml (docs/study.md).
 
     Writes reports/CORPUS/studies/NAME/. The same command resumes an interrupted study; finished runs are kept in the
-    work folder, so that after a change of params only the changed runs are trained.
+    work folder, so that after a change of params only the changed runs are trained. With --part several processes, or
+    jobs of a scheduler with a common work folder, train a study; then the command without it writes the page.
     """
     from foalnet.stages.base import errors_of, one_writer
-    from foalnet.study import run_study
-    from foalnet.study.plan import plan_of
+    from foalnet.study import run_study, train_part
+    from foalnet.study.plan import part_of, plan_of
 
+    say = partial(click.echo, err=True)
     with errors_of("study"):
         plan, settings = plan_of(read_file(), name), load_settings()
         paths = Paths(plan.params.corpus)
-        with one_writer("study", plan.params.corpus, settings, lambda: [paths.study(name)]):
-            page = run_study(plan, settings, paths, say=partial(click.echo, err=True))
+        if part is None:
+            with one_writer("study", plan.params.corpus, settings, lambda: [paths.study(name)]):
+                page = run_study(plan, settings, paths, say=say)
+        else:
+            number, parts = part_of(plan, part)
+            with one_writer(f"study-{number}", plan.params.corpus, settings, lambda: [settings.work / "study"]):
+                page = train_part(plan, settings, paths, number, parts, say=say)
     click.echo(page)

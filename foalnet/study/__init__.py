@@ -1,5 +1,5 @@
 """Trains many variants and seeds of one corpus in one process, and compares them: the stage `study`."""
 
-from foalnet.study.run import run_study
+from foalnet.study.run import run_study, train_part
 
-__all__ = ["run_study"]
+__all__ = ["run_study", "train_part"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,18 @@ def plan_of(file: File, name: str, *, path: Path = DEFAULT_PARAMS) -> Plan:
     for variant, train in trains.items():
         config_of(variant, train)
     return plan
+
+
+def part_of(plan: Plan, text: str) -> tuple[int, int]:
+    """Return (I, N) of "I/N"; UsageError (exit 2) unless 1 <= I <= N, with a seed for each part."""
+    numbers = re.fullmatch(r"(\d+)/(\d+)", text)
+    part, parts = map(int, numbers.groups()) if numbers else (0, 0)
+    if not 1 <= part <= parts <= len(plan.study.seeds):
+        raise UsageError(
+            f"--part {text}: study {plan.name} has {len(plan.study.seeds)} seeds, each trained by one part",
+            action=f"write I/N with I from 1 to N, and N at most {len(plan.study.seeds)}",
+        )
+    return part, parts
 
 
 def _check(study: Study, where: str, path: Path) -> None:

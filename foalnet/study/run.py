@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,21 +43,53 @@ CODE = ("evidence/metrics", "stages/evaluate/scoring", "study/network", "study/r
 def run_study(plan: Plan, settings: Settings, paths: Paths, *, say: Callable[[str], None] = lambda _: None) -> str:
     """Train, score and compare the runs of a study; return the page.
 
-    Writes `reports/<corpus>/studies/<name>/`: board.json, board.md, and the predictions of every run. A run that fails
-    because of its setting is recorded with the reason, and its variant is compared with no other. `say` gets a line for
-    every run. Interrupted (exit 5) after a stop request; UsageError (2), DataError (3), MachineError (4) as their
-    messages say.
+    Writes `reports/<corpus>/studies/<name>/`: board.json, board.md, the predictions of every run, and an SVG for each
+    variant that explains itself. A run that fails because of its setting is recorded with the reason, and its variant
+    is compared with no other. `say` gets a line for every run. Interrupted (exit 5) after a stop request; UsageError
+    (2), DataError (3), MachineError (4) as their messages say.
     """
-    group, again = Group.of(plan.params, settings, paths), f"study@{plan.name}"
+    runs, failed, files = dict[str, list[Trained]](), dict[str, str](), dict[Path, Content]()
+    out = paths.study(plan.name)
+    for job, kept in kept_runs(plan, settings, paths, plan.study.seeds, say=say):
+        name = run_name(job.run.variant, job.run.seed)
+        metrics, rows = _read(kept, _again(plan))
+        files |= {out / name / file: partial(shutil.copyfile, kept / file) for file in (PREDICTIONS, METRICS)}
+        if "failed" in metrics:
+            failed[name] = metrics["failed"]
+        else:
+            runs.setdefault(job.run.variant, []).append(Trained(seed=job.run.seed, metrics=metrics, rows=rows))
+    facts = board(plan, runs, failed)
+    text = page(facts)
+    files |= {out / f"{name}.svg": explained_svg(name, runs[name][0].metrics["explain"]) for name in facts["explained"]}
+    files |= {out / PAGE: text.encode(), out / BOARD: sealed_bytes(BOARD, facts)}
+    belongs = {path.relative_to(out).as_posix() for path in files}
+    publish_together(files, marker=out / BOARD, stale=others_below(out, belongs))
+    return text
+
+
+def train_part(
+    plan: Plan, settings: Settings, paths: Paths, part: int, parts: int, *, say: Callable[[str], None] = lambda _: None
+) -> str:
+    """Train and score every run of some of the seeds into the work folder, where `run_study` takes them; say how many.
+
+    Several processes, or machines with a common work folder, so share a study: part 1 to `parts`, each with the seeds
+    of its own, since the runs of one seed share encoders. Errors as `run_study`.
+    """
+    done = list(kept_runs(plan, settings, paths, plan.study.seeds[part - 1 :: parts], say=say))
+    return f"part {part} of {parts}: {len(done)} runs of study {plan.name} are in {settings.work / 'study'}"
+
+
+def kept_runs(
+    plan: Plan, settings: Settings, paths: Paths, seeds: Sequence[int], *, say: Callable[[str], None]
+) -> Iterator[tuple[Job, Path]]:
+    """Yield every run of these seeds with the folder of its predictions and metrics; train it if that is not there."""
+    group, again = Group.of(plan.params, settings, paths), _again(plan)
     check_classes(group)
     say(f"study {plan.name}: {at_start(settings, plan.params.train)}")
     trains = plan.trains()
-    jobs = [group.job(variant, seed, trains[variant], trains) for variant, seed in plan.runs()]
-    sources = {single.folder for job in jobs for single in job.singles}
-    runs, failed, files = dict[str, list[Trained]](), dict[str, str](), dict[Path, Content]()
-    out, made = paths.study(plan.name), set[Path]()
+    jobs = [group.job(variant, seed, trains[variant], trains) for variant, seed in plan.runs() if seed in seeds]
+    sources, made = {single.folder for job in jobs for single in job.singles}, set[Path]()
     for number, job in enumerate(jobs, 1):
-        name = run_name(job.run.variant, job.run.seed)
         kept, took = settings.work / "study" / _key(job, plan), ""
         if not _whole(kept, again):
             began_s = time.monotonic()
@@ -66,24 +98,16 @@ def run_study(plan: Plan, settings: Settings, paths: Paths, *, say: Callable[[st
             took = f", {time.monotonic() - began_s:.0f} s"
             if job.folder in made - sources:
                 shutil.rmtree(job.folder, ignore_errors=True)
-        metrics, rows = _read(kept, again)
-        files |= {out / name / file: partial(shutil.copyfile, kept / file) for file in (PREDICTIONS, METRICS)}
-        if "failed" in metrics:
-            failed[name] = metrics["failed"]
-            said = f"failed: {metrics['failed']}"
-        else:
-            runs.setdefault(job.run.variant, []).append(Trained(seed=job.run.seed, metrics=metrics, rows=rows))
-            said = f"UA {100 * metrics['pooled']['ua']:.1f} %"
-        say(f"{number} of {len(jobs)}: {name}, {said}{took}")
+        metrics = read_sealed(kept / METRICS, again=again)
+        said = f"failed: {metrics['failed']}" if "failed" in metrics else f"UA {100 * metrics['pooled']['ua']:.1f} %"
+        say(f"{number} of {len(jobs)}: {run_name(job.run.variant, job.run.seed)}, {said}{took}")
+        yield job, kept
     for folder in made & sources:
         shutil.rmtree(folder, ignore_errors=True)
-    facts = board(plan, runs, failed)
-    text = page(facts)
-    files |= {out / f"{name}.svg": explained_svg(name, runs[name][0].metrics["explain"]) for name in facts["explained"]}
-    files |= {out / PAGE: text.encode(), out / BOARD: sealed_bytes(BOARD, facts)}
-    belongs = {path.relative_to(out).as_posix() for path in files}
-    publish_together(files, marker=out / BOARD, stale=others_below(out, belongs))
-    return text
+
+
+def _again(plan: Plan) -> str:
+    return f"study@{plan.name}"
 
 
 def check_classes(group: Group) -> None:

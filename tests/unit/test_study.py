@@ -18,10 +18,10 @@ from foalnet.core.records import Prediction
 from foalnet.stages.evaluate.scoring import evaluate_run
 from foalnet.stages.train.group import Group, Job, check_order
 from foalnet.stages.train.training import train_run
-from foalnet.study import run_study
+from foalnet.study import run_study, train_part
 from foalnet.study.board import Trained, best_single, board, ranks_of, unit_of
 from foalnet.study.page import page
-from foalnet.study.plan import Plan, plan_of
+from foalnet.study.plan import Plan, part_of, plan_of
 from foalnet.train.state import Progress
 from tests.support.corpus.rows import utterance
 from tests.support.corpus.stores import corpus_params, make_store, write_corpus
@@ -91,6 +91,22 @@ def test_a_second_study_trains_the_new_runs_alone_and_an_interrupted_one_resumes
     trained.clear()
     run_study(plan(seeds=(3,)), settings, paths)
     assert trained == [("audio_only", 3), ("foal", 3)]
+
+
+def test_parts_of_the_seeds_make_the_same_study(place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    paths, settings = place
+    assert [part_of(plan(), text) for text in ("1/1", "2/2")] == [(1, 1), (2, 2)]
+    for text in ("0/2", "3/2", "1/3", "1", "1/0", "a/b"):
+        with pytest.raises(UsageError, match="has 2 seeds, each trained by one part"):
+            part_of(plan(), text)
+    for number in (2, 1):
+        assert train_part(plan(), settings, paths, number, 2).startswith(f"part {number} of 2: 2 runs of study small")
+    assert not paths.study("small").exists()
+    monkeypatch.setattr(Group, "trained", None)
+    run_study(plan(), settings, paths)
+    assert sorted(path.name for path in paths.study("small").glob("*-s*")) == [
+        "audio_only-s1", "audio_only-s2", "foal-s1", "foal-s2"
+    ]  # fmt: skip
 
 
 def trained(seed: int, right: dict[str, float], inputs: list[str], dev_ua: float) -> Trained:
