@@ -7,7 +7,8 @@
 
 `drawn`: the drawn corpus, with the settings of its entry (encoders of the single modalities, frozen). `ravdess`: eight
 classes, sound as functionals and the table of action units; FOLDER as for `bench.ravdess`. `meld`: the three tables,
-text alone, words learned from scratch. One recipe for all methods, but for RATES. The clone of `--keep` stays there, and the same command resumes.
+text alone, words learned from scratch. One recipe for all methods, but for RATES. The clone of `--keep` stays there,
+and the same command resumes.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, metavar="CLONE", help="clone to here and leave it")
     arguments = parser.parse_args()
     shared = os.environ.get("FOALNET_SHARED_DATA")
-    root = arguments.root or (Path(shared) / arguments.corpus if shared else None)
-    if root is None and arguments.corpus != "drawn":
+    drawn = arguments.corpus == "drawn"
+    root = None if drawn else arguments.root or (Path(shared) / arguments.corpus if shared else None)
+    if root is None and not drawn:
         parser.error("--root: give the corpus' folder")
     with folder_of(arguments.keep) as folder:
         if not (folder / ".git").exists():
