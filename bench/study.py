@@ -1,11 +1,13 @@
 """Runs a study of the fusions in a clone of this checkout; prints its board, time and memory.
 
     python -m bench.study drawn
+    python -m bench.study drawn --world few --variants baseline,avel,mem,foal
     python -m bench.study ravdess --root FOLDER       # or: FOALNET_SHARED_DATA=PARENT python -m bench.study ravdess
     python -m bench.study meld --root FOLDER
     python -m bench.study ravdess --seeds 2 --variants audio_only,foal,gmu --keep CLONE
 
-`drawn`: the drawn corpus, with the settings of its entry (encoders of the single modalities, frozen). `ravdess`: eight
+`drawn`: the drawn corpus, with the settings of its entry (encoders of the single modalities, frozen); a world of WORLDS
+is drawn by other shares. `ravdess`: eight
 classes, sound as functionals and the table of action units; FOLDER as for `bench.ravdess`. `meld`: the three tables,
 text alone, words learned from scratch. One recipe for all methods, but for RATES. The clone of `--keep` stays there,
 and the same command resumes.
@@ -35,6 +37,12 @@ MORE = {"drawn": ("hfg_style", "jmt_va")}
 # What each fusion is worth beyond the floor of all, and beyond the sound alone.
 COMPARE = [["concat", "audio_only"], ["baseline", "concat"], ["gmu", "concat"]]
 WIDTH, SEGMENTS = 64, 8
+# With `redundant` sound and face of every utterance show its class: what alignment and matching teach is true of every
+# pair. `few` has 14 utterances a session of it.
+_REDUNDANT = {"share_both": 1.0, "share_sound": 0.0, "share_face": 0.0, "share_interaction": 0.0}
+WORLDS: dict[str, dict[str, float | int]] = {
+    "mixed": {}, "redundant": _REDUNDANT, "few": {**_REDUNDANT, "dialogues_per_session": 1}
+}  # fmt: skip
 # The L2 norm after its signed square root makes small steps of FBP's gradients; JMT has no norm that bounds them.
 RATES = {"ravdess": {"fbp": 0.01}, "drawn": {"jmt": 0.001, "jmt_va": 0.001}}
 
@@ -46,6 +54,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, metavar="FOLDER")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds [5]")
     parser.add_argument("--variants", help="what is trained [those of this bench]")
+    parser.add_argument("--world", choices=WORLDS, default="mixed", help="of the drawn corpus [mixed]")
     parser.add_argument("--classes", default="all", help="of ravdess [all eight]")
     parser.add_argument("--epochs", type=int, help="largest number of epochs of a fold [that of the corpus]")
     parser.add_argument("--keep", type=Path, metavar="CLONE", help="clone to here and leave it")
@@ -77,6 +86,7 @@ def add(folder: Path, root: Path | None, arguments: argparse.Namespace) -> None:
         run(folder, "foalnet", "add-corpus", corpus, "--root", str(root.resolve()), "--name", corpus, *more)
     path = folder / "params.yaml"
     params = read_yaml(path)
+    params["draw"].update(WORLDS[arguments.world])
     study: dict[str, Any] = {"corpus": corpus, "seeds": list(range(1, arguments.seeds + 1))}
     if corpus == "meld":
         params["corpora"][corpus]["train"].update(TRAIN | TEXT["meld_hashed"]["train"])
