@@ -22,7 +22,10 @@ ENDS = ("report", "final")
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A stage of dvc.yaml and its command. `made`: an output of it that DVC caches is in the workspace."""
+    """A stage of dvc.yaml and its command. `made`: an output of it is in the workspace or, as recorded, in DVC's cache.
+
+    Outputs that git tracks do not count: every clone has them.
+    """
 
     name: str
     command: str
@@ -109,11 +112,15 @@ def planned(home: Path, corpora: Collection[str] = ()) -> list[Planned]:
             Planned(
                 name=stage.name,
                 command=str(stage.cmd),
-                made=any(out.use_cache and os.path.lexists(out.fs_path) for out in stage.outs),
+                made=any(_made(out) for out in stage.outs if out.use_cache),
             )
             for stage in order
             if not corpora or stage.name in needed
         ]
+
+
+def _made(out: Any) -> bool:
+    return os.path.lexists(out.fs_path) or (bool(out.hash_info) and not out.changed_cache())
 
 
 def cache_links(home: Path, root: Path) -> Callable[[Path], bool]:

@@ -90,6 +90,17 @@ def test_where_something_was_made_dvc_runs_what_changed(project: Path, said: lis
     assert said == [f"dvc repro {' '.join(MINE)}", "dvc repro"]
 
 
+def test_what_is_in_the_cache_was_made_too(project: Path, said: list[str]) -> None:
+    for name in ("raw", "mine.html", "mine.model"):
+        (project / name).write_text(name)
+    run(project, "dvc", "commit", "-f", "-q", *MINE)
+    for name in ("raw", "mine.html", "mine.model"):
+        (project / name).unlink()
+    assert {stage.name: stage.made for stage in planned(project, ["mine"])} == dict.fromkeys(MINE, True)
+    go("mine")
+    assert said == [f"dvc repro {' '.join(MINE)}"]
+
+
 def test_after_an_error_the_finished_stages_are_recorded(
     project: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
