@@ -90,7 +90,7 @@ def add(folder: Path, root: Path | None, arguments: argparse.Namespace) -> None:
     study: dict[str, Any] = {"corpus": corpus, "seeds": list(range(1, arguments.seeds + 1))}
     if corpus == "meld":
         params["corpora"][corpus]["train"].update(TRAIN | TEXT["meld_hashed"]["train"])
-        study |= {"variants": ["text_only", "text_turns"], "reference": "text_only"}
+        study |= {"variants": ["text_only", "text_turns", "lmam_text"], "reference": "text_only"}
     else:
         study |= {"variants": [*FUSIONS, *MORE.get(corpus, ())], "reference": "foal"}
         own = params["corpora"][corpus].setdefault("methods", {})

@@ -74,6 +74,7 @@ def _rivals() -> dict[str, Variant]:
         "gban": Variant(method="gban", inputs=spoken),
         **{f"{name}_text": Variant(method=name, inputs=every) for name in of_every},
         "lmam": Variant(method="lmam", inputs=every),
+        "lmam_text": Variant(method="lmam", inputs=["text"]),
         "m2fnet": Variant(method="m2fnet", inputs=every),
     }
 

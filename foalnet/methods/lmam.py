@@ -92,6 +92,7 @@ class Lmam(Fusion):
 
     config_type: ClassVar[type[base.Config]] = Config
     over_turns: ClassVar[bool] = True
+    fewest: ClassVar[int] = 1
     explained: Mapping[str, Sequence[str]] = {"turns": SHARES}
 
     def __init__(

@@ -45,6 +45,7 @@ VARIANTS |= {
     "mpt_style_text": "prompts for the text, in the style of MPT-HCL",
     "hfg_style_text": "graphs with text, in the style of HFGCN",
     "lmam": "low-rank matching attention over turns (LMAM)",
+    "lmam_text": "matching attention over the turns of the text alone (LMAM)",
     "m2fnet": "fusion attention over turns (M2FNet)",
 }
 
