@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from foalnet.core.errors import UsageError
+from foalnet.core.errors import MachineError, UsageError
 from foalnet.core.files import not_written
 
 # Subfolders of a cache or remote in which DVC 3 stores objects by the MD5 of their bytes.
@@ -22,14 +22,17 @@ ENDS = ("report", "final")
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A stage of dvc.yaml and its command. `made`: an output of it is in the workspace or, as recorded, in DVC's cache.
+    """A stage of dvc.yaml and its command, None for one that is no single command run in the project's folder.
 
-    Outputs that git tracks do not count: every clone has them.
+    `made`: an output of it is in the workspace or, as recorded, in DVC's cache; those that git tracks do not count, as
+    every clone has them. `files`: the files that it reads and no stage writes. `outputs`: the paths of its outputs.
     """
 
     name: str
-    command: str
+    command: str | None
     made: bool
+    files: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 def dvc_config(home: Path) -> Any:
@@ -108,15 +111,44 @@ def planned(home: Path, corpora: Collection[str] = ()) -> list[Planned]:
         if unknown := sorted(wanted - by_name.keys()):
             raise UsageError(f"no stage {unknown[0]}", file="params.yaml", action="name an entry of `corpora`")
         needed = wanted | {s.name for name in wanted for s in networkx.descendants(graph, by_name[name])}
-        return [
-            Planned(
-                name=stage.name,
-                command=str(stage.cmd),
-                made=any(_made(out) for out in stage.outs if out.use_cache),
-            )
-            for stage in order
-            if not corpora or stage.name in needed
-        ]
+        return [_planned(stage) for stage in order if not corpora or stage.name in needed]
+
+
+def _planned(stage: Any) -> Planned:
+    own = isinstance(stage.cmd, str) and stage.wdir == os.path.dirname(stage.path)  # noqa: PTH120
+    read = [str(dep.fs_path) for dep in stage.deps if hasattr(dep, "fs_path")]
+    return Planned(
+        name=stage.name,
+        command=stage.cmd if own else None,
+        made=any(_made(out) for out in stage.outs if out.use_cache),
+        files=tuple(path for path in read if os.path.isfile(path)),  # noqa: PTH113
+        outputs=tuple(str(out.fs_path) for out in stage.outs),
+    )
+
+
+def output_lock(home: Path, stages: Collection[Planned], command: str) -> Callable[[], AbstractContextManager[None]]:
+    """Return a function whose result holds DVC's lock of the stages' outputs: no `dvc repro` writes or removes them.
+
+    MachineError (exit 4) with the holder's process where another one holds it.
+    """
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+    from dvc.rwlock import rwlock
+
+    with Repo(str(home.resolve())) as repo:
+        tmp_dir, fs, hardlink = repo.tmp_dir, repo.fs, repo.config["core"].get("hardlink_lock", False)
+    outputs = [path for stage in stages for path in stage.outputs]
+
+    @contextmanager
+    def held() -> Iterator[None]:
+        try:
+            with rwlock(tmp_dir, fs, command, [], outputs, hardlink):
+                yield
+        except LockError as error:
+            action = "wait for it to end, then run the same command again"
+            raise MachineError(str(error), file=home, action=action) from error
+
+    return held
 
 
 def _made(out: Any) -> bool:

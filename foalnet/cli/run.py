@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from foalnet.artifact.dvcrepo import Planned, planned
+from foalnet.artifact.dvcrepo import Planned, output_lock, planned
 from foalnet.artifact.provenance import CodeGuard
-from foalnet.core.errors import FoalnetError, MachineError
+from foalnet.config import load_settings
+from foalnet.core.errors import MachineError
 from foalnet.core.files import sha256_file
+from foalnet.core.locks import lock
 
+DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
 # DVC records their params and commands.
-RECORDED = ("params.yaml", "dvc.yaml")
+READ = ("params.yaml", "dvc.yaml")
+# A killed process loses the record of so much work at most.
+RECORD_S = 300.0
 
 
 @click.command(short_help="run all stages and record them; a first run takes half the time of `dvc repro`")
@@ -27,59 +35,108 @@ def run(context: click.Context, corpora: tuple[str, ...]) -> None:
     """Run the stages of CORPORA (default: all of params.yaml), with the result of `dvc repro`.
 
     Where none of these stages has an output here, they run in this process, which saves a start of Python for each, and
-    `dvc commit` records them at the end. Else `dvc repro` runs what changed. The same command resumes after an
-    interruption.
+    `dvc commit` records them. Else this is `dvc repro`, with its exit codes: it runs what changed. The same command
+    resumes after an interruption.
     """
     stages = planned(Path(), corpora)
-    if any(stage.made for stage in stages):
-        sys.exit(_dvc("repro", *(stage.name for stage in stages if corpora)))
-    done: list[Planned] = []
-    with _recorded(done):
-        for number, stage in enumerate(stages, 1):
-            click.echo(f"{number} of {len(stages)}: {stage.command}", err=True)
-            _run(context, stage.command)
-            done.append(stage)
+    if any(stage.made or not _ours(context, stage) for stage in stages):
+        os.execv(sys.executable, [*DVC, "repro", *(stage.name for stage in stages if corpora)])  # noqa: S606
+    with lock(load_settings().work / "locks" / "run"):
+        waiting: list[Planned] = []
+        record, held = Record(stages), output_lock(Path(), stages, "foalnet run")
+        try:
+            for number, stage in enumerate(stages, 1):
+                click.echo(f"{number} of {len(stages)}: {stage.command}", err=True)
+                with held():
+                    _run(context, str(stage.command))
+                waiting.append(stage)
+                if record.is_due():
+                    record.write(waiting)
+        except BaseException:
+            record.after_an_error(waiting)
+            raise
+        record.write(waiting)
+
+
+class Record:
+    """Has DVC record finished stages, unless what they read was edited after this began."""
+
+    def __init__(self, stages: Sequence[Planned]) -> None:
+        self._files = {*READ, *(file for stage in stages for file in stage.files)}
+        self._guard, self._before, self._last_s = CodeGuard(), self._digests(), time.monotonic()
+
+    def is_due(self) -> bool:
+        """Return whether the last record is RECORD_S old."""
+        return time.monotonic() - self._last_s >= RECORD_S
+
+    def write(self, waiting: list[Planned]) -> None:
+        """Record the stages and empty the list; MachineError (exit 4) if code, params or other files changed."""
+        self._guard.check()
+        if edited := self._edited():
+            raise MachineError(
+                f"{', '.join(edited)} changed while the stages ran: DVC would record it as what made the outputs",
+                action="run the same command again: `dvc repro` then runs what has to run",
+            )
+        if code := self._commit(waiting):
+            raise MachineError(f"`dvc commit` ended with {code}", action="see the lines above, then run `dvc repro`")
+        waiting.clear()
+        self._last_s = time.monotonic()
+
+    def after_an_error(self, waiting: Collection[Planned]) -> None:
+        """Record what can be: the error itself is what the user sees, and `dvc repro` runs again what has no record."""
+        try:
+            self._guard.check()
+        except MachineError:
+            return
+        if waiting and not self._edited():
+            self._commit(waiting)
+
+    def _commit(self, waiting: Collection[Planned]) -> int:
+        click.echo(f"recording {len(waiting)} stages: dvc commit", err=True)
+        with _undisturbed():
+            names = [stage.name for stage in waiting]
+            return subprocess.run([*DVC, "commit", "--force", "--quiet", *names]).returncode
+
+    def _digests(self) -> dict[str, str]:
+        return {file: sha256_file(Path(file)) for file in self._files if Path(file).is_file()}
+
+    def _edited(self) -> list[str]:
+        after = self._digests()
+        return sorted(file for file in self._files if after.get(file) != self._before.get(file))
 
 
 @contextmanager
-def _recorded(done: list[Planned]) -> Iterator[None]:
-    """Have DVC record the finished stages, also after an error; not if code or params changed meanwhile."""
-    guard, before = CodeGuard(), _digests()
+def _undisturbed() -> Iterator[None]:
+    """Ignore Ctrl-C and SIGTERM, here and in what is started: half a record is worse than a late end."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except (FoalnetError, KeyboardInterrupt, click.Abort):
-        # What ends the run is said, not what else went wrong: `dvc repro` runs a stage again that is not recorded.
-        if done and _digests() == before:
-            _dvc("commit", "--force", "--quiet", *(stage.name for stage in done))
-        raise
-    guard.check()
-    if _digests() != before:
-        raise MachineError(
-            f"{' or '.join(RECORDED)} changed while the stages ran, which DVC would record as what made the outputs",
-            action="run the same command again: `dvc repro` then runs what has to run",
-        )
-    click.echo("recording the stages: dvc commit", err=True)
-    if code := _dvc("commit", "--force", "--quiet", *(stage.name for stage in done)):
-        raise MachineError(f"`dvc commit` ended with {code}", action="see the lines above, then run `dvc repro`")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _digests() -> list[str]:
-    return [sha256_file(Path(name)) for name in RECORDED]
+def _verb(context: click.Context, command: str | None) -> tuple[click.Command, list[str]] | None:
+    """Return the command of a line `foalnet VERB …` and its arguments; None for another line."""
+    program, *words = shlex.split(command or "") or [""]
+    root = context.find_root()
+    if program != "foalnet" or not words or not isinstance(root.command, click.Group):
+        return None
+    one = root.command.get_command(root, words[0])
+    return None if one is None else (one, words[1:])
 
 
-def _dvc(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]).returncode
+def _ours(context: click.Context, stage: Planned) -> bool:
+    return _verb(context, stage.command) is not None
 
 
 def _run(context: click.Context, command: str) -> None:
-    """Run a stage's command, `foalnet VERB …`, in this process; the verb's own errors pass."""
-    _, verb, *arguments = shlex.split(command)
-    root = context.find_root()
-    assert isinstance(root.command, click.Group)
-    one = root.command.get_command(root, verb)
-    assert one is not None, f"dvc.yaml names the verb {verb}"
+    """Run a stage's command in this process; the verb's own errors pass."""
+    verb = _verb(context, command)
+    assert verb is not None, "only verbs are run here"
+    one, arguments = verb
     try:
-        with one.make_context(verb, arguments, parent=root) as own:
+        with one.make_context(one.name, arguments, parent=context.find_root()) as own:
             one.invoke(own)
     except SystemExit as end:
         # A training in several processes ends with their exit code.

@@ -89,6 +89,7 @@ _LMAM: dict[str, Any] = {
     "features": {"text": {**_TEXTS, "context": 0}},
     "train": {
         **_ERC,
+        "sampler": "plain",
         "text": {"encoder": "mlp"},
         "batch_size": 16,
         "epochs": 60,
@@ -96,11 +97,11 @@ _LMAM: dict[str, Any] = {
         "lr": 1e-4,
         "weight_decay": 3e-5,
     },
-    "methods": {"lmam": {"placement": "late", "hosts": "anchor", "layers": 4, "dropout": 0.5}},
+    "methods": {"lmam": {"placement": "late", "hosts": "anchor", "layers": 4, "dropout": 0.5, "head_dropout": 0.5}},
     "report": {"weighted_f1": True},
 }
 _JMT: dict[str, Any] = {
-    "train": {"epochs": 50, "patience": 10, "lr": 1e-4, "sampler": "natural", "schedule": "constant"},
+    "train": {"batch_size": 32, "lr": 6e-4, "sampler": "natural", "schedule": "constant"},
     "methods": {"jmt": {"width": 512, "feedforward": 512, "head_dropout": 0.0, "stem_dropout": 0.0}},
 }
 
@@ -149,21 +150,21 @@ PRESETS: dict[str, Preset] = {
     ),
     "iemocap-m2fnet": Preset(
         reader="iemocap",
-        what="M2FNet as published: dialogues, six classes, its exact split, weighted F1",
+        what="M2FNet's network over dialogues, split and recipe, weighted F1; our encoders of sound and picture",
         entry=_M2FNET,
         classes=_SIX,
         variants="m2fnet",
     ),
     "iemocap-lmam": Preset(
         reader="iemocap",
-        what="LMAM as released: dialogues, six classes, full rank, a BiLSTM on the text",
+        what="LMAM as released, over dialogues, full rank; our encoders of sound and picture",
         entry=_LMAM,
         classes=_SIX,
         variants="lmam",
     ),
     "iemocap-jmt": Preset(
         reader="iemocap",
-        what="the task of JMT: valence and activation, 1 - CCC; sound and pictures, folds by session",
+        what="the task of JMT, valence and activation by 1 - CCC; our encoders and recipe",
         entry=_JMT,
         variants="audio_only,video_only,jmt_va,jmt",
     ),

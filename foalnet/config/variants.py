@@ -68,8 +68,8 @@ def _rivals() -> dict[str, Variant]:
     of_every = ("concat", "gmu", "ecmf_style", "aimdit_style", "mpt_style", "hfg_style")
     return {
         **{name: Variant(method=name, inputs=both) for name in of_both},
-        "jmt": Variant(method="jmt", inputs=both, losses={"ccc": 0.0}),
-        "jmt_va": Variant(method="jmt", inputs=both),
+        "jmt_va": Variant(method="jmt", inputs=both, losses={"ccc": 1.0}),
+        "hfg_style_va": Variant(method="hfg_style", inputs=both, losses={"ccc": 1.0}),
         "gban_av": Variant(method="gban", inputs=both),
         "gban": Variant(method="gban", inputs=spoken),
         **{f"{name}_text": Variant(method=name, inputs=every) for name in of_every},

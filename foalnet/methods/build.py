@@ -62,11 +62,9 @@ def method_config(name: str, method: type[Method], train: Train) -> Config:
 def weights_of(variant: str, train: Train) -> dict[str, float]:
     """Return the losses of a variant that are on, with their weights, in the method's order."""
     config, own = config_of(variant, train), train.variant(variant).losses
-    weights = {}
-    for name, field in method_of(variant, train).losses.items():
-        if own.get(name) != 0.0:
-            weights[name] = own.get(name, getattr(config, field))
-    return weights
+    losses = method_of(variant, train).losses
+    weights = {name: own.get(name, getattr(config, field)) for name, field in losses.items()}
+    return {name: weight for name, weight in weights.items() if weight}
 
 
 def build_net(

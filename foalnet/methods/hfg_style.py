@@ -4,7 +4,8 @@ Source: the abstract of Tang et al., "Fusion with hierarchical graphs for multim
 2109.07149). Exact: two stages, the first over modalities, the second over the conversation. Our interpretation, for the
 equations could not be read: nodes of stage 1 are segments of modalities, with one relational layer (weights of a
 relation are shared with no other), then a chain of fused segments; stage 2 is one such layer over the turns, by
-speaker and by past and future. Not built: the projection onto valence and arousal, which needs their labels.
+speaker and by past and future. With the loss `ccc` a linear layer projects what the classifier reads onto valence and
+arousal.
 Shape letters: B utterances, M modalities, S segments, N nodes, D width, E width of the utterance's means, G graphs,
 K relations, T turns.
 """
@@ -19,7 +20,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from foalnet.config.blocks import Dropout
-from foalnet.config.variants import Modality
+from foalnet.config.variants import Modality, Weight
+from foalnet.core.labels import AFFECT
 from foalnet.methods import base
 from foalnet.methods.base import Fusion, FusionConfig, classifier, param
 from foalnet.nets.encoder import Encoder
@@ -40,6 +42,7 @@ class Config(FusionConfig):
         10, "turns before and after a turn that stage 2 connects it to", unit="turns", source=SOURCE
     )
     dropout: Dropout = param(0.1, "after each layer of a graph", unit="probability", source=SOURCE)
+    ccc: Weight = param(0.0, "weight of 1 - CCC of valence and activation", source=SOURCE, losses=["ccc"])
 
 
 class GraphLayer(nn.Module):
@@ -70,6 +73,7 @@ class HfgStyle(Fusion):
 
     config_type: ClassVar[type[base.Config]] = Config
     over_turns: ClassVar[bool] = True
+    losses: ClassVar[Mapping[str, str]] = {"ccc": "ccc"}
     explained: Mapping[str, Sequence[str]] = {
         "relations": ("itself", "other modalities", "next segments"),
         "turn_relations": ("itself", "own past", "others' past", "own future", "others' future"),
@@ -91,7 +95,9 @@ class HfgStyle(Fusion):
         if config.stage == "two":
             self.turn = nn.Linear(means, width)
             self.dialogue = GraphLayer(width, 5, config.dropout)
-        self.head = classifier(means + width * (config.stage == "two"), classes, config)
+        joined = means + width * (config.stage == "two")
+        self.head = classifier(joined, classes, config)
+        self.projection = nn.Linear(joined, len(AFFECT)) if "ccc" in weights else None
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Return logits_BC of all turns; each relation's mean share explains them, of both stages."""
@@ -106,7 +112,8 @@ class HfgStyle(Fusion):
             turns_STD, share_STK = self.dialogue(turns_STD, turn_edges(inputs.turns, self.config.window))
             means_BE = torch.cat([means_BE, inputs.turns.by_row(turns_STD)], dim=1)
             explain["turn_relations"] = inputs.turns.by_row(share_STK)
-        return Outputs(logits_BC=self.head(means_BE), encoded=encoded, explain=explain)
+        affect_BE = None if self.projection is None else self.projection(means_BE)
+        return Outputs(logits_BC=self.head(means_BE), encoded=encoded, explain=explain, affect_BE=affect_BE)
 
     def utterance(self, segments_BMSD: Tensor) -> tuple[Tensor, Tensor]:
         """Return stage 1: the means of each modality and of the fused segments side by side, and the relations' shares.

@@ -5,9 +5,9 @@ six cross-attentions, and a transformer over their six outputs weighs them at ev
 (self-attention, feed-forward, residual, LayerNorm; no position), the six attentions with their order, unit-norm inputs,
 one head, no dropout, the last token read out, the hidden layer of the regressor. Our interpretation: utterances are cut
 into the same number of segments, as the joint stream needs equal steps; the steps are averaged before the head; the
-regressor's ReLU. With the loss `ccc` the regressor has the paper's task, valence and arousal, and nothing but 1 - CCC
-trains what is before it; a linear layer, which passes no gradient back, reads the classes from the two. Without it the
-regressor gives the classes.
+regressor's ReLU. With the loss `ccc` the regressor has the paper's task, valence and arousal, and 1 - CCC alone trains
+what is before it; a linear layer, which passes no gradient back, reads the classes from the two (the norm to which the
+gradients are clipped includes that layer's). Without it the regressor gives the classes.
 Shape letters: B utterances, T segments, D width, K tokens (6), X utterances times segments, C classes, E = 2 (valence,
 activation).
 """
@@ -64,7 +64,7 @@ class Config(FusionConfig):
         "own", "the paper's regressor with one output per class, or the classifier of all methods", source=SOURCE
     )
     head_width: Width = param(128, "hidden units of the paper's regressor", source=SOURCE)
-    ccc: Weight = param(1.0, "weight of 1 - CCC of valence and activation", source=SOURCE, losses=["ccc"])
+    ccc: Weight = param(0.0, "weight of 1 - CCC of valence and activation", source=SOURCE, losses=["ccc"])
 
 
 class Jmt(Fusion):

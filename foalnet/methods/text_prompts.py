@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from foalnet.config.blocks import Count, Dropout
 from foalnet.config.variants import Modality
-from foalnet.core.errors import UsageError
 from foalnet.methods import base
 from foalnet.methods.base import Fusion, FusionConfig, param
 from foalnet.nets.encoder import Encoder, chance
@@ -34,7 +33,9 @@ PLACE = "{}"
 class Config(FusionConfig):
     """The params of the label prompts."""
 
-    prompt: str = param(f"a person who is {PLACE}", f"the sentence of a class; {PLACE} is its name")
+    prompt: Annotated[str, Field(pattern=r"\{\}")] = param(
+        f"a person who is {PLACE}", f"the sentence of a class; {PLACE} is its name"
+    )
     rows: Count = param(1024, "rows of the table of hashed words")
     heads: Annotated[int, Field(ge=1, le=64)] = param(4, "attention heads")
     dropout: Dropout = param(0.1, "in the attentions", unit="probability")
@@ -57,11 +58,6 @@ class TextPrompts(Fusion):
         super().__init__(encoders, config, weights=weights)
         width = config.width
         check_heads(width, config.heads, "text_prompts")
-        if PLACE not in config.prompt:
-            raise UsageError(
-                f"methods.text_prompts.prompt: '{config.prompt}' has no place for the name of a class",
-                action=f"write {PLACE} where the name belongs",
-            )
         self.explained = {"modalities": self.inputs}
         sentences = [pieces_of(config.prompt.replace(PLACE, name.replace("_", " "))) for name in classes]
         self.words_CTP: Tensor

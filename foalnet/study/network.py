@@ -69,7 +69,7 @@ def flops(net: Method, store: Store, keys: Sequence[str], job: Job) -> int:
 
 @torch.no_grad()
 def explanation(
-    job: Job, progress: Mapping[str, Progress], store: Store, rows: Sequence[Prediction]
+    job: Job, progress: Mapping[str, Progress], store: Store, rows: Sequence[Prediction], where: torch.device
 ) -> dict[str, dict[str, Any]]:
     """Return how a method decided, by the name in `Outputs.explain`; {} for a method that explains nothing.
 
@@ -77,16 +77,20 @@ def explanation(
     the surest wrong answer of every class.
     """
     by_name: dict[str, dict[str, list[float]]] = {}
-    net = net_of(job, store)
-    with determined(job.run.params.determinism, 1):
+    net = net_of(job, store).to(where)
+    with determined(job.run.params.determinism, torch.get_num_threads()):
         for fold in job.run.folds:
             test = job.run.task(fold, store).test
+            tested = set(test)
             net.load_state_dict(progress[fold.name].best_net)
             net.eval()
             for batch in score_batches(store, test, pad_s=pad_s(job.run.params)):
-                for name, value_BK in net(batch).explain.items():
+                explain = net(batch.to(where)).explain
+                if not explain:
+                    return {}
+                for name, value_BK in explain.items():
                     each = zip(batch.keys, value_BK.double().tolist(), strict=True)
-                    by_name.setdefault(name, {}).update((key, value) for key, value in each if key in set(test))
+                    by_name.setdefault(name, {}).update((key, value) for key, value in each if key in tested)
     shown = examples(rows)
     return {
         name: {

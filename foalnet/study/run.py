@@ -21,6 +21,7 @@ from foalnet.artifact.seal import keyed_rows, read_sealed, sealed_bytes, verifie
 from foalnet.config import Settings
 from foalnet.core.errors import DataError
 from foalnet.core.files import Content, content_key, others_below, publish_together
+from foalnet.core.locks import lock
 from foalnet.core.paths import HEADLINE, Paths, run_name
 from foalnet.core.records import Prediction
 from foalnet.stages.evaluate.scoring import FoldLogits, score_folds
@@ -31,7 +32,7 @@ from foalnet.study.page import page
 from foalnet.study.plan import Plan
 from foalnet.study.plot import explained_svg
 from foalnet.train.batches import Store
-from foalnet.train.environment import at_start
+from foalnet.train.environment import at_start, device
 from foalnet.train.state import Progress
 
 BOARD = "board.json"
@@ -91,13 +92,16 @@ def kept_runs(
     sources, made = {single.folder for job in jobs for single in job.singles}, set[Path]()
     for number, job in enumerate(jobs, 1):
         kept, took = settings.work / "study" / _key(job, plan), ""
-        if not _whole(kept, again):
-            began_s = time.monotonic()
-            made |= {each.folder for each in (job, *job.singles) if not each.folder.exists()}
-            _train(group, job, kept)
-            took = f", {time.monotonic() - began_s:.0f} s"
-            if job.folder in made - sources:
-                shutil.rmtree(job.folder, ignore_errors=True)
+        # The runs of a seed share encoders: one process at a time trains them.
+        with lock(settings.work / "locks" / f"study-{plan.params.corpus}-seed{job.run.seed}"):
+            if not _whole(kept, again):
+                began_s = time.monotonic()
+                made |= {each.folder for each in (job, *job.singles) if not each.folder.exists()}
+                # The page shows how the first seed's networks decided.
+                _train(group, job, kept, explained=job.run.seed == plan.study.seeds[0])
+                took = f", {time.monotonic() - began_s:.0f} s"
+                if job.folder in made - sources:
+                    shutil.rmtree(job.folder, ignore_errors=True)
         metrics = read_sealed(kept / METRICS, again=again)
         said = f"failed: {metrics['failed']}" if "failed" in metrics else f"UA {100 * metrics['pooled']['ua']:.1f} %"
         say(f"{number} of {len(jobs)}: {run_name(job.run.variant, job.run.seed)}, {said}{took}")
@@ -128,7 +132,7 @@ def _key(job: Job, plan: Plan) -> str:
     return content_key([job.folder.name, plan.params.evaluate.model_dump(mode="json"), code_digest(CODE)])
 
 
-def _train(group: Group, job: Job, kept: Path) -> None:
+def _train(group: Group, job: Job, kept: Path, *, explained: bool) -> None:
     """Train a run and keep its predictions and metrics, or the reason of its failure."""
     group.check(job)
     try:
@@ -143,7 +147,8 @@ def _train(group: Group, job: Job, kept: Path) -> None:
         return
     params = group.params
     rows, metrics = score_folds(params, HEADLINE, folds, used, variant=job.run.variant, seed=job.run.seed)
-    facts = {"facts": network_facts(job, progress, store), "explain": explanation(job, progress, store, rows)}
+    explain = explanation(job, progress, store, rows, device(group.settings)) if explained else {}
+    facts = {"facts": network_facts(job, progress, store), "explain": explain}
     write_results(kept, rows, metrics | facts)
 
 

@@ -158,7 +158,7 @@ def train_fold(
             _choose(task, progress, row, net, [dev_labels[key] for key in task.dev])
         else:
             _keep_last(task, progress, row, net)
-        if CCC in net.weights and progress.best == progress.epochs - 1:
+        if task.dev and CCC in net.weights and progress.best == progress.epochs - 1:
             progress.best_affect_NE = logits_of(net, store, task.test, device, task.params, read=_affect)
         save_progress(state, progress, net, optim)
     return progress

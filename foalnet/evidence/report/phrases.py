@@ -30,6 +30,7 @@ VARIANTS |= {
     "fbp": "factorised bilinear pooling (EmotiW 2019)",
     "jmt": "joint multimodal transformer (JMT)",
     "jmt_va": "joint multimodal transformer trained on valence and activation (JMT)",
+    "hfg_style_va": "graphs, projected onto valence and activation too, in the style of HFGCN",
     "m2fnet_clip": "fusion attention over the steps of a clip (M2FNet)",
     "ecmf_style": "joint vectors, in the style of ECMF",
     "aimdit_style": "inception over steps and modalities, in the style of AIMDiT",

@@ -195,7 +195,7 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
 
     On a CPU the folds are trained side by side, `settings.workers` at a time, each on its own threads.
     """
-    where, beside = device(settings), at_once(settings)
+    where, together = device(settings), at_once(settings)
 
     def one(fold: Fold, stop: Stop, send: Callable[[FoldStatus], None]) -> Progress:
         report = StatusReporter(send)
@@ -219,9 +219,9 @@ def train_folds(run: Run, store: Store, settings: Settings, work: Path) -> dict[
         progress_line(what, dict.fromkeys(folds, run.params.epochs), shown=ranks.is_first()) as shown,
     ):
         store = ready(run, store, look=shown.draw)
-        if beside > 1:
+        if together > 1:
             jobs = {name: partial(one, fold) for name, fold in folds.items()}
-            side_by_side(jobs, workers=beside, stop=stop, show=shown.update)
+            side_by_side(jobs, workers=together, stop=stop, show=shown.update)
         return {fold.name: one(fold, stop, partial(shown.update, name)) for name, fold in folds.items()}
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-from foalnet.artifact.dvcrepo import planned
+from foalnet.artifact.dvcrepo import output_lock, planned
+from foalnet.artifact.provenance import CodeGuard
 from foalnet.cli import run as module
 from foalnet.cli.main import cli
 from foalnet.core.errors import DataError, MachineError, UsageError
@@ -19,7 +23,11 @@ stages:
   draw: {cmd: foalnet draw, outs: [raw]}
   report:
     foreach: {mine: {}, other: {}}
-    do: {cmd: "foalnet report ${key}", deps: [raw], outs: ["${key}.html"], metrics: ["${key}.json": {cache: false}]}
+    do:
+      cmd: foalnet report ${key}
+      deps: [raw, sides.txt]
+      outs: ["${key}.html"]
+      metrics: ["${key}.json": {cache: false}]
   final:
     foreach: {mine: {}, other: {}}
     do: {cmd: "foalnet final ${key}", deps: ["${key}.html"], outs: ["${key}.model"]}
@@ -31,6 +39,7 @@ MINE = ["draw", "report@mine", "final@mine"]
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
     (tmp_path / "params.yaml").write_text("corpora: {}\n")
+    (tmp_path / "sides.txt").write_text("")
     run(tmp_path, "dvc", "init", "--no-scm", "-q")
     # A metrics file that git tracks is in a fresh clone, too.
     (tmp_path / "mine.json").write_text("{}")
@@ -43,24 +52,29 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The commands that the verb ran, in order; those of DVC do nothing."""
     calls: list[str] = []
 
-    def of_dvc(*arguments: str) -> int:
-        calls.append(" ".join(["dvc", *arguments]))
-        return 0
+    class Done:
+        returncode = 0
 
-    monkeypatch.setattr(module, "_dvc", of_dvc)
+    def of_dvc(command: list[str]) -> Done:
+        calls.append(" ".join(["dvc", *command[len(module.DVC) :]]))
+        return Done()
+
+    monkeypatch.setattr(module.os, "execv", lambda _, command: (of_dvc(command), sys.exit(0)))
+    monkeypatch.setattr(module, "subprocess", SimpleNamespace(run=of_dvc))
     monkeypatch.setattr(module, "_run", lambda _context, command: calls.append(command))
     return calls
 
 
 def go(*arguments: str) -> int:
-    result = CliRunner().invoke(cli, ["run", *arguments], catch_exceptions=False)
-    return result.exit_code
+    return CliRunner().invoke(cli, ["run", *arguments], catch_exceptions=False).exit_code
 
 
-def fails_at(command: str, calls: list[str], how: Callable[[], None]) -> Callable[[object, str], None]:
+def meanwhile(command: str, calls: list[str], what: Callable[[], None]) -> Callable[[object, str], None]:
+    """A verb that does `what` at this command."""
+
     def one(_context: object, given: str) -> None:
         if given == command:
-            how()
+            what()
         calls.append(given)
 
     return one
@@ -101,26 +115,77 @@ def test_what_is_in_the_cache_was_made_too(project: Path, said: list[str]) -> No
     assert said == [f"dvc repro {' '.join(MINE)}"]
 
 
-def test_after_an_error_the_finished_stages_are_recorded(
-    project: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [DataError("broken", action="mend it"), OSError("full"), SystemExit(5)])
+def test_after_any_error_the_finished_stages_are_recorded(
+    error: BaseException, project: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> None:
-        raise DataError("broken", action="mend it")
+        raise error
 
-    monkeypatch.setattr(module, "_run", fails_at("foalnet final mine", said, broken))
-    with pytest.raises(DataError, match="broken"):
-        go("mine")
+    monkeypatch.setattr(module, "_run", meanwhile("foalnet final mine", said, broken))
+    with suppress(Exception):
+        assert go("mine") == 5
     assert said[-1] == "dvc commit --force --quiet draw report@mine"
 
 
-@pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml"])
-def test_nothing_is_recorded_of_params_that_changed_meanwhile(
-    name: str, project: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml", "sides.txt"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_recorded_that_was_made_by_what_is_now_edited(
+    fails: bool, name: str, project: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def edited() -> None:
         (project / name).write_text((project / name).read_text() + "\n")
+        if fails:
+            raise DataError("broken", action="mend it")
 
-    monkeypatch.setattr(module, "_run", fails_at("foalnet report mine", said, edited))
-    with pytest.raises(MachineError, match="changed while the stages ran"):
+    monkeypatch.setattr(module, "_run", meanwhile("foalnet report mine", said, edited))
+    with pytest.raises(DataError if fails else MachineError, match="broken" if fails else f"{name} changed while"):
         go("mine")
     assert not [each for each in said if each.startswith("dvc commit")]
+
+
+def test_code_that_changed_meanwhile_is_not_recorded(
+    project: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(_guard: CodeGuard) -> None:
+        raise MachineError("code changed while the stage ran: a.py", action="run the same command again")
+
+    monkeypatch.setattr(CodeGuard, "check", changed)
+    with pytest.raises(MachineError, match="code changed"):
+        go("mine")
+    assert not [each for each in said if each.startswith("dvc commit")]
+
+
+def test_long_work_is_recorded_on_the_way(project: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RECORD_S", 0.0)
+    go("mine")
+    assert said[:4] == [
+        "foalnet draw", "dvc commit --force --quiet draw",
+        "foalnet report mine", "dvc commit --force --quiet report@mine",
+    ]  # fmt: skip
+
+
+def test_a_stage_of_ones_own_is_left_to_dvc(project: Path, said: list[str]) -> None:
+    text = PIPELINE.replace("foalnet report ${key}", "python plot.py ${key}")
+    (project / "dvc.yaml").write_text(text)
+    go("mine")
+    assert said == [f"dvc repro {' '.join(MINE)}"]
+
+
+def test_no_dvc_touches_the_outputs_while_the_stages_run(
+    project: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+
+    def other() -> None:
+        lock = output_lock(project, planned(project, ["mine"]), "dvc repro")
+        with pytest.raises(MachineError, match="foalnet run") as error, lock():
+            pass
+        refused.append(str(error.value))
+        with pytest.raises(MachineError, match="another run is at work"):
+            go("mine")
+
+    monkeypatch.setattr(module, "_run", meanwhile("foalnet report mine", said, other))
+    assert go("mine") == 0 and "is busy" in refused[0]
+    with output_lock(project, planned(project, ["mine"]), "dvc repro")():
+        pass

@@ -53,7 +53,7 @@ def test_each_class_has_a_sentence_of_its_own_and_the_weights_sum_to_one() -> No
 
 
 def test_the_sentence_needs_a_place_for_the_name() -> None:
-    with pytest.raises(UsageError, match="has no place for the name of a class"):
+    with pytest.raises(UsageError, match=r"text_prompts\.prompt"):
         prompts(prompt="a happy person")
     with pytest.raises(UsageError, match="cannot be cut"):
         fusion("text_prompts", heads=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from foalnet.config import Settings
 from foalnet.core.records import Prediction
@@ -13,6 +14,8 @@ from foalnet.stages.train.group import Group, Job
 from foalnet.study.network import examples, explanation, flops, net_of, network_facts
 from foalnet.study.run import _logits
 from tests.support.corpus.stores import corpus_params, make_store, write_corpus
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def test_gates_are_explained_by_class_and_for_the_surest_answers(group: Group) -
     used = {u.key: u for u in group.utterances if u.used}
     folds = [_logits(one, name, each, store) for name, each in progress.items()]
     rows, _ = score_folds(group.params, "loso_dev_session", folds, used, variant="gmu", seed=1)
-    gates = explanation(one, progress, store, rows)["gates"]
+    gates = explanation(one, progress, store, rows, CPU)["gates"]
     assert gates["columns"] == ["audio", "video"]
     assert list(gates["classes"]) == list(group.params.manifest.classes)
     assert all(sum(each) == pytest.approx(1.0, abs=2e-4) for each in gates["classes"].values())
@@ -66,7 +69,8 @@ def test_gates_are_explained_by_class_and_for_the_surest_answers(group: Group) -
     # One network at a time gives what all folds together give.
     facts = network_facts(one, progress, store)
     assert facts["method"] == "gmu" and facts["flops"] > 0 and 0 < facts["trained_parameters"] == facts["parameters"]
-    assert explanation(job(group, "baseline"), group.trained(job(group, "baseline")), store, rows) == {}
+    baseline = job(group, "baseline")
+    assert explanation(baseline, group.trained(baseline), store, rows, CPU) == {}
 
 
 def test_the_examples_are_the_surest_right_and_wrong_answers_of_each_class() -> None:

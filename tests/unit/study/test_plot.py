@@ -31,3 +31,21 @@ def test_many_columns_have_no_numbers_and_few_names() -> None:
     assert "0.00" not in texts and [text for text in texts if text and text.isdigit()] == [
         str(n) for n in range(0, 32, 2)
     ]
+
+
+def test_names_have_room() -> None:
+    facts = {
+        "columns": ["audio from video", "joint from audio"],
+        "classes": {"a": [0.25, 0.75]},
+        "utterances": [
+            {"key": "Ses01F_script02_1_M044", "label": "frustrated", "predicted": "neutral", "values": [1, 0]}
+        ],
+    }
+    root = ElementTree.fromstring(explained_svg("jmt", {"tokens": facts}))
+    first = min(float(each.get("x", "0")) for each in root.iter(f"{SVG}rect") if each.find(f"{SVG}title") is not None)
+    # 7 pixels a letter are more than a system font of 12 pixels has.
+    assert first >= 7 * len("Ses01F_script02_1_M044: frustrated, taken for neutral")
+    cells = [each for each in root.iter(f"{SVG}rect") if each.find(f"{SVG}title") is not None]
+    assert all(float(each.get("width", "0")) >= 7 * len("audio from video") for each in cells)
+    width = float(root.get("width", "0"))
+    assert all(float(each.get("x", "0")) + float(each.get("width", "0")) <= width for each in cells)
