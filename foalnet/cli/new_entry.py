@@ -88,12 +88,6 @@ class NewEntry:
             notes.append("neither sound nor pictures here: only text_only is trained")
         elif not pictured:
             notes.append("no pictures here (neither video nor a table of features): only audio_only is trained")
-        try:
-            numbers = list(dict.fromkeys(int(s) for s in seeds.split(","))) if seeds else base.get("seeds", [1])
-        except ValueError as error:
-            raise UsageError(
-                f"--seeds needs whole numbers, got '{seeds}'", action="for example --seeds 1,2,3"
-            ) from error
         return cls(
             reader=reader,
             root=folder,
@@ -101,11 +95,19 @@ class NewEntry:
             name=name,
             classes=chosen,
             variants=variants_of(variants, read_file().variants, pictured=pictured, heard=heard),
-            seeds=numbers,
+            seeds=seeds_of(seeds) if seeds else base.get("seeds", [1]),
             epochs=epochs,
             preset=base,
             notes=notes,
         )
+
+
+def seeds_of(text: str) -> list[int]:
+    """Return the numbers of --seeds, each once (UsageError, exit 2)."""
+    try:
+        return list(dict.fromkeys(int(seed) for seed in text.split(",")))
+    except ValueError as error:
+        raise UsageError(f"--seeds needs whole numbers, got '{text}'", action="for example --seeds 1,2,3") from error
 
 
 def fitted(entry: dict[str, Any], roles: Collection[str], *, usual: bool) -> dict[str, Any]:
