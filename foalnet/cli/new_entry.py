@@ -69,7 +69,8 @@ class NewEntry:
         check_name(name)
         given = preset_for(preset, reader) if preset else Preset(reader=reader, what="")
         usual = classes in (None, "all")
-        classes, variants = classes or given.classes, variants or given.variants
+        classes = given.classes if classes is None else classes
+        variants = given.variants if variants is None else variants
         if name == DRAWN:
             what = f"'{DRAWN}' is the corpus that `foalnet draw` draws: no other entry may have this name"
             raise UsageError(what, file=DEFAULT_PARAMS, action="give another name: --name NAME")
