@@ -51,11 +51,13 @@ def flops(net: Method, store: Store, keys: Sequence[str], job: Job) -> int:
     """Return the floating-point operations of a forward pass of one utterance, encoders included.
 
     The utterance (or dialogue, divided by its turns) is that of median length. Matrix products, convolutions and
-    attentions count, a multiplication with its addition as two; spectra and elementwise functions do not.
+    attentions count, a multiplication with its addition as two; elementwise functions do not, nor what is computed
+    once for a clip (spectra, functionals of the sound).
     """
     units = sorted(store.units(keys), key=lambda unit: (store.length(unit), unit))
     (batch,) = score_batches(store, store.keys(units[len(units) // 2 :][:1]), pad_s=pad_s(job.run.params))
     # The fused kernels of an LSTM and of an attention are not counted, and without gradients a transformer is one.
+    net.eval()(batch)  # the functionals of a clip are kept after the first pass
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with (
@@ -63,7 +65,7 @@ def flops(net: Method, store: Store, keys: Sequence[str], job: Job) -> int:
             sdpa_kernel(SDPBackend.MATH),
             FlopCounterMode(display=False) as counter,
         ):
-            net.eval()(batch)
+            net(batch)
     return round(counter.get_total_flops() / len(batch.keys))
 
 

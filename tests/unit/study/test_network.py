@@ -40,6 +40,15 @@ def test_a_layer_more_costs_its_products(group: Group) -> None:
     assert counted["gmu"] - counted["concat"] == more
 
 
+def test_what_is_computed_once_for_a_clip_does_not_count(group: Group) -> None:
+    audio = group.params.train.audio.model_copy(update={"encoder": "functionals"})
+    train = group.params.train.model_copy(update={"audio": audio})
+    keys = [u.key for u in group.utterances if u.used]
+    one = group.job("audio_only", 1, train)
+    first, second = (flops(net_of(one, group.store(one)), group.store(one), keys, one) for _ in range(2))
+    assert first == second
+
+
 def test_an_lstm_and_a_transformer_are_counted(group: Group) -> None:
     keys = [u.key for u in group.utterances if u.used]
     counts = {}
