@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -149,6 +149,28 @@ def output_lock(home: Path, stages: Collection[Planned], command: str) -> Callab
             raise MachineError(str(error), file=home, action=action) from error
 
     return held
+
+
+def record(home: Path, names: Sequence[str]) -> None:
+    """Have DVC record these stages, at least one, in this order.
+
+    It does what `dvc commit --force` does, which plans the project again for each name. MachineError (exit 4) where DVC
+    cannot.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo, lock_repo
+
+    try:
+        with Repo(str(home.resolve()), _wait_for_lock=True) as repo, lock_repo(repo):
+            by_name = {stage.name: stage for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"}
+            stages = [by_name[name] for name in names]
+            for stage in stages:
+                stage.save()
+                stage.commit()
+            # Once for all: DVC parses its lock file again for each call.
+            stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
+    except DvcException as error:
+        raise MachineError(f"DVC cannot record the stages: {error}", file=home, action="run `dvc repro`") from error
 
 
 def _made(out: Any) -> bool:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
-from foalnet.artifact.dvcrepo import Planned, output_lock, planned
+from foalnet.artifact.dvcrepo import Planned, output_lock, planned, record
 from foalnet.artifact.provenance import CodeGuard
 from foalnet.config import load_settings
 from foalnet.core.errors import MachineError
@@ -35,7 +34,7 @@ def run(context: click.Context, corpora: tuple[str, ...]) -> None:
     """Run the stages of CORPORA (default: all of params.yaml), with the result of `dvc repro`.
 
     Where none of these stages has an output here, they run in this process, which saves a start of Python for each, and
-    `dvc commit` records them. Else this is `dvc repro`, with its exit codes: it runs what changed. The same command
+    DVC records them. Else this is `dvc repro`, with its exit codes: it runs what changed. The same command
     resumes after an interruption.
     """
     stages = planned(Path(), corpora)
@@ -43,19 +42,19 @@ def run(context: click.Context, corpora: tuple[str, ...]) -> None:
         os.execv(sys.executable, [*DVC, "repro", *(stage.name for stage in stages if corpora)])  # noqa: S606
     with lock(load_settings().work / "locks" / "run"):
         waiting: list[Planned] = []
-        record, held = Record(stages), output_lock(Path(), stages, "foalnet run")
+        recorder, held = Record(stages), output_lock(Path(), stages, "foalnet run")
         try:
             for number, stage in enumerate(stages, 1):
                 click.echo(f"{number} of {len(stages)}: {stage.command}", err=True)
                 with held():
                     _run(context, str(stage.command))
                 waiting.append(stage)
-                if record.is_due():
-                    record.write(waiting)
+                if recorder.is_due():
+                    recorder.write(waiting)
         except BaseException:
-            record.after_an_error(waiting)
+            recorder.after_an_error(waiting)
             raise
-        record.write(waiting)
+        recorder.write(waiting)
 
 
 class Record:
@@ -77,25 +76,21 @@ class Record:
                 f"{', '.join(edited)} changed while the stages ran: DVC would record it as what made the outputs",
                 action="run the same command again: `dvc repro` then runs what has to run",
             )
-        if code := self._commit(waiting):
-            raise MachineError(f"`dvc commit` ended with {code}", action="see the lines above, then run `dvc repro`")
+        self._commit(waiting)
         waiting.clear()
         self._last_s = time.monotonic()
 
     def after_an_error(self, waiting: Collection[Planned]) -> None:
         """Record what can be: the error itself is what the user sees, and `dvc repro` runs again what has no record."""
-        try:
+        with suppress(MachineError):
             self._guard.check()
-        except MachineError:
-            return
-        if waiting and not self._edited():
-            self._commit(waiting)
+            if waiting and not self._edited():
+                self._commit(waiting)
 
-    def _commit(self, waiting: Collection[Planned]) -> int:
-        click.echo(f"recording {len(waiting)} stages: dvc commit", err=True)
+    def _commit(self, waiting: Collection[Planned]) -> None:
+        click.echo(f"recording {len(waiting)} stages in dvc.lock", err=True)
         with _undisturbed():
-            names = [stage.name for stage in waiting]
-            return subprocess.run([*DVC, "commit", "--force", "--quiet", *names]).returncode
+            record(Path(), [stage.name for stage in waiting])
 
     def _digests(self) -> dict[str, str]:
         return {file: sha256_file(Path(file)) for file in self._files if Path(file).is_file()}

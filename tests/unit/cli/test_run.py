@@ -6,12 +6,11 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-from foalnet.artifact.dvcrepo import output_lock, planned
+from foalnet.artifact.dvcrepo import output_lock, planned, record
 from foalnet.artifact.provenance import CodeGuard
 from foalnet.cli import run as module
 from foalnet.cli.main import cli
@@ -52,15 +51,12 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The commands that the verb ran, in order; those of DVC do nothing."""
     calls: list[str] = []
 
-    class Done:
-        returncode = 0
-
-    def of_dvc(command: list[str]) -> Done:
+    def of_dvc(_program: str, command: list[str]) -> None:
         calls.append(" ".join(["dvc", *command[len(module.DVC) :]]))
-        return Done()
+        sys.exit(0)
 
-    monkeypatch.setattr(module.os, "execv", lambda _, command: (of_dvc(command), sys.exit(0)))
-    monkeypatch.setattr(module, "subprocess", SimpleNamespace(run=of_dvc))
+    monkeypatch.setattr(module.os, "execv", of_dvc)
+    monkeypatch.setattr(module, "record", lambda _home, names: calls.append(f"record {' '.join(names)}"))
     monkeypatch.setattr(module, "_run", lambda _context, command: calls.append(command))
     return calls
 
@@ -92,12 +88,12 @@ def test_the_plan_of_a_corpus_has_what_its_report_and_model_need(project: Path) 
 def test_a_first_run_runs_the_stages_here_and_dvc_records_them(project: Path, said: list[str]) -> None:
     assert go("mine") == 0
     names = " ".join(MINE)
-    assert said == ["foalnet draw", "foalnet report mine", "foalnet final mine", f"dvc commit --force --quiet {names}"]
+    assert said == ["foalnet draw", "foalnet report mine", "foalnet final mine", f"record {names}"]
 
 
 def test_where_something_was_made_dvc_runs_what_changed(project: Path, said: list[str]) -> None:
     (project / "mine.html").write_text("")
-    assert go("other") == 0 and said[-1].startswith("dvc commit")
+    assert go("other") == 0 and said[-1].startswith("record")
     said.clear()
     go("mine")
     go()
@@ -107,7 +103,7 @@ def test_where_something_was_made_dvc_runs_what_changed(project: Path, said: lis
 def test_what_is_in_the_cache_was_made_too(project: Path, said: list[str]) -> None:
     for name in ("raw", "mine.html", "mine.model"):
         (project / name).write_text(name)
-    run(project, "dvc", "commit", "-f", "-q", *MINE)
+    record(project, MINE)
     for name in ("raw", "mine.html", "mine.model"):
         (project / name).unlink()
     assert {stage.name: stage.made for stage in planned(project, ["mine"])} == dict.fromkeys(MINE, True)
@@ -125,7 +121,7 @@ def test_after_any_error_the_finished_stages_are_recorded(
     monkeypatch.setattr(module, "_run", meanwhile("foalnet final mine", said, broken))
     with suppress(Exception):
         assert go("mine") == 5
-    assert said[-1] == "dvc commit --force --quiet draw report@mine"
+    assert said[-1] == "record draw report@mine"
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml", "sides.txt"])
@@ -141,7 +137,7 @@ def test_nothing_is_recorded_that_was_made_by_what_is_now_edited(
     monkeypatch.setattr(module, "_run", meanwhile("foalnet report mine", said, edited))
     with pytest.raises(DataError if fails else MachineError, match="broken" if fails else f"{name} changed while"):
         go("mine")
-    assert not [each for each in said if each.startswith("dvc commit")]
+    assert not [each for each in said if each.startswith("record")]
 
 
 def test_code_that_changed_meanwhile_is_not_recorded(
@@ -153,15 +149,15 @@ def test_code_that_changed_meanwhile_is_not_recorded(
     monkeypatch.setattr(CodeGuard, "check", changed)
     with pytest.raises(MachineError, match="code changed"):
         go("mine")
-    assert not [each for each in said if each.startswith("dvc commit")]
+    assert not [each for each in said if each.startswith("record")]
 
 
 def test_long_work_is_recorded_on_the_way(project: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RECORD_S", 0.0)
     go("mine")
     assert said[:4] == [
-        "foalnet draw", "dvc commit --force --quiet draw",
-        "foalnet report mine", "dvc commit --force --quiet report@mine",
+        "foalnet draw", "record draw",
+        "foalnet report mine", "record report@mine",
     ]  # fmt: skip
 
 
