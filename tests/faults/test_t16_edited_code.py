@@ -136,4 +136,4 @@ def test_t16_a_study_runs_inside_the_guard(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("foalnet.cli.study.read_file", lambda: None)
     assert study.callback is not None
     with pytest.raises(MachineError, match=r"code changed while the stage ran: a\.py"):
-        study.callback("s")
+        study.callback("s", part=None)
