@@ -27,7 +27,7 @@ READ = ("params.yaml", "dvc.yaml")
 RECORD_S = 300.0
 
 
-@click.command(short_help="run all stages and record them; a first run takes half the time of `dvc repro`")
+@click.command(short_help="run all stages and record them; a first run in one process")
 @click.argument("corpora", nargs=-1)
 @click.pass_context
 def run(context: click.Context, corpora: tuple[str, ...]) -> None:
