@@ -25,7 +25,7 @@ class Planned:
     """A stage of dvc.yaml and its command, None for one that is no single command run in the project's folder.
 
     `made`: an output of it is in the workspace or, as recorded, in DVC's cache; those that git tracks do not count, as
-    every clone has them. `files`: the files that it reads and no stage writes. `outputs`: the paths of its outputs.
+    every clone has them. `files`: the files that it reads. `outputs`: the paths of its outputs.
     """
 
     name: str
@@ -109,7 +109,12 @@ def planned(home: Path, corpora: Collection[str] = ()) -> list[Planned]:
         by_name = {stage.name: stage for stage in order}
         wanted = {f"{end}@{corpus}" for corpus in corpora for end in ENDS}
         if unknown := sorted(wanted - by_name.keys()):
-            raise UsageError(f"no stage {unknown[0]}", file="params.yaml", action="name an entry of `corpora`")
+            known = sorted(name.partition("@")[2] for name in by_name if name.startswith(f"{ENDS[0]}@"))
+            raise UsageError(
+                f"no corpus '{unknown[0].partition('@')[2]}' in dvc.yaml",
+                file="params.yaml",
+                action=f"name an entry of `corpora`: {', '.join(known)}",
+            )
         needed = wanted | {s.name for name in wanted for s in networkx.descendants(graph, by_name[name])}
         return [_planned(stage) for stage in order if not corpora or stage.name in needed]
 
@@ -127,7 +132,7 @@ def _planned(stage: Any) -> Planned:
 
 
 def output_lock(home: Path, stages: Collection[Planned], command: str) -> Callable[[], AbstractContextManager[None]]:
-    """Return a function whose result holds DVC's lock of the stages' outputs: no `dvc repro` writes or removes them.
+    """Return a function that holds DVC's lock of the stages' outputs: no `dvc repro` then writes or removes them.
 
     MachineError (exit 4) with the holder's process where another one holds it.
     """

@@ -34,8 +34,8 @@ def run(context: click.Context, corpora: tuple[str, ...]) -> None:
     """Run the stages of CORPORA (default: all of params.yaml), with the result of `dvc repro`.
 
     Where none of these stages has an output here, they run in this process, which saves a start of Python for each, and
-    DVC records them. Else this is `dvc repro`, with its exit codes: it runs what changed. The same command
-    resumes after an interruption.
+    DVC records them. Else this is `dvc repro`, with its exit codes: it runs what changed. The same command resumes
+    after an interruption.
     """
     stages = planned(Path(), corpora)
     if any(stage.made or not _ours(context, stage) for stage in stages):
@@ -61,7 +61,8 @@ class Record:
     """Has DVC record finished stages, unless what they read was edited after this began."""
 
     def __init__(self, stages: Sequence[Planned]) -> None:
-        self._files = {*READ, *(file for stage in stages for file in stage.files)}
+        made = {path for stage in stages for path in stage.outputs}
+        self._files = {*READ, *(file for stage in stages for file in stage.files)} - made
         self._guard, self._before, self._last_s = CodeGuard(), self._digests(), time.monotonic()
 
     def is_due(self) -> bool:
@@ -82,7 +83,7 @@ class Record:
 
     def after_an_error(self, waiting: Collection[Planned]) -> None:
         """Record what can be: the error itself is what the user sees, and `dvc repro` runs again what has no record."""
-        with suppress(MachineError):
+        with suppress(MachineError, OSError):
             self._guard.check()
             if waiting and not self._edited():
                 self._commit(waiting)

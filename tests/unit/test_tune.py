@@ -389,11 +389,11 @@ def test_a_dry_run_counts_what_is_left_and_writes_nothing(place: tuple[Paths, Se
     assert forecast.left == 4 and forecast.time_s is None and not settings.work.exists()
     assert "audio_only: 4 of 4 runs left, 5 folds each, at most 2 epochs a fold" in str(forecast)
     tune(params, settings, paths)
-    assert tune_forecast(params, settings, paths).left == 0
+    assert not tune_forecast(params, settings, paths).left
     more = tune_forecast(searched_params(variants=["audio_only"], trials=5), settings, paths)
     assert more.left == 2 and more.time_s is not None and "last measured" in str(more)
-    longer = searched_params(space=SPACE | {"epochs": {"low": 2, "high": 9}})
-    assert "at most 9 epochs" in str(tune_forecast(longer, settings, paths))
+    longer = tune_forecast(searched_params(space=SPACE | {"epochs": {"low": 2, "high": 9}}), settings, paths)
+    assert "at most 9 epochs" in str(longer)
 
 
 def test_the_verb_says_what_would_run_without_the_corpus() -> None:

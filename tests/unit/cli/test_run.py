@@ -81,7 +81,7 @@ def test_the_plan_of_a_corpus_has_what_its_report_and_model_need(project: Path) 
     every = {stage.name: stage for stage in planned(project)}
     assert set(every) == {*MINE, "report@other", "final@other"} and not any(stage.made for stage in every.values())
     assert every["final@other"].command == "foalnet final other"
-    with pytest.raises(UsageError, match="no stage final@nope"):
+    with pytest.raises(UsageError, match="no corpus 'nope'"):
         planned(project, ["nope"])
 
 

@@ -13,7 +13,7 @@ from tests.support.switches import check_switch, four_clips, fusion
 
 
 class Given(nn.Module):
-    """An attention whose answer is the first key, whatever the prompt."""
+    """An attention that answers with the first key, whatever the prompt."""
 
     def forward(self, query_BCD: torch.Tensor, key_BTD: torch.Tensor, *_: object, **__: object) -> tuple[torch.Tensor]:
         return (key_BTD[:, :1].expand_as(query_BCD),)
