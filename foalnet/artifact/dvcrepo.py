@@ -25,13 +25,13 @@ class Planned:
     """A stage of dvc.yaml and its command, None for one that is no single command run in the project's folder.
 
     `made`: an output of it is in the workspace or, as recorded, in DVC's cache; those that git tracks do not count, as
-    every clone has them. `files`: the files that it reads. `outputs`: the paths of its outputs.
+    every clone has them. `inputs`, `outputs`: the paths of what it reads and writes.
     """
 
     name: str
     command: str | None
     made: bool
-    files: tuple[str, ...]
+    inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
 
@@ -121,12 +121,11 @@ def planned(home: Path, corpora: Collection[str] = ()) -> list[Planned]:
 
 def _planned(stage: Any) -> Planned:
     own = isinstance(stage.cmd, str) and stage.wdir == os.path.dirname(stage.path)  # noqa: PTH120
-    read = [str(dep.fs_path) for dep in stage.deps if hasattr(dep, "fs_path")]
     return Planned(
         name=stage.name,
         command=stage.cmd if own else None,
         made=any(_made(out) for out in stage.outs if out.use_cache),
-        files=tuple(path for path in read if os.path.isfile(path)),  # noqa: PTH113
+        inputs=tuple(str(dep.fs_path) for dep in stage.deps if hasattr(dep, "fs_path")),
         outputs=tuple(str(out.fs_path) for out in stage.outs),
     )
 

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from foalnet.artifact.dvcrepo import Planned, output_lock, planned, record
 from foalnet.artifact.provenance import CodeGuard
 from foalnet.config import load_settings
-from foalnet.core.errors import MachineError
+from foalnet.core.errors import Interrupted, MachineError
 from foalnet.core.files import sha256_file
 from foalnet.core.locks import lock
+from foalnet.stages.table import BY_NAME
+
+if TYPE_CHECKING:
+    from foalnet.train.environment import Stop
 
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
 # DVC records their params and commands.
 READ = ("params.yaml", "dvc.yaml")
 # A killed process loses the record of so much work at most.
 RECORD_S = 300.0
+# Stages side by side: each has the clips of its corpus in memory.
+AT_A_TIME = 2
 
 
 @click.command(short_help="run all stages and record them; a first run in one process")
@@ -43,12 +52,22 @@ def run(context: click.Context, corpora: tuple[str, ...]) -> None:
     with lock(load_settings().work / "locks" / "run"):
         waiting: list[Planned] = []
         recorder, held = Record(stages), output_lock(Path(), stages, "foalnet run")
+        numbers = {stage.name: number for number, stage in enumerate(stages, 1)}
+
+        def go(stage: Planned) -> None:
+            click.echo(f"{numbers[stage.name]} of {len(stages)}: {stage.command}", err=True)
+            _run(context, str(stage.command))
+
         try:
-            for number, stage in enumerate(stages, 1):
-                click.echo(f"{number} of {len(stages)}: {stage.command}", err=True)
+            for group in independent(stages):
+                ended: set[str] = set()
                 with held():
-                    _run(context, str(stage.command))
-                waiting.append(stage)
+                    if len(group) > 1:
+                        side_by_side(group, go, ended)
+                    for stage in group:
+                        if stage.name not in ended:
+                            go(stage)
+                        waiting.append(stage)
                 if recorder.is_due():
                     recorder.write(waiting)
         except BaseException:
@@ -57,12 +76,76 @@ def run(context: click.Context, corpora: tuple[str, ...]) -> None:
         recorder.write(waiting)
 
 
+def independent(stages: Sequence[Planned]) -> Iterator[list[Planned]]:
+    """Yield the stages in their order: trainings and evaluations that need nothing of one another in one group."""
+    group: list[Planned] = []
+    for stage in stages:
+        if group and not (_per_run(group[0]) and _per_run(stage) and not any(_reads(stage, one) for one in group)):
+            yield group
+            group = []
+        group.append(stage)
+    if group:
+        yield group
+
+
+def _per_run(stage: Planned) -> bool:
+    return BY_NAME[str(stage.command).split()[1]].per_run
+
+
+def _reads(stage: Planned, other: Planned) -> bool:
+    return any(Path(read).is_relative_to(made) for read in stage.inputs for made in other.outputs)
+
+
+def side_by_side(group: Sequence[Planned], go: Callable[[Planned], None], ended: set[str]) -> None:
+    """Run stages two at a time in processes of their own, where the machine allows it; add those that ended well.
+
+    It saves the time in which the last fold of a training, its reading and its publishing use one core. The caller runs
+    what has not ended well and meets its error. Interrupted (exit 5) after Ctrl-C or SIGTERM.
+    """
+    from foalnet.stages.train.training import at_once
+    from foalnet.train.environment import listening
+    from foalnet.train.parallel import side_by_side as in_children
+    from foalnet.train.progress_line import FoldStatus
+
+    settings = load_settings()
+    if at_once(settings) < AT_A_TIME:
+        return
+
+    def one(stage: Planned, stop: Stop, send: Callable[[FoldStatus], None]) -> None:
+        os.environ["FOALNET_WORKERS"] = str(settings.workers // AT_A_TIME)
+        sys.stderr = Lines(sys.stderr.buffer, line_buffering=True)
+        try:
+            go(stage)
+        except Interrupted:
+            stop.request()
+            raise
+        send(FoldStatus(epochs=0, finished=True))
+
+    jobs = {stage.name: partial(one, stage) for stage in group}
+    with listening() as stop:
+        in_children(jobs, workers=AT_A_TIME, stop=stop, show=lambda name, _status: ended.add(name))
+        if stop.requested:
+            raise Interrupted(
+                f"stopped while {len(group)} stages ran, {len(ended)} of them have ended",
+                action="run the same command again: it resumes from there",
+            )
+
+
+class Lines(io.TextIOWrapper):
+    """A stream that takes lines only: the bars of two processes would overwrite each other on one terminal."""
+
+    def isatty(self) -> bool:
+        """Return False."""
+        return False
+
+
 class Record:
     """Has DVC record finished stages, unless what they read was edited after this began."""
 
     def __init__(self, stages: Sequence[Planned]) -> None:
         made = {path for stage in stages for path in stage.outputs}
-        self._files = {*READ, *(file for stage in stages for file in stage.files)} - made
+        read = {path for stage in stages for path in stage.inputs if Path(path).is_file()}
+        self._files = {*READ, *read} - made
         self._guard, self._before, self._last_s = CodeGuard(), self._digests(), time.monotonic()
 
     def is_due(self) -> bool:

@@ -209,7 +209,9 @@ def head(look: Look, cue: str, opening: int, *, strength: float, blink: bool, tu
         rgb = np.where(face[..., None], rgb, ground)
     small = (WIDTH_PX * SPRITE_SCALE, HEIGHT_PX * SPRITE_SCALE)
     picture = cv2.GaussianBlur(
-        cv2.resize(np.dstack([rgb, alpha]), small, interpolation=cv2.INTER_AREA), (0, 0), BLUR_PX * SPRITE_SCALE
+        cv2.resize(cv2.merge([*cv2.split(rgb), alpha]), small, interpolation=cv2.INTER_AREA),
+        (0, 0),
+        BLUR_PX * SPRITE_SCALE,
     )
     picture[..., :3] = cv2.multiply(picture[..., :3], cv2.merge([picture[..., 3]] * 3), scale=1 / 255)
     return picture

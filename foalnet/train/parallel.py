@@ -6,6 +6,7 @@ would after a kill. A child that dies or fails only costs time: the parent train
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -32,27 +33,32 @@ def side_by_side(jobs: Mapping[str, Job], *, workers: int, stop: Stop, show: Cal
 
     Returns when all processes have ended, successfully or not. The kernel kills the children with their parent.
     """
+    # The first optimiser of a process imports torch's compiler, which takes two seconds: here once, not in each child.
+    importlib.import_module("torch._dynamo")
     context = multiprocessing.get_context("fork")
     shared = {name: Shared(context) for name in jobs}
     turn = context.Value("i", 0)
     children = [
-        context.Process(target=_work, args=(jobs, shared, turn, os.getpid()), daemon=True)
-        for _ in range(min(workers, len(jobs)))
+        context.Process(target=_work, args=(jobs, shared, turn, os.getpid())) for _ in range(min(workers, len(jobs)))
     ]
     for each in children:
         each.start()
     stopping, at_work = False, True
-    while at_work:
-        for each in children:
-            each.join(POLL_S / len(children))
-        at_work = any(each.is_alive() for each in children)
-        for name, one in shared.items():
-            if (status := one.get()) is not None:
-                show(name, status)
-        if stop.requested and not stopping:
-            stopping = True
+    try:
+        while at_work:
             for each in children:
-                each.terminate()
+                each.join(POLL_S / len(children))
+            at_work = any(each.is_alive() for each in children)
+            for name, one in shared.items():
+                if (status := one.get()) is not None:
+                    show(name, status)
+            if stop.requested and not stopping:
+                stopping = True
+                for each in children:
+                    each.terminate()
+    finally:
+        for each in children:
+            each.terminate()
 
 
 class Shared:

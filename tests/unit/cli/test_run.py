@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +16,7 @@ from foalnet.artifact.dvcrepo import output_lock, planned, record
 from foalnet.artifact.provenance import CodeGuard
 from foalnet.cli import run as module
 from foalnet.cli.main import cli
-from foalnet.core.errors import DataError, MachineError, UsageError
+from foalnet.core.errors import DataError, Interrupted, MachineError, UsageError
 from tests.support.projects import run
 
 PIPELINE = """
@@ -32,6 +34,15 @@ stages:
     do: {cmd: "foalnet final ${key}", deps: ["${key}.html"], outs: ["${key}.model"]}
 """
 MINE = ["draw", "report@mine", "final@mine"]
+RUNS = """
+stages:
+  draw: {cmd: foalnet draw, outs: [raw]}
+  sound: {cmd: foalnet train mine --variant audio_only --seed 1, deps: [raw], outs: [sound]}
+  picture: {cmd: foalnet train mine --variant video_only --seed 1, deps: [raw], outs: [picture]}
+  both: {cmd: foalnet train mine --variant foal --seed 1, deps: [sound/train.json, picture], outs: [both]}
+  scores: {cmd: foalnet evaluate mine --variant audio_only --seed 1, deps: [sound], outs: [scores]}
+  final: {cmd: foalnet final mine, deps: [both, scores], outs: [model]}
+"""
 
 
 @pytest.fixture
@@ -185,3 +196,75 @@ def test_no_dvc_touches_the_outputs_while_the_stages_run(
     assert go("mine") == 0 and "is busy" in refused[0]
     with output_lock(project, planned(project, ["mine"]), "dvc repro")():
         pass
+
+
+@pytest.fixture
+def runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with runs; each verb adds its process and variant to `log`."""
+    (project / "dvc.yaml").write_text(RUNS)
+    monkeypatch.setattr(module, "record", lambda _home, _names: None)
+    monkeypatch.setattr(module, "_run", logged)
+    monkeypatch.setenv("FOALNET_WORKERS", "2")
+    monkeypatch.setenv("FOALNET_DEVICE", "cpu")
+    return project / "log"
+
+
+def logged(_context: object, command: str) -> None:
+    with Path("log").open("a") as log:
+        log.write(f"{os.getpid()} {os.environ['FOALNET_WORKERS']} {command}\n")
+
+
+def lines_of(log: Path) -> list[tuple[bool, str, str]]:
+    """Return of each verb whether a child ran it, its number of workers, and its words."""
+    rows = [line.split(maxsplit=2) for line in log.read_text().splitlines()]
+    return sorted((int(pid) != os.getpid(), workers, words.removeprefix("foalnet ")) for pid, workers, words in rows)
+
+
+def test_runs_that_need_nothing_of_one_another_are_one_group(project: Path) -> None:
+    (project / "dvc.yaml").write_text(RUNS)
+    groups = [sorted(stage.name for stage in group) for group in module.independent(planned(project))]
+    assert not [group for group in groups if {"sound", "both"} <= {*group} or {"picture", "both"} <= {*group}]
+    assert not [group for group in groups if {"sound", "scores"} <= {*group}]
+    assert ["draw"] in groups and ["final"] in groups and max(map(len, groups)) == 2
+
+
+def test_a_group_runs_in_two_processes_that_share_the_workers(runs: Path) -> None:
+    assert go() == 0
+    children = [words for child, workers, words in lines_of(runs) if child and workers == "1"]
+    assert "train mine --variant audio_only --seed 1" in children
+    assert "train mine --variant video_only --seed 1" in children
+    assert [words for child, _, words in lines_of(runs) if not child] == ["draw", "final mine"]
+    assert len(lines_of(runs)) == 6
+
+
+def test_what_failed_in_a_child_runs_again_and_its_error_is_the_users(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(context: object, command: str) -> None:
+        logged(context, command)
+        if "video_only" in command:
+            raise DataError("no pictures", action="mend it")
+
+    monkeypatch.setattr(module, "_run", broken)
+    with pytest.raises(DataError, match="no pictures"):
+        go()
+    video = [child for child, _, words in lines_of(runs) if "video_only" in words]
+    assert video == [False, True]
+
+
+def test_a_stop_of_a_child_stops_the_command(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(context: object, command: str) -> None:
+        logged(context, command)
+        if "video_only" in command:
+            os.kill(os.getppid(), signal.SIGTERM)
+            raise Interrupted("stopped", action="run the same command again")
+
+    monkeypatch.setattr(module, "_run", stopped)
+    with pytest.raises(Interrupted, match="stopped while 2 stages ran"):
+        go()
+    assert len([words for _, _, words in lines_of(runs) if "video_only" in words]) == 1
+
+
+def test_with_one_worker_all_run_here(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOALNET_WORKERS", "1")
+    assert go() == 0 and not any(child for child, _, _ in lines_of(runs))
