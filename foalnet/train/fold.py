@@ -160,7 +160,7 @@ def train_fold(
             _keep_last(task, progress, row, net)
         if task.dev and CCC in net.weights and progress.best == progress.epochs - 1:
             progress.best_affect_NE = logits_of(net, store, task.test, device, task.params, read=_affect)
-        hooks.after_epoch(progress)
+        save_progress(state, progress, net, optim)
     return progress
 
 

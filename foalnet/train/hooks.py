@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
 from foalnet.core.errors import Interrupted, MachineError
-from foalnet.core.progress import Every
 from foalnet.train import ranks
 from foalnet.train.batches import Store
 from foalnet.train.environment import Stop
@@ -17,11 +16,9 @@ from foalnet.train.state import Progress
 
 # In the message of torch's CPU allocator; the GPU's allocator has its own exception type.
 CPU_REFUSAL = "can't allocate memory"
-# Epochs are kept at most this often: with a small network a checkpoint takes as long as a step.
-EPOCH_KEPT_S = 1.0
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Hooks:
     """The callbacks of one training.
 
@@ -35,38 +32,22 @@ class Hooks:
     keep: Callable[[], None] = lambda: None
     show: Callable[[Progress, int], None] = lambda _progress, _utterances: None
     before: Callable[[Progress], None] = lambda _progress: None
-    _epoch_due: Callable[[], bool] = field(default_factory=lambda: Every(EPOCH_KEPT_S))
-    _kept: int = -1
-
-    def after_epoch(self, progress: Progress) -> None:
-        """Write a checkpoint after the last epoch, and after another one if the last checkpoint is old enough."""
-        if self._epoch_due() or progress.finished:
-            self._keep(progress)
 
     def before_batch(self, fold: str, progress: Progress) -> None:
-        """Raise Interrupted (exit 5) if a stop was requested; before that, write a checkpoint if one is due or missing.
-
-        None is written while an epoch is evaluated, as such an epoch is trained again.
-        """
+        """Raise Interrupted (exit 5) if a stop was requested; otherwise write a checkpoint if one is due."""
         self.before(progress)
         epochs, part = progress.epochs, progress.midway
-        if self._kept < 0:
-            self._kept = epochs
         due = ranks.is_first() and part is not None and part.steps > part.saved and self.due()
-        requested, due, behind = ranks.any_of(self.stop.requested, due, epochs > self._kept)
-        if part is not None and (due or (requested and behind)):
-            part.saved = part.steps
-            self._keep(progress)
+        requested, due = ranks.any_of(self.stop.requested, due)
         if requested:
             raise Interrupted(
-                f"stopped in fold {fold}, epoch {epochs + 1}; {self._kept} epochs of it are kept"
+                f"stopped in fold {fold}, epoch {epochs + 1}; {epochs} epochs of it are kept"
                 + (f" and {part.saved} steps of the next" if part is not None and part.saved else ""),
                 action="run the same command again: it resumes from there",
             )
-
-    def _keep(self, progress: Progress) -> None:
-        self.keep()
-        self._kept = progress.epochs
+        if part is not None and due:
+            part.saved = part.steps
+            self.keep()
 
 
 @contextmanager

@@ -75,5 +75,5 @@ def train_final(
         if progress.epochs >= task.epochs:
             progress.finished, progress.best = True, progress.epochs - 1
             progress.best_net = net_tensors(net)
-        hooks.after_epoch(progress)
+        save_progress(state, progress, net, optim)
     return progress
