@@ -364,8 +364,10 @@ class Report(Frozen):
     """Intervals and the comparisons that the report makes."""
 
     level: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="of every interval")
-    bootstrap: Annotated[int, Field(ge=50, le=100_000)] = Field(2000, description="resamples over clusters")
-    permutations: Annotated[int, Field(ge=50, le=1_000_000)] = Field(10000, description="sign flips of a paired test")
+    bootstrap: Annotated[int, Field(ge=50, le=100_000)] = Field(10000, description="resamples over recordings")
+    margin: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.02, description="systems that surely differ by less UA count as equal"
+    )
     seed: Seed = 7
     weighted_f1: bool = Field(
         False, description="report weighted F1 with an interval too, as published work on dialogues does"

@@ -8,16 +8,19 @@ Shape letters: S seeds, K units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from foalnet.evidence.stats import Metric, Sums, metric_of, shares, sums
+from foalnet.evidence.stats import FEW_CLUSTERS, Interval, Metric, Sums, exact_bounds, metric_of, shares, sums
 
 # Where both factors have no spread, an interval of no width would claim certainty.
 LEAST_SE = 1e-9
 POWER = 0.8
+# With fewer sessions their spread is not known well enough, and the unit is what folds keep together.
+FEWEST_SESSIONS = 3
 # Mean squares of units, seeds and rest.
 Squares = tuple[float, float, float]
 
@@ -64,11 +67,76 @@ class Crossed:
         alpha = (1 - self.level) / comparisons
         return float((t.ppf(1 - alpha / 2, self.df) + t.ppf(POWER, self.df)) * self.se)
 
+    def at_least(self) -> float:
+        """Return the one-sided lower bound of the level."""
+        from scipy.stats import t
+
+        return float(self.estimate - t.ppf(self.level, self.df) * self.se)
+
+    def refused(self, loss: float, true: float) -> float:
+        """Return the probability that the one-sided bound allows a larger loss, if the true mean is `true`."""
+        from scipy.stats import t
+
+        return float(t.cdf((-loss - true) / self.se + t.ppf(self.level, self.df), self.df))
+
     def within(self, margin: float) -> float:
         """Return the p value of two one-sided tests (TOST): that the true mean is not within +-margin."""
         from scipy.stats import t
 
         return float(t.sf((margin - abs(self.estimate)) / self.se, self.df))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contrast:
+    """A paired difference, a minus b, among all comparisons of a page.
+
+    `p`, `equal_p`: adjusted by Holm's method for `comparisons`, of a true difference of 0 and of one outside the
+    margin (two one-sided tests). The interval of `gap` is not adjusted.
+    """
+
+    gap: Crossed
+    p: float
+    equal_p: float
+    comparisons: int
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether units or seeds differ: else nothing is known of what others would give."""
+        return self.gap.se > LEAST_SE
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "equal", "not decided"]:
+        """What the difference says of a: it is decided by the adjusted p values alone."""
+        alpha = 1 - self.gap.level
+        if self.has_spread and self.p <= alpha:
+            return "better" if self.gap.estimate > 0 else "worse"
+        known = self.has_spread or self.gap.estimate == 0
+        return "equal" if known and self.equal_p <= alpha else "not decided"
+
+    @property
+    def detectable(self) -> float:
+        """The true difference that is detected with a probability of 80 % at the strictest step of the adjustment."""
+        return self.gap.detectable(self.comparisons)
+
+
+def contrasts(gaps: Mapping[str, Crossed], margin: float) -> dict[str, Contrast]:
+    """Return the differences of a page by name, each adjusted for the number of all."""
+    # Without any spread a difference has no p value: it is 0, or nothing is known of it.
+    p_values = holm({name: gap.p if gap.se > LEAST_SE else 1.0 for name, gap in gaps.items()})
+    equal = holm({name: gap.within(margin) for name, gap in gaps.items()})
+    return {
+        name: Contrast(gap=gap, p=p_values[name], equal_p=equal[name], comparisons=len(gaps))
+        for name, gap in gaps.items()
+    }
+
+
+def unit_of(cluster: str, *, folds: int, sessions: Collection[str]) -> str:
+    """Return the unit over which people vary: sessions, where at least three are tested in turn; else the cluster.
+
+    `cluster`: what folds keep together, a dialogue or a speaker. The two speakers of a session share a model.
+    """
+    in_turn = folds >= FEWEST_SESSIONS and len(set(sessions)) >= FEWEST_SESSIONS
+    return "session" if cluster == "dialogue" and in_turn else cluster
 
 
 def crossed(value_SK: np.ndarray, level: float) -> Crossed:
@@ -154,6 +222,42 @@ def by_unit(
         excess = Sums(value_KC=table.value_KC - level_C * table.count_KC, count_KC=table.count_KC)
         rows.append(estimate + len(table.value_KC) * shares(excess, metric))
     return np.array(rows)
+
+
+def over_people(
+    values: Sequence[Sequence[float]], units: Sequence[str], labels: Sequence[str], *, metric: Metric, level: float
+) -> Crossed:
+    """Return a metric, or a difference of two, over units and seeds; `values` has a row of utterances for each seed.
+
+    With one unit nothing is known of the spread: the interval then has no bounds, and p is 1.
+    """
+    table_SK = by_unit(values, units, labels, metric)
+    if table_SK.shape[1] > 1:
+        return crossed(table_SK, level)
+    mean, infinite = float(table_SK.mean()), float("inf")
+    return Crossed(
+        estimate=mean, se=infinite, df=1.0, low=-infinite, high=infinite, p=1.0, level=level, units=1,
+        seeds=len(table_SK),
+    )  # fmt: skip
+
+
+def as_interval(one: Crossed, unit: str, *, bounds: tuple[float, float] = (0.0, 1.0)) -> Interval:
+    """Return the interval as reports show it, within `bounds`; an exact one where units and seeds are all alike.
+
+    >>> same = over_people([[1.0, 1.0, 1.0]], ["a", "b", "c"], ["x"] * 3, metric="ua", level=0.95)
+    >>> shown = as_interval(same, "session")
+    >>> shown.method, round(shown.low, 3), shown.high  # low: 0.025 ** (1 / 3)
+    ('exact', 0.292, 1.0)
+    """
+    low, high = one.low, one.high
+    method: Literal["crossed", "exact"] = "crossed"
+    if one.se <= LEAST_SE:
+        method, (low, high) = "exact", exact_bounds(one.estimate, one.units, one.level, bounds)
+    few = f"only {one.units} {unit}s" if one.units < FEW_CLUSTERS else None
+    return Interval(
+        estimate=one.estimate, low=max(bounds[0], low), high=min(bounds[1], high), level=one.level, clusters=one.units,
+        method=method, warning=few,
+    )  # fmt: skip
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

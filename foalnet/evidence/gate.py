@@ -15,6 +15,8 @@ from math import hypot
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from foalnet.artifact.results import METRICS, read_results
 from foalnet.artifact.seal import ALTERED, read_sealed, refused
 from foalnet.config import blocks
@@ -22,8 +24,8 @@ from foalnet.config.variants import VARIANTS
 from foalnet.core.errors import DataError, named
 from foalnet.core.markdown import escape, table
 from foalnet.core.paths import Paths
+from foalnet.evidence.crossed import over_people, unit_of
 from foalnet.evidence.metrics import rounded
-from foalnet.evidence.stats import difference
 
 Rows = Mapping[str, Mapping[str, Any]]
 
@@ -190,7 +192,7 @@ def _loss(challenger: Side, champion: Side, corpus: str, params: blocks.Gate, re
         return {"check": "loss_ua", "passed": False, "says": says, "variant": variant}
     keys = _common(a, b)
     if keys:
-        gap = _paired(a, b, keys, challenger.cluster or "dialogue", report)
+        gap = _paired(a, b, keys, challenger.cluster or "dialogue", report, params.max_loss_ua)
     else:
         gap = _unpaired(now[variant], before[variant])
     passed = gap["ua_low"] >= -params.max_loss_ua
@@ -198,6 +200,11 @@ def _loss(challenger: Side, champion: Side, corpus: str, params: blocks.Gate, re
         f"UA of {variant}: {_points(gap['ua'])} points against the champion, at worst {_points(gap['ua_low'])} "
         f"({gap['how']}); a loss of {100 * params.max_loss_ua:.1f} is allowed"
     )
+    if "refuses_equal" in gap:
+        says += (
+            f". By this spread the gate refuses {100 * gap['refuses_equal']:.0f} % of challengers that are as good and "
+            f"passes {100 * gap['passes_worse']:.0f} % of those that are worse by {100 * params.max_loss_ua:.1f} points"
+        )
     numbers = {"variant": variant, "allowed": params.max_loss_ua, **gap}
     return {"check": "loss_ua", "passed": passed, "says": says, **numbers}
 
@@ -211,38 +218,38 @@ def _common(a: Sequence[Rows], b: Sequence[Rows]) -> list[str]:
 
 
 def _paired(
-    a: Sequence[Rows], b: Sequence[Rows], keys: list[str], cluster: str, report: blocks.Report
+    a: Sequence[Rows], b: Sequence[Rows], keys: list[str], cluster: str, report: blocks.Report, allowed: float
 ) -> dict[str, Any]:
-    """Return challenger minus champion over the same utterances, correctness averaged over seeds, by clusters.
+    """Return challenger minus champion over the same utterances, over people and seeds, and the gate's error rates.
 
-    Both bounds are zero where no utterance changed its correctness.
+    The bound is one-sided. `refuses_equal`: the share of equally good challengers that the gate refuses;
+    `passes_worse`: the share of those that are worse by the allowed loss that it passes. The bound is zero where no
+    utterance changed its correctness.
     """
     if cluster not in a[0][keys[0]]:
         raise DataError(f"a prediction has no '{cluster}'", utterance=keys[0], action="run `dvc repro` again")
-    correct = [
-        [sum(rows[key]["label"] == rows[key]["predicted"] for rows in side) / len(side) for key in keys]
-        for side in (a, b)
+    right = [
+        [[float(rows[key]["label"] == rows[key]["predicted"]) for key in keys] for rows in side] for side in (a, b)
     ]
-    gap = difference(
-        correct[0],
-        correct[1],
-        [a[0][key][cluster] for key in keys],
-        [a[0][key]["label"] for key in keys],
-        metric="ua",
-        level=report.level,
-        resamples=report.bootstrap,
-        permutations=report.permutations,
-        seed=report.seed,
-    )
-    low, high = (0.0, 0.0) if correct[0] == correct[1] else (gap.interval.low, gap.interval.high)
+    if len(a) == len(b):
+        values = [np.subtract(one, other).tolist() for one, other in zip(*right, strict=True)]
+    else:
+        values = [np.subtract(np.mean(right[0], axis=0), np.mean(right[1], axis=0)).tolist()]
+    rows = [a[0][key] for key in keys]
+    folds, sessions = {row.get("fold") for row in rows}, {str(row.get("session")) for row in rows}
+    unit = unit_of(cluster, folds=len(folds), sessions=sessions)
+    labels = [str(row["label"]) for row in rows]
+    gap = over_people(values, [str(row[unit]) for row in rows], labels, metric="ua", level=report.level)
+    changed = bool(np.any(values))
+    low = gap.at_least() if changed else 0.0
     return {
-        "how": f"paired over {len(keys)} utterances, {gap.interval.clusters} clusters",
+        "how": f"paired over {len(keys)} utterances, {gap.units} {unit}s, {gap.seeds} seed{'s' * (gap.seeds > 1)}",
         "n": len(keys),
         "level": report.level,
-        "ua": rounded(gap.interval.estimate),
-        "ua_low": rounded(low),
-        "ua_high": rounded(high),
-        "p": rounded(gap.p),
+        "ua": rounded(gap.estimate),
+        "ua_low": rounded(max(-1.0, low)),
+        "refuses_equal": rounded(gap.refused(allowed, 0.0)) if changed else 0.0,
+        "passes_worse": rounded(1 - gap.refused(allowed, -allowed)) if changed else 0.0,
     }
 
 

@@ -33,7 +33,7 @@ class Interval:
     high: float
     level: float
     clusters: int
-    method: Literal["bootstrap", "t", "exact"]
+    method: Literal["bootstrap", "t", "exact", "crossed"]
     warning: str | None = None
 
 
@@ -143,7 +143,7 @@ def interval(
     With at least `FEW_CLUSTERS` clusters: cluster bootstrap with expanded percentiles (Hesterberg 2015, section 4.3:
     the levels are widened, since the t distribution with K - 1 degrees of freedom is wider than the normal one). With
     fewer: a t interval over cluster means, with a warning. Where all clusters are alike (all correct, all wrong), both
-    would have no width; then `_exact_bounds` gives the exact binomial limit.
+    would have no width; then `exact_bounds` gives the exact binomial limit.
 
     >>> names = [f"d{i}" for i in range(6)]
     >>> all_right = interval([1] * 6, names, ["sad"] * 6, metric="wa", level=0.95, resamples=2000, seed=7)
@@ -165,7 +165,7 @@ def interval(
         warning = None
     method: Literal["bootstrap", "t", "exact"] = "bootstrap" if warning is None else "t"
     if high - low < NO_WIDTH:
-        method, (low, high) = "exact", _exact_bounds(estimate, count, level, bounds)
+        method, (low, high) = "exact", exact_bounds(estimate, count, level, bounds)
     return Interval(
         estimate=estimate,
         low=max(bounds[0], low),
@@ -202,7 +202,7 @@ def confusion_bounds(
     return _expanded(np.array(metric_R), count, level)
 
 
-def _exact_bounds(estimate: float, count: int, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
+def exact_bounds(estimate: float, count: int, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
     """Return the interval where all `count` clusters have the same value.
 
     If a share q of all clusters differs, a sample of `count` clusters is uniform with probability (1 - q) ^ count; the

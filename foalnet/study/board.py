@@ -15,13 +15,11 @@ import numpy as np
 
 from foalnet.core.errors import DataError
 from foalnet.core.records import Prediction
-from foalnet.evidence.crossed import LEAST_SE, Crossed, by_unit, crossed, holm
+from foalnet.evidence.crossed import LEAST_SE, Contrast, Crossed, as_interval, by_unit, contrasts, crossed, unit_of
 from foalnet.evidence.metrics import mean_sd, rounded
 from foalnet.study.plan import Plan
 
 SCHEMA = 1
-# With fewer sessions their spread is not known well enough, and dialogues are the units.
-FEWEST = 3
 FEWEST_VARIANTS = 2
 # Numbers of seeds for which the board says what a study would detect.
 MORE_SEEDS = (3, 5, 10, 15, 20, 40)
@@ -55,7 +53,7 @@ def board(plan: Plan, runs: Runs, failed: Mapping[str, str] | None = None) -> di
         )
     first = next(iter(runs.values()))[0]
     _check_alike(runs)
-    keys, unit = sorted(first.rows), unit_of(first)
+    keys, unit = sorted(first.rows), _unit(first)
     level, margin = plan.params.report.level, plan.study.margin
     single = best_single(runs)
     pairs = [pair for pair in plan.pairs() if set(pair) <= runs.keys()]
@@ -63,12 +61,9 @@ def board(plan: Plan, runs: Runs, failed: Mapping[str, str] | None = None) -> di
         known = {frozenset(pair) for pair in pairs}
         pairs += [(name, single) for name in runs if name != single and {name, single} not in known]
     gaps = {f"{a} - {b}": _gap(runs[a], runs[b], keys, unit, level) for a, b in pairs}
-    # Without any spread a difference has no p value: it is 0, or nothing is known of it.
-    adjusted = holm({name: gap.p if gap.se > LEAST_SE else 1.0 for name, gap in gaps.items()})
-    equal = holm({name: gap.within(margin) for name, gap in gaps.items()})
+    decided = contrasts(gaps, margin)
     differences = {
-        name: _difference(gap, adjusted[name], equal[name], len(gaps)) | {"a": a, "b": b}
-        for (name, gap), (a, b) in zip(gaps.items(), pairs, strict=True)
+        name: _difference(each) | {"a": a, "b": b} for (name, each), (a, b) in zip(decided.items(), pairs, strict=True)
     }
     return {
         "schema": SCHEMA,
@@ -106,12 +101,9 @@ def _check_alike(runs: Runs) -> None:
             )
 
 
-def unit_of(run: Trained) -> str:
-    """Return the unit over which people vary: sessions, where at least three are tested in turn; else the cluster."""
-    cluster = str(run.metrics["cluster"])
-    tested = {row.session for row in run.rows.values()}
-    in_turn = len(run.metrics["folds"]) >= FEWEST and len(tested) >= FEWEST
-    return "session" if cluster == "dialogue" and in_turn else cluster
+def _unit(run: Trained) -> str:
+    sessions = {row.session for row in run.rows.values()}
+    return unit_of(str(run.metrics["cluster"]), folds=len(run.metrics["folds"]), sessions=sessions)
 
 
 def best_single(runs: Runs) -> str | None:
@@ -142,21 +134,15 @@ def _gap(a: Sequence[Trained], b: Sequence[Trained], keys: Sequence[str], unit: 
     return _table(values, a[0], keys, unit, level)
 
 
-def _difference(gap: Crossed, p_holm: float, equal_p: float, comparisons: int) -> dict[str, Any]:
+def _difference(one: Contrast) -> dict[str, Any]:
     """Return a row of differences; its interval is not adjusted, `detectable` is for the strictest step of Holm."""
-    alpha, spread = 1 - gap.level, gap.se > LEAST_SE
-    if spread and p_holm <= alpha:
-        verdict = "better" if gap.estimate > 0 else "worse"
-    elif spread or gap.estimate == 0:
-        verdict = "equal" if equal_p <= alpha else "not decided"
-    else:
-        verdict = "not decided"
+    gap, spread = one.gap, one.has_spread
     return {
         "ua": rounded(gap.estimate),
         "low": rounded(gap.low) if spread else None, "high": rounded(gap.high) if spread else None,
-        "p": rounded(gap.p) if spread else None, "p_holm": rounded(p_holm), "equal_p": rounded(equal_p),
-        "df": rounded(gap.df), "detectable": rounded(gap.detectable(comparisons)) if spread else None,
-        "verdict": verdict,
+        "p": rounded(gap.p) if spread else None, "p_holm": rounded(one.p), "equal_p": rounded(one.equal_p),
+        "df": rounded(gap.df), "detectable": rounded(one.detectable) if spread else None,
+        "verdict": one.verdict,
     }  # fmt: skip
 
 
@@ -177,13 +163,14 @@ def power_of(gaps: Mapping[str, Crossed]) -> dict[str, dict[str, float]]:
 
 def _variant(runs: Sequence[Trained], keys: Sequence[str], unit: str, level: float) -> dict[str, Any]:
     score = _table([_correct(run, keys) for run in runs], runs[0], keys, unit, level)
+    shown = as_interval(score, unit)
     pooled = [run.metrics["pooled"] for run in runs]
     facts = runs[0].metrics["facts"]
     return {
         **{name: rounded(float(np.mean([each[name] for each in pooled]))) for name in SCORES},
         # A score that every unit and seed has equally would have an interval of no width: none is given.
-        "low": None if score.se <= LEAST_SE else rounded(score.low),
-        "high": None if score.se <= LEAST_SE else rounded(score.high),
+        "low": None if score.se <= LEAST_SE else rounded(shown.low),
+        "high": None if score.se <= LEAST_SE else rounded(shown.high),
         "seed_sd": mean_sd([each["ua"] for each in pooled])["sd"] if len(runs) > 1 else None,
         "dev_ua": rounded(float(np.mean([run.metrics["facts"]["dev_ua"] for run in runs]))),
         **_affect(runs),

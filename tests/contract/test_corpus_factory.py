@@ -39,7 +39,7 @@ def store(home: Path) -> None:
 
 
 def report(home: Path) -> None:
-    params = results.make_params(variants=["audio_only", "foal"], report={"bootstrap": 50, "permutations": 50})
+    params = results.make_params(variants=["audio_only", "foal"], report={"bootstrap": 50})
     assert "audio_only" in headline(results.write_report(home, params))
 
 

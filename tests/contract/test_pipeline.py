@@ -150,7 +150,7 @@ def test_the_committed_figures_are_the_locks_and_hold_what_the_rule_promises() -
 @pytest.mark.long
 def test_a_public_corpus_goes_down_the_same_road_with_two_class_sets(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
-    change_params(project, train={"epochs": 2}, report={"bootstrap": 200, "permutations": 200})
+    change_params(project, train={"epochs": 2}, report={"bootstrap": 200})
     tree = ravdess_tree(tmp_path / "ravdess", actors=range(1, 11))
     for name, classes in (("ravdess2", "neutral,happy"), ("ravdess4", "neutral,happy,sad,angry")):
         more = ("--name", name, "--classes", classes, "--variants", "audio_only,foal", "--epochs", "2")

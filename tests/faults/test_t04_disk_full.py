@@ -205,7 +205,7 @@ def test_t4_what_belongs_together_stays_together_where_the_disk_fills(
     verb: str, share: float, sound_tree: Path, tmp_path: Path
 ) -> None:
     """Counts and manifest, predictions and metrics, page and metrics: all earlier ones, or all new ones."""
-    params = results.make_params(variants=["audio_only"], report={"bootstrap": 50, "permutations": 50, "compare": []})
+    params = results.make_params(variants=["audio_only"], report={"bootstrap": 50, "compare": []})
     paths, place = results.write_report(tmp_path, params), Place(home=tmp_path / "place", root=sound_tree)
     place.list_files()
     folder, again = {

@@ -68,7 +68,7 @@ def log(tmp_path: Path) -> Log:
     project = home / "work" / "project"
     project.mkdir(parents=True)
     data = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    data["report"] |= {"bootstrap": 200, "permutations": 200}
+    data["report"] |= {"bootstrap": 200}
     data["corpora"]["drawn"] |= {"variants": ["audio_only", "foal"], "train": {}, "seeds": [1]}
     data["corpora"]["ravdess"] = merge(
         data["corpora"]["drawn"],

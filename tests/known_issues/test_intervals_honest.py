@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foalnet.evidence.crossed import Contrast, Crossed
 from foalnet.evidence.report.phrases import points, verdict
 from foalnet.evidence.report.terminal import table_text
-from foalnet.evidence.stats import Difference, Interval, difference, interval
+from foalnet.evidence.stats import difference, interval
 
 SETTING: dict[str, Any] = {"level": 0.95, "resamples": 500, "seed": 1}
 
@@ -62,34 +63,36 @@ def test_what_is_not_zero_is_never_shown_as_zero(gap: float, says: str) -> None:
     assert points(gap) == says
 
 
-def difference_of(low: float, high: float, p: float, level: float = 0.95) -> Difference:
-    inside = Interval(estimate=(low + high) / 2, low=low, high=high, level=level, clusters=30, method="bootstrap")
-    return Difference(interval=inside, p=p, exact=False)
+def contrast(low: float, p: float, p_holm: float, level: float = 0.95) -> Contrast:
+    middle = (low + 0.064) / 2
+    gap = Crossed(
+        estimate=middle, se=0.01, df=9, low=low, high=0.064, p=p, level=level, units=10, seeds=3
+    )  # fmt: skip
+    return Contrast(gap=gap, p=p_holm, equal_p=1.0, comparisons=4)
 
 
-def test_a_variant_is_called_better_only_where_interval_and_p_say_so() -> None:
-    for low, p, level in itertools.product((-0.01, 0.0003, 0.02), (0.001, 0.04, 0.083, 0.5), (0.9, 0.95)):
-        result = difference_of(low, 0.064, p, level)
-        says = verdict("foal", "baseline", result)
-        outside, small = low > 0, p <= 1 - level
-        assert ("is better than" in says) == (outside and small) == result.decided
-        assert ("disagree" in says) == (outside != small) == result.disagree
+def test_a_variant_is_called_better_only_where_the_adjusted_p_value_says_so() -> None:
+    for low, p_holm, level in itertools.product((-0.01, 0.0003, 0.02), (0.001, 0.04, 0.083, 0.5), (0.9, 0.95)):
+        says = verdict("foal", "baseline", contrast(low, p_holm / 4, p_holm, level), 0.02)
+        assert ("is better than" in says) == (p_holm <= 1 - level)
+        assert ("It is not decided" in says) == (p_holm > 1 - level)
         assert "0.0 to +6.4" not in says
 
 
-def metrics(clusters: int, low: float, p: float) -> dict[str, Any]:
+def metrics(units: int, low: float, p: float, seeds: int = 3) -> dict[str, Any]:
     score = {"ua": 0.7, "ua_low": 0.6, "ua_high": 0.8, "wa": 0.7, "wa_low": 0.6, "wa_high": 0.8, "macro_f1": 0.7}
+    gap = {"ua": 0.03, "ua_low": low, "ua_high": 0.064, "ua_p": p, "ua_detectable": 0.05, "verdict": "not decided"}
     return {
         "corpus": "c", "protocol": "loso_dev_session", "classes": 4, "level": 0.95,
-        "data": {"utterances": 100, "clusters": clusters, "cluster": "speaker", "speakers": clusters},
-        "variants": {"baseline": score, "foal": score},
-        "differences": {"foal_minus_baseline": {"ua": 0.03, "ua_low": low, "ua_high": 0.064, "ua_p": p}},
+        "data": {"utterances": 100, "unit": "speaker", "units": units, "speakers": units},
+        "variants": {"baseline": score | {"seeds": seeds}, "foal": score | {"seeds": seeds}},
+        "differences": {"foal_minus_baseline": gap | {"only_a": 3, "only_b": 1}},
     }  # fmt: skip
 
 
 def test_show_cautions_as_the_page_does() -> None:
-    few, enough = table_text(metrics(16, -0.01, 0.4)), table_text(metrics(20, -0.01, 0.4))
-    assert "only 16 speakers" in few and "read them with care" in few and "disagree" not in few
-    assert "read them with care" not in enough
-    assert "disagree about foal and baseline" in table_text(metrics(30, 0.0003, 0.083))
+    few, enough = table_text(metrics(5, -0.01, 0.4)), table_text(metrics(20, -0.01, 0.4, seeds=1))
+    assert "the spread over 5 speakers and 3 seeds; so few say little of their own spread" in few
+    assert "other people would give, by the spread over 20 speakers." in enough and "so few" not in enough
+    assert "One seed was trained" in enough and "One seed was trained" not in few
     assert "+0.03 to +6.4" in table_text(metrics(30, 0.0003, 0.083))

@@ -26,7 +26,7 @@ LEFT_OUT = {".git", ".venv", "work", "models", "reports", "__pycache__", ".mypy_
 TINY = {
     "draw": {"dialogues_per_session": 1, "used_per_dialogue": 8, "unused_per_dialogue": 0},
     "train": {"epochs": 2},
-    "report": {"bootstrap": 200, "permutations": 200},
+    "report": {"bootstrap": 200},
 }
 
 

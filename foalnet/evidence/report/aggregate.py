@@ -1,23 +1,24 @@
-"""Aggregates runs: means over seeds, intervals over clusters, paired differences."""
+"""Aggregates runs: means over seeds, intervals over people and over recordings, paired differences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from foalnet.config.blocks import Report
 from foalnet.config.variants import HALF
+from foalnet.evidence.crossed import Contrast, Crossed, as_interval, contrasts, over_people
 from foalnet.evidence.metrics import METRICS, SHOWN, mean_sd, rounded, weighted_f1
 from foalnet.evidence.report.results import Bin, Fold, Results, Run
-from foalnet.evidence.stats import Difference, Interval, Metric, confusion_bounds, difference, interval
+from foalnet.evidence.stats import Interval, Metric, confusion_bounds, interval
 
 # Input of a single-modality variant: it selects the best possible score to compare with. All others see both.
 # The words of the drawn corpus say nothing on the class.
 SEES = {"audio_only": "sound", "video_only": "picture", "text_only": "chance"}
-# Metrics with an interval: foalnet.evidence.stats draws clusters for these.
+# Metrics with intervals.
 RESAMPLED: tuple[Metric, ...] = ("ua", "wa")
 
 
@@ -34,7 +35,10 @@ class FoldResult:
 class Result:
     """Scores of one variant: means over its seeds; `confusion` is summed over them; `means` has every metric by key.
 
-    `frozen` names the variants that trained its encoders (`train.encoders: single`); empty where it trains its own.
+    `ua`, `wa`: with the interval over people and seeds. `recordings`: UA with that over other recordings of the same
+    people; None where folds do not keep recordings together. `over_folds`: mean and standard deviation over folds, each
+    the mean of its seeds; `seed_sd`: the standard deviation of UA over seeds, None with one seed. `frozen` names
+    the variants that trained its encoders (`train.encoders: single`); empty where it trains its own.
     """
 
     variant: str
@@ -42,6 +46,8 @@ class Result:
     n: int
     ua: Interval
     wa: Interval
+    recordings: Interval | None
+    seed_sd: float | None
     means: Mapping[str, float]
     recall: Mapping[str, float | None]
     support: Mapping[str, int]
@@ -57,13 +63,30 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Differences of UA and WA, a minus b, over the `n` utterances that both predicted."""
+    """The difference of UA, a minus b, over the `n` utterances that both predicted.
+
+    `gap` is over people and seeds; `only_a`, `only_b`: correct predictions of one alone, summed over seeds.
+    `contrast`: the difference among all comparisons of the page, once all are known.
+    """
 
     a: str
     b: str
     n: int
-    ua: Difference
-    wa: Difference
+    gap: Crossed
+    only_a: int
+    only_b: int
+    contrast: Contrast | None = None
+
+    @property
+    def name(self) -> str:
+        """Its key in metrics.json."""
+        return f"{self.a}_minus_{self.b}"
+
+    @property
+    def ua(self) -> Contrast:
+        """The difference with its adjusted p values."""
+        assert self.contrast is not None, "compared before all comparisons were known"
+        return self.contrast
 
 
 def by_variant(results: Results) -> list[Result]:
@@ -76,7 +99,9 @@ def _result(runs: Sequence[Run], results: Results) -> Result:
     keys = sorted(set.intersection(*(set(run.rows) for run in runs)))
     variant = runs[0].variant
     scored = {metric: score(runs, keys, metric, results.params.report) for metric in RESAMPLED}
-    folds = [fold.metrics for run in runs for fold in run.facts.folds.values()]
+    folds = {name: _fold([run.facts.folds[name] for run in runs]) for name in runs[0].facts.folds}
+    bins = _bins([scores.calibration.bins for scores in pooled])
+    by_dialogue = runs[0].facts.cluster == "dialogue"
     return Result(
         variant=variant,
         seeds=tuple(run.seed for run in runs),
@@ -91,10 +116,12 @@ def _result(runs: Sequence[Run], results: Results) -> Result:
             tuple(map(sum, zip(*lines, strict=True)))
             for lines in zip(*(scores.confusion for scores in pooled), strict=True)
         ),
-        ece=_mean([scores.calibration.ece for scores in pooled]),
-        bins=_bins([scores.calibration.bins for scores in pooled]),
-        folds={name: _fold([run.facts.folds[name] for run in runs]) for name in runs[0].facts.folds},
-        over_folds={metric: mean_sd([fold[metric] for fold in folds]) for metric in RESAMPLED},
+        ece=_ece(bins),
+        bins=bins,
+        folds=folds,
+        over_folds={metric: mean_sd([getattr(fold, metric) for fold in folds.values()]) for metric in RESAMPLED},
+        recordings=recordings(runs, keys, "ua", results.params.report) if by_dialogue else None,
+        seed_sd=mean_sd([scores.metrics["ua"] for scores in pooled])["sd"] if len(runs) > 1 else None,
         f1_bounds=_f1_bounds(runs, keys, results),
         best=results.best_possible.get(SEES.get(variant.removesuffix(HALF), "both")),
         frozen=tuple(sorted({name.rpartition("-s")[0] for name in runs[0].facts.train.encoders})),
@@ -119,6 +146,12 @@ def _bins(tables: Sequence[Sequence[Bin]]) -> tuple[Bin, ...]:
     return tuple(pooled)
 
 
+def _ece(bins: Sequence[Bin]) -> float:
+    """Return the expected calibration error of pooled bins, those that the page shows."""
+    total = sum(each.n for each in bins)
+    return rounded(sum(each.n * abs((each.accuracy or 0.0) - (each.confidence or 0.0)) for each in bins) / total)
+
+
 def _fold(folds: Sequence[Fold]) -> FoldResult:
     return FoldResult(
         ua=_mean([fold.metrics["ua"] for fold in folds]),
@@ -127,22 +160,36 @@ def _fold(folds: Sequence[Fold]) -> FoldResult:
     )
 
 
-def _correctness(runs: Sequence[Run], keys: Sequence[str]) -> list[float]:
-    """Return each utterance's correctness, averaged over seeds."""
-    return [sum(run.rows[key].label == run.rows[key].predicted for run in runs) / len(runs) for key in keys]
+def _correct(run: Run, keys: Sequence[str]) -> list[float]:
+    return [float(run.rows[key].label == run.rows[key].predicted) for key in keys]
 
 
-def _clusters(run: Run, keys: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the cluster and the label of each utterance."""
-    rows = [run.rows[key] for key in keys]
-    return [getattr(row, run.facts.cluster) for row in rows], [row.label for row in rows]
+def _labels(run: Run, keys: Sequence[str]) -> list[str]:
+    return [run.rows[key].label for key in keys]
+
+
+def _units(run: Run, keys: Sequence[str], unit: str) -> list[str]:
+    return [str(getattr(run.rows[key], unit)) for key in keys]
+
+
+def _over_people(values: Sequence[Sequence[float]], run: Run, keys: Sequence[str], metric: Metric, level: float) -> Any:
+    units, labels = _units(run, keys, run.unit), _labels(run, keys)
+    return over_people(values, units, labels, metric=metric, level=level)
 
 
 def score(runs: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
-    """Return UA or WA of one variant, averaged over its seeds, with its interval over clusters."""
+    """Return UA or WA of one variant, the mean of its seeds, with its interval over people and seeds."""
+    values = [_correct(run, keys) for run in runs]
+    return as_interval(_over_people(values, runs[0], keys, metric, params.level), runs[0].unit)
+
+
+def recordings(runs: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
+    """Return the same score with its interval over clusters: other recordings of the same people by these models."""
+    values = np.mean([_correct(run, keys) for run in runs], axis=0)
     return interval(
-        _correctness(runs, keys),
-        *_clusters(runs[0], keys),
+        values.tolist(),
+        _units(runs[0], keys, runs[0].facts.cluster),
+        _labels(runs[0], keys),
         metric=metric,
         level=params.level,
         resamples=params.bootstrap,
@@ -155,7 +202,7 @@ def _f1_bounds(runs: Sequence[Run], keys: Sequence[str], results: Results) -> di
     params, number = results.params.report, {name: place for place, name in enumerate(results.facts.classes)}
     if not params.weighted_f1:
         return {}
-    names, _ = _clusters(runs[0], keys)
+    names = _units(runs[0], keys, runs[0].facts.cluster)
     cluster = {name: place for place, name in enumerate(sorted(set(names)))}
     counts_SKCC = np.zeros((len(runs), len(cluster), len(number), len(number)), np.int64)
     for seed, run in enumerate(runs):
@@ -170,17 +217,24 @@ def _f1_bounds(runs: Sequence[Run], keys: Sequence[str], results: Results) -> di
     return {f"weighted_f1_{end}": rounded(bound) for end, bound in zip(("low", "high"), bounds, strict=True)}
 
 
-def gap(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
-    """Return a minus b on the same utterances with its interval; both may come from one training run."""
-    return interval(
-        [one - other for one, other in zip(_correctness(a, keys), _correctness(b, keys), strict=True)],
-        *_clusters(a[0], keys),
-        metric=metric,
-        level=params.level,
-        resamples=params.bootstrap,
-        seed=params.seed,
-        bounds=(-1.0, 1.0),
-    )
+def gap(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Crossed:
+    """Return a minus b on the same utterances, over people and seeds; both may come from one training run.
+
+    Runs of equal seeds are compared with each other; without a common seed, the means over seeds are.
+    """
+    common = [(one, other) for one in a for other in b if one.seed == other.seed]
+    if common:
+        values = [np.subtract(_correct(one, keys), _correct(other, keys)).tolist() for one, other in common]
+    else:
+        means = [np.mean([_correct(run, keys) for run in runs], axis=0) for runs in (a, b)]
+        values = [(means[0] - means[1]).tolist()]
+    crossed: Crossed = _over_people(values, a[0], keys, metric, params.level)
+    return crossed
+
+
+def gap_interval(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
+    """Return the interval of `gap`."""
+    return as_interval(gap(a, b, keys, metric, params), a[0].unit, bounds=(-1.0, 1.0))
 
 
 def comparisons(results: Results) -> list[Comparison]:
@@ -193,24 +247,24 @@ def comparisons(results: Results) -> list[Comparison]:
 
 
 def compare(a: str, a_runs: Sequence[Run], b: str, b_runs: Sequence[Run], params: Report) -> Comparison:
-    """Return the differences a minus b over the utterances that all their runs predicted."""
+    """Return the difference a minus b over the utterances that all their runs predicted."""
     keys = sorted(set.intersection(*(set(run.rows) for run in (*a_runs, *b_runs))))
-    ua, wa = (gain(a_runs, b_runs, keys, metric, params) for metric in RESAMPLED)
-    return Comparison(a=a, b=b, n=len(keys), ua=ua, wa=wa)
-
-
-def gain(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Difference:
-    """Return a minus b on these utterances, with its interval and the p value of a sign-flip test over clusters."""
-    return difference(
-        _correctness(a, keys),
-        _correctness(b, keys),
-        *_clusters(a[0], keys),
-        metric=metric,
-        level=params.level,
-        resamples=params.bootstrap,
-        permutations=params.permutations,
-        seed=params.seed,
+    right = {(name, run.seed): _correct(run, keys) for name, runs in ((a, a_runs), (b, b_runs)) for run in runs}
+    both = [(right[a, run.seed], right[b, run.seed]) for run in a_runs if (b, run.seed) in right]
+    return Comparison(
+        a=a,
+        b=b,
+        n=len(keys),
+        gap=gap(a_runs, b_runs, keys, "ua", params),
+        only_a=sum(one > other for ones, others in both for one, other in zip(ones, others, strict=True)),
+        only_b=sum(one < other for ones, others in both for one, other in zip(ones, others, strict=True)),
     )
+
+
+def settled(pairs: Sequence[Comparison], margin: float) -> list[Comparison]:
+    """Return the comparisons of a page with their p values adjusted for the number of all."""
+    adjusted = contrasts({pair.name: pair.gap for pair in pairs}, margin)
+    return [replace(pair, contrast=adjusted[pair.name]) for pair in pairs]
 
 
 def aggregate(results: Results, table: Sequence[Result], pairs: Sequence[Comparison]) -> dict[str, Any]:
@@ -220,6 +274,8 @@ def aggregate(results: Results, table: Sequence[Result], pairs: Sequence[Compari
         row: dict[str, Any] = {"n": result.n, "seeds": len(result.seeds)}
         row |= {**result.means, **score_row("ua", result.ua), **score_row("wa", result.wa), "ece": result.ece}
         row |= result.f1_bounds
+        row |= {} if result.recordings is None else bounds_row("ua_recordings", result.recordings)
+        row |= {} if result.seed_sd is None else {"ua_seed_sd": result.seed_sd}
         row |= {"ua_folds_mean": result.over_folds["ua"]["mean"], "ua_folds_sd": result.over_folds["ua"]["sd"]}
         row |= {} if result.best is None else {"ua_best_possible": rounded(result.best)}
         variants[result.variant] = row | ({"frozen_encoders_of": list(result.frozen)} if result.frozen else {})
@@ -231,12 +287,14 @@ def aggregate(results: Results, table: Sequence[Result], pairs: Sequence[Compari
         "level": results.params.report.level,
         "data": {
             "utterances": table[0].n,
-            "clusters": table[0].ua.clusters,
+            "units": table[0].ua.clusters,
+            "unit": results.first.unit,
+            "clusters": results.count(results.facts.cluster),
             "cluster": results.facts.cluster,
             "speakers": results.count("speaker"),
         },
         "variants": variants,
-        "differences": {f"{pair.a}_minus_{pair.b}": gap_row("ua", pair.ua) for pair in pairs},
+        "differences": {pair.name: gap_row(pair) for pair in pairs},
         **({} if results.named is None else {"named_split": asdict(results.named)}),
     }
 
@@ -244,19 +302,31 @@ def aggregate(results: Results, table: Sequence[Result], pairs: Sequence[Compari
 def few(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Return the contents of headline.json: the main figures of each variant and each difference."""
     scores = ("ua_low", "ua_high", *(metric.key for metric in SHOWN))
+    gaps = ("ua", "ua_low", "ua_high", "ua_p")
     headline = {name: {key: row[key] for key in scores} for name, row in metrics["variants"].items()}
-    return headline | dict(metrics["differences"])
+    return headline | {name: {key: row[key] for key in gaps} for name, row in metrics["differences"].items()}
 
 
 def score_row(metric: str, value: Interval) -> dict[str, float]:
     """Return an estimate and its bounds under metrics.json's keys: ua, ua_low, ua_high."""
-    return {
-        metric: rounded(value.estimate),
-        f"{metric}_low": rounded(value.low),
-        f"{metric}_high": rounded(value.high),
+    return {metric: rounded(value.estimate), **bounds_row(metric, value)}
+
+
+def bounds_row(metric: str, value: Interval) -> dict[str, float]:
+    """Return the bounds of an interval under metrics.json's keys: ua_low, ua_high."""
+    return {f"{metric}_low": rounded(value.low), f"{metric}_high": rounded(value.high)}
+
+
+def gap_row(pair: Comparison) -> dict[str, Any]:
+    """Return a paired difference of UA under metrics.json's keys: those of `score_row`, p values and verdict."""
+    one = pair.ua
+    shown = as_interval(one.gap, "unit", bounds=(-1.0, 1.0))
+    return score_row("ua", shown) | {
+        "ua_p": rounded(one.p),
+        "ua_p_unadjusted": rounded(one.gap.p),
+        "ua_equal_p": rounded(one.equal_p),
+        "ua_detectable": rounded(one.detectable) if one.has_spread and pair.gap.units > 1 else None,
+        "verdict": one.verdict,
+        "only_a": pair.only_a,
+        "only_b": pair.only_b,
     }
-
-
-def gap_row(metric: str, value: Difference) -> dict[str, float]:
-    """Return a paired difference under metrics.json's keys: those of `score_row`, and its p value."""
-    return score_row(metric, value.interval) | {f"{metric}_p": rounded(value.p)}

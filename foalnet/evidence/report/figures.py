@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foalnet.evidence.report.aggregate import Comparison, Result
-from foalnet.evidence.report.phrases import percent, points
+from foalnet.evidence.report.phrases import bounds_of, percent, points
 from foalnet.evidence.report.results import Results
 from foalnet.evidence.report.standing import Standing
 from foalnet.evidence.stats import Interval
@@ -60,18 +60,19 @@ def scores(table: Sequence[Result], chance: float) -> Figure:
 
 def differences(pairs: Sequence[Comparison]) -> Figure:
     """Return the paired differences of UA as dots on their intervals, zero in the middle."""
-    widest = max(max(abs(pair.ua.interval.low), abs(pair.ua.interval.high)) for pair in pairs)
+    shown = [(pair, bounds_of(pair.ua)) for pair in pairs]
+    widest = max(max(abs(each.low), abs(each.high)) for _, each in shown)
     limit = max(0.05, math.ceil(widest * 20 - 1e-9) / 20)
     rows = [
         {
             "name": f"{pair.a} minus {pair.b}",
-            "text": points(pair.ua.interval.estimate),
-            "low": _at(pair.ua.interval.low, -limit, limit),
-            "at": _at(pair.ua.interval.estimate, -limit, limit),
-            "high": _at(pair.ua.interval.high, -limit, limit),
+            "text": points(each.estimate),
+            "low": _at(each.low, -limit, limit),
+            "at": _at(each.estimate, -limit, limit),
+            "high": _at(each.high, -limit, limit),
             "best": None,
         }
-        for pair in pairs
+        for pair, each in shown
     ]
     ticks = [(0, points(-limit)), (50, "0"), (100, points(limit))]
     return Figure(macro="strips", data={"rows": rows, "line": 50.0, "ticks": ticks})

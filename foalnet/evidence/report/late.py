@@ -9,10 +9,19 @@ from typing import Any
 from foalnet.config.variants import HALF
 from foalnet.core.records import Prediction
 from foalnet.evidence.report.accounts import Known
-from foalnet.evidence.report.aggregate import RESAMPLED, SEES, Comparison, compare, gain, gap_row, score, score_row
+from foalnet.evidence.report.aggregate import (
+    RESAMPLED,
+    SEES,
+    Comparison,
+    compare,
+    gap_interval,
+    gap_row,
+    score,
+    score_row,
+)
 from foalnet.evidence.report.phrases import KINDS
 from foalnet.evidence.report.results import Results, Run
-from foalnet.evidence.stats import Difference, Interval
+from foalnet.evidence.stats import Interval
 
 LATE = "late_average"
 
@@ -27,7 +36,7 @@ class OnKind:
     kind: str
     n: int
     right: Mapping[str, Interval]
-    gains: Mapping[str, Difference]
+    gains: Mapping[str, Interval]
     best: Mapping[str, float]
 
 
@@ -128,7 +137,7 @@ def _by_kind(results: Results, shown: Mapping[str, Sequence[Run]]) -> tuple[OnKi
                 n=len(keys),
                 right={v: score(runs, keys, "wa", results.params.report) for v, runs in shown.items()},
                 gains={
-                    v: gain(runs, shown[name], keys, "wa", results.params.report)
+                    v: gap_interval(runs, shown[name], keys, "wa", results.params.report)
                     for v, runs in shown.items()
                     if v.removesuffix(HALF) not in (*SEES, LATE)
                 },
@@ -152,13 +161,13 @@ def _row(each: Late) -> dict[str, Any]:
     row: dict[str, Any] = {"of": list(each.of), "n": each.n}
     row |= score_row("ua", each.ua) | score_row("wa", each.wa)
     row |= {} if each.best is None else {"ua_best_possible": each.best}
-    row["differences"] = {f"{pair.a}_minus_{pair.b}": gap_row("ua", pair.ua) for pair in each.gains}
+    row["differences"] = {pair.name: gap_row(pair) for pair in each.gains}
     if each.kinds:
         row["kinds"] = {
             on.kind: {
                 "n": on.n,
                 "right": {v: score_row("share", i) | {"best_possible": on.best[v]} for v, i in on.right.items()},
-                "differences": {f"{v}_minus_{each.name}": gap_row("share", gap) for v, gap in on.gains.items()},
+                "differences": {f"{v}_minus_{each.name}": score_row("share", gap) for v, gap in on.gains.items()},
             }
             for on in each.kinds
         }

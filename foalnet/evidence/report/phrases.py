@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from foalnet.config.variants import HALF
-from foalnet.evidence.stats import Difference, Interval
+from foalnet.evidence.crossed import Contrast, as_interval
+from foalnet.evidence.stats import Interval
 
 MINUS = "\N{MINUS SIGN}"
+# Of fewer units a page says that they are few.
+FEW_UNITS = 10
 DASH = "\N{EN DASH}"
 
 VARIANTS = {
@@ -110,9 +113,8 @@ FOR_TEMPLATES = (
     "MODES",
     "STAMPS",
     "described",
-    "few_clusters",
     "frozen_text",
-    "undecided",
+    "people_text",
     "verdict",
 )
 
@@ -221,54 +223,43 @@ def p_value_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def chance(difference: Difference) -> str:
-    """Return a sentence on how often chance alone would produce a difference as large."""
-    if difference.p < 0.001:
-        often = "in fewer than 1 of 1,000 cases"
-    elif difference.p < 0.01:
-        often = f"in about {round(1000 * difference.p)} of 1,000 cases"
-    elif difference.p < 0.995:
-        often = f"in about {round(100 * difference.p)} of 100 cases"
-    else:
-        often = "in nearly every case"
-    start = "if the two were equally good, chance alone would produce a difference at least this large"
-    return f"{start} {often} ({p_value_text(difference.p)})"
+def bounds_of(one: Contrast) -> Interval:
+    """Return the interval of a difference as shown."""
+    return as_interval(one.gap, "unit", bounds=(-1.0, 1.0))
 
 
-def verdict(a: str, b: str, difference: Difference) -> str:
-    """Return a sentence on what a paired difference shows, and how sure that is."""
-    inside = difference.interval
+def verdict(a: str, b: str, one: Contrast, margin: float) -> str:
+    """Return a sentence on what a paired difference of UA shows, and how sure that is."""
+    inside = bounds_of(one)
+    figures = f"{a} minus {b} is {points(inside.estimate)} points of UA"
     bounds = f"{level(inside.level)} interval {span(inside, signed=True)}"
-    if difference.disagree:
-        start = f"{undecided(a, b)}: {a} minus {b} is {points(inside.estimate)} points of UA ({bounds})"
-    elif difference.decided:
-        better, worse, size = (a, b, inside.estimate) if inside.low > 0 else (b, a, -inside.estimate)
-        start = (
-            f"On these data {better} is better than {worse} by {percent(size)} points of UA ({a} minus {b}: {bounds})"
-        )
-    else:
-        start = (
-            f"These data do not decide between {a} and {b}: {a} minus {b} is {points(inside.estimate)} points of UA, "
-            f"and the {bounds} includes zero"
-        )
-    return f"{start}; {chance(difference)}."
+    if one.verdict in ("better", "worse"):
+        better, worse = (a, b) if one.verdict == "better" else (b, a)
+        return f"{better} is better than {worse}: {figures} ({bounds}; {p_value_text(one.p)})."
+    if one.verdict == "equal":
+        return f"{a} and {b} are equal within {points(margin)[1:]} points: {figures} ({bounds})."
+    start = f"It is not decided whether {a} or {b} is better: {figures} ({bounds}; {p_value_text(one.p)})"
+    if not one.has_spread or one.gap.units == 1:
+        return f"{start}."
+    size = points(one.detectable)[1:]
+    return f"{start}. A true difference of {size} points would be detected in four of five such experiments."
 
 
-def undecided(a: str, b: str) -> str:
-    """Return the conclusion where the interval of a difference and its p value disagree."""
+# The unit over which people vary -> what its intervals say.
+PEOPLE = {
+    "session": "other people, recorded in sessions like these",
+    "speaker": "other people",
+    "dialogue": "other dialogues of these people",
+}
+
+
+def people_text(unit: str, count: int, seeds: int) -> str:
+    """Return what the intervals say, and what they rest on."""
+    by = f"{plural(count, unit)}{f' and {seeds} seeds' if seeds > 1 else ''}"
+    few = "; so few say little of their own spread" if 1 < count < FEW_UNITS else ""
+    one = " With one of them the spread is unknown." if count == 1 else ""
     return (
-        f"The interval and the p value disagree about {a} and {b}, as two methods can close to a boundary, so these "
-        "data do not decide between them"
-    )
-
-
-def few_clusters(count: int, cluster: str) -> str:
-    """Return a caution about intervals over fewer clusters than a bootstrap needs."""
-    if count == 1:
-        return f"There is only one {cluster}: how far the scores would change with another one is unknown."
-    return (
-        f"There are only {count} {cluster}s. The intervals assume that their means are normally distributed, which so "
-        "few cannot show: read them with care."
+        f"what {PEOPLE[unit]}{' and other seeds' if seeds > 1 else ''} would give, by the spread over {by}{few}.{one}"
     )
 
 

@@ -21,6 +21,7 @@ CODE = (
     "core/ledger",
     "core/markdown",
     "core/records",
+    "evidence/crossed",
     "evidence/metrics",
     "evidence/report",
     "evidence/stats",

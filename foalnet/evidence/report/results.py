@@ -20,6 +20,7 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import content_key
 from foalnet.core.paths import HEADLINE, Paths, run_name
 from foalnet.core.records import Prediction, Utterance
+from foalnet.evidence.crossed import unit_of
 from foalnet.evidence.metrics import METRICS
 from foalnet.evidence.report.accounts import Counts, Inventory, Staging
 
@@ -134,6 +135,12 @@ class Run:
     seed: int
     facts: RunFacts
     rows: Mapping[str, Prediction]
+
+    @cached_property
+    def unit(self) -> str:
+        """The unit over which people vary: session, speaker or dialogue (foalnet.evidence.crossed.unit_of)."""
+        sessions = {row.session for row in self.rows.values()}
+        return unit_of(self.facts.cluster, folds=len(self.facts.folds), sessions=sessions)
 
 
 Runs = Mapping[str, tuple[Run, ...]]

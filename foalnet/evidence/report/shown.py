@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from foalnet.core.paths import HEADLINE
 from foalnet.evidence.metrics import shown_in
 from foalnet.evidence.report import figures, projection, provenance, rows
-from foalnet.evidence.report.aggregate import RESAMPLED, Result, aggregate, by_variant, comparisons, gap_row
-from foalnet.evidence.report.late import late, late_metrics
+from foalnet.evidence.report.aggregate import (
+    RESAMPLED,
+    Comparison,
+    Result,
+    aggregate,
+    by_variant,
+    comparisons,
+    settled,
+)
+from foalnet.evidence.report.late import Late, late, late_metrics
 from foalnet.evidence.report.phrases import fold_unit, trained, trains_too
 from foalnet.evidence.report.published import ours, quoted
 from foalnet.evidence.report.results import Results
 from foalnet.evidence.report.standing import OPTIMISTIC, protocol_metrics, standings
 
 
+def _settled(
+    pairs: Sequence[Comparison], averages: Sequence[Late], margin: float
+) -> tuple[list[Comparison], list[Late]]:
+    """Return comparisons and late averages with p values adjusted for all differences of the page together."""
+    every = settled([*pairs, *(pair for average in averages for pair in average.gains)], margin)
+    by_name = {pair.name: pair for pair in every}
+    return (
+        [by_name[pair.name] for pair in pairs],
+        [replace(each, gains=tuple(by_name[pair.name] for pair in each.gains)) for each in averages],
+    )
+
+
 def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any]]:
     """Return the contents of metrics.json, each variant's scores, and the names that templates use."""
-    table, pairs, by_protocol, averages = by_variant(results), comparisons(results), standings(results), late(results)
+    table, by_protocol = by_variant(results), standings(results)
+    pairs, averages = _settled(comparisons(results), late(results), results.params.report.margin)
     metrics = aggregate(results, table, pairs) | protocol_metrics(results, by_protocol) | late_metrics(averages)
     main = next((row for row in table if row.variant == "foal"), table[-1])
     chosen = [row for row in by_protocol if row.variant == "foal"]
@@ -32,7 +54,9 @@ def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any
         "variants": table,
         "main": main,
         "pairs": pairs,
-        "differences": {f"{p.a}_minus_{p.b}": gap_row("ua", p.ua) | gap_row("wa", p.wa) for p in pairs},
+        "differences": metrics["differences"],
+        "compared": len(pairs) + sum(len(average.gains) for average in averages),
+        "people": results.first.unit,
         "standings": by_protocol,
         "main_standing": (chosen or by_protocol[-1:])[0] if by_protocol else None,
         "averages": averages,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foalnet.core.paths import HEADLINE
-from foalnet.evidence.report.aggregate import gap, score, score_row
+from foalnet.evidence.report.aggregate import gap_interval, score, score_row
 from foalnet.evidence.report.results import Results
 from foalnet.evidence.stats import Interval
 
@@ -49,7 +49,7 @@ def standings(results: Results) -> list[Standing]:
                 ua={protocol: score(group, keys, "ua", report) for protocol, group in runs.items()},
                 wa={protocol: score(group, keys, "wa", report) for protocol, group in runs.items()},
                 effects={
-                    name: gap(runs[a], runs[b], keys, "ua", report)
+                    name: gap_interval(runs[a], runs[b], keys, "ua", report)
                     for name, (a, b) in EFFECTS.items()
                     if a in runs and b in runs
                 },

@@ -118,27 +118,24 @@ def scores(metrics: Row) -> Table:
 
 
 def differences(rows: Mapping[str, Row], share: float) -> Table:
-    """Return paired differences of the metrics that `rows` have, with their p values."""
-    first = next(iter(rows.values()), {})
-    metrics = [metric for metric in METRICS if f"{metric.key}_p" in first]
-    columns = [
-        column
-        for metric in metrics
-        for column in (
-            Column(title=metric.name, kind="points", bounds=True, strong=metric is METRICS[0]),
-            Column(title="p" if len(metrics) == 1 else f"p ({metric.name})", kind="p"),
-        )
-    ]
+    """Return paired differences of UA with their adjusted p values, and how far the variants disagree."""
     return Table(
-        columns=(Column(title="comparison", kind="name"), *columns),
+        columns=(
+            Column(title="comparison", kind="name"),
+            Column(title="UA", kind="points", bounds=True, strong=True),
+            Column(title="p, Holm", kind="p"),
+            Column(title="verdict", kind="name"),
+            Column(title="detectable", kind="points"),
+            Column(title="correct in one only", kind="name"),
+        ),
         rows=tuple(
             (
                 Name(text=pair.replace("_minus_", " minus ")),
-                *(
-                    value
-                    for metric in metrics
-                    for value in (score(row, metric.key), Score(estimate=row[f"{metric.key}_p"]))
-                ),
+                score(row, "ua"),
+                Score(estimate=row["ua_p"]),
+                Name(text=row["verdict"]),
+                None if row["ua_detectable"] is None else Score(estimate=row["ua_detectable"]),
+                Name(text=f"{number(row['only_a'])} : {number(row['only_b'])}"),
             )
             for pair, row in rows.items()
         ),

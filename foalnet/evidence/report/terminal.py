@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from foalnet.evidence.report.phrases import few_clusters, folds_text, frozen_text, level, percent, undecided
+from foalnet.evidence.report.phrases import folds_text, frozen_text, level, people_text, percent
 from foalnet.evidence.report.tables import (
     Table,
     differences,
@@ -17,7 +17,6 @@ from foalnet.evidence.report.tables import (
     tall,
     wide,
 )
-from foalnet.evidence.stats import FEW_CLUSTERS
 
 
 def table_text(metrics: Mapping[str, Any]) -> str:
@@ -34,9 +33,11 @@ def table_text(metrics: Mapping[str, Any]) -> str:
     lines += [f"{name}: {frozen_text(of)}" for name, of in frozen.items() if of]
     if metrics["differences"]:
         lines += ["", "differences of UA on the same utterances, in points:"]
-        lines += _differences(metrics["differences"], share)
-    if data["clusters"] < FEW_CLUSTERS:
-        lines += ["", few_clusters(data["clusters"], data["cluster"])]
+        lines += _headless(differences(metrics["differences"], share))
+    seeds = max(row["seeds"] for row in metrics["variants"].values())
+    lines += ["", f"The intervals say {people_text(data['unit'], data['units'], seeds)}"]
+    if seeds == 1:
+        lines += ["One seed was trained: no figure contains what another seed would change."]
     for name, row in metrics.get("late_average", {}).items():
         lines += ["", *_late(name, row, share)]
     if "protocols" in metrics:
@@ -46,21 +47,12 @@ def table_text(metrics: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _differences(differences_of: Mapping[str, Mapping[str, float]], share: float) -> list[str]:
-    """Return a line per paired difference of UA, and one where its interval and p value disagree."""
-    return _headless(differences(differences_of, share)) + [
-        f"  {undecided(*name.split('_minus_'))}."
-        for name, row in differences_of.items()
-        if (row["ua_low"] > 0 or row["ua_high"] < 0) != (row["ua_p"] <= 1 - share + 1e-12)
-    ]
-
-
 def _late(name: str, row: Mapping[str, Any], share: float) -> list[str]:
     """Return the late average's UA, each fused variant's gain over it, and the accuracy by kind where it is known."""
     return [
         f"{name} of {' and '.join(row['of'])}: {percent(row['ua'])} % UA "
         f"({percent(row['ua_low'])} to {percent(row['ua_high'])})",
-        *_differences(row["differences"], share),
+        *_headless(differences(row["differences"], share)),
         *(aligned(_indented(wide(kinds(row, name, share)))) if "kinds" in row else []),
     ]
 

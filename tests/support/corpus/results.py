@@ -35,7 +35,7 @@ def make_params(corpus: str = "drawn", **entry: Any) -> Params:
     plain = {
         "source": "data/drawn/raw" if corpus == "drawn" else "data/sources/x.json",
         "variants": list(VARIANTS),
-        "report": {"bootstrap": 300, "permutations": 500},
+        "report": {"bootstrap": 300},
     }
     return entry_params(corpus, **plain | entry)
 

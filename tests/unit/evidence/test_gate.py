@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t
 
 from foalnet.artifact.results import write_results
 from foalnet.artifact.seal import publish_sealed
@@ -17,11 +18,12 @@ from foalnet.core.errors import DataError
 from foalnet.core.files import json_bytes
 from foalnet.core.paths import HEADLINE, Paths
 from foalnet.core.records import Prediction
+from foalnet.evidence.crossed import Crossed
 from foalnet.evidence.gate import Side, decide, markdown, read_side
 
 CLASSES = ("happy", "sad", "angry")
 PARAMS = blocks.Gate(max_loss_ua=0.05, max_shrink=0.01, max_more_drops=0.01)
-REPORT = blocks.Report(bootstrap=200, permutations=200)
+REPORT = blocks.Report(bootstrap=200)
 
 
 def rows(wrong: int, n: int = 240, *, clusters: int = 30) -> dict[str, dict[str, Any]]:
@@ -72,7 +74,7 @@ def test_the_same_predictions_pass_with_a_difference_of_exactly_zero() -> None:
     assert decision["promote"]
     loss = check(decision, "loss_ua")
     assert (loss["ua"], loss["ua_low"], loss["n"]) == (0.0, 0.0, 240)
-    assert "paired over 240 utterances, 30 clusters" in loss["says"]
+    assert "paired over 240 utterances, 30 dialogues, 1 seed" in loss["says"]
 
 
 def test_a_clear_loss_is_refused_and_a_clear_gain_is_not() -> None:
@@ -262,3 +264,20 @@ def test_a_run_without_one_of_its_two_files_or_its_account_is_not_passed_over(tm
             read_side(paths, metrics=side().metrics)
         assert str(caught.value.file).endswith(name)
         (paths.run("foal", 1) / name).write_bytes(kept)
+
+
+def test_the_gate_states_its_error_rates_and_judges_by_people_and_seeds() -> None:
+    better, worse = rows(0), rows(30)
+    check_of = check(ask(side(better, worse), side(better, better)), "loss_ua")
+    assert "2 seeds" in check_of["says"] and "the gate refuses" in check_of["says"]
+    assert 0 < check_of["refuses_equal"] <= 1
+    # The one-sided bound: of challengers that are worse by the allowed loss, 1 - level pass.
+    assert check_of["passes_worse"] == pytest.approx(0.05)
+
+
+def test_error_rates_by_hand() -> None:
+    gap = Crossed(estimate=0, se=0.02, df=10, low=0, high=0, p=1, level=0.95, units=10, seeds=5)
+    assert gap.at_least() == pytest.approx(-t.ppf(0.95, 10) * 0.02)
+    # An equal challenger is refused where its estimate is 2.5 - 1.812 standard errors below zero.
+    assert gap.refused(0.05, 0.0) == pytest.approx(t.cdf(-2.5 + t.ppf(0.95, 10), 10))
+    assert gap.refused(0.05, -0.05) == pytest.approx(0.95)

@@ -12,16 +12,17 @@ from subprocess import run
 
 import pytest
 from markdown_it import MarkdownIt
+from scipy.stats import t
 
 from foalnet.artifact.seal import publish_sealed, read_sealed
 from foalnet.config import Params
 from foalnet.core.errors import DataError
 from foalnet.core.files import jsonl_bytes, publish_bytes, read_json, read_jsonl
 from foalnet.core.paths import Paths
+from foalnet.evidence.crossed import Contrast, Crossed
 from foalnet.evidence.report import build, headline
-from foalnet.evidence.report.phrases import chance, hours, listed, percent, plural, points, verdict
+from foalnet.evidence.report.phrases import hours, listed, percent, plural, points, verdict
 from foalnet.evidence.report.provenance import CODE
-from foalnet.evidence.stats import Difference, Interval
 from foalnet.stages.evaluate.scoring import evaluate_run
 from tests.structure import code_deps
 from tests.support.corpus.results import BEST, VARIANTS, make_params
@@ -84,7 +85,9 @@ def test_aggregate_metrics_are_small_and_hold_no_utterance(drawn: Built) -> None
     assert set(metrics["variants"]) == set(VARIANTS)
     for row in metrics["variants"].values():
         assert row["ua_low"] <= row["ua"] <= row["ua_high"]
-    assert metrics["data"] == {"cluster": "dialogue", "clusters": 30, "speakers": 10, "utterances": 420}
+    assert metrics["data"] == {
+        "cluster": "dialogue", "clusters": 30, "unit": "session", "units": 5, "speakers": 10, "utterances": 420
+    }  # fmt: skip
     assert metrics["differences"]["foal_minus_baseline"]["ua"] == pytest.approx(
         metrics["variants"]["foal"]["ua"] - metrics["variants"]["baseline"]["ua"], abs=2e-6
     )
@@ -159,9 +162,9 @@ def test_markdown_renders_as_tables_without_stray_markup(drawn: Built) -> None:
 def test_a_corpus_folded_by_speaker_speaks_of_speakers_and_warns_of_few(speakers: Built) -> None:
     text = page_of(speakers).text.replace("\N{NO-BREAK SPACE}", " ")
     assert "5, each tested on one group of speakers" in text
-    assert "There are only 16 speakers." in text
+    assert "what other people and other seeds would give, by the spread over 16 speakers and 2 seeds." in text
     assert "Mean of seeds 1 and 2." in text
-    assert "Correctness is averaged over 2 seeds" in text
+    assert "other recordings" not in text
     assert "not from the attention" in text
     assert "best possible" not in text
 
@@ -263,7 +266,7 @@ def test_the_page_names_the_detector_its_digest_and_its_weight_files(drawn: Buil
 def test_one_dialogue_a_session_still_gives_a_report(tmp_path: Path) -> None:
     params = make_params()
     paths = make(tmp_path, params, make_utterances(params, dialogues=1, used=8, unused=0))
-    assert "There are only 5 dialogues." in paths.report_html.read_text()
+    assert "the spread over 5 sessions; so few say little of their own spread" in paths.report_html.read_text()
 
 
 def test_the_terminal_table_aligns_and_names_the_report(drawn: Built) -> None:
@@ -293,26 +296,32 @@ def test_the_digest_covers_the_code_that_dvc_watches() -> None:
     assert rooms == set(CODE)
 
 
-def difference(estimate: float, low: float, high: float, p: float) -> Difference:
-    interval = Interval(estimate=estimate, low=low, high=high, level=0.95, clusters=30, method="bootstrap")
-    return Difference(interval=interval, p=p, exact=False)
+def contrast(estimate: float, half: float, p: float, equal_p: float = 1.0, units: int = 5) -> Contrast:
+    se = half / float(t.ppf(0.975, 4))
+    gap = Crossed(
+        estimate=estimate, se=se, df=4.0, low=estimate - half, high=estimate + half, p=p, level=0.95, units=units,
+        seeds=3,
+    )  # fmt: skip
+    return Contrast(gap=gap, p=p, equal_p=equal_p, comparisons=1)
 
 
 def test_verdicts_as_text() -> None:
-    assert verdict("foal", "baseline", difference(0.042, 0.011, 0.073, 0.0212)) == (
-        "On these data foal is better than baseline by 4.2 points of UA (foal minus baseline: 95 % interval +1.1 to "
-        "+7.3); if the two were equally good, chance alone would produce a difference at least this large in about 2 "
-        "of 100 cases (p = 0.021)."
+    assert verdict("foal", "baseline", contrast(0.042, 0.031, 0.0212), 0.02) == (
+        "foal is better than baseline: foal minus baseline is +4.2 points of UA (95 % interval +1.1 to +7.3; "
+        "p = 0.021)."
     )
-    assert verdict("foal", "baseline", difference(-0.05, -0.08, -0.02, 0.0004)).startswith(
-        "On these data baseline is better than foal by 5.0 points of UA (foal minus baseline: 95 % interval −8.0 to "
-        "−2.0)"
+    assert verdict("foal", "baseline", contrast(-0.05, 0.03, 0.0004), 0.02).startswith(
+        "baseline is better than foal: foal minus baseline is −5.0 points of UA (95 % interval −8.0 to −2.0; p < 0.001)"
     )
-    assert verdict("foal", "baseline", difference(0.01, -0.02, 0.04, 0.5)).startswith(
-        "These data do not decide between foal and baseline: foal minus baseline is +1.0 points of UA"
+    assert verdict("foal", "baseline", contrast(0.001, 0.01, 0.8, equal_p=0.01), 0.02) == (
+        "foal and baseline are equal within 2.0 points: foal minus baseline is +0.1 points of UA (95 % interval "
+        "−0.9 to +1.1)."
     )
-    assert "in fewer than 1 of 1,000 cases (p < 0.001)" in chance(difference(0.1, 0.05, 0.2, 0.0001))
-    assert "in nearly every case (p = 1.000)" in chance(difference(0, 0, 0, 1.0))
+    # (2.776 + 0.941) standard errors of 0.03 / 2.776.
+    assert verdict("foal", "baseline", contrast(0.01, 0.03, 0.5), 0.02) == (
+        "It is not decided whether foal or baseline is better: foal minus baseline is +1.0 points of UA (95 % interval "
+        "−2.0 to +4.0; p = 0.500). A true difference of 4.0 points would be detected in four of five such experiments."
+    )
 
 
 def test_numbers_as_text() -> None:
