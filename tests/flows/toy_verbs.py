@@ -38,7 +38,18 @@ CONTENT = {
         "classes": 2,
         "data": {"utterances": 8, "speakers": 2},
         "variants": {"foal": SCORES | {"ua_best_possible": 0.9}, "audio_only": SCORES},
-        "differences": {"foal_minus_audio_only": {"ua": 0.1, "ua_low": -0.1, "ua_high": 0.3, "ua_p": 0.25}},
+        "differences": {
+            "foal_minus_audio_only": {
+                "ua": 0.1,
+                "ua_low": -0.1,
+                "ua_high": 0.3,
+                "ua_p": 0.25,
+                "ua_detectable": 0.2,
+                "verdict": "not decided",
+                "only_a": 3,
+                "only_b": 1,
+            }
+        },
     },
 }
 

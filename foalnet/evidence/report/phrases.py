@@ -245,22 +245,13 @@ def verdict(a: str, b: str, one: Contrast, margin: float) -> str:
     return f"{start}. A true difference of {size} points would be detected in four of five such experiments."
 
 
-# The unit over which people vary -> what its intervals say.
-PEOPLE = {
-    "session": "other people, recorded in sessions like these",
-    "speaker": "other people",
-    "dialogue": "other dialogues of these people",
-}
-
-
 def people_text(unit: str, count: int, seeds: int) -> str:
     """Return what the intervals say, and what they rest on."""
     by = f"{plural(count, unit)}{f' and {seeds} seeds' if seeds > 1 else ''}"
     few = "; so few say little of their own spread" if 1 < count < FEW_UNITS else ""
     one = " With one of them the spread is unknown." if count == 1 else ""
-    return (
-        f"what {PEOPLE[unit]}{' and other seeds' if seeds > 1 else ''} would give, by the spread over {by}{few}.{one}"
-    )
+    who = f"other {'dialogues' if unit == 'dialogue' else 'people'}{' and other seeds' if seeds > 1 else ''}"
+    return f"what {who} would give, by the spread over {by}{few}.{one}"
 
 
 def frozen_text(variants: Sequence[str]) -> str:

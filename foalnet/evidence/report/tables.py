@@ -117,17 +117,21 @@ def scores(metrics: Row) -> Table:
     )
 
 
-def differences(rows: Mapping[str, Row], share: float) -> Table:
-    """Return paired differences of UA with their adjusted p values, and how far the variants disagree."""
+def differences(rows: Mapping[str, Row], share: float, *, columns: int = 6) -> Table:
+    """Return paired differences of UA with their adjusted p values, and how far the variants disagree.
+
+    `columns`: how many are shown, from the left.
+    """
+    shown = (
+        Column(title="comparison", kind="name"),
+        Column(title="UA", kind="points", bounds=True, strong=True),
+        Column(title="p, Holm", kind="p"),
+        Column(title="verdict", kind="name"),
+        Column(title="detectable", kind="points"),
+        Column(title="correct in one only", kind="name"),
+    )
     return Table(
-        columns=(
-            Column(title="comparison", kind="name"),
-            Column(title="UA", kind="points", bounds=True, strong=True),
-            Column(title="p, Holm", kind="p"),
-            Column(title="verdict", kind="name"),
-            Column(title="detectable", kind="points"),
-            Column(title="correct in one only", kind="name"),
-        ),
+        columns=shown[:columns],
         rows=tuple(
             (
                 Name(text=pair.replace("_minus_", " minus ")),
@@ -136,7 +140,7 @@ def differences(rows: Mapping[str, Row], share: float) -> Table:
                 Name(text=row["verdict"]),
                 None if row["ua_detectable"] is None else Score(estimate=row["ua_detectable"]),
                 Name(text=f"{number(row['only_a'])} : {number(row['only_b'])}"),
-            )
+            )[:columns]
             for pair, row in rows.items()
         ),
         level=share,

@@ -33,7 +33,7 @@ def table_text(metrics: Mapping[str, Any]) -> str:
     lines += [f"{name}: {frozen_text(of)}" for name, of in frozen.items() if of]
     if metrics["differences"]:
         lines += ["", "differences of UA on the same utterances, in points:"]
-        lines += _headless(differences(metrics["differences"], share))
+        lines += _headless(differences(metrics["differences"], share, columns=4))
     seeds = max(row["seeds"] for row in metrics["variants"].values())
     lines += ["", f"The intervals say {people_text(data['unit'], data['units'], seeds)}"]
     if seeds == 1:
@@ -52,7 +52,7 @@ def _late(name: str, row: Mapping[str, Any], share: float) -> list[str]:
     return [
         f"{name} of {' and '.join(row['of'])}: {percent(row['ua'])} % UA "
         f"({percent(row['ua_low'])} to {percent(row['ua_high'])})",
-        *_headless(differences(row["differences"], share)),
+        *_headless(differences(row["differences"], share, columns=4)),
         *(aligned(_indented(wide(kinds(row, name, share)))) if "kinds" in row else []),
     ]
 
