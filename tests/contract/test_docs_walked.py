@@ -119,6 +119,7 @@ def test_a_method_with_its_own_params_loss_and_second_head_is_one_file(tiny_proj
     assert "methods.product.gamma = 0.3 [factor]" in program(project, "config", "drawn", "--explain").stdout
 
 
+@pytest.mark.long
 def test_a_detector_is_one_file_and_a_line(project: Path) -> None:
     files = walk(project, "add-a-detector.md")
     assert run(project, sys.executable, "-c", FACE).stdout == "one face\n"

@@ -54,6 +54,7 @@ def test_every_link_of_a_finished_road_holds_and_nothing_is_written(project: Pat
         assert any(line.startswith(f"ok       {stage} recipe: ") for line in lines), stage
 
 
+@pytest.mark.long
 def test_models_of_another_kind_of_processor_hold_and_both_kinds_are_named(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ MEASURED = (
 )
 
 
+@pytest.mark.long
 @red_when("clips/dialogue.py", "the error does not learn its stage")
 @red_when("media/container.py", "2.5 GB are held while the limits are checked")
 def test_t25_ten_hours_and_16000_pixels_are_refused_by_the_verb_in_little_memory(place: Place) -> None:

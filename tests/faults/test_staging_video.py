@@ -218,6 +218,7 @@ def test_an_utterance_longer_than_memory_is_refused_by_name(place: Place, monkey
     assert caught.value.utterance == f"{DIALOGUE}_F000"
 
 
+@pytest.mark.long
 def test_memory_follows_the_open_utterances_not_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import tracemalloc
 

@@ -143,6 +143,7 @@ sys.exit(subprocess.run([sys.executable, "-m", "foalnet", *sys.argv[1:]]).return
 """
 
 
+@pytest.mark.long
 @red_when("stages/base.py", "a verb does not ask whether its outputs can be written")
 def test_t5_a_read_only_disk_stops_train_at_once_for_root_too(mountable: None, tmp_path: Path) -> None:  # noqa: F811
     write_corpus(tmp_path, make_store(per_group=4))

@@ -56,6 +56,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
+@pytest.mark.long
 def test_t16_a_verb_fails_with_the_list_of_files_edited_meanwhile(project: Path) -> None:
     done = run(project, sys.executable, "-c", EDITING, "inventory", "ravdess", check=False)
     assert done.returncode == 4, done.stderr

@@ -184,6 +184,7 @@ def test_importing_the_flows_switches_telemetry_off() -> None:
     assert done.stdout.split() == ["1", "false"]
 
 
+@pytest.mark.long
 def test_t83_without_its_server_the_flow_fails_fast_and_dvc_repro_goes_on(toy: Path, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}/api"
     env = os.environ | {"PREFECT_API_URL": url, "PREFECT_HOME": str(tmp_path / "prefect")}

@@ -191,6 +191,7 @@ def test_a_cancel_leaves_no_process_of_the_stage_and_the_next_run_goes_on(toy: P
     assert reproduce("draw", toy, on_line=quiet), "a lock of a dead process is no obstacle"
 
 
+@pytest.mark.long
 def test_a_stage_without_end_is_ended_and_counts_as_the_machines_fault(toy: Path) -> None:
     order(toy, draw=["sleep"])
     with pytest.raises(StageFailed, match="no end within 2 s") as failure:

@@ -60,6 +60,7 @@ def warmed(place: Place, settings: Settings, names: Sequence[str]) -> list[tuple
     return said
 
 
+@pytest.mark.long
 def test_a_warmed_dialogue_is_what_staging_would_have_made_and_is_made_once(
     place: Place, settings: Settings, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def force(project: Path, cache: Path) -> None:
     assert (project / "dvc.lock").read_bytes() == lock and whole(cache) == before
 
 
+@pytest.mark.long
 def test_what_verbs_write_over_symbolic_links_changes_no_object(project: Path) -> None:
     relink(project, "symlink", project / ".dvc/cache")
     before = whole(project / ".dvc/cache")

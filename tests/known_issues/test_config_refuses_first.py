@@ -67,6 +67,7 @@ def test_parts_that_do_not_fit(project: Path, pairs: list[tuple[str, str]], says
     assert says in said and "params.yaml (corpora.drawn)" in said
 
 
+@pytest.mark.long
 def test_the_papers_encoders_fit(project: Path) -> None:
     iemocap_tree(project / "tree")
     for preset in ("iemocap", "iemocap-paper"):

@@ -127,6 +127,7 @@ def test_sound_as_downloaded_is_an_entry_of_audio_only(project: Path) -> None:
     assert refused.returncode == 2 and "foal: no pictures" in refused.stderr
 
 
+@pytest.mark.long
 def test_the_video_archives_as_unpacked_are_an_entry_with_pictures(project: Path) -> None:
     for actor in ("01", "02"):
         write(project / f"v/Video_Speech_Actor_{actor}/Actor_{actor}/01-01-01-01-01-01-{actor}.mp4", b"")

@@ -193,6 +193,7 @@ def test_no_verb_outlives_the_dvc_that_started_it_and_a_second_dvc_is_refused_by
         ended(below)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prctl and /proc of Linux")
 def test_no_worker_outlives_a_killed_verb(project: Path) -> None:
     with drawing(project, sys.executable, "-m", "foalnet", "draw") as (draw, below):

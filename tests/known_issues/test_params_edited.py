@@ -38,6 +38,7 @@ def test_one_committed_value_changes(project: Path) -> None:
     assert added == "+" + removed[1:].replace("0.1", "0.2", 1)
 
 
+@pytest.mark.long
 def test_one_value_changes_where_a_corpus_was_added(project: Path) -> None:
     iemocap_tree(project / "tree")
     options = ("--preset", "iemocap", "--seeds", "1,2,3", "--variants", "audio_only,video_only,foal")

@@ -89,6 +89,7 @@ def test_samples_with_features_have_one_type_whatever_they_lack(tables: Place) -
     assert sorted(row["features"]["frames"] for row in rows) == [0, 1]
 
 
+@pytest.mark.long
 def test_another_class_set_reaches_the_samples(pictures: Place, tmp_path: Path) -> None:
     before = {row["key"]: row["label"] for row in metas(pictures)}
     classes = {"calm": ["neu"], "open": ["xxx"]}

@@ -115,6 +115,7 @@ def test_a_fixed_test_part_of_other_speakers_is_of_unseen_people(tmp_path: Path)
     assert headline(paths).splitlines()[0].endswith("protocol loso_dev_session, split meld-official")
 
 
+@pytest.mark.long
 def test_a_held_out_dev_part_shares_speakers_with_training_alone(tmp_path: Path) -> None:
     params = params_of("gban-4490", protocols=PROTOCOLS)
     rows = make_utterances(params, dialogues=12)

@@ -82,6 +82,7 @@ def test_a_final_model_without_tensors(project: Path, monkeypatch: pytest.Monkey
     assert "the checkpoint is from another network" in named(project, monkeypatch)["final model"]
 
 
+@pytest.mark.long
 def test_a_fold_with_weights_of_noise(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing made the logits from them, and every digest agrees."""
     name = "fold-Session3.safetensors"

@@ -33,6 +33,7 @@ def length_mask(length_B: torch.Tensor, steps: int) -> torch.Tensor:
     return torch.arange(steps).unsqueeze(0) < length_B.unsqueeze(1)
 
 
+@pytest.mark.long
 def test_t66_mask_sums_equal_lengths_for_10000_random_masks() -> None:
     generator = torch.Generator().manual_seed(0)
     for _ in range(100):

@@ -43,6 +43,7 @@ def place(tmp_path: Path) -> tuple[Paths, Settings]:
     return write_corpus(tmp_path, synthetic), Settings(work=tmp_path / "work", workers=1, device="cpu")
 
 
+@pytest.mark.long
 def test_a_run_of_a_study_has_the_predictions_of_the_stages(place: tuple[Paths, Settings]) -> None:
     paths, settings = place
     text = run_study(plan(variants=[*VARIANTS, "gmu"]), settings, paths)
@@ -61,6 +62,7 @@ def test_a_run_of_a_study_has_the_predictions_of_the_stages(place: tuple[Paths, 
     }
 
 
+@pytest.mark.long
 def test_a_second_study_trains_the_new_runs_alone_and_an_interrupted_one_resumes(
     place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

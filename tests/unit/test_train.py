@@ -92,6 +92,7 @@ def test_a_fold_checkpoint_builds_the_network_that_gave_the_logits(trained: Path
     torch.testing.assert_close(logits_of(net, store, keys, torch.device("cpu"), params), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 @red_when("train/batches/collate.py", "the hour has a say in the seed")
 def test_t74_the_same_run_again_writes_the_same_bytes(trained: Path, tmp_path: Path) -> None:
     """Another home, another work folder, two folds at a time: the outputs do not depend on place, time or workers."""

@@ -52,6 +52,7 @@ def test_a_missing_or_broken_project_file_ends_with_2(
     assert name in done.stderr and "next:" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_two_entries_over_one_root_stand_side_by_side_and_twice_is_once(folder: Path) -> None:
     before = (folder / "params.yaml").read_text()
     assert "nothing was written" in added(folder, "--name", "ravdess4", "--classes", "neutral,sad", "--dry-run")[1]

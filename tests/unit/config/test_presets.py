@@ -175,6 +175,7 @@ def test_a_preset_that_does_not_fit_is_a_usage_error(name: str, reader: str, sai
         preset_for(name, reader)
 
 
+@pytest.mark.long
 def test_add_corpus_writes_the_preset(repository: Path, tmp_path: Path) -> None:
     for name in ("params.yaml", "prefect.yaml", "dvc.yaml", "foalnet"):
         (tmp_path / name).symlink_to(repository / name) if name == "foalnet" else (tmp_path / name).write_bytes(

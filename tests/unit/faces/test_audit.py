@@ -105,6 +105,7 @@ def test_a_mirrored_picture_speaks_against_the_sides() -> None:
     assert not audit.agrees and audit.confidence > 0.999 and max(audit.evidence.values()) < 0
 
 
+@pytest.mark.long
 def test_foreign_sound_is_answered_without_confidence() -> None:
     sure = 0
     for seed in range(20):

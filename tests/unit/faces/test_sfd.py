@@ -88,6 +88,7 @@ def places(boxes: Any) -> list[list[float]]:
     return sorted([box.left, box.top, box.right, box.bottom] for box in boxes)
 
 
+@pytest.mark.long
 def test_faces_are_detected_in_the_pixels_of_their_own_picture(published: Settings) -> None:
     detector = get_detector(Shards(detector="sfd"), published)
     frames = [picture((3, 4)), picture(), picture((5, 2), (14, 9)), picture((6, 6), height=96, width=104)]

@@ -100,6 +100,7 @@ def test_frames_that_an_edit_list_cuts_off_are_no_frames(shared_data: Path) -> N
     assert [index for index, _ in decode_indexed(path, info)] == list(range(95))
 
 
+@pytest.mark.long
 def test_real_clips_have_as_many_stamps_as_frames(shared_data: Path) -> None:
     for path in sorted((shared_data / "clips").iterdir()):
         info = probe_times(path)

@@ -259,6 +259,7 @@ def test_sound_of_another_rate_and_lacking_weights_are_answered(weights: dict[st
         load_model("WavLMModel", replace(whole, folder=tmp_path), encoder(whole).config)
 
 
+@pytest.mark.long
 def test_a_run_is_trained_sealed_and_built_again_without_the_files(tmp_path: Path) -> None:
     """The whole road of `train` with a pretrained encoder; the checkpoint alone gives the network and its logits."""
     needs_transformers()

@@ -99,6 +99,7 @@ def test_a_half_between_two_epochs_is_rounded_up(home: Path) -> None:
     assert final_run(params_of(), settings(home), paths)["epochs"]["trained"] == 2
 
 
+@pytest.mark.long
 def test_interrupted_it_resumes_to_the_same_bytes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = Paths("drawn", home)
     train = read_json(paths.model("foal", 1) / "train.json")

@@ -154,6 +154,7 @@ def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
     assert caught.value.utterance == "g3_000"
 
 
+@pytest.mark.long
 def test_t66_mask_sums_equal_lengths_in_10000_random_batches() -> None:
     """Samples and frames keep the order of their clip; exactly the padding is zero and masked."""
     generator = np.random.default_rng(0)

@@ -246,6 +246,7 @@ def test_a_run_by_session_has_no_record_of_a_named_split(four: Paths) -> None:
     assert "named_split" not in read_json(four.model("foal", 1, "four") / "train.json")
 
 
+@pytest.mark.long
 def test_ratings_are_those_of_training_utterances_alone_and_their_ccc_is_scored(tmp_path: Path) -> None:
     paths = write_corpus(tmp_path, make_store(groups=5, per_group=8))
     rows = read_manifest(paths.manifest, corpus="drawn")

@@ -136,6 +136,7 @@ def minilm_features(weights: tuple[Path, dict[str, Pretrained]], tmp_path: Path)
     return params, settings, paths
 
 
+@pytest.mark.long
 def test_training_and_prediction_read_the_stages_vectors(minilm_features: tuple[Any, Settings, Any]) -> None:
     params, settings, paths = minilm_features
     assert json.loads((paths.features / "index.json").read_text())["encoder"] is None
