@@ -179,8 +179,7 @@ def calibration(probability_NC: np.ndarray, label_N: np.ndarray, predicted_N: np
     """
     confidence_N = probability_NC[np.arange(len(label_N)), predicted_N]
     correct_N = predicted_N == label_N
-    # The rounding keeps 0.3 in the bin that ends at 0.3.
-    bin_N = np.clip(np.ceil(np.round(confidence_N * bins, DECIMALS)).astype(int) - 1, 0, bins - 1)
+    bin_N = bins_of(confidence_N, bins)
     rows: list[dict[str, Any]] = []
     error = 0.0
     for index in range(bins):
@@ -194,6 +193,17 @@ def calibration(probability_NC: np.ndarray, label_N: np.ndarray, predicted_N: np
             row |= {"accuracy": rounded(accuracy), "confidence": rounded(confidence)}
         rows.append(row)
     return {"ece": rounded(error), "bins": rows}
+
+
+def bins_of(confidence_N: np.ndarray, bins: int) -> np.ndarray:
+    """Return the number of each confidence's bin, of bins of equal width that hold low < confidence <= high.
+
+    >>> bins_of(np.array([0.05, 0.3, 0.31]), 10).tolist()
+    [0, 2, 3]
+    """
+    # The rounding keeps 0.3 in the bin that ends at 0.3.
+    number_N: np.ndarray = np.clip(np.ceil(np.round(confidence_N * bins, DECIMALS)).astype(int) - 1, 0, bins - 1)
+    return number_N
 
 
 def scores(

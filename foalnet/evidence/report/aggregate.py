@@ -12,7 +12,7 @@ from foalnet.config.blocks import Report
 from foalnet.config.variants import HALF
 from foalnet.evidence.crossed import Contrast, Crossed, as_interval, contrasts, over_people
 from foalnet.evidence.metrics import METRICS, SHOWN, mean_sd, rounded, weighted_f1
-from foalnet.evidence.report.results import Bin, Fold, Results, Run
+from foalnet.evidence.report.results import Bin, Fold, Probabilities, Results, Run
 from foalnet.evidence.stats import Interval, Metric, confusion_bounds, interval
 
 # Input of a single-modality variant: it selects the best possible score to compare with. All others see both.
@@ -29,6 +29,16 @@ class FoldResult:
     ua: float
     wa: float
     epochs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Share of correct utterances over speakers: the lowest and its speaker, the highest, the standard deviation."""
+
+    worst: float
+    worst_name: str
+    best: float
+    sd: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +62,8 @@ class Result:
     recall: Mapping[str, float | None]
     support: Mapping[str, int]
     confusion: tuple[tuple[int, ...], ...]
-    ece: float
+    probabilities: Mapping[str, float]
+    speakers: Spread
     bins: tuple[Bin, ...]
     folds: Mapping[str, FoldResult]
     over_folds: Mapping[str, Mapping[str, float]]
@@ -100,7 +111,6 @@ def _result(runs: Sequence[Run], results: Results) -> Result:
     variant = runs[0].variant
     scored = {metric: score(runs, keys, metric, results.params.report) for metric in RESAMPLED}
     folds = {name: _fold([run.facts.folds[name] for run in runs]) for name in runs[0].facts.folds}
-    bins = _bins([scores.calibration.bins for scores in pooled])
     by_dialogue = runs[0].facts.cluster == "dialogue"
     return Result(
         variant=variant,
@@ -116,8 +126,9 @@ def _result(runs: Sequence[Run], results: Results) -> Result:
             tuple(map(sum, zip(*lines, strict=True)))
             for lines in zip(*(scores.confusion for scores in pooled), strict=True)
         ),
-        ece=_ece(bins),
-        bins=bins,
+        probabilities=_worth([run.facts.probabilities for run in runs]),
+        speakers=_speakers(runs, keys),
+        bins=_bins([scores.calibration.bins for scores in pooled]),
         folds=folds,
         over_folds={metric: mean_sd([getattr(fold, metric) for fold in folds.values()]) for metric in RESAMPLED},
         recordings=recordings(runs, keys, "ua", results.params.report) if by_dialogue else None,
@@ -146,10 +157,30 @@ def _bins(tables: Sequence[Sequence[Bin]]) -> tuple[Bin, ...]:
     return tuple(pooled)
 
 
-def _ece(bins: Sequence[Bin]) -> float:
-    """Return the expected calibration error of pooled bins, those that the page shows."""
-    total = sum(each.n for each in bins)
-    return rounded(sum(each.n * abs((each.accuracy or 0.0) - (each.confidence or 0.0)) for each in bins) / total)
+def _worth(runs: Sequence[Probabilities]) -> dict[str, float]:
+    """Return the means over seeds of what the probabilities are worth, under metrics.json's keys."""
+    row = {name: _mean([getattr(run, name) for run in runs]) for name in ("ece", "nll", "brier")}
+    areas = [run.auc for run in runs if run.auc is not None]
+    row |= {"auc": _mean(areas)} if areas else {}
+    row |= {f"ece_calibrated_{name}": _mean([run.calibrated[name] for run in runs]) for name in ("mean", "high")}
+    scaled = [run.scaled for run in runs if run.scaled is not None]
+    if scaled:
+        row |= {f"{name}_scaled": _mean([getattr(one, name) for one in scaled]) for name in ("ece", "nll", "brier")}
+    return row
+
+
+def _speakers(runs: Sequence[Run], keys: Sequence[str]) -> Spread:
+    """Return the spread of the share of correct utterances, the mean of the seeds, over speakers."""
+    right_N = np.mean([_correct(run, keys) for run in runs], axis=0)
+    by_name: dict[str, list[float]] = {}
+    for name, right in zip(_units(runs[0], keys, "speaker"), right_N.tolist(), strict=True):
+        by_name.setdefault(name, []).append(right)
+    shares = {name: sum(each) / len(each) for name, each in by_name.items()}
+    worst = min(sorted(shares), key=lambda name: shares[name])
+    return Spread(
+        worst=rounded(shares[worst]), worst_name=worst, best=rounded(max(shares.values())),
+        sd=mean_sd(list(shares.values()))["sd"],
+    )  # fmt: skip
 
 
 def _fold(folds: Sequence[Fold]) -> FoldResult:
@@ -272,7 +303,8 @@ def aggregate(results: Results, table: Sequence[Result], pairs: Sequence[Compari
     variants: dict[str, Any] = {}
     for result in table:
         row: dict[str, Any] = {"n": result.n, "seeds": len(result.seeds)}
-        row |= {**result.means, **score_row("ua", result.ua), **score_row("wa", result.wa), "ece": result.ece}
+        row |= {**result.means, **score_row("ua", result.ua), **score_row("wa", result.wa), **result.probabilities}
+        row |= {"speakers_worst": result.speakers.worst, "speakers_sd": result.speakers.sd}
         row |= result.f1_bounds
         row |= {} if result.recordings is None else bounds_row("ua_recordings", result.recordings)
         row |= {} if result.seed_sd is None else {"ua_seed_sd": result.seed_sd}

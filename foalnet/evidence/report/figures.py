@@ -123,7 +123,7 @@ def reliability(table: Sequence[Result]) -> Figure:
             for each in result.bins
             if each.accuracy is not None
         ]
-        panels.append({"name": result.variant, "text": f"ECE {percent(result.ece)} %", "bars": bars})
+        panels.append({"name": result.variant, "text": f"ECE {percent(result.probabilities['ece'])} %", "bars": bars})
     return Figure(macro="reliability", data={"panels": panels, "frame": _frame()})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -62,6 +63,29 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Worth:
+    """What probabilities are worth: likelihood in nats, Brier score, area under the ROC curve, calibration error."""
+
+    nll: float
+    brier: float
+    auc: float | None
+    ece: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probabilities(Worth):
+    """The worth of a run's probabilities.
+
+    `calibrated`: mean and 95 % quantile of the ECE that a calibrated model shows. `scaled`: their worth after scaling
+    by the temperature of the dev part; None without one.
+    """
+
+    calibrated: dict[str, float]
+    scaled: Worth | None = None
+    temperature: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fold(Scores):
     """Scores of one fold, the epoch that was scored and that of its stored weights, and dev UA by epoch."""
 
@@ -118,6 +142,7 @@ class RunFacts:
     pooled: Scores
     folds: dict[str, Fold]
     train: Training
+    probabilities: Probabilities
     unpredicted: tuple[str, ...] = ()
 
     @property
@@ -186,6 +211,11 @@ class Results:
     def guess(self) -> float:
         """UA of guessing."""
         return 1 / len(self.facts.classes)
+
+    @property
+    def guess_nats(self) -> float:
+        """Negative log-likelihood of guessing every class evenly."""
+        return math.log(len(self.facts.classes))
 
     @cached_property
     def used(self) -> tuple[Utterance, ...]:

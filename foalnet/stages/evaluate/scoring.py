@@ -29,7 +29,18 @@ from foalnet.core.labels import AFFECT
 from foalnet.core.paths import HEADLINE, Paths
 from foalnet.core.records import Prediction, Utterance
 from foalnet.corpora.named import cluster_of, keys_tested
-from foalnet.evidence.metrics import DECIMALS, METRICS, best_epoch, ccc, mean_sd, rounded, scores, softmax
+from foalnet.evidence.metrics import (
+    DECIMALS,
+    METRICS,
+    best_epoch,
+    calibration,
+    ccc,
+    mean_sd,
+    rounded,
+    scores,
+    softmax,
+)
+from foalnet.evidence.probabilities import brier, calibrated_ece, macro_auc, nll, temperature
 
 PARTS = {"dev": ("dev", "test"), "four": ("test",)}
 # How the other two protocols choose an epoch; `evaluate.select` names the rule of loso_dev_session.
@@ -113,8 +124,46 @@ def score_folds(
         "pooled": _pooled(rows, classes, params.evaluate.calibration_bins),
         "folds": scored,
         "over_folds": {metric.key: mean_sd([fold[metric.key] for fold in scored.values()]) for metric in METRICS},
+        "probabilities": _probabilities(folds, scored, class_of, params.evaluate.calibration_bins),
         **_affect(protocol, folds, used),
         "unpredicted": sorted(keys_tested(params, list(used.values())) - {row.key for row in rows}),
+    }
+
+
+def _probabilities(
+    folds: Sequence[FoldLogits], scored: Mapping[str, Mapping[str, Any]], class_of: Mapping[str, int], bins: int
+) -> dict[str, Any]:
+    """Return what the probabilities of the test parts are worth, as they are, and scaled by the dev part's temperature.
+
+    `calibrated`: the ECE that a calibrated model of this size shows. Without a dev part nothing is scaled.
+    """
+    labels, plain, scaled, temperatures = [], [], [], {}
+    for fold in folds:
+        epoch = scored[fold.name]["epoch"] - 1
+        logits_NC = fold.logits_ENC["test"][epoch]
+        labels.append(np.array([class_of[key] for key in fold.keys["test"]]))
+        plain.append(softmax(logits_NC))
+        if "dev" in fold.keys:
+            dev_N = np.array([class_of[key] for key in fold.keys["dev"]])
+            temperatures[fold.name] = temperature(fold.logits_ENC["dev"][epoch], dev_N)
+            scaled.append(softmax(logits_NC / temperatures[fold.name]))
+    label_N, confidence_N = np.concatenate(labels), np.concatenate(plain).max(axis=1)
+    mean, high = calibrated_ece(confidence_N, bins)
+    row: dict[str, Any] = {**_worth(plain, label_N, bins), "calibrated": {"mean": rounded(mean), "high": rounded(high)}}
+    if scaled:
+        row["scaled"] = _worth(scaled, label_N, bins)
+        row["temperature"] = {name: rounded(each) for name, each in temperatures.items()}
+    return row
+
+
+def _worth(parts: Sequence[np.ndarray], label_N: np.ndarray, bins: int) -> dict[str, float | None]:
+    probability_NC = np.concatenate(parts)
+    auc = macro_auc(probability_NC, label_N)
+    return {
+        "nll": rounded(nll(probability_NC, label_N)),
+        "brier": rounded(brier(probability_NC, label_N)),
+        "auc": None if auc is None else rounded(auc),
+        "ece": calibration(probability_NC, label_N, probability_NC.argmax(axis=1), bins)["ece"],
     }
 
 

@@ -17,7 +17,7 @@ from foalnet.drawn.plan import kinds_of, plan
 from foalnet.drawn.rule import KINDS, best_by_kind, best_scores, shares
 from foalnet.evidence.report import build, headline
 from foalnet.evidence.report.late import averaged
-from foalnet.evidence.report.results import Calibration, Run, RunFacts, Scores, Training
+from foalnet.evidence.report.results import Calibration, Probabilities, Run, RunFacts, Scores, Training
 from tests.support.corpus.results import BEST, make_params
 from tests.support.corpus.results import write_report as make
 from tests.support.pages import Page
@@ -26,8 +26,9 @@ NONE = Scores(
     n=0, metrics={}, recall={}, support={}, absent=(), confusion=(), calibration=Calibration(ece=0.0, bins=())
 )
 FACTS = RunFacts(
-    classes=("a", "b", "c"), cluster="dialogue", protocol="p", select="s", pooled=NONE, folds={}, train=Training()
-)
+    classes=("a", "b", "c"), cluster="dialogue", protocol="p", select="s", pooled=NONE, folds={}, train=Training(),
+    probabilities=Probabilities(nll=0.0, brier=0.0, auc=None, ece=0.0, calibrated={}),
+)  # fmt: skip
 
 
 def run_of(seed: int, rows: dict[str, list[float]]) -> Run:

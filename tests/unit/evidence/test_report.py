@@ -91,7 +91,7 @@ def test_aggregate_metrics_are_small_and_hold_no_utterance(drawn: Built) -> None
     assert metrics["differences"]["foal_minus_baseline"]["ua"] == pytest.approx(
         metrics["variants"]["foal"]["ua"] - metrics["variants"]["baseline"]["ua"], abs=2e-6
     )
-    assert len(drawn[1].metrics.read_bytes()) < 5000
+    assert len(drawn[1].metrics.read_bytes()) < 7500
     assert b"Ses01" not in drawn[1].metrics.read_bytes()
 
 
@@ -330,3 +330,22 @@ def test_numbers_as_text() -> None:
     assert (listed([]), listed(["a"]), listed(["a", "b", "c"])) == ("none", "a", "a, b and c")
     assert (plural(1, "speaker"), plural(5531, "utterance")) == ("1 speaker", "5,531 utterances")
     assert (hours(678), hours(25164)) == ("11.3 min", "6.99 h")
+
+
+def test_calibration_is_shown_beside_what_chance_gives(drawn: Built) -> None:
+    [table] = [each for each in page_of(drawn).tables if each[0][:2] == ["Variant", "ECE"]]
+    metrics = read_json(drawn[1].metrics)["variants"]
+    for row in table[1:]:
+        of = metrics[row[0]]
+        assert row[1:4] == [percent(of[key]) for key in ("ece", "ece_calibrated_mean", "ece_calibrated_high")]
+        assert of["ece_calibrated_mean"] < of["ece_calibrated_high"] and of["nll_scaled"] <= of["nll"] + 0.1
+
+
+def test_the_lowest_speaker_is_named(drawn: Built) -> None:
+    [table] = [each for each in page_of(drawn).tables if each[0][1:4] == ["lowest", "speaker", "highest"]]
+    rows = read_jsonl(drawn[1].run("foal", 1) / "predictions.jsonl")
+    right: dict[str, list[bool]] = {}
+    for row in rows:
+        right.setdefault(row["speaker"], []).append(row["label"] == row["predicted"])
+    worst = min(sorted(right), key=lambda name: sum(right[name]) / len(right[name]))
+    assert table[-1][:3] == ["foal", percent(sum(right[worst]) / len(right[worst])), worst]
