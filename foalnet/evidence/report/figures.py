@@ -118,7 +118,7 @@ def reliability(table: Sequence[Result]) -> Figure:
                 "y": _y(each.accuracy),
                 "width": round((each.high - each.low) * PANEL_WIDTH, 2),
                 "height": round(_y(0) - _y(each.accuracy), 2),
-                "opacity": round(0.25 + 0.75 * min(1.0, 4 * each.n / total), 2),
+                "opacity": round(0.7 + 0.3 * min(1.0, 4 * each.n / total), 2),
             }
             for each in result.bins
             if each.accuracy is not None

@@ -83,14 +83,18 @@ def html(facts: Mapping[str, Any]) -> str:
     prose = _prose(facts, web=True)
     head = prose.pop("head")
     sections = [
-        (name, text.partition("\n")[0].removeprefix("## "), Markup(_bind(to_html(text))))  # noqa: S704
-        for name, text in prose.items()
-        if text
+        (name, text.partition("\n")[0].removeprefix("## "), _headed(text)) for name, text in prose.items() if text
     ]
     title = f"Emotion recognition on “{facts['params'].corpus}”"
     shell = engine(TEMPLATES).get_template("report.html.jinja")
     body = Markup(_bind(to_html(head)))  # noqa: S704
     return shell.render(title=title, head=body, sections=sections, detail=DETAIL) + "\n"
+
+
+def _headed(text: str) -> tuple[Markup, Markup]:
+    """Return a section's heading and the rest of it as HTML: details are folded below their heading."""
+    head, end, rest = _bind(to_html(text)).partition("</h2>")
+    return Markup(head + end), Markup(rest)  # noqa: S704
 
 
 def _prose(facts: Mapping[str, Any], *, web: bool) -> dict[str, str]:

@@ -61,7 +61,7 @@ def section(built: tuple[Params, Paths]) -> Section:
         params, paths = built
         publish_sealed(paths.staging, make_staging(params, make_utterances(params)) | {"sides": sides})
         build(params, paths)
-        [text] = re.findall(r'(?s)<section id="staging">.*?</section>', paths.report_html.read_text())
+        [text] = re.findall(r'(?s)<div id="staging">.*?</details>', paths.report_html.read_text())
         return Page(text)
 
     return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from foalnet.evidence.report import build
 from foalnet.evidence.report.markdown import to_html
 from foalnet.evidence.report.page import SOFT, _escaped
 from tests.support.corpus.results import make_params, write_report
+from tests.support.corpus.rows import make_utterances
 from tests.support.pages import Page
 from tests.support.sealing import reseal
 
@@ -67,3 +69,14 @@ def test_an_account_of_another_shape_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be used: sound\.seconds") as caught:
         build(params, paths)
     assert caught.value.file == str(paths.staging)
+
+
+def test_the_answers_are_open_and_short_and_the_details_folded(tmp_path: Path) -> None:
+    params = make_params()
+    page = write_report(tmp_path, params, make_utterances(params)).report_html.read_text()
+    page = re.sub(r"(?s)<(style|svg).*?</\1>", "", page)
+    folded = re.findall(r"(?s)<details>.*?</details>", page)
+    assert len(folded) >= 8 and all(re.search(r"<summary><h2>[^<]+</h2></summary>", each) for each in folded)
+    assert all(f'<a href="#{name}">' in page for name in re.findall(r'<div id="(\w+)">', page))
+    shown = re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<details>.*?</details>", "", page))
+    assert 300 < len(shown.split()) < 1500
