@@ -168,12 +168,23 @@ def _verify(corpus: str) -> None:
 
 @click.command(short_help="print the headline table")
 @CORPUS
-def show(corpus: str) -> None:
-    """Print the headline table and the path of the report."""
-    from foalnet.evidence.report import headline
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "csv", "latex"]),
+    default="text",
+    show_default=True,
+    help="csv and latex (booktabs) have every table, recall and confusion too.",
+)
+def show(corpus: str, form: str) -> None:
+    """Print the headline table and the path of the report, or every table for papers and programs."""
+    from foalnet.evidence.report import headline, tables_as
 
     load_params(corpus)
     paths = Paths(corpus)
+    if form != "text":
+        click.echo(tables_as(paths, form), nl=False)
+        return
     click.echo(headline(paths))
     if not paths.report_html.exists():
         click.echo(f"{paths.report_html} was not made here: these are the committed figures; next: `dvc repro`")

@@ -11,7 +11,7 @@ from foalnet.core.files import Content, json_bytes, publish_together
 from foalnet.core.paths import Paths
 from foalnet.evidence.report.terminal import table_text
 
-__all__ = ["build", "headline"]
+__all__ = ["build", "headline", "tables_as"]
 
 
 def build(params: Params, paths: Paths) -> dict[str, Any]:
@@ -34,6 +34,13 @@ def build(params: Params, paths: Paths) -> dict[str, Any]:
     files[paths.metrics] = sealed_bytes(paths.metrics.name, metrics)
     publish_together(files, marker=paths.metrics)
     return metrics
+
+
+def tables_as(paths: Paths, form: str) -> str:
+    """Return every table of a built report as `csv` or `latex`."""
+    from foalnet.evidence.report.export import exported
+
+    return exported(read_sealed(paths.metrics, again=f"report@{paths.corpus}"), form)
 
 
 def headline(paths: Paths) -> str:

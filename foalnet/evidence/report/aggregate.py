@@ -304,6 +304,8 @@ def aggregate(results: Results, table: Sequence[Result], pairs: Sequence[Compari
     for result in table:
         row: dict[str, Any] = {"n": result.n, "seeds": len(result.seeds)}
         row |= {**result.means, **score_row("ua", result.ua), **score_row("wa", result.wa), **result.probabilities}
+        row |= {"recall": dict(result.recall), "confusion": [list(line) for line in result.confusion]}
+        row |= {"bins": [asdict(each) for each in result.bins]}
         row |= {"speakers_worst": result.speakers.worst, "speakers_sd": result.speakers.sd}
         row |= result.f1_bounds
         row |= {} if result.recordings is None else bounds_row("ua_recordings", result.recordings)

@@ -1,0 +1,122 @@
+"""Writes the tables of a report for papers and programs: LaTeX (booktabs), and CSV with a row for each figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from foalnet.core.errors import UsageError
+from foalnet.evidence.report import tables
+from foalnet.evidence.report.tables import Column, Name, Score, Table
+
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
+        "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\N{MINUS SIGN}": "$-$", "<": "$<$",
+        ">": "$>$", "\N{EN DASH}": "--",
+    }
+)  # fmt: skip
+HEAD = ("table", "row", "column", "value", "low", "high")
+
+
+def every_table(metrics: Mapping[str, Any]) -> dict[str, Table]:
+    """Return the tables of metrics.json by title, in the order of the page."""
+    level, variants = metrics["level"], metrics["variants"]
+    found = {"scores": tables.scores(metrics)}
+    if metrics["differences"]:
+        found["differences of UA"] = tables.differences(metrics["differences"], level)
+    for name, row in metrics.get("late_average", {}).items():
+        found[f"differences from {name}"] = tables.differences(row["differences"], level)
+        if "kinds" in row:
+            found[f"correct by kind, {name}"] = tables.kinds(row, name, level)
+    if "protocols" in metrics:
+        found["UA by protocol"] = tables.protocols(metrics, "ua")
+        found["differences of UA between protocols"] = tables.effects(metrics)
+    found["recall by class"] = _recall(variants, level)
+    for name in tables.in_order(variants):
+        found[f"confusion of {name}"] = _confusion(variants[name], level)
+    return found
+
+
+def _recall(variants: Mapping[str, Any], level: float) -> Table:
+    names = tables.in_order(variants)
+    recalls = {name: variants[name]["recall"] for name in names}
+    return Table(
+        columns=(Column(title="class", kind="name"), *(Column(title=f"{name} %") for name in names)),
+        rows=tuple(
+            (Name(text=each), *(None if (r := recalls[name][each]) is None else Score(estimate=r) for name in names))
+            for each in recalls[names[0]]
+        ),
+        level=level,
+    )
+
+
+def _confusion(row: Mapping[str, Any], level: float) -> Table:
+    classes = list(row["recall"])
+    return Table(
+        columns=(Column(title="true", kind="name"), *(Column(title=name, kind="count") for name in classes)),
+        rows=tuple((Name(text=name), *counts) for name, counts in zip(classes, row["confusion"], strict=True)),
+        level=level,
+    )
+
+
+def latex(metrics: Mapping[str, Any]) -> str:
+    """Return every table as a `tabular` of the package booktabs, each below a comment with its title."""
+    return "\n".join(line for title, table in every_table(metrics).items() for line in _tabular(title, table))
+
+
+def _tabular(title: str, table: Table) -> Iterator[str]:
+    head, *rows = tables.wide(table)
+    # `wide` gives the interval of a score a column of its own.
+    left = [kind for column in table.columns for kind in (column.kind, *(["points"] if column.bounds else []))]
+    yield f"% {title}"
+    yield rf"\begin{{tabular}}{{{''.join('l' if kind == 'name' else 'r' for kind in left)}}}"
+    yield r"\toprule"
+    yield _line(head)
+    yield r"\midrule"
+    yield from (_line(row) for row in rows)
+    yield r"\bottomrule"
+    yield r"\end{tabular}"
+    yield ""
+
+
+def _line(cells: list[str]) -> str:
+    return " & ".join(cell.translate(LATEX) for cell in cells) + r" \\"
+
+
+def csv_text(metrics: Mapping[str, Any]) -> str:
+    """Return every figure in a row of its own, as stored: table, row, column, value, low, high."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(HEAD)
+    for title, table in every_table(metrics).items():
+        for name, *values in table.rows:
+            for column, value in zip(table.columns[1:], values, strict=True):
+                if value is not None:
+                    writer.writerow([title, _plain(name), column.title, *_figures(value)])
+    return file.getvalue()
+
+
+def _plain(value: tables.Value) -> str:
+    return value.text if isinstance(value, Name) else str(value)
+
+
+def _figures(value: tables.Value) -> list[object]:
+    if isinstance(value, Score):
+        return [value.estimate, "" if value.low is None else value.low, "" if value.high is None else value.high]
+    return [_plain(value), "", ""]
+
+
+FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {"csv": csv_text, "latex": latex}
+
+
+def exported(metrics: Mapping[str, Any], form: str) -> str:
+    """Return every table in one of FORMATS; UsageError (exit 2) for metrics of an older version."""
+    try:
+        return FORMATS[form](metrics)
+    except KeyError as error:
+        raise UsageError(
+            f"metrics.json has no {error}: an older version wrote it", action="run `dvc repro`, which writes it again"
+        ) from error
