@@ -24,20 +24,20 @@ HEAD = ("table", "row", "column", "value", "low", "high")
 def every_table(metrics: Mapping[str, Any]) -> dict[str, Table]:
     """Return the tables of metrics.json by title, in the order of the page."""
     level, variants = metrics["level"], metrics["variants"]
-    found = {"scores": tables.scores(metrics)}
+    every = {"scores": tables.scores(metrics)}
     if metrics["differences"]:
-        found["differences of UA"] = tables.differences(metrics["differences"], level)
+        every["differences of UA"] = tables.differences(metrics["differences"], level)
     for name, row in metrics.get("late_average", {}).items():
-        found[f"differences from {name}"] = tables.differences(row["differences"], level)
+        every[f"differences from {name}"] = tables.differences(row["differences"], level)
         if "kinds" in row:
-            found[f"correct by kind, {name}"] = tables.kinds(row, name, level)
+            every[f"correct by kind, {name}"] = tables.kinds(row, name, level)
     if "protocols" in metrics:
-        found["UA by protocol"] = tables.protocols(metrics, "ua")
-        found["differences of UA between protocols"] = tables.effects(metrics)
-    found["recall by class"] = _recall(variants, level)
+        every["UA by protocol"] = tables.protocols(metrics, "ua")
+        every["differences of UA between protocols"] = tables.effects(metrics)
+    every["recall by class"] = _recall(variants, level)
     for name in tables.in_order(variants):
-        found[f"confusion of {name}"] = _confusion(variants[name], level)
-    return found
+        every[f"confusion of {name}"] = _confusion(variants[name], level)
+    return every
 
 
 def _recall(variants: Mapping[str, Any], level: float) -> Table:
