@@ -52,14 +52,27 @@ def audit(
     for role, name in wanted.items():
         if not any(role in own for own in names):
             raise UsageError(f"no column `{name}`", file=files[0], action=f"its columns are {', '.join(read[0].cells)}")
-    cases, facts = [], []
+    cases, facts, shown = [], list[dict[str, Any]](), _names(files)
     for each, own in zip(read, names, strict=True):
         table = table_of(each, own, classes, reference)
         case, made = case_of(table, epoch)
         cases.append(case)
-        facts.append(_facts(table, case, made))
+        facts.append(_facts(table, case, made) | {"file": shown[len(facts)]})
     paired = score.paired(*cases) if len(cases) == 2 else None
     return {"schema": SCHEMA, "level": score.LEVEL, "files": facts, "paired": paired}
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """Return the names of files, with as many folders as tell them apart.
+
+    >>> _names([Path("runs/a/p.csv"), Path("runs/b/p.csv")])
+    ['a/p.csv', 'b/p.csv']
+    """
+    for parts in range(1, max(len(file.parts) for file in files) + 1):
+        names = ["/".join(file.parts[-parts:]) for file in files]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{file.name} ({at})" for at, file in enumerate(files, 1)]
 
 
 def _has(cells: Mapping[str, Any], name: str) -> bool:
@@ -69,7 +82,6 @@ def _has(cells: Mapping[str, Any], name: str) -> bool:
 def _facts(table: Predictions, case: Case, made: Sequence[Check]) -> dict[str, Any]:
     every = [*made, *lines(check(case) for check in CHECKS)]
     return {
-        "file": table.columns.file.name,
         "sha256": table.columns.sha256,
         "format": table.columns.form,
         "rows": len(table),

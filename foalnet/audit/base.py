@@ -13,6 +13,8 @@ from foalnet.audit.table import Predictions
 
 Verdict = Literal["ok", "warning", "fault"]
 NAMED = 5
+# Letters of a name that are shown.
+LONGEST = 80
 # The name of a group of rows.
 Name = TypeVar("Name", str, tuple[str, str])
 
@@ -67,6 +69,12 @@ class Case:
         return self.table.fold_N or [""] * len(self.table)
 
     @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Key -> its first row in the test part and the chosen epoch, of utterances with a class."""
+        rows = np.flatnonzero(self.tested_N & self.epoch_N & (self.table.label_N >= 0))
+        return {self.table.key_N[row]: row for row in reversed(rows.tolist())}
+
+    @cached_property
     def runs(self) -> dict[tuple[str, str], np.ndarray]:
         """(seed, fold) -> numbers of its scored rows."""
         return grouped(zip(self.table.seed_N, self.fold_N, strict=True), np.flatnonzero(self.scored_N))
@@ -91,8 +99,9 @@ def grouped(names: Iterable[Name], rows: np.ndarray) -> dict[Name, np.ndarray]:
 
 
 def first_few(names: Sequence[str], most: int = NAMED) -> str:
-    """Return the first names and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+    """Return the first names, long ones cut, and how many more there are."""
+    shown = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in names[:most]]
+    return ", ".join(shown) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def lines(checks: Iterable[Iterator[Check]]) -> list[Check]:

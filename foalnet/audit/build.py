@@ -5,7 +5,6 @@ Shape letters: N rows, C classes.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ from foalnet.audit.table import Predictions
 from foalnet.audit.values import NAME, probabilities_of
 from foalnet.core.errors import UsageError
 from foalnet.evidence.metrics import confusion, mean_recall
+from foalnet.evidence.report.phrases import plural
 
 
 def case_of(table: Predictions, epoch: int | None) -> tuple[Case, list[Check]]:
@@ -57,8 +57,9 @@ def _nothing(table: Predictions) -> str:
     """Return why no row can be scored."""
     if not table.known_N.any():
         return f"no row's key is in {table.reference.name if table.reference else 'the file'}, such as {table.key_N[0]}"
-    labels = first_few(list(table.unknown_labels)) or "none"
-    return f"no row has a class and a prediction; labels of no class ({', '.join(table.order.classes)}): {labels}"
+    classes, wrong = first_few(table.order.classes, 20), [*table.unknown_labels, *table.unknown_answers]
+    what = f"no row has a label and a prediction that are one of {classes}, or finite probabilities"
+    return f"{what}; other values: {first_few(wrong)}" if wrong else what
 
 
 def _tested(table: Predictions) -> np.ndarray:
@@ -70,8 +71,11 @@ def _tested(table: Predictions) -> np.ndarray:
 def _without(case: Case) -> Iterator[Check]:
     """Yield the rows that have no prediction."""
     none_N = case.tested_N & case.epoch_N & (case.predicted_N < 0)
+    if case.table.answer_N is None and case.table.value_NC is not None:
+        # Numbers that are not finite are named already.
+        none_N &= np.isfinite(case.table.value_NC).all(axis=1)
     if none_N.any():
-        what = f"{int(none_N.sum()):,} rows have no prediction that is a class: they are left out of the scores"
+        what = f"no prediction that is a class: {plural(int(none_N.sum()), 'row')}, left out of the scores"
         if case.table.unknown_answers:
             what += f"; predicted: {first_few(list(case.table.unknown_answers))}"
         yield check("predicted" if case.table.answer_N is not None else NAME, "fault", what, case.keys(none_N))
@@ -99,9 +103,9 @@ def _firsts(
         seen.add(name)
     if not doubled:
         return first_N, [ok("doubled", "each utterance stands once for each seed, fold and epoch")]
-    text = f"{len(doubled):,} rows repeat an utterance; the first row of each is scored"
+    text = f"rows that repeat an utterance: {len(doubled):,}; the first row of each is scored"
     if conflicts:
-        text += f"; {len(conflicts):,} utterances are right in one row and wrong in another"
+        text += f"; right in one row and wrong in another: {plural(len(conflicts), 'utterance')}"
     return first_N, [check("doubled", "fault", text, (table.key_N[row] for row in doubled))]
 
 
@@ -122,33 +126,38 @@ def _epochs(
     number_N = np.array([_float(text) for text in table.epoch_N])
     if np.isnan(number_N).any():
         wrong = [table.key_N[row] for row in np.flatnonzero(np.isnan(number_N))]
-        return every_N, [check("epochs", "fault", "epochs that are no numbers: all rows are taken as one epoch", wrong)]
+        return every_N, [
+            check("selection", "fault", "epochs that are no numbers: all rows are taken as one epoch", wrong)
+        ]
     folds = table.fold_N or [""] * len(table)
     runs = grouped(zip(table.seed_N, folds, strict=True), np.flatnonzero(tested_N))
     chosen_N = np.zeros(len(table), dtype=bool)
-    best_N = np.zeros(len(table), dtype=bool)
+    best_N, last_N = np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
     choices: dict[str, str] = {}
     for (seed, fold), rows in runs.items():
         epochs = sorted(set(number_N[rows].tolist()))
         scores = {each: _ua(table, rows[number_N[rows] == each], predicted_N) for each in epochs}
         best, taken = max(epochs, key=lambda each: scores[each]), epochs[-1] if epoch is None else float(epoch)
         chosen_N[rows[number_N[rows] == taken]] = True
+        last_N[rows[number_N[rows] == epochs[-1]]] = True
         best_N[rows[number_N[rows] == best]] = True
         name = " ".join(filter(None, (f"seed {seed}" if seed else "", fold))) or "the test part"
         choices[name] = f"{best:g} of {len(epochs)}"
     if not chosen_N.any():
         raise UsageError(f"--epoch {epoch}: the file has no row of it", file=table.columns.file, action="correct it")
-    most = max(Counter(number_N[rows].tolist()).__len__() for rows in runs.values())
+    most = max(len(set(number_N[rows].tolist())) for rows in runs.values())
     if most == 1:
-        return chosen_N, [ok("selection", "one epoch for each seed and fold: nothing can be chosen on the test part")]
-    gain = _pooled(table, best_N, predicted_N) - _pooled(table, chosen_N, predicted_N)
-    which = "the last epoch" if epoch is None else f"epoch {epoch}"
+        return chosen_N, [ok("selection", "one epoch for each seed and fold: how it was chosen the file does not say")]
+    best, last, chosen = (_pooled(table, rows_N, predicted_N) for rows_N in (best_N, last_N, chosen_N))
     text = (
-        f"rows of up to {most} epochs; {which} is scored. The best epoch on the test part would give "
-        f"{100 * gain:+.1f} points of UA: that much a score of it is optimistic. "
-        f"Best epochs: {first_few([f'{name} {best}' for name, best in choices.items()])}"
+        f"rows of up to {most} epochs; {'the last' if epoch is None else f'epoch {epoch}'} is scored. The best epochs "
+        f"on the test part have {100 * (best - last):+.1f} points of UA more than the last: that much a score of them "
+        "is optimistic"
     )
-    return chosen_N, [check("selection", "warning" if gain > 0 else "ok", text)]
+    if epoch is not None:
+        text += f"; epoch {epoch} has {100 * (chosen - last):+.1f}"
+    text += f". Best: {first_few([f'{name} epoch {each}' for name, each in choices.items()])}"
+    return chosen_N, [check("selection", "warning" if best > last else "ok", text)]
 
 
 def _float(text: str) -> float:

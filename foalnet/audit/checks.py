@@ -15,13 +15,16 @@ from foalnet.audit.base import Case, Check, check, first_few, ok
 from foalnet.audit.reference import fixed_split, tested_by
 from foalnet.audit.values import repeated
 from foalnet.evidence.metrics import accuracy, confusion, mean_recall
+from foalnet.evidence.report.phrases import plural
 
 # A permutation of the classes is a fault from this gain of accuracy on, a warning from half of it on.
 FAR = 0.10
 # The chance that the best of all permutations gains as much where the declared one is right.
 ALPHA = 0.01
 CONSTANT = 0.95
-FEWEST = 30
+FEW, FEWEST = 10, 30
+# Standard deviations of agreement beyond chance that rule out shuffled labels.
+CLEAR = 3.0
 
 
 def rows_of_manifest(case: Case) -> Iterator[Check]:
@@ -39,7 +42,7 @@ def rows_of_manifest(case: Case) -> Iterator[Check]:
         unknown_N, name = ~table.known_N, reference.name
         if unknown_N.any():
             wrong = case.keys(unknown_N)
-            yield check("unknown", "fault", f"{len(set(wrong)):,} keys are not in {name}", wrong)
+            yield check("unknown", "fault", f"keys that are not in {name}: {len(set(wrong)):,}", wrong)
         else:
             yield ok("unknown", f"each key is in {name}")
         unused_N = rows_N & table.known_N & (table.label_N < 0)
@@ -55,7 +58,7 @@ def rows_of_manifest(case: Case) -> Iterator[Check]:
         return
     for seed, keys in sorted(by_seed.items()):
         if lacking := every - keys:
-            text = f"{len(lacking):,} of {len(every):,} utterances of {name} have no row" + _of_seed(seed)
+            text = f"without a row{_of_seed(seed)}: {len(lacking):,} of {len(every):,} utterances of {name}"
             yield check("missing", "fault", text + _whole(case, every, lacking), lacking)
     if all(keys >= every for keys in by_seed.values()):
         yield ok("missing", f"all {len(every):,} utterances of {name} have a row")
@@ -86,7 +89,7 @@ def labels(case: Case) -> Iterator[Check]:
             none_N &= table.label_N >= 0
         if none_N.any():
             fault = True
-            text = f"{int(none_N.sum()):,} rows have no label that is one of {first_few(classes, 20)}"
+            text = f"no label that is one of {first_few(classes, 20)}: {plural(int(none_N.sum()), 'row')}"
             if table.unknown_labels:
                 text += f"; labels: {first_few(list(table.unknown_labels))}"
             yield check("labels", "fault", text, case.keys(none_N))
@@ -111,7 +114,7 @@ def _differing(case: Case, wrong_N: np.ndarray) -> str:
     assert table.stated_N is not None and table.reference is not None
     pairs = Counter(zip(table.stated_N[wrong_N].tolist(), table.label_N[wrong_N].tolist(), strict=True))
     common = [f"{classes[here]} here, {classes[there]} there: {n:,}" for (here, there), n in pairs.most_common(3)]
-    text = f"{int(wrong_N.sum()):,} labels are not those of {table.reference.name} ({'; '.join(common)})"
+    text = f"labels that are not those of {table.reference.name}: {int(wrong_N.sum()):,} ({'; '.join(common)})"
     both_N = (table.stated_N >= 0) & (table.label_N >= 0)
     counts_CC = confusion(table.stated_N[both_N], table.label_N[both_N], len(classes))
     best_C = _assigned(counts_CC)
@@ -142,7 +145,7 @@ def agreement(case: Case) -> Iterator[Check]:
     if not len(wrong):
         yield ok("predicted", f"`{table.column('predicted')}` is the class of the largest probability")
         return
-    text = f"`{table.column('predicted')}` is not the class of the largest probability in {len(wrong):,} rows"
+    text = f"`{table.column('predicted')}` is not the class of the largest probability in {plural(len(wrong), 'row')}"
     yield check("predicted", "fault", f"{text}; the column is scored", (table.key_N[row] for row in wrong))
 
 
@@ -205,7 +208,7 @@ def constant(case: Case) -> Iterator[Check]:
     number, count = Counter(case.predicted_N[rows].tolist()).most_common(1)[0]
     of_label = float((table.label_N[rows] == number).mean())
     name, share = "constant", count / len(rows)
-    if len(rows) > 1 and of_label < 1 and share == 1:
+    if len(rows) >= FEW and of_label < 1 and share == 1:
         yield check(
             name, "fault", f"every prediction is {classes[number]}; so are {100 * of_label:.1f} % of the labels"
         )
@@ -217,7 +220,7 @@ def constant(case: Case) -> Iterator[Check]:
     dead = [
         f"seed {seed} {fold}".strip() if seed else fold
         for (seed, fold), of in case.runs.items()
-        if len(of) >= 10 and len(set(case.predicted_N[of])) == 1 and len(set(table.label_N[of])) > 1
+        if len(of) >= FEW and len(set(case.predicted_N[of])) == 1 and len(set(table.label_N[of])) > 1
     ]
     if dead:
         yield check(name, "warning", f"all predictions are of one class in {first_few(dead)}")
@@ -254,7 +257,9 @@ def shuffled(case: Case) -> Iterator[Check]:
     z = agreement_z(counts_CC)
     if z is None or len(rows) < FEWEST:
         yield ok("shuffled", "too few or too equal rows to say whether the labels were shuffled")
-    elif z < 3:
+    elif z < CLEAR <= (agreement_z(counts_CC[:, _assigned(counts_CC)]) or 0) - CLEAR:
+        yield ok("shuffled", "in another order of the classes the predictions agree with the labels: see there")
+    elif z < CLEAR:
         yield check("shuffled", "warning", "the predictions agree with the labels no more often than with shuffled "
                     f"labels (z = {z:.1f}): rows of labels and predictions may not belong together")  # fmt: skip
     else:

@@ -12,6 +12,7 @@ from foalnet.audit.reference import Place
 from foalnet.core.errors import DataError
 from foalnet.core.records import Utterance
 from foalnet.corpora.named import DEV, NAMED, NamedSplit
+from foalnet.evidence.report.phrases import plural
 
 # A table whose counts are within this share of a split's is compared with it.
 NEAR = 0.05
@@ -22,18 +23,23 @@ Counts = Mapping[str, Counter[str]]
 def speakers(case: Case) -> Iterator[Check]:
     """Yield speakers on both sides of a fold; where the file has no training rows, those tested in several folds."""
     name, table = "speakers", case.table
+    split = matching(case)
+    if split is not None and split.rule == "fixed" and "train" not in (table.part_N or ()):
+        said = "none of the tested speakers trains" if split.apart else "tested speakers train, too"
+        yield check(name, "ok" if split.apart else "warning", f"in the split {split.name} {said}")
+        return
     if not any(place.speaker for place in table.places.values()):
         yield check(name, "warning", "the speakers are unknown: whether one trains and is tested cannot be said; "
                     "name their column by --column speaker=NAME, or a manifest")  # fmt: skip
         return
     if table.part_N is not None and {"train", "test"} <= set(table.part_N):
-        yield _both_parts(case)
+        yield _both_parts(case, split)
         return
     tested = _where(case, lambda place: place.speaker)
     several = {speaker for speaker, folds in tested.items() if len(folds) > 1}
     keys = _keys_of(case, lambda place: place.speaker, several)
     if several:
-        text = f"{len(several):,} speakers are tested in more than one fold, and train in each of these: "
+        text = f"tested in more than one fold, so that they train in each of these: {plural(len(several), 'speaker')}, "
         yield check(name, "fault", text + first_few(sorted(several)), keys)
     elif len(set(case.fold_N)) > 1:
         yield ok(name, f"each of {len(tested):,} speakers is tested in one fold only")
@@ -41,7 +47,7 @@ def speakers(case: Case) -> Iterator[Check]:
         yield _one_part(case, set(tested))
 
 
-def _both_parts(case: Case) -> Check:
+def _both_parts(case: Case, split: NamedSplit | None) -> Check:
     """Return the speakers of the rows of the test part who are in rows of the training part of the same fold."""
     table = case.table
     sides: dict[tuple[str, str], set[str]] = {}
@@ -56,8 +62,7 @@ def _both_parts(case: Case) -> Check:
     }
     if not shared:
         return ok("speakers", "no speaker of the test part is in the training part")
-    text = f"{len(shared):,} speakers of the test part are in the training part too: {first_few(sorted(shared))}"
-    split = matching(case)
+    text = f"in the test part and in the training part: {plural(len(shared), 'speaker')}, {first_few(sorted(shared))}"
     if split is not None and not split.apart:
         return check("speakers", "warning", f"{text}; the split {split.name} is so", ())
     return check("speakers", "fault", text, _keys_of(case, lambda place: place.speaker, shared))
@@ -91,7 +96,7 @@ def sessions(case: Case) -> Iterator[Check]:
         folds.setdefault((table.seed_N[row], table.key_N[row]), set()).add(case.fold_N[row])
     twice = {key for (_, key), its in folds.items() if len(its) > 1}
     if twice:
-        text = f"{len(twice):,} utterances are tested in more than one fold; one row of each is scored"
+        text = f"tested in more than one fold: {plural(len(twice), 'utterance')}; one row of each is scored"
         yield check("folds", "fault", text, twice)
     kinds: dict[str, Callable[[Place], str | None]] = {
         "sessions": lambda place: place.session,
@@ -101,7 +106,7 @@ def sessions(case: Case) -> Iterator[Check]:
         tested = _where(case, of)
         several = {name for name, its in tested.items() if len(its) > 1}
         if several:
-            text = f"{len(several):,} of {len(tested):,} {kind} are tested in more than one fold: "
+            text = f"tested in more than one fold: {len(several):,} of {len(tested):,} {kind}, "
             yield check("sessions", "warning", text + first_few(sorted(several)))
             return
     known = any(place.session or place.dialogue for place in table.places.values())
@@ -127,8 +132,7 @@ def _keys_of(case: Case, of: Callable[[Place], str | None], names: set[str]) -> 
 
 def named_splits(case: Case) -> Iterator[Check]:
     """Yield which named split has these utterances by their number in each session (or group) and class."""
-    name = "split"
-    gaps = {split.name: each for split in NAMED.values() if (each := _gap(case, split)) is not None}
+    name, gaps = "split", _gaps(case)
     if not gaps:
         yield ok(name, "none of the named splits has such utterances")
         return
@@ -152,7 +156,11 @@ def named_splits(case: Case) -> Iterator[Check]:
 
 def matching(case: Case) -> NamedSplit | None:
     """Return the named split that has exactly these counts, None without one."""
-    return next((split for split in NAMED.values() if (gap := _gap(case, split)) is not None and gap[0] == 0), None)
+    return next((NAMED[name] for name, (gap, _, _) in _gaps(case).items() if gap == 0), None)
+
+
+def _gaps(case: Case) -> dict[str, tuple[int, int, set[tuple[str, str]]]]:
+    return {split.name: gap for split in NAMED.values() if (gap := _gap(case, split)) is not None}
 
 
 def _gap(case: Case, split: NamedSplit) -> tuple[int, int, set[tuple[str, str]]] | None:
@@ -163,20 +171,19 @@ def _gap(case: Case, split: NamedSplit) -> tuple[int, int, set[tuple[str, str]]]
     """
     from scipy.optimize import linear_sum_assignment
 
+    size = sum(map(sum, split.counts.values())) if split.rule != "fixed" else sum(split.counts["test"])
+    if abs(len(case.row_of) - size) > NEAR * size:
+        return None
     groups = {"test": split.counts["test"]} if split.rule == "fixed" else _rotated(split)
     here: dict[str, Counter[int]] = {group: Counter() for group in groups}
-    pairs, seen = set[tuple[str, str]](), set[str]()
-    table = case.table
-    for row in np.flatnonzero(case.tested_N & case.epoch_N & (table.label_N >= 0)).tolist():
-        key = table.key_N[row]
+    pairs = set[tuple[str, str]]()
+    for key, row in case.row_of.items():
         group = _group(case, key, split)
         if group is None and split.rule != "fixed":
             return None
         if group is not None:
             pairs.add((case.fold_N[row], group))
-        if key not in seen:
-            seen.add(key)
-            here.setdefault(group or "test", Counter())[int(table.label_N[row])] += 1
+        here.setdefault(group or "test", Counter())[int(case.table.label_N[row])] += 1
     expected_CG = np.array([[numbers[at] for numbers in groups.values()] for at in range(len(split.classes))])
     classes = sorted(set().union(*here.values()))
     if len(classes) != len(expected_CG) or len(here) != len(groups):

@@ -168,7 +168,7 @@ def _read_from(
             spread = range(first, first + width) if width else numbers
             return tuple(map(str, spread)), "the numbers of the labels"
     names = list(reference.classes) if reference is not None else _once(values)
-    if not roles.of and value_NC is not None and (matched := _by_answers(answers, value_NC, names)):
+    if not roles.of and value_NC is not None and (matched := _by_answers(answers, value_NC, names, reference)):
         return matched, "the column of predictions"
     return tuple(names), ASSUMED
 
@@ -191,14 +191,16 @@ def _by_number(stated: Sequence[str], truth: Sequence[str | None], names: Sequen
     return tuple(names[at] for at in best_C)
 
 
-def _by_answers(answers: Sequence[str], value_NC: np.ndarray, names: Sequence[str]) -> tuple[str, ...] | None:
+def _by_answers(
+    answers: Sequence[str], value_NC: np.ndarray, names: Sequence[str], reference: Reference | None
+) -> tuple[str, ...] | None:
     """Return the class of each column of probabilities by the predictions; None if the two contradict."""
     width = value_NC.shape[1]
     if not answers or len(names) != width:
         return None
     finite_N = np.isfinite(value_NC).all(axis=1)
-    number = {name: at for at, name in enumerate(names)}
-    answer_N = np.array([number.get(answer, -1) for answer in answers])
+    number = _aliases(names, reference)
+    answer_N = np.array([number.get(answer.casefold(), -1) for answer in answers])
     kept_N = finite_N & (answer_N >= 0)
     if not kept_N.any():
         return None

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from foalnet.audit.base import first_few
 from foalnet.core.errors import printable
 from foalnet.core.markdown import escape, table
 from foalnet.evidence.metrics import METRICS
@@ -101,25 +102,21 @@ def _markdown(section: Section) -> str:
 
 
 def _read(each: Mapping[str, Any]) -> list[str | Cells]:
-    columns = {role: name for role, name in each["columns"].items() if name}
-    listed = [
-        f"{role} from {', '.join(name) if isinstance(name, list) else name or 'the first column'}"
-        for role, name in columns.items()
-    ]
+    columns = {role: name for role, name in each["columns"].items() if name != []}
+    listed = []
+    for role, name in columns.items():
+        names = first_few(name, 12) if isinstance(name, list) else name
+        listed.append(role if names == role else f"{role} from {names}")
     lines: list[str | Cells] = [
         f"{each['file']}: {each['format']}, {plural(each['rows'], 'row')}, SHA-256 {each['sha256']}",
-        f"Columns: {'; '.join(listed)}." + (f" Not used: {_some(each['ignored'])}." if each["ignored"] else ""),
-        f"Classes: {_some(each['classes'], 20)}; their order: {each['order_by']}"
+        f"Columns: {'; '.join(listed)}." + (f" Not used: {first_few(each['ignored'], 8)}." if each["ignored"] else ""),
+        f"Classes: {first_few(each['classes'], 20)}; their order: {each['order_by']}"
         + ("; class numbers start at 1." if each["first_number"] else "."),
         f"Against: {each['reference'] or 'no manifest; labels are those of the file'}.",
-        f"Scored: {each['scored']}; folds: {_some(each['folds'], 10) or 'none'}; "
-        f"seeds: {_some([seed for seed in each['scores']['seeds'] if seed], 10) or 'none named'}.",
+        f"Scored: {each['scored']}; folds: {first_few(each['folds'], 10) or 'none'}; "
+        f"seeds: {first_few([seed for seed in each['scores']['seeds'] if seed], 10) or 'none named'}.",
     ]
     return lines
-
-
-def _some(names: Sequence[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _checks(each: Mapping[str, Any]) -> Cells:
@@ -159,9 +156,8 @@ def _scores(each: Mapping[str, Any]) -> list[str | Cells]:
 def _intervals(intervals: Mapping[str, Any], share: float, *, signed: bool = False) -> list[str | Cells]:
     """Return the table of both intervals, each with the question that it answers."""
     show = points if signed else percent
-    rows = [
-        ["what another sample would be", "over", "UA", f"{level(share)} interval", "WA", f"{level(share)} interval"]
-    ]
+    bounds_of = f"{level(share)} interval"
+    rows = [["for", "over", "UA", bounds_of, "WA", bounds_of]]
     if signed:
         rows[0] += ["p of UA"]
     for kind, what in (("recordings", RECORDINGS), ("people", PEOPLE)):
@@ -223,6 +219,8 @@ def _paired(facts: Mapping[str, Any]) -> list[str | Cells]:
     ]
     if not row["utterances"]:
         return blocks
+    if row["identical"]:
+        blocks.append("Both files have the same predicted class in every row.")
     blocks.append("a minus b, in points.")
     if not row["seeds_paired"]:
         blocks.append("The seeds differ: correctness is averaged over them before the difference.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +66,7 @@ def read_columns(file: Path) -> Columns:
         data = read_plain(file, MOST_BYTES)
     except FileNotFoundError as error:
         raise UsageError("file not found", file=file, action="correct its name") from error
-    except NotPlain as error:
+    except (NotPlain, IsADirectoryError) as error:
         raise DataError(reason(error), file=file, action="give a plain file of predictions") from error
     except OSError as error:
         raise not_read(error, file) from error
@@ -76,6 +77,7 @@ def read_columns(file: Path) -> Columns:
 
 
 def _columns(file: Path, data: bytes, cells: Mapping[str, Sequence[Any]], rows: int, **more: Any) -> Columns:
+    cells = {unicodedata.normalize("NFC", name): column for name, column in cells.items()}
     columns = Columns(
         file=file, form=file.suffix[1:].lower(), sha256=sha256_bytes(data), rows=rows, cells=cells, **more
     )

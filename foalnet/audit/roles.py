@@ -113,6 +113,10 @@ def roles_of(columns: Columns, wanted: Mapping[str, str], known: Collection[str]
     for name in (*chosen.values(), *roles.probabilities):
         if name in columns.twice:
             raise columns.fault(f"the column `{name}` stands twice", "rename or remove one of the two")
+    known_names = {name for names in NAMES.values() for name in names} - set(CLASS_LISTS)
+    for name, cells in columns.listed.items():
+        if plain(name) in known_names:
+            raise columns.fault(f"the array `{name}` has {len(cells):,} entries, most others {columns.rows:,}")
     return roles
 
 
@@ -122,7 +126,7 @@ def _parts(columns: Columns, text: str) -> list[str]:
 
 def _scalar(cells: Sequence[object]) -> bool:
     """Return whether a column holds one number a row rather than a list."""
-    first = cells[0] if len(cells) else None
+    first = next((cell for cell in cells if cell is not None), None)
     if isinstance(first, str):
         return not re.search(r"[\s,;]", first.strip().strip("[]()"))
     return first is None or isinstance(first, int | float)

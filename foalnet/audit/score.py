@@ -19,6 +19,8 @@ from foalnet.evidence.stats import Interval, Metric, difference, interval
 
 LEVEL, RESAMPLES, PERMUTATIONS, SEED, BINS = 0.95, 2000, 10_000, 7, 10
 FEWEST_SESSIONS = 3
+# The bootstrap of more clusters would take minutes.
+MOST_GROUPS = 2000
 SCORES: tuple[Metric, ...] = ("ua", "wa")
 
 
@@ -98,6 +100,12 @@ def recordings_of(case: Case, keys: Sequence[str]) -> tuple[str, list[str]]:
     return "utterance", list(keys)
 
 
+def _few(groups: Sequence[str]) -> list[str]:
+    """Return at most MOST_GROUPS groups: more are dealt to that many, which leaves the width of intervals as it is."""
+    number = {name: at for at, name in enumerate(sorted(set(groups)))}
+    return list(groups) if len(number) <= MOST_GROUPS else [str(number[name] % MOST_GROUPS) for name in groups]
+
+
 def people_of(case: Case, keys: Sequence[str]) -> tuple[str, list[str]] | None:
     """Return the unit over which people vary, and that of each utterance; None where it is not known.
 
@@ -137,9 +145,10 @@ def _over_both(
 ) -> dict[str, Any]:
     """Return UA and WA of values (correctness, or the difference of two) over recordings, and over people and seeds."""
     mean_N = np.mean(np.array(values_SN), axis=0).tolist()
-    kind, groups = recordings_of(case, keys)
+    kind, names = recordings_of(case, keys)
+    groups = _few(names)
     least = -1.0 if paired else 0.0
-    result: dict[str, Any] = {"recordings": {"over": kind, "groups": len(set(groups))}, "people": None, "why": None}
+    result: dict[str, Any] = {"recordings": {"over": kind, "groups": len(set(names))}, "people": None, "why": None}
     for metric in SCORES:
         inside = interval(
             mean_N, groups, labels, metric=metric, level=LEVEL, resamples=RESAMPLES, seed=SEED, bounds=(least, 1.0)
@@ -189,6 +198,7 @@ def paired(a: Case, b: Case) -> dict[str, Any]:
         "only_b": len(label_b.keys() - label_a.keys()),
         "labels_differ": len(both) - len(keys),
         "seeds_paired": right_a.keys() == right_b.keys(),
+        "identical": _answers(a) == _answers(b),
     }
     if not keys:
         return facts
@@ -196,7 +206,7 @@ def paired(a: Case, b: Case) -> dict[str, Any]:
         pairs = [(right_a[seed], right_b[seed]) for seed in right_a]
     else:
         pairs = [(_mean(right_a, keys), _mean(right_b, keys))]
-    of, (_, groups) = [label_a[key] for key in keys], recordings_of(a, keys)
+    of, groups = [label_a[key] for key in keys], _few(recordings_of(a, keys)[1])
     gaps_SN = [[one[key] - other[key] for key in keys] for one, other in pairs]
     facts |= _over_both(a, keys, of, gaps_SN, paired=True)
     for metric in SCORES:
@@ -217,6 +227,13 @@ def paired(a: Case, b: Case) -> dict[str, Any]:
         for seed_a, seed_b in zip(sorted(right_a), sorted(right_b), strict=False)
     ]
     return facts
+
+
+def _answers(case: Case) -> dict[tuple[str, str], str]:
+    """Return (seed, key) -> predicted class."""
+    classes, table = case.table.order.classes, case.table
+    rows = np.flatnonzero(case.scored_N).tolist()
+    return {(table.seed_N[row], table.key_N[row]): classes[case.predicted_N[row]] for row in rows}
 
 
 def _mean(right: Mapping[str, Mapping[str, float]], keys: Sequence[str]) -> dict[str, float]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from foalnet.audit.base import Check, check, ok
 from foalnet.evidence.metrics import softmax
+from foalnet.evidence.report.phrases import plural
 
 NAME = "probabilities"
 # Rounding of printed probabilities: a sum this far from 1 is no fault. Two decimals and eight classes reach 0.04.
@@ -34,7 +35,7 @@ def probabilities_of(value_NC: np.ndarray, keys: Sequence[str]) -> tuple[np.ndar
     checks = []
     if not finite_N.all():
         wrong = [keys[row] for row in np.flatnonzero(~finite_N).tolist()]
-        text = f"{len(wrong):,} rows have a number that is absent, NaN or infinite; they have no probabilities here"
+        text = f"absent, NaN or infinite numbers: {plural(len(wrong), 'row')}, without probabilities here"
         checks.append(check(NAME, "fault", text, wrong))
     if not len(inside_NC):
         return value_NC, checks
@@ -80,10 +81,10 @@ def _normalised(value_NC: np.ndarray) -> np.ndarray:
 
 def _wrong_rows(negative_N: np.ndarray, off_N: np.ndarray, keys: Sequence[str]) -> list[Check]:
     checks = []
-    for rows_N, what in ((negative_N, "have a negative number"), (off_N, "do not sum to 1")):
+    for rows_N, what in ((negative_N, "with a negative number"), (off_N, "with a sum other than 1")):
         if rows_N.any():
             wrong = [keys[row] for row in np.flatnonzero(rows_N).tolist()]
-            checks.append(check(NAME, "fault", f"{len(wrong):,} rows {what}; they were scaled to sum to 1", wrong))
+            checks.append(check(NAME, "fault", f"{plural(len(wrong), 'row')} {what}; scaled to sum to 1", wrong))
     return checks
 
 
