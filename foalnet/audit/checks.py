@@ -17,8 +17,8 @@ from foalnet.audit.values import repeated
 from foalnet.evidence.metrics import accuracy, confusion, mean_recall
 from foalnet.evidence.report.phrases import plural
 
-# A permutation of the classes is a fault from this gain of accuracy on, a warning from half of it on.
-FAR = 0.10
+# Another order of the classes is a fault from a gain of FAR on, a warning from NEAR on.
+FAR, NEAR = 0.10, 0.02
 # The chance that the best of all permutations gains as much where the declared one is right.
 ALPHA = 0.01
 CONSTANT = 0.95
@@ -189,7 +189,7 @@ def _better_order(case: Case, said_N: np.ndarray, rows: np.ndarray, where: str) 
     lost = int(counts_CC.diagonal()[moved_C].sum())
     won = int(counts_CC[np.arange(len(classes)), best_C][moved_C].sum())
     chance = math.lgamma(len(classes) + 1) + float(binom.logsf(won - 1, won + lost, 0.5)) if won + lost else 0.0
-    if gain < FAR / 2 or chance > math.log(ALPHA):
+    if gain < NEAR or chance > math.log(ALPHA):
         return None
     holds = first_few([classes[at] for at in best_C], 20)
     source = f"{', '.join(classes[:20])} is {table.order.source}" if table.order.assumed else (

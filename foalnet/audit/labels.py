@@ -167,6 +167,10 @@ def _read_from(
             first = 1 if width and numbers[0] == 1 and numbers[-1] == width else 0
             spread = range(first, first + width) if width else numbers
             return tuple(map(str, spread)), "the numbers of the labels"
+    words = [value for value in values if not is_number(value)]
+    if len(words) > 1 and all(int(value) <= len(words) for value in values if is_number(value)):
+        # The numbers among them are numbers of these classes.
+        values = words
     names = list(reference.classes) if reference is not None else _once(values)
     if not roles.of and value_NC is not None and (matched := _by_answers(answers, value_NC, names, reference)):
         return matched, "the column of predictions"

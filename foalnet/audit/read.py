@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import unicodedata
 import zipfile
 from collections import Counter
@@ -27,6 +28,7 @@ MOST_BYTES = 1 << 30
 MOST_ROWS = 5_000_000
 MOST_COLUMNS = 10_000
 DELIMITERS = (",", ";", "\t", "|")
+MEDIA = re.compile(r"\.(wav|flac|mp3|ogg|mp4|avi|mkv|webm|flv)$", re.IGNORECASE)
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -98,8 +100,9 @@ def _text(data: bytes) -> str:
 def _csv(file: Path, data: bytes) -> Columns:
     text = _text(data)
     header = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(DELIMITERS, key=header.count) if any(map(header.count, DELIMITERS)) else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    spaced = file.suffix.lower() == ".txt" and not any(map(header.count, DELIMITERS))
+    delimiter = " " if spaced else max(DELIMITERS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=spaced, strict=True)
     bare = _columns(file, data, {}, 0)
     rows: list[list[str]] = []
     names: list[str] = []
@@ -110,6 +113,10 @@ def _csv(file: Path, data: bytes) -> Columns:
                 continue
             if not names:
                 names = [cell.strip() for cell in cells]
+                if media := [at for at, name in enumerate(names) if MEDIA.search(name)]:
+                    # No header: the row has a file name.
+                    rows.append(cells)
+                    names = ["key" if at == media[0] else f"column {at + 1}" for at in range(len(cells))]
             elif len(cells) != len(names):
                 raise bare.fault(f"row {number}: {len(cells)} cells, the header has {len(names)}")
             else:

@@ -26,6 +26,8 @@ ENDING = re.compile(
     r"\.(wav|flac|mp3|m4a|ogg|opus|mp4|avi|mov|mkv|webm|flv|npy|npz|pt|pth|pkl|json|txt|jpg|png|csv)$", re.I
 )
 _RAVDESS = re.compile(r"(?:0[123]-)?0[12](?:-\d{2}){4}-(\d{2})")
+# The name of a recording without its modality.
+_RAVDESS_REST = re.compile(r"0[123]-(0[12](?:-\d{2}){5})")
 _CREMAD = re.compile(r"(1[01]\d\d)_[A-Z]{3}_[A-Z]{3}_[A-Z]{2}")
 
 
@@ -64,6 +66,7 @@ class Reference:
         for key, each in self.utterances.items():
             files = [stem(path) for path in (each.audio, each.video) if path]
             files += [key.removeprefix("test_")] if each.session == "test" else []
+            files += [match[1]] if (match := _RAVDESS_REST.fullmatch(key)) else []
             for name in (key, *files):
                 names.setdefault(name.casefold(), set()).add(key)
         exact = {key.casefold(): key for key in self.utterances}
@@ -73,7 +76,9 @@ class Reference:
         """Return the key that a key or file name of a table means; None if it means none."""
         if name in self.utterances:
             return name
-        return self.by_name.get(bare(name).casefold())
+        short = bare(name).casefold()
+        rest = _RAVDESS_REST.fullmatch(short)
+        return self.by_name.get(short) or (self.by_name.get(rest[1]) if rest else None)
 
 
 def bare(name: str) -> str:

@@ -13,7 +13,7 @@ from foalnet.core.errors import UsageError
 # Role -> usual names in the order of preference; case, spaces and hyphens do not count.
 NAMES: dict[str, tuple[str, ...]] = {
     "key": (
-        "key", "keys", "utterance", "utterance_id", "utt_id", "uttid", "utt", "id", "ids", "file", "filename",
+        "key", "keys", "utterance_id", "utt_id", "uttid", "utt", "utterance", "id", "ids", "file", "filename",
         "file_name", "filepath", "file_path", "path", "wav", "wav_path", "audio", "clip", "segment", "segment_id",
         "sample", "sample_id", "video", "name", "names", "__index_level_0__", "unnamed:_0", "",
     ),
@@ -47,7 +47,7 @@ _NUMBER = re.compile(r"\d{1,4}")
 
 @dataclass(frozen=True, kw_only=True)
 class Roles:
-    """Role -> its column. `probabilities` are one column of lists, or one of each class, whose names `of` has.
+    """Role -> its column. `probabilities` are one column of lists, or one column of each class.
 
     `of`: what follows the common beginning of these names; () for a column of lists. `numbered`: they are numbers.
     """

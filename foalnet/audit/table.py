@@ -74,7 +74,7 @@ def table_of(
     DataError (exit 3) for values that are no numbers.
     """
     roles = roles_of(columns, wanted, _class_names(columns, wanted, classes, reference))
-    names = texts_of(columns, roles, "key")
+    names = _turns(texts_of(columns, roles, "key"), texts_of(columns, roles, "dialogue"))
     _need(columns, roles, reference, keyed=names is not None)
     key_N, known_N = _keys(names, columns.rows, reference)
     truth: list[str | None] = [None] * columns.rows
@@ -149,6 +149,18 @@ def _need(columns: Columns, roles: Roles, reference: Reference | None, *, keyed:
             file=columns.file,
             action="name them by --column ROLE=NAME",
         )
+
+
+def _turns(names: list[str] | None, dialogues: list[str] | None) -> list[str] | None:
+    """Return keys; those that are numbers of a turn with their dialogue, as MELD spells it where that is a number too.
+
+    >>> _turns(["0", "1"], ["3", "3"]), _turns(["0"], ["Ses01F_impro01"]), _turns(["a"], ["3"])
+    (['dia3_utt0', 'dia3_utt1'], ['Ses01F_impro01_0'], ['a'])
+    """
+    if names is None or dialogues is None or not all(map(is_number, names)):
+        return names
+    form = "dia{}_utt{}" if all(map(is_number, dialogues)) else "{}_{}"
+    return [form.format(dialogue, name) for dialogue, name in zip(dialogues, names, strict=True)]
 
 
 def _keys(names: list[str] | None, rows: int, reference: Reference | None) -> tuple[list[str], np.ndarray]:

@@ -85,3 +85,12 @@ def test_a_manifest_without_its_digest_is_read_and_an_altered_one_is_refused(tmp
 def test_one_class_of_labels_is_a_warning(tmp_path: Path) -> None:
     facts = checked(tmp_path, [row for row in rows() if row["label"] == "sad"], against=False, classes=CLASSES)
     assert verdicts(facts)["labels"] == "warning"
+
+
+def test_predictions_may_be_numbers_where_labels_are_names(tmp_path: Path) -> None:
+    order = sorted(CLASSES)
+    of = [{"key": row["key"], "label": row["label"], "pred": order.index(row["predicted"])} for row in rows()]
+    facts = checked(tmp_path, of, against=False)
+    assert facts["classes"] == order and facts["scores"]["ua"] == 0.75 and faulty(facts) == set()
+    of = [{"key": row["key"], "label": row["label"], "pred": CLASSES.index(row["predicted"])} for row in rows()]
+    assert faulty(checked(tmp_path, of, against=False)) == {"class order"}

@@ -17,7 +17,7 @@ def test_the_sections_stand_in_order_and_a_check_is_one_line(tmp_path: Path) -> 
     assert next(line.split() for line in shown if line.startswith("happy")) == ["happy", "40", "40", "75.0", "75.0"]
 
 
-def test_two_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_two_files_of_one_name_are_shown_with_their_folders(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write(tmp_path / name / "a.jsonl", rows())

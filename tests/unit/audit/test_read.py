@@ -124,3 +124,15 @@ def test_parquet_without_its_package_names_the_extra(tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(MachineError, match="extra `parquet`"):
         read_columns(tmp_path / "a.parquet")
+
+
+def test_a_table_without_a_header_and_turns_of_dialogues_have_keys(tmp_path: Path) -> None:
+    lines = [f"{row['key']}.wav {row['predicted']}\n" for row in rows()]
+    (tmp_path / "fold.txt").write_text("".join(lines))
+    roles = {"predicted": "column 2"}
+    facts = audit([tmp_path / "fold.txt"], reference=of_file(manifest(tmp_path)), columns=roles)["files"][0]
+    assert facts["scores"]["ua"] == 0.75 and text_of(facts, "missing").startswith("all 160")
+    of = [{"Dialogue_ID": at // 4, "Utterance_ID": at % 4, "Utterance": "Yes.", "Emotion": "joy", "pred": "joy"}
+          for at in range(12)]  # fmt: skip
+    facts = checked(tmp_path, of, against=False, name="mine.csv")
+    assert text_of(facts, "doubled").startswith("each utterance stands once")
