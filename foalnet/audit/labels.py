@@ -160,7 +160,7 @@ def _read_from(
         return reference.order, reference.name
     width = None if value_NC is None else value_NC.shape[1]
     if values and all(map(is_number, values)):
-        if reference is not None and (matched := _by_number(stated, truth, reference.classes)):
+        if reference is not None and stated and (matched := _by_number(stated, truth, reference.classes)):
             return matched, "the numbers of the labels, compared with the manifest"
         if reference is None:
             numbers = sorted(map(int, values))

@@ -138,10 +138,7 @@ def _jsonl(file: Path, data: bytes) -> Columns:
     try:
         text = _text(data)
         if file.suffix.lower() == ".json":
-            whole = json.loads(text)
-            rows = whole if isinstance(whole, list) else []
-            if not isinstance(whole, list):
-                raise bare.fault("it is not a list of objects", "write a list with one object for each utterance")
+            rows = _listed(json.loads(text), bare)
         else:
             for line in io.StringIO(text):
                 number += 1
@@ -163,6 +160,15 @@ def _jsonl(file: Path, data: bytes) -> Columns:
     for column in cells.values():
         column += [None] * (len(rows) - len(column))
     return _columns(file, data, cells, len(rows))
+
+
+def _listed(whole: Any, bare: Columns) -> list[Any]:
+    """Return the rows of a JSON file: a list of objects, or an object of key -> object."""
+    if isinstance(whole, list):
+        return whole
+    if isinstance(whole, dict) and whole and all(isinstance(row, dict) for row in whole.values()):
+        return [{"key": key, **row} for key, row in whole.items()]
+    raise bare.fault("it is not a list of objects", "write a list with one object for each utterance")
 
 
 def _flat(row: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -19,6 +19,10 @@ TOLERANCE = 0.02
 # More values that are 1 for a class are saturated: they repeat without a fault.
 SATURATED = 0.9995
 MANY = 20
+# A smaller share of rows that repeat others is no sign of copies.
+FEW_SAME = 0.05
+MOST_DIGITS = 7
+USED = 50
 
 
 def probabilities_of(value_NC: np.ndarray, keys: Sequence[str]) -> tuple[np.ndarray, list[Check]]:
@@ -91,7 +95,7 @@ def _wrong_rows(negative_N: np.ndarray, off_N: np.ndarray, keys: Sequence[str]) 
 def repeated(probability_NC: np.ndarray, rows_N: np.ndarray, keys: Sequence[str]) -> Check:
     """Return whether many rows have exactly the probabilities of another one, as copied rows have.
 
-    Rows that are sure of a class and numbers that are printed with few digits repeat without a fault.
+    Rows that are sure of a class repeat without a fault, and so do as many as the printed digits explain.
     """
     kept = np.flatnonzero(rows_N & np.isfinite(probability_NC).all(axis=1))
     kept = kept[probability_NC[kept].max(axis=1) < SATURATED]
@@ -100,11 +104,27 @@ def repeated(probability_NC: np.ndarray, rows_N: np.ndarray, keys: Sequence[str]
         return ok(name, f"fewer than {MANY} rows have probabilities below {SATURATED:g} to compare")
     _, of_row, count = np.unique(probability_NC[kept], axis=0, return_inverse=True, return_counts=True)
     same = kept[count[of_row.reshape(-1)] > 1]
-    share = len(same) / len(kept)
-    coarse = bool((np.abs(probability_NC[kept] * 100 - np.round(probability_NC[kept] * 100)) < 1e-6).mean() > 0.9)
+    share, digits = len(same) / len(kept), digits_of(probability_NC[kept])
     text = f"{len(same):,} of {len(kept):,} rows have exactly the probabilities of another row"
-    if share <= 0.05:
+    if share <= FEW_SAME:
         return ok(name, text)
-    if coarse:
-        return check(name, "warning", f"{text}; they are printed with two digits, which alone can explain it")
+    if digits <= 2:
+        return check(name, "warning", f"{text}; they are printed with {digits} digits, which alone can explain it")
+    # Systems use a small part of all rows of so many digits, since they are rather sure.
+    expected = 1 - np.exp(-len(kept) * USED / 10.0 ** (digits * (probability_NC.shape[1] - 1)))
+    if share <= 3 * expected:
+        return ok(name, f"{text}: as many as {digits} digits explain")
     return check(name, "fault" if share > 0.5 else "warning", text, [keys[row] for row in same.tolist()])
+
+
+def digits_of(probability_NC: np.ndarray) -> int:
+    """Return with how many digits nine tenths of the numbers are printed, at most MOST_DIGITS.
+
+    >>> digits_of(np.array([[0.25, 0.75]])), digits_of(np.array([[1 / 3, 2 / 3]]))
+    (2, 7)
+    """
+    for digits in range(1, MOST_DIGITS):
+        scaled_NC = probability_NC * 10.0**digits
+        if (np.abs(scaled_NC - np.round(scaled_NC)) < 1e-6).mean() >= 0.9:
+            return digits
+    return MOST_DIGITS

@@ -94,3 +94,9 @@ def test_predictions_may_be_numbers_where_labels_are_names(tmp_path: Path) -> No
     assert facts["classes"] == order and facts["scores"]["ua"] == 0.75 and faulty(facts) == set()
     of = [{"key": row["key"], "label": row["label"], "pred": CLASSES.index(row["predicted"])} for row in rows()]
     assert faulty(checked(tmp_path, of, against=False)) == {"class order"}
+
+
+def test_numbers_of_predictions_alone_are_in_alphabetical_order_against_a_manifest(tmp_path: Path) -> None:
+    of = [{"key": row["key"], "pred": sorted(CLASSES).index(row["predicted"])} for row in rows()]
+    facts = checked(tmp_path, of)
+    assert facts["order_by"] == "assumed: alphabetical" and facts["scores"]["ua"] == 0.75

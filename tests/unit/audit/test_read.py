@@ -31,6 +31,9 @@ def test_every_format_gives_the_same_audit(tmp_path: Path, form: object) -> None
         assert audits[suffix] == audits[".jsonl"], suffix
     (tmp_path / "mine.json").write_text(json.dumps(of))
     assert figures(tmp_path, tmp_path / "mine.json") == audits[".jsonl"]
+    keyed = {row["key"]: {name: value for name, value in row.items() if name != "key"} for row in of}
+    (tmp_path / "mine.json").write_text(json.dumps(keyed))
+    assert figures(tmp_path, tmp_path / "mine.json") == audits[".jsonl"]
 
 
 def test_marks_line_ends_separators_and_encodings_change_nothing(tmp_path: Path) -> None:

@@ -55,3 +55,6 @@ def test_copied_rows_are_seen_and_sure_or_coarse_ones_are_not_a_fault() -> None:
     assert repeated(sure_NC, every, keys).verdict == "ok"
     coarse_NC = np.round(own_NC, 1)
     assert repeated(coarse_NC, every, keys).verdict == "warning"
+    two_NC = np.round(own_NC[:, :1], 3)
+    explained = repeated(np.hstack([two_NC, 1 - two_NC]), every, keys)
+    assert explained.verdict == "ok" and explained.text.endswith("another row: as many as 3 digits explain")
