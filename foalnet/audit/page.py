@@ -184,6 +184,8 @@ def _intervals(intervals: Mapping[str, Any], share: float, *, signed: bool = Fal
     if intervals["recordings"] and intervals["recordings"]["over"] == "utterance":
         blocks.append("Dialogues and speakers are unknown: utterances are treated as independent, so that the interval "
                       "is too narrow.")  # fmt: skip
+    if intervals["recordings"] and intervals["recordings"]["over"] == "speaker":
+        blocks.append("No dialogues are known: the first interval is over speakers, too.")
     if intervals["people"] and intervals["people"]["seeds"] == 1:
         blocks.append("One seed: no interval here contains what another seed would change.")
     return blocks

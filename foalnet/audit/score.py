@@ -5,7 +5,7 @@ Each value is a mean over the seeds. Shape letters: N utterances, S seeds, C cla
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,10 +91,14 @@ def label_of(case: Case) -> dict[str, str]:
 
 
 def recordings_of(case: Case, keys: Sequence[str]) -> tuple[str, list[str]]:
-    """Return what utterances are grouped by for the interval over recordings, and the group of each."""
-    places = case.table.places
-    for kind in ("dialogue", "speaker", "session"):
-        groups = [getattr(places[key], kind) for key in keys]
+    """Return what utterances are grouped by for the interval over recordings, and the group of each.
+
+    Dialogues that are the utterances of one speaker each, as in corpora without dialogues, count as speakers.
+    """
+    places = [case.table.places[key] for key in keys]
+    alone = _each_in_one((place.dialogue, place.speaker) for place in places)
+    for kind in ("speaker", "dialogue", "session") if alone else ("dialogue", "speaker", "session"):
+        groups = [getattr(place, kind) for place in places]
         if all(groups):
             return kind, groups
     return "utterance", list(keys)
@@ -109,16 +113,23 @@ def _few(groups: Sequence[str]) -> list[str]:
 def people_of(case: Case, keys: Sequence[str]) -> tuple[str, list[str]] | None:
     """Return the unit over which people vary, and that of each utterance; None where it is not known.
 
-    That is sessions, where at least three are tested and each speaker is in one of them; else speakers.
+    That is sessions of several speakers, where at least three are tested and each speaker is in one; else speakers.
     """
     places = [case.table.places[key] for key in keys]
     speakers = [place.speaker for place in places if place.speaker]
     sessions = [place.session for place in places if place.session]
     if len(speakers) < len(places):
         return None
-    if len(sessions) == len(places) and len(set(sessions)) >= FEWEST_SESSIONS and _apart(places):
+    few = FEWEST_SESSIONS <= len(set(sessions)) < len(set(speakers))
+    if len(sessions) == len(places) and few and _apart(places):
         return "session", sessions
     return ("speaker", speakers) if len(set(speakers)) > 1 else None
+
+
+def _each_in_one(pairs: Iterable[tuple[str | None, str | None]]) -> bool:
+    """Return whether two names of each utterance divide the utterances in the same way."""
+    every = set(pairs)
+    return len({one for one, _ in every}) == len({other for _, other in every}) == len(every)
 
 
 def _apart(places: Sequence[Place]) -> bool:

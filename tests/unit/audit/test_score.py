@@ -81,3 +81,11 @@ def test_equal_seeds_are_paired_and_others_averaged(tmp_path: Path) -> None:
     assert facts["seeds_paired"] and facts["people"]["seeds"] == 2 and len(facts["mcnemar"]) == 2
     facts = pair(tmp_path, right(rows(1), 8), right(rows(2), 0) + right(rows(3), 0))
     assert not facts["seeds_paired"] and facts["people"]["wa"]["estimate"] == 0.05
+
+
+def test_a_corpus_of_single_speakers_without_dialogues_is_over_speakers_both_times(tmp_path: Path) -> None:
+    of = [
+        row | {"key": f"u{at}", "speaker": at % 8, "dialogue": at % 8, "fold": at % 8} for at, row in enumerate(rows())
+    ]
+    facts = checked(tmp_path, [row | {"session": row["fold"]} for row in of], against=False)["intervals"]
+    assert (facts["recordings"]["over"], facts["people"]["over"], facts["people"]["units"]) == ("speaker", "speaker", 8)
