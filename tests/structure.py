@@ -23,7 +23,7 @@ FLOORS = {
     "clips": 4, "export": 4, "methods": 4, "sheet": 4,
     "train": 5,
     "stages": 6,
-    "authors": 7, "checks": 7, "predict": 7, "study": 7, "tune": 7,
+    "audit": 7, "authors": 7, "checks": 7, "predict": 7, "study": 7, "tune": 7,
     "cli": 8,
 }  # fmt: skip
 

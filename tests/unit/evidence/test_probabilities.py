@@ -1,4 +1,4 @@
-"""Scores of probabilities by hand."""
+"""Scores of probabilities equal those of scikit-learn."""
 
 from __future__ import annotations
 
@@ -9,18 +9,33 @@ from foalnet.evidence.metrics import calibration, softmax
 from foalnet.evidence.probabilities import brier, calibrated_ece, macro_auc, nll, temperature
 
 
-def test_likelihood_and_brier_by_hand() -> None:
-    probability_NC, label_N = np.array([[0.5, 0.5, 0.0], [0.2, 0.2, 0.6]]), np.array([1, 2])
-    assert nll(probability_NC, label_N) == pytest.approx(-(np.log(0.5) + np.log(0.6)) / 2)
-    assert brier(probability_NC, label_N) == pytest.approx((0.25 + 0.25 + 0.04 + 0.04 + 0.16) / 2)
-    assert nll(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(12 * np.log(10))
+def test_they_equal_those_of_scikit_learn() -> None:
+    from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+
+    generator = np.random.default_rng(3)
+    probability_NC = np.round(generator.dirichlet([1, 1, 1, 1], size=200), 2)
+    probability_NC /= probability_NC.sum(axis=1, keepdims=True)
+    label_N = generator.integers(0, 4, size=200)
+    assert nll(probability_NC.clip(1e-12), label_N) == pytest.approx(
+        log_loss(label_N, probability_NC.clip(1e-12)), 1e-6
+    )
+    assert brier(probability_NC, label_N) == pytest.approx(
+        brier_score_loss(label_N, probability_NC, scale_by_half=False)
+    )
+    assert macro_auc(probability_NC, label_N) == pytest.approx(
+        roc_auc_score(label_N, probability_NC, multi_class="ovr")
+    )
 
 
-def test_area_is_the_share_of_pairs_in_order() -> None:
-    score_N, label_N = np.array([0.9, 0.8, 0.8, 0.1]), np.array([0, 1, 0, 1])
-    # Of four pairs three are in order, counting the tie as half: (1 + 1 + 0.5 + 1) / 4.
-    assert macro_auc(np.stack([score_N, 1 - score_N], axis=1), label_N) == pytest.approx(0.875)
-    assert macro_auc(np.full((3, 2), 0.5), np.zeros(3, int)) is None
+def test_a_class_that_cannot_be_ranked_is_left_out() -> None:
+    even_NC = np.full((3, 2), 0.5)
+    assert macro_auc(even_NC, np.array([0, 0, 0])) is None
+    assert macro_auc(even_NC, np.array([0, 1, 1])) == 0.5
+
+
+def test_an_excluded_class_that_occurs_costs_much_but_not_infinity() -> None:
+    assert nll(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(27.631, abs=1e-3)
+    assert brier(np.array([[1.0, 0.0]]), np.array([1])) == 2.0
 
 
 def test_the_temperature_restores_what_was_scaled() -> None:
