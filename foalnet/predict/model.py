@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -132,7 +132,7 @@ class Model:
 
     def windows(
         self, request: Request, begun: Callable[[int], object] = lambda _: None
-    ) -> Iterator[ClipPrediction | Unanswered]:
+    ) -> Generator[ClipPrediction | Unanswered, None, None]:
         """Yield a prediction for each window and person of a request, or why there is none.
 
         Each equals the answer to a request for that span alone. `begun` is called with their number before the first.

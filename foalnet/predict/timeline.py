@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -27,10 +27,11 @@ LEFT, RIGHT, NARROWEST, WIDEST, WINDOW, LETTER = 34, 12, 640, 30_000, 26, 6.6
 # The rows of a figure: title, height.
 BANDS, STRIP, SHARE, PLACE = 96, 22, 36, 64
 TITLE, GAP = 16, 12
+NOTES = 12
 # Lines of the face: key of the row, its meaning, colour, dashes.
 LINES = (
     ("x", "middle, 0 left to 1 right", "#0b5cad", ""),
-    ("y", "middle, 0 top to 1 bottom", "#a63c06", "7 3"),
+    ("y", "middle, 0 bottom to 1 top", "#a63c06", "7 3"),
     ("height", "height", "#1a7344", "2 3"),
 )
 STYLE = f"""
@@ -104,9 +105,10 @@ def section(clip: str, rows: Sequence[Row]) -> str:
 
 
 def notes(rows: Sequence[Row]) -> str:
-    """Return the notes of one person's windows, each once, with the number of windows that have it."""
-    counts = Counter(note for row in rows for note in said(row))
-    items = [f"<li>{text_of(note)} ({count} of {len(rows)} windows)</li>\n" for note, count in counts.items()]
+    """Return the commonest notes of one person's windows, with the number of windows that have each."""
+    counts = Counter(note for row in rows for note in said(row)).most_common()
+    items = [f"<li>{text_of(note)} ({count} of {len(rows)} windows)</li>\n" for note, count in counts[:NOTES]]
+    items += [f"<li>{len(counts) - NOTES} further notes in the rows</li>\n"] if len(counts) > NOTES else []
     return f"<ul>\n{''.join(items)}</ul>\n" if items else ""
 
 
@@ -228,19 +230,21 @@ def places(rows: Sequence[Row], spans: Sequence[tuple[float, float]], y: float) 
             out.append(gap(own[0][1][0], own[-1][1][1], y, PLACE, "no face"))
             continue
         for key, name, colour, dashes in LINES:
-            points = [(edge, y + PLACE * clipped(row["face"][key])) for row, span in own for edge in span]
-            if key == "height":
-                points = [(x, 2 * y + PLACE - at) for x, at in points]
+            shares = [place_of(row, key) for row, _ in own]
+            points = [
+                (x, y + PLACE * (1 - share)) for share, (_, edges) in zip(shares, own, strict=True) for x in edges
+            ]
             path = " ".join(f"{x:.1f},{at:.1f}" for x, at in points)
-            values = ", ".join(f"{row['face'][key]:.2f}" for row, _ in own[:9]) + (" …" if len(own) > 9 else "")
+            values = ", ".join(f"{share:.2f}" for share in shares[:9]) + (" …" if len(shares) > 9 else "")
             title = f"<title>face, {name}: {values}</title>"
             out.append(f'<polyline points="{path}" fill="none" {stroke(colour, dashes)}>{title}</polyline>\n')
     return "".join(out)
 
 
-def clipped(share: float) -> float:
-    """Return a share within the picture: a face may be partly outside."""
-    return min(1.0, max(0.0, share))
+def place_of(row: Row, key: str) -> float:
+    """Return a share of LINES, within the picture; a face may be partly outside."""
+    share = row["face"][key]
+    return min(1.0, max(0.0, 1 - share if key == "y" else share))
 
 
 def describe(row: Row) -> str:
@@ -307,8 +311,3 @@ def label(x: float, y: float, text: str, anchor: str, colour: str = INK) -> str:
 def stroke(colour: str, dashes: str = "") -> str:
     """Return the attributes of a line."""
     return f'stroke="{colour}" stroke-width="1.6"' + (f' stroke-dasharray="{dashes}"' if dashes else "")
-
-
-def page(title: str, parts: Iterable[str]) -> str:
-    """Return a whole page."""
-    return head(title) + "".join(parts) + TAIL
