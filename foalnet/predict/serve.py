@@ -118,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self._check_host()
             if urlsplit(self.path).path != "/":
-                raise Refused(HTTPStatus.NOT_FOUND, "There is no such page.")
+                raise Refused(HTTPStatus(404), "There is no such page.")
         except Refused as refused:
             self._refuse(refused)
             return

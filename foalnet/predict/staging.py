@@ -35,8 +35,9 @@ from foalnet.shards import Sample
 SPARE_S = 1.0
 # Containers pad sound to whole packets, and a frame lasts some time: a smaller difference of the ends is ignored.
 APART_S = 0.5
-# The windows that begin within this time are decoded together; each later run decodes the clip from its start again.
-TOGETHER_S = 900.0
+# The windows that begin within the first of these times are decoded together, then those within twice that, up to the
+# second. Each run decodes the clip from its start again, which is a small part of the work.
+TOGETHER_S = (60.0, 900.0)
 SOUND_NOTES = ("channels_cancelled", "sound_clipped", "wav_truncated", SILENT)
 
 
@@ -122,13 +123,13 @@ class Stager:
         """Yield one sample for each window and person; without windows the span is one. Errors as of `stage`.
 
         `begun` is called with the number of samples before the first. Each window is an utterance of its own, as if it
-        was requested alone. The windows of TOGETHER_S are decoded at once, and their pictures are held until all of
-        them are yielded.
+        was requested alone. Windows of one run (TOGETHER_S) are decoded at once, and their pictures are held until all
+        of them are yielded.
         """
         with _named_errors(request):
             opened = self._open(request, work)
             begun(len(opened.spans) * len(request.sides))
-            for spans in grouped(opened.spans, TOGETHER_S):
+            for spans in grouped(opened.spans, *TOGETHER_S):
                 yield from self._samples(request, opened, spans)
 
     def _open(self, request: Request, work: Path) -> _Opened:

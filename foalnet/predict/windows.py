@@ -30,17 +30,19 @@ def windows_of(start_s: float, end_s: float, window_s: float, step_s: float) -> 
     return [*((each_s, round(each_s + window_s, DIGITS)) for each_s in before), (last_s, end_s)]
 
 
-def grouped(windows: Sequence[Span], most_s: float) -> Iterator[list[Span]]:
-    """Yield the windows in runs that begin at most `most_s` seconds apart.
+def grouped(windows: Sequence[Span], first_s: float, most_s: float) -> Iterator[list[Span]]:
+    """Yield the windows in runs; those of the first begin within `first_s` seconds, of each next within twice that.
 
-    >>> list(grouped([(0.0, 4.0), (2.0, 6.0), (4.0, 8.0)], 3.0))
-    [[(0.0, 4.0), (2.0, 6.0)], [(4.0, 8.0)]]
+    No run is longer than `most_s`.
+
+    >>> list(grouped([(0.0, 4.0), (2.0, 6.0), (4.0, 8.0), (6.0, 10.0)], 2.0, 9.0))
+    [[(0.0, 4.0)], [(2.0, 6.0), (4.0, 8.0)], [(6.0, 10.0)]]
     """
     run: list[Span] = []
     for window in windows:
-        if run and window[0] - run[0][0] >= most_s:
+        if run and window[0] - run[0][0] >= first_s:
             yield run
-            run = []
+            run, first_s = [], min(2 * first_s, most_s)
         run.append(window)
     if run:
         yield run

@@ -56,7 +56,7 @@ def test_windows_at_their_edges(
 ) -> None:
     got = windows_of(*span, window_s, step_s)
     assert got == [pytest.approx(each, abs=1e-9) for each in expected]
-    assert [window for run in grouped(got, 2.0) for window in run] == got
+    assert [window for run in grouped(got, 2.0, 8.0) for window in run] == got
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,13 @@ def test_a_clip_is_decoded_once_and_a_long_one_in_runs_of_windows(
     whole = answers(model, clip, window_s=1.0)
     assert len(whole) == 6 and len(begun) == 1
     begun.clear()
-    monkeypatch.setattr(staging, "TOGETHER_S", 1.0)
+    monkeypatch.setattr(staging, "TOGETHER_S", (1.0, 1.0))
     assert answers(model, clip, window_s=1.0) == whole and len(begun) == 3
+
+
+def test_runs_of_windows_double_up_to_a_limit() -> None:
+    minutes = [(60.0 * n, 60.0 * n + 4) for n in range(60)]
+    assert [len(run) for run in grouped(minutes, 60.0, 900.0)] == [1, 2, 4, 8, 15, 15, 15]
 
 
 def test_the_face_is_where_the_box_is(clip: Path, tmp_path: Path) -> None:
