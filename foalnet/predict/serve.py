@@ -20,7 +20,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from foalnet.core.errors import FoalnetError, MachineError, reason
 from foalnet.core.files import not_written
@@ -117,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
         """Return the page with the form."""
         try:
             self._check_host()
-            if urlsplit(self.path).path != "/":
+            if self.path.partition("?")[0] != "/":
                 raise Refused(HTTPStatus(404), "There is no such page.")
         except Refused as refused:
             self._refuse(refused)
@@ -161,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _people(self) -> int:
         """Return the number of people, after the checks that need none of the body."""
-        query = parse_qs(urlsplit(self.path).query)
+        query = parse_qs(self.path.partition("?")[2])
         token = query.get("token", [""])[0]
         if not hmac.compare_digest(token.encode(), self.own.token.encode()):
             raise Refused(HTTPStatus.FORBIDDEN, "The form is of an earlier start; load the page again.")
