@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from foalnet.cli.predict import FILE, Answer, answered, clip_options, each_clip, requests_of
+from foalnet.cli.predict import FILE, Answer, answered, clip_options, each_clip, json_line, requests_of
 from foalnet.config import load_params, load_settings
 from foalnet.core.errors import UsageError
 
@@ -34,7 +34,7 @@ def extract(
     """
     if (model is None) == (corpus is None):
         raise UsageError("one of --model and --corpus is needed", action="see `foalnet extract --help`")
-    return answered(_rows(requests_of(clips, options), out, model, corpus, parquet=parquet), len(clips))
+    return answered(_rows(requests_of(clips, options), out, model, corpus, parquet=parquet), len(clips), json_line)
 
 
 def _rows(

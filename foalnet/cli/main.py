@@ -54,6 +54,7 @@ VERBS = {
     "verify": "verify.verify",
     "lock": "lock.lock",
     "predict": "predict.predict",
+    "serve": "serve.serve",
     "extract": "extract.extract",
     "import-checkpoint": "checkpoint.import_checkpoint",
     "tune": "tune.tune",

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from foalnet.core.errors import DataError, FoalnetError, MachineError, UsageError
+from foalnet.core.progress import counted
 
 if TYPE_CHECKING:
+    from foalnet.predict.model import Model
     from foalnet.predict.request import Request
 
 FILE = click.Path(path_type=Path)
@@ -66,65 +71,114 @@ def requests_of(clips: tuple[Path, ...], options: dict[str, Any]) -> list[Reques
     return [Request(clip=clip, **given, **times) for clip in clips]
 
 
-def answered(rows: Iterator[tuple[dict[str, Any], int]], clips: int) -> int:
-    """Print rows as JSON lines, then how many clips have none; return the first exit code that is not 0."""
+def answered(rows: Iterator[tuple[dict[str, Any], int]], clips: int, write: Callable[[dict[str, Any]], str]) -> int:
+    """Print rows as `write` returns them, then how many clips have none; return the first exit code that is not 0."""
     code = lost = 0
     for row, failed in rows:
-        # ASCII with escapes: a file's name may hold bytes that are no text in any encoding.
-        click.echo(json.dumps(row))
+        click.echo(write(row), nl=False)
         code, lost = code or failed, lost + bool(failed)
     if lost:
         click.echo(f"foalnet: no answer for {lost} of {clips} clips; their lines say why", err=True)
     return code
 
 
-@click.command(short_help="predict class probabilities for your own clips, as JSON lines")
+def json_line(row: dict[str, Any]) -> str:
+    """Return a row as a JSON line in ASCII: a file's name may hold bytes that are no text in any encoding."""
+    return json.dumps(row) + "\n"
+
+
+@click.command(short_help="predict class probabilities for your own clips, as JSON lines or CSV")
 @click.option("--model", required=True, type=FILE, help="Folder of a sealed model, for example models/drawn/final.")
+@click.option(
+    "--window",
+    "window_s",
+    type=float,
+    help="Seconds: predict windows of this length, the last one up to the clip's end [default: the clip as a whole].",
+)
+@click.option("--step", "step_s", type=float, help="Seconds from window to window [default: half a window].")
+@click.option(
+    "--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True, help="Of the output."
+)
+@click.option("--timeline", type=FILE, help="With --window: write this HTML page of emotion and face over time.")
 @clip_options
-def predict(clips: tuple[Path, ...], model: Path, **options: Any) -> int:
+def predict(clips: tuple[Path, ...], model: Path, form: str, timeline: Path | None, **options: Any) -> int:
     """Print a sealed model's prediction for each CLIP: a video, with or without sound, or a wav or flac file.
 
-    One JSON line per person: class probabilities, the likeliest label, whether sound and picture were found, frames
-    with a face, notes. A clip that cannot be read becomes a line with `error`, the others go on, and the exit code is 3
-    (or 4 for a fault of this machine).
+    One line per window and person: its span in the clip, class probabilities, the likeliest label, whether sound and
+    picture were found, frames with a face, where the face is, notes. A window without a prediction has a line that says
+    why. A clip that cannot be read becomes a line with `error`, the others go on, and the exit code is 3 (or 4 for a
+    fault of this machine).
     """
-    return answered(_rows(requests_of(clips, options), model), len(clips))
+    from foalnet import predict as package
+
+    requests = requests_of(clips, options)
+    if timeline is not None and options["window_s"] is None:
+        raise UsageError("a timeline shows windows", action="give --window, for example --window 4")
+    package.check_model(model)
+    loaded = cache(lambda: package.load(model))
+    rows = each_clip(requests, lambda: _answer(loaded(), alone=len(clips) == 1))
+    write = json_line
+    with ExitStack() as stack:
+        if form == "csv":
+            from foalnet.predict.csvs import csv_row, header
+
+            classes = loaded().classes
+            click.echo(header(classes), nl=False)
+            write = partial(csv_row, classes=classes)
+        if timeline is not None:
+            from foalnet.predict.timeline import writing
+
+            rows = stack.enter_context(writing(timeline))(rows)
+        return answered(rows, len(clips), write)
 
 
-def _rows(requests: list[Request], model: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield a row and its exit code for each prediction or failed clip; errors that concern all clips are raised."""
-    from foalnet import predict
+def _answer(model: Model, *, alone: bool) -> Answer:
+    """Return the rows of a request; `alone`: stderr shows how many windows of the one clip are done."""
 
-    predict.check_model(model)
+    def rows(request: Request) -> Iterator[dict[str, Any]]:
+        with ExitStack() as stack:
+            done: list[Callable[[], None]] = []
 
-    def answer() -> Answer:
-        loaded = predict.load(model)
-        return lambda request: (each.row() for each in loaded.answer(request))
+            def begun(windows: int) -> None:
+                if alone and windows > len(request.sides):
+                    done.append(stack.enter_context(_progress(windows, "windows")))
 
-    yield from each_clip(requests, answer)
+            for each in model.windows(request, begun):
+                yield each.row()
+                for one_more in done:
+                    one_more()
+
+    return rows
+
+
+def _progress(total: int, unit: str) -> AbstractContextManager[Callable[[], None]]:
+    """Return `counted`, silent where the rows themselves show the progress at a terminal."""
+    return nullcontext(lambda: None) if sys.stdout.isatty() else counted("foalnet", total, unit)
 
 
 def each_clip(requests: list[Request], prepare: Callable[[], Answer]) -> Iterator[tuple[dict[str, Any], int]]:
     """Yield (row, exit code) of each row that the answer to a request has; one row with `error` where it fails.
 
-    `prepare` takes seconds: it is called with the first clip that can be opened.
+    `prepare` takes seconds: it is called with the first clip that can be opened. Of several clips, stderr shows how
+    many are done.
     """
+    from foalnet.predict.answer import error_row
     from foalnet.predict.request import check_files
 
-    answer: Answer | None = None
-    for request in requests:
-        try:
-            check_files(request)
-        except FoalnetError as error:
-            yield {"clip": str(request.clip), "error": _error_json(error)}, error.exit_code
-            continue
-        answer = answer or prepare()
-        try:
-            for row in answer(request):
-                yield {"clip": str(request.clip), **row}, 0
-        except (DataError, MachineError) as error:
-            yield {"clip": str(request.clip), "error": _error_json(error)}, error.exit_code
-
-
-def _error_json(error: FoalnetError) -> dict[str, Any]:
-    return {"exit_code": error.exit_code, "what": error.what, "file": error.file, "next": error.action}
+    several = _progress(len(requests), "clips") if len(requests) > 1 else nullcontext(lambda: None)
+    with several as one_more:
+        answer: Answer | None = None
+        for request in requests:
+            try:
+                check_files(request)
+            except FoalnetError as error:
+                yield {"clip": str(request.clip), "error": error_row(error)}, error.exit_code
+                one_more()
+                continue
+            answer = answer or prepare()
+            try:
+                for row in answer(request):
+                    yield {"clip": str(request.clip), **row}, 0
+            except (DataError, MachineError) as error:
+                yield {"clip": str(request.clip), "error": error_row(error)}, error.exit_code
+            one_more()

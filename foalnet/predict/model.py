@@ -1,9 +1,9 @@
-"""Predicts with a sealed model. Shape letters: N samples, F frames, C classes."""
+"""Predicts with a sealed model. Shape letters: N samples, F frames, C classes, B boxes of 4 edges."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -27,11 +27,11 @@ from foalnet.evidence.metrics import DECIMALS, softmax
 from foalnet.faces import Detector, get_detector
 from foalnet.methods import build_net
 from foalnet.nets import Batch, InputShape
-from foalnet.predict.answer import ClipPrediction, Frames, Sense
+from foalnet.predict.answer import ClipPrediction, FaceBox, Frames, Sense, Unanswered
 from foalnet.predict.live import LiveFeatures, LiveTexts
 from foalnet.predict.request import Face, Request, Who
 from foalnet.predict.staging import StagedClip, Stager
-from foalnet.shards import Sample, SampleMeta
+from foalnet.shards import Sample, SampleMeta, VideoMeta
 from foalnet.stages.final.ranges import DRAWN, outside, quantities
 from foalnet.stages.shards.staging import tools_of
 from foalnet.train.batches import Clip, Turn, collate, filled, read_clip, turns_of
@@ -130,6 +130,28 @@ class Model:
         """Return the predictions for a request; see `predict`."""
         return [self._answer(one, request) for one in self.stage(request)]
 
+    def windows(
+        self, request: Request, begun: Callable[[int], object] = lambda _: None
+    ) -> Generator[ClipPrediction | Unanswered, None, None]:
+        """Yield a prediction for each window and person of a request, or why there is none.
+
+        Each equals the answer to a request for that span alone. `begun` is called with their number before the first.
+        Errors as of `predict`; if no window has a prediction, the error of the first.
+        """
+        answered, held = False, list[Unanswered]()
+        with tempfile.TemporaryDirectory(prefix="foalnet-") as work:
+            for staged in self._stager.windows(request, Path(work), begun):
+                one = staged if isinstance(staged, Unanswered) else self._window(staged, request)
+                if isinstance(one, Unanswered) and not answered:
+                    held.append(one)
+                    continue
+                answered = True
+                yield from held
+                held.clear()
+                yield one
+        if held:
+            raise held[0].error
+
     def stage(self, request: Request) -> list[StagedClip]:
         """Return one sample for each person of a request, staged as the training data were; errors as of `predict`."""
         with tempfile.TemporaryDirectory(prefix="foalnet-") as work:
@@ -206,6 +228,13 @@ class Model:
         ]
         return "same" if not names else f"differs: {', '.join(names)}"
 
+    def _window(self, staged: StagedClip, request: Request) -> ClipPrediction | Unanswered:
+        try:
+            return self._answer(staged, request)
+        except DataError as error:
+            meta = staged.sample.meta
+            return Unanswered(side=staged.side, start_s=meta.start_s, end_s=meta.end_s, error=error)
+
     @property
     def _clip_params(self) -> Train:
         """The params by which a clip is read: without picture for a model of feature tables."""
@@ -226,7 +255,10 @@ class Model:
             notes.insert(0, self._why_blind(video.reasons, has_picture=staged.has_picture))
         if request.people == 2 and prediction.sound == "found" and request.sound is None:
             notes.append("the sound is the clip's: where both people speak, both are heard")
-        return replace(prediction, frames=frames, preprocessing=self.preprocessing, notes=tuple(notes))
+        times: dict[str, Any] = {}
+        if not (staged.heard or staged.has_picture):
+            times = {"start_s": None, "end_s": None}
+        return replace(prediction, frames=frames, preprocessing=self.preprocessing, notes=tuple(notes), **times)
 
     def _why_blind(self, reasons: list[str], *, has_picture: bool) -> str:
         if self._by_tables:
@@ -302,6 +334,9 @@ class Model:
             text=text,
             frames=Frames(seen=int(mask_F.sum()), total=len(mask_F)),
             notes=tuple(notes),
+            start_s=meta.start_s,
+            end_s=meta.end_s,
+            face=face_of(meta.video) if picture == "found" else None,
         )
 
     @torch.no_grad()
@@ -318,3 +353,15 @@ class Model:
 
     def _determined(self) -> AbstractContextManager[None]:
         return determined(self.sealed.train.determinism, self.settings.threads or 1)
+
+
+def face_of(video: VideoMeta | None) -> FaceBox | None:
+    """Return where the face of a sample is, None without a box."""
+    boxes_B4 = np.array([box for box in video.boxes if any(box)] if video else [], np.float64).reshape(-1, 4)
+    if video is None or not len(boxes_B4):
+        return None
+    left, top, right, bottom = video.area
+    shares_B4 = (boxes_B4 - (left, top, left, top)) / (right - left, bottom - top, right - left, bottom - top)
+    low_x, low_y, high_x, high_y = np.median(shares_B4, axis=0)
+    x, y, height = ((low_x + high_x) / 2, (low_y + high_y) / 2, high_y - low_y)
+    return FaceBox(x=round(float(x), 4), y=round(float(y), 4), height=round(float(height), 4))

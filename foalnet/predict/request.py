@@ -16,6 +16,9 @@ from foalnet.media.container import READ
 
 Who = Literal["left", "right", "both"]
 Face = Literal["largest", "speaker"]
+MIN_WINDOW_S = 0.2
+# So many windows share a frame at most: each looks for the face in it.
+MAX_OVERLAP = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +31,8 @@ class Request:
     two. `channel` ("mean", "left", "right", "speaker": that on the person's side, or a number from 1; None: as in the
     model's training) and `track` (the number of the clip's own sound track, from 1; None: the first) select the sound.
     `text`: the spoken words. `face`: which of several faces ("largest", "speaker"; None: as in the model's training).
+    `window_s`: cut the clip, or its span, into windows of this many seconds, one every `step_s` (default: half a
+    window); `sound` is then on the clip's timeline.
     """
 
     clip: Path
@@ -41,6 +46,8 @@ class Request:
     track: int | None = None
     text: str | None = None
     face: Face | None = None
+    window_s: float | None = None
+    step_s: float | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError (exit 2) for contradictory values."""
@@ -70,6 +77,23 @@ class Request:
             raise _wrong(f"track is {self.track}, and another sound was given", "give one of them")
         if self.recording is not None and self.start_s is None:
             raise _wrong("a recording on the clip's timeline needs start and end", "give both, or give it as sound")
+        self._check_windows()
+
+    def _check_windows(self) -> None:
+        """Raise UsageError (exit 2) for windows that cannot be."""
+        if self.window_s is None:
+            if self.step_s is not None:
+                raise _wrong("a step was given, and no window", "give both, or the window alone")
+            return
+        if not (math.isfinite(self.window_s) and self.window_s >= MIN_WINDOW_S):
+            raise _wrong(f"a window of {self.window_s:g} s", f"give at least {MIN_WINDOW_S:g} s")
+        if self.text is not None:
+            raise _wrong("the words of a clip belong to all of it, not to each window", "leave the text or the window")
+        least_s = self.window_s / MAX_OVERLAP
+        if self.step_s is not None and not (math.isfinite(self.step_s) and self.step_s >= least_s):
+            raise _wrong(
+                f"a step of {self.step_s:g} s", f"give at least {least_s:g} s, a {MAX_OVERLAP}th of the window"
+            )
 
     @property
     def heard(self) -> Path:

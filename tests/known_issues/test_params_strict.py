@@ -67,7 +67,7 @@ EDITS = [
     ("  level: 0.95 ", "  level: 1.0 ", "report.level", "less than 1"),
     ("  level: 0.95 ", "  level: 0.5 ", "report.level", "greater than 0.5"),
     ("  level: 0.95 ", "  level: 0.9999 ", "report", "write at least 20000"),
-    ("  bootstrap: 2000 ", "  bootstrap: 2000000000 ", "report.bootstrap", "less than or equal to 100000"),
+    ("  bootstrap: 10000 ", "  bootstrap: 2000000000 ", "report.bootstrap", "less than or equal to 100000"),
     ("  face_px: 64 ", "  face_px: 100000 ", "shards.face_px", "less than or equal to 1024"),
     ("neutral: [neu]", "neutral: []", "manifest.classes.neutral", "at least 1 item"),
     ("neutral: [neu]", "neutral: [neu, ang]", "manifest.classes", "'ang' is in class 'neutral' and in class 'angry'"),

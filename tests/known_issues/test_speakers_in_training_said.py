@@ -71,7 +71,8 @@ def test_the_page_says_who_trains_and_is_tested(meld: tuple[Params, Paths]) -> N
     text = page(meld[1])
     assert "on 420 utterances of 3 speakers. This is no test on unseen people: 3 of 3 tested speakers" in text
     assert "are in the training data too: the scores do not show how well unseen people are recognised" in text
-    assert "so whole dialogues are resampled, not speakers" in text
+    assert "(95 % interval for other dialogues: " in text
+    assert "The speakers are in training and test part alike: the intervals say nothing of other people." in text
     assert [words for words in OPPOSITE if words in text] == []
 
 
