@@ -6,6 +6,8 @@
 
 It stages the corpus in a clone of this checkout (`--keep` leaves it there, and the same command resumes) and trains the
 settings of SETTINGS on all folds. foalnet.evidence.own_tasks scores AVEL's retrieval and MEM's matching.
+With `--epoch last` every fold trains all epochs and its last weights are scored; with `chosen` those of the best UA on
+the dev part, as in the headline, which may be from before MEM has learned.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from bench.first_run import HOME, folder_of
 from bench.meld import run
@@ -32,10 +35,15 @@ from foalnet.core.paths import Paths
 from foalnet.drawn.rule import joint, own_task_best
 from foalnet.evidence.metrics import ua
 from foalnet.evidence.own_tasks import Answers, own_task_scores
+from foalnet.methods import build_net
 from foalnet.stages.train.group import Group, Job
+from foalnet.stages.train.training import ready
+from foalnet.train.environment import Stop, determined
+from foalnet.train.fold import train_fold
+from foalnet.train.own_tasks import own_tasks
 from foalnet.train.state import Progress
 
-CORPUS = "drawn"
+CORPUS, CPU = "drawn", torch.device("cpu")
 STAGES = (("draw",), *((verb, CORPUS) for verb in ("inventory", "manifest", "shards", "features")))
 NEGATIVES, HEAD, BETA, LAYERS = (f"methods.foal.{name}" for name in ("negatives", "match_head", "beta", "layers"))
 UNIFORM, HIDDEN, STRONG = {NEGATIVES: "uniform"}, {HEAD: "mlp"}, {BETA: 1.0}
@@ -74,7 +82,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--world", choices=WORLDS, default="mixed", help="shares of the drawn corpus [mixed]")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds [3]")
+    parser.add_argument("--folds", type=int, default=5, help="of --epoch last: the first so many folds [5]")
     parser.add_argument("--only", nargs="+", choices=SETTINGS, metavar="SETTING", help="[all of this bench]")
+    parser.add_argument("--epoch", choices=["last", "chosen"], default="last", help="whose weights are scored [last]")
     parser.add_argument("--keep", type=Path, metavar="CLONE", help="clone to here and leave it")
     arguments = parser.parse_args()
     with folder_of(arguments.keep) as folder:
@@ -82,10 +92,11 @@ def main() -> None:
         group = Group.of(params, Settings(work=folder / "work"), Paths(CORPUS, folder))
         rows = []
         for name in arguments.only or SETTINGS:
-            rows.append(scored(group, name, range(1, arguments.seeds + 1)))
+            rows.append(scored(group, name, arguments))
             print(*rows[-1], sep="; ", file=sys.stderr, flush=True)
     best = own_task_best(joint(params.draw))
-    print(f"World {arguments.world}, {arguments.seeds} seeds, 5 folds; mean, and for matching and UA sd over seeds.")
+    size = f"{arguments.seeds} seeds, {5 if arguments.epoch == 'chosen' else arguments.folds} folds"
+    print(f"World {arguments.world}, {arguments.epoch} epoch, {size}: mean ± sd over seeds.")
     print(
         f"Best possible: matching {100 * best['matching']:.1f}, sound to picture {100 * best['sound_to_picture']:.1f}, "
         f"back {100 * best['picture_to_sound']:.1f} %.\n"
@@ -109,14 +120,16 @@ def staged(folder: Path, world: str) -> Params:
     return params
 
 
-def scored(group: Group, name: str, seeds: Sequence[int]) -> list[str]:
+def scored(group: Group, name: str, arguments: argparse.Namespace) -> list[str]:
     """Train a setting with every seed; return its row of the table."""
     variant, values = SETTINGS[name]
     base = group.params.train
     runs = []
-    for seed in seeds:
+    for seed in range(1, arguments.seeds + 1):
         job = group.job(variant, seed, with_values(base, values), dict.fromkeys(("audio_only", "video_only"), base))
-        runs.append(measured(job, group.trained(job), group))
+        to_the_end = arguments.epoch == "last"
+        done = trained_to_the_end(job, group, arguments.folds) if to_the_end else group.trained(job)
+        runs.append(measured(job, group, done))
     means = {key: [value for run in runs if (value := run[key]) is not None] for key in runs[0]}
 
     def cell(key: str, *, scale: float = 100, spread: bool = False, digits: int = 1) -> str:
@@ -138,11 +151,27 @@ def scored(group: Group, name: str, seeds: Sequence[int]) -> list[str]:
     ]
 
 
-def measured(job: Job, done: dict[str, Progress], group: Group) -> dict[str, float | None]:
+def trained_to_the_end(job: Job, group: Group, folds: int) -> dict[str, Progress]:
+    """Train the folds without a dev part, so that the last epoch's weights are kept and answer the own tasks."""
+    for single in job.singles:
+        group.trained(single)
+    run, done = job.run, dict[str, Progress]()
+    with determined(run.params.determinism, 1):
+        store = ready(run, group.store(job), look=lambda: None)
+        for fold in run.folds[:folds]:
+            task, state = replace(run.task(fold, store), dev=()), job.folder.with_name(f"{job.folder.name}-last")
+            done[fold.name] = train_fold(task, store, state / f"{fold.name}.safetensors", device=CPU, stop=Stop())
+            net = build_net(run.variant, run.params, classes=run.classes, shape=store.shape)
+            net.load_state_dict(done[fold.name].best_net)
+            done[fold.name].own_tasks = own_tasks(net, store, task.test, CPU, run.params, run.seed, fold.name)
+    return done
+
+
+def measured(job: Job, group: Group, done: dict[str, Progress]) -> dict[str, float | None]:
     """Return the scores of one run on its folds' test parts, and MEM's mean loss in the last epoch."""
     number = {name: place for place, name in enumerate(job.run.classes)}
     folds, correct, loss = [], [], []
-    for fold in job.run.folds:
+    for fold in (fold for fold in job.run.folds if fold.name in done):
         one, task = done[fold.name], job.run.task(fold, group.store(job))
         label_N = np.array([number[job.run.labels[key]] for key in task.test])
         folds.append(Answers.of({name: tensor.numpy() for name, tensor in one.own_tasks.items()}, label_N))

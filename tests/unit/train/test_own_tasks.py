@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,8 @@ def test_each_variant_answers_its_own_tasks() -> None:
 def test_neither_padding_nor_the_batch_changes_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     together = answers("foal")
     monkeypatch.setattr(foalnet.train.own_tasks, "PAIRS_AT_ONCE", 3)
-    monkeypatch.setattr(
-        foalnet.train.own_tasks, "score_batches", lambda *args, **more: score_batches(*args, size=1, **more)
-    )
+    one_by_one = partial(score_batches, size=1)
+    monkeypatch.setattr(foalnet.train.own_tasks, "score_batches", one_by_one)
     alone = answers("foal")
     assert together.keys() == alone.keys()
     for name, rows in together.items():
