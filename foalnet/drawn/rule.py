@@ -146,13 +146,15 @@ def own_task_best(cases: Mapping[Cell, float]) -> dict[str, float]:
     }
 
 
-def _nearest(asked: Mapping[Hashable, Mapping[str, float]], found: Mapping[Hashable, Mapping[str, float]]) -> float:
+def _nearest(
+    query: Mapping[Hashable, Mapping[str, float]], candidates: Mapping[Hashable, Mapping[str, float]]
+) -> float:
     """Return how often the best cue of the other modality is of the utterance's class."""
 
     def agree(one: Mapping[str, float], other: Mapping[str, float]) -> float:
         return sum(p * other.get(name, 0.0) for name, p in one.items()) / sum(other.values())
 
-    return round(sum(max(agree(one, other) for other in found.values()) for one in asked.values()), 9)
+    return round(sum(max(agree(one, other) for other in candidates.values()) for one in query.values()), 9)
 
 
 def bayes(cases: Mapping[Cell, float], view: Callable[[Cell], Hashable]) -> float:

@@ -73,7 +73,7 @@ def _known_mean(value_N: np.ndarray) -> float | None:
     return rounded(known_N.mean()) if len(known_N) else None
 
 
-def retrieval(query_RP: np.ndarray, found_RP: np.ndarray, label_R: np.ndarray) -> dict[str, np.ndarray]:
+def retrieval(query_RP: np.ndarray, candidate_RP: np.ndarray, label_R: np.ndarray) -> dict[str, np.ndarray]:
     """Return by name the scores of every query [R], NaN for one without another utterance of its class.
 
     `p_at_1`: whether the first is of its class; `map`: its average precision; `own_pair`: whether of all its own is the
@@ -83,7 +83,7 @@ def retrieval(query_RP: np.ndarray, found_RP: np.ndarray, label_R: np.ndarray) -
     >>> {key: value.tolist() for key, value in retrieval(sound_RP, picture_RP, np.array([0, 0, 1])).items()}["p_at_1"]
     [1.0, 1.0, nan]
     """
-    similarity_RR = query_RP.astype(np.float64) @ found_RP.astype(np.float64).T
+    similarity_RR = query_RP.astype(np.float64) @ candidate_RP.astype(np.float64).T
     size = len(label_R)
     own_R = (similarity_RR.argmax(axis=1) == np.arange(size)).astype(float)
     np.fill_diagonal(similarity_RR, -np.inf)

@@ -55,9 +55,9 @@ def own_task_table(metrics: Mapping[str, Any]) -> Table:
     places = [(name, key) for name in DIRECTIONS for key in RANKED]
 
     def cells(row: Mapping[str, Any], prefix: str = "") -> tuple[Score | None, ...]:
-        found = [row.get("retrieval", {}).get(name, {}).get(prefix + key) for name, key in places]
-        found.append(row.get("matching", {}).get("chance" if prefix else "accuracy"))
-        return tuple(None if value is None else Score(estimate=value) for value in found)
+        values = [row.get("retrieval", {}).get(name, {}).get(prefix + key) for name, key in places]
+        values.append(row.get("matching", {}).get("chance" if prefix else "accuracy"))
+        return tuple(None if value is None else Score(estimate=value) for value in values)
 
     lines: list[tuple[Any, ...]] = [
         (Name(text=name, says=described(name)), *cells(rows[name])) for name in in_order(rows)
@@ -68,8 +68,8 @@ def own_task_table(metrics: Mapping[str, Any]) -> Table:
         lines.append((Name(text="chance"), *known))
     if rows and best:
         limits = {(name, "p_at_1"): best.get(name) for name in DIRECTIONS}
-        found = [*(limits.get(place) for place in places), best.get("matching")]
-        limit = (None if value is None else Score(estimate=value) for value in found)
+        values = [*(limits.get(place) for place in places), best.get("matching")]
+        limit = (None if value is None else Score(estimate=value) for value in values)
         lines.append((Name(text="best possible"), *limit))
     return Table(
         columns=(
