@@ -45,25 +45,19 @@ from foalnet.train.state import Progress
 
 CORPUS, CPU = "drawn", torch.device("cpu")
 STAGES = (("draw",), *((verb, CORPUS) for verb in ("inventory", "manifest", "shards", "features")))
-NEGATIVES, HEAD, BETA, LAYERS = (f"methods.foal.{name}" for name in ("negatives", "match_head", "beta", "layers"))
+NEGATIVES, HEAD, BETA = (f"methods.foal.{name}" for name in ("negatives", "match_head", "beta"))
 UNIFORM, HIDDEN, STRONG = {NEGATIVES: "uniform"}, {HEAD: "mlp"}, {BETA: 1.0}
-LONG = {"epochs": 44, "patience": 44}
 # Setting -> variant, and its params below `train` besides those of the corpus' entry.
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "foal, as in params.yaml": ("foal", {}),
     "uniform negatives": ("foal", UNIFORM),
     "beta 1": ("foal", STRONG),
-    "beta 3": ("foal", {BETA: 3.0}),
     "beta 1, uniform": ("foal", {**STRONG, **UNIFORM}),
-    "beta 1, uniform, 44 epochs": ("foal", {**STRONG, **UNIFORM, **LONG}),
-    "beta 1, uniform, two layers": ("foal", {**STRONG, **UNIFORM, LAYERS: 2}),
     "hidden layer": ("foal", HIDDEN),
     "hidden layer, beta 1": ("foal", {**HIDDEN, **STRONG}),
     "hidden layer, uniform": ("foal", {**HIDDEN, **UNIFORM}),
     "hidden layer, beta 1, uniform": ("foal", {**HIDDEN, **STRONG, **UNIFORM}),
     "hidden layer, beta 1, uniform, without AVEL": ("mem", {**HIDDEN, **STRONG, **UNIFORM}),
-    "avel": ("avel", {}),
-    "baseline": ("baseline", {}),
 }
 COLUMNS = (
     "setting",
