@@ -16,6 +16,8 @@ from foalnet.core.paths import Paths, run_name
 from foalnet.core.records import Prediction
 
 METRICS, PREDICTIONS, TRAIN = "metrics.json", "predictions.jsonl", "train.json"
+# The answers to a method's own tasks on the test parts, in a model's folder.
+OWN_TASKS = "own_tasks.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

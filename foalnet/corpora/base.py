@@ -19,6 +19,7 @@ from foalnet.core.records import Utterance
 
 Input = Literal["sound", "picture", "both", "late_average", "chance"]
 Kind = Literal["both", "sound", "face", "interaction"]
+OwnTask = Literal["sound_to_picture", "picture_to_sound", "matching"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -28,7 +29,8 @@ class CorpusFacts:
 
     `drawn`: a program drew the corpus, no person is seen or heard in it. `licence`: what it may be used for.
     `best_scores`: input -> best expected UA; `best_by_kind`: kind of utterance -> input -> best expected accuracy;
-    `kinds`: utterance key -> its kind (foalnet.drawn.rule says what the kinds mean).
+    `kinds`: utterance key -> its kind (foalnet.drawn.rule says what the kinds mean). `best_own_tasks`: own task of
+    Foal-Net -> best expected score.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -38,6 +40,7 @@ class CorpusFacts:
     best_scores: dict[Input, Share] = field(default_factory=dict)
     best_by_kind: dict[Kind, dict[Input, Share]] = field(default_factory=dict)
     kinds: dict[str, Kind] = field(default_factory=dict)
+    best_own_tasks: dict[OwnTask, Share] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse (ValueError) scores that lack an input which the report shows."""

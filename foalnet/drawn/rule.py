@@ -120,6 +120,43 @@ def best_by_kind() -> dict[str, dict[str, float]]:
     return {kind: scores_of({cell: 1 / len(cells(kind)) for cell in cells(kind)}) for kind in KINDS}
 
 
+def own_task_best(cases: Mapping[Cell, float]) -> dict[str, float]:
+    """Return the best that Foal-Net's own tasks can expect under the rule (foalnet.evidence.own_tasks).
+
+    `sound_to_picture`, `picture_to_sound`: p@1, where the first of many utterances has the cue that most probably shows
+    the same class. `matching`: the Bayes accuracy where own pairs and pairs of two classes are equally frequent.
+
+    >>> own_task_best(joint(Draw()))
+    {'sound_to_picture': 0.7, 'picture_to_sound': 0.61, 'matching': 0.86}
+    """
+    cases = {cell: p for cell, p in cases.items() if p}
+    by_sound, by_face = _by_view(cases, lambda cell: cell.sound), _by_view(cases, lambda cell: cell.face)
+    prior = {name: sum(p for cell, p in cases.items() if cell.label == name) for name in CLASSES}
+    own = {view: sum(by.values()) for view, by in _by_view(cases, lambda cell: (cell.sound, cell.face)).items()}
+    differ = sum(prior[one] * prior[other] for one in CLASSES for other in CLASSES if one != other)
+    matching = 0.0
+    for sound, one in by_sound.items():
+        for face, other in by_face.items():
+            foreign = sum(p * q for a, p in one.items() for b, q in other.items() if a != b) / differ
+            matching += max(own.get((sound, face), 0.0), foreign) / 2
+    return {
+        "sound_to_picture": _nearest(by_sound, by_face),
+        "picture_to_sound": _nearest(by_face, by_sound),
+        "matching": round(matching, 9),
+    }
+
+
+def _nearest(
+    query: Mapping[Hashable, Mapping[str, float]], candidates: Mapping[Hashable, Mapping[str, float]]
+) -> float:
+    """Return how often the best cue of the other modality is of the utterance's class."""
+
+    def agree(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+        return sum(p * other.get(name, 0.0) for name, p in one.items()) / sum(other.values())
+
+    return round(sum(max(agree(one, other) for other in candidates.values()) for one in query.values()), 9)
+
+
 def bayes(cases: Mapping[Cell, float], view: Callable[[Cell], Hashable]) -> float:
     """Return the accuracy of the best decision on `view(case)`."""
     return round(sum(max(by_label.values()) for by_label in _by_view(cases, view).values()), 9)

@@ -25,7 +25,7 @@ from foalnet.core.progress import counted
 from foalnet.drawn import avi, face, picture, text, voice
 from foalnet.drawn.motion import motion
 from foalnet.drawn.plan import ACTORS, RATE_HZ, Dialogue, Turn, kinds_of, plan, stream
-from foalnet.drawn.rule import best_by_kind, best_scores
+from foalnet.drawn.rule import best_by_kind, best_scores, joint, own_task_best
 from foalnet.drawn.structure import plan_structure, read_structure, shortest
 from foalnet.drawn.truth import truth
 
@@ -108,6 +108,7 @@ def facts_of(params: Draw, structure: Path | None) -> dict[str, object]:
     facts: dict[str, object] = {"drawn": True, "licence": LICENCE}
     if structure is None:
         facts |= {"best_scores": best_scores(params), "best_by_kind": best_by_kind(), "kinds": kinds_of(params)}
+        facts["best_own_tasks"] = own_task_best(joint(params))
     return facts
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -28,6 +28,10 @@ def param(default: Any, says: str, *, unit: str = "", source: str = "ours", loss
     `losses`: the param has an effect only if one of these losses is on.
     """
     return Field(default, description=says, json_schema_extra={"unit": unit, "source": source, "losses": list(losses)})
+
+
+# What a method learns besides the classes: to find the picture that fits a sound, to match a sound with a picture.
+OwnTask = Literal["retrieval", "matching"]
 
 
 class Config(Frozen):
@@ -56,6 +60,7 @@ class Method(nn.Module):
     cross-entropy -> the param that is its weight. `counts`: names of the counts in `Losses`. `weights`: the losses that
     are on, with their weights. `over_turns`: a batch has whole dialogues, with `Inputs.turns`; the turns without a
     class are there as context, and their labels are UNSCORED. `explained`: name in `Outputs.explain` -> its columns.
+    `own_tasks`: the tasks of its own losses that `aligned` and `matched` answer; foalnet.train.own_tasks measures them.
     """
 
     config_type: ClassVar[type[Config]] = Config
@@ -66,6 +71,7 @@ class Method(nn.Module):
     counts: ClassVar[tuple[str, ...]] = ()
     over_turns: ClassVar[bool] = False
     explained: Mapping[str, Sequence[str]] = {}
+    own_tasks: Collection[OwnTask] = ()
 
     def __init__(self, encoders: Mapping[Modality, Encoder], *, weights: Mapping[str, float]) -> None:
         super().__init__()
@@ -94,6 +100,17 @@ class Method(nn.Module):
     def own_losses(self, outputs: Outputs, label_B: Tensor) -> Losses:  # noqa: ARG002
         """Return the method's own losses of a batch; the default has none."""
         return Losses(losses={}, counts={})
+
+    def aligned(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
+        """Return unit vectors of sound and of picture, [B, P] each, of a method with the task `retrieval`."""
+        raise NotImplementedError
+
+    def matched(self, audio: Steps, video: Steps) -> Tensor:
+        """Return for pairs of encoded sound and picture how surely both show one emotion, [B, V]; above 0 is yes.
+
+        V: the views of the pair that a method with the task `matching` has. A pair without a picture has no meaning.
+        """
+        raise NotImplementedError
 
     def columns(self, name: str, count: int) -> list[str]:
         """Return the names of an explanation's columns: those of `explained`, or numbers from 1."""

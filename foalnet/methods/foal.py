@@ -3,7 +3,7 @@
 Two encoders, fusion by cross-attention, a classifier; AVEL aligns the modalities before the fusion, MEM matches
 emotions across them. Source: docs/method.md; the params choose its released or its corrected version. `baseline` is
 this network without AVEL and MEM.
-Shape letters: B utterances, T audio steps, F frames, D and E widths, C classes, P fused width.
+Shape letters: B utterances, T audio steps, F frames, D and E widths, C classes, P projection, V views of a pair.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from foalnet.config.blocks import Dropout, Width
 from foalnet.config.variants import Modality, Weight
 from foalnet.methods import base
-from foalnet.methods.base import Losses, Method, classifier, param
+from foalnet.methods.base import Losses, Method, OwnTask, classifier, param
 from foalnet.nets.attention import AttentionStack, Masking
 from foalnet.nets.encoder import Encoder
 from foalnet.nets.gather import share
 from foalnet.nets.losses.avel import Positives, avel
-from foalnet.nets.losses.mem import mem
-from foalnet.nets.losses.pairs import Pairs, draw, negatives_of, pairs_of
+from foalnet.nets.losses.mem import MATCHED, NOT_MATCHED, mem
+from foalnet.nets.losses.pairs import Negatives, Pairs, draw, negatives_of, pairs_of
 from foalnet.nets.masks import masked_mean
 from foalnet.nets.project import Projection, unit
 from foalnet.nets.tensors import Encoded, Inputs, MatchLogits, Outputs, Steps
@@ -38,6 +38,8 @@ AVEL_SOURCE = "paper, task 1: audio-video emotion alignment (AVEL)"
 MEM_SOURCE = "paper, task 2: cross-modal emotion label matching (MEM)"
 OBJECTIVE_SOURCE = "paper, objective"
 PAIRS = ("avel", "mem")
+# Loss -> the task that it teaches.
+OWN_TASKS: Mapping[str, OwnTask] = {"avel": "retrieval", "mem": "matching"}
 # exp(s) starts at 1 / 0.07, the corrected version's temperature; the released code divides by the logarithm itself.
 LOG_SCALE_START = math.log(1 / 0.07)
 
@@ -79,6 +81,18 @@ class Config(base.Config):
     no_negative: Literal["leave_out", "positives"] = param(
         "leave_out",
         "a batch of one class: its pairs are excluded and counted, or positives are drawn",
+        source=MEM_SOURCE,
+        losses=["mem"],
+    )
+    negatives: Negatives = param(
+        "similarity",
+        "how the foreign picture or sound of a pair is drawn: by AVEL's similarity, or uniformly",
+        source=MEM_SOURCE,
+        losses=["mem"],
+    )
+    match_head: Literal["linear", "mlp"] = param(
+        "linear",
+        "MEM's classifier of a pair: one linear layer, or with a hidden layer of twice the width",
         source=MEM_SOURCE,
         losses=["mem"],
     )
@@ -128,6 +142,13 @@ class CrossAttention(nn.Module):
         return self.a2v(audio, video), self.v2a(video, audio)
 
 
+def match_head(width: int, kind: str) -> nn.Module:
+    """Return MEM's classifier of a pooled pair, [B, width] to [B, 2]."""
+    if kind == "linear":
+        return nn.Linear(width, 2)
+    return nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 2))
+
+
 class FoalNet(Method):
     """Encodes, fuses and classifies both modalities; AVEL and MEM are its own losses."""
 
@@ -154,11 +175,12 @@ class FoalNet(Method):
         self.head = classifier(audio.width + video.width, classes, config)
         # Only AVEL trains the projections; in MEM alone they rank hard negatives with their initial weights.
         self.projects = bool(weights)
+        self.own_tasks = tuple(OWN_TASKS[name] for name in weights)
         if self.projects:
             self._add_projections(audio, video, learn="avel" in weights)
         if "mem" in weights:
-            self.audio_match = nn.Linear(audio.width, 2)
-            self.video_match = nn.Linear(video.width, 2)
+            self.audio_match = match_head(audio.width, config.match_head)
+            self.video_match = match_head(video.width, config.match_head)
 
     def _add_projections(self, audio: Encoder, video: Encoder, *, learn: bool) -> None:
         width, dropout = self.config.project, self.config.project_dropout
@@ -222,7 +244,7 @@ class FoalNet(Method):
     def _mem(self, outputs: FoalOutputs, pairs: Pairs) -> tuple[Tensor, int]:
         """Return MEM's loss and the number of this process' pairs (both directions) without a negative."""
         config = self.config
-        drawn = draw(pairs, config.no_negative)
+        drawn = draw(pairs, config.no_negative, config.negatives)
         negatives, audio_drawn_B, video_drawn_B = negatives_of(
             outputs.encoded, pairs, drawn, gather_grad=config.gather_grad
         )
@@ -246,6 +268,19 @@ class FoalNet(Method):
             video_matched_B2=self.video_match(own[1]),
             video_negative_B2=self.video_match(self.fusion.v2a(video, negatives["audio"])),
         )
+
+    def aligned(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
+        """Return the projections audio_BP and video_BP."""
+        assert isinstance(outputs, FoalOutputs)
+        assert outputs.audio_BP is not None
+        assert outputs.video_BP is not None
+        return outputs.audio_BP, outputs.video_BP
+
+    def matched(self, audio: Steps, video: Steps) -> Tensor:
+        """Return MEM's logit of "same emotion" less that of "another", [B, 2]: the sound as query, the picture."""
+        audio_BD, video_BE = self.fusion(audio, video)
+        logits_BV2 = torch.stack([self.audio_match(audio_BD), self.video_match(video_BE)], dim=1)
+        return logits_BV2[..., MATCHED] - logits_BV2[..., NOT_MATCHED]
 
     @torch.no_grad()
     def clamp_(self) -> None:

@@ -41,6 +41,7 @@ from foalnet.train.encoders import encoded_store, put_encoders
 from foalnet.train.environment import Stop
 from foalnet.train.hooks import Hooks, named_memory
 from foalnet.train.optim import optimizer, rate, take_step
+from foalnet.train.own_tasks import own_tasks
 from foalnet.train.precision import Precision
 from foalnet.train.state import Midway, Progress, load_progress, save_progress, set_random_streams
 
@@ -160,6 +161,8 @@ def train_fold(
             _keep_last(task, progress, row, net)
         if task.dev and CCC in net.weights and progress.best == progress.epochs - 1:
             progress.best_affect_NE = logits_of(net, store, task.test, device, task.params, read=_affect)
+        if task.dev and progress.finished:
+            progress.own_tasks = _own_tasks(task, net, store, progress, device)
         save_progress(state, progress, net, optim)
     return progress
 
@@ -186,6 +189,15 @@ def _keep_last(task: FoldTask, progress: Progress, row: dict[str, float | int | 
     progress.finished = progress.epochs >= task.params.epochs
     if progress.finished:
         progress.best_net = net_tensors(net)
+
+
+def _own_tasks(
+    task: FoldTask, net: Method, store: Store, progress: Progress, device: torch.device
+) -> dict[str, Tensor]:
+    """Return the answers of the best epoch's weights, which the network then has, to its own tasks on the test part."""
+    net.load_state_dict(progress.best_net)
+    seeds = (task.seed, task.name)
+    return own_tasks(net, store, task.test, device, task.params, *seeds, pad_s=pad_s(task.params))
 
 
 def restored(

@@ -63,9 +63,9 @@ class Progress:
 
     `counts`: rows left out and steps skipped; `bad_steps`: epoch, step and keys of each step with a non-finite number.
     `best_net`: weights and buffers of the best epoch; `best_affect_NE`: its predicted valence and activation of the
-    test part, [0] for a method without; `dev_NC`, `test_NC`: logits of each epoch; `scaler`: the state of the search
-    for fp16's gradient scale; `midway`: the current epoch. `owner`: a digest of the training, so that no
-    other training resumes from its checkpoint.
+    test part, [0] for a method without; `own_tasks`: its answers of foalnet.train.own_tasks, of a finished fold;
+    `dev_NC`, `test_NC`: logits of each epoch; `scaler`: the state of the search for fp16's gradient scale; `midway`:
+    the current epoch. `owner`: a digest of the training, so that no other training resumes from its checkpoint.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -76,6 +76,7 @@ class Progress:
     bad_steps: list[dict[str, Any]] = field(default_factory=list)
     best_net: dict[str, Tensor] = field(default_factory=dict)
     best_affect_NE: Tensor = field(default_factory=lambda: torch.zeros(0))
+    own_tasks: dict[str, Tensor] = field(default_factory=dict)
     dev_NC: list[Tensor] = field(default_factory=list)
     test_NC: list[Tensor] = field(default_factory=list)
     scaler: dict[str, float] = field(default_factory=dict)
@@ -113,6 +114,7 @@ def save_progress(path: Path, progress: Progress, net: Method, optim: torch.opti
     tensors |= {"dev": _stacked(progress.dev_NC), "test": _stacked(progress.test_NC)}
     if len(progress.best_affect_NE):
         tensors["affect"] = progress.best_affect_NE
+    tensors |= prefixed(progress.own_tasks, "own_tasks")
     if not progress.finished:
         tensors |= prefixed(net_tensors(net), "net") | prefixed(optimizer_tensors(optim), "optimizer")
     facts = {name: getattr(progress, name) for name in FACTS} | {"midway": None}
@@ -166,6 +168,7 @@ def load_progress(path: Path, net: Method, optim: torch.optim.Optimizer, *, owne
     return Progress(
         best_net=part(tensors, "best"),
         best_affect_NE=tensors.get("affect", torch.zeros(0)),
+        own_tasks=part(tensors, "own_tasks"),
         dev_NC=list(tensors["dev"].unbind()) if "dev" in tensors else [],
         test_NC=list(tensors["test"].unbind()),
         midway=_midway(tensors, facts["midway"], next(net.parameters()).device),

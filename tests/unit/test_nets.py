@@ -142,6 +142,18 @@ def test_mem_alone_does_not_teach_the_projections() -> None:
     assert all(p.requires_grad for p in build_net("foal", make_params(), classes="abcd", shape=PICTURE).parameters())
 
 
+def test_the_hidden_layer_of_mem_is_twice_as_wide_and_no_default() -> None:
+    plain = build_net("mem", make_params(), classes="abcd", shape=PICTURE).state_dict()
+    assert plain["audio_match.weight"].shape == (2, 16)
+    hidden = make_params(methods={"foal": {"match_head": "mlp"}})
+    net = build_net("mem", hidden, classes="abcd", shape=PICTURE)
+    shapes = [tuple(net.state_dict()[f"audio_match.{place}.weight"].shape) for place in (0, 2)]
+    assert shapes == [(32, 16), (2, 32)]
+    batch = collate(list(make_store(groups=3, per_group=2).store.clips.values()))
+    steps = net.eval()(batch).encoded
+    assert net.matched(steps["audio"], steps["video"]).shape == (6, 2)
+
+
 def test_classifier_input_is_audio_side_then_video_side() -> None:
     net = build_net("baseline", make_params(), classes="abcd", shape=PICTURE)
     batch = collate(list(make_store(groups=3, per_group=2).store.clips.values()))

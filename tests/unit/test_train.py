@@ -52,7 +52,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_what_evaluate_report_and_predict_need(trained: Path) -> None:
     model = trained / "models" / "drawn" / "foal-s1"
     names = [f"fold-Session{i}.safetensors" for i in range(1, 6)]
-    assert sorted(outputs(model)) == [*names, "history.csv", "logits.json", "logits.safetensors", "train.json"]
+    more = ["history.csv", "logits.json", "logits.safetensors", "own_tasks.safetensors", "train.json"]
+    assert sorted(outputs(model)) == [*names, *more]
     train, index = (json.loads((model / name).read_text()) for name in ("train.json", "logits.json"))
     logits = load_file(model / "logits.safetensors")
     assert index["classes"] == list(CLASSES) == train["classes"]
@@ -215,6 +216,7 @@ def test_labels_of_the_test_part_change_nothing_of_a_fold(tmp_path: Path) -> Non
                     run.task(fold, synthetic.store), synthetic.store, state, device=torch.device("cpu"), stop=Stop()
                 )
                 states.append(state.read_bytes())
+    assert b"own_tasks/foreign" in states[0], "its answers to its own tasks are in the state"
     assert states[0] == states[2], "fold Session1 saw the labels of its test session"
     assert states[1] != states[3], "fold Session2 trains on Session1: its labels must matter"
 

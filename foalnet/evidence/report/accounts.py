@@ -52,6 +52,7 @@ class Known:
     best_scores: dict[str, float] = field(default_factory=dict)
     best_by_kind: dict[str, dict[str, float]] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
+    best_own_tasks: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ ANSWERS = ("result", "certainty", "data", "protocol", "losses")
 DETAIL = (
     "protocols",
     "fusion",
+    "own_tasks",
     "folds",
     "classes",
     "calibration",

@@ -132,6 +132,14 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnTasks:
+    """Scores of a method's own tasks (foalnet.evidence.own_tasks): retrieval by direction, and matching."""
+
+    retrieval: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    matching: dict[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFacts:
     """What the metrics.json of a run states."""
 
@@ -144,6 +152,7 @@ class RunFacts:
     train: Training
     probabilities: Probabilities
     unpredicted: tuple[str, ...] = ()
+    own_tasks: OwnTasks = OwnTasks()
 
     @property
     def split(self) -> str:

@@ -19,6 +19,7 @@ from foalnet.evidence.report.aggregate import (
     settled,
 )
 from foalnet.evidence.report.late import Late, late, late_metrics
+from foalnet.evidence.report.own_tasks import own_task_metrics, own_task_table
 from foalnet.evidence.report.phrases import fold_unit, trained, trains_too
 from foalnet.evidence.report.published import ours, quoted
 from foalnet.evidence.report.results import Results
@@ -42,6 +43,7 @@ def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any
     table, by_protocol = by_variant(results), standings(results)
     pairs, averages = _settled(comparisons(results), late(results), results.params.report.margin)
     metrics = aggregate(results, table, pairs) | protocol_metrics(results, by_protocol) | late_metrics(averages)
+    metrics |= own_task_metrics(results)
     main = next((row for row in table if row.variant == "foal"), table[-1])
     chosen = [row for row in by_protocol if row.variant == "foal"]
     named = results.named
@@ -60,6 +62,7 @@ def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any
         "standings": by_protocol,
         "main_standing": (chosen or by_protocol[-1:])[0] if by_protocol else None,
         "averages": averages,
+        "own_tasks": own_task_table(metrics),
         "quoted": quoted(results),
         "ours": ours(results, table, by_protocol),
         "clouds": projection.answers(results, main.variant),

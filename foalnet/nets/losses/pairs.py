@@ -6,7 +6,7 @@ E width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -17,6 +17,8 @@ from foalnet.nets.gather import gather_rows, gather_steps, rank, ranks
 from foalnet.nets.losses.avel import similarity
 from foalnet.nets.losses.mem import hard_negatives, released_negatives
 from foalnet.nets.tensors import Encoded
+
+Negatives = Literal["similarity", "uniform"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +76,19 @@ def pairs_of(
     )
 
 
-def draw(pairs: Pairs, no_negative: Literal["leave_out", "positives"]) -> list[tuple[Tensor, Tensor]]:
+def draw(
+    pairs: Pairs, no_negative: Literal["leave_out", "positives"], negatives: Negatives = "similarity"
+) -> list[tuple[Tensor, Tensor]]:
     """Draw a video for each audio, then an audio for each video: [(index_K into the G, drawn_K), …] of this process.
 
-    With `no_negative: leave_out` one process draws for all, so that N processes draw the same as one. As released,
-    each process draws for its own rows.
+    `negatives`: by softmax of the similarities, or each of another label with the same probability. With
+    `no_negative: leave_out` one process draws for all, so that N processes draw the same as one. As released, each
+    process draws for its own rows.
     """
     drawn, own_K = [], pairs.own_K
+    if negatives == "uniform":
+        audio_KG, video_KG, all_GG = map(torch.zeros_like, (pairs.audio_KG, pairs.video_KG, pairs.all_GG))
+        pairs = replace(pairs, audio_KG=audio_KG, video_KG=video_KG, all_GG=all_GG)
     for sim_KG, sim_GG in ((pairs.audio_KG, pairs.all_GG), (pairs.video_KG, pairs.all_GG.T)):
         if no_negative == "positives":
             index_K = released_negatives(sim_KG, pairs.label_G[own_K], pairs.label_G)

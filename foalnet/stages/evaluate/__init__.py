@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from functools import partial
 
-from foalnet.artifact.results import METRICS, PREDICTIONS, TRAIN
+from foalnet.artifact.results import METRICS, OWN_TASKS, PREDICTIONS, TRAIN
 from foalnet.artifact.seal import SEAL
 from foalnet.artifact.table import digest_file
 from foalnet.config.blocks import PROTOCOLS, SPLIT_OF
@@ -44,6 +44,7 @@ def _scored_again(chain: Chain) -> Paths:
     protocols = [name for name in PROTOCOLS if SPLIT_OF[name] == one.split]
     if not all((paths.run(one.variant, one.seed, name) / METRICS).exists() for name in protocols):
         inputs = [own / name for name in (TRAIN, "logits.json", "logits.safetensors")]
+        inputs += [own / OWN_TASKS] if chain.outputs.has(chain.at(own / OWN_TASKS)) else []
         chain.copy(folder, [*inputs, chain.paths.manifest, digest_file(chain.paths.manifest)])
         with real_names(folder):
             evaluate_run(chain.params, paths, variant=one.variant, seed=one.seed, split=one.split)

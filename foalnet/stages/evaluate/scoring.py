@@ -41,6 +41,7 @@ from foalnet.evidence.metrics import (
     softmax,
 )
 from foalnet.evidence.probabilities import brier, calibrated_ece, macro_auc, nll, temperature
+from foalnet.stages.evaluate.own_tasks import scored_own_tasks
 
 PARTS = {"dev": ("dev", "test"), "four": ("test",)}
 # How the other two protocols choose an epoch; `evaluate.select` names the rule of loso_dev_session.
@@ -92,6 +93,10 @@ def evaluate_run(
         for name, row in metrics["folds"].items():
             row["checkpoint_epoch"] = train["folds"].get(name, {}).get("chosen_epoch")
         results[protocol] = metrics | {"train": _train_facts(train)}
+        if protocol == HEADLINE:
+            tests = {fold.name: [class_of[key] for key in fold.keys["test"]] for fold in folds}
+            again = train_stage(params.corpus, variant, seed, split)
+            results[protocol] |= scored_own_tasks(model, train, tests, again=again)
         write_results(paths.run(variant, seed, protocol), rows, results[protocol])
     return results
 

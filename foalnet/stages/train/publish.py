@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save
 
 from foalnet.artifact.checkpoint import to_bytes
-from foalnet.artifact.results import TRAIN
+from foalnet.artifact.results import OWN_TASKS, TRAIN
 from foalnet.artifact.seal import sealed_bytes
 from foalnet.core.files import Content, json_bytes, publish_together, sha256_bytes
 from foalnet.methods import CROSS_ENTROPY, Method, build_net, method_of
@@ -34,6 +34,8 @@ def publish(
     out: Path, run: Run, store: Store, done: Mapping[str, Progress], *, corpus: str, facts: Mapping[str, Any]
 ) -> None:
     """Write history.csv, one checkpoint a fold, logits.safetensors, logits.json and, last, train.json.
+
+    A method with own tasks also gets own_tasks.safetensors, `fold/name` of foalnet.train.own_tasks.
 
     MachineError (exit 4) where the disk does not hold them; an earlier run's files are then all as they were.
     """
@@ -58,6 +60,8 @@ def publish(
             logits[f"{fold.name}/dev"] = torch.stack(progress.dev_NC)
             index[fold.name]["dev"] = list(task.dev)
     put("logits.safetensors", partial(save, logits))
+    if answers := {f"{name}/{what}": rows for name, one in done.items() for what, rows in one.own_tasks.items()}:
+        put(OWN_TASKS, partial(save, answers))
     put("logits.json", partial(json_bytes, {"classes": list(run.classes), "folds": index}))
     content = _facts(run, store, done, corpus) | dict(facts)
     files[out / TRAIN] = lambda temp: temp.write_bytes(sealed_bytes(TRAIN, content | {"files": digests}))

@@ -8,6 +8,7 @@ from foalnet.train.batches.collate import (
     eval_batches,
     rated,
     score_batches,
+    stored_batch,
     train_batches,
     train_order,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "read_clip",
     "score_batches",
     "stack_pictures",
+    "stored_batch",
     "train_batches",
     "train_order",
     "turns_of",

@@ -76,8 +76,8 @@ def _padded(arrays: Sequence[np.ndarray], least: int) -> Tensor:
 
 def batch_of(store: Store, keys: Sequence[str], labels: Mapping[str, int] | None = None, *, samples: int = 0) -> Batch:
     """Return the batch of some keys: stored encoder outputs if the store has them, else sound and frames."""
-    encoded = _stored_batch(store.encoded, keys)
-    prepared = {} if encoded else _stored_batch(store.prepared, keys)
+    encoded = stored_batch(store.encoded, keys)
+    prepared = {} if encoded else stored_batch(store.prepared, keys)
     clips = [store.clips[key] for key in keys]
     rest = [modality for modality in clips[0].parts if modality not in encoded and modality not in prepared]
     if rest == list(clips[0].parts):
@@ -85,7 +85,7 @@ def batch_of(store: Store, keys: Sequence[str], labels: Mapping[str, int] | None
     return replace(_batch(clips, rest, labels, samples), prepared=prepared, encoded=encoded)
 
 
-def _stored_batch(made: Mapping[str, Encoded], keys: Sequence[str]) -> Encoded:
+def stored_batch(made: Mapping[str, Encoded], keys: Sequence[str]) -> Encoded:
     """Return the keys' stored outputs as one batch, padded with zeros."""
     if not made:
         return {}

@@ -46,6 +46,20 @@ def test_best_scores_of_pure_cases(params: Draw, sound: float, picture: float, b
     assert [scores[name] for name in ("sound", "picture", "both", "late_average")] == [sound, picture, both, late]
 
 
+def test_best_of_the_own_tasks_by_hand() -> None:
+    # A sound of the class finds a face of it (.36 + .24), the others one by chance; a face likewise.
+    # Of plain cues every foreign pair differs; mixed cues alone match as often by chance as by the rule.
+    assert rule.own_task_best(rule.joint(Draw())) == {
+        "sound_to_picture": pytest.approx(0.36 + 0.24 + 0.25 * 0.40),
+        "picture_to_sound": pytest.approx(0.36 + 0.12 + 0.25 * 0.52),
+        "matching": pytest.approx(0.86),
+    }
+    plain = rule.own_task_best(rule.joint(draw_with(1, 0, 0, 0)))
+    assert plain == {"sound_to_picture": 1.0, "picture_to_sound": 1.0, "matching": 1.0}
+    sound = rule.own_task_best(rule.joint(draw_with(0, 1, 0, 0)))
+    assert sound == {"sound_to_picture": 0.25, "picture_to_sound": 0.25, "matching": 0.5}
+
+
 def test_scores_as_committed_are_apart_and_between_060_and_090() -> None:
     scores = rule.best_scores(Draw())
     seen = sorted(scores[name] for name in ("sound", "picture", "both"))

@@ -19,7 +19,7 @@ from tests.support.losses import avel_of, mem_of
 class Echo(FoalNet):
     """A network that answers a pair with the pair's two row numbers."""
 
-    def __init__(self, variant: str, **over: float) -> None:
+    def __init__(self, variant: str, **over: float | str) -> None:
         params = make_params(methods={"foal": over})
         weights = weights_of(variant, params)
         torch.nn.Module.__init__(self)
@@ -95,6 +95,22 @@ def test_negatives_follow_the_softmax_of_their_row() -> None:
     assert set(drawn.tolist()) == {1, 2}
     # Four standard errors of a share of 3/4 among 4000 draws are 0.027.
     assert abs(float((drawn == 1).double().mean()) - 0.75) < 0.027
+
+
+def test_uniform_negatives_ignore_the_similarity() -> None:
+    torch.manual_seed(3)
+    made = outputs(4, scale=1e6)
+    label_B = torch.tensor([0, 1, 2, 0])
+    by_kind: dict[str, list[float]] = {}
+    for kind in ("uniform", "similarity"):
+        net = Echo("mem", negatives=kind)
+        for _ in range(2000):
+            loss_of(net, made, label_B)
+        by_kind[kind] = [videos[0] for videos, _ in net.pairs]
+    # At this scale the most similar video of another label is all that similarity draws.
+    assert len(set(by_kind["similarity"])) == 1
+    # Four standard errors of a share of 1/2 among 2000 draws are 0.045.
+    assert set(by_kind["uniform"]) == {1.0, 2.0} and abs(by_kind["uniform"].count(1.0) / 2000 - 0.5) < 0.045
 
 
 @pytest.mark.parametrize("seed", range(20))
