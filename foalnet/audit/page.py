@@ -13,7 +13,7 @@ from foalnet.core.errors import printable
 from foalnet.core.markdown import escape, table
 from foalnet.evidence.metrics import METRICS
 from foalnet.evidence.report.markdown import to_html
-from foalnet.evidence.report.page import TEMPLATES, engine
+from foalnet.evidence.report.page import TEMPLATES, engine, headed
 from foalnet.evidence.report.phrases import DASH, level, number, percent, plural, points
 from foalnet.evidence.report.terminal import aligned
 
@@ -75,10 +75,7 @@ def page(facts: Mapping[str, Any]) -> str:
     """Return an audit as one HTML file with inline style; it has no script and fetches nothing."""
     files = [each["file"] for each in facts["files"]]
     title = f"Audit of {' and '.join(map(printable, files))}"
-    shown = [
-        (f"s{at}", section.title, Markup(to_html(_markdown(section))))  # noqa: S704
-        for at, section in enumerate(sections(facts))
-    ]
+    shown = [(f"s{at}", section.title, headed(_markdown(section))) for at, section in enumerate(sections(facts))]
     head = Markup(to_html("\n".join([f"# {escape(title)}", "", escape(_verdict(facts))])))  # noqa: S704
     shell = engine(TEMPLATES).get_template("report.html.jinja")
     return shell.render(title=title, head=head, sections=shown, detail=()) + "\n"

@@ -53,7 +53,7 @@ def board(plan: Plan, runs: Runs, failed: Mapping[str, str] | None = None) -> di
         )
     first = next(iter(runs.values()))[0]
     _check_alike(runs)
-    keys, unit = sorted(first.rows), _unit(first)
+    keys, unit = sorted(first.rows), unit_of_run(first)
     level, margin = plan.params.report.level, plan.study.margin
     single = best_single(runs)
     pairs = [pair for pair in plan.pairs() if set(pair) <= runs.keys()]
@@ -101,7 +101,8 @@ def _check_alike(runs: Runs) -> None:
             )
 
 
-def _unit(run: Trained) -> str:
+def unit_of_run(run: Trained) -> str:
+    """Return the unit over which people vary in a run (foalnet.evidence.crossed.unit_of)."""
     sessions = {row.session for row in run.rows.values()}
     return unit_of(str(run.metrics["cluster"]), folds=len(run.metrics["folds"]), sessions=sessions)
 

@@ -144,6 +144,21 @@ def test_meld_prints_its_table(tmp_path: Path) -> None:
     assert lines[2].endswith("text turns minus text only: +1.2 (-1.0 to +3.0) points of UA, p = 0.250")
 
 
+@pytest.mark.long
+def test_own_tasks_prints_its_table() -> None:
+    options = ["--world", "few", "--seeds", "1", "--folds", "1", "--only", "hidden layer"]
+    command = [sys.executable, "-m", "bench.own_tasks", *options]
+    shown = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
+    assert "Best possible: matching 100.0" in shown and "| hidden layer |" in shown
+
+
 def test_every_script_is_run() -> None:
     scripts = {path.stem for path in (REPOSITORY / "bench").glob("*.py")} - {"__init__"}
-    assert scripts == MODULES | {"first_run", "iemocap", "meld"} | SMALL.keys() | SMALL_LONG.keys() | OF_PROJECT.keys()
+    assert (
+        scripts
+        == MODULES
+        | {"first_run", "iemocap", "meld", "own_tasks"}
+        | SMALL.keys()
+        | SMALL_LONG.keys()
+        | OF_PROJECT.keys()
+    )

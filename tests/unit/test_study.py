@@ -19,7 +19,7 @@ from foalnet.stages.evaluate.scoring import evaluate_run
 from foalnet.stages.train.group import Group, Job, check_order
 from foalnet.stages.train.training import train_run
 from foalnet.study import run_study, train_part
-from foalnet.study.board import Trained, best_single, board, ranks_of, unit_of
+from foalnet.study.board import Trained, best_single, board, ranks_of, unit_of_run
 from foalnet.study.page import page
 from foalnet.study.plan import Plan, part_of, plan_of
 from foalnet.train.state import Progress
@@ -193,8 +193,8 @@ def test_one_seed_is_named_first_and_two_orders_have_no_agreement() -> None:
 
 def test_the_unit_is_the_speaker_where_folds_are_of_speakers_and_the_dialogue_of_a_fixed_test_part() -> None:
     run = trained(1, shares(0.5, 0.0, 0.0, 0.0, 0.0, 0.0), ["audio"], 0.5)
-    assert unit_of(replace(run, metrics={**run.metrics, "cluster": "speaker"})) == "speaker"
-    assert unit_of(replace(run, metrics={**run.metrics, "folds": {"test": None}})) == "dialogue"
+    assert unit_of_run(replace(run, metrics={**run.metrics, "cluster": "speaker"})) == "speaker"
+    assert unit_of_run(replace(run, metrics={**run.metrics, "folds": {"test": None}})) == "dialogue"
 
 
 def file_of(**study: object) -> File:

@@ -84,7 +84,7 @@ def html(facts: Mapping[str, Any]) -> str:
     prose = _prose(facts, web=True)
     head = prose.pop("head")
     sections = [
-        (name, text.partition("\n")[0].removeprefix("## "), _headed(text)) for name, text in prose.items() if text
+        (name, text.partition("\n")[0].removeprefix("## "), headed(text)) for name, text in prose.items() if text
     ]
     title = f"Emotion recognition on “{facts['params'].corpus}”"
     shell = engine(TEMPLATES).get_template("report.html.jinja")
@@ -92,7 +92,7 @@ def html(facts: Mapping[str, Any]) -> str:
     return shell.render(title=title, head=body, sections=sections, detail=DETAIL) + "\n"
 
 
-def _headed(text: str) -> tuple[Markup, Markup]:
+def headed(text: str) -> tuple[Markup, Markup]:
     """Return a section's heading and the rest of it as HTML: details are folded below their heading."""
     head, end, rest = _bind(to_html(text)).partition("</h2>")
     return Markup(head + end), Markup(rest)  # noqa: S704

@@ -23,6 +23,7 @@ CODE = (
     "core/records",
     "evidence/crossed",
     "evidence/metrics",
+    "evidence/own_tasks",
     "evidence/report",
     "evidence/stats",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -220,11 +219,6 @@ class Results:
     def guess(self) -> float:
         """UA of guessing."""
         return 1 / len(self.facts.classes)
-
-    @property
-    def guess_nats(self) -> float:
-        """Negative log-likelihood of guessing every class evenly."""
-        return math.log(len(self.facts.classes))
 
     @cached_property
     def used(self) -> tuple[Utterance, ...]:

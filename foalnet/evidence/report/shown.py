@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -59,6 +60,7 @@ def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any
         "differences": metrics["differences"],
         "compared": len(pairs) + sum(len(average.gains) for average in averages),
         "people": results.first.unit,
+        "guess_nats": math.log(len(results.facts.classes)),
         "standings": by_protocol,
         "main_standing": (chosen or by_protocol[-1:])[0] if by_protocol else None,
         "averages": averages,

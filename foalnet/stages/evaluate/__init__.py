@@ -44,7 +44,8 @@ def _scored_again(chain: Chain) -> Paths:
     protocols = [name for name in PROTOCOLS if SPLIT_OF[name] == one.split]
     if not all((paths.run(one.variant, one.seed, name) / METRICS).exists() for name in protocols):
         inputs = [own / name for name in (TRAIN, "logits.json", "logits.safetensors")]
-        inputs += [own / OWN_TASKS] if chain.outputs.has(chain.at(own / OWN_TASKS)) else []
+        listed = chain.outputs.json(chain.at(own / TRAIN))["files"]
+        inputs += [own / OWN_TASKS] if OWN_TASKS in listed else []
         chain.copy(folder, [*inputs, chain.paths.manifest, digest_file(chain.paths.manifest)])
         with real_names(folder):
             evaluate_run(chain.params, paths, variant=one.variant, seed=one.seed, split=one.split)

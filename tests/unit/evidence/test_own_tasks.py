@@ -91,7 +91,7 @@ def stored(model: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def test_the_report_has_the_section_if_a_run_has_own_tasks(tmp_path: Path) -> None:
-    params = make_params(variants=["baseline", "foal"], report={"bootstrap": 50, "permutations": 50})
+    params = make_params(variants=["baseline", "foal"], report={"bootstrap": 50})
     paths = write_report(tmp_path, params)
     assert "auxiliary tasks learn" not in paths.report_md.read_text()
     assert "own_tasks" not in read_json(paths.metrics)
