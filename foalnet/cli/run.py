@@ -62,12 +62,15 @@ def run(context: click.Context, corpora: tuple[str, ...]) -> None:
             for group in independent(stages):
                 ended: set[str] = set()
                 with held():
-                    if len(group) > 1:
-                        side_by_side(group, go, ended)
+                    try:
+                        if len(group) > 1:
+                            side_by_side(group, go, ended)
+                    finally:
+                        waiting += [stage for stage in group if stage.name in ended]
                     for stage in group:
                         if stage.name not in ended:
                             go(stage)
-                        waiting.append(stage)
+                            waiting.append(stage)
                 if recorder.is_due():
                     recorder.write(waiting)
         except BaseException:
@@ -89,7 +92,8 @@ def independent(stages: Sequence[Planned]) -> Iterator[list[Planned]]:
 
 
 def _per_run(stage: Planned) -> bool:
-    return BY_NAME[str(stage.command).split()[1]].per_run
+    of = BY_NAME.get(str(stage.command).split()[1])  # a study has a verb of its own
+    return of is not None and of.per_run
 
 
 def _reads(stage: Planned, other: Planned) -> bool:

@@ -42,6 +42,7 @@ stages:
   both: {cmd: foalnet train mine --variant foal --seed 1, deps: [sound/train.json, picture], outs: [both]}
   scores: {cmd: foalnet evaluate mine --variant audio_only --seed 1, deps: [sound], outs: [scores]}
   final: {cmd: foalnet final mine, deps: [both, scores], outs: [model]}
+  study: {cmd: foalnet study rivals, deps: [raw], outs: [board]}
 """
 
 
@@ -233,8 +234,8 @@ def test_a_group_runs_in_two_processes_that_share_the_workers(runs: Path) -> Non
     children = [words for child, workers, words in lines_of(runs) if child and workers == "1"]
     assert "train mine --variant audio_only --seed 1" in children
     assert "train mine --variant video_only --seed 1" in children
-    assert [words for child, _, words in lines_of(runs) if not child] == ["draw", "final mine"]
-    assert len(lines_of(runs)) == 6
+    assert [words for child, _, words in lines_of(runs) if not child] == ["draw", "final mine", "study rivals"]
+    assert len(lines_of(runs)) == 7
 
 
 def test_what_failed_in_a_child_runs_again_and_its_error_is_the_users(
@@ -260,8 +261,11 @@ def test_a_stop_of_a_child_stops_the_command(runs: Path, monkeypatch: pytest.Mon
             raise Interrupted("stopped", action="run the same command again")
 
     monkeypatch.setattr(module, "_run", stopped)
+    recorded: list[str] = []
+    monkeypatch.setattr(module, "record", lambda _home, names: recorded.extend(names))
     with pytest.raises(Interrupted, match="stopped while 2 stages ran"):
         go()
+    assert "draw" in recorded and "picture" not in recorded
     assert len([words for _, _, words in lines_of(runs) if "video_only" in words]) == 1
 
 
