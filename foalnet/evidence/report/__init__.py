@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from foalnet.artifact.seal import read_sealed, sealed_bytes
 from foalnet.config import Params
+from foalnet.core.errors import UsageError
 from foalnet.core.files import Content, json_bytes, publish_together
 from foalnet.core.paths import Paths
 from foalnet.evidence.report.terminal import table_text
@@ -38,12 +41,26 @@ def build(params: Params, paths: Paths) -> dict[str, Any]:
 
 def tables_as(paths: Paths, form: str) -> str:
     """Return every table of a built report as `csv` or `latex`."""
-    from foalnet.evidence.report.export import exported
+    from foalnet.evidence.report.export import FORMATS
 
-    return exported(read_sealed(paths.metrics, again=f"report@{paths.corpus}"), form)
+    with _of_this_version(paths) as metrics:
+        return FORMATS[form](metrics)
+
+
+@contextmanager
+def _of_this_version(paths: Paths) -> Iterator[dict[str, Any]]:
+    """Yield the metrics of a built report; UsageError (exit 2) where an older version wrote them."""
+    try:
+        yield read_sealed(paths.metrics, again=f"report@{paths.corpus}")
+    except KeyError as error:
+        raise UsageError(
+            f"an older version wrote these figures: {error} is not among them",
+            file=paths.metrics,
+            action=f"run `dvc repro report@{paths.corpus}`",
+        ) from error
 
 
 def headline(paths: Paths) -> str:
     """Return the headline table of a built report for a terminal, and the report's path."""
-    metrics = read_sealed(paths.metrics, again=f"report@{paths.corpus}")
-    return f"{table_text(metrics)}\n\nreport: {paths.report_html.as_posix()}"
+    with _of_this_version(paths) as metrics:
+        return f"{table_text(metrics)}\n\nreport: {paths.report_html.as_posix()}"

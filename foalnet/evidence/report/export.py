@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from foalnet.core.errors import UsageError
 from foalnet.evidence.report import tables
 from foalnet.evidence.report.tables import Column, Name, Score, Table
 
@@ -110,13 +109,3 @@ def _figures(value: tables.Value) -> list[object]:
 
 
 FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {"csv": csv_text, "latex": latex}
-
-
-def exported(metrics: Mapping[str, Any], form: str) -> str:
-    """Return every table in one of FORMATS; UsageError (exit 2) for metrics of an older version."""
-    try:
-        return FORMATS[form](metrics)
-    except KeyError as error:
-        raise UsageError(
-            f"metrics.json has no {error}: an older version wrote it", action="run `dvc repro`, which writes it again"
-        ) from error

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from foalnet.artifact.seal import publish_sealed
 from foalnet.cli.main import cli
 from foalnet.core.errors import UsageError
 from foalnet.core.files import read_json
 from foalnet.core.paths import Paths
-from foalnet.evidence.report import tables_as
-from foalnet.evidence.report.export import exported
+from foalnet.evidence.report import headline, tables_as
 from tests.support.corpus.results import make_params, write_report
 from tests.support.corpus.rows import make_utterances
 
@@ -54,11 +55,14 @@ def test_latex_has_as_many_cells_as_columns_and_no_bare_sign(built: Paths) -> No
             assert not set(bare) & set("%_&#$~^")
 
 
-def test_older_metrics_are_refused_in_words(built: Paths) -> None:
-    with pytest.raises(UsageError, match="older version"):
-        metrics = read_json(built.metrics)
-        del metrics["variants"]["foal"]["confusion"]
-        exported(metrics, "csv")
+def test_figures_of_an_older_version_are_refused_in_words(built: Paths, tmp_path: Path) -> None:
+    metrics = read_json(built.metrics)
+    del metrics["variants"]["foal"]["confusion"], metrics["differences"]["foal_minus_baseline"]["verdict"]
+    older = Paths(built.corpus, tmp_path)
+    publish_sealed(older.metrics, {name: value for name, value in metrics.items() if name != "seal"})
+    for show in (headline, partial(tables_as, form="csv")):
+        with pytest.raises(UsageError, match="an older version wrote these figures"):
+            show(older)
 
 
 def test_the_verb_prints_them(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
