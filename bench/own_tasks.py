@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds [3]")
     parser.add_argument("--folds", type=int, default=5, help="of --epoch last: the first so many folds [5]")
     parser.add_argument("--only", nargs="+", choices=SETTINGS, metavar="SETTING", help="[all of this bench]")
-    parser.add_argument("--epoch", choices=["last", "chosen"], default="last", help="whose weights are scored [last]")
+    parser.add_argument("--epoch", choices=["last", "chosen"], default="last", help="which weights are scored [last]")
     parser.add_argument("--keep", type=Path, metavar="CLONE", help="clone to here and leave it")
     arguments = parser.parse_args()
     with folder_of(arguments.keep) as folder:

@@ -14,7 +14,7 @@ from foalnet.core.records import Utterance
 from foalnet.corpora.named import DEV, NAMED, NamedSplit
 from foalnet.evidence.report.phrases import plural
 
-# A table whose counts are within this share of a split's is compared with it.
+# A table is compared with a split if its counts are within this share of the split's.
 NEAR = 0.05
 # Group -> utterances of each class.
 Counts = Mapping[str, Counter[str]]

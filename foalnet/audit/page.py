@@ -78,13 +78,13 @@ def page(facts: Mapping[str, Any]) -> str:
     shown = [(f"s{at}", section.title, headed(_markdown(section))) for at, section in enumerate(sections(facts))]
     head = Markup(to_html("\n".join([f"# {escape(title)}", "", escape(_verdict(facts))])))  # noqa: S704
     shell = engine(TEMPLATES).get_template("report.html.jinja")
-    return shell.render(title=title, head=head, sections=shown, detail=()) + "\n"
+    return shell.render(over="foalnet audit", title=title, head=head, sections=shown, detail=()) + "\n"
 
 
 def _verdict(facts: Mapping[str, Any]) -> str:
     rows = [row for each in facts["files"] for row in each["checks"]]
     count = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in ("fault", "warning", "ok")}
-    return f"{plural(count['fault'], 'fault')}, {plural(count['warning'], 'warning')}, {count['ok']} checks without."
+    return f"{plural(count['fault'], 'fault')}, {plural(count['warning'], 'warning')}, {count['ok']} checks passed."
 
 
 def _markdown(section: Section) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from foalnet.audit.base import Case
 from foalnet.audit.reference import Place
-from foalnet.evidence.crossed import FEWEST_SESSIONS, LEAST_SE, by_unit, crossed
+from foalnet.evidence.crossed import FEWEST_SESSIONS, LEAST_SE, over_people
 from foalnet.evidence.metrics import METRICS, calibration, confusion, f1, mean_sd, rounded
 from foalnet.evidence.probabilities import brier, macro_auc, nll
 from foalnet.evidence.stats import Interval, Metric, difference, interval
@@ -172,7 +172,7 @@ def _over_both(
     unit, units = people
     result["people"] = {"over": unit, "units": len(set(units)), "seeds": len(values_SN)}
     for metric in SCORES:
-        both = crossed(by_unit(values_SN, units, labels, metric), LEVEL)
+        both = over_people(values_SN, units, labels, metric=metric, level=LEVEL)
         # A score that every unit and seed has equally would have an interval of no width: none is given.
         spread = both.se > LEAST_SE
         result["people"][metric] = {

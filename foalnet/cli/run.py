@@ -110,9 +110,10 @@ def side_by_side(group: Sequence[Planned], go: Callable[[Planned], None], ended:
     from foalnet.train.environment import listening
     from foalnet.train.parallel import side_by_side as in_children
     from foalnet.train.progress_line import FoldStatus
+    from foalnet.train.ranks import processes
 
     settings = load_settings()
-    if at_once(settings) < AT_A_TIME:
+    if at_once(settings) < AT_A_TIME or processes(settings) > 1:
         return
 
     def one(stage: Planned, stop: Stop, send: Callable[[FoldStatus], None]) -> None:

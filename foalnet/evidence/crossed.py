@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from foalnet.evidence.stats import FEW_CLUSTERS, Interval, Metric, Sums, exact_bounds, metric_of, shares, sums
+from foalnet.evidence.stats import Interval, Metric, Sums, exact_bounds, metric_of, shares, sums
 
 # Where both factors have no spread, an interval of no width would claim certainty.
 LEAST_SE = 1e-9
@@ -98,6 +98,11 @@ class Contrast:
     p: float
     equal_p: float
     comparisons: int
+
+    @property
+    def interval(self) -> Interval:
+        """The interval of the difference as shown."""
+        return as_interval(self.gap, bounds=(-1.0, 1.0))
 
     @property
     def has_spread(self) -> bool:
@@ -241,11 +246,11 @@ def over_people(
     )  # fmt: skip
 
 
-def as_interval(one: Crossed, unit: str, *, bounds: tuple[float, float] = (0.0, 1.0)) -> Interval:
+def as_interval(one: Crossed, *, bounds: tuple[float, float] = (0.0, 1.0)) -> Interval:
     """Return the interval as reports show it, within `bounds`; an exact one where units and seeds are all alike.
 
     >>> same = over_people([[1.0, 1.0, 1.0]], ["a", "b", "c"], ["x"] * 3, metric="ua", level=0.95)
-    >>> shown = as_interval(same, "session")
+    >>> shown = as_interval(same)
     >>> shown.method, round(shown.low, 3), shown.high  # low: 0.025 ** (1 / 3)
     ('exact', 0.292, 1.0)
     """
@@ -253,10 +258,9 @@ def as_interval(one: Crossed, unit: str, *, bounds: tuple[float, float] = (0.0, 
     method: Literal["crossed", "exact"] = "crossed"
     if one.se <= LEAST_SE:
         method, (low, high) = "exact", exact_bounds(one.estimate, one.units, one.level, bounds)
-    few = f"only {one.units} {unit}s" if one.units < FEW_CLUSTERS else None
     return Interval(
         estimate=one.estimate, low=max(bounds[0], low), high=min(bounds[1], high), level=one.level, clusters=one.units,
-        method=method, warning=few,
+        method=method,
     )  # fmt: skip
 
 

@@ -164,7 +164,7 @@ def power_of(gaps: Mapping[str, Crossed]) -> dict[str, dict[str, float]]:
 
 def _variant(runs: Sequence[Trained], keys: Sequence[str], unit: str, level: float) -> dict[str, Any]:
     score = _table([_correct(run, keys) for run in runs], runs[0], keys, unit, level)
-    shown = as_interval(score, unit)
+    shown = as_interval(score)
     pooled = [run.metrics["pooled"] for run in runs]
     facts = runs[0].metrics["facts"]
     return {

@@ -1,4 +1,4 @@
-"""A small table of predictions whose figures are known by hand, as rows and as files of every format."""
+"""A small table of predictions with figures worked by hand, as rows and as files of every format."""
 
 from __future__ import annotations
 

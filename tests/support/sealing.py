@@ -23,7 +23,7 @@ def reseal(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def revouch_model(model: Path) -> None:
-    """Let a run's train.json vouch for the logits, and the answers to own tasks, that are there now."""
+    """Write the digests of a run's logits and answers to own tasks, as they are now, into its train.json."""
     names = ("logits.json", "logits.safetensors", "own_tasks.safetensors")
     digests = {name: sha256_file(model / name) for name in names if (model / name).exists()}
     reseal(model / "train.json", lambda facts: facts | {"files": facts.get("files", {}) | digests})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -363,17 +364,15 @@ def test_a_value_that_its_space_does_not_hold_is_said(place: tuple[Paths, Settin
 def test_without_optuna_it_is_said_how_to_get_it(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     monkeypatch.setattr(benches, "train_folds", lambda *_: pytest.fail("nothing is to be trained"))
-    with pytest.raises(MachineError) as refused:
+    with pytest.raises(MachineError, match=re.escape("pip install -c constraints.txt -e '.[tune]'")):
         tune(searched_params(), Settings(work=tmp_path, device="cpu"), Paths("drawn", home))
-    assert "pip install -c constraints.txt -e '.[tune]'" in str(refused.value)
 
 
 def test_several_processes_are_not_a_searchs_and_it_is_said(
     place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths, settings = place
-    heard: list[str] = []
-    params = searched_params(trials=1, variants=["audio_only"])
+    heard, params = list[str](), searched_params(trials=1, variants=["audio_only"])
     tune(params, settings.model_copy(update={"train_processes": 3}), paths, log=heard.append)
     assert "train_processes is 3" in heard[0] and read_json(paths.tune / "summary.json")["processes"] == 1
     assert tune_forecast(params, settings, paths).left == 0
@@ -389,7 +388,7 @@ def test_a_dry_run_counts_what_is_left_and_writes_nothing(place: tuple[Paths, Se
     assert forecast.left == 4 and forecast.time_s is None and not settings.work.exists()
     assert "audio_only: 4 of 4 runs left, 5 folds each, at most 2 epochs a fold" in str(forecast)
     tune(params, settings, paths)
-    assert not tune_forecast(params, settings, paths).left
+    assert tune_forecast(params, settings, paths).left == 0
     more = tune_forecast(searched_params(variants=["audio_only"], trials=5), settings, paths)
     assert more.left == 2 and more.time_s is not None and "last measured" in str(more)
     longer = tune_forecast(searched_params(space=SPACE | {"epochs": {"low": 2, "high": 9}}), settings, paths)

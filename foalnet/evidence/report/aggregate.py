@@ -203,7 +203,9 @@ def _units(run: Run, keys: Sequence[str], unit: str) -> list[str]:
     return [str(getattr(run.rows[key], unit)) for key in keys]
 
 
-def _over_people(values: Sequence[Sequence[float]], run: Run, keys: Sequence[str], metric: Metric, level: float) -> Any:
+def _over_people(
+    values: Sequence[Sequence[float]], run: Run, keys: Sequence[str], metric: Metric, level: float
+) -> Crossed:
     units, labels = _units(run, keys, run.unit), _labels(run, keys)
     return over_people(values, units, labels, metric=metric, level=level)
 
@@ -211,7 +213,7 @@ def _over_people(values: Sequence[Sequence[float]], run: Run, keys: Sequence[str
 def score(runs: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
     """Return UA or WA of one variant, the mean of its seeds, with its interval over people and seeds."""
     values = [_correct(run, keys) for run in runs]
-    return as_interval(_over_people(values, runs[0], keys, metric, params.level), runs[0].unit)
+    return as_interval(_over_people(values, runs[0], keys, metric, params.level))
 
 
 def recordings(runs: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
@@ -259,13 +261,12 @@ def gap(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric,
     else:
         means = [np.mean([_correct(run, keys) for run in runs], axis=0) for runs in (a, b)]
         values = [(means[0] - means[1]).tolist()]
-    crossed: Crossed = _over_people(values, a[0], keys, metric, params.level)
-    return crossed
+    return _over_people(values, a[0], keys, metric, params.level)
 
 
 def gap_interval(a: Sequence[Run], b: Sequence[Run], keys: Sequence[str], metric: Metric, params: Report) -> Interval:
     """Return the interval of `gap`."""
-    return as_interval(gap(a, b, keys, metric, params), a[0].unit, bounds=(-1.0, 1.0))
+    return as_interval(gap(a, b, keys, metric, params), bounds=(-1.0, 1.0))
 
 
 def comparisons(results: Results) -> list[Comparison]:
@@ -354,8 +355,7 @@ def bounds_row(metric: str, value: Interval) -> dict[str, float]:
 def gap_row(pair: Comparison) -> dict[str, Any]:
     """Return a paired difference of UA under metrics.json's keys: those of `score_row`, p values and verdict."""
     one = pair.ua
-    shown = as_interval(one.gap, "unit", bounds=(-1.0, 1.0))
-    return score_row("ua", shown) | {
+    return score_row("ua", one.interval) | {
         "ua_p": rounded(one.p),
         "ua_p_unadjusted": rounded(one.gap.p),
         "ua_equal_p": rounded(one.equal_p),

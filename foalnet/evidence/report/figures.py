@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foalnet.evidence.report.aggregate import Comparison, Result
-from foalnet.evidence.report.phrases import bounds_of, percent, points
+from foalnet.evidence.report.phrases import percent, points
 from foalnet.evidence.report.results import Results
 from foalnet.evidence.report.standing import Standing
 from foalnet.evidence.stats import Interval
@@ -60,7 +60,7 @@ def scores(table: Sequence[Result], chance: float) -> Figure:
 
 def differences(pairs: Sequence[Comparison]) -> Figure:
     """Return the paired differences of UA as dots on their intervals, zero in the middle."""
-    shown = [(pair, bounds_of(pair.ua)) for pair in pairs]
+    shown = [(pair, pair.ua.interval) for pair in pairs]
     widest = max(max(abs(each.low), abs(each.high)) for _, each in shown)
     limit = max(0.05, math.ceil(widest * 20 - 1e-9) / 20)
     rows = [

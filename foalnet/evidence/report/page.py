@@ -89,7 +89,7 @@ def html(facts: Mapping[str, Any]) -> str:
     title = f"Emotion recognition on “{facts['params'].corpus}”"
     shell = engine(TEMPLATES).get_template("report.html.jinja")
     body = Markup(_bind(to_html(head)))  # noqa: S704
-    return shell.render(title=title, head=body, sections=sections, detail=DETAIL) + "\n"
+    return shell.render(over="foalnet report", title=title, head=body, sections=sections, detail=DETAIL) + "\n"
 
 
 def headed(text: str) -> tuple[Markup, Markup]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from foalnet.config.variants import HALF
-from foalnet.evidence.crossed import Contrast, as_interval
+from foalnet.evidence.crossed import Contrast
 from foalnet.evidence.stats import Interval
 
 MINUS = "\N{MINUS SIGN}"
@@ -223,14 +223,9 @@ def p_value_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def bounds_of(one: Contrast) -> Interval:
-    """Return the interval of a difference as shown."""
-    return as_interval(one.gap, "unit", bounds=(-1.0, 1.0))
-
-
 def verdict(a: str, b: str, one: Contrast, margin: float) -> str:
     """Return a sentence on what a paired difference of UA shows, and how sure that is."""
-    inside = bounds_of(one)
+    inside = one.interval
     figures = f"{a} minus {b} is {points(inside.estimate)} points of UA"
     bounds = f"{level(inside.level)} interval {span(inside, signed=True)}"
     if one.verdict in ("better", "worse"):

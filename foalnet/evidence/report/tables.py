@@ -127,7 +127,7 @@ def differences(rows: Mapping[str, Row], share: float, *, columns: int = 6) -> T
         Column(title="UA", kind="points", bounds=True, strong=True),
         Column(title="p, Holm", kind="p"),
         Column(title="verdict", kind="name"),
-        Column(title="detectable", kind="points"),
+        Column(title="detectable"),
         Column(title="correct in one only", kind="name"),
     )
     return Table(

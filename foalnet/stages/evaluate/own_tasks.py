@@ -21,7 +21,8 @@ def scored_own_tasks(
 ) -> dict[str, Any]:
     """Return the scores of a run's own tasks under `own_tasks`; {} for a run without such a file.
 
-    `train`: the folder's train.json, which vouches for the file; `tests`: fold -> class numbers of its test part.
+    `train`: the folder's train.json, which lists the file with its digest; `tests`: fold -> class numbers of its test
+    part.
     DataError (exit 3) for a damaged file, or one that does not fit the folds.
     """
     digest = train.get("files", {}).get(OWN_TASKS)

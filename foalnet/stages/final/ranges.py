@@ -59,7 +59,8 @@ def outside(ranges: Mapping[str, Sequence[float]], values: Mapping[str, float]) 
     """
     notes = []
     for name, (low, high) in ranges.items():
-        if name in values and not low <= round(values[name], 2) <= high:
+        # Compared as it is shown, else a note would contradict its own figures.
+        if name in values and not round(low, 1) <= round(values[name], 1) <= round(high, 1):
             less, more, unit = PHRASES[name]
             phrase, there = less if values[name] < low else more, f"there {low:.1f} to {high:.1f}"
             share = f"{100 * (1 - OUTER):.0f} % of the training data"

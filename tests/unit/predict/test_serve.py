@@ -1,4 +1,4 @@
-"""The page of `foalnet serve`: a dropped clip has a timeline, and nobody else's page can use it."""
+"""The page of `foalnet serve`: a dropped clip has a timeline, and a page of another site cannot use it."""
 
 from __future__ import annotations
 
