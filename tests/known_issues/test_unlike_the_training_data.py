@@ -76,6 +76,8 @@ def test_a_face_outside_of_the_training_data_is_said() -> None:
         "its face is smaller than 99 % of the training data: 31.0 pixels high, there 60.0 to 80.0"
     ]
     assert outside(RANGES, {"face_px": 90.0})[0].startswith("its face is larger")
+    # 2.0 s against a limit of 1.99 s, which is shown as 2.0.
+    assert outside({"duration_s": [1.2, 1.99]}, {"duration_s": 2.0}) == []
 
 
 def test_digital_silence_has_no_loudness_and_a_range_leaves_a_hundredth_out() -> None:
