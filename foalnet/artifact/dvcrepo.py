@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -165,7 +166,7 @@ def record(home: Path, names: Sequence[str]) -> None:
     from dvc.repo import Repo, lock_repo
 
     try:
-        with Repo(str(home.resolve()), _wait_for_lock=True) as repo, lock_repo(repo):
+        with Repo(str(home.resolve()), _wait_for_lock=True) as repo, lock_repo(repo), _yaml_parsed_once():
             by_name = {stage.name: stage for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"}
             stages = [by_name[name] for name in names]
             for stage in stages:
@@ -175,6 +176,20 @@ def record(home: Path, names: Sequence[str]) -> None:
             stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
     except DvcException as error:
         raise MachineError(f"DVC cannot record the stages: {error}", file=home, action="run `dvc repro`") from error
+
+
+@contextmanager
+def _yaml_parsed_once() -> Iterator[None]:
+    """Have DVC parse params.yaml once: it parses it again for every stage and for every look into its run cache."""
+    from dvc.utils.serialize import LOADERS, load_yaml
+
+    once = cache(load_yaml)
+    # A copy for each caller: DVC would write an object that two stages share as an alias.
+    LOADERS[".yaml"] = lambda path, **of: copy.deepcopy(once(path, **of))
+    try:
+        yield
+    finally:
+        del LOADERS[".yaml"]
 
 
 def _made(out: Any) -> bool:

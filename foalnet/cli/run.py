@@ -59,7 +59,7 @@ def run(context: click.Context, corpora: tuple[str, ...]) -> None:
             _run(context, str(stage.command))
 
         try:
-            for group in independent(stages):
+            for group in grouped(stages):
                 ended: set[str] = set()
                 with held():
                     try:
@@ -79,11 +79,11 @@ def run(context: click.Context, corpora: tuple[str, ...]) -> None:
         recorder.write(waiting)
 
 
-def independent(stages: Sequence[Planned]) -> Iterator[list[Planned]]:
-    """Yield the stages in their order: trainings and evaluations that need nothing of one another in one group."""
+def grouped(stages: Sequence[Planned]) -> Iterator[list[Planned]]:
+    """Yield the stages in their order: successive trainings and evaluations as one group, others alone."""
     group: list[Planned] = []
     for stage in stages:
-        if group and not (_per_run(group[0]) and _per_run(stage) and not any(_reads(stage, one) for one in group)):
+        if group and not (_per_run(group[0]) and _per_run(stage)):
             yield group
             group = []
         group.append(stage)
@@ -103,8 +103,9 @@ def _reads(stage: Planned, other: Planned) -> bool:
 def side_by_side(group: Sequence[Planned], go: Callable[[Planned], None], ended: set[str]) -> None:
     """Run stages two at a time in processes of their own, where the machine allows it; add those that ended well.
 
-    It saves the time in which the last fold of a training, its reading and its publishing use one core. The caller runs
-    what has not ended well and meets its error. Interrupted (exit 5) after Ctrl-C or SIGTERM.
+    A stage starts when those that it reads have ended. It saves the time in which the last fold of a training, its
+    reading and its publishing use one core. The caller runs what has not ended well and meets its error. Interrupted
+    (exit 5) after Ctrl-C or SIGTERM.
     """
     from foalnet.stages.train.training import at_once
     from foalnet.train.environment import listening
@@ -127,11 +128,12 @@ def side_by_side(group: Sequence[Planned], go: Callable[[Planned], None], ended:
         send(FoldStatus(epochs=0, finished=True))
 
     jobs = {stage.name: partial(one, stage) for stage in group}
+    needs = {stage.name: [other.name for other in group if _reads(stage, other)] for stage in group}
     with listening() as stop:
-        in_children(jobs, workers=AT_A_TIME, stop=stop, show=lambda name, _status: ended.add(name))
+        in_children(jobs, workers=AT_A_TIME, stop=stop, show=lambda name, _status: ended.add(name), needs=needs)
         if stop.requested:
             raise Interrupted(
-                f"stopped while {len(group)} stages ran, {len(ended)} of them have ended",
+                f"stopped in the {len(group)} stages that run side by side, {len(ended)} of them have ended",
                 action="run the same command again: it resumes from there",
             )
 

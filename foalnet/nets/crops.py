@@ -1,6 +1,7 @@
 """A small picture encoder, trained from scratch, that applies the same convolutions to every valid frame.
 
-Shape letters: B utterances, F frames, V valid frames of the batch, C colours, H and W pixels, D width.
+Shape letters: B utterances, F frames, V valid frames of the batch, C colours or channels, H and W pixels, D width,
+P pixels of a patch, N patches.
 """
 
 from __future__ import annotations
@@ -21,6 +22,20 @@ CHANNELS = (16, 32, 48)
 MIN_DEVIATION = 4.0
 JITTER = {"shift": 0.1, "zoom": 0.1, "turn": 0.15}
 CONTRAST_SD = 0.1
+
+
+class OfGrey(nn.Conv2d):
+    """A 3 x 3 convolution of one channel, stride 2, as a product with its patches: a third of the time on a CPU."""
+
+    def __init__(self, out: int) -> None:
+        super().__init__(1, out, 3, stride=2, padding=1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the convolution of pictures with even sides, [V, C, H / 2, W / 2]."""
+        x_VPN = F.unfold(input, 3, padding=1, stride=2)
+        assert self.bias is not None
+        x_VCN = torch.baddbmm(self.bias.view(1, -1, 1), self.weight.flatten(1).expand(len(input), -1, -1), x_VPN)
+        return x_VCN.view(*x_VCN.shape[:2], input.shape[2] // 2, input.shape[3] // 2)
 
 
 class ChannelsLast(nn.Conv2d):
@@ -53,7 +68,8 @@ class CropCnn(Encoder):
         layers: list[nn.Module] = []
         channels = 1
         for out in CHANNELS:
-            layers += [ChannelsLast(channels, out, 3, stride=2, padding=1), nn.GroupNorm(1, out), nn.ReLU()]
+            convolution = OfGrey(out) if channels == 1 else ChannelsLast(channels, out, 3, stride=2, padding=1)
+            layers += [convolution, nn.GroupNorm(1, out), nn.ReLU()]
             channels = out
         self.convolutions = nn.Sequential(*layers)
         side = -(-SIDE_PX // 2 ** len(CHANNELS))

@@ -1,6 +1,6 @@
 """Trains folds in parallel processes on a CPU: a small network uses one core, and folds do not affect each other.
 
-Each child trains folds to their end and only writes their checkpoints; the parent then reads the checkpoints as it
+Each child trains a fold to its end and only writes its checkpoints; the parent then reads the checkpoints as it
 would after a kill. A child that dies or fails only costs time: the parent trains what is left and raises any error.
 """
 
@@ -11,9 +11,10 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
+from multiprocessing.connection import wait
+from types import MappingProxyType
 from typing import Any
 
 from foalnet.core.processes import die_with_parent
@@ -28,36 +29,46 @@ Job = Callable[[Stop, Callable[[FoldStatus], None]], object]
 STATUS_BYTES = 2048
 
 
-def side_by_side(jobs: Mapping[str, Job], *, workers: int, stop: Stop, show: Callable[[str, FoldStatus], None]) -> None:
-    """Run `job(stop, report)` for every job in `workers` forked processes; `show` gets each job's name and status.
+def side_by_side(
+    jobs: Mapping[str, Job],
+    *,
+    workers: int,
+    stop: Stop,
+    show: Callable[[str, FoldStatus], None],
+    needs: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> None:
+    """Run `job(stop, report)` for every job in a forked process of its own, at most `workers` at a time, in this order.
 
-    Returns when all processes have ended, successfully or not. The kernel kills the children with their parent.
+    `show` gets each job's name and status. `needs`: job -> the jobs that must end well before it starts; without that
+    it is left out. Returns when all processes have ended, successfully or not. The kernel kills them with their parent.
     """
     # The first optimiser of a process imports torch's compiler, which takes two seconds: here once, not in each child.
     importlib.import_module("torch._dynamo")
     context = multiprocessing.get_context("fork")
     shared = {name: Shared(context) for name in jobs}
-    turn = context.Value("i", 0)
-    children = [
-        context.Process(target=_work, args=(jobs, shared, turn, os.getpid())) for _ in range(min(workers, len(jobs)))
-    ]
-    for each in children:
-        each.start()
-    stopping, at_work = False, True
+    waiting, at_work, done = list(jobs), dict[str, Any](), set[str]()
+    stopping = False
     try:
-        while at_work:
-            for each in children:
-                each.join(POLL_S / len(children))
-            at_work = any(each.is_alive() for each in children)
+        while True:
+            ready = [name for name in waiting if done.issuperset(needs.get(name, ()))]
+            for name in [] if stop.requested else ready[: workers - len(at_work)]:
+                waiting.remove(name)
+                at_work[name] = context.Process(target=_work, args=(jobs[name], shared[name], os.getpid()))
+                at_work[name].start()
+            if not at_work:
+                return
+            wait([each.sentinel for each in at_work.values()], timeout=POLL_S)
+            ended = [name for name, each in at_work.items() if not each.is_alive()]
             for name, one in shared.items():
                 if (status := one.get()) is not None:
                     show(name, status)
+            done.update(name for name in ended if at_work.pop(name).exitcode == 0)
             if stop.requested and not stopping:
                 stopping = True
-                for each in children:
+                for each in at_work.values():
                     each.terminate()
     finally:
-        for each in children:
+        for each in at_work.values():
             each.terminate()
 
 
@@ -82,18 +93,15 @@ class Shared:
             return None
 
 
-def _work(jobs: Mapping[str, Job], shared: Mapping[str, Shared], turn: Any, parent: int) -> None:
-    """Run the next job until none is left; ignore errors, which the parent meets again and raises."""
-    die_with_parent(parent)
-    stop, names = Stop(), list(jobs)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop.request)
-    while not stop.requested:
-        with turn.get_lock():
-            place = turn.value
-            turn.value += 1
-        if place >= len(names):
-            break
-        with suppress(Exception):  # the parent meets the same error and reports it
-            jobs[names[place]](stop, shared[names[place]].put)
-    os._exit(0)  # a fork must not run its parent's exit handlers
+def _work(job: Job, shared: Shared, parent: int) -> None:
+    """Run a job and end with 0, or with 1 after any error, which the parent meets again and raises."""
+    code = 1
+    try:
+        die_with_parent(parent)
+        stop = Stop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop.request)
+        job(stop, shared.put)
+        code = 0
+    finally:
+        os._exit(code)  # a fork must not run its parent's exit handlers

@@ -13,7 +13,7 @@ from foalnet.core.errors import UsageError
 from foalnet.methods import FoalNet, build_net
 from foalnet.nets import InputShape
 from foalnet.nets.attention import AttentionStack, CrossAttention
-from foalnet.nets.crops import CropCnn
+from foalnet.nets.crops import CropCnn, OfGrey
 from foalnet.nets.linear import Linear
 from foalnet.nets.logmel import HOP_S, LogmelCnn
 from foalnet.nets.masks import masked_mean, strided, zero_masked
@@ -213,6 +213,15 @@ def test_logmel_statistics_do_not_depend_on_how_the_fold_is_cut_into_batches() -
         statistics.append(torch.stack([encoder.mean_M, encoder.deviation_M]))
     torch.testing.assert_close(statistics[0], statistics[1], rtol=0, atol=1e-4)
     torch.testing.assert_close(statistics[0], statistics[2], rtol=0, atol=1e-4)
+
+
+def test_the_convolution_of_grey_is_torchs_own() -> None:
+    torch.manual_seed(1)
+    convolution, plain = OfGrey(4), torch.nn.Conv2d(1, 4, 3, stride=2, padding=1)
+    plain.load_state_dict(convolution.state_dict())
+    x_V1HW = torch.randn(3, 1, 8, 6)
+    torch.testing.assert_close(convolution(x_V1HW), plain(x_V1HW))
+    assert convolution(x_V1HW[:0]).shape == (0, 4, 4, 3)
 
 
 def test_a_crop_is_seen_without_its_exposure() -> None:

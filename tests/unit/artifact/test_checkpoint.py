@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from foalnet.artifact.checkpoint import (
     load_checkpoint,
@@ -52,6 +54,13 @@ def test_equal_content_gives_equal_bytes_whatever_the_order_or_process() -> None
     digest = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     here = to_bytes({"y": torch.zeros(3), "x": torch.ones(2)}, {"a": 2, "b": 1})
     assert digest == hashlib.sha256(here).hexdigest()
+
+
+def test_the_bytes_are_those_of_safetensors_for_torch() -> None:
+    plain = {name: value for name, value in TENSORS.items() if name != "half"}
+    encoded = to_bytes(plain, FACTS)
+    meta = json.loads(encoded[8 : 8 + int.from_bytes(encoded[:8], "little")])["__metadata__"]
+    assert encoded == save(plain, meta)
 
 
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -221,19 +222,31 @@ def lines_of(log: Path) -> list[tuple[bool, str, str]]:
     return sorted((int(pid) != os.getpid(), workers, words.removeprefix("foalnet ")) for pid, workers, words in rows)
 
 
-def test_runs_that_need_nothing_of_one_another_are_one_group(project: Path) -> None:
+def test_trainings_and_evaluations_are_one_group(project: Path) -> None:
     (project / "dvc.yaml").write_text(RUNS)
-    groups = [sorted(stage.name for stage in group) for group in module.independent(planned(project))]
-    assert not [group for group in groups if {"sound", "both"} <= {*group} or {"picture", "both"} <= {*group}]
-    assert not [group for group in groups if {"sound", "scores"} <= {*group}]
-    assert ["draw"] in groups and ["final"] in groups and max(map(len, groups)) == 2
+    groups = [sorted(stage.name for stage in group) for group in module.grouped(planned(project))]
+    assert ["both", "picture", "scores", "sound"] in groups and ["draw"] in groups and ["final"] in groups
+
+
+def test_a_stage_of_a_group_starts_after_those_that_it_reads(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(context: object, command: str) -> None:
+        if "audio_only" in command and "train" in command:
+            time.sleep(0.5)
+        logged(context, command)
+
+    monkeypatch.setattr(module, "_run", slow)
+    assert go() == 0
+    order = [line.split(" foalnet ")[1] for line in runs.read_text().splitlines()]
+    sound = order.index("train mine --variant audio_only --seed 1")
+    assert order.index("train mine --variant video_only --seed 1") < sound
+    assert sound < order.index("train mine --variant foal --seed 1")
+    assert sound < order.index("evaluate mine --variant audio_only --seed 1")
 
 
 def test_a_group_runs_in_two_processes_that_share_the_workers(runs: Path) -> None:
     assert go() == 0
     children = [words for child, workers, words in lines_of(runs) if child and workers == "1"]
-    assert "train mine --variant audio_only --seed 1" in children
-    assert "train mine --variant video_only --seed 1" in children
+    assert len(children) == 4
     assert [words for child, _, words in lines_of(runs) if not child] == ["draw", "final mine", "study rivals"]
     assert len(lines_of(runs)) == 7
 
@@ -263,7 +276,7 @@ def test_a_stop_of_a_child_stops_the_command(runs: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "_run", stopped)
     recorded: list[str] = []
     monkeypatch.setattr(module, "record", lambda _home, names: recorded.extend(names))
-    with pytest.raises(Interrupted, match="stopped while 2 stages ran"):
+    with pytest.raises(Interrupted, match="stopped in the 4 stages"):
         go()
     assert "draw" in recorded and "picture" not in recorded
     assert len([words for _, _, words in lines_of(runs) if "video_only" in words]) == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -199,6 +201,23 @@ def test_folds_side_by_side_are_shown_each_with_its_last_standing() -> None:
     jobs = {"a": partial(job, ONE), "b": partial(job, TWO), "c": partial(job, ENDED)}
     side_by_side(jobs, workers=2, stop=Stop(), show=seen.__setitem__)
     assert seen == {"a": ONE, "b": TWO, "c": ENDED}
+
+
+def test_a_job_is_left_out_where_one_that_it_needs_fails() -> None:
+    def fails(_stop: Stop, _send: Callable[[FoldStatus], None]) -> None:
+        raise ValueError
+
+    def ends(_stop: Stop, send: Callable[[FoldStatus], None]) -> None:
+        send(ENDED)
+
+    def killed(_stop: Stop, _send: Callable[[FoldStatus], None]) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    seen: dict[str, Any] = {}
+    jobs = {"fails": fails, "after": ends, "killed": killed, "after it": ends, "first": ends, "second": ends}
+    needs = {"after": ["fails"], "after it": ["killed"], "second": ["first"]}
+    side_by_side(jobs, workers=2, stop=Stop(), show=seen.__setitem__, needs=needs)
+    assert seen == {"first": ENDED, "second": ENDED}
 
 
 def test_lines_go_to_stderr_and_an_interrupted_training_has_no_end(
