@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -131,10 +132,11 @@ def _planned(stage: Any) -> Planned:
     )
 
 
-def output_lock(home: Path, stages: Collection[Planned], command: str) -> Callable[[], AbstractContextManager[None]]:
-    """Return a function that holds DVC's lock of the stages' outputs: no `dvc repro` then writes or removes them.
+@contextmanager
+def output_lock(home: Path, stages: Collection[Planned]) -> Iterator[None]:
+    """Hold DVC's lock of the stages' outputs: no other process' `dvc repro` then writes or removes them.
 
-    MachineError (exit 4) with the holder's process where another one holds it.
+    `record` may run meanwhile in this process. MachineError (exit 4) with the holder's process where another holds it.
     """
     from dvc.lock import LockError
     from dvc.repo import Repo
@@ -143,17 +145,14 @@ def output_lock(home: Path, stages: Collection[Planned], command: str) -> Callab
     with Repo(str(home.resolve())) as repo:
         tmp_dir, fs, hardlink = repo.tmp_dir, repo.fs, repo.config["core"].get("hardlink_lock", False)
     outputs = [path for stage in stages for path in stage.outputs]
-
-    @contextmanager
-    def held() -> Iterator[None]:
+    with ExitStack() as held:
         try:
-            with rwlock(tmp_dir, fs, command, [], outputs, hardlink):
-                yield
+            # DVC takes it again in the same process with the same command line.
+            held.enter_context(rwlock(tmp_dir, fs, " ".join(sys.argv), [], outputs, hardlink))
         except LockError as error:
             action = "wait for it to end, then run the same command again"
             raise MachineError(str(error), file=home, action=action) from error
-
-    return held
+        yield
 
 
 def record(home: Path, names: Sequence[str]) -> None:

@@ -22,7 +22,6 @@ from foalnet.config import load_settings
 from foalnet.core.errors import Interrupted, MachineError
 from foalnet.core.files import sha256_file
 from foalnet.core.locks import lock
-from foalnet.stages.table import BY_NAME
 
 if TYPE_CHECKING:
     from foalnet.train.environment import Stop
@@ -34,6 +33,8 @@ READ = ("params.yaml", "dvc.yaml")
 RECORD_S = 300.0
 # Stages side by side: each has the clips of its corpus in memory.
 AT_A_TIME = 2
+# Verbs that use one core for a part of their time. Staging and a study use all of them.
+SMALL = frozenset({"train", "evaluate", "final", "report"})
 
 
 @click.command(short_help="run all stages and record them; a first run in one process")
@@ -49,30 +50,27 @@ def run(context: click.Context, corpora: tuple[str, ...]) -> None:
     stages = planned(Path(), corpora)
     if any(stage.made or not _ours(context, stage) for stage in stages):
         os.execv(sys.executable, [*DVC, "repro", *(stage.name for stage in stages if corpora)])  # noqa: S606
-    with lock(load_settings().work / "locks" / "run"):
+    with lock(load_settings().work / "locks" / "run"), output_lock(Path(), stages):
         waiting: list[Planned] = []
-        recorder, held = Record(stages), output_lock(Path(), stages, "foalnet run")
-        numbers = {stage.name: number for number, stage in enumerate(stages, 1)}
+        recorder, numbers = Record(stages), {stage.name: number for number, stage in enumerate(stages, 1)}
 
         def go(stage: Planned) -> None:
             click.echo(f"{numbers[stage.name]} of {len(stages)}: {stage.command}", err=True)
             _run(context, str(stage.command))
 
+        def ended(stage: Planned) -> None:
+            waiting.append(stage)
+            waiting.sort(key=lambda one: numbers[one.name])
+            if recorder.is_due():
+                recorder.write(waiting)
+
         try:
             for group in grouped(stages):
-                ended: set[str] = set()
-                with held():
-                    try:
-                        if len(group) > 1:
-                            side_by_side(group, go, ended)
-                    finally:
-                        waiting += [stage for stage in group if stage.name in ended]
-                    for stage in group:
-                        if stage.name not in ended:
-                            go(stage)
-                            waiting.append(stage)
-                if recorder.is_due():
-                    recorder.write(waiting)
+                done = side_by_side(group, go, ended)
+                for stage in group:
+                    if stage.name not in done:
+                        go(stage)
+                        ended(stage)
         except BaseException:
             recorder.after_an_error(waiting)
             raise
@@ -80,10 +78,10 @@ def run(context: click.Context, corpora: tuple[str, ...]) -> None:
 
 
 def grouped(stages: Sequence[Planned]) -> Iterator[list[Planned]]:
-    """Yield the stages in their order: successive trainings and evaluations as one group, others alone."""
+    """Yield the stages in their order: successive ones of SMALL as one group, others alone."""
     group: list[Planned] = []
     for stage in stages:
-        if group and not (_per_run(group[0]) and _per_run(stage)):
+        if group and not (_is_small(group[0]) and _is_small(stage)):
             yield group
             group = []
         group.append(stage)
@@ -91,31 +89,33 @@ def grouped(stages: Sequence[Planned]) -> Iterator[list[Planned]]:
         yield group
 
 
-def _per_run(stage: Planned) -> bool:
-    of = BY_NAME.get(str(stage.command).split()[1])  # a study has a verb of its own
-    return of is not None and of.per_run
+def _is_small(stage: Planned) -> bool:
+    return str(stage.command).split()[1] in SMALL
 
 
 def _reads(stage: Planned, other: Planned) -> bool:
-    return any(Path(read).is_relative_to(made) for read in stage.inputs for made in other.outputs)
+    pairs = ((Path(read), Path(made)) for read in stage.inputs for made in other.outputs)
+    return any(read.is_relative_to(made) or made.is_relative_to(read) for read, made in pairs)
 
 
-def side_by_side(group: Sequence[Planned], go: Callable[[Planned], None], ended: set[str]) -> None:
-    """Run stages two at a time in processes of their own, where the machine allows it; add those that ended well.
+def side_by_side(group: Sequence[Planned], go: Callable[[Planned], None], ended: Callable[[Planned], None]) -> set[str]:
+    """Run stages two at a time in processes of their own, where the machine allows it; return those that ended well.
 
-    A stage starts when those that it reads have ended. It saves the time in which the last fold of a training, its
-    reading and its publishing use one core. The caller runs what has not ended well and meets its error. Interrupted
-    (exit 5) after Ctrl-C or SIGTERM.
+    A stage starts when those that it reads have ended; `ended` gets each that ended well. It saves the time in which
+    the last fold of a training, its reading and its publishing use one core. The caller runs what has not ended well
+    and meets its error. Interrupted (exit 5) after Ctrl-C or SIGTERM.
     """
+    if len(group) == 1:
+        return set()
     from foalnet.stages.train.training import at_once
     from foalnet.train.environment import listening
     from foalnet.train.parallel import side_by_side as in_children
     from foalnet.train.progress_line import FoldStatus
     from foalnet.train.ranks import processes
 
-    settings = load_settings()
+    settings, by_name, done = load_settings(), {stage.name: stage for stage in group}, set[str]()
     if at_once(settings) < AT_A_TIME or processes(settings) > 1:
-        return
+        return done
 
     def one(stage: Planned, stop: Stop, send: Callable[[FoldStatus], None]) -> None:
         os.environ["FOALNET_WORKERS"] = str(settings.workers // AT_A_TIME)
@@ -127,15 +127,21 @@ def side_by_side(group: Sequence[Planned], go: Callable[[Planned], None], ended:
             raise
         send(FoldStatus(epochs=0, finished=True))
 
+    def show(name: str, _status: FoldStatus) -> None:
+        if name not in done:
+            done.add(name)
+            ended(by_name[name])
+
     jobs = {stage.name: partial(one, stage) for stage in group}
-    needs = {stage.name: [other.name for other in group if _reads(stage, other)] for stage in group}
+    needs = {stage.name: [other.name for other in group if other != stage and _reads(stage, other)] for stage in group}
     with listening() as stop:
-        in_children(jobs, workers=AT_A_TIME, stop=stop, show=lambda name, _status: ended.add(name), needs=needs)
+        in_children(jobs, workers=AT_A_TIME, stop=stop, show=show, needs=needs)
         if stop.requested:
             raise Interrupted(
-                f"stopped in the {len(group)} stages that run side by side, {len(ended)} of them have ended",
+                f"stopped in {len(group)} stages that run side by side, {len(done)} of them have ended",
                 action="run the same command again: it resumes from there",
             )
+    return done
 
 
 class Lines(io.TextIOWrapper):

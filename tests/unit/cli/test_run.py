@@ -71,6 +71,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(module.os, "execv", of_dvc)
     monkeypatch.setattr(module, "record", lambda _home, names: calls.append(f"record {' '.join(names)}"))
     monkeypatch.setattr(module, "_run", lambda _context, command: calls.append(command))
+    monkeypatch.setenv("FOALNET_WORKERS", "1")  # all in this process
     return calls
 
 
@@ -187,17 +188,31 @@ def test_no_dvc_touches_the_outputs_while_the_stages_run(
     refused: list[str] = []
 
     def other() -> None:
-        lock = output_lock(project, planned(project, ["mine"]), "dvc repro")
-        with pytest.raises(MachineError, match="foalnet run") as error, lock():
-            pass
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(sys, "argv", ["dvc", "repro"])
+            with (
+                pytest.raises(MachineError, match="is busy") as error,
+                output_lock(project, planned(project, ["mine"])),
+            ):
+                pass
         refused.append(str(error.value))
         with pytest.raises(MachineError, match="another run is at work"):
             go("mine")
 
     monkeypatch.setattr(module, "_run", meanwhile("foalnet report mine", said, other))
-    assert go("mine") == 0 and "is busy" in refused[0]
-    with output_lock(project, planned(project, ["mine"]), "dvc repro")():
+    assert go("mine") == 0 and " ".join(sys.argv) in refused[0]
+    with output_lock(project, planned(project, ["mine"])):
         pass
+
+
+def test_stages_are_recorded_while_their_outputs_are_locked(project: Path) -> None:
+    (project / "raw").write_text("")
+    holds = (project / ".dvc" / "tmp" / "rwlock").read_text
+    with output_lock(project, planned(project, ["mine"])):
+        before = holds()
+        record(project, ["draw"])
+        assert holds() == before and "raw" in before
+    assert "raw" in (project / "dvc.lock").read_text() and "raw" not in holds()
 
 
 @pytest.fixture
@@ -222,10 +237,11 @@ def lines_of(log: Path) -> list[tuple[bool, str, str]]:
     return sorted((int(pid) != os.getpid(), workers, words.removeprefix("foalnet ")) for pid, workers, words in rows)
 
 
-def test_trainings_and_evaluations_are_one_group(project: Path) -> None:
+def test_successive_trainings_and_what_reads_them_are_one_group(project: Path) -> None:
     (project / "dvc.yaml").write_text(RUNS)
     groups = [sorted(stage.name for stage in group) for group in module.grouped(planned(project))]
-    assert ["both", "picture", "scores", "sound"] in groups and ["draw"] in groups and ["final"] in groups
+    assert [group for group in groups if {"both", "picture", "scores", "sound"} <= {*group}] and ["draw"] in groups
+    assert ["study"] in groups
 
 
 def test_a_stage_of_a_group_starts_after_those_that_it_reads(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,8 +262,8 @@ def test_a_stage_of_a_group_starts_after_those_that_it_reads(runs: Path, monkeyp
 def test_a_group_runs_in_two_processes_that_share_the_workers(runs: Path) -> None:
     assert go() == 0
     children = [words for child, workers, words in lines_of(runs) if child and workers == "1"]
-    assert len(children) == 4
-    assert [words for child, _, words in lines_of(runs) if not child] == ["draw", "final mine", "study rivals"]
+    assert len(children) == 5
+    assert [words for child, _, words in lines_of(runs) if not child] == ["draw", "study rivals"]
     assert len(lines_of(runs)) == 7
 
 
@@ -276,10 +292,19 @@ def test_a_stop_of_a_child_stops_the_command(runs: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "_run", stopped)
     recorded: list[str] = []
     monkeypatch.setattr(module, "record", lambda _home, names: recorded.extend(names))
-    with pytest.raises(Interrupted, match="stopped in the 4 stages"):
+    with pytest.raises(Interrupted, match="stopped in 5 stages"):
         go()
     assert "draw" in recorded and "picture" not in recorded
     assert len([words for _, _, words in lines_of(runs) if "video_only" in words]) == 1
+
+
+def test_long_work_side_by_side_is_recorded_on_the_way(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[list[str]] = []
+    monkeypatch.setattr(module, "RECORD_S", 0.0)
+    monkeypatch.setattr(module, "record", lambda _home, names: recorded.append(list(names)))
+    assert go() == 0
+    assert ["draw"] in recorded and len(recorded) > 4
+    assert len([name for names in recorded for name in names]) == 7
 
 
 def test_with_one_worker_all_run_here(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
