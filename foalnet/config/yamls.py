@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +42,10 @@ def parse_yaml(text: str, path: Path) -> Any:
     >>> parse_yaml("lr: 1e-3, name: yes".replace(", ", chr(10)), Path("params.yaml"))  # YAML 1.2, as DVC reads it
     {'lr': 0.001, 'name': 'yes'}
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        # The C parser that DVC uses crashes the process on deeply nested lists; the pure parser raises an error.
-        data = YAML(typ="safe", pure=True).load(text)
-        if _size(data, {}, ()) <= MAX_NODES:
-            return data
-        what = f"it expands to more than {MAX_NODES:,} values"
+        return copy.deepcopy(_plain(text))
     except _NotPlainError as error:
         what = f"line {line_of(text, error.steps)[1]}: {'.'.join(map(str, error.steps))}: {error}"
     except MarkedYAMLError as error:
@@ -60,6 +57,18 @@ def parse_yaml(text: str, path: Path) -> Any:
     except RecursionError:
         what = "it is nested too deeply, or contains itself"
     raise UsageError(f"the file cannot be read: {what}", file=path, action="correct the YAML")
+
+
+@lru_cache(maxsize=4)
+def _plain(text: str) -> Any:
+    """Return the content, parsed once: a verb reads params.yaml several times, and each parse takes 0.1 s."""
+    from ruamel.yaml import YAML
+
+    # The C parser that DVC uses crashes the process on deeply nested lists; the pure parser raises an error.
+    data = YAML(typ="safe", pure=True).load(text)
+    if _size(data, {}, ()) > MAX_NODES:
+        raise ValueError(f"it expands to more than {MAX_NODES:,} values")
+    return data
 
 
 def line_of(text: str, steps: Sequence[int | str]) -> tuple[int, int]:
