@@ -70,7 +70,7 @@ def likeness(crop: np.ndarray, side_px: int, half: np.ndarray) -> float:
 @pytest.mark.parametrize(
     ("detector", "roi"),
     [
-        ("haar", 0.0),
+        pytest.param("haar", 0.0, marks=pytest.mark.long),
         pytest.param("haar", 3.0, marks=pytest.mark.long),
         pytest.param("blazeface", 0.0, marks=pytest.mark.long),
         pytest.param("yunet", 0.0, marks=pytest.mark.long),

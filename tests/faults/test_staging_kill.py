@@ -124,10 +124,11 @@ def before_the_end(wanted: dict[str, bytes], total: int) -> dict[str, int]:
 @pytest.mark.parametrize(
     "file",
     [
-        "index.json",
-        *(pytest.param(name, marks=pytest.mark.long) for name in ("staging.json", "Session2/000000.tar")),
         "Session1/000000.tar",
-        pytest.param("speeds", marks=pytest.mark.long),
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("index.json", "staging.json", "Session2/000000.tar", "speeds")
+        ),
     ],
 )
 def test_t01_kill_in_each_of_the_last_files_leaves_no_temporary_after_the_rerun(

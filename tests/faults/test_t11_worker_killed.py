@@ -59,6 +59,7 @@ def test_t11_a_worker_that_is_killed_once_costs_a_retry_and_no_byte(
     assert not (place.settings.work / "runs/shards-tiny-failed.json").exists()
 
 
+@pytest.mark.long
 @red_when("stages/shards/staging.py", "failures are not written")
 def test_t11_killed_twice_it_stands_in_a_ledger_and_the_others_are_kept(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -72,7 +72,7 @@ def crops(path: Path, detector: Detector) -> dict[str, Pictures]:
 @red_when("faces/haar.py", "the first picture of a call is answered for all of them", case="haar")
 @red_when("faces/blazeface.py", "the first picture of a call is answered for all of them", case="blazeface")
 @red_when("faces/yunet.py", "the first picture of a call is answered for all of them", case="yunet")
-@pytest.mark.parametrize("name", ["haar", "blazeface", "yunet", "sfd"])
+@pytest.mark.parametrize("name", ["haar", pytest.param("blazeface", marks=pytest.mark.long), "yunet", "sfd"])
 def test_t56_crops_are_the_same_bytes_whatever_the_batch(name: str, video: Path, shared_data: Path) -> None:
     try:
         detector = get_detector(Shards(detector=name), Settings(device="cpu", weights=shared_data / "weights"))

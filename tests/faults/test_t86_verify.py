@@ -40,6 +40,7 @@ def test_t86_one_flipped_byte_of_a_remote_object_is_named(place: Place, monkeypa
     assert broken(place.links(monkeypatch, "store")) == []
 
 
+@pytest.mark.long
 @red_when("checks/verify/outputs.py", "the list of a folder is not among its objects")
 def test_t86_a_flipped_byte_of_a_folders_list_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     md5 = place.md5("data/drawn/shards")

@@ -86,6 +86,7 @@ def log(tmp_path: Path) -> Log:
     return Log(home, project)
 
 
+@pytest.mark.long
 def test_t90_stages_reports_and_the_doctor_give_nothing_away(log: Log) -> None:
     log("inventory", "ravdess")
     log("manifest", "ravdess")

@@ -336,6 +336,7 @@ def test_t85_the_gates_artifact_marks_the_run(toy: Path, monkeypatch: pytest.Mon
     assert text == "# promoted\n\n**earlier runs wait unpushed:** drawn/a, drawn/b (gone)\n"
 
 
+@pytest.mark.long
 @red_when("../flows/push.py", "DVC's lines that begin with ERROR are not looked for")
 def test_t85_a_push_that_fails_says_what_dvc_said(toy: Path, remote: Path) -> None:
     (remote / "files").write_text("not a folder")

@@ -66,6 +66,7 @@ def git_flag(project: Path, file: str) -> None:
     git(project, "update-index", "--assume-unchanged", file)
 
 
+@pytest.mark.long
 def test_figures_that_no_commit_holds_yet_are_no_fault(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = project / "dvc.lock"
     lock.write_text(lock.read_text() + "\n")
@@ -188,6 +189,7 @@ def test_figures_that_were_edited_are_restored_and_not_committed(
     assert first.action == "`dvc repro --force --single-item report@drawn`"
 
 
+@pytest.mark.long
 def test_a_shard_that_was_cut_short_is_named_with_its_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = project / "data/drawn/shards"
     [*_, entry] = open_shards(folder).entries

@@ -95,6 +95,7 @@ def test_a_second_study_trains_the_new_runs_alone_and_an_interrupted_one_resumes
     assert trained == [("audio_only", 3), ("foal", 3)]
 
 
+@pytest.mark.long
 def test_parts_of_the_seeds_make_the_same_study(place: tuple[Paths, Settings], monkeypatch: pytest.MonkeyPatch) -> None:
     paths, settings = place
     assert [part_of(plan(), text) for text in ("1/1", "2/2")] == [(1, 1), (2, 2)]

@@ -221,7 +221,8 @@ def test_labels_of_the_test_part_change_nothing_of_a_fold(tmp_path: Path) -> Non
     assert states[1] != states[3], "fold Session2 trains on Session1: its labels must matter"
 
 
-@pytest.mark.parametrize("paper", [True, pytest.param(False, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("paper", [True, False])
 def test_t71_eight_clips_are_learned_by_heart(paper: bool) -> None:
     """Every variant fits 8 clips in under 200 steps: loss and gradient reach all that is needed."""
     from foalnet.config.variants import VARIANTS

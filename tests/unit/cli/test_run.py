@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -47,12 +48,20 @@ stages:
 """
 
 
+@pytest.fixture(scope="module")
+def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder .dvc of a new project."""
+    home = tmp_path_factory.mktemp("initialised")
+    run(home, "dvc", "init", "--no-scm", "-q")
+    return home / ".dvc"
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(initialised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(initialised, tmp_path / ".dvc")
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
     (tmp_path / "params.yaml").write_text("corpora: {}\n")
     (tmp_path / "sides.txt").write_text("")
-    run(tmp_path, "dvc", "init", "--no-scm", "-q")
     # A metrics file that git tracks is in a fresh clone, too.
     (tmp_path / "mine.json").write_text("{}")
     monkeypatch.chdir(tmp_path)

@@ -104,6 +104,7 @@ def test_faces_are_detected_in_the_pixels_of_their_own_picture(published: Settin
     assert detector.detect([]) == [] and detector.detect([np.zeros((7, 5, 3), np.uint8)]) == [[]]
 
 
+@pytest.mark.long
 def test_small_faces_and_unsure_ones_are_left_out(published: Settings) -> None:
     for wanted in (Shards(detector="sfd", min_face_px=33), Shards(detector="sfd", detector_score=1.0)):
         assert get_detector(wanted, published).detect([picture((3, 4))]) == [[]]
