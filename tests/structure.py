@@ -85,6 +85,7 @@ def facade(path: Path) -> dict[str, str] | None:
     return names
 
 
+@cache
 def source_of(dotted: str) -> Path | None:
     """Return the file of a module, or of the module that holds a name; None for the bare package."""
     parts = dotted.split(".")
@@ -99,18 +100,19 @@ def source_of(dotted: str) -> Path | None:
     return None
 
 
-def package_names(path: Path) -> Iterator[str]:
-    """Yield what a file imports of the package; of a package that is imported whole, the names that it uses."""
-    tree = ast.parse(path.read_text())
+@cache
+def package_names(path: Path) -> tuple[str, ...]:
+    """Return what a file imports of the package; of a package that is imported whole, the names that it uses."""
     whole: dict[str, str] = {}
-    for dotted in package_imports(path):
+    names = list(package_imports(path))
+    for dotted in names:
         source = source_of(dotted)
         if source is not None and facade(source) and source.parent == REPOSITORY.joinpath(*dotted.split(".")):
             whole[dotted.rpartition(".")[2]] = dotted
-        yield dotted
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in whole:
-            yield f"{whole[node.value.id]}.{node.attr}"
+            names.append(f"{whole[node.value.id]}.{node.attr}")
+    return tuple(names)
 
 
 def is_face(path: Path) -> bool:
