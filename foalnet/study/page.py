@@ -103,7 +103,10 @@ def _explained(facts: Mapping[str, Any]) -> list[str]:
         f"Means over the tested utterances of each class, and the surest right and wrong answers (seed "
         f"{facts['seeds'][0]}). Columns: docs/methods.md.",
     ]
-    return lines + [part for name in facts["explained"] for part in ("", f"![{escape(name)}]({name}.svg)")]
+    lines += [part for name in facts["explained"] for part in ("", f"![{escape(name)}]({name}.svg)")]
+    plain = [escape(name) for name in facts["variants"] if name not in facts["explained"]]
+    says = f"One modality and no weights, so that there is nothing to show: {', '.join(plain)}."
+    return [*lines, "", says] if plain else lines
 
 
 def _ranks(facts: Mapping[str, Any]) -> list[str]:

@@ -38,7 +38,7 @@ from foalnet.train.state import Progress
 BOARD = "board.json"
 PAGE = "board.md"
 # What turns logits into a kept run.
-CODE = ("evidence/metrics", "stages/evaluate/scoring", "study/network", "study/run")
+CODE = ("evidence/metrics", "stages/evaluate/scoring", "study/explain", "study/network", "study/run")
 
 
 def run_study(plan: Plan, settings: Settings, paths: Paths, *, say: Callable[[str], None] = lambda _: None) -> str:
