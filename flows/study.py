@@ -27,10 +27,21 @@ from foalnet.core.paths import Paths
 
 @task(task_run_name="study {name}, part {part} of {parts}", **TASK)
 def study_part(name: str, part: int, parts: int, home: str) -> None:
-    """Train the runs of one part of the seeds in a separate process; on a GPU with a slot."""
+    """Train the runs of one part of the seeds."""
+    _train(f"study@{name} (part {part} of {parts})", home, name, "--part", f"{part}/{parts}")
+
+
+@task(task_run_name="search of study {name}", **TASK)
+def study_search(name: str, home: str) -> None:
+    """Search the settings that the parts of a study take."""
+    _train(f"study@{name} (search)", home, name, "--search")
+
+
+def _train(stage: str, home: str, *arguments: str) -> None:
+    """Run the verb `study` in a separate process; on a GPU with a slot."""
     on_gpu = load_settings(Path(home)).device.startswith("cuda")
     with gpu_slot(stop_event()) if on_gpu else contextlib.nullcontext():
-        run_verb(f"study@{name} (part {part} of {parts})", verb("study", name, "--part", f"{part}/{parts}"), home)
+        run_verb(stage, verb("study", *arguments), home)
 
 
 @flow(name="study", flow_run_name=run_name)
@@ -78,6 +89,8 @@ def _bring(home: Path, name: str, corpus: str, parts: int, settings: Settings) -
         return False
     if settings.device.startswith("cuda"):
         make_slot()
+    if read_file(home / DEFAULT_PARAMS).studies[name].search:
+        study_search(name, str(home))
     each = [{"name": name, "part": part, "parts": parts, "home": str(home)} for part in range(1, parts + 1)]
     spread(study_part, each, settings=settings, at_once=settings.slots)
     return bool(run_stage(last.name, str(home))["ran"])
