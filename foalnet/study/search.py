@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 def points(count: int, seed: int, lr: float) -> list[Point]:
     """Return the points of a search, param -> value; the first one, the params as they stand, names none.
 
-    Of n drawn points each lies in another n-th of every param's range.
+    Of n drawn points each is in another n-th of every param's range.
 
     >>> [sorted(point) for point in points(2, seed=1, lr=0.01)]
     [[], ['head_dropout', 'lr', 'weight_decay']]

@@ -67,13 +67,14 @@ def test_a_task_can_be_sent_to_another_process() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("prefect_dask") is None, reason="the extra `dask` is not installed")
 def test_two_dask_workers_leave_the_bytes_and_the_lock_of_one_process(server: Server, tmp_path: Path) -> None:
     alone = copy_project(tmp_path / "alone")
-    change_params(alone, **TINY, studies={"s": STUDY})
+    change_params(alone, **TINY, studies={"s": {**STUDY, "search": 2}})
     repro(alone, "features@drawn")
     spread = shutil.copytree(alone, tmp_path / "spread", symlinks=True)
     repro(alone, "study@s")
     done = flow(server, spread, FOALNET_SLOTS="2", FOALNET_WORKERS="1", FOALNET_TASK_RUNNER="dask")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "'ran': True, 'board': 'reports/drawn/studies/s/board.md'" in done.stdout
+    assert done.stderr.count("search: foal point 2 of 2") == 1
     assert "part 1 of 2: 2 runs of study s" in done.stderr and "part 2 of 2: 2 runs of study s" in done.stderr
     assert digests(spread / "reports/drawn/studies") == digests(alone / "reports/drawn/studies")
     assert (spread / "dvc.lock").read_bytes() == (alone / "dvc.lock").read_bytes()

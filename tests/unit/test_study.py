@@ -239,6 +239,7 @@ def test_a_plan_has_each_variants_own_settings_also_for_the_encoders() -> None:
         ({"settings": {"baseline": {"fold_by": "speaker"}}}, "all variants have the same"),
         ({"settings": {"baseline": {"lrr": 0.1}}}, "settings.baseline.lrr: unknown"),
         ({"settings": {"baseline": {"lr": -1.0}}}, "settings"),
+        ({"search": 2, "settings": {"baseline": {"lr": 0.1}}}, "settings.baseline.lr: `search` sets it"),
         ({"settings": {"mem": {"lr": 0.1}}}, "'mem' is not among its variants"),
     ],
 )
