@@ -74,7 +74,7 @@ def test_two_dask_workers_leave_the_bytes_and_the_lock_of_one_process(server: Se
     done = flow(server, spread, FOALNET_SLOTS="2", FOALNET_WORKERS="1", FOALNET_TASK_RUNNER="dask")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "'ran': True, 'board': 'reports/drawn/studies/s/board.md'" in done.stdout
-    assert done.stderr.count("search: foal point 2 of 2") == 1
+    assert "search of study s" in done.stderr
     assert "part 1 of 2: 2 runs of study s" in done.stderr and "part 2 of 2: 2 runs of study s" in done.stderr
     assert digests(spread / "reports/drawn/studies") == digests(alone / "reports/drawn/studies")
     assert (spread / "dvc.lock").read_bytes() == (alone / "dvc.lock").read_bytes()
