@@ -44,9 +44,9 @@ def _search(search: Mapping[str, Any]) -> list[str]:
     grid, folds = search["points"], search["folds"]
     lines = [
         f"Before the study every variant tried the same {len(grid)} points with seed {search['seed']}, scored by UA on "
-        f"the dev part of {'the first fold' if folds == 1 else f'the first {folds} folds'}; its best one (bold) holds "
-        "for all seeds. No test part was scored; but where every person is tested in turn, those of a dev part are "
-        "tested in another fold. The best of several scores is too high.",
+        f"{'the dev part of the first fold' if folds == 1 else f'the dev parts of the first {folds} folds'}; its best "
+        "one (bold) holds for all seeds. No test part was scored; but where every person is tested in turn, those of a "
+        "dev part are tested in another fold. The best of several scores is too high.",
         "",
         "| point | lr | weight_decay | head_dropout |",
         "|--:|--:|--:|--:|",
