@@ -3,14 +3,16 @@
     python -m bench.study drawn
     python -m bench.study drawn --world few --variants baseline,avel,mem,foal
     python -m bench.study ravdess --root FOLDER       # or: FOALNET_SHARED_DATA=PARENT python -m bench.study ravdess
+    python -m bench.study ravdess --root FOLDER --classes 4
+    python -m bench.study drawn --variants concat,foal,jmt --seeds 2 --search 4
     python -m bench.study meld --root FOLDER
     python -m bench.study ravdess --seeds 2 --variants audio_only,foal,gmu --keep CLONE
 
 `drawn`: the drawn corpus, with the settings of its entry (encoders of the single modalities, frozen); a world of WORLDS
-is drawn by other shares. `ravdess`: eight
-classes, sound as functionals and the table of action units; FOLDER as for `bench.ravdess`. `meld`: the three tables,
-text alone, words learned from scratch. One recipe for all methods, but for RATES. The clone of `--keep` stays there,
-and the same command resumes.
+is drawn by other shares. `ravdess`: eight classes, or the four of `bench.ravdess` (neutral without calm, happy, sad,
+angry), sound as functionals and the table of action units; FOLDER as for `bench.ravdess`. `meld`: the three tables,
+text alone, words learned from scratch. One recipe for all methods, but for RATES, which a search replaces. The clone of
+`--keep` stays there, and the same command resumes.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 
 from bench.first_run import HOME, folder_of
 from bench.meld import TEXT, TRAIN, run
+from bench.ravdess_data import CLASSES
 from foalnet.config.yamls import read_yaml
 from foalnet.core.files import json_bytes, publish_bytes
 
@@ -36,7 +39,7 @@ FUSIONS = (
 MORE = {"drawn": ("hfg_style", "jmt_va")}
 # What each fusion is worth beyond the floor of all, and beyond the sound alone.
 COMPARE = [["concat", "audio_only"], ["baseline", "concat"], ["gmu", "concat"]]
-WIDTH, SEGMENTS = 64, 8
+WIDTH, SEGMENTS, ALL_FOLDS = 64, 8, 1024
 # With `redundant` sound and face of every utterance show its class: what alignment and matching teach is true of every
 # pair. `few` has 14 utterances a session of it.
 _REDUNDANT = {"share_both": 1.0, "share_sound": 0.0, "share_face": 0.0, "share_interaction": 0.0}
@@ -55,7 +58,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds [5]")
     parser.add_argument("--variants", help="what is trained [those of this bench]")
     parser.add_argument("--world", choices=WORLDS, default="mixed", help="of the drawn corpus [mixed]")
-    parser.add_argument("--classes", default="all", help="of ravdess [all eight]")
+    parser.add_argument("--classes", default="all", help="of ravdess: 4, or as add-corpus takes them [all eight]")
+    parser.add_argument("--search", type=int, default=0, help="points that each variant tries before, on all folds [0]")
     parser.add_argument("--epochs", type=int, help="largest number of epochs of a fold [that of the corpus]")
     parser.add_argument("--keep", type=Path, metavar="CLONE", help="clone to here and leave it")
     arguments = parser.parse_args()
@@ -78,11 +82,22 @@ def main() -> None:
         )
 
 
+def classes_of(given: str) -> str:
+    """Return the classes of RAVDESS for `add-corpus`, of a number of them those of bench.ravdess.
+
+    >>> classes_of("4")
+    'neutral,happy,sad,angry'
+    >>> classes_of("happy=happy+calm,sad")
+    'happy=happy+calm,sad'
+    """
+    return ",".join(CLASSES[int(given)]) if given.isdecimal() and int(given) in CLASSES else given
+
+
 def add(folder: Path, root: Path | None, arguments: argparse.Namespace) -> None:
     """Add the corpus, unless it is the drawn one, and the study to the clone's params."""
     corpus = arguments.corpus
     if root is not None:
-        more = ("--variants", "text_only") if corpus == "meld" else ("--classes", arguments.classes)
+        more = ("--variants", "text_only") if corpus == "meld" else ("--classes", classes_of(arguments.classes))
         run(folder, "foalnet", "add-corpus", corpus, "--root", str(root.resolve()), "--name", corpus, *more)
     path = folder / "params.yaml"
     params = read_yaml(path)
@@ -105,9 +120,12 @@ def add(folder: Path, root: Path | None, arguments: argparse.Namespace) -> None:
         if study["reference"] not in study["variants"]:
             study["reference"] = study["variants"][-1]
     study["compare"] = [pair for pair in COMPARE if set(pair) <= set(study["variants"])]
-    study["settings"] = {
-        variant: {"lr": rate} for variant, rate in RATES.get(corpus, {}).items() if variant in study["variants"]
-    }
+    if arguments.search:
+        study |= {"search": arguments.search, "search_folds": ALL_FOLDS}
+    else:
+        study["settings"] = {
+            variant: {"lr": rate} for variant, rate in RATES.get(corpus, {}).items() if variant in study["variants"]
+        }
     if arguments.epochs:
         study["train"] = {"epochs": arguments.epochs}
     params["studies"] = {NAME: study}

@@ -99,10 +99,11 @@ def may_retry(code: int | None, tries: int) -> bool:
     return tries <= RETRIES and (code in (4, 5, LOCKED) or code in KILLED)
 
 
-def plan(home: Path, corpus: str) -> list[Stage]:
+def plan(home: Path, corpus: str, *, end: str | None = None) -> list[Stage]:
     """Return the stages that the corpus' report and final model need, in the order of `dvc repro`.
 
-    UsageError (exit 2) where the corpus or the project does not exist.
+    `end`: another stage, in place of report and final model; it is the last one. UsageError (exit 2) where the corpus,
+    the stage or the project does not exist.
     """
     resolve(read_file(home / "params.yaml"), corpus, path=home / "params.yaml")
 
@@ -111,7 +112,7 @@ def plan(home: Path, corpus: str) -> list[Stage]:
     left = READS
     while True:
         try:
-            return _planned(home, corpus)
+            return _planned(home, [end] if end else [f"{LAST}@{corpus}", f"{FINAL}@{corpus}"])
         except DvcException as error:
             left -= 1
             # DVC writes dvc.lock in place, so another run may have written half of it.
@@ -124,7 +125,8 @@ def plan(home: Path, corpus: str) -> list[Stage]:
         time.sleep(READ_AGAIN_S)
 
 
-def _planned(home: Path, corpus: str) -> list[Stage]:
+def _planned(home: Path, ends: Sequence[str]) -> list[Stage]:
+    """Return the stages that `ends` need, and these; the first must exist, the others are optional."""
     import networkx
     from dvc.repo import Repo
     from dvc.repo.reproduce import get_active_graph, plan_repro
@@ -133,13 +135,10 @@ def _planned(home: Path, corpus: str) -> list[Stage]:
         graph = get_active_graph(repo.index.graph)
         order = [stage for stage in plan_repro(graph) if stage.path_in_repo == "dvc.yaml"]
         names = {stage: stage.name for stage in order}
-        last = next((stage for stage, name in names.items() if name == f"{LAST}@{corpus}"), None)
-        if last is None:
-            raise UsageError(
-                f"no stage {LAST}@{corpus}", file=home / "dvc.yaml", action="compare it with `dvc stage list`"
-            )
-        ends = [last, *(stage for stage, name in names.items() if name == f"{FINAL}@{corpus}")]
-        wanted = {*ends, *(below for end in ends for below in networkx.descendants(graph, end))}
+        last = [stage for stage, name in names.items() if name in ends]
+        if ends[0] not in (names[stage] for stage in last):
+            raise UsageError(f"no stage {ends[0]}", file=home / "dvc.yaml", action="compare it with `dvc stage list`")
+        wanted = {*last, *(below for end in last for below in networkx.descendants(graph, end))}
         return [
             Stage(
                 name=names[stage],

@@ -7,9 +7,6 @@ failures of the machine, and can distribute the dialogues with Dask.
 from __future__ import annotations
 
 import subprocess
-import sys
-import threading
-from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -17,15 +14,12 @@ from uuid import UUID
 
 from prefect import flow, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.futures import as_completed
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.alive import alive
-from flows.process import run
-from flows.stages import SAID_LINES, UP_TO_DATE, StageFailed, environment, plan
-from flows.tasks import DONE, STOP, TASK, project_home, run_logger, run_name, run_stage, run_stages, stop_event
+from flows.spread import run_verb, spread, verb
+from flows.stages import UP_TO_DATE, StageFailed, environment, plan
+from flows.tasks import DONE, TASK, project_home, run_logger, run_name, run_stage, run_stages
 from foalnet.config import Settings, load_settings
-from foalnet.core.errors import MachineError
 
 # A batch's process takes about 3 CPU s to start; this much speech keeps it busy ten times as long.
 BATCH_S = 300.0
@@ -36,22 +30,13 @@ BATCHES_EACH = 2
 @task(task_run_name="{name}", **TASK)
 def stage_batch(corpus: str, name: str, dialogues: list[str], home: str) -> int:
     """Stage dialogues into the work cache in a separate process; return their number."""
-    said: deque[str] = deque(maxlen=SAID_LINES)
-    logger = run_logger()
-
-    def listen(line: str) -> None:
-        said.append(line)
-        logger.info(line)
-
-    code = run(warm_command(corpus, *dialogues), cwd=Path(home), env=environment(), on_line=listen, stop=stop_event())
-    if code != 0:
-        raise StageFailed(f"shards@{corpus} ({name})", code, "\n".join(said))
+    run_verb(f"shards@{corpus} ({name})", warm_command(corpus, *dialogues), home)
     return len(dialogues)
 
 
 def warm_command(corpus: str, *dialogues: str) -> list[str]:
     """Return the command that stages dialogues or, without one, lists those to stage."""
-    return [sys.executable, "-m", "foalnet", "warm", corpus, *dialogues]
+    return verb("warm", corpus, *dialogues)
 
 
 @flow(name="stage_corpus", flow_run_name=run_name)
@@ -122,44 +107,19 @@ def batches(todo: Mapping[str, float], workers: int) -> list[list[str]]:
 
 
 def _stage_all(corpus: str, todo: Sequence[list[str]], home: Path, settings: Settings) -> None:
-    """Run a task per batch and show the progress; a cancel ends running tasks and starts no further ones."""
-    stop = STOP.get() or threading.Event()
-    STOP.set(stop)
+    """Run a task per batch and show the progress."""
     total, count = sum(map(len, todo)), 0
     shown = create_progress_artifact(0.0, key=f"staging-{corpus.replace('_', '-')}", description=f"staging {corpus}")
-    of: dict[Any, int] = {}
-    with task_runner(settings, min(settings.workers, len(todo))) as runner:
-        try:
-            for names in todo:
-                name = names[0] + (f" and {len(names) - 1} more" if names[1:] else "")
-                parameters = {"corpus": corpus, "name": name, "dialogues": names, "home": str(home)}
-                of[runner.submit(stage_batch, parameters=parameters)] = len(names)
-            for future in as_completed(list(of)):
-                count += of[future]
-                says = f"staging {corpus}: {count} of {total} dialogues"
-                update_progress_artifact(cast(UUID, shown), 100.0 * count / total, says)
-        except BaseException:
-            stop.set()  # before the runner is left: leaving it waits for its threads
-            raise
-        for future in of:
-            future.result()
+
+    def ended(place: int) -> None:
+        nonlocal count
+        count += len(todo[place])
+        says = f"staging {corpus}: {count} of {total} dialogues"
+        update_progress_artifact(cast(UUID, shown), 100.0 * count / total, says)
+
+    each = [{"corpus": corpus, "name": _name(names), "dialogues": names, "home": str(home)} for names in todo]
+    spread(stage_batch, each, settings=settings, at_once=settings.workers, done=ended)
 
 
-def task_runner(settings: Settings, workers: int) -> TaskRunner[Any]:
-    """Return the runner of the setting `task_runner`: threads with a process each, or a Dask cluster on loopback.
-
-    MachineError (exit 4) where Dask is requested but not installed.
-    """
-    if settings.task_runner == "process":
-        return ThreadPoolTaskRunner(max_workers=workers)
-    try:
-        from prefect_dask import DaskTaskRunner
-    except ImportError as error:
-        raise MachineError(
-            "the setting task_runner is 'dask', and prefect-dask is not installed",
-            stage="shards",
-            action="pip install -c constraints.txt -e '.[dask]', or set FOALNET_TASK_RUNNER=process",
-        ) from error
-    # No dashboard: it would open another port.
-    cluster = {"n_workers": workers, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
-    return DaskTaskRunner(cluster_kwargs=cluster)
+def _name(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if names[1:] else "")

@@ -56,7 +56,9 @@ class Settings(BaseSettings):
     )
     slots: int = Field(1, ge=1, le=64, description="number of stages that a flow runs at the same time")
     task_runner: Literal["process", "dask"] = Field(
-        "process", description="where a flow stages dialogues: processes on this machine, or workers of a Dask cluster"
+        "process",
+        description="where a flow stages dialogues and trains the parts of a study: in processes on this machine, or "
+        "on workers of a Dask cluster",
     )
     device: Device = Field("auto", description="auto, cpu, cuda, cuda:N")
     threads: int = Field(

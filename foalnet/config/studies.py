@@ -25,3 +25,9 @@ class Study(Frozen):
     settings: dict[str, dict[str, Choice]] = Field(
         default_factory=dict, description="variant -> param below `train` -> value, such as `foalnet tune` prints"
     )
+    search: Annotated[int, Field(ge=0, le=256)] = Field(
+        0, description="points of learning rate, weight decay and dropout that every variant tries before; 0: none"
+    )
+    search_folds: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1, description="folds, from the first one on, by the dev parts of which the points are scored"
+    )

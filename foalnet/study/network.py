@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from foalnet.core.records import Prediction
 from foalnet.methods import Method, build_net
 from foalnet.stages.train.group import Job
+from foalnet.study.explain import SIMILARITY, columns, projected, shown, similarities
 from foalnet.train.batches import Store, score_batches
 from foalnet.train.environment import determined
 from foalnet.train.fold import pad_s
@@ -69,34 +70,20 @@ def flops(net: Method, store: Store, keys: Sequence[str], job: Job) -> int:
     return round(counter.get_total_flops() / len(batch.keys))
 
 
-@torch.no_grad()
 def explanation(
     job: Job, progress: Mapping[str, Progress], store: Store, rows: Sequence[Prediction], where: torch.device
 ) -> dict[str, dict[str, Any]]:
-    """Return how a method decided, by the name in `Outputs.explain`; {} for a method that explains nothing.
+    """Return how a method decided, by name (foalnet.study.explain); {} where there is nothing to show.
 
     Each has its `columns`, its mean over the tested utterances of every class, and its values for the surest right and
     the surest wrong answer of every class.
     """
-    by_name: dict[str, dict[str, list[float]]] = {}
     net = net_of(job, store).to(where)
     with determined(job.run.params.determinism, torch.get_num_threads()):
-        for fold in job.run.folds:
-            test = job.run.task(fold, store).test
-            tested = set(test)
-            net.load_state_dict(progress[fold.name].best_net)
-            net.eval()
-            for batch in score_batches(store, test, pad_s=pad_s(job.run.params)):
-                explain = net(batch.to(where)).explain
-                if not explain:
-                    return {}
-                for name, value_BK in explain.items():
-                    each = zip(batch.keys, value_BK.double().tolist(), strict=True)
-                    by_name.setdefault(name, {}).update((key, value) for key, value in each if key in tested)
-    shown = examples(rows)
+        by_name = _explained(net, job, progress, store, {row.key: row.label for row in rows}, where)
     return {
         name: {
-            "columns": net.columns(name, len(next(iter(by_key.values())))),
+            "columns": columns(net, name, len(next(iter(by_key.values())))),
             "classes": {
                 label: _rounded(np.mean([by_key[row.key] for row in rows if row.label == label], axis=0))
                 for label in job.run.classes
@@ -104,11 +91,44 @@ def explanation(
             },
             "utterances": [
                 {"key": row.key, "label": row.label, "predicted": row.predicted, "values": _rounded(by_key[row.key])}
-                for row in shown
+                for row in examples(rows)
             ],
         }
         for name, by_key in sorted(by_name.items())
     }
+
+
+@torch.no_grad()
+def _explained(
+    net: Method,
+    job: Job,
+    progress: Mapping[str, Progress],
+    store: Store,
+    labels: Mapping[str, str],
+    where: torch.device,
+) -> dict[str, dict[str, list[float]]]:
+    """Return the values of every tested utterance, by name and key, of each by the network of its fold."""
+    by_name: dict[str, dict[str, list[float]]] = {}
+
+    def add(name: str, keys: Sequence[str], value_BK: torch.Tensor) -> None:
+        by_name.setdefault(name, {}).update(zip(keys, value_BK.double().tolist(), strict=True))
+
+    for fold in job.run.folds:
+        test, vectors = job.run.task(fold, store).test, dict[str, torch.Tensor]()
+        tested = set(test)
+        net.load_state_dict(progress[fold.name].best_net)
+        net.eval()
+        for batch in score_batches(store, test, pad_s=pad_s(job.run.params)):
+            rows_B = [row for row, key in enumerate(batch.keys) if key in tested]
+            keys, outputs = [batch.keys[row] for row in rows_B], net(batch.to(where))
+            for name, value_BK in shown(net, batch.to(where), outputs).items():
+                add(name, keys, value_BK[rows_B])
+            if (vectors_B2P := projected(net, outputs)) is not None:
+                vectors |= zip(keys, vectors_B2P[rows_B], strict=True)
+        if vectors:
+            label_N = torch.tensor([job.run.classes.index(labels[key]) for key in vectors], device=where)
+            add(SIMILARITY, list(vectors), similarities(torch.stack(list(vectors.values())), label_N))
+    return by_name
 
 
 def examples(rows: Sequence[Prediction]) -> list[Prediction]:

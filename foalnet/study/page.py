@@ -29,12 +29,38 @@ def page(facts: Mapping[str, Any]) -> str:
     if facts["failed"]:
         lines += ["", "Failed, so that their variants are not compared:"]
         lines += [f"- {escape(name)}: {escape(why)}" for name, why in facts["failed"].items()]
+    if "search" in facts:
+        lines += ["", "## Search", "", *_search(facts["search"])]
     lines += ["", "## Scores", "", *_scores(facts), "", "## Differences", "", *_differences(facts)]
     if facts["power"]:
         lines += ["", "## What more seeds would detect", "", *_power(facts)]
     if facts["explained"]:
         lines += ["", "## How the methods decided", "", *_explained(facts)]
     return "\n".join([*lines, "", "## Ranks over the seeds", "", *_ranks(facts), ""])
+
+
+def _search(search: Mapping[str, Any]) -> list[str]:
+    """Return the points, and of each variant the dev UA that it reached with each, the chosen one in bold."""
+    grid, folds = search["points"], search["folds"]
+    lines = [
+        f"Before the study every variant tried the same {len(grid)} points with seed {search['seed']}, scored by UA on "
+        f"{'the dev part of the first fold' if folds == 1 else f'the dev parts of the first {folds} folds'}; its best "
+        "one (bold) holds for all seeds. No test part was scored; but where every person is tested in turn, those of a "
+        "dev part are tested in another fold. The best of several scores is too high.",
+        "",
+        "| point | lr | weight_decay | head_dropout |",
+        "|--:|--:|--:|--:|",
+    ]
+    for number, point in enumerate(grid, 1):
+        values = [f"{point[name]:g}" for name in ("lr", "weight_decay", "head_dropout")] if point else ["as it is"] * 3
+        lines.append(f"| {number} | {' | '.join(values)} |")
+    lines += ["", f"| dev UA % at point | {' | '.join(str(n) for n in range(1, len(grid) + 1))} |"]
+    lines.append(f"|---|{'--:|' * len(grid)}")
+    for name, scores in search["dev_ua"].items():
+        cells = ["failed" if score is None else f"{100 * score:.1f}" for score in scores]
+        cells[search["chosen"][name] - 1] = f"**{cells[search['chosen'][name] - 1]}**"
+        lines.append(f"| {escape(name)} | {' | '.join(cells)} |")
+    return lines
 
 
 def _scores(facts: Mapping[str, Any]) -> list[str]:
@@ -103,7 +129,10 @@ def _explained(facts: Mapping[str, Any]) -> list[str]:
         f"Means over the tested utterances of each class, and the surest right and wrong answers (seed "
         f"{facts['seeds'][0]}). Columns: docs/methods.md.",
     ]
-    return lines + [part for name in facts["explained"] for part in ("", f"![{escape(name)}]({name}.svg)")]
+    lines += [part for name in facts["explained"] for part in ("", f"![{escape(name)}]({name}.svg)")]
+    plain = [escape(name) for name in facts["variants"] if name not in facts["explained"]]
+    says = f"One modality and no weights, so that there is nothing to show: {', '.join(plain)}."
+    return [*lines, "", says] if plain else lines
 
 
 def _ranks(facts: Mapping[str, Any]) -> list[str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from foalnet.config.base import leaves, nearest
-from foalnet.config.blocks import Train, encoders_from
+from foalnet.config.blocks import Choice, Train, encoders_from
 from foalnet.config.load import DEFAULT_PARAMS, NAME, File, Params, merge, resolve
 from foalnet.config.space import with_values
 from foalnet.config.studies import Study
@@ -20,6 +21,8 @@ from foalnet.methods.params import fields
 
 # Params of `train` that decide who is trained and tested, and on what: a study sets them for all its variants.
 SHARED = {"fold_by", "picture", "encoders"}
+# Params that a search sets, by their last word.
+SEARCHED = {"lr", "weight_decay", "head_dropout"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,11 @@ class Plan:
         settings = self.study.settings
         names = dict.fromkeys((*self.study.variants, *self.params.variants))
         return {name: with_values(self.params.train, settings.get(name, {})) for name in names}
+
+    def with_settings(self, variant: str, values: Mapping[str, Choice]) -> Plan:
+        """Return the plan with more settings of a variant."""
+        settings = {**self.study.settings, variant: {**self.study.settings.get(variant, {}), **values}}
+        return replace(self, study=self.study.model_copy(update={"settings": settings}))
 
     def runs(self) -> list[tuple[str, int]]:
         """Return (variant, seed) of every run, variant by variant."""
@@ -114,6 +122,8 @@ def _check(study: Study, where: str, path: Path) -> None:
     for variant, values in study.settings.items():
         faults += [f"settings.{variant}.{key}: unknown; {nearest(key, known)}" for key in values if key not in known]
         faults += [f"settings.{variant}.{key}: all variants have the same" for key in values if key in SHARED]
+        if study.search:
+            faults += [f"settings.{variant}.{k}: `search` sets it" for k in values if k.split(".")[-1] in SEARCHED]
     faults += [f"compare: {a} with itself" for a, b in study.compare if a == b]
     if faults:
         raise UsageError(f"{where}.{faults[0]}", file=path, action="correct it in params.yaml")

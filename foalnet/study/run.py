@@ -31,6 +31,7 @@ from foalnet.study.network import explanation, network_facts
 from foalnet.study.page import page
 from foalnet.study.plan import Plan
 from foalnet.study.plot import explained_svg
+from foalnet.study.search import searched
 from foalnet.train.batches import Store
 from foalnet.train.environment import at_start, device
 from foalnet.train.state import Progress
@@ -38,7 +39,7 @@ from foalnet.train.state import Progress
 BOARD = "board.json"
 PAGE = "board.md"
 # What turns logits into a kept run.
-CODE = ("evidence/metrics", "stages/evaluate/scoring", "study/network", "study/run")
+CODE = ("evidence/metrics", "stages/evaluate/scoring", "study/explain", "study/network", "study/run")
 
 
 def run_study(plan: Plan, settings: Settings, paths: Paths, *, say: Callable[[str], None] = lambda _: None) -> str:
@@ -46,9 +47,11 @@ def run_study(plan: Plan, settings: Settings, paths: Paths, *, say: Callable[[st
 
     Writes `reports/<corpus>/studies/<name>/`: board.json, board.md, the predictions of every run, and an SVG for each
     variant that explains itself. A run that fails because of its setting is recorded with the reason, and its variant
-    is compared with no other. `say` gets a line for every run. Interrupted (exit 5) after a stop request; UsageError
-    (2), DataError (3), MachineError (4) as their messages say.
+    is compared with no other. With the param `search` the variants' settings are searched before. `say` gets a line for
+    every run. Interrupted (exit 5) after a stop request; UsageError (2), DataError (3), MachineError (4) as their
+    messages say.
     """
+    plan, search = searched(plan, settings, paths, say=say)
     runs, failed, files = dict[str, list[Trained]](), dict[str, str](), dict[Path, Content]()
     out = paths.study(plan.name)
     for job, kept in kept_runs(plan, settings, paths, plan.study.seeds, say=say):
@@ -59,7 +62,7 @@ def run_study(plan: Plan, settings: Settings, paths: Paths, *, say: Callable[[st
             failed[name] = metrics["failed"]
         else:
             runs.setdefault(job.run.variant, []).append(Trained(seed=job.run.seed, metrics=metrics, rows=rows))
-    facts = board(plan, runs, failed)
+    facts = board(plan, runs, failed) | ({"search": search} if search else {})
     text = page(facts)
     files |= {out / f"{name}.svg": explained_svg(name, runs[name][0].metrics["explain"]) for name in facts["explained"]}
     files |= {out / PAGE: text.encode(), out / BOARD: sealed_bytes(BOARD, facts)}
@@ -74,8 +77,9 @@ def train_part(
     """Train and score every run of some of the seeds into the work folder, where `run_study` takes them; say how many.
 
     Several processes, or machines with a common work folder, so share a study: part 1 to `parts`, each with the seeds
-    of its own, since the runs of one seed share encoders. Errors as `run_study`.
+    of its own, since the runs of one seed share encoders. A search must be finished. Errors as `run_study`.
     """
+    plan, _ = searched(plan, settings, paths, trains=False)
     done = list(kept_runs(plan, settings, paths, plan.study.seeds[part - 1 :: parts], say=say))
     return f"part {part} of {parts}: {len(done)} runs of study {plan.name} are in {settings.work / 'study'}"
 

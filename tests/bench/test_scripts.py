@@ -33,7 +33,7 @@ SMALL_LONG = {
     "staging": ("--table TABLE --minutes 0.01 --people-s 1 --detectors haar --strides 12", "B, people's way, haar"),
     "staging_profile": ("--table TABLE --minutes 0.01 --detectors haar", "everything else"),
     "study": (
-        "ravdess --root RAVDESS --classes neutral,happy,sad,angry --seeds 2 --variants audio_only,concat --epochs 1",
+        "ravdess --root RAVDESS --classes 4 --seeds 2 --variants audio_only,concat --epochs 1",
         "| verdict on a |",
     ),
     "table": ("--rows 30 --kind wav", "manifest, one clip changed"),

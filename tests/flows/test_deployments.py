@@ -15,7 +15,12 @@ from flows import POOL
 def test_every_corpus_has_a_deployment_that_starts_paused_and_one_at_a_time(repository: Path) -> None:
     corpora = yaml.safe_load((repository / "params.yaml").read_text())["corpora"]
     deployments = yaml.safe_load((repository / "prefect.yaml").read_text())["deployments"]
-    flows = ("flows/retrain.py:retrain", "flows/staging.py:stage_corpus", "flows/training.py:train_and_evaluate")
+    flows = (
+        "flows/retrain.py:retrain",
+        "flows/staging.py:stage_corpus",
+        "flows/training.py:train_and_evaluate",
+        "flows/study.py:study",
+    )
     deployed = sorted((d["name"], d["entrypoint"]) for d in deployments)
     assert deployed == sorted((corpus, flow) for corpus in corpora for flow in flows)
     for deployment in deployments:

@@ -15,7 +15,7 @@ import pytest
 from flows import staging
 from flows.process import Stopped
 from flows.stages import StageFailed
-from flows.staging import batches, dialogues, stage_batch, task_runner
+from flows.staging import batches, dialogues, stage_batch
 from flows.tasks import STOP
 from foalnet.config import Settings
 from foalnet.core.errors import DataError, MachineError, UsageError
@@ -158,13 +158,6 @@ def test_a_task_can_be_sent_to_another_process() -> None:
     from flows.staging import stage_batch
 
     assert loads(dumps(stage_batch)).name == stage_batch.name
-
-
-def test_dask_that_is_not_installed_is_said_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "prefect_dask", None)
-    with pytest.raises(MachineError, match="prefect-dask is not installed") as failure:
-        task_runner(Settings(task_runner="dask"), 2)
-    assert ".[dask]" in str(failure.value)
 
 
 @pytest.fixture(scope="module")

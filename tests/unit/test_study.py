@@ -49,9 +49,11 @@ def test_a_run_of_a_study_has_the_predictions_of_the_stages(place: tuple[Paths, 
     text = run_study(plan(variants=[*VARIANTS, "gmu"]), settings, paths)
     out = paths.study("small")
     assert sorted(path.name for path in out.iterdir()) == [
-        "audio_only-s1", "audio_only-s2", "board.json", "board.md", "foal-s1", "foal-s2", "gmu-s1", "gmu-s2", "gmu.svg"
+        "audio_only-s1", "audio_only-s2", "board.json", "board.md", "foal-s1", "foal-s2", "foal.svg", "gmu-s1",
+        "gmu-s2", "gmu.svg",
     ]  # fmt: skip
     assert (out / "board.md").read_text() == text
+    assert "One modality and no weights, so that there is nothing to show: audio\\_only." in text
     params = plan().params
     train_run(params, settings, paths, variant="foal", seed=2)
     metrics = evaluate_run(params, paths, variant="foal", seed=2)["loso_dev_session"]
@@ -240,6 +242,7 @@ def test_a_plan_has_each_variants_own_settings_also_for_the_encoders() -> None:
         ({"settings": {"baseline": {"fold_by": "speaker"}}}, "all variants have the same"),
         ({"settings": {"baseline": {"lrr": 0.1}}}, "settings.baseline.lrr: unknown"),
         ({"settings": {"baseline": {"lr": -1.0}}}, "settings"),
+        ({"search": 2, "settings": {"baseline": {"lr": 0.1}}}, "settings.baseline.lr: `search` sets it"),
         ({"settings": {"mem": {"lr": 0.1}}}, "'mem' is not among its variants"),
     ],
 )

@@ -78,8 +78,21 @@ def test_gates_are_explained_by_class_and_for_the_surest_answers(group: Group) -
     # One network at a time gives what all folds together give.
     facts = network_facts(one, progress, store)
     assert facts["method"] == "gmu" and facts["flops"] > 0 and 0 < facts["trained_parameters"] == facts["parameters"]
-    baseline = job(group, "baseline")
-    assert explanation(baseline, group.trained(baseline), store, rows, CPU) == {}
+    alone = job(group, "audio_only")
+    assert explanation(alone, group.trained(alone), store, rows, CPU) == {}
+
+
+def test_similarities_are_those_of_the_whole_test_part_of_a_fold(group: Group) -> None:
+    one = job(group, "foal")
+    progress, store = group.trained(one), group.store(one)
+    used = {u.key: u for u in group.utterances if u.used}
+    folds = [_logits(one, name, each, store) for name, each in progress.items()]
+    rows, _ = score_folds(group.params, "loso_dev_session", folds, used, variant="foal", seed=1)
+    explain = explanation(one, progress, store, rows, CPU)
+    assert sorted(explain) == ["audio_by_video", "avel", "gradient_modalities", "video_by_audio"]
+    assert explain["avel"]["columns"] == ["own picture", "same emotion", "another emotion", "margin"]
+    for own, _, other, margin in explain["avel"]["classes"].values():
+        assert margin == pytest.approx(own - other, abs=2e-4) and -1 <= own <= 1
 
 
 def test_the_examples_are_the_surest_right_and_wrong_answers_of_each_class() -> None:
