@@ -36,11 +36,15 @@ def test_csv_has_every_figure_as_it_is_stored(built: Paths) -> None:
             scores[key] for key in ("ua", "ua_low", "ua_high")
         ]
         for true, counts in zip(scores["recall"], scores["confusion"], strict=True):
-            assert float(of["recall by class", true, f"{name} %"]["value"]) == scores["recall"][true]
+            recall = of["recall by class", true, f"{name} %"]
+            assert [float(recall[key]) for key in ("value", "low", "high")] == [
+                scores[key][true] for key in ("recall", "recall_low", "recall_high")
+            ]
             assert [int(of[f"confusion of {name}", true, to]["value"]) for to in scores["recall"]] == counts
     gap = metrics["differences"]["foal_minus_baseline"]
     assert of["differences of UA", "foal minus baseline", "verdict"]["value"] == gap["verdict"]
     assert float(of["differences of UA", "foal minus baseline", "p, Holm"]["value"]) == gap["ua_p"]
+    assert float(of["differences of UA", "foal minus baseline", "d_z"]["value"]) == gap["ua_d_z"]
 
 
 def test_latex_has_as_many_cells_as_columns_and_no_bare_sign(built: Paths) -> None:
