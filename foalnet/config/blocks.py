@@ -391,6 +391,7 @@ class Gate(Frozen):
     """The conditions under which a scheduled run may replace the champion (flows, docs/operating.md)."""
 
     variant: str = Field("foal", description="variant that is compared; if untrained, the last trained one")
-    max_loss_ua: Fraction = Field(0.05, description="refused if the interval allows a larger loss of UA")
+    max_loss_ua: Fraction = Field(0.05, description="refused if the one-sided bound allows a larger loss of UA")
+    level: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.9, description="of that bound (bench/gate_rates.md)")
     max_shrink: Fraction = Field(0.01, description="share of the champion's utterances that may be missing")
     max_more_drops: Fraction = Field(0.01, description="largest accepted growth of the share of dropped utterances")
