@@ -14,7 +14,7 @@ from foalnet.core.files import Content, json_bytes, publish_together
 from foalnet.core.paths import Paths
 from foalnet.evidence.report.terminal import table_text
 
-__all__ = ["build", "headline", "tables_as"]
+__all__ = ["build", "cell_as", "headline", "tables_as"]
 
 
 def build(params: Params, paths: Paths) -> dict[str, Any]:
@@ -45,6 +45,21 @@ def tables_as(paths: Paths, form: str) -> str:
 
     with _of_this_version(paths) as metrics:
         return FORMATS[form](metrics)
+
+
+def cell_as(params: Params, paths: Paths, form: str, *, true: str, predicted: str, variant: str | None = None) -> str:
+    """Return the utterances in a cell of a variant's confusion matrix as `csv` or `text`, the surest first.
+
+    `variant`: without one that of the report's headline. UsageError (exit 2) for a class or variant that the runs do
+    not have, DataError (exit 3) as `build`.
+    """
+    from foalnet.evidence.report.cells import cell, cell_csv, headline_variant, rows
+    from foalnet.evidence.report.results import read
+    from foalnet.evidence.report.terminal import aligned
+
+    results = read(params, paths)
+    one = cell(results, variant or headline_variant(list(results.runs)), true, predicted)
+    return cell_csv(one) if form == "csv" else "\n".join([*aligned(list(rows(one))), ""])
 
 
 @contextmanager

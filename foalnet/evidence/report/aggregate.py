@@ -328,6 +328,7 @@ def aggregate(results: Results, table: Sequence[Result], pairs: Sequence[Compari
         "corpus": results.params.corpus,
         "protocol": results.facts.protocol,
         "classes": len(results.facts.classes),
+        "class_names": list(results.facts.classes),
         "level": results.params.report.level,
         "data": {
             "utterances": table[0].n,

@@ -21,6 +21,7 @@ CODE = (
     "core/ledger",
     "core/markdown",
     "core/records",
+    "core/spreadsheets",
     "evidence/crossed",
     "evidence/metrics",
     "evidence/own_tasks",

@@ -9,7 +9,7 @@ from typing import Any
 
 from foalnet.core.paths import HEADLINE
 from foalnet.evidence.metrics import shown_in
-from foalnet.evidence.report import figures, projection, provenance, rows
+from foalnet.evidence.report import cells, figures, projection, provenance, rows
 from foalnet.evidence.report.aggregate import (
     RESAMPLED,
     Comparison,
@@ -45,7 +45,8 @@ def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any
     pairs, averages = _settled(comparisons(results), late(results), results.params.report.margin)
     metrics = aggregate(results, table, pairs) | protocol_metrics(results, by_protocol) | late_metrics(averages)
     metrics |= own_task_metrics(results)
-    main = next((row for row in table if row.variant == "foal"), table[-1])
+    about = cells.headline_variant([row.variant for row in table])
+    main = next(row for row in table if row.variant == about)
     chosen = [row for row in by_protocol if row.variant == "foal"]
     named = results.named
     cluster, rule = results.facts.cluster, named.rule if named else None
@@ -67,6 +68,10 @@ def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any
         "own_tasks": own_task_table(metrics),
         "quoted": quoted(results),
         "ours": ours(results, table, by_protocol),
+        "cells": cells.errors(results, main.variant),
+        "singles": [name for name in cells.singles(results) if name != main.variant],
+        "CELLS": cells.CELLS,
+        "LISTED": cells.LISTED,
         "clouds": projection.answers(results, main.variant),
         "cluster": cluster,
         "named": named,

@@ -227,7 +227,7 @@ def recalls(metrics: Row) -> Table:
     variants = metrics["variants"]
     names = in_order(variants)
     first = variants[names[0]]
-    sizes = dict(zip(first["recall"], (sum(line) // first["seeds"] for line in first["confusion"]), strict=True))
+    sizes = dict(zip(metrics["class_names"], (sum(line) // first["seeds"] for line in first["confusion"]), strict=True))
     return Table(
         columns=(
             Column(title="class", kind="name"),
