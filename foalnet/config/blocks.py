@@ -376,6 +376,9 @@ class Report(Frozen):
         default=[("foal", "baseline"), ("foal", "audio_only"), ("foal", "video_only")],
         description="pairs (a, b): a minus b, where both were trained",
     )
+    previous: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None = Field(
+        None, description="commit of an earlier report: the page says what changed since; null: none"
+    )
 
     @model_validator(mode="after")
     def _can_be_made(self) -> Report:

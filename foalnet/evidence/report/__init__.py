@@ -17,20 +17,21 @@ from foalnet.evidence.report.terminal import table_text
 __all__ = ["build", "cell_as", "headline", "tables_as"]
 
 
-def build(params: Params, paths: Paths) -> dict[str, Any]:
+def build(params: Params, paths: Paths, *, git: Path | None = None) -> dict[str, Any]:
     """Write report.html, report.md, two plots, headline.json and metrics.json of one corpus; return the metrics.
 
-    DataError (exit 3) where no run is evaluated or the runs do not belong together. An absent optional file becomes a
-    sentence on the page.
+    `git`: the checkout that has the commit of `report.previous`, by default the folder of `paths`. DataError (exit 3)
+    where no run is evaluated or the runs do not belong together. An absent optional file is a sentence on the page.
     """
     from foalnet.evidence.report.aggregate import few
     from foalnet.evidence.report.page import html, markdown
     from foalnet.evidence.report.plots import curves_svg, scores_svg
+    from foalnet.evidence.report.previous import earlier
     from foalnet.evidence.report.results import read
     from foalnet.evidence.report.shown import shown
 
     results = read(params, paths)
-    metrics, table, facts = shown(results)
+    metrics, table, facts = shown(results, earlier(params, paths.home if git is None else git))
     files: dict[Path, Content] = {paths.report_html: html(facts).encode(), paths.report_md: markdown(facts).encode()}
     files |= {paths.scores_svg: scores_svg(results, table), paths.curves_svg: curves_svg(results)}
     files[paths.headline] = json_bytes(few(metrics))
