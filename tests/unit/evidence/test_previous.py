@@ -1,4 +1,4 @@
-"""What changed since an earlier report: read from git, the same bytes for the same commit, errors that name the next step."""
+"""What changed since an earlier report: read from git, the same bytes for the same commit."""
 
 from __future__ import annotations
 
