@@ -9,7 +9,7 @@ from typing import Any
 
 from foalnet.core.paths import HEADLINE
 from foalnet.evidence.metrics import shown_in
-from foalnet.evidence.report import cells, figures, previous, projection, provenance, rows
+from foalnet.evidence.report import cells, figures, leakage, previous, projection, provenance, rows
 from foalnet.evidence.report.aggregate import (
     RESAMPLED,
     Comparison,
@@ -74,6 +74,8 @@ def shown(
         "own_tasks": own_task_table(metrics),
         "quoted": quoted(results),
         "ours": ours(results, table, by_protocol),
+        "sides": (sides := leakage.sides(results)),
+        "apart": leakage.apart(sides),
         "changes": [] if before is None else previous.changes(before, metrics, results.params),
         "cells": cells.errors(results, main.variant),
         "singles": [name for name in cells.singles(results) if name != main.variant],
