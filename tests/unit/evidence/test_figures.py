@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from foalnet.evidence.report.results import Results, read
 from tests.support.corpus.results import make_params, write_report
 from tests.support.corpus.rows import make_utterances
 
-CURVES = {"loss": (6.0, 3.0), "cross_entropy": (2.0, 1.0), "avel": (4.0, 2.0), "dev_cross_entropy": (1.0, 1.5)}
+CURVES: dict[str, tuple[float, ...]] = {"loss": (6.0, 3.0), "cross_entropy": (2.0, 1.0), "avel": (4.0, 2.0), "dev_cross_entropy": (1.0, 1.5)}
 
 
-def with_losses(results: Results, curves: Mapping[str, tuple[float, ...]]) -> Any:
+def with_losses(results: Results, curves: dict[str, tuple[float, ...]]) -> Any:
     run = results.runs["foal"][0]
     folds = {name: replace(fold, losses=curves, epochs_run=2) for name, fold in run.facts.folds.items()}
     return replace(results, runs={"foal": (replace(run, facts=replace(run.facts, folds=folds)),)})
