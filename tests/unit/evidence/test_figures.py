@@ -11,7 +11,12 @@ from foalnet.evidence.report.results import Results, read
 from tests.support.corpus.results import make_params, write_report
 from tests.support.corpus.rows import make_utterances
 
-CURVES: dict[str, tuple[float, ...]] = {"loss": (6.0, 3.0), "cross_entropy": (2.0, 1.0), "avel": (4.0, 2.0), "dev_cross_entropy": (1.0, 1.5)}
+CURVES: dict[str, tuple[float, ...]] = {
+    "loss": (6.0, 3.0),
+    "cross_entropy": (2.0, 1.0),
+    "avel": (4.0, 2.0),
+    "dev_cross_entropy": (1.0, 1.5),
+}
 
 
 def with_losses(results: Results, curves: dict[str, tuple[float, ...]]) -> Any:
