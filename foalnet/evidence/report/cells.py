@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,6 +54,16 @@ class Cell:
     def answers(self) -> int:
         """The number of answers in it, over all seeds: the figure of the matrix."""
         return sum(member.seeds for member in self.members)
+
+    @property
+    def argument(self) -> str:
+        """The cell as an argument of `foalnet show`, quoted for a shell; names with other signs are left to the reader.
+
+        >>> Cell(variant="foal", true="sad", predicted="very happy", members=()).argument
+        "'sad,very happy'"
+        """
+        plain = all(re.fullmatch(r"[\w .-]+", name) for name in (self.true, self.predicted))
+        return shlex.quote(f"{self.true},{self.predicted}") if plain else "TRUE,PREDICTED"
 
 
 def headline_variant(variants: Sequence[str]) -> str:
