@@ -20,7 +20,7 @@ NAMED = 5
 class Sides:
     """A fold's tested utterances and the others with a class; `both`: kind -> its names on both sides.
 
-    Of files, those count whose bytes are equal (SHA-256 of the inventory): a copy under another name is found too.
+    Of files, those count whose bytes are equal (SHA-256 of the inventory): a copy under another name counts too.
     """
 
     fold: str
