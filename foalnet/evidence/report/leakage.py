@@ -1,6 +1,6 @@
 """Checks each fold from the predictions: who and what is tested must not be among the utterances that may train.
 
-The check asks no rule of folds: whatever has a class and is not tested in a fold may train there.
+The check uses no rule of folds: every utterance with a class that is not tested in a fold may train there.
 """
 
 from __future__ import annotations

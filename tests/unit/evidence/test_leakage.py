@@ -1,4 +1,4 @@
-"""Who and what is on both sides of a fold: nothing in a sound corpus; a copy of a file under another name is an alarm."""
+"""Who and what is on both sides of a fold: nothing in a sound corpus; a copy of a file is an alarm."""
 
 from __future__ import annotations
 
