@@ -371,7 +371,7 @@ def stated_gap(place: Place, result: Any, expected: Any, touched: Sequence[str])
         accounts = [path.relative_to(place.paths.home).as_posix() for path in (place.paths.counts, place.paths.staging)]
         if any(name in accounts and not (place.paths.home / name).exists() for name in touched):
             params = place.params
-            decision = decide(expected, result, corpus="drawn", commit=None, params=params.gate, report=params.report)
+            decision = decide(expected, result, corpus="drawn", commit=None, params=params.gate)
             return next((each["says"] for each in decision["checks"] if "not recorded" in each["says"]), None)
     return None
 

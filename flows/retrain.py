@@ -217,7 +217,6 @@ def _ask_gate(tree: Tree, corpus: str, before: tuple[Paths, list[str]] | None) -
         corpus=corpus,
         commit=tree.champion,
         params=params.gate,
-        report=params.report,
         rolled_back=rolled_back(tree.home, corpus, key),
     )
 

@@ -176,12 +176,28 @@ def _verify(corpus: str) -> None:
     show_default=True,
     help="csv and latex (booktabs) have every table, recall and confusion too.",
 )
-def show(corpus: str, form: str) -> None:
-    """Print the headline table and the path of the report, or every table for papers and programs."""
-    from foalnet.evidence.report import headline, tables_as
+@click.option("--cell", metavar="TRUE,PREDICTED", help="The utterances in this cell of the confusion matrix.")
+@click.option("--variant", help="Of this variant, with --cell [default: that of the headline].")
+def show(corpus: str, form: str, cell: str | None, variant: str | None) -> None:
+    """Print the headline table and the path of the report, or every table for papers and programs.
 
-    load_params(corpus)
+    With --cell: the utterances of one class that were predicted as another, with their file and times, how sure the
+    answers were, and what the variants of one modality say.
+    """
+    from foalnet.evidence.report import cell_as, headline, tables_as
+
+    params = load_params(corpus)
     paths = Paths(corpus)
+    if variant and not cell:
+        raise UsageError("--variant goes with --cell", action="give --cell TRUE,PREDICTED, or leave it out")
+    if cell:
+        true, comma, predicted = cell.partition(",")
+        if not comma or form == "latex":
+            raise UsageError(
+                f"--cell {cell} with --format {form}", action="give two classes, as in --cell sad,happy --format csv"
+            )
+        click.echo(cell_as(params, paths, form, true=true, predicted=predicted, variant=variant), nl=False)
+        return
     if form != "text":
         click.echo(tables_as(paths, form), nl=False)
         return

@@ -376,6 +376,9 @@ class Report(Frozen):
         default=[("foal", "baseline"), ("foal", "audio_only"), ("foal", "video_only")],
         description="pairs (a, b): a minus b, where both were trained",
     )
+    previous: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None = Field(
+        None, description="commit of an earlier report: the page says what changed since; null: none"
+    )
 
     @model_validator(mode="after")
     def _can_be_made(self) -> Report:
@@ -391,6 +394,7 @@ class Gate(Frozen):
     """The conditions under which a scheduled run may replace the champion (flows, docs/operating.md)."""
 
     variant: str = Field("foal", description="variant that is compared; if untrained, the last trained one")
-    max_loss_ua: Fraction = Field(0.05, description="refused if the interval allows a larger loss of UA")
+    max_loss_ua: Fraction = Field(0.05, description="refused if the one-sided bound allows a larger loss of UA")
+    level: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.9, description="of that bound (bench/gate_rates.md)")
     max_shrink: Fraction = Field(0.01, description="share of the champion's utterances that may be missing")
     max_more_drops: Fraction = Field(0.01, description="largest accepted growth of the share of dropped utterances")

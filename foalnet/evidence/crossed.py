@@ -9,7 +9,7 @@ Shape letters: S seeds, K units.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,7 +30,7 @@ class Crossed:
     """The mean over units and seeds, its standard error with `df` degrees of freedom, and its interval.
 
     `p`: two-sided, of a mean of 0. With one seed no figure contains what another seed would change. `squares`: the mean
-    squares of units, seeds and rest; None with one seed.
+    squares of units, seeds and rest; None with one seed. `unit_sd`: the standard deviation of the units' means.
     """
 
     estimate: float
@@ -43,6 +43,18 @@ class Crossed:
     units: int
     seeds: int
     squares: Squares | None = None
+    unit_sd: float = 0.0
+
+    @property
+    def d_z(self) -> float | None:
+        """The effect size of a paired difference: the mean as a multiple of `unit_sd` (Cohen's d_z).
+
+        None where the units do not differ. Source: Cohen 1988, section 2.3.5.
+
+        >>> round(crossed(np.array([[0.5, 0.7], [0.6, 0.8]]), 0.95).d_z, 2)  # 0.65 / sd(0.55, 0.75)
+        4.6
+        """
+        return self.estimate / self.unit_sd if self.unit_sd > LEAST_SE else None
 
     def with_seeds(self, seeds: int) -> Crossed | None:
         """Return what the same units with another number of seeds are expected to give, by the estimated variances.
@@ -164,7 +176,8 @@ def crossed(value_SK: np.ndarray, level: float) -> Crossed:
         rest_ms = float((rest_SK**2).sum()) / ((seeds - 1) * (units - 1))
         variance, df = _variance(unit_ms, seed_ms, rest_ms, seeds, units)
         squares = (unit_ms, seed_ms, rest_ms)
-    return _with(estimate, max(float(np.sqrt(variance)), LEAST_SE), df, level, units, seeds, squares)
+    one = _with(estimate, max(float(np.sqrt(variance)), LEAST_SE), df, level, units, seeds, squares)
+    return replace(one, unit_sd=float(unit_K.std(ddof=1)))
 
 
 def _with(

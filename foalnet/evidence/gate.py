@@ -140,7 +140,6 @@ def decide(
     corpus: str,
     commit: str | None,
     params: blocks.Gate,
-    report: blocks.Report,
     rolled_back: str | None = None,
 ) -> dict[str, Any]:
     """Return the decision as gate.json holds it: `promote`, every check with its numbers, every reason.
@@ -150,7 +149,7 @@ def decide(
     """
     checks: list[dict[str, Any]] = []
     if champion is not None:
-        checks = [_loss(challenger, champion, corpus, params, report), _shrink(challenger, champion, params)]
+        checks = [_loss(challenger, champion, corpus, params), _shrink(challenger, champion, params)]
         checks.append(_drops(challenger, champion, params))
         if champion.unsealed:
             checks.append(_seals(champion))
@@ -171,7 +170,7 @@ def decide(
     }
 
 
-def _loss(challenger: Side, champion: Side, corpus: str, params: blocks.Gate, report: blocks.Report) -> dict[str, Any]:
+def _loss(challenger: Side, champion: Side, corpus: str, params: blocks.Gate) -> dict[str, Any]:
     """Compare UA of one variant: paired over shared utterances, or from the two intervals where none is shared.
 
     The check fails where predictions of the champion are lost: a loss cannot be ruled out then.
@@ -192,7 +191,7 @@ def _loss(challenger: Side, champion: Side, corpus: str, params: blocks.Gate, re
         return {"check": "loss_ua", "passed": False, "says": says, "variant": variant}
     keys = _common(a, b)
     if keys:
-        gap = _paired(a, b, keys, challenger.cluster or "dialogue", report, params.max_loss_ua)
+        gap = _paired(a, b, keys, challenger.cluster or "dialogue", params)
     else:
         gap = _unpaired(now[variant], before[variant])
     passed = gap["ua_low"] >= -params.max_loss_ua
@@ -217,9 +216,7 @@ def _common(a: Sequence[Rows], b: Sequence[Rows]) -> list[str]:
     return sorted(key for key in keys if a[0][key]["label"] == b[0][key]["label"])
 
 
-def _paired(
-    a: Sequence[Rows], b: Sequence[Rows], keys: list[str], cluster: str, report: blocks.Report, allowed: float
-) -> dict[str, Any]:
+def _paired(a: Sequence[Rows], b: Sequence[Rows], keys: list[str], cluster: str, params: blocks.Gate) -> dict[str, Any]:
     """Return challenger minus champion over the same utterances, over people and seeds, and the gate's error rates.
 
     The bound is one-sided. `refuses_equal`: the share of equally good challengers that the gate refuses;
@@ -239,17 +236,17 @@ def _paired(
     folds, sessions = {row.get("fold") for row in rows}, {str(row.get("session")) for row in rows}
     unit = unit_of(cluster, folds=len(folds), sessions=sessions)
     labels = [str(row["label"]) for row in rows]
-    gap = over_people(values, [str(row[unit]) for row in rows], labels, metric="ua", level=report.level)
+    gap = over_people(values, [str(row[unit]) for row in rows], labels, metric="ua", level=params.level)
     changed = bool(np.any(values))
     low = gap.at_least() if changed else 0.0
     return {
         "how": f"paired over {len(keys)} utterances, {gap.units} {unit}s, {gap.seeds} seed{'s' * (gap.seeds > 1)}",
         "n": len(keys),
-        "level": report.level,
+        "level": params.level,
         "ua": rounded(gap.estimate),
         "ua_low": rounded(max(-1.0, low)),
-        "refuses_equal": rounded(gap.refused(allowed, 0.0)) if changed else 0.0,
-        "passes_worse": rounded(1 - gap.refused(allowed, -allowed)) if changed else 0.0,
+        "refuses_equal": rounded(gap.refused(params.max_loss_ua, 0.0)) if changed else 0.0,
+        "passes_worse": rounded(1 - gap.refused(params.max_loss_ua, -params.max_loss_ua)) if changed else 0.0,
     }
 
 

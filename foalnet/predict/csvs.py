@@ -7,10 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from foalnet.core.errors import printable
-
-# A spreadsheet would read a cell that begins so as a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from foalnet.core.spreadsheets import safe
 
 
 def header(classes: Sequence[str]) -> str:
@@ -37,16 +34,6 @@ def csv_row(row: Mapping[str, Any], *, classes: Sequence[str]) -> str:
             safe("; ".join(notes)),
         ]
     )
-
-
-def safe(text: str) -> str:
-    """Return text for a cell: printable, and with an apostrophe before what would begin a formula.
-
-    >>> safe("=1+1.wav"), safe("clip.wav")
-    ("'=1+1.wav", 'clip.wav')
-    """
-    shown = printable(text)
-    return f"'{shown}" if text.startswith(FORMULA) else shown
 
 
 def _line(cells: Iterable[Any]) -> str:

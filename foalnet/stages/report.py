@@ -45,7 +45,7 @@ def _built_again(chain: Chain) -> Paths:
     if not paths.metrics.exists():
         chain.copy(folder, _inputs(chain))
         with real_names(folder):
-            build(chain.params, paths)
+            build(chain.params, paths, git=chain.paths.home)
     return paths
 
 

@@ -22,6 +22,7 @@ from tests.support.projects import REPOSITORY, TINY, change_params, copy_project
 # script -> its options, and words of its table. TABLE: two short dialogues at IEMOCAP's times.
 SMALL = {
     "faces": ("--detectors haar,yunet --conditions frontal --sessions 1 --utterances 1", "yunet: not measured"),
+    "gate_rates": ("--simulations 2", "IEMOCAP: not simulated"),
     "house": ("", "circles between rooms"),
     "speaker": ("", "not measured: FOALNET_SHARED_DATA names no folder"),
 }

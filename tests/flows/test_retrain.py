@@ -23,7 +23,7 @@ from flows.retrain import retrain
 from flows.stages import RETRIES, StageFailed
 from flows.tasks import STOP, project_home, retry_condition, run_stage
 from foalnet.artifact.seal import sealed_bytes
-from foalnet.config.blocks import Gate, Report
+from foalnet.config.blocks import Gate
 from foalnet.core.errors import UsageError
 from foalnet.core.files import json_bytes
 from foalnet.core.paths import Paths
@@ -97,7 +97,7 @@ def test_artifacts_show_scores_confusion_drops_and_the_place_of_the_report(toy: 
     assert str(paths.report_html) in artifacts.report("drawn", paths.report_html)
     assert artifacts.gate(paths, "no .git here") == "# drawn: no decision\n\nno .git here"
     side = Side(metrics=CONTENT["report", "metrics.json"], runs={}, cluster=None, staged=39, dropped=1)
-    arguments = {"corpus": "drawn", "commit": "c" * 40, "params": Gate(max_shrink=0.0), "report": Report()}
+    arguments = {"corpus": "drawn", "commit": "c" * 40, "params": Gate(max_shrink=0.0)}
     paths.gate.write_bytes(json_bytes(decide(side, side, **arguments)))
     decision = artifacts.gate(paths, "")
     assert "**refused**: UA of foal: cannot be compared" in decision

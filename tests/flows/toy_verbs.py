@@ -45,6 +45,7 @@ CONTENT = {
                 "ua_high": 0.3,
                 "ua_p": 0.25,
                 "ua_detectable": 0.2,
+                "ua_d_z": 0.9,
                 "verdict": "not decided",
                 "only_a": 3,
                 "only_b": 1,

@@ -81,7 +81,15 @@ def test_a_variant_is_called_better_only_where_the_adjusted_p_value_says_so() ->
 
 def metrics(units: int, low: float, p: float, seeds: int = 3) -> dict[str, Any]:
     score = {"ua": 0.7, "ua_low": 0.6, "ua_high": 0.8, "wa": 0.7, "wa_low": 0.6, "wa_high": 0.8, "macro_f1": 0.7}
-    gap = {"ua": 0.03, "ua_low": low, "ua_high": 0.064, "ua_p": p, "ua_detectable": 0.05, "verdict": "not decided"}
+    gap = {
+        "ua": 0.03,
+        "ua_low": low,
+        "ua_high": 0.064,
+        "ua_p": p,
+        "ua_detectable": 0.05,
+        "ua_d_z": 0.9,
+        "verdict": "not decided",
+    }
     return {
         "corpus": "c", "protocol": "loso_dev_session", "classes": 4, "level": 0.95,
         "data": {"utterances": 100, "unit": "speaker", "units": units, "speakers": units},

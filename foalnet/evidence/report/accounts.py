@@ -39,9 +39,11 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file of the corpus."""
+    """A file of the corpus; its path is relative to the root."""
 
     size: int
+    path: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,7 +59,7 @@ class Result:
     recordings: Interval | None
     seed_sd: float | None
     means: Mapping[str, float]
-    recall: Mapping[str, float | None]
+    recall: Mapping[str, Interval | None]
     support: Mapping[str, int]
     confusion: tuple[tuple[int, ...], ...]
     probabilities: Mapping[str, float]
@@ -117,10 +117,7 @@ def _result(runs: Sequence[Run], results: Results) -> Result:
         seeds=tuple(run.seed for run in runs),
         n=len(keys),
         means={metric.key: _mean([scores.metrics[metric.key] for scores in pooled]) for metric in METRICS},
-        recall={
-            name: _mean([scores.recall[name] or 0.0 for scores in pooled]) if pooled[0].support[name] else None
-            for name in pooled[0].recall
-        },
+        recall=_recalls(runs, keys, results.params.report),
         support=pooled[0].support,
         confusion=tuple(
             tuple(map(sum, zip(*lines, strict=True)))
@@ -138,6 +135,18 @@ def _result(runs: Sequence[Run], results: Results) -> Result:
         frozen=tuple(sorted({name.rpartition("-s")[0] for name in runs[0].facts.train.encoders})),
         **scored,
     )
+
+
+def _recalls(runs: Sequence[Run], keys: Sequence[str], params: Report) -> dict[str, Interval | None]:
+    """Return the recall of each class, the mean of the seeds, with its interval over people and seeds.
+
+    Only people with an utterance of the class count. Where all of them and all seeds agree, as at 0 and 1, the interval
+    is the exact binomial limit. None for a class without an utterance.
+    """
+    by_class: dict[str, list[str]] = {name: [] for name in runs[0].facts.classes}
+    for key in keys:
+        by_class[runs[0].rows[key].label].append(key)
+    return {name: score(runs, each, "wa", params) if each else None for name, each in by_class.items()}
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -305,7 +314,7 @@ def aggregate(results: Results, table: Sequence[Result], pairs: Sequence[Compari
     for result in table:
         row: dict[str, Any] = {"n": result.n, "seeds": len(result.seeds)}
         row |= {**result.means, **score_row("ua", result.ua), **score_row("wa", result.wa), **result.probabilities}
-        row |= {"recall": dict(result.recall), "confusion": [list(line) for line in result.confusion]}
+        row |= recall_row(result.recall) | {"confusion": [list(line) for line in result.confusion]}
         row |= {"bins": [asdict(each) for each in result.bins]}
         row |= {"speakers_worst": result.speakers.worst, "speakers_sd": result.speakers.sd}
         row |= result.f1_bounds
@@ -319,6 +328,7 @@ def aggregate(results: Results, table: Sequence[Result], pairs: Sequence[Compari
         "corpus": results.params.corpus,
         "protocol": results.facts.protocol,
         "classes": len(results.facts.classes),
+        "class_names": list(results.facts.classes),
         "level": results.params.report.level,
         "data": {
             "utterances": table[0].n,
@@ -352,6 +362,15 @@ def bounds_row(metric: str, value: Interval) -> dict[str, float]:
     return {f"{metric}_low": rounded(value.low), f"{metric}_high": rounded(value.high)}
 
 
+def recall_row(recalls: Mapping[str, Interval | None]) -> dict[str, dict[str, float | None]]:
+    """Return the recall of each class and its bounds under metrics.json's keys: recall, recall_low, recall_high."""
+    ends = {"recall": "estimate", "recall_low": "low", "recall_high": "high"}
+    return {
+        key: {name: None if one is None else rounded(getattr(one, end)) for name, one in recalls.items()}
+        for key, end in ends.items()
+    }
+
+
 def gap_row(pair: Comparison) -> dict[str, Any]:
     """Return a paired difference of UA under metrics.json's keys: those of `score_row`, p values and verdict."""
     one = pair.ua
@@ -359,6 +378,7 @@ def gap_row(pair: Comparison) -> dict[str, Any]:
         "ua_p": rounded(one.p),
         "ua_p_unadjusted": rounded(one.gap.p),
         "ua_equal_p": rounded(one.equal_p),
+        "ua_d_z": None if pair.gap.d_z is None else rounded(pair.gap.d_z),
         "ua_detectable": rounded(one.detectable) if one.has_spread and pair.gap.units > 1 else None,
         "verdict": one.verdict,
         "only_a": pair.only_a,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from foalnet.evidence.report import tables
@@ -33,27 +33,13 @@ def every_table(metrics: Mapping[str, Any]) -> dict[str, Table]:
     if "protocols" in metrics:
         every["UA by protocol"] = tables.protocols(metrics, "ua")
         every["differences of UA between protocols"] = tables.effects(metrics)
-    every["recall by class"] = _recall(variants, level)
+    every["recall by class"] = tables.recalls(metrics)
     for name in tables.in_order(variants):
-        every[f"confusion of {name}"] = _confusion(variants[name], level)
+        every[f"confusion of {name}"] = _confusion(metrics["class_names"], variants[name], level)
     return every
 
 
-def _recall(variants: Mapping[str, Any], level: float) -> Table:
-    names = tables.in_order(variants)
-    recalls = {name: variants[name]["recall"] for name in names}
-    return Table(
-        columns=(Column(title="class", kind="name"), *(Column(title=f"{name} %") for name in names)),
-        rows=tuple(
-            (Name(text=each), *(None if (r := recalls[name][each]) is None else Score(estimate=r) for name in names))
-            for each in recalls[names[0]]
-        ),
-        level=level,
-    )
-
-
-def _confusion(row: Mapping[str, Any], level: float) -> Table:
-    classes = list(row["recall"])
+def _confusion(classes: Sequence[str], row: Mapping[str, Any], level: float) -> Table:
     return Table(
         columns=(Column(title="true", kind="name"), *(Column(title=name, kind="count") for name in classes)),
         rows=tuple((Name(text=name), *counts) for name, counts in zip(classes, row["confusion"], strict=True)),

@@ -19,6 +19,8 @@ from foalnet.evidence.stats import Interval
 
 # Short names of protocols for row labels; the caption explains them.
 SHORT = {"loso_dev_session": "dev", "loso_fixed_epochs": "fixed", "paper_best_on_test": "test"}
+# Losses by their names in a run's metrics.json: their weighted sum, and the cross-entropy of the dev part.
+TOTAL, DEV_LOSS = "loss", "dev_cross_entropy"
 # Inner size of a panel and its margins, in SVG units (about pixels).
 PANEL_WIDTH, PANEL_HEIGHT, PANEL_LEFT, PANEL_TOP = 160, 130, 32, 8
 
@@ -144,6 +146,31 @@ def curves(results: Results) -> Figure:
         macro="curves",
         data={"panels": panels, "frame": _frame(), "line": _y(results.guess), "last": longest},
     )
+
+
+def losses(results: Results) -> Figure | None:
+    """Return a panel per variant and loss by epoch, a line per fold of the first seed; None where none is stored.
+
+    The dev part's cross-entropy is in the panel of the training's. A weighted sum of one loss alone has no panel.
+    """
+    panels = []
+    folds = {name: list(runs[0].facts.folds.values()) for name, runs in results.runs.items()}
+    longest = max(fold.epochs_run for each in folds.values() for fold in each)
+    for variant, each in folds.items():
+        stored = {name for fold in each for name in fold.losses if name != DEV_LOSS}
+        names = sorted(stored, key=lambda name: (name != "cross_entropy", name == TOTAL, name))
+        for name in [one for one in names if one != TOTAL or len(names) > 2]:
+            kinds = {"curve": name} | ({"curve dev": DEV_LOSS} if name == "cross_entropy" else {})
+            curves = [(kind, fold.losses.get(key, ())) for kind, key in kinds.items() for fold in each]
+            top = max((value for _, values in curves for value in values), default=0.0) or 1.0
+            lines = [
+                (kind, " ".join(f"{_x(epoch / max(1, longest - 1))},{_y(v / top)}" for epoch, v in enumerate(values)))
+                for kind, values in curves
+                if values
+            ]
+            title = name.upper() if name in ("avel", "mem") else name.replace("_", " ").replace(TOTAL, "weighted sum")
+            panels.append({"name": variant, "text": title, "lines": lines, "ticks": (f"{top:.3g}", "", "0")})
+    return Figure(macro="losses", data={"panels": panels, "frame": _frame(), "last": longest}) if panels else None
 
 
 def _frame() -> dict[str, Any]:

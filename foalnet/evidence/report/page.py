@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from foalnet.core.ledger import IGNORED
-from foalnet.core.markdown import escape
+from foalnet.core.markdown import code, escape
 from foalnet.evidence.report import phrases, tables
 from foalnet.evidence.report.figures import Figure
 from foalnet.evidence.report.markdown import to_html
@@ -106,6 +106,7 @@ def _prose(facts: Mapping[str, Any], *, web: bool) -> dict[str, str]:
         **facts,
         "IGNORED": IGNORED,
         "tables": tables,
+        "code": lambda text: Markup(code(text)),  # noqa: S704
         "rule": lambda labels, figures: Markup("|" + "---|" * labels + "---:|" * figures),  # noqa: S704
         **(_on_the_web() if web else _in_a_file()),
     }
@@ -131,6 +132,7 @@ def _in_a_file() -> dict[str, Callable[..., Markup]]:
         "table": lambda table: Markup("\n".join(tables.compact(table, lambda _: ""))),  # noqa: S704
         "shade": lambda _: Markup(""),
         "beside": lambda caller: Markup(caller()),  # noqa: S704
+        "fold": lambda title, caller: Markup(f"**{escape(title)}**\n\n{caller()}"),  # noqa: S704
     }
 
 
@@ -153,6 +155,7 @@ def _on_the_web() -> dict[str, Callable[..., Markup]]:
         "tiles": lambda rows: block("tiles", rows),
         "table": lambda table: Markup("\n".join(tables.compact(table, shade))),  # noqa: S704
         "shade": shade,
+        "fold": lambda title, caller: block("fold", title) + Markup(f"\n\n{caller()}\n\n</details>"),  # noqa: S704
         "beside": lambda caller: Markup(f'<div class="beside">\n\n{caller()}\n\n</div>'),  # noqa: S704
     }
 

@@ -223,6 +223,11 @@ def p_value_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
+def effect_text(size: float) -> str:
+    """Return an effect size as text: "+0.42"."""
+    return f"{size:+.2f}".replace("-", MINUS)
+
+
 def verdict(a: str, b: str, one: Contrast, margin: float) -> str:
     """Return a sentence on what a paired difference of UA shows, and how sure that is."""
     inside = one.interval

@@ -14,6 +14,7 @@ from foalnet.evidence.report.results import Results
 
 # Modules whose code can change a byte of the report: the stage's dependencies in dvc.yaml.
 CODE = (
+    "artifact/gitrepo",
     "artifact/results",
     "artifact/seal",
     "artifact/table",
@@ -21,6 +22,7 @@ CODE = (
     "core/ledger",
     "core/markdown",
     "core/records",
+    "core/spreadsheets",
     "evidence/crossed",
     "evidence/metrics",
     "evidence/own_tasks",
@@ -63,9 +65,13 @@ def origins(results: Results) -> Iterator[tuple[str, str]]:
     if results.named is not None:
         yield f"Digest of the split {results.named.name}", results.named.digest[:SHORT]
     for key, title in TRAINING.items():
-        values = {getattr(run.facts.train, key) for run in results.every_run} - {None}
-        if values:
-            yield title, listed(sorted(map(_text, values)))
+        if values := trained_by(results, key):
+            yield title, listed(values)
+
+
+def trained_by(results: Results, key: str) -> list[str]:
+    """Return what the trainings recorded under a key of `TRAINING`, every value once."""
+    return sorted(map(_text, {getattr(run.facts.train, key) for run in results.every_run} - {None}))
 
 
 def _staging(tools: Tools) -> Iterator[tuple[str, str]]:

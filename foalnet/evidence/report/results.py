@@ -86,12 +86,13 @@ class Probabilities(Worth):
 
 @dataclass(frozen=True, kw_only=True)
 class Fold(Scores):
-    """Scores of one fold, the epoch that was scored and that of its stored weights, and dev UA by epoch."""
+    """Scores of one fold, the epoch that was scored and that of its stored weights; dev UA and losses by epoch."""
 
     epoch: int
     epochs_run: int
     checkpoint_epoch: int | None
     dev_ua_by_epoch: tuple[float, ...] = ()
+    losses: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

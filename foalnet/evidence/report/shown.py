@@ -9,7 +9,7 @@ from typing import Any
 
 from foalnet.core.paths import HEADLINE
 from foalnet.evidence.metrics import shown_in
-from foalnet.evidence.report import figures, projection, provenance, rows
+from foalnet.evidence.report import cells, figures, leakage, previous, projection, provenance, rows
 from foalnet.evidence.report.aggregate import (
     RESAMPLED,
     Comparison,
@@ -39,13 +39,20 @@ def _settled(
     )
 
 
-def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any]]:
-    """Return the contents of metrics.json, each variant's scores, and the names that templates use."""
+def shown(
+    results: Results, before: previous.Earlier | None = None
+) -> tuple[dict[str, Any], list[Result], dict[str, Any]]:
+    """Return the contents of metrics.json, each variant's scores, and the names that templates use.
+
+    `before`: the earlier report that this one is compared with.
+    """
     table, by_protocol = by_variant(results), standings(results)
     pairs, averages = _settled(comparisons(results), late(results), results.params.report.margin)
     metrics = aggregate(results, table, pairs) | protocol_metrics(results, by_protocol) | late_metrics(averages)
     metrics |= own_task_metrics(results)
-    main = next((row for row in table if row.variant == "foal"), table[-1])
+    metrics |= {"origin": {name: provenance.trained_by(results, name) for name in previous.ORIGIN}}
+    about = cells.headline_variant([row.variant for row in table])
+    main = next(row for row in table if row.variant == about)
     chosen = [row for row in by_protocol if row.variant == "foal"]
     named = results.named
     cluster, rule = results.facts.cluster, named.rule if named else None
@@ -67,6 +74,13 @@ def shown(results: Results) -> tuple[dict[str, Any], list[Result], dict[str, Any
         "own_tasks": own_task_table(metrics),
         "quoted": quoted(results),
         "ours": ours(results, table, by_protocol),
+        "sides": (sides := leakage.sides(results)),
+        "apart": leakage.apart(sides),
+        "changes": [] if before is None else previous.changes(before, metrics, results.params),
+        "cells": cells.errors(results, main.variant),
+        "singles": [name for name in cells.singles(results) if name != main.variant],
+        "CELLS": cells.CELLS,
+        "LISTED": cells.LISTED,
         "clouds": projection.answers(results, main.variant),
         "cluster": cluster,
         "named": named,

@@ -18,6 +18,7 @@ from foalnet.evidence.report.phrases import (
     STAMPS,
     VARIANTS,
     described,
+    effect_text,
     effect_titles,
     level,
     number,
@@ -50,7 +51,7 @@ class Name:
 
 
 Value = Name | Score | int | None
-Kind = Literal["name", "count", "percent", "points", "p"]
+Kind = Literal["name", "count", "percent", "points", "p", "effect"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +118,7 @@ def scores(metrics: Row) -> Table:
     )
 
 
-def differences(rows: Mapping[str, Row], share: float, *, columns: int = 6) -> Table:
+def differences(rows: Mapping[str, Row], share: float, *, columns: int = 7) -> Table:
     """Return paired differences of UA with their adjusted p values, and how far the variants disagree.
 
     `columns`: how many are shown, from the left.
@@ -128,6 +129,7 @@ def differences(rows: Mapping[str, Row], share: float, *, columns: int = 6) -> T
         Column(title="p, Holm", kind="p"),
         Column(title="verdict", kind="name"),
         Column(title="detectable"),
+        Column(title="d_z", kind="effect"),
         Column(title="correct in one only", kind="name"),
     )
     return Table(
@@ -138,7 +140,7 @@ def differences(rows: Mapping[str, Row], share: float, *, columns: int = 6) -> T
                 score(row, "ua"),
                 Score(estimate=row["ua_p"]),
                 Name(text=row["verdict"]),
-                None if row["ua_detectable"] is None else Score(estimate=row["ua_detectable"]),
+                *(None if row[key] is None else Score(estimate=row[key]) for key in ("ua_detectable", "ua_d_z")),
                 Name(text=f"{number(row['only_a'])} : {number(row['only_b'])}"),
             )[:columns]
             for pair, row in rows.items()
@@ -220,6 +222,34 @@ def kinds(average: Row, name: str, share: float) -> Table:
     )
 
 
+def recalls(metrics: Row) -> Table:
+    """Return the recall of each class by variant with its interval, and how many utterances the class has."""
+    variants = metrics["variants"]
+    names = in_order(variants)
+    first = variants[names[0]]
+    sizes = dict(zip(metrics["class_names"], (sum(line) // first["seeds"] for line in first["confusion"]), strict=True))
+    return Table(
+        columns=(
+            Column(title="class", kind="name"),
+            Column(title="utterances", kind="count"),
+            *(Column(title=f"{name} %", bounds=True, shaded=True) for name in names),
+        ),
+        rows=tuple(
+            (
+                Name(text=each),
+                size,
+                *(
+                    None if row["recall"][each] is None
+                    else Score(estimate=row["recall"][each], low=row["recall_low"][each], high=row["recall_high"][each])
+                    for row in (variants[name] for name in names)
+                ),
+            )
+            for each, size in sizes.items()
+        ),
+        level=metrics["level"],
+    )  # fmt: skip
+
+
 def tall(table: Table, title: str) -> Table:
     """Return a table with a row per row and column: names and columns are joined, the figures are below `title`."""
     first, *rest = table.columns
@@ -259,7 +289,7 @@ def figure(value: Value, column: Column) -> str:
     if isinstance(value, Name):
         return value.text
     if isinstance(value, Score):
-        show = {"points": points, "p": p_value_text}.get(column.kind, percent)
+        show = {"points": points, "p": p_value_text, "effect": effect_text}.get(column.kind, percent)
         return show(value.estimate)
     return DASH if value is None else number(value)
 

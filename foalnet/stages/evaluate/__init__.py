@@ -13,6 +13,7 @@ from foalnet.config.blocks import PROTOCOLS, SPLIT_OF
 from foalnet.core.paths import Paths
 from foalnet.stages.base import Context, Stage
 from foalnet.stages.chain import Chain, link, real_names
+from foalnet.stages.evaluate.losses import HISTORY
 from foalnet.stages.link import Link, differences, differs, first_few, ok, shown
 
 
@@ -45,7 +46,7 @@ def _scored_again(chain: Chain) -> Paths:
     if not all((paths.run(one.variant, one.seed, name) / METRICS).exists() for name in protocols):
         inputs = [own / name for name in (TRAIN, "logits.json", "logits.safetensors")]
         listed = chain.outputs.json(chain.at(own / TRAIN))["files"]
-        inputs += [own / OWN_TASKS] if OWN_TASKS in listed else []
+        inputs += [own / name for name in (OWN_TASKS, HISTORY) if name in listed]
         chain.copy(folder, [*inputs, chain.paths.manifest, digest_file(chain.paths.manifest)])
         with real_names(folder):
             evaluate_run(chain.params, paths, variant=one.variant, seed=one.seed, split=one.split)

@@ -41,6 +41,7 @@ from foalnet.evidence.metrics import (
     softmax,
 )
 from foalnet.evidence.probabilities import brier, calibrated_ece, macro_auc, nll, temperature
+from foalnet.stages.evaluate.losses import losses_by_epoch
 from foalnet.stages.evaluate.own_tasks import scored_own_tasks
 
 PARTS = {"dev": ("dev", "test"), "four": ("test",)}
@@ -97,6 +98,9 @@ def evaluate_run(
             tests = {fold.name: [class_of[key] for key in fold.keys["test"]] for fold in folds}
             again = train_stage(params.corpus, variant, seed, split)
             results[protocol] |= scored_own_tasks(model, train, tests, again=again)
+            dev = {f.name: (f.logits_ENC["dev"], np.array([class_of[key] for key in f.keys["dev"]])) for f in folds}
+            for name, curves in losses_by_epoch(model, train, dev, again=again).items():
+                metrics["folds"][name]["losses"] = curves
         write_results(paths.run(variant, seed, protocol), rows, results[protocol])
     return results
 

@@ -89,6 +89,13 @@ def test_equality_and_what_can_be_detected_by_hand() -> None:
     assert one.detectable(5) == pytest.approx((t.ppf(0.995, 10) + t.ppf(0.8, 10)) * 0.005)
 
 
+def test_the_effect_size_is_in_standard_deviations_over_the_units() -> None:
+    # Means of the units 0.2 and 0.6: their mean 0.4, their standard deviation 0.2 * sqrt(2).
+    both = crossed(np.array([[0.1, 0.5], [0.3, 0.7]]), 0.95)
+    assert both.d_z == pytest.approx(2**0.5)
+    assert crossed(np.full((2, 3), 0.1), 0.95).d_z is None
+
+
 def test_more_seeds_are_expected_to_remove_the_seeds_part_of_the_variance() -> None:
     # Mean squares of units, seeds and rest 0.16, 0.04 and 0: variances of a unit 0.08, of a seed 0.02.
     both = crossed(np.array([[0.1, 0.5], [0.3, 0.7]]), 0.95)

@@ -18,6 +18,8 @@ from foalnet.evidence.report import headline, tables_as
 from tests.support.corpus.results import make_params, write_report
 from tests.support.corpus.rows import make_utterances
 
+CLASSES = ("happy", "neutral", "sad", "angry")
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Paths:
@@ -35,12 +37,18 @@ def test_csv_has_every_figure_as_it_is_stored(built: Paths) -> None:
         assert [float(row[key]) for key in ("value", "low", "high")] == [
             scores[key] for key in ("ua", "ua_low", "ua_high")
         ]
-        for true, counts in zip(scores["recall"], scores["confusion"], strict=True):
-            assert float(of["recall by class", true, f"{name} %"]["value"]) == scores["recall"][true]
-            assert [int(of[f"confusion of {name}", true, to]["value"]) for to in scores["recall"]] == counts
+        for true, counts in zip(CLASSES, scores["confusion"], strict=True):
+            recall = of["recall by class", true, f"{name} %"]
+            assert [float(recall[key]) for key in ("value", "low", "high")] == [
+                scores[key][true] for key in ("recall", "recall_low", "recall_high")
+            ]
+            assert [int(of[f"confusion of {name}", true, to]["value"]) for to in CLASSES] == counts
+            # JSON sorts the names of recalls; the matrix has the order of the classes.
+            assert counts[CLASSES.index(true)] / sum(counts) == pytest.approx(scores["recall"][true], abs=1e-6)
     gap = metrics["differences"]["foal_minus_baseline"]
     assert of["differences of UA", "foal minus baseline", "verdict"]["value"] == gap["verdict"]
     assert float(of["differences of UA", "foal minus baseline", "p, Holm"]["value"]) == gap["ua_p"]
+    assert float(of["differences of UA", "foal minus baseline", "d_z"]["value"]) == gap["ua_d_z"]
 
 
 def test_latex_has_as_many_cells_as_columns_and_no_bare_sign(built: Paths) -> None:

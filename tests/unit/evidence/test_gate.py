@@ -23,7 +23,6 @@ from foalnet.evidence.gate import Side, decide, markdown, read_side
 
 CLASSES = ("happy", "sad", "angry")
 PARAMS = blocks.Gate(max_loss_ua=0.05, max_shrink=0.01, max_more_drops=0.01)
-REPORT = blocks.Report(bootstrap=200)
 
 
 def rows(wrong: int, n: int = 240, *, clusters: int = 30) -> dict[str, dict[str, Any]]:
@@ -54,7 +53,7 @@ def side(*runs: dict[str, dict[str, Any]], ua: float = 0.8, half: float = 0.02, 
 
 
 def ask(challenger: Side, champion: Side | None, **more: Any) -> dict[str, Any]:
-    return decide(challenger, champion, corpus="drawn", commit="c" * 40, params=PARAMS, report=REPORT, **more)
+    return decide(challenger, champion, corpus="drawn", commit="c" * 40, params=PARAMS, **more)
 
 
 def check(decision: dict[str, Any], name: str) -> dict[str, Any]:
@@ -173,12 +172,12 @@ def test_swapping_sides_turns_the_sign_and_a_larger_allowance_never_refuses_more
 ) -> None:
     a, b = side(rows(worse)), side(rows(better))
     params = PARAMS.model_copy(update={"max_loss_ua": allowed})
-    one = decide(a, b, corpus="c", commit=None, params=params, report=REPORT)
-    two = decide(b, a, corpus="c", commit=None, params=params, report=REPORT)
+    one = decide(a, b, corpus="c", commit=None, params=params)
+    two = decide(b, a, corpus="c", commit=None, params=params)
     assert check(one, "loss_ua")["ua"] == pytest.approx(-check(two, "loss_ua")["ua"])
     wider = params.model_copy(update={"max_loss_ua": allowed + 0.1})
-    assert decide(a, b, corpus="c", commit=None, params=wider, report=REPORT)["promote"] >= one["promote"]
-    assert json_bytes(one) == json_bytes(decide(a, b, corpus="c", commit=None, params=params, report=REPORT))
+    assert decide(a, b, corpus="c", commit=None, params=wider)["promote"] >= one["promote"]
+    assert json_bytes(one) == json_bytes(decide(a, b, corpus="c", commit=None, params=params))
 
 
 def predictions(wrong: int) -> list[Prediction]:
@@ -272,7 +271,16 @@ def test_the_gate_states_its_error_rates_and_judges_by_people_and_seeds() -> Non
     assert "2 seeds" in check_of["says"] and "the gate refuses" in check_of["says"]
     assert 0 < check_of["refuses_equal"] <= 1
     # The one-sided bound: of challengers that are worse by the allowed loss, 1 - level pass.
-    assert check_of["passes_worse"] == pytest.approx(0.05)
+    assert (check_of["level"], check_of["passes_worse"]) == (0.9, pytest.approx(0.1))
+    strict = decide(
+        side(better, worse),
+        side(better, better),
+        corpus="drawn",
+        commit=None,
+        params=PARAMS.model_copy(update={"level": 0.95}),
+    )
+    assert check(strict, "loss_ua")["passes_worse"] == pytest.approx(0.05)
+    assert check(strict, "loss_ua")["ua_low"] < check_of["ua_low"]
 
 
 def test_error_rates_by_hand() -> None:

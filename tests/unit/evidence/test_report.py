@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import run
 
+import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from scipy.stats import t
@@ -78,6 +79,32 @@ def test_the_headline_is_what_the_runs_say(drawn: Built) -> None:
         assert row[2].split()[0] == percent(pooled["wa"])
         assert row[3] == percent(pooled["macro_f1"])
     assert [row[4] for row in table[1:]] == ["74.0", "62.0", "86.0", "86.0"]
+
+
+def test_the_recall_of_a_class_has_the_interval_over_sessions(drawn: Built) -> None:
+    paths = drawn[1]
+    rows = [row for row in read_jsonl(paths.run("foal", 1) / "predictions.jsonl") if row["label"] == "sad"]
+    by_session = {name: [row for row in rows if row["session"] == name] for name in {row["session"] for row in rows}}
+    assert len({len(each) for each in by_session.values()}) == 1, "the plain t interval needs sessions of one size"
+    share_K = np.array([np.mean([row["predicted"] == "sad" for row in each]) for each in by_session.values()])
+    half = t.ppf(0.975, 4) * share_K.std(ddof=1) / 5**0.5
+    stored = read_json(paths.metrics)["variants"]["foal"]
+    assert stored["recall"]["sad"] == pytest.approx(share_K.mean(), abs=1e-6)
+    assert stored["recall_low"]["sad"] == pytest.approx(share_K.mean() - half, abs=1e-6)
+    assert stored["recall_high"]["sad"] == pytest.approx(min(1.0, share_K.mean() + half), abs=1e-6)
+    shown = next(row for table in page_of(drawn).tables for row in table if row[0] == "sad" and len(row) == 6)
+    assert shown[1] == str(len(rows)) and shown[5].startswith(percent(stored["recall"]["sad"]))
+
+
+def test_a_class_that_all_recognise_has_the_exact_bound(tmp_path: Path) -> None:
+    params, paths = make_params(variants=["foal"]), make(tmp_path, make_params(variants=["foal"]))
+    path = paths.run("foal", 1) / "predictions.jsonl"
+    rows = read_jsonl(path)
+    publish_bytes(path, jsonl_bytes([row | ({"predicted": "sad"} if row["label"] == "sad" else {}) for row in rows]))
+    revouch_run(path.parent)
+    stored = build(params, paths)["variants"]["foal"]
+    assert (stored["recall"]["sad"], stored["recall_high"]["sad"]) == (1.0, 1.0)
+    assert stored["recall_low"]["sad"] == pytest.approx(0.025 ** (1 / 5), abs=1e-6)
 
 
 def test_aggregate_metrics_are_small_and_hold_no_utterance(drawn: Built) -> None:
