@@ -55,8 +55,8 @@ def permuted(
 def by_majority(label_N: np.ndarray, groups: Sequence[str]) -> float:
     """Return the UA of answering each group's most frequent class; of several the first.
 
-    It looks at the labels that it is scored with: no classifier that knows the group alone scores more by a class for
-    each group, where all classes are equally frequent.
+    The classes are those of the labels that it is scored with, so that it bounds what one could score who knows the
+    group alone (exactly so where all classes are equally frequent).
 
     >>> by_majority(np.array([0, 0, 1, 1, 1, 0]), ["a", "a", "a", "b", "b", "b"])  # a: class 0, b: class 1
     0.6666666666666666

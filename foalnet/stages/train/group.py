@@ -77,7 +77,7 @@ class Group:
         }
         given = self.given(variant, train)
         if singles:
-            given = replace(given, encoders=_encoders(singles))
+            given = replace(given, encoders=encoders_of(singles))
         run = plan(
             params,
             self.utterances,
@@ -149,7 +149,7 @@ def check_order(params: Params, utterances: Iterable[Utterance], variant: str) -
             )
 
 
-def _encoders(singles: Mapping[Modality, Job]) -> Encoders:
+def encoders_of(singles: Mapping[Modality, Job]) -> Encoders:
     """Return the encoders from the checkpoints of other runs, identified by what those runs depend on."""
 
     def of(job: Job, fold: str) -> dict[str, Tensor]:
