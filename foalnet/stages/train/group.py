@@ -105,7 +105,8 @@ class Group:
         if self._store is None or self._store[0] != key:
             self._store = None  # two of them at a time may be more than the memory holds
             given = self.given(job.run.variant, job.train)
-            keys = job.run.labels.keys()
+            # All of the corpus: a run of the learning curve has a part of them alone.
+            keys = [u.key for u in self.utterances if u.used]
             self._store = (
                 key,
                 load_store(self.shards, keys, params, given.features, given.texts, job.run.dialogues),
