@@ -23,7 +23,7 @@ FLOORS = {
     "clips": 4, "export": 4, "methods": 4, "sheet": 4,
     "train": 5,
     "stages": 6,
-    "audit": 7, "authors": 7, "checks": 7, "predict": 7, "study": 7, "tune": 7,
+    "audit": 7, "authors": 7, "checks": 7, "predict": 7, "probe": 7, "study": 7, "tune": 7,
     "cli": 8,
 }  # fmt: skip
 
@@ -61,6 +61,8 @@ WITHOUT_RESULT = {
 OWN_READER = "foalnet/corpora/${item.reader}"
 # The file of a run's own method, in dvc.yaml.
 OWN_METHOD = "foalnet/methods/${item.method}.py"
+# Stages with a verb of their own, which may build the networks of any method.
+OF_ANY_METHOD = ("study", "probe")
 # They name readers and methods, and those of a corpus and a run are params: one more line in them changes no result.
 REGISTRY = PACKAGE / "corpora" / "__init__.py"
 METHOD_REGISTRY = PACKAGE / "methods" / "registry.py"
@@ -165,13 +167,12 @@ def code_deps(stage: str) -> list[str]:
     Of readers and methods the own one alone; neither the registries, which only name them, nor any facade. `final`
     depends on its method through train.json of the run that it repeats, which has the digest of the method's code.
     """
-    code = ("foalnet.study.run",) if stage == "study" else BY_NAME[stage].code
+    code = (f"foalnet.{stage}.run",) if stage in OF_ANY_METHOD else BY_NAME[stage].code
     files = {p for entry in code for p in import_closure(entry) if not without_result(p) and facade(p) is None}
     files -= {REGISTRY, METHOD_REGISTRY}
     methods = {PACKAGE / "methods" / f"{name}.py" for name in METHODS}
-    trains = bool(methods & files) and stage not in ("final", "study")
-    # A study may train any method.
-    files = files | {METHOD_REGISTRY} if stage == "study" else files - methods
+    trains = bool(methods & files) and stage not in ("final", *OF_ANY_METHOD)
+    files = files | set((PACKAGE / "methods").glob("*.py")) if stage in OF_ANY_METHOD else files - methods
     own = {PACKAGE / "corpora" / name for name in READERS}
     reads = any(own & set(p.parents) for p in files)
     files = {p for p in files if not own & set(p.parents)}

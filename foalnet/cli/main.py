@@ -50,6 +50,7 @@ VERBS = {
     "report": "stages.report",
     "show": "stages.show",
     "study": "study.study",
+    "probe": "probe.probe",
     "audit": "audit.audit",
     "verify": "verify.verify",
     "lock": "lock.lock",

@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, create_model
 from foalnet.config import blocks, tuning
 from foalnet.config.base import Frozen, line_in, nearest, validated
 from foalnet.config.draw import Draw
+from foalnet.config.probing import Probe
 from foalnet.config.space import check_space
 from foalnet.config.studies import Study
 from foalnet.config.variants import HALF, VARIANTS, Modality, Variant
@@ -80,6 +81,7 @@ class File(Frozen):
         default_factory=dict, description="corpora x variants x seeds x splits, written by `foalnet config --sync`"
     )
     studies: dict[str, Study] = Field(default_factory=dict, description="comparisons of many runs (docs/study.md)")
+    probe: dict[str, Probe] = Field(default_factory=dict, description="corpora whose runs are probed (docs/probe.md)")
     draw: Draw = Draw()
     shards: dict[str, Any] = Field(default_factory=dict)
     features: dict[str, Any] = Field(default_factory=dict)

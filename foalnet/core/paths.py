@@ -125,6 +125,11 @@ class Paths:
         return self.reports / "studies" / name
 
     @property
+    def probe(self) -> Path:
+        """Folder of what the stage `probe` measures on the trained runs."""
+        return self.reports / "probe"
+
+    @property
     def final(self) -> Path:
         """Folder of the sealed model and its card."""
         return self.home / "models" / self.corpus / "final"

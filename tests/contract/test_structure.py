@@ -16,7 +16,7 @@ from tests.structure import FLOORS, floor_of, module_of, package_imports
 PACKAGE = Path(__file__).resolve().parents[2] / "foalnet"
 SOURCES = sorted(PACKAGE.rglob("*.py")) + sorted((PACKAGE.parent / "flows").rglob("*.py"))
 # Rooms that are of no use without torch.
-LEARNING = ("methods", "nets", "train", "stages", "authors", "predict", "study", "tune")
+LEARNING = ("methods", "nets", "train", "stages", "authors", "predict", "probe", "study", "tune")
 TENSORS = ("artifact/checkpoint.py", "artifact/model.py")
 
 

@@ -77,7 +77,7 @@ class Group:
         }
         given = self.given(variant, train)
         if singles:
-            given = replace(given, encoders=_encoders(singles))
+            given = replace(given, encoders=encoders_of(singles))
         run = plan(
             params,
             self.utterances,
@@ -105,7 +105,8 @@ class Group:
         if self._store is None or self._store[0] != key:
             self._store = None  # two of them at a time may be more than the memory holds
             given = self.given(job.run.variant, job.train)
-            keys = job.run.labels.keys()
+            # All of the corpus: a run of the learning curve has a part of them alone.
+            keys = [u.key for u in self.utterances if u.used]
             self._store = (
                 key,
                 load_store(self.shards, keys, params, given.features, given.texts, job.run.dialogues),
@@ -149,7 +150,7 @@ def check_order(params: Params, utterances: Iterable[Utterance], variant: str) -
             )
 
 
-def _encoders(singles: Mapping[Modality, Job]) -> Encoders:
+def encoders_of(singles: Mapping[Modality, Job]) -> Encoders:
     """Return the encoders from the checkpoints of other runs, identified by what those runs depend on."""
 
     def of(job: Job, fold: str) -> dict[str, Tensor]:
