@@ -121,7 +121,7 @@ def test_t16_every_stage_of_the_graph_runs_inside_the_guard(
 
 
 def test_t16_a_study_runs_inside_the_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].keys() == BY_NAME.keys() | {"study"}
+    assert yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].keys() == BY_NAME.keys() | {"study", "probe"}
     monkeypatch.chdir(tmp_path)
     (tmp_path / "package").mkdir()
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path / "package")
@@ -137,4 +137,4 @@ def test_t16_a_study_runs_inside_the_guard(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("foalnet.cli.study.read_file", lambda: None)
     assert study.callback is not None
     with pytest.raises(MachineError, match=r"code changed while the stage ran: a\.py"):
-        study.callback("s", part=None)
+        study.callback("s", part=None, search=False)

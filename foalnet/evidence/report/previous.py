@@ -24,8 +24,9 @@ PARAMS = Path("params.yaml")
 # The blocks that can change a result; `report.previous` itself is left out.
 BLOCKS = ("shards", "features", "train", "evaluate", "report")
 OWN = ("variants", "seeds", "protocols", "manifest")
-# What metrics.json records of training under `origin`, by name.
-ORIGIN = {"processor": "processor", "instructions": "instructions", "device": "device", "code": "training code"}
+# What metrics.json records of training under `origin`, by name. Not the kind of processor: git tracks the file, and its
+# bytes are those of every processor with the same instructions.
+ORIGIN = {"instructions": "instructions", "device": "device", "code": "training code"}
 COMMIT_SHOWN = 10
 # Changed params that the page names.
 NAMED = 6
@@ -96,11 +97,11 @@ def _causes(before: Earlier, now: Mapping[str, Any], params: Params) -> str:
         for name, title in ORIGIN.items()
         if name in recorded and recorded[name] != origin.get(name, [])
     ]
-    unknown = "" if recorded else " That report does not record processor and training code."
+    unknown = "" if recorded else " That report does not record device and training code."
     causes = [*changed[:NAMED], *more, *others]
     if causes:
         return f"Changed: {listed(causes)}.{unknown}"
-    return f"No param{'' if unknown else ', processor or training code'} changed.{unknown}"
+    return f"No param{'' if unknown else ', device or training code'} changed.{unknown}"
 
 
 def _text(value: object) -> str:

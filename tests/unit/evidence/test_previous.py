@@ -41,7 +41,7 @@ def test_scores_data_machine_and_params_before_and_after(project: tuple[Params, 
     metrics = read_sealed(paths.metrics, again="report@drawn")
     metrics["variants"]["foal"] |= {"ua": 0.75, "wa": 0.74}
     metrics["data"]["utterances"] = 400
-    metrics["origin"]["processor"] = ["AuthenticAMD family 25 model 1"]
+    metrics["origin"]["device"] = ["cuda"]
     publish_sealed(paths.metrics, metrics)
     commit = committed(paths.home)
     real = load_params("drawn", paths.home / "params.yaml")
@@ -53,7 +53,7 @@ def test_scores_data_machine_and_params_before_and_after(project: tuple[Params, 
     assert f"foal 75.0 (74.0) → {100 * row['ua']:.1f} ({100 * row['wa']:.1f}); 420 utterances, 400 before." in text
     changed = text.partition("Changed: ")[2].partition("\n")[0]
     assert f"train.epochs {train.epochs - 1} → {train.epochs}" in changed
-    assert "processor AuthenticAMD family 25 model 1 → GenuineIntel family 6 model 106." in changed
+    assert "device cuda → cpu." in changed
     first = paths.report_html.read_bytes()
     build(now, paths)
     assert paths.report_html.read_bytes() == first
@@ -69,12 +69,12 @@ def test_an_unchanged_project_says_so_and_an_older_version_what_it_lacks(project
     (paths.home / "params.yaml").write_text((paths.home / "params.yaml").read_text().replace("    - 2\n    - 3\n", ""))
     commit = committed(paths.home)
     build(since(real, commit), paths)
-    assert "No param, processor or training code changed." in paths.report_md.read_text()
+    assert "No param, device or training code changed." in paths.report_md.read_text()
     older = read_sealed(paths.metrics, again="report@drawn")
     del older["origin"]
     publish_sealed(paths.metrics, older)
     build(since(real, committed(paths.home)), paths)
-    assert "No param changed. That report does not record processor and training code." in paths.report_md.read_text()
+    assert "No param changed. That report does not record device and training code." in paths.report_md.read_text()
 
 
 def test_a_commit_that_does_not_have_a_report_is_refused(project: tuple[Params, Paths, str]) -> None:
