@@ -154,6 +154,9 @@ def parse_file(text: str, path: Path) -> File:
     file._text = text
     _check_places(file, path)
     validated(_Blocks, {name: getattr(file, name) for name in ENTRY_BLOCKS}, file=path, text=text)
+    for corpus in sorted(file.probe.keys() - file.corpora.keys()):
+        what = f"probe.{corpus}: no corpus '{corpus}'; {nearest(corpus, file.corpora)}"
+        raise UsageError(what, file=path, action="name an entry of `corpora`")
     for corpus in file.corpora:
         check_name(corpus, path)
         resolve(file, corpus, path=path)

@@ -12,7 +12,7 @@ import numpy as np
 
 from foalnet.evidence.metrics import ua
 
-# Permutations whose UA differs by rounding alone count as equal.
+# Permutations with a UA that differs by rounding alone count as equal.
 TIE = 1e-9
 
 

@@ -65,7 +65,7 @@ def disturbed(
 
 
 def noisy(clip: Clip, _others: Sequence[Clip], *, snr_db: float, seed: int) -> Clip:
-    """Return the clip with white noise, whose power is that of the whole sound divided by 10 ** (snr_db / 10).
+    """Return the clip with white noise; its power is that of the whole sound divided by 10 ** (snr_db / 10).
 
     The noise is the same for every SNR but for its power. Samples may exceed 1: clipping would be another disturbance.
     """
@@ -103,7 +103,7 @@ def thinned(clip: Clip, _others: Sequence[Clip], *, share: float, seed: int) -> 
 def late(clip: Clip, _others: Sequence[Clip], *, samples: int) -> Clip:
     """Return the clip with its sound so many samples later; what passes the end comes back at the start.
 
-    So nothing of the sound is lost but its place beside the picture.
+    So nothing of the sound is lost but its place in time.
     """
     sound = clip.parts["audio"]
     if not clip.has("audio") or samples % len(sound.values) == 0:

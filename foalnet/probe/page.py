@@ -109,7 +109,7 @@ def _selective(facts: Facts) -> list[str]:
     ]
     return [
         "Accuracy in % of the answers that are kept if the least sure are left out, by the probability of the answer. "
-        "AURC is the area under the curve of risk over coverage: 0 is best; beside it that of the best possible order "
+        "AURC is the area under the curve of risk over coverage: 0 is best; compare that of the best possible order "
         "of these answers, and that of a random order.",
         "",
         *table(

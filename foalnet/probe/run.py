@@ -77,7 +77,7 @@ def chosen(params: Params, probe: Probe) -> tuple[list[str], list[int]]:
 
 
 def _results(paths: Paths, variant: str, seed: int) -> Results:
-    """Return the stored results of a run, of the epoch whose weights were kept."""
+    """Return the stored results of a run; their epoch is that of the kept weights."""
     folder, again = paths.run(variant, seed), f"evaluate@{paths.corpus}-{run_name(variant, seed)}"
     results = read_results(paths, folder)
     if results is None:
