@@ -21,7 +21,7 @@ GRACE_S = 8.0
 POLL_S = 0.1
 # After one process fails, the others fail within moments with errors of their own.
 FOLLOW_S = 1.0
-INTERRUPTED, MACHINE = 5, 4
+MACHINE = 4
 
 
 def in_processes(arguments: Sequence[str], count: int) -> int:
@@ -32,7 +32,8 @@ def in_processes(arguments: Sequence[str], count: int) -> int:
 def together(commands: Sequence[Sequence[str]], *, grace_s: float = GRACE_S) -> int:
     """Run commands as the processes of one training, the first as rank 0; return the exit code.
 
-    When one fails, or on Ctrl-C or SIGTERM, the others get SIGTERM, then after `grace_s` SIGKILL.
+    When one fails, or on Ctrl-C or SIGTERM, the others get SIGTERM, then after `grace_s` SIGKILL. Interrupted (exit 5)
+    after Ctrl-C or SIGTERM.
     """
     staff: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="foalnet-") as folder, listening() as stop:
@@ -56,7 +57,7 @@ def together(commands: Sequence[Sequence[str]], *, grace_s: float = GRACE_S) -> 
             codes = [each.poll() for each in staff]
         finally:
             _end(staff, grace_s)
-    return INTERRUPTED if stop.requested and None in codes else _code(codes)
+    return _code(codes)
 
 
 def _wait(staff: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from foalnet.config import Settings
 from foalnet.config.blocks import Train
+from foalnet.core.errors import Interrupted
 from foalnet.core.processor import instructions, processor
 from foalnet.core.shim import torch_device
 from foalnet.train import ranks
@@ -102,7 +103,10 @@ class Stop:
 
 @contextmanager
 def listening() -> Iterator[Stop]:
-    """Yield a Stop that Ctrl-C and SIGTERM set; outside the main thread, where Python allows no handlers, one unset."""
+    """Yield a Stop that Ctrl-C and SIGTERM set; outside the main thread, where Python allows no handlers, one unset.
+
+    Interrupted (exit 5) at the end if a stop was requested and the block ended without an error of its own.
+    """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -113,3 +117,5 @@ def listening() -> Iterator[Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if stop.requested:
+        raise Interrupted("stopped after a step that was whole", action="run the same command again: it goes on there")

@@ -341,10 +341,13 @@ def test_determinism_is_set_inside_and_given_back_after() -> None:
 
 def test_signals_ask_to_stop_inside_and_mean_what_they_meant_after() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with listening() as stop:
+    with pytest.raises(Interrupted), listening() as stop:
         assert not stop.requested
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.requested
+    with pytest.raises(OSError, match="full"), listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise OSError("full")
     assert signal.getsignal(signal.SIGTERM) is before
 
 
