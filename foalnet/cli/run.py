@@ -173,7 +173,8 @@ class Record:
                 f"{', '.join(edited)} changed while the stages ran: DVC would record it as what made the outputs",
                 action="run the same command again: `dvc repro` then runs what has to run",
             )
-        self._commit(waiting)
+        if waiting:
+            self._commit(waiting)
         waiting.clear()
         self._last_s = time.monotonic()
 

@@ -182,6 +182,7 @@ def test_long_work_is_recorded_on_the_way(project: Path, said: list[str], monkey
         "foalnet draw", "record draw",
         "foalnet report mine", "record report@mine",
     ]  # fmt: skip
+    assert said[-1] == "record final@mine"
 
 
 def test_a_stage_of_ones_own_is_left_to_dvc(project: Path, said: list[str]) -> None:
