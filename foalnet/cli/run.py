@@ -117,14 +117,13 @@ def side_by_side(group: Sequence[Planned], go: Callable[[Planned], None], ended:
     if at_once(settings) < AT_A_TIME or processes(settings) > 1:
         return done
 
-    def one(stage: Planned, stop: Stop, send: Callable[[FoldStatus], None]) -> None:
+    def one(stage: Planned, _stop: Stop, send: Callable[[FoldStatus], None]) -> None:
+        # As in this process: only a training looks at a Stop, and it has its own.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         os.environ["FOALNET_WORKERS"] = str(settings.workers // AT_A_TIME)
         sys.stderr = Lines(sys.stderr.buffer, line_buffering=True)
-        try:
-            go(stage)
-        except Interrupted:
-            stop.request()
-            raise
+        go(stage)
         send(FoldStatus(epochs=0, finished=True))
 
     def show(name: str, _status: FoldStatus) -> None:
