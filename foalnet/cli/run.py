@@ -199,13 +199,17 @@ class Record:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C and SIGTERM, here and in what is started: half a record is worse than a late end."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Put off Ctrl-C and SIGTERM to the end of the block: half a record is worse than a late end."""
+    late: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda got, _frame: late.append(got)) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if late:
+            signal.raise_signal(late[0])
 
 
 def _verb(context: click.Context, command: str | None) -> tuple[click.Command, list[str]] | None:

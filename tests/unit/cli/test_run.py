@@ -308,6 +308,37 @@ def test_a_stop_of_a_child_stops_the_command(runs: Path, monkeypatch: pytest.Mon
     assert len([words for _, _, words in lines_of(runs) if "video_only" in words]) == 1
 
 
+def test_a_stop_reaches_a_child_that_does_not_listen(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reads(context: object, command: str) -> None:
+        if "video_only" in command:
+            os.kill(os.getppid(), signal.SIGTERM)
+            time.sleep(20)
+        logged(context, command)
+
+    monkeypatch.setattr(module, "_run", reads)
+    with pytest.raises(Interrupted, match="stopped in 5 stages"):
+        go()
+    assert not [words for _, _, words in lines_of(runs) if "video_only" in words]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_during_a_record_stops_after_it(
+    number: signal.Signals, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[str] = []
+
+    def record(_home: Path, names: list[str]) -> None:
+        if "sound" in names:
+            signal.raise_signal(number)
+        recorded.extend(names)
+
+    monkeypatch.setattr(module, "RECORD_S", 0.0)
+    monkeypatch.setattr(module, "record", record)
+    with pytest.raises(Interrupted, match="stopped in 5 stages"):
+        go()
+    assert "sound" in recorded and "final" not in recorded
+
+
 def test_long_work_side_by_side_is_recorded_on_the_way(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded: list[list[str]] = []
     monkeypatch.setattr(module, "RECORD_S", 0.0)
