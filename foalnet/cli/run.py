@@ -156,8 +156,8 @@ class Record:
 
     def __init__(self, stages: Sequence[Planned]) -> None:
         made = {path for stage in stages for path in stage.outputs}
-        read = {path for stage in stages for path in stage.inputs if Path(path).is_file()}
-        self._files = {*READ, *read} - made
+        read = {path for stage in stages for path in stage.inputs if Path(path).is_file()} - made
+        self._files = {*READ, *map(os.path.relpath, read)}
         self._guard, self._before, self._last_s = CodeGuard(), self._digests(), time.monotonic()
 
     def is_due(self) -> bool:

@@ -28,7 +28,7 @@ stages:
     foreach: {mine: {}, other: {}}
     do:
       cmd: foalnet report ${key}
-      deps: [raw, sides.txt]
+      deps: [raw, sides.txt, params.yaml]
       outs: ["${key}.html"]
       metrics: ["${key}.json": {cache: false}]
   final:
@@ -158,7 +158,7 @@ def test_nothing_is_recorded_that_was_made_by_what_is_now_edited(
             raise DataError("broken", action="mend it")
 
     monkeypatch.setattr(module, "_run", meanwhile("foalnet report mine", said, edited))
-    with pytest.raises(DataError if fails else MachineError, match="broken" if fails else f"{name} changed while"):
+    with pytest.raises(DataError if fails else MachineError, match="^broken" if fails else f"^{name} changed while"):
         go("mine")
     assert not [each for each in said if each.startswith("record")]
 
