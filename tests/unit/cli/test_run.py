@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from dvc.stage import Stage
 
 from foalnet.artifact.dvcrepo import output_lock, planned, record
 from foalnet.artifact.provenance import CodeGuard
@@ -223,6 +225,18 @@ def test_stages_are_recorded_while_their_outputs_are_locked(project: Path) -> No
         record(project, ["draw"])
         assert holds() == before and "raw" in before
     assert "raw" in (project / "dvc.lock").read_text() and "raw" not in holds()
+
+
+def test_a_full_disk_of_dvcs_databases_is_an_error_of_the_machine(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_stage: Stage) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    (project / "raw").write_text("")
+    monkeypatch.setattr(Stage, "save", full)
+    with pytest.raises(MachineError, match="disk is full"):
+        record(project, ["draw"])
 
 
 @pytest.fixture
