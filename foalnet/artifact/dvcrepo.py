@@ -161,6 +161,8 @@ def record(home: Path, names: Sequence[str]) -> None:
     It does what `dvc commit --force` does, which plans the project again for each name. MachineError (exit 4) where DVC
     cannot.
     """
+    import sqlite3
+
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
 
@@ -173,7 +175,8 @@ def record(home: Path, names: Sequence[str]) -> None:
                 stage.commit()
             # Once for all: DVC parses its lock file again for each call.
             stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
-    except DvcException as error:
+    # DVC's databases of known files raise SQLite's own errors, as on a full disk.
+    except (DvcException, sqlite3.Error) as error:
         raise MachineError(f"DVC cannot record the stages: {error}", file=home, action="run `dvc repro`") from error
 
 

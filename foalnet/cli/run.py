@@ -117,14 +117,13 @@ def side_by_side(group: Sequence[Planned], go: Callable[[Planned], None], ended:
     if at_once(settings) < AT_A_TIME or processes(settings) > 1:
         return done
 
-    def one(stage: Planned, stop: Stop, send: Callable[[FoldStatus], None]) -> None:
+    def one(stage: Planned, _stop: Stop, send: Callable[[FoldStatus], None]) -> None:
+        # As in this process: only a training looks at a Stop, and it has its own.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         os.environ["FOALNET_WORKERS"] = str(settings.workers // AT_A_TIME)
         sys.stderr = Lines(sys.stderr.buffer, line_buffering=True)
-        try:
-            go(stage)
-        except Interrupted:
-            stop.request()
-            raise
+        go(stage)
         send(FoldStatus(epochs=0, finished=True))
 
     def show(name: str, _status: FoldStatus) -> None:
@@ -157,8 +156,8 @@ class Record:
 
     def __init__(self, stages: Sequence[Planned]) -> None:
         made = {path for stage in stages for path in stage.outputs}
-        read = {path for stage in stages for path in stage.inputs if Path(path).is_file()}
-        self._files = {*READ, *read} - made
+        read = {path for stage in stages for path in stage.inputs if Path(path).is_file()} - made
+        self._files = {*READ, *map(os.path.relpath, read)}
         self._guard, self._before, self._last_s = CodeGuard(), self._digests(), time.monotonic()
 
     def is_due(self) -> bool:
@@ -173,7 +172,8 @@ class Record:
                 f"{', '.join(edited)} changed while the stages ran: DVC would record it as what made the outputs",
                 action="run the same command again: `dvc repro` then runs what has to run",
             )
-        self._commit(waiting)
+        if waiting:
+            self._commit(waiting)
         waiting.clear()
         self._last_s = time.monotonic()
 
@@ -199,13 +199,17 @@ class Record:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C and SIGTERM, here and in what is started: half a record is worse than a late end."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Put off Ctrl-C and SIGTERM to the end of the block: half a record is worse than a late end."""
+    late: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda got, _frame: late.append(got)) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if late:
+            signal.raise_signal(late[0])
 
 
 def _verb(context: click.Context, command: str | None) -> tuple[click.Command, list[str]] | None:

@@ -47,7 +47,6 @@ def side_by_side(
     context = multiprocessing.get_context("fork")
     shared = {name: Shared(context) for name in jobs}
     waiting, at_work, done = list(jobs), dict[str, Any](), set[str]()
-    stopping = False
     try:
         while True:
             ready = [name for name in waiting if done.issuperset(needs.get(name, ()))]
@@ -63,13 +62,15 @@ def side_by_side(
                 if (status := one.get()) is not None:
                     show(name, status)
             done.update(name for name in ended if at_work.pop(name).exitcode == 0)
-            if stop.requested and not stopping:
-                stopping = True
+            if stop.requested:
+                # Again and again: a job that does not listen yet, as it reads its inputs, loses a signal.
                 for each in at_work.values():
                     each.terminate()
     finally:
-        for each in at_work.values():
-            each.terminate()
+        while alive := [each for each in at_work.values() if each.is_alive()]:
+            for each in alive:
+                each.terminate()
+            wait([each.sentinel for each in alive], timeout=POLL_S)
 
 
 class Shared:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from dvc.stage import Stage
 
 from foalnet.artifact.dvcrepo import output_lock, planned, record
 from foalnet.artifact.provenance import CodeGuard
@@ -28,7 +30,7 @@ stages:
     foreach: {mine: {}, other: {}}
     do:
       cmd: foalnet report ${key}
-      deps: [raw, sides.txt]
+      deps: [raw, sides.txt, params.yaml]
       outs: ["${key}.html"]
       metrics: ["${key}.json": {cache: false}]
   final:
@@ -158,7 +160,7 @@ def test_nothing_is_recorded_that_was_made_by_what_is_now_edited(
             raise DataError("broken", action="mend it")
 
     monkeypatch.setattr(module, "_run", meanwhile("foalnet report mine", said, edited))
-    with pytest.raises(DataError if fails else MachineError, match="broken" if fails else f"{name} changed while"):
+    with pytest.raises(DataError if fails else MachineError, match="^broken" if fails else f"^{name} changed while"):
         go("mine")
     assert not [each for each in said if each.startswith("record")]
 
@@ -182,6 +184,7 @@ def test_long_work_is_recorded_on_the_way(project: Path, said: list[str], monkey
         "foalnet draw", "record draw",
         "foalnet report mine", "record report@mine",
     ]  # fmt: skip
+    assert said[-1] == "record final@mine"
 
 
 def test_a_stage_of_ones_own_is_left_to_dvc(project: Path, said: list[str]) -> None:
@@ -222,6 +225,18 @@ def test_stages_are_recorded_while_their_outputs_are_locked(project: Path) -> No
         record(project, ["draw"])
         assert holds() == before and "raw" in before
     assert "raw" in (project / "dvc.lock").read_text() and "raw" not in holds()
+
+
+def test_a_full_disk_of_dvcs_databases_is_an_error_of_the_machine(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_stage: Stage) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    (project / "raw").write_text("")
+    monkeypatch.setattr(Stage, "save", full)
+    with pytest.raises(MachineError, match="disk is full"):
+        record(project, ["draw"])
 
 
 @pytest.fixture
@@ -305,6 +320,37 @@ def test_a_stop_of_a_child_stops_the_command(runs: Path, monkeypatch: pytest.Mon
         go()
     assert "draw" in recorded and "picture" not in recorded
     assert len([words for _, _, words in lines_of(runs) if "video_only" in words]) == 1
+
+
+def test_a_stop_reaches_a_child_that_does_not_listen(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reads(context: object, command: str) -> None:
+        if "video_only" in command:
+            os.kill(os.getppid(), signal.SIGTERM)
+            time.sleep(20)
+        logged(context, command)
+
+    monkeypatch.setattr(module, "_run", reads)
+    with pytest.raises(Interrupted, match="stopped in 5 stages"):
+        go()
+    assert not [words for _, _, words in lines_of(runs) if "video_only" in words]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_during_a_record_stops_after_it(
+    number: signal.Signals, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[str] = []
+
+    def record(_home: Path, names: list[str]) -> None:
+        if "sound" in names:
+            signal.raise_signal(number)
+        recorded.extend(names)
+
+    monkeypatch.setattr(module, "RECORD_S", 0.0)
+    monkeypatch.setattr(module, "record", record)
+    with pytest.raises(Interrupted, match="stopped in 5 stages"):
+        go()
+    assert "sound" in recorded and "final" not in recorded
 
 
 def test_long_work_side_by_side_is_recorded_on_the_way(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
