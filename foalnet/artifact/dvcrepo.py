@@ -138,6 +138,7 @@ def output_lock(home: Path, stages: Collection[Planned]) -> Iterator[None]:
 
     `record` may run meanwhile in this process. MachineError (exit 4) with the holder's process where another holds it.
     """
+    from dvc.exceptions import DvcException
     from dvc.lock import LockError
     from dvc.repo import Repo
     from dvc.rwlock import rwlock
@@ -152,6 +153,8 @@ def output_lock(home: Path, stages: Collection[Planned]) -> Iterator[None]:
         except LockError as error:
             action = "wait for it to end, then run the same command again"
             raise MachineError(str(error), file=home, action=action) from error
+        except DvcException as error:
+            raise MachineError(str(error), file=home, action="run `foalnet mend`, then the same command") from error
         yield
 
 

@@ -66,11 +66,15 @@ def run(context: click.Context, corpora: tuple[str, ...]) -> None:
 
         try:
             for group in grouped(stages):
-                done = side_by_side(group, go, ended)
-                for stage in group:
-                    if stage.name not in done:
+                left = group
+                while left:
+                    done = side_by_side(left, go, ended)
+                    # What failed in a child runs again here, and its error is the user's.
+                    for stage in [stage for stage in left if stage.name not in done][:1]:
                         go(stage)
                         ended(stage)
+                        done.add(stage.name)
+                    left = [stage for stage in left if stage.name not in done]
         except BaseException:
             recorder.after_an_error(waiting)
             raise
@@ -101,9 +105,9 @@ def _reads(stage: Planned, other: Planned) -> bool:
 def side_by_side(group: Sequence[Planned], go: Callable[[Planned], None], ended: Callable[[Planned], None]) -> set[str]:
     """Run stages two at a time in processes of their own, where the machine allows it; return those that ended well.
 
-    A stage starts when those that it reads have ended; `ended` gets each that ended well. It saves the time in which
-    the last fold of a training, its reading and its publishing use one core. The caller runs what has not ended well
-    and meets its error. Interrupted (exit 5) after Ctrl-C or SIGTERM.
+    A stage starts when those that it reads have ended; `ended` gets each that ended well. After one fails, no other
+    starts, and the caller runs it again and meets its error. It saves the time in which the last fold of a training,
+    its reading and its publishing use one core. Interrupted (exit 5) after Ctrl-C or SIGTERM.
     """
     if len(group) == 1:
         return set()
@@ -123,7 +127,14 @@ def side_by_side(group: Sequence[Planned], go: Callable[[Planned], None], ended:
             signal.signal(number, signal.default_int_handler)
         os.environ["FOALNET_WORKERS"] = str(settings.workers // AT_A_TIME)
         sys.stderr = Lines(sys.stderr.buffer, line_buffering=True)
-        go(stage)
+        try:
+            go(stage)
+        except Interrupted:
+            raise
+        except Exception as error:
+            what = str(error).partition("\n")[0] or type(error).__name__
+            click.echo(f"{stage.command} failed: {what}; it runs again when the other stage has ended", err=True)
+            raise
         send(FoldStatus(epochs=0, finished=True))
 
     def show(name: str, _status: FoldStatus) -> None:
@@ -134,7 +145,7 @@ def side_by_side(group: Sequence[Planned], go: Callable[[Planned], None], ended:
     jobs = {stage.name: partial(one, stage) for stage in group}
     needs = {stage.name: [other.name for other in group if other != stage and _reads(stage, other)] for stage in group}
     with listening() as stop:
-        in_children(jobs, workers=AT_A_TIME, stop=stop, show=show, needs=needs)
+        in_children(jobs, workers=AT_A_TIME, stop=stop, show=show, needs=needs, goes_on=False)
         if stop.requested:
             raise Interrupted(
                 f"stopped in {len(group)} stages that run side by side, {len(done)} of them have ended",

@@ -36,11 +36,13 @@ def side_by_side(
     stop: Stop,
     show: Callable[[str, FoldStatus], None],
     needs: Mapping[str, Collection[str]] = MappingProxyType({}),
+    goes_on: bool = True,
 ) -> None:
     """Run `job(stop, report)` for every job in a forked process of its own, at most `workers` at a time, in this order.
 
     `show` gets each job's name and status. `needs`: job -> the jobs that must end well before it starts; without that
-    it is left out. Returns when all processes have ended, successfully or not. The kernel kills them with their parent.
+    it is left out. Without `goes_on` no job starts after one has failed. Returns when all processes have ended,
+    successfully or not. The kernel kills them with their parent.
     """
     # The first optimiser of a process imports torch's compiler, which takes two seconds: here once, not in each child.
     importlib.import_module("torch._dynamo")
@@ -61,7 +63,10 @@ def side_by_side(
             for name, one in shared.items():
                 if (status := one.get()) is not None:
                     show(name, status)
-            done.update(name for name in ended if at_work.pop(name).exitcode == 0)
+            well = {name for name in ended if at_work.pop(name).exitcode == 0}
+            done |= well
+            if len(well) < len(ended) and not goes_on:
+                waiting.clear()
             if stop.requested:
                 # Again and again: a job that does not listen yet, as it reads its inputs, loses a signal.
                 for each in at_work.values():

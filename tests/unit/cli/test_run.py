@@ -217,6 +217,14 @@ def test_no_dvc_touches_the_outputs_while_the_stages_run(
         pass
 
 
+def test_half_a_lock_file_names_what_mends_it(project: Path) -> None:
+    (project / ".dvc" / "tmp").mkdir(exist_ok=True)
+    (project / ".dvc" / "tmp" / "rwlock").write_text("{")
+    with pytest.raises(MachineError) as caught, output_lock(project, planned(project, ["mine"])):
+        pass
+    assert "foalnet mend" in str(caught.value)
+
+
 def test_stages_are_recorded_while_their_outputs_are_locked(project: Path) -> None:
     (project / "raw").write_text("")
     holds = (project / ".dvc" / "tmp" / "rwlock").read_text

@@ -218,6 +218,9 @@ def test_a_job_is_left_out_where_one_that_it_needs_fails() -> None:
     needs = {"after": ["fails"], "after it": ["killed"], "second": ["first"]}
     side_by_side(jobs, workers=2, stop=Stop(), show=seen.__setitem__, needs=needs)
     assert seen == {"first": ENDED, "second": ENDED}
+    seen.clear()
+    side_by_side({"fails": fails, "after": ends}, workers=1, stop=Stop(), show=seen.__setitem__, goes_on=False)
+    assert not seen
 
 
 def test_lines_go_to_stderr_and_an_interrupted_training_has_no_end(
