@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from foalnet.core.markdown import escape, table
+from foalnet.evidence.report.phrases import p_cell
 
 UNITS = {"session": "sessions", "speaker": "speakers", "dialogue": "dialogues"}
 SOFT = ("soft", "least")
@@ -83,8 +84,8 @@ def _differences(facts: Facts) -> list[str]:
     for name, row in facts["robustness"]["differences"].items():
         bounds, p = "-", "-"
         if row["p"] is not None:
-            bounds, p = f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}", f"{row['p']:.3f}"
-        rows.append([name, f"{100 * row['ua']:+.1f}", bounds, p, f"{row['p_holm']:.3f}", row["verdict"]])
+            bounds, p = f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}", p_cell(row["p"])
+        rows.append([name, f"{100 * row['ua']:+.1f}", bounds, p, p_cell(row["p_holm"]), row["verdict"]])
     if not rows:
         return ["No disturbance was applied."]
     return [
@@ -121,7 +122,7 @@ def _selective(facts: Facts) -> list[str]:
 def _controls(facts: Facts) -> list[str]:
     controls, count = facts["controls"], facts["probe"]["permutations"]
     permuted = [
-        [name, percent(row["ua"]), percent(row["permuted"]), percent(row["highest"]), f"{row['p']:.3f}"]
+        [name, percent(row["ua"]), percent(row["permuted"]), percent(row["highest"]), p_cell(row["p"])]
         for name, row in controls["permuted"].items()
     ]
     return [

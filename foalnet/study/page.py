@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from foalnet.core.markdown import escape
+from foalnet.evidence.report.phrases import p_cell
 
 UNITS = {"session": "sessions", "speaker": "speakers", "dialogue": "dialogues"}
 
@@ -100,11 +101,11 @@ def _differences(facts: Mapping[str, Any]) -> list[str]:
     for name, row in facts["differences"].items():
         bounds, p, least = "-", "-", "-"
         if row["p"] is not None:
-            bounds, p = f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}", f"{row['p']:.3f}"
+            bounds, p = f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}", p_cell(row["p"])
             least = f"{100 * row['detectable']:.1f}"
         lines.append(
-            f"| {escape(name)} | {100 * row['ua']:+.1f} | {bounds} | {p} | {row['p_holm']:.3f} | {row['verdict']} | "
-            f"{least} |"
+            f"| {escape(name)} | {100 * row['ua']:+.1f} | {bounds} | {p} | {p_cell(row['p_holm'])} "
+            f"| {row['verdict']} | {least} |"
         )
     return lines
 

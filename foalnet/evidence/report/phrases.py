@@ -220,7 +220,12 @@ def hours(seconds: float) -> str:
 
 def p_value_text(p: float) -> str:
     """Return a p value as text: "p = 0.031", "p < 0.001"."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return f"p {p_cell(p)}" if p < 0.001 else f"p = {p_cell(p)}"
+
+
+def p_cell(p: float) -> str:
+    """Return a p value as text in a table: "0.031", "< 0.001"."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def effect_text(size: float) -> str:
